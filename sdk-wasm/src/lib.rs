@@ -1,0 +1,1 @@
+//! The browser: page role and engine role.
