@@ -1,1 +1,10 @@
-//! Protocol.
+//! protocol crate
+pub mod client;
+mod codes;
+mod frame;
+mod message;
+mod time;
+pub use codes::*;
+pub use frame::*;
+pub use message::*;
+pub use time::Time;

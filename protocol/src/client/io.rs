@@ -1,0 +1,204 @@
+//! What goes into the client machine and what comes out.
+
+use core::time::Duration;
+
+use crate::{AgentState, CloseCode, Codec, ErrorCode, Limits, Prices, Transcript, Usage};
+
+/// What a client is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name and version, for the relay's session record, such as `voxrelay-js/0.1.0`.
+    pub client: String,
+    /// Audio kept until it is committed: 1 to 60 s.
+    pub buffer: Duration,
+    /// How long to try to reach the relay before the call is given up.
+    pub give_up_after: Duration,
+    /// Seed of the backoff's jitter: any number that differs between clients.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            client: concat!("voxrelay/", env!("CARGO_PKG_VERSION")).into(),
+            buffer: Duration::from_secs(30),
+            give_up_after: Duration::from_secs(600),
+            seed: 0,
+        }
+    }
+}
+
+/// What happens to a client. One input, then [`poll_output`](super::Client::poll_output) until it is empty.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Begin: leads to [`Output::RequestToken`] and then [`Output::Connect`].
+    Start,
+    /// The application's answer to [`Output::RequestToken`]; `Err` with its message.
+    Token(Result<&'a str, &'a str>),
+    /// The socket is open.
+    Opened,
+    /// A text message came.
+    Text(&'a str),
+    /// A binary message came.
+    Binary(&'a [u8]),
+    /// The socket closed, or could not be opened (1006).
+    Closed {
+        /// The WebSocket close code.
+        code: u16,
+    },
+    /// Bytes the socket has taken but not sent (`bufferedAmount`). To be told before every [`Input::Chunk`] and
+    /// [`Input::Timeout`] while a socket is open.
+    Buffered(usize),
+    /// A chunk of the microphone: mono, 16 kHz. While muted, chunks are not to be handed in.
+    Chunk(&'a [i16]),
+    /// The agent's audio was really played up to this position in its timeline (samples at the agent's rate).
+    Played(u32),
+    /// The user muted or unmuted.
+    Mute(bool),
+    /// The network is back (`online`).
+    Online,
+    /// The network is gone (`offline`).
+    Offline,
+    /// The machine may have slept, or the page was hidden: find out whether the link still lives.
+    Woke,
+    /// The user hangs up: finish what was said, then end.
+    Close,
+    /// The time of [`poll_timeout`](super::Client::poll_timeout) has come.
+    Timeout,
+}
+
+/// What a driver has to do.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Ask the application for an access token; answer with [`Input::Token`].
+    RequestToken,
+    /// Open a socket; answer with [`Input::Opened`] or [`Input::Closed`].
+    Connect,
+    /// Close the socket, whatever its state, and forget it: nothing of it may come in any more.
+    Disconnect {
+        /// The close code to send: 1000, or 3000 to 4999 as browsers allow no others.
+        code: u16,
+    },
+    /// Send a text message.
+    Text(&'a str),
+    /// Send a binary message.
+    Binary(&'a [u8]),
+    /// Queue this audio of the agent for playing.
+    Play {
+        /// How `payload` is encoded.
+        codec: Codec,
+        /// Position of its first sample in the agent's timeline.
+        position: u32,
+        /// The encoded samples.
+        payload: &'a [u8],
+    },
+    /// The reply is complete: play the rest without waiting for more.
+    EndOfReply,
+    /// The agent was interrupted: drop what is queued for playing.
+    FlushPlayout,
+    /// Tell the application.
+    Event(Event),
+}
+
+/// The connection as the application sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not begun.
+    Idle,
+    /// The first connection is being made.
+    Connecting,
+    /// The relay answered; audio flows.
+    Connected,
+    /// The connection was lost and is being made again; what is said meanwhile is kept.
+    Reconnecting {
+        /// Failed attempts since the connection was lost.
+        attempt: u32,
+        /// Time until the next attempt.
+        retry_in: Duration,
+    },
+    /// The user hung up; the last words are on their way.
+    Closing,
+    /// It is over.
+    Closed,
+}
+
+/// What the application is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The connection changed.
+    State(State),
+    /// A session began or goes on.
+    Session(SessionInfo),
+    /// The agent changed its state.
+    Agent(AgentState),
+    /// What was said.
+    Transcript(Transcript),
+    /// What the session has used.
+    Usage(Usage),
+    /// A heartbeat was answered after this time.
+    RoundTrip(Duration),
+    /// Audio is missing: it was dropped from a full buffer, or the other side's memory was lost.
+    Gap(GapInfo),
+    /// Something went wrong; the call goes on unless [`Event::Ended`] follows.
+    Error(ErrorInfo),
+    /// The call is over; nothing follows.
+    Ended {
+        /// Why.
+        code: CloseCode,
+        /// The usage last told.
+        usage: Usage,
+    },
+}
+
+/// A session as the relay described it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionInfo {
+    /// Its id.
+    pub session_id: String,
+    /// Which memory of the relay this is.
+    pub epoch: u32,
+    /// Whether the call is recorded.
+    pub recording: bool,
+    /// What it may do.
+    pub limits: Limits,
+    /// What it costs.
+    pub prices: Prices,
+}
+
+/// Which way audio was going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the microphone.
+    Up,
+    /// From the agent.
+    Down,
+}
+
+/// Audio that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GapInfo {
+    /// Which way it was going.
+    pub direction: Direction,
+    /// Where it begins in that direction's timeline, in samples.
+    pub position: u32,
+    /// How long it is, in samples.
+    pub samples: u32,
+}
+
+/// Something went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorInfo {
+    /// A word of `docs/errors.md`; a newer relay may send words that [`ErrorCode`] does not have.
+    pub code: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// Whether the same may work later.
+    pub retryable: bool,
+}
+
+impl From<ErrorCode> for ErrorInfo {
+    fn from(code: ErrorCode) -> Self {
+        let info = code.info();
+        ErrorInfo { code: info.name.into(), message: info.message.into(), retryable: info.retryable }
+    }
+}

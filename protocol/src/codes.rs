@@ -1,0 +1,198 @@
+//! Close codes and error codes: the one source from which TypeScript and `docs/errors.md` are generated.
+
+/// What a client does after a close code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reaction {
+    /// The call is over.
+    Stop,
+    /// Ask the application for a new token, then connect again; stop if the new token is refused as well.
+    RefreshToken,
+    /// Connect again after the backoff, not before the `retry_after_ms` that an `error` message named.
+    Retry,
+}
+
+impl Reaction {
+    /// The word for it in TypeScript and in the docs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reaction::Stop => "stop",
+            Reaction::RefreshToken => "refresh_token",
+            Reaction::Retry => "retry",
+        }
+    }
+}
+
+/// A WebSocket close code with what it means and what a client does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseInfo {
+    /// The number on the wire.
+    pub code: u16,
+    /// The name in TypeScript, in logs and in the session record.
+    pub name: &'static str,
+    /// What the client does.
+    pub reaction: Reaction,
+    /// What it means, for the docs.
+    pub meaning: &'static str,
+}
+
+macro_rules! close_codes {
+    ($($variant:ident = $code:literal, $name:literal, $reaction:ident, $meaning:literal;)*) => {
+        /// Why a connection was closed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum CloseCode { $(#[doc = $meaning] $variant,)* }
+
+        impl CloseCode {
+            /// Every close code, in ascending order.
+            pub const ALL: &[CloseCode] = &[$(CloseCode::$variant,)*];
+
+            /// Number, name, reaction and meaning.
+            #[must_use]
+            pub const fn info(self) -> CloseInfo {
+                match self {
+                    $(CloseCode::$variant => CloseInfo {
+                        code: $code, name: $name, reaction: Reaction::$reaction, meaning: $meaning,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+close_codes! {
+    Normal = 1000, "normal", Stop, "The call ended as one side wished.";
+    GoingAway = 1001, "going_away", Retry, "The relay shuts down or the page goes away; another relay takes the call over.";
+    Abnormal = 1006, "abnormal", Retry, "The connection broke without a close frame. Never sent; every other unknown code is read as this one.";
+    InvalidText = 1007, "invalid_text", Stop, "A text message was not valid UTF-8.";
+    TooBig = 1009, "too_big", Stop, "A message was larger than the relay accepts.";
+    Internal = 1011, "internal", Retry, "The relay failed; its log says why.";
+    Restart = 1012, "restart", Retry, "The relay restarts.";
+    TryLater = 1013, "try_later", Retry, "The relay takes no new calls now (its database is away, or it is full).";
+    Protocol = 4400, "protocol", Stop, "The client broke the protocol: a bug in the client.";
+    Unauthorized = 4401, "unauthorized", RefreshToken, "No token in time, or one that is not valid (any more).";
+    Budget = 4402, "budget", Stop, "A budget is spent.";
+    Forbidden = 4403, "forbidden", Stop, "The token is valid, but may not do this.";
+    Idle = 4408, "idle", Stop, "Nothing was said or sent for longer than the idle limit.";
+    Replaced = 4409, "replaced", Stop, "A newer connection of the same session took over.";
+    TooLong = 4410, "too_long", Stop, "The session reached its longest duration.";
+    Limited = 4429, "limited", Retry, "A limit was exceeded; `retry_after_ms` says when to come back.";
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.info().code
+    }
+
+    /// What a client does after it.
+    #[must_use]
+    pub const fn reaction(self) -> Reaction {
+        self.info().reaction
+    }
+
+    /// Reads the number from the wire; unknown ones are [`CloseCode::Abnormal`].
+    #[must_use]
+    pub fn from_code(code: u16) -> CloseCode {
+        CloseCode::ALL.iter().copied().find(|known| known.code() == code).unwrap_or(CloseCode::Abnormal)
+    }
+}
+
+/// An error code of an `error` message or event, with what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorInfo {
+    /// The word on the wire and in `error.code`.
+    pub name: &'static str,
+    /// Whether the same thing may work later without a change.
+    pub retryable: bool,
+    /// What happened and what to do next, shown to a developer.
+    pub message: &'static str,
+}
+
+macro_rules! error_codes {
+    ($($variant:ident = $name:literal, $retryable:literal, $message:literal;)*) => {
+        /// What went wrong, as a word that programs can compare.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode { $(#[doc = $message] $variant,)* }
+
+        impl ErrorCode {
+            /// Every error code.
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$variant,)*];
+
+            /// Word, retryable, message.
+            #[must_use]
+            pub const fn info(self) -> ErrorInfo {
+                match self {
+                    $(ErrorCode::$variant => ErrorInfo { name: $name, retryable: $retryable, message: $message },)*
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    Unauthorized = "unauthorized", false, "The relay did not accept the token. Mint a new one for this relay and check its issuer, audience and expiry.";
+    TokenExpiring = "token_expiring", true, "The token expires soon. The SDK asks the `token` function for a new one.";
+    TokenUnavailable = "token_unavailable", true, "The `token` function failed or took longer than 10 s. Check the endpoint it calls.";
+    Protocol = "protocol", false, "The client broke the protocol. Compare its version with the relay's.";
+    ChunkTooSmall = "chunk_too_small", false, "An audio chunk was shorter than the relay accepts. Send 20 to 200 ms a chunk.";
+    ChunkTooLarge = "chunk_too_large", false, "An audio chunk was longer than the relay accepts. Send 20 to 200 ms a chunk.";
+    ChunkOddLength = "chunk_odd_length", false, "An audio chunk did not hold whole 16-bit samples.";
+    ChunkCodec = "chunk_codec", false, "An audio chunk was not in the codec of the `hello` message.";
+    ChunkPosition = "chunk_position", false, "An audio chunk did not begin where the one before it ended. Declare what is missing with a `gap` message.";
+    AudioTooFast = "audio_too_fast", true, "Audio came faster than real time beyond what a resume needs. Wait `retry_after_ms`.";
+    SessionLimit = "session_limit", true, "Too many sessions at the same time. Close one, or wait `retry_after_ms`.";
+    RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
+    Budget = "budget", false, "A budget is spent, so the call ended.";
+    MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";
+    Idle = "idle", false, "Nothing was said for longer than the idle limit.";
+    TooLong = "too_long", false, "The session reached its longest duration.";
+    ResumeFailed = "resume_failed", false, "The relay no longer knows the session, so a new one began. What had not been committed was sent again.";
+    BufferFull = "buffer_full", true, "The connection has been away for longer than the replay buffer holds; the oldest audio is being dropped.";
+    PlayoutFull = "playout_full", false, "The relay sent audio further ahead than the playout buffer holds; the newest was dropped.";
+    LinkLost = "link_lost", true, "The connection to the relay was lost. The SDK connects again and sends what is missing.";
+    GaveUp = "gave_up", false, "The relay could not be reached for longer than `giveUpAfterMs`. Check the URL and the network, then connect again.";
+    MicrophoneDenied = "microphone_denied", false, "The browser or the user refused the microphone. Ask for it after a click, on HTTPS or localhost, and show how to allow it.";
+    MicrophoneMissing = "microphone_missing", false, "There is no microphone, or another program holds it.";
+    MicrophoneSilent = "microphone_silent", true, "The microphone delivers nothing but zeros. It may be muted by the system or by a switch.";
+    AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. AudioWorklet needs HTTPS or localhost, and the worklet file must load (see the content security policy in the README).";
+    EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";
+    StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
+    Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";
+}
+
+impl ErrorCode {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.info().name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn every_close_code_reads_back_and_is_listed_in_order() {
+        for pair in CloseCode::ALL.windows(2) {
+            assert!(pair[0].code() < pair[1].code());
+        }
+        for code in CloseCode::ALL {
+            assert_eq!(CloseCode::from_code(code.code()), *code);
+        }
+        assert_eq!(CloseCode::from_code(4999), CloseCode::Abnormal);
+    }
+
+    #[test]
+    fn error_words_are_unique_and_say_what_to_do() {
+        for (i, code) in ErrorCode::ALL.iter().enumerate() {
+            assert!(ErrorCode::ALL[i + 1..].iter().all(|other| other.name() != code.name()));
+            assert!(code.info().message.ends_with('.'), "{}", code.name());
+        }
+    }
+}

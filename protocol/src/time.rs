@@ -1,0 +1,97 @@
+//! Time as the machines see it: a number that comes in as an argument.
+
+use core::ops::{Add, Sub};
+use core::time::Duration;
+
+/// Microseconds since an arbitrary start that the driver chooses once (a browser's `performance.timeOrigin`, the start of
+/// a process, zero in a simulation). Monotonic; never a wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The arbitrary start.
+    pub const ZERO: Time = Time(0);
+
+    /// So many microseconds after the start.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Time(micros)
+    }
+
+    /// So many milliseconds after the start.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Time(millis * 1_000)
+    }
+
+    /// Microseconds since the start.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it is not in the past.
+    #[must_use]
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    fn add(self, span: Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Time;
+
+    fn sub(self, span: Duration) -> Time {
+        Time(self.0.saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A fixed set of named timers, at most one due time each. `N` is the number of names.
+#[derive(Debug)]
+pub(crate) struct Timers<const N: usize>([Option<Time>; N]);
+
+impl<const N: usize> Timers<N> {
+    pub(crate) const fn new() -> Self {
+        Timers([None; N])
+    }
+
+    pub(crate) fn set(&mut self, timer: usize, due: Time) {
+        self.0[timer] = Some(due);
+    }
+
+    pub(crate) fn stop(&mut self, timer: usize) {
+        self.0[timer] = None;
+    }
+
+    pub(crate) fn stop_all(&mut self) {
+        self.0 = [None; N];
+    }
+
+    pub(crate) fn is_set(&self, timer: usize) -> bool {
+        self.0[timer].is_some()
+    }
+
+    /// The earliest due time of all.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Takes one timer that is due, the earliest first.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<usize> {
+        let (timer, _) = self
+            .0
+            .iter()
+            .enumerate()
+            .filter_map(|(timer, due)| due.filter(|due| *due <= now).map(|due| (timer, due)))
+            .min_by_key(|(_, due)| *due)?;
+        self.0[timer] = None;
+        Some(timer)
+    }
+}
