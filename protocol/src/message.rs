@@ -98,7 +98,6 @@ messages! {
         "agent" => AgentStateMessage,
         "transcript" => Transcript,
         "flush" => Flush,
-        "gap" => Gap,
     }
 }
 
@@ -149,7 +148,7 @@ pub struct ClientAck {
     pub played: u32,
 }
 
-/// Frames that will never come: `[from, to)`. Stands in for them in their direction's order.
+/// Frames the client dropped, `[from, to)`: stands in for them in the uplink's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The first missing frame.
@@ -261,9 +260,9 @@ pub struct Resumed {
     /// The next token to resume with.
     pub resume_token: String,
     /// The next uplink frame the relay expects.
-    pub received: u32,
+    pub received: Mark,
     /// The first uplink frame that is not in the stored transcript.
-    pub committed: u32,
+    pub committed: Mark,
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
@@ -281,14 +280,14 @@ pub struct RelayAck {
     /// The next uplink frame the relay expects: it has all before.
     pub received: u32,
     /// The first uplink frame that is not in the stored transcript.
-    pub committed: u32,
+    pub committed: Mark,
 }
 
 /// Frames are missing on this connection: send again from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resend {
     /// The first missing frame.
-    pub from: u32,
+    pub from: Mark,
 }
 
 /// The answer to a `ping`.

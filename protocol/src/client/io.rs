@@ -137,7 +137,7 @@ pub enum Event {
     Usage(Usage),
     /// A heartbeat was answered after this time.
     RoundTrip(Duration),
-    /// Audio is missing: it was dropped from a full buffer, or the other side's memory was lost.
+    /// Audio of the microphone was dropped from the full replay buffer and will not be heard.
     Gap(GapInfo),
     /// Something went wrong; the call goes on unless [`Event::Ended`] follows.
     Error(ErrorInfo),
@@ -165,21 +165,10 @@ pub struct SessionInfo {
     pub prices: Prices,
 }
 
-/// Which way audio was going.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the microphone.
-    Up,
-    /// From the agent.
-    Down,
-}
-
-/// Audio that is missing.
+/// Audio of the microphone that the relay will never get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GapInfo {
-    /// Which way it was going.
-    pub direction: Direction,
-    /// Where it begins in that direction's timeline, in samples.
+    /// Where it begins in the microphone's timeline, in samples.
     pub position: u32,
     /// How long it is, in samples.
     pub samples: u32,
