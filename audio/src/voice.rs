@@ -1,0 +1,227 @@
+//! Where speech starts and ends.
+
+mod band;
+mod floor;
+
+use self::band::SpeechBand;
+use self::floor::NoiseFloor;
+use crate::pcm::i16_to_f32;
+use crate::rate::SPEECH_RATE;
+
+/// What [`VoiceActivity`] hears. Positions are samples at 16 kHz since the start of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoiceEvent {
+    /// Somebody speaks.
+    SpeechStarted {
+        /// Where the speech starts, less the pre-roll; never before the end of the speech before.
+        at: u64,
+    },
+    /// Nobody has spoken for the whole of [`VoiceConfig::end_silence_ms`].
+    SpeechEnded {
+        /// Where that silence began.
+        at: u64,
+    },
+}
+
+/// When [`VoiceActivity`] takes sound for speech. The defaults suit a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoiceConfig {
+    /// Sounds shorter than this are clicks, not speech. Default 120 ms: the shortest "yes" lasts about 150.
+    pub min_speech_ms: u32,
+    /// A silence this long ends speech. Default 600 ms: pauses inside a sentence seldom last half a second.
+    pub end_silence_ms: u32,
+    /// How much before the detected onset speech is reported to start. Default 200 ms: an unvoiced first consonant is
+    /// softer than any threshold.
+    pub pre_roll_ms: u32,
+}
+
+impl Default for VoiceConfig {
+    fn default() -> Self {
+        Self { min_speech_ms: 120, end_silence_ms: 600, pre_roll_ms: 200 }
+    }
+}
+
+/// Finds speech in a 16 kHz stream by its energy above an adaptive noise floor.
+///
+/// Power between 200 and 4,000 Hz in windows of 20 ms, one every 5 ms, is compared with the lowest power of the last 3 seconds
+/// (minimum statistics, after R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
+/// statistics", 2001), with one threshold to start and a lower one to go on.
+#[derive(Clone, Debug)]
+pub struct VoiceActivity {
+    min_speech: u64,
+    end_silence: u64,
+    pre_roll: u64,
+    band: SpeechBand,
+    floor: NoiseFloor,
+    /// Energy of the last hops, which together make the window.
+    hops: [f32; WINDOW_HOPS],
+    /// Energy of the hop that is being heard, and how much of it is.
+    energy: f32,
+    heard: u32,
+    position: u64,
+    state: State,
+    /// End of the last speech: no later speech may begin before it.
+    last_end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Silent,
+    /// Loud since `onset`, but not yet for long enough. `loud` and `quiet` are counted in samples.
+    Rising {
+        onset: u64,
+        loud: u64,
+        quiet: u64,
+    },
+    Speaking {
+        last_loud: u64,
+    },
+}
+
+impl VoiceActivity {
+    /// A detector for a 16 kHz mono stream.
+    #[must_use]
+    pub fn new(config: VoiceConfig) -> Self {
+        let samples = |ms| SPEECH_RATE.samples_in_ms(ms) as u64;
+        Self {
+            min_speech: samples(config.min_speech_ms),
+            end_silence: samples(config.end_silence_ms),
+            pre_roll: samples(config.pre_roll_ms),
+            band: SpeechBand::default(),
+            floor: NoiseFloor::default(),
+            hops: [0.0; WINDOW_HOPS],
+            energy: 0.0,
+            heard: 0,
+            position: 0,
+            state: State::Silent,
+            last_end: 0,
+        }
+    }
+
+    /// Hears samples; calls `on_event` for what they tell. Samples beyond full scale are clamped, NaN is silence.
+    pub fn push(&mut self, samples: &[f32], mut on_event: impl FnMut(VoiceEvent)) {
+        for &sample in samples {
+            if let Some(event) = self.push_one(sample) {
+                on_event(event);
+            }
+        }
+    }
+
+    /// Hears samples in `i16`.
+    pub fn push_i16(&mut self, samples: &[i16], mut on_event: impl FnMut(VoiceEvent)) {
+        for &sample in samples {
+            if let Some(event) = self.push_one(i16_to_f32(sample)) {
+                on_event(event);
+            }
+        }
+    }
+
+    /// The stream ends here: so does speech, if there is any.
+    pub fn flush(&mut self, mut on_event: impl FnMut(VoiceEvent)) {
+        if let State::Speaking { last_loud } = self.state {
+            self.last_end = last_loud;
+            on_event(VoiceEvent::SpeechEnded { at: last_loud });
+        }
+        self.state = State::Silent;
+    }
+
+    /// Whether speech has started and not ended.
+    #[must_use]
+    pub fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
+    }
+
+    /// Samples heard so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn push_one(&mut self, sample: f32) -> Option<VoiceEvent> {
+        let sample = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
+        let voice = self.band.filter(sample);
+        self.energy += voice * voice;
+        self.heard += 1;
+        self.position += 1;
+        if self.heard < HOP { None } else { self.end_hop() }
+    }
+
+    fn end_hop(&mut self) -> Option<VoiceEvent> {
+        self.hops.rotate_left(1);
+        self.hops[WINDOW_HOPS - 1] = core::mem::take(&mut self.energy);
+        self.heard = 0;
+        self.band.settle();
+        if self.position < WINDOW {
+            return None;
+        }
+        let power = self.hops.iter().sum::<f32>() / WINDOW as f32;
+        let floor = self.floor.track(power);
+        self.judge(power > floor * START_RATIO, power > floor * GO_ON_RATIO)
+    }
+
+    /// Takes the verdict on the window that ends at `position`: loud enough to start speech, or at least to go on.
+    fn judge(&mut self, loud: bool, audible: bool) -> Option<VoiceEvent> {
+        const HOP: u64 = self::HOP as u64;
+        match &mut self.state {
+            State::Silent if loud => {
+                self.state = State::Rising { onset: self.position - HOP, loud: HOP, quiet: 0 };
+                None
+            }
+            State::Silent => None,
+            State::Rising { onset, loud: total, .. } if loud => {
+                *total += HOP;
+                // A sound is in the window for as long as it lasts and a window more.
+                if *total <= self.min_speech + WINDOW + HOP {
+                    return None;
+                }
+                let at = onset.saturating_sub(self.pre_roll).max(self.last_end);
+                self.state = State::Speaking { last_loud: self.position };
+                Some(VoiceEvent::SpeechStarted { at })
+            }
+            State::Rising { .. } if audible => None,
+            State::Rising { quiet, .. } => {
+                *quiet += HOP;
+                if *quiet > MAX_DIP {
+                    self.state = State::Silent;
+                }
+                None
+            }
+            State::Speaking { last_loud } if audible => {
+                *last_loud = self.position;
+                None
+            }
+            State::Speaking { last_loud } if self.position - *last_loud >= self.end_silence => {
+                let at = *last_loud;
+                self.last_end = at;
+                self.state = State::Silent;
+                Some(VoiceEvent::SpeechEnded { at })
+            }
+            State::Speaking { .. } => None,
+        }
+    }
+}
+
+impl Default for VoiceActivity {
+    fn default() -> Self {
+        Self::new(VoiceConfig::default())
+    }
+}
+
+/// 5 ms at 16 kHz: how finely onset and duration are measured.
+const HOP: u32 = 80;
+
+/// Hops a window.
+const WINDOW_HOPS: usize = 4;
+
+/// 20 ms at 16 kHz: longer than the pitch period of the lowest voice, so that power does not flutter with it.
+const WINDOW: u64 = HOP as u64 * WINDOW_HOPS as u64;
+
+/// 20 ms at 16 kHz: dips of a rising sound that are forgiven, in sum. Less than the gap between two clicks.
+const MAX_DIP: u64 = 320;
+
+/// 8 dB over the floor starts speech. The minimum of steady noise lies 1 to 2 dB under its mean, and its windows
+/// scatter by 0.5 dB, so noise alone is ten of its standard deviations short of this.
+const START_RATIO: f32 = 6.3;
+
+/// 5 dB over the floor goes on with it.
+const GO_ON_RATIO: f32 = 3.2;
