@@ -1,0 +1,133 @@
+//! `cargo xtask build`: Rust → WebAssembly → JavaScript glue → `npm/dist`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::prerequisites;
+use crate::stamp::Stamp;
+use crate::step::{output, run, seconds, step, up_to_date};
+use crate::workspace::{self, WASM};
+
+/// Name of the generated module: `voxrelay_wasm.js`, `voxrelay_wasm_bg.wasm`.
+const MODULE: &str = "voxrelay_wasm";
+
+/// What rustc may emit (`.cargo/config.toml`) and wasm-bindgen may add.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-simd",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// Builds everything a page needs.
+pub(crate) fn sdk() -> Result<()> {
+    let begin = std::time::Instant::now();
+    prerequisites::wasm_target()?;
+    prerequisites::node()?;
+    prerequisites::npm_packages()?;
+    let wasm = step("compiling the engine to WebAssembly", compile)?;
+    bind(&wasm)?;
+    bundle()?;
+    eprintln!("The SDK is in npm/dist ({}).", seconds(begin.elapsed()));
+    Ok(())
+}
+
+/// Compiles a `cdylib` to wasm and returns where it lies.
+fn compile() -> Result<PathBuf> {
+    run(
+        workspace::cargo().args([
+            "build",
+            "--package",
+            "sdk-wasm",
+            "--lib",
+            "--target",
+            WASM,
+            "--profile",
+            "wasm",
+        ]),
+        "the message above says where the Rust code is wrong",
+    )?;
+    let wasm = workspace::target().join(WASM).join("wasm/sdk_wasm.wasm");
+    if !wasm.exists() {
+        bail!("sdk-wasm made no .wasm file: give its [lib] crate-type = [\"cdylib\", \"rlib\"]");
+    }
+    Ok(wasm)
+}
+
+/// Makes the JavaScript glue with wasm-bindgen and shrinks the module with wasm-opt, into `npm/src/wasm`.
+fn bind(wasm: &Path) -> Result<()> {
+    let folder = workspace::path("npm/src/wasm");
+    let bound = folder.join(format!("{MODULE}_bg.wasm"));
+    let stamp = Stamp::new(
+        "bind",
+        &[wasm.to_path_buf(), workspace::path("package-lock.json")],
+        &WASM_FEATURES.concat(),
+    )?;
+    if stamp.is_current(&[
+        bound.clone(),
+        folder.join(format!("{MODULE}.js")),
+        folder.join(format!("{MODULE}.d.ts")),
+    ]) {
+        up_to_date("binding to JavaScript, shrinking");
+        return Ok(());
+    }
+    step("binding to JavaScript (wasm-bindgen)", || {
+        // The SDK hands the module over itself, so the glue need not guess where it lies.
+        Bindgen::new()
+            .input_path(wasm)
+            .out_name(MODULE)
+            .web(true)?
+            .typescript(true)
+            .omit_default_module_path(true)
+            .remove_name_section(true)
+            .remove_producers_section(true)
+            .generate(&folder)
+            .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")
+    })?;
+    step("shrinking (wasm-opt -Oz)", || {
+        let before = fs::metadata(&bound)?.len();
+        let small = workspace::cache().join("shrunk.wasm");
+        fs::create_dir_all(workspace::cache())?;
+        run(
+            workspace::node()
+                .arg("node_modules/binaryen/bin/wasm-opt")
+                .arg("-Oz")
+                .args(WASM_FEATURES)
+                .args(["--strip-debug", "--strip-producers", "--converge"])
+                .arg("-o")
+                .args([&small, &bound]),
+            "if it names a missing feature, add it to WASM_FEATURES in xtask/src/build.rs",
+        )?;
+        fs::copy(&small, &bound)?;
+        eprintln!("  {before} → {} bytes", fs::metadata(&bound)?.len());
+        Ok(())
+    })?;
+    stamp.keep()
+}
+
+/// Bundles and types the package, into `npm/dist`.
+fn bundle() -> Result<()> {
+    let script = workspace::path("npm/build.mjs");
+    if !script.exists() {
+        bail!("npm/build.mjs is missing: it makes npm/dist from npm/src");
+    }
+    let sources = ["npm/src", "npm/build.mjs", "npm/package.json", "npm/tsconfig.json", "package-lock.json"];
+    let stamp = Stamp::new("bundle", &sources.map(workspace::path), "")?;
+    let title = "bundling the package (esbuild, tsc)";
+    if stamp.is_current(&["npm/dist/voxrelay.js", "npm/dist/voxrelay.wasm"].map(workspace::path)) {
+        up_to_date(title);
+        return Ok(());
+    }
+    step(title, || {
+        let said = output(workspace::node().arg(&script), "the TypeScript in npm/src does not compile")?;
+        eprint!("{said}");
+        Ok(())
+    })?;
+    stamp.keep()
+}

@@ -1,0 +1,55 @@
+//! What has to be there before anything is built: the wasm target, Node, the npm packages.
+
+use std::process::Command;
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::stamp::Stamp;
+use crate::step::{output, run, step, up_to_date};
+use crate::workspace::{self, WASM};
+
+const NODE_AT_LEAST: u32 = 20;
+const NODE_ADVICE: &str = "install Node.js 20 or newer from https://nodejs.org and run this again";
+
+/// Adds the wasm target to the Rust toolchain of this workspace.
+pub(crate) fn wasm_target() -> Result<()> {
+    let advice = "the WebAssembly target of Rust is missing: install Rust by https://rustup.rs, or this target by your system";
+    let sysroot =
+        output(Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]), advice)?;
+    let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(WASM);
+    if libraries.exists() {
+        return Ok(());
+    }
+    step(format!("adding the target {WASM}"), || {
+        run(Command::new("rustup").current_dir(workspace::root()).args(["target", "add", WASM]), advice)
+    })
+}
+
+/// Checks that Node is there and new enough.
+pub(crate) fn node() -> Result<()> {
+    let version = output(workspace::node().arg("--version"), NODE_ADVICE)?;
+    let version = version.trim();
+    let major =
+        version.trim_start_matches('v').split('.').next().and_then(|number| number.parse::<u32>().ok());
+    match major.ok_or_else(|| anyhow!("`node --version` said {version:?}: {NODE_ADVICE}"))? {
+        major if major >= NODE_AT_LEAST => Ok(()),
+        _ => bail!("Node.js {version} is too old: {NODE_ADVICE}"),
+    }
+}
+
+/// Installs the npm packages of the lock file, if they are not the ones that are installed.
+pub(crate) fn npm_packages() -> Result<()> {
+    let title = "npm packages of package-lock.json";
+    let stamp = Stamp::new("npm-packages", &[workspace::path("package-lock.json")], "")?;
+    if stamp.is_current(&[workspace::path("node_modules/.package-lock.json")]) {
+        up_to_date(title);
+        return Ok(());
+    }
+    step(title, || {
+        run(
+            workspace::npm().args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+            "check the network; if package.json and package-lock.json disagree, run `npm install` and commit the lock file",
+        )
+    })?;
+    stamp.keep()
+}
