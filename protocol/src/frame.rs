@@ -116,7 +116,10 @@ mod tests {
         frame.extend_from_slice(&[9, 10]);
         assert_eq!(frame, [1, 2, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         let (header, payload) = AudioHeader::parse(&frame).expect("just written");
-        assert_eq!((header.codec, header.seq, header.position), (Some(Codec::PcmS16le24000), 0x0403_0201, 0x0807_0605));
+        assert_eq!(
+            (header.codec, header.seq, header.position),
+            (Some(Codec::PcmS16le24000), 0x0403_0201, 0x0807_0605)
+        );
         assert_eq!(payload, [9, 10]);
     }
 
@@ -124,6 +127,9 @@ mod tests {
     fn a_short_or_foreign_frame_is_no_audio() {
         assert_eq!(AudioHeader::parse(&[1; 11]), None);
         assert_eq!(AudioHeader::parse(&[2; 40]), None);
-        assert_eq!(AudioHeader::parse(&[1, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).map(|(h, _)| h.codec), Some(None));
+        assert_eq!(
+            AudioHeader::parse(&[1, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).map(|(h, _)| h.codec),
+            Some(None)
+        );
     }
 }

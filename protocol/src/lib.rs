@@ -3,6 +3,7 @@ pub mod client;
 mod codes;
 mod frame;
 mod message;
+mod replay;
 mod time;
 pub use codes::*;
 pub use frame::*;

@@ -278,7 +278,7 @@ pub struct ResumeFailed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayAck {
     /// The next uplink frame the relay expects: it has all before.
-    pub received: u32,
+    pub received: Mark,
     /// The first uplink frame that is not in the stored transcript.
     pub committed: Mark,
 }

@@ -1,39 +1,397 @@
-//! The client's end of the link.
+//! The client's end of the link: connecting, authenticating, heartbeat, backoff, the bounded uplink buffer, replay,
+//! and the order of what is played.
+//!
+//! # Run loop
+//! Change, drain, wait: [`Client::handle_input`] with one thing that happened, [`Client::poll_output`] until it is `None`, then
+//! one timer for [`Client::poll_timeout`]. Call the application back only after the drain.
 
+mod backoff;
+mod connect;
 mod io;
+mod receive;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use backoff::Backoff;
 
 pub use io::*;
 
-use crate::Time;
+use crate::replay::ReplayBuffer;
+use crate::time::Timers;
+use crate::{Bye, ClientAck, ClientMessage, CloseCode, Codec, ErrorCode, Gap, Mark, Mute, Time, Usage};
+
+/// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
+const SOCKET_HIGH_WATER: usize = 128 * 1024;
+/// How often to look whether a full socket has room again.
+const SOCKET_POLL: Duration = Duration::from_millis(50);
+/// Acknowledgements of the downlink are gathered for this long.
+const ACK_DELAY: Duration = Duration::from_millis(200);
+/// Samples of the uplink are 16 kHz.
+const UPLINK: Codec = Codec::PcmS16le16000;
+
+/// Names of the timers.
+#[derive(Clone, Copy)]
+enum Timer {
+    /// The application's token function takes too long.
+    Token,
+    /// Socket or greeting takes too long.
+    Open,
+    /// The next attempt to connect.
+    Retry,
+    /// The next `ping`.
+    Heartbeat,
+    /// The relay was silent for too long.
+    Dead,
+    /// Sent audio was not acknowledged for too long.
+    Unacknowledged,
+    /// The next `ack`.
+    Ack,
+    /// The connection has held long enough to forget earlier failures.
+    Stable,
+    /// The relay could not be reached for too long.
+    GiveUp,
+    /// Hanging up takes too long.
+    Closing,
+}
+
+const TIMERS: [Timer; 10] = [
+    Timer::Token,
+    Timer::Open,
+    Timer::Retry,
+    Timer::Heartbeat,
+    Timer::Dead,
+    Timer::Unacknowledged,
+    Timer::Ack,
+    Timer::Stable,
+    Timer::GiveUp,
+    Timer::Closing,
+];
+
+/// Where the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    /// Waiting for the application's token.
+    Token,
+    /// Waiting for the socket.
+    Opening,
+    /// `hello` is sent.
+    Greeting,
+    /// The relay has answered.
+    Up,
+    /// Waiting for the next attempt.
+    Waiting,
+    Closed,
+}
+
+/// What to resume with.
+#[derive(Debug)]
+struct Session {
+    info: SessionInfo,
+    resume_token: String,
+    heartbeat: Duration,
+}
+
+/// Something to do that is not a frame of the replay buffer.
+#[derive(Debug)]
+enum Pending {
+    RequestToken,
+    Connect,
+    Disconnect(u16),
+    Message(ClientMessage),
+    Play { codec: Codec, position: u32 },
+    EndOfReply,
+    FlushPlayout,
+    Event(Event),
+}
 
 /// The client's end of the link.
 #[derive(Debug)]
-pub struct Client {}
+pub struct Client {
+    config: Config,
+    phase: Phase,
+    timers: Timers<{ TIMERS.len() }>,
+    pending: VecDeque<Pending>,
+    backoff: Backoff,
+    /// Set while the application's token travels from `Token` to `hello`.
+    token: Option<String>,
+    /// Set by the first `welcome`, so that a later connection resumes.
+    session: Option<Session>,
+    /// Whether the last state told was a connected one: a loss is then a reconnection.
+    was_connected: bool,
+    /// Refusals (4401) in a row: the second ends the call.
+    refusals: u32,
+
+    uplink: ReplayBuffer,
+    /// The first frame that is not committed: where a new session would begin.
+    base: Mark,
+    /// The next frame the relay expects, as it last said.
+    acknowledged: Mark,
+    /// The missing audio that was last told to the application: it is told once, however often the relay hears of it.
+    told_gap: (Mark, Mark),
+    /// Whether the full buffer was told to the application in this outage.
+    told_full: bool,
+    muted: bool,
+    /// Whether the relay knows `muted`.
+    told_muted: bool,
+    /// Bytes the socket holds back.
+    socket_bytes: usize,
+
+    /// The next downlink frame.
+    expected: u32,
+    /// What was last acknowledged, and what is to be.
+    told_ack: ClientAck,
+    played: u32,
+    /// Payload of the audio frame being handed to the driver.
+    staged: Vec<u8>,
+    /// Text being handed to the driver.
+    text: String,
+
+    ping: Option<(u32, Time)>,
+    ping_id: u32,
+    round_trip: Option<Duration>,
+    usage: Usage,
+    /// The user hung up.
+    closing: bool,
+    told_bye: bool,
+    /// Why, if the relay said `ended`.
+    ended: Option<CloseCode>,
+    now: Time,
+}
 
 impl Client {
     /// A client that waits for [`Input::Start`].
     #[must_use]
-    pub fn new(_config: Config) -> Self {
-        Client {}
+    pub fn new(mut config: Config) -> Self {
+        config.buffer = config.buffer.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        Client {
+            backoff: Backoff::new(config.seed),
+            config,
+            phase: Phase::Idle,
+            timers: Timers::new(),
+            pending: VecDeque::with_capacity(8),
+            token: None,
+            session: None,
+            was_connected: false,
+            refusals: 0,
+            uplink: ReplayBuffer::new(Mark::default()),
+            base: Mark::default(),
+            acknowledged: Mark::default(),
+            told_gap: (Mark::default(), Mark::default()),
+            told_full: false,
+            muted: false,
+            told_muted: false,
+            socket_bytes: 0,
+            expected: 0,
+            told_ack: ClientAck { received: 0, played: 0 },
+            played: 0,
+            staged: Vec::new(),
+            text: String::new(),
+            ping: None,
+            ping_id: 0,
+            round_trip: None,
+            usage: Usage::default(),
+            closing: false,
+            told_bye: false,
+            ended: None,
+            now: Time::ZERO,
+        }
     }
 
     /// One thing happened. Drain [`Client::poll_output`] afterwards, then arm one timer for [`Client::poll_timeout`].
-    pub fn handle_input(&mut self, _now: Time, _input: Input<'_>) {}
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Closed {
+            return;
+        }
+        match input {
+            Input::Start => self.start(),
+            Input::Token(token) => self.handle_token(token),
+            Input::Opened => self.handle_opened(),
+            Input::Text(text) => self.handle_text(text),
+            Input::Binary(frame) => self.handle_binary(frame),
+            Input::Closed { code } => self.handle_closed(code),
+            Input::Buffered(bytes) => self.socket_bytes = bytes,
+            Input::Chunk(samples) => self.handle_chunk(samples),
+            Input::Played(position) => {
+                self.played = self.played.max(position);
+                self.schedule_ack();
+            }
+            Input::Mute(muted) => {
+                self.told_muted &= self.muted == muted;
+                self.muted = muted;
+            }
+            Input::Online => self.handle_online(),
+            Input::Offline => self.handle_offline(),
+            Input::Woke => self.probe(),
+            Input::Close => self.close(),
+            Input::Timeout => {
+                while let Some(timer) = self.timers.expire(self.now) {
+                    self.handle_timer(TIMERS[timer]);
+                }
+            }
+        }
+        if self.phase == Phase::Up {
+            self.watch_acknowledgements();
+        }
+    }
 
     /// The next thing to do; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
-        None
+        if let Some(pending) = self.pending.pop_front() {
+            return Some(match pending {
+                Pending::RequestToken => Output::RequestToken,
+                Pending::Connect => Output::Connect,
+                Pending::Disconnect(code) => Output::Disconnect { code },
+                Pending::Message(message) => self.say(&message),
+                Pending::Play { codec, position } => Output::Play { codec, position, payload: &self.staged },
+                Pending::EndOfReply => Output::EndOfReply,
+                Pending::FlushPlayout => Output::FlushPlayout,
+                Pending::Event(event) => Output::Event(event),
+            });
+        }
+        if self.phase == Phase::Up { self.poll_uplink() } else { None }
     }
 
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let socket = self.is_held_back().then(|| self.now + SOCKET_POLL);
+        self.timers.next_timeout().into_iter().chain(socket).min()
     }
 
     /// The connection as the application sees it.
     #[must_use]
     pub fn state(&self) -> State {
-        State::Idle
+        match self.phase {
+            Phase::Idle => State::Idle,
+            Phase::Closed => State::Closed,
+            _ if self.closing => State::Closing,
+            Phase::Up => State::Connected,
+            _ if !self.was_connected => State::Connecting,
+            Phase::Waiting => State::Reconnecting {
+                attempt: self.backoff.failures(),
+                retry_in: self.backoff.due().since(self.now),
+            },
+            _ => State::Reconnecting { attempt: self.backoff.failures(), retry_in: Duration::ZERO },
+        }
+    }
+
+    /// The round-trip time of the last heartbeat.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Samples that the relay has not acknowledged as received.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u32 {
+        self.uplink.end().position - self.acknowledged.position
+    }
+
+    fn handle_chunk(&mut self, samples: &[i16]) {
+        if samples.is_empty() || self.muted || self.closing && self.told_bye {
+            return;
+        }
+        let limit = u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX)
+            * u64::from(UPLINK.rate())
+            / 1_000;
+        while self.uplink.samples() + samples.len() as u64 > limit {
+            let Some(dropped) = self.uplink.drop_oldest() else { break };
+            if dropped.seq >= self.acknowledged.seq && !self.told_full {
+                self.told_full = true;
+                self.tell(Event::Error(ErrorCode::BufferFull.into()));
+            }
+        }
+        if !self.uplink.push_audio(UPLINK, samples) {
+            self.end(CloseCode::TooLong);
+        }
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.phase == Phase::Up && self.socket_bytes >= SOCKET_HIGH_WATER && !self.uplink.is_sent()
+    }
+
+    /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
+    fn poll_uplink(&mut self) -> Option<Output<'_>> {
+        let (cursor, oldest) = (self.uplink.cursor(), self.uplink.start());
+        if cursor.seq < oldest.seq {
+            self.uplink.seek(oldest);
+            self.tell_gap(cursor, oldest);
+            return Some(self.say(&Gap { from: cursor, to: oldest }.into()));
+        }
+        if self.is_held_back() {
+            return None;
+        }
+        if self.uplink.is_sent() {
+            if !self.told_muted {
+                self.told_muted = true;
+                return Some(self.say(&Mute { muted: self.muted }.into()));
+            }
+            if self.closing && !self.told_bye {
+                self.told_bye = true;
+                return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
+            }
+            return None;
+        }
+        let frame = self.uplink.advance()?;
+        self.socket_bytes += frame.bytes.len();
+        Some(Output::Binary(&frame.bytes))
+    }
+
+    fn say(&mut self, message: &ClientMessage) -> Output<'_> {
+        self.text = message.to_json();
+        Output::Text(&self.text)
+    }
+
+    fn send(&mut self, message: impl Into<ClientMessage>) {
+        self.pending.push_back(Pending::Message(message.into()));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.pending.push_back(Pending::Event(event));
+    }
+
+    /// Tells the application of missing audio, leaving out what it was told before.
+    fn tell_gap(&mut self, from: Mark, to: Mark) {
+        let (told_from, told_to) = self.told_gap;
+        let overlaps = from.seq <= told_to.seq && told_from.seq <= to.seq;
+        let (before, after) = if overlaps {
+            self.told_gap = (
+                if from.seq < told_from.seq { from } else { told_from },
+                if to.seq > told_to.seq { to } else { told_to },
+            );
+            ((from.position, told_from.position), (from.position.max(told_to.position), to.position))
+        } else {
+            self.told_gap = (from, to);
+            ((0, 0), (from.position, to.position))
+        };
+        for (position, end) in [before, after] {
+            if position < end {
+                self.tell(Event::Gap(GapInfo { position, samples: end - position }));
+            }
+        }
+    }
+
+    fn tell_state(&mut self) {
+        self.tell(Event::State(self.state()));
+    }
+
+    fn set(&mut self, timer: Timer, span: Duration) {
+        self.timers.set(timer as usize, self.now + span);
+    }
+
+    fn schedule_ack(&mut self) {
+        let ack = ClientAck { received: self.expected, played: self.played };
+        if self.phase == Phase::Up && ack != self.told_ack && !self.timers.is_set(Timer::Ack as usize) {
+            self.set(Timer::Ack, ACK_DELAY);
+        }
+    }
+
+    fn send_ack(&mut self) {
+        self.timers.stop(Timer::Ack as usize);
+        self.told_ack = ClientAck { received: self.expected, played: self.played };
+        self.send(self.told_ack);
     }
 }

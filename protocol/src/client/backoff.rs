@@ -1,0 +1,105 @@
+//! When to try again: `min(1 s * 2^n, 30 s)` with full jitter.
+//!
+//! Source of the formula and of "full jitter": M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+use std::time::Duration;
+
+use crate::Time;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Backoff {
+    random: u64,
+    failures: u32,
+    due: Time,
+    /// The relay's `retry_after`: no attempt before it.
+    not_before: Time,
+}
+
+impl Backoff {
+    pub(super) fn new(seed: u64) -> Self {
+        Backoff { random: seed, failures: 0, due: Time::ZERO, not_before: Time::ZERO }
+    }
+
+    /// Attempts that failed since the last stable connection.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When the next attempt is due.
+    pub(super) fn due(&self) -> Time {
+        self.due
+    }
+
+    /// An attempt failed: the next one is due after a random part of the ceiling.
+    pub(super) fn fail(&mut self, now: Time) -> Time {
+        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(LONGEST);
+        self.failures += 1;
+        let ceiling = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
+        let delay = Duration::from_micros(self.next_random() % (ceiling + 1));
+        self.due = (now + delay).max(self.not_before);
+        self.due
+    }
+
+    /// The network is back: the next attempt is due at once, unless the relay said otherwise.
+    pub(super) fn hurry(&mut self, now: Time) -> Time {
+        self.due = now.max(self.not_before);
+        self.due
+    }
+
+    /// The relay asked not to come back before this time.
+    pub(super) fn hold_until(&mut self, time: Time) {
+        self.not_before = time;
+    }
+
+    /// The connection has been stable.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+        self.not_before = Time::ZERO;
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn delays_fill_the_range_from_zero_to_the_doubling_ceiling() {
+        for (failures, ceiling_ms) in
+            [(0, 1_000), (1, 2_000), (2, 4_000), (3, 8_000), (4, 16_000), (5, 30_000), (9, 30_000)]
+        {
+            let delays: Vec<u128> = (0..2_000)
+                .map(|seed| {
+                    let mut backoff = Backoff { failures, ..Backoff::new(seed) };
+                    backoff.fail(Time::ZERO).since(Time::ZERO).as_millis()
+                })
+                .collect();
+            assert!(delays.iter().all(|delay| *delay <= ceiling_ms));
+            assert!(delays.iter().any(|delay| *delay < ceiling_ms / 20), "full jitter reaches down to zero");
+            assert!(delays.iter().any(|delay| *delay > ceiling_ms * 19 / 20), "and up to the ceiling");
+        }
+    }
+
+    #[test]
+    fn retry_after_holds_even_when_the_network_comes_back() {
+        let mut backoff = Backoff::new(1);
+        backoff.hold_until(Time::from_millis(9_000));
+        assert!(backoff.fail(Time::ZERO) >= Time::from_millis(9_000));
+        assert_eq!(backoff.hurry(Time::from_millis(10)), Time::from_millis(9_000));
+        backoff.reset();
+        assert_eq!(backoff.hurry(Time::from_millis(10)), Time::from_millis(10));
+    }
+}

@@ -1,0 +1,292 @@
+//! Getting a connection, losing it, and getting it back.
+
+use std::time::Duration;
+
+use super::{Client, Event, Pending, Phase, State, Timer, UPLINK};
+use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Token};
+
+const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection that held this long makes the backoff start anew.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// A first connection is given up sooner than a lost one: somebody is waiting at a button.
+const FIRST_GIVE_UP: Duration = Duration::from_secs(30);
+/// Audio sent but not acknowledged for this long leads to a probe.
+const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(5);
+/// The answer to a probe is due within this. Longer than a stalled page's 2 s and a lossy link's retransmissions.
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// Hanging up waits this long for the relay to have everything.
+const CLOSING_DEADLINE: Duration = Duration::from_secs(10);
+/// Missed heartbeats after which the other side is dead.
+const DEAD_AFTER_HEARTBEATS: u32 = 2;
+
+impl Client {
+    pub(super) fn start(&mut self) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.set(Timer::GiveUp, FIRST_GIVE_UP.min(self.config.give_up_after));
+        self.request_token();
+        self.tell_state();
+    }
+
+    fn request_token(&mut self) {
+        self.phase = Phase::Token;
+        self.timers.stop(Timer::Retry as usize);
+        self.set(Timer::Token, TOKEN_DEADLINE);
+        self.pending.push_back(Pending::RequestToken);
+    }
+
+    pub(super) fn handle_token(&mut self, token: Result<&str, &str>) {
+        match (self.phase, token) {
+            (Phase::Token, Ok(token)) => {
+                self.timers.stop(Timer::Token as usize);
+                self.token = Some(token.into());
+                self.phase = Phase::Opening;
+                self.socket_bytes = 0;
+                self.set(Timer::Open, OPEN_DEADLINE);
+                self.pending.push_back(Pending::Connect);
+            }
+            (Phase::Up, Ok(token)) => {
+                self.timers.stop(Timer::Token as usize);
+                self.send(Token { token: token.into() });
+            }
+            (Phase::Token | Phase::Up, Err(cause)) => self.token_failed(cause),
+            _ => {}
+        }
+    }
+
+    fn token_failed(&mut self, cause: &str) {
+        self.timers.stop(Timer::Token as usize);
+        let mut error = super::ErrorInfo::from(ErrorCode::TokenUnavailable);
+        if !cause.is_empty() {
+            error.message = [&error.message, " Cause: ", cause].concat();
+        }
+        self.tell(Event::Error(error));
+        if self.phase == Phase::Token {
+            self.wait();
+        }
+    }
+
+    pub(super) fn handle_opened(&mut self) {
+        if self.phase != Phase::Opening {
+            return;
+        }
+        let Some(token) = self.token.take() else { return };
+        self.phase = Phase::Greeting;
+        self.set(Timer::Open, OPEN_DEADLINE);
+        let resume = self.session.as_ref().map(|session| Resume {
+            session_id: session.info.session_id.clone(),
+            resume_token: session.resume_token.clone(),
+            epoch: session.info.epoch,
+            received: self.expected,
+        });
+        self.send(Hello {
+            token,
+            client: self.config.client.clone(),
+            codec: UPLINK.name().into(),
+            start: self.base,
+            resume,
+        });
+    }
+
+    /// The relay answered the greeting: everything the connection needs is set going.
+    pub(super) fn connected(&mut self) {
+        self.phase = Phase::Up;
+        self.was_connected = true;
+        self.refusals = 0;
+        self.told_full = false;
+        // Unmuted is what a relay assumes.
+        self.told_muted = !self.muted;
+        self.told_bye = false;
+        self.ping = None;
+        for timer in [Timer::Open, Timer::GiveUp, Timer::Unacknowledged] {
+            self.timers.stop(timer as usize);
+        }
+        self.set(Timer::Stable, STABLE_AFTER);
+        self.send_ack();
+        self.send_ping();
+        self.alive();
+        self.tell_state();
+    }
+
+    pub(super) fn handle_closed(&mut self, code: u16) {
+        if matches!(self.phase, Phase::Idle | Phase::Token | Phase::Waiting) {
+            return;
+        }
+        let code = self.ended.unwrap_or(CloseCode::from_code(code));
+        match code.reaction() {
+            Reaction::Stop => self.end(code),
+            Reaction::RefreshToken if self.refusals > 0 => self.end(code),
+            Reaction::RefreshToken => {
+                self.refusals += 1;
+                self.lost();
+            }
+            Reaction::Retry => self.lost(),
+        }
+    }
+
+    /// The connection is gone; the driver has no socket (any more).
+    fn lost(&mut self) {
+        if self.phase == Phase::Up && !self.closing {
+            self.tell(Event::Error(ErrorCode::LinkLost.into()));
+        }
+        self.wait();
+    }
+
+    /// Closes the socket, whatever its state, and tries again later.
+    pub(super) fn drop_link(&mut self) {
+        if matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up) {
+            self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
+            self.lost();
+        }
+    }
+
+    fn wait(&mut self) {
+        for timer in [
+            Timer::Token,
+            Timer::Open,
+            Timer::Heartbeat,
+            Timer::Dead,
+            Timer::Unacknowledged,
+            Timer::Ack,
+            Timer::Stable,
+        ] {
+            self.timers.stop(timer as usize);
+        }
+        if !self.timers.is_set(Timer::GiveUp as usize) {
+            self.set(Timer::GiveUp, self.config.give_up_after);
+        }
+        if self.closing && self.unacknowledged() == 0 {
+            self.end(CloseCode::Normal);
+            return;
+        }
+        self.phase = Phase::Waiting;
+        let due = self.backoff.fail(self.now);
+        self.timers.set(Timer::Retry as usize, due);
+        self.tell_state();
+    }
+
+    pub(super) fn handle_online(&mut self) {
+        match self.phase {
+            Phase::Waiting => {
+                let due = self.backoff.hurry(self.now);
+                self.timers.set(Timer::Retry as usize, due);
+            }
+            // A socket that began to open while the network was away may hang for minutes.
+            Phase::Opening => {
+                self.drop_link();
+                self.handle_online();
+            }
+            _ => self.probe(),
+        }
+    }
+
+    /// A socket that loses its network stays silently open, so it is dropped at once: the resume costs one round trip,
+    /// waiting for it to fail costs half a minute.
+    pub(super) fn handle_offline(&mut self) {
+        self.drop_link();
+    }
+
+    /// Finds out soon whether the link lives.
+    pub(super) fn probe(&mut self) {
+        match self.phase {
+            Phase::Up => {
+                self.send_ping();
+                self.set(Timer::Dead, PROBE_DEADLINE);
+            }
+            Phase::Waiting => {
+                let due = self.backoff.hurry(self.now);
+                self.timers.set(Timer::Retry as usize, due);
+            }
+            _ => {}
+        }
+    }
+
+    /// Something came from the relay.
+    pub(super) fn alive(&mut self) {
+        let heartbeat = self.heartbeat();
+        self.set(Timer::Dead, heartbeat * DEAD_AFTER_HEARTBEATS);
+    }
+
+    fn heartbeat(&self) -> Duration {
+        self.session.as_ref().map_or(Duration::from_secs(15), |session| session.heartbeat)
+    }
+
+    fn send_ping(&mut self) {
+        self.ping_id = self.ping_id.wrapping_add(1);
+        self.ping = Some((self.ping_id, self.now));
+        let heartbeat = self.heartbeat();
+        self.set(Timer::Heartbeat, heartbeat);
+        let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        self.send(Ping { id: self.ping_id, rtt_us });
+    }
+
+    /// Keeps the timer for unacknowledged audio running exactly while there is some.
+    pub(super) fn watch_acknowledgements(&mut self) {
+        let waiting = self.acknowledged.seq < self.uplink.end().seq;
+        match (waiting, self.timers.is_set(Timer::Unacknowledged as usize)) {
+            (true, false) => self.set(Timer::Unacknowledged, UNACKNOWLEDGED_AFTER),
+            (false, true) => self.timers.stop(Timer::Unacknowledged as usize),
+            _ => {}
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        if self.closing {
+            return;
+        }
+        self.closing = true;
+        if !self.was_connected || self.phase == Phase::Idle {
+            self.drop_socket();
+            self.end(CloseCode::Normal);
+            return;
+        }
+        if self.phase != Phase::Up && self.unacknowledged() == 0 {
+            self.drop_socket();
+            self.end(CloseCode::Normal);
+            return;
+        }
+        if self.phase == Phase::Waiting {
+            self.handle_online();
+        }
+        self.set(Timer::Closing, CLOSING_DEADLINE);
+        self.tell_state();
+    }
+
+    fn drop_socket(&mut self) {
+        if matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up) {
+            self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
+        }
+    }
+
+    /// The call is over. Audio the relay never acknowledged is announced as missing.
+    pub(super) fn end(&mut self, code: CloseCode) {
+        self.tell_gap(self.acknowledged, self.uplink.end());
+        self.phase = Phase::Closed;
+        self.timers.stop_all();
+        self.tell(Event::State(State::Closed));
+        self.tell(Event::Ended { code, usage: self.usage });
+    }
+
+    pub(super) fn handle_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Token => self.token_failed("no answer within 10 s"),
+            Timer::Open | Timer::Dead => self.drop_link(),
+            Timer::Retry => self.request_token(),
+            Timer::Heartbeat => self.send_ping(),
+            Timer::Unacknowledged => self.probe(),
+            Timer::Ack => self.send_ack(),
+            Timer::Stable => self.backoff.reset(),
+            Timer::GiveUp => {
+                self.drop_socket();
+                self.tell(Event::Error(ErrorCode::GaveUp.into()));
+                self.end(CloseCode::Abnormal);
+            }
+            Timer::Closing => {
+                self.drop_socket();
+                self.end(CloseCode::Normal);
+            }
+        }
+    }
+}

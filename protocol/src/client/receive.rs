@@ -1,0 +1,208 @@
+//! What the relay says.
+
+use std::time::Duration;
+
+use super::{Client, ErrorInfo, Event, Pending, Phase, Session, SessionInfo, Timer};
+use crate::{
+    AgentState, AudioHeader, CloseCode, ErrorCode, Mark, ParseError, RelayAck, RelayMessage, ResumeFailed,
+    Resumed, Welcome,
+};
+
+/// A heartbeat interval outside of this is not believed.
+const HEARTBEAT_MS: std::ops::RangeInclusive<u32> = 1_000..=60_000;
+
+impl Client {
+    pub(super) fn handle_text(&mut self, text: &str) {
+        if !matches!(self.phase, Phase::Greeting | Phase::Up) {
+            return;
+        }
+        match RelayMessage::parse(text) {
+            Ok(message) => {
+                if self.phase == Phase::Up {
+                    self.alive();
+                }
+                self.handle_message(message);
+            }
+            // A newer relay may know more types than we do; a numbered one still counts.
+            Err(ParseError::UnknownType { seq: Some(seq) }) => {
+                self.take_number(seq);
+            }
+            Err(ParseError::UnknownType { seq: None }) => {}
+            Err(ParseError::Malformed) => self.drop_link(),
+        }
+    }
+
+    fn handle_message(&mut self, message: RelayMessage) {
+        match message {
+            RelayMessage::Welcome(welcome) if self.phase == Phase::Greeting => self.handle_welcome(welcome),
+            RelayMessage::Resumed(resumed) if self.phase == Phase::Greeting => self.handle_resumed(resumed),
+            RelayMessage::ResumeFailed(failed) if self.phase == Phase::Greeting => {
+                self.handle_resume_failed(&failed)
+            }
+            RelayMessage::ErrorMessage(error) => {
+                if let Some(after) = error.retry_after_ms {
+                    self.backoff.hold_until(self.now + Duration::from_millis(after));
+                }
+                self.tell(Event::Error(ErrorInfo {
+                    code: error.code,
+                    message: error.message,
+                    retryable: error.retryable,
+                }));
+            }
+            _ if self.phase != Phase::Up => {}
+            RelayMessage::RelayAck(ack) => self.handle_ack(ack),
+            RelayMessage::Resend(resend) => self.rewind(resend.from),
+            RelayMessage::Pong(pong) => {
+                if let Some((_, sent)) = self.ping.take_if(|(id, _)| *id == pong.id) {
+                    let round_trip = self.now.since(sent);
+                    self.round_trip = Some(round_trip);
+                    self.tell(Event::RoundTrip(round_trip));
+                }
+            }
+            RelayMessage::Usage(usage) => {
+                self.usage = usage;
+                self.tell(Event::Usage(usage));
+            }
+            RelayMessage::TokenExpiring(_) => {
+                self.set(Timer::Token, Duration::from_secs(10));
+                self.pending.push_back(Pending::RequestToken);
+            }
+            RelayMessage::Ended(ended) => {
+                self.usage = ended.usage;
+                self.ended = CloseCode::ALL.iter().copied().find(|code| code.info().name == ended.reason);
+                self.tell(Event::Usage(ended.usage));
+            }
+            RelayMessage::AgentStateMessage(agent) => {
+                if self.take_number(agent.seq) {
+                    if agent.state != AgentState::Speaking {
+                        self.pending.push_back(Pending::EndOfReply);
+                    }
+                    self.tell(Event::Agent(agent.state));
+                }
+            }
+            RelayMessage::Transcript(transcript) => {
+                if self.take_number(transcript.seq) {
+                    self.tell(Event::Transcript(transcript));
+                }
+            }
+            RelayMessage::Flush(flush) => {
+                if self.take_number(flush.seq) {
+                    self.pending.push_back(Pending::FlushPlayout);
+                }
+            }
+            RelayMessage::TokenAccepted(_)
+            | RelayMessage::Welcome(_)
+            | RelayMessage::Resumed(_)
+            | RelayMessage::ResumeFailed(_) => {}
+        }
+    }
+
+    fn handle_welcome(&mut self, welcome: Welcome) {
+        let info = SessionInfo {
+            session_id: welcome.session_id,
+            epoch: welcome.epoch,
+            recording: welcome.recording,
+            limits: welcome.limits,
+            prices: welcome.prices,
+        };
+        let heartbeat = welcome.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
+        self.tell(Event::Session(info.clone()));
+        self.session = Some(Session {
+            info,
+            resume_token: welcome.resume_token,
+            heartbeat: Duration::from_millis(heartbeat.into()),
+        });
+        self.begin_epoch();
+        self.acknowledged = self.base;
+        self.uplink.seek(self.base);
+        self.connected();
+    }
+
+    fn handle_resumed(&mut self, resumed: Resumed) {
+        let Some(session) = self.session.as_mut() else { return self.drop_link() };
+        session.resume_token = resumed.resume_token;
+        if session.info.epoch != resumed.epoch {
+            session.info.epoch = resumed.epoch;
+            let info = session.info.clone();
+            self.tell(Event::Session(info));
+            self.begin_epoch();
+        }
+        if resumed.received.seq > self.uplink.end().seq {
+            return self.drop_link();
+        }
+        self.acknowledged = resumed.received;
+        self.commit(resumed.committed);
+        self.uplink.seek(resumed.received);
+        self.connected();
+    }
+
+    fn handle_resume_failed(&mut self, failed: &ResumeFailed) {
+        self.session = None;
+        let mut error = ErrorInfo::from(ErrorCode::ResumeFailed);
+        error.message = [&error.message, " Reason: ", &failed.reason, "."].concat();
+        self.tell(Event::Error(error));
+    }
+
+    /// The relay counts its frames from 0 again.
+    fn begin_epoch(&mut self) {
+        self.expected = 0;
+        self.played = 0;
+    }
+
+    fn handle_ack(&mut self, ack: RelayAck) {
+        if ack.received.seq > self.uplink.cursor().seq {
+            return self.drop_link();
+        }
+        if ack.received.seq > self.acknowledged.seq {
+            self.acknowledged = ack.received;
+            self.timers.stop(Timer::Unacknowledged as usize);
+        }
+        self.commit(ack.committed);
+    }
+
+    fn commit(&mut self, committed: Mark) {
+        if committed.seq > self.base.seq && committed.seq <= self.uplink.end().seq {
+            self.base = committed;
+            self.uplink.release(committed.seq);
+        }
+    }
+
+    fn rewind(&mut self, from: Mark) {
+        if from.seq < self.acknowledged.seq || from.seq > self.uplink.cursor().seq {
+            return self.drop_link();
+        }
+        self.uplink.seek(from);
+    }
+
+    pub(super) fn handle_binary(&mut self, frame: &[u8]) {
+        if self.phase != Phase::Up {
+            return;
+        }
+        self.alive();
+        let Some((header, payload)) = AudioHeader::parse(frame) else { return self.drop_link() };
+        if !self.take_number(header.seq) {
+            return;
+        }
+        // A codec of a newer relay counts, but cannot be played.
+        let Some(codec) = header.codec else { return };
+        self.staged.clear();
+        self.staged.extend_from_slice(payload);
+        self.pending.push_back(Pending::Play { codec, position: header.position });
+    }
+
+    /// Whether a numbered frame is the next one. Duplicates are acknowledged again; a hole cannot happen on a healthy
+    /// connection, so the connection is dropped and resumed from what is there.
+    fn take_number(&mut self, seq: u32) -> bool {
+        if self.phase != Phase::Up || seq < self.expected {
+            self.schedule_ack();
+            return false;
+        }
+        if seq > self.expected {
+            self.drop_link();
+            return false;
+        }
+        self.expected += 1;
+        self.schedule_ack();
+        true
+    }
+}
