@@ -3,6 +3,7 @@ pub mod client;
 mod codes;
 mod frame;
 mod message;
+pub mod relay;
 mod replay;
 mod time;
 pub use codes::*;

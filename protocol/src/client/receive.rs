@@ -37,7 +37,7 @@ impl Client {
             RelayMessage::Welcome(welcome) if self.phase == Phase::Greeting => self.handle_welcome(welcome),
             RelayMessage::Resumed(resumed) if self.phase == Phase::Greeting => self.handle_resumed(resumed),
             RelayMessage::ResumeFailed(failed) if self.phase == Phase::Greeting => {
-                self.handle_resume_failed(&failed)
+                self.handle_resume_failed(&failed);
             }
             RelayMessage::ErrorMessage(error) => {
                 if let Some(after) = error.retry_after_ms {

@@ -1,0 +1,120 @@
+//! The first message of a connection, before anything is known about it.
+
+use core::time::Duration;
+
+use crate::{ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Time};
+
+/// A connection has this long to say who it is.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// And no more than this many bytes for it.
+pub const HELLO_MAX_BYTES: usize = 8 * 1024;
+/// Of the client's name, this much is kept.
+const CLIENT_NAME_CHARS: usize = 64;
+
+/// Why a connection is closed before it has a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Sent as an `error` message first.
+    pub error: ErrorMessage,
+    /// Then the connection is closed with this.
+    pub close: CloseCode,
+}
+
+impl Refusal {
+    /// Closes with the error's own words.
+    #[must_use]
+    pub fn new(close: CloseCode, code: ErrorCode) -> Self {
+        Refusal { error: code.into(), close }
+    }
+
+    /// No token in time, or one that is not valid: one answer for every cause.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Refusal::new(CloseCode::Unauthorized, ErrorCode::Unauthorized)
+    }
+}
+
+/// Waits for `hello`.
+#[derive(Debug)]
+pub struct Handshake {
+    deadline: Time,
+}
+
+impl Handshake {
+    /// A connection was accepted.
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Handshake { deadline: now + HELLO_DEADLINE }
+    }
+
+    /// When to give up, with [`Refusal::unauthorized`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Time {
+        self.deadline
+    }
+
+    /// Reads the first text message.
+    ///
+    /// # Errors
+    /// With how to refuse the connection.
+    pub fn handle_text(&self, text: &str) -> Result<Hello, Refusal> {
+        if text.len() > HELLO_MAX_BYTES {
+            return Err(Refusal::unauthorized());
+        }
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage::Hello(mut hello)) => {
+                if Codec::from_name(&hello.codec) != Some(Codec::PcmS16le16000) {
+                    return Err(Refusal::new(CloseCode::Protocol, ErrorCode::ChunkCodec));
+                }
+                if let Some((cut, _)) = hello.client.char_indices().nth(CLIENT_NAME_CHARS) {
+                    hello.client.truncate(cut);
+                }
+                Ok(hello)
+            }
+            Ok(_) => Err(Refusal::unauthorized()),
+            Err(_) => Err(Refusal::new(CloseCode::Protocol, ErrorCode::Protocol)),
+        }
+    }
+
+    /// A binary message came first.
+    #[must_use]
+    pub fn handle_binary(&self) -> Refusal {
+        Refusal::unauthorized()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn refused(text: &str) -> CloseCode {
+        Handshake::new(Time::ZERO).handle_text(text).expect_err("refused").close
+    }
+
+    #[test]
+    fn only_a_hello_of_ours_is_let_in() {
+        assert_eq!(refused("{"), CloseCode::Protocol);
+        assert_eq!(refused(r#"{"type":"nonsense"}"#), CloseCode::Protocol);
+        assert_eq!(refused(r#"{"type":"ping","id":1}"#), CloseCode::Unauthorized);
+        assert_eq!(
+            refused(&format!(r#"{{"type":"hello","x":"{}"}}"#, "y".repeat(9_000))),
+            CloseCode::Unauthorized
+        );
+        let opus =
+            r#"{"type":"hello","token":"t","client":"c","codec":"opus","start":{"seq":0,"position":0}}"#;
+        assert_eq!(refused(opus), CloseCode::Protocol);
+        assert_eq!(Handshake::new(Time::ZERO).handle_binary().close, CloseCode::Unauthorized);
+    }
+
+    #[test]
+    fn a_long_client_name_is_cut() {
+        let text = format!(
+            r#"{{"type":"hello","token":"t","client":"{}","codec":"pcm_s16le_16000","start":{{"seq":0,"position":0}}}}"#,
+            "ü".repeat(100)
+        );
+        let hello = Handshake::new(Time::ZERO).handle_text(&text).expect("a hello");
+        assert_eq!(hello.client.chars().count(), 64);
+    }
+}

@@ -1,0 +1,131 @@
+//! What goes into the relay's machine and what comes out.
+
+use core::time::Duration;
+
+use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Usage};
+
+/// What a session is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The session's id.
+    pub session_id: String,
+    /// What it may do; told to the client.
+    pub limits: Limits,
+    /// What it costs; told to the client.
+    pub prices: Prices,
+    /// Codec of the agent's audio.
+    pub agent_codec: Codec,
+    /// Whether the call is recorded; told to the client.
+    pub recording: bool,
+    /// How often the client is to send `ping`.
+    pub heartbeat: Duration,
+    /// How long a session without a connection is kept.
+    pub resume_window: Duration,
+}
+
+/// How a connection comes to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// It is the session's first.
+    New,
+    /// It is the session's first, after a resume that failed: the client is told so before its `welcome`.
+    Instead,
+    /// It resumes the session.
+    Resume,
+}
+
+/// What happens to a session. One input, then [`poll_output`](super::Link::poll_output) until it is empty.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// An authenticated connection; whichever was attached before is to be closed with [`CloseCode::Replaced`] by the driver.
+    Attach {
+        /// Its first message.
+        hello: &'a Hello,
+        /// How it comes.
+        attachment: Attachment,
+        /// The next resume token: 128 random bits or more.
+        resume_token: &'a str,
+    },
+    /// A text message came.
+    Text(&'a str),
+    /// A binary message came.
+    Binary(&'a [u8]),
+    /// The connection is gone.
+    Closed,
+    /// Everything before this frame is in the stored transcript.
+    Commit(Mark),
+    /// Send audio of the agent; its length in samples advances the agent's timeline.
+    Audio(&'a [i16]),
+    /// Send a numbered message.
+    Say(&'a Saying),
+    /// Tell the usage so far.
+    Usage(Usage),
+    /// The token in use is good for this long; tell the client if it had to be asked for.
+    TokenAccepted {
+        /// Time until it expires.
+        expires_in: Duration,
+    },
+    /// The token expires after this time: ask for another.
+    TokenExpiring {
+        /// Time left.
+        left: Duration,
+    },
+    /// Report an error; the session goes on.
+    Error(&'a ErrorMessage),
+    /// End the session: tell the client why and with what usage, and close.
+    End {
+        /// Why.
+        code: CloseCode,
+        /// The final usage.
+        usage: Usage,
+    },
+    /// The time of [`poll_timeout`](super::Link::poll_timeout) has come.
+    Timeout,
+}
+
+/// A numbered message without its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// See [`AgentStateMessage`](crate::AgentStateMessage).
+    Agent(crate::AgentState),
+    /// See [`Transcript`](crate::Transcript); its `seq` is filled in.
+    Transcript(crate::Transcript),
+    /// See [`Flush`](crate::Flush).
+    Flush,
+}
+
+/// What a driver has to do.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Send a text message on the attached connection.
+    Text(&'a str),
+    /// Send a binary message on the attached connection.
+    Binary(&'a [u8]),
+    /// Audio of the user, in order, each sample once. Meter it and hand it to the call.
+    Audio {
+        /// Its place.
+        mark: Mark,
+        /// 16-bit little-endian samples at 16 kHz.
+        payload: &'a [u8],
+    },
+    /// Audio of the user that will never come.
+    Gap(Gap),
+    /// The user muted or unmuted.
+    Muted(bool),
+    /// The user has heard the agent up to this position in its timeline.
+    Played(u32),
+    /// The client measured this round-trip time.
+    RoundTrip(Duration),
+    /// The client sent a fresh access token; answer with [`Input::TokenAccepted`] or [`Input::End`].
+    Token(&'a str),
+    /// The user hung up and all audio is here: finish, then [`Input::End`].
+    Bye,
+    /// Close the attached connection, with this code if it still takes one.
+    Close(CloseCode),
+    /// The session has no connection: hold the agent until [`Output::Attached`].
+    Detached,
+    /// The session has a connection (again).
+    Attached,
+    /// The session is over without a word to the client, which did not come back in time, or misbehaved. Store its end.
+    Ended(CloseCode),
+}

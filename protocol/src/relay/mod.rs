@@ -1,0 +1,427 @@
+//! The relay's end of the link: sequence, acknowledgement, resume, liveness.
+//!
+//! A [`Handshake`] reads a connection's first message; a [`Link`] is a session, which outlives its connections.
+//!
+//! # Run loop
+//! Change, drain, wait: [`Link::handle_input`] with one thing that happened, [`Link::poll_output`] until it is `None`, then one timer
+//! for [`Link::poll_timeout`]. Text and binary outputs go to the connection attached last.
+
+mod handshake;
+mod io;
+mod rate;
+mod uplink;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use handshake::*;
+pub use io::*;
+
+use rate::RateLimit;
+
+use crate::replay::ReplayBuffer;
+use crate::time::Timers;
+use crate::{
+    AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Flush, Gap, Hello, Mark, RelayAck,
+    RelayMessage, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring, Usage, Welcome,
+};
+
+/// Acknowledgements are gathered for this long.
+const ACK_DELAY: Duration = Duration::from_millis(200);
+/// Beyond this many bytes of unacknowledged downlink the agent waits: 30 s of audio at 24 kHz.
+const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
+/// Missed heartbeats after which the client is gone.
+const DEAD_AFTER_HEARTBEATS: u32 = 2;
+/// Refused chunks after which the client is taken for broken.
+const STRIKES: u32 = 10;
+
+/// Names of the timers.
+#[derive(Clone, Copy)]
+enum Timer {
+    /// The client was silent for too long.
+    Dead,
+    /// Nobody resumed in time.
+    ResumeWindow,
+    /// The longest duration of the session.
+    Session,
+    /// Nothing but heartbeats for too long.
+    Idle,
+    /// The next `ack`.
+    Ack,
+    /// A `resend` may be asked for again.
+    Resend,
+}
+
+const TIMERS: [Timer; 6] =
+    [Timer::Dead, Timer::ResumeWindow, Timer::Session, Timer::Idle, Timer::Ack, Timer::Resend];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Detached,
+    Attached,
+    Ended,
+}
+
+/// Something to do that is not a frame of the replay buffer.
+#[derive(Debug)]
+enum Pending {
+    Message(RelayMessage),
+    Audio(Mark),
+    Gap(Gap),
+    Muted(bool),
+    Played(u32),
+    RoundTrip(Duration),
+    Token(String),
+    Bye,
+    Close(CloseCode),
+    Detached,
+    Attached,
+    Ended(CloseCode),
+}
+
+/// A session's end of the link.
+#[derive(Debug)]
+pub struct Link {
+    config: Config,
+    epoch: u32,
+    phase: Phase,
+    timers: Timers<{ TIMERS.len() }>,
+    pending: VecDeque<Pending>,
+    /// The token that resumes the session.
+    resume_token: String,
+    /// The one before, good until the client shows that it has its successor: the answer to a resume may be lost.
+    previous_token: Option<String>,
+
+    /// The next uplink frame.
+    expected: Mark,
+    committed: Mark,
+    told_ack: RelayAck,
+    /// The position of `expected` is not known, since the frame before it was refused.
+    position_unknown: bool,
+    rate: RateLimit,
+    strikes: u32,
+    /// `resend` requests without progress.
+    resends: u32,
+    bye: Option<u32>,
+
+    downlink: ReplayBuffer,
+    staged: Vec<u8>,
+    text: String,
+    now: Time,
+}
+
+impl Link {
+    /// A session that begins; `start` is the client's first frame.
+    #[must_use]
+    pub fn new(now: Time, config: Config, start: Mark) -> Self {
+        Link::with_epoch(now, config, 0, start)
+    }
+
+    /// A session rebuilt from the store after its relay was lost. `committed` is the first frame that is not in the stored
+    /// transcript, `epoch` one more than the stored one, and `resume_tokens` what was stored last.
+    #[must_use]
+    pub fn recovered(now: Time, config: Config, epoch: u32, committed: Mark) -> Self {
+        Link::with_epoch(now, config, epoch, committed)
+    }
+
+    fn with_epoch(now: Time, config: Config, epoch: u32, start: Mark) -> Self {
+        let mut link = Link {
+            epoch,
+            phase: Phase::Detached,
+            timers: Timers::new(),
+            pending: VecDeque::with_capacity(8),
+            resume_token: String::new(),
+            previous_token: None,
+            expected: start,
+            committed: start,
+            told_ack: RelayAck { received: start, committed: start },
+            position_unknown: false,
+            rate: RateLimit::new(now, config.limits.burst_ms),
+            strikes: 0,
+            resends: 0,
+            bye: None,
+            downlink: ReplayBuffer::new(Mark::default()),
+            staged: Vec::new(),
+            text: String::new(),
+            now,
+            config,
+        };
+        link.set(Timer::Session, Duration::from_millis(link.config.limits.session_ms));
+        link.set(Timer::Idle, Duration::from_millis(link.config.limits.idle_ms));
+        link.set(Timer::ResumeWindow, link.config.resume_window);
+        link
+    }
+
+    /// Whether this token resumes the session. Compared without telling by time how much of it is right.
+    #[must_use]
+    pub fn accepts(&self, resume_token: &str) -> bool {
+        let is = |token: &str| {
+            token.len() == resume_token.len()
+                && token.bytes().zip(resume_token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        };
+        let current = !self.resume_token.is_empty() && is(&self.resume_token);
+        let previous = self.previous_token.as_deref().is_some_and(is);
+        self.phase != Phase::Ended && current | previous
+    }
+
+    /// Which memory of the relay this is.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Whether a connection is attached.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.phase == Phase::Attached
+    }
+
+    /// Whether the agent may go on: a connection is there and not too far behind.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.phase == Phase::Attached && self.downlink.bytes() < DOWNLINK_BYTES
+    }
+
+    /// One thing happened. Drain [`Link::poll_output`] afterwards, then arm one timer for [`Link::poll_timeout`].
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Ended {
+            return;
+        }
+        match input {
+            Input::Attach { hello, attachment, resume_token } => self.attach(hello, attachment, resume_token),
+            Input::Text(text) => self.handle_text(text),
+            Input::Binary(frame) => self.handle_binary(frame),
+            Input::Closed => self.detach(None),
+            Input::Commit(mark) => self.commit(mark),
+            Input::Audio(samples) => {
+                if !self.downlink.push_audio(self.config.agent_codec, samples) {
+                    self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
+                }
+            }
+            Input::Say(saying) => self.say_numbered(saying),
+            Input::Usage(usage) => self.send(usage),
+            Input::TokenAccepted { expires_in } => {
+                self.send(TokenAccepted { expires_in_ms: millis(expires_in) });
+            }
+            Input::TokenExpiring { left } => self.send(TokenExpiring { in_ms: millis(left) }),
+            Input::Error(error) => self.send(error.clone()),
+            Input::End { code, usage } => self.end(code, usage),
+            Input::Timeout => {
+                while let Some(timer) = self.timers.expire(self.now) {
+                    self.handle_timer(TIMERS[timer]);
+                }
+            }
+        }
+    }
+
+    /// The next thing to do; `None` when there is nothing until the next input. A driver whose socket is full may leave the
+    /// rest for later: what is not taken stays.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        if let Some(pending) = self.pending.pop_front() {
+            return Some(match pending {
+                Pending::Message(message) => {
+                    self.text = message.to_json();
+                    Output::Text(&self.text)
+                }
+                Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+                Pending::Gap(gap) => Output::Gap(gap),
+                Pending::Muted(muted) => Output::Muted(muted),
+                Pending::Played(position) => Output::Played(position),
+                Pending::RoundTrip(time) => Output::RoundTrip(time),
+                Pending::Token(token) => {
+                    self.text = token;
+                    Output::Token(&self.text)
+                }
+                Pending::Bye => Output::Bye,
+                Pending::Close(code) => Output::Close(code),
+                Pending::Detached => Output::Detached,
+                Pending::Attached => Output::Attached,
+                Pending::Ended(code) => Output::Ended(code),
+            });
+        }
+        if self.phase != Phase::Attached {
+            return None;
+        }
+        let frame = self.downlink.advance()?;
+        Some(if frame.is_text {
+            Output::Text(core::str::from_utf8(&frame.bytes).expect("text frames are made from strings"))
+        } else {
+            Output::Binary(&frame.bytes)
+        })
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next_timeout()
+    }
+
+    fn attach(&mut self, hello: &Hello, attachment: Attachment, resume_token: &str) {
+        let resumes = attachment == Attachment::Resume;
+        let used = hello.resume.as_ref().filter(|_| resumes).map(|resume| resume.resume_token.clone());
+        // Whichever of the two tokens was used stays good until the client shows that it has the new one.
+        self.previous_token = used;
+        self.resume_token = resume_token.into();
+        self.phase = Phase::Attached;
+        // What was queued for the connection before this one.
+        self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
+        self.timers.stop(Timer::ResumeWindow as usize);
+        self.timers.stop(Timer::Resend as usize);
+        self.resends = 0;
+        self.bye = None;
+        self.set(Timer::Dead, self.config.heartbeat * DEAD_AFTER_HEARTBEATS);
+        if !resumes {
+            if attachment == Attachment::Instead {
+                self.epoch = hello.resume.as_ref().map_or(0, |resume| resume.epoch.saturating_add(1));
+                self.send(ResumeFailed { reason: "unknown".into(), epoch: self.epoch });
+            }
+            self.send_welcome();
+        } else if let Some(resume) = &hello.resume {
+            let same_memory = resume.epoch == self.epoch;
+            if same_memory {
+                let Some(mark) = self.downlink.mark(resume.received) else {
+                    return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+                };
+                self.downlink.release(resume.received);
+                self.downlink.seek(mark);
+            } else {
+                // Rebuilt from the store: what the client knows to be committed was silence that needed no row.
+                if hello.start.seq > self.expected.seq {
+                    self.expected = hello.start;
+                    self.committed = hello.start;
+                }
+                self.downlink.seek(self.downlink.start());
+            }
+            self.told_ack = RelayAck { received: self.expected, committed: self.committed };
+            self.send(Resumed {
+                session_id: self.config.session_id.clone(),
+                epoch: self.epoch,
+                resume_token: self.resume_token.clone(),
+                received: self.expected,
+                committed: self.committed,
+            });
+        }
+        self.pending.push_back(Pending::Attached);
+    }
+
+    fn send_welcome(&mut self) {
+        self.send(Welcome {
+            session_id: self.config.session_id.clone(),
+            epoch: self.epoch,
+            resume_token: self.resume_token.clone(),
+            resume_window_ms: u32::try_from(millis(self.config.resume_window)).unwrap_or(u32::MAX),
+            heartbeat_ms: u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX),
+            agent_codec: self.config.agent_codec.name().into(),
+            recording: self.config.recording,
+            limits: self.config.limits.clone(),
+            prices: self.config.prices.clone(),
+        });
+    }
+
+    fn detach(&mut self, close: Option<CloseCode>) {
+        if self.phase != Phase::Attached {
+            return;
+        }
+        self.phase = Phase::Detached;
+        self.pending.extend(close.map(Pending::Close));
+        self.pending.push_back(Pending::Detached);
+        for timer in [Timer::Dead, Timer::Ack, Timer::Resend] {
+            self.timers.stop(timer as usize);
+        }
+        self.set(Timer::ResumeWindow, self.config.resume_window);
+    }
+
+    fn end(&mut self, code: CloseCode, usage: Usage) {
+        if self.phase == Phase::Attached {
+            // The last words come before the end.
+            while let Some(frame) = self.downlink.advance() {
+                if frame.is_text {
+                    let text = String::from_utf8_lossy(&frame.bytes);
+                    if let Ok(message) = RelayMessage::parse(&text) {
+                        self.pending.push_back(Pending::Message(message));
+                    }
+                }
+            }
+            self.send(RelayAck { received: self.expected, committed: self.committed });
+            self.send(Ended { reason: code.info().name.into(), usage });
+            self.pending.push_back(Pending::Close(code));
+        }
+        self.phase = Phase::Ended;
+        self.timers.stop_all();
+    }
+
+    /// Ends the session by the link's own decision.
+    fn fail(&mut self, code: CloseCode, error: ErrorMessage) {
+        if self.phase == Phase::Attached {
+            self.send(error);
+            self.pending.push_back(Pending::Close(code));
+        }
+        self.phase = Phase::Ended;
+        self.timers.stop_all();
+        self.pending.push_back(Pending::Ended(code));
+    }
+
+    fn say_numbered(&mut self, saying: &Saying) {
+        let pushed = self.downlink.push_text(|seq| {
+            match saying {
+                Saying::Agent(state) => RelayMessage::from(AgentStateMessage { seq, state: *state }),
+                Saying::Transcript(transcript) => crate::Transcript { seq, ..transcript.clone() }.into(),
+                Saying::Flush => Flush { seq }.into(),
+            }
+            .to_json()
+        });
+        if !pushed {
+            self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
+        }
+    }
+
+    /// Sends an unnumbered message; without a connection there is nobody to tell.
+    fn send(&mut self, message: impl Into<RelayMessage>) {
+        if self.phase == Phase::Attached {
+            self.pending.push_back(Pending::Message(message.into()));
+        }
+    }
+
+    fn set(&mut self, timer: Timer, span: Duration) {
+        self.timers.set(timer as usize, self.now + span);
+    }
+
+    fn schedule_ack(&mut self) {
+        let ack = RelayAck { received: self.expected, committed: self.committed };
+        if self.phase == Phase::Attached && ack != self.told_ack && !self.timers.is_set(Timer::Ack as usize) {
+            self.set(Timer::Ack, ACK_DELAY);
+        }
+    }
+
+    fn send_ack(&mut self) {
+        self.timers.stop(Timer::Ack as usize);
+        self.told_ack = RelayAck { received: self.expected, committed: self.committed };
+        self.send(self.told_ack);
+    }
+
+    fn commit(&mut self, mark: Mark) {
+        if mark.seq > self.committed.seq && mark.seq <= self.expected.seq {
+            self.committed = mark;
+            self.schedule_ack();
+        }
+    }
+
+    fn handle_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Dead => self.detach(Some(CloseCode::GoingAway)),
+            Timer::ResumeWindow => self.fail(CloseCode::Abnormal, ErrorCode::LinkLost.into()),
+            Timer::Session => self.fail(CloseCode::TooLong, ErrorCode::TooLong.into()),
+            Timer::Idle => self.fail(CloseCode::Idle, ErrorCode::Idle.into()),
+            Timer::Ack => self.send_ack(),
+            Timer::Resend => {}
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What clients send.
+const UPLINK: Codec = Codec::PcmS16le16000;

@@ -1,0 +1,204 @@
+//! What the client says.
+
+use std::time::Duration;
+
+use super::{Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
+use crate::{
+    AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, Mark, Ping, Pong,
+    Resend,
+};
+
+/// A frame this far ahead of the next one is no loss on the way but a broken client.
+const FAR_AHEAD: u32 = 10_000;
+/// `resend` is asked for again after this time,
+const RESEND_AFTER: Duration = Duration::from_secs(2);
+/// and this often.
+const RESENDS: u32 = 5;
+
+impl Link {
+    pub(super) fn handle_text(&mut self, text: &str) {
+        if self.phase != Phase::Attached {
+            return;
+        }
+        self.alive();
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage::ClientAck(ack)) => self.handle_ack(ack),
+            Ok(ClientMessage::Ping(ping)) => self.handle_ping(ping),
+            Ok(ClientMessage::Gap(gap)) => self.handle_gap(gap),
+            Ok(ClientMessage::Mute(mute)) => {
+                self.active();
+                self.pending.push_back(Pending::Muted(mute.muted));
+            }
+            Ok(ClientMessage::Token(token)) => self.pending.push_back(Pending::Token(token.token)),
+            Ok(ClientMessage::Bye(bye)) => self.handle_bye(bye),
+            Ok(ClientMessage::Hello(_)) | Err(_) => {
+                self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+            }
+        }
+    }
+
+    /// Something came: the connection lives, and the client has what it was greeted with.
+    fn alive(&mut self) {
+        self.previous_token = None;
+        self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
+    }
+
+    /// Something came that is more than a heartbeat.
+    fn active(&mut self) {
+        self.set(Timer::Idle, Duration::from_millis(self.config.limits.idle_ms));
+    }
+
+    fn handle_ack(&mut self, ack: ClientAck) {
+        if ack.received > self.downlink.cursor().seq {
+            return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+        }
+        self.downlink.release(ack.received);
+        self.pending.push_back(Pending::Played(ack.played));
+    }
+
+    fn handle_ping(&mut self, ping: Ping) {
+        if ping.rtt_us > 0 {
+            self.pending.push_back(Pending::RoundTrip(Duration::from_micros(ping.rtt_us.into())));
+        }
+        self.send(Pong { id: ping.id });
+    }
+
+    fn handle_bye(&mut self, bye: Bye) {
+        if bye.end < self.expected.seq || bye.end - self.expected.seq > FAR_AHEAD {
+            return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+        }
+        self.bye = Some(bye.end);
+        self.check_bye();
+    }
+
+    fn check_bye(&mut self) {
+        if self.bye == Some(self.expected.seq) {
+            self.bye = None;
+            self.pending.push_back(Pending::Bye);
+        }
+    }
+
+    pub(super) fn handle_binary(&mut self, frame: &[u8]) {
+        if self.phase != Phase::Attached {
+            return;
+        }
+        self.alive();
+        self.active();
+        let Some((header, payload)) = AudioHeader::parse(frame) else {
+            return self.strike(ErrorCode::ChunkTooSmall, frame.len() as u64, None);
+        };
+        let seq = header.seq;
+        if seq < self.expected.seq {
+            return self.send_ack();
+        }
+        if seq > self.expected.seq {
+            return self.missing(seq);
+        }
+        let limits = &self.config.limits;
+        let bytes = payload.len() as u64;
+        if bytes < limits.chunk_min_bytes.into() {
+            return self.refuse(ErrorCode::ChunkTooSmall, bytes, Some(limits.chunk_min_bytes.into()));
+        }
+        if bytes > limits.chunk_max_bytes.into() {
+            return self.refuse(ErrorCode::ChunkTooLarge, bytes, Some(limits.chunk_max_bytes.into()));
+        }
+        if bytes % 2 == 1 {
+            return self.refuse(ErrorCode::ChunkOddLength, bytes, None);
+        }
+        if header.codec != Some(UPLINK) {
+            return self.refuse(ErrorCode::ChunkCodec, bytes, None);
+        }
+        if header.position != self.expected.position && !self.position_unknown {
+            return self.refuse(
+                ErrorCode::ChunkPosition,
+                header.position.into(),
+                Some(self.expected.position.into()),
+            );
+        }
+        let samples = UPLINK.samples(payload.len());
+        if let Err(wait) = self.rate.take(self.now, samples.into()) {
+            let mut error = ErrorMessage::from(ErrorCode::AudioTooFast);
+            error.retry_after_ms = Some(millis(wait) + 1);
+            error.limit = Some(self.config.limits.burst_ms.into());
+            return self.reject(CloseCode::Limited, error);
+        }
+        let mark = Mark { seq, position: header.position };
+        let Some(next) = after(mark, samples) else {
+            return self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
+        };
+        if self.position_unknown {
+            self.position_unknown = false;
+            let from = self.expected;
+            self.pending.push_back(Pending::Gap(Gap { from, to: mark }));
+        }
+        self.staged.clear();
+        self.staged.extend_from_slice(payload);
+        self.pending.push_back(Pending::Audio(mark));
+        self.arrived(next);
+    }
+
+    fn handle_gap(&mut self, gap: Gap) {
+        self.active();
+        if gap.to.seq <= self.expected.seq {
+            return self.send_ack();
+        }
+        if gap.from.seq > self.expected.seq {
+            return self.missing(gap.from.seq);
+        }
+        let starts_here = gap.from.seq < self.expected.seq || gap.from.position == self.expected.position;
+        if !starts_here && !self.position_unknown || gap.to.position < self.expected.position {
+            return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+        }
+        self.position_unknown = false;
+        self.pending.push_back(Pending::Gap(Gap { from: self.expected, to: gap.to }));
+        self.arrived(gap.to);
+    }
+
+    fn arrived(&mut self, next: Mark) {
+        self.expected = next;
+        self.resends = 0;
+        self.timers.stop(Timer::Resend as usize);
+        self.schedule_ack();
+        self.check_bye();
+    }
+
+    /// Frames are missing before `seq`: ask for them, patiently.
+    fn missing(&mut self, seq: u32) {
+        if seq - self.expected.seq > FAR_AHEAD || self.resends > RESENDS {
+            return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+        }
+        if !self.timers.is_set(Timer::Resend as usize) {
+            self.resends += 1;
+            self.set(Timer::Resend, RESEND_AFTER);
+            self.send(Resend { from: self.expected });
+        }
+    }
+
+    /// Leaves the frame at `expected` out: it has a number, but no audio that could be used or billed.
+    fn refuse(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
+        self.expected.seq = self.expected.seq.saturating_add(1);
+        self.position_unknown = true;
+        self.schedule_ack();
+        self.strike(code, asked, limit);
+    }
+
+    fn strike(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
+        let error = ErrorMessage { asked: Some(asked), limit, ..code.into() };
+        self.strikes += 1;
+        if self.strikes > STRIKES {
+            self.fail(CloseCode::Protocol, error);
+        } else {
+            self.send(error);
+        }
+    }
+
+    /// Closes the connection, not the session: the client may come back when it has waited.
+    fn reject(&mut self, code: CloseCode, error: ErrorMessage) {
+        self.send(error);
+        self.detach(Some(code));
+    }
+}
+
+fn after(mark: Mark, samples: u32) -> Option<Mark> {
+    Some(Mark { seq: mark.seq.checked_add(1)?, position: mark.position.checked_add(samples)? })
+}
