@@ -97,6 +97,7 @@ messages! {
         "ended" => Ended,
         "agent" => AgentStateMessage,
         "transcript" => Transcript,
+        "reply_end" => ReplyEnd,
         "flush" => Flush,
     }
 }
@@ -417,6 +418,13 @@ pub struct Transcript {
     pub start: u32,
     /// Where it ends.
     pub end: u32,
+}
+
+/// All audio of the agent's reply was sent: play the rest without waiting for more. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyEnd {
+    /// Number in the downlink.
+    pub seq: u32,
 }
 
 /// The agent was interrupted: whatever audio came before this message and was not played yet is to be dropped. Numbered.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Client, ErrorInfo, Event, Pending, Phase, Session, SessionInfo, Timer};
 use crate::{
-    AgentState, AudioHeader, CloseCode, ErrorCode, Mark, ParseError, RelayAck, RelayMessage, ResumeFailed,
-    Resumed, Welcome,
+    AudioHeader, CloseCode, ErrorCode, Mark, ParseError, RelayAck, RelayMessage, ResumeFailed, Resumed,
+    Welcome,
 };
 
 /// A heartbeat interval outside of this is not believed.
@@ -74,15 +74,17 @@ impl Client {
             }
             RelayMessage::AgentStateMessage(agent) => {
                 if self.take_number(agent.seq) {
-                    if agent.state != AgentState::Speaking {
-                        self.pending.push_back(Pending::EndOfReply);
-                    }
                     self.tell(Event::Agent(agent.state));
                 }
             }
             RelayMessage::Transcript(transcript) => {
                 if self.take_number(transcript.seq) {
                     self.tell(Event::Transcript(transcript));
+                }
+            }
+            RelayMessage::ReplyEnd(end) => {
+                if self.take_number(end.seq) {
+                    self.pending.push_back(Pending::EndOfReply);
                 }
             }
             RelayMessage::Flush(flush) => {

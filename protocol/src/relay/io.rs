@@ -90,6 +90,8 @@ pub enum Saying {
     Agent(crate::AgentState),
     /// See [`Transcript`](crate::Transcript); its `seq` is filled in.
     Transcript(crate::Transcript),
+    /// See [`ReplyEnd`](crate::ReplyEnd).
+    ReplyEnd,
     /// See [`Flush`](crate::Flush).
     Flush,
 }

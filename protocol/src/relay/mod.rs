@@ -23,7 +23,7 @@ use crate::replay::ReplayBuffer;
 use crate::time::Timers;
 use crate::{
     AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Flush, Gap, Hello, Mark, RelayAck,
-    RelayMessage, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring, Usage, Welcome,
+    RelayMessage, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring, Usage, Welcome,
 };
 
 /// Acknowledgements are gathered for this long.
@@ -367,6 +367,7 @@ impl Link {
             match saying {
                 Saying::Agent(state) => RelayMessage::from(AgentStateMessage { seq, state: *state }),
                 Saying::Transcript(transcript) => crate::Transcript { seq, ..transcript.clone() }.into(),
+                Saying::ReplyEnd => ReplyEnd { seq }.into(),
                 Saying::Flush => Flush { seq }.into(),
             }
             .to_json()
