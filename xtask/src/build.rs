@@ -41,16 +41,10 @@ pub(crate) fn sdk() -> Result<()> {
 /// Compiles a `cdylib` to wasm and returns where it lies.
 fn compile() -> Result<PathBuf> {
     run(
-        workspace::cargo().args([
-            "build",
-            "--package",
-            "sdk-wasm",
-            "--lib",
-            "--target",
-            WASM,
-            "--profile",
-            "wasm",
-        ]),
+        // Not stripped yet: wasm-bindgen reads in the module which features it may use, and strips it itself.
+        workspace::cargo()
+            .args(["build", "--package", "sdk-wasm", "--lib", "--target", WASM, "--profile", "wasm"])
+            .env("CARGO_PROFILE_WASM_STRIP", "none"),
         "the message above says where the Rust code is wrong",
     )?;
     let wasm = workspace::target().join(WASM).join("wasm/sdk_wasm.wasm");

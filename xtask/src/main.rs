@@ -1,14 +1,19 @@
 //! Everything a person runs: `cargo xtask demo | test | build | …`. Nothing has to be installed by hand.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
+mod bench;
 mod build;
 mod codegen;
+mod demo;
+mod gate;
 mod prerequisites;
+mod simulate;
 mod size;
 mod stamp;
 mod step;
 mod workspace;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +27,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build everything and start a relay with the demo page; Ctrl-C stops
+    Demo {
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// The one gate: every check and every test
+    Test {
+        /// Run one step, with those it needs
+        #[arg(long, value_name = "STEP")]
+        only: Option<String>,
+    },
     /// Build the SDK: Rust to WebAssembly to npm/dist
     Build,
     /// Write npm/src/codes.ts and docs/errors.md from the codes in the protocol crate
@@ -36,13 +53,34 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the signal processing
+    Bench {
+        /// What to measure
+        what: bench::Bench,
+        /// Print JSON and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run simulated calls over terrible networks
+    Simulate {
+        /// How many calls
+        #[arg(long, default_value_t = 100_000)]
+        calls: u64,
+        /// The seed of an earlier run, to repeat it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo { listen } => demo::run_until_stopped(listen),
+        Command::Test { only } => gate::run(only.as_deref()),
         Command::Build => build::sdk(),
         Command::Codegen { check } => codegen::run(check),
         Command::Size { json } => size::run(json),
+        Command::Bench { what, json } => bench::run_bench(what, json),
+        Command::Simulate { calls, seed } => simulate::run_calls(calls, seed).map(|_| ()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

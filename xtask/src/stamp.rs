@@ -23,7 +23,7 @@ impl Stamp {
         for input in inputs {
             feed(&mut hasher, input)?;
         }
-        let file = workspace::cache().join(format!("{name}.stamp"));
+        let file = folder().join(format!("{name}.stamp"));
         Ok(Stamp { file, now: format!("{:016x}", hasher.finish()) })
     }
 
@@ -35,9 +35,14 @@ impl Stamp {
 
     /// Remembers that the work is done.
     pub(crate) fn keep(&self) -> Result<()> {
-        fs::create_dir_all(workspace::cache())?;
+        fs::create_dir_all(folder())?;
         fs::write(&self.file, &self.now).with_context(|| format!("cannot write {}", self.file.display()))
     }
+}
+
+/// Beside what is made rather than in the target directory, of which a person may have several.
+fn folder() -> PathBuf {
+    workspace::path("node_modules/.cache/xtask")
 }
 
 fn feed(hasher: &mut DefaultHasher, path: &Path) -> Result<()> {

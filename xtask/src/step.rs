@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,24 @@ pub(crate) fn output(command: &mut Command, advice: &str) -> Result<String> {
         bail!("`{line}` failed: {advice}\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program, shows what it prints line by line and hands each line over. Returns whether it succeeded.
+pub(crate) fn watch(command: &mut Command, advice: &str, mut on_line: impl FnMut(&str)) -> Result<bool> {
+    let line = spelled(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("`{line}` could not be started: {advice}"))?;
+    let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
+    for bytes in BufReader::new(stdout).split(b'\n') {
+        let bytes = bytes?;
+        let text = String::from_utf8_lossy(&bytes);
+        eprintln!("{text}");
+        on_line(&text);
+    }
+    Ok(child.wait()?.success())
 }
 
 /// The command as one would type it.

@@ -1,0 +1,92 @@
+//! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::prerequisites;
+use crate::step::{output, run, step};
+use crate::workspace::{self, WASM};
+
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Bench {
+    /// The resampler
+    Audio,
+}
+
+/// One line of `audio/examples/bench_wasm.mjs --json`.
+#[derive(Deserialize, Serialize)]
+struct WasmTiming {
+    from_hz: u32,
+    to_hz: u32,
+    block: u32,
+    min_us: f64,
+    median_us: f64,
+    goal_us: f64,
+}
+
+/// Measures and prints one table, or JSON.
+pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
+    match bench {
+        Bench::Audio => audio(json),
+    }
+}
+
+fn audio(json: bool) -> Result<()> {
+    prerequisites::wasm_target()?;
+    prerequisites::node()?;
+    let native = step("measuring natively", || native(json))?;
+    let wasm = step("measuring as WebAssembly", wasm)?;
+    if json {
+        let native: Value = serde_json::from_str(&native).context("bench_audio --json printed no JSON")?;
+        println!("{}", json!({ "native": native, "wasm": wasm }));
+        return Ok(());
+    }
+    print!("{native}");
+    println!("as WebAssembly with simd128, in Node\n{:<34}{:>10}{:>14}{:>14}", "", "goal", "best", "median");
+    for WasmTiming { from_hz, block, min_us, median_us, goal_us, .. } in wasm {
+        let label = format!("{from_hz} Hz, µs per {block} samples");
+        let goal = format!("<= {goal_us}");
+        println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
+    }
+    Ok(())
+}
+
+fn native(json: bool) -> Result<String> {
+    let advice = "see audio/examples/bench_audio.rs";
+    run(
+        workspace::cargo().args(["build", "--release", "--package", "audio", "--example", "bench_audio"]),
+        advice,
+    )?;
+    let mut bench = workspace::cargo();
+    bench.args(["run", "--quiet", "--release", "--package", "audio", "--example", "bench_audio", "--"]);
+    output(bench.args(json.then_some("--json")), advice)
+}
+
+fn wasm() -> Result<Vec<WasmTiming>> {
+    run(
+        workspace::cargo()
+            .args(["build", "--package", "audio", "--example", "bench_wasm", "--target", WASM])
+            // As a page downloads it; not stripped, as for the SDK.
+            .args(["--profile", "wasm"])
+            .env("CARGO_PROFILE_WASM_STRIP", "none"),
+        "see audio/examples/bench_wasm.rs",
+    )?;
+    let folder = workspace::cache().join("bench_wasm");
+    fs::create_dir_all(&folder)?;
+    let module = workspace::target().join(WASM).join("wasm/examples/bench_wasm.wasm");
+    Bindgen::new().input_path(module).nodejs(true)?.typescript(false).generate(&folder)?;
+    let printed = output(
+        workspace::node()
+            .arg("audio/examples/bench_wasm.mjs")
+            .arg(folder.join("bench_wasm.js"))
+            .arg("--json"),
+        "see audio/examples/bench_wasm.mjs",
+    )?;
+    serde_json::from_str(&printed).context("bench_wasm.mjs --json printed another shape")
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask demo`: from a fresh clone to a page that talks.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::step::{run, seconds, step};
+use crate::{build, workspace};
+
+/// Builds what is not built yet, then becomes the relay until Ctrl-C.
+pub(crate) fn run_until_stopped(listen: SocketAddr) -> Result<()> {
+    let begin = Instant::now();
+    eprintln!(
+        "The first start compiles the SDK and the relay, which takes a few minutes; the next one takes seconds."
+    );
+    build::sdk()?;
+    step("compiling the relay", || {
+        run(
+            workspace::cargo().args(["build", "--package", "relay", "--bin", "voxrelay"]),
+            "the message above says where the Rust code is wrong",
+        )
+    })?;
+    eprintln!("✓ everything is built ({})", seconds(begin.elapsed()));
+    let mut relay = Command::new(workspace::program("voxrelay"));
+    relay.current_dir(workspace::root()).args(["dev", "--listen", &listen.to_string()]);
+    if listen.port() != 0 {
+        eprintln!("\n    Open  http://{listen}  and press the button.  Ctrl-C stops.\n");
+    }
+    become_program(relay).context("target/debug/voxrelay could not be started")
+}
+
+/// Replaces this process, so that every signal reaches the program itself.
+#[cfg(unix)]
+fn become_program(mut program: Command) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    Err(program.exec().into())
+}
+
+#[cfg(not(unix))]
+fn become_program(mut program: Command) -> Result<()> {
+    let status = program.status()?;
+    anyhow::ensure!(status.success(), "the relay stopped: {status}");
+    Ok(())
+}

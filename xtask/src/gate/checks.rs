@@ -1,0 +1,73 @@
+//! Steps that find faults without running a test.
+
+use anyhow::Result;
+
+use super::outcome::Outcome;
+use crate::step::run;
+use crate::workspace::{self, WASM};
+use crate::{build as sdk_build, codegen as generated};
+
+pub(super) fn format() -> Result<Outcome> {
+    run(workspace::cargo().args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")?;
+    Ok(Outcome::ok())
+}
+
+pub(super) fn codegen() -> Result<Outcome> {
+    generated::run(true)?;
+    Ok(Outcome::ok())
+}
+
+pub(super) fn sdk() -> Result<Outcome> {
+    sdk_build::sdk()?;
+    Ok(Outcome::ok())
+}
+
+pub(super) fn clippy() -> Result<Outcome> {
+    let advice = "clippy says above what it wants";
+    let strict = ["--", "-D", "warnings"];
+    run(
+        workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--all-features"]).args(strict),
+        advice,
+    )?;
+    run(
+        workspace::cargo()
+            .args(["clippy", "--package", "sdk-wasm", "--target", WASM, "--all-targets"])
+            .args(strict),
+        advice,
+    )?;
+    Ok(Outcome::ok())
+}
+
+pub(super) fn docs() -> Result<Outcome> {
+    run(
+        workspace::cargo()
+            .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+        "rustdoc says above what it wants",
+    )?;
+    Ok(Outcome::ok())
+}
+
+/// What the tests run, built once. Without xtask, whose own tests are built with the features it already has.
+pub(super) fn build() -> Result<Outcome> {
+    run(
+        workspace::cargo().args(["build", "--workspace", "--exclude", "xtask", "--all-targets"]),
+        "the message above says where the Rust code is wrong",
+    )?;
+    Ok(Outcome::ok())
+}
+
+pub(super) fn types() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    for project in ["npm", "tests"] {
+        let checked = run(
+            workspace::node().args(["node_modules/typescript/bin/tsc", "--noEmit", "--project", project]),
+            "the TypeScript compiler says above what it wants",
+        );
+        if let Err(error) = checked {
+            outcome.failed += 1;
+            outcome.notes.push(format!("{error:#}"));
+        }
+    }
+    Ok(outcome)
+}

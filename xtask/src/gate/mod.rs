@@ -1,0 +1,141 @@
+//! `cargo xtask test`: the one gate. What a person runs, what CI runs and what the README says.
+
+mod advisories;
+mod checks;
+mod dependencies;
+mod outcome;
+mod package;
+mod tests;
+mod tools;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::step::seconds;
+use outcome::Outcome;
+
+struct Step {
+    name: &'static str,
+    /// What is being done, as it is announced.
+    title: &'static str,
+    /// Steps without which this one cannot run.
+    needs: &'static [&'static str],
+    run: fn() -> Result<Outcome>,
+}
+
+/// In this order: what fails fast comes first, and what compiles the same things stands together.
+const STEPS: &[Step] = &[
+    Step {
+        name: "tools",
+        title: "tools: Node, npm packages, browser, speech",
+        needs: &[],
+        run: tools::ready,
+    },
+    Step { name: "format", title: "format", needs: &[], run: checks::format },
+    Step { name: "codegen", title: "generated files are current", needs: &[], run: checks::codegen },
+    Step { name: "sdk", title: "the SDK builds", needs: &["tools"], run: checks::sdk },
+    Step { name: "types", title: "TypeScript, strict", needs: &["sdk"], run: checks::types },
+    Step { name: "clippy", title: "clippy, no warning", needs: &[], run: checks::clippy },
+    Step { name: "docs", title: "docs, no warning", needs: &[], run: checks::docs },
+    Step { name: "build", title: "every program and every test compiles", needs: &[], run: checks::build },
+    Step { name: "rust", title: "Rust tests", needs: &["build", "sdk"], run: tests::rust },
+    Step {
+        name: "wasm",
+        title: "the same tests as WebAssembly, under Node",
+        needs: &["tools"],
+        run: tests::wasm,
+    },
+    Step { name: "simulation", title: "100,000 simulated calls", needs: &[], run: tests::simulation },
+    Step { name: "node", title: "JavaScript tests under Node", needs: &["sdk"], run: tests::node },
+    Step {
+        name: "package",
+        title: "the npm package, installed and imported",
+        needs: &["sdk"],
+        run: package::check,
+    },
+    Step {
+        name: "browser",
+        title: "a real browser and a real relay",
+        needs: &["build", "sdk"],
+        run: tests::browser,
+    },
+    Step {
+        name: "dependencies",
+        title: "licences, sources, advisories",
+        needs: &["tools"],
+        run: dependencies::check,
+    },
+];
+
+struct Done {
+    step: &'static Step,
+    time: Duration,
+    outcome: Outcome,
+}
+
+/// Runs every step, or `only` one with those it needs. Fails if anything did.
+pub(crate) fn run(only: Option<&str>) -> Result<()> {
+    let begin = Instant::now();
+    let chosen = choose(only)?;
+    let mut done: Vec<Done> = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        eprintln!("\n━━ {}/{} {} ━━", index + 1, chosen.len(), step.title);
+        let begin = Instant::now();
+        let broken =
+            step.needs.iter().find(|need| done.iter().any(|d| d.step.name == **need && d.outcome.failed > 0));
+        let outcome = match broken {
+            Some(need) => Outcome::failure(format!("not run: needs `{need}`, which failed")),
+            None => (step.run)().unwrap_or_else(|error| Outcome::failure(format!("{error:#}"))),
+        };
+        let time = begin.elapsed();
+        eprintln!("{} {} ({})", outcome.mark(), step.title, seconds(time));
+        for note in &outcome.notes {
+            eprintln!("  {note}");
+        }
+        done.push(Done { step, time, outcome });
+    }
+    summary(&done, begin.elapsed())
+}
+
+/// The steps to run, in order.
+fn choose(only: Option<&str>) -> Result<Vec<&'static Step>> {
+    let Some(only) = only else { return Ok(STEPS.iter().collect()) };
+    let mut wanted = vec![only];
+    let mut next = 0;
+    while let Some(name) = wanted.get(next).copied() {
+        let Some(step) = STEPS.iter().find(|step| step.name == name) else {
+            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+            bail!("there is no step `{name}`: it is one of {}", names.join(", "));
+        };
+        wanted.extend(step.needs);
+        next += 1;
+    }
+    Ok(STEPS.iter().filter(|step| wanted.contains(&step.name)).collect())
+}
+
+fn summary(done: &[Done], time: Duration) -> Result<()> {
+    println!("\n{:<14} {:<7} {:>12} {:>7} {:>7}", "step", "result", "time", "passed", "failed");
+    let (mut passed, mut failed) = (0, 0);
+    for Done { step, time, outcome } in done {
+        let result = if outcome.failed == 0 { "ok" } else { "FAILED" };
+        println!(
+            "{:<14} {result:<7} {:>12} {:>7} {:>7}",
+            step.name,
+            seconds(*time),
+            outcome.passed,
+            outcome.failed
+        );
+        for note in &outcome.notes {
+            println!("  {}", note.lines().next().unwrap_or_default());
+        }
+        passed += outcome.passed;
+        failed += outcome.failed;
+    }
+    println!("{:<14} {:<7} {:>12}", "", "", seconds(time));
+    println!("\n{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("the gate is closed: see FAILED above; `cargo xtask test --only STEP` runs one step again");
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What came of a step, read from what the test programs print.
+
+/// What came of a step.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Tests that passed. A check that runs no tests passes without counting.
+    pub(crate) passed: u64,
+    /// Tests that failed; a check that fails counts as one.
+    pub(crate) failed: u64,
+    /// Tests that were there and were not run.
+    pub(crate) skipped: u64,
+    /// What a reader of the summary has to know.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Outcome {
+    /// A check that found nothing wrong.
+    pub(crate) fn ok() -> Outcome {
+        Outcome::default()
+    }
+
+    /// A check that failed.
+    pub(crate) fn failure(note: String) -> Outcome {
+        Outcome { failed: 1, notes: vec![note], ..Outcome::default() }
+    }
+
+    /// Adds something to say.
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Outcome {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// One letter's worth of result.
+    pub(crate) fn mark(&self) -> &'static str {
+        if self.failed == 0 { "✓" } else { "✗" }
+    }
+
+    /// Reads a line of a test program: libtest's `test result: …` or node's `ℹ pass 3`.
+    pub(crate) fn read(&mut self, line: &str) {
+        let line = plain(line);
+        let line = line.trim();
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            let counts = counts.split_once(". ").map_or("", |(_, counts)| counts);
+            for part in counts.split(';') {
+                match part.trim().split_once(' ') {
+                    Some((number, "passed")) => self.passed += number.parse::<u64>().unwrap_or(0),
+                    Some((number, "failed")) => self.failed += number.parse::<u64>().unwrap_or(0),
+                    Some((number, "ignored")) => self.skipped += number.parse::<u64>().unwrap_or(0),
+                    _ => {}
+                }
+            }
+        } else if let Some((word, number)) = line.strip_prefix("ℹ ").and_then(|rest| rest.split_once(' ')) {
+            let number = number.parse::<u64>().unwrap_or(0);
+            match word {
+                "pass" => self.passed += number,
+                "fail" | "cancelled" => self.failed += number,
+                "skipped" | "todo" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+
+    /// Closes the account of a test program: one that fails without a failed test, or runs none, is a failure too.
+    pub(crate) fn finish(mut self, success: bool, program: &str) -> Outcome {
+        if !success && self.failed == 0 {
+            self.failed = 1;
+            self.notes.push(format!("{program} failed before its tests were done: see above"));
+        }
+        if success && self.passed == 0 {
+            self.failed += 1;
+            self.notes.push(format!("{program} ran no test"));
+        }
+        if self.skipped > 0 {
+            self.notes.push(format!("{} skipped or ignored by {program}", self.skipped));
+        }
+        self
+    }
+}
+
+/// The line without colours.
+fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        out.push_str(before);
+        rest = after.find(|c: char| c.is_ascii_alphabetic()).map_or("", |end| &after[end + 1..]);
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str]) -> (u64, u64, u64) {
+        let mut outcome = Outcome::ok();
+        lines.iter().for_each(|line| outcome.read(line));
+        (outcome.passed, outcome.failed, outcome.skipped)
+    }
+
+    #[test]
+    fn libtest_and_node_lines_are_summed() {
+        let cargo =
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s";
+        let failed = "test result: \u{1b}[31mFAILED\u{1b}[0m. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
+        let node = ["ℹ tests 9", "ℹ pass 5", "\u{1b}[34mℹ fail 1\u{1b}[39m", "ℹ cancelled 1", "ℹ skipped 2"];
+        assert_eq!(read(&[cargo, failed]), (15, 2, 1));
+        assert_eq!(read(&node), (5, 2, 2));
+        assert_eq!(read(&["test result: nonsense", "ℹ pass", "running 3 tests"]), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_program_that_runs_no_test_or_dies_early_has_failed() {
+        assert_eq!(Outcome::ok().finish(true, "x").failed, 1);
+        assert_eq!(Outcome { passed: 3, ..Outcome::ok() }.finish(false, "x").failed, 1);
+        assert_eq!(Outcome { passed: 3, ..Outcome::ok() }.finish(true, "x").failed, 0);
+    }
+}

@@ -1,0 +1,64 @@
+//! The npm package as a stranger gets it: packed, installed elsewhere, imported under Node.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::outcome::Outcome;
+use crate::step::output;
+use crate::workspace;
+
+#[derive(Deserialize)]
+struct Packed {
+    filename: String,
+    files: Vec<PackedFile>,
+}
+
+#[derive(Deserialize)]
+struct PackedFile {
+    path: String,
+}
+
+/// A server renders pages without `window`: importing must work there, and connecting must say why it cannot.
+const IMPORT: &str = "\
+const sdk = await import('voxrelay');
+if (typeof sdk.VoiceClient?.connect !== 'function') throw new Error('voxrelay does not export VoiceClient.connect');
+if ('window' in globalThis || 'document' in globalThis) throw new Error('the import made a window');
+console.log(Object.keys(sdk).join(' '));";
+
+pub(super) fn check() -> Result<Outcome> {
+    let folder = workspace::cache().join("package");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let advice = "see `npm pack --dry-run --workspace npm`";
+    let listing = output(
+        workspace::npm().args(["pack", "--workspace", "npm", "--json", "--pack-destination"]).arg(&folder),
+        advice,
+    )?;
+    let packed: Vec<Packed> =
+        serde_json::from_str(&listing).context("`npm pack --json` did not print a list")?;
+    let [packed] = packed.as_slice() else {
+        bail!("`npm pack` made {} packages instead of one", packed.len())
+    };
+    for file in ["package.json", "dist/voxrelay.js", "dist/voxrelay.wasm"] {
+        if !packed.files.iter().any(|packed| packed.path == file) {
+            bail!("{file} is not in the package: see \"files\" in npm/package.json");
+        }
+    }
+    fs::write(folder.join("package.json"), r#"{ "name": "stranger", "private": true, "type": "module" }"#)?;
+    let tarball = folder.join(&packed.filename);
+    output(
+        workspace::npm().current_dir(&folder).args(["install", "--no-audit", "--no-fund"]).arg(&tarball),
+        "the package has to install without a build",
+    )?;
+    let exports = output(
+        workspace::node().current_dir(&folder).args(["--input-type=module", "--eval", IMPORT]),
+        "the package must not touch `window` when it is imported",
+    )?;
+    let names = exports.trim();
+    let outcome = Outcome { passed: 1, ..Outcome::ok() };
+    Ok(outcome.note(format!("{} files; exports {names}", packed.files.len())))
+}

@@ -1,0 +1,77 @@
+//! Steps that run tests and count them.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::outcome::Outcome;
+use super::tools;
+use crate::simulate;
+use crate::step::{run, watch};
+use crate::workspace::{self, WASM};
+
+/// As many as the acceptance of the protocol asks for.
+const SIMULATED_CALLS: u64 = 100_000;
+
+/// Unit, integration and documentation tests of the workspace, then those of this tool.
+pub(super) fn rust() -> Result<Outcome> {
+    let advice = "install Rust by https://rustup.rs";
+    let mut outcome = Outcome::ok();
+    let mut workspace_tests = workspace::cargo();
+    workspace_tests.args(["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
+    workspace_tests.env("E2E_RELAY", workspace::program("voxrelay"));
+    let workspace_ok = watch(&mut workspace_tests, advice, |line| outcome.read(line))?;
+    let own_ok =
+        watch(workspace::cargo().args(["test", "--package", "xtask"]), advice, |line| outcome.read(line))?;
+    Ok(outcome.finish(workspace_ok && own_ok, "cargo test"))
+}
+
+/// The machines' and the signal processing's tests once more, as WebAssembly.
+pub(super) fn wasm() -> Result<Outcome> {
+    run(
+        workspace::cargo()
+            .args(["build", "--package", "xtask", "--features", "wasm-test-runner"])
+            .args(["--bin", "wasm-test-runner"]),
+        "the test runner comes from the crate wasm-bindgen-cli",
+    )?;
+    let mut outcome = Outcome::ok();
+    let ok = watch(
+        workspace::cargo()
+            .args(["test", "--package", "protocol", "--package", "audio", "--lib", "--tests"])
+            .args(["--target", WASM, "--no-fail-fast"])
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", workspace::program("wasm-test-runner")),
+        "install Rust by https://rustup.rs",
+        |line| outcome.read(line),
+    )?;
+    Ok(outcome.finish(ok, "cargo test --target wasm32-unknown-unknown"))
+}
+
+pub(super) fn simulation() -> Result<Outcome> {
+    let seed = simulate::run_calls(SIMULATED_CALLS, None)?;
+    let outcome = Outcome { passed: 1, ..Outcome::ok() };
+    Ok(outcome.note(format!("{SIMULATED_CALLS} calls, seed {seed}")))
+}
+
+/// Tests of the package that need no browser.
+pub(super) fn node() -> Result<Outcome> {
+    node_tests(&mut workspace::node(), "npm/test", "node --test npm/test")
+}
+
+pub(super) fn browser() -> Result<Outcome> {
+    let mut node = workspace::node();
+    node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_CHROMIUM", tools::chromium()?);
+    node_tests(&mut node, "tests/browser", "node --test tests/browser")
+}
+
+fn node_tests(node: &mut Command, folder: &str, program: &str) -> Result<Outcome> {
+    let mut files: Vec<_> = std::fs::read_dir(workspace::path(folder))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    let mut outcome = Outcome::ok();
+    // One file at a time: real time audio next to another browser would be a test of the machine.
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
+    let ok = watch(node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, program))
+}
