@@ -35,7 +35,7 @@ impl Outcome {
         if self.failed == 0 { "✓" } else { "✗" }
     }
 
-    /// Reads a line of a test program: libtest's `test result: …` or node's `ℹ pass 3`.
+    /// Reads a line of a test program: libtest's `test result: …` or node's count.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
         let line = line.trim();
@@ -49,7 +49,7 @@ impl Outcome {
                     _ => {}
                 }
             }
-        } else if let Some((word, number)) = line.strip_prefix("ℹ ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((word, number)) = node_count(line) {
             let number = number.parse::<u64>().unwrap_or(0);
             match word {
                 "pass" => self.passed += number,
@@ -75,6 +75,11 @@ impl Outcome {
         }
         self
     }
+}
+
+/// `ℹ pass 3` of node's spec reporter, `# pass 3` of its TAP.
+fn node_count(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("ℹ ").or_else(|| line.strip_prefix("# "))?.split_once(' ')
 }
 
 /// The line without colours.
@@ -103,7 +108,7 @@ mod tests {
         let cargo =
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s";
         let failed = "test result: \u{1b}[31mFAILED\u{1b}[0m. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
-        let node = ["ℹ tests 9", "ℹ pass 5", "\u{1b}[34mℹ fail 1\u{1b}[39m", "ℹ cancelled 1", "ℹ skipped 2"];
+        let node = ["ℹ tests 9", "ℹ pass 5", "\u{1b}[34mℹ fail 1\u{1b}[39m", "# cancelled 1", "ℹ skipped 2"];
         assert_eq!(read(&[cargo, failed]), (15, 2, 1));
         assert_eq!(read(&node), (5, 2, 2));
         assert_eq!(read(&["test result: nonsense", "ℹ pass", "running 3 tests"]), (0, 0, 0));

@@ -1,7 +1,5 @@
 //! Steps that run tests and count them.
 
-use std::process::Command;
-
 use anyhow::Result;
 
 use super::outcome::Outcome;
@@ -54,17 +52,17 @@ pub(super) fn simulation() -> Result<Outcome> {
 
 /// Tests of the package that need no browser.
 pub(super) fn node() -> Result<Outcome> {
-    node_tests(&mut workspace::node(), "npm/test", "node --test npm/test")
+    let mut outcome = Outcome::ok();
+    let mut npm = workspace::npm();
+    let ok =
+        watch(npm.args(["test", "--workspace", "npm"]), "see npm/package.json", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "npm test"))
 }
 
 pub(super) fn browser() -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_CHROMIUM", tools::chromium()?);
-    node_tests(&mut node, "tests/browser", "node --test tests/browser")
-}
-
-fn node_tests(node: &mut Command, folder: &str, program: &str) -> Result<Outcome> {
-    let mut files: Vec<_> = std::fs::read_dir(workspace::path(folder))?
+    let mut files: Vec<_> = std::fs::read_dir(workspace::path("tests/browser"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
         .collect();
@@ -72,6 +70,6 @@ fn node_tests(node: &mut Command, folder: &str, program: &str) -> Result<Outcome
     let mut outcome = Outcome::ok();
     // One file at a time: real time audio next to another browser would be a test of the machine.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
-    let ok = watch(node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
-    Ok(outcome.finish(ok, program))
+    let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "node --test tests/browser"))
 }

@@ -1,0 +1,51 @@
+// @ts-check
+// A real Chromium whose microphone is a file.
+
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  "--use-fake-device-for-media-stream",
+];
+
+/**
+ * Starts a browser that is closed when the test is over.
+ * @param {import("node:test").TestContext} t
+ * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
+ *   played once from each opening of the microphone on, then silence.
+ */
+export async function launch(t, { microphone, allowMicrophone = true } = {}) {
+  const browser = await chromium.launch({
+    ...(process.env.E2E_CHROMIUM ? { executablePath: process.env.E2E_CHROMIUM } : {}),
+    args: [
+      ...FLAGS,
+      ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}%noloop`] : []),
+      ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
+    ],
+  });
+  t.after(() => browser.close());
+  return browser;
+}
+
+/**
+ * Asks for the microphone without echo cancellation, gain control and noise suppression, whatever the page asks for: they
+ * change the signal, and what arrives could no longer be compared with the file.
+ * @param {import("playwright-core").BrowserContext} context
+ */
+export async function rawMicrophone(context) {
+  await context.addInitScript(() => {
+    const media = navigator.mediaDevices;
+    if (!media) return;
+    const open = media.getUserMedia.bind(media);
+    media.getUserMedia = (wanted) => {
+      const audio = typeof wanted?.audio === "object" ? wanted.audio : {};
+      const raw = { echoCancellation: false, autoGainControl: false, noiseSuppression: false };
+      return open({ ...wanted, audio: { ...audio, ...raw } });
+    };
+  });
+}

@@ -1,0 +1,145 @@
+// @ts-check
+// The network between browser and relay: carries bytes, and on command falls silent, or cuts. Notes every WebSocket frame.
+
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+
+/**
+ * A WebSocket frame that went by.
+ * @typedef {object} Frame
+ * @property {number} time `Date.now()` when its last byte was here.
+ * @property {"up" | "down"} direction From the browser, or to it.
+ * @property {number} opcode 1 text, 2 binary, 8 close.
+ * @property {number} length Bytes of payload.
+ * @property {number} connection Counts the connections of this proxy.
+ */
+
+/** @typedef {{ browser: import("node:net").Socket, relay: import("node:net").Socket }} Pair */
+
+export class Proxy {
+  /** @type {Frame[]} */
+  frames = [];
+  connections = 0;
+  #frozen = false;
+  /** @type {Set<Pair>} */
+  #pairs = new Set();
+
+  /** @param {number} target Port of the relay. */
+  constructor(target) {
+    this.target = target;
+    this.port = 0;
+    this.server = createServer((browser) => this.#accept(browser));
+  }
+
+  /** @param {number} target Port of the relay on this machine. */
+  static async start(target) {
+    const proxy = new Proxy(target);
+    proxy.server.listen(0, "127.0.0.1");
+    await once(proxy.server, "listening");
+    const address = proxy.server.address();
+    if (address === null || typeof address === "string") throw new Error("the proxy has no port");
+    proxy.port = address.port;
+    return proxy;
+  }
+
+  /** Where the browser finds the relay. */
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Half-open silence: nothing goes through either way, no socket is told. What is sent waits in the system's buffers. */
+  freeze() {
+    this.#frozen = true;
+    for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.pause();
+  }
+
+  /** The network is back. What waited arrives, as TCP's repetitions would bring it. */
+  thaw() {
+    this.#frozen = false;
+    for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.resume();
+  }
+
+  /** Cuts every connection without a word of WebSocket: what was on its way is lost. */
+  drop() {
+    for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.resetAndDestroy();
+  }
+
+  /** Audio frames from the browser that were here in `[from, to]`, times of `Date.now()`. @param {number} from @param {number} to */
+  audioUp(from = 0, to = Infinity) {
+    return this.frames.filter(
+      (frame) => frame.direction === "up" && frame.opcode === 2 && frame.time >= from && frame.time <= to,
+    );
+  }
+
+  async stop() {
+    this.server.close();
+    for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.destroy();
+  }
+
+  /** @param {import("node:net").Socket} browser */
+  #accept(browser) {
+    const connection = this.connections++;
+    const relay = connect(this.target, "127.0.0.1");
+    const pair = { browser, relay };
+    this.#pairs.add(pair);
+    for (const [from, to, direction] of /** @type {const} */ ([[browser, relay, "up"], [relay, browser, "down"]])) {
+      from.setNoDelay();
+      const reader = frameReader((opcode, length) =>
+        this.frames.push({ time: Date.now(), direction, opcode, length, connection }),
+      );
+      from.on("data", (bytes) => {
+        reader(bytes);
+        to.write(bytes);
+      });
+      from.on("end", () => to.end());
+      from.on("error", () => to.destroy());
+      from.on("close", () => {
+        this.#pairs.delete(pair);
+        to.destroySoon();
+      });
+      if (this.#frozen) from.pause();
+    }
+  }
+}
+
+/**
+ * Reads the frames of one direction of a connection, if it becomes a WebSocket.
+ * @param {(opcode: number, length: number) => void} onFrame
+ */
+function frameReader(onFrame) {
+  let waiting = Buffer.alloc(0);
+  let isUpgrade = false;
+  let isWebSocket = false;
+  /** @param {Buffer} bytes */
+  return (bytes) => {
+    waiting = Buffer.concat([waiting, bytes]);
+    if (!isWebSocket) {
+      const end = waiting.indexOf("\r\n\r\n");
+      if (end < 0) return;
+      const head = waiting.toString("latin1", 0, end);
+      isUpgrade = /^upgrade: websocket/im.test(head) && !/^HTTP\/1\.1 (?!101)/.test(head);
+      waiting = isUpgrade ? waiting.subarray(end + 4) : Buffer.alloc(0);
+      isWebSocket = isUpgrade;
+      if (!isWebSocket) return;
+    }
+    for (;;) {
+      if (waiting.length < 2) return;
+      const masked = (waiting[1] & 0x80) !== 0;
+      let length = waiting[1] & 0x7f;
+      let head = 2;
+      if (length === 126) {
+        if (waiting.length < 4) return;
+        length = waiting.readUInt16BE(2);
+        head = 4;
+      } else if (length === 127) {
+        if (waiting.length < 10) return;
+        length = Number(waiting.readBigUInt64BE(2));
+        head = 10;
+      }
+      if (masked) head += 4;
+      if (waiting.length < head + length) return;
+      onFrame(waiting[0] & 0x0f, length);
+      waiting = waiting.subarray(head + length);
+    }
+  };
+}

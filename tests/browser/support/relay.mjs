@@ -1,0 +1,145 @@
+// @ts-check
+// The real relay, in a folder of its own, and its database read by a program that is not the relay.
+
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const START_MS = 20_000;
+const STOP_MS = 10_000;
+
+/** The relay that `cargo xtask test` built. */
+const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/debug/voxrelay", import.meta.url));
+
+/**
+ * A row of `sessions`.
+ * @typedef {object} SessionRow
+ * @property {string} id
+ * @property {"live" | "ended"} state
+ * @property {number} started_at Milliseconds since 1970.
+ * @property {number | null} ended_at
+ * @property {string | null} end_reason
+ * @property {number} epoch
+ * @property {number} reconnects
+ * @property {number} audio_samples
+ * @property {number} cost_nano_usd
+ */
+
+/**
+ * A row of `usage`.
+ * @typedef {object} UsageRow
+ * @property {number} from_quantity
+ * @property {number} quantity
+ * @property {number} price_nano_usd
+ * @property {number} per
+ * @property {number} cost_nano_usd
+ */
+
+export class Relay {
+  /** What it wrote to stderr: shown when a test fails. */
+  log = "";
+
+  /**
+   * @param {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, import("node:stream").Readable>} child
+   * @param {string} folder
+   */
+  constructor(child, folder) {
+    this.child = child;
+    this.folder = folder;
+    this.port = 0;
+    child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
+  }
+
+  /**
+   * Starts `voxrelay dev` on a free port.
+   * @param {Record<string, string>} [settings] Environment variables beside the recording.
+   */
+  static async start(settings = {}) {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`cargo build --package relay\``);
+    const folder = mkdtempSync(join(tmpdir(), "voxrelay-test-"));
+    const child = spawn(PROGRAM, ["dev", "--listen", "127.0.0.1:0"], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, VOXRELAY_RECORDING__DIR: join(folder, "recordings"), ...settings },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const relay = new Relay(child, folder);
+    const lines = createInterface({ input: child.stdout });
+    const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
+    for await (const line of lines) {
+      const port = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+      if (port) {
+        clearTimeout(timer);
+        child.stdout.resume();
+        relay.port = Number(port);
+        return relay;
+      }
+    }
+    throw new Error(`the relay did not start:\n${relay.log}`);
+  }
+
+  /** @returns {SessionRow[]} The newest first. */
+  sessions() {
+    return this.#query("SELECT * FROM sessions ORDER BY started_at DESC, id DESC");
+  }
+
+  /**
+   * @param {string} id
+   * @returns {UsageRow[]}
+   */
+  usage(id) {
+    return this.#query(`SELECT * FROM usage WHERE session_id = '${id}' ORDER BY from_quantity`);
+  }
+
+  /** Waits until the newest session has ended. @returns {Promise<SessionRow>} */
+  async endedSession() {
+    return until("the session has ended in the database", () => this.sessions().find((row) => row.state === "ended"));
+  }
+
+  /** @param {string} id Of a session: the audio that the relay received from the user. */
+  recording(id) {
+    return join(this.folder, "recordings", `${id}.user.wav`);
+  }
+
+  /** Asks it to stop, waits, and removes its folder. @returns {Promise<number | null>} Its exit code. */
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const timer = setTimeout(() => this.child.kill("SIGKILL"), STOP_MS);
+      this.child.kill("SIGTERM");
+      await once(this.child, "exit");
+      clearTimeout(timer);
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+    return this.child.exitCode;
+  }
+
+  /** @param {string} sql */
+  #query(sql) {
+    const data = join(this.folder, "voxrelay-data");
+    const file = readdirSync(data).find((name) => name.endsWith(".db"));
+    if (!file) throw new Error(`there is no database in ${data}`);
+    const rows = execFileSync("sqlite3", ["-json", "-cmd", ".timeout 5000", join(data, file), sql], { encoding: "utf8" });
+    return rows.trim() === "" ? [] : JSON.parse(rows);
+  }
+}
+
+/**
+ * Asks again and again until there is an answer.
+ * @template T
+ * @param {string} what Completes "waited in vain until …".
+ * @param {() => T | undefined | false | null | Promise<T | undefined | false | null>} ask
+ * @param {number} [patienceMs]
+ * @returns {Promise<T>}
+ */
+export async function until(what, ask, patienceMs = 15_000) {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error(`waited ${patienceMs} ms in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
