@@ -46,7 +46,7 @@ struct Versions {
 pub(super) fn rust(mut outcome: Outcome, packages: &[Package]) -> Result<Outcome> {
     let folder = workspace::cache().join("advisory-db");
     if !is_fetched(&folder)? {
-        return Ok(outcome.note("RustSec advisories: NOT CHECKED, github.com cannot be reached"));
+        return Ok(outcome.not_checked("RustSec advisories: NOT CHECKED, github.com cannot be reached"));
     }
     let mut informed = Vec::new();
     for package in packages {
@@ -77,7 +77,7 @@ pub(super) fn npm(mut outcome: Outcome) -> Result<Outcome> {
     let (Some(high), Some(critical), Some(total)) =
         (counts["high"].as_u64(), counts["critical"].as_u64(), counts["total"].as_u64())
     else {
-        return Ok(outcome.note("npm audit: NOT CHECKED, the registry does not answer"));
+        return Ok(outcome.not_checked("npm audit: NOT CHECKED, the registry does not answer"));
     };
     outcome.failed += high + critical;
     Ok(outcome.note(format!("npm audit: {total} known, {} of them high or critical", high + critical)))

@@ -89,7 +89,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             None => (step.run)().unwrap_or_else(|error| Outcome::failure(format!("{error:#}"))),
         };
         let time = begin.elapsed();
-        eprintln!("{} {} ({})", outcome.mark(), step.title, seconds(time));
+        eprintln!("{} {} ({})", outcome.verdict().0, step.title, seconds(time));
         for note in &outcome.notes {
             eprintln!("  {note}");
         }
@@ -118,7 +118,7 @@ fn summary(done: &[Done], time: Duration) -> Result<()> {
     println!("\n{:<14} {:<7} {:>12} {:>7} {:>7}", "step", "result", "time", "passed", "failed");
     let (mut passed, mut failed) = (0, 0);
     for Done { step, time, outcome } in done {
-        let result = if outcome.failed == 0 { "ok" } else { "FAILED" };
+        let result = outcome.verdict().1;
         println!(
             "{:<14} {result:<7} {:>12} {:>7} {:>7}",
             step.name,

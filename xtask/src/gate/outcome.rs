@@ -9,6 +9,8 @@ pub(crate) struct Outcome {
     pub(crate) failed: u64,
     /// Tests that were there and were not run.
     pub(crate) skipped: u64,
+    /// Part of the check could not be made, and the notes say which.
+    pub(crate) partly: bool,
     /// What a reader of the summary has to know.
     pub(crate) notes: Vec<String>,
 }
@@ -30,9 +32,19 @@ impl Outcome {
         self
     }
 
-    /// One letter's worth of result.
-    pub(crate) fn mark(&self) -> &'static str {
-        if self.failed == 0 { "✓" } else { "✗" }
+    /// Says what could not be checked. It is not passed, and not failed.
+    pub(crate) fn not_checked(mut self, note: &str) -> Outcome {
+        self.partly = true;
+        self.note(note)
+    }
+
+    /// The result in one sign and in one word.
+    pub(crate) fn verdict(&self) -> (&'static str, &'static str) {
+        match (self.failed, self.partly) {
+            (0, false) => ("✓", "ok"),
+            (0, true) => ("!", "PARTLY"),
+            _ => ("✗", "FAILED"),
+        }
     }
 
     /// Reads a line of a test program: libtest's `test result: …` or node's count.
