@@ -1,1 +1,21 @@
-//! The relay.
+//! The relay: it checks who calls and what they may spend, carries the call, meters it and keeps the record.
+//!
+//! The binary `voxrelay` is [`cli`]; everything else is here so that tests and the load generator use the real thing.
+
+mod app;
+pub mod auth;
+pub mod call;
+pub mod cli;
+pub mod client;
+pub mod config;
+mod log;
+pub mod meter;
+mod money;
+pub mod price;
+pub mod server;
+pub mod session;
+pub mod store;
+
+pub use app::App;
+pub use config::Config;
+pub use money::{MoneyError, NanoUsd};

@@ -1,0 +1,54 @@
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Verifier;
+use crate::config::Config;
+use crate::price::PriceTable;
+use crate::session::Registry;
+use crate::store::Store;
+
+/// What every connection shares.
+#[derive(Debug)]
+pub struct App {
+    /// How the operator wants it; it does not change while the relay runs.
+    pub config: Config,
+    /// Says whose token it is.
+    pub verifier: Verifier,
+    /// Sessions, turns and usage, on disk.
+    pub store: Store,
+    /// What things cost.
+    pub prices: PriceTable,
+    /// The sessions that live here, so that a reconnect finds its own.
+    pub sessions: Registry,
+    /// Cancelled when the relay is to stop: sessions then say goodbye.
+    pub shutdown: CancellationToken,
+    /// Every connection and session; the relay waits for them before it leaves.
+    pub tasks: TaskTracker,
+    /// When the relay started: the zero of the machines' time.
+    pub started: Instant,
+}
+
+impl App {
+    /// Puts the parts together; the clock starts here.
+    #[must_use]
+    pub fn new(config: Config, verifier: Verifier, store: Store, prices: PriceTable) -> App {
+        App {
+            config,
+            verifier,
+            store,
+            prices,
+            sessions: Registry::default(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The time since the start, as the machines want it.
+    #[must_use]
+    pub fn now(&self) -> protocol::Time {
+        protocol::Time::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}

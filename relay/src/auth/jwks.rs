@@ -1,0 +1,185 @@
+//! Keys by URL: fetched, kept, and fetched again when a token names one that is not there.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use jsonwebtoken::Algorithm;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use tokio::time::Instant;
+
+use super::AuthError;
+use super::claims::Head;
+use super::keys::KeySet;
+
+/// Between two fetches, whatever tokens ask for.
+const FETCH_INTERVAL: Duration = Duration::from_secs(30);
+/// A set older than this is fetched again behind the scenes, so that keys taken off it are forgotten (Supabase's `max-age`).
+const STALE_AFTER: Duration = Duration::from_secs(600);
+/// For one fetch with its redirects.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer. The largest providers publish about 20 KB.
+const BODY_MAX_BYTES: usize = 256 * 1024;
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 3;
+
+/// The keys published at one URL. Whatever goes wrong with fetching them, those we have stay good.
+pub(super) struct Jwks {
+    url: Url,
+    client: Client,
+    interval: Duration,
+    current: RwLock<Current>,
+    fetching: Mutex<Fetching>,
+}
+
+#[derive(Default)]
+struct Current {
+    keys: Arc<KeySet>,
+    fetched: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Fetching {
+    /// When the last fetch began, successful or not.
+    last: Option<Instant>,
+    /// The fetch that is under way: whoever needs its outcome waits for this one.
+    in_flight: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("{0}")]
+    Http(#[from] reqwest::Error),
+    #[error("more than {BODY_MAX_BYTES} bytes")]
+    TooLarge,
+    #[error("not a JWK set: {0}")]
+    Syntax(#[from] serde_json::Error),
+    #[error("no key in it that is usable (RSA with RS256, or P-256 with ES256)")]
+    Empty,
+}
+
+/// Whether keys may be fetched from there: over TLS, or without ever leaving the machine.
+pub(crate) fn is_safe_key_url(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    !host.is_empty() && (url.scheme() == "https" || (url.scheme() == "http" && is_local))
+}
+
+impl Jwks {
+    pub(super) fn new(url: Url) -> Result<Jwks, reqwest::Error> {
+        Jwks::with_interval(url, FETCH_INTERVAL)
+    }
+
+    fn with_interval(url: Url, interval: Duration) -> Result<Jwks, reqwest::Error> {
+        // Fails only if one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let redirects = Policy::custom(|attempt| {
+            if attempt.previous().len() > REDIRECTS_MAX || !is_safe_key_url(attempt.url()) {
+                attempt.stop()
+            } else {
+                attempt.follow()
+            }
+        });
+        let client = Client::builder()
+            .user_agent(concat!("voxrelay/", env!("CARGO_PKG_VERSION")))
+            .timeout(FETCH_TIMEOUT)
+            .redirect(redirects)
+            .build()?;
+        Ok(Jwks { url, client, interval, current: RwLock::default(), fetching: Mutex::default() })
+    }
+
+    /// The keys to look for the token's in. Fetches them when that one is not there.
+    pub(super) async fn keys(
+        self: &Arc<Self>,
+        head: &Head,
+        algorithm: Algorithm,
+    ) -> Result<Arc<KeySet>, AuthError> {
+        let (keys, fetched) = self.current();
+        if keys.has(head, algorithm) {
+            if fetched.is_some_and(|at| at.elapsed() > STALE_AFTER) {
+                drop(self.start_fetch());
+            }
+            return Ok(keys);
+        }
+        self.refresh().await;
+        let (keys, fetched) = self.current();
+        match (keys.has(head, algorithm), fetched.is_some()) {
+            (true, _) => Ok(keys),
+            (false, true) => Err(AuthError::UnknownKey),
+            (false, false) => Err(AuthError::KeysUnavailable),
+        }
+    }
+
+    /// Waits for a fetch, if one is under way or due.
+    pub(super) async fn refresh(self: &Arc<Self>) {
+        if let Some(fetch) = self.start_fetch() {
+            fetch.await;
+        }
+    }
+
+    /// Starts a fetch unless there was one a short while ago. It runs in its own task, at most [`FETCH_TIMEOUT`] long: a caller
+    /// who hangs up must not take it away from the others.
+    fn start_fetch(self: &Arc<Self>) -> Option<Shared<BoxFuture<'static, ()>>> {
+        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(in_flight) = fetching.in_flight.as_ref().filter(|fetch| fetch.peek().is_none()) {
+            return Some(in_flight.clone());
+        }
+        if fetching.last.is_some_and(|last| last.elapsed() < self.interval) {
+            return None;
+        }
+        fetching.last = Some(Instant::now());
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move { this.fetch_and_keep().await });
+        let fetch = task.map(drop).boxed().shared();
+        fetching.in_flight = Some(fetch.clone());
+        Some(fetch)
+    }
+
+    async fn fetch_and_keep(&self) {
+        match self.fetch().await {
+            Ok(keys) => {
+                tracing::info!(url = %self.url, keys = keys.len(), "fetched the issuer's keys");
+                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                *current = Current { keys: Arc::new(keys), fetched: Some(Instant::now()) };
+            }
+            Err(error) => {
+                tracing::warn!(url = %self.url, %error, "could not fetch the issuer's keys; those there are stay good");
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<KeySet, FetchError> {
+        let mut response = self
+            .client
+            .get(self.url.clone())
+            .header("accept", "application/json")
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await? {
+            if body.len() + part.len() > BODY_MAX_BYTES {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&part);
+        }
+        let keys = KeySet::parse(&body)?;
+        if keys.is_empty() { Err(FetchError::Empty) } else { Ok(keys) }
+    }
+
+    fn current(&self) -> (Arc<KeySet>, Option<Instant>) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&current.keys), current.fetched)
+    }
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The keys tokens are checked with.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+
+use super::claims::Head;
+
+/// Bytes of an RSA modulus: 2,048 bits as RFC 7518, 3.3 wants, to the 4,096 that the library takes.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+/// Bytes of a coordinate on P-256.
+const P256_COORDINATE_BYTES: usize = 32;
+/// Keys of one issuer that are kept: each is tried for a token that names none.
+const KEYS_MAX: usize = 32;
+
+/// A key of ours, with the one algorithm it is for.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) kid: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
+}
+
+/// What an issuer publishes.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+}
+
+impl KeySet {
+    /// Reads a JWK set and keeps the keys that are for signatures and strong enough. A key that we do not understand does not
+    /// spoil the others (RFC 7517, 5). Secrets have no place in a published set.
+    pub(super) fn parse(json: &[u8]) -> Result<KeySet, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct File {
+            keys: Vec<serde_json::Value>,
+        }
+        let file: File = serde_json::from_slice(json)?;
+        let keys = file.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
+        Ok(KeySet { keys: keys.filter_map(|key: Jwk| read(&key)).take(KEYS_MAX).collect() })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is a key to try.
+    pub(super) fn has(&self, head: &Head, algorithm: Algorithm) -> bool {
+        self.matching(head, algorithm).next().is_some()
+    }
+
+    /// The keys to try: those of the named id, all if none is named.
+    pub(super) fn matching<'a>(
+        &'a self,
+        head: &'a Head,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a Key> {
+        self.keys.iter().filter(move |key| {
+            key.algorithm == algorithm
+                && match (&head.kid, &key.kid) {
+                    (Some(asked), Some(kid)) => asked == kid,
+                    (None, _) | (_, None) => true,
+                }
+        })
+    }
+}
+
+fn read(jwk: &Jwk) -> Option<Key> {
+    let common = &jwk.common;
+    let for_signatures = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && common
+            .key_operations
+            .as_ref()
+            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    if !for_signatures {
+        return None;
+    }
+    let algorithm = match (&jwk.algorithm, common.key_algorithm) {
+        (AlgorithmParameters::RSA(rsa), None | Some(KeyAlgorithm::RS256)) => {
+            let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
+            RSA_MODULUS_BYTES.contains(&modulus.len()).then_some(Algorithm::RS256)?
+        }
+        (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
+            if ec.curve == EllipticCurve::P256 =>
+        {
+            let whole = |coordinate: &str| {
+                URL_SAFE_NO_PAD.decode(coordinate).is_ok_and(|bytes| bytes.len() == P256_COORDINATE_BYTES)
+            };
+            (whole(&ec.x) && whole(&ec.y)).then_some(Algorithm::ES256)?
+        }
+        _ => return None,
+    };
+    Some(Key { kid: common.key_id.clone(), algorithm, decoding: DecodingKey::from_jwk(jwk).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn count(keys: &serde_json::Value) -> usize {
+        KeySet::parse(&serde_json::to_vec(&json!({ "keys": keys })).expect("JSON")).expect("a set").len()
+    }
+
+    #[test]
+    fn only_strong_keys_for_signatures_are_kept() {
+        let n = |bytes: usize| URL_SAFE_NO_PAD.encode(vec![0xc3; bytes]);
+        let xy = URL_SAFE_NO_PAD.encode([1; 32]);
+        assert_eq!(count(&json!([{ "kty": "RSA", "n": n(256), "e": "AQAB" }])), 1);
+        assert_eq!(
+            count(&json!([{ "kty": "EC", "crv": "P-256", "x": xy, "y": xy, "alg": "ES256", "use": "sig" }])),
+            1
+        );
+        for refused in [
+            json!({ "kty": "RSA", "n": n(128), "e": "AQAB" }),
+            json!({ "kty": "RSA", "n": n(1024), "e": "AQAB" }),
+            json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "use": "enc" }),
+            json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "alg": "PS256" }),
+            json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "key_ops": ["encrypt"] }),
+            json!({ "kty": "EC", "crv": "P-384", "x": xy, "y": xy }),
+            json!({ "kty": "EC", "crv": "P-256", "x": "AQ", "y": xy }),
+            json!({ "kty": "oct", "k": n(64), "alg": "HS256" }),
+            json!({ "kty": "unheard-of" }),
+            json!("no key at all"),
+        ] {
+            assert_eq!(count(&json!([refused, { "kty": "RSA", "n": n(256), "e": "AQAB" }])), 1, "{refused}");
+        }
+    }
+}

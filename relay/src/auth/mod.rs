@@ -1,0 +1,231 @@
+//! Who calls: access tokens (JWT), checked against a shared secret, published keys, or both.
+//!
+//! The algorithm comes from the key that is ours, never from the token: the token's header only says which of our keys to try.
+//! Whoever is refused hears one sentence for every cause; the cause is for the log.
+
+mod claims;
+mod jwks;
+mod keys;
+mod mint;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
+
+use crate::config::AuthConfig;
+use claims::{Claims, Head};
+use jwks::Jwks;
+pub(crate) use jwks::is_safe_key_url;
+use keys::Key;
+pub use mint::{MintError, development_secret, mint};
+
+/// Longest token that is looked at, in bytes.
+pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
+
+/// Checks tokens.
+#[derive(Debug)]
+pub struct Verifier {
+    secret: Option<Key>,
+    jwks: Option<Arc<Jwks>>,
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    leeway_seconds: u64,
+}
+
+/// Whose token it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The user: the `sub` claim, 1 to 255 characters.
+    pub sub: String,
+    /// When the token expires, in seconds since 1970; not later than the year 9999.
+    pub expires_at: u64,
+    /// The session of the identity provider (`session_id` claim, as Supabase sets it): what a deny-list may name.
+    pub session_id: Option<String>,
+}
+
+/// Why a token is refused. For logs and metrics only: the caller is told nothing but that it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// There is none.
+    #[error("no token")]
+    Missing,
+    /// It is longer than [`TOKEN_MAX_BYTES`].
+    #[error("the token has {asked} bytes, more than {limit}")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// What came.
+        asked: usize,
+    },
+    /// It is not a JWT.
+    #[error("not a JWT")]
+    Malformed,
+    /// No key of ours has the algorithm it names (`none` included).
+    #[error("no key of this relay has the token's algorithm")]
+    Algorithm,
+    /// It names a key that the issuer does not publish.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// The issuer's keys could not be fetched yet. Not the caller's fault, see [`AuthError::is_temporary`].
+    #[error("the issuer's keys could not be fetched")]
+    KeysUnavailable,
+    /// The signature does not fit.
+    #[error("the signature is wrong")]
+    Signature,
+    /// `exp` is in the past.
+    #[error("expired")]
+    Expired,
+    /// `nbf` is in the future.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// `iss` is not one of ours.
+    #[error("wrong issuer")]
+    Issuer,
+    /// `aud` is not one of ours.
+    #[error("wrong audience")]
+    Audience,
+    /// A claim is missing, empty or of the wrong type.
+    #[error("a claim is missing or of the wrong type")]
+    Claims,
+    /// An API key (Supabase's `anon` or `service_role`), not the token of a user.
+    #[error("an API key, not a user's token")]
+    ApiKey,
+}
+
+/// Why there is no verifier.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// No key is configured.
+    #[error(
+        "configuration: give auth.hs256_secret (at least 32 bytes) or auth.jwks_url, so that tokens can be checked"
+    )]
+    NoKey,
+    /// The HTTP client for `auth.jwks_url` does not start.
+    #[error("the HTTP client for auth.jwks_url does not start: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl Verifier {
+    /// Gets ready to check tokens. Fetches nothing yet, see [`Verifier::warm_up`].
+    ///
+    /// # Errors
+    /// When no key is configured, or the system's trusted certificates cannot be loaded.
+    pub fn from_config(config: &AuthConfig) -> Result<Verifier, VerifierError> {
+        if config.hs256_secret.is_none() && config.jwks_url.is_none() {
+            return Err(VerifierError::NoKey);
+        }
+        let secret = config.hs256_secret.as_ref().map(|secret| Key {
+            kid: None,
+            algorithm: Algorithm::HS256,
+            decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
+        });
+        let jwks = config.jwks_url.clone().map(Jwks::new).transpose()?.map(Arc::new);
+        Ok(Verifier {
+            secret,
+            jwks,
+            issuers: config.issuers.clone(),
+            audiences: config.audiences.clone(),
+            leeway_seconds: config.leeway.as_secs(),
+        })
+    }
+
+    /// Fetches the issuer's keys, so that the first caller does not wait for them. A failure is logged and tried again later.
+    pub async fn warm_up(&self) {
+        if let Some(jwks) = &self.jwks {
+            jwks.refresh().await;
+        }
+    }
+
+    /// Says whose token it is. Waits only when a key has to be fetched, 5 s at most.
+    ///
+    /// # Errors
+    /// When the token is not good; the cause is not for the caller.
+    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        if token.is_empty() {
+            return Err(AuthError::Missing);
+        }
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(AuthError::TooLarge { limit: TOKEN_MAX_BYTES, asked: token.len() });
+        }
+        let head = Head::parse(token)?;
+        let algorithm = head.algorithm()?;
+        if algorithm == Algorithm::HS256 {
+            let key = self.secret.as_ref().ok_or(AuthError::Algorithm)?;
+            return self.verify_with(token, key);
+        }
+        let keys = self.jwks.as_ref().ok_or(AuthError::Algorithm)?.keys(&head, algorithm).await?;
+        let mut refused = AuthError::UnknownKey;
+        for key in keys.matching(&head, algorithm) {
+            match self.verify_with(token, key) {
+                Err(error @ AuthError::Signature) => refused = error,
+                decided => return decided,
+            }
+        }
+        Err(refused)
+    }
+
+    fn verify_with(&self, token: &str, key: &Key) -> Result<Identity, AuthError> {
+        let mut validation = Validation::new(key.algorithm);
+        validation.leeway = self.leeway_seconds;
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
+        validation.set_issuer(&self.issuers);
+        validation.set_audience(&self.audiences);
+        // The library's own checks let some claims of the wrong type pass, so ours reads them again.
+        let decoded = jsonwebtoken::decode::<serde_json::Value>(token, &key.decoding, &validation)?;
+        Claims::read(decoded.claims)?.identity()
+    }
+}
+
+impl AuthError {
+    /// The word for logs and metrics.
+    #[must_use]
+    pub const fn cause(self) -> &'static str {
+        match self {
+            AuthError::Missing => "missing",
+            AuthError::TooLarge { .. } => "too_large",
+            AuthError::Malformed => "malformed",
+            AuthError::Algorithm => "algorithm",
+            AuthError::UnknownKey => "unknown_key",
+            AuthError::KeysUnavailable => "keys_unavailable",
+            AuthError::Signature => "signature",
+            AuthError::Expired => "expired",
+            AuthError::NotYetValid => "not_yet_valid",
+            AuthError::Issuer => "issuer",
+            AuthError::Audience => "audience",
+            AuthError::Claims => "claims",
+            AuthError::ApiKey => "api_key",
+        }
+    }
+
+    /// Whether the same token may be good in a while: then the caller should come back with it, not ask for another one.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, AuthError::KeysUnavailable)
+    }
+}
+
+impl From<jsonwebtoken::errors::Error> for AuthError {
+    fn from(error: jsonwebtoken::errors::Error) -> AuthError {
+        match error.kind() {
+            ErrorKind::ExpiredSignature => AuthError::Expired,
+            ErrorKind::ImmatureSignature => AuthError::NotYetValid,
+            ErrorKind::InvalidIssuer => AuthError::Issuer,
+            ErrorKind::InvalidAudience => AuthError::Audience,
+            ErrorKind::MissingRequiredClaim(_)
+            | ErrorKind::InvalidClaimFormat(_)
+            | ErrorKind::InvalidSubject => AuthError::Claims,
+            ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm | ErrorKind::UnsupportedAlgorithm => {
+                AuthError::Algorithm
+            }
+            ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+                AuthError::Malformed
+            }
+            // A published key that is no key counts as one that does not fit; so does what the library adds later.
+            _ => AuthError::Signature,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The call as the agent hears it.

@@ -1,0 +1,67 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
+
+pub mod call;
+mod serve;
+mod token;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "voxrelay",
+    version,
+    about = "Spoken conversation for any web page: the relay.",
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay as configured.
+    Serve(serve::ServeArgs),
+    /// Run a relay to try things out: demo page, tokens for it, everything on defaults, data in ./voxrelay-data.
+    Dev(serve::DevArgs),
+    /// Print an access token for development, and nothing else.
+    Token(token::TokenArgs),
+    /// Speak a WAV file to a relay and print what comes back.
+    Call(call::CallArgs),
+}
+
+/// Runs the command that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(args) => block_on(serve::serve(args)),
+        Command::Dev(args) => block_on(serve::dev(args)),
+        Command::Token(args) => token::run(&args),
+        Command::Call(args) => block_on(call::run(args)),
+    }
+}
+
+fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => failed(1, &format!("the async runtime does not start: {error}")),
+    }
+}
+
+/// Says why on standard error.
+fn failed(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
+    // Nobody to tell if standard error is closed.
+    let _ = writeln!(io::stderr(), "voxrelay: {why}");
+    ExitCode::from(code)
+}
+
+/// What a command answers, on standard output.
+fn answer(line: &dyn std::fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

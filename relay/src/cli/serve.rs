@@ -1,0 +1,128 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{answer, failed};
+use crate::auth::{self, Verifier};
+use crate::config::Config;
+use crate::price::PriceTable;
+use crate::store::{DATABASE_FILE, Store};
+use crate::{App, log, server};
+
+/// Options of `voxrelay serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// The configuration, TOML. Variables that start with VOXRELAY_ go over it.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to listen, whatever the configuration says. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+/// Options of `voxrelay dev`.
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Where to listen. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+pub(super) async fn serve(args: ServeArgs) -> ExitCode {
+    let mut config = match load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    run(config).await
+}
+
+pub(super) async fn dev(args: DevArgs) -> ExitCode {
+    let mut config = match load(None) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    config.dev = true;
+    config.listen = args.listen;
+    if config.auth.hs256_secret.is_none() {
+        match auth::development_secret(&config.data_dir) {
+            Ok(secret) => config.auth.hs256_secret = Some(secret),
+            Err(error) => return failed(1, &format!("the development secret: {error}")),
+        }
+    }
+    run(config).await
+}
+
+fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
+    Config::load(path, std::env::vars()).map_err(|error| failed(2, &error))
+}
+
+async fn run(config: Config) -> ExitCode {
+    log::start(&config.log);
+    let verifier = match Verifier::from_config(&config.auth) {
+        Ok(verifier) => verifier,
+        Err(error) => return failed(2, &error),
+    };
+    let store = match Store::open(&config.data_dir.join(DATABASE_FILE)).await {
+        Ok(store) => store,
+        Err(error) => return failed(1, &error),
+    };
+    let listener = match TcpListener::bind(config.listen).await {
+        Ok(listener) => listener,
+        Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
+    };
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let app = Arc::new(App::new(config, verifier, store, PriceTable::shipped()));
+    app.verifier.warm_up().await;
+    let signals = stop_on_signals(app.shutdown.clone());
+    // The first line on standard output, for whoever started the relay on port 0.
+    if let Err(error) = answer(&format!("listening on http://{address}")) {
+        return failed(1, &format!("standard output: {error}"));
+    }
+    tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
+    if app.config.dev {
+        tracing::info!("open http://{address}/ in a browser, or get a token with: voxrelay token --sub me");
+    }
+    server::run(listener, Arc::clone(&app)).await;
+    signals.abort();
+    tracing::info!("voxrelay has stopped");
+    ExitCode::SUCCESS
+}
+
+/// Stops the relay on SIGINT and SIGTERM; the second one ends it at once.
+fn stop_on_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping; calls are told to come back elsewhere");
+        shutdown.cancel();
+        wait_for_signal().await;
+        std::process::exit(1);
+    })
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::warn!("signals cannot be caught; the relay stops without a goodbye");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

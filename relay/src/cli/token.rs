@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::{answer, failed};
+use crate::auth;
+use crate::config::Config;
+
+/// Options of `voxrelay token`.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Who the token is for: its `sub` claim.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    sub: String,
+    /// How long it is good: a number and s, m, h or d.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    ttl: Duration,
+    /// Sign with the secret of this configuration. Without one configured, with the secret of the data folder, which is made if
+    /// it is not there.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &TokenArgs) -> ExitCode {
+    let mut config = match Config::load(args.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => return failed(2, &error),
+    };
+    if config.auth.hs256_secret.is_none() && config.auth.jwks_url.is_none() {
+        match auth::development_secret(&config.data_dir) {
+            Ok(secret) => config.auth.hs256_secret = Some(secret),
+            Err(error) => return failed(1, &format!("the development secret: {error}")),
+        }
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match auth::mint(&config.auth, &args.sub, now, args.ttl) {
+        Ok(token) => match answer(&token) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(1, &format!("standard output: {error}")),
+        },
+        Err(error) => failed(2, &error),
+    }
+}
+
+fn duration(given: &str) -> Result<Duration, String> {
+    let wrong = || "give a number and s, m, h or d, such as 90s or 1h, at most 365d".to_owned();
+    let (number, seconds) = match given.char_indices().last() {
+        Some((at, 's')) => (&given[..at], 1),
+        Some((at, 'm')) => (&given[..at], 60),
+        Some((at, 'h')) => (&given[..at], 3_600),
+        Some((at, 'd')) => (&given[..at], 86_400),
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(total @ 1..=31_536_000) => Ok(Duration::from_secs(total)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
+        for wrong in ["", "h", "1", "-1h", "0s", "366d", "99999999999999999999d", "1µ"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

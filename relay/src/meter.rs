@@ -1,0 +1,185 @@
+//! Turns samples into money, exactly.
+
+use crate::money::NanoUsd;
+use crate::price::Price;
+
+/// The unit of audio in usage rows. A row's price is for `per` samples, so that quantity, price and cost fit together.
+pub const SAMPLE: &str = "sample";
+
+/// Counts the audio of one session for one item.
+///
+/// The cost is that of the running total, rounded up to a nano-dollar; rows carry the differences, so their sum is the cost
+/// of the total however often a row was taken.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    price: Price,
+    /// Samples that cost `price.amount`.
+    per: u64,
+    /// What stood in the store when this meter began.
+    base: Reading,
+    /// Counted so far, `base` included.
+    total: Reading,
+    /// What is in rows so far.
+    rowed: Reading,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    samples: u64,
+    cost: NanoUsd,
+}
+
+/// A line of the usage record. `(session, item, from_quantity)` is its key: written twice, it counts once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    /// What was used.
+    pub item: String,
+    /// The quantity in earlier rows of the item.
+    pub from_quantity: u64,
+    /// How much, in units.
+    pub quantity: u64,
+    /// What is counted.
+    pub unit: String,
+    /// Money for `per` units.
+    pub price: NanoUsd,
+    /// Units that cost `price`.
+    pub per: u64,
+    /// Version of the price table.
+    pub price_version: String,
+    /// What it cost.
+    pub cost: NanoUsd,
+}
+
+impl Meter {
+    /// A meter at zero for audio of `rate` samples a second, with a price for seconds.
+    #[must_use]
+    pub fn new(price: Price, rate: u32) -> Meter {
+        Meter::resume(price, rate, 0, NanoUsd::ZERO)
+    }
+
+    /// A meter that goes on where the stored session stands, at today's price.
+    #[must_use]
+    pub fn resume(price: Price, rate: u32, samples: u64, cost: NanoUsd) -> Meter {
+        let per = price.per.saturating_mul(u64::from(rate)).max(1);
+        let base = Reading { samples, cost };
+        Meter { price, per, base, total: base, rowed: base }
+    }
+
+    /// Counts samples.
+    pub fn add_samples(&mut self, samples: u32) {
+        self.total.samples = self.total.samples.saturating_add(u64::from(samples));
+        self.total.cost = self.base.cost + self.cost_of(self.total.samples - self.base.samples);
+    }
+
+    /// What is not in a row yet; `None` if nothing is.
+    pub fn take_row(&mut self) -> Option<UsageRow> {
+        if self.total.samples == self.rowed.samples {
+            return None;
+        }
+        let row = UsageRow {
+            item: self.price.item.to_string(),
+            from_quantity: self.rowed.samples,
+            quantity: self.total.samples - self.rowed.samples,
+            unit: SAMPLE.to_owned(),
+            price: self.price.amount,
+            per: self.per,
+            price_version: self.price.version.to_string(),
+            cost: self.total.cost.saturating_sub(self.rowed.cost),
+        };
+        self.rowed = self.total;
+        Some(row)
+    }
+
+    /// Samples counted so far.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.total.samples
+    }
+
+    /// What they cost.
+    #[must_use]
+    pub fn cost(&self) -> NanoUsd {
+        self.total.cost
+    }
+
+    /// What the total would cost with so many samples more: to be asked before they are spent.
+    #[must_use]
+    pub fn cost_with(&self, samples: u32) -> NanoUsd {
+        let counted = self.total.samples - self.base.samples;
+        self.base.cost + self.cost_of(counted.saturating_add(u64::from(samples)))
+    }
+
+    fn cost_of(&self, samples: u64) -> NanoUsd {
+        let nano = (u128::from(samples) * u128::from(self.price.amount.get())).div_ceil(u128::from(self.per));
+        NanoUsd::new(u64::try_from(nano).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::PriceTable;
+
+    fn listening() -> Price {
+        PriceTable::shipped().price("echo/listening").expect("priced").clone()
+    }
+
+    #[test]
+    fn a_minute_costs_what_the_table_says() {
+        let mut meter = Meter::new(listening(), 16_000);
+        for _ in 0..600 {
+            meter.add_samples(1_600);
+        }
+        assert_eq!(meter.cost(), NanoUsd::new(4_800_000));
+        assert_eq!(meter.samples(), 960_000);
+    }
+
+    #[test]
+    fn rows_add_up_to_the_cost_of_the_total_however_they_are_cut() {
+        let price = Price { amount: NanoUsd::new(7), per: 3, ..listening() };
+        let mut meter = Meter::new(price.clone(), 16_000);
+        let (mut samples, mut cost) = (0, NanoUsd::ZERO);
+        for n in 1..5_000_u32 {
+            meter.add_samples(n * 7_919 % 3_201);
+            if n % 3 == 0 {
+                let row = meter.take_row().expect("something was counted");
+                assert_eq!(row.from_quantity, samples);
+                samples += row.quantity;
+                cost += row.cost;
+            }
+        }
+        if let Some(row) = meter.take_row() {
+            samples += row.quantity;
+            cost += row.cost;
+        }
+        assert_eq!((samples, cost), (meter.samples(), meter.cost()));
+        assert_eq!(cost.get(), (u128::from(samples) * 7).div_ceil(48_000) as u64);
+        assert_eq!(meter.take_row(), None);
+    }
+
+    #[test]
+    fn one_sample_is_rounded_up_not_given_away() {
+        let mut meter = Meter::new(listening(), 16_000);
+        assert_eq!(meter.cost_with(1), NanoUsd::new(5));
+        meter.add_samples(1);
+        assert_eq!(meter.cost(), NanoUsd::new(5));
+    }
+
+    #[test]
+    fn a_resumed_meter_goes_on_from_what_is_stored() {
+        let mut meter = Meter::resume(listening(), 16_000, 960_000, NanoUsd::new(4_800_000));
+        assert_eq!(meter.take_row(), None);
+        meter.add_samples(1_600);
+        let row = meter.take_row().expect("counted");
+        assert_eq!((row.from_quantity, row.quantity, row.cost), (960_000, 1_600, NanoUsd::new(8_000)));
+        assert_eq!(meter.cost(), NanoUsd::new(4_808_000));
+    }
+
+    #[test]
+    fn absurd_amounts_stop_at_the_largest() {
+        let price = Price { amount: NanoUsd::MAX, per: 1, ..listening() };
+        let mut meter = Meter::resume(price, 1, u64::MAX - 1, NanoUsd::MAX);
+        meter.add_samples(u32::MAX);
+        assert_eq!((meter.samples(), meter.cost()), (u64::MAX, NanoUsd::MAX));
+    }
+}

@@ -1,0 +1,156 @@
+//! Files in the binary: the SDK for every page, the demo page for `voxrelay dev`.
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::Problem;
+
+#[derive(RustEmbed)]
+#[folder = "../npm/dist"]
+#[allow_missing = true]
+struct Sdk;
+
+#[derive(RustEmbed)]
+#[folder = "../examples/demo"]
+#[allow_missing = true]
+struct Demo;
+
+/// The page loads from the relay alone, talks to any relay, and may compile wasm. Its Worker and worklets are files beside the
+/// script.
+const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; \
+     img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Ways in which `cargo xtask build` may have compressed a file beside it, the better first.
+const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+
+/// `GET /sdk/…`: for pages of any origin.
+pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let Some(mut response) = file::<Sdk>(&path, &headers) else {
+        let detail = if Sdk::iter().next().is_none() {
+            "The SDK was not built into this binary: run `cargo xtask build`, then build the relay again."
+        } else {
+            "The SDK has no such file."
+        };
+        return with_cors(Problem::new(StatusCode::NOT_FOUND, detail).into_response());
+    };
+    response.headers_mut().insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    );
+    with_cors(response)
+}
+
+/// Everything else in `voxrelay dev`: the demo page.
+pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
+    let path = match uri.path() {
+        "/" => "index.html",
+        path => path.trim_start_matches('/'),
+    };
+    let Some(mut response) = file::<Demo>(path, &headers) else {
+        return Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").into_response();
+    };
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("permissions-policy"), "microphone=(self), camera=(), geolocation=()"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn with_cors(mut response: Response) -> Response {
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// The file in the best form the client takes; 304 if it has it already.
+///
+/// Files keep their names from release to release, so a browser asks each time whether its copy is still the one: half of an
+/// old SDK beside half of a new one does not work.
+fn file<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<Response> {
+    let plain = Files::get(path)?;
+    let (file, encoding) = match encoded::<Files>(path, headers) {
+        Some((file, encoding)) => (file, Some(encoding)),
+        None => (plain, None),
+    };
+    let etag = etag(&file);
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    });
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, content_type(path))], file.data.into_owned()).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(encoding) = encoding.filter(|_| !is_known) {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    Some(response)
+}
+
+fn encoded<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<(EmbeddedFile, &'static str)> {
+    let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    ENCODINGS.into_iter().filter(|(encoding, _)| accepts(accepted, encoding)).find_map(
+        |(encoding, extension)| Files::get(&format!("{path}.{extension}")).map(|file| (file, encoding)),
+    )
+}
+
+/// Whether `Accept-Encoding` names the encoding, other than to refuse it (`q=0`).
+fn accepts(accepted: &str, encoding: &str) -> bool {
+    accepted.split(',').any(|part| {
+        let mut parameters = part.split(';').map(str::trim);
+        let named = parameters.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        let refused = parameters
+            .filter_map(|parameter| parameter.strip_prefix("q="))
+            .any(|weight| weight.parse() == Ok(0.0));
+        named && !refused
+    })
+}
+
+fn etag(file: &EmbeddedFile) -> String {
+    let mut tag = String::from("\"");
+    for byte in &file.metadata.sha256_hash()[..16] {
+        tag.push_str(&format!("{byte:02x}"));
+    }
+    tag + "\""
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" | "cjs" => "text/javascript; charset=utf-8",
+        "wasm" => "application/wasm",
+        "json" | "map" => "application/json",
+        "ts" | "md" | "txt" => "text/plain; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_taken_when_it_is_named_and_not_refused() {
+        assert!(accepts("gzip, deflate, br", "br"));
+        assert!(accepts("gzip;q=0.5, BR;q=1", "br"));
+        assert!(!accepts("gzip, br;q=0", "br"));
+        assert!(!accepts("gzip, br; q=0.000", "br"));
+        assert!(!accepts("gzip, brx", "br"));
+    }
+}

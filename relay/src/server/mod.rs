@@ -1,0 +1,152 @@
+//! HTTP: the accept loop, the routes, and what is checked before a WebSocket is opened.
+
+mod assets;
+mod dev;
+mod problem;
+mod socket;
+mod upgrade;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
+
+use crate::App;
+use problem::Problem;
+pub use socket::close_code;
+
+/// For the head of a request; also how long a connection may stay idle between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head of a request, in bytes. Cookies of the relay's domain are in it.
+const HEAD_MAX_BYTES: usize = 32 * 1024;
+/// Connections without a call at a time: pages, files, and those that do not say what they want.
+const PLAIN_CONNECTIONS_MAX: usize = 1_024;
+/// After the operating system refused a connection (mostly: no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+/// Serves until [`App::shutdown`] is cancelled; then lets what runs end within the configured grace, and closes the store.
+pub async fn run(listener: TcpListener, app: Arc<App>) {
+    let router = router(Arc::clone(&app));
+    let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
+    while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
+        app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
+    }
+    drop(listener);
+    app.tasks.close();
+    if tokio::time::timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
+    }
+    app.store.close().await;
+}
+
+/// The next connection, once there is a place for it; `None` when the relay is to stop.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    app: &App,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let next = async {
+        let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => return (stream, peer, place),
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = app.shutdown.cancelled() => None,
+        connection = next => Some(connection),
+    }
+}
+
+/// The peer went away while it waited; there is nothing wrong here.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Serves one connection. With an upgrade it ends here, and the place is free again: calls are counted on their own.
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    router: Router,
+    app: Arc<App>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY");
+    }
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = app.shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+    drop(place);
+}
+
+fn router(app: Arc<App>) -> Router {
+    let calls = upgrade::Calls::new(app.config.limits.max_connections);
+    let mut routes = Router::new()
+        .route("/livez", get(livez))
+        .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
+        .route("/sdk/{*path}", get(assets::sdk));
+    if app.config.dev {
+        routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
+    } else {
+        routes = routes.fallback(not_found);
+    }
+    routes.method_not_allowed_fallback(method_not_allowed)
+}
+
+/// Says that the process runs; nothing about what it depends on.
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take this method.")
+}
