@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
+use crate::size;
 use crate::stamp::Stamp;
-use crate::step::{output, run, seconds, step, up_to_date};
+use crate::step::{run, seconds, step, up_to_date};
 use crate::workspace::{self, WASM};
 
 /// Name of the generated module: `voxrelay_wasm.js`, `voxrelay_wasm_bg.wasm`.
@@ -119,9 +120,18 @@ fn bundle() -> Result<()> {
         return Ok(());
     }
     step(title, || {
-        let said = output(workspace::node().arg(&script), "the TypeScript in npm/src does not compile")?;
-        eprint!("{said}");
-        Ok(())
+        run(workspace::node().arg(&script), "the TypeScript in npm/src does not compile")?;
+        compress(&workspace::path("npm/dist"))
     })?;
     stamp.keep()
+}
+
+/// Puts each file that a browser fetches beside itself once more, as gzip and as brotli: a relay serves those.
+fn compress(dist: &Path) -> Result<()> {
+    for name in size::fetched(dist)? {
+        let content = fs::read(dist.join(&name))?;
+        fs::write(dist.join(format!("{name}.gz")), size::gzip(&content)?)?;
+        fs::write(dist.join(format!("{name}.br")), size::brotli(&content)?)?;
+    }
+    Ok(())
 }

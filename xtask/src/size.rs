@@ -51,18 +51,18 @@ pub(crate) fn run(json: bool) -> Result<()> {
         "goal: at most {GOAL_BYTES} bytes brotli (1 KB = 1,000 bytes): {verdict}, {:.1} KB\n",
         brotli as f64 / 1000.0
     );
-    table("ES modules", &measure(&dist, &modules(&dist)?)?);
+    let modules: Vec<String> = fetched(&dist)?.into_iter().filter(|name| name != SCRIPT_TAG[0]).collect();
+    table("ES modules", &measure(&dist, &modules)?);
     println!("gzip -9, brotli 11. Of the ES modules a bundler takes what is imported.");
     Ok(())
 }
 
-/// Everything else in `npm/dist` that a browser may fetch.
-fn modules(dist: &Path) -> Result<Vec<String>> {
+/// The files in `npm/dist` that a browser may fetch.
+pub(crate) fn fetched(dist: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(dist)? {
+    for entry in fs::read_dir(dist).context("npm/dist is missing: run `cargo xtask build`")? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let fetched = [".js", ".mjs", ".wasm"].iter().any(|end| name.ends_with(end));
-        if fetched && name != SCRIPT_TAG[0] {
+        if name.ends_with(".js") || name.ends_with(".wasm") {
             names.push(name);
         }
     }
@@ -75,7 +75,8 @@ fn measure(dist: &Path, names: &[String]) -> Result<Report> {
     for name in names {
         let content = fs::read(dist.join(name))
             .with_context(|| format!("npm/dist/{name} is missing: run `cargo xtask build`"))?;
-        let sizes = Sizes { raw: content.len(), gzip: gzip(&content)?, brotli: brotli(&content)? };
+        let sizes =
+            Sizes { raw: content.len(), gzip: gzip(&content)?.len(), brotli: brotli(&content)?.len() };
         report.total.raw += sizes.raw;
         report.total.gzip += sizes.gzip;
         report.total.brotli += sizes.brotli;
@@ -84,17 +85,19 @@ fn measure(dist: &Path, names: &[String]) -> Result<Report> {
     Ok(report)
 }
 
-fn gzip(content: &[u8]) -> Result<usize> {
+/// `gzip -9`.
+pub(crate) fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(content)?;
-    Ok(encoder.finish()?.len())
+    Ok(encoder.finish()?)
 }
 
-fn brotli(content: &[u8]) -> Result<usize> {
+/// Brotli 11.
+pub(crate) fn brotli(content: &[u8]) -> Result<Vec<u8>> {
     let mut small = Vec::new();
     let params = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
     brotli::BrotliCompress(&mut &content[..], &mut small, &params)?;
-    Ok(small.len())
+    Ok(small)
 }
 
 fn table(title: &str, report: &Report) {
