@@ -17,6 +17,8 @@ CREATE TABLE sessions (
     reconnects                INTEGER NOT NULL DEFAULT 0,
     audio_samples             INTEGER NOT NULL DEFAULT 0,
     cost_nano_usd             INTEGER NOT NULL DEFAULT 0,
+    -- Audio before this position is in usage rows: played again after a crash, it is not metered again.
+    metered_position          INTEGER NOT NULL DEFAULT 0,
     CHECK ((state = 'ended') = (ended_at IS NOT NULL))
 ) STRICT;
 

@@ -1,5 +1,8 @@
 //! Keys by URL: fetched, kept, and fetched again when a token names one that is not there.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -79,8 +82,10 @@ impl Jwks {
         // Fails only if one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let redirects = Policy::custom(|attempt| {
-            if attempt.previous().len() > REDIRECTS_MAX || !is_safe_key_url(attempt.url()) {
-                attempt.stop()
+            if attempt.previous().len() > REDIRECTS_MAX {
+                attempt.error("too many redirects")
+            } else if !is_safe_key_url(attempt.url()) {
+                attempt.error("a redirect away from https")
             } else {
                 attempt.follow()
             }

@@ -1,1 +1,441 @@
-//! The call as the agent hears it.
+//! A call as the agent sees it: listening, thinking, speaking, interrupted; what to spend and when to stop.
+//!
+//! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer for
+//! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
+
+mod agent;
+mod echo;
+mod reply;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use agent::{Agent, AgentInput, AgentOutput};
+pub use echo::Echo;
+
+use audio::decode_s16le_to_i16;
+use protocol::relay::Saying;
+use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
+
+use crate::NanoUsd;
+use crate::meter::{Meter, UsageRow};
+use crate::store::Turn;
+use reply::Reply;
+
+/// Usage is told to the page at most this often.
+const USAGE_EVERY: Duration = Duration::from_secs(1);
+/// Usage is written to the store at least this often while it grows.
+const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
+const OPEN_MARKS: usize = 3_000;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Audio of the user, in order, each sample once.
+    Audio {
+        /// Its place.
+        mark: Mark,
+        /// 16-bit little-endian samples at 16 kHz.
+        payload: &'a [u8],
+    },
+    /// Audio of the user that will never come.
+    Gap(Gap),
+    /// The user muted or unmuted.
+    Muted(bool),
+    /// The user has heard the agent up to this position.
+    Played(u32),
+    /// Whether the link takes more of the agent's audio. To be told before every [`Input::Timeout`] and when it changes.
+    Room(bool),
+    /// The turns up to this number are stored, as [`Output::Store`] asked.
+    Stored {
+        /// Everything before it is in the stored transcript.
+        committed: Mark,
+    },
+    /// The user hung up and all audio was handed in.
+    Bye,
+    /// The relay stops: write what is owed, the session goes on elsewhere.
+    Checkpoint,
+    /// The session ends for another reason.
+    Stop(CloseCode),
+    /// The time of [`Call::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What a driver has to do.
+#[derive(Debug, PartialEq)]
+pub enum Output<'a> {
+    /// Send a numbered message.
+    Say(Saying),
+    /// Send audio of the agent.
+    Speak(&'a [i16]),
+    /// Tell the usage.
+    Usage(Usage),
+    /// Everything before this frame is settled and needs no row.
+    Commit(Mark),
+    /// Store these turns and that everything before `committed` is in the transcript, then [`Input::Stored`].
+    Store {
+        /// The turns; one that is stored already is replaced.
+        turns: Vec<Turn>,
+        /// The first frame that is in none of them and may still be in a later one.
+        committed: Mark,
+    },
+    /// Write this line of the usage record.
+    Record {
+        /// The line.
+        row: UsageRow,
+        /// With it, the audio before this position is metered.
+        through: u32,
+    },
+    /// Everything is said and stored: end the session. Nothing follows.
+    End {
+        /// Why.
+        code: CloseCode,
+        /// The final usage.
+        usage: Usage,
+    },
+}
+
+/// What a call begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// The first frame to come.
+    pub mark: Mark,
+    /// The number of the first turn.
+    pub turn: u32,
+    /// What is metered.
+    pub meter: Meter,
+    /// What the session may cost in all.
+    pub budget: NanoUsd,
+    /// Audio before this position was metered before its relay was lost; played again, it is not metered again.
+    pub metered_through: u32,
+}
+
+/// A call.
+pub struct Call {
+    agent: Box<dyn Agent>,
+    meter: Meter,
+    metered_through: u32,
+    budget: NanoUsd,
+    told_usage: (Time, Usage),
+    recorded: Time,
+    /// Frames that are not committed, oldest first.
+    open: VecDeque<Mark>,
+    expected: Mark,
+    /// What was last handed to the store or committed.
+    settled: Mark,
+    /// Stores that were not answered yet.
+    storing: u32,
+    next_turn: u32,
+    state: AgentState,
+    reply: Option<Reply>,
+    /// Samples of the agent that were sent: where its next answer begins.
+    spoken: u32,
+    played: u32,
+    room: bool,
+    /// The samples being handed to the agent.
+    samples: Vec<i16>,
+    /// The samples being handed to the driver.
+    frame: Vec<i16>,
+    outputs: VecDeque<Pending>,
+    ending: Option<CloseCode>,
+    ended: bool,
+    now: Time,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Say(Saying),
+    Speak,
+    Usage(Usage),
+    Commit(Mark),
+    Store { turns: Vec<Turn>, committed: Mark },
+    Record { row: UsageRow, through: u32 },
+    End(CloseCode),
+}
+
+impl Call {
+    /// A call that begins, or goes on after its relay was lost.
+    #[must_use]
+    pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
+        Call {
+            agent,
+            budget: start.budget,
+            told_usage: (now, Usage::default()),
+            recorded: now,
+            meter: start.meter,
+            metered_through: start.metered_through,
+            open: VecDeque::new(),
+            expected: start.mark,
+            settled: start.mark,
+            storing: 0,
+            next_turn: start.turn,
+            state: AgentState::Listening,
+            reply: None,
+            spoken: 0,
+            played: 0,
+            room: true,
+            samples: Vec::new(),
+            frame: Vec::new(),
+            outputs: VecDeque::from([Pending::Say(Saying::Agent(AgentState::Listening))]),
+            ending: None,
+            ended: false,
+            now,
+        }
+    }
+
+    /// The agent's name.
+    #[must_use]
+    pub fn agent(&self) -> &'static str {
+        self.agent.name()
+    }
+
+    /// What the session has used so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            audio_ms: self.meter.samples() / 16,
+            tokens: 0,
+            characters: 0,
+            cost_nano_usd: self.meter.cost().get(),
+            left_nano_usd: self.budget.saturating_sub(self.meter.cost()).get(),
+        }
+    }
+
+    /// One thing happened. Drain [`Call::poll_output`] afterwards, then arm one timer for [`Call::poll_timeout`].
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Stored { committed } => {
+                self.storing = self.storing.saturating_sub(1);
+                self.outputs.push_back(Pending::Commit(committed));
+            }
+            _ if self.ending.is_some() => {}
+            Input::Audio { mark, payload } => self.handle_audio(mark, payload),
+            Input::Gap(gap) => {
+                self.open.push_back(gap.from);
+                self.expected = gap.to;
+                self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
+            }
+            Input::Muted(true) => self.pause(),
+            Input::Muted(false) => {}
+            Input::Played(position) => self.handle_played(position),
+            Input::Room(room) => self.room = room,
+            Input::Bye => self.stop(CloseCode::Normal),
+            Input::Checkpoint => self.record(),
+            Input::Stop(code) => self.stop(code),
+            Input::Timeout => {}
+        }
+        self.speak();
+        self.tell_usage();
+        if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
+            self.ended = true;
+            self.outputs.push_back(Pending::End(code));
+        }
+    }
+
+    /// The next thing to do; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        Some(match self.outputs.pop_front()? {
+            Pending::Say(saying) => Output::Say(saying),
+            Pending::Speak => {
+                self.frame.clear();
+                if let Some(reply) = &mut self.reply {
+                    self.frame.extend_from_slice(reply.next_frame());
+                }
+                Output::Speak(&self.frame)
+            }
+            Pending::Usage(usage) => Output::Usage(usage),
+            Pending::Commit(mark) => Output::Commit(mark),
+            Pending::Store { turns, committed } => Output::Store { turns, committed },
+            Pending::Record { row, through } => Output::Record { row, through },
+            Pending::End(code) => Output::End { code, usage: self.usage() },
+        })
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.ending.is_some() {
+            return None;
+        }
+        let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
+        let reply = self.reply.as_ref().and_then(|reply| reply.due(self.room));
+        usage.into_iter().chain(reply).min()
+    }
+
+    fn handle_audio(&mut self, mark: Mark, payload: &[u8]) {
+        let samples = (payload.len() / 2) as u32;
+        let end = mark.position + samples;
+        let fresh = end.saturating_sub(self.metered_through.max(mark.position));
+        if self.meter.cost_with(fresh) > self.budget {
+            return self.stop(CloseCode::Budget);
+        }
+        self.meter.add_samples(fresh);
+        self.metered_through = self.metered_through.max(end);
+        if self.open.len() == OPEN_MARKS {
+            self.open.pop_front();
+        }
+        self.open.push_back(mark);
+        self.expected = Mark { seq: mark.seq + 1, position: end };
+        self.samples.resize(samples as usize, 0);
+        decode_s16le_to_i16(payload, &mut self.samples);
+        let samples = std::mem::take(&mut self.samples);
+        self.ask(AgentInput::Audio { position: mark.position, samples: &samples });
+        self.samples = samples;
+    }
+
+    /// Tells the agent, and does what it wants.
+    fn ask(&mut self, input: AgentInput<'_>) {
+        self.agent.handle_input(self.now, input);
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                AgentOutput::SpeechStarted { .. } => self.interrupt(),
+                AgentOutput::Settled { through } => self.settle(through),
+                AgentOutput::Said { text, start, end } => {
+                    let turn = self.say_turn(Role::User, text, start, end);
+                    self.settled = self.mark_before(end);
+                    self.store_turn(turn);
+                    self.change_state(AgentState::Thinking);
+                }
+                AgentOutput::Reply { text, audio } => self.begin_reply(text, audio),
+            }
+        }
+    }
+
+    fn say_turn(&mut self, role: Role, text: String, start: u32, end: u32) -> Turn {
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.outputs.push_back(Pending::Say(Saying::Transcript(Transcript {
+            seq: 0,
+            turn,
+            role,
+            text: text.clone(),
+            last: true,
+            start,
+            end,
+        })));
+        Turn { turn, role, text, start, end, heard: None }
+    }
+
+    fn store_turn(&mut self, turn: Turn) {
+        self.storing += 1;
+        self.outputs.push_back(Pending::Store { turns: vec![turn], committed: self.settled });
+    }
+
+    fn settle(&mut self, through: u32) {
+        let mark = self.mark_before(through);
+        if mark.seq <= self.settled.seq {
+            return;
+        }
+        self.settled = mark;
+        if self.storing == 0 {
+            self.outputs.push_back(Pending::Commit(mark));
+        }
+    }
+
+    /// The frame that `position` is in: all before it can be committed.
+    fn mark_before(&mut self, position: u32) -> Mark {
+        if position >= self.expected.position {
+            self.open.clear();
+            return self.expected;
+        }
+        while self.open.get(1).is_some_and(|second| second.position <= position) {
+            self.open.pop_front();
+        }
+        self.open.front().copied().unwrap_or(self.expected)
+    }
+
+    fn begin_reply(&mut self, text: String, audio: Vec<i16>) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.finish_reply();
+        let end = self.spoken.saturating_add(audio.len() as u32);
+        let turn = self.say_turn(Role::Agent, text, self.spoken, end);
+        self.store_turn(turn.clone());
+        self.change_state(AgentState::Speaking);
+        self.reply = Some(Reply::new(self.now, turn, audio, self.agent.rate()));
+    }
+
+    /// Sends what is due of the answer.
+    fn speak(&mut self) {
+        let Some(reply) = &mut self.reply else { return };
+        if reply.is_overdue(self.now) {
+            return self.finish_reply();
+        }
+        if reply.is_sent() {
+            return;
+        }
+        while self.room
+            && let Some(samples) = reply.promise_frame(self.now)
+        {
+            self.spoken = self.spoken.saturating_add(samples);
+            self.outputs.push_back(Pending::Speak);
+        }
+        if reply.is_sent() {
+            self.outputs.push_back(Pending::Say(Saying::ReplyEnd));
+        }
+    }
+
+    fn handle_played(&mut self, position: u32) {
+        self.played = self.played.max(position).min(self.spoken);
+        if self.reply.as_ref().is_some_and(|reply| reply.is_sent() && self.played >= reply.turn.end) {
+            self.finish_reply();
+        }
+    }
+
+    /// The user speaks: an answer in progress is dropped where it is.
+    fn interrupt(&mut self) {
+        if self.reply.is_some() {
+            self.outputs.push_back(Pending::Say(Saying::Flush));
+            self.finish_reply();
+        }
+        self.change_state(AgentState::Listening);
+    }
+
+    /// The answer is over, heard to its end or not.
+    fn finish_reply(&mut self) {
+        let Some(Reply { mut turn, .. }) = self.reply.take() else { return };
+        turn.heard = Some(self.played.clamp(turn.start, turn.end));
+        self.store_turn(turn);
+        self.change_state(AgentState::Listening);
+    }
+
+    fn change_state(&mut self, state: AgentState) {
+        if self.state != state && self.ending.is_none() {
+            self.state = state;
+            self.outputs.push_back(Pending::Say(Saying::Agent(state)));
+        }
+    }
+
+    fn pause(&mut self) {
+        self.ask(AgentInput::Pause);
+    }
+
+    /// Finishes what was said, and ends as soon as it is stored.
+    fn stop(&mut self, code: CloseCode) {
+        self.ending = Some(code);
+        self.pause();
+        self.finish_reply();
+        self.record();
+    }
+
+    fn record(&mut self) {
+        self.recorded = self.now;
+        if let Some(row) = self.meter.take_row() {
+            self.outputs.push_back(Pending::Record { row, through: self.metered_through });
+        }
+    }
+
+    fn tell_usage(&mut self) {
+        let usage = self.usage();
+        if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {
+            self.told_usage = (self.now, usage);
+            self.outputs.push_back(Pending::Usage(usage));
+        }
+        if self.now >= self.recorded + RECORD_EVERY {
+            self.record();
+        }
+    }
+}

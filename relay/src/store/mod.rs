@@ -123,7 +123,7 @@ impl Store {
     pub async fn begin_session(&self, session: &NewSession) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO sessions (id, user_sub, client, agent, state, started_at, epoch, uplink_seq_committed, \
-             uplink_position_committed, resume_hash) VALUES (?, ?, ?, ?, 'live', ?, ?, ?, ?, ?)",
+             uplink_position_committed, metered_position, resume_hash) VALUES (?, ?, ?, ?, 'live', ?, ?, ?, ?, ?, ?)",
         )
         .bind(&session.id)
         .bind(&session.user_sub)
@@ -132,6 +132,7 @@ impl Store {
         .bind(session.started_at_ms)
         .bind(session.epoch)
         .bind(session.committed.seq)
+        .bind(session.committed.position)
         .bind(session.committed.position)
         .bind(session.resume_hash.as_slice())
         .execute(&self.writer)
@@ -244,11 +245,12 @@ impl Store {
     }
 
     /// Appends usage rows and sets the session's sums to those of its rows. A row that is there already is left as it is, so a
-    /// repeated call changes nothing. Works for ended sessions, too: what was used is owed.
+    /// repeated call changes nothing. Works for ended sessions, too: what was used is owed. With these rows all audio before the
+    /// position `through` is recorded.
     ///
     /// # Errors
     /// When there is no such session or the database is away; nothing is written then.
-    pub async fn record_usage(&self, id: &str, rows: &[UsageRow]) -> Result<(), StoreError> {
+    pub async fn record_usage(&self, id: &str, rows: &[UsageRow], through: u32) -> Result<(), StoreError> {
         let (id, rows, now) = (id.to_owned(), rows.to_owned(), unix_ms());
         self.transaction(Durability::PowerCut, move |connection| {
             async move {
@@ -274,9 +276,10 @@ impl Store {
             let done = sqlx::query(
                 "UPDATE sessions SET (audio_samples, cost_nano_usd) = (SELECT \
                  COALESCE(SUM(quantity) FILTER (WHERE unit = ?), 0), COALESCE(SUM(cost_nano_usd), 0) \
-                 FROM usage WHERE session_id = sessions.id) WHERE id = ?",
+                 FROM usage WHERE session_id = sessions.id), metered_position = MAX(metered_position, ?) WHERE id = ?",
             )
             .bind(SAMPLE)
+            .bind(through)
             .bind(&id)
             .execute(&mut *connection)
             .await?;

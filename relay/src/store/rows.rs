@@ -60,6 +60,8 @@ pub struct SessionRow {
     pub audio_samples: u64,
     /// Cost in usage rows.
     pub cost: NanoUsd,
+    /// Audio before this position is in usage rows.
+    pub metered_position: u32,
 }
 
 /// Whether a session goes on.
@@ -129,6 +131,7 @@ impl SessionRow {
             reconnects: row.try_get("reconnects")?,
             audio_samples: unsigned("audio_samples")?,
             cost: NanoUsd::new(unsigned("cost_nano_usd")?),
+            metered_position: row.try_get("metered_position")?,
             id: id.clone(),
         })
     }

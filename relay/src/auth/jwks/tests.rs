@@ -1,0 +1,168 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jsonwebtoken::Algorithm;
+use reqwest::Url;
+use tokio::net::TcpListener;
+
+use super::{AuthError, BODY_MAX_BYTES, FETCH_INTERVAL, Jwks, is_safe_key_url};
+use crate::auth::claims::Head;
+
+/// An issuer on this machine that counts how often it is asked.
+struct Issuer {
+    address: SocketAddr,
+    asked: AtomicUsize,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Keys(Vec<&'static str>),
+    Slowly(Vec<&'static str>),
+    Status(StatusCode),
+    Bytes(usize),
+    Redirect(String),
+}
+
+impl Issuer {
+    async fn start(answer: Answer) -> Arc<Issuer> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let issuer = Arc::new(Issuer { address, asked: AtomicUsize::new(0), answer: Mutex::new(answer) });
+        let routes = Router::new().route("/jwks", get(answer_with)).with_state(Arc::clone(&issuer));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        issuer
+    }
+
+    fn answer(&self, answer: Answer) {
+        *self.answer.lock().expect("no panic") = answer;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn jwks(&self, interval: Duration) -> Arc<Jwks> {
+        let url = Url::parse(&format!("http://{}/jwks", self.address)).expect("a URL");
+        Arc::new(Jwks::with_interval(url, interval).expect("a client"))
+    }
+}
+
+async fn answer_with(State(issuer): State<Arc<Issuer>>) -> Response {
+    issuer.asked.fetch_add(1, Ordering::SeqCst);
+    let answer = issuer.answer.lock().expect("no panic").clone();
+    match answer {
+        Answer::Keys(kids) => set(&kids).into_response(),
+        Answer::Slowly(kids) => {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            set(&kids).into_response()
+        }
+        Answer::Status(status) => status.into_response(),
+        Answer::Bytes(length) => Bytes::from(vec![b' '; length]).into_response(),
+        Answer::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+    }
+}
+
+fn set(kids: &[&str]) -> String {
+    let xy = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    let key = |kid: &&str| serde_json::json!({ "kty": "EC", "crv": "P-256", "x": xy, "y": xy, "kid": kid });
+    serde_json::json!({ "keys": kids.iter().map(key).collect::<Vec<_>>() }).to_string()
+}
+
+async fn ask(jwks: &Arc<Jwks>, kid: &str) -> Result<usize, AuthError> {
+    let head: Head =
+        serde_json::from_value(serde_json::json!({ "alg": "ES256", "kid": kid })).expect("a header");
+    let keys = jwks.keys(&head, Algorithm::ES256).await?;
+    Ok(keys.matching(&head, Algorithm::ES256).count())
+}
+
+#[tokio::test]
+async fn a_key_that_was_published_later_is_found_and_one_taken_back_is_forgotten() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let jwks = issuer.jwks(Duration::ZERO);
+    assert_eq!(ask(&jwks, "old").await, Ok(1));
+    assert_eq!(ask(&jwks, "old").await, Ok(1));
+    assert_eq!(issuer.asked(), 1);
+    issuer.answer(Answer::Keys(vec!["new"]));
+    assert_eq!(ask(&jwks, "new").await, Ok(1));
+    assert_eq!(issuer.asked(), 2);
+    assert_eq!(ask(&jwks, "old").await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_makes_one_fetch() {
+    let issuer = Issuer::start(Answer::Slowly(vec!["good"])).await;
+    let jwks = issuer.jwks(FETCH_INTERVAL);
+    let flood: Vec<_> = (0..500)
+        .map(|n| {
+            let jwks = Arc::clone(&jwks);
+            tokio::spawn(async move { ask(&jwks, &format!("made-up-{n}")).await })
+        })
+        .collect();
+    assert_eq!(ask(&jwks, "good").await, Ok(1));
+    for asked in flood {
+        assert_eq!(asked.await.expect("no panic"), Err(AuthError::UnknownKey));
+    }
+    assert_eq!(ask(&jwks, "made-up-afterwards").await, Err(AuthError::UnknownKey));
+    assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_does_not_take_the_fetch_away() {
+    let issuer = Issuer::start(Answer::Slowly(vec!["good"])).await;
+    let jwks = issuer.jwks(FETCH_INTERVAL);
+    tokio::time::timeout(Duration::from_millis(50), ask(&jwks, "good")).await.expect_err("hung up");
+    assert_eq!(ask(&jwks, "good").await, Ok(1));
+    assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn old_keys_serve_through_an_outage() {
+    let issuer = Issuer::start(Answer::Keys(vec!["good"])).await;
+    let jwks = issuer.jwks(Duration::ZERO);
+    assert_eq!(ask(&jwks, "good").await, Ok(1));
+    for outage in [
+        Answer::Status(StatusCode::INTERNAL_SERVER_ERROR),
+        Answer::Bytes(BODY_MAX_BYTES + 1),
+        Answer::Bytes(3),
+        Answer::Keys(vec![]),
+        Answer::Redirect("/jwks".into()),
+        Answer::Redirect("http://192.0.2.1/jwks".into()),
+    ] {
+        issuer.answer(outage);
+        assert_eq!(ask(&jwks, "made-up").await, Err(AuthError::UnknownKey));
+        assert_eq!(ask(&jwks, "good").await, Ok(1));
+    }
+}
+
+#[tokio::test]
+async fn keys_that_never_came_are_not_the_callers_fault() {
+    let issuer = Issuer::start(Answer::Status(StatusCode::BAD_GATEWAY)).await;
+    let jwks = issuer.jwks(Duration::ZERO);
+    let refused = ask(&jwks, "good").await;
+    assert_eq!(refused, Err(AuthError::KeysUnavailable));
+    assert!(refused.is_err_and(AuthError::is_temporary));
+    issuer.answer(Answer::Keys(vec!["good"]));
+    assert_eq!(ask(&jwks, "good").await, Ok(1));
+}
+
+#[test]
+fn keys_come_over_tls_or_from_this_machine() {
+    let safe = |url: &str| is_safe_key_url(&Url::parse(url).expect("a URL"));
+    for url in ["https://example.com/jwks", "http://localhost:9/", "http://127.0.0.1/", "http://[::1]:80/"] {
+        assert!(safe(url), "{url}");
+    }
+    for url in
+        ["http://example.com/", "http://localhost.example.com/", "ftp://localhost/", "file:///etc/passwd"]
+    {
+        assert!(!safe(url), "{url}");
+    }
+}

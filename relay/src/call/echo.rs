@@ -1,0 +1,299 @@
+//! The agent that needs no key: it says back what it heard.
+
+use std::collections::VecDeque;
+
+use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig, VoiceEvent, f32_to_i16, i16_to_f32};
+use protocol::Time;
+
+use super::agent::{Agent, AgentInput, AgentOutput};
+
+/// Speech without a pause is answered after this time, so that it is stored before the client's replay buffer (30 s) is full.
+const LONGEST_UTTERANCE: u32 = 25 * 16_000;
+/// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
+const TAIL: u32 = 3_200;
+/// The voice activity detector looks back no further than this: pre-roll, shortest speech and its window.
+const LOOK_BACK: u32 = 16_000;
+/// `Settled` is not said more often than every half second.
+const SETTLE_STEP: u32 = 8_000;
+/// A gap up to this long is filled with silence; a longer one ends the utterance.
+const LONGEST_FILL: u32 = 16_000;
+
+/// Says back what it heard, with a caption of how long it was.
+pub struct Echo {
+    rate: Hz,
+    voice: VoiceActivity,
+    /// Position in the user's timeline at which `voice` began to count.
+    voice_origin: u32,
+    /// What may still become part of an utterance; it begins at `history_start`.
+    history: Vec<i16>,
+    history_start: u32,
+    /// Where the utterance that is being spoken began.
+    speech_start: Option<u32>,
+    settled: u32,
+    outputs: VecDeque<AgentOutput>,
+}
+
+impl Echo {
+    /// An echo at 16 or 24 kHz for audio that begins at `position`.
+    ///
+    /// # Errors
+    /// For a rate the resampler cannot do.
+    pub fn new(rate: Hz, position: u32) -> Result<Echo, audio::Error> {
+        Resampler::new(SPEECH_RATE, rate)?;
+        Ok(Echo {
+            rate,
+            voice: VoiceActivity::new(VoiceConfig::default()),
+            voice_origin: position,
+            history: Vec::new(),
+            history_start: position,
+            speech_start: None,
+            settled: position,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    fn end(&self) -> u32 {
+        self.history_start + self.history.len() as u32
+    }
+
+    fn hear(&mut self, samples: &[i16]) {
+        self.history.extend_from_slice(samples);
+        let (mut events, origin) = ([None; 4], self.voice_origin);
+        let mut count = 0;
+        self.voice.push_i16(samples, |event| {
+            if let Some(slot) = events.get_mut(count) {
+                *slot = Some(event);
+                count += 1;
+            }
+        });
+        for event in events.into_iter().flatten() {
+            match event {
+                VoiceEvent::SpeechStarted { at } => self.speech_started(place(origin, at)),
+                VoiceEvent::SpeechEnded { at } => self.speech_ended(place(origin, at)),
+            }
+        }
+        if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
+            self.finish();
+        }
+        self.settle();
+    }
+
+    fn speech_started(&mut self, at: u32) {
+        let start = at.max(self.history_start);
+        self.speech_start = Some(start);
+        self.outputs.push_back(AgentOutput::SpeechStarted { at: start });
+    }
+
+    fn speech_ended(&mut self, at: u32) {
+        let Some(start) = self.speech_start.take() else { return };
+        let end = at.saturating_add(TAIL).clamp(start, self.end());
+        let from = (start - self.history_start) as usize;
+        let speech = &self.history[from..(end - self.history_start) as usize];
+        let seconds = f64::from(at.clamp(start, end) - start) / f64::from(SPEECH_RATE.0);
+        let audio = self.at_own_rate(speech);
+        self.outputs.push_back(AgentOutput::Said { text: format!("({seconds:.1} s of speech)"), start, end });
+        self.outputs.push_back(AgentOutput::Reply { text: format!("You spoke for {seconds:.1} s"), audio });
+        self.forget(end);
+    }
+
+    /// Ends the utterance where the audio ends, and starts to listen anew.
+    fn finish(&mut self) {
+        let mut event = None;
+        self.voice.flush(|ended| event = Some(ended));
+        if event.is_some() {
+            self.speech_ended(self.end());
+        }
+    }
+
+    fn at_own_rate(&self, speech: &[i16]) -> Vec<i16> {
+        if self.rate == SPEECH_RATE {
+            return speech.to_vec();
+        }
+        let input: Vec<f32> = speech.iter().map(|sample| i16_to_f32(*sample)).collect();
+        let mut resampler = Resampler::new(SPEECH_RATE, self.rate).expect("`new` made one at this rate");
+        let mut output = vec![0.0; resampler.max_output(input.len())];
+        let written = resampler.process(&input, &mut output);
+        output.truncate(written);
+        let mut tail = vec![0.0; resampler.max_output(resampler.delay_samples())];
+        let flushed = resampler.flush(&mut tail);
+        output.extend_from_slice(&tail[..flushed]);
+        output.into_iter().map(f32_to_i16).collect()
+    }
+
+    /// While nobody speaks, all but the last second is done with.
+    fn settle(&mut self) {
+        if self.speech_start.is_some() {
+            return;
+        }
+        let through = self.end().saturating_sub(LOOK_BACK);
+        if through >= self.settled.saturating_add(SETTLE_STEP) {
+            self.forget(through);
+        }
+    }
+
+    fn forget(&mut self, through: u32) {
+        if through > self.settled {
+            self.settled = through;
+            self.outputs.push_back(AgentOutput::Settled { through });
+        }
+        let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
+        self.history.drain(..cut as usize);
+        self.history_start += cut;
+    }
+
+    fn skip(&mut self, position: u32, end: u32) {
+        let length = end.saturating_sub(position);
+        if length <= LONGEST_FILL {
+            return self.hear(&vec![0; length as usize]);
+        }
+        self.finish();
+        self.voice = VoiceActivity::new(VoiceConfig::default());
+        self.voice_origin = end;
+        self.history.clear();
+        self.history_start = end;
+        self.forget(end);
+    }
+}
+
+impl Agent for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn rate(&self) -> u32 {
+        self.rate.0
+    }
+
+    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+        match input {
+            AgentInput::Audio { samples, .. } => self.hear(samples),
+            AgentInput::Gap { position, end } => self.skip(position, end),
+            AgentInput::Pause => {
+                self.finish();
+                self.forget(self.end());
+            }
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<AgentOutput> {
+        self.outputs.pop_front()
+    }
+}
+
+fn place(origin: u32, at: u64) -> u32 {
+    origin.saturating_add(u32::try_from(at).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
+    fn voice(samples: u32) -> Vec<i16> {
+        (0..samples)
+            .map(|i| {
+                let t = f64::from(i) / 16_000.0;
+                let swell = 0.6 + 0.4 * (t * 25.0).sin();
+                let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+                (tone * swell * 6_000.0) as i16
+            })
+            .collect()
+    }
+
+    fn feed(echo: &mut Echo, samples: &[i16]) -> Vec<AgentOutput> {
+        let mut outputs = Vec::new();
+        for chunk in samples.chunks(1_600) {
+            echo.handle_input(Time::ZERO, AgentInput::Audio { position: echo.end(), samples: chunk });
+            outputs.extend(std::iter::from_fn(|| echo.poll_output()));
+        }
+        outputs
+    }
+
+    fn said(outputs: &[AgentOutput]) -> Option<(u32, u32)> {
+        outputs.iter().find_map(|output| match output {
+            AgentOutput::Said { start, end, .. } => Some((*start, *end)),
+            _ => None,
+        })
+    }
+
+    fn scene() -> Vec<i16> {
+        [vec![0; 24_000], voice(32_000), vec![0; 24_000]].concat()
+    }
+
+    #[test]
+    fn what_was_said_comes_back_whole_and_only_that() {
+        let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
+        let scene = scene();
+        let outputs = feed(&mut echo, &scene);
+        let (start, end) = said(&outputs).expect("the voice is heard");
+        assert!((16_000..=24_000).contains(&start), "{start}");
+        assert!((56_000..=62_000).contains(&end), "{end}");
+        let reply = outputs.iter().find_map(|output| match output {
+            AgentOutput::Reply { audio, text } => Some((audio, text)),
+            _ => None,
+        });
+        let (audio, text) = reply.expect("an answer");
+        assert_eq!(audio.as_slice(), &scene[start as usize..end as usize]);
+        assert!(text.starts_with("You spoke for 2."), "{text}");
+    }
+
+    #[test]
+    fn the_echo_at_24_khz_lasts_as_long_as_what_was_said() {
+        let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
+        let outputs = feed(&mut echo, &scene());
+        let (start, end) = said(&outputs).expect("heard");
+        let length = outputs.iter().find_map(|output| match output {
+            AgentOutput::Reply { audio, .. } => Some(audio.len() as u32),
+            _ => None,
+        });
+        let expected = (end - start) * 3 / 2;
+        assert!(length.is_some_and(|length| length.abs_diff(expected) <= 1), "{length:?} for {expected}");
+    }
+
+    #[test]
+    fn nothing_is_settled_while_somebody_speaks() {
+        let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
+        let (mut speaking, mut settled) = (None, 0);
+        for output in feed(&mut echo, &scene()) {
+            match output {
+                AgentOutput::SpeechStarted { at } => speaking = Some(at),
+                AgentOutput::Said { .. } => speaking = None,
+                AgentOutput::Settled { through } => {
+                    assert!(speaking.is_none_or(|start| through <= start));
+                    assert!(through > settled);
+                    settled = through;
+                }
+                AgentOutput::Reply { .. } => {}
+            }
+        }
+        assert!(settled >= 56_000, "{settled}");
+    }
+
+    #[test]
+    fn hanging_up_in_mid_word_loses_nothing_that_was_said() {
+        let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
+        let scene = scene();
+        let mut outputs = feed(&mut echo, &scene[..40_000]);
+        assert_eq!(said(&outputs), None);
+        echo.handle_input(Time::ZERO, AgentInput::Pause);
+        outputs.extend(std::iter::from_fn(|| echo.poll_output()));
+        assert_eq!(said(&outputs).map(|(_, end)| end), Some(40_000));
+    }
+
+    #[test]
+    fn a_monologue_is_stored_before_a_replay_buffer_is_full() {
+        let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
+        let outputs = feed(&mut echo, &[vec![0; 16_000], voice(30 * 16_000)].concat());
+        assert!(said(&outputs).is_some());
+    }
+
+    #[test]
+    fn positions_go_on_after_a_long_gap_and_after_a_recovery() {
+        let mut echo = Echo::new(Hz(16_000), 1_000_000).expect("a rate we do");
+        feed(&mut echo, &vec![0; 32_000]);
+        echo.handle_input(Time::ZERO, AgentInput::Gap { position: 1_032_000, end: 1_200_000 });
+        let outputs = feed(&mut echo, &scene());
+        let (start, _) = said(&outputs).expect("heard");
+        assert!((1_216_000..=1_224_000).contains(&start), "{start}");
+    }
+}

@@ -1,0 +1,106 @@
+//! A WebSocket as the driver uses it: reads when asked, writes without waiting, closes in order.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{SinkExt, StreamExt};
+use protocol::CloseCode;
+use tokio::time::{Instant, timeout};
+
+use crate::server::close_code;
+
+/// A peer that takes nothing for this long is gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A close frame may take this long there and back.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes that may wait in the socket; beyond them the rest waits in the replay buffer, where it can be resumed from.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// What a connection has to tell.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A message came.
+    Message(Message),
+    /// Everything written so far is on its way.
+    Flushed,
+    /// It is gone; a client that broke the WebSocket protocol is to be told how.
+    Gone(Option<CloseCode>),
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: WebSocket,
+    /// Bytes written since everything was last on its way.
+    unflushed: usize,
+    /// When the oldest of them was written.
+    since: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn new(socket: WebSocket) -> Self {
+        Connection { socket, unflushed: 0, since: None }
+    }
+
+    /// Whether it takes another message now.
+    pub(super) fn is_ready(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.unflushed < HIGH_WATER && self.socket.poll_ready_unpin(&mut context).is_ready()
+    }
+
+    /// Hands a message over. To be called when it is ready; `false` if it is gone.
+    pub(super) fn write(&mut self, message: Message) -> bool {
+        self.unflushed += match &message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+            _ => 0,
+        };
+        self.since.get_or_insert_with(Instant::now);
+        self.socket.start_send_unpin(message).is_ok()
+    }
+
+    /// When the peer has taken nothing for too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + SEND_TIMEOUT)
+    }
+
+    /// The next thing that happens. Reads only if `read`: a message that cannot be answered is better left where it is.
+    /// Dropping the future loses nothing.
+    pub(super) async fn event(&mut self, read: bool) -> Event {
+        poll_fn(|context| {
+            if self.since.is_some() {
+                match self.socket.poll_flush_unpin(context) {
+                    Poll::Ready(Ok(())) => {
+                        self.unflushed = 0;
+                        self.since = None;
+                        return Poll::Ready(Event::Flushed);
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone(None)),
+                    Poll::Pending => {}
+                }
+            }
+            if !read {
+                return Poll::Pending;
+            }
+            self.socket.poll_next_unpin(context).map(|message| match message {
+                Some(Ok(Message::Close(_))) | None => Event::Gone(None),
+                Some(Ok(message)) => Event::Message(message),
+                Some(Err(error)) => Event::Gone(close_code(error)),
+            })
+        })
+        .await
+    }
+
+    /// Says goodbye, waits a moment for the answer, and lets go.
+    pub(super) async fn close(mut self, code: CloseCode) {
+        let frame = CloseFrame { code: code.code(), reason: code.info().name.into() };
+        let _ = timeout(CLOSE_TIMEOUT, async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        })
+        .await;
+    }
+}

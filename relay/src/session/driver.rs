@@ -1,0 +1,367 @@
+//! Carries a session: link, call, socket and store. No decisions; each turn of the loop is wait, one input, drain.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use protocol::relay::{self as link, Attachment, Link};
+use protocol::{CloseCode, Gap, Hello, Usage};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::{Connection, Event};
+use super::journal::{Journal, Written};
+use super::recording::Recording;
+use super::registry::{Command, ResumeRequest};
+use super::token::TokenClock;
+use super::{resume_hash, resume_token};
+use crate::App;
+use crate::auth::{AuthError, Identity};
+use crate::call::{self, Call};
+use crate::store::StoreError;
+
+/// How long the store may take where something waits for it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a session is made of.
+pub(super) struct Driver {
+    pub(super) app: Arc<App>,
+    pub(super) id: String,
+    pub(super) sub: Arc<str>,
+    pub(super) link: Link,
+    pub(super) call: Call,
+    pub(super) journal: Journal,
+    pub(super) recording: Option<Recording>,
+    pub(super) connection: Option<Connection>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Told to the registry: whether there is a connection.
+    pub(super) attached: Arc<AtomicBool>,
+    pub(super) reconnects: u32,
+    pub(super) token: TokenClock,
+    /// A fresh token that is being checked.
+    pub(super) verifying: Option<Verifying>,
+    /// Why the session ends, once it does.
+    pub(super) ended: Option<CloseCode>,
+}
+
+pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, AuthError>> + Send>>;
+
+/// What the loop waits for.
+enum Wake {
+    Shutdown,
+    Command(Option<Command>),
+    Socket(Event),
+    Journal(Result<Written, StoreError>),
+    Verified(Result<Identity, AuthError>),
+    Time,
+}
+
+impl Driver {
+    /// Runs the session to its end.
+    pub(super) async fn run(mut self) {
+        let app = self.app.clone();
+        self.drain();
+        while self.ended.is_none() || !self.journal.is_empty() {
+            self.attached.store(self.link.is_attached(), Ordering::Relaxed);
+            let live = self.ended.is_none();
+            let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
+            let due = self.due();
+            let wake = tokio::select! {
+                biased;
+                () = app.shutdown.cancelled(), if live => Wake::Shutdown,
+                command = self.commands.recv(), if live => Wake::Command(command),
+                written = self.journal.next() => Wake::Journal(written),
+                verified = verified(&mut self.verifying) => Wake::Verified(verified),
+                event = event(&mut self.connection, ready) => Wake::Socket(event),
+                () = sleep_until(due), if live => Wake::Time,
+            };
+            match wake {
+                Wake::Shutdown => return self.leave().await,
+                Wake::Command(Some(Command::Resume(request))) => self.resume(*request).await,
+                Wake::Command(Some(Command::End(code))) => self.call(call::Input::Stop(code)),
+                Wake::Command(None) => self.call(call::Input::Stop(CloseCode::Internal)),
+                Wake::Socket(event) => self.handle_socket(event),
+                Wake::Journal(written) => self.handle_written(written),
+                Wake::Verified(verified) => self.handle_verified(verified),
+                Wake::Time => self.handle_time(),
+            }
+            self.drain();
+        }
+        self.finish().await;
+    }
+
+    /// Goes on over a new connection, or hands it back.
+    async fn resume(&mut self, request: ResumeRequest) {
+        let ResumeRequest { socket, hello, expires_at, refused } = request;
+        let used = hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default();
+        if !self.link.accepts(&used) {
+            // Nobody waits for it any more if this fails.
+            let _ = refused.send((socket, hello));
+            return;
+        }
+        let token = resume_token();
+        self.reconnects += 1;
+        self.token = TokenClock::new(expires_at);
+        self.store_resume(&token, &used).await;
+        tracing::info!(session = %self.id, reconnects = self.reconnects, "session resumed");
+        self.attach(socket, &hello, Attachment::Resume, &token);
+    }
+
+    /// Takes the place of the connection there may be.
+    pub(super) fn attach(&mut self, socket: WebSocket, hello: &Hello, attachment: Attachment, token: &str) {
+        if let Some(old) = self.connection.replace(Connection::new(socket)) {
+            self.app.tasks.spawn(old.close(CloseCode::Replaced));
+        }
+        self.link(link::Input::Attach { hello, attachment, resume_token: token });
+    }
+
+    /// Notes the new resume token before the client learns it: whoever takes the session over must know it.
+    pub(super) async fn store_resume(&mut self, token: &str, used: &str) {
+        let (hash, used) = (resume_hash(token), resume_hash(used));
+        let write =
+            self.app.store.rotate_resume(&self.id, &hash, Some(&used), self.link.epoch(), self.reconnects);
+        match timeout(STORE_TIMEOUT, write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(session = %self.id, %error, "the resume token was not stored"),
+            Err(_) => tracing::warn!(session = %self.id, "the resume token was not stored in time"),
+        }
+    }
+
+    fn handle_socket(&mut self, event: Event) {
+        match event {
+            Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
+            Event::Message(Message::Binary(frame)) => self.link(link::Input::Binary(&frame)),
+            Event::Message(_) | Event::Flushed => {}
+            Event::Gone(violation) => {
+                if let (Some(code), Some(connection)) = (violation, self.connection.take()) {
+                    tracing::info!(session = %self.id, code = code.code(), "the client broke the WebSocket protocol");
+                    self.app.tasks.spawn(connection.close(code));
+                    self.call(call::Input::Stop(code));
+                }
+                self.connection = None;
+                self.link(link::Input::Closed);
+            }
+        }
+    }
+
+    fn handle_written(&mut self, written: Result<Written, StoreError>) {
+        match written {
+            Ok(Written::Turns(committed)) => self.call(call::Input::Stored { committed }),
+            Ok(Written::Usage) => {}
+            Err(error) => {
+                tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
+                self.call(call::Input::Stop(CloseCode::Internal));
+                self.end(CloseCode::Internal, self.call.usage());
+            }
+        }
+    }
+
+    fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
+        match verified {
+            Ok(identity) if *identity.sub == *self.sub => {
+                self.token = TokenClock::new(identity.expires_at);
+                self.link(link::Input::TokenAccepted { expires_in: self.token.left() });
+            }
+            Ok(_) => {
+                tracing::info!(session = %self.id, cause = "other_sub", "a fresh token was refused");
+                self.call(call::Input::Stop(CloseCode::Unauthorized));
+            }
+            // The token in use is still good: the client may try again until it expires.
+            Err(error) => {
+                tracing::info!(session = %self.id, cause = error.cause(), "a fresh token was refused");
+            }
+        }
+    }
+
+    fn handle_time(&mut self) {
+        if self.connection.as_ref().and_then(Connection::deadline).is_some_and(|due| due <= Instant::now()) {
+            self.connection = None;
+            self.link(link::Input::Closed);
+            return;
+        }
+        if let Some(left) = self.token.expiring() {
+            self.link(link::Input::TokenExpiring { left });
+        } else if self.token.is_over() {
+            self.call(call::Input::Stop(CloseCode::Unauthorized));
+        }
+        self.link(link::Input::Timeout);
+        self.call(call::Input::Room(self.link.has_room()));
+        self.drain();
+        self.call(call::Input::Timeout);
+    }
+
+    /// Carries what the machines want, until they want nothing more or the socket is full.
+    fn drain(&mut self) {
+        loop {
+            self.drain_link();
+            let Some(output) = self.call.poll_output() else { break };
+            let now = self.app.now();
+            match output {
+                call::Output::Say(saying) => self.link.handle_input(now, link::Input::Say(&saying)),
+                call::Output::Speak(samples) => self.link.handle_input(now, link::Input::Audio(samples)),
+                call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
+                call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
+                call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
+                call::Output::Record { row, through } => self.journal.usage(row, through),
+                call::Output::End { code, usage } => self.end(code, usage),
+            }
+        }
+    }
+
+    fn drain_link(&mut self) {
+        let Driver { app, id, link, call, recording, connection, verifying, ended, .. } = self;
+        loop {
+            if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
+                return;
+            }
+            let now = app.now();
+            match link.poll_output() {
+                None => return,
+                Some(link::Output::Text(text)) => write(connection, Message::Text(text.into())),
+                Some(link::Output::Binary(frame)) => {
+                    write(connection, Message::Binary(frame.to_vec().into()));
+                }
+                Some(link::Output::Audio { mark, payload }) => {
+                    record(recording, id, |recording| recording.audio(payload));
+                    call.handle_input(now, call::Input::Audio { mark, payload });
+                }
+                Some(link::Output::Gap(gap)) => {
+                    log_gap(id, gap);
+                    record(recording, id, |recording| recording.gap(gap));
+                    call.handle_input(now, call::Input::Gap(gap));
+                }
+                Some(link::Output::Muted(muted)) => call.handle_input(now, call::Input::Muted(muted)),
+                Some(link::Output::Played(position)) => call.handle_input(now, call::Input::Played(position)),
+                Some(link::Output::RoundTrip(time)) => tracing::trace!(session = %id, ?time, "round trip"),
+                Some(link::Output::Token(token)) => {
+                    let (app, token) = (app.clone(), token.to_owned());
+                    *verifying = Some(Box::pin(async move { app.verifier.verify(&token).await }));
+                }
+                Some(link::Output::Bye) => call.handle_input(now, call::Input::Bye),
+                Some(link::Output::Close(code)) => {
+                    if let Some(connection) = connection.take() {
+                        app.tasks.spawn(connection.close(code));
+                    }
+                }
+                Some(link::Output::Detached) => {
+                    tracing::info!(session = %id, "connection lost");
+                    *connection = None;
+                    call.handle_input(now, call::Input::Room(false));
+                }
+                Some(link::Output::Attached) => call.handle_input(now, call::Input::Room(true)),
+                Some(link::Output::Ended(code)) => {
+                    *ended = Some(code);
+                    call.handle_input(now, call::Input::Stop(code));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, code: CloseCode, usage: Usage) {
+        self.ended.get_or_insert(code);
+        self.link(link::Input::End { code, usage });
+    }
+
+    /// The relay stops: write what is owed, and leave the session to whoever takes it over.
+    async fn leave(mut self) {
+        self.call(call::Input::Checkpoint);
+        self.drain();
+        let write = async {
+            while !self.journal.is_empty() {
+                if let Err(error) = self.journal.next().await {
+                    tracing::error!(session = %self.id, %error, "a record was not stored");
+                }
+            }
+        };
+        if timeout(STORE_TIMEOUT, write).await.is_err() {
+            tracing::error!(session = %self.id, "records were not stored in time");
+        }
+        tracing::info!(session = %self.id, "session left to the next relay");
+        self.app.sessions.remove(&self.id, &self.attached);
+        if let Some(connection) = self.connection.take() {
+            connection.close(CloseCode::GoingAway).await;
+        }
+    }
+
+    async fn finish(mut self) {
+        self.app.sessions.remove(&self.id, &self.attached);
+        let code = self.ended.unwrap_or(CloseCode::Internal);
+        let usage = self.call.usage();
+        match timeout(STORE_TIMEOUT, self.journal.end(code.info().name)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(session = %self.id, %error, "the session's end was not stored"),
+            Err(_) => tracing::error!(session = %self.id, "the session's end was not stored in time"),
+        }
+        tracing::info!(
+            session = %self.id,
+            reason = code.info().name,
+            audio_ms = usage.audio_ms,
+            cost_nano_usd = usage.cost_nano_usd,
+            reconnects = self.reconnects,
+            "session ended"
+        );
+        if let Some(connection) = self.connection.take() {
+            connection.close(code).await;
+        }
+    }
+
+    fn link(&mut self, input: link::Input<'_>) {
+        self.link.handle_input(self.app.now(), input);
+    }
+
+    fn call(&mut self, input: call::Input<'_>) {
+        self.call.handle_input(self.app.now(), input);
+    }
+
+    fn due(&self) -> Instant {
+        let base = Instant::from_std(self.app.started);
+        let machines = self.link.poll_timeout().into_iter().chain(self.call.poll_timeout());
+        let machines = machines.map(|time| base + Duration::from_micros(time.as_micros()));
+        let socket = self.connection.as_ref().and_then(Connection::deadline);
+        machines.chain(socket).fold(self.token.due(), Instant::min)
+    }
+}
+
+async fn event(connection: &mut Option<Connection>, read: bool) -> Event {
+    match connection {
+        Some(connection) => connection.event(read).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn verified(verifying: &mut Option<Verifying>) -> Result<Identity, AuthError> {
+    let Some(future) = verifying else { return std::future::pending().await };
+    let verified = future.await;
+    *verifying = None;
+    verified
+}
+
+fn write(connection: &mut Option<Connection>, message: Message) {
+    if let Some(writing) = connection
+        && !writing.write(message)
+    {
+        // The reading side says so, too: the link hears of it there.
+        tracing::debug!("a message could not be written");
+    }
+}
+
+fn record(
+    recording: &mut Option<Recording>,
+    id: &str,
+    write: impl FnOnce(&mut Recording) -> Result<(), hound::Error>,
+) {
+    if let Some(open) = recording
+        && let Err(error) = write(open)
+    {
+        tracing::error!(session = %id, %error, "the recording stops here");
+        *recording = None;
+    }
+}
+
+fn log_gap(id: &str, gap: Gap) {
+    let ms = gap.to.position.saturating_sub(gap.from.position) / 16;
+    tracing::warn!(session = %id, ms, "the client dropped audio");
+}
