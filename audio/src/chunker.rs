@@ -86,3 +86,70 @@ impl Chunker {
         self.filled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    /// Sample `n` is `n` steps of `i16`.
+    fn ramp(count: usize) -> Vec<f32> {
+        (0..count).map(|n| n as f32 / 32_768.0).collect()
+    }
+
+    #[test]
+    fn a_hundred_milliseconds_are_1600_samples() {
+        assert_eq!(chunk_samples_for_ms(100), Ok(1_600));
+        assert_eq!(chunk_samples_for_ms(20), Ok(320));
+        assert_eq!(chunk_samples_for_ms(200), Ok(3_200));
+    }
+
+    #[test]
+    fn a_duration_the_relay_would_not_like_is_refused_with_the_limits() {
+        for asked_ms in [0, 19, 201] {
+            assert_eq!(
+                chunk_samples_for_ms(asked_ms),
+                Err(Error::ChunkDuration { asked_ms, min_ms: 20, max_ms: 200 })
+            );
+        }
+    }
+
+    #[test]
+    fn chunks_are_whole_and_in_order_whatever_the_blocks() {
+        for block in [1, 7, 100, 128, 333, 1_000] {
+            let mut chunker = Chunker::new(100);
+            let mut heard = Vec::new();
+            for block in ramp(1_000).chunks(block) {
+                chunker.push(block, |chunk| {
+                    assert_eq!(chunk.len(), 100);
+                    heard.extend_from_slice(chunk);
+                });
+            }
+            assert!(heard.iter().copied().eq(0..1_000), "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn flush_emits_the_rest_once() {
+        let mut chunker = Chunker::new(100);
+        chunker.push(&ramp(160), |_| {});
+        assert_eq!(chunker.pending(), 60);
+        let mut rest = Vec::new();
+        chunker.flush(|chunk| rest.extend_from_slice(chunk));
+        chunker.flush(|_| panic!("nothing is left"));
+        assert!(rest.iter().copied().eq(100..160));
+    }
+
+    #[test]
+    fn a_rest_too_short_to_travel_is_filled_up_with_silence() {
+        let mut chunker = Chunker::new(100);
+        chunker.push(&[0.5; 130], |_| {});
+        let mut rest = Vec::new();
+        chunker.flush(|chunk| rest.extend_from_slice(chunk));
+        assert_eq!(rest.len(), MIN_CHUNK_SAMPLES);
+        assert!(rest[..30].iter().all(|&sample| sample == 16_384));
+        assert!(rest[30..].iter().all(|&sample| sample == 0));
+    }
+}

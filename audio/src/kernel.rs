@@ -11,6 +11,8 @@
 //! B. Gold, C. McGonegal, "An Approach to the Approximation Problem for Nonrecursive Digital Filters", 1970). The `a_k`
 //! are chosen to minimise the largest weighted error, see `examples/design_kernel.rs`, which prints the table.
 
+use crate::quad::{Quad, STRIDE, quad};
+
 /// How long `h(t)` lasts in periods of the lower rate, as a fraction: 160/3 periods are 160 samples at 48 kHz for
 /// an output at 16 kHz.
 const SUPPORT_PERIODS: (u64, u64) = (160, 3);
@@ -18,56 +20,56 @@ const SUPPORT_PERIODS: (u64, u64) = (160, 3);
 /// Frequency response at multiples of `1/T`. Pass band to 0.4375 of the lower rate (7 kHz of 16) within ±0.0060 dB, stop
 /// band from 0.53125 of it (8.5 kHz) 104.8 dB down.
 const RESPONSE: [f64; 32] = [
-    0.999308538221,
-    1.000685220043,
-    0.999332340638,
-    1.000633818032,
-    0.999408867680,
-    1.000540927614,
-    0.999524932598,
-    1.000406550440,
-    0.999674126456,
-    1.000238733421,
-    0.999850978101,
-    1.000057544234,
-    1.000035455408,
-    0.999871058346,
-    1.000215603715,
-    0.999701666292,
-    1.000374475977,
-    0.999568378443,
-    1.000483938716,
-    0.999488740606,
-    1.000514690656,
-    0.999533928847,
-    1.000261192368,
-    1.000553640307,
-    0.955040677627,
-    0.660365399458,
-    0.237275889784,
-    0.030421703112,
-    0.000411828463,
-    0.000002289377,
-    0.000005686756,
-    -0.000004644520,
+    0.999311346418,
+    1.000683785984,
+    0.999332625188,
+    1.000633204715,
+    0.999414521202,
+    1.000543963299,
+    0.999525132966,
+    1.000407840117,
+    0.999673421926,
+    1.000238724761,
+    0.999850436414,
+    1.000058009172,
+    1.000035883200,
+    0.999873438945,
+    1.000214523923,
+    0.999703323413,
+    1.000371851859,
+    0.999568069637,
+    1.000483731665,
+    0.999489160692,
+    1.000514191771,
+    0.999535131132,
+    1.000260069101,
+    1.000554969174,
+    0.955005788329,
+    0.660253808911,
+    0.237188976234,
+    0.030402837123,
+    0.000411409090,
+    0.000002283201,
+    0.000005679966,
+    -0.000004634236,
 ];
 
-/// Rows are padded to a multiple of this, so that the dot product is whole vectors: four of 128 bits.
-pub(crate) const LANES: usize = 16;
+/// Rows are padded to a multiple of this many taps, so that they are whole vectors.
+const TAPS_STEP: usize = 4 * STRIDE;
 
 /// The filter sampled at whole input samples, once for each position of an output sample between two of them.
 ///
 /// Row `r`, tap `i` is `h(i - history - (r - first) / steps)`, in input samples.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    coefficients: Vec<f32>,
+    coefficients: Vec<Quad>,
     taps: usize,
     lookahead: usize,
 }
 
 impl Kernel {
     /// Rows for the positions `first / steps ..= last / steps` in steps of `1 / steps` input samples.
-    pub(crate) fn new(from: u32, to: u32, steps: u32, first: i64, last: i64) -> Self {
+    pub(crate) fn new(from: u32, to: u32, steps: u32, from_position: i64, to_position: i64) -> Self {
         let prototype = prototype(u64::from(from), u64::from(from.min(to)), u64::from(steps));
         let reach = prototype.len() as i64 - 1;
         let steps = i64::from(steps);
@@ -75,11 +77,13 @@ impl Kernel {
         let lookahead = (reach + steps - 1) / steps; // rounded up
         let taps = Self::taps_for(from, to, steps as u32);
         let oldest = lookahead + 1 - taps as i64;
-        let mut coefficients = Vec::with_capacity((last - first + 1) as usize * taps);
-        for position in first..=last {
-            for offset in oldest..=lookahead {
-                let distance = (offset * steps - position).unsigned_abs() as usize;
-                coefficients.push(prototype.get(distance).copied().unwrap_or(0.0));
+        let mut coefficients = Vec::with_capacity((to_position - from_position + 1) as usize * taps / 4);
+        for position in from_position..=to_position {
+            for first in (oldest..=lookahead).step_by(4) {
+                coefficients.push(quad([0, 1, 2, 3].map(|lane| {
+                    let distance = ((first + lane) * steps - position).unsigned_abs() as usize;
+                    prototype.get(distance).copied().unwrap_or(0.0)
+                })));
             }
         }
         Self { coefficients, taps, lookahead: lookahead as usize }
@@ -87,12 +91,12 @@ impl Kernel {
 
     /// One row with a single tap of 1.0: for two rates that are the same.
     pub(crate) fn identity() -> Self {
-        let mut coefficients = vec![0.0; LANES];
-        coefficients[LANES - 1] = 1.0;
-        Self { coefficients, taps: LANES, lookahead: 0 }
+        let mut coefficients = vec![quad([0.0; 4]); STRIDE];
+        coefficients[STRIDE - 1] = quad([0.0, 0.0, 0.0, 1.0]);
+        Self { coefficients, taps: TAPS_STEP, lookahead: 0 }
     }
 
-    /// Taps a row; a multiple of [`LANES`].
+    /// Taps a row; a multiple of 16.
     pub(crate) fn taps(&self) -> usize {
         self.taps
     }
@@ -102,19 +106,20 @@ impl Kernel {
         self.lookahead
     }
 
-    pub(crate) fn row(&self, row: usize) -> &[f32] {
-        &self.coefficients[row * self.taps..][..self.taps]
+    #[inline]
+    pub(crate) fn row(&self, row: usize) -> &[Quad] {
+        &self.coefficients[row * (self.taps / 4)..][..self.taps / 4]
     }
 
     pub(crate) fn table_bytes(&self) -> usize {
-        self.coefficients.len() * size_of::<f32>()
+        self.coefficients.len() * size_of::<Quad>()
     }
 
     /// How many taps a row has for these rates with this many rows an input sample.
     pub(crate) fn taps_for(from: u32, to: u32, steps: u32) -> usize {
         let reach = reach(u64::from(from), u64::from(from.min(to)), u64::from(steps));
         let steps = u64::from(steps);
-        ((reach / steps + 1 + reach.div_ceil(steps)) as usize).next_multiple_of(LANES)
+        ((reach / steps + 1 + reach.div_ceil(steps)) as usize).next_multiple_of(TAPS_STEP)
     }
 }
 

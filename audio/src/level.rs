@@ -56,3 +56,41 @@ impl LevelMeter {
         self.count = self.count.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn a_full_scale_square_is_as_loud_as_can_be() {
+        let mut meter = LevelMeter::new();
+        meter.push(&[1.0, -1.0, 1.0, -1.0]);
+        assert_eq!(meter.take(), Level { rms: 1.0, peak: 1.0 });
+    }
+
+    #[test]
+    fn the_peak_is_the_largest_magnitude_and_rms_the_root_of_the_mean_square() {
+        let mut meter = LevelMeter::new();
+        meter.push(&[0.5, 0.0]);
+        meter.push_i16(&[-16_384, 0]);
+        assert_eq!(meter.take(), Level { rms: 0.125_f32.sqrt(), peak: 0.5 });
+    }
+
+    #[test]
+    fn a_level_is_taken_once() {
+        let mut meter = LevelMeter::new();
+        meter.push(&[0.5]);
+        meter.take();
+        assert_eq!(meter.take(), Level { rms: 0.0, peak: 0.0 });
+    }
+
+    #[test]
+    fn what_is_not_finite_does_not_spoil_the_level() {
+        let mut meter = LevelMeter::new();
+        meter.push(&[f32::NAN, f32::INFINITY, 0.5, -0.5]);
+        assert_eq!(meter.take(), Level { rms: 0.125_f32.sqrt(), peak: 0.5 });
+    }
+}

@@ -41,9 +41,11 @@ mod kernel;
 mod level;
 mod pcm;
 mod playout;
+mod quad;
 mod rate;
 mod resampler;
 mod voice;
+mod window;
 
 pub use chunker::{Chunker, MAX_CHUNK_MS, MIN_CHUNK_MS, MIN_CHUNK_SAMPLES, chunk_samples_for_ms};
 pub use error::Error;

@@ -60,3 +60,77 @@ pub fn encode_s16le_from_i16(samples: &[i16], output: &mut [u8]) -> usize {
     }
     2 * pairs.len().min(samples.len())
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn every_i16_survives_the_way_to_f32_and_back() {
+        for sample in i16::MIN..=i16::MAX {
+            assert_eq!(f32_to_i16(i16_to_f32(sample)), sample);
+        }
+    }
+
+    #[test]
+    fn what_is_too_loud_saturates() {
+        for (loud, expected) in [
+            (1.0, 32_767),
+            (7.5, 32_767),
+            (f32::INFINITY, 32_767),
+            (-1.0, -32_768),
+            (f32::NEG_INFINITY, -32_768),
+        ] {
+            assert_eq!(f32_to_i16(loud), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_silence() {
+        assert_eq!(f32_to_i16(f32::NAN), 0);
+    }
+
+    #[test]
+    fn a_sample_becomes_the_nearest_step() {
+        for (steps, expected) in [(0.4, 0), (0.6, 1), (-0.4, 0), (-0.6, -1), (99.7, 100), (1.5, 2), (2.5, 2)]
+        {
+            assert_eq!(f32_to_i16(steps / 32_768.0), expected, "{steps}");
+        }
+    }
+
+    #[test]
+    fn the_low_byte_travels_first() {
+        let mut bytes = [0; 4];
+        assert_eq!(encode_s16le_from_i16(&[0x1234, -2], &mut bytes), 4);
+        assert_eq!(bytes, [0x34, 0x12, 0xfe, 0xff]);
+        let mut samples = [0; 2];
+        assert_eq!(decode_s16le_to_i16(&bytes, &mut samples), 2);
+        assert_eq!(samples, [0x1234, -2]);
+    }
+
+    #[test]
+    fn f32_and_i16_give_the_same_bytes() {
+        let samples = [0.0, 0.25, -0.5, 1.0, -1.0];
+        let (mut from_f32, mut from_i16) = ([0; 10], [0; 10]);
+        encode_s16le(&samples, &mut from_f32);
+        encode_s16le_from_i16(&samples.map(f32_to_i16), &mut from_i16);
+        assert_eq!(from_f32, from_i16);
+        let mut decoded = [0.0; 5];
+        assert_eq!(decode_s16le(&from_f32, &mut decoded), 5);
+        assert_eq!(decoded, [0.0, 0.25, -0.5, 32_767.0 / 32_768.0, -1.0]);
+    }
+
+    #[test]
+    fn only_whole_samples_that_fit_are_written() {
+        let mut samples = [9.0; 3];
+        assert_eq!(decode_s16le(&[0, 0, 0, 0, 77], &mut samples), 2);
+        assert_eq!(samples, [0.0, 0.0, 9.0]);
+        assert_eq!(decode_s16le(&[0; 8], &mut samples), 3);
+        let mut bytes = [9; 3];
+        assert_eq!(encode_s16le(&[0.0, 0.0], &mut bytes), 2);
+        assert_eq!(bytes, [0, 0, 9]);
+    }
+}

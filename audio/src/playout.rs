@@ -185,3 +185,6 @@ const FADE_MS: u32 = 5;
 /// The timeline of a well-behaved agent jumps at most once a chunk. Past that number the place is counted on from the last jump.
 const MARK_MS: u32 = 10;
 const MIN_MARKS: usize = 8;
+
+#[cfg(test)]
+mod tests;

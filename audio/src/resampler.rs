@@ -1,8 +1,10 @@
 //! Any sample rate to any other.
 
 use crate::error::Error;
-use crate::kernel::{Kernel, LANES};
+use crate::kernel::Kernel;
+use crate::quad::{Quad, dot};
 use crate::rate::{Hz, MAX_RATE, MIN_RATE};
+use crate::window::Window;
 
 /// Converts a mono stream from one sample rate to another.
 ///
@@ -22,6 +24,7 @@ use crate::rate::{Hz, MAX_RATE, MIN_RATE};
 /// share a coarser one (up to 25 KiB) between which taps are interpolated.
 #[derive(Clone, Debug)]
 pub struct Resampler {
+    from: Hz,
     kernel: Kernel,
     /// Output samples sit at multiples of `step / positions` input samples, both reduced.
     positions: u32,
@@ -29,8 +32,7 @@ pub struct Resampler {
     /// Rows an input sample of a coarse table, or 0 if every position has a row.
     coarse_rows: u32,
     /// The inputs that some output sample still needs, then free space.
-    window: Vec<f32>,
-    filled: usize,
+    window: Window,
     /// Where in `window` the next output sample's first tap falls.
     next: usize,
     /// Where between two inputs the next output sample lies, in `1 / positions`.
@@ -38,7 +40,7 @@ pub struct Resampler {
 }
 
 /// Input samples taken in before those no longer needed are moved out. Larger means fewer moves.
-const INTAKE: usize = 1_024;
+const INTAKE: usize = 512;
 
 /// The most values a table with a row for each position may have: 160 KiB.
 const MAX_EXACT_TABLE: usize = 40 * 1_024;
@@ -57,6 +59,7 @@ impl Resampler {
         if !supported.contains(&from) || !supported.contains(&to) {
             return Err(Error::UnsupportedRate { from, to });
         }
+        let rate = from;
         let (from, to) = (from.0, to.0);
         let divisor = greatest_common_divisor(from, to);
         let (positions, step) = (to / divisor, from / divisor);
@@ -70,12 +73,12 @@ impl Resampler {
             (Kernel::new(from, to, rows, -1, i64::from(rows) + 1), rows)
         };
         let mut resampler = Self {
-            window: vec![0.0; kernel.taps() + INTAKE],
+            from: rate,
+            window: Window::new(kernel.taps() + INTAKE),
             kernel,
             positions,
             step,
             coarse_rows,
-            filled: 0,
             next: 0,
             position: 0,
         };
@@ -91,17 +94,11 @@ impl Resampler {
     pub fn process(&mut self, mut input: &[f32], output: &mut [f32]) -> usize {
         let mut written = 0;
         while !input.is_empty() {
-            if self.filled == self.window.len() {
-                self.window.copy_within(self.next.., 0);
-                self.filled -= self.next;
-                self.next = 0;
-            }
-            let free = &mut self.window[self.filled..];
-            let (now, later) = input.split_at(input.len().min(free.len()));
-            free[..now.len()].copy_from_slice(now);
-            self.filled += now.len();
-            input = later;
+            input = self.window.append(input);
             written += self.emit(&mut output[written..]);
+            if !input.is_empty() {
+                self.next -= self.window.forget(self.next);
+            }
         }
         written
     }
@@ -125,8 +122,7 @@ impl Resampler {
     /// Forgets all input. The next [`process`](Self::process) begins a new stream.
     pub fn reset(&mut self) {
         // The taps before the first sample fall on silence.
-        self.filled = self.kernel.taps() - 1 - self.kernel.lookahead();
-        self.window[..self.filled].fill(0.0);
+        self.window.restart(self.kernel.taps() - 1 - self.kernel.lookahead());
         self.next = 0;
         self.position = 0;
     }
@@ -143,6 +139,12 @@ impl Resampler {
         self.kernel.lookahead()
     }
 
+    /// The delay in seconds: [`delay_samples`](Self::delay_samples) of the input rate. 1.65 ms for 48 to 16 kHz.
+    #[must_use]
+    pub fn delay_seconds(&self) -> f64 {
+        self.delay_samples() as f64 / f64::from(self.from.0)
+    }
+
     /// Memory of the table of taps, in bytes.
     #[must_use]
     pub fn table_bytes(&self) -> usize {
@@ -153,9 +155,9 @@ impl Resampler {
         let taps = self.kernel.taps();
         let (whole, part) = ((self.step / self.positions) as usize, self.step % self.positions);
         let mut written = 0;
-        while self.next + taps <= self.filled {
+        while self.next + taps <= self.window.filled() {
             if let Some(slot) = output.get_mut(written) {
-                let window = &self.window[self.next..self.next + taps];
+                let window = self.window.samples(self.next, taps);
                 *slot = if self.coarse_rows == 0 {
                     dot(self.kernel.row(self.position as usize), window)
                 } else {
@@ -174,7 +176,7 @@ impl Resampler {
     }
 
     /// The output sample at `position` by cubic (Lagrange) interpolation between four rows.
-    fn interpolate(&self, window: &[f32]) -> f32 {
+    fn interpolate(&self, window: &[Quad]) -> f32 {
         let scaled = self.position * self.coarse_rows;
         let row = (scaled / self.positions) as usize;
         let x = (scaled % self.positions) as f32 / self.positions as f32;
@@ -188,28 +190,125 @@ impl Resampler {
     }
 }
 
-/// Sum of products of two slices whose length is a multiple of [`LANES`]. Fixed lanes let the compiler use vector
-/// registers although floating-point addition is not associative.
-fn dot(taps: &[f32], window: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for (taps, window) in taps.as_chunks::<LANES>().0.iter().zip(window.as_chunks::<LANES>().0) {
-        for lane in 0..LANES {
-            lanes[lane] += taps[lane] * window[lane];
-        }
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
 fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    const RATES: [u32; 16] = [
+        8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 44_101, 47_999, 48_000, 48_001, 88_200,
+        96_000, 176_400, 191_999, 192_000,
+    ];
+
+    fn resampler(from: u32, to: u32) -> Resampler {
+        Resampler::new(Hz(from), Hz(to)).expect("the tests ask for supported rates")
+    }
+
+    #[test]
+    fn a_rate_out_of_range_is_refused_with_both_rates() {
+        for (from, to) in [(7_999, 16_000), (192_001, 16_000), (48_000, 0), (48_000, u32::MAX)] {
+            let error = Resampler::new(Hz(from), Hz(to)).err();
+            assert_eq!(error, Some(Error::UnsupportedRate { from: Hz(from), to: Hz(to) }));
+        }
+    }
+
+    #[test]
+    fn any_pair_of_rates_keeps_every_sample() {
+        for from in RATES {
+            for to in RATES {
+                let mut resampler = resampler(from, to);
+                let mut output = vec![0.0; resampler.max_output(2_000)];
+                let mut total = 0;
+                for block in [1, 0, 127, 1_100, 2, 441] {
+                    let written = resampler.process(&vec![0.5; block], &mut output);
+                    assert!(written <= resampler.max_output(block), "{from} to {to}");
+                    total += written as u64;
+                }
+                let most = resampler.max_output(resampler.delay_samples());
+                total += resampler.flush(&mut output[..most]) as u64;
+                assert_eq!(total, (1_671 * u64::from(to)).div_ceil(u64::from(from)), "{from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_takes_at_most_160_kib() {
+        for from in RATES {
+            for to in RATES {
+                let bytes = resampler(from, to).table_bytes();
+                assert!(bytes <= 160 * 1_024, "{from} to {to}: {bytes} bytes");
+            }
+        }
+        assert_eq!(resampler(48_000, 16_000).table_bytes(), 640);
+        assert_eq!(resampler(44_100, 16_000).table_bytes(), 102_400);
+    }
+
+    #[test]
+    fn an_output_sample_comes_with_the_last_input_it_needs() {
+        let mut resampler = resampler(48_000, 16_000);
+        let delay = resampler.delay_samples();
+        assert_eq!(delay, 79);
+        let mut output = [0.0; 64];
+        assert_eq!(resampler.process(&vec![0.0; delay], &mut output), 0);
+        assert_eq!(resampler.process(&[0.0], &mut output), 1);
+        assert_eq!(resampler.process(&[0.0, 0.0], &mut output), 0);
+        assert_eq!(resampler.process(&[0.0], &mut output), 1);
+    }
+
+    #[test]
+    fn equal_rates_pass_the_samples_through_at_once() {
+        let mut resampler = resampler(16_000, 16_000);
+        let input = [0.1, -0.2, 0.3, f32::MIN_POSITIVE];
+        let mut output = [0.0; 5];
+        assert_eq!(resampler.process(&input, &mut output), 4);
+        assert_eq!(output[..4], input);
+        assert_eq!(resampler.flush(&mut output), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_lost_but_nothing_else_moves() {
+        let input: Vec<f32> = (0..3_000).map(|n| (n % 37) as f32 / 37.0).collect();
+        let (mut whole, mut narrow) = (resampler(48_000, 16_000), resampler(48_000, 16_000));
+        let mut expected = vec![0.0; 1_001];
+        let complete = whole.process(&input, &mut expected);
+        let mut output = [0.0; 10];
+        assert_eq!(narrow.process(&input[..2_900], &mut output), 10);
+        assert_eq!(output, expected[..10]);
+        let written = narrow.process(&input[2_900..2_920], &mut output);
+        let later = narrow.process(&input[2_920..], &mut expected[..100]);
+        assert_eq!(output[..written], expected[complete - later - written..complete - later]);
+    }
+
+    #[test]
+    fn flush_and_reset_begin_a_new_stream() {
+        let input: Vec<f32> = (0..700).map(|n| (n % 13) as f32 / 13.0).collect();
+        let mut resampler = resampler(44_100, 16_000);
+        let (mut first, mut second, mut third) = ([0.0; 300], [0.0; 300], [0.0; 300]);
+        let written = resampler.process(&input, &mut first);
+        resampler.flush(&mut second);
+        assert_eq!(resampler.process(&input, &mut second[..written]), written);
+        assert_eq!(first[..written], second[..written]);
+        resampler.reset();
+        resampler.process(&input, &mut third);
+        assert_eq!(first, third);
+    }
+
+    #[test]
+    fn a_bad_sample_is_forgotten_once_the_filter_has_passed() {
+        let mut resampler = resampler(48_000, 16_000);
+        let mut output = [0.0; 200];
+        resampler.process(&[f32::NAN; 3], &mut output);
+        resampler.process(&[0.25; 160], &mut output);
+        let written = resampler.process(&[0.25; 300], &mut output);
+        assert!(output[..written].iter().all(|sample| (sample - 0.25).abs() < 0.001));
+    }
 }

@@ -225,3 +225,6 @@ const START_RATIO: f32 = 6.3;
 
 /// 5 dB over the floor goes on with it.
 const GO_ON_RATIO: f32 = 3.2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Sounds and what they are taken for.
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::{VoiceActivity, VoiceConfig, VoiceEvent};
+
+const SECOND: usize = 16_000;
+
+/// White noise of this level (RMS of full scale).
+fn noise(dbfs: f32, seconds: f32, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    // Uniform noise in ±1 has an RMS of 1/sqrt(3).
+    let amplitude = 10f32.powf(dbfs / 20.0) * 3f32.sqrt();
+    (0..samples(seconds)).map(|_| amplitude * uniform()).collect()
+}
+
+/// Something like a voice: a 120 Hz buzz that swells and fades four times a second, at this level where it is loudest.
+fn speech(dbfs: f32, seconds: f32) -> Vec<f32> {
+    let amplitude = 10f32.powf(dbfs / 20.0);
+    let wave = |hz: f32, n: usize| (std::f32::consts::TAU * (n as f32 * hz / SECOND as f32).fract()).sin();
+    (0..samples(seconds))
+        .map(|n| {
+            let buzz: f32 = (2..20).map(|harmonic| wave(120.0 * harmonic as f32, n)).sum::<f32>() / 3.0;
+            let swell = 0.55 - 0.45 * (std::f32::consts::TAU * n as f32 * 4.0 / SECOND as f32).cos();
+            amplitude * buzz * swell
+        })
+        .collect()
+}
+
+fn tone(hz: f32, dbfs: f32, seconds: f32) -> Vec<f32> {
+    let amplitude = 10f32.powf(dbfs / 20.0) * 2f32.sqrt();
+    (0..samples(seconds))
+        .map(|n| amplitude * (std::f32::consts::TAU * (n as f32 * hz / SECOND as f32).fract()).sin())
+        .collect()
+}
+
+fn samples(seconds: f32) -> usize {
+    (seconds * SECOND as f32).round() as usize
+}
+
+/// `sound` added to `background` from this second on.
+fn mixed(mut background: Vec<f32>, at: f32, sound: &[f32]) -> Vec<f32> {
+    for (sample, sound) in background[samples(at)..].iter_mut().zip(sound) {
+        *sample += sound;
+    }
+    background
+}
+
+fn events(stream: &[f32]) -> Vec<VoiceEvent> {
+    let mut detector = VoiceActivity::default();
+    let mut events = Vec::new();
+    detector.push(stream, |event| events.push(event));
+    detector.flush(|event| events.push(event));
+    events
+}
+
+/// The spans of speech in seconds.
+fn spans(stream: &[f32]) -> Vec<(f32, f32)> {
+    let seconds = |at: u64| at as f32 / SECOND as f32;
+    events(stream)
+        .chunks(2)
+        .map(|pair| match pair {
+            [VoiceEvent::SpeechStarted { at: start }, VoiceEvent::SpeechEnded { at: end }] => {
+                (seconds(*start), seconds(*end))
+            }
+            other => panic!("starts and ends do not alternate: {other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn silence_is_not_speech() {
+    assert_eq!(spans(&vec![0.0; 10 * SECOND]), []);
+}
+
+#[test]
+fn steady_noise_is_not_speech() {
+    for dbfs in [-60.0, -50.0, -40.0] {
+        assert_eq!(spans(&noise(dbfs, 20.0, 1)), [], "{dbfs} dBFS");
+    }
+}
+
+#[test]
+fn noise_that_begins_or_grows_is_learnt_within_a_few_seconds() {
+    let sudden = mixed(noise(-65.0, 20.0, 2), 5.0, &noise(-40.0, 15.0, 3));
+    for (_, end) in spans(&sudden) {
+        assert!(end < 9.0, "noise from 5 s on taken for speech until {end} s");
+    }
+}
+
+#[test]
+fn hum_and_rumble_are_not_speech() {
+    let quiet = noise(-65.0, 12.0, 4);
+    for hz in [30.0, 50.0, 60.0] {
+        assert_eq!(spans(&mixed(quiet.clone(), 4.0, &tone(hz, -25.0, 2.0))), [], "{hz} Hz");
+    }
+}
+
+#[test]
+fn speech_in_a_quiet_room_is_found_with_its_start_and_end() {
+    let found = spans(&mixed(noise(-65.0, 8.0, 5), 3.0, &speech(-25.0, 2.0)));
+    let [(start, end)] = found[..] else { panic!("{found:?}") };
+    assert!((2.7..=2.9).contains(&start), "starts at {start} s, 200 ms before the sound at 3 s");
+    assert!((4.9..=5.05).contains(&end), "ends at {end} s, with the sound at 5 s");
+}
+
+#[test]
+fn speech_10_db_over_the_noise_is_found() {
+    for seed in 6..16 {
+        let voice = speech(-30.0, 2.0);
+        let power = voice.iter().map(|x| x * x).sum::<f32>() / voice.len() as f32;
+        let noise = noise(10.0 * power.log10() - 10.0, 10.0, seed);
+        let found = spans(&mixed(noise, 5.0, &voice));
+        let [(start, end)] = found[..] else { panic!("{found:?}") };
+        assert!((4.7..=5.0).contains(&start) && (6.8..=7.1).contains(&end), "{start} to {end} s");
+    }
+}
+
+#[test]
+fn speech_from_the_first_sample_on_is_found() {
+    let found = spans(&mixed(noise(-65.0, 6.0, 17), 0.0, &speech(-25.0, 2.0)));
+    let [(start, end)] = found[..] else { panic!("{found:?}") };
+    assert!(start < 0.1 && (1.9..=2.1).contains(&end), "{start} to {end} s");
+}
+
+#[test]
+fn a_sound_shorter_than_the_shortest_word_is_a_click() {
+    for milliseconds in [1.0, 5.0, 20.0, 60.0, 100.0, 115.0] {
+        for offset in 0..8 {
+            let at = 3.0 + offset as f32 * 0.0013;
+            let click = noise(-10.0, milliseconds / 1_000.0, 18 + offset);
+            let stream = mixed(noise(-60.0, 6.0, 19), at, &click);
+            assert_eq!(spans(&stream), [], "{milliseconds} ms at {at} s");
+        }
+    }
+}
+
+#[test]
+fn a_burst_of_typing_is_not_speech() {
+    let mut stream = noise(-60.0, 8.0, 20);
+    for key in 0..20 {
+        stream = mixed(stream, 3.0 + key as f32 * 0.07, &noise(-15.0, 0.008, 21 + key));
+    }
+    assert_eq!(spans(&stream), []);
+}
+
+#[test]
+fn a_pause_of_300_ms_does_not_end_a_sentence_and_one_of_800_does() {
+    for (pause, sentences) in [(0.3, 1), (0.8, 2)] {
+        let first = mixed(noise(-60.0, 9.0, 41), 3.0, &speech(-25.0, 1.0));
+        let both = mixed(first, 4.0 + pause, &speech(-25.0, 1.0));
+        assert_eq!(spans(&both).len(), sentences, "a pause of {pause} s");
+    }
+}
+
+#[test]
+fn the_pre_roll_never_reaches_into_the_speech_before() {
+    let config = VoiceConfig { pre_roll_ms: 2_000, ..VoiceConfig::default() };
+    let first = mixed(noise(-60.0, 9.0, 42), 3.0, &speech(-25.0, 1.0));
+    let stream = mixed(first, 5.0, &speech(-25.0, 1.0));
+    let mut detector = VoiceActivity::new(config);
+    let mut events = Vec::new();
+    detector.push(&stream, |event| events.push(event));
+    let [
+        VoiceEvent::SpeechStarted { .. },
+        VoiceEvent::SpeechEnded { at: end },
+        VoiceEvent::SpeechStarted { at: start },
+        VoiceEvent::SpeechEnded { .. },
+    ] = events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(start, end);
+}
+
+#[test]
+fn what_is_no_number_does_not_deafen_the_detector() {
+    let mut stream = mixed(noise(-65.0, 8.0, 43), 3.0, &speech(-25.0, 2.0));
+    stream[100] = f32::NAN;
+    stream[200] = f32::INFINITY;
+    assert_eq!(spans(&stream).len(), 1);
+}
+
+#[test]
+fn i16_and_f32_are_heard_alike() {
+    let stream = mixed(noise(-60.0, 6.0, 44), 2.0, &speech(-25.0, 2.0));
+    let integers: Vec<i16> = stream.iter().map(|&sample| crate::f32_to_i16(sample)).collect();
+    let floats: Vec<f32> = integers.iter().map(|&sample| crate::i16_to_f32(sample)).collect();
+    let mut detector = VoiceActivity::default();
+    let mut heard = Vec::new();
+    detector.push_i16(&integers, |event| heard.push(event));
+    detector.flush(|event| heard.push(event));
+    assert_eq!(heard, events(&floats));
+    assert_eq!(heard.len(), 2);
+}
