@@ -1,16 +1,149 @@
-//! `voxrelay call`: speaks a WAV file to a relay.
+//! `voxrelay call`: speaks a WAV file to a relay, and says how it went.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use protocol::Role;
+use protocol::client::{Event, State};
+use serde_json::json;
+
+use crate::NanoUsd;
+use crate::client::{HEARD_RATE, Options, Report, read_speech, run as make_call, write_heard};
 
 /// Options of `voxrelay call`.
 #[derive(Debug, Args)]
-pub struct CallArgs {}
+pub struct CallArgs {
+    /// Where to call, such as ws://127.0.0.1:8080/v1/call
+    url: String,
+    /// The access token, such as `voxrelay token` prints.
+    #[arg(long, env = "VOXRELAY_TOKEN", hide_env_values = true)]
+    token: String,
+    /// What to say: a WAV file of any rate.
+    #[arg(long, value_name = "IN.wav")]
+    audio: PathBuf,
+    /// Where to write what was answered.
+    #[arg(long, value_name = "OUT.wav")]
+    save: Option<PathBuf>,
+    /// Milliseconds of audio a chunk.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=200))]
+    chunk_ms: u32,
+    /// Longest time the call may take, in seconds.
+    #[arg(long, default_value_t = 600)]
+    longest: u64,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
 
-/// Makes the call.
-#[expect(clippy::unused_async, reason = "the native client takes this place")]
+/// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 pub async fn run(args: CallArgs) -> ExitCode {
-    let CallArgs {} = args;
+    let speech = match read_speech(&args.audio) {
+        Ok(speech) => speech,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let options = Options {
+        url: args.url.clone(),
+        token: args.token.clone(),
+        speech,
+        chunk: args.chunk_ms as usize * 16,
+        longest: Duration::from_secs(args.longest),
+    };
+    let report = make_call(options, |event| {
+        if !args.json {
+            progress(event);
+        }
+    })
+    .await;
+    if let Some(path) = &args.save
+        && let Err(error) = write_heard(path, &report.heard)
+    {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    if args.json {
+        println!("{}", as_json(&report));
+    } else {
+        summary(&report);
+    }
+    if report.is_good() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("The call did not go as it should: {}", complaint(&report));
     ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
+fn progress(event: &Event) {
+    match event {
+        Event::State(State::Connected) => eprintln!("connected"),
+        Event::State(State::Reconnecting { attempt, retry_in }) => {
+            eprintln!("reconnecting (attempt {attempt}, in {:.1} s)", retry_in.as_secs_f64());
+        }
+        Event::Transcript(turn) => {
+            let who = match turn.role {
+                Role::User => "you  ",
+                Role::Agent => "agent",
+            };
+            println!("{who} {}", turn.text.escape_debug());
+        }
+        Event::Gap(gap) => eprintln!("{} ms of audio were lost", gap.samples / 16),
+        Event::Error(error) => eprintln!("{}: {}", error.code.escape_debug(), error.message.escape_debug()),
+        _ => {}
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn summary(report: &Report) {
+    let ms = |time: &Duration| format!("{:.1} ms", time.as_secs_f64() * 1_000.0);
+    let list = |times: &[Duration]| times.iter().map(ms).collect::<Vec<_>>().join(", ");
+    println!("session    {}", report.session_id.as_deref().unwrap_or("none"));
+    println!("metered    {:.1} s", report.usage.audio_ms as f64 / 1_000.0);
+    println!("cost       {}", NanoUsd::new(report.usage.cost_nano_usd));
+    println!("connected  {}", report.connected_after.as_ref().map_or_else(|| "never".into(), ms));
+    println!("round trip {}", list(&report.round_trips));
+    println!("answered   {} after the end of what was said", list(&report.answer_latencies));
+    println!("heard      {:.1} s", report.heard.len() as f64 / f64::from(HEARD_RATE));
+    println!("reconnects {}", report.reconnects);
+}
+
+fn as_json(report: &Report) -> serde_json::Value {
+    let ms = |time: &Duration| time.as_millis() as u64;
+    json!({
+        "good": report.is_good(),
+        "session_id": report.session_id,
+        "ended": report.ended.map(|code| code.info().name),
+        "turns": report.turns,
+        "usage": report.usage,
+        "connected_ms": report.connected_after.as_ref().map(ms),
+        "round_trip_ms": report.round_trips.iter().map(ms).collect::<Vec<_>>(),
+        "answer_latency_ms": report.answer_latencies.iter().map(ms).collect::<Vec<_>>(),
+        "reconnects": report.reconnects,
+        "missing_ms": report.missing / 16,
+        "heard_ms": report.heard.len() as u64 * 1_000 / u64::from(HEARD_RATE),
+        "errors": report.errors,
+    })
+}
+
+fn complaint(report: &Report) -> String {
+    let ended = report.ended.map_or("nothing", |code| code.info().name);
+    if let Some(last) = report.errors.last() {
+        return format!("ended by {ended}; {last}");
+    }
+    if report.missing > 0 {
+        return format!("{} ms of audio were lost", report.missing / 16);
+    }
+    if report.turns.is_empty() {
+        return "the relay heard no speech in the file".into();
+    }
+    format!(
+        "ended by {ended}, {} turns, {} s heard",
+        report.turns.len(),
+        report.heard.len() as u32 / HEARD_RATE
+    )
 }

@@ -1,1 +1,286 @@
-//! The native client.
+//! The native client: tokio around the same client machine that runs in browsers.
+//!
+//! [`run`] makes one call: it speaks audio in real time, plays the answers into a buffer in real time, and reports. It is what
+//! `voxrelay call` is made of.
+
+mod ears;
+mod socket;
+mod wav;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use protocol::client::{Client, Config, Event, Input, Output, State};
+use protocol::{AgentState, CloseCode, Role, Time, Transcript, Usage};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use ears::Ears;
+pub use ears::HEARD_RATE;
+use socket::{Message, Socket};
+pub use wav::{WavError, read_speech, write_heard};
+
+/// Samples a second of the microphone.
+const RATE: u64 = 16_000;
+/// How often audio is made and played.
+const TICK: Duration = Duration::from_millis(20);
+/// After the last word, an answer is waited for this long.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+/// After an answer, this much quiet ends the call.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// What a call is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `ws://` or `wss://`, with the path.
+    pub url: String,
+    /// The access token.
+    pub token: String,
+    /// What to say: mono, 16 kHz.
+    pub speech: Vec<i16>,
+    /// Samples a chunk: 320 to 3,200.
+    pub chunk: usize,
+    /// The longest the call may take in all.
+    pub longest: Duration,
+}
+
+/// What a call was like.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The session, if there was one.
+    pub session_id: Option<String>,
+    /// Why it ended.
+    pub ended: Option<CloseCode>,
+    /// Every turn, as it was last told.
+    pub turns: Vec<Transcript>,
+    /// The final usage.
+    pub usage: Usage,
+    /// From the start of the call to the relay's welcome.
+    pub connected_after: Option<Duration>,
+    /// Round-trip times of the heartbeats.
+    pub round_trips: Vec<Duration>,
+    /// For each answer: from the moment the end of what was said left the microphone to the answer's first sound being played.
+    pub answer_latencies: Vec<Duration>,
+    /// How often the connection was lost.
+    pub reconnects: u32,
+    /// Samples of the microphone that the relay will never get.
+    pub missing: u64,
+    /// What went wrong on the way, as `code: message`.
+    pub errors: Vec<String>,
+    /// What was heard, at [`HEARD_RATE`].
+    pub heard: Vec<f32>,
+}
+
+impl Report {
+    /// Whether everything went as it should: connected, ended normally, nothing missing, and every word answered.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let said = self.turns.iter().any(|turn| turn.role == Role::User);
+        let answered = self.turns.iter().any(|turn| turn.role == Role::Agent);
+        self.ended == Some(CloseCode::Normal)
+            && self.missing == 0
+            && said
+            && answered
+            && !self.heard.is_empty()
+    }
+}
+
+/// Makes a call. `tell` hears every event as it happens.
+pub async fn run(options: Options, mut tell: impl FnMut(&Event)) -> Report {
+    let mut call = Call::new(options);
+    call.client.handle_input(Time::ZERO, Input::Start);
+    call.drain(&mut tell);
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    while call.report.ended.is_none() {
+        let due = call.due();
+        tokio::select! {
+            _ = ticks.tick() => call.tick(),
+            message = call.socket.next() => call.handle_message(message),
+            () = sleep_until(due) => call.handle(Input::Timeout),
+        }
+        call.drain(&mut tell);
+    }
+    call.report.heard = call.ears.take();
+    call.report
+}
+
+struct Call {
+    options: Options,
+    client: Client,
+    socket: Socket,
+    ears: Ears,
+    report: Report,
+    started: Instant,
+    /// When the first sample left the microphone, once the call was connected.
+    spoke_at: Option<Instant>,
+    /// Samples that have left the microphone.
+    spoken: usize,
+    /// When something was last said or heard.
+    active: Instant,
+    agent: AgentState,
+    /// Until when in the speech the turn reached that the next answer answers.
+    answering: Option<u32>,
+    closing: bool,
+}
+
+impl Call {
+    fn new(options: Options) -> Self {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+        let client = concat!("voxrelay-cli/", env!("CARGO_PKG_VERSION")).into();
+        Call {
+            client: Client::new(Config { client, seed: seed.into(), ..Config::default() }),
+            socket: Socket::default(),
+            ears: Ears::new(),
+            report: Report::default(),
+            started: Instant::now(),
+            spoke_at: None,
+            spoken: 0,
+            active: Instant::now(),
+            agent: AgentState::Listening,
+            answering: None,
+            closing: false,
+            options,
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.client.handle_input(self.now(), input);
+    }
+
+    fn due(&self) -> Instant {
+        let far = self.started + self.options.longest;
+        self.client
+            .poll_timeout()
+            .map_or(far, |time| self.started + Duration::from_micros(time.as_micros()))
+            .min(far)
+    }
+
+    /// 20 ms have passed: the microphone and the loudspeaker move on.
+    fn tick(&mut self) {
+        self.speak();
+        if let Some(position) = self.ears.listen(TICK) {
+            self.active = Instant::now();
+            if let (Some(end), Some(from)) = (self.answering.take(), self.spoke_at) {
+                let left = from + Duration::from_micros(u64::from(end) * 1_000_000 / RATE);
+                self.report.answer_latencies.push(left.elapsed());
+            }
+            self.handle(Input::Played(position));
+        }
+        self.hang_up_when_done();
+    }
+
+    /// Every chunk whose time has come: what is to be said, then silence.
+    fn speak(&mut self) {
+        let Some(from) = self.spoke_at else { return };
+        let due = usize::try_from(from.elapsed().as_micros() as u64 * RATE / 1_000_000).unwrap_or(usize::MAX);
+        while self.spoken + self.options.chunk <= due && !self.closing {
+            let rest = self.options.speech.get(self.spoken..).unwrap_or_default();
+            let mut chunk = rest[..rest.len().min(self.options.chunk)].to_vec();
+            if !chunk.is_empty() {
+                self.active = Instant::now();
+            }
+            chunk.resize(self.options.chunk, 0);
+            self.spoken += self.options.chunk;
+            self.handle(Input::Buffered(self.socket.buffered()));
+            self.handle(Input::Chunk(&chunk));
+            self.write_out();
+        }
+    }
+
+    fn hang_up_when_done(&mut self) {
+        if self.closing {
+            return;
+        }
+        let said = self.spoken >= self.options.speech.len() && self.spoke_at.is_some();
+        let answered = self.report.turns.last().is_some_and(|turn| turn.role == Role::Agent);
+        let quiet = self.active.elapsed();
+        let done = said
+            && answered
+            && self.agent == AgentState::Listening
+            && !self.ears.is_playing()
+            && quiet > QUIET;
+        let given_up = said && quiet > ANSWER_DEADLINE || self.started.elapsed() > self.options.longest;
+        if done || given_up {
+            self.closing = true;
+            self.handle(Input::Close);
+        }
+    }
+
+    fn handle_message(&mut self, message: Message) {
+        match message {
+            Message::Opened => self.handle(Input::Opened),
+            Message::Text(text) => self.handle(Input::Text(&text)),
+            Message::Binary(frame) => self.handle(Input::Binary(&frame)),
+            Message::Closed { code, cause } => {
+                if let Some(cause) = cause {
+                    self.report.errors.push(format!("socket: {cause}"));
+                }
+                self.handle(Input::Closed { code });
+            }
+            Message::Written => {}
+        }
+    }
+
+    /// Sends what can be sent without waiting for events to be told.
+    fn write_out(&mut self) {
+        self.drain(&mut |_: &Event| {});
+    }
+
+    fn drain(&mut self, tell: &mut impl FnMut(&Event)) {
+        while let Some(output) = self.client.poll_output() {
+            match output {
+                Output::RequestToken => {
+                    let now = Time::from_micros(
+                        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                    );
+                    self.client.handle_input(now, Input::Token(Ok(&self.options.token)));
+                }
+                Output::Connect => self.socket.connect(&self.options.url),
+                Output::Disconnect { code } => self.socket.close(code),
+                Output::Text(text) => self.socket.text(text),
+                Output::Binary(frame) => self.socket.binary(frame),
+                Output::Play { codec, position, payload } => self.ears.play(codec, position, payload),
+                Output::EndOfReply => self.ears.end_of_reply(),
+                Output::FlushPlayout => self.ears.flush(),
+                Output::Event(event) => {
+                    tell(&event);
+                    self.note(event);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::State(State::Connected) => {
+                self.report.connected_after.get_or_insert_with(|| self.started.elapsed());
+                self.spoke_at.get_or_insert_with(Instant::now);
+            }
+            Event::State(State::Reconnecting { attempt: 1, .. }) => self.report.reconnects += 1,
+            Event::State(_) => {}
+            Event::Session(info) => self.report.session_id = Some(info.session_id),
+            Event::Agent(state) => {
+                self.agent = state;
+                self.active = Instant::now();
+            }
+            Event::Transcript(transcript) => {
+                if transcript.role == Role::User {
+                    self.answering = Some(transcript.end);
+                }
+                self.report.turns.retain(|turn| turn.turn != transcript.turn);
+                self.report.turns.push(transcript);
+            }
+            Event::Usage(usage) => self.report.usage = usage,
+            Event::RoundTrip(time) => self.report.round_trips.push(time),
+            Event::Gap(gap) => self.report.missing += u64::from(gap.samples),
+            Event::Error(error) => self.report.errors.push(format!("{}: {}", error.code, error.message)),
+            Event::Ended { code, usage } => {
+                self.report.ended = Some(code);
+                self.report.usage = usage;
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A WebSocket that is opened, used and forgotten as the machine says.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Once;
+
+use futures_util::{SinkExt, StreamExt};
+use protocol::SUBPROTOCOL;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Error};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
+
+/// What a socket has to tell.
+pub(super) enum Message {
+    Opened,
+    Text(String),
+    Binary(Vec<u8>),
+    Closed {
+        code: u16,
+        cause: Option<String>,
+    },
+    /// Something queued is on its way.
+    Written,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    None,
+    Connecting(Connecting),
+    Open(Box<Stream>),
+}
+
+/// At most one connection, and what waits to be written on it.
+#[derive(Default)]
+pub(super) struct Socket {
+    state: State,
+    queue: VecDeque<tungstenite::Message>,
+    queued: usize,
+}
+
+impl Socket {
+    /// Begins to open a connection; whichever was there is forgotten.
+    pub(super) fn connect(&mut self, url: &str) {
+        self.forget();
+        // Two libraries bring a provider each, so the choice is made here.
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let request = url.into_client_request().map(|mut request| {
+            request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+            request
+        });
+        self.state = State::Connecting(Box::pin(async move { Ok(connect_async(request?).await?.0) }));
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.push(text.len(), tungstenite::Message::text(text));
+    }
+
+    pub(super) fn binary(&mut self, frame: &[u8]) {
+        self.push(frame.len(), tungstenite::Message::binary(frame.to_vec()));
+    }
+
+    /// Closes and forgets the connection; the close frame is sent on a best effort.
+    pub(super) fn close(&mut self, code: u16) {
+        if let State::Open(mut stream) = std::mem::take(&mut self.state) {
+            let frame = CloseFrame { code: code.into(), reason: "".into() };
+            // The connection is not waited for: it may be dead, which is why it is closed.
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            if stream.poll_ready_unpin(&mut context).is_ready()
+                && stream.start_send_unpin(tungstenite::Message::Close(Some(frame))).is_ok()
+            {
+                let _ = stream.poll_flush_unpin(&mut context);
+            }
+        }
+        self.forget();
+    }
+
+    /// Bytes that wait.
+    pub(super) fn buffered(&self) -> usize {
+        self.queued
+    }
+
+    /// The next thing that happens. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Message {
+        match &mut self.state {
+            State::None => pending().await,
+            State::Connecting(connecting) => match connecting.await {
+                Ok(stream) => {
+                    self.state = State::Open(Box::new(stream));
+                    Message::Opened
+                }
+                Err(error) => self.closed(1006, Some(error.to_string())),
+            },
+            State::Open(stream) => {
+                let (queue, queued) = (&mut self.queue, &mut self.queued);
+                let event = std::future::poll_fn(|context| {
+                    use std::task::Poll::{Pending, Ready};
+                    while !queue.is_empty() {
+                        match stream.poll_ready_unpin(context) {
+                            Ready(Ok(())) => {}
+                            Ready(Err(error)) => return Ready(Err(error)),
+                            Pending => break,
+                        }
+                        if let Some(message) = queue.pop_front() {
+                            *queued = queued.saturating_sub(message.len());
+                            if let Err(error) = stream.start_send_unpin(message) {
+                                return Ready(Err(error));
+                            }
+                        }
+                    }
+                    if let Ready(Err(error)) = stream.poll_flush_unpin(context) {
+                        return Ready(Err(error));
+                    }
+                    match stream.poll_next_unpin(context) {
+                        Ready(message) => Ready(message.transpose()),
+                        Pending => Pending,
+                    }
+                })
+                .await;
+                match event {
+                    Ok(Some(tungstenite::Message::Text(text))) => Message::Text(text.to_string()),
+                    Ok(Some(tungstenite::Message::Binary(frame))) => Message::Binary(frame.to_vec()),
+                    Ok(Some(tungstenite::Message::Close(frame))) => {
+                        self.closed(frame.map_or(1005, |frame| frame.code.into()), None)
+                    }
+                    Ok(Some(_)) => Message::Written,
+                    Ok(None) => self.closed(1006, None),
+                    Err(error) => self.closed(1006, Some(error.to_string())),
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, bytes: usize, message: tungstenite::Message) {
+        self.queued += bytes;
+        self.queue.push_back(message);
+    }
+
+    fn closed(&mut self, code: u16, cause: Option<String>) -> Message {
+        self.forget();
+        Message::Closed { code, cause }
+    }
+
+    fn forget(&mut self) {
+        self.state = State::None;
+        self.queue.clear();
+        self.queued = 0;
+    }
+}

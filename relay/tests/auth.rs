@@ -1,0 +1,341 @@
+//! Every bad token that is known to have been accepted somewhere, and the good ones beside them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use p256::pkcs8::{EncodePrivateKey, EncodePublicKey};
+use relay::Config;
+use relay::auth::{AuthError, Identity, Verifier};
+use relay::config::Secret;
+use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::rand_core::OsRng;
+use serde_json::{Value, json};
+
+const SECRET: &str = "an-example-secret-of-more-than-32-bytes";
+const ISSUER: &str = "https://project.supabase.co/auth/v1";
+const AUDIENCE: &str = "authenticated";
+const USER: &str = "0d5b3c9e-6f0a-4a55-9c8b-0d8d6f6f8a11";
+
+/// A key pair of the issuer.
+struct Pair {
+    signing: EncodingKey,
+    public: Jwk,
+    public_pem: String,
+    public_der: Vec<u8>,
+}
+
+impl Pair {
+    fn ec(kid: &str) -> Pair {
+        let secret = p256::SecretKey::random(&mut OsRng);
+        let signing = EncodingKey::from_ec_der(secret.to_pkcs8_der().expect("DER").as_bytes());
+        Pair::new(
+            signing,
+            Algorithm::ES256,
+            kid,
+            secret.public_key().to_public_key_der().expect("DER").into_vec(),
+        )
+    }
+
+    fn rsa(kid: &str) -> Pair {
+        let secret = rsa::RsaPrivateKey::new(&mut OsRng, 2_048).expect("a key");
+        let signing = EncodingKey::from_rsa_der(secret.to_pkcs1_der().expect("DER").as_bytes());
+        Pair::new(
+            signing,
+            Algorithm::RS256,
+            kid,
+            secret.to_public_key().to_public_key_der().expect("DER").into_vec(),
+        )
+    }
+
+    fn new(signing: EncodingKey, algorithm: Algorithm, kid: &str, public_der: Vec<u8>) -> Pair {
+        let mut public = Jwk::from_encoding_key(&signing, algorithm).expect("a public key");
+        public.common.key_id = Some(kid.to_owned());
+        let base64 = STANDARD.encode(&public_der);
+        let lines: Vec<&str> =
+            (0..base64.len()).step_by(64).map(|at| &base64[at..base64.len().min(at + 64)]).collect();
+        let public_pem =
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
+        Pair { signing, public, public_pem, public_der }
+    }
+
+    fn sign(&self, algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
+        let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
+        jsonwebtoken::encode(&header, claims, &self.signing).expect("signed")
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+fn good() -> Value {
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": USER, "iat": now(), "exp": now() + 3_600, "role": "authenticated",
+        "aal": "aal1", "session_id": "b5c1", "email": "ada@example.com", "is_anonymous": false,
+    })
+}
+
+/// The good claims with some of them changed; `null` takes one away.
+fn but(changes: Value) -> Value {
+    let mut claims = good();
+    for (name, value) in changes.as_object().expect("an object") {
+        match value {
+            Value::Null => claims.as_object_mut().expect("an object").remove(name),
+            value => claims.as_object_mut().expect("an object").insert(name.clone(), value.clone()),
+        };
+    }
+    claims
+}
+
+fn hs256(claims: &Value) -> String {
+    hs256_with(SECRET.as_bytes(), claims)
+}
+
+fn hs256_with(secret: &[u8], claims: &Value) -> String {
+    jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(secret)).expect("signed")
+}
+
+fn unsigned(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(header), part(claims))
+}
+
+fn configured(secret: Option<&str>, jwks_url: Option<&str>) -> Verifier {
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = secret.map(|secret| Secret::new(secret.to_owned()));
+    config.jwks_url = jwks_url.map(|url| url.parse().expect("a URL"));
+    config.issuers = vec![ISSUER.to_owned()];
+    config.audiences = vec![AUDIENCE.to_owned()];
+    Verifier::from_config(&config).expect("a verifier")
+}
+
+/// Publishes keys on this machine; says where, and counts who asks.
+async fn publish(keys: &[&Pair]) -> (String, Arc<AtomicUsize>) {
+    let set = json!({ "keys": keys.iter().map(|pair| &pair.public).collect::<Vec<_>>() }).to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let answer = move || async move {
+        counter.fetch_add(1, Ordering::SeqCst);
+        set
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/.well-known/jwks.json", listener.local_addr().expect("bound"));
+    let routes = Router::new().route("/.well-known/jwks.json", get(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_good_token_says_who_it_is() {
+    let verifier = configured(Some(SECRET), None);
+    let expires = now() + 3_600;
+    let identity = verifier.verify(&hs256(&but(json!({ "exp": expires })))).await.expect("good");
+    assert_eq!(
+        (identity.sub.as_str(), identity.expires_at, identity.session_id.as_deref()),
+        (USER, expires, Some("b5c1"))
+    );
+}
+
+#[tokio::test]
+async fn every_lawful_form_of_a_claim_is_accepted() {
+    let verifier = configured(Some(SECRET), None);
+    for changes in [
+        json!({ "aud": [AUDIENCE] }),
+        json!({ "aud": ["something-else", AUDIENCE] }),
+        json!({ "exp": now() as f64 + 100.5 }),
+        json!({ "nbf": now() - 10 }),
+        json!({ "nbf": now() + 3 }),
+        json!({ "exp": now() - 3 }),
+        json!({ "role": null, "session_id": null }),
+        json!({ "role": ["authenticated"] }),
+        json!({ "is_anonymous": true }),
+        json!({ "user_metadata": { "role": "service_role", "sub": "someone-else" } }),
+        json!({ "exp": u64::MAX }),
+    ] {
+        let verified = verifier.verify(&hs256(&but(changes.clone()))).await;
+        assert!(verified.is_ok(), "{changes}: {verified:?}");
+    }
+    let latest =
+        verifier.verify(&hs256(&but(json!({ "exp": u64::MAX })))).await.map(|identity| identity.expires_at);
+    assert_eq!(latest, Ok(253_402_300_799));
+}
+
+#[tokio::test]
+async fn what_is_no_token_of_ours_is_refused() {
+    let verifier = configured(Some(SECRET), None);
+    let ours = hs256(&good());
+    let [head, claims, signature] = ours.split('.').collect::<Vec<_>>().try_into().expect("three parts");
+    let other_claims = URL_SAFE_NO_PAD.encode(but(json!({ "sub": "admin" })).to_string());
+    let crit = json!({ "alg": "HS256", "crit": ["b64"], "b64": false });
+    for (token, expected) in [
+        (String::new(), AuthError::Missing),
+        ("garbage".into(), AuthError::Malformed),
+        ("...".into(), AuthError::Malformed),
+        ("..".into(), AuthError::Malformed),
+        ("é.é.é".into(), AuthError::Malformed),
+        (format!("{ours}.{signature}"), AuthError::Malformed),
+        (format!("Bearer {ours}"), AuthError::Malformed),
+        (format!("{head}.{claims}"), AuthError::Malformed),
+        (format!("{head}.{claims}."), AuthError::Signature),
+        (format!("{head}.{other_claims}.{signature}"), AuthError::Signature),
+        (format!("{head}.{claims}.{}", &signature[..signature.len() - 2]), AuthError::Signature),
+        (format!("{head}.{claims}.!"), AuthError::Malformed),
+        (hs256_with(b"another-secret-of-more-than-32-bytes!!", &good()), AuthError::Signature),
+        (hs256_with(b"", &good()), AuthError::Signature),
+        (unsigned(&json!({ "alg": "none" }), &good()), AuthError::Algorithm),
+        (unsigned(&json!({ "alg": "None" }), &good()), AuthError::Algorithm),
+        (unsigned(&json!({ "alg": "nOnE", "typ": "JWT" }), &good()), AuthError::Algorithm),
+        (unsigned(&json!({ "alg": "" }), &good()), AuthError::Algorithm),
+        (unsigned(&json!({ "alg": "HS256" }), &good()), AuthError::Signature),
+        (unsigned(&json!({ "typ": "JWT" }), &good()), AuthError::Malformed),
+        (unsigned(&json!({ "alg": ["HS256"] }), &good()), AuthError::Malformed),
+        (unsigned(&json!({ "alg": "HS256", "kid": 7 }), &good()), AuthError::Malformed),
+        (unsigned(&crit, &good()), AuthError::Malformed),
+        (unsigned(&json!({ "alg": "HS384" }), &good()), AuthError::Algorithm),
+        (unsigned(&json!({ "alg": "RS256" }), &good()), AuthError::Algorithm),
+    ] {
+        assert_eq!(verifier.verify(&token).await, Err(expected), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_more_than_8_kib_is_not_looked_at() {
+    let verifier = configured(Some(SECRET), None);
+    let long = hs256(&but(json!({ "email": "a".repeat(8 * 1024) })));
+    assert_eq!(verifier.verify(&long).await, Err(AuthError::TooLarge { limit: 8_192, asked: long.len() }));
+}
+
+#[tokio::test]
+async fn claims_that_are_missing_wrong_or_of_the_wrong_type_are_refused() {
+    let verifier = configured(Some(SECRET), None);
+    for (changes, expected) in [
+        (json!({ "exp": now() - 60 }), AuthError::Expired),
+        (json!({ "exp": 0 }), AuthError::Expired),
+        (json!({ "nbf": now() + 60 }), AuthError::NotYetValid),
+        (json!({ "aud": "anon" }), AuthError::Audience),
+        (json!({ "aud": "Authenticated" }), AuthError::Audience),
+        (json!({ "aud": ["a", "b"] }), AuthError::Audience),
+        (json!({ "aud": [] }), AuthError::Audience),
+        (json!({ "iss": "https://other.supabase.co/auth/v1" }), AuthError::Issuer),
+        (json!({ "iss": format!("{ISSUER}/") }), AuthError::Issuer),
+        (json!({ "iss": [ISSUER] }), AuthError::Claims),
+        (json!({ "iss": { "0": ISSUER } }), AuthError::Claims),
+        (json!({ "aud": { "0": AUDIENCE } }), AuthError::Claims),
+        (json!({ "aud": [AUDIENCE, 7] }), AuthError::Claims),
+        (json!({ "exp": (now() + 3_600).to_string() }), AuthError::Claims),
+        (json!({ "exp": -1 }), AuthError::Claims),
+        (json!({ "exp": true }), AuthError::Claims),
+        (json!({ "nbf": "soon" }), AuthError::Claims),
+        (json!({ "sub": 7 }), AuthError::Claims),
+        (json!({ "sub": [USER] }), AuthError::Claims),
+        (json!({ "sub": "" }), AuthError::Claims),
+        (json!({ "sub": "  " }), AuthError::Claims),
+        (json!({ "sub": "a\u{1b}[2Jb" }), AuthError::Claims),
+        (json!({ "sub": "a".repeat(256) }), AuthError::Claims),
+        (json!({ "session_id": 7 }), AuthError::Claims),
+        (json!({ "role": 7 }), AuthError::Claims),
+        (json!({ "exp": null }), AuthError::Claims),
+        (json!({ "sub": null }), AuthError::Claims),
+        (json!({ "iss": null }), AuthError::Claims),
+        (json!({ "aud": null }), AuthError::Claims),
+    ] {
+        assert_eq!(verifier.verify(&hs256(&but(changes.clone()))).await, Err(expected), "{changes}");
+    }
+    for claims in [json!([]), json!("text"), json!(7), json!({})] {
+        assert!(verifier.verify(&hs256(&claims)).await.is_err(), "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn a_projects_api_keys_are_not_users() {
+    let verifier = configured(Some(SECRET), None);
+    for role in ["anon", "service_role"] {
+        let key = json!({ "iss": "supabase", "ref": "project", "role": role, "iat": now(), "exp": now() + 300_000_000 });
+        assert!(verifier.verify(&hs256(&key)).await.is_err(), "{role}");
+        for claims in [but(json!({ "role": role })), but(json!({ "role": ["authenticated", role] }))] {
+            assert_eq!(verifier.verify(&hs256(&claims)).await, Err(AuthError::ApiKey));
+        }
+    }
+}
+
+/// One test for all of it: making an RSA key takes a while.
+#[tokio::test]
+async fn published_keys_check_what_they_are_for_and_nothing_else() {
+    let (ec, rsa, stranger) = (Pair::ec("ec-1"), Pair::rsa("rsa-1"), Pair::ec("stranger"));
+    let (url, asked) = publish(&[&ec, &rsa]).await;
+    let verifier = configured(None, Some(&url));
+    let sub = |identity: Identity| identity.sub;
+
+    for token in [
+        ec.sign(Algorithm::ES256, Some("ec-1"), &good()),
+        rsa.sign(Algorithm::RS256, Some("rsa-1"), &good()),
+        ec.sign(Algorithm::ES256, None, &good()),
+        rsa.sign(Algorithm::RS256, None, &good()),
+    ] {
+        assert_eq!(verifier.verify(&token).await.map(sub), Ok(USER.to_owned()));
+    }
+
+    // A public key is no secret: whoever signs with it is a forger, whatever form it has.
+    for pair in [&ec, &rsa] {
+        for secret in [pair.public_pem.as_bytes(), pair.public_pem.trim().as_bytes(), &pair.public_der] {
+            let forged = hs256_with(secret, &good());
+            assert_eq!(verifier.verify(&forged).await, Err(AuthError::Algorithm));
+            let both = configured(Some(SECRET), Some(&url));
+            assert_eq!(both.verify(&forged).await, Err(AuthError::Signature));
+        }
+    }
+
+    for (token, expected) in [
+        (unsigned(&json!({ "alg": "none", "kid": "ec-1" }), &good()), AuthError::Algorithm),
+        (stranger.sign(Algorithm::ES256, Some("ec-1"), &good()), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, None, &good()), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, Some("stranger"), &good()), AuthError::UnknownKey),
+        (ec.sign(Algorithm::ES256, Some("rsa-1"), &good()), AuthError::UnknownKey),
+        (rsa.sign(Algorithm::RS384, Some("rsa-1"), &good()), AuthError::Algorithm),
+        (rsa.sign(Algorithm::PS256, Some("rsa-1"), &good()), AuthError::Algorithm),
+        (ec.sign(Algorithm::ES256, Some("ec-1"), &but(json!({ "exp": now() - 60 }))), AuthError::Expired),
+        (rsa.sign(Algorithm::RS256, Some("rsa-1"), &but(json!({ "aud": "other" }))), AuthError::Audience),
+    ] {
+        assert_eq!(verifier.verify(&token).await, Err(expected), "{token}");
+    }
+
+    let before = asked.load(Ordering::SeqCst);
+    for n in 0..300 {
+        let made_up = unsigned(&json!({ "alg": "ES256", "kid": format!("made-up-{n}") }), &good());
+        assert_eq!(verifier.verify(&made_up).await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), before);
+
+    // Both kinds at once, as a project has them while it moves from the one to the other.
+    let both = configured(Some(SECRET), Some(&url));
+    assert_eq!(both.verify(&hs256(&good())).await.map(sub), Ok(USER.to_owned()));
+    assert_eq!(
+        both.verify(&ec.sign(Algorithm::ES256, Some("ec-1"), &good())).await.map(sub),
+        Ok(USER.to_owned())
+    );
+}
+
+#[tokio::test]
+async fn without_a_reachable_issuer_nobody_is_blamed() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/jwks", closed.local_addr().expect("bound"));
+    drop(closed);
+    let verifier = configured(None, Some(&url));
+    verifier.warm_up().await;
+    let token = Pair::ec("ec-1").sign(Algorithm::ES256, Some("ec-1"), &good());
+    let refused = verifier.verify(&token).await.expect_err("no keys");
+    assert_eq!((refused, refused.is_temporary()), (AuthError::KeysUnavailable, true));
+}
+
+#[test]
+fn a_relay_without_a_key_does_not_start() {
+    let error = Verifier::from_config(&Config::defaults().auth).expect_err("no key");
+    assert!(error.to_string().contains("auth.hs256_secret") && error.to_string().contains("auth.jwks_url"));
+}
