@@ -14,12 +14,12 @@ const FLAGS = [
 ];
 
 /**
- * Starts a browser that is closed when the test is over.
- * @param {import("node:test").TestContext} t
+ * Starts a browser that is closed when the scenario is over.
+ * @param {import("./stage.mjs").Stage} stage
  * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
  *   played once from each opening of the microphone on, then silence.
  */
-export async function launch(t, { microphone, allowMicrophone = true } = {}) {
+export async function launch(stage, { microphone, allowMicrophone = true } = {}) {
   const browser = await chromium.launch({
     ...(process.env.E2E_CHROMIUM ? { executablePath: process.env.E2E_CHROMIUM } : {}),
     args: [
@@ -28,7 +28,7 @@ export async function launch(t, { microphone, allowMicrophone = true } = {}) {
       ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
     ],
   });
-  t.after(() => browser.close());
+  stage.after(() => browser.close());
   return browser;
 }
 

@@ -26,13 +26,13 @@ const SPEECH_HZ = 16_000;
 
 /**
  * Speaks the parts one after the other.
- * @param {import("node:test").TestContext} t Removes the files when the test is over.
+ * @param {import("./stage.mjs").Stage} stage Removes the files when the test is over.
  * @param {Part[]} parts
  * @returns {Speech}
  */
-export function speak(t, parts) {
+export function speak(stage, parts) {
   const folder = mkdtempSync(join(tmpdir(), "voxrelay-speech-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  stage.after(() => rmSync(folder, { recursive: true, force: true }));
   const files = parts.map((part, i) => {
     const file = join(folder, `part${i}.wav`);
     if (typeof part === "string") {

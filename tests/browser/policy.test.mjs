@@ -1,0 +1,45 @@
+// @ts-check
+// Pages with a strict content security policy, and people who say no.
+
+import assert from "node:assert/strict";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { Relay } from "./support/relay.mjs";
+import { speak } from "./support/speech.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+describe("a page that allows little", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  test("a policy of own files and wasm is enough for a call", async () => {
+    const speech = speak(stage, ["hello", 5]);
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage, { microphone: speech.file });
+    const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`, { policy });
+    /** @type {string[]} */
+    const complaints = [];
+    page.page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    assert.equal((await page.start()).engine, "worker");
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    await page.close();
+    assert.deepEqual(complaints, []);
+  });
+
+  test("a refused microphone is said with its code, and nobody is billed", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage, { allowMicrophone: false });
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    await assert.rejects(page.start(), /microphone/i);
+    assert.equal((await page.noted()).find(({ name }) => name === "error")?.event.code, "microphone_denied");
+    assert.deepEqual(relay.sessions(), []);
+  });
+});

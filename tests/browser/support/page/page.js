@@ -1,0 +1,78 @@
+// @ts-check
+// The page's half of the harness: makes a call, keeps what it said and what was heard. A classic script, as a script tag is.
+
+/**
+ * @typedef {object} Noted
+ * @property {number} time `Date.now()`.
+ * @property {string} name
+ * @property {any} event
+ */
+
+{
+  const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
+
+  /** @type {Noted[]} */
+  const noted = [];
+  /** @type {Float32Array[]} */
+  const heard = [];
+  /** @type {import("voxrelay").VoiceClient | undefined} */
+  let call;
+  let rate = 0;
+
+  /** @param {string} name */
+  const note = (name) => (/** @type {any} */ event) => {
+    const { code, message, retryable } = event;
+    noted.push({ time: Date.now(), name, event: name === "error" ? { code, message, retryable } : event });
+  };
+
+  async function recorder() {
+    const context = new AudioContext();
+    rate = context.sampleRate;
+    await context.audioWorklet.addModule("/test/recorder.js");
+    const node = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
+    node.port.onmessage = ({ data }) => heard.push(data);
+    node.connect(context.destination);
+    await context.resume();
+    return { audioContext: context, output: node };
+  }
+
+  const harness = {
+    /** Makes the call; what the agent says is recorded instead of played. */
+    async start() {
+      const events = ["State", "Session", "Transcript", "Usage", "Gap", "Error", "Ended", "Microphone", "Rtt"];
+      call = await VoiceClient.connect({
+        url: new URL("/v1/call", location.href),
+        token: async () => (await fetch("/dev/token")).text(),
+        microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
+        ...(await recorder()),
+        ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.toLowerCase())])),
+      });
+      return { sessionId: call.sessionId, engine: call.engine };
+    },
+
+    /** What the call said so far. */
+    noted: () => noted,
+
+    /** What the agent said: samples as base64 of little-endian floats, a JSON string being far slower. */
+    heard() {
+      const samples = new Float32Array(heard.reduce((sum, block) => sum + block.length, 0));
+      heard.reduce((at, block) => (samples.set(block, at), at + block.length), 0);
+      const bytes = new Uint8Array(samples.buffer);
+      let text = "";
+      for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+      return { rate, base64: btoa(text) };
+    },
+
+    /** Keeps the page's main thread busy, as a bad script would. @param {number} ms */
+    block(ms) {
+      const begin = Date.now();
+      const end = performance.now() + ms;
+      while (performance.now() < end);
+      return { begin, end: Date.now() };
+    },
+
+    mute: (/** @type {boolean} */ muted) => call?.mute(muted),
+    close: () => call?.close(),
+  };
+  Object.assign(globalThis, { harness });
+}

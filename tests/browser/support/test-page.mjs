@@ -1,0 +1,94 @@
+// @ts-check
+// A page with a call, served under the relay's own origin, and the test's hands on it.
+
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+
+import { rawMicrophone } from "./chromium.mjs";
+import { until } from "./relay.mjs";
+
+/** @typedef {import("./page/page.js").Noted} Noted */
+
+const TYPES = /** @type {Record<string, string>} */ ({ ".html": "text/html", ".js": "text/javascript" });
+
+export class TestPage {
+  /**
+   * @param {import("playwright-core").BrowserContext} context
+   * @param {import("playwright-core").Page} page
+   */
+  constructor(context, page) {
+    this.context = context;
+    this.page = page;
+  }
+
+  /**
+   * @param {import("playwright-core").Browser} browser
+   * @param {string} origin Where the browser finds the relay, maybe by way of a proxy.
+   * @param {{ policy?: string }} [options] `policy` is the page's content security policy.
+   */
+  static async open(browser, origin, { policy } = {}) {
+    const context = await browser.newContext();
+    await rawMicrophone(context);
+    const page = await context.newPage();
+    await page.route(`${origin}/test/**`, async (route) => {
+      const name = new URL(route.request().url()).pathname.replace("/test/", "") || "index.html";
+      const headers = {
+        "content-type": `${TYPES[extname(name)]}; charset=utf-8`,
+        ...(policy ? { "content-security-policy": policy } : {}),
+      };
+      await route.fulfill({ headers, body: await readFile(new URL(`./page/${name}`, import.meta.url)) });
+    });
+    await page.goto(`${origin}/test/`);
+    return new TestPage(context, page);
+  }
+
+  /** Makes the call. @returns {Promise<{ sessionId: string, engine: string }>} */
+  start() {
+    return this.#tell("start");
+  }
+
+  /** What the call said so far. @returns {Promise<Noted[]>} */
+  noted() {
+    return this.#tell("noted");
+  }
+
+  /** Waits for something the call says. @param {(noted: Noted) => boolean} wanted @param {number} [patienceMs] @returns {Promise<Noted>} */
+  async hears(wanted, patienceMs) {
+    return until(`the call said ${wanted}`, async () => (await this.noted()).find(wanted), patienceMs);
+  }
+
+  /** The states the call went through. */
+  async states() {
+    return (await this.noted()).filter(({ name }) => name === "state").map(({ event }) => event.state);
+  }
+
+  /** What the agent said. */
+  async heard() {
+    /** @type {{ rate: number, base64: string }} */
+    const { rate, base64 } = await this.#tell("heard");
+    const bytes = Buffer.from(base64, "base64");
+    return { rate, samples: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)) };
+  }
+
+  /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
+  block(ms) {
+    return this.#tell("block", ms);
+  }
+
+  /** Hangs up. */
+  close() {
+    return this.#tell("close");
+  }
+
+  /**
+   * @param {string} method
+   * @param {unknown} [argument]
+   * @returns {Promise<any>}
+   */
+  #tell(method, argument) {
+    return this.page.evaluate(
+      ([name, value]) => /** @type {any} */ (globalThis).harness[/** @type {string} */ (name)](value),
+      [method, argument],
+    );
+  }
+}
