@@ -74,7 +74,7 @@ close_codes! {
     Budget = 4402, "budget", Stop, "A budget is spent.";
     Forbidden = 4403, "forbidden", Stop, "The token is valid, but may not do this.";
     Idle = 4408, "idle", Stop, "Nothing was said or sent for longer than the idle limit.";
-    Replaced = 4409, "replaced", Stop, "A newer connection of the same session took over.";
+    Replaced = 4409, "replaced", Retry, "Another connection of the same session took over. Whoever still listens on this one was overtaken by an earlier attempt of its own.";
     TooLong = 4410, "too_long", Stop, "The session reached its longest duration.";
     Limited = 4429, "limited", Retry, "A limit was exceeded; `retry_after_ms` says when to come back.";
 }

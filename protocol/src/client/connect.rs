@@ -157,7 +157,7 @@ impl Client {
         if !self.timers.is_set(Timer::GiveUp as usize) {
             self.set(Timer::GiveUp, self.config.give_up_after);
         }
-        if self.closing && self.unacknowledged() == 0 {
+        if self.closing && self.is_committed() {
             self.end(CloseCode::Normal);
             return;
         }
@@ -237,14 +237,8 @@ impl Client {
             return;
         }
         self.closing = true;
-        if !self.was_connected || self.phase == Phase::Idle {
-            self.drop_socket();
-            self.end(CloseCode::Normal);
-            return;
-        }
-        if self.phase != Phase::Up && self.unacknowledged() == 0 {
-            self.drop_socket();
-            self.end(CloseCode::Normal);
+        if !self.was_connected || self.phase != Phase::Up && self.is_committed() {
+            self.abandon(CloseCode::Normal);
             return;
         }
         if self.phase == Phase::Waiting {
@@ -254,10 +248,13 @@ impl Client {
         self.tell_state();
     }
 
-    fn drop_socket(&mut self) {
+    /// Ends without a word of the relay. It may have crashed, so whatever it did not confirm as stored counts as missing.
+    fn abandon(&mut self, code: CloseCode) {
         if matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up) {
             self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
         }
+        self.acknowledged = self.base;
+        self.end(code);
     }
 
     /// The call is over. Audio the relay never acknowledged is announced as missing.
@@ -279,14 +276,10 @@ impl Client {
             Timer::Ack => self.send_ack(),
             Timer::Stable => self.backoff.reset(),
             Timer::GiveUp => {
-                self.drop_socket();
                 self.tell(Event::Error(ErrorCode::GaveUp.into()));
-                self.end(CloseCode::Abnormal);
+                self.abandon(CloseCode::Abnormal);
             }
-            Timer::Closing => {
-                self.drop_socket();
-                self.end(CloseCode::Normal);
-            }
+            Timer::Closing => self.abandon(CloseCode::Normal),
         }
     }
 }

@@ -290,6 +290,11 @@ impl Client {
         self.uplink.end().position - self.acknowledged.position
     }
 
+    /// Whether everything said is in the stored transcript.
+    fn is_committed(&self) -> bool {
+        self.base.seq == self.uplink.end().seq
+    }
+
     fn handle_chunk(&mut self, samples: &[i16]) {
         if samples.is_empty() || self.muted || self.closing && self.told_bye {
             return;

@@ -1,0 +1,129 @@
+//! A connection over a network that delays, jitters, cuts and goes silent. In order while it lasts, as TCP is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Time;
+
+use crate::random::Random;
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    Opened,
+    Text(String),
+    Binary(Vec<u8>),
+    /// The other end closed, or the connection broke.
+    Closed(u16),
+}
+
+#[derive(Debug, Default)]
+struct Pipe {
+    packets: VecDeque<(Time, Packet)>,
+    last: Time,
+}
+
+impl Pipe {
+    fn push(&mut self, at: Time, packet: Packet) {
+        self.last = self.last.max(at);
+        self.packets.push_back((self.last, packet));
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.packets.front().map(|(at, _)| *at)
+    }
+
+    fn take(&mut self, now: Time) -> Option<Packet> {
+        self.packets.pop_front_if(|(at, _)| *at <= now).map(|(_, packet)| packet)
+    }
+}
+
+/// One connection: a pipe each way.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: u32,
+    to_client: Pipe,
+    to_relay: Pipe,
+    delay: Duration,
+    jitter: Duration,
+    /// Packets until it breaks, counted in both directions.
+    breaks_after: Option<u64>,
+    /// How it breaks: half-open, that is silently, or with an end seen by each side.
+    half_open: bool,
+    broken: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(id: u32, random: &mut Random, faults: bool) -> Self {
+        let breaks = faults && random.percent(60);
+        Connection {
+            id,
+            to_client: Pipe::default(),
+            to_relay: Pipe::default(),
+            delay: Duration::from_millis(random.between(1, 150)),
+            jitter: Duration::from_millis(random.between(0, 100)),
+            breaks_after: breaks.then(|| random.between(0, 60)),
+            half_open: random.percent(30),
+            broken: false,
+        }
+    }
+
+    pub(crate) fn send_to_relay(&mut self, now: Time, packet: Packet, random: &mut Random) {
+        if self.carries(now, random) {
+            let at = now + self.travel(random);
+            self.to_relay.push(at, packet);
+        }
+    }
+
+    pub(crate) fn send_to_client(&mut self, now: Time, packet: Packet, random: &mut Random) {
+        if self.carries(now, random) {
+            let at = now + self.travel(random);
+            self.to_client.push(at, packet);
+        }
+    }
+
+    /// Cuts it now: what is on its way is lost, and each side learns of it in its own time, or never.
+    pub(crate) fn cut(&mut self, now: Time, random: &mut Random) {
+        if self.broken {
+            return;
+        }
+        self.broken = true;
+        // A random part of what is on its way still arrives.
+        for pipe in [&mut self.to_client, &mut self.to_relay] {
+            let keep = random.between(0, pipe.packets.len() as u64) as usize;
+            pipe.packets.truncate(keep);
+        }
+        if !self.half_open {
+            for pipe in [&mut self.to_client, &mut self.to_relay] {
+                let at = now + Duration::from_millis(random.between(0, 3_000));
+                pipe.push(at, Packet::Closed(1006));
+            }
+        }
+    }
+
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.to_client.due().into_iter().chain(self.to_relay.due()).min()
+    }
+
+    pub(crate) fn arrived_at_client(&mut self, now: Time) -> Option<Packet> {
+        self.to_client.take(now)
+    }
+
+    pub(crate) fn arrived_at_relay(&mut self, now: Time) -> Option<Packet> {
+        self.to_relay.take(now)
+    }
+
+    fn travel(&self, random: &mut Random) -> Duration {
+        self.delay + self.jitter * (random.between(0, 100) as u32) / 100
+    }
+
+    /// Counts a packet; the connection may break with it.
+    fn carries(&mut self, now: Time, random: &mut Random) -> bool {
+        match &mut self.breaks_after {
+            Some(0) => self.cut(now, random),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        !self.broken
+    }
+}
