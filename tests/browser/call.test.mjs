@@ -48,7 +48,7 @@ describe("a spoken call", () => {
     stage.after(() => relay.stop());
     const browser = await launch(stage, { microphone: speech.file });
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    ({ engine } = await page.start());
+    ({ engine } = await page.start({ record: true }));
     const begin = Date.now();
     await new Promise((resolve) => setTimeout(resolve, speech.seconds * 1000));
     await page.close();

@@ -38,8 +38,7 @@ describe("a page that allows little", () => {
     stage.after(() => relay.stop());
     const browser = await launch(stage, { allowMicrophone: false });
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    await assert.rejects(page.start(), /microphone/i);
-    assert.equal((await page.noted()).find(({ name }) => name === "error")?.event.code, "microphone_denied");
+    await assert.rejects(page.start(), /microphone_denied: /);
     assert.deepEqual(relay.sessions(), []);
   });
 });

@@ -42,9 +42,13 @@ export class TestPage {
     return new TestPage(context, page);
   }
 
-  /** Makes the call. @returns {Promise<{ sessionId: string, engine: string }>} */
-  start() {
-    return this.#tell("start");
+  /**
+   * Makes the call.
+   * @param {{ record?: boolean }} [options] Whether to record what the agent says instead of playing it.
+   * @returns {Promise<{ sessionId: string, engine: string }>}
+   */
+  start({ record = false } = {}) {
+    return this.#tell("start", record);
   }
 
   /** What the call said so far. @returns {Promise<Noted[]>} */

@@ -25,10 +25,18 @@
     noted.push({ time: Date.now(), name, event: name === "error" ? { code, message, retryable } : event });
   };
 
+  /** Where a loudspeaker would be: hands over everything that reaches it. Inline, as Playwright cannot serve a worklet. */
+  const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+    process([[channel]]) {
+      this.port.postMessage(channel ? channel.slice() : new Float32Array(128));
+      return true;
+    }
+  });`;
+
   async function recorder() {
     const context = new AudioContext();
     rate = context.sampleRate;
-    await context.audioWorklet.addModule("/test/recorder.js");
+    await context.audioWorklet.addModule(URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" })));
     const node = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
     node.port.onmessage = ({ data }) => heard.push(data);
     node.connect(context.destination);
@@ -37,15 +45,19 @@
   }
 
   const harness = {
-    /** Makes the call; what the agent says is recorded instead of played. */
-    async start() {
+    /** Makes the call. @param {boolean} record What the agent says, instead of playing it. */
+    async start(record) {
       const events = ["State", "Session", "Transcript", "Usage", "Gap", "Error", "Ended", "Microphone", "Rtt"];
-      call = await VoiceClient.connect({
+      const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),
         microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
-        ...(await recorder()),
+        ...(record ? await recorder() : {}),
         ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.toLowerCase())])),
+      };
+      call = await VoiceClient.connect(options).catch((error) => {
+        // An error loses its fields on the way to the test.
+        throw new Error(`${error.code}: ${error.message}`);
       });
       return { sessionId: call.sessionId, engine: call.engine };
     },
