@@ -51,7 +51,7 @@ async fn a_session_is_read_back_as_it_was_written() {
         .save_turns("a", &[turn(0, Role::User, "hello")], Mark { seq: 10, position: 16_000 })
         .await
         .expect("written");
-    store.record_usage("a", &usage(10)).await.expect("written");
+    store.record_usage("a", &usage(10), 16_000).await.expect("written");
 
     let row = store.session("a").await.expect("read").expect("there");
     assert_eq!((row.state, row.ended_at_ms, row.end_reason.as_deref()), (SessionState::Live, None, None));
@@ -59,7 +59,7 @@ async fn a_session_is_read_back_as_it_was_written() {
     assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
     assert_eq!((row.epoch, row.reconnects, row.started_at_ms), (1, 1, 1_000));
     assert_eq!(row.committed, Mark { seq: 10, position: 16_000 });
-    assert_eq!((row.audio_samples, row.cost), (16_000, NanoUsd::new(80_000)));
+    assert_eq!((row.audio_samples, row.cost, row.metered_position), (16_000, NanoUsd::new(80_000), 16_000));
 
     store.end_session("a", "normal", 2_000).await.expect("written");
     let row = store.session("a").await.expect("read").expect("there");
@@ -106,7 +106,7 @@ async fn usage_that_is_written_twice_counts_once() {
     store.begin_session(&session("a")).await.expect("written");
     let rows = usage(7);
     for part in [&rows[..3], &rows[..3], &rows[1..7], &rows[..], &[]] {
-        store.record_usage("a", part).await.expect("written");
+        store.record_usage("a", part, 11_200).await.expect("written");
     }
     assert_eq!(store.usage("a").await.expect("read"), rows);
     let row = store.session("a").await.expect("read").expect("there");
@@ -119,12 +119,12 @@ async fn what_was_used_is_owed_after_the_end_and_nothing_else_is_written_then() 
     let store = open(dir.path()).await;
     store.begin_session(&session("a")).await.expect("written");
     store.end_session("a", "normal", 2_000).await.expect("written");
-    store.record_usage("a", &usage(1)).await.expect("written");
+    store.record_usage("a", &usage(1), 1_600).await.expect("written");
     for refused in [
         store.end_session("a", "idle", 3_000).await,
         store.rotate_resume("a", &[1; 32], None, 2, 1).await,
         store.save_turns("a", &[turn(0, Role::User, "late")], Mark::default()).await,
-        store.record_usage("nobody", &usage(1)).await,
+        store.record_usage("nobody", &usage(1), 1_600).await,
         store.save_turns("nobody", &[turn(0, Role::User, "hello")], Mark::default()).await,
     ] {
         assert!(matches!(refused, Err(StoreError::NoSession { .. })), "{refused:?}");
@@ -146,7 +146,7 @@ async fn what_was_written_is_there_after_a_crash() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path()).await;
     store.begin_session(&session("a")).await.expect("written");
-    store.record_usage("a", &usage(3)).await.expect("written");
+    store.record_usage("a", &usage(3), 4_800).await.expect("written");
     // As a crash leaves it: nothing is closed, and the write-ahead log is not folded in.
     std::mem::forget(store.clone());
     let copy = tempfile::tempdir().expect("a folder");
@@ -169,10 +169,10 @@ async fn a_caller_who_hangs_up_leaves_nothing_half_done() {
     store.begin_session(&session("a")).await.expect("written");
     let rows = usage(200);
     for micros in 0..60 {
-        let write = store.record_usage("a", &rows);
+        let write = store.record_usage("a", &rows, 320_000);
         let _ = tokio::time::timeout(std::time::Duration::from_micros(micros * 20), write).await;
     }
-    store.record_usage("a", &rows[..1]).await.expect("the writer still works");
+    store.record_usage("a", &rows[..1], 1_600).await.expect("the writer still works");
     store.close().await;
     let store = open(dir.path()).await;
     let stored = store.usage("a").await.expect("read");
@@ -192,8 +192,8 @@ async fn many_sessions_write_at_once_and_every_sum_is_right() {
                 let id = format!("session-{n}");
                 store.begin_session(&session(&id)).await.expect("written");
                 for (at, row) in (1_u32..).zip(usage(20)) {
-                    store.record_usage(&id, &[row.clone(), row]).await.expect("written");
                     let mark = Mark { seq: at, position: at * 1_600 };
+                    store.record_usage(&id, &[row.clone(), row], mark.position).await.expect("written");
                     store.save_turns(&id, &[turn(at, Role::User, "words")], mark).await.expect("written");
                     store.session(&id).await.expect("read").expect("there");
                 }

@@ -215,15 +215,15 @@ impl From<jsonwebtoken::errors::Error> for AuthError {
             ErrorKind::ImmatureSignature => AuthError::NotYetValid,
             ErrorKind::InvalidIssuer => AuthError::Issuer,
             ErrorKind::InvalidAudience => AuthError::Audience,
+            // The header was read before, so what is not as JSON should be are the claims.
             ErrorKind::MissingRequiredClaim(_)
             | ErrorKind::InvalidClaimFormat(_)
-            | ErrorKind::InvalidSubject => AuthError::Claims,
+            | ErrorKind::InvalidSubject
+            | ErrorKind::Json(_) => AuthError::Claims,
             ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm | ErrorKind::UnsupportedAlgorithm => {
                 AuthError::Algorithm
             }
-            ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-                AuthError::Malformed
-            }
+            ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => AuthError::Malformed,
             // A published key that is no key counts as one that does not fit; so does what the library adds later.
             _ => AuthError::Signature,
         }

@@ -5,6 +5,7 @@
 
 mod migrations;
 mod rows;
+mod statements;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,22 +122,19 @@ impl Store {
     /// # Errors
     /// When the id is taken or the database is away.
     pub async fn begin_session(&self, session: &NewSession) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO sessions (id, user_sub, client, agent, state, started_at, epoch, uplink_seq_committed, \
-             uplink_position_committed, metered_position, resume_hash) VALUES (?, ?, ?, ?, 'live', ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&session.id)
-        .bind(&session.user_sub)
-        .bind(&session.client)
-        .bind(&session.agent)
-        .bind(session.started_at_ms)
-        .bind(session.epoch)
-        .bind(session.committed.seq)
-        .bind(session.committed.position)
-        .bind(session.committed.position)
-        .bind(session.resume_hash.as_slice())
-        .execute(&self.writer)
-        .await?;
+        sqlx::query(statements::BEGIN_SESSION)
+            .bind(&session.id)
+            .bind(&session.user_sub)
+            .bind(&session.client)
+            .bind(&session.agent)
+            .bind(session.started_at_ms)
+            .bind(session.epoch)
+            .bind(session.committed.seq)
+            .bind(session.committed.position)
+            .bind(session.committed.position)
+            .bind(session.resume_hash.as_slice())
+            .execute(&self.writer)
+            .await?;
         Ok(())
     }
 
@@ -186,17 +184,14 @@ impl Store {
         epoch: u32,
         reconnects: u32,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "UPDATE sessions SET resume_hash = ?, resume_hash_previous = ?, epoch = ?, reconnects = ? \
-             WHERE id = ? AND state = 'live'",
-        )
-        .bind(resume_hash.as_slice())
-        .bind(previous.map(<[u8; 32]>::as_slice))
-        .bind(epoch)
-        .bind(reconnects)
-        .bind(id)
-        .execute(&self.writer)
-        .await?;
+        let done = sqlx::query(statements::ROTATE_RESUME)
+            .bind(resume_hash.as_slice())
+            .bind(previous.map(<[u8; 32]>::as_slice))
+            .bind(epoch)
+            .bind(reconnects)
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
         found(id, done.rows_affected())
     }
 
@@ -208,36 +203,27 @@ impl Store {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.transaction(Durability::Process, move |connection| {
             async move {
-            let done = sqlx::query(
-                "UPDATE sessions SET uplink_seq_committed = MAX(uplink_seq_committed, ?), \
-                 uplink_position_committed = MAX(uplink_position_committed, ?) WHERE id = ? AND state = 'live'",
-            )
-            .bind(committed.seq)
-            .bind(committed.position)
-            .bind(&id)
-            .execute(&mut *connection)
-            .await?;
-            found(&id, done.rows_affected())?;
-            for turn in &turns {
-                sqlx::query(
-                    "INSERT INTO turns (session_id, turn, role, text, start_position, end_position, heard_position, \
-                     created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, turn) DO UPDATE SET \
-                     role = excluded.role, text = excluded.text, start_position = excluded.start_position, \
-                     end_position = excluded.end_position, \
-                     heard_position = COALESCE(excluded.heard_position, heard_position)",
-                )
-                .bind(&id)
-                .bind(turn.turn)
-                .bind(rows::role_name(turn.role))
-                .bind(&turn.text)
-                .bind(turn.start)
-                .bind(turn.end)
-                .bind(turn.heard)
-                .bind(now)
-                .execute(&mut *connection)
-                .await?;
-            }
-            Ok(())
+                let done = sqlx::query(statements::MOVE_COMMITTED)
+                    .bind(committed.seq)
+                    .bind(committed.position)
+                    .bind(&id)
+                    .execute(&mut *connection)
+                    .await?;
+                found(&id, done.rows_affected())?;
+                for turn in &turns {
+                    sqlx::query(statements::SAVE_TURN)
+                        .bind(&id)
+                        .bind(turn.turn)
+                        .bind(rows::role_name(turn.role))
+                        .bind(&turn.text)
+                        .bind(turn.start)
+                        .bind(turn.end)
+                        .bind(turn.heard)
+                        .bind(now)
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
             }
             .boxed()
         })
@@ -254,36 +240,28 @@ impl Store {
         let (id, rows, now) = (id.to_owned(), rows.to_owned(), unix_ms());
         self.transaction(Durability::PowerCut, move |connection| {
             async move {
-            for row in &rows {
-                sqlx::query(
-                    "INSERT INTO usage (session_id, item, from_quantity, quantity, unit, price_nano_usd, per, \
-                     price_version, cost_nano_usd, created_at) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM sessions \
-                     WHERE id = ? ON CONFLICT (session_id, item, from_quantity) DO NOTHING",
-                )
-                .bind(&row.item)
-                .bind(signed(row.from_quantity))
-                .bind(signed(row.quantity))
-                .bind(&row.unit)
-                .bind(signed(row.price.get()))
-                .bind(signed(row.per))
-                .bind(&row.price_version)
-                .bind(signed(row.cost.get()))
-                .bind(now)
-                .bind(&id)
-                .execute(&mut *connection)
-                .await?;
-            }
-            let done = sqlx::query(
-                "UPDATE sessions SET (audio_samples, cost_nano_usd) = (SELECT \
-                 COALESCE(SUM(quantity) FILTER (WHERE unit = ?), 0), COALESCE(SUM(cost_nano_usd), 0) \
-                 FROM usage WHERE session_id = sessions.id), metered_position = MAX(metered_position, ?) WHERE id = ?",
-            )
-            .bind(SAMPLE)
-            .bind(through)
-            .bind(&id)
-            .execute(&mut *connection)
-            .await?;
-            found(&id, done.rows_affected())
+                for row in &rows {
+                    sqlx::query(statements::RECORD_USAGE)
+                        .bind(&row.item)
+                        .bind(signed(row.from_quantity))
+                        .bind(signed(row.quantity))
+                        .bind(&row.unit)
+                        .bind(signed(row.price.get()))
+                        .bind(signed(row.per))
+                        .bind(&row.price_version)
+                        .bind(signed(row.cost.get()))
+                        .bind(now)
+                        .bind(&id)
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                let done = sqlx::query(statements::SUM_USAGE)
+                    .bind(SAMPLE)
+                    .bind(through)
+                    .bind(&id)
+                    .execute(&mut *connection)
+                    .await?;
+                found(&id, done.rows_affected())
             }
             .boxed()
         })
@@ -295,15 +273,12 @@ impl Store {
     /// # Errors
     /// When there is no such live session or the database is away.
     pub async fn end_session(&self, id: &str, reason: &str, at_ms: i64) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "UPDATE sessions SET state = 'ended', ended_at = ?, end_reason = ?, resume_hash_previous = NULL \
-             WHERE id = ? AND state = 'live'",
-        )
-        .bind(at_ms)
-        .bind(reason)
-        .bind(id)
-        .execute(&self.writer)
-        .await?;
+        let done = sqlx::query(statements::END_SESSION)
+            .bind(at_ms)
+            .bind(reason)
+            .bind(id)
+            .execute(&self.writer)
+            .await?;
         found(id, done.rows_affected())
     }
 
