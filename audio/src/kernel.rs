@@ -13,50 +13,6 @@
 
 use crate::quad::{Quad, STRIDE, quad};
 
-/// How long `h(t)` lasts in periods of the lower rate, as a fraction: 160/3 periods are 160 samples at 48 kHz for
-/// an output at 16 kHz.
-const SUPPORT_PERIODS: (u64, u64) = (160, 3);
-
-/// Frequency response at multiples of `1/T`. Pass band to 0.4375 of the lower rate (7 kHz of 16) within ±0.0060 dB, stop
-/// band from 0.53125 of it (8.5 kHz) 104.8 dB down.
-const RESPONSE: [f64; 32] = [
-    0.999311346418,
-    1.000683785984,
-    0.999332625188,
-    1.000633204715,
-    0.999414521202,
-    1.000543963299,
-    0.999525132966,
-    1.000407840117,
-    0.999673421926,
-    1.000238724761,
-    0.999850436414,
-    1.000058009172,
-    1.000035883200,
-    0.999873438945,
-    1.000214523923,
-    0.999703323413,
-    1.000371851859,
-    0.999568069637,
-    1.000483731665,
-    0.999489160692,
-    1.000514191771,
-    0.999535131132,
-    1.000260069101,
-    1.000554969174,
-    0.955005788329,
-    0.660253808911,
-    0.237188976234,
-    0.030402837123,
-    0.000411409090,
-    0.000002283201,
-    0.000005679966,
-    -0.000004634236,
-];
-
-/// Rows are padded to a multiple of this many taps, so that they are whole vectors.
-const TAPS_STEP: usize = 4 * STRIDE;
-
 /// The filter sampled at whole input samples, once for each position of an output sample between two of them.
 ///
 /// Row `r`, tap `i` is `h(i - history - (r - first) / steps)`, in input samples.
@@ -160,3 +116,47 @@ fn small_sin_cos(x: f64) -> (f64, f64) {
     let cos = 1.0 - s / 2.0 * (1.0 - s / 12.0 * (1.0 - s / 30.0 * (1.0 - s / 56.0 * (1.0 - s / 90.0))));
     (sin, cos)
 }
+
+/// How long `h(t)` lasts in periods of the lower rate, as a fraction: 160/3 periods are 160 samples at 48 kHz for
+/// an output at 16 kHz.
+const SUPPORT_PERIODS: (u64, u64) = (160, 3);
+
+/// Frequency response at multiples of `1/T`. Pass band to 0.4375 of the lower rate (7 kHz of 16) within ±0.0060 dB, stop
+/// band from 0.53125 of it (8.5 kHz) 104.8 dB down.
+const RESPONSE: [f64; 32] = [
+    0.999311346418,
+    1.000683785984,
+    0.999332625188,
+    1.000633204715,
+    0.999414521202,
+    1.000543963299,
+    0.999525132966,
+    1.000407840117,
+    0.999673421926,
+    1.000238724761,
+    0.999850436414,
+    1.000058009172,
+    1.000035883200,
+    0.999873438945,
+    1.000214523923,
+    0.999703323413,
+    1.000371851859,
+    0.999568069637,
+    1.000483731665,
+    0.999489160692,
+    1.000514191771,
+    0.999535131132,
+    1.000260069101,
+    1.000554969174,
+    0.955005788329,
+    0.660253808911,
+    0.237188976234,
+    0.030402837123,
+    0.000411409090,
+    0.000002283201,
+    0.000005679966,
+    -0.000004634236,
+];
+
+/// Rows are padded to a multiple of this many taps, so that they are whole vectors.
+const TAPS_STEP: usize = 4 * STRIDE;

@@ -1,12 +1,5 @@
 //! Sample formats: `f32`, `i16`, and `i16` as little-endian bytes (s16le), which is what travels.
 
-/// One step of `i16` is 1/32,768 of full scale, so -1.0 is exactly -32,768 and +1.0 saturates at 32,767.
-const I16_STEPS: f32 = 32_768.0;
-
-/// 1.5 * 2^23. An `f32` this large has no fraction bits, so adding and subtracting it rounds to the nearest integer,
-/// ties to even. Unlike `f32::round` this is two plain additions that vectorise on every target.
-const ROUND_TO_NEAREST: f32 = 12_582_912.0;
-
 /// Full scale ±1.0 to `i16`: rounded to nearest (ties to even), clamped, and NaN becomes 0.
 #[must_use]
 #[inline]
@@ -60,6 +53,13 @@ pub fn encode_s16le_from_i16(samples: &[i16], output: &mut [u8]) -> usize {
     }
     2 * pairs.len().min(samples.len())
 }
+
+/// One step of `i16` is 1/32,768 of full scale, so -1.0 is exactly -32,768 and +1.0 saturates at 32,767.
+const I16_STEPS: f32 = 32_768.0;
+
+/// 1.5 * 2^23. An `f32` this large has no fraction bits, so adding and subtracting it rounds to the nearest integer,
+/// ties to even. Unlike `f32::round` this is two plain additions that vectorise on every target.
+const ROUND_TO_NEAREST: f32 = 12_582_912.0;
 
 #[cfg(test)]
 mod tests {
