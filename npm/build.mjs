@@ -1,0 +1,59 @@
+// Makes dist/ of src/: `node build.mjs`, after `cargo xtask build` has put the engine into src/wasm/.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const src = join(here, "src");
+const dist = join(here, "dist");
+const wasm = join(src, "wasm", "voxrelay_wasm_bg.wasm");
+const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+
+if (!existsSync(wasm)) {
+  process.stderr.write("npm/src/wasm is empty: run `cargo xtask build`, which makes it and then runs this.\n");
+  process.exit(1);
+}
+
+const common = {
+  absWorkingDir: here,
+  outdir: dist,
+  bundle: true,
+  minify: true,
+  target: "es2022",
+  legalComments: "none",
+  logLevel: "warning",
+  define: { VERSION: JSON.stringify(version) },
+};
+
+/** The script tag finds its files in another way. */
+const scriptAssets = {
+  name: "script-assets",
+  setup: (plugin) =>
+    plugin.onResolve({ filter: /\/assets\.js$/ }, () => ({ path: join(src, "assets-script.ts") })),
+};
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+
+await Promise.all([
+  // What page and Worker share is one file, fetched once.
+  build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts"], format: "esm", splitting: true, chunkNames: "chunk-[hash]" }),
+  build({ ...common, entryPoints: ["src/worklet.ts"], format: "iife" }),
+  build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
+]);
+copyFileSync(wasm, join(dist, "voxrelay.wasm"));
+
+// The compiler is a native program behind a small launcher.
+const launcher = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
+try {
+  execFileSync(
+    process.execPath,
+    [launcher, "-p", here, "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", src, "--outDir", dist],
+    { stdio: ["ignore", "inherit", "inherit"] },
+  );
+} catch {
+  process.exit(1);
+}

@@ -1,0 +1,36 @@
+// Where the package's other files are: as a script tag. The script is Worker and worklet, too, so that a page that allows this one
+// file needs to allow no other.
+
+import { registerProcessors } from "./processors.js";
+
+/** Known only while the tag is being run. */
+const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
+const own = script?.src ?? "";
+
+/** Where the wasm file is: beside the script. */
+export function wasmUrl(): string {
+  return new URL("voxrelay.wasm", own || location.href).href;
+}
+
+/** Where the worklet may be loaded from: the first that works is used. */
+export function workletUrls(): readonly (() => string)[] {
+  // Where the other origin does not share the file, its source is still here.
+  return [...(own ? [() => own] : []), () => blobOf(`(${registerProcessors.toString()})()`)];
+}
+
+/** How the Worker may be started: the first that works is used. */
+export function workerStarts(): readonly (() => Worker)[] {
+  if (!own) return [];
+  // A Worker must be of the page's origin, but what it imports need not.
+  return [() => workerFrom(own), () => workerFrom(blobOf(`importScripts(${JSON.stringify(own)})`))];
+}
+
+/** Starts the Worker from a file of the application's. */
+export function workerFrom(url: string): Worker {
+  return new Worker(url, { name: "voxrelay" });
+}
+
+/** A few bytes a call, and a revoked one could not be loaded into a context that is made anew: it stays. */
+function blobOf(source: string): string {
+  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+}

@@ -1,0 +1,262 @@
+import { Emitter } from "./emitter.js";
+import { VoxrelayError, errorOf } from "./error.js";
+import type { CallEvents, CallState, Price, SessionEvent, StateEvent, Usage } from "./events.js";
+import { type RunningEngine, loadModule, startEngine } from "./loader.js";
+import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
+import { CallPage } from "./page.js";
+import type { Command, Outlet, Report } from "./roles.js";
+
+/** What the relay's record says about us; the version is put in by the build. */
+declare const VERSION: string;
+
+/** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
+const DRAIN_DEADLINE_MS = 30_000;
+
+/** A call. Made by {@link VoiceClient.connect}. */
+export class VoiceClient extends Emitter<CallEvents> {
+  readonly #options: ConnectOptions;
+  readonly #engine: RunningEngine;
+  #page: CallPage | undefined;
+  #state: StateEvent = { state: "starting", attempt: 0, retryInMs: 0 };
+  #session: SessionEvent | undefined;
+  #limits: SessionEvent["limits"] = { sessionMs: 0, idleMs: 0, budgetNanoUsd: 0 };
+  #prices: Price[] = [];
+  #usage: Usage = { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 };
+  #muted = false;
+  #lastError: VoxrelayError | undefined;
+  #over = false;
+
+  /**
+   * Makes a call: loads the engine, asks for the microphone, connects.
+   *
+   * Call it from a click, so that the browser lets the page make sound. Resolves when the relay has answered and audio flows. The
+   * connection is tried for 30 s; later, a lost one is got back by itself.
+   *
+   * @throws {@link VoxrelayError} when the microphone is refused, nothing can be played, or the relay refuses the call
+   */
+  static async connect(options: ConnectOptions): Promise<VoiceClient> {
+    options.onState?.({ state: "starting", attempt: 0, retryInMs: 0 });
+    options.signal?.throwIfAborted();
+    const module = await loadModule(options);
+    const engine = await startEngine(module, settingsOf(options), options);
+    const call = new VoiceClient(options, engine);
+    await call.#open(module);
+    return call;
+  }
+
+  /** Fetches and compiles the engine ahead of the first call, so that a click is answered at once. */
+  static async preload(options: AssetOptions = {}): Promise<void> {
+    await loadModule(options);
+  }
+
+  private constructor(options: ConnectOptions, engine: RunningEngine) {
+    super();
+    this.#options = options;
+    this.#engine = engine;
+    for (const [name, listener] of listenersOf(options)) this.on(name, listener as (event: unknown) => void);
+    engine.port.onmessage = ({ data: [name, ...args] }: MessageEvent<Report>) => {
+      (this.#outlet[name] as (...args: unknown[]) => void)(...args);
+    };
+    engine.onbreak = (cause) => {
+      this.emit("error", new VoxrelayError("internal", `The engine broke: ${cause}`, true));
+      this.#outlet.ended("abnormal", 1006);
+      this.#release();
+    };
+  }
+
+  /** Where the call stands. */
+  get state(): CallState {
+    return this.#state.state;
+  }
+
+  /** The session's id in the relay's records; `undefined` until the relay has answered. */
+  get sessionId(): string | undefined {
+    return this.#session?.sessionId;
+  }
+
+  /** What the session has used, as the relay last told. */
+  get usage(): Usage {
+    return this.#usage;
+  }
+
+  /** Where the engine runs: `"page"` where no Worker could be started, so that a busy page delays audio. */
+  get engine(): "worker" | "page" {
+    return this.#engine.place;
+  }
+
+  /** Whether the microphone is muted. */
+  get muted(): boolean {
+    return this.#muted;
+  }
+
+  /** Mutes or unmutes the microphone. While muted nothing is sent, and nothing is billed for listening. */
+  mute(muted = true): void {
+    this.#muted = muted;
+    this.#send(["mute", muted]);
+  }
+
+  /**
+   * Changes the microphone while the call goes on; without an id, to the system's default one.
+   *
+   * @throws {@link VoxrelayError} when it cannot be opened; the one before stays then
+   */
+  async setMicrophone(deviceId?: string): Promise<void> {
+    await this.#page?.setMicrophone(deviceId);
+  }
+
+  /** Hangs up: what was said is still sent, then everything is released. Resolves when the call is over; 10 s at most. */
+  close(): Promise<void> {
+    if (this.#over) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.once("ended", () => {
+        this.#release();
+        resolve();
+      });
+      this.#page?.release();
+      this.#send(["close"]);
+    });
+  }
+
+  /** Cuts the connection and keeps it down for so many milliseconds, as a dead network would: for demonstrations and tests. */
+  simulateOutage(ms: number): void {
+    this.#send(["hold", true]);
+    setTimeout(() => this.#send(["hold", false]), ms);
+  }
+
+  /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
+  async #open(module: WebAssembly.Module): Promise<void> {
+    const { signal } = this.#options;
+    const hangUp = (): void => void this.close();
+    signal?.addEventListener("abort", hangUp, { once: true });
+    this.once("ended", () => signal?.removeEventListener("abort", hangUp));
+    try {
+      this.#page = await CallPage.make(module, this.#options, {
+        send: (command) => this.#send(command),
+        error: (error) => this.#fail(error),
+        microphone: (event) => this.emit("microphone", event),
+      });
+      await this.#page.open();
+      signal?.throwIfAborted();
+      await this.#connected();
+    } catch (thrown) {
+      this.#release();
+      throw thrown;
+    }
+  }
+
+  #connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const stop = this.on("state", ({ state }) => {
+        if (state === "connected") {
+          stop();
+          stopEnded();
+          resolve();
+        }
+      });
+      const stopEnded = this.once("ended", ({ reason }) => {
+        stop();
+        reject(this.#options.signal?.aborted ? this.#options.signal.reason : this.#refusal(reason));
+      });
+      this.#send(["start"]);
+    });
+  }
+
+  #refusal(reason: string): VoxrelayError {
+    return this.#lastError ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
+  }
+
+  #send(command: Command): void {
+    const ports = command.filter((part) => part instanceof MessagePort);
+    this.#engine.port.postMessage(command, ports);
+  }
+
+  #release(): void {
+    this.#over = true;
+    this.#page?.close();
+    this.#engine.port.close();
+    this.#engine.stop();
+  }
+
+  async #token(): Promise<void> {
+    try {
+      this.#send(["token", await this.#options.token()]);
+    } catch (thrown) {
+      this.#send(["tokenFailed", String(thrown)]);
+    }
+  }
+
+  /** What the engine says. */
+  readonly #outlet: Outlet = {
+    token: () => void this.#token(),
+    drained: () => {
+      if (this.#over) this.#release();
+    },
+    level: (inputRms, inputPeak, outputRms, outputPeak) =>
+      this.emit("level", {
+        inputRms: decibels(inputRms),
+        inputPeak: decibels(inputPeak),
+        outputRms: decibels(outputRms),
+        outputPeak: decibels(outputPeak),
+      }),
+    state: (state, attempt, retryInMs) => {
+      this.#state = { state: state === "idle" ? "starting" : state, attempt, retryInMs };
+      this.emit("state", this.#state);
+    },
+    limits: (sessionMs, idleMs, budgetNanoUsd) => {
+      this.#limits = { sessionMs, idleMs, budgetNanoUsd };
+      this.#prices = [];
+    },
+    price: (item, unit, nanoUsd, per) => void this.#prices.push({ item, unit, nanoUsd, per }),
+    session: (sessionId, epoch, recording, version) => {
+      const prices = { version, items: this.#prices };
+      this.#session = { sessionId, epoch, recording, limits: this.#limits, prices };
+      this.emit("session", this.#session);
+    },
+    agent: (state) => this.emit("agent", { state }),
+    transcript: (turn, role, text, last, start, end) =>
+      this.emit("transcript", { turn, role, text, last, start, end }),
+    usage: (audioMs, tokens, characters, costNanoUsd, leftNanoUsd) => {
+      this.#usage = { audioMs, tokens, characters, cost: costNanoUsd / 1e9, costNanoUsd, leftNanoUsd };
+      this.emit("usage", this.#usage);
+    },
+    rtt: (ms) => this.emit("rtt", { ms }),
+    gap: (position, samples, ms) => this.emit("gap", { position, samples, ms }),
+    error: (code, message, retryable) => this.#fail(errorOf(code, message, retryable)),
+    ended: (reason, code) => {
+      this.#over = true;
+      // The microphone at once; the agent's last words are still to be heard.
+      this.#page?.release();
+      setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
+      this.emit("ended", { reason, code, usage: this.#usage });
+    },
+  };
+
+  #fail(error: VoxrelayError): void {
+    this.#lastError = error;
+    this.emit("error", error);
+  }
+}
+
+function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {
+  return {
+    url: new URL(options.url, location.href).href.replace(/^http/, "ws"),
+    client: `voxrelay-js/${VERSION}`,
+    chunkMs: options.chunkMs ?? 100,
+    bufferMs: (options.bufferSeconds ?? 30) * 1_000,
+    giveUpAfterMs: options.giveUpAfterMs ?? 600_000,
+    seed: Math.random() * Number.MAX_SAFE_INTEGER,
+  };
+}
+
+type AnyListener = (event: never) => void;
+
+/** `onState` listens to `state`, and so on. */
+function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
+  return Object.entries(options)
+    .filter(([name, value]) => /^on[A-Z]/.test(name) && typeof value === "function")
+    .map(([name, value]) => [name.slice(2).toLowerCase() as keyof CallEvents, value as AnyListener]);
+}
+
+function decibels(level: number): number {
+  return level > 1e-5 ? 20 * Math.log10(level) : -100;
+}

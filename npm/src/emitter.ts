@@ -1,0 +1,37 @@
+/** Typed listeners. `Events` maps the name of each event to what its listeners get. */
+export class Emitter<Events> {
+  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
+
+  /** Calls `listener` at each `name`; returns the function that stops it. */
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    let listeners = this.#listeners.get(name);
+    if (!listeners) this.#listeners.set(name, (listeners = new Set()));
+    listeners.add(listener);
+    return () => this.off(name, listener);
+  }
+
+  /** Calls `listener` at the next `name` only; returns the function that stops it. */
+  once<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    const stop = this.on(name, (event) => {
+      stop();
+      listener(event);
+    });
+    return stop;
+  }
+
+  /** Stops calling `listener` at `name`. */
+  off<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): void {
+    this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** @internal Tells everybody; a listener that throws is reported and does not keep it from the others. */
+  protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+      try {
+        (listener as (event: Events[Name]) => void)(event);
+      } catch (thrown) {
+        reportError(thrown);
+      }
+    }
+  }
+}

@@ -1,0 +1,16 @@
+import { serve } from "./engine.js";
+import type { Birth } from "./roles.js";
+
+/** Makes this Worker an engine as soon as its page sends what it needs. Answers `true`, or the message of what went wrong. */
+export function runEngineWorker(): void {
+  const born = ({ data }: MessageEvent<Partial<Birth> | undefined>): void => {
+    const { voxrelay, module, settings, port } = data ?? {};
+    if (voxrelay !== "engine" || !module || !settings || !port) return;
+    removeEventListener("message", born);
+    serve(module, settings, port).then(
+      () => postMessage(true),
+      (thrown: unknown) => postMessage(String(thrown)),
+    );
+  };
+  addEventListener("message", born);
+}

@@ -1,0 +1,32 @@
+import type { Command, Outlet, Report, Settings } from "./roles.js";
+
+/**
+ * Runs an engine behind `port`: on the page or in a Worker, the same.
+ *
+ * @returns the function that ends it
+ */
+export async function serve(
+  module: WebAssembly.Module,
+  settings: Settings,
+  port: MessagePort,
+): Promise<() => void> {
+  // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
+  const { Engine, initSync } = await import("./wasm/voxrelay_wasm.js");
+  initSync({ module });
+  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed } = settings;
+  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed);
+  port.onmessage = ({ data: [name, ...args] }: MessageEvent<Command>) => {
+    (engine[name] as (...args: unknown[]) => void).apply(engine, args);
+  };
+  return () => {
+    port.close();
+    engine.free();
+  };
+}
+
+/** Posts each call as a {@link Report}. */
+function outletTo(port: MessagePort): Outlet {
+  return new Proxy({} as Outlet, {
+    get: (_, name) => (...args: unknown[]) => port.postMessage([name, ...args] as unknown as Report),
+  });
+}

@@ -1,0 +1,33 @@
+import type { ErrorCode } from "./codes.js";
+
+/** Something went wrong. The table of codes is in `docs/errors.md`. */
+export class VoxrelayError extends Error {
+  override readonly name = "VoxrelayError";
+
+  /**
+   * @param code a word that programs can compare; a newer relay may send words that {@link ErrorCode} does not have
+   * @param message what happened and what to do about it, for a developer
+   * @param retryable whether the same may work later without a change
+   */
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly retryable: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** An error as the engine tells it. */
+export function errorOf(code: string, message: string, retryable: boolean): VoxrelayError {
+  return new VoxrelayError(code as ErrorCode, message, retryable);
+}
+
+/** The file that starts the engine did not load or run. */
+export function engineUnavailable(cause: unknown): VoxrelayError {
+  return new VoxrelayError(
+    "engine_unavailable",
+    `The engine could not be started (${String(cause)}). Check that voxrelay.wasm loads and that the content security policy has 'wasm-unsafe-eval'.`,
+    false,
+  );
+}

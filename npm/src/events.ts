@@ -1,0 +1,151 @@
+import type { CloseName } from "./codes.js";
+import type { VoxrelayError } from "./error.js";
+
+/** Where a call stands. */
+export type CallState =
+  /** Loading, and asking for the microphone. */
+  | "starting"
+  /** The first connection is being made; what is said already is kept. */
+  | "connecting"
+  /** Audio flows. */
+  | "connected"
+  /** The connection was lost and is being made again; what is said meanwhile is kept. */
+  | "reconnecting"
+  /** Hung up; the last words are on their way. */
+  | "closing"
+  /** Over. */
+  | "closed";
+
+/** The call changed its state. */
+export interface StateEvent {
+  readonly state: CallState;
+  /** Failed attempts since the connection was lost; 0 in every other state. */
+  readonly attempt: number;
+  /** Milliseconds from this event until the next attempt; 0 in every other state. */
+  readonly retryInMs: number;
+}
+
+/** One price of the session. */
+export interface Price {
+  /** What is metered, such as `deepgram/nova-3`. */
+  readonly item: string;
+  /** `second`, `token` or `character`. */
+  readonly unit: string;
+  /** Nano-dollars for `per` units. */
+  readonly nanoUsd: number;
+  /** Units that cost `nanoUsd`. */
+  readonly per: number;
+}
+
+/** A session began, or goes on with a relay that had to rebuild it (`epoch` is larger then). */
+export interface SessionEvent {
+  readonly sessionId: string;
+  readonly epoch: number;
+  /** Whether the call is recorded: tell the user. */
+  readonly recording: boolean;
+  readonly limits: {
+    /** Longest duration of the session in milliseconds. */
+    readonly sessionMs: number;
+    /** Longest silence in milliseconds. */
+    readonly idleMs: number;
+    /** What the session may cost, in nano-dollars. */
+    readonly budgetNanoUsd: number;
+  };
+  readonly prices: {
+    readonly version: string;
+    readonly items: readonly Price[];
+  };
+}
+
+/** What the agent does now. */
+export interface AgentEvent {
+  readonly state: "listening" | "thinking" | "speaking";
+}
+
+/** What was said. A later transcript of the same `role` and `turn` replaces the earlier one. */
+export interface TranscriptEvent {
+  /** Counts the turns of the session. */
+  readonly turn: number;
+  readonly role: "user" | "agent";
+  /** Plain text: show it as `textContent`, never as HTML. */
+  readonly text: string;
+  /** Whether this is the last word about this turn. */
+  readonly last: boolean;
+  /** Where the turn's audio begins, in samples of the speaker's timeline (16 kHz for the user). */
+  readonly start: number;
+  /** Where it ends. */
+  readonly end: number;
+}
+
+/** What the session has used so far. */
+export interface Usage {
+  /** Audio metered, in milliseconds. */
+  readonly audioMs: number;
+  /** Tokens of every kind. */
+  readonly tokens: number;
+  /** Characters spoken by the agent. */
+  readonly characters: number;
+  /** Money spent, in dollars: for showing. */
+  readonly cost: number;
+  /** Money spent, in nano-dollars: an exact integer. */
+  readonly costNanoUsd: number;
+  /** Money left of the tightest budget, in nano-dollars. */
+  readonly leftNanoUsd: number;
+}
+
+/** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second. */
+export interface LevelEvent {
+  readonly inputRms: number;
+  readonly inputPeak: number;
+  readonly outputRms: number;
+  readonly outputPeak: number;
+}
+
+/** The network's round-trip time. */
+export interface RttEvent {
+  /** Milliseconds. */
+  readonly ms: number;
+}
+
+/** Audio of the microphone that the agent will never hear: the connection was away for longer than the buffer holds. */
+export interface GapEvent {
+  /** Where it begins, in samples at 16 kHz since the call began. */
+  readonly position: number;
+  /** How long it is, in samples at 16 kHz. */
+  readonly samples: number;
+  /** How long it is, in milliseconds. */
+  readonly ms: number;
+}
+
+/** The microphone that is open changed, or sound can (no longer) come from it. */
+export interface MicrophoneEvent {
+  /** The browser's name for it. */
+  readonly label: string;
+  /** Whether sound can come from it; if not, the SDK is trying to open it again. */
+  readonly live: boolean;
+}
+
+/** The call is over; nothing follows. */
+export interface EndedEvent {
+  /** Why, as a word. */
+  readonly reason: CloseName;
+  /** Why, as the close code of the table in `docs/errors.md`. */
+  readonly code: number;
+  /** The final usage. */
+  readonly usage: Usage;
+}
+
+/** The events of a call. */
+export interface CallEvents {
+  state: StateEvent;
+  session: SessionEvent;
+  agent: AgentEvent;
+  transcript: TranscriptEvent;
+  usage: Usage;
+  level: LevelEvent;
+  rtt: RttEvent;
+  gap: GapEvent;
+  microphone: MicrophoneEvent;
+  error: VoxrelayError;
+  ended: EndedEvent;
+}

@@ -1,0 +1,11 @@
+/**
+ * A spoken conversation in any web page.
+ *
+ * @packageDocumentation
+ */
+
+export { VoiceClient } from "./client.js";
+export { VoxrelayError } from "./error.js";
+export type { CloseName, ErrorCode } from "./codes.js";
+export type * from "./events.js";
+export type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";

@@ -1,0 +1,46 @@
+import type { CallEvents } from "./events.js";
+
+/** Where the package's files are, for pages that serve them from elsewhere than beside the script. */
+export interface AssetOptions {
+  /** Where `voxrelay.wasm` is. */
+  readonly wasmUrl?: string | URL;
+  /** Where `worker.js` is (as a script tag: `voxrelay.js`). Must be of the page's origin. */
+  readonly workerUrl?: string | URL;
+  /** Where `worklet.js` is (as a script tag: `voxrelay.js`). */
+  readonly workletUrl?: string | URL;
+  /** `"never"` runs the engine on the page, where a busy page delays it. Default `"auto"`: in a Worker if one starts. */
+  readonly worker?: "auto" | "never";
+}
+
+/** `onState`, `onTranscript`, …: listeners that are there from the first event on. */
+export type EventOptions = {
+  readonly [Name in keyof CallEvents as `on${Capitalize<Name>}`]?: (event: CallEvents[Name]) => void;
+};
+
+/** How to make a call. */
+export interface ConnectOptions extends AssetOptions, EventOptions {
+  /** The relay's socket, such as `wss://voice.example.com/v1/call`. */
+  readonly url: string | URL;
+  /**
+   * Fetches an access token from your own server. Called for each connection, and again before the token expires; an answer is
+   * due within 10 s.
+   */
+  readonly token: () => string | Promise<string>;
+  /**
+   * What to ask of `getUserMedia`, a stream of your own (it is not stopped at the end), or `false` for none. By default the
+   * system's default microphone with echo cancellation, noise suppression and gain control.
+   */
+  readonly microphone?: MediaTrackConstraints | MediaStream | false;
+  /** Milliseconds of audio a message: 20 to 200. Default 100. */
+  readonly chunkMs?: number;
+  /** Seconds of audio kept while the connection is away: 1 to 60. Default 30. */
+  readonly bufferSeconds?: number;
+  /** How long to try to get a lost connection back, in milliseconds. Default 600,000. */
+  readonly giveUpAfterMs?: number;
+  /** A context of your own: it is neither paused, rebuilt nor closed by the SDK. */
+  readonly audioContext?: AudioContext;
+  /** Where the agent is heard: a node of `audioContext`. Default: its destination. */
+  readonly output?: AudioNode;
+  /** Ends the call, whether it is connected yet or not. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,3 @@
+import { registerProcessors } from "./processors.js";
+
+registerProcessors();

@@ -1,0 +1,134 @@
+//! From the tap's blocks to chunks of 16 kHz.
+
+use audio::{Chunker, Hz, Level, LevelMeter, MAX_CHUNK_MS, MIN_CHUNK_MS, Resampler, SPEECH_RATE};
+use js_sys::Float32Array;
+use protocol::ErrorCode;
+use wasm_bindgen::JsValue;
+use web_sys::{Event, MessagePort};
+
+use crate::listener::Listener;
+
+/// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
+const SILENT_AFTER_S: u32 = 3;
+
+/// The way of the microphone's samples.
+pub(crate) struct Capture {
+    tap: Option<Tap>,
+    chunker: Chunker,
+    meter: LevelMeter,
+}
+
+/// One microphone.
+struct Tap {
+    port: MessagePort,
+    _listener: Listener,
+    resampler: Resampler,
+    /// Samples of the device, and at 16 kHz: grown to the largest block that came, never freed.
+    block: Vec<f32>,
+    speech: Vec<f32>,
+    rate: u32,
+    /// How many zeros have come in a row.
+    zeros: u32,
+}
+
+impl Capture {
+    pub(crate) fn new(chunk_ms: u32) -> Self {
+        let chunk_ms = chunk_ms.clamp(MIN_CHUNK_MS, MAX_CHUNK_MS);
+        Capture {
+            tap: None,
+            chunker: Chunker::new(SPEECH_RATE.samples_in_ms(chunk_ms)),
+            meter: LevelMeter::new(),
+        }
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        port: MessagePort,
+        rate: u32,
+        muted: bool,
+        handle: impl FnMut(Event) + 'static,
+    ) -> Result<(), ErrorCode> {
+        let resampler = Resampler::new(Hz(rate), SPEECH_RATE).map_err(|_| ErrorCode::AudioUnavailable)?;
+        let listener = Listener::new(&port, "message", handle);
+        port.start();
+        tell(&port, muted);
+        self.tap = Some(Tap {
+            port,
+            _listener: listener,
+            resampler,
+            block: Vec::new(),
+            speech: Vec::new(),
+            rate,
+            zeros: 0,
+        });
+        Ok(())
+    }
+
+    /// Takes a block; calls `on_chunk` for each chunk that it completes. Says when the microphone seems dead.
+    pub(crate) fn push(&mut self, samples: &Float32Array, on_chunk: impl FnMut(&[i16])) -> Option<ErrorCode> {
+        let tap = self.tap.as_mut()?;
+        let len = samples.length() as usize;
+        tap.block.resize(len, 0.0);
+        samples.copy_to(&mut tap.block);
+        let most = tap.resampler.max_output(len);
+        if tap.speech.len() < most {
+            tap.speech.resize(most, 0.0);
+        }
+        let written = tap.resampler.process(&tap.block, &mut tap.speech);
+        let speech = &tap.speech[..written];
+        self.meter.push(speech);
+        self.chunker.push(speech, on_chunk);
+        tap.hear_silence(len as u32)
+    }
+
+    /// Stops or starts the tap. What was said before is emitted as a last, shorter chunk.
+    pub(crate) fn mute(&mut self, muted: bool, on_chunk: impl FnMut(&[i16])) {
+        if muted {
+            self.chunker.flush(on_chunk);
+            self.meter = LevelMeter::new();
+        }
+        if let Some(tap) = &mut self.tap {
+            // What was heard before the pause must not ring into what comes after it.
+            tap.resampler.reset();
+            tap.zeros = 0;
+            tell(&tap.port, muted);
+        }
+    }
+
+    /// No more samples. What was said is emitted as a last, shorter chunk.
+    pub(crate) fn close(&mut self, on_chunk: impl FnMut(&[i16])) {
+        self.tap = None;
+        self.chunker.flush(on_chunk);
+    }
+
+    /// The level since the last call.
+    pub(crate) fn level(&mut self) -> Level {
+        self.meter.take()
+    }
+}
+
+impl Tap {
+    /// Counts zeros; `Some` at the moment when there were too many.
+    fn hear_silence(&mut self, len: u32) -> Option<ErrorCode> {
+        if self.block.iter().any(|sample| *sample != 0.0) {
+            self.zeros = 0;
+            return None;
+        }
+        let limit = SILENT_AFTER_S * self.rate;
+        let was_below = self.zeros < limit;
+        self.zeros = self.zeros.saturating_add(len);
+        (was_below && self.zeros >= limit).then_some(ErrorCode::MicrophoneSilent)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.port.close();
+    }
+}
+
+/// Tells the tap whether to be still.
+fn tell(port: &MessagePort, muted: bool) {
+    // Fails only for values that cannot be cloned.
+    let _ = port.post_message(&JsValue::from_bool(muted));
+}

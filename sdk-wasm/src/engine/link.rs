@@ -1,0 +1,211 @@
+//! The driver of the client machine: one input, drain, one timer, then tell the application.
+
+use std::cell::RefCell;
+use std::rc::Weak;
+
+use audio::Level;
+use gloo_timers::callback::Timeout;
+use js_sys::Uint8Array;
+use protocol::client::{Client, Config, ErrorInfo, Event, Input, Output};
+use protocol::{ErrorCode, Time};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::Inner;
+use super::outlet::{Outlet, tell};
+use super::playback::Playback;
+use super::socket::Socket;
+
+/// What a socket reports that never opened, or broke.
+const ABNORMAL: u16 = 1006;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds since the page, or the Worker, began; monotonic. Both scopes have it.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    pub(crate) fn now_ms() -> f64;
+}
+
+/// The machine with its socket and its timer.
+pub(crate) struct Link {
+    client: Client,
+    socket: Option<Socket>,
+    /// No connection is made while this is set.
+    pub(crate) held: bool,
+    /// The armed timer, and when it will ring.
+    timer: Option<(Time, Timeout)>,
+    /// What to tell when the drain is over.
+    events: Vec<Event>,
+    wants_token: bool,
+    /// The browser refused to open the socket that the machine asked for.
+    refused: bool,
+    /// The call is over, but the loudspeaker is not yet through.
+    draining: bool,
+    /// Bytes of the last binary message: kept to be filled again.
+    frame: Vec<u8>,
+    url: String,
+    outlet: Outlet,
+    engine: Weak<RefCell<Inner>>,
+}
+
+impl Link {
+    pub(crate) fn new(engine: Weak<RefCell<Inner>>, outlet: Outlet, url: String, config: Config) -> Self {
+        Link {
+            client: Client::new(config),
+            socket: None,
+            held: false,
+            timer: None,
+            events: Vec::new(),
+            wants_token: false,
+            refused: false,
+            draining: false,
+            frame: Vec::new(),
+            url,
+            outlet,
+            engine,
+        }
+    }
+
+    /// One thing happened.
+    pub(crate) fn input(&mut self, input: Input<'_>, playback: &mut Playback) {
+        let now = now();
+        self.client.handle_input(now, input);
+        self.drain(playback);
+        while std::mem::take(&mut self.refused) {
+            self.client.handle_input(now, Input::Closed { code: ABNORMAL });
+            self.drain(playback);
+        }
+        self.arm(now);
+        self.tell(playback);
+    }
+
+    /// The microphone completed a chunk.
+    pub(crate) fn chunk(&mut self, samples: &[i16], playback: &mut Playback) {
+        self.buffered(playback);
+        self.input(Input::Chunk(samples), playback);
+    }
+
+    /// A binary message came.
+    pub(crate) fn binary(&mut self, bytes: &Uint8Array, playback: &mut Playback) {
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.resize(bytes.length() as usize, 0);
+        bytes.copy_to(&mut frame);
+        self.input(Input::Binary(&frame), playback);
+        self.frame = frame;
+    }
+
+    /// The socket closed by itself.
+    pub(crate) fn closed(&mut self, code: u16, playback: &mut Playback) {
+        self.socket = None;
+        self.input(Input::Closed { code }, playback);
+    }
+
+    /// Tells the application of trouble that does not concern the link.
+    pub(crate) fn report(&self, error: ErrorCode) {
+        tell(&self.outlet, &Event::Error(ErrorInfo::from(error)));
+    }
+
+    /// Tells the application how loud it is.
+    pub(crate) fn tell_level(&self, input: Level, output: Level) {
+        self.outlet.level(input.rms, input.peak, output.rms, output.peak);
+    }
+
+    /// Tells the application, once, that the last words of an ended call were heard.
+    pub(crate) fn tell_drained(&mut self, playback: &Playback) {
+        if self.draining && playback.is_idle() {
+            self.draining = false;
+            self.outlet.drained();
+        }
+    }
+
+    fn buffered(&mut self, playback: &mut Playback) {
+        if let Some(socket) = &self.socket {
+            let bytes = socket.buffered();
+            self.input(Input::Buffered(bytes), playback);
+        }
+    }
+
+    fn drain(&mut self, playback: &mut Playback) {
+        while let Some(output) = self.client.poll_output() {
+            match output {
+                Output::RequestToken => self.wants_token = true,
+                Output::Connect => {
+                    self.socket = if self.held { None } else { Socket::open(&self.url, &self.engine) };
+                    self.refused = self.socket.is_none();
+                }
+                Output::Disconnect { code } => {
+                    self.refused = false;
+                    if let Some(socket) = self.socket.take() {
+                        socket.close(code);
+                    }
+                }
+                Output::Text(text) => {
+                    if let Some(socket) = &self.socket {
+                        socket.send_text(text);
+                    }
+                }
+                Output::Binary(bytes) => {
+                    if let Some(socket) = &self.socket {
+                        socket.send_binary(bytes);
+                    }
+                }
+                Output::Play { codec, position, payload } => {
+                    if let Some(error) = playback.push(codec.rate(), position, payload) {
+                        self.events.push(Event::Error(error.into()));
+                    }
+                }
+                Output::EndOfReply => playback.end_of_reply(),
+                Output::FlushPlayout => playback.flush(),
+                Output::Event(event) => self.events.push(event),
+            }
+        }
+    }
+
+    /// A timer that rings too early is cheaper than a new one for every input, so it is only replaced by an earlier one.
+    fn arm(&mut self, now: Time) {
+        let Some(due) = self.client.poll_timeout() else {
+            self.timer = None;
+            return;
+        };
+        if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= due) {
+            return;
+        }
+        let wait = due.since(now).as_micros().div_ceil(1_000);
+        let engine = self.engine.clone();
+        let timer = Timeout::new(u32::try_from(wait).unwrap_or(u32::MAX).min(i32::MAX as u32), move || {
+            if let Some(engine) = engine.upgrade() {
+                let inner = &mut *engine.borrow_mut();
+                inner.link.rang(&mut inner.playback);
+            }
+        });
+        self.timer = Some((due, timer));
+    }
+
+    fn rang(&mut self, playback: &mut Playback) {
+        self.timer = None;
+        let now = now();
+        if self.client.poll_timeout().is_some_and(|due| due <= now) {
+            self.buffered(playback);
+            self.input(Input::Timeout, playback);
+        } else {
+            self.arm(now);
+        }
+    }
+
+    fn tell(&mut self, playback: &mut Playback) {
+        if std::mem::take(&mut self.wants_token) {
+            self.outlet.token();
+        }
+        for event in self.events.drain(..) {
+            if matches!(event, Event::Ended { .. }) {
+                playback.end_of_reply();
+                self.draining = true;
+            }
+            tell(&self.outlet, &event);
+        }
+        self.tell_drained(playback);
+    }
+}
+
+fn now() -> Time {
+    Time::from_micros((now_ms() * 1_000.0) as u64)
+}

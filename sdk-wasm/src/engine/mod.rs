@@ -1,0 +1,206 @@
+//! The engine role: signal work and the link's driver.
+
+mod capture;
+mod link;
+mod outlet;
+mod playback;
+mod socket;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use js_sys::Float32Array;
+use protocol::client::{Config, Input};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Event, MessageEvent, MessagePort};
+
+pub use outlet::Outlet;
+
+use capture::Capture;
+use link::Link;
+use playback::Playback;
+
+/// Levels are told at most this often, in milliseconds: 20 a second.
+const LEVEL_EVERY_MS: f64 = 50.0;
+
+/// One call: what runs between the worklets' ports and the socket.
+///
+/// Dropping it (`free()` in JavaScript) closes socket, ports and timer.
+#[wasm_bindgen]
+pub struct Engine {
+    inner: Rc<RefCell<Inner>>,
+}
+
+/// The parts borrow each other only for the length of a call, so they lie side by side.
+pub(crate) struct Inner {
+    pub(crate) link: Link,
+    pub(crate) capture: Capture,
+    pub(crate) playback: Playback,
+    muted: bool,
+    closing: bool,
+    level_told_ms: f64,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// A call that waits for [`start`](Self::start).
+    ///
+    /// `chunk_ms` is 20 to 200, `buffer_ms` 1,000 to 60,000; values outside are brought to the nearest inside. `seed` is any
+    /// number that differs between pages: it spreads their reconnects.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(
+        outlet: Outlet,
+        url: String,
+        client: String,
+        chunk_ms: u32,
+        buffer_ms: u32,
+        give_up_after_ms: f64,
+        seed: f64,
+    ) -> Engine {
+        let config = Config {
+            client,
+            buffer: Duration::from_millis(buffer_ms.into()),
+            give_up_after: Duration::from_millis(give_up_after_ms as u64),
+            seed: seed as u64,
+        };
+        let inner = Rc::new_cyclic(|weak| {
+            RefCell::new(Inner {
+                link: Link::new(weak.clone(), outlet, url, config),
+                capture: Capture::new(chunk_ms),
+                playback: Playback::new(),
+                muted: false,
+                closing: false,
+                level_told_ms: 0.0,
+            })
+        });
+        Engine { inner }
+    }
+
+    /// Connects.
+    pub fn start(&self) {
+        self.input(Input::Start);
+    }
+
+    /// The application's answer to the outlet's `token()`.
+    pub fn token(&self, token: &str) {
+        self.input(Input::Token(Ok(token)));
+    }
+
+    /// The application could not answer the outlet's `token()`.
+    #[wasm_bindgen(js_name = tokenFailed)]
+    pub fn token_failed(&self, cause: &str) {
+        self.input(Input::Token(Err(cause)));
+    }
+
+    /// The browser's `online` event.
+    pub fn online(&self) {
+        self.input(Input::Online);
+    }
+
+    /// The browser's `offline` event.
+    pub fn offline(&self) {
+        self.input(Input::Offline);
+    }
+
+    /// The page was hidden, frozen or asleep and is back.
+    pub fn woke(&self) {
+        self.input(Input::Woke);
+    }
+
+    /// Holds the connection down (`true`) until it may come up again (`false`): for a page in the back/forward cache, and for
+    /// applications that show an outage.
+    pub fn hold(&self, held: bool) {
+        self.inner.borrow_mut().link.held = held;
+        self.input(if held { Input::Offline } else { Input::Online });
+    }
+
+    /// Takes the microphone's samples from this port, mono `f32` at `rate` Hz. Replaces the one before.
+    pub fn tap(&self, port: MessagePort, rate: u32) {
+        let weak = Rc::downgrade(&self.inner);
+        let inner = &mut *self.inner.borrow_mut();
+        let opened = inner.capture.open(port, rate, inner.muted, move |event| {
+            if let Some(inner) = weak.upgrade() {
+                inner.borrow_mut().captured(&event);
+            }
+        });
+        if let Err(error) = opened {
+            inner.link.report(error);
+        }
+    }
+
+    /// Sends the agent's samples to this port, mono `f32` at `rate` Hz. Replaces the one before.
+    pub fn speaker(&self, port: MessagePort, rate: u32) {
+        let weak = Rc::downgrade(&self.inner);
+        self.inner.borrow_mut().playback.open(port, rate, move |event| {
+            if let Some(inner) = weak.upgrade() {
+                inner.borrow_mut().rendered(&event);
+            }
+        });
+    }
+
+    /// Stops or goes on with sending what the microphone hears. What was said before is still sent.
+    pub fn mute(&self, muted: bool) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.muted = muted;
+        inner.capture.mute(muted, |chunk| inner.link.chunk(chunk, &mut inner.playback));
+        inner.link.input(Input::Mute(muted), &mut inner.playback);
+    }
+
+    /// Hangs up: sends what was said, says goodbye to the relay, and ends with the outlet's `ended()`.
+    pub fn close(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.closing = true;
+        inner.capture.close(|chunk| inner.link.chunk(chunk, &mut inner.playback));
+        inner.playback.flush();
+        inner.link.input(Input::Close, &mut inner.playback);
+    }
+
+    fn input(&self, input: Input<'_>) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.link.input(input, &mut inner.playback);
+    }
+}
+
+impl Inner {
+    /// A block of the microphone.
+    fn captured(&mut self, event: &Event) {
+        if self.muted || self.closing {
+            return;
+        }
+        let Ok(samples) = data(event).dyn_into::<Float32Array>() else { return };
+        let silent = self.capture.push(&samples, |chunk| self.link.chunk(chunk, &mut self.playback));
+        if let Some(error) = silent {
+            self.link.report(error);
+        }
+        self.tell_level();
+    }
+
+    /// The loudspeaker has come further.
+    fn rendered(&mut self, event: &Event) {
+        match data(event).as_f64() {
+            Some(samples) => {
+                if let Some(position) = self.playback.rendered(samples as u32) {
+                    self.link.input(Input::Played(position), &mut self.playback);
+                }
+            }
+            None => self.playback.flushed(),
+        }
+        self.tell_level();
+        self.link.tell_drained(&self.playback);
+    }
+
+    fn tell_level(&mut self) {
+        let now = link::now_ms();
+        if now - self.level_told_ms >= LEVEL_EVERY_MS {
+            self.level_told_ms = now;
+            self.link.tell_level(self.capture.level(), self.playback.level());
+        }
+    }
+}
+
+fn data(event: &Event) -> JsValue {
+    event.unchecked_ref::<MessageEvent>().data()
+}

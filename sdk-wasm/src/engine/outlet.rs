@@ -1,0 +1,126 @@
+//! What the engine tells the page.
+
+use audio::SPEECH_RATE;
+use protocol::client::{Event, SessionInfo, State};
+use protocol::{AgentState, Role, Usage};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The TypeScript around the engine, which names the fields and posts them to the page.
+    ///
+    /// Numbers that are `u64` in Rust go over as `f64`: exact up to 2^53, nine million dollars in nano-dollars.
+    #[wasm_bindgen(typescript_type = "Outlet")]
+    pub type Outlet;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn token(this: &Outlet);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn drained(this: &Outlet);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn level(this: &Outlet, input_rms: f32, input_peak: f32, output_rms: f32, output_peak: f32);
+
+    #[wasm_bindgen(method)]
+    fn state(this: &Outlet, name: &str, attempt: u32, retry_in_ms: f64);
+
+    #[wasm_bindgen(method)]
+    fn limits(this: &Outlet, session_ms: f64, idle_ms: f64, budget_nano_usd: f64);
+
+    #[wasm_bindgen(method)]
+    fn price(this: &Outlet, item: &str, unit: &str, nano_usd: f64, per: f64);
+
+    #[wasm_bindgen(method)]
+    fn session(this: &Outlet, session_id: &str, epoch: u32, recording: bool, price_version: &str);
+
+    #[wasm_bindgen(method)]
+    fn agent(this: &Outlet, state: &str);
+
+    #[wasm_bindgen(method)]
+    fn transcript(this: &Outlet, turn: u32, role: &str, text: &str, last: bool, start: u32, end: u32);
+
+    #[wasm_bindgen(method)]
+    fn usage(
+        this: &Outlet,
+        audio_ms: f64,
+        tokens: f64,
+        characters: f64,
+        cost_nano_usd: f64,
+        left_nano_usd: f64,
+    );
+
+    #[wasm_bindgen(method)]
+    fn rtt(this: &Outlet, ms: f64);
+
+    #[wasm_bindgen(method)]
+    fn gap(this: &Outlet, position: u32, samples: u32, ms: f64);
+
+    #[wasm_bindgen(method)]
+    fn error(this: &Outlet, code: &str, message: &str, retryable: bool);
+
+    #[wasm_bindgen(method)]
+    fn ended(this: &Outlet, reason: &str, code: u16);
+}
+
+/// Passes one event on.
+pub(crate) fn tell(outlet: &Outlet, event: &Event) {
+    match event {
+        Event::State(state) => {
+            let (name, attempt, retry_in) = match *state {
+                State::Idle => ("idle", 0, 0.0),
+                State::Connecting => ("connecting", 0, 0.0),
+                State::Connected => ("connected", 0, 0.0),
+                State::Reconnecting { attempt, retry_in } => {
+                    ("reconnecting", attempt, retry_in.as_micros() as f64 / 1_000.0)
+                }
+                State::Closing => ("closing", 0, 0.0),
+                State::Closed => ("closed", 0, 0.0),
+            };
+            outlet.state(name, attempt, retry_in);
+        }
+        Event::Session(session) => tell_session(outlet, session),
+        Event::Agent(state) => outlet.agent(match state {
+            AgentState::Listening => "listening",
+            AgentState::Thinking => "thinking",
+            AgentState::Speaking => "speaking",
+        }),
+        Event::Transcript(said) => {
+            let role = match said.role {
+                Role::User => "user",
+                Role::Agent => "agent",
+            };
+            outlet.transcript(said.turn, role, &said.text, said.last, said.start, said.end);
+        }
+        Event::Usage(usage) => tell_usage(outlet, usage),
+        Event::RoundTrip(time) => outlet.rtt(time.as_micros() as f64 / 1_000.0),
+        Event::Gap(gap) => {
+            let ms = f64::from(gap.samples) * 1_000.0 / f64::from(SPEECH_RATE.0);
+            outlet.gap(gap.position, gap.samples, ms);
+        }
+        Event::Error(error) => outlet.error(&error.code, &error.message, error.retryable),
+        Event::Ended { code, usage } => {
+            tell_usage(outlet, usage);
+            outlet.ended(code.info().name, code.code());
+        }
+    }
+}
+
+fn tell_session(outlet: &Outlet, session: &SessionInfo) {
+    let limits = &session.limits;
+    outlet.limits(limits.session_ms as f64, limits.idle_ms as f64, limits.budget_nano_usd as f64);
+    for price in &session.prices.items {
+        outlet.price(&price.item, &price.unit, price.nano_usd as f64, price.per as f64);
+    }
+    outlet.session(&session.session_id, session.epoch, session.recording, &session.prices.version);
+}
+
+fn tell_usage(outlet: &Outlet, usage: &Usage) {
+    outlet.usage(
+        usage.audio_ms as f64,
+        usage.tokens as f64,
+        usage.characters as f64,
+        usage.cost_nano_usd as f64,
+        usage.left_nano_usd as f64,
+    );
+}
