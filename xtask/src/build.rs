@@ -59,16 +59,9 @@ fn compile() -> Result<PathBuf> {
 fn bind(wasm: &Path) -> Result<()> {
     let folder = workspace::path("npm/src/wasm");
     let bound = folder.join(format!("{MODULE}_bg.wasm"));
-    let stamp = Stamp::new(
-        "bind",
-        &[wasm.to_path_buf(), workspace::path("package-lock.json")],
-        &WASM_FEATURES.concat(),
-    )?;
-    if stamp.is_current(&[
-        bound.clone(),
-        folder.join(format!("{MODULE}.js")),
-        folder.join(format!("{MODULE}.d.ts")),
-    ]) {
+    let inputs = [wasm.to_path_buf(), workspace::path("package-lock.json")];
+    let stamp = Stamp::new("bind", &inputs, &WASM_FEATURES.concat(), std::slice::from_ref(&folder))?;
+    if stamp.is_current()? {
         up_to_date("binding to JavaScript, shrinking");
         return Ok(());
     }
@@ -113,15 +106,16 @@ fn bundle() -> Result<()> {
         bail!("npm/build.mjs is missing: it makes npm/dist from npm/src");
     }
     let sources = ["npm/src", "npm/build.mjs", "npm/package.json", "npm/tsconfig.json", "package-lock.json"];
-    let stamp = Stamp::new("bundle", &sources.map(workspace::path), "")?;
+    let dist = workspace::path("npm/dist");
+    let stamp = Stamp::new("bundle", &sources.map(workspace::path), "", std::slice::from_ref(&dist))?;
     let title = "bundling the package (esbuild, tsc)";
-    if stamp.is_current(&["npm/dist/voxrelay.js", "npm/dist/voxrelay.wasm"].map(workspace::path)) {
+    if stamp.is_current()? {
         up_to_date(title);
         return Ok(());
     }
     step(title, || {
         run(workspace::node().arg(&script), "the TypeScript in npm/src does not compile")?;
-        compress(&workspace::path("npm/dist"))
+        compress(&dist)
     })?;
     stamp.keep()
 }

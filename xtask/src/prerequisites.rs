@@ -40,8 +40,9 @@ pub(crate) fn node() -> Result<()> {
 /// Installs the npm packages of the lock file, if they are not the ones that are installed.
 pub(crate) fn npm_packages() -> Result<()> {
     let title = "npm packages of package-lock.json";
-    let stamp = Stamp::new("npm-packages", &[workspace::path("package-lock.json")], "")?;
-    if stamp.is_current(&[workspace::path("node_modules/.package-lock.json")]) {
+    let installed = workspace::path("node_modules/.package-lock.json");
+    let stamp = Stamp::new("npm-packages", &[workspace::path("package-lock.json")], "", &[installed])?;
+    if stamp.is_current()? {
         up_to_date(title);
         return Ok(());
     }

@@ -9,40 +9,49 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
-/// What a piece of work was last done with.
+/// A piece of work: what it was last done with, and what it made.
 pub(crate) struct Stamp {
     file: PathBuf,
-    now: String,
+    inputs: String,
+    made: Vec<PathBuf>,
 }
 
 impl Stamp {
-    /// `inputs` are files or folders; what is missing counts as empty. `settings` are whatever else decides the result.
-    pub(crate) fn new(name: &str, inputs: &[PathBuf], settings: &str) -> Result<Stamp> {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(settings.as_bytes());
-        for input in inputs {
-            feed(&mut hasher, input)?;
-        }
-        let file = folder().join(format!("{name}.stamp"));
-        Ok(Stamp { file, now: format!("{:016x}", hasher.finish()) })
+    /// `inputs` and `made` are files or folders; what is missing counts as empty. `settings` are whatever else decides the result.
+    pub(crate) fn new(name: &str, inputs: &[PathBuf], settings: &str, made: &[PathBuf]) -> Result<Stamp> {
+        let inputs = format!("{} {settings}", content_of(inputs)?);
+        Ok(Stamp { file: folder().join(format!("{name}.stamp")), inputs, made: made.to_vec() })
     }
 
-    /// Whether the work was done with the same inputs and what it made is still there.
-    pub(crate) fn is_current(&self, made: &[PathBuf]) -> bool {
-        made.iter().all(|path| path.exists())
-            && fs::read_to_string(&self.file).is_ok_and(|before| before == self.now)
+    /// Whether the work was done with the same inputs, and what it made is still there as it was made.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        let there = self.made.iter().all(|path| path.exists());
+        Ok(there
+            && fs::read_to_string(&self.file).is_ok_and(|before| self.now().is_ok_and(|now| before == now)))
     }
 
     /// Remembers that the work is done.
     pub(crate) fn keep(&self) -> Result<()> {
         fs::create_dir_all(folder())?;
-        fs::write(&self.file, &self.now).with_context(|| format!("cannot write {}", self.file.display()))
+        fs::write(&self.file, self.now()?).with_context(|| format!("cannot write {}", self.file.display()))
+    }
+
+    fn now(&self) -> Result<String> {
+        Ok(format!("{} {}", self.inputs, content_of(&self.made)?))
     }
 }
 
 /// Beside what is made rather than in the target directory, of which a person may have several.
 fn folder() -> PathBuf {
     workspace::path("node_modules/.cache/xtask")
+}
+
+fn content_of(paths: &[PathBuf]) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for path in paths {
+        feed(&mut hasher, path)?;
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 fn feed(hasher: &mut DefaultHasher, path: &Path) -> Result<()> {
