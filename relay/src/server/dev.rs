@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Peer, Problem};
+use super::{Problem, Source};
 use crate::{App, auth};
 
 /// Whom the demo page calls as.
@@ -19,10 +19,10 @@ const TTL: Duration = Duration::from_secs(3_600);
 /// A fresh token for a page on this machine, as plain text.
 pub(super) async fn token(
     State(app): State<Arc<App>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.ip().to_canonical().is_loopback() || !is_for_this_machine(&headers) {
+    if !source.peer.ip().to_canonical().is_loopback() || !is_for_this_machine(&headers) {
         let detail = "Tokens are given to pages on this machine only. Get one with: voxrelay token --sub me";
         return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     }

@@ -4,6 +4,7 @@ mod assets;
 mod dev;
 mod problem;
 mod socket;
+mod stream;
 mod upgrade;
 
 use std::io;
@@ -26,6 +27,7 @@ use tower::ServiceExt;
 use crate::App;
 use problem::Problem;
 pub use socket::close_code;
+use stream::{CallPlace, CountedStream};
 
 /// For the head of a request; also how long a connection may stay idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,9 +38,12 @@ const PLAIN_CONNECTIONS_MAX: usize = 1_024;
 /// After the operating system refused a connection (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-struct Peer(SocketAddr);
+/// The connection that a request comes over.
+#[derive(Clone, Debug)]
+struct Source {
+    peer: SocketAddr,
+    place: CallPlace,
+}
 
 /// Serves until [`App::shutdown`] is cancelled; then lets what runs end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
@@ -89,7 +94,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection. With an upgrade it ends here, and the place is free again: calls are counted on their own.
+/// Serves one connection. An upgrade ends it here and frees its place: calls have places of their own.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -100,8 +105,10 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
+    let source = Source { peer, place: CallPlace::default() };
+    let stream = CountedStream::new(stream, source.place.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(source.clone());
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use protocol::SUBPROTOCOL;
 use tokio::sync::Semaphore;
 
-use super::{Peer, Problem};
+use super::{Problem, Source};
 use crate::{App, session};
 
 /// A read buffer is kept for each connection: 128 KiB by default.
@@ -25,7 +25,7 @@ const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1024;
 /// When to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
 
-/// Places for calls: one each, from the upgrade to the end of the connection.
+/// Places for calls: one each, from the upgrade until the connection is closed.
 #[derive(Clone, Debug)]
 pub(super) struct Calls(Arc<Semaphore>);
 
@@ -37,7 +37,7 @@ impl Calls {
 
 pub(super) async fn open_call(
     State((app, calls)): State<(Arc<App>, Calls)>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(source): Extension<Source>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -54,6 +54,7 @@ pub(super) async fn open_call(
             .retry_after(FULL_RETRY_AFTER_SECONDS)
             .into_response();
     };
+    source.place.keep(place);
     let message_max_bytes = app.config.message_max_bytes();
     // The relay waits for this token's drop before it leaves.
     let running = app.tasks.token();
@@ -65,8 +66,8 @@ pub(super) async fn open_call(
         .max_message_size(message_max_bytes)
         .max_frame_size(message_max_bytes)
         .on_upgrade(move |socket| async move {
-            session::serve_socket(socket, app, peer).await;
-            drop((place, running));
+            session::serve_socket(socket, app, source.peer).await;
+            drop(running);
         })
 }
 

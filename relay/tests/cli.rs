@@ -1,0 +1,177 @@
+//! The binary, as a person runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use relay::auth::Verifier;
+use relay::config::Secret;
+use relay::{Config, auth};
+
+fn voxrelay(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxrelay"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOXRELAY_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> (Output, String) {
+    let output = command.output().expect("it runs");
+    let errors = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    (output, errors)
+}
+
+/// A relay that runs; it is killed when the test is over.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let address = line.trim_end().strip_prefix("listening on http://").expect("the address").to_owned();
+        Running { child, address }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("connected");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn token_prints_a_token_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (output, errors) = run(voxrelay(folder.path()).args(["token", "--sub", "ada", "--ttl", "90s"]));
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(errors, "");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let token = printed.strip_suffix('\n').expect("one line");
+    assert!(!token.contains(char::is_whitespace), "{printed:?}");
+
+    let mut config = Config::defaults().auth;
+    config.hs256_secret =
+        Some(auth::development_secret(&folder.path().join("voxrelay-data")).expect("a secret"));
+    let identity = Verifier::from_config(&config).expect("a verifier").verify(token).await.expect("good");
+    assert_eq!(identity.sub, "ada");
+    let again = run(voxrelay(folder.path()).args(["token", "--sub", "ada"])).0;
+    let again = String::from_utf8(again.stdout).expect("UTF-8");
+    Verifier::from_config(&config).expect("a verifier").verify(again.trim()).await.expect("the same secret");
+}
+
+#[tokio::test]
+async fn token_signs_as_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = "a-configured-secret-of-more-than-32-bytes";
+    let toml =
+        format!("[auth]\nhs256_secret = \"{secret}\"\nissuer = [\"me\", \"you\"]\naudience = \"them\"\n");
+    std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    let (output, errors) =
+        run(voxrelay(folder.path()).args(["token", "--sub", "ada", "--config", "voxrelay.toml"]));
+    assert!(output.status.success(), "{errors}");
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = Some(Secret::new(secret.into()));
+    config.issuers = vec!["me".into()];
+    config.audiences = vec!["them".into()];
+    let token = String::from_utf8(output.stdout).expect("UTF-8");
+    Verifier::from_config(&config).expect("a verifier").verify(token.trim()).await.expect("good");
+    assert!(!folder.path().join("voxrelay-data").exists(), "no secret was needed, so none was made");
+}
+
+#[test]
+fn token_cannot_sign_for_somebody_elses_keys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (output, errors) = run(voxrelay(folder.path())
+        .args(["token", "--sub", "ada"])
+        .env("VOXRELAY_AUTH__JWKS_URL", "https://example.com/jwks.json")
+        .env("VOXRELAY_AUTH__ISSUER", "https://example.com")
+        .env("VOXRELAY_AUTH__AUDIENCE", "relay"));
+    assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()));
+    assert!(errors.contains("auth.jwks_url"), "{errors}");
+}
+
+#[test]
+fn dev_makes_what_it_needs_and_stops_when_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
+    assert!(relay.get("/livez").ends_with("ok\n"));
+    assert!(relay.get("/dev/token").starts_with("HTTP/1.1 200"));
+    for file in ["voxrelay.db", "dev-secret"] {
+        assert!(folder.path().join("voxrelay-data").join(file).exists(), "{file}");
+    }
+    let pid = relay.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let status = loop {
+        match relay.child.try_wait().expect("waited") {
+            Some(status) => break status,
+            None if Instant::now() > deadline => panic!("it goes on"),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert!(status.success(), "{status}");
+    let mut log = String::new();
+    relay.child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+    assert!(log.contains("open http://127.0.0.1:") && log.contains("has stopped"), "{log}");
+    assert!(!folder.path().join("voxrelay-data/voxrelay.db-wal").exists(), "the log was folded in");
+}
+
+#[test]
+fn serve_listens_where_the_configuration_says_and_logs_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[auth]\nhs256_secret = \"a-configured-secret-of-more-than-32-bytes\"\n[log]\nformat = \"json\"\n";
+    std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    let mut relay = Running::start(voxrelay(folder.path()).args(["serve", "--config", "voxrelay.toml"]));
+    assert!(relay.get("/livez").ends_with("ok\n"));
+    assert!(relay.get("/dev/token").starts_with("HTTP/1.1 404"));
+    assert!(folder.path().join("data/voxrelay.db").exists());
+    relay.child.kill().expect("killed");
+    let mut log = String::new();
+    relay.child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(line["message"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    assert!(log.contains(&relay.address), "{log}");
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_said_and_nothing_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("voxrelay.toml"), "[limits]\nsession_minutes = 0\n").expect("written");
+    for (args, variable, says) in [
+        (&["serve"][..], ("VOXRELAY_LOG__LEVEL", "info"), &["auth.hs256_secret", "auth.jwks_url"][..]),
+        (&["serve", "--config", "voxrelay.toml"], ("A", "b"), &["limits.session_minutes = 0", "1 to 1440"]),
+        (&["serve", "--config", "gone.toml"], ("A", "b"), &["gone.toml"]),
+        (&["dev"], ("VOXRELAY_ECHO__RATE", "8000"), &["echo.rate = 8000", "16000 or 24000"]),
+        (&["token", "--sub", "a"], ("VOXRELAY_SESSION_MINUTES", "1"), &["session_minutes"]),
+        (&["token", "--sub", ""], ("A", "b"), &["--sub"]),
+        (&["token", "--sub", "a", "--ttl", "soon"], ("A", "b"), &["--ttl", "90s or 1h"]),
+    ] {
+        let (output, errors) = run(voxrelay(folder.path()).args(args).env(variable.0, variable.1));
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {errors}");
+        for part in says {
+            assert!(errors.contains(part), "{args:?} gave {errors:?}, which does not say {part:?}");
+        }
+    }
+    assert!(!folder.path().join("voxrelay-data").exists());
+}

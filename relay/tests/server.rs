@@ -1,0 +1,216 @@
+//! The relay's door: what is checked before a call, and what it serves beside calls.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use relay::store::unix_ms;
+use relay::{Config, auth};
+use serde_json::json;
+use support::{PATIENCE, Relay, header, set, status, upgrade};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn it_says_that_it_lives() {
+    let relay = Relay::start().await;
+    let (head, body) = relay.get("/livez", "").await;
+    assert_eq!((status(&head), body.as_str()), (200, "ok\n"));
+    let (head, _) = relay.request("POST /livez HTTP/1.1\r\nhost: relay\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(status(&head), 405);
+    let (head, body) = relay.get("/nothing", "").await;
+    assert_eq!((status(&head), header(&head, "content-type")), (404, Some("application/problem+json")));
+    assert!(body.contains("nothing at this address"), "{body}");
+}
+
+#[tokio::test]
+async fn a_call_is_opened_with_the_subprotocol() {
+    let relay = Relay::start().await;
+    for offered in ["voxrelay.v1", "other, voxrelay.v1", "voxrelay.v1,other"] {
+        let (_wire, head, _) = relay.call(set("sec-websocket-protocol", offered)).await;
+        assert_eq!(
+            (status(&head), header(&head, "sec-websocket-protocol")),
+            (101, Some("voxrelay.v1")),
+            "{offered}"
+        );
+        assert_eq!(header(&head, "sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(header(&head, "sec-websocket-extensions"), None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_of_ours_gets_400() {
+    let relay = Relay::start().await;
+    for (name, value) in [
+        ("sec-websocket-protocol", ""),
+        ("sec-websocket-protocol", "voxrelay.v2"),
+        ("sec-websocket-protocol", "xvoxrelay.v1"),
+        ("sec-websocket-key", ""),
+        ("sec-websocket-key", "c2hvcnQ="),
+        ("sec-websocket-key", "not base64 at all, sorry"),
+        ("sec-websocket-version", ""),
+        ("sec-websocket-version", "8"),
+        ("upgrade", "h2c"),
+        ("connection", "keep-alive"),
+    ] {
+        let (_wire, head, body) = relay.call(set(name, value)).await;
+        assert_eq!(status(&head), 400, "{name}: {value}");
+        assert!(body.contains("\"detail\""), "{body}");
+    }
+    let (_wire, head, _) =
+        relay.call(|headers| headers.push(("origin", "http://a\r\norigin: http://b".into()))).await;
+    assert_eq!(status(&head), 400);
+}
+
+#[tokio::test]
+async fn only_pages_of_listed_origins_may_call() {
+    let relay = Relay::start().await;
+    let own = format!("http://{}", relay.address);
+    for (origin, expected) in [
+        (own.as_str(), 101),
+        ("", 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://127.0.0.1:1", 403),
+    ] {
+        let (_wire, head, _) = relay.call(set("origin", origin)).await;
+        assert_eq!(status(&head), expected, "{origin}");
+    }
+
+    let strict = Relay::with(|config| {
+        let variables =
+            [("VOXRELAY_ORIGINS", "https://app.example.com"), ("VOXRELAY_REQUIRE_ORIGIN", "true")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        config.origins = Config::load(None, variables).expect("good").origins;
+    })
+    .await;
+    for (origin, expected) in [("https://app.example.com", 101), (own.as_str(), 403), ("", 403)] {
+        let (_wire, head, _) = strict.call(set("origin", origin)).await;
+        assert_eq!(status(&head), expected, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_relay_says_when_to_come_back_and_a_place_is_free_when_its_call_has_ended() {
+    let relay = Relay::with(|config| config.limits.max_connections = 2).await;
+    let (mut first, head, _) = relay.call(|_| {}).await;
+    assert_eq!(status(&head), 101);
+    let token =
+        auth::mint(&relay.app.config.auth, "ada", unix_ms() as u64 / 1_000, PATIENCE).expect("signed");
+    let hello = json!({
+        "type": "hello", "token": token, "client": "test", "codec": "pcm_s16le_16000",
+        "start": { "seq": 0, "position": 0 },
+    });
+    first.text(&hello.to_string()).await;
+    let (_, welcome) = first.next().await.expect("an answer");
+    assert!(String::from_utf8_lossy(&welcome).contains("welcome"), "{welcome:?}");
+    let (second, head, _) = relay.call(|_| {}).await;
+    assert_eq!(status(&head), 101);
+    let (_third, head, _) = relay.call(|_| {}).await;
+    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("5")));
+    let (head, _) = relay.get("/livez", "").await;
+    assert_eq!(status(&head), 200);
+    drop((first, second));
+    let freed = async {
+        while status(&relay.call(|_| {}).await.1) != 101 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, freed).await.expect("a place is free again");
+}
+
+#[tokio::test]
+async fn half_a_request_is_not_waited_for_longer_than_ten_seconds() {
+    let relay = Relay::start().await;
+    let began = Instant::now();
+    let half = async |bytes: &[u8]| {
+        let mut wire = relay.connect().await;
+        wire.send(bytes).await;
+        // Maybe a 408 first; what counts is that the connection ends.
+        let ended = async { while !wire.is_closed_within(PATIENCE).await {} };
+        timeout(PATIENCE, ended).await.expect("dropped");
+    };
+    let start = upgrade(relay.address, |_| {});
+    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), async {
+        let mut wire = relay.connect().await;
+        wire.send(b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n").await;
+        assert_eq!(status(&wire.response().await.0), 200);
+        assert!(wire.is_closed_within(PATIENCE).await, "an idle connection is not kept for ever");
+    });
+    assert!((9..16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_off() {
+    let relay = Relay::start().await;
+    let mut wire = relay.connect().await;
+    wire.send(format!("GET /livez HTTP/1.1\r\nx: {}", "a".repeat(64 * 1024)).as_bytes()).await;
+    assert_eq!(status(&wire.response().await.0), 431);
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_is_read_of_a_message() {
+    let relay = Relay::start().await;
+    let limit = relay.app.config.message_max_bytes();
+    assert_eq!(limit, 200_012);
+    for (opcode, declared) in [(1, limit + 1), (2, limit + 1), (2, usize::MAX >> 1)] {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.frame(opcode, declared, b"the beginning").await;
+        assert_eq!(wire.close_code().await, Some(1009), "{declared}");
+    }
+    let (mut wire, _, _) = relay.call(|_| {}).await;
+    wire.frame(1, 3, b"a\xffb").await;
+    assert_eq!(wire.close_code().await, Some(1007));
+    assert_eq!(status(&relay.get("/livez", "").await.0), 200);
+}
+
+#[tokio::test]
+async fn when_it_stops_it_waits_for_nobody_longer_than_the_grace() {
+    let relay = Relay::with(|config| config.shutdown_grace = Duration::from_millis(300)).await;
+    let _idle = relay.connect().await;
+    let (_call, head, _) = relay.call(|_| {}).await;
+    assert_eq!(status(&head), 101);
+    relay.app.shutdown.cancel();
+    timeout(Duration::from_secs(3), relay.serving).await.expect("in time").expect("no panic");
+    let refused = tokio::net::TcpStream::connect(relay.address).await;
+    assert!(refused.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn sdk_files_are_for_pages_of_every_origin() {
+    let relay = Relay::start().await;
+    let (head, body) = relay.get("/sdk/no-such-file.js", "origin: https://app.example.com\r\n").await;
+    assert_eq!((status(&head), header(&head, "access-control-allow-origin")), (404, Some("*")));
+    assert!(body.contains("cargo xtask build") || body.contains("no such file"), "{body}");
+    for path in
+        ["/sdk/../../Cargo.toml", "/sdk/..%2f..%2fCargo.toml", "/sdk/%2e%2e/package.json", "/sdk//etc/passwd"]
+    {
+        assert_eq!(status(&relay.get(path, "").await.0), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn development_things_are_served_in_development_only() {
+    let relay = Relay::start().await;
+    for path in ["/dev/token", "/", "/demo.js", "/index.html"] {
+        assert_eq!(status(&relay.get(path, "").await.0), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_gets_a_token_on_this_machine_only() {
+    let relay = Relay::with(|config| config.dev = true).await;
+    let (head, token) = relay.get("/dev/token", "").await;
+    assert_eq!((status(&head), header(&head, "cache-control")), (200, Some("no-store")));
+    assert_eq!(header(&head, "access-control-allow-origin"), None);
+    assert_eq!(relay.app.verifier.verify(&token).await.expect("good").sub, "demo");
+    for headers in [
+        "sec-fetch-site: cross-site\r\n",
+        "sec-fetch-site: same-site\r\n",
+        "x-forwarded-for: 192.0.2.7\r\n",
+        "forwarded: for=192.0.2.7\r\n",
+    ] {
+        assert_eq!(status(&relay.get("/dev/token", headers).await.0), 403, "{headers}");
+    }
+    let rebound = "GET /dev/token HTTP/1.1\r\nhost: rebound.example:8080\r\n\r\n";
+    assert_eq!(status(&relay.request(rebound).await.0), 403);
+}
