@@ -1,4 +1,30 @@
-//! protocol crate
+//! The Voxrelay protocol: messages, the binary audio frame, error and close codes, and both ends of the link as sans-IO machines.
+//!
+//! `docs/protocol.md` says the same for those who write another client. No sockets, no clock, no randomness of its own: time
+//! ([`Time`]) and seeds are arguments, so thousands of calls over terrible networks run in a second of a test.
+//!
+//! # Run loop
+//! Every machine here is used in the same way: **one input, then drain, then one timer**.
+//!
+//! ```
+//! use protocol::Time;
+//! use protocol::client::{Client, Config, Input, Output};
+//!
+//! let mut client = Client::new(Config::default());
+//! client.handle_input(Time::ZERO, Input::Start);
+//! while let Some(output) = client.poll_output() {
+//!     match output {
+//!         Output::RequestToken => { /* ask the application */ }
+//!         Output::Connect => { /* open a socket */ }
+//!         _ => {}
+//!     }
+//! }
+//! let timer = client.poll_timeout(); // then: Input::Timeout
+//! assert!(timer.is_some());
+//! ```
+//!
+//! Errors of the other side become messages, close codes or dropped connections, never a panic and never an `Err`.
+
 pub mod client;
 mod codes;
 mod frame;
@@ -6,7 +32,8 @@ mod message;
 pub mod relay;
 mod replay;
 mod time;
-pub use codes::*;
-pub use frame::*;
+
+pub use codes::{CloseCode, CloseInfo, ErrorCode, ErrorInfo, Reaction};
+pub use frame::{AudioHeader, Codec, HEADER_LEN};
 pub use message::*;
 pub use time::Time;

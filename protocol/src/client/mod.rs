@@ -7,6 +7,7 @@
 
 mod backoff;
 mod connect;
+mod gaps;
 mod io;
 mod receive;
 
@@ -14,6 +15,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use backoff::Backoff;
+use gaps::ToldGaps;
 
 pub use io::*;
 
@@ -128,8 +130,7 @@ pub struct Client {
     base: Mark,
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
-    /// The missing audio that was last told to the application: it is told once, however often the relay hears of it.
-    told_gap: (Mark, Mark),
+    told_gaps: ToldGaps,
     /// Whether the full buffer was told to the application in this outage.
     told_full: bool,
     muted: bool,
@@ -178,7 +179,7 @@ impl Client {
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
-            told_gap: (Mark::default(), Mark::default()),
+            told_gaps: ToldGaps::default(),
             told_full: false,
             muted: false,
             told_muted: false,
@@ -360,20 +361,8 @@ impl Client {
 
     /// Tells the application of missing audio, leaving out what it was told before.
     fn tell_gap(&mut self, from: Mark, to: Mark) {
-        let (told_from, told_to) = self.told_gap;
-        let overlaps = from.seq <= told_to.seq && told_from.seq <= to.seq;
-        let (before, after) = if overlaps {
-            self.told_gap = (
-                if from.seq < told_from.seq { from } else { told_from },
-                if to.seq > told_to.seq { to } else { told_to },
-            );
-            ((from.position, told_from.position), (from.position.max(told_to.position), to.position))
-        } else {
-            self.told_gap = (from, to);
-            ((0, 0), (from.position, to.position))
-        };
-        for (position, end) in [before, after] {
-            if position < end {
+        if from.position < to.position {
+            for (position, end) in self.told_gaps.tell(from.position, to.position) {
                 self.tell(Event::Gap(GapInfo { position, samples: end - position }));
             }
         }

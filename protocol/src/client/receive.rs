@@ -166,6 +166,7 @@ impl Client {
         if committed.seq > self.base.seq && committed.seq <= self.uplink.end().seq {
             self.base = committed;
             self.uplink.release(committed.seq);
+            self.told_gaps.forget_before(committed.position);
         }
     }
 

@@ -1,0 +1,464 @@
+//! The client's machine alone, against a script.
+
+use std::time::Duration;
+
+use protocol::client::{Client, Config, Event, GapInfo, Input, Output, State};
+use protocol::{
+    AudioHeader, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Limits, Mark, Pong, Prices,
+    RelayAck, RelayMessage, ResumeFailed, Resumed, Time, TokenExpiring, Usage, Welcome,
+};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// What came out, as something that can be compared.
+#[derive(Clone, Debug, PartialEq)]
+enum Did {
+    RequestToken,
+    Connect,
+    Disconnect(u16),
+    Said(ClientMessage),
+    Sent(u32),
+    Played(u32, Vec<u8>),
+    EndOfReply,
+    FlushPlayout,
+    Told(Event),
+}
+
+struct Bench {
+    client: Client,
+    now: Time,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(Config { seed: 7, ..Config::default() })
+    }
+
+    fn with(config: Config) -> Bench {
+        Bench { client: Client::new(config), now: Time::from_millis(1_000) }
+    }
+
+    fn up() -> Bench {
+        let mut bench = Bench::new();
+        bench.input(Input::Start);
+        bench.input(Input::Token(Ok("jwt")));
+        bench.input(Input::Opened);
+        bench.relay(welcome());
+        bench
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<Did> {
+        self.client.handle_input(self.now, input);
+        let mut did = Vec::new();
+        while let Some(output) = self.client.poll_output() {
+            did.push(match output {
+                Output::RequestToken => Did::RequestToken,
+                Output::Connect => Did::Connect,
+                Output::Disconnect { code } => Did::Disconnect(code),
+                Output::Text(text) => Did::Said(ClientMessage::parse(text).expect("ours")),
+                Output::Binary(frame) => Did::Sent(AudioHeader::parse(frame).expect("ours").0.seq),
+                Output::Play { position, payload, .. } => Did::Played(position, payload.to_vec()),
+                Output::EndOfReply => Did::EndOfReply,
+                Output::FlushPlayout => Did::FlushPlayout,
+                Output::Event(event) => Did::Told(event),
+            });
+        }
+        did
+    }
+
+    fn relay(&mut self, message: impl Into<RelayMessage>) -> Vec<Did> {
+        self.input(Input::Text(&message.into().to_json()))
+    }
+
+    fn chunks(&mut self, count: u32) -> Vec<Did> {
+        (0..count).flat_map(|_| self.input(Input::Chunk(&[1; 1_600]))).collect()
+    }
+
+    /// Lets time pass, timer by timer, up to `span`.
+    fn wait(&mut self, span: Duration) -> Vec<Did> {
+        let (end, mut did) = (self.now + span, Vec::new());
+        while let Some(due) = self.client.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            did.extend(self.input(Input::Timeout));
+        }
+        self.now = end;
+        did
+    }
+
+    fn reconnect(&mut self) -> Vec<Did> {
+        self.wait(Duration::from_secs(31));
+        self.input(Input::Token(Ok("jwt")));
+        self.input(Input::Opened)
+    }
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        session_id: "s1".into(),
+        epoch: 0,
+        resume_token: "r1".into(),
+        resume_window_ms: 120_000,
+        heartbeat_ms: 15_000,
+        agent_codec: Codec::PcmS16le24000.name().into(),
+        recording: false,
+        limits: Limits::default(),
+        prices: Prices::default(),
+    }
+}
+
+fn resumed(received: u32, committed: u32) -> Resumed {
+    let mark = |seq| Mark { seq, position: seq * 1_600 };
+    Resumed {
+        session_id: "s1".into(),
+        epoch: 0,
+        resume_token: "r2".into(),
+        received: mark(received),
+        committed: mark(committed),
+    }
+}
+
+fn ack(received: u32, committed: u32) -> RelayAck {
+    let mark = |seq| Mark { seq, position: seq * 1_600 };
+    RelayAck { received: mark(received), committed: mark(committed) }
+}
+
+fn errors(did: &[Did]) -> Vec<String> {
+    did.iter()
+        .filter_map(|did| match did {
+            Did::Told(Event::Error(error)) => Some(error.code.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn sent(did: &[Did]) -> Vec<u32> {
+    did.iter().filter_map(|did| if let Did::Sent(seq) = did { Some(*seq) } else { None }).collect()
+}
+
+fn ended(did: &[Did]) -> Option<CloseCode> {
+    did.iter().find_map(|did| if let Did::Told(Event::Ended { code, .. }) = did { Some(*code) } else { None })
+}
+
+#[test]
+fn a_call_begins_with_a_token_then_a_socket_then_hello_and_nothing_else() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.input(Input::Start), [Did::RequestToken, Did::Told(Event::State(State::Connecting))]);
+    assert_eq!(bench.input(Input::Token(Ok("jwt"))), [Did::Connect]);
+    let did = bench.input(Input::Opened);
+    let [Did::Said(ClientMessage::Hello(hello))] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!((hello.token.as_str(), hello.resume.as_ref(), hello.start), ("jwt", None, Mark::default()));
+}
+
+#[test]
+fn what_is_said_before_the_relay_answers_is_sent_as_soon_as_it_does() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    assert_eq!(sent(&bench.chunks(3)), Vec::<u32>::new());
+    bench.input(Input::Opened);
+    assert_eq!(sent(&bench.relay(welcome())), [0, 1, 2]);
+    assert_eq!(sent(&bench.chunks(1)), [3]);
+}
+
+#[test]
+fn a_reconnect_resumes_and_sends_only_what_the_relay_does_not_have() {
+    let mut bench = Bench::up();
+    bench.chunks(10);
+    bench.relay(ack(4, 2));
+    let did = bench.input(Input::Closed { code: 1006 });
+    assert_eq!(errors(&did), ["link_lost"]);
+    bench.chunks(2);
+    let did = bench.reconnect();
+    let [Did::Said(ClientMessage::Hello(hello))] = did.as_slice() else { panic!("{did:?}") };
+    let resume = hello.resume.as_ref().expect("resumes");
+    assert_eq!((resume.session_id.as_str(), resume.resume_token.as_str()), ("s1", "r1"));
+    assert_eq!(hello.start, Mark { seq: 2, position: 3_200 });
+    assert_eq!(sent(&bench.relay(resumed(7, 2))), [7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn a_relay_that_lost_its_memory_gets_everything_that_is_not_committed() {
+    let mut bench = Bench::up();
+    bench.chunks(10);
+    bench.relay(ack(10, 6));
+    bench.input(Input::Closed { code: 1012 });
+    bench.reconnect();
+    let did = bench.relay(ResumeFailed { reason: "unknown".into(), epoch: 1 });
+    assert_eq!(errors(&did), ["resume_failed"]);
+    assert_eq!(sent(&bench.relay(Welcome { epoch: 1, ..welcome() })), [6, 7, 8, 9]);
+}
+
+#[test]
+fn a_full_buffer_drops_the_oldest_and_says_how_much_once() {
+    let mut bench = Bench::with(Config { buffer: Duration::from_secs(1), ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    bench.relay(welcome());
+    bench.input(Input::Offline);
+    let did = bench.chunks(25);
+    assert_eq!(errors(&did), ["buffer_full"]);
+    bench.reconnect();
+    let did = bench.relay(resumed(0, 0));
+    assert_eq!(sent(&did), (15..25).collect::<Vec<_>>());
+    assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 24_000 }))));
+    let gap = did.iter().position(|did| matches!(did, Did::Said(ClientMessage::Gap(_))));
+    assert!(gap < did.iter().position(|did| matches!(did, Did::Sent(_))), "the relay hears of the gap first");
+}
+
+#[test]
+fn audio_the_relay_has_may_be_dropped_without_a_word() {
+    let mut bench = Bench::with(Config { buffer: Duration::from_secs(1), ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    bench.relay(welcome());
+    for seq in 1..=30 {
+        assert_eq!(errors(&bench.chunks(1)), Vec::<String>::new());
+        bench.relay(ack(seq, 0));
+    }
+}
+
+#[test]
+fn a_full_socket_holds_chunks_back_until_it_has_room() {
+    let mut bench = Bench::up();
+    bench.input(Input::Buffered(1_000_000));
+    assert_eq!(sent(&bench.chunks(3)), Vec::<u32>::new());
+    let due = bench.client.poll_timeout().expect("looks again");
+    assert!(due.since(bench.now) <= Duration::from_millis(50));
+    bench.now = due;
+    assert_eq!(sent(&bench.input(Input::Buffered(0))), [0, 1, 2]);
+}
+
+#[test]
+fn a_heartbeat_goes_out_every_15_s_and_its_answer_gives_the_round_trip_time() {
+    let mut bench = Bench::up();
+    for _ in 0..4 {
+        let sent_at = bench.now;
+        let ping = loop {
+            bench.now = bench.client.poll_timeout().expect("a heartbeat is due");
+            let did = bench.input(Input::Timeout);
+            if let Some(Did::Said(ClientMessage::Ping(ping))) = did.last() {
+                break *ping;
+            }
+        };
+        assert_eq!(bench.now.since(sent_at), Duration::from_secs(15));
+        let pinged_at = bench.now;
+        bench.now = pinged_at + Duration::from_millis(80);
+        assert_eq!(
+            bench.relay(Pong { id: ping.id }),
+            [Did::Told(Event::RoundTrip(Duration::from_millis(80)))]
+        );
+        bench.now = pinged_at;
+    }
+}
+
+#[test]
+fn a_relay_silent_for_two_heartbeats_is_dead() {
+    let mut bench = Bench::up();
+    assert!(!bench.wait(Duration::from_millis(29_900)).iter().any(|did| matches!(did, Did::Disconnect(_))));
+    assert!(bench.wait(Duration::from_millis(200)).contains(&Did::Disconnect(1000)));
+}
+
+#[test]
+fn unacknowledged_audio_finds_a_dead_link_in_ten_seconds_but_survives_a_stall_of_four() {
+    let mut bench = Bench::up();
+    bench.chunks(5);
+    assert!(!bench.wait(Duration::from_secs(4)).iter().any(|did| matches!(did, Did::Disconnect(_))));
+    bench.relay(ack(5, 0));
+    bench.chunks(5);
+    assert!(bench.wait(Duration::from_millis(10_100)).contains(&Did::Disconnect(1000)));
+}
+
+#[test]
+fn waking_up_probes_the_link_and_drops_it_when_nothing_answers() {
+    let mut bench = Bench::up();
+    assert!(bench.input(Input::Woke).iter().any(|did| matches!(did, Did::Said(ClientMessage::Ping(_)))));
+    assert!(bench.wait(Duration::from_secs(5)).contains(&Did::Disconnect(1000)));
+}
+
+#[test]
+fn the_network_coming_back_ends_the_backoff_at_once() {
+    let mut bench = Bench::up();
+    assert!(bench.input(Input::Offline).contains(&Did::Disconnect(1000)));
+    bench.input(Input::Online);
+    assert_eq!(bench.client.poll_timeout(), Some(bench.now));
+    assert_eq!(bench.input(Input::Timeout), [Did::RequestToken]);
+}
+
+#[test]
+fn retry_after_is_honoured_even_then() {
+    let mut bench = Bench::up();
+    bench.relay(ErrorMessage { retry_after_ms: Some(20_000), ..ErrorCode::AudioTooFast.into() });
+    bench.input(Input::Closed { code: 4429 });
+    bench.input(Input::Online);
+    assert!(!bench.wait(Duration::from_millis(19_900)).contains(&Did::RequestToken));
+    assert!(bench.wait(Duration::from_millis(200)).contains(&Did::RequestToken));
+}
+
+#[test]
+fn a_refused_token_is_fetched_anew_once() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("old")));
+    bench.input(Input::Opened);
+    assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
+    let did = bench.wait(Duration::from_secs(2));
+    assert!(did.contains(&Did::RequestToken), "{did:?}");
+    bench.input(Input::Token(Ok("new")));
+    bench.input(Input::Opened);
+    assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), Some(CloseCode::Unauthorized));
+}
+
+#[test]
+fn every_close_code_leads_to_its_reaction() {
+    for code in CloseCode::ALL {
+        let mut bench = Bench::up();
+        let did = bench.input(Input::Closed { code: code.code() });
+        let stopped = ended(&did) == Some(*code);
+        assert_eq!(stopped, code.reaction() == protocol::Reaction::Stop, "{code:?}");
+    }
+}
+
+#[test]
+fn a_token_function_that_fails_is_told_and_tried_again() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    let did = bench.input(Input::Token(Err("the server said 500")));
+    let told = did.iter().any(|did| {
+        matches!(did, Did::Told(Event::Error(error)) if error.code == "token_unavailable" && error.message.contains("500"))
+    });
+    assert!(told, "{did:?}");
+    assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken));
+    // One that never answers is no different.
+    assert_eq!(errors(&bench.wait(Duration::from_secs(10))), ["token_unavailable"]);
+}
+
+#[test]
+fn an_expiring_token_is_replaced_inside_the_call() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);
+    let did = bench.input(Input::Token(Ok("fresh")));
+    assert!(
+        matches!(did.as_slice(), [Did::Said(ClientMessage::Token(token))] if token.token == "fresh"),
+        "{did:?}"
+    );
+}
+
+#[test]
+fn an_unreachable_relay_is_given_up_in_the_end() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    let mut did = Vec::new();
+    for _ in 0..100 {
+        if bench.client.state() == State::Closed {
+            break;
+        }
+        did = bench.wait(Duration::from_millis(500));
+        if did.contains(&Did::RequestToken) {
+            bench.input(Input::Token(Ok("jwt")));
+            bench.input(Input::Closed { code: 1006 });
+        }
+    }
+    assert_eq!(ended(&did), Some(CloseCode::Abnormal));
+    assert_eq!(errors(&did), ["gave_up"]);
+}
+
+#[test]
+fn while_muted_nothing_is_sent_and_the_relay_is_told_again_after_a_reconnect() {
+    let mut bench = Bench::up();
+    bench.chunks(2);
+    let muted = Did::Said(ClientMessage::Mute(protocol::Mute { muted: true }));
+    assert_eq!(bench.input(Input::Mute(true)), [muted.clone()]);
+    assert_eq!(bench.chunks(3), []);
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    let did = bench.relay(resumed(2, 0));
+    assert!(did.contains(&muted), "{did:?}");
+    bench.input(Input::Mute(false));
+    assert_eq!(sent(&bench.chunks(1)), [2], "the timeline goes on where it was");
+}
+
+#[test]
+fn mute_comes_after_the_words_before_it() {
+    let mut bench = Bench::up();
+    bench.input(Input::Buffered(1_000_000));
+    bench.chunks(2);
+    assert_eq!(bench.input(Input::Mute(true)), []);
+    let did = bench.input(Input::Buffered(0));
+    assert!(
+        matches!(did.as_slice(), [Did::Sent(0), Did::Sent(1), Did::Said(ClientMessage::Mute(_))]),
+        "{did:?}"
+    );
+}
+
+#[test]
+fn the_agent_is_played_in_order_once_and_acknowledged_with_what_was_heard() {
+    let mut bench = Bench::up();
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le24000, 0, 0, &mut frame);
+    frame.extend_from_slice(&[1, 2, 3, 4]);
+    assert_eq!(bench.input(Input::Binary(&frame)), [Did::Played(0, vec![1, 2, 3, 4])]);
+    assert_eq!(bench.input(Input::Binary(&frame)), [], "a duplicate is not played");
+    bench.input(Input::Played(2));
+    let did = bench.wait(Duration::from_millis(200));
+    let expected = protocol::ClientAck { received: 1, played: 2 };
+    assert_eq!(did, [Did::Said(ClientMessage::ClientAck(expected))]);
+    frame[4] = 5;
+    assert!(bench.input(Input::Binary(&frame)).contains(&Did::Disconnect(1000)), "a hole is a broken link");
+}
+
+#[test]
+fn an_unknown_numbered_message_counts_and_an_unknown_unnumbered_one_is_ignored() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.input(Input::Text(r#"{"type":"tomorrow"}"#)), []);
+    assert_eq!(bench.input(Input::Text(r#"{"type":"tomorrow","seq":0}"#)), []);
+    assert_eq!(bench.input(Input::Text(r#"{"type":"reply_end","seq":1}"#)), [Did::EndOfReply]);
+    assert_eq!(bench.input(Input::Text(r#"{"type":"flush","seq":2}"#)), [Did::FlushPlayout]);
+}
+
+#[test]
+fn hanging_up_waits_for_the_relay_to_have_every_word() {
+    let mut bench = Bench::up();
+    bench.chunks(2);
+    let did = bench.input(Input::Close);
+    assert!(did.contains(&Did::Said(ClientMessage::Bye(protocol::Bye { end: 2 }))), "{did:?}");
+    bench.relay(ack(2, 2));
+    bench.relay(Ended { reason: "normal".into(), usage: Usage { cost_nano_usd: 9, ..Usage::default() } });
+    let did = bench.input(Input::Closed { code: 1000 });
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert!(!did.iter().any(|did| matches!(did, Did::Told(Event::Gap(_)))));
+}
+
+#[test]
+fn hanging_up_on_a_dead_link_ends_in_time_and_says_what_may_be_lost() {
+    let mut bench = Bench::up();
+    bench.chunks(2);
+    bench.input(Input::Closed { code: 1006 });
+    bench.input(Input::Close);
+    let did = bench.wait(Duration::from_secs(11));
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 3_200 }))), "{did:?}");
+}
+
+#[test]
+fn whatever_the_relay_says_nothing_panics() {
+    let nonsense = [
+        "",
+        "{",
+        "null",
+        r#"{"type":1}"#,
+        r#"{"type":"ack","received":{"seq":4000000000,"position":0},"committed":{"seq":4000000000,"position":0}}"#,
+        r#"{"type":"resend","from":{"seq":4000000000,"position":1}}"#,
+        r#"{"type":"welcome"}"#,
+        r#"{"type":"transcript","seq":0}"#,
+    ];
+    for text in nonsense {
+        let mut bench = Bench::up();
+        bench.chunks(2);
+        bench.input(Input::Text(text));
+        bench.input(Input::Binary(text.as_bytes()));
+        assert_ne!(bench.client.state(), State::Idle);
+    }
+}

@@ -1,0 +1,422 @@
+//! The relay's machine alone, against a script.
+
+use std::time::Duration;
+
+use protocol::relay::{Attachment, Config, Input, Link, Output, Saying};
+use protocol::{
+    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Ping,
+    Prices, RelayMessage, Resume, Time, Usage,
+};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Did {
+    Said(RelayMessage),
+    Sent(u32),
+    Audio(Mark, usize),
+    Gap(Gap),
+    Muted(bool),
+    Played(u32),
+    RoundTrip(Duration),
+    Token(String),
+    Bye,
+    Close(CloseCode),
+    Detached,
+    Attached,
+    Ended(CloseCode),
+}
+
+struct Bench {
+    link: Link,
+    now: Time,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let now = Time::from_millis(5);
+        Bench { link: Link::new(now, config(), Mark::default()), now }
+    }
+
+    fn attached() -> Bench {
+        let mut bench = Bench::new();
+        bench.attach(&hello(None), Attachment::New, "r1");
+        bench
+    }
+
+    fn attach(&mut self, hello: &Hello, attachment: Attachment, token: &str) -> Vec<Did> {
+        self.input(Input::Attach { hello, attachment, resume_token: token })
+    }
+
+    fn resume(&mut self, used: &str, next: &str, received: u32) -> Vec<Did> {
+        let resume =
+            Resume { session_id: "s1".into(), resume_token: used.into(), epoch: self.link.epoch(), received };
+        self.attach(&hello(Some(resume)), Attachment::Resume, next)
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<Did> {
+        self.link.handle_input(self.now, input);
+        let mut did = Vec::new();
+        while let Some(output) = self.link.poll_output() {
+            did.push(match output {
+                Output::Text(text) => Did::Said(RelayMessage::parse(text).expect("ours")),
+                Output::Binary(frame) => Did::Sent(AudioHeader::parse(frame).expect("ours").0.seq),
+                Output::Audio { mark, payload } => Did::Audio(mark, payload.len()),
+                Output::Gap(gap) => Did::Gap(gap),
+                Output::Muted(muted) => Did::Muted(muted),
+                Output::Played(position) => Did::Played(position),
+                Output::RoundTrip(time) => Did::RoundTrip(time),
+                Output::Token(token) => Did::Token(token.into()),
+                Output::Bye => Did::Bye,
+                Output::Close(code) => Did::Close(code),
+                Output::Detached => Did::Detached,
+                Output::Attached => Did::Attached,
+                Output::Ended(code) => Did::Ended(code),
+            });
+        }
+        did
+    }
+
+    fn client(&mut self, message: impl Into<ClientMessage>) -> Vec<Did> {
+        self.input(Input::Text(&message.into().to_json()))
+    }
+
+    fn chunk(&mut self, seq: u32) -> Vec<Did> {
+        self.frame(Codec::PcmS16le16000, seq, seq * 1_600, 3_200)
+    }
+
+    fn frame(&mut self, codec: Codec, seq: u32, position: u32, bytes: usize) -> Vec<Did> {
+        let mut frame = Vec::new();
+        AudioHeader::write(codec, seq, position, &mut frame);
+        frame.resize(frame.len() + bytes, 0);
+        self.input(Input::Binary(&frame))
+    }
+
+    fn wait(&mut self, span: Duration) -> Vec<Did> {
+        let (end, mut did) = (self.now + span, Vec::new());
+        while let Some(due) = self.link.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            did.extend(self.input(Input::Timeout));
+        }
+        self.now = end;
+        did
+    }
+}
+
+fn config() -> Config {
+    Config {
+        session_id: "s1".into(),
+        limits: Limits {
+            session_ms: 1_800_000,
+            idle_ms: 600_000,
+            chunk_min_bytes: 100,
+            chunk_max_bytes: 100_000,
+            burst_ms: 2_000,
+            budget_nano_usd: 5_000_000_000,
+        },
+        prices: Prices::default(),
+        agent_codec: Codec::PcmS16le24000,
+        recording: false,
+        heartbeat: Duration::from_secs(15),
+        resume_window: Duration::from_secs(120),
+    }
+}
+
+fn hello(resume: Option<Resume>) -> Hello {
+    Hello {
+        token: "jwt".into(),
+        client: "test/1".into(),
+        codec: Codec::PcmS16le16000.name().into(),
+        start: Mark::default(),
+        resume,
+    }
+}
+
+fn mark(seq: u32) -> Mark {
+    Mark { seq, position: seq * 1_600 }
+}
+
+fn error(did: &[Did]) -> Option<&str> {
+    did.iter().find_map(|did| match did {
+        Did::Said(RelayMessage::ErrorMessage(error)) => Some(error.code.as_str()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_new_session_is_welcomed_with_its_limits_and_a_resume_token() {
+    let mut bench = Bench::new();
+    let did = bench.attach(&hello(None), Attachment::New, "r1");
+    let [Did::Said(RelayMessage::Welcome(welcome)), Did::Attached] = did.as_slice() else {
+        panic!("{did:?}")
+    };
+    assert_eq!((welcome.resume_token.as_str(), welcome.heartbeat_ms, welcome.epoch), ("r1", 15_000, 0));
+    assert_eq!(welcome.limits, config().limits);
+}
+
+#[test]
+fn audio_comes_through_in_order_once() {
+    let mut bench = Bench::attached();
+    assert_eq!(bench.chunk(0), [Did::Audio(mark(0), 3_200)]);
+    assert_eq!(bench.chunk(1), [Did::Audio(mark(1), 3_200)]);
+    let did = bench.chunk(0);
+    assert!(
+        matches!(did.as_slice(), [Did::Said(RelayMessage::RelayAck(ack))] if ack.received == mark(2)),
+        "{did:?}"
+    );
+}
+
+#[test]
+fn a_hole_is_asked_for_once_and_nothing_after_it_comes_through() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    let did = bench.chunk(3);
+    assert!(
+        matches!(did.as_slice(), [Did::Said(RelayMessage::Resend(resend))] if resend.from == mark(1)),
+        "{did:?}"
+    );
+    assert_eq!(bench.chunk(4), []);
+    assert_eq!(bench.chunk(1), [Did::Audio(mark(1), 3_200)]);
+}
+
+#[test]
+fn a_client_that_never_fills_the_hole_or_is_far_ahead_is_broken() {
+    let mut bench = Bench::attached();
+    let mut did = Vec::new();
+    for _ in 0..10 {
+        did = bench.chunk(5);
+        if did.contains(&Did::Close(CloseCode::Protocol)) {
+            break;
+        }
+        bench.wait(Duration::from_secs(2));
+    }
+    assert!(did.contains(&Did::Ended(CloseCode::Protocol)), "{did:?}");
+    assert!(Bench::attached().chunk(1_000_000).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
+fn each_bad_chunk_gets_its_error_is_not_handed_on_and_the_call_goes_on() {
+    let pcm = Codec::PcmS16le16000;
+    for (codec, position, bytes, code) in [
+        (pcm, 0, 98, "chunk_too_small"),
+        (pcm, 0, 100_002, "chunk_too_large"),
+        (pcm, 0, 3_201, "chunk_odd_length"),
+        (Codec::PcmS16le24000, 0, 3_200, "chunk_codec"),
+        (pcm, 77, 3_200, "chunk_position"),
+    ] {
+        let mut bench = Bench::attached();
+        let did = bench.frame(codec, 0, position, bytes);
+        assert_eq!(error(&did), Some(code));
+        assert!(!did.iter().any(|did| matches!(did, Did::Audio(..))), "{code}");
+        let next = Mark { seq: 1, position: 1_600 };
+        let gap = Did::Gap(Gap { from: Mark { seq: 1, position: 0 }, to: next });
+        assert_eq!(bench.chunk(1), [gap, Did::Audio(next, 3_200)], "{code}");
+    }
+}
+
+#[test]
+fn a_client_that_keeps_sending_bad_chunks_is_closed() {
+    let mut bench = Bench::attached();
+    for seq in 0..10 {
+        assert_eq!(error(&bench.frame(Codec::PcmS16le16000, seq, 0, 10)), Some("chunk_too_small"));
+    }
+    assert!(bench.frame(Codec::PcmS16le16000, 10, 0, 10).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
+fn audio_faster_than_real_time_beyond_the_burst_closes_the_connection_but_not_the_session() {
+    let mut bench = Bench::attached();
+    let refused = (0..100).find_map(|seq| {
+        let did = bench.chunk(seq);
+        did.contains(&Did::Close(CloseCode::Limited)).then_some((seq, did))
+    });
+    let (seq, did) = refused.expect("refused");
+    assert_eq!((seq, error(&did)), (20, Some("audio_too_fast")));
+    assert!(did.contains(&Did::Detached) && !did.iter().any(|did| matches!(did, Did::Ended(_))));
+    bench.wait(Duration::from_secs(1));
+    let did = bench.resume("r1", "r2", 0);
+    assert!(
+        matches!(&did[0], Did::Said(RelayMessage::Resumed(resumed)) if resumed.received == mark(20)),
+        "{did:?}"
+    );
+    assert_eq!(bench.chunk(20), [Did::Audio(mark(20), 3_200)]);
+}
+
+#[test]
+fn a_declared_gap_stands_in_for_its_frames() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    let gap = Gap { from: mark(1), to: mark(9) };
+    assert_eq!(bench.client(gap), [Did::Gap(gap)]);
+    assert_eq!(bench.chunk(9), [Did::Audio(mark(9), 3_200)]);
+    assert!(
+        !bench.client(gap).iter().any(|did| matches!(did, Did::Gap(_))),
+        "declared twice, it counts once"
+    );
+    let wrong = Gap { from: Mark { seq: 10, position: 3 }, to: mark(12) };
+    assert!(bench.client(wrong).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
+fn acknowledgements_tell_what_is_received_and_what_is_committed() {
+    let mut bench = Bench::attached();
+    for seq in 0..4 {
+        bench.chunk(seq);
+    }
+    bench.input(Input::Commit(mark(3)));
+    let did = bench.wait(Duration::from_millis(200));
+    let [Did::Said(RelayMessage::RelayAck(ack))] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!((ack.received, ack.committed), (mark(4), mark(3)));
+    assert_eq!(bench.wait(Duration::from_secs(1)), [], "nothing new, nothing said");
+    bench.input(Input::Commit(mark(1)));
+    assert_eq!(bench.wait(Duration::from_secs(1)), [], "never back");
+}
+
+#[test]
+fn a_resume_token_works_once_but_survives_a_lost_answer() {
+    let mut bench = Bench::attached();
+    assert!(bench.link.accepts("r1") && !bench.link.accepts("r2") && !bench.link.accepts(""));
+    bench.client(Ping { id: 1, rtt_us: 0 });
+    bench.resume("r1", "r2", 0);
+    assert!(bench.link.accepts("r1"), "the client may not have got the answer");
+    bench.resume("r1", "r3", 0);
+    assert!(bench.link.accepts("r1") && bench.link.accepts("r3") && !bench.link.accepts("r2"));
+    bench.client(Ping { id: 2, rtt_us: 0 });
+    assert!(!bench.link.accepts("r1"), "now it has");
+    assert!(bench.link.accepts("r3"));
+}
+
+#[test]
+fn what_the_agent_said_meanwhile_is_replayed_from_what_the_client_has() {
+    let mut bench = Bench::attached();
+    bench.input(Input::Say(&Saying::Agent(AgentState::Speaking)));
+    assert_eq!(bench.input(Input::Audio(&[1; 2_400])), [Did::Sent(1)]);
+    assert_eq!(bench.input(Input::Closed), [Did::Detached]);
+    assert_eq!(bench.input(Input::Audio(&[1; 2_400])), []);
+    let did = bench.resume("r1", "r2", 1);
+    assert_eq!(did[1..], [Did::Attached, Did::Sent(1), Did::Sent(2)]);
+    assert_eq!(bench.client(ClientAck { received: 3, played: 99 }), [Did::Played(99)]);
+    assert!(bench.client(ClientAck { received: 4, played: 99 }).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
+fn a_slow_reader_makes_the_agent_wait() {
+    let mut bench = Bench::attached();
+    let mut frames = 0;
+    while bench.link.has_room() {
+        bench.input(Input::Audio(&[0; 2_400]));
+        frames += 1;
+        assert!(frames < 1_000, "bounded");
+    }
+    bench.client(ClientAck { received: frames, played: 0 });
+    assert!(bench.link.has_room());
+    bench.input(Input::Closed);
+    assert!(!bench.link.has_room(), "without a connection it waits, too");
+}
+
+#[test]
+fn a_session_rebuilt_from_the_store_goes_on_after_what_is_committed() {
+    let now = Time::from_millis(5);
+    let mut bench = Bench { link: Link::recovered(now, config(), 1, mark(4)), now };
+    let resume = Resume { session_id: "s1".into(), resume_token: "r1".into(), epoch: 0, received: 17 };
+    let did = bench.attach(&hello(Some(resume)), Attachment::Resume, "r2");
+    let [Did::Said(RelayMessage::Resumed(resumed)), Did::Attached] = did.as_slice() else {
+        panic!("{did:?}")
+    };
+    assert_eq!((resumed.epoch, resumed.received, resumed.committed), (1, mark(4), mark(4)));
+    assert_eq!(bench.input(Input::Audio(&[0; 100])), [Did::Sent(0)], "the downlink counts from 0 again");
+}
+
+#[test]
+fn a_refused_resume_is_said_before_the_welcome() {
+    let mut bench = Bench::new();
+    let resume = Resume { session_id: "s0".into(), resume_token: "x".into(), epoch: 3, received: 0 };
+    let did = bench.attach(&hello(Some(resume)), Attachment::Instead, "r1");
+    let [
+        Did::Said(RelayMessage::ResumeFailed(failed)),
+        Did::Said(RelayMessage::Welcome(welcome)),
+        Did::Attached,
+    ] = did.as_slice()
+    else {
+        panic!("{did:?}")
+    };
+    assert_eq!((failed.reason.as_str(), failed.epoch, welcome.epoch), ("unknown", 4, 4));
+}
+
+#[test]
+fn a_silent_client_is_detached_after_two_heartbeats_and_forgotten_after_the_resume_window() {
+    let mut bench = Bench::attached();
+    bench.wait(Duration::from_secs(20));
+    let did = bench.client(Ping { id: 5, rtt_us: 1_500 });
+    let pong = Did::Said(RelayMessage::Pong(protocol::Pong { id: 5 }));
+    assert_eq!(did, [Did::RoundTrip(Duration::from_micros(1_500)), pong]);
+    assert_eq!(bench.wait(Duration::from_secs(29)), []);
+    assert_eq!(bench.wait(Duration::from_secs(2)), [Did::Close(CloseCode::GoingAway), Did::Detached]);
+    assert_eq!(bench.wait(Duration::from_secs(118)), []);
+    assert_eq!(bench.wait(Duration::from_secs(2)), [Did::Ended(CloseCode::Abnormal)]);
+    assert!(!bench.link.accepts("r1"));
+}
+
+#[test]
+fn a_session_ends_when_it_is_idle_or_too_long() {
+    let mut bench = Bench::attached();
+    let mut did = Vec::new();
+    for id in 0..60 {
+        did.extend(bench.client(Ping { id, rtt_us: 0 }));
+        did.extend(bench.wait(Duration::from_secs(11)));
+    }
+    assert!(did.contains(&Did::Ended(CloseCode::Idle)), "pings are no activity");
+
+    let (mut bench, mut did) = (Bench::attached(), Vec::new());
+    for seq in 0..1_801 {
+        did = bench.chunk(seq);
+        did.extend(bench.wait(Duration::from_secs(1)));
+        if did.contains(&Did::Ended(CloseCode::TooLong)) {
+            assert_eq!(seq, 1_799);
+            break;
+        }
+    }
+    assert_eq!(error(&did), Some("too_long"));
+}
+
+#[test]
+fn hanging_up_waits_for_the_frames_before_it() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    assert_eq!(bench.client(Bye { end: 2 }), []);
+    assert_eq!(bench.chunk(1), [Did::Audio(mark(1), 3_200), Did::Bye]);
+    bench.input(Input::Say(&Saying::Agent(AgentState::Listening)));
+    let did = bench.input(Input::End { code: CloseCode::Normal, usage: Usage::default() });
+    assert!(
+        matches!(
+            did.as_slice(),
+            [
+                Did::Said(RelayMessage::RelayAck(_)),
+                Did::Said(RelayMessage::Ended(_)),
+                Did::Close(CloseCode::Normal)
+            ]
+        ),
+        "{did:?}"
+    );
+    assert_eq!(bench.chunk(2), [], "it is over");
+}
+
+#[test]
+fn nonsense_is_a_protocol_error_and_never_a_panic() {
+    for text in
+        ["", "{", "[]", "null", r#"{"type":"sing"}"#, r#"{"type":"ack"}"#, r#"{"type":"bye","end":-1}"#]
+    {
+        assert!(
+            Bench::attached().input(Input::Text(text)).contains(&Did::Close(CloseCode::Protocol)),
+            "{text}"
+        );
+    }
+    let hello = ClientMessage::from(hello(None)).to_json();
+    assert!(
+        Bench::attached().input(Input::Text(&hello)).contains(&Did::Close(CloseCode::Protocol)),
+        "hello again"
+    );
+    assert_eq!(error(&Bench::attached().input(Input::Binary(&[]))), Some("chunk_too_small"));
+    assert_eq!(error(&Bench::attached().input(Input::Binary(&[9; 64]))), Some("chunk_too_small"));
+}

@@ -1,0 +1,53 @@
+//! Every message exactly as it goes over the wire, which is exactly as `docs/protocol.md` shows it.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::BTreeSet;
+
+use protocol::{ClientMessage, RelayMessage};
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const DOCUMENT: &str = include_str!("../../docs/protocol.md");
+
+/// The JSON lines of the code blocks marked `json client` or `json relay`.
+fn examples(marker: &str) -> Vec<&'static str> {
+    let mut examples = Vec::new();
+    for block in DOCUMENT.split("```").skip(1).step_by(2) {
+        if let Some(body) = block.strip_prefix(marker) {
+            examples.extend(body.lines().filter(|line| line.starts_with('{')));
+        }
+    }
+    examples
+}
+
+#[test]
+fn every_example_of_the_document_reads_and_writes_to_the_letter() {
+    let client = examples("json client\n");
+    let relay = examples("json relay\n");
+    assert!(client.len() >= 7 && relay.len() >= 15, "{} {}", client.len(), relay.len());
+    for text in client {
+        let message = ClientMessage::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(message.to_json(), text);
+    }
+    for text in relay {
+        let message = RelayMessage::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(message.to_json(), text);
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn the_document_shows_every_message_there_is() {
+    let source = include_str!("../src/message.rs");
+    for (name, marker) in [("ClientMessage", "json client\n"), ("RelayMessage", "json relay\n")] {
+        let list = source.split(&format!("    {name} {{\n")).nth(1).expect("the list of messages");
+        let list = list.split("    }\n").next().expect("its end");
+        let known: BTreeSet<&str> = list.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        let shown: BTreeSet<&str> = examples(marker)
+            .iter()
+            .filter_map(|text| text.strip_prefix(r#"{"type":""#)?.split('"').next())
+            .collect();
+        assert_eq!(known, shown, "{name}");
+    }
+}
