@@ -56,14 +56,17 @@ export class TestPage {
     return this.#tell("noted");
   }
 
-  /** Waits for something the call says. @param {(noted: Noted) => boolean} wanted @param {number} [patienceMs] @returns {Promise<Noted>} */
-  async hears(wanted, patienceMs) {
-    return until(`the call said ${wanted}`, async () => (await this.noted()).find(wanted), patienceMs);
-  }
-
-  /** The states the call went through. */
-  async states() {
-    return (await this.noted()).filter(({ name }) => name === "state").map(({ event }) => event.state);
+  /**
+   * Waits for something the call says.
+   * @param {(noted: Noted) => boolean} wanted
+   * @param {number} [from] How much of what was noted is not meant.
+   * @returns {Promise<number>} How much was noted when it came, itself included.
+   */
+  async hears(wanted, from = 0) {
+    return until(`the call said ${wanted}`, async () => {
+      const index = (await this.noted()).findIndex((noted, i) => i >= from && wanted(noted));
+      return index >= 0 && index + 1;
+    });
   }
 
   /** What the agent said. */

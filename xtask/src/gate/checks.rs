@@ -41,7 +41,7 @@ pub(super) fn clippy() -> Result<Outcome> {
 pub(super) fn docs() -> Result<Outcome> {
     run(
         workspace::cargo()
-            .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .args(["doc", "--workspace", "--no-deps", "--all-features"])
             .env("RUSTDOCFLAGS", "-D warnings"),
         "rustdoc says above what it wants",
     )?;
