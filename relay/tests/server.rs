@@ -157,6 +157,14 @@ async fn no_more_than_the_limit_is_read_of_a_message() {
         wire.frame(opcode, declared, b"the beginning").await;
         assert_eq!(wire.close_code().await, Some(1009), "{declared}");
     }
+    // Somebody who goes on sending all the same hears it as well.
+    for opcode in [1, 2] {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.frame(opcode, 2_000_000, &[b'a'; 1_000_000]).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        wire.send(&[b'a'; 1_000_000]).await;
+        assert_eq!(wire.close_code().await, Some(1009));
+    }
     let (mut wire, _, _) = relay.call(|_| {}).await;
     wire.frame(1, 3, b"a\xffb").await;
     assert_eq!(wire.close_code().await, Some(1007));

@@ -28,9 +28,9 @@ pub(super) struct ServeArgs {
 /// Options of `voxrelay dev`.
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
-    /// Where to listen. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Where to listen; 127.0.0.1:8080 if nothing else is configured. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
 }
 
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
@@ -48,7 +48,7 @@ pub(super) async fn dev(args: DevArgs) -> ExitCode {
         Err(code) => return code,
     };
     config.dev = true;
-    config.listen = args.listen;
+    config.listen = args.listen.unwrap_or(config.listen);
     if config.auth.hs256_secret.is_none() {
         match auth::development_secret(&config.data_dir) {
             Ok(secret) => config.auth.hs256_secret = Some(secret),
@@ -86,7 +86,11 @@ async fn run(config: Config) -> ExitCode {
     }
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
     if app.config.dev {
-        tracing::info!("open http://{address}/ in a browser, or get a token with: voxrelay token --sub me");
+        // No browser gives the microphone to a page at 0.0.0.0.
+        let port = address.port();
+        let page =
+            if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
+        tracing::info!("open http://{page}/ in a browser, or get a token with: voxrelay token --sub me");
     }
     server::run(listener, Arc::clone(&app)).await;
     signals.abort();

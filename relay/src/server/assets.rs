@@ -153,4 +153,55 @@ mod tests {
         assert!(!accepts("gzip, br; q=0.000", "br"));
         assert!(!accepts("gzip, brx", "br"));
     }
+
+    #[derive(RustEmbed)]
+    #[folder = "tests/files"]
+    struct Fixture;
+
+    async fn fetch(
+        path: &str,
+        headers: &[(HeaderName, &'static str)],
+    ) -> Option<(StatusCode, HeaderMap, String)> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        let (parts, body) = file::<Fixture>(path, &headers)?.into_parts();
+        let body = axum::body::to_bytes(body, 1_000).await.expect("a body");
+        Some((parts.status, parts.headers, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_in_the_best_form_that_is_taken() {
+        for (accepted, body, encoding) in [
+            ("identity", "plain", None),
+            ("gzip, deflate", "as gzip", Some("gzip")),
+            ("gzip, deflate, br", "as brotli", Some("br")),
+            ("br;q=0, gzip", "as gzip", Some("gzip")),
+        ] {
+            let accept = [(header::ACCEPT_ENCODING, accepted)];
+            let (status, headers, found) = fetch("a.js", &accept).await.expect("there");
+            assert_eq!((status, found.as_str()), (StatusCode::OK, body), "{accepted}");
+            assert_eq!(
+                headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes),
+                encoding.map(str::as_bytes)
+            );
+            assert_eq!(headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+            assert_eq!(headers[header::VARY], "accept-encoding");
+        }
+        assert!(fetch("b.js", &[]).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_known_is_not_sent_again() {
+        let (_, headers, _) = fetch("a.js", &[]).await.expect("there");
+        let etag: &'static str = headers[header::ETAG].to_str().expect("text").to_owned().leak();
+        let (status, headers, body) = fetch("a.js", &[(header::IF_NONE_MATCH, etag)]).await.expect("there");
+        assert_eq!((status, body.as_str()), (StatusCode::NOT_MODIFIED, ""));
+        assert_eq!(headers[header::ETAG], etag);
+        let encoded = [(header::IF_NONE_MATCH, etag), (header::ACCEPT_ENCODING, "br")];
+        assert_eq!(
+            fetch("a.js", &encoded).await.expect("there").0,
+            StatusCode::OK,
+            "another form, another tag"
+        );
+    }
 }

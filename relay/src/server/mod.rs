@@ -27,7 +27,7 @@ use tower::ServiceExt;
 use crate::App;
 use problem::Problem;
 pub use socket::close_code;
-use stream::{CallPlace, CountedStream};
+use stream::{CallPlace, CallStream};
 
 /// For the head of a request; also how long a connection may stay idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,7 +106,7 @@ async fn serve_connection(
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
     let source = Source { peer, place: CallPlace::default() };
-    let stream = CountedStream::new(stream, source.place.clone());
+    let stream = CallStream::new(stream, source.place.clone(), app.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(source.clone());
         router.clone().oneshot(request)

@@ -1,17 +1,32 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
 
-/// A connection that keeps its place among the calls for as long as it is open, whoever holds it after the upgrade.
+/// How long a peer may take to read what it was told last.
+const LINGER: Duration = Duration::from_secs(2);
+/// What is thrown away meanwhile.
+const LINGER_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A call's connection, whoever holds it after the upgrade: it keeps its place among the calls for as long as it is open, and
+/// is closed so that the peer can read the last words.
+///
+/// A socket that is closed with unread bytes in it is reset, and a reset overtakes the close frame that says why: a browser in
+/// the middle of a message that is too large would see a broken connection and come back to try again.
 #[derive(Debug)]
-pub(super) struct CountedStream {
-    stream: TcpStream,
-    _place: CallPlace,
+pub(super) struct CallStream {
+    /// Taken when it is dropped.
+    stream: Option<TcpStream>,
+    /// Whether the peer has finished or is gone.
+    ended: bool,
+    place: CallPlace,
+    tasks: TaskTracker,
 }
 
 /// Where the upgrade leaves the connection's place.
@@ -22,27 +37,59 @@ impl CallPlace {
     pub(super) fn keep(&self, permit: OwnedSemaphorePermit) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
     }
-}
 
-impl CountedStream {
-    pub(super) fn new(stream: TcpStream, place: CallPlace) -> CountedStream {
-        CountedStream { stream, _place: place }
+    fn is_kept(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
-impl AsyncRead for CountedStream {
+impl CallStream {
+    pub(super) fn new(stream: TcpStream, place: CallPlace, tasks: TaskTracker) -> CallStream {
+        CallStream { stream: Some(stream), ended: false, place, tasks }
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("it is taken by drop alone"))
+    }
+}
+
+impl Drop for CallStream {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        if self.ended || !self.place.is_kept() || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let place = self.place.clone();
+        self.tasks.spawn(async move {
+            // Whether the peer listened or not, the connection ends here.
+            let _ = tokio::time::timeout(LINGER, linger(stream)).await;
+            drop(place);
+        });
+    }
+}
+
+/// Says that nothing more comes, and takes what still does until the peer closes.
+async fn linger(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(LINGER_MAX_BYTES), &mut tokio::io::sink()).await.map(drop)
+}
+
+impl AsyncRead for CallStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        let read = ready!(self.stream().poll_read(cx, buffer));
+        self.ended = read.is_err() || (room > 0 && buffer.filled().len() == before);
+        Poll::Ready(read)
     }
 }
 
-impl AsyncWrite for CountedStream {
+impl AsyncWrite for CallStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream().poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -50,18 +97,18 @@ impl AsyncWrite for CountedStream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        self.stream().poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream().poll_shutdown(cx)
     }
 }
