@@ -24,7 +24,11 @@ export class VoiceClient extends Emitter<CallEvents> {
   #usage: Usage = { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 };
   #muted = false;
   #lastError: VoxrelayError | undefined;
+  /** The call has ended. */
   #over = false;
+  /** Everything is given back. */
+  #released = false;
+  #draining: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Makes a call: loads the engine, asks for the microphone, connects.
@@ -59,6 +63,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     };
     engine.onbreak = (cause) => {
       this.emit("error", new VoxrelayError("internal", `The engine broke: ${cause}`, true));
+      this.#outlet.state("closed", 0, 0);
       this.#outlet.ended("abnormal", 1006);
       this.#release();
     };
@@ -117,31 +122,47 @@ export class VoiceClient extends Emitter<CallEvents> {
     });
   }
 
-  /** Cuts the connection and keeps it down for so many milliseconds, as a dead network would: for demonstrations and tests. */
-  simulateOutage(ms: number): void {
+  /**
+   * Cuts the connection and keeps it down for so many milliseconds, as a dead network would: for demonstrations and tests.
+   *
+   * @returns the function that ends it earlier
+   */
+  simulateOutage(ms: number): () => void {
+    const end = (): void => {
+      clearTimeout(timer);
+      if (!this.#over) this.#send(["hold", false]);
+    };
+    const timer = setTimeout(end, ms);
     this.#send(["hold", true]);
-    setTimeout(() => this.#send(["hold", false]), ms);
+    return end;
   }
 
-  /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
   async #open(module: WebAssembly.Module): Promise<void> {
     const { signal } = this.#options;
-    const hangUp = (): void => void this.close();
-    signal?.addEventListener("abort", hangUp, { once: true });
-    this.once("ended", () => signal?.removeEventListener("abort", hangUp));
+    const aborted = new Promise<never>((_, reject) => {
+      const abort = (): void => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+    });
     try {
-      this.#page = await CallPage.make(module, this.#options, {
-        send: (command) => this.#send(command),
-        error: (error) => this.#fail(error),
-        microphone: (event) => this.emit("microphone", event),
-      });
-      await this.#page.open();
-      signal?.throwIfAborted();
-      await this.#connected();
+      await Promise.race([this.#start(module), aborted]);
     } catch (thrown) {
       this.#release();
       throw thrown;
     }
+    signal?.addEventListener("abort", () => void this.close(), { once: true });
+  }
+
+  /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
+  async #start(module: WebAssembly.Module): Promise<void> {
+    const page = await CallPage.make(module, this.#options, {
+      send: (command) => this.#send(command),
+      error: (error) => this.#fail(error),
+      microphone: (event) => this.emit("microphone", event),
+    });
+    if (this.#released) return page.close();
+    this.#page = page;
+    await page.open();
+    await this.#connected();
   }
 
   #connected(): Promise<void> {
@@ -155,7 +176,7 @@ export class VoiceClient extends Emitter<CallEvents> {
       });
       const stopEnded = this.once("ended", ({ reason }) => {
         stop();
-        reject(this.#options.signal?.aborted ? this.#options.signal.reason : this.#refusal(reason));
+        reject(this.#refusal(reason));
       });
       this.#send(["start"]);
     });
@@ -171,7 +192,9 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   #release(): void {
-    this.#over = true;
+    if (this.#released) return;
+    this.#released = this.#over = true;
+    clearTimeout(this.#draining);
     this.#page?.close();
     this.#engine.port.close();
     this.#engine.stop();
@@ -188,9 +211,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** What the engine says. */
   readonly #outlet: Outlet = {
     token: () => void this.#token(),
-    drained: () => {
-      if (this.#over) this.#release();
-    },
+    drained: () => this.#release(),
     level: (inputRms, inputPeak, outputRms, outputPeak) =>
       this.emit("level", {
         inputRms: decibels(inputRms),
@@ -226,7 +247,7 @@ export class VoiceClient extends Emitter<CallEvents> {
       this.#over = true;
       // The microphone at once; the agent's last words are still to be heard.
       this.#page?.release();
-      setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
+      this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
       this.emit("ended", { reason, code, usage: this.#usage });
     },
   };

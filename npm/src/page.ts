@@ -49,6 +49,7 @@ export class CallPage {
   async open(): Promise<void> {
     // The microphone first: browsers let a page that captures make sound without another gesture.
     const stream = await this.#request(this.#asked);
+    if (this.#closed) return this.#discard(stream);
     try {
       await this.#play();
       if (stream) this.#capture(stream);
