@@ -1,1 +1,247 @@
-//! End-to-end tests live in `tests/tests`.
+//! The real relay, tokens good and bad, and a client that does as it is told.
+//!
+//! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use protocol::{AudioHeader, Codec, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// What tokens are signed with.
+pub const SECRET: &str = "a secret of the end-to-end tests, long enough";
+/// Who issued them.
+pub const ISSUER: &str = "https://issuer.test";
+/// Whom they are for.
+pub const AUDIENCE: &str = "authenticated";
+
+/// A relay that runs as an operator would run it.
+#[derive(Debug)]
+pub struct Relay {
+    /// Its process.
+    pub child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Relay {
+    /// Starts `voxrelay serve` with these lines of configuration on top of what every test needs.
+    pub async fn start(folder: &Path, listen: &str, extra: &str) -> Relay {
+        let config = format!(
+            "data_dir = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}",
+            folder.join("data")
+        );
+        Relay::start_with(folder, listen, &config).await
+    }
+
+    /// Starts `voxrelay serve` with this configuration.
+    pub async fn start_with(folder: &Path, listen: &str, config: &str) -> Relay {
+        let file = folder.join("voxrelay.toml");
+        std::fs::write(&file, config).expect("the folder is ours");
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(&file)
+            .args(["--listen", listen])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the relay was built");
+        let stdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        let read = timeout(Duration::from_secs(20), BufReader::new(stdout).read_line(&mut line)).await;
+        assert!(matches!(read, Ok(Ok(_))), "the relay says where it listens");
+        let address =
+            line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        Relay { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
+    }
+
+    /// Where to call it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/call", self.address)
+    }
+
+    /// As `kill -9` does it.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it ran");
+    }
+
+    /// As a deploy does it.
+    pub async fn terminate(mut self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.is_ok_and(|status| status.success()));
+        let ended = timeout(Duration::from_secs(20), self.child.wait()).await;
+        assert!(matches!(ended, Ok(Ok(status)) if status.success()), "{ended:?}");
+    }
+}
+
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("we run");
+    let binary = test.ancestors().nth(2).expect("target/debug").join("voxrelay");
+    assert!(binary.exists(), "{} is not there: run `cargo build -p relay` first", binary.display());
+    binary
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The claims of a good token.
+#[must_use]
+pub fn claims() -> Value {
+    json!({ "sub": "ada", "iss": ISSUER, "aud": AUDIENCE, "exp": now() + 3600, "role": "authenticated" })
+}
+
+/// A good token, but for these claims; `null` leaves one out.
+///
+/// # Panics
+/// When `changes` is no object.
+#[must_use]
+pub fn token_but(changes: &Value) -> String {
+    let mut claims = claims();
+    for (name, value) in changes.as_object().expect("an object") {
+        match value {
+            Value::Null => claims.as_object_mut().and_then(|claims| claims.remove(name)),
+            value => claims.as_object_mut().and_then(|claims| claims.insert(name.clone(), value.clone())),
+        };
+    }
+    signed(Algorithm::HS256, SECRET.as_bytes(), &claims)
+}
+
+/// A good token.
+#[must_use]
+pub fn token() -> String {
+    token_but(&json!({}))
+}
+
+/// A token with these claims, signed so.
+#[must_use]
+pub fn signed(algorithm: Algorithm, secret: &[u8], claims: &Value) -> String {
+    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).expect("signs")
+}
+
+/// A first message.
+#[must_use]
+pub fn hello(token: &str, resume: Option<Resume>) -> Hello {
+    Hello {
+        token: token.into(),
+        client: "end-to-end/1".into(),
+        codec: Codec::PcmS16le16000.name().into(),
+        start: Mark::default(),
+        resume,
+    }
+}
+
+/// A chunk of 100 ms.
+#[must_use]
+pub fn chunk(seq: u32) -> Vec<u8> {
+    frame(Codec::PcmS16le16000, seq, seq * 1_600, 3_200)
+}
+
+/// An audio frame of zeros.
+#[must_use]
+pub fn frame(codec: Codec, seq: u32, position: u32, bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    AudioHeader::write(codec, seq, position, &mut frame);
+    frame.resize(frame.len() + bytes, 0);
+    frame
+}
+
+/// A client that sends what it is told to.
+#[derive(Debug)]
+pub struct Raw(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Raw {
+    /// Opens a WebSocket.
+    ///
+    /// # Errors
+    /// When the relay does not let it in.
+    pub async fn connect(relay: &Relay, origin: Option<&str>) -> Result<Raw, Error> {
+        let mut request = relay.url().into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse()?);
+        }
+        Ok(Raw(connect_async(request).await?.0))
+    }
+
+    /// Connected and greeted with a good token.
+    pub async fn welcomed(relay: &Relay, sub: &str) -> (Raw, protocol::Welcome) {
+        let mut raw = Raw::connect(relay, None).await.expect("connects");
+        raw.say(&protocol::ClientMessage::from(hello(&token_but(&json!({ "sub": sub })), None)).to_json())
+            .await;
+        loop {
+            match raw.next().await {
+                Heard::Said(RelayMessage::Welcome(welcome)) => return (raw, welcome),
+                Heard::Said(_) => {}
+                heard => panic!("no welcome but {heard:?}"),
+            }
+        }
+    }
+
+    /// Sends text.
+    pub async fn say(&mut self, text: &str) {
+        self.send(Message::text(text)).await;
+    }
+
+    /// Sends anything.
+    pub async fn send(&mut self, message: Message) {
+        // The relay may have closed already: what it answered is read next.
+        let _ = self.0.send(message).await;
+    }
+
+    /// Waits for what comes next.
+    pub async fn next(&mut self) -> Heard {
+        let message = timeout(Duration::from_secs(15), self.0.next()).await;
+        match message.expect("the relay answers within 15 s") {
+            Some(Ok(Message::Text(text))) => {
+                Heard::Said(RelayMessage::parse(&text).expect("of the protocol"))
+            }
+            Some(Ok(Message::Binary(frame))) => Heard::Audio(frame.len()),
+            Some(Ok(Message::Close(Some(frame)))) => Heard::Closed(frame.code.into()),
+            Some(Ok(_)) => Heard::Other,
+            Some(Err(_)) | None => Heard::Closed(1006),
+        }
+    }
+
+    /// Everything up to the close, with the codes of the errors on the way.
+    pub async fn end(&mut self) -> (Vec<String>, u16) {
+        let mut errors = Vec::new();
+        loop {
+            match self.next().await {
+                Heard::Said(RelayMessage::ErrorMessage(error)) => errors.push(error.code),
+                Heard::Closed(code) => return (errors, code),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What came.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message.
+    Said(RelayMessage),
+    /// So many bytes of audio.
+    Audio(usize),
+    /// The end, with its code.
+    Closed(u16),
+    /// A WebSocket ping or pong.
+    Other,
+}

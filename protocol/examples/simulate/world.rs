@@ -349,7 +349,7 @@ impl World {
             match output {
                 client::Output::RequestToken => token_wanted = true,
                 client::Output::Text(text) => {
-                    send(Packet::Text(text.into()), &mut self.connections, &mut self.random)
+                    send(Packet::Text(text.into()), &mut self.connections, &mut self.random);
                 }
                 client::Output::Binary(frame) => {
                     send(Packet::Binary(frame.to_vec()), &mut self.connections, &mut self.random);

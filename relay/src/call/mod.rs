@@ -52,6 +52,8 @@ pub enum Input<'a> {
         /// Everything before it is in the stored transcript.
         committed: Mark,
     },
+    /// A line of the usage record is written.
+    Recorded,
     /// The user hung up and all audio was handed in.
     Bye,
     /// The relay stops: write what is owed, the session goes on elsewhere.
@@ -80,19 +82,17 @@ pub enum Output<'a> {
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
     },
-    /// Write this line of the usage record.
+    /// Write this line of the usage record, then [`Input::Recorded`].
     Record {
         /// The line.
         row: UsageRow,
         /// With it, the audio before this position is metered.
         through: u32,
     },
-    /// Everything is said and stored: end the session. Nothing follows.
+    /// Everything is said and stored: note the session's end, then tell the client. Nothing follows.
     End {
         /// Why.
         code: CloseCode,
-        /// The final usage.
-        usage: Usage,
     },
 }
 
@@ -124,7 +124,7 @@ pub struct Call {
     expected: Mark,
     /// What was last handed to the store or committed.
     settled: Mark,
-    /// Stores that were not answered yet.
+    /// Writes that were not answered yet.
     storing: u32,
     next_turn: u32,
     state: AgentState,
@@ -210,6 +210,7 @@ impl Call {
                 self.storing = self.storing.saturating_sub(1);
                 self.outputs.push_back(Pending::Commit(committed));
             }
+            Input::Recorded => self.storing = self.storing.saturating_sub(1),
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } => self.handle_audio(mark, payload),
             Input::Gap(gap) => {
@@ -249,7 +250,7 @@ impl Call {
             Pending::Commit(mark) => Output::Commit(mark),
             Pending::Store { turns, committed } => Output::Store { turns, committed },
             Pending::Record { row, through } => Output::Record { row, through },
-            Pending::End(code) => Output::End { code, usage: self.usage() },
+            Pending::End(code) => Output::End { code },
         })
     }
 
@@ -424,6 +425,7 @@ impl Call {
     fn record(&mut self) {
         self.recorded = self.now;
         if let Some(row) = self.meter.take_row() {
+            self.storing += 1;
             self.outputs.push_back(Pending::Record { row, through: self.metered_through });
         }
     }

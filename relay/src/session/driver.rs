@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link};
-use protocol::{CloseCode, Gap, Hello, Usage};
+use protocol::{CloseCode, Gap, Hello};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -43,8 +43,10 @@ pub(super) struct Driver {
     pub(super) token: TokenClock,
     /// A fresh token that is being checked.
     pub(super) verifying: Option<Verifying>,
-    /// Why the session ends, once it does.
-    pub(super) ended: Option<CloseCode>,
+    /// Why the session ends, once that is known.
+    pub(super) ending: Option<CloseCode>,
+    /// Whether that is stored.
+    pub(super) ended: bool,
 }
 
 pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, AuthError>> + Send>>;
@@ -64,9 +66,9 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let app = self.app.clone();
         self.drain();
-        while self.ended.is_none() || !self.journal.is_empty() {
+        while !self.ended {
             self.attached.store(self.link.is_attached(), Ordering::Relaxed);
-            let live = self.ended.is_none();
+            let live = self.ending.is_none();
             let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
             let due = self.due();
             let wake = tokio::select! {
@@ -150,11 +152,17 @@ impl Driver {
     fn handle_written(&mut self, written: Result<Written, StoreError>) {
         match written {
             Ok(Written::Turns(committed)) => self.call(call::Input::Stored { committed }),
-            Ok(Written::Usage) => {}
+            Ok(Written::Usage) => self.call(call::Input::Recorded),
+            Ok(Written::End) => self.end(),
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
-                self.call(call::Input::Stop(CloseCode::Internal));
-                self.end(CloseCode::Internal, self.call.usage());
+                if self.ending.is_none() {
+                    self.call(call::Input::Stop(CloseCode::Internal));
+                    self.ending = Some(CloseCode::Internal);
+                    self.journal.end(CloseCode::Internal.info().name);
+                } else {
+                    self.end();
+                }
             }
         }
     }
@@ -206,13 +214,16 @@ impl Driver {
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
                 call::Output::Record { row, through } => self.journal.usage(row, through),
-                call::Output::End { code, usage } => self.end(code, usage),
+                call::Output::End { code } => {
+                    let code = *self.ending.get_or_insert(code);
+                    self.journal.end(code.info().name);
+                }
             }
         }
     }
 
     fn drain_link(&mut self) {
-        let Driver { app, id, link, call, recording, connection, verifying, ended, .. } = self;
+        let Driver { app, id, link, call, recording, connection, verifying, ending, .. } = self;
         loop {
             if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
                 return;
@@ -253,16 +264,18 @@ impl Driver {
                 }
                 Some(link::Output::Attached) => call.handle_input(now, call::Input::Room(true)),
                 Some(link::Output::Ended(code)) => {
-                    *ended = Some(code);
+                    *ending = Some(code);
                     call.handle_input(now, call::Input::Stop(code));
                 }
             }
         }
     }
 
-    fn end(&mut self, code: CloseCode, usage: Usage) {
-        self.ended.get_or_insert(code);
-        self.link(link::Input::End { code, usage });
+    /// Everything is stored: tell the client.
+    fn end(&mut self) {
+        let code = self.ending.unwrap_or(CloseCode::Internal);
+        self.ended = true;
+        self.link(link::Input::End { code, usage: self.call.usage() });
     }
 
     /// The relay stops: write what is owed, and leave the session to whoever takes it over.
@@ -288,13 +301,8 @@ impl Driver {
 
     async fn finish(mut self) {
         self.app.sessions.remove(&self.id, &self.attached);
-        let code = self.ended.unwrap_or(CloseCode::Internal);
+        let code = self.ending.unwrap_or(CloseCode::Internal);
         let usage = self.call.usage();
-        match timeout(STORE_TIMEOUT, self.journal.end(code.info().name)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(session = %self.id, %error, "the session's end was not stored"),
-            Err(_) => tracing::error!(session = %self.id, "the session's end was not stored in time"),
-        }
         tracing::info!(
             session = %self.id,
             reason = code.info().name,

@@ -14,6 +14,7 @@ use crate::store::{Store, StoreError, Turn, unix_ms};
 enum Entry {
     Turns { turns: Vec<Turn>, committed: Mark },
     Usage { row: UsageRow, through: u32 },
+    End(&'static str),
 }
 
 /// What was written.
@@ -23,6 +24,8 @@ pub(super) enum Written {
     Turns(Mark),
     /// A line of usage.
     Usage,
+    /// That the session has ended.
+    End,
 }
 
 type Writing = Pin<Box<dyn Future<Output = Result<Written, StoreError>> + Send>>;
@@ -46,6 +49,11 @@ impl Journal {
 
     pub(super) fn usage(&mut self, row: UsageRow, through: u32) {
         self.waiting.push_back(Entry::Usage { row, through });
+    }
+
+    /// The session has ended, with the name of a close code.
+    pub(super) fn end(&mut self, reason: &'static str) {
+        self.waiting.push_back(Entry::End(reason));
     }
 
     /// Whether everything is written.
@@ -74,12 +82,8 @@ impl Journal {
                 Entry::Usage { row, through } => {
                     store.record_usage(&id, &[row], through).await.map(|()| Written::Usage)
                 }
+                Entry::End(reason) => store.end_session(&id, reason, unix_ms()).await.map(|()| Written::End),
             }
         })
-    }
-
-    /// Notes the end of the session. To be called when the journal is empty.
-    pub(super) async fn end(&mut self, reason: &str) -> Result<(), StoreError> {
-        self.store.end_session(&self.session_id, reason, unix_ms()).await
     }
 }

@@ -303,7 +303,8 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         reconnects: 0,
         token: TokenClock::new(identity.expires_at),
         verifying: None,
-        ended: None,
+        ending: None,
+        ended: false,
     })
 }
 
