@@ -1,0 +1,168 @@
+// @ts-check
+// The demo page, as a person sees and uses it.
+
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { after, afterEach, describe, test } from "node:test";
+
+import { devices } from "playwright-core";
+
+import { launch, rawMicrophone } from "./support/chromium.mjs";
+import { Proxy } from "./support/proxy.mjs";
+import { Relay, until } from "./support/relay.mjs";
+import { speak } from "./support/speech.mjs";
+import { Stage } from "./support/stage.mjs";
+
+const SCREENS = {
+  "a small phone": { ...devices["iPhone SE"], defaultBrowserType: undefined },
+  "a phone": { ...devices["Pixel 7"], defaultBrowserType: undefined },
+  "a desktop": { viewport: { width: 1440, height: 900 } },
+};
+
+describe("the demo page", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /**
+   * @param {{ parts?: (string | number)[], allowMicrophone?: boolean, screen?: import("playwright-core").BrowserContextOptions }} [options]
+   */
+  async function open({ parts = ["hello", 20], allowMicrophone = true, screen = {} } = {}) {
+    const speech = speak(stage, parts);
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const proxy = await Proxy.start(relay.port);
+    stage.after(() => proxy.stop());
+    const browser = await launch(stage, { microphone: speech.file, allowMicrophone });
+    const context = await browser.newContext(screen);
+    await rawMicrophone(context);
+    const page = await context.newPage();
+    /** @type {string[]} */
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    await page.goto(proxy.url);
+    return { relay, proxy, context, page, complaints };
+  }
+
+  for (const [name, screen] of Object.entries(SCREENS)) {
+    test(`fits on ${name}, before a call and in it`, async () => {
+      const { page, complaints } = await open({ screen });
+      await assertFits(page);
+      await page.locator("#call").click();
+      await shows(page, "#pill-text", "Connected");
+      await shows(page, "#captions", /You spoke for/);
+      await assertFits(page);
+      await page.locator("#call").click();
+      await shows(page, "#pill-text", "Ended");
+      assert.deepEqual(complaints, []);
+    });
+  }
+
+  test("is used by keyboard alone, and shows the seconds and the money that the relay stored", async () => {
+    const { page, relay } = await open();
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "call");
+    await page.keyboard.press("Enter");
+    await shows(page, "#pill-text", "Connected");
+    await shows(page, "#captions", /You spoke for \d\.\d s/);
+    await shows(page, "#rtt", /ms$/);
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "call", "the button kept the focus");
+    const early = await text(page, "#seconds");
+    await until("the seconds run", async () => (await text(page, "#seconds")) !== early);
+    await page.keyboard.press("Space");
+    await shows(page, "#pill-text", "Ended");
+    const session = await relay.endedSession();
+    assert.equal(await text(page, "#seconds"), `${(session.audio_samples / 16_000).toFixed(1)} s`);
+    assert.equal(await text(page, "#cost"), `$${(session.cost_nano_usd / 1e9).toFixed(6)}`);
+  });
+
+  test("shows that the network is gone for 3 s, and that the call is back", async () => {
+    const { page, proxy, context } = await open();
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Connected");
+    proxy.freeze();
+    await context.setOffline(true);
+    await shows(page, "#pill-text", "Reconnecting");
+    await sleep(3_000);
+    assert.equal(await text(page, "#pill-text"), "Reconnecting");
+    proxy.thaw();
+    await context.setOffline(false);
+    await shows(page, "#pill-text", "Connected");
+    assert.equal(await page.locator(".notice").count(), 0, "nothing was lost");
+  });
+
+  test("has a switch that cuts the connection until it is switched back", async () => {
+    const { page, relay } = await open();
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Connected");
+    await page.locator("#cut").click();
+    await shows(page, "#pill-text", "Reconnecting");
+    assert.equal(await page.locator("#cut").getAttribute("aria-checked"), "true");
+    await page.locator("#cut").click();
+    await shows(page, "#pill-text", "Connected");
+    await page.locator("#call").click();
+    const session = await relay.endedSession();
+    assert.equal(session.end_reason, "normal");
+    assert.ok(session.reconnects >= 1);
+  });
+
+  test("says what to do when the microphone is refused", async () => {
+    const { page, relay } = await open({ allowMicrophone: false });
+    await page.locator("#call").click();
+    await shows(page, "#headline", "No access to the microphone");
+    await shows(page, "#hint", /Allow it/);
+    assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("stops metering while muted", async () => {
+    const { page } = await open({ parts: ["one two three four five six seven eight nine ten", 20] });
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Connected");
+    await page.locator("#mute").click();
+    await shows(page, "#pill-text", "Muted");
+    // What was on its way when the button was pressed is metered still.
+    await sleep(1_500);
+    const muted = await text(page, "#seconds");
+    await sleep(2_500);
+    assert.equal(await text(page, "#seconds"), muted);
+    await page.locator("#mute").click();
+    await until("it is metered again", async () => (await text(page, "#seconds")) !== muted);
+  });
+});
+
+/** @param {import("playwright-core").Page} page */
+async function assertFits(page) {
+  const { wide, wider } = await page.evaluate(() => ({
+    wide: document.documentElement.clientWidth,
+    wider: [...document.querySelectorAll("body *")]
+      .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+      .map((element) => `${element.tagName}#${element.id}.${element.getAttribute("class")}`),
+  }));
+  assert.deepEqual(wider, [], `wider than ${wide} px`);
+  const scroll = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(scroll <= wide, `${scroll} px on a screen of ${wide}`);
+}
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {string} selector
+ */
+async function text(page, selector) {
+  return (await page.locator(selector).textContent())?.trim() ?? "";
+}
+
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {string} selector
+ * @param {string | RegExp} expected
+ */
+async function shows(page, selector, expected) {
+  let last = "";
+  const matches = async () => {
+    last = await text(page, selector);
+    return typeof expected === "string" ? last === expected : expected.test(last);
+  };
+  await until(`${selector} shows ${expected}`, matches).catch((error) => {
+    throw new Error(`${error.message}; it shows ${JSON.stringify(last)}`);
+  });
+}

@@ -1,0 +1,171 @@
+//! Whole calls of the native client against the real relay: over good networks, crashes and deploys.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use protocol::client::{Event, State};
+use protocol::{CloseCode, Role};
+use relay::client::{Options, Report, run};
+use relay::store::{SessionRow, SessionState, Store};
+use tests::{Relay, token};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
+fn voice(seconds: f64) -> Vec<i16> {
+    (0..(seconds * 16_000.0) as u32)
+        .map(|i| {
+            let t = f64::from(i) / 16_000.0;
+            let swell = 0.6 + 0.4 * (t * 25.0).sin();
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * swell * 6_000.0) as i16
+        })
+        .collect()
+}
+
+fn silence(seconds: f64) -> Vec<i16> {
+    vec![0; (seconds * 16_000.0) as usize]
+}
+
+fn options(relay: &str, speech: Vec<i16>) -> Options {
+    Options { url: relay.into(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(90) }
+}
+
+async fn stored(folder: &Path, report: &Report) -> (Store, SessionRow) {
+    let store = Store::open(&folder.join("data/voxrelay.db")).await.expect("the relay's database");
+    let id = report.session_id.as_deref().expect("there was a session");
+    let session = store.session(id).await.expect("readable").expect("stored");
+    (store, session)
+}
+
+/// What the relay received, from the recordings of each of its lives.
+fn recorded(folder: &Path, report: &Report, epoch: u32) -> Vec<i16> {
+    let id = report.session_id.as_deref().expect("there was a session");
+    let name = if epoch == 0 { format!("{id}.user.wav") } else { format!("{id}.{epoch}.user.wav") };
+    let reader = hound::WavReader::open(folder.join("rec").join(name)).expect("a recording");
+    reader.into_samples().map(|sample| sample.expect("whole")).collect()
+}
+
+async fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address: SocketAddr = listener.local_addr().expect("bound");
+    address.to_string()
+}
+
+#[tokio::test]
+async fn a_call_is_heard_answered_metered_and_stored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[recording]\ndir = \"rec\"\n").await;
+    let speech = [silence(0.5), voice(1.5), silence(0.3), voice(1.0)].concat();
+    let report = run(options(&relay.url(), speech.clone()), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (0, 0));
+    let spoken = &report.turns.iter().find(|turn| turn.role == Role::User).expect("a turn");
+    let heard_s = report.heard.len() as f64 / f64::from(relay::client::HEARD_RATE);
+    assert!(
+        (2.5..3.6).contains(&heard_s),
+        "the echo lasts as long as what was said: {heard_s} s, {spoken:?}"
+    );
+
+    let received = recorded(folder.path(), &report, 0);
+    assert_eq!(received[..speech.len()], speech, "to the sample");
+    let (store, session) = stored(folder.path(), &report).await;
+    assert_eq!((session.state, session.end_reason.as_deref()), (SessionState::Ended, Some("normal")));
+    assert_eq!(session.audio_samples, received.len() as u64, "what was received is what is metered");
+    // 0.0048 dollars a minute, rounded up to a nano-dollar.
+    assert_eq!(session.cost.get(), (session.audio_samples * 4_800_000).div_ceil(960_000));
+    assert_eq!(report.usage.cost_nano_usd, session.cost.get(), "the page was told what is stored");
+    let usage = store.usage(&session.id).await.expect("readable");
+    assert_eq!(usage.iter().map(|row| row.cost.get()).sum::<u64>(), session.cost.get());
+    let turns = store.turns(&session.id).await.expect("readable");
+    let roles: Vec<Role> = turns.iter().map(|row| row.turn.role).collect();
+    assert_eq!(roles, [Role::User, Role::Agent]);
+    assert_eq!(turns[1].turn.heard, Some(turns[1].turn.end), "heard to its end");
+}
+
+#[tokio::test]
+async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let address = free_address().await;
+    let relay = Relay::start(folder.path(), &address, "[recording]\ndir = \"rec\"\n").await;
+    let (connected, mut events) = mpsc::channel(1);
+    let speech = [silence(1.0), voice(6.0)].concat();
+    let length = speech.len();
+    let call = tokio::spawn(run(options(&relay.url(), speech.clone()), move |event| {
+        if *event == Event::State(State::Connected) {
+            let _ = connected.try_send(());
+        }
+    }));
+    events.recv().await.expect("connects");
+    sleep(Duration::from_millis(3_500)).await;
+    relay.kill().await;
+    sleep(Duration::from_millis(500)).await;
+    let _relay = Relay::start(folder.path(), &address, "[recording]\ndir = \"rec\"\n").await;
+    let report = call.await.expect("does not panic");
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (1, 0));
+
+    // The second life goes on at what was committed in the first, so the whole sentence is in it.
+    let second = recorded(folder.path(), &report, 1);
+    let committed = (0..length).step_by(1_600).find(|start| {
+        let rest = &speech[*start..];
+        second.len() >= rest.len() && second[..rest.len()] == *rest
+    });
+    let committed = committed.expect("everything from a chunk's beginning on, to the sample");
+    assert!(committed <= 16_000, "the sentence itself was not committed: {committed}");
+
+    let (store, session) = stored(folder.path(), &report).await;
+    assert_eq!((session.epoch, session.state), (1, SessionState::Ended));
+    let received = (committed + second.len()) as u64;
+    let unrecorded = session.audio_samples.abs_diff(received);
+    assert_eq!(unrecorded, 0, "metered {} of {received} received", session.audio_samples);
+    assert_eq!(session.cost.get(), (session.audio_samples * 4_800_000).div_ceil(960_000));
+    let turns = store.turns(&session.id).await.expect("readable");
+    let said: Vec<_> = turns.iter().filter(|row| row.turn.role == Role::User).collect();
+    assert_eq!(said.len(), 1, "one sentence, one turn: {said:?}");
+    assert!(said[0].turn.end - said[0].turn.start >= 90_000, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_deploy_in_the_middle_of_a_call_is_only_a_reconnect() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let address = free_address().await;
+    let relay = Relay::start(folder.path(), &address, "").await;
+    let (connected, mut events) = mpsc::channel(1);
+    let speech = [silence(0.5), voice(4.0)].concat();
+    let call = tokio::spawn(run(options(&relay.url(), speech), move |event| {
+        if *event == Event::State(State::Connected) {
+            let _ = connected.try_send(());
+        }
+    }));
+    events.recv().await.expect("connects");
+    sleep(Duration::from_secs(2)).await;
+    relay.terminate().await;
+    let _relay = Relay::start(folder.path(), &address, "").await;
+    let report = call.await.expect("does not panic");
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (1, 0));
+    let (_, session) = stored(folder.path(), &report).await;
+    assert_eq!(session.reconnects, 1);
+    assert_eq!(report.usage.cost_nano_usd, session.cost.get());
+}
+
+#[tokio::test]
+async fn a_relay_that_is_not_there_is_reported_and_not_waited_for_for_ever() {
+    let url = format!("ws://{}/v1/call", free_address().await);
+    let report = run(options(&url, voice(1.0)), |_| {}).await;
+    assert_eq!(report.ended, Some(CloseCode::Abnormal));
+    assert!(!report.is_good());
+    assert!(report.errors.iter().any(|error| error.starts_with("gave_up")), "{:?}", report.errors);
+}
+
+#[tokio::test]
+async fn a_refused_token_ends_the_call_with_its_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let report = run(Options { token: "no token".into(), ..options(&relay.url(), voice(1.0)) }, |_| {}).await;
+    assert_eq!(report.ended, Some(CloseCode::Unauthorized));
+    assert!(report.errors.iter().any(|error| error.starts_with("unauthorized")), "{:?}", report.errors);
+}
