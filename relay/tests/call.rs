@@ -1,0 +1,291 @@
+//! The call's machine against a script, with an agent that does as it is told.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use protocol::relay::Saying;
+use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Usage};
+use relay::NanoUsd;
+use relay::call::{Agent, AgentInput, AgentOutput, Call, Input, Output, Start};
+use relay::meter::{Meter, UsageRow};
+use relay::price::PriceTable;
+use relay::store::Turn;
+
+type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
+
+struct Puppet(Script);
+
+impl Agent for Puppet {
+    fn name(&self) -> &'static str {
+        "puppet"
+    }
+
+    fn rate(&self) -> u32 {
+        24_000
+    }
+
+    fn handle_input(&mut self, _now: Time, _input: AgentInput<'_>) {}
+
+    fn poll_output(&mut self) -> Option<AgentOutput> {
+        self.0.lock().expect("one thread").pop_front()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Did {
+    Say(Saying),
+    Speak(usize),
+    Usage(Usage),
+    Commit(Mark),
+    Store(Vec<Turn>, Mark),
+    Record(UsageRow, u32),
+    End(CloseCode),
+}
+
+struct Bench {
+    call: Call,
+    script: Script,
+    now: Time,
+    chunks: u32,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(NanoUsd::new(5_000_000_000), 0)
+    }
+
+    fn with(budget: NanoUsd, metered_through: u32) -> Bench {
+        let script = Script::default();
+        let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
+        let start = Start {
+            mark: Mark::default(),
+            turn: 0,
+            meter: Meter::new(price, 16_000),
+            budget,
+            metered_through,
+        };
+        let now = Time::from_millis(1);
+        let mut bench =
+            Bench { call: Call::new(now, Box::new(Puppet(script.clone())), start), script, now, chunks: 0 };
+        assert_eq!(bench.drain(), [Did::Say(Saying::Agent(AgentState::Listening))]);
+        bench
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<Did> {
+        self.call.handle_input(self.now, input);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Did> {
+        let mut did = Vec::new();
+        while let Some(output) = self.call.poll_output() {
+            did.push(match output {
+                Output::Say(saying) => Did::Say(saying),
+                Output::Speak(samples) => Did::Speak(samples.len()),
+                Output::Usage(usage) => Did::Usage(usage),
+                Output::Commit(mark) => Did::Commit(mark),
+                Output::Store { turns, committed } => Did::Store(turns, committed),
+                Output::Record { row, through } => Did::Record(row, through),
+                Output::End { code } => Did::End(code),
+            });
+        }
+        did
+    }
+
+    /// 100 ms of the user; the agent then does this.
+    fn chunk(&mut self, does: impl IntoIterator<Item = AgentOutput>) -> Vec<Did> {
+        self.script.lock().expect("one thread").extend(does);
+        let mark = Mark { seq: self.chunks, position: self.chunks * 1_600 };
+        self.chunks += 1;
+        self.input(Input::Audio { mark, payload: &[0; 3_200] })
+    }
+
+    fn wait(&mut self, span: Duration) -> Vec<Did> {
+        let (end, mut did) = (self.now + span, Vec::new());
+        while let Some(due) = self.call.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            did.extend(self.input(Input::Timeout));
+        }
+        self.now = end;
+        did
+    }
+
+    /// The user says something and the agent begins to answer for so long.
+    fn answered(&mut self, seconds: usize) -> Vec<Did> {
+        let mut did = self.chunk([said(0, 1_600), reply(seconds)]);
+        did.retain(|did| !matches!(did, Did::Usage(_)));
+        did
+    }
+}
+
+fn said(start: u32, end: u32) -> AgentOutput {
+    AgentOutput::Said { text: "hello".into(), start, end }
+}
+
+fn reply(seconds: usize) -> AgentOutput {
+    AgentOutput::Reply { text: "hello yourself".into(), audio: vec![5; seconds * 24_000] }
+}
+
+fn stored_heard(did: &[Did]) -> Option<u32> {
+    did.iter().find_map(|did| match did {
+        Did::Store(turns, _) => {
+            turns.iter().find(|turn| turn.role == Role::Agent).and_then(|turn| turn.heard)
+        }
+        _ => None,
+    })
+}
+
+fn spoken(did: &[Did]) -> usize {
+    did.iter().map(|did| if let Did::Speak(samples) = did { *samples } else { 0 }).sum()
+}
+
+#[test]
+fn a_turn_is_told_stored_and_only_then_committed() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    let did = bench.chunk([said(0, 3_200)]);
+    let committed = Mark { seq: 2, position: 3_200 };
+    assert!(
+        matches!(&did[0], Did::Say(Saying::Transcript(turn)) if turn.role == Role::User && turn.text == "hello")
+    );
+    assert!(matches!(&did[1], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
+    assert_eq!(did[2], Did::Say(Saying::Agent(AgentState::Thinking)));
+    assert_eq!(bench.input(Input::Stored { committed }), [Did::Commit(committed)]);
+}
+
+#[test]
+fn what_belongs_to_no_turn_is_committed_frame_by_frame_without_the_store() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.chunk([]);
+    let did = bench.chunk([AgentOutput::Settled { through: 3_300 }]);
+    assert_eq!(
+        did,
+        [Did::Commit(Mark { seq: 2, position: 3_200 })],
+        "the frame that is only partly settled stays"
+    );
+}
+
+#[test]
+fn an_answer_is_sent_two_seconds_ahead_and_no_further() {
+    let mut bench = Bench::new();
+    let did = bench.answered(10);
+    assert_eq!(spoken(&did), 21 * 2_400);
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(3))), 30 * 2_400);
+    let did = bench.wait(Duration::from_secs(6));
+    assert_eq!(spoken(&did), 49 * 2_400);
+    assert_eq!(did.last(), Some(&Did::Say(Saying::ReplyEnd)));
+}
+
+#[test]
+fn without_a_connection_the_agent_waits_and_then_goes_on_where_it_was() {
+    let mut bench = Bench::new();
+    bench.answered(10);
+    bench.input(Input::Room(false));
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(30))), 0);
+    let did = bench.input(Input::Room(true));
+    assert_eq!(spoken(&did), 21 * 2_400, "two seconds ahead again, not thirty");
+}
+
+#[test]
+fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    assert_eq!(stored_heard(&bench.input(Input::Played(12_000))), None);
+    let did = bench.input(Input::Played(24_000));
+    assert_eq!(stored_heard(&did), Some(24_000));
+    assert!(did.contains(&Did::Say(Saying::Agent(AgentState::Listening))));
+}
+
+#[test]
+fn a_client_that_never_says_what_it_played_leaves_nobody_stuck_in_speaking() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    assert!(bench.wait(Duration::from_secs(5)).contains(&Did::Say(Saying::Agent(AgentState::Listening))));
+}
+
+#[test]
+fn an_interrupted_answer_is_flushed_and_stored_as_far_as_it_was_heard() {
+    let mut bench = Bench::new();
+    bench.answered(10);
+    bench.input(Input::Played(30_000));
+    let did = bench.chunk([AgentOutput::SpeechStarted { at: 1_600 }]);
+    assert_eq!(did[0], Did::Say(Saying::Flush));
+    assert_eq!(stored_heard(&did), Some(30_000));
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(20))), 0, "the rest is never sent");
+    // The next answer begins where the sending stopped, not where the dropped one would have ended.
+    let did = bench.chunk([said(1_600, 3_200), reply(1)]);
+    let start = did.iter().find_map(|did| match did {
+        Did::Say(Saying::Transcript(turn)) if turn.role == Role::Agent => Some(turn.start),
+        _ => None,
+    });
+    assert_eq!(start, Some(21 * 2_400));
+}
+
+#[test]
+fn usage_is_told_once_a_second_and_recorded_every_five() {
+    let mut bench = Bench::new();
+    let (mut told, mut recorded) = (0, 0);
+    for _ in 0..100 {
+        for did in bench.chunk([]).into_iter().chain(bench.wait(Duration::from_millis(100))) {
+            match did {
+                Did::Usage(_) => told += 1,
+                Did::Record(row, through) => {
+                    recorded += row.quantity;
+                    assert_eq!(u64::from(through), recorded);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!((9..=10).contains(&told), "{told}");
+    assert!(recorded >= 5 * 16_000, "{recorded}");
+}
+
+#[test]
+fn nothing_is_taken_that_would_cost_more_than_the_budget() {
+    // A tenth of a second costs 8,000 nano-dollars.
+    let mut bench = Bench::with(NanoUsd::new(20_000), 0);
+    bench.chunk([]);
+    bench.chunk([]);
+    let did = bench.chunk([]);
+    let Some(Did::Record(row, _)) = did.first() else { panic!("{did:?}") };
+    assert_eq!(row.cost, NanoUsd::new(16_000));
+    assert_eq!(bench.input(Input::Recorded), [Did::End(CloseCode::Budget)]);
+    assert_eq!(bench.call.usage().left_nano_usd, 4_000);
+}
+
+#[test]
+fn audio_that_was_metered_before_a_crash_is_not_metered_again() {
+    let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 2_400);
+    bench.chunk([]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 0);
+    bench.chunk([]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 4_000, "half of the second chunk");
+}
+
+#[test]
+fn hanging_up_ends_when_everything_is_written_and_not_before() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.script.lock().expect("one thread").push_back(said(0, 1_600));
+    let did = bench.input(Input::Bye);
+    assert!(matches!(did.as_slice(), [Did::Say(_), Did::Store(..), Did::Record(..)]), "{did:?}");
+    assert_eq!(bench.input(Input::Recorded), []);
+    let committed = Mark { seq: 1, position: 1_600 };
+    assert_eq!(
+        bench.input(Input::Stored { committed }),
+        [Did::Commit(committed), Did::End(CloseCode::Normal)]
+    );
+    assert_eq!(bench.input(Input::Recorded), [], "once");
+}
+
+#[test]
+fn a_gap_costs_nothing_and_can_be_committed() {
+    let mut bench = Bench::new();
+    let gap = Gap { from: Mark::default(), to: Mark { seq: 10, position: 16_000 } };
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Settled { through: 16_000 });
+    assert_eq!(bench.input(Input::Gap(gap)), [Did::Commit(gap.to)]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 0);
+}
