@@ -1,9 +1,9 @@
 //! The JSON control messages: every shape that is written in `docs/protocol.md`, and no other.
 //!
 //! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored. Parsing reads the `type` first and
-//! then the one shape it names, which keeps the wasm small (serde's own tagged enums buffer every message).
+//! then the one shape it names. miniserde, because it needs a fifth of the code that serde_json needs, and every page downloads it.
 
-use serde::{Deserialize, Serialize};
+use miniserde::{Deserialize, Serialize, json};
 
 /// The WebSocket subprotocol that both sides must name.
 pub const SUBPROTOCOL: &str = "voxrelay.v1";
@@ -23,21 +23,19 @@ pub enum ParseError {
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: &'a str,
-    #[serde(default)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
     seq: Option<u32>,
 }
 
 macro_rules! messages {
     ($(#[$doc:meta])* $name:ident { $($word:literal => $variant:ident,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Serialize)]
-        #[serde(tag = "type")]
+        #[derive(Clone, Debug, PartialEq)]
         pub enum $name {
             $(#[doc = concat!("`", $word, "`, see [`struct@", stringify!($variant), "`].")]
-            #[serde(rename = $word)] $variant($variant),)*
+            $variant($variant),)*
         }
 
         impl $name {
@@ -46,9 +44,9 @@ macro_rules! messages {
             /// # Errors
             /// When it is not a message of this kind; nothing else about it can be told.
             pub fn parse(text: &str) -> Result<Self, ParseError> {
-                let head: Head<'_> = serde_json::from_str(text).map_err(|_| ParseError::Malformed)?;
-                match head.kind {
-                    $($word => serde_json::from_str(text).map($name::$variant).map_err(|_| ParseError::Malformed),)*
+                let head: Head = json::from_str(text).map_err(|_| ParseError::Malformed)?;
+                match head.kind.as_str() {
+                    $($word => json::from_str(text).map($name::$variant).map_err(|_| ParseError::Malformed),)*
                     _ => Err(ParseError::UnknownType { seq: head.seq }),
                 }
             }
@@ -56,7 +54,10 @@ macro_rules! messages {
             /// Writes the message as JSON text.
             #[must_use]
             pub fn to_json(&self) -> String {
-                serde_json::to_string(self).expect("plain structs of strings and integers always serialise")
+                let (word, body) = match self {
+                    $($name::$variant(message) => ($word, json::to_string(message)),)*
+                };
+                with_type(word, &body)
             }
         }
 
@@ -66,6 +67,13 @@ macro_rules! messages {
             }
         })*
     };
+}
+
+/// Puts the `type` before the fields of a message.
+fn with_type(word: &str, body: &str) -> String {
+    let fields = body.strip_prefix('{').unwrap_or(body);
+    let comma = if fields == "}" { "" } else { "," };
+    [r#"{"type":""#, word, "\"", comma, fields].concat()
 }
 
 messages! {
@@ -123,7 +131,6 @@ pub struct Hello {
     /// The first frame that is not committed: where a new session begins.
     pub start: Mark,
     /// The session to go on with, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
@@ -178,7 +185,6 @@ pub struct Ping {
     /// Returned unchanged in `pong`.
     pub id: u32,
     /// The round-trip time of the last heartbeat in microseconds, 0 if there was none, for the relay's record.
-    #[serde(default)]
     pub rtt_us: u32,
 }
 
@@ -323,13 +329,10 @@ pub struct ErrorMessage {
     /// Whether the same may work later.
     pub retryable: bool,
     /// Not before this time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// The limit that was exceeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// What was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<u64>,
 }
 
@@ -372,13 +375,15 @@ pub struct Ended {
 
 /// What the agent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum AgentState {
     /// It hears the user.
+    #[serde(rename = "listening")]
     Listening,
     /// The user has finished; an answer is being made.
+    #[serde(rename = "thinking")]
     Thinking,
     /// Its answer is being sent.
+    #[serde(rename = "speaking")]
     Speaking,
 }
 
@@ -393,11 +398,12 @@ pub struct AgentStateMessage {
 
 /// Who spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The person at the microphone.
+    #[serde(rename = "user")]
     User,
     /// The agent.
+    #[serde(rename = "agent")]
     Agent,
 }
 

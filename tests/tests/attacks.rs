@@ -132,7 +132,7 @@ async fn who_does_not_say_hello_properly_is_shown_the_door() {
         ClientMessage::from(protocol::Hello { codec: "opus".into(), ..hello(&token(), None) }).to_json();
     for (name, message, code) in [
         ("audio first", Message::binary(chunk(0)), 4401),
-        ("another message first", Message::text(r#"{"type":"ping","id":1}"#), 4401),
+        ("another message first", Message::text(r#"{"type":"ping","id":1,"rtt_us":0}"#), 4401),
         ("more than 8 KiB", Message::text(long), 4401),
         ("bad JSON", Message::text("{"), 4400),
         ("unknown type", Message::text(r#"{"type":"sing"}"#), 4400),
@@ -258,7 +258,7 @@ async fn somebody_elses_session_and_a_used_resume_token_get_the_same_answer() {
     let folder = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
     let (mut victim, welcome) = Raw::welcomed(&relay, "ada").await;
-    victim.say(r#"{"type":"ping","id":1}"#).await;
+    victim.say(r#"{"type":"ping","id":1,"rtt_us":0}"#).await;
     let resume = |session_id: &str, resume_token: &str| {
         Some(Resume {
             session_id: session_id.into(),

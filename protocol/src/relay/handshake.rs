@@ -97,7 +97,7 @@ mod tests {
     fn only_a_hello_of_ours_is_let_in() {
         assert_eq!(refused("{"), CloseCode::Protocol);
         assert_eq!(refused(r#"{"type":"nonsense"}"#), CloseCode::Protocol);
-        assert_eq!(refused(r#"{"type":"ping","id":1}"#), CloseCode::Unauthorized);
+        assert_eq!(refused(r#"{"type":"ping","id":1,"rtt_us":0}"#), CloseCode::Unauthorized);
         assert_eq!(
             refused(&format!(r#"{{"type":"hello","x":"{}"}}"#, "y".repeat(9_000))),
             CloseCode::Unauthorized

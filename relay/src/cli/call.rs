@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use protocol::Role;
+use protocol::{Role, Transcript};
 use protocol::client::{Event, State};
 use serde_json::json;
 
@@ -118,8 +118,9 @@ fn as_json(report: &Report) -> serde_json::Value {
         "good": report.is_good(),
         "session_id": report.session_id,
         "ended": report.ended.map(|code| code.info().name),
-        "turns": report.turns,
-        "usage": report.usage,
+        "turns": report.turns.iter().map(turn_as_json).collect::<Vec<_>>(),
+        "audio_ms": report.usage.audio_ms,
+        "cost_nano_usd": report.usage.cost_nano_usd,
         "connected_ms": report.connected_after.as_ref().map(ms),
         "round_trip_ms": report.round_trips.iter().map(ms).collect::<Vec<_>>(),
         "answer_latency_ms": report.answer_latencies.iter().map(ms).collect::<Vec<_>>(),
@@ -128,6 +129,14 @@ fn as_json(report: &Report) -> serde_json::Value {
         "heard_ms": report.heard.len() as u64 * 1_000 / u64::from(HEARD_RATE),
         "errors": report.errors,
     })
+}
+
+fn turn_as_json(turn: &Transcript) -> serde_json::Value {
+    let role = match turn.role {
+        Role::User => "user",
+        Role::Agent => "agent",
+    };
+    json!({ "turn": turn.turn, "role": role, "text": turn.text, "start": turn.start, "end": turn.end })
 }
 
 fn complaint(report: &Report) -> String {

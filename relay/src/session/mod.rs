@@ -1,7 +1,7 @@
 //! Sessions: from a connection's first message to the session it belongs to.
 //!
 //! [`serve_socket`] greets a connection and brings it to its session: a new one, a living one it resumes, or one rebuilt from the
-//! store after another relay was lost. The session itself is [`driver::Driver`], one task each.
+//! store after another relay was lost. The session itself is `driver::Driver`, one task each.
 
 mod connection;
 mod driver;
