@@ -47,7 +47,25 @@ macro_rules! close_codes {
             /// Every close code, in ascending order.
             pub const ALL: &[CloseCode] = &[$(CloseCode::$variant,)*];
 
-            /// Number, name, reaction and meaning.
+            /// The number on the wire.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(CloseCode::$variant => $code,)* }
+            }
+
+            /// The name in TypeScript, in logs and in the session record.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(CloseCode::$variant => $name,)* }
+            }
+
+            /// What a client does after it.
+            #[must_use]
+            pub const fn reaction(self) -> Reaction {
+                match self { $(CloseCode::$variant => Reaction::$reaction,)* }
+            }
+
+            /// Everything about it, for the docs and for TypeScript.
             #[must_use]
             pub const fn info(self) -> CloseInfo {
                 match self {
@@ -80,22 +98,16 @@ close_codes! {
 }
 
 impl CloseCode {
-    /// The number on the wire.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        self.info().code
-    }
-
-    /// What a client does after it.
-    #[must_use]
-    pub const fn reaction(self) -> Reaction {
-        self.info().reaction
-    }
-
     /// Reads the number from the wire; unknown ones are [`CloseCode::Abnormal`].
     #[must_use]
     pub fn from_code(code: u16) -> CloseCode {
         CloseCode::ALL.iter().copied().find(|known| known.code() == code).unwrap_or(CloseCode::Abnormal)
+    }
+
+    /// Reads the name in `ended`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<CloseCode> {
+        CloseCode::ALL.iter().copied().find(|known| known.name() == name)
     }
 }
 

@@ -28,6 +28,7 @@
 pub mod client;
 mod codes;
 mod frame;
+mod json;
 mod message;
 pub mod relay;
 mod replay;

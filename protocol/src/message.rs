@@ -3,7 +3,9 @@
 //! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored. Parsing reads the `type` first and
 //! then the one shape it names. miniserde, because it needs a fifth of the code that serde_json needs, and every page downloads it.
 
-use miniserde::{Deserialize, Serialize, json};
+use miniserde::{Deserialize, json};
+
+use crate::json::{Value, object};
 
 /// The WebSocket subprotocol that both sides must name.
 pub const SUBPROTOCOL: &str = "voxrelay.v1";
@@ -54,10 +56,11 @@ macro_rules! messages {
             /// Writes the message as JSON text.
             #[must_use]
             pub fn to_json(&self) -> String {
-                let (word, body) = match self {
-                    $($name::$variant(message) => ($word, json::to_string(message)),)*
-                };
-                with_type(word, &body)
+                let mut json = String::new();
+                match self {
+                    $($name::$variant(message) => message.write_with_type(Some($word), &mut json),)*
+                }
+                json
             }
         }
 
@@ -67,13 +70,6 @@ macro_rules! messages {
             }
         })*
     };
-}
-
-/// Puts the `type` before the fields of a message.
-fn with_type(word: &str, body: &str) -> String {
-    let fields = body.strip_prefix('{').unwrap_or(body);
-    let comma = if fields == "}" { "" } else { "," };
-    [r#"{"type":""#, word, "\"", comma, fields].concat()
 }
 
 messages! {
@@ -111,7 +107,7 @@ messages! {
 }
 
 /// A place in a direction's timeline: the number of a frame and the position of its first sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Mark {
     /// Number of the frame.
     pub seq: u32,
@@ -120,7 +116,7 @@ pub struct Mark {
 }
 
 /// The first message on every connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Hello {
     /// The access token (JWT).
     pub token: String,
@@ -135,7 +131,7 @@ pub struct Hello {
 }
 
 /// Which session to go on with, and how far the client got.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Resume {
     /// The session.
     pub session_id: String,
@@ -148,7 +144,7 @@ pub struct Resume {
 }
 
 /// The client has the downlink up to here, and the user has heard it up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct ClientAck {
     /// The next downlink frame the client expects.
     pub received: u32,
@@ -157,7 +153,7 @@ pub struct ClientAck {
 }
 
 /// Frames the client dropped, `[from, to)`: stands in for them in the uplink's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Gap {
     /// The first missing frame.
     pub from: Mark,
@@ -166,21 +162,21 @@ pub struct Gap {
 }
 
 /// The user muted or unmuted; while muted no audio is sent and none is metered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Mute {
     /// Whether the microphone is muted.
     pub muted: bool,
 }
 
 /// A fresh access token for the running session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Token {
     /// The access token (JWT), of the same `sub`.
     pub token: String,
 }
 
 /// A heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ping {
     /// Returned unchanged in `pong`.
     pub id: u32,
@@ -189,14 +185,14 @@ pub struct Ping {
 }
 
 /// The user hangs up. The relay finishes what it has, answers `ended` and closes with 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Bye {
     /// The number after the last uplink frame: the relay waits for all before it.
     pub end: u32,
 }
 
 /// A new session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Welcome {
     /// The session's id.
     pub session_id: String,
@@ -219,7 +215,7 @@ pub struct Welcome {
 }
 
 /// What a session may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Limits {
     /// Longest duration of the session.
     pub session_ms: u64,
@@ -236,7 +232,7 @@ pub struct Limits {
 }
 
 /// The prices that apply to a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Prices {
     /// Version of the price table.
     pub version: String,
@@ -245,7 +241,7 @@ pub struct Prices {
 }
 
 /// One price.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Price {
     /// What is metered, such as `deepgram/nova-3`.
     pub item: String,
@@ -258,7 +254,7 @@ pub struct Price {
 }
 
 /// The session goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Resumed {
     /// The session's id.
     pub session_id: String,
@@ -273,7 +269,7 @@ pub struct Resumed {
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ResumeFailed {
     /// Always `unknown`: a relay does not say which sessions exist.
     pub reason: String,
@@ -282,7 +278,7 @@ pub struct ResumeFailed {
 }
 
 /// How far the relay has the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct RelayAck {
     /// The next uplink frame the relay expects: it has all before.
     pub received: Mark,
@@ -291,21 +287,21 @@ pub struct RelayAck {
 }
 
 /// Frames are missing on this connection: send again from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Resend {
     /// The first missing frame.
     pub from: Mark,
 }
 
 /// The answer to a `ping`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Pong {
     /// The id of the `ping`.
     pub id: u32,
 }
 
 /// What the session has used so far. Cumulative, so a lost one does not matter; at most one a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Usage {
     /// Audio metered, in milliseconds.
     pub audio_ms: u64,
@@ -320,7 +316,7 @@ pub struct Usage {
 }
 
 /// Something went wrong. A close frame follows if it ends the connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ErrorMessage {
     /// A word of `docs/errors.md`.
     pub code: String,
@@ -351,21 +347,21 @@ impl From<crate::ErrorCode> for ErrorMessage {
 }
 
 /// The token expires soon: send a fresh one in a `token` message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct TokenExpiring {
     /// Time left before the connection is closed with 4401.
     pub in_ms: u64,
 }
 
 /// The fresh token is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct TokenAccepted {
     /// Time until it expires in turn.
     pub expires_in_ms: u64,
 }
 
 /// The session is over; the close frame follows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ended {
     /// Name of the close code.
     pub reason: String,
@@ -374,7 +370,7 @@ pub struct Ended {
 }
 
 /// What the agent is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum AgentState {
     /// It hears the user.
     #[serde(rename = "listening")]
@@ -387,8 +383,19 @@ pub enum AgentState {
     Speaking,
 }
 
+impl Value for AgentState {
+    fn write(&self, json: &mut String) {
+        match self {
+            AgentState::Listening => "listening",
+            AgentState::Thinking => "thinking",
+            AgentState::Speaking => "speaking",
+        }
+        .write(json);
+    }
+}
+
 /// The agent changed its state. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct AgentStateMessage {
     /// Number in the downlink.
     pub seq: u32,
@@ -397,7 +404,7 @@ pub struct AgentStateMessage {
 }
 
 /// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Role {
     /// The person at the microphone.
     #[serde(rename = "user")]
@@ -407,8 +414,18 @@ pub enum Role {
     Agent,
 }
 
+impl Value for Role {
+    fn write(&self, json: &mut String) {
+        match self {
+            Role::User => "user",
+            Role::Agent => "agent",
+        }
+        .write(json);
+    }
+}
+
 /// What was said. Numbered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Transcript {
     /// Number in the downlink.
     pub seq: u32,
@@ -427,15 +444,53 @@ pub struct Transcript {
 }
 
 /// All audio of the agent's reply was sent: play the rest without waiting for more. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct ReplyEnd {
     /// Number in the downlink.
     pub seq: u32,
 }
 
 /// The agent was interrupted: whatever audio came before this message and was not played yet is to be dropped. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Flush {
     /// Number in the downlink.
     pub seq: u32,
 }
+
+object!(Mark { seq, position });
+object!(Hello { token, client, codec, start, resume });
+object!(Resume { session_id, resume_token, epoch, received });
+object!(ClientAck { received, played });
+object!(Gap { from, to });
+object!(Mute { muted });
+object!(Token { token });
+object!(Ping { id, rtt_us });
+object!(Bye { end });
+object!(Welcome {
+    session_id,
+    epoch,
+    resume_token,
+    resume_window_ms,
+    heartbeat_ms,
+    agent_codec,
+    recording,
+    limits,
+    prices
+});
+object!(Limits { session_ms, idle_ms, chunk_min_bytes, chunk_max_bytes, burst_ms, budget_nano_usd });
+object!(Prices { version, items });
+object!(Price { item, unit, nano_usd, per });
+object!(Resumed { session_id, epoch, resume_token, received, committed });
+object!(ResumeFailed { reason, epoch });
+object!(RelayAck { received, committed });
+object!(Resend { from });
+object!(Pong { id });
+object!(Usage { audio_ms, tokens, characters, cost_nano_usd, left_nano_usd });
+object!(ErrorMessage { code, message, retryable, retry_after_ms, limit, asked });
+object!(TokenExpiring { in_ms });
+object!(TokenAccepted { expires_in_ms });
+object!(Ended { reason, usage });
+object!(AgentStateMessage { seq, state });
+object!(Transcript { seq, turn, role, text, last, start, end });
+object!(ReplyEnd { seq });
+object!(Flush { seq });

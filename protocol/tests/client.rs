@@ -370,7 +370,7 @@ fn while_muted_nothing_is_sent_and_the_relay_is_told_again_after_a_reconnect() {
     let mut bench = Bench::up();
     bench.chunks(2);
     let muted = Did::Said(ClientMessage::Mute(protocol::Mute { muted: true }));
-    assert_eq!(bench.input(Input::Mute(true)), [muted.clone()]);
+    assert_eq!(bench.input(Input::Mute(true)), std::slice::from_ref(&muted));
     assert_eq!(bench.chunks(3), []);
     bench.input(Input::Closed { code: 1006 });
     bench.reconnect();

@@ -58,7 +58,7 @@ impl Client {
 
     fn token_failed(&mut self, cause: &str) {
         self.timers.stop(Timer::Token as usize);
-        let mut error = super::ErrorInfo::from(ErrorCode::TokenUnavailable);
+        let mut error = super::ErrorInfo::from(const { ErrorCode::TokenUnavailable.info() });
         if !cause.is_empty() {
             error.message = [&error.message, " Cause: ", cause].concat();
         }
@@ -129,7 +129,7 @@ impl Client {
     /// The connection is gone; the driver has no socket (any more).
     fn lost(&mut self) {
         if self.phase == Phase::Up && !self.closing {
-            self.tell(Event::Error(ErrorCode::LinkLost.into()));
+            self.tell(Event::Error(const { ErrorCode::LinkLost.info() }.into()));
         }
         self.wait();
     }
@@ -276,7 +276,7 @@ impl Client {
             Timer::Ack => self.send_ack(),
             Timer::Stable => self.backoff.reset(),
             Timer::GiveUp => {
-                self.tell(Event::Error(ErrorCode::GaveUp.into()));
+                self.tell(Event::Error(const { ErrorCode::GaveUp.info() }.into()));
                 self.abandon(CloseCode::Abnormal);
             }
             Timer::Closing => self.abandon(CloseCode::Normal),

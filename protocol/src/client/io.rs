@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{AgentState, CloseCode, Codec, ErrorCode, Limits, Prices, Transcript, Usage};
+use crate::{AgentState, CloseCode, Codec, Limits, Prices, Transcript, Usage};
 
 /// What a client is made with.
 #[derive(Clone, Debug)]
@@ -177,7 +177,7 @@ pub struct GapInfo {
 /// Something went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorInfo {
-    /// A word of `docs/errors.md`; a newer relay may send words that [`ErrorCode`] does not have.
+    /// A word of `docs/errors.md`; a newer relay may send words that [`ErrorCode`](crate::ErrorCode) does not have.
     pub code: String,
     /// What happened and what to do.
     pub message: String,
@@ -185,9 +185,9 @@ pub struct ErrorInfo {
     pub retryable: bool,
 }
 
-impl From<ErrorCode> for ErrorInfo {
-    fn from(code: ErrorCode) -> Self {
-        let info = code.info();
+/// From what is known of a code at compile time, so that a page downloads the words of those errors only that can happen to it.
+impl From<crate::ErrorInfo> for ErrorInfo {
+    fn from(info: crate::ErrorInfo) -> Self {
         ErrorInfo { code: info.name.into(), message: info.message.into(), retryable: info.retryable }
     }
 }

@@ -307,7 +307,7 @@ impl Client {
             let Some(dropped) = self.uplink.drop_oldest() else { break };
             if dropped.seq >= self.acknowledged.seq && !self.told_full {
                 self.told_full = true;
-                self.tell(Event::Error(ErrorCode::BufferFull.into()));
+                self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
             }
         }
         if !self.uplink.push_audio(UPLINK, samples) {

@@ -69,7 +69,7 @@ impl Client {
             }
             RelayMessage::Ended(ended) => {
                 self.usage = ended.usage;
-                self.ended = CloseCode::ALL.iter().copied().find(|code| code.info().name == ended.reason);
+                self.ended = CloseCode::from_name(&ended.reason);
                 self.tell(Event::Usage(ended.usage));
             }
             RelayMessage::AgentStateMessage(agent) => {
@@ -140,7 +140,7 @@ impl Client {
 
     fn handle_resume_failed(&mut self, failed: &ResumeFailed) {
         self.session = None;
-        let mut error = ErrorInfo::from(ErrorCode::ResumeFailed);
+        let mut error = ErrorInfo::from(const { ErrorCode::ResumeFailed.info() });
         error.message = [&error.message, " Reason: ", &failed.reason, "."].concat();
         self.tell(Event::Error(error));
     }

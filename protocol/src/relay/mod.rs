@@ -344,7 +344,7 @@ impl Link {
                 }
             }
             self.send(RelayAck { received: self.expected, committed: self.committed });
-            self.send(Ended { reason: code.info().name.into(), usage });
+            self.send(Ended { reason: code.name().into(), usage });
             self.pending.push_back(Pending::Close(code));
         }
         self.phase = Phase::Ended;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use protocol::{Role, Transcript};
+use protocol::{CloseCode, Role, Transcript};
 use protocol::client::{Event, State};
 use serde_json::json;
 
@@ -117,7 +117,7 @@ fn as_json(report: &Report) -> serde_json::Value {
     json!({
         "good": report.is_good(),
         "session_id": report.session_id,
-        "ended": report.ended.map(|code| code.info().name),
+        "ended": report.ended.map(CloseCode::name),
         "turns": report.turns.iter().map(turn_as_json).collect::<Vec<_>>(),
         "audio_ms": report.usage.audio_ms,
         "cost_nano_usd": report.usage.cost_nano_usd,
@@ -140,7 +140,7 @@ fn turn_as_json(turn: &Transcript) -> serde_json::Value {
 }
 
 fn complaint(report: &Report) -> String {
-    let ended = report.ended.map_or("nothing", |code| code.info().name);
+    let ended = report.ended.map_or("nothing", |code| code.name());
     if let Some(last) = report.errors.last() {
         return format!("ended by {ended}; {last}");
     }

@@ -95,7 +95,7 @@ impl Connection {
 
     /// Says goodbye, waits a moment for the answer, and lets go.
     pub(super) async fn close(mut self, code: CloseCode) {
-        let frame = CloseFrame { code: code.code(), reason: code.info().name.into() };
+        let frame = CloseFrame { code: code.code(), reason: code.name().into() };
         let _ = timeout(CLOSE_TIMEOUT, async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.next().await {}

@@ -159,7 +159,7 @@ impl Driver {
                 if self.ending.is_none() {
                     self.call(call::Input::Stop(CloseCode::Internal));
                     self.ending = Some(CloseCode::Internal);
-                    self.journal.end(CloseCode::Internal.info().name);
+                    self.journal.end(CloseCode::Internal.name());
                 } else {
                     self.end();
                 }
@@ -216,7 +216,7 @@ impl Driver {
                 call::Output::Record { row, through } => self.journal.usage(row, through),
                 call::Output::End { code } => {
                     let code = *self.ending.get_or_insert(code);
-                    self.journal.end(code.info().name);
+                    self.journal.end(code.name());
                 }
             }
         }
@@ -305,7 +305,7 @@ impl Driver {
         let usage = self.call.usage();
         tracing::info!(
             session = %self.id,
-            reason = code.info().name,
+            reason = code.name(),
             audio_ms = usage.audio_ms,
             cost_nano_usd = usage.cost_nano_usd,
             reconnects = self.reconnects,
