@@ -2,7 +2,7 @@
 
 use audio::{Chunker, Hz, Level, LevelMeter, MAX_CHUNK_MS, MIN_CHUNK_MS, Resampler, SPEECH_RATE};
 use js_sys::Float32Array;
-use protocol::ErrorCode;
+use protocol::{ErrorCode, ErrorInfo};
 use wasm_bindgen::JsValue;
 use web_sys::{Event, MessagePort};
 
@@ -10,6 +10,10 @@ use crate::listener::Listener;
 
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
 const SILENT_AFTER_S: u32 = 3;
+
+// Constants, so that of all the errors' texts only these are downloaded.
+const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
+const UNSUPPORTED_RATE: ErrorInfo = ErrorCode::AudioUnavailable.info();
 
 /// The way of the microphone's samples.
 pub(crate) struct Capture {
@@ -47,8 +51,8 @@ impl Capture {
         rate: u32,
         muted: bool,
         handle: impl FnMut(Event) + 'static,
-    ) -> Result<(), ErrorCode> {
-        let resampler = Resampler::new(Hz(rate), SPEECH_RATE).map_err(|_| ErrorCode::AudioUnavailable)?;
+    ) -> Result<(), ErrorInfo> {
+        let resampler = Resampler::new(Hz(rate), SPEECH_RATE).map_err(|_| UNSUPPORTED_RATE)?;
         let listener = Listener::new(&port, "message", handle);
         port.start();
         tell(&port, muted);
@@ -65,7 +69,7 @@ impl Capture {
     }
 
     /// Takes a block; calls `on_chunk` for each chunk that it completes. Says when the microphone seems dead.
-    pub(crate) fn push(&mut self, samples: &Float32Array, on_chunk: impl FnMut(&[i16])) -> Option<ErrorCode> {
+    pub(crate) fn push(&mut self, samples: &Float32Array, on_chunk: impl FnMut(&[i16])) -> Option<ErrorInfo> {
         let tap = self.tap.as_mut()?;
         let len = samples.length() as usize;
         tap.block.resize(len, 0.0);
@@ -109,7 +113,7 @@ impl Capture {
 
 impl Tap {
     /// Counts zeros; `Some` at the moment when there were too many.
-    fn hear_silence(&mut self, len: u32) -> Option<ErrorCode> {
+    fn hear_silence(&mut self, len: u32) -> Option<ErrorInfo> {
         if self.block.iter().any(|sample| *sample != 0.0) {
             self.zeros = 0;
             return None;
@@ -117,7 +121,7 @@ impl Tap {
         let limit = SILENT_AFTER_S * self.rate;
         let was_below = self.zeros < limit;
         self.zeros = self.zeros.saturating_add(len);
-        (was_below && self.zeros >= limit).then_some(ErrorCode::MicrophoneSilent)
+        (was_below && self.zeros >= limit).then_some(SILENT)
     }
 }
 

@@ -6,8 +6,8 @@ use std::rc::Weak;
 use audio::Level;
 use gloo_timers::callback::Timeout;
 use js_sys::Uint8Array;
-use protocol::client::{Client, Config, ErrorInfo, Event, Input, Output};
-use protocol::{ErrorCode, Time};
+use protocol::client::{Client, Config, Event, Input, Output};
+use protocol::{ErrorCode, ErrorInfo, Time};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Inner;
@@ -17,6 +17,9 @@ use super::socket::Socket;
 
 /// What a socket reports that never opened, or broke.
 const ABNORMAL: u16 = 1006;
+
+/// A constant, so that of all the errors' texts only this one is downloaded.
+const PLAYOUT_FULL: ErrorInfo = ErrorCode::PlayoutFull.info();
 
 #[wasm_bindgen]
 extern "C" {
@@ -38,6 +41,8 @@ pub(crate) struct Link {
     wants_token: bool,
     /// The browser refused to open the socket that the machine asked for.
     refused: bool,
+    /// Some of the agent's audio did not fit.
+    overflowed: bool,
     /// The call is over, but the loudspeaker is not yet through.
     draining: bool,
     /// Bytes of the last binary message: kept to be filled again.
@@ -57,6 +62,7 @@ impl Link {
             events: Vec::new(),
             wants_token: false,
             refused: false,
+            overflowed: false,
             draining: false,
             frame: Vec::new(),
             url,
@@ -100,8 +106,8 @@ impl Link {
     }
 
     /// Tells the application of trouble that does not concern the link.
-    pub(crate) fn report(&self, error: ErrorCode) {
-        tell(&self.outlet, &Event::Error(ErrorInfo::from(error)));
+    pub(crate) fn report(&self, error: ErrorInfo) {
+        self.outlet.error(error.name, error.message, error.retryable);
     }
 
     /// Tells the application how loud it is.
@@ -149,9 +155,7 @@ impl Link {
                     }
                 }
                 Output::Play { codec, position, payload } => {
-                    if let Some(error) = playback.push(codec.rate(), position, payload) {
-                        self.events.push(Event::Error(error.into()));
-                    }
+                    self.overflowed |= playback.push(codec.rate(), position, payload);
                 }
                 Output::EndOfReply => playback.end_of_reply(),
                 Output::FlushPlayout => playback.flush(),
@@ -194,6 +198,9 @@ impl Link {
     fn tell(&mut self, playback: &mut Playback) {
         if std::mem::take(&mut self.wants_token) {
             self.outlet.token();
+        }
+        if std::mem::take(&mut self.overflowed) {
+            self.report(PLAYOUT_FULL);
         }
         for event in self.events.drain(..) {
             if matches!(event, Event::Ended { .. }) {

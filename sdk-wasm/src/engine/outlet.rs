@@ -57,7 +57,7 @@ extern "C" {
     fn gap(this: &Outlet, position: u32, samples: u32, ms: f64);
 
     #[wasm_bindgen(method)]
-    fn error(this: &Outlet, code: &str, message: &str, retryable: bool);
+    pub(crate) fn error(this: &Outlet, code: &str, message: &str, retryable: bool);
 
     #[wasm_bindgen(method)]
     fn ended(this: &Outlet, reason: &str, code: u16);

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use audio::{Hz, Level, LevelMeter, PlayoutBuffer, Resampler, decode_s16le};
 use js_sys::Float32Array;
-use protocol::ErrorCode;
 use wasm_bindgen::JsValue;
 use web_sys::{Event, MessagePort};
 
@@ -101,15 +100,15 @@ impl Playback {
         self.top_up();
     }
 
-    /// Queues samples (s16le at `rate`, the first at `position`). Says when they do not fit.
-    pub(crate) fn push(&mut self, rate: u32, position: u32, payload: &[u8]) -> Option<ErrorCode> {
-        if self.agent.as_ref().is_none_or(|agent| agent.rate != rate) {
-            self.agent = Some(Agent::new(rate));
-        }
-        let agent = self.agent.as_mut()?;
+    /// Queues samples (s16le at `rate`, the first at `position`). Returns whether some of a reply did not fit, once a reply.
+    pub(crate) fn push(&mut self, rate: u32, position: u32, payload: &[u8]) -> bool {
+        let agent = match &mut self.agent {
+            Some(agent) if agent.rate == rate => agent,
+            agent => agent.insert(Agent::new(rate)),
+        };
         let full = agent.push(position, payload);
         self.top_up();
-        full.then_some(ErrorCode::PlayoutFull)
+        full
     }
 
     pub(crate) fn end_of_reply(&mut self) {

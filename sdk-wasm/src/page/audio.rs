@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Interval;
 use js_sys::Array;
-use protocol::ErrorCode;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AudioContext, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions};
 
@@ -100,7 +99,7 @@ impl Inner {
         self.resume();
         if stuck == TELL_AFTER {
             let cause = "the browser holds the sound back until the page is clicked";
-            self.host.error(failure::make(&self.host, ErrorCode::AudioUnavailable, cause));
+            self.host.error(failure::make(&self.host, &failure::AUDIO, cause));
         }
         // A context that waits for a gesture would only be replaced by another that waits.
         if stuck % REBUILD_AFTER == 0 && context.state() != AudioContextState::Suspended {

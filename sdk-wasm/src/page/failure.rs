@@ -1,16 +1,16 @@
 //! What went wrong on the page, as the words of `docs/errors.md`.
 
-use protocol::ErrorCode;
-use protocol::client::ErrorInfo;
+use protocol::{ErrorCode, ErrorInfo};
 use wasm_bindgen::JsValue;
 
 use super::Host;
 
-/// Makes an error object of a code and the browser's own words.
-pub(super) fn make(host: &Host, code: ErrorCode, cause: &str) -> JsValue {
-    let ErrorInfo { code, mut message, retryable } = code.into();
-    for part in [" Cause: ", cause] {
-        message.push_str(part);
-    }
-    host.failure(&code, &message, retryable)
+// Constants, so that of all the errors' texts only these are downloaded.
+pub(super) const DENIED: ErrorInfo = ErrorCode::MicrophoneDenied.info();
+pub(super) const MISSING: ErrorInfo = ErrorCode::MicrophoneMissing.info();
+pub(super) const AUDIO: ErrorInfo = ErrorCode::AudioUnavailable.info();
+
+/// Makes an error object of an error and the browser's own words.
+pub(super) fn make(host: &Host, error: &ErrorInfo, cause: &str) -> JsValue {
+    host.failure(error.name, &[error.message, " Cause: ", cause].concat(), error.retryable)
 }

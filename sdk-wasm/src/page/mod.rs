@@ -13,7 +13,6 @@ use std::rc::Rc;
 
 use gloo_timers::callback::{Interval, Timeout};
 use js_sys::Promise;
-use protocol::ErrorCode;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{AudioContext, AudioNode, Document, EventTarget, MediaStream, MessagePort};
@@ -160,15 +159,14 @@ impl Page {
     #[must_use]
     pub fn microphone_failure(&self, cause: &str) -> JsValue {
         let refused = cause.starts_with("NotAllowedError") || cause.starts_with("SecurityError");
-        let code = if refused { ErrorCode::MicrophoneDenied } else { ErrorCode::MicrophoneMissing };
-        failure::make(&self.inner.host, code, cause)
+        failure::make(&self.inner.host, if refused { &failure::DENIED } else { &failure::MISSING }, cause)
     }
 
     /// The error that an exception of the audio graph stands for.
     #[wasm_bindgen(js_name = audioFailure)]
     #[must_use]
     pub fn audio_failure(&self, cause: &str) -> JsValue {
-        failure::make(&self.inner.host, ErrorCode::AudioUnavailable, cause)
+        failure::make(&self.inner.host, &failure::AUDIO, cause)
     }
 }
 
