@@ -1,11 +1,8 @@
 //! The JSON control messages: every shape that is written in `docs/protocol.md`, and no other.
 //!
-//! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored. Parsing reads the `type` first and
-//! then the one shape it names. miniserde, because it needs a fifth of the code that serde_json needs, and every page downloads it.
+//! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored.
 
-use miniserde::{Deserialize, json};
-
-use crate::json::{Value, object};
+use crate::json::{self, Read, object, words};
 
 /// The WebSocket subprotocol that both sides must name.
 pub const SUBPROTOCOL: &str = "voxrelay.v1";
@@ -24,13 +21,6 @@ pub enum ParseError {
     },
 }
 
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "type")]
-    kind: String,
-    seq: Option<u32>,
-}
-
 macro_rules! messages {
     ($(#[$doc:meta])* $name:ident { $($word:literal => $variant:ident,)* }) => {
         $(#[$doc])*
@@ -46,11 +36,12 @@ macro_rules! messages {
             /// # Errors
             /// When it is not a message of this kind; nothing else about it can be told.
             pub fn parse(text: &str) -> Result<Self, ParseError> {
-                let head: Head = json::from_str(text).map_err(|_| ParseError::Malformed)?;
-                match head.kind.as_str() {
-                    $($word => json::from_str(text).map($name::$variant).map_err(|_| ParseError::Malformed),)*
-                    _ => Err(ParseError::UnknownType { seq: head.seq }),
-                }
+                let json = json::parse(text).ok_or(ParseError::Malformed)?;
+                let message = match json.member("type").text().ok_or(ParseError::Malformed)? {
+                    $($word => $variant::read(&json).map($name::$variant),)*
+                    _ => return Err(ParseError::UnknownType { seq: json.field("seq") }),
+                };
+                message.ok_or(ParseError::Malformed)
             }
 
             /// Writes the message as JSON text.
@@ -107,7 +98,7 @@ messages! {
 }
 
 /// A place in a direction's timeline: the number of a frame and the position of its first sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Number of the frame.
     pub seq: u32,
@@ -116,7 +107,7 @@ pub struct Mark {
 }
 
 /// The first message on every connection.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
     /// The access token (JWT).
     pub token: String,
@@ -131,7 +122,7 @@ pub struct Hello {
 }
 
 /// Which session to go on with, and how far the client got.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
     /// The session.
     pub session_id: String,
@@ -144,7 +135,7 @@ pub struct Resume {
 }
 
 /// The client has the downlink up to here, and the user has heard it up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAck {
     /// The next downlink frame the client expects.
     pub received: u32,
@@ -153,7 +144,7 @@ pub struct ClientAck {
 }
 
 /// Frames the client dropped, `[from, to)`: stands in for them in the uplink's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The first missing frame.
     pub from: Mark,
@@ -162,21 +153,21 @@ pub struct Gap {
 }
 
 /// The user muted or unmuted; while muted no audio is sent and none is metered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mute {
     /// Whether the microphone is muted.
     pub muted: bool,
 }
 
 /// A fresh access token for the running session.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     /// The access token (JWT), of the same `sub`.
     pub token: String,
 }
 
 /// A heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Returned unchanged in `pong`.
     pub id: u32,
@@ -185,14 +176,14 @@ pub struct Ping {
 }
 
 /// The user hangs up. The relay finishes what it has, answers `ended` and closes with 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bye {
     /// The number after the last uplink frame: the relay waits for all before it.
     pub end: u32,
 }
 
 /// A new session.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Welcome {
     /// The session's id.
     pub session_id: String,
@@ -215,7 +206,7 @@ pub struct Welcome {
 }
 
 /// What a session may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Longest duration of the session.
     pub session_ms: u64,
@@ -232,7 +223,7 @@ pub struct Limits {
 }
 
 /// The prices that apply to a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// Version of the price table.
     pub version: String,
@@ -241,7 +232,7 @@ pub struct Prices {
 }
 
 /// One price.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     /// What is metered, such as `deepgram/nova-3`.
     pub item: String,
@@ -254,7 +245,7 @@ pub struct Price {
 }
 
 /// The session goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resumed {
     /// The session's id.
     pub session_id: String,
@@ -269,7 +260,7 @@ pub struct Resumed {
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeFailed {
     /// Always `unknown`: a relay does not say which sessions exist.
     pub reason: String,
@@ -278,7 +269,7 @@ pub struct ResumeFailed {
 }
 
 /// How far the relay has the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayAck {
     /// The next uplink frame the relay expects: it has all before.
     pub received: Mark,
@@ -287,21 +278,21 @@ pub struct RelayAck {
 }
 
 /// Frames are missing on this connection: send again from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resend {
     /// The first missing frame.
     pub from: Mark,
 }
 
 /// The answer to a `ping`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
     /// The id of the `ping`.
     pub id: u32,
 }
 
 /// What the session has used so far. Cumulative, so a lost one does not matter; at most one a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Audio metered, in milliseconds.
     pub audio_ms: u64,
@@ -316,7 +307,7 @@ pub struct Usage {
 }
 
 /// Something went wrong. A close frame follows if it ends the connection.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorMessage {
     /// A word of `docs/errors.md`.
     pub code: String,
@@ -347,21 +338,21 @@ impl From<crate::ErrorCode> for ErrorMessage {
 }
 
 /// The token expires soon: send a fresh one in a `token` message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenExpiring {
     /// Time left before the connection is closed with 4401.
     pub in_ms: u64,
 }
 
 /// The fresh token is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenAccepted {
     /// Time until it expires in turn.
     pub expires_in_ms: u64,
 }
 
 /// The session is over; the close frame follows.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Name of the close code.
     pub reason: String,
@@ -370,32 +361,20 @@ pub struct Ended {
 }
 
 /// What the agent is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AgentState {
     /// It hears the user.
-    #[serde(rename = "listening")]
     Listening,
     /// The user has finished; an answer is being made.
-    #[serde(rename = "thinking")]
     Thinking,
     /// Its answer is being sent.
-    #[serde(rename = "speaking")]
     Speaking,
 }
 
-impl Value for AgentState {
-    fn write(&self, json: &mut String) {
-        match self {
-            AgentState::Listening => "listening",
-            AgentState::Thinking => "thinking",
-            AgentState::Speaking => "speaking",
-        }
-        .write(json);
-    }
-}
+words!(AgentState { Listening = "listening", Thinking = "thinking", Speaking = "speaking" });
 
 /// The agent changed its state. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentStateMessage {
     /// Number in the downlink.
     pub seq: u32,
@@ -404,28 +383,18 @@ pub struct AgentStateMessage {
 }
 
 /// Who spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The person at the microphone.
-    #[serde(rename = "user")]
     User,
     /// The agent.
-    #[serde(rename = "agent")]
     Agent,
 }
 
-impl Value for Role {
-    fn write(&self, json: &mut String) {
-        match self {
-            Role::User => "user",
-            Role::Agent => "agent",
-        }
-        .write(json);
-    }
-}
+words!(Role { User = "user", Agent = "agent" });
 
 /// What was said. Numbered.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transcript {
     /// Number in the downlink.
     pub seq: u32,
@@ -444,14 +413,14 @@ pub struct Transcript {
 }
 
 /// All audio of the agent's reply was sent: play the rest without waiting for more. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyEnd {
     /// Number in the downlink.
     pub seq: u32,
 }
 
 /// The agent was interrupted: whatever audio came before this message and was not played yet is to be dropped. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
     /// Number in the downlink.
     pub seq: u32,

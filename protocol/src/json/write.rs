@@ -1,7 +1,4 @@
-//! Writing JSON made of strings, integers, booleans and objects of them, and nothing else.
-//!
-//! Reading is miniserde's. Its writing brings the tables for floating-point numbers into every page: 12 KB for numbers that this
-//! protocol does not have.
+//! Writing.
 
 /// Something that can be written as JSON.
 pub(crate) trait Value {
@@ -103,24 +100,6 @@ pub(crate) fn write_object(word: Option<&str>, fields: &[(&str, &dyn Value)], js
     json.push('}');
 }
 
-macro_rules! object {
-    ($name:ident { $($field:ident),* }) => {
-        impl $name {
-            fn write_with_type(&self, word: Option<&str>, json: &mut String) {
-                crate::json::write_object(word, &[$((stringify!($field), &self.$field)),*], json);
-            }
-        }
-
-        impl crate::json::Value for $name {
-            fn write(&self, json: &mut String) {
-                self.write_with_type(None, json);
-            }
-        }
-    };
-}
-
-pub(crate) use object;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +118,7 @@ mod tests {
             (0..0x300).filter_map(char::from_u32).chain("\u{10348}\u{2028}".chars()).collect();
         let json = written(&nasty);
         assert!(!json.chars().any(char::is_control) || json.contains('\u{7f}'));
-        assert_eq!(miniserde::json::from_str::<String>(&json).ok(), Some(nasty));
+        assert_eq!(serde_json::from_str::<String>(&json).ok(), Some(nasty));
     }
 
     #[test]
