@@ -15,7 +15,7 @@ export const CLOSE_CODES = {
   budget: { code: 4402, reaction: "stop", meaning: "A budget is spent." },
   forbidden: { code: 4403, reaction: "stop", meaning: "The token is valid, but may not do this." },
   idle: { code: 4408, reaction: "stop", meaning: "Nothing was said or sent for longer than the idle limit." },
-  replaced: { code: 4409, reaction: "stop", meaning: "A newer connection of the same session took over." },
+  replaced: { code: 4409, reaction: "retry", meaning: "Another connection of the same session took over. Whoever still listens on this one was overtaken by an earlier attempt of its own." },
   too_long: { code: 4410, reaction: "stop", meaning: "The session reached its longest duration." },
   limited: { code: 4429, reaction: "retry", meaning: "A limit was exceeded; `retry_after_ms` says when to come back." },
 } as const;
