@@ -59,7 +59,7 @@ pub(super) fn build() -> Result<Outcome> {
 
 pub(super) fn types() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
-    for project in ["npm", "tests"] {
+    for project in ["npm", "tests", "tests/tsconfig.examples.json"] {
         let checked = run(
             workspace::node().args(["node_modules/typescript/bin/tsc", "--noEmit", "--project", project]),
             "the TypeScript compiler says above what it wants",
