@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
+use crate::shorten;
 use crate::size;
 use crate::stamp::Stamp;
 use crate::step::{run, seconds, step, up_to_date};
@@ -45,7 +46,9 @@ fn compile() -> Result<PathBuf> {
         // Not stripped yet: wasm-bindgen reads in the module which features it may use, and strips it itself.
         workspace::cargo()
             .args(["build", "--package", "sdk-wasm", "--lib", "--target", WASM, "--profile", "wasm"])
-            .env("CARGO_PROFILE_WASM_STRIP", "none"),
+            .env("CARGO_PROFILE_WASM_STRIP", "none")
+            .arg("--config")
+            .arg(short_paths()),
         "the message above says where the Rust code is wrong",
     )?;
     let wasm = workspace::target().join(WASM).join("wasm/sdk_wasm.wasm");
@@ -53,6 +56,20 @@ fn compile() -> Result<PathBuf> {
         bail!("sdk-wasm made no .wasm file: give its [lib] crate-type = [\"cdylib\", \"rlib\"]");
     }
     Ok(wasm)
+}
+
+/// Panics carry the path of their source: of this machine it must not tell, and a page should not download it.
+fn short_paths() -> String {
+    let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| {
+        format!(
+            "{}/.cargo",
+            std::env::var("HOME").or_else(|_| std::env::var("USERPROFILE")).unwrap_or_default()
+        )
+    });
+    let sources = fs::read_dir(Path::new(&home).join("registry/src")).into_iter().flatten().flatten();
+    let flags: Vec<String> =
+        sources.map(|source| format!("'--remap-path-prefix={}/='", source.path().display())).collect();
+    format!("target.{WASM}.rustflags=[{}]", flags.join(","))
 }
 
 /// Makes the JavaScript glue with wasm-bindgen and shrinks the module with wasm-opt, into `npm/src/wasm`.
@@ -76,7 +93,8 @@ fn bind(wasm: &Path) -> Result<()> {
             .remove_name_section(true)
             .remove_producers_section(true)
             .generate(&folder)
-            .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")
+            .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")?;
+        shorten::names(&bound, &folder.join(format!("{MODULE}.js")))
     })?;
     step("shrinking (wasm-opt -Oz)", || {
         let before = fs::metadata(&bound)?.len();
@@ -85,9 +103,9 @@ fn bind(wasm: &Path) -> Result<()> {
         run(
             workspace::node()
                 .arg("node_modules/binaryen/bin/wasm-opt")
-                .arg("-Oz")
+                .args(["-tnh", "-Oz", "--flatten", "--rereloop", "-Oz"])
                 .args(WASM_FEATURES)
-                .args(["--strip-debug", "--strip-producers", "--converge"])
+                .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .arg("-o")
                 .args([&small, &bound]),
             "if it names a missing feature, add it to WASM_FEATURES in xtask/src/build.rs",

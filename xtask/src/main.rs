@@ -7,6 +7,7 @@ mod codegen;
 mod demo;
 mod gate;
 mod prerequisites;
+mod shorten;
 mod simulate;
 mod size;
 mod stamp;

@@ -17,6 +17,12 @@ use super::outcome::Outcome;
 use crate::workspace;
 
 const DATABASE: &str = "https://github.com/RustSec/advisory-db";
+/// Vulnerabilities that do not reach us, each with the reason.
+const ACCEPTED: [(&str, &str); 1] = [(
+    "RUSTSEC-2023-0071",
+    "`rsa` leaks timing when a private key is used; the relay only verifies signatures, with public keys",
+)];
+
 const PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(Deserialize)]
@@ -54,9 +60,12 @@ pub(super) fn rust(mut outcome: Outcome, packages: &[Package]) -> Result<Outcome
             if advisory.advisory.withdrawn.is_some() || !advisory.versions.affect(&package.version) {
                 continue;
             }
-            let found = format!("{} {}: {}", package.name, package.version, advisory.advisory.id);
-            match advisory.advisory.informational {
-                Some(kind) => informed.push(format!("{found} ({kind})")),
+            let Head { id, informational, .. } = advisory.advisory;
+            let found = format!("{} {}: {id}", package.name, package.version);
+            let accepted =
+                ACCEPTED.iter().find(|(accepted, _)| *accepted == id).map(|(_, reason)| (*reason).to_owned());
+            match informational.or(accepted) {
+                Some(why) => informed.push(format!("{found} ({why})")),
                 None => {
                     outcome.failed += 1;
                     outcome.notes.push(found);
