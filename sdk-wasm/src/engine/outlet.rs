@@ -101,7 +101,7 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
         Event::Error(error) => outlet.error(&error.code, &error.message, error.retryable),
         Event::Ended { code, usage } => {
             tell_usage(outlet, usage);
-            outlet.ended(code.info().name, code.code());
+            outlet.ended(code.name(), code.code());
         }
     }
 }
