@@ -103,7 +103,7 @@ fn bind(wasm: &Path) -> Result<()> {
         run(
             workspace::node()
                 .arg("node_modules/binaryen/bin/wasm-opt")
-                .args(["-tnh", "-Oz", "--flatten", "--rereloop", "-Oz"])
+                .args(["-Oz", "--flatten", "--rereloop", "-Oz"])
                 .args(WASM_FEATURES)
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .arg("-o")

@@ -73,7 +73,13 @@ pub(super) fn chromium() -> Result<PathBuf> {
 
 fn installed_chromium() -> Option<PathBuf> {
     let chosen = std::env::var_os("E2E_CHROMIUM").map(PathBuf::from);
-    chosen.or_else(|| CHROMIUMS.iter().find(|name| answers(name)).map(PathBuf::from))
+    chosen.or_else(|| CHROMIUMS.iter().filter(|name| answers(name)).find_map(|name| full_path(name)))
+}
+
+/// Where in `PATH` the program lies; Playwright takes no bare name.
+fn full_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Whether the program is there and runs (Ubuntu's `chromium-browser` outside snap is there and does not).
