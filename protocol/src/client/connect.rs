@@ -60,7 +60,8 @@ impl Client {
         self.timers.stop(Timer::Token as usize);
         let mut error = super::ErrorInfo::from(const { ErrorCode::TokenUnavailable.info() });
         if !cause.is_empty() {
-            error.message = [&error.message, " Cause: ", cause].concat();
+            error.message.push_str(" Cause: ");
+            error.message.push_str(cause);
         }
         self.tell(Event::Error(error));
         if self.phase == Phase::Token {

@@ -141,7 +141,8 @@ impl Client {
     fn handle_resume_failed(&mut self, failed: &ResumeFailed) {
         self.session = None;
         let mut error = ErrorInfo::from(const { ErrorCode::ResumeFailed.info() });
-        error.message = [&error.message, " Reason: ", &failed.reason, "."].concat();
+        error.message.push_str(" Reason: ");
+        error.message.push_str(&failed.reason);
         self.tell(Event::Error(error));
     }
 

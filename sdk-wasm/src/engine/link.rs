@@ -173,7 +173,7 @@ impl Link {
         if self.timer.as_ref().is_some_and(|(armed, _)| *armed <= due) {
             return;
         }
-        let wait = due.since(now).as_micros().div_ceil(1_000);
+        let wait = due.as_micros().saturating_sub(now.as_micros()).div_ceil(1_000);
         let engine = self.engine.clone();
         let timer = Timeout::new(u32::try_from(wait).unwrap_or(u32::MAX).min(i32::MAX as u32), move || {
             if let Some(engine) = engine.upgrade() {

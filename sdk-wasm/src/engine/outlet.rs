@@ -72,7 +72,7 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
                 State::Connecting => ("connecting", 0, 0.0),
                 State::Connected => ("connected", 0, 0.0),
                 State::Reconnecting { attempt, retry_in } => {
-                    ("reconnecting", attempt, retry_in.as_micros() as f64 / 1_000.0)
+                    ("reconnecting", attempt, retry_in.as_secs_f64() * 1_000.0)
                 }
                 State::Closing => ("closing", 0, 0.0),
                 State::Closed => ("closed", 0, 0.0),
@@ -93,7 +93,7 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
             outlet.transcript(said.turn, role, &said.text, said.last, said.start, said.end);
         }
         Event::Usage(usage) => tell_usage(outlet, usage),
-        Event::RoundTrip(time) => outlet.rtt(time.as_micros() as f64 / 1_000.0),
+        Event::RoundTrip(time) => outlet.rtt(time.as_secs_f64() * 1_000.0),
         Event::Gap(gap) => {
             let ms = f64::from(gap.samples) * 1_000.0 / f64::from(SPEECH_RATE.0);
             outlet.gap(gap.position, gap.samples, ms);

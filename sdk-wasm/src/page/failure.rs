@@ -12,5 +12,8 @@ pub(super) const AUDIO: ErrorInfo = ErrorCode::AudioUnavailable.info();
 
 /// Makes an error object of an error and the browser's own words.
 pub(super) fn make(host: &Host, error: &ErrorInfo, cause: &str) -> JsValue {
-    host.failure(error.name, &[error.message, " Cause: ", cause].concat(), error.retryable)
+    let mut message = String::from(error.message);
+    message.push_str(" Cause: ");
+    message.push_str(cause);
+    host.failure(error.name, &message, error.retryable)
 }

@@ -1,0 +1,90 @@
+//! Short names for what wasm and its glue say to each other.
+//!
+//! wasm-bindgen names each import after its JavaScript function and a hash, once in the module and once in the glue: about 100 names of 50
+//! bytes that do not compress. Nobody but these two files ever says them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use walrus::Module;
+
+/// The name under which the glue hands its functions over.
+const MODULE: &str = "w";
+
+/// Renames every import and export of the module at `wasm`, and the same names in its `glue`.
+pub(crate) fn names(wasm: &Path, glue: &Path) -> Result<()> {
+    let mut module = Module::from_file(wasm).context("the bound module cannot be read")?;
+    let mut short = HashMap::new();
+    for (number, import) in module.imports.iter_mut().enumerate() {
+        let name = format!("i{}", base36(number));
+        short.insert(std::mem::replace(&mut import.name, name.clone()), name);
+        short.insert(std::mem::replace(&mut import.module, MODULE.into()), MODULE.into());
+    }
+    for (number, export) in module.exports.iter_mut().enumerate() {
+        // The glue finds these two by name in ways of its own.
+        if !matches!(export.name.as_str(), "memory" | "__wbindgen_start") {
+            let name = format!("e{}", base36(number));
+            short.insert(std::mem::replace(&mut export.name, name.clone()), name);
+        }
+    }
+    let text = fs::read_to_string(glue)?;
+    let text = replace(&text, &short)?;
+    fs::write(glue, text)?;
+    module.emit_wasm_file(wasm)
+}
+
+/// Replaces names where they are properties: keys of the object of imports, and members of `wasm`.
+fn replace(glue: &str, short: &HashMap<String, String>) -> Result<String> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '/');
+    let (mut out, mut rest, mut found) = (String::with_capacity(glue.len()), glue, 0);
+    while let Some(start) = rest.find(|c| is_name(c) || c == '.') {
+        let (before, after) = rest.split_at(start);
+        out.push_str(before);
+        // `./file.js` is one word, `wasm.name.get` three with dots between them.
+        let end = if after.starts_with("./") { after.find('"') } else { after.find(|c| !is_name(c)) };
+        let word = &after[..end.unwrap_or(after.len()).max(1)];
+        let is_member = out.ends_with("wasm.");
+        // A class of the glue may have the name of an export: only members of `wasm` and import keys are meant.
+        let is_key = ["__wbg_", "__wbindgen_", "./"].iter().any(|start| word.starts_with(start));
+        match short.get(word).filter(|_| is_member || is_key) {
+            Some(name) => {
+                out.push_str(name);
+                found += 1;
+            }
+            None => out.push_str(word),
+        }
+        rest = &after[word.len()..];
+    }
+    out.push_str(rest);
+    if found < short.len() / 2 {
+        bail!(
+            "only {found} of {} names were found in the glue: wasm-bindgen writes it differently now",
+            short.len()
+        );
+    }
+    Ok(out)
+}
+
+fn base36(number: usize) -> String {
+    let digit = |value: usize| char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[value % 36]);
+    if number < 36 { digit(number).into() } else { format!("{}{}", base36(number / 36), digit(number)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_and_import_keys_are_renamed_and_nothing_else() {
+        let short: HashMap<String, String> =
+            [("__wbg_new_12", "i0"), ("Engine", "e1"), ("engine_tap", "e2"), ("./x_bg.js", "w")]
+                .map(|(long, short)| (long.to_owned(), short.to_owned()))
+                .into();
+        let glue = r#"class Engine { tap() { wasm.engine_tap.get(1); } } const i = { __wbg_new_12: f }; ({ "./x_bg.js": i })"#;
+        let expected = r#"class Engine { tap() { wasm.e2.get(1); } } const i = { i0: f }; ({ "w": i })"#;
+        assert_eq!(replace(glue, &short).expect("all found"), expected);
+        assert!(replace("nothing here", &short).is_err());
+    }
+}
