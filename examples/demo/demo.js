@@ -34,7 +34,6 @@ let agentState = "listening";
 
 /** Headline, hint, word in the pill, and its tone. @type {Record<string, [string, string, string, Tone]>} */
 const STATES = {
-  idle: ["Talk to the relay", "Press the button, say something, pause, and hear your own words come back.", "Ready", "idle"],
   starting: ["Asking for the microphone", "Your browser may ask you to allow it.", "Starting", "wait"],
   connecting: ["Connecting", "You can speak already: nothing is lost.", "Connecting", "wait"],
   reconnecting: ["Connection lost", "Keep talking. What you say is kept and sent when it is back.", "Reconnecting", "wait"],
@@ -152,7 +151,8 @@ function showState({ state, attempt: failed, retryInMs }) {
   action("hang-up");
   if (state === "connected") return showAgent({ state: agentState });
   if (state === "closed") return;
-  say(...(STATES[state] ?? STATES.idle));
+  const said = STATES[state];
+  if (said) say(...said);
   show("agent", "–");
   if (state === "reconnecting") {
     showLevel({ inputRms: -100, inputPeak: -100, outputRms: -100, outputPeak: -100 });
