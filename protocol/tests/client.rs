@@ -336,6 +336,38 @@ fn a_token_function_that_fails_is_told_and_tried_again() {
 }
 
 #[test]
+fn without_a_network_it_is_no_news_that_there_is_no_token() {
+    let mut bench = Bench::up();
+    bench.input(Input::Offline);
+    assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken), "`offline` may be wrong");
+    assert_eq!(errors(&bench.input(Input::Token(Err("no network")))), Vec::<String>::new());
+    bench.input(Input::Online);
+    bench.input(Input::Timeout);
+    assert_eq!(errors(&bench.input(Input::Token(Err("still none")))), ["token_unavailable"]);
+}
+
+#[test]
+fn what_an_earlier_relay_said_is_not_reported_as_heard_to_the_next() {
+    let mut bench = Bench::up();
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le24000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 4_800, 0);
+    bench.input(Input::Binary(&frame));
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    let did = bench.relay(Resumed { epoch: 1, ..resumed(0, 0) });
+    let fresh = Did::Said(ClientMessage::ClientAck(protocol::ClientAck { received: 0, played: 0 }));
+    assert!(did.contains(&fresh), "{did:?}");
+    bench.input(Input::Played(2_400));
+    assert!(
+        !bench
+            .wait(Duration::from_secs(1))
+            .iter()
+            .any(|did| matches!(did, Did::Said(ClientMessage::ClientAck(_))))
+    );
+}
+
+#[test]
 fn an_expiring_token_is_replaced_inside_the_call() {
     let mut bench = Bench::up();
     assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);

@@ -58,6 +58,9 @@ impl Client {
 
     fn token_failed(&mut self, cause: &str) {
         self.timers.stop(Timer::Token as usize);
+        if self.offline && self.phase == Phase::Token {
+            return self.wait();
+        }
         let mut error = super::ErrorInfo::from(const { ErrorCode::TokenUnavailable.info() });
         if !cause.is_empty() {
             error.message.push_str(" Cause: ");
@@ -75,6 +78,7 @@ impl Client {
         }
         let Some(token) = self.token.take() else { return };
         self.phase = Phase::Greeting;
+        self.offline = false;
         self.set(Timer::Open, OPEN_DEADLINE);
         let resume = self.session.as_ref().map(|session| Resume {
             session_id: session.info.session_id.clone(),
@@ -169,6 +173,7 @@ impl Client {
     }
 
     pub(super) fn handle_online(&mut self) {
+        self.offline = false;
         match self.phase {
             Phase::Waiting => {
                 let due = self.backoff.hurry(self.now);
@@ -186,6 +191,7 @@ impl Client {
     /// A socket that loses its network stays silently open, so it is dropped at once: the resume costs one round trip,
     /// waiting for it to fail costs half a minute.
     pub(super) fn handle_offline(&mut self) {
+        self.offline = true;
         self.drop_link();
     }
 

@@ -122,6 +122,8 @@ pub struct Client {
     session: Option<Session>,
     /// Whether the last state told was a connected one: a loss is then a reconnection.
     was_connected: bool,
+    /// The network is away, as far as is known: then it is no news that no token can be had.
+    offline: bool,
     /// Refusals (4401) in a row: the second ends the call.
     refusals: u32,
 
@@ -144,6 +146,8 @@ pub struct Client {
     /// What was last acknowledged, and what is to be.
     told_ack: ClientAck,
     played: u32,
+    /// Where the agent's audio that came in this epoch ends: what is played beyond it belongs to an earlier one.
+    received_end: u32,
     /// Payload of the audio frame being handed to the driver.
     staged: Vec<u8>,
     /// Text being handed to the driver.
@@ -175,6 +179,7 @@ impl Client {
             token: None,
             session: None,
             was_connected: false,
+            offline: false,
             refusals: 0,
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
@@ -187,6 +192,7 @@ impl Client {
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
+            received_end: 0,
             staged: Vec::new(),
             text: String::new(),
             ping: None,
@@ -216,8 +222,10 @@ impl Client {
             Input::Buffered(bytes) => self.socket_bytes = bytes,
             Input::Chunk(samples) => self.handle_chunk(samples),
             Input::Played(position) => {
-                self.played = self.played.max(position);
-                self.schedule_ack();
+                if position <= self.received_end {
+                    self.played = self.played.max(position);
+                    self.schedule_ack();
+                }
             }
             Input::Mute(muted) => {
                 self.told_muted &= self.muted == muted;

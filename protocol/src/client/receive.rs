@@ -150,6 +150,7 @@ impl Client {
     fn begin_epoch(&mut self) {
         self.expected = 0;
         self.played = 0;
+        self.received_end = 0;
     }
 
     fn handle_ack(&mut self, ack: RelayAck) {
@@ -189,6 +190,7 @@ impl Client {
         }
         // A codec of a newer relay counts, but cannot be played.
         let Some(codec) = header.codec else { return };
+        self.received_end = header.position.saturating_add(codec.samples(payload.len()));
         self.staged.clear();
         self.staged.extend_from_slice(payload);
         self.pending.push_back(Pending::Play { codec, position: header.position });
