@@ -112,8 +112,10 @@ async function start() {
         if (live) void listMicrophones();
       },
       onError: (error) => {
-        // The state says that the connection is lost, and before it was there the promise says what is wrong.
-        if (call && error.code !== "link_lost") showError(error);
+        // The state says that the connection is lost (no token comes without one, either), and before there was a connection the promise
+        // says what is wrong.
+        const known = !call || error.code === "link_lost" || (error.code === "token_unavailable" && call.state === "reconnecting");
+        if (!known) showError(error);
       },
       onEnded: showEnd,
     });
