@@ -92,13 +92,14 @@ export function locate(needle, hay) {
 export function compare(reference, recording, rate, { windowSeconds = 0.5, searchSeconds = 0.25 } = {}) {
   const size = Math.round(windowSeconds * rate);
   const search = Math.round(searchSeconds * rate);
-  const loudest = windows(reference, size).reduce((max, at) => Math.max(max, energy(reference.subarray(at, at + size))), 0);
+  const energies = windows(reference, size).map((at) => energy(tapered(reference.subarray(at, at + size), size)));
+  const loudest = Math.max(...energies);
   let { lag } = locate(reference, recording);
   /** @type {Match[]} */
   const matches = [];
-  for (const at of windows(reference, size)) {
+  for (const [i, at] of windows(reference, size).entries()) {
+    if (energies[i] < loudest / 1000) continue;
     const part = reference.subarray(at, at + size);
-    if (energy(part) < loudest / 1000) continue;
     const from = at + lag - search;
     const to = at + lag + size + search;
     if (from < 0 || to > recording.length) continue;
@@ -130,11 +131,8 @@ function measure(part, found, rate, lag) {
   let n = 1;
   while (n < part.length) n *= 2;
   const [ar, ai, br, bi] = [0, 0, 0, 0].map(() => new Float64Array(n));
-  for (let i = 0; i < part.length; i++) {
-    const taper = Math.sin((Math.PI * (i + 0.5)) / part.length) ** 2;
-    ar[i] = part[i] * taper;
-    br[i] = (found[i] ?? 0) * taper;
-  }
+  ar.set(tapered(part, part.length));
+  br.set(tapered(found, part.length));
   fft(ar, ai);
   fft(br, bi);
   const first = Math.ceil((MIN_HZ * n) / rate);
@@ -180,6 +178,15 @@ function peak(value, from, to) {
     else high -= third;
   }
   return (low + high) / 2;
+}
+
+/**
+ * What a window sees: nothing at its edges, so that a word that is cut there does not ring.
+ * @param {Float64Array} samples
+ * @param {number} size
+ */
+function tapered(samples, size) {
+  return samples.map((sample, i) => sample * Math.sin((Math.PI * (i + 0.5)) / size) ** 2);
 }
 
 /** @param {Float64Array} samples */
