@@ -4,7 +4,7 @@
 mod network;
 #[path = "../examples/simulate/random.rs"]
 mod random;
-#[path = "../examples/simulate/world.rs"]
+#[path = "../examples/simulate/world/mod.rs"]
 mod world;
 
 #[cfg(target_arch = "wasm32")]

@@ -1,0 +1,286 @@
+//! What a driver does at either end of the link.
+
+use std::time::Duration;
+
+use protocol::client::{self, Event};
+use protocol::relay::{self, Attachment, Handshake, Link};
+use protocol::{CloseCode, Codec, Limits, Mark, Prices, RelayMessage, Usage};
+
+use super::{Downlink, Heard, Stored, World};
+use crate::network::{Connection, Packet};
+use crate::random::Random;
+
+impl World {
+    pub(super) fn arrived_at_client(&mut self, packet: Packet) -> Result<(), String> {
+        match packet {
+            Packet::Opened => self.input(client::Input::Opened),
+            Packet::Text(text) => self.input(client::Input::Text(&text)),
+            Packet::Binary(frame) => self.input(client::Input::Binary(&frame)),
+            Packet::Closed(code) => {
+                self.client_connection = None;
+                self.input(client::Input::Closed { code })
+            }
+        }
+    }
+
+    pub(super) fn arrived_at_relay(&mut self, id: u32, packet: Packet) -> Result<(), String> {
+        if let Some(place) = self.greeting.iter().position(|waiting| *waiting == id) {
+            if let Packet::Text(text) = &packet {
+                self.greeting.swap_remove(place);
+                return self.greet(id, text);
+            }
+            if matches!(packet, Packet::Closed(_)) {
+                self.greeting.swap_remove(place);
+            }
+            return Ok(());
+        }
+        if self.relay_connection != Some(id) {
+            return Ok(());
+        }
+        match packet {
+            Packet::Opened => Ok(()),
+            Packet::Text(text) => self.relay_input(relay::Input::Text(&text)),
+            Packet::Binary(frame) => self.relay_input(relay::Input::Binary(&frame)),
+            Packet::Closed(_) => {
+                self.relay_connection = None;
+                self.relay_input(relay::Input::Closed)
+            }
+        }
+    }
+
+    /// What a relay's driver does with a connection's first message.
+    fn greet(&mut self, id: u32, text: &str) -> Result<(), String> {
+        let hello =
+            Handshake::new(self.now).handle_text(text).map_err(|refusal| format!("refused: {refusal:?}"))?;
+        self.tokens += 1;
+        let token = format!("token-{}", self.tokens);
+        let used = hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default();
+        let known = self.stored.as_ref().filter(|stored| {
+            hello.resume.as_ref().is_some_and(|resume| resume.session_id == stored.session_id)
+                && match &self.link {
+                    Some(link) => link.accepts(&used),
+                    None => stored.resume_tokens.contains(&used),
+                }
+        });
+        let attachment = match (known, &hello.resume) {
+            (Some(stored), _) => {
+                let (epoch, committed) = (stored.epoch, stored.committed);
+                if self.link.is_none() {
+                    let config = self.relay_config(&stored.session_id.clone());
+                    self.link = Some(Link::recovered(self.now, config, epoch + 1, committed));
+                    self.downlink = Downlink::default();
+                }
+                Attachment::Resume
+            }
+            (None, resume) => {
+                let session_id = format!("session-{id}");
+                self.link = Some(Link::new(self.now, self.relay_config(&session_id), hello.start));
+                self.stored = Some(Stored { session_id, committed: hello.start, ..Stored::default() });
+                self.downlink = Downlink::default();
+                if resume.is_some() { Attachment::Instead } else { Attachment::New }
+            }
+        };
+        self.tally.failed_resumes += u64::from(attachment == Attachment::Instead);
+        if let Some(old) = self.relay_connection.replace(id) {
+            self.close_relay_end(old, CloseCode::Replaced.code());
+        }
+        self.relay_input(relay::Input::Attach { hello: &hello, attachment, resume_token: &token })?;
+        if attachment != Attachment::Resume {
+            self.forget_from(hello.start)?;
+        }
+        if let (Some(stored), Some(link)) = (&mut self.stored, &self.link) {
+            stored.epoch = link.epoch();
+            stored.resume_tokens = vec![token, used];
+        }
+        Ok(())
+    }
+
+    fn relay_config(&self, session_id: &str) -> relay::Config {
+        relay::Config {
+            session_id: session_id.into(),
+            limits: Limits {
+                session_ms: 3_600_000,
+                idle_ms: 600_000,
+                chunk_min_bytes: 2,
+                chunk_max_bytes: 100_000,
+                burst_ms: 65_000,
+                budget_nano_usd: 0,
+            },
+            prices: Prices::default(),
+            agent_codec: Codec::PcmS16le24000,
+            recording: false,
+            heartbeat: Duration::from_secs(15),
+            resume_window: self.scenario.resume_window,
+        }
+    }
+
+    /// A relay lost its memory (or a new session began): what it heard beyond this place it will hear again.
+    fn forget_from(&mut self, mark: Mark) -> Result<(), String> {
+        while let Some(last) = self.heard.pop() {
+            let (from, to) = last.range();
+            if from < mark.position {
+                let to = to.min(mark.position);
+                self.heard.push(match last {
+                    Heard::Audio { .. } => Heard::Audio { from, to },
+                    Heard::Gap { .. } => Heard::Gap { from, to },
+                });
+                break;
+            }
+        }
+        let end = self.heard.last().map_or(0, |last| last.range().1);
+        if end != mark.position {
+            return Err(format!("the relay goes on at {} but has only heard {end}", mark.position));
+        }
+        self.expected = mark;
+        Ok(())
+    }
+
+    pub(super) fn input(&mut self, input: client::Input<'_>) -> Result<(), String> {
+        self.client.handle_input(self.now, input);
+        let mut token_wanted = false;
+        while let Some(output) = self.client.poll_output() {
+            let send = |packet, connections: &mut Vec<Connection>, random: &mut Random| {
+                let connection = connections.iter_mut().find(|one| Some(one.id) == self.client_connection);
+                if let Some(connection) = connection {
+                    connection.send_to_relay(self.now, packet, random);
+                }
+            };
+            match output {
+                client::Output::RequestToken => token_wanted = true,
+                client::Output::Text(text) => {
+                    send(Packet::Text(text.into()), &mut self.connections, &mut self.random);
+                }
+                client::Output::Binary(frame) => {
+                    send(Packet::Binary(frame.to_vec()), &mut self.connections, &mut self.random);
+                }
+                client::Output::Disconnect { code } => {
+                    send(Packet::Closed(code), &mut self.connections, &mut self.random);
+                    self.client_connection = None;
+                }
+                client::Output::Connect => {
+                    self.tally.connections += 1;
+                    self.next_id += 1;
+                    let id = self.next_id;
+                    self.client_connection = Some(id);
+                    let faults = self.scenario.faults && !self.hung_up;
+                    let mut connection = Connection::new(id, &mut self.random, faults);
+                    let away = self
+                        .scenario
+                        .outage
+                        .is_some_and(|(from, length)| self.now >= from && self.now.since(from) < length);
+                    if away {
+                        connection.cut(self.now, &mut self.random);
+                    } else {
+                        connection.send_to_client(self.now, Packet::Opened, &mut self.random);
+                        self.greeting.push(id);
+                    }
+                    self.connections.push(connection);
+                }
+                client::Output::Play { codec, position, payload } => {
+                    self.downlink.heard.push(format!("{} {position} {}", codec.name(), payload.len()));
+                }
+                client::Output::EndOfReply => self.downlink.heard.push("end of reply".into()),
+                client::Output::FlushPlayout => self.downlink.heard.push("flush".into()),
+                client::Output::Event(Event::Transcript(turn)) => self.downlink.heard.push(turn.text),
+                client::Output::Event(Event::Agent(state)) => self.downlink.heard.push(format!("{state:?}")),
+                client::Output::Event(Event::Gap(gap)) => {
+                    self.tally.gaps += 1;
+                    self.tally.missing_samples += u64::from(gap.samples);
+                    self.told_gaps.push((gap.position, gap.position + gap.samples));
+                }
+                client::Output::Event(Event::Ended { code, .. }) => self.ended = Some(code),
+                client::Output::Event(_) => {}
+            }
+        }
+        if token_wanted {
+            return self.input(client::Input::Token(Ok("a token")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn relay_input(&mut self, input: relay::Input<'_>) -> Result<(), String> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        link.handle_input(self.now, input);
+        let (mut heard, mut bye, mut over, mut goes_on) = (Vec::new(), false, false, None);
+        while let Some(output) = link.poll_output() {
+            let connection = self.connections.iter_mut().find(|one| Some(one.id) == self.relay_connection);
+            match (output, connection) {
+                (relay::Output::Text(text), Some(connection)) => {
+                    if let Ok(RelayMessage::Resumed(resumed)) = RelayMessage::parse(text) {
+                        goes_on = Some(resumed.received);
+                    }
+                    connection.send_to_client(self.now, Packet::Text(text.into()), &mut self.random);
+                }
+                (relay::Output::Binary(frame), Some(connection)) => {
+                    connection.send_to_client(self.now, Packet::Binary(frame.to_vec()), &mut self.random);
+                }
+                (relay::Output::Close(code), Some(connection)) => {
+                    connection.send_to_client(self.now, Packet::Closed(code.code()), &mut self.random);
+                    self.relay_connection = None;
+                }
+                (relay::Output::Audio { mark, payload }, _) => {
+                    check_samples(mark, payload)?;
+                    heard.push((mark, mark.position + (payload.len() / 2) as u32, false));
+                }
+                (relay::Output::Gap(gap), _) => heard.push((gap.from, gap.to.position, true)),
+                (relay::Output::Bye, _) => bye = true,
+                (relay::Output::Ended(CloseCode::Abnormal), _) => over = true,
+                (relay::Output::Ended(code), _) => {
+                    return Err(format!("the relay ended the session: {code:?}"));
+                }
+                _ => {}
+            }
+        }
+        if let Some(mark) = goes_on {
+            self.forget_from(mark)?;
+        }
+        for (mark, to, missing) in heard {
+            self.hear(mark, to, missing)?;
+        }
+        if over {
+            // Nobody came back: the session's row is ended, and a resume will fail.
+            self.link = None;
+            self.stored = None;
+        }
+        if bye {
+            self.relay_input(relay::Input::End { code: CloseCode::Normal, usage: Usage::default() })?;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, mark: Mark, to: u32, missing: bool) -> Result<(), String> {
+        let from = mark.position;
+        let end = self.heard.last().map_or(0, |last| last.range().1);
+        if from != end {
+            return Err(format!("heard {from}..{to} after {end}"));
+        }
+        self.heard.push(if missing { Heard::Gap { from, to } } else { Heard::Audio { from, to } });
+        self.expected = Mark { seq: mark.seq + 1, position: to };
+        // Sometimes the transcript reaches up to here, or everything so far was silence.
+        if !missing && self.random.percent(20) {
+            let committed = self.expected;
+            if let Some(stored) = self.stored.as_mut().filter(|_| self.random.percent(50)) {
+                stored.committed = committed;
+            }
+            self.relay_input(relay::Input::Commit(committed))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_relay_end(&mut self, id: u32, code: u16) {
+        if let Some(connection) = self.connections.iter_mut().find(|one| one.id == id) {
+            connection.send_to_client(self.now, Packet::Closed(code), &mut self.random);
+        }
+    }
+}
+
+/// The user's voice is its own position, so a sample in the wrong place is seen.
+fn check_samples(mark: Mark, payload: &[u8]) -> Result<(), String> {
+    for (index, bytes) in payload.chunks_exact(2).enumerate() {
+        let position = mark.position + index as u32;
+        if i16::from_le_bytes([bytes[0], bytes[1]]) != position as i16 {
+            return Err(format!("a wrong sample at {position}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! One call over a terrible network, on simulated time: both real machines, a user who speaks, an agent who answers, a relay
+//! that crashes, and the proof at the end.
+
+mod ends;
+mod proof;
+
+use std::time::Duration;
+
+use protocol::client::{self, Client, State};
+use protocol::relay::{self, Link, Saying};
+use protocol::{AgentState, CloseCode, Codec, Mark, Role, Time, Transcript};
+
+use proof::Heard;
+
+use crate::network::Connection;
+use crate::random::Random;
+
+/// What happened in a call, for the totals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) chunks: u64,
+    pub(crate) connections: u64,
+    pub(crate) crashes: u64,
+    pub(crate) failed_resumes: u64,
+    pub(crate) gaps: u64,
+    pub(crate) missing_samples: u64,
+}
+
+/// What a call is like.
+#[derive(Debug)]
+struct Scenario {
+    chunk: u32,
+    chunks: u32,
+    faults: bool,
+    crash_percent: u64,
+    /// Outages during which no connection can be made: from, length.
+    outage: Option<(Time, Duration)>,
+    resume_window: Duration,
+}
+
+/// What outlives a crash of the relay.
+#[derive(Debug, Default)]
+struct Stored {
+    session_id: String,
+    epoch: u32,
+    committed: Mark,
+    resume_tokens: Vec<String>,
+}
+
+/// What the agent said in this epoch, frame by frame, and what of it the client played or showed.
+#[derive(Debug, Default)]
+struct Downlink {
+    position: u32,
+    said: Vec<String>,
+    heard: Vec<String>,
+}
+
+pub(crate) struct World {
+    random: Random,
+    now: Time,
+    scenario: Scenario,
+    client: Client,
+    link: Option<Link>,
+    stored: Option<Stored>,
+    connections: Vec<Connection>,
+    /// The connection the client uses, and the one the session uses.
+    client_connection: Option<u32>,
+    relay_connection: Option<u32>,
+    /// Connections whose `hello` has not come.
+    greeting: Vec<u32>,
+    next_id: u32,
+    tokens: u32,
+
+    spoken: u32,
+    next_chunk: Time,
+    next_answer: Time,
+    expected: Mark,
+    heard: Vec<Heard>,
+    told_gaps: Vec<(u32, u32)>,
+    downlink: Downlink,
+    hung_up: bool,
+    ended: Option<CloseCode>,
+    tally: Tally,
+}
+
+const CHUNK_TIME: Duration = Duration::from_millis(100);
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let chunk = [20, 160, 1_600][random.between(0, 2) as usize];
+        let start = Time::from_micros(random.between(0, 1 << 40));
+        let faults = random.percent(90);
+        let scenario = Scenario {
+            chunk,
+            chunks: random.between(5, 60) as u32,
+            faults,
+            crash_percent: if faults { random.between(0, 3) } else { 0 },
+            outage: (faults && random.percent(30)).then(|| {
+                let from = start + Duration::from_millis(random.between(0, 3_000));
+                (from, Duration::from_millis(random.between(500, 20_000)))
+            }),
+            resume_window: Duration::from_millis([2_000, 60_000][random.between(0, 1) as usize]),
+        };
+        let config = client::Config {
+            buffer: Duration::from_secs([1, 3, 30][random.between(0, 2) as usize]),
+            seed: random.next(),
+            ..client::Config::default()
+        };
+        World {
+            now: start,
+            scenario,
+            client: Client::new(config),
+            link: None,
+            stored: None,
+            connections: Vec::new(),
+            client_connection: None,
+            relay_connection: None,
+            greeting: Vec::new(),
+            next_id: 0,
+            tokens: 0,
+            spoken: 0,
+            next_chunk: start + CHUNK_TIME,
+            next_answer: start + CHUNK_TIME,
+            expected: Mark::default(),
+            heard: Vec::new(),
+            told_gaps: Vec::new(),
+            downlink: Downlink::default(),
+            hung_up: false,
+            ended: None,
+            tally: Tally::default(),
+            random,
+        }
+    }
+
+    /// Runs the call to its end and checks it.
+    pub(crate) fn run(mut self) -> Result<Tally, String> {
+        let deadline = self.now + Duration::from_secs(1_800);
+        self.input(client::Input::Start)?;
+        while self.ended.is_none() {
+            let next = self.next_time();
+            if next > deadline {
+                return Err(format!("the call did not end; client {:?}", self.client.state()));
+            }
+            self.now = self.now.max(next);
+            self.step()?;
+        }
+        self.check()?;
+        Ok(self.tally)
+    }
+
+    fn next_time(&self) -> Time {
+        let network = self.connections.iter().filter_map(Connection::due);
+        let machines =
+            self.client.poll_timeout().into_iter().chain(self.link.as_ref().and_then(Link::poll_timeout));
+        let people = (!self.hung_up).then_some(self.next_chunk).into_iter().chain([self.next_answer]);
+        network.chain(machines).chain(people).min().unwrap_or(self.now)
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        if self.client.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.input(client::Input::Timeout)?;
+        }
+        if self.link.as_ref().and_then(Link::poll_timeout).is_some_and(|due| due <= self.now) {
+            self.relay_input(relay::Input::Timeout)?;
+        }
+        self.deliver()?;
+        if !self.hung_up && self.next_chunk <= self.now {
+            self.next_chunk = self.next_chunk + CHUNK_TIME;
+            self.speak()?;
+        }
+        if self.next_answer <= self.now {
+            self.next_answer = self.now + Duration::from_millis(self.random.between(50, 800));
+            self.answer()?;
+            self.misfortune()?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self) -> Result<(), String> {
+        for index in 0..self.connections.len() {
+            let id = self.connections[index].id;
+            while let Some(packet) = self.connections[index].arrived_at_relay(self.now) {
+                self.arrived_at_relay(id, packet)?;
+            }
+            while let Some(packet) = self.connections[index].arrived_at_client(self.now) {
+                if self.client_connection == Some(id) {
+                    self.arrived_at_client(packet)?;
+                }
+            }
+        }
+        let (client, relay, greeting) =
+            (self.client_connection, self.relay_connection, self.greeting.clone());
+        self.connections.retain(|connection| {
+            connection.due().is_some()
+                || client == Some(connection.id)
+                || relay == Some(connection.id)
+                || greeting.contains(&connection.id)
+        });
+        Ok(())
+    }
+
+    fn speak(&mut self) -> Result<(), String> {
+        if self.spoken == self.scenario.chunks * self.scenario.chunk {
+            self.hung_up = true;
+            return self.input(client::Input::Close);
+        }
+        if self.client.state() == State::Idle {
+            return Ok(());
+        }
+        let samples: Vec<i16> =
+            (self.spoken..self.spoken + self.scenario.chunk).map(|position| position as i16).collect();
+        self.spoken += self.scenario.chunk;
+        self.tally.chunks += 1;
+        self.input(client::Input::Buffered(0))?;
+        self.input(client::Input::Chunk(&samples))
+    }
+
+    /// The agent says something, if it may.
+    fn answer(&mut self) -> Result<(), String> {
+        if !self.link.as_ref().is_some_and(Link::has_room) {
+            return Ok(());
+        }
+        match self.random.between(0, 4) {
+            0 => self.say("Speaking", &Saying::Agent(AgentState::Speaking)),
+            1 => self.say("flush", &Saying::Flush),
+            2 => {
+                let text = format!("turn {}", self.downlink.said.len());
+                let (seq, turn, start, end) = (0, 0, 0, 0);
+                let turn =
+                    Transcript { seq, turn, role: Role::Agent, text: text.clone(), last: true, start, end };
+                self.say(&text, &Saying::Transcript(turn))
+            }
+            _ => {
+                let samples = vec![7; self.random.between(1, 300) as usize];
+                let said = format!(
+                    "{} {} {}",
+                    Codec::PcmS16le24000.name(),
+                    self.downlink.position,
+                    samples.len() * 2
+                );
+                self.downlink.said.push(said);
+                self.downlink.position += samples.len() as u32;
+                self.relay_input(relay::Input::Audio(&samples))
+            }
+        }
+    }
+
+    fn say(&mut self, said: &str, saying: &Saying) -> Result<(), String> {
+        self.downlink.said.push(said.into());
+        self.relay_input(relay::Input::Say(saying))
+    }
+
+    /// Cuts, network changes, sleep, crashes.
+    fn misfortune(&mut self) -> Result<(), String> {
+        if !self.scenario.faults || self.hung_up {
+            return Ok(());
+        }
+        if self.random.percent(5) {
+            let using = self.client_connection;
+            if let Some(connection) = self.connections.iter_mut().find(|one| Some(one.id) == using) {
+                connection.cut(self.now, &mut self.random);
+            }
+        }
+        if self.random.percent(3) {
+            self.input(client::Input::Offline)?;
+        }
+        if self.random.percent(10) {
+            let online = self.random.percent(50);
+            self.input(if online { client::Input::Online } else { client::Input::Woke })?;
+        }
+        let crash = self.scenario.crash_percent;
+        if self.link.is_some() && self.random.percent(crash) {
+            self.tally.crashes += 1;
+            self.link = None;
+            self.greeting.clear();
+            if let Some(id) = self.relay_connection.take() {
+                self.close_relay_end(id, 1006);
+            }
+            for connection in &mut self.connections {
+                connection.cut(self.now, &mut self.random);
+            }
+        }
+        Ok(())
+    }
+}
