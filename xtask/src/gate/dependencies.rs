@@ -30,7 +30,8 @@ const LICENCES: [&str; 14] = [
     "CDLA-Permissive-2.0",
 ];
 
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// How the source of a crate begins that comes from a registry, and not from a repository or a folder.
+const REGISTRY: &str = "registry+";
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -78,8 +79,8 @@ pub(super) fn check() -> Result<Outcome> {
 fn crate_faults(packages: &[Package]) -> Vec<String> {
     let mut faults = Vec::new();
     for Package { name, version, license, source } in packages {
-        if source.as_deref() != Some(CRATES_IO) {
-            faults.push(format!("{name} {version} does not come from crates.io"));
+        if !source.as_deref().is_some_and(|source| source.starts_with(REGISTRY)) {
+            faults.push(format!("{name} {version} does not come from the registry"));
         }
         if !license.as_deref().is_some_and(is_accepted) {
             let license = license.as_deref().unwrap_or("none");
