@@ -76,7 +76,12 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { listen } => demo::run_until_stopped(listen),
-        Command::Test { only } => gate::run(only.as_deref()),
+        Command::Test { only } => match gate::run(only.as_deref()) {
+            Ok(true) => Ok(()),
+            // It has said so itself, and its counts are to be the last line.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
         Command::Build => build::sdk(),
         Command::Codegen { check } => codegen::run(check),
         Command::Size { json } => size::run(json),
