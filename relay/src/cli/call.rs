@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use protocol::{CloseCode, Role, Transcript};
 use protocol::client::{Event, State};
+use protocol::{CloseCode, Role, Transcript};
 use serde_json::json;
 
 use crate::NanoUsd;

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connection::{Connection, Event};
 use super::journal::{Journal, Written};
 use super::recording::Recording;
-use super::registry::{Command, ResumeRequest};
+use super::registry::{Command, Registration, ResumeRequest};
 use super::token::TokenClock;
 use super::{resume_hash, resume_token};
 use crate::App;
@@ -37,8 +36,7 @@ pub(super) struct Driver {
     pub(super) recording: Option<Recording>,
     pub(super) connection: Option<Connection>,
     pub(super) commands: mpsc::Receiver<Command>,
-    /// Told to the registry: whether there is a connection.
-    pub(super) attached: Arc<AtomicBool>,
+    pub(super) registration: Registration,
     pub(super) reconnects: u32,
     pub(super) token: TokenClock,
     /// A fresh token that is being checked.
@@ -67,7 +65,7 @@ impl Driver {
         let app = self.app.clone();
         self.drain();
         while !self.ended {
-            self.attached.store(self.link.is_attached(), Ordering::Relaxed);
+            self.registration.set_attached(self.link.is_attached());
             let live = self.ending.is_none();
             let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
             let due = self.due();
@@ -293,14 +291,14 @@ impl Driver {
             tracing::error!(session = %self.id, "records were not stored in time");
         }
         tracing::info!(session = %self.id, "session left to the next relay");
-        self.app.sessions.remove(&self.id, &self.attached);
+        self.registration.leave();
         if let Some(connection) = self.connection.take() {
             connection.close(CloseCode::GoingAway).await;
         }
     }
 
     async fn finish(mut self) {
-        self.app.sessions.remove(&self.id, &self.attached);
+        self.registration.leave();
         let code = self.ending.unwrap_or(CloseCode::Internal);
         let usage = self.call.usage();
         tracing::info!(

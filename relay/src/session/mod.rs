@@ -218,7 +218,7 @@ async fn begin(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
     };
     if let Err(error) = app.store.begin_session(&session).await {
         tracing::error!(%error, "a session could not be stored, so it is refused");
-        app.sessions.remove(&beginning.id, &driver.attached);
+        drop(driver);
         return refuse(socket, later(ErrorCode::StoreUnavailable)).await;
     }
     tracing::info!(session = %beginning.id, sub = %identity.sub, client = %hello.client, "session began");
@@ -255,9 +255,9 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         commands: sender,
         attached: Arc::new(AtomicBool::new(true)),
     };
-    let (sub, attached) = (handle.sub.clone(), handle.attached.clone());
+    let sub = handle.sub.clone();
     let limit = config.limits.sessions_per_user;
-    app.sessions.admit(&beginning.id, handle, limit).map_err(|count| {
+    let registration = Registry::admit(app, &beginning.id, handle, limit).map_err(|count| {
         let mut refusal = Refusal::new(CloseCode::Limited, ErrorCode::SessionLimit);
         refusal.error.limit = Some(limit.into());
         refusal.error.asked = Some(count as u64 + 1);
@@ -299,7 +299,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         recording,
         connection: None,
         commands,
-        attached,
+        registration,
         reconnects: 0,
         token: TokenClock::new(identity.expires_at),
         verifying: None,

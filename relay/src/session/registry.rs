@@ -8,6 +8,8 @@ use axum::extract::ws::WebSocket;
 use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::App;
+
 /// What a session is told from outside.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -64,7 +66,13 @@ impl Registry {
 
     /// Enters a session, unless its user has `limit` already. A session of theirs that lost its connection makes room: the
     /// page was reloaded, or the tab closed.
-    pub(super) fn admit(&self, id: &str, handle: Handle, limit: u32) -> Result<(), usize> {
+    pub(super) fn admit(app: &Arc<App>, id: &str, handle: Handle, limit: u32) -> Result<Registration, usize> {
+        let attached = handle.attached.clone();
+        app.sessions.enter(id, handle, limit)?;
+        Ok(Registration { app: app.clone(), id: id.to_owned(), attached })
+    }
+
+    fn enter(&self, id: &str, handle: Handle, limit: u32) -> Result<(), usize> {
         let mut sessions = self.lock();
         let of_user = || sessions.iter().filter(|(_, other)| other.sub == handle.sub);
         let count = of_user().count();
@@ -83,7 +91,7 @@ impl Registry {
     }
 
     /// Takes a session off the list, if this is the one that is on it.
-    pub(super) fn remove(&self, id: &str, attached: &Arc<AtomicBool>) {
+    fn remove(&self, id: &str, attached: &Arc<AtomicBool>) {
         let mut sessions = self.lock();
         if sessions.get(id).is_some_and(|handle| Arc::ptr_eq(&handle.attached, attached)) {
             sessions.remove(id);
@@ -92,6 +100,32 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session's place on the list. Given back when this is dropped, however the session ends: a panic leaves no place taken.
+#[derive(Debug)]
+pub(super) struct Registration {
+    app: Arc<App>,
+    id: String,
+    attached: Arc<AtomicBool>,
+}
+
+impl Registration {
+    /// Whether the session has a connection: one that has none makes room for another of its user.
+    pub(super) fn set_attached(&self, attached: bool) {
+        self.attached.store(attached, Ordering::Relaxed);
+    }
+
+    /// Gives the place back before the session is dropped.
+    pub(super) fn leave(&self) {
+        self.app.sessions.remove(&self.id, &self.attached);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -110,9 +144,9 @@ mod tests {
         let (one, _one) = handle("ada", true);
         let (two, _two) = handle("ada", true);
         let (other, _other) = handle("bob", true);
-        assert_eq!(registry.admit("1", one.clone(), 1), Ok(()));
-        assert_eq!(registry.admit("2", two, 1), Err(1));
-        assert_eq!(registry.admit("3", other, 1), Ok(()));
+        assert_eq!(registry.enter("1", one.clone(), 1), Ok(()));
+        assert_eq!(registry.enter("2", two, 1), Err(1));
+        assert_eq!(registry.enter("3", other, 1), Ok(()));
         assert!(registry.find("1", "bob").is_none(), "somebody else's session is not there");
         registry.remove("1", &one.attached);
         assert!(registry.find("1", "ada").is_none());
@@ -122,9 +156,9 @@ mod tests {
     fn a_session_without_a_connection_makes_room() {
         let registry = Registry::default();
         let (left, mut commands) = handle("ada", false);
-        assert_eq!(registry.admit("1", left, 1), Ok(()));
+        assert_eq!(registry.enter("1", left, 1), Ok(()));
         let (next, _next) = handle("ada", true);
-        assert_eq!(registry.admit("2", next, 1), Ok(()));
+        assert_eq!(registry.enter("2", next, 1), Ok(()));
         assert!(matches!(commands.try_recv(), Ok(Command::End(CloseCode::Replaced))));
         assert_eq!(registry.len(), 1);
     }
