@@ -72,6 +72,8 @@ impl World {
                 }
                 Attachment::Resume
             }
+            // A connection the client has given up in the meantime begins a session of its own, which nobody uses.
+            (None, _) if self.client_connection != Some(id) => return Ok(()),
             (None, resume) => {
                 let session_id = format!("session-{id}");
                 self.link = Some(Link::new(self.now, self.relay_config(&session_id), hello.start));
