@@ -32,6 +32,8 @@ const ACK_DELAY: Duration = Duration::from_millis(200);
 const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
 /// Missed heartbeats after which the client is gone.
 const DEAD_AFTER_HEARTBEATS: u32 = 2;
+/// Resume tokens that are good at the same time, while none of their answers was confirmed.
+const RESUME_TOKENS: usize = 8;
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -87,10 +89,10 @@ pub struct Link {
     phase: Phase,
     timers: Timers<{ TIMERS.len() }>,
     pending: VecDeque<Pending>,
-    /// The token that resumes the session.
-    resume_token: String,
-    /// The one before, good until the client shows that it has its successor: the answer to a resume may be lost.
-    previous_token: Option<String>,
+    /// The tokens that resume the session: what the attached connection was greeted with, last, and before it those the client may
+    /// still hold. An answer to a resume can be lost, and one attempt of a client can overtake another, so they stay good until the
+    /// client shows which one it has.
+    resume_tokens: Vec<String>,
 
     /// The next uplink frame.
     expected: Mark,
@@ -103,6 +105,8 @@ pub struct Link {
     /// `resend` requests without progress.
     resends: u32,
     bye: Option<u32>,
+    /// The session ends as soon as what was said before is sent.
+    ending: Option<(CloseCode, Usage)>,
 
     downlink: ReplayBuffer,
     staged: Vec<u8>,
@@ -130,8 +134,7 @@ impl Link {
             phase: Phase::Detached,
             timers: Timers::new(),
             pending: VecDeque::with_capacity(8),
-            resume_token: String::new(),
-            previous_token: None,
+            resume_tokens: Vec::new(),
             expected: start,
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
@@ -140,6 +143,7 @@ impl Link {
             strikes: 0,
             resends: 0,
             bye: None,
+            ending: None,
             downlink: ReplayBuffer::new(Mark::default()),
             staged: Vec::new(),
             text: String::new(),
@@ -159,9 +163,8 @@ impl Link {
             token.len() == resume_token.len()
                 && token.bytes().zip(resume_token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
         };
-        let current = !self.resume_token.is_empty() && is(&self.resume_token);
-        let previous = self.previous_token.as_deref().is_some_and(is);
-        self.phase != Phase::Ended && current | previous
+        let good = self.resume_tokens.iter().fold(false, |good, token| good | is(token));
+        self.phase != Phase::Ended && self.ending.is_none() && good
     }
 
     /// Which memory of the relay this is.
@@ -176,6 +179,12 @@ impl Link {
         self.phase == Phase::Attached
     }
 
+    /// Whether the session is over and everything about it was told.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Ended && self.pending.is_empty()
+    }
+
     /// Whether the agent may go on: a connection is there and not too far behind.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -185,7 +194,7 @@ impl Link {
     /// One thing happened. Drain [`Link::poll_output`] afterwards, then arm one timer for [`Link::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
-        if self.phase == Phase::Ended {
+        if self.phase == Phase::Ended || self.ending.is_some() && !matches!(input, Input::Closed) {
             return;
         }
         match input {
@@ -243,6 +252,15 @@ impl Link {
         if self.phase != Phase::Attached {
             return None;
         }
+        if self.downlink.is_sent()
+            && let Some((code, usage)) = self.ending.take()
+        {
+            self.send(RelayAck { received: self.expected, committed: self.committed });
+            self.send(Ended { reason: code.name().into(), usage });
+            self.pending.push_back(Pending::Close(code));
+            self.phase = Phase::Ended;
+            return self.poll_output();
+        }
         let frame = self.downlink.advance()?;
         Some(if frame.is_text {
             Output::Text(core::str::from_utf8(&frame.bytes).expect("text frames are made from strings"))
@@ -259,10 +277,14 @@ impl Link {
 
     fn attach(&mut self, hello: &Hello, attachment: Attachment, resume_token: &str) {
         let resumes = attachment == Attachment::Resume;
-        let used = hello.resume.as_ref().filter(|_| resumes).map(|resume| resume.resume_token.clone());
-        // Whichever of the two tokens was used stays good until the client shows that it has the new one.
-        self.previous_token = used;
-        self.resume_token = resume_token.into();
+        if let Some(resume) = hello.resume.as_ref().filter(|_| resumes && self.resume_tokens.is_empty()) {
+            // Rebuilt from the store, which said that it is good.
+            self.resume_tokens.push(resume.resume_token.clone());
+        }
+        self.resume_tokens.push(resume_token.into());
+        if self.resume_tokens.len() > RESUME_TOKENS {
+            self.resume_tokens.remove(0);
+        }
         self.phase = Phase::Attached;
         // What was queued for the connection before this one.
         self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
@@ -297,7 +319,7 @@ impl Link {
             self.send(Resumed {
                 session_id: self.config.session_id.clone(),
                 epoch: self.epoch,
-                resume_token: self.resume_token.clone(),
+                resume_token: self.resume_tokens.last().cloned().unwrap_or_default(),
                 received: self.expected,
                 committed: self.committed,
             });
@@ -309,7 +331,7 @@ impl Link {
         self.send(Welcome {
             session_id: self.config.session_id.clone(),
             epoch: self.epoch,
-            resume_token: self.resume_token.clone(),
+            resume_token: self.resume_tokens.last().cloned().unwrap_or_default(),
             resume_window_ms: u32::try_from(millis(self.config.resume_window)).unwrap_or(u32::MAX),
             heartbeat_ms: u32::try_from(millis(self.config.heartbeat)).unwrap_or(u32::MAX),
             agent_codec: self.config.agent_codec.name().into(),
@@ -323,6 +345,10 @@ impl Link {
         if self.phase != Phase::Attached {
             return;
         }
+        if self.ending.take().is_some() {
+            self.phase = Phase::Ended;
+            return;
+        }
         self.phase = Phase::Detached;
         self.pending.extend(close.map(Pending::Close));
         self.pending.push_back(Pending::Detached);
@@ -333,22 +359,12 @@ impl Link {
     }
 
     fn end(&mut self, code: CloseCode, usage: Usage) {
-        if self.phase == Phase::Attached {
-            // The last words come before the end.
-            while let Some(frame) = self.downlink.advance() {
-                if frame.is_text {
-                    let text = String::from_utf8_lossy(&frame.bytes);
-                    if let Ok(message) = RelayMessage::parse(&text) {
-                        self.pending.push_back(Pending::Message(message));
-                    }
-                }
-            }
-            self.send(RelayAck { received: self.expected, committed: self.committed });
-            self.send(Ended { reason: code.name().into(), usage });
-            self.pending.push_back(Pending::Close(code));
-        }
-        self.phase = Phase::Ended;
         self.timers.stop_all();
+        if self.phase == Phase::Attached {
+            self.ending = Some((code, usage));
+        } else {
+            self.phase = Phase::Ended;
+        }
     }
 
     /// Ends the session by the link's own decision.

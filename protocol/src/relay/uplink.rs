@@ -39,7 +39,7 @@ impl Link {
 
     /// Something came: the connection lives, and the client has what it was greeted with.
     fn alive(&mut self) {
-        self.previous_token = None;
+        self.resume_tokens.drain(..self.resume_tokens.len().saturating_sub(1));
         self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
     }
 

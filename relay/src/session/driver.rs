@@ -24,6 +24,8 @@ use crate::store::StoreError;
 
 /// How long the store may take where something waits for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// When nothing is due: something else will happen before.
+const FAR: Duration = Duration::from_secs(3_600);
 
 /// What a session is made of.
 pub(super) struct Driver {
@@ -64,7 +66,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let app = self.app.clone();
         self.drain();
-        while !self.ended {
+        while !(self.ended && (self.link.is_over() || self.connection.is_none())) {
             self.registration.set_attached(self.link.is_attached());
             let live = self.ending.is_none();
             let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
@@ -76,7 +78,7 @@ impl Driver {
                 written = self.journal.next() => Wake::Journal(written),
                 verified = verified(&mut self.verifying) => Wake::Verified(verified),
                 event = event(&mut self.connection, ready) => Wake::Socket(event),
-                () = sleep_until(due), if live => Wake::Time,
+                () = sleep_until(due) => Wake::Time,
             };
             match wake {
                 Wake::Shutdown => return self.leave().await,
@@ -188,7 +190,9 @@ impl Driver {
             self.link(link::Input::Closed);
             return;
         }
-        if let Some(left) = self.token.expiring() {
+        if self.ending.is_some() {
+            // Only the link still has something to do.
+        } else if let Some(left) = self.token.expiring() {
             self.link(link::Input::TokenExpiring { left });
         } else if self.token.is_over() {
             self.call(call::Input::Stop(CloseCode::Unauthorized));
@@ -327,7 +331,8 @@ impl Driver {
         let machines = self.link.poll_timeout().into_iter().chain(self.call.poll_timeout());
         let machines = machines.map(|time| base + Duration::from_micros(time.as_micros()));
         let socket = self.connection.as_ref().and_then(Connection::deadline);
-        machines.chain(socket).fold(self.token.due(), Instant::min)
+        let token = self.ending.is_none().then(|| self.token.due());
+        machines.chain(socket).chain(token).min().unwrap_or_else(|| Instant::now() + FAR)
     }
 }
 

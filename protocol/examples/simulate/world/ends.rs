@@ -18,6 +18,7 @@ impl World {
             Packet::Binary(frame) => self.input(client::Input::Binary(&frame)),
             Packet::Closed(code) => {
                 self.client_connection = None;
+                self.closed_in_order = code == CloseCode::Normal.code();
                 self.input(client::Input::Closed { code })
             }
         }
@@ -55,13 +56,17 @@ impl World {
         self.tokens += 1;
         let token = format!("token-{}", self.tokens);
         let used = hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default();
-        let known = self.stored.as_ref().filter(|stored| {
+        let own = |stored: &&Stored| {
             hello.resume.as_ref().is_some_and(|resume| resume.session_id == stored.session_id)
-                && match &self.link {
-                    Some(link) => link.accepts(&used),
-                    None => stored.resume_tokens.contains(&used),
-                }
-        });
+        };
+        let accepted = match (&self.link, &self.stored) {
+            (Some(link), _) => link.accepts(&used),
+            (None, Some(stored)) => stored.resume_tokens.contains(&used),
+            (None, None) => false,
+        };
+        let lives = !self.link.as_ref().is_some_and(Link::is_over);
+        let refuses_its_own = self.stored.as_ref().filter(own).is_some() && lives && !accepted;
+        let known = self.stored.as_ref().filter(own).filter(|_| accepted);
         let attachment = match (known, &hello.resume) {
             (Some(stored), _) => {
                 let (epoch, committed) = (stored.epoch, stored.committed);
@@ -82,6 +87,9 @@ impl World {
                 if resume.is_some() { Attachment::Instead } else { Attachment::New }
             }
         };
+        if attachment == Attachment::Instead && refuses_its_own {
+            return Err("a session that lives refused its own client".into());
+        }
         self.tally.failed_resumes += u64::from(attachment == Attachment::Instead);
         if let Some(old) = self.relay_connection.replace(id) {
             self.close_relay_end(old, CloseCode::Replaced.code());

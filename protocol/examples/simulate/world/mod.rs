@@ -36,6 +36,8 @@ struct Scenario {
     /// Outages during which no connection can be made: from, length.
     outage: Option<(Time, Duration)>,
     resume_window: Duration,
+    /// Samples the client's replay buffer holds.
+    buffer: u32,
 }
 
 /// What outlives a crash of the relay.
@@ -80,6 +82,8 @@ pub(crate) struct World {
     downlink: Downlink,
     hung_up: bool,
     ended: Option<CloseCode>,
+    /// The relay closed the client's connection with 1000: nothing of what it said may be missing.
+    closed_in_order: bool,
     tally: Tally,
 }
 
@@ -91,6 +95,7 @@ impl World {
         let chunk = [20, 160, 1_600][random.between(0, 2) as usize];
         let start = Time::from_micros(random.between(0, 1 << 40));
         let faults = random.percent(90);
+        let buffer_seconds = [1, 3, 30][random.between(0, 2) as usize];
         let scenario = Scenario {
             chunk,
             chunks: random.between(5, 60) as u32,
@@ -100,10 +105,11 @@ impl World {
                 let from = start + Duration::from_millis(random.between(0, 3_000));
                 (from, Duration::from_millis(random.between(500, 20_000)))
             }),
+            buffer: buffer_seconds as u32 * 16_000,
             resume_window: Duration::from_millis([2_000, 60_000][random.between(0, 1) as usize]),
         };
         let config = client::Config {
-            buffer: Duration::from_secs([1, 3, 30][random.between(0, 2) as usize]),
+            buffer: Duration::from_secs(buffer_seconds),
             seed: random.next(),
             ..client::Config::default()
         };
@@ -128,6 +134,7 @@ impl World {
             downlink: Downlink::default(),
             hung_up: false,
             ended: None,
+            closed_in_order: false,
             tally: Tally::default(),
             random,
         }

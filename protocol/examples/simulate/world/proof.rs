@@ -43,6 +43,16 @@ impl World {
         if told != missing && !self.heard_all_but_acknowledgement(&told, &missing) {
             return Err(format!("told {told:?} but missing {missing:?}"));
         }
+        let inside = told.iter().any(|gap| gap.1 < self.spoken);
+        if inside && self.spoken <= self.scenario.buffer {
+            return Err(format!("told {told:?} although all {} samples fit the buffer", self.spoken));
+        }
+        if self.closed_in_order && self.downlink.said != self.downlink.heard {
+            return Err(format!(
+                "closed in order, said {:?}, heard {:?}",
+                self.downlink.said, self.downlink.heard
+            ));
+        }
         if !self.downlink.said.starts_with(&self.downlink.heard) {
             return Err(format!("said {:?}, heard {:?}", self.downlink.said, self.downlink.heard));
         }
