@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::workspace;
+use crate::{build, workspace};
 
 /// What the script tag makes a browser fetch. The worklets are inside the script.
 const SCRIPT_TAG: [&str; 2] = ["voxrelay.js", "voxrelay.wasm"];
@@ -36,8 +36,9 @@ struct Sizes {
     brotli: usize,
 }
 
-/// Prints the sizes as a table or as JSON.
+/// Builds what there is to measure, and prints the sizes as a table or as JSON.
 pub(crate) fn run(json: bool) -> Result<()> {
+    build::sdk()?;
     let dist = workspace::path("npm/dist");
     let report = measure(&dist, &SCRIPT_TAG.map(String::from))?;
     if json {
