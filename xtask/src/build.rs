@@ -76,7 +76,8 @@ fn short_paths() -> String {
 fn bind(wasm: &Path) -> Result<()> {
     let folder = workspace::path("npm/src/wasm");
     let bound = folder.join(format!("{MODULE}_bg.wasm"));
-    let inputs = [wasm.to_path_buf(), workspace::path("package-lock.json")];
+    let inputs = ["package-lock.json", "xtask/src/build.rs", "xtask/src/shorten.rs"].map(workspace::path);
+    let inputs = [vec![wasm.to_path_buf()], inputs.to_vec()].concat();
     let stamp = Stamp::new("bind", &inputs, &WASM_FEATURES.concat(), std::slice::from_ref(&folder))?;
     if stamp.is_current()? {
         up_to_date("binding to JavaScript, shrinking");
@@ -90,11 +91,11 @@ fn bind(wasm: &Path) -> Result<()> {
             .web(true)?
             .typescript(true)
             .omit_default_module_path(true)
-            .remove_name_section(true)
+            .remove_name_section(false)
             .remove_producers_section(true)
             .generate(&folder)
             .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")?;
-        shorten::names(&bound, &folder.join(format!("{MODULE}.js")))
+        shorten::module(&bound, &folder.join(format!("{MODULE}.js")))
     })?;
     step("shrinking (wasm-opt -Oz)", || {
         let before = fs::metadata(&bound)?.len();

@@ -1,4 +1,7 @@
-//! Short names for what wasm and its glue say to each other.
+//! Takes out of a bound module what a page never needs: long names, and the words of panics.
+//!
+//! A panic is a trap without a message either way, since no hook prints it and the build aborts; but what would have composed the message
+//! is 3 KB of code.
 //!
 //! wasm-bindgen names each import after its JavaScript function and a hash, once in the module and once in the glue: about 100 names of 50
 //! bytes that do not compress. Nobody but these two files ever says them.
@@ -8,14 +11,36 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use walrus::Module;
+use walrus::{FunctionBuilder, FunctionKind, Module};
 
 /// The name under which the glue hands its functions over.
 const MODULE: &str = "w";
 
-/// Renames every import and export of the module at `wasm`, and the same names in its `glue`.
-pub(crate) fn names(wasm: &Path, glue: &Path) -> Result<()> {
+/// Parts of the names of functions that only compose the message of a panic.
+const PANICS: [&str; 11] = [
+    "panicking::",
+    "::panic_",
+    "panic_handler",
+    "rust_panic",
+    "slice_index_fail",
+    "slice_error_fail",
+    "unwrap_failed",
+    "expect_failed",
+    "len_mismatch_fail",
+    "raw_vec::handle_error",
+    "raw_vec::capacity_overflow",
+];
+
+/// Makes panics traps, and renames every import and export of the module at `wasm` and the same names in its `glue`. The names of
+/// functions have to be there still.
+pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
     let mut module = Module::from_file(wasm).context("the bound module cannot be read")?;
+    if trap_panics(&mut module) == 0 {
+        bail!(
+            "no function that composes panics was found by name: the module was stripped too early, or Rust names them differently now"
+        );
+    }
+    walrus::passes::gc::run(&mut module);
     let mut short = HashMap::new();
     for (number, import) in module.imports.iter_mut().enumerate() {
         let name = format!("i{}", base36(number));
@@ -33,6 +58,45 @@ pub(crate) fn names(wasm: &Path, glue: &Path) -> Result<()> {
     let text = replace(&text, &short)?;
     fs::write(glue, text)?;
     module.emit_wasm_file(wasm)
+}
+
+/// Empties every function that composes the message of a panic, down to the trap. Returns how many there were.
+fn trap_panics(module: &mut Module) -> usize {
+    let composes = |name: &str| {
+        let name = without_hashes(name);
+        PANICS.iter().any(|part| name.contains(part))
+    };
+    let found: Vec<_> = module
+        .funcs
+        .iter()
+        .filter(|function| matches!(function.kind, FunctionKind::Local(_)))
+        .filter(|function| function.name.as_deref().is_some_and(composes))
+        .map(|function| (function.id(), function.ty()))
+        .collect();
+    for (id, kind) in &found {
+        let kind = module.types.get(*kind);
+        let (params, results) = (kind.params().to_vec(), kind.results().to_vec());
+        let mut builder = FunctionBuilder::new(&mut module.types, &params, &results);
+        builder.func_body().unreachable();
+        let arguments = params.iter().map(|param| module.locals.add(*param)).collect();
+        module.funcs.get_mut(*id).kind = FunctionKind::Local(builder.local_func(arguments));
+    }
+    found.len()
+}
+
+/// `core[5c930]::panicking` is `core::panicking`.
+fn without_hashes(name: &str) -> String {
+    let mut depth = 0;
+    let mut plain = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ if depth == 0 => plain.push(character),
+            _ => {}
+        }
+    }
+    plain
 }
 
 /// Replaces names where they are properties: keys of the object of imports, and members of `wasm`.
@@ -75,6 +139,11 @@ fn base36(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_without_hashes() {
+        assert_eq!(without_hashes("<core[c59]::panicking>::panic_fmt"), "<core::panicking>::panic_fmt");
+    }
 
     #[test]
     fn members_and_import_keys_are_renamed_and_nothing_else() {
