@@ -1,7 +1,7 @@
 //! Takes out of a bound module what a page never needs: long names, and the words of panics.
 //!
 //! A panic is a trap without a message either way, since no hook prints it and the build aborts; but what would have composed the message
-//! is 3 KB of code.
+//! would be downloaded.
 //!
 //! wasm-bindgen names each import after its JavaScript function and a hash, once in the module and once in the glue: about 100 names of 50
 //! bytes that do not compress. Nobody but these two files ever says them.

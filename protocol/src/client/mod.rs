@@ -287,18 +287,6 @@ impl Client {
         }
     }
 
-    /// The round-trip time of the last heartbeat.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
-    /// Samples that the relay has not acknowledged as received.
-    #[must_use]
-    pub fn unacknowledged(&self) -> u32 {
-        self.uplink.end().position - self.acknowledged.position
-    }
-
     /// Whether everything said is in the stored transcript.
     fn is_committed(&self) -> bool {
         self.base.seq == self.uplink.end().seq

@@ -1,7 +1,7 @@
 //! JSON made of strings, whole numbers, booleans, lists and objects, and nothing else: what this protocol is written in.
 //!
-//! Our own, because every page downloads it: reading with serde_json took 90 KB of wasm and with miniserde 21 KB, most of it for floating-point
-//! numbers, error texts and one copy of the reader for each message. This takes a few. A test compares it with serde_json.
+//! Our own, because every page downloads it: general readers bring floating-point numbers, error texts and one copy of themselves for each
+//! message (`docs/decisions` has the figures). A test compares it with serde_json.
 
 mod read;
 mod write;

@@ -122,7 +122,7 @@ impl Link {
     }
 
     /// A session rebuilt from the store after its relay was lost. `committed` is the first frame that is not in the stored
-    /// transcript, `epoch` one more than the stored one, and `resume_tokens` what was stored last.
+    /// transcript, `epoch` one more than the stored one. Whether the client's resume token is good, the store has said.
     #[must_use]
     pub fn recovered(now: Time, config: Config, epoch: u32, committed: Mark) -> Self {
         Link::with_epoch(now, config, epoch, committed)

@@ -47,7 +47,7 @@ pub enum Input<'a> {
     Played(u32),
     /// Whether the link takes more of the agent's audio. To be told before every [`Input::Timeout`] and when it changes.
     Room(bool),
-    /// The turns up to this number are stored, as [`Output::Store`] asked.
+    /// The turns of the oldest unanswered [`Output::Store`] are stored.
     Stored {
         /// Everything before it is in the stored transcript.
         committed: Mark,

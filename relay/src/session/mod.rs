@@ -133,8 +133,10 @@ async fn rebuild(
     identity: &Identity,
 ) -> Option<(WebSocket, Hello)> {
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
-    let _guard = app.sessions.rebuilding.lock().await;
+    // Held for reads and one write only: nobody waits here for somebody else's socket.
+    let rebuilding = app.sessions.rebuilding.lock().await;
     if let Some(handle) = app.sessions.find(&resume.session_id, &identity.sub) {
+        drop(rebuilding);
         return hand_over(&handle, socket, hello, identity.expires_at).await;
     }
     let row = match app.store.session(&resume.session_id).await {
@@ -142,6 +144,7 @@ async fn rebuild(
         Ok(_) => return Some((socket, hello)),
         Err(error) => {
             tracing::error!(%error, "a session could not be read");
+            drop(rebuilding);
             refuse(socket, later(ErrorCode::StoreUnavailable)).await;
             return None;
         }
@@ -150,6 +153,7 @@ async fn rebuild(
         Ok(turns) => turns.last().map_or(0, |last| last.turn.turn + 1),
         Err(error) => {
             tracing::error!(%error, "a transcript could not be read");
+            drop(rebuilding);
             refuse(socket, later(ErrorCode::StoreUnavailable)).await;
             return None;
         }
@@ -167,6 +171,7 @@ async fn rebuild(
     let mut driver = match prepare(app, &beginning, identity) {
         Ok(driver) => driver,
         Err(refusal) => {
+            drop(rebuilding);
             refuse(socket, refusal).await;
             return None;
         }
