@@ -8,6 +8,7 @@ pub mod call;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod ledger;
 mod log;
 pub mod meter;
 mod money;

@@ -1,0 +1,28 @@
+//! A line of the ledger: what was used, from whom, at which price, and what it cost.
+
+use crate::money::NanoUsd;
+
+/// One spend. Rows are only ever appended; `(session, key)` is unique, so a row that is written twice counts once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Unique within the session: what the row is about and where it begins, such as `echo/listening@16000`.
+    pub key: String,
+    /// Who was paid, such as `deepgram`.
+    pub provider: String,
+    /// What was used, as the price table names it, such as `deepgram/nova-3`.
+    pub item: String,
+    /// What is counted: `sample`, `character`, or a kind of token such as `input_token`.
+    pub unit: String,
+    /// How many of them.
+    pub quantity: u64,
+    /// Money for `per` units.
+    pub price: NanoUsd,
+    /// Units that cost `price`.
+    pub per: u64,
+    /// Version of the price table.
+    pub price_version: String,
+    /// What it cost, rounded up to a nano-dollar over the running total.
+    pub cost: NanoUsd,
+    /// Whether the quantity is the relay's own estimate and not what the provider reported.
+    pub estimated: bool,
+}
