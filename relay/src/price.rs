@@ -134,6 +134,12 @@ impl PriceTable {
 }
 
 impl Price {
+    /// Who is paid: what stands before the first `/` of the item.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.item.split('/').next().unwrap_or_default()
+    }
+
     /// As `welcome` tells it.
     #[must_use]
     pub fn to_message(&self) -> protocol::Price {

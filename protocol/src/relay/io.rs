@@ -9,6 +9,8 @@ use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Us
 pub struct Config {
     /// The session's id.
     pub session_id: String,
+    /// The conversation it belongs to; told to the client.
+    pub conversation_id: String,
     /// What it may do; told to the client.
     pub limits: Limits,
     /// What it costs; told to the client.
@@ -94,6 +96,8 @@ pub enum Saying {
     ReplyEnd,
     /// See [`Flush`](crate::Flush).
     Flush,
+    /// See [`Budget`](crate::Budget); its `seq` is filled in.
+    Budget(crate::Budget),
 }
 
 /// What a driver has to do.
