@@ -4,6 +4,7 @@
 
 mod app;
 pub mod auth;
+pub mod bill;
 pub mod call;
 pub mod cli;
 pub mod client;
