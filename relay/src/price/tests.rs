@@ -435,3 +435,15 @@ fn every_unit_has_one_name() {
         assert!(Unit::ALL.contains(&Unit::Token(kind)), "{kind:?}");
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_table() {
+    let page = include_str!("../../../docs/prices.md");
+    let example =
+        page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let table = PriceTable::shipped().with_overrides(example).expect("a table");
+    assert!(page.contains(&format!("`{}`", table.version())));
+    let unit = Unit::Token(TokenKind::Input);
+    let price = |prompt| table.price_at("acme/mind", unit, NOON, prompt).expect("priced").amount;
+    assert!(price(50_000) < price(50_001));
+}
