@@ -5,6 +5,7 @@
 mod alerts;
 mod app;
 pub mod auth;
+pub mod bill;
 pub mod call;
 pub mod cli;
 pub mod client;
