@@ -40,7 +40,7 @@ impl App {
     #[must_use]
     pub fn new(config: Config, verifier: Verifier, store: Arc<dyn Store>, prices: PriceTable) -> App {
         App {
-            lease: Lease::new(config.store.grace),
+            lease: Lease::new(config.store_grace),
             relay_id: uuid::Uuid::now_v7().to_string(),
             config,
             verifier,

@@ -24,7 +24,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// How long a session is this relay's after a renewal.
 #[must_use]
 pub(crate) fn duration(app: &App) -> Duration {
-    app.config.store.grace + MARGIN
+    app.config.store_grace + MARGIN
 }
 
 /// Until when this relay may go on with its sessions.

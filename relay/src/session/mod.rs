@@ -32,10 +32,10 @@ pub use registry::Registry;
 
 use crate::auth::Identity;
 use crate::call::{self, Agent, Call, Echo, Start};
+use crate::config::{Limits, RecordingPlace};
 use crate::meter::Meter;
 use crate::price::Price;
 use crate::server::close_code;
-use crate::config::Limits;
 use crate::store::{
     Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage, Standing,
     StoreError, TakeOver, unix_ms,
@@ -444,10 +444,14 @@ fn prepare(
     });
     let registration =
         Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
-    let recording = config.recording_dir.as_ref().and_then(|dir| {
-        Recording::create(dir, &beginning.id, beginning.epoch)
+    let recording = config.recording.as_ref().and_then(|place| match place {
+        RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
             .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
-            .ok()
+            .ok(),
+        RecordingPlace::Bucket(url) => {
+            tracing::error!(%url, "the call is not recorded: only folders are written to");
+            None
+        }
     });
     let link = protocol::relay::Config {
         session_id: beginning.id.clone(),
