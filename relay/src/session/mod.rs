@@ -278,6 +278,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         session_id: beginning.id.clone(),
         limits: config.limits.to_message(),
         prices: Prices { version: app.prices.version().to_owned(), items: vec![price.to_message()] },
+        control_per_second: 20,
         agent_codec: codec,
         recording: recording.is_some(),
         heartbeat: config.heartbeat,
