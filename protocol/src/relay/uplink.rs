@@ -201,7 +201,7 @@ impl Link {
     /// More control messages than a client has reason to send. None may be left out, since each can be needed, so the connection
     /// ends: whatever is still true is said again after a resume.
     fn flooded(&mut self) {
-        let limit = u64::from(self.config.control_per_second);
+        let limit = u64::from(self.config.control_per_second.max(1));
         let mut error = ErrorMessage::from(ErrorCode::ControlRate);
         error.limit = Some(limit);
         error.asked = Some(limit + 1);

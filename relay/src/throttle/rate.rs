@@ -47,7 +47,7 @@ impl<C: Clock> Rates<C> {
         Rates { limiter, clock, hasher: RandomState::new() }
     }
 
-    /// Takes one of `per_minute` for this key. All of a minute's may come at once. A limit of 0 is taken for 1.
+    /// Takes one of `per_minute` for this key. All of a minute's may come at once.
     ///
     /// # Errors
     /// When they are used up, with `code`, or with [`ErrorCode::RelayFull`] when there are too many keys; a refusal costs nothing.
@@ -57,7 +57,10 @@ impl<C: Clock> Rates<C> {
             let (limit, asked) = (KEYS_MAX as u64, KEYS_MAX as u64 + 1);
             return Err(Excess { code: ErrorCode::RelayFull, limit, asked, retry_after: FULL_RETRY_AFTER });
         }
-        let cost = NonZeroU32::new(MINUTE.get() / per_minute.max(1)).unwrap_or(NonZeroU32::MIN);
+        let Some(cost) = MINUTE.get().checked_div(per_minute) else {
+            return Err(Excess { code, limit, asked: 1, retry_after: Duration::from_secs(60) });
+        };
+        let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
         let taken = self.limiter.check_key_n(&self.hasher.hash_one(key), cost);
         taken.expect("no part of a minute is more than a minute").map_err(|until| {
             let retry_after = until.wait_time_from(self.clock.now());
@@ -113,6 +116,15 @@ mod tests {
             assert_eq!(take(&rates, "ada", limit), Ok(()), "{limit} a minute");
             assert!(take(&rates, "ada", limit).is_err(), "{limit} a minute");
         }
+    }
+
+    #[test]
+    fn a_limit_of_none_lets_none_through() {
+        let (rates, clock) = rates();
+        assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
+        assert!(rates.is_empty());
     }
 
     #[test]
