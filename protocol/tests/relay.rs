@@ -221,6 +221,23 @@ fn each_bad_chunk_gets_its_error_is_not_handed_on_and_the_call_goes_on() {
 }
 
 #[test]
+fn the_timeline_never_goes_back_not_even_after_a_refused_chunk() {
+    let pcm = Codec::PcmS16le16000;
+    let mut bench = Bench::attached();
+    for seq in 0..5 {
+        bench.chunk(seq);
+    }
+    assert_eq!(error(&bench.frame(pcm, 5, 8_000, 3_201)), Some("chunk_odd_length"));
+    for (seq, position) in [(6, 0), (7, 7_999), (8, 6_400)] {
+        let did = bench.frame(pcm, seq, position, 3_200);
+        assert_eq!(error(&did), Some("chunk_position"), "what was metered is not heard again for free");
+        assert!(!did.iter().any(|did| matches!(did, Did::Audio(..) | Did::Gap(_))), "{did:?}");
+    }
+    let back = Gap { from: mark(9), to: Mark { seq: 12, position: 1_600 } };
+    assert!(bench.client(back).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
 fn a_client_that_keeps_sending_bad_chunks_is_closed() {
     let mut bench = Bench::attached();
     for seq in 0..10 {
