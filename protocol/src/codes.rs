@@ -155,7 +155,12 @@ error_codes! {
     ChunkCodec = "chunk_codec", false, "An audio chunk was not in the codec of the `hello` message.";
     ChunkPosition = "chunk_position", false, "An audio chunk did not begin where the one before it ended. Declare what is missing with a `gap` message.";
     AudioTooFast = "audio_too_fast", true, "Audio came faster than real time beyond what a resume needs. Wait `retry_after_ms`.";
-    SessionLimit = "session_limit", true, "Too many sessions at the same time. Close one, or wait `retry_after_ms`.";
+    ControlRate = "control_rate", true, "The client sent more control messages a second than the relay takes. Wait `retry_after_ms`, then resume: nothing is lost.";
+    SessionLimit = "session_limit", true, "The user has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
+    AccountSessionLimit = "account_session_limit", true, "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
+    SessionRate = "session_rate", true, "The user began more sessions a minute than allowed. Wait `retry_after_ms`.";
+    AddressRate = "address_rate", true, "More sessions a minute began from this network address than allowed. Wait `retry_after_ms`.";
+    AddressConnections = "address_connections", true, "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`.";
     RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
     Budget = "budget", false, "A budget is spent, so the call ended.";
     MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";

@@ -115,6 +115,7 @@ fn config() -> Config {
             burst_ms: 2_000,
             budget_nano_usd: 5_000_000_000,
         },
+        control_per_second: 20,
         prices: Prices::default(),
         agent_codec: Codec::PcmS16le24000,
         recording: false,
@@ -135,6 +136,10 @@ fn hello(resume: Option<Resume>) -> Hello {
 
 fn mark(seq: u32) -> Mark {
     Mark { seq, position: seq * 1_600 }
+}
+
+fn pong(id: u32) -> Did {
+    Did::Said(protocol::Pong { id }.into())
 }
 
 fn error(did: &[Did]) -> Option<&str> {
@@ -216,6 +221,23 @@ fn each_bad_chunk_gets_its_error_is_not_handed_on_and_the_call_goes_on() {
 }
 
 #[test]
+fn the_timeline_never_goes_back_not_even_after_a_refused_chunk() {
+    let pcm = Codec::PcmS16le16000;
+    let mut bench = Bench::attached();
+    for seq in 0..5 {
+        bench.chunk(seq);
+    }
+    assert_eq!(error(&bench.frame(pcm, 5, 8_000, 3_201)), Some("chunk_odd_length"));
+    for (seq, position) in [(6, 0), (7, 7_999), (8, 6_400)] {
+        let did = bench.frame(pcm, seq, position, 3_200);
+        assert_eq!(error(&did), Some("chunk_position"), "what was metered is not heard again for free");
+        assert!(!did.iter().any(|did| matches!(did, Did::Audio(..) | Did::Gap(_))), "{did:?}");
+    }
+    let back = Gap { from: mark(9), to: Mark { seq: 12, position: 1_600 } };
+    assert!(bench.client(back).contains(&Did::Close(CloseCode::Protocol)));
+}
+
+#[test]
 fn a_client_that_keeps_sending_bad_chunks_is_closed() {
     let mut bench = Bench::attached();
     for seq in 0..10 {
@@ -241,6 +263,55 @@ fn audio_faster_than_real_time_beyond_the_burst_closes_the_connection_but_not_th
         "{did:?}"
     );
     assert_eq!(bench.chunk(20), [Did::Audio(mark(20), 3_200)]);
+}
+
+#[test]
+fn more_control_messages_than_the_limit_close_the_connection_and_a_resume_says_again_what_was_lost() {
+    let mut bench = Bench::attached();
+    for id in 0..40 {
+        assert_eq!(bench.client(Ping { id, rtt_us: 0 }), [pong(id)]);
+    }
+    let did = bench.client(Bye { end: 0 });
+    let told = protocol::ErrorMessage {
+        limit: Some(20),
+        asked: Some(21),
+        retry_after_ms: Some(2_000),
+        ..protocol::ErrorCode::ControlRate.into()
+    };
+    let told = Did::Said(told.into());
+    assert_eq!(did, [told, Did::Close(CloseCode::Limited), Did::Detached], "the message is not acted on");
+    assert_eq!(bench.client(Ping { id: 41, rtt_us: 0 }), [], "what was on its way is not heard");
+
+    // Who does not wait gets no further, on whatever connection: the bucket is the session's.
+    bench.resume("r1", "r2", 0);
+    assert_eq!(error(&bench.client(Ping { id: 42, rtt_us: 0 })), Some("control_rate"));
+    bench.wait(Duration::from_secs(2));
+    bench.resume("r2", "r3", 0);
+    for id in 0..39 {
+        assert_eq!(bench.client(Ping { id, rtt_us: 0 }), [pong(id)]);
+    }
+    assert_eq!(bench.client(Bye { end: 0 }), [Did::Bye]);
+}
+
+#[test]
+fn whatever_comes_as_text_counts_as_a_control_message() {
+    let messages = [
+        ClientMessage::from(Ping { id: 1, rtt_us: 0 }),
+        ClientAck { received: 0, played: 0 }.into(),
+        protocol::Mute { muted: true }.into(),
+        Gap { from: mark(0), to: mark(0) }.into(),
+        protocol::Token { token: "jwt".into() }.into(),
+    ];
+    for message in messages {
+        let mut bench = Bench::attached();
+        let limited = (0..100).position(|_| error(&bench.client(message.clone())) == Some("control_rate"));
+        assert_eq!(limited, Some(40), "{message:?}");
+    }
+    let mut bench = Bench::attached();
+    for seq in 0..20 {
+        bench.chunk(seq);
+    }
+    assert_eq!(bench.client(Ping { id: 1, rtt_us: 0 }), [pong(1)], "audio does not");
 }
 
 #[test]
@@ -350,8 +421,7 @@ fn a_silent_client_is_detached_after_two_heartbeats_and_forgotten_after_the_resu
     let mut bench = Bench::attached();
     bench.wait(Duration::from_secs(20));
     let did = bench.client(Ping { id: 5, rtt_us: 1_500 });
-    let pong = Did::Said(RelayMessage::Pong(protocol::Pong { id: 5 }));
-    assert_eq!(did, [Did::RoundTrip(Duration::from_micros(1_500)), pong]);
+    assert_eq!(did, [Did::RoundTrip(Duration::from_micros(1_500)), pong(5)]);
     assert_eq!(bench.wait(Duration::from_secs(29)), []);
     assert_eq!(bench.wait(Duration::from_secs(2)), [Did::Close(CloseCode::GoingAway), Did::Detached]);
     assert_eq!(bench.wait(Duration::from_secs(118)), []);

@@ -18,6 +18,7 @@ pub mod price;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod throttle;
 
 pub use app::App;
 pub use config::Config;

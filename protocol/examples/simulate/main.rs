@@ -36,6 +36,7 @@ fn main() -> ExitCode {
                 total.connections += tally.connections;
                 total.crashes += tally.crashes;
                 total.failed_resumes += tally.failed_resumes;
+                total.limited += tally.limited;
                 total.gaps += tally.gaps;
                 total.missing_samples += tally.missing_samples;
             }
@@ -50,11 +51,12 @@ fn main() -> ExitCode {
     }
     println!(
         "{calls} calls from seed {seed}: {} chunks, {} connections, {} relay crashes, {} resumes refused, \
-         {} gaps announced ({} samples)",
+         {} times limited, {} gaps announced ({} samples)",
         total.chunks,
         total.connections,
         total.crashes,
         total.failed_resumes,
+        total.limited,
         total.gaps,
         total.missing_samples
     );

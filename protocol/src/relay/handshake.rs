@@ -8,6 +8,8 @@ use crate::{ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Tim
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// And no more than this many bytes for it.
 pub const HELLO_MAX_BYTES: usize = 8 * 1024;
+/// A frame of a client without its payload.
+const CONTROL_FRAME_BYTES: usize = 6;
 /// Of the client's name, this much is kept.
 const CLIENT_NAME_CHARS: usize = 64;
 
@@ -38,13 +40,15 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Handshake {
     deadline: Time,
+    /// Bytes that came and were no `hello`.
+    wasted: usize,
 }
 
 impl Handshake {
     /// A connection was accepted.
     #[must_use]
     pub fn new(now: Time) -> Self {
-        Handshake { deadline: now + HELLO_DEADLINE }
+        Handshake { deadline: now + HELLO_DEADLINE, wasted: 0 }
     }
 
     /// When to give up, with [`Refusal::unauthorized`].
@@ -58,7 +62,7 @@ impl Handshake {
     /// # Errors
     /// With how to refuse the connection.
     pub fn handle_text(&self, text: &str) -> Result<Hello, Refusal> {
-        if text.len() > HELLO_MAX_BYTES {
+        if self.wasted.saturating_add(text.len()) > HELLO_MAX_BYTES {
             return Err(Refusal::unauthorized());
         }
         match ClientMessage::parse(text) {
@@ -74,6 +78,15 @@ impl Handshake {
             Ok(_) => Err(Refusal::unauthorized()),
             Err(_) => Err(Refusal::new(CloseCode::Protocol, ErrorCode::Protocol)),
         }
+    }
+
+    /// A WebSocket ping or pong with a payload of so many bytes came.
+    ///
+    /// # Errors
+    /// With how to refuse the connection, when there were too many.
+    pub fn handle_control(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.wasted = self.wasted.saturating_add(bytes + CONTROL_FRAME_BYTES);
+        if self.wasted > HELLO_MAX_BYTES { Err(Refusal::unauthorized()) } else { Ok(()) }
     }
 
     /// A binary message came first.
@@ -106,6 +119,23 @@ mod tests {
             r#"{"type":"hello","token":"t","client":"c","codec":"opus","start":{"seq":0,"position":0}}"#;
         assert_eq!(refused(opus), CloseCode::Protocol);
         assert_eq!(Handshake::new(Time::ZERO).handle_binary().close, CloseCode::Unauthorized);
+    }
+
+    #[test]
+    fn pings_before_the_hello_count_towards_its_bytes() {
+        let mut handshake = Handshake::new(Time::ZERO);
+        let let_through = (0..10_000).take_while(|_| handshake.handle_control(0).is_ok()).count();
+        assert_eq!(let_through, HELLO_MAX_BYTES / CONTROL_FRAME_BYTES);
+        assert_eq!(handshake.handle_control(125), Err(Refusal::unauthorized()));
+
+        let mut handshake = Handshake::new(Time::ZERO);
+        let hello = r#"{"type":"hello","token":"t","client":"c","codec":"pcm_s16le_16000","start":{"seq":0,"position":0}}"#;
+        assert_eq!(handshake.handle_control(125), Ok(()));
+        assert!(handshake.handle_text(hello).is_ok(), "a few do no harm");
+        for _ in 0..61 {
+            assert_eq!(handshake.handle_control(125), Ok(()));
+        }
+        assert_eq!(handshake.handle_text(hello), Err(Refusal::unauthorized()));
     }
 
     #[test]

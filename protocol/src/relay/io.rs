@@ -13,6 +13,8 @@ pub struct Config {
     pub conversation_id: String,
     /// What it may do; told to the client.
     pub limits: Limits,
+    /// Control messages, that is text messages, a second; 0 is taken for 1.
+    pub control_per_second: u32,
     /// What it costs; told to the client.
     pub prices: Prices,
     /// Codec of the agent's audio.

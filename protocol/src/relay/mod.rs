@@ -100,7 +100,8 @@ pub struct Link {
     told_ack: RelayAck,
     /// The position of `expected` is not known, since the frame before it was refused.
     position_unknown: bool,
-    rate: RateLimit,
+    audio_rate: RateLimit,
+    control_rate: RateLimit,
     strikes: u32,
     /// `resend` requests without progress.
     resends: u32,
@@ -139,7 +140,8 @@ impl Link {
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
             position_unknown: false,
-            rate: RateLimit::new(now, config.limits.burst_ms),
+            audio_rate: RateLimit::audio(now, config.limits.burst_ms),
+            control_rate: RateLimit::control(now, config.control_per_second),
             strikes: 0,
             resends: 0,
             bye: None,

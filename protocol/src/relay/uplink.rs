@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rate::CONTROL_BURST;
 use super::{Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
     AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, Mark, Ping, Pong,
@@ -21,6 +22,9 @@ impl Link {
             return;
         }
         self.alive();
+        if self.control_rate.take(self.now, 1).is_err() {
+            return self.flooded();
+        }
         match ClientMessage::parse(text) {
             Ok(ClientMessage::ClientAck(ack)) => self.handle_ack(ack),
             Ok(ClientMessage::Ping(ping)) => self.handle_ping(ping),
@@ -108,7 +112,12 @@ impl Link {
         if header.codec != Some(UPLINK) {
             return self.refuse(ErrorCode::ChunkCodec, bytes, None);
         }
-        if header.position != self.expected.position && !self.position_unknown {
+        // After a frame that was left out the timeline may go on further on, but never before: that was metered.
+        let goes_on = match self.position_unknown {
+            true => header.position >= self.expected.position,
+            false => header.position == self.expected.position,
+        };
+        if !goes_on {
             return self.refuse(
                 ErrorCode::ChunkPosition,
                 header.position.into(),
@@ -116,10 +125,12 @@ impl Link {
             );
         }
         let samples = UPLINK.samples(payload.len());
-        if let Err(wait) = self.rate.take(self.now, samples.into()) {
+        if let Err(wait) = self.audio_rate.take(self.now, samples.into()) {
             let mut error = ErrorMessage::from(ErrorCode::AudioTooFast);
-            error.retry_after_ms = Some(millis(wait) + 1);
-            error.limit = Some(self.config.limits.burst_ms.into());
+            let (limit, wait) = (u64::from(self.config.limits.burst_ms), millis(wait) + 1);
+            error.limit = Some(limit);
+            error.asked = Some(limit + wait);
+            error.retry_after_ms = Some(wait);
             return self.reject(CloseCode::Limited, error);
         }
         let mark = Mark { seq, position: header.position };
@@ -190,6 +201,17 @@ impl Link {
         } else {
             self.send(error);
         }
+    }
+
+    /// More control messages than a client has reason to send. None may be left out, since each can be needed, so the connection
+    /// ends: whatever is still true is said again after a resume.
+    fn flooded(&mut self) {
+        let limit = u64::from(self.config.control_per_second.max(1));
+        let mut error = ErrorMessage::from(ErrorCode::ControlRate);
+        error.limit = Some(limit);
+        error.asked = Some(limit + 1);
+        error.retry_after_ms = Some(millis(CONTROL_BURST));
+        self.reject(CloseCode::Limited, error);
     }
 
     /// Closes the connection, not the session: the client may come back when it has waited.

@@ -1,5 +1,6 @@
 //! HTTP: the accept loop, the routes, and what is checked before a WebSocket is opened.
 
+mod address;
 mod assets;
 mod dev;
 mod problem;

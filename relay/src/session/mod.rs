@@ -76,14 +76,19 @@ pub async fn serve_socket(mut socket: WebSocket, app: Arc<App>, peer: SocketAddr
 
 /// Waits for `hello`. `None` if the connection ended by itself.
 async fn greet(socket: &mut WebSocket, app: &App) -> Result<Hello, Option<Refusal>> {
-    let handshake = Handshake::new(app.now());
+    let mut handshake = Handshake::new(app.now());
     let deadline = app.started + Duration::from_micros(handshake.poll_timeout().as_micros());
     loop {
         return match timeout_at(Instant::from_std(deadline), socket.recv()).await {
             Err(_) => Err(Some(Refusal::unauthorized())),
             Ok(Some(Ok(Message::Text(text)))) => handshake.handle_text(&text).map_err(Some),
             Ok(Some(Ok(Message::Binary(_)))) => Err(Some(handshake.handle_binary())),
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+            Ok(Some(Ok(Message::Ping(bytes) | Message::Pong(bytes)))) => {
+                match handshake.handle_control(bytes.len()) {
+                    Ok(()) => continue,
+                    Err(refusal) => Err(Some(refusal)),
+                }
+            }
             Ok(Some(Ok(Message::Close(_))) | None) => Err(None),
             Ok(Some(Err(error))) => {
                 Err(close_code(error).map(|code| Refusal::new(code, ErrorCode::Protocol)))
@@ -461,6 +466,7 @@ fn prepare(
             version: app.prices.version().to_owned(),
             items: vec![parts.price.to_message()],
         },
+        control_per_second: limits.control_messages_per_second,
         agent_codec: config.echo.codec,
         recording: recording.is_some(),
         heartbeat: config.heartbeat,

@@ -6,7 +6,7 @@ use protocol::client::{self, Event};
 use protocol::relay::{self, Attachment, Handshake, Link};
 use protocol::{CloseCode, Codec, Limits, Mark, Prices, RelayMessage, Usage};
 
-use super::{Downlink, Heard, Stored, World};
+use super::{CONTROL_PER_SECOND, Downlink, Heard, Stored, World};
 use crate::network::{Connection, Packet};
 use crate::random::Random;
 
@@ -117,6 +117,7 @@ impl World {
                 burst_ms: 65_000,
                 budget_nano_usd: 0,
             },
+            control_per_second: self.scenario.control_per_second,
             prices: Prices::default(),
             agent_codec: Codec::PcmS16le24000,
             recording: false,
@@ -226,6 +227,12 @@ impl World {
                     connection.send_to_client(self.now, Packet::Binary(frame.to_vec()), &mut self.random);
                 }
                 (relay::Output::Close(code), Some(connection)) => {
+                    if code == CloseCode::Limited {
+                        self.tally.limited += 1;
+                        if self.scenario.control_per_second == CONTROL_PER_SECOND {
+                            return Err("an honest client was limited".into());
+                        }
+                    }
                     connection.send_to_client(self.now, Packet::Closed(code.code()), &mut self.random);
                     self.relay_connection = None;
                 }

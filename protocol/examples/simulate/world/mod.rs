@@ -22,6 +22,7 @@ pub(crate) struct Tally {
     pub(crate) connections: u64,
     pub(crate) crashes: u64,
     pub(crate) failed_resumes: u64,
+    pub(crate) limited: u64,
     pub(crate) gaps: u64,
     pub(crate) missing_samples: u64,
 }
@@ -32,6 +33,10 @@ struct Scenario {
     chunk: u32,
     chunks: u32,
     faults: bool,
+    /// Control messages the relay takes: as many as by default, which must be enough, or too few, which must cost time only.
+    control_per_second: u32,
+    /// How often the user mutes or unmutes, of each chunk's time.
+    mute_percent: u64,
     crash_percent: u64,
     /// Outages during which no connection can be made: from, length.
     outage: Option<(Time, Duration)>,
@@ -74,6 +79,7 @@ pub(crate) struct World {
     tokens: u32,
 
     spoken: u32,
+    muted: bool,
     next_chunk: Time,
     next_answer: Time,
     expected: Mark,
@@ -87,6 +93,8 @@ pub(crate) struct World {
     tally: Tally,
 }
 
+/// As a relay has it by default.
+const CONTROL_PER_SECOND: u32 = 20;
 const CHUNK_TIME: Duration = Duration::from_millis(100);
 
 impl World {
@@ -100,6 +108,8 @@ impl World {
             chunk,
             chunks: random.between(5, 60) as u32,
             faults,
+            control_per_second: [CONTROL_PER_SECOND, CONTROL_PER_SECOND, 3][random.between(0, 2) as usize],
+            mute_percent: [0, 5, 60][random.between(0, 2) as usize],
             crash_percent: if faults { random.between(0, 3) } else { 0 },
             outage: (faults && random.percent(30)).then(|| {
                 let from = start + Duration::from_millis(random.between(0, 3_000));
@@ -126,6 +136,7 @@ impl World {
             next_id: 0,
             tokens: 0,
             spoken: 0,
+            muted: false,
             next_chunk: start + CHUNK_TIME,
             next_answer: start + CHUNK_TIME,
             expected: Mark::default(),
@@ -212,7 +223,11 @@ impl World {
             self.hung_up = true;
             return self.input(client::Input::Close);
         }
-        if self.client.state() == State::Idle {
+        if self.random.percent(self.scenario.mute_percent) {
+            self.muted = !self.muted;
+            self.input(client::Input::Mute(self.muted))?;
+        }
+        if self.client.state() == State::Idle || self.muted {
             return Ok(());
         }
         let samples: Vec<i16> =

@@ -1,0 +1,174 @@
+//! How often and how many: sessions a minute by user and by network address, and connections of an address that wait to be
+//! greeted.
+//!
+//! The limits themselves are arguments, since they differ by plan. Nothing here grows without bound: rates are kept for those who
+//! came in the last minute, connections for as long as they wait.
+
+mod rate;
+mod waiting;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use protocol::relay::Refusal;
+use protocol::{CloseCode, ErrorCode, ErrorMessage};
+
+pub use rate::Rates;
+pub use waiting::Waiting;
+use waiting::WaitingRoom;
+
+/// How often [`Throttle::sweep`] is to be called.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A limit that was exceeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// Which limit.
+    pub code: ErrorCode,
+    /// Its value.
+    pub limit: u64,
+    /// What there would have been.
+    pub asked: u64,
+    /// When to come back.
+    pub retry_after: Duration,
+}
+
+impl Excess {
+    /// When to come back, in whole milliseconds: never too early.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> u64 {
+        u64::try_from(self.retry_after.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+    }
+
+    /// As the client is told.
+    #[must_use]
+    pub fn to_refusal(&self) -> Refusal {
+        let error = ErrorMessage {
+            limit: Some(self.limit),
+            asked: Some(self.asked),
+            retry_after_ms: Some(self.retry_after_ms()),
+            ..self.code.into()
+        };
+        Refusal { error, close: CloseCode::Limited }
+    }
+}
+
+/// Counts by user and by address, for every connection of the relay.
+#[derive(Debug)]
+pub struct Throttle<C: Clock = DefaultClock> {
+    users: Rates<C>,
+    addresses: Rates<C>,
+    waiting: WaitingRoom,
+}
+
+impl Default for Throttle {
+    fn default() -> Throttle {
+        Throttle::with_clock(DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Throttle<C> {
+    /// With a clock of the caller's.
+    #[must_use]
+    pub fn with_clock(clock: C) -> Throttle<C> {
+        Throttle {
+            users: Rates::with_clock(clock.clone()),
+            addresses: Rates::with_clock(clock),
+            waiting: WaitingRoom::default(),
+        }
+    }
+
+    /// A connection waits to be greeted; it is counted until what comes back is dropped.
+    ///
+    /// # Errors
+    /// When `limit` connections of this address wait already.
+    pub fn wait(&self, address: IpAddr, limit: u32) -> Result<Waiting, Excess> {
+        self.waiting.enter(network(address), limit)
+    }
+
+    /// A user begins a session from this address. Counted by both, unless it is one too many by either.
+    ///
+    /// # Errors
+    /// When the user, or if not they then the address, has begun `per_minute` sessions in a minute already.
+    pub fn begin(&self, user: (&str, u32), address: (IpAddr, u32)) -> Result<(), Excess> {
+        let ((user, of_user), (address, of_address)) = (user, address);
+        self.users.take(ErrorCode::SessionRate, &user, of_user)?;
+        self.addresses.take(ErrorCode::AddressRate, &network(address), of_address)
+    }
+
+    /// Forgets what no longer matters and gives its memory back. To be called every [`SWEEP_INTERVAL`].
+    pub fn sweep(&self) {
+        self.users.sweep();
+        self.addresses.sweep();
+        self.waiting.sweep();
+    }
+}
+
+/// What counts as one network address: IPv6 hands every customer 2⁶⁴ of them at least.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn code(result: Result<(), Excess>) -> Option<ErrorCode> {
+        result.err().map(|excess| excess.code)
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_address_and_a_mapped_ipv4_is_itself() {
+        assert_eq!(network(address("2001:db8:1:2:3:4:5:6")), address("2001:db8:1:2::"));
+        assert_ne!(network(address("2001:db8:1:2::1")), network(address("2001:db8:1:3::1")));
+        assert_eq!(network(address("::ffff:192.0.2.7")), address("192.0.2.7"));
+        assert_eq!(network(address("192.0.2.7")), address("192.0.2.7"));
+    }
+
+    #[test]
+    fn sessions_are_counted_by_user_and_by_address() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let (here, there) = (address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(throttle.begin(("ada", 1), (here, 3)), Ok(()));
+        assert_eq!(code(throttle.begin(("ada", 1), (there, 3))), Some(ErrorCode::SessionRate));
+        assert_eq!(throttle.begin(("bob", 1), (here, 3)), Ok(()));
+        assert_eq!(throttle.begin(("cyd", 1), (here, 3)), Ok(()));
+        assert_eq!(code(throttle.begin(("dan", 1), (here, 3))), Some(ErrorCode::AddressRate));
+        assert_eq!(throttle.begin(("eve", 1), (there, 3)), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_user_takes_nothing_from_those_behind_the_same_address() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let here = (address("192.0.2.1"), 2);
+        assert_eq!(throttle.begin(("ada", 1), here), Ok(()));
+        for _ in 0..100 {
+            assert_eq!(code(throttle.begin(("ada", 1), here)), Some(ErrorCode::SessionRate));
+        }
+        assert_eq!(throttle.begin(("bob", 1), here), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_says_which_limit_its_value_what_was_asked_and_when_to_come_back() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let here = (address("192.0.2.1"), 100);
+        for _ in 0..6 {
+            assert_eq!(throttle.begin(("ada", 6), here), Ok(()));
+        }
+        let refusal = throttle.begin(("ada", 6), here).expect_err("the seventh").to_refusal();
+        assert_eq!(refusal.close, CloseCode::Limited);
+        let error = refusal.error;
+        assert_eq!((error.code.as_str(), error.retryable), ("session_rate", true));
+        assert_eq!((error.limit, error.asked, error.retry_after_ms), (Some(6), Some(7), Some(10_000)));
+    }
+}

@@ -1,0 +1,189 @@
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use protocol::ErrorCode;
+
+use super::Excess;
+
+/// Keys that are remembered at the same time; beyond them nobody gets in until some are forgotten. 6 MiB.
+const KEYS_MAX: usize = 1 << 18;
+/// When to come back then: the next sweep has been.
+const FULL_RETRY_AFTER: Duration = super::SWEEP_INTERVAL;
+/// A minute, in the microseconds that [`Rates`] deals in.
+const MINUTE: NonZeroU32 = NonZeroU32::new(60_000_000).expect("it is not zero");
+
+/// So many a minute of each key, where the number may differ from key to key and from time to time.
+///
+/// The library's limiters have one quota for all keys. Here every key has a minute of time to spend, which comes back as it
+/// passes, and one of `n` a minute costs the `n`th part of it.
+#[derive(Debug)]
+pub struct Rates<C: Clock = DefaultClock> {
+    limiter: RateLimiter<u64, DashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+    /// Keys are kept as hashes, so that long names cost nothing. It is seeded at random: nobody can aim at somebody's hash.
+    hasher: RandomState,
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates::with_clock(DefaultClock::default())
+    }
+}
+
+impl<C: Clock> Rates<C> {
+    /// With a clock of the caller's.
+    #[must_use]
+    pub fn with_clock(clock: C) -> Rates<C>
+    where
+        C: Clone,
+    {
+        let quota = Quota::per_minute(MINUTE);
+        let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone());
+        Rates { limiter, clock, hasher: RandomState::new() }
+    }
+
+    /// Takes one of `per_minute` for this key. All of a minute's may come at once.
+    ///
+    /// # Errors
+    /// When they are used up, with `code`, or with [`ErrorCode::RelayFull`] when there are too many keys; a refusal costs nothing.
+    pub fn take(&self, code: ErrorCode, key: &impl Hash, per_minute: u32) -> Result<(), Excess> {
+        let limit = u64::from(per_minute);
+        if self.limiter.len() >= KEYS_MAX {
+            let (limit, asked) = (KEYS_MAX as u64, KEYS_MAX as u64 + 1);
+            return Err(Excess { code: ErrorCode::RelayFull, limit, asked, retry_after: FULL_RETRY_AFTER });
+        }
+        let Some(cost) = MINUTE.get().checked_div(per_minute) else {
+            return Err(Excess { code, limit, asked: 1, retry_after: Duration::from_secs(60) });
+        };
+        let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
+        let taken = self.limiter.check_key_n(&self.hasher.hash_one(key), cost);
+        taken.expect("no part of a minute is more than a minute").map_err(|until| {
+            let retry_after = until.wait_time_from(self.clock.now());
+            Excess { code, limit, asked: limit + 1, retry_after }
+        })
+    }
+
+    /// Keys that are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.limiter.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.limiter.is_empty()
+    }
+
+    /// Forgets the keys that have their whole minute again.
+    pub fn sweep(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn rates() -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (Rates::with_clock(clock.clone()), clock)
+    }
+
+    fn take(rates: &Rates<FakeRelativeClock>, key: &str, per_minute: u32) -> Result<(), Duration> {
+        rates.take(ErrorCode::SessionRate, &key, per_minute).map_err(|excess| excess.retry_after)
+    }
+
+    #[test]
+    fn every_limit_lets_through_as_many_as_it_says_and_one_more_when_it_says() {
+        for limit in [1, 2, 3, 7, 10, 59, 60, 61, 100, 600, 1_000] {
+            let (rates, clock) = rates();
+            let passed = (0..2 * limit).take_while(|_| take(&rates, "ada", limit).is_ok()).count();
+            assert_eq!(passed, limit as usize, "{limit} a minute");
+            let wait = take(&rates, "ada", limit).expect_err("used up");
+            assert!(wait <= Duration::from_secs(60) / limit, "{limit} a minute: {wait:?}");
+            clock.advance(wait.saturating_sub(Duration::from_micros(1)));
+            assert!(take(&rates, "ada", limit).is_err(), "{limit} a minute");
+            clock.advance(Duration::from_micros(1));
+            assert_eq!(take(&rates, "ada", limit), Ok(()), "{limit} a minute");
+            assert!(take(&rates, "ada", limit).is_err(), "{limit} a minute");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_none_lets_none_through() {
+        let (rates, clock) = rates();
+        assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
+        assert!(rates.is_empty());
+    }
+
+    #[test]
+    fn keys_do_not_share_and_may_have_limits_of_their_own() {
+        let (rates, _) = rates();
+        assert_eq!(take(&rates, "ada", 1), Ok(()));
+        assert!(take(&rates, "ada", 1).is_err());
+        assert_eq!(take(&rates, "bob", 2), Ok(()));
+        assert_eq!(take(&rates, "bob", 2), Ok(()));
+        assert!(take(&rates, "bob", 2).is_err());
+    }
+
+    #[test]
+    fn another_plan_counts_from_the_same_minute() {
+        let (rates, _) = rates();
+        assert_eq!(take(&rates, "ada", 2), Ok(()));
+        for _ in 0..5 {
+            assert_eq!(take(&rates, "ada", 10), Ok(()));
+        }
+        assert!(take(&rates, "ada", 10).is_err(), "half a minute was spent before");
+    }
+
+    #[test]
+    fn a_refused_key_is_not_kept_waiting_by_its_own_attempts() {
+        let (rates, clock) = rates();
+        assert_eq!(take(&rates, "ada", 1), Ok(()));
+        for _ in 0..60 {
+            assert!(take(&rates, "ada", 1).is_err());
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(take(&rates, "ada", 1), Ok(()));
+    }
+
+    #[test]
+    fn a_hundred_thousand_keys_are_forgotten_after_a_minute() {
+        let (rates, clock) = rates();
+        for key in 0..100_000 {
+            assert_eq!(take(&rates, &key.to_string(), 1), Ok(()));
+        }
+        clock.advance(Duration::from_secs(59));
+        rates.sweep();
+        assert_eq!(rates.len(), 100_000, "each still matters");
+        assert!(take(&rates, "7", 1).is_err());
+        clock.advance(Duration::from_secs(2));
+        rates.sweep();
+        assert!(rates.is_empty());
+    }
+
+    #[test]
+    fn more_keys_than_are_remembered_do_not_get_in_until_some_are_forgotten() {
+        let (rates, clock) = rates();
+        for key in 0..KEYS_MAX {
+            assert_eq!(take(&rates, &key.to_string(), 60), Ok(()));
+        }
+        let excess = rates.take(ErrorCode::SessionRate, &"one more", 60).expect_err("full");
+        assert_eq!((excess.code, excess.retry_after), (ErrorCode::RelayFull, FULL_RETRY_AFTER));
+        clock.advance(FULL_RETRY_AFTER);
+        rates.sweep();
+        assert_eq!(take(&rates, "one more", 60), Ok(()));
+        assert_eq!(rates.len(), 1);
+    }
+}
