@@ -45,10 +45,6 @@ impl Purse {
         }
     }
 
-    pub(super) fn caps(&self) -> Caps {
-        self.caps
-    }
-
     /// Whether the total may rise to this.
     pub(super) fn allows(&self, cost: NanoUsd) -> bool {
         cost <= self.authorised

@@ -25,7 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
-use crate::App;
+use crate::store::Leases;
+use crate::{App, session};
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
@@ -50,6 +51,7 @@ struct Source {
 pub async fn run(listener: TcpListener, app: Arc<App>) {
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
+    let leases = tokio::spawn(session::keep_leases(Arc::clone(&app)));
     while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
         app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
     }
@@ -57,6 +59,10 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.tasks.close();
     if tokio::time::timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
+    }
+    leases.abort();
+    if let Err(error) = app.store.end_leases(Leases::Of(&app.relay_id)).await {
+        tracing::warn!(%error, "the sessions that were left could not be set free at once");
     }
     app.store.close().await;
 }
