@@ -184,7 +184,7 @@ FROM turns_1 JOIN sessions_1 ON sessions_1.id = session_id;
 INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per, price_version,
     cost_nano_usd, estimated, created_at)
 SELECT session_id, item || '@' || from_quantity, user_sub, 'default', substr(item, 1, instr(item, '/') - 1), item, unit,
-    quantity, price_nano_usd, per, price_version, cost_nano_usd, 0, created_at
+    quantity, price_nano_usd, per, price_version, usage_1.cost_nano_usd, 0, created_at
 FROM usage_1 JOIN sessions_1 ON sessions_1.id = session_id;
 
 DROP TABLE usage_1;
