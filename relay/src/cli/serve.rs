@@ -116,7 +116,8 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 fn price_table(file: Option<&Path>) -> Result<PriceTable, String> {
     let shipped = PriceTable::shipped();
     let Some(path) = file else { return Ok(shipped) };
-    let own = std::fs::read_to_string(path).map_err(|error| format!("prices.file {}: {error}", path.display()))?;
+    let own =
+        std::fs::read_to_string(path).map_err(|error| format!("prices.file {}: {error}", path.display()))?;
     shipped.with_overrides(&own).map_err(|error| format!("prices.file {}: {error}", path.display()))
 }
 

@@ -17,10 +17,10 @@ use super::recording::Recording;
 use super::registry::{Command, Registration, ResumeRequest, Whose};
 use super::token::TokenClock;
 use super::{resume_hash, resume_token};
-use crate::{App, NanoUsd, alerts};
 use crate::auth::{AuthError, Identity};
 use crate::call::{self, Call};
 use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::{App, NanoUsd, alerts};
 
 /// How long the store may take where something waits for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -270,7 +270,18 @@ impl Driver {
 
     fn drain_link(&mut self) {
         let Driver {
-            app, id, link, call, journal, recording, connection, verifying, ending, quality, round_trips, ..
+            app,
+            id,
+            link,
+            call,
+            journal,
+            recording,
+            connection,
+            verifying,
+            ending,
+            quality,
+            round_trips,
+            ..
         } = self;
         loop {
             if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
@@ -430,7 +441,12 @@ impl Driver {
         let machines = machines.map(|time| base + Duration::from_micros(time.as_micros()));
         let socket = self.connection.as_ref().and_then(Connection::deadline);
         let token = self.ending.is_none().then(|| self.token.due());
-        machines.chain(socket).chain(token).chain(self.grace_ends()).min().unwrap_or_else(|| Instant::now() + FAR)
+        machines
+            .chain(socket)
+            .chain(token)
+            .chain(self.grace_ends())
+            .min()
+            .unwrap_or_else(|| Instant::now() + FAR)
     }
 }
 

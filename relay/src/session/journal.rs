@@ -59,7 +59,15 @@ pub(super) struct Journal {
 
 impl Journal {
     pub(super) fn new(store: Arc<dyn Store>, session_id: String, epoch: u32) -> Self {
-        Journal { store, session_id, epoch, waiting: VecDeque::new(), writing: None, attached: true, away: None }
+        Journal {
+            store,
+            session_id,
+            epoch,
+            waiting: VecDeque::new(),
+            writing: None,
+            attached: true,
+            away: None,
+        }
     }
 
     pub(super) fn turns(&mut self, turns: Vec<Turn>, committed: Mark) {
@@ -112,9 +120,9 @@ impl Journal {
             if let Err(error) = &written
                 && error.is_away()
             {
-                let (since, wait) = self.away.map_or((Instant::now(), RETRY.0), |(since, wait)| {
-                    (since, (wait * 2).min(RETRY.1))
-                });
+                let (since, wait) = self
+                    .away
+                    .map_or((Instant::now(), RETRY.0), |(since, wait)| (since, (wait * 2).min(RETRY.1)));
                 if self.away.is_none() {
                     tracing::warn!(session = %self.session_id, %error, "the database is away; what is to be written waits");
                 }
@@ -137,10 +145,9 @@ impl Journal {
                 sleep(wait).await;
             }
             match entry {
-                Entry::Turns { turns, committed } => store
-                    .save_turns(&id, epoch, &turns, committed)
-                    .await
-                    .map(|()| Written::Turns(committed)),
+                Entry::Turns { turns, committed } => {
+                    store.save_turns(&id, epoch, &turns, committed).await.map(|()| Written::Turns(committed))
+                }
                 Entry::Settle(settle) => store.settle(&settle).await.map(Written::Settled),
                 Entry::Exhausted(Shortage { scope, balance, .. }) => {
                     store.exhausted(&id, scope, balance, unix_ms()).await.map(Written::Exhausted)

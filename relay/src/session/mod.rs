@@ -18,9 +18,9 @@ use audio::Hz;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use protocol::relay::{Attachment, Handshake, Link, Refusal};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
+use protocol::relay::{Attachment, Handshake, Link, Refusal};
 use protocol::{CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Mark, Prices, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -37,8 +37,8 @@ use crate::meter::Meter;
 use crate::price::Price;
 use crate::server::close_code;
 use crate::store::{
-    Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage, Standing,
-    StoreError, TakeOver, unix_ms,
+    Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage,
+    Standing, StoreError, TakeOver, unix_ms,
 };
 use crate::{App, NanoUsd};
 use connection::Connection;
@@ -337,9 +337,7 @@ async fn open(
                 session.conversation_id = session.id.clone();
                 continue;
             }
-            Opened::NoConversation => {
-                Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown))
-            }
+            Opened::NoConversation => Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown)),
         };
     }
 }
@@ -379,7 +377,8 @@ fn until_next(period: Unit) -> u64 {
         _ => now.date(),
     };
     let midnight = next.tomorrow().ok().and_then(|date| date.to_zoned(TimeZone::UTC).ok());
-    let left = midnight.map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
+    let left = midnight
+        .map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
     u64::try_from(left).unwrap_or_default()
 }
 
@@ -447,8 +446,7 @@ fn prepare(
         account: identity.account.clone(),
         login: identity.session_id.clone(),
     });
-    let registration =
-        Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
+    let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
     let recording = config.recording.as_ref().and_then(|place| match place {
         RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
             .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
@@ -462,10 +460,7 @@ fn prepare(
         session_id: beginning.id.clone(),
         conversation_id: beginning.conversation_id,
         limits: limits.to_message(),
-        prices: Prices {
-            version: app.prices.version().to_owned(),
-            items: vec![parts.price.to_message()],
-        },
+        prices: Prices { version: app.prices.version().to_owned(), items: vec![parts.price.to_message()] },
         control_per_second: limits.control_messages_per_second,
         agent_codec: config.echo.codec,
         recording: recording.is_some(),

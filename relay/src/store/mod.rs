@@ -100,7 +100,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError>;
 
     /// Notes that a budget is used up, and tells if that is new in its period.
-    async fn exhausted(&self, id: &str, scope: Scope, balance: Balance, at_ms: i64) -> Result<Option<Alert>, StoreError>;
+    async fn exhausted(
+        &self,
+        id: &str,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError>;
 }
 
 /// Which leases.

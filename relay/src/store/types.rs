@@ -204,7 +204,7 @@ pub struct Settle {
 }
 
 /// What became of a [`Settle`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Sum of the session's rows.
     pub cost: NanoUsd,

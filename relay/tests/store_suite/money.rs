@@ -6,9 +6,7 @@ use relay::store::{
 };
 use std::time::Duration;
 
-use super::{
-    Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd,
-};
+use super::{Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd};
 
 on_both_databases! {
     what_is_reserved_is_gone_for_others_until_it_is_given_back
@@ -47,7 +45,10 @@ async fn what_is_reserved_is_gone_for_others_until_it_is_given_back(bench: Bench
     let quota = Quota { caps, reserve: Range { at_least: usd(80), at_most: usd(80) }, ..quota() };
     assert_eq!(open(store, &session("a"), &quota).await, usd(80));
     let refused = store.open_session(&session("b"), &quota).await.expect("answered");
-    assert!(matches!(refused, Opened::NoMoney(short) if short.scope == Scope::User && short.contended), "{refused:?}");
+    assert!(
+        matches!(refused, Opened::NoMoney(short) if short.scope == Scope::User && short.contended),
+        "{refused:?}"
+    );
     let other = NewSession { user_sub: "bob".into(), ..session("c") };
     assert_eq!(open(store, &other, &quota).await, usd(80), "others have a budget of their own");
     store.end_session("a", 0, "normal", Quality::default(), 1).await.expect("written");
@@ -59,7 +60,8 @@ async fn a_request_that_is_repeated_reserves_once(bench: Bench) {
     let caps = caps(100, WIDE, WIDE);
     open(store, &session("a"), &quota()).await;
     for _ in 0..3 {
-        let Reserved::Granted(grant) = store.reserve(&reserve("a", 10, 60, caps)).await.expect("answered") else {
+        let Reserved::Granted(grant) = store.reserve(&reserve("a", 10, 60, caps)).await.expect("answered")
+        else {
             panic!("there is money");
         };
         assert_eq!((grant.authorised, grant.standing.user.reserved), (usd(60), usd(60)));
@@ -124,7 +126,8 @@ async fn what_is_spent_comes_out_of_what_is_reserved(bench: Bench) {
     assert_eq!((stored.audio_samples, stored.cost, stored.authorised), (4_800, usd(24), usd(60)));
     assert_eq!(stored.metered_position, 4_800);
 
-    let released = store.settle(&Settle { release: true, ..settle("a", vec![], caps) }).await.expect("written");
+    let released =
+        store.settle(&Settle { release: true, ..settle("a", vec![], caps) }).await.expect("written");
     assert_eq!(released.standing.user, Balance { limit: usd(WIDE), spent: usd(24), reserved: usd(0) });
     assert_eq!(store.session("a").await.expect("read").expect("there").authorised, usd(24));
 }
@@ -234,7 +237,13 @@ async fn thresholds_are_told_once(bench: Bench) {
     assert_eq!(spend("b", 0).await, []);
     assert_eq!(
         spend("b", 100).await,
-        [(Scope::Session, 50), (Scope::Session, 80), (Scope::Session, 100), (Scope::User, 80), (Scope::User, 100)]
+        [
+            (Scope::Session, 50),
+            (Scope::Session, 80),
+            (Scope::Session, 100),
+            (Scope::User, 80),
+            (Scope::User, 100)
+        ]
     );
 }
 
@@ -245,7 +254,10 @@ async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {
     let balance = Balance { limit: usd(100), spent: usd(99), reserved: usd(0) };
     let first = store.exhausted("a", Scope::User, balance, unix_ms()).await.expect("written").expect("new");
     assert_eq!((first.scope, first.percent, first.spent, first.limit), (Scope::User, 100, usd(99), usd(100)));
-    assert_eq!((first.session_id.as_str(), first.user_sub.as_str(), first.account.as_str()), ("a", "ada", "acme"));
+    assert_eq!(
+        (first.session_id.as_str(), first.user_sub.as_str(), first.account.as_str()),
+        ("a", "ada", "acme")
+    );
     assert_eq!(store.exhausted("b", Scope::User, balance, unix_ms()).await.expect("written"), None);
     assert!(store.exhausted("b", Scope::Session, balance, unix_ms()).await.expect("written").is_some());
 }

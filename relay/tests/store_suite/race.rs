@@ -21,9 +21,8 @@ const BUDGET: u64 = 31_001;
 async fn a_thousand_sessions_race_for_one_budget_over_two_relays(bench: Bench) {
     let stores = [bench.store.clone(), bench.another().await];
     let caps = caps(WIDE, WIDE, BUDGET);
-    let tasks: Vec<_> = (0..SESSIONS)
-        .map(|n| tokio::spawn(spend(stores[n as usize % 2].clone(), n, caps)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..SESSIONS).map(|n| tokio::spawn(spend(stores[n as usize % 2].clone(), n, caps))).collect();
     let (mut spent, mut refused) = (0, 0);
     for task in tasks {
         let (cost, short) = task.await.expect("no panic");
@@ -93,9 +92,11 @@ async fn callers_who_hang_up_leave_nothing_half_done(bench: Bench) {
     let rows: Vec<_> = (0..50).map(|n| row(&format!("{n}"), 1_600, 8)).collect();
     for micros in 0..60 {
         let all_rows = settle("a", rows.clone(), all);
-        let _ = tokio::time::timeout(std::time::Duration::from_micros(micros * 50), store.settle(&all_rows)).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(micros * 50), store.settle(&all_rows))
+            .await;
         let ask = reserve("a", 1_000, 1_000 + micros, all);
-        let _ = tokio::time::timeout(std::time::Duration::from_micros(micros * 20), store.reserve(&ask)).await;
+        let _ =
+            tokio::time::timeout(std::time::Duration::from_micros(micros * 20), store.reserve(&ask)).await;
     }
     store.settle(&settle("a", rows, all)).await.expect("it still works");
     let stored = store.session("a").await.expect("read").expect("there");

@@ -42,7 +42,10 @@ async fn a_session_is_read_back_as_it_was_written(bench: Bench) {
 
     let row = store.session("a").await.expect("read").expect("there");
     assert_eq!((row.state, row.ended_at_ms, row.end_reason.as_deref()), (SessionState::Live, None, None));
-    assert_eq!((row.user_sub.as_str(), row.account.as_str(), row.plan.as_deref()), ("ada", "acme", Some("pro")));
+    assert_eq!(
+        (row.user_sub.as_str(), row.account.as_str(), row.plan.as_deref()),
+        ("ada", "acme", Some("pro"))
+    );
     assert_eq!((row.client.as_str(), row.agent.as_str(), row.relay.as_str()), ("test/1", "echo", RELAY));
     assert_eq!((row.conversation_id.as_str(), row.login.as_deref()), ("a", Some("login-1")));
     assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
@@ -109,7 +112,10 @@ async fn a_session_without_a_connection_makes_room(bench: Bench) {
 
     store.set_attached("1", 0, false).await.expect("written");
     store.set_attached("1", 0, true).await.expect("written");
-    assert_eq!(store.open_session(&session("4"), &quota).await.expect("answered"), Opened::UserFull { live: 2 });
+    assert_eq!(
+        store.open_session(&session("4"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 2 }
+    );
 }
 
 async fn a_session_whose_relay_is_lost_does_not_count(bench: Bench) {
@@ -117,11 +123,17 @@ async fn a_session_whose_relay_is_lost_does_not_count(bench: Bench) {
     let quota = Quota { sessions_per_user: 1, ..quota() };
     open(store, &session("1"), &Quota { lease: Duration::ZERO, ..quota.clone() }).await;
     open(store, &session("2"), &quota).await;
-    assert_eq!(store.open_session(&session("3"), &quota).await.expect("answered"), Opened::UserFull { live: 1 });
+    assert_eq!(
+        store.open_session(&session("3"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 1 }
+    );
     store.end_leases(Leases::OfAllBut("relay-2")).await.expect("written");
     open(store, &session("3"), &quota).await;
     store.end_leases(Leases::Session { id: "3", relay: "relay-2" }).await.expect("written");
-    assert_eq!(store.open_session(&session("4"), &quota).await.expect("answered"), Opened::UserFull { live: 1 });
+    assert_eq!(
+        store.open_session(&session("4"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 1 }
+    );
     store.end_leases(Leases::Session { id: "3", relay: RELAY }).await.expect("written");
     open(store, &session("4"), &quota).await;
 }

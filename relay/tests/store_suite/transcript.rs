@@ -60,7 +60,14 @@ async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
-    let texts = ["", "'; DROP TABLE turns; --", "<script>alert(1)</script>", "\u{1b}[2J", "🎙️ grüße\r\n\t", "$1 ? %s"];
+    let texts = [
+        "",
+        "'; DROP TABLE turns; --",
+        "<script>alert(1)</script>",
+        "\u{1b}[2J",
+        "🎙️ grüße\r\n\t",
+        "$1 ? %s",
+    ];
     for (number, text) in (0..).zip(texts) {
         store.save_turns("a", 0, &[turn(number, Role::User, text)], Mark::default()).await.expect("written");
     }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use sqlx::AnyPool;
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::Dialect;
 
@@ -91,7 +91,10 @@ mod tests {
                     if word.chars().next().is_some_and(char::is_lowercase) {
                         let rest = line.trim_start().trim_start_matches(word);
                         let rest = rest.replace("INTEGER", "BIGINT").replace("BLOB", "BYTEA");
-                        found.push(format!("{name}.{word} {}", rest.split_whitespace().collect::<Vec<_>>().join(" ")));
+                        found.push(format!(
+                            "{name}.{word} {}",
+                            rest.split_whitespace().collect::<Vec<_>>().join(" ")
+                        ));
                     }
                 }
             }

@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use protocol::Mark;
-use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions};
 use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -83,11 +83,21 @@ macro_rules! sql {
 }
 
 macro_rules! part {
-    (sqlite NOW) => { "CAST(unixepoch('subsec') * 1000 AS INTEGER)" };
-    (postgres NOW) => { "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)" };
-    (sqlite LOCK) => { "" };
-    (postgres LOCK) => { " FOR UPDATE" };
-    ($dialect:ident $text:literal) => { $text };
+    (sqlite NOW) => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+    (postgres NOW) => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+    (sqlite LOCK) => {
+        ""
+    };
+    (postgres LOCK) => {
+        " FOR UPDATE"
+    };
+    ($dialect:ident $text:literal) => {
+        $text
+    };
 }
 
 use {part, sql};
@@ -154,8 +164,7 @@ impl SqlStore {
         let database = shown(url);
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
-        let pool =
-            pool(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_with(options).await.map_err(open)?;
+        let pool = pool(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_with(options).await.map_err(open)?;
         let missing = match migrations::missing(&pool, Dialect::Postgres).await {
             Ok(missing) => missing,
             Err(source) => return Err(StoreError::Migrate { database, source }),

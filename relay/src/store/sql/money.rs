@@ -272,13 +272,8 @@ async fn budget(
     periods: &Periods,
 ) -> Result<Counters, StoreError> {
     let (owner, period) = key(scope, owners, periods);
-    let row = tx
-        .query(sql)
-        .bind(scope.name())
-        .bind(owner)
-        .bind(period)
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+    let row =
+        tx.query(sql).bind(scope.name()).bind(owner).bind(period).fetch_optional(&mut *tx.connection).await?;
     row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
 }
 
@@ -329,7 +324,10 @@ pub(super) async fn grant(
     } else {
         change_budgets(tx, &locked, 0, signed(more.get())).await?
     };
-    Ok(Reserved::Granted(Grant { authorised: locked.authorised, standing: locked.standing(caps, account, user) }))
+    Ok(Reserved::Granted(Grant {
+        authorised: locked.authorised,
+        standing: locked.standing(caps, account, user),
+    }))
 }
 
 /// Gives back everything a session has reserved and not spent.
@@ -362,12 +360,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
     book(tx, &mut locked, sums, NanoUsd::ZERO, true, 0).await.map(drop)
 }
 
-async fn append(
-    tx: &mut Tx<'_>,
-    id: &str,
-    rows: &[LedgerRow],
-    at_ms: i64,
-) -> Result<Sums, StoreError> {
+async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Result<Sums, StoreError> {
     let mut sums = Sums::default();
     for row in rows {
         let done = tx

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::Row;
 
+use super::super::Leases;
 use super::super::types::*;
 use super::money::{self, Locked, Owners, Periods};
-use super::super::Leases;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
@@ -89,22 +89,14 @@ const LOST: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn open_session(
-        &self,
-        session: NewSession,
-        quota: Quota,
-    ) -> Result<Opened, StoreError> {
+    pub(super) async fn open_session(&self, session: NewSession, quota: Quota) -> Result<Opened, StoreError> {
         self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
             async move { open(&mut tx, &session, &quota).await }.boxed()
         })
         .await
     }
 
-    pub(super) async fn take_over(
-        &self,
-        id: String,
-        by: TakeOver,
-    ) -> Result<Option<SessionRow>, StoreError> {
+    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<SessionRow>, StoreError> {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
@@ -186,11 +178,7 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn renew_leases(
-        &self,
-        relay: &str,
-        lease: Duration,
-    ) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
         let rows = self.write(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
@@ -229,8 +217,11 @@ async fn open(
     quota: &Quota,
 ) -> Result<Result<Opened, Opened>, StoreError> {
     if session.conversation_id != session.id {
-        let row =
-            tx.query(CONVERSATION).bind(&*session.conversation_id).fetch_optional(&mut *tx.connection).await?;
+        let row = tx
+            .query(CONVERSATION)
+            .bind(&*session.conversation_id)
+            .fetch_optional(&mut *tx.connection)
+            .await?;
         let owner: Option<String> = row.map(|row| row.try_get("user_sub")).transpose()?;
         if owner.as_deref() != Some(&*session.user_sub) {
             return Ok(Err(Opened::NoConversation));
@@ -256,7 +247,8 @@ async fn open(
     let mut replaced = None;
     if of_user >= quota.sessions_per_user || of_account >= quota.sessions_per_account {
         replaced = detached;
-        if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account {
+        if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account
+        {
             return Ok(Err(if of_user >= quota.sessions_per_user {
                 Opened::UserFull { live: of_user }
             } else {
@@ -332,7 +324,9 @@ async fn end_lost(tx: &mut Tx<'_>, id: &str, reason: protocol::CloseCode) -> Res
 /// Why a write found no live session of this epoch.
 pub(super) async fn not_ours(tx: &mut Tx<'_>, id: &str, epoch: u32) -> StoreError {
     match Locked::read(tx, id).await {
-        Ok(Some(locked)) if locked.is_live && locked.epoch != epoch => StoreError::Fenced { id: id.to_owned() },
+        Ok(Some(locked)) if locked.is_live && locked.epoch != epoch => {
+            StoreError::Fenced { id: id.to_owned() }
+        }
         Ok(_) => StoreError::NoSession { id: id.to_owned() },
         Err(error) => error,
     }
