@@ -8,6 +8,7 @@ use crate::auth::Verifier;
 use crate::config::Config;
 use crate::price::PriceTable;
 use crate::session::{Lease, Registry};
+use crate::spill::Spill;
 use crate::store::Store;
 
 /// What every connection shares.
@@ -19,6 +20,8 @@ pub struct App {
     pub verifier: Verifier,
     /// Sessions, turns and usage, on disk.
     pub store: Arc<dyn Store>,
+    /// Where what is to be written is kept while the database is away.
+    pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
     /// The sessions that live here, so that a reconnect finds its own.
@@ -38,13 +41,14 @@ pub struct App {
 impl App {
     /// Puts the parts together; the clock starts here.
     #[must_use]
-    pub fn new(config: Config, verifier: Verifier, store: Arc<dyn Store>, prices: PriceTable) -> App {
+    pub fn new(config: Config, verifier: Verifier, store: Arc<dyn Store>, spill: Spill, prices: PriceTable) -> App {
         App {
             lease: Lease::new(config.store_grace),
             relay_id: uuid::Uuid::now_v7().to_string(),
             config,
             verifier,
             store,
+            spill,
             prices,
             sessions: Registry::default(),
             shutdown: CancellationToken::new(),

@@ -17,6 +17,7 @@ mod money;
 pub mod price;
 pub mod server;
 pub mod session;
+pub mod spill;
 pub mod store;
 pub mod throttle;
 

@@ -11,6 +11,7 @@ use super::{answer, failed};
 use crate::auth::{self, Verifier};
 use crate::config::Config;
 use crate::price::PriceTable;
+use crate::spill::Spill;
 use crate::store::{DATABASE_FILE, Leases, SqlStore, Store, StoreError};
 use crate::{App, log, server};
 
@@ -72,6 +73,14 @@ async fn run(config: Config) -> ExitCode {
         Ok(store) => store,
         Err(error) => return failed(1, &error),
     };
+    let spill = match Spill::open(&config.data_dir).await {
+        Ok(spill) => spill,
+        Err(error) => return failed(1, &error),
+    };
+    // What the relay before this one could not write. Nobody may take its sessions over before that.
+    if let Err(error) = spill.replay(&*store, |_| false).await {
+        return failed(1, &error);
+    }
     let prices = match price_table(config.prices_file.as_deref()) {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
@@ -81,7 +90,7 @@ async fn run(config: Config) -> ExitCode {
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
     let address = listener.local_addr().unwrap_or(config.listen);
-    let app = Arc::new(App::new(config, verifier, store, prices));
+    let app = Arc::new(App::new(config, verifier, store, spill, prices));
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.

@@ -65,6 +65,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
         tracing::warn!(%error, "the sessions that were left could not be set free at once");
     }
     app.store.close().await;
+    app.spill.close().await;
 }
 
 /// The next connection, once there is a place for it; `None` when the relay is to stop.

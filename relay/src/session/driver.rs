@@ -201,7 +201,7 @@ impl Driver {
 
     fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
         match verified {
-            Ok(identity) if identity.sub == self.whose.sub && identity.account == self.whose.account => {
+            Ok(identity) if self.whose.is_of(&identity) => {
                 self.token = TokenClock::new(identity.expires_at);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });
             }
@@ -401,7 +401,10 @@ impl Driver {
             }
         };
         if timeout(STORE_TIMEOUT, write).await.is_err() {
-            tracing::error!(session = %self.id, "records were not stored in time");
+            tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
+            if timeout(STORE_TIMEOUT, self.journal.keep()).await.is_err() {
+                tracing::error!(session = %self.id, "records are lost");
+            }
         }
         tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();

@@ -18,6 +18,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_secs(30);
 /// Of that, what is left when sessions stop.
 const SAFETY: Duration = Duration::from_secs(10);
+/// Between two looks for what could not be written.
+const REPLAY_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for sessions that others have lost.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
@@ -56,6 +58,8 @@ pub(crate) async fn keep(app: Arc<App>) {
     let mut sweep = interval(SWEEP_EVERY);
     renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut owed = interval(REPLAY_EVERY);
+    owed.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
     let mut strays = HashSet::new();
     loop {
@@ -65,6 +69,7 @@ pub(crate) async fn keep(app: Arc<App>) {
                 Ok(found) => strays = found,
                 Err(error) => tracing::warn!(%error, "the leases of the sessions were not renewed"),
             },
+            _ = owed.tick() => pay(&app).await,
             _ = sweep.tick() => match app.store.sweep(app.config.resume_window).await {
                 Ok(swept) if swept.released + swept.ended > 0 => {
                     tracing::info!(released = swept.released, ended = swept.ended, "lost sessions");
@@ -73,6 +78,15 @@ pub(crate) async fn keep(app: Arc<App>) {
                 Err(error) => tracing::warn!(%error, "lost sessions were not looked for"),
             },
         }
+    }
+}
+
+/// Writes what sessions that had to leave have left behind.
+async fn pay(app: &App) {
+    match app.spill.replay(&*app.store, |id| app.sessions.has(id)).await {
+        Ok(0) => {}
+        Ok(entries) => tracing::info!(entries, "what was owed to the database is written"),
+        Err(error) => tracing::debug!(%error, "what is owed to the database waits"),
     }
 }
 

@@ -112,7 +112,7 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
     let Some(resume) = hello.resume.clone() else {
         return begin(app, socket, hello, identity, Attachment::New).await;
     };
-    let (socket, hello) = match app.sessions.find(&resume.session_id, &identity.sub) {
+    let (socket, hello) = match app.sessions.find(&resume.session_id, identity) {
         Some(handle) => match hand_over(&handle, socket, hello, identity.expires_at).await {
             Some(back) => back,
             None => return,
@@ -153,7 +153,7 @@ async fn rebuild(
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
     // Held for reads and one write only: nobody waits here for somebody else's socket.
     let rebuilding = app.sessions.rebuilding.lock().await;
-    if let Some(handle) = app.sessions.find(&resume.session_id, &identity.sub) {
+    if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
         return hand_over(&handle, socket, hello, identity.expires_at).await;
     }
@@ -488,7 +488,7 @@ fn prepare(
             Link::new(now, link, beginning.mark)
         },
         call: Call::new(now, Box::new(parts.agent) as Box<dyn Agent>, start),
-        journal: Journal::new(app.store.clone(), beginning.id, beginning.epoch),
+        journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
         recording,
         connection: None,
         commands,

@@ -8,6 +8,7 @@ use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::App;
+use crate::auth::Identity;
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -56,6 +57,13 @@ pub struct Registry {
     pub(super) rebuilding: tokio::sync::Mutex<()>,
 }
 
+impl Whose {
+    /// Whether it is this user's, paid for by this account.
+    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+        self.sub == identity.sub && self.account == identity.account
+    }
+}
+
 impl Registry {
     /// Sessions that live here.
     #[must_use]
@@ -69,8 +77,9 @@ impl Registry {
         self.lock().is_empty()
     }
 
-    pub(super) fn find(&self, id: &str, sub: &str) -> Option<Handle> {
-        self.lock().get(id).filter(|handle| handle.whose.sub == sub).cloned()
+    /// The session, if it is this user's, paid for by this account.
+    pub(super) fn find(&self, id: &str, of: &Identity) -> Option<Handle> {
+        self.lock().get(id).filter(|handle| handle.whose.is_of(of)).cloned()
     }
 
     /// Enters a session. One of the same id, which was taken over in the meantime, is told that it is lost.
@@ -81,6 +90,11 @@ impl Registry {
             let _ = before.commands.try_send(Command::Lose);
         }
         Registration { app: app.clone(), id: id.to_owned(), commands }
+    }
+
+    /// Whether a session lives here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
     }
 
     /// The ids of all sessions.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use relay::auth::Verifier;
 use relay::config::Secret;
 use relay::price::PriceTable;
+use relay::spill::Spill;
 use relay::store::{DATABASE_FILE, SqlStore};
 use relay::{App, Config, server};
 use tempfile::TempDir;
@@ -39,7 +40,8 @@ impl Relay {
         configure(&mut config);
         let verifier = Verifier::from_config(&config.auth).expect("a verifier");
         let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await.expect("a store");
-        let app = Arc::new(App::new(config, verifier, Arc::new(store), PriceTable::shipped()));
+        let spill = Spill::open(&config.data_dir).await.expect("a file for what is owed");
+        let app = Arc::new(App::new(config, verifier, Arc::new(store), spill, PriceTable::shipped()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn(server::run(listener, Arc::clone(&app)));
