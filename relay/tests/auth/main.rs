@@ -1,5 +1,7 @@
 //! Every bad token that is known to have been accepted somewhere, and the good ones beside them.
 
+mod identity;
+mod issuers;
 mod pair;
 
 use std::sync::Arc;
@@ -288,5 +290,7 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
 #[test]
 fn a_relay_without_a_key_does_not_start() {
     let error = Verifier::from_config(&Config::defaults().auth).expect_err("no key");
-    assert!(error.to_string().contains("auth.hs256_secret") && error.to_string().contains("auth.jwks_url"));
+    for key in ["hs256_secret", "supabase_url", "oidc_issuer", "jwks_url", "public_keys"] {
+        assert!(error.to_string().contains(&format!("auth.{key}")), "{error}");
+    }
 }
