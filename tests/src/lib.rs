@@ -2,6 +2,8 @@
 //!
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
+pub mod bad_tokens;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -494,7 +494,7 @@ fn prepare(
         commands,
         registration,
         reconnects: 0,
-        token: TokenClock::new(identity.expires_at),
+        token: TokenClock::new(identity.expires_at, config.auth.token_grace),
         verifying: None,
         reserving: None,
         quality: Quality::default(),
