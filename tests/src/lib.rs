@@ -2,6 +2,8 @@
 //!
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
+pub mod wire;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -204,6 +206,16 @@ impl Raw {
     pub async fn send(&mut self, message: Message) {
         // The relay may have closed already: what it answered is read next.
         let _ = self.0.send(message).await;
+    }
+
+    /// Sends bytes past the WebSocket library.
+    ///
+    /// # Panics
+    /// When the connection is not a plain one.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let MaybeTlsStream::Plain(stream) = self.0.get_mut() else { panic!("it was opened without TLS") };
+        // The relay may have closed already: what it answered is read next.
+        let _ = stream.write_all(bytes).await;
     }
 
     /// Waits for what comes next.
