@@ -155,12 +155,46 @@ fn serve_listens_where_the_configuration_says_and_logs_json() {
 }
 
 #[test]
+fn config_says_what_applies_and_shows_no_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = "a-configured-secret-of-more-than-32-bytes";
+    let toml = format!("[auth]\nhs256_secret = \"{secret}\"\n[plans.pro]\nsession_usd = 12.5\n");
+    std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    let (output, errors) = run(voxrelay(folder.path())
+        .args(["config", "--check", "--config", "voxrelay.toml"])
+        .env("VOXRELAY_LIMITS__SESSION_MINUTES", "7"));
+    assert!(output.status.success(), "{errors}");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(!said.contains(secret) && !errors.contains(secret), "{said}");
+    for line in [
+        "auth.hs256_secret = [secret]  # file",
+        "limits.session_minutes = 7  # environment",
+        "limits.idle_minutes = 10  # default",
+        "plans.pro.session_usd = 12.5  # file",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line:?} is not in {said}");
+    }
+}
+
+#[test]
+fn config_prints_the_reference_that_is_in_the_docs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (output, errors) = run(voxrelay(folder.path()).args(["config", "--reference"]));
+    assert!(output.status.success(), "{errors}");
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let committed = std::fs::read(docs).expect("readable");
+    assert!(committed == output.stdout, "run `voxrelay config --reference > docs/configuration.md`");
+}
+
+#[test]
 fn what_is_wrong_with_the_configuration_is_said_and_nothing_starts() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("voxrelay.toml"), "[limits]\nsession_minutes = 0\n").expect("written");
     for (args, variable, says) in [
         (&["serve"][..], ("VOXRELAY_LOG__LEVEL", "info"), &["auth.hs256_secret", "auth.jwks_url"][..]),
         (&["serve", "--config", "voxrelay.toml"], ("A", "b"), &["limits.session_minutes = 0", "1 to 1440"]),
+        (&["config", "--check", "--config", "voxrelay.toml"], ("A", "b"), &["limits.session_minutes = 0"]),
+        (&["config"], ("A", "b"), &["--check", "--reference"]),
         (&["serve", "--config", "gone.toml"], ("A", "b"), &["gone.toml"]),
         (&["dev"], ("VOXRELAY_ECHO__RATE", "8000"), &["echo.rate = 8000", "16000 or 24000"]),
         (&["token", "--sub", "a"], ("VOXRELAY_SESSION_MINUTES", "1"), &["session_minutes"]),

@@ -91,7 +91,7 @@ async fn only_pages_of_listed_origins_may_call() {
 
 #[tokio::test]
 async fn a_full_relay_says_when_to_come_back_and_a_place_is_free_when_its_call_has_ended() {
-    let relay = Relay::with(|config| config.limits.max_connections = 2).await;
+    let relay = Relay::with(|config| config.network.max_connections = 2).await;
     let (mut first, head, _) = relay.call(|_| {}).await;
     assert_eq!(status(&head), 101);
     let token =

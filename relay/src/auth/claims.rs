@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{AuthError, Identity};
+use crate::config::TokenLimits;
 
 /// Longest `sub` and `session_id`, in characters (OpenID Connect Core, section 2).
 const NAME_MAX_CHARS: usize = 255;
@@ -76,7 +77,15 @@ impl Claims {
         if !is_name(&self.sub) || self.session_id.as_deref().is_some_and(|id| !is_name(id)) {
             return Err(AuthError::Claims);
         }
-        Ok(Identity { sub: self.sub, expires_at: self.exp.0.min(LATEST), session_id: self.session_id })
+        Ok(Identity {
+            sub: self.sub,
+            expires_at: self.exp.0.min(LATEST),
+            session_id: self.session_id,
+            account: "default".to_owned(),
+            plan: None,
+            is_admin: false,
+            limits: Box::new(TokenLimits::default()),
+        })
     }
 }
 

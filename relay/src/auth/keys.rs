@@ -4,6 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::pkcs8::DecodePublicKey;
+use rsa::traits::PublicKeyParts;
 use serde::Deserialize;
 
 use super::claims::Head;
@@ -23,13 +26,75 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
 }
 
+/// A public key of the configuration, with the one algorithm it is for.
+#[derive(Clone, Debug)]
+pub struct PublicKey {
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
+}
+
+/// Why a text is no public key to check tokens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublicKeyError {
+    /// It is the other half.
+    #[error("that is a private key: give the public one, such as `openssl pkey -pubout` makes")]
+    Private,
+    /// An RSA key that is too short to be safe.
+    #[error("an RSA key of {bits} bits: give one of 2048 to 4096 bits, or P-256")]
+    Weak {
+        /// Bits of its modulus.
+        bits: usize,
+    },
+    /// Anything else.
+    #[error("give a public key as PEM (-----BEGIN PUBLIC KEY-----): RSA of 2048 to 4096 bits, or P-256")]
+    Unsupported,
+}
+
 /// What an issuer publishes.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: Vec<Key>,
 }
 
+impl PublicKey {
+    /// Reads a public key in PEM (SPKI).
+    ///
+    /// # Errors
+    /// For anything but RSA of 2,048 to 4,096 bits and P-256.
+    pub fn from_pem(pem: &str) -> Result<PublicKey, PublicKeyError> {
+        let pem = pem.trim();
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(PublicKeyError::Private);
+        }
+        if let Ok(key) = p256::PublicKey::from_public_key_pem(pem) {
+            let point = key.to_encoded_point(false);
+            let (Some(x), Some(y)) = (point.x(), point.y()) else { return Err(PublicKeyError::Unsupported) };
+            let decoding =
+                DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y));
+            let decoding = decoding.map_err(|_| PublicKeyError::Unsupported)?;
+            return Ok(PublicKey { algorithm: Algorithm::ES256, decoding });
+        }
+        let key = rsa::RsaPublicKey::from_public_key_pem(pem).map_err(|_| PublicKeyError::Unsupported)?;
+        if !RSA_MODULUS_BYTES.contains(&key.size()) {
+            return Err(PublicKeyError::Weak { bits: key.n().bits() });
+        }
+        let decoding = DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be());
+        Ok(PublicKey { algorithm: Algorithm::RS256, decoding })
+    }
+}
+
 impl KeySet {
+    /// The keys of the configuration.
+    pub(super) fn of(keys: &[PublicKey]) -> KeySet {
+        let keys = keys.iter().cloned();
+        KeySet {
+            keys: keys
+                .map(|PublicKey { algorithm, decoding }| Key { kid: None, algorithm, decoding })
+                .collect(),
+        }
+    }
+
     /// Reads a JWK set and keeps the keys that are for signatures and strong enough. A key that we do not understand does not
     /// spoil the others (RFC 7517, 5). Secrets have no place in a published set.
     pub(super) fn parse(json: &[u8]) -> Result<KeySet, serde_json::Error> {

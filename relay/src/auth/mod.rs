@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, TokenLimits};
 use claims::{Claims, Head};
 use jwks::Jwks;
 pub(crate) use jwks::is_safe_key_url;
-use keys::Key;
+use keys::{Key, KeySet};
+pub use keys::{PublicKey, PublicKeyError};
 pub use mint::{MintError, development_secret, mint};
 
 /// Longest token that is looked at, in bytes.
@@ -26,6 +27,7 @@ pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Verifier {
     secret: Option<Key>,
+    public: KeySet,
     jwks: Option<Arc<Jwks>>,
     issuers: Vec<String>,
     audiences: Vec<String>,
@@ -42,6 +44,14 @@ pub struct Identity {
     pub expires_at: u64,
     /// The session of the identity provider (`session_id` claim, as Supabase sets it): what a deny-list may name.
     pub session_id: Option<String>,
+    /// The account whose limits and budget the user shares; `default` if the token names none.
+    pub account: String,
+    /// The plan by its name, as the token has it: it need not be configured.
+    pub plan: Option<String>,
+    /// Whether they may use the administrators' part of the HTTP API.
+    pub is_admin: bool,
+    /// The token's own limits: they tighten what applies.
+    pub limits: Box<TokenLimits>,
 }
 
 /// Why a token is refused. For logs and metrics only: the caller is told nothing but that it is refused.
@@ -114,7 +124,7 @@ impl Verifier {
     /// # Errors
     /// When no key is configured, or the system's trusted certificates cannot be loaded.
     pub fn from_config(config: &AuthConfig) -> Result<Verifier, VerifierError> {
-        if config.hs256_secret.is_none() && config.jwks_url.is_none() {
+        if !config.has_key() {
             return Err(VerifierError::NoKey);
         }
         let secret = config.hs256_secret.as_ref().map(|secret| Key {
@@ -125,6 +135,7 @@ impl Verifier {
         let jwks = config.jwks_url.clone().map(Jwks::new).transpose()?.map(Arc::new);
         Ok(Verifier {
             secret,
+            public: KeySet::of(&config.public_keys),
             jwks,
             issuers: config.issuers.clone(),
             audiences: config.audiences.clone(),
@@ -156,15 +167,29 @@ impl Verifier {
             let key = self.secret.as_ref().ok_or(AuthError::Algorithm)?;
             return self.verify_with(token, key);
         }
-        let keys = self.jwks.as_ref().ok_or(AuthError::Algorithm)?.keys(&head, algorithm).await?;
-        let mut refused = AuthError::UnknownKey;
-        for key in keys.matching(&head, algorithm) {
+        let configured = self.verify_with_any(token, self.public.matching(&head, algorithm));
+        let Some(jwks) = &self.jwks else { return configured.unwrap_or(Err(AuthError::Algorithm)) };
+        if let Some(decided) = configured.filter(|verified| *verified != Err(AuthError::Signature)) {
+            return decided;
+        }
+        let keys = jwks.keys(&head, algorithm).await?;
+        self.verify_with_any(token, keys.matching(&head, algorithm)).unwrap_or(Err(AuthError::UnknownKey))
+    }
+
+    /// With the first key that fits; `None` if there is none to try.
+    fn verify_with_any<'a>(
+        &self,
+        token: &str,
+        keys: impl Iterator<Item = &'a Key>,
+    ) -> Option<Result<Identity, AuthError>> {
+        let mut refused = None;
+        for key in keys {
             match self.verify_with(token, key) {
-                Err(error @ AuthError::Signature) => refused = error,
-                decided => return decided,
+                Err(error @ AuthError::Signature) => refused = Some(Err(error)),
+                decided => return Some(decided),
             }
         }
-        Err(refused)
+        refused
     }
 
     fn verify_with(&self, token: &str, key: &Key) -> Result<Identity, AuthError> {

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 
 pub mod call;
+mod config;
 mod serve;
 mod token;
 
@@ -30,6 +31,8 @@ enum Command {
     Dev(serve::DevArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
+    /// Check the configuration, or print the reference of all keys.
+    Config(config::ConfigArgs),
     /// Speak a WAV file to a relay and print what comes back.
     Call(call::CallArgs),
 }
@@ -41,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::serve(args)),
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Token(args) => token::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Call(args) => block_on(call::run(args)),
     }
 }

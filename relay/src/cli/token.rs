@@ -28,7 +28,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
     };
-    if config.auth.hs256_secret.is_none() && config.auth.jwks_url.is_none() {
+    if !config.auth.has_key() {
         match auth::development_secret(&config.data_dir) {
             Ok(secret) => config.auth.hs256_secret = Some(secret),
             Err(error) => return failed(1, &format!("the development secret: {error}")),

@@ -1,84 +1,109 @@
 //! What the operator decides: defaults, then a TOML file, then the environment, each over the one before.
 //!
 //! A variable is named like its key: `VOXRELAY_LISTEN`, `VOXRELAY_LIMITS__SESSION_MINUTES`. Everything is checked on start,
-//! and an error names the key, what was given and what is accepted.
+//! and an error names the key, what was given and what is accepted. The table of all keys is `keys`; what it says is what is
+//! read, checked and documented.
 
-mod file;
+mod auth;
+mod check;
+mod error;
+mod keys;
+mod limits;
+mod network;
 mod origins;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod values;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::Codec;
+use reqwest::Url;
 
-use crate::money::NanoUsd;
+use crate::auth::Identity;
+pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
+pub use error::ConfigError;
+pub use limits::{Limits, TokenLimits, TokenUsd};
+pub use network::Network;
 pub use origins::Origins;
+pub use reference::reference;
+use values::Values;
 
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where the database and the development secret live.
+    /// Where the SQLite database and the development secret live.
     pub data_dir: PathBuf,
+    /// The PostgreSQL database; SQLite in the data folder if there is none. Its password is in it.
+    pub database_url: Option<Secret>,
     /// Whether this is `voxrelay dev`: the demo page and its tokens are served.
     pub dev: bool,
     /// Whose tokens are good.
     pub auth: AuthConfig,
     /// Which pages may call.
     pub origins: Origins,
-    /// What a session may do.
+    /// What a session, its user and its account may do without a plan.
     pub limits: Limits,
+    /// What they may do with one, by its name.
+    pub plans: BTreeMap<String, Limits>,
+    /// What an address may do.
+    pub network: Network,
     /// How often a client is to send `ping`.
     pub heartbeat: Duration,
     /// How long a session without a connection is kept.
     pub resume_window: Duration,
     /// How long running calls may take to end when the relay stops.
     pub shutdown_grace: Duration,
+    /// How long running calls go on while the database is away.
+    pub store_grace: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Where alerts are sent.
+    pub webhook: Option<Webhook>,
+    /// Where calls are recorded; they are not if it says nothing.
+    pub recording: Option<RecordingPlace>,
+    /// A price table instead of the shipped one.
+    pub prices_file: Option<PathBuf>,
+    /// Requests of one user to the HTTP API in a minute.
+    pub api_requests_per_minute: u32,
     /// The echo agent.
     pub echo: EchoConfig,
-    /// Where received audio is written as WAV; nothing is if there is no folder.
-    pub recording_dir: Option<PathBuf>,
     /// How to log.
     pub log: LogConfig,
 }
 
-/// Whose tokens are good.
-#[derive(Clone, Debug)]
-pub struct AuthConfig {
-    /// The secret shared with whoever mints tokens.
-    pub hs256_secret: Option<Secret>,
-    /// Where the minter publishes its public keys (JWKS).
-    pub jwks_url: Option<reqwest::Url>,
-    /// Accepted `iss` claims; never empty.
-    pub issuers: Vec<String>,
-    /// Accepted `aud` claims; never empty.
-    pub audiences: Vec<String>,
-    /// How far clocks may be apart.
-    pub leeway: Duration,
+/// How many days things are kept; for ever if it says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Transcripts.
+    pub transcript_days: Option<u32>,
+    /// Recordings.
+    pub recording_days: Option<u32>,
 }
 
-/// What a session, a user and this relay may do.
+/// Where alerts are sent.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    /// Longest duration of a session.
-    pub session: Duration,
-    /// Longest time without audio or a message other than `ping`.
-    pub idle: Duration,
-    /// Shortest payload of an audio frame, in bytes.
-    pub chunk_min_bytes: u32,
-    /// Longest payload of an audio frame, in bytes.
-    pub chunk_max_bytes: u32,
-    /// Audio that may come faster than real time.
-    pub burst: Duration,
-    /// What a session may cost.
-    pub budget: NanoUsd,
-    /// WebSocket connections this relay serves at a time.
-    pub max_connections: usize,
-    /// Sessions a user may have at a time.
-    pub sessions_per_user: u32,
+pub struct Webhook {
+    /// The address: https, or on this machine.
+    pub url: Url,
+    /// What they are signed with, at least 32 bytes.
+    pub secret: Secret,
+}
+
+/// Where recordings go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordingPlace {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket, `s3://bucket/prefix`.
+    Bucket(Url),
 }
 
 /// The echo agent.
@@ -110,35 +135,8 @@ pub enum LogFormat {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// Why the configuration is not good. The text names the key, what was given and what is accepted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read, is not TOML, or a key is unknown or of the wrong type.
-    #[error("configuration: {0}")]
-    Source(#[from] config::ConfigError),
-    /// A value is outside of what is accepted.
-    #[error("configuration: {key} = {given}: {accepted}")]
-    Value {
-        /// The key, with dots.
-        key: &'static str,
-        /// What was given.
-        given: String,
-        /// What is accepted.
-        accepted: String,
-    },
-    /// A key is missing.
-    #[error("configuration: {key} is missing: {why}")]
-    Missing {
-        /// The key, with dots.
-        key: &'static str,
-        /// Why it is needed.
-        why: &'static str,
-    },
-}
-
 impl Config {
-    /// Reads the file, if one is named, and then the variables that start with `VOXRELAY_`.
+    /// Reads the file, if one is named, and then the variables that start with `VOXRELAY_`, and `DATABASE_URL`.
     ///
     /// # Errors
     /// When the file cannot be read, or a key is unknown, of the wrong type or out of range.
@@ -146,7 +144,20 @@ impl Config {
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        file::load(path, environment)
+        Config::check(&Values::read(path, environment)?)
+    }
+
+    /// What [`Config::load`] would find, a line for each key, with where it comes from; secrets are not shown.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn explain(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<String, ConfigError> {
+        let values = Values::read(path, environment)?;
+        Config::check(&values)?;
+        Ok(reference::explain(&values))
     }
 
     /// What applies when nothing is configured.
@@ -158,26 +169,21 @@ impl Config {
         Config::load(None, []).expect("a test loads the defaults")
     }
 
-    /// The largest WebSocket message taken from a client, in bytes. Twice the largest chunk, so that a chunk that is somewhat
-    /// too large can still be answered with an error instead of the end of the call.
+    /// What this caller may do: the limits of their plan, or the default ones if it has no such plan, each as tight as their
+    /// token wants it.
+    #[must_use]
+    pub fn limits_for(&self, identity: &Identity) -> Limits {
+        let plan = identity.plan.as_ref().and_then(|plan| self.plans.get(plan));
+        plan.unwrap_or(&self.limits).tightened(&identity.limits)
+    }
+
+    /// The largest WebSocket message taken from a client, in bytes. Twice the largest chunk of any plan, so that a chunk that
+    /// is somewhat too large can still be answered with an error instead of the end of the call.
     #[must_use]
     pub fn message_max_bytes(&self) -> usize {
-        (2 * self.limits.chunk_max_bytes as usize + protocol::HEADER_LEN).max(16 * 1024)
-    }
-}
-
-impl Limits {
-    /// As `welcome` tells them.
-    #[must_use]
-    pub fn to_message(&self) -> protocol::Limits {
-        protocol::Limits {
-            session_ms: millis(self.session),
-            idle_ms: millis(self.idle),
-            chunk_min_bytes: self.chunk_min_bytes,
-            chunk_max_bytes: self.chunk_max_bytes,
-            burst_ms: u32::try_from(self.burst.as_millis()).unwrap_or(u32::MAX),
-            budget_nano_usd: self.budget.get(),
-        }
+        let limits = self.plans.values().chain([&self.limits]);
+        let chunk = limits.map(|limits| limits.chunk_max_bytes as usize).max().unwrap_or_default();
+        (2 * chunk + protocol::HEADER_LEN).max(16 * 1024)
     }
 }
 
@@ -188,7 +194,7 @@ impl Secret {
         Secret(secret)
     }
 
-    /// The secret itself, for the one place that signs or verifies.
+    /// The secret itself, for the one place that uses it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

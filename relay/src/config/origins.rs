@@ -1,6 +1,7 @@
 use reqwest::Url;
 
 use super::ConfigError;
+use super::values::{Values, quote};
 
 /// Which pages may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,18 +17,22 @@ pub struct Origins {
 }
 
 impl Origins {
-    pub(super) fn parse(given: &[String], required: bool) -> Result<Origins, ConfigError> {
+    pub(super) fn check(values: &Values) -> Result<Origins, ConfigError> {
+        let required = values.flag("require_origin")?;
+        Origins::parse(&values.list("origins")?, required).map_err(|wrong| {
+            let accepted = "give \"same-origin\", \"*\", or origins such as https://app.example.com";
+            values.wrong("origins", quote(wrong), accepted)
+        })
+    }
+
+    /// Fails with the one that is no origin.
+    fn parse(given: &[String], required: bool) -> Result<Origins, String> {
         let mut origins = Origins { any: false, same: false, listed: Vec::new(), required };
         for origin in given {
             match origin.as_str() {
                 "*" => origins.any = true,
                 "same-origin" => origins.same = true,
-                other => origins.listed.push(normal(other).ok_or_else(|| ConfigError::Value {
-                    key: "origins",
-                    given: format!("{other:?}"),
-                    accepted:
-                        "give \"same-origin\", \"*\", or origins such as https://app.example.com".into(),
-                })?),
+                other => origins.listed.push(normal(other).ok_or_else(|| other.to_owned())?),
             }
         }
         Ok(origins)

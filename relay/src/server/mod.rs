@@ -133,7 +133,7 @@ async fn serve_connection(
 }
 
 fn router(app: Arc<App>) -> Router {
-    let calls = upgrade::Calls::new(app.config.limits.max_connections);
+    let calls = upgrade::Calls::new(app.config.network.max_connections);
     let mut routes = Router::new()
         .route("/livez", get(livez))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))

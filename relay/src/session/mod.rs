@@ -28,6 +28,7 @@ pub use registry::Registry;
 
 use crate::auth::Identity;
 use crate::call::{Agent, Call, Echo, Start};
+use crate::config::RecordingPlace;
 use crate::meter::Meter;
 use crate::server::close_code;
 use crate::store::{NewSession, SessionRow, SessionState, unix_ms};
@@ -274,10 +275,14 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
         refusal
     })?;
-    let recording = config.recording_dir.as_ref().and_then(|dir| {
-        Recording::create(dir, &beginning.id, beginning.epoch)
+    let recording = config.recording.as_ref().and_then(|place| match place {
+        RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
             .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
-            .ok()
+            .ok(),
+        RecordingPlace::Bucket(url) => {
+            tracing::error!(%url, "the call is not recorded: only folders are written to");
+            None
+        }
     });
     let link = protocol::relay::Config {
         session_id: beginning.id.clone(),
@@ -293,7 +298,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         mark: beginning.mark,
         turn: beginning.turn,
         meter: Meter::resume(price.clone(), Codec::PcmS16le16000.rate(), beginning.samples, beginning.cost),
-        budget: config.limits.budget,
+        budget: config.limits.session_budget,
         metered_through: beginning.metered_through,
     };
     let now = app.now();

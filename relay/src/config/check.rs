@@ -1,0 +1,145 @@
+//! From what was given to what applies: the keys that have no file of their own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::Codec;
+use reqwest::Url;
+
+use super::values::{Values, quote};
+use super::{
+    AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
+    RecordingPlace, Retention, Secret, Webhook,
+};
+use crate::auth::is_safe_key_url;
+
+/// Longest name of a plan, as long as a claim may be.
+const PLAN_MAX_CHARS: usize = 255;
+
+impl Config {
+    pub(super) fn check(values: &Values) -> Result<Config, ConfigError> {
+        let listen = values.word("listen")?;
+        let listen = listen.parse().map_err(|_| {
+            let accepted = "give an address and a port, such as 127.0.0.1:8080 or [::]:8080";
+            values.wrong("listen", quote(&listen), accepted)
+        })?;
+        let seconds = |key| values.whole(key).map(|seconds| Duration::from_secs(seconds.into()));
+        let limits = Limits::check(values)?;
+        let plan = |name: &str| {
+            if name.trim().is_empty() || name.chars().count() > PLAN_MAX_CHARS {
+                let accepted = format!("give a name of 1 to {PLAN_MAX_CHARS} characters");
+                return Err(ConfigError::Value { key: "plans".to_owned(), given: quote(name), accepted });
+            }
+            Ok((name.to_owned(), Limits::check(&values.of_plan(name))?))
+        };
+        Ok(Config {
+            listen,
+            data_dir: values.word("data_dir")?.into(),
+            database_url: database_url(values)?,
+            dev: false,
+            auth: AuthConfig::check(values)?,
+            origins: Origins::check(values)?,
+            limits,
+            plans: values.plans().map(plan).collect::<Result<_, _>>()?,
+            network: Network::check(values)?,
+            heartbeat: seconds("heartbeat_seconds")?,
+            resume_window: seconds("resume_window_seconds")?,
+            shutdown_grace: seconds("shutdown_grace_seconds")?,
+            store_grace: seconds("store.grace_seconds")?,
+            retention: Retention {
+                transcript_days: Some(values.whole("retention.transcript_days")?).filter(|days| *days > 0),
+                recording_days: Some(values.whole("retention.recording_days")?).filter(|days| *days > 0),
+            },
+            webhook: webhook(values)?,
+            recording: recording(values)?,
+            prices_file: values.text("prices.file")?.map(PathBuf::from),
+            api_requests_per_minute: values.whole("api.requests_per_minute")?,
+            echo: echo(values)?,
+            log: log(values)?,
+        })
+    }
+}
+
+fn database_url(values: &Values) -> Result<Option<Secret>, ConfigError> {
+    const KEY: &str = "database_url";
+    let Some(url) = values.text(KEY)? else { return Ok(None) };
+    let good = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    match good {
+        true => Ok(Some(Secret::new(url))),
+        false => Err(values.wrong(
+            KEY,
+            format!("[{} bytes]", url.len()),
+            "give postgres://user:password@host/database, or nothing for SQLite in data_dir",
+        )),
+    }
+}
+
+fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
+    let url = values.text("webhook.url")?;
+    match (url, values.secret("webhook.secret")?) {
+        (None, None) => Ok(None),
+        (Some(given), Some(secret)) => {
+            let url = Url::parse(&given).ok().filter(is_safe_key_url).ok_or_else(|| {
+                let accepted = "give an https:// URL (http:// only for localhost)";
+                values.wrong("webhook.url", quote(&given), accepted)
+            })?;
+            Ok(Some(Webhook { url, secret }))
+        }
+        (Some(_), None) => Err(ConfigError::Missing {
+            key: "webhook.secret",
+            why: "what is sent to webhook.url is signed with it",
+        }),
+        (None, Some(_)) => Err(ConfigError::Missing {
+            key: "webhook.url",
+            why: "there is nothing to sign with webhook.secret",
+        }),
+    }
+}
+
+fn recording(values: &Values) -> Result<Option<RecordingPlace>, ConfigError> {
+    let (dir, url) = ("recording.dir", "recording.url");
+    if values.has(dir) && values.has(url) {
+        return Err(ConfigError::Conflict { key: dir, other: url, why: "recordings go to one place" });
+    }
+    if let Some(dir) = values.text(dir)? {
+        return Ok(Some(RecordingPlace::Folder(dir.into())));
+    }
+    let Some(given) = values.text(url)? else { return Ok(None) };
+    let bare = |url: &Url| {
+        url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    let parsed = Url::parse(&given).ok().filter(bare);
+    let place = parsed.and_then(|url| match url.scheme() {
+        "s3" if url.host_str().is_some_and(|bucket| !bucket.is_empty()) => Some(RecordingPlace::Bucket(url)),
+        "file" => url.to_file_path().ok().map(RecordingPlace::Folder),
+        _ => None,
+    });
+    place
+        .map(Some)
+        .ok_or_else(|| values.wrong(url, quote(&given), "give s3://bucket/prefix or file:///folder"))
+}
+
+fn echo(values: &Values) -> Result<EchoConfig, ConfigError> {
+    let codec = match values.one_of("echo.rate")? {
+        "16000" => Codec::PcmS16le16000,
+        _ => Codec::PcmS16le24000,
+    };
+    Ok(EchoConfig { codec })
+}
+
+fn log(values: &Values) -> Result<LogConfig, ConfigError> {
+    let format = match values.one_of("log.format")? {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    let level = values.word("log.level")?;
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+        let accepted =
+            format!("give error, warn, info, debug or trace, or such as info,relay=debug ({error})");
+        return Err(values.wrong("log.level", quote(&level), accepted));
+    }
+    Ok(LogConfig { format, level })
+}

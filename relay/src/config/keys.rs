@@ -1,0 +1,157 @@
+//! Every key there is, with its default, what it accepts and what it means: the one table that reading, checking and the
+//! reference are made from.
+
+/// A key of the configuration.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// With dots: `limits.session_minutes`.
+    pub(super) name: &'static str,
+    /// As a variable would hold it; empty if there is none.
+    pub(super) default: &'static str,
+    pub(super) accepts: Accepts,
+    /// One line for the reference.
+    pub(super) meaning: &'static str,
+}
+
+/// What a key accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepts {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number of this range.
+    Whole(u32, u32),
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// US dollars with up to 9 decimals.
+    Dollars,
+    /// A text.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// A list of texts, or one text with commas.
+    List,
+}
+
+macro_rules! keys {
+    ($($name:literal = $default:literal, $accepts:expr, $meaning:literal;)*) => {
+        /// All of them, in the order of the reference.
+        pub(super) const KEYS: &[Key] = {
+            use Accepts::*;
+            &[$(Key { name: $name, default: $default, accepts: $accepts, meaning: $meaning }),*]
+        };
+    };
+}
+
+keys! {
+    "listen" = "127.0.0.1:8080", Text, "address and port";
+    "data_dir" = "voxrelay-data", Text, "folder of the SQLite database and of the development secret; made for its owner only";
+    "database_url" = "", Secret, "`postgres://user:password@host/database`; also read from the variable `DATABASE_URL`; without it, SQLite in `data_dir`";
+    "origins" = "same-origin", List, "pages that may call: `same-origin`, `*`, or origins such as `https://app.example.com`";
+    "require_origin" = "false", Flag, "whether to refuse clients that send no Origin, that is, everything but browsers";
+    "heartbeat_seconds" = "15", Whole(1, 120), "how often a client is to send a `ping`";
+    "resume_window_seconds" = "120", Whole(0, 3_600), "how long a session without a connection is kept";
+    "shutdown_grace_seconds" = "4", Whole(0, 600), "how long a stopping relay waits for its connections";
+
+    "auth.hs256_secret" = "", Secret, "a secret shared with whoever signs tokens, at least 32 bytes";
+    "auth.public_keys" = "", List, "public keys, each a PEM text or the path of a PEM file: RSA of 2,048 to 4,096 bits (RS256) or P-256 (ES256)";
+    "auth.jwks_url" = "", Text, "where the issuer publishes its keys; https only, but for localhost";
+    "auth.supabase_url" = "", Text, "a Supabase project, `https://<ref>.supabase.co`: its keys, its issuer and its audience `authenticated`; together with `auth.hs256_secret` for a project that still signs with its JWT secret";
+    "auth.oidc_issuer" = "", Text, "an OpenID provider by its issuer: keys are found by `<issuer>/.well-known/openid-configuration`; needs `auth.audience`";
+    "auth.issuer" = "", List, "what `iss` must be, one of them; `voxrelay` if only `auth.hs256_secret` is given, else needed, unless `auth.supabase_url` or `auth.oidc_issuer` says it";
+    "auth.audience" = "", List, "what `aud` must contain, one of them; `voxrelay` if only `auth.hs256_secret` is given, else needed, unless `auth.supabase_url` says it";
+    "auth.account_claim" = "app_metadata.account", Text, "the claim with the account (tenant) that shares limits and budgets; `default` if the token has none";
+    "auth.plan_claim" = "app_metadata.plan", Text, "the claim with the name of a plan";
+    "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
+    "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
+    "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";
+    "auth.leeway_seconds" = "5", Whole(0, 300), "tolerated difference of clocks";
+    "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired, and how long before that a fresh one is asked for";
+
+    "limits.session_minutes" = "30", Whole(1, 1_440), "longest session";
+    "limits.idle_minutes" = "10", Whole(1, 1_440), "longest time without audio";
+    "limits.chunk_min_bytes" = "100", Whole(2, 1_000_000), "smallest audio chunk";
+    "limits.chunk_max_bytes" = "100000", Whole(2, 1_000_000), "largest audio chunk";
+    "limits.burst_seconds" = "65", Whole(1, 600), "audio that may come faster than real time; a client's replay buffer holds at most 60 s";
+    "limits.control_messages_per_second" = "20", Whole(1, 1_000), "messages of a connection other than audio";
+    "limits.sessions_per_user" = "3", Whole(1, 10_000), "sessions of one user at the same time; one that lost its connection makes room";
+    "limits.sessions_per_account" = "10", Whole(1, 1_000_000), "sessions of one account at the same time";
+    "limits.sessions_per_minute" = "10", Whole(1, 10_000), "new sessions of one user in a minute";
+    "limits.session_usd" = "5", Dollars, "what one session may cost";
+    "limits.user_day_usd" = "20", Dollars, "what one user may cost in a day (UTC)";
+    "limits.account_month_usd" = "500", Dollars, "what one account may cost in a calendar month (UTC)";
+
+    "network.max_connections" = "10000", Whole(1, 1_000_000), "WebSocket connections at the same time";
+    "network.pre_login_connections_per_address" = "20", Whole(1, 100_000), "connections of one address that have not shown a token yet";
+    "network.sessions_per_minute_per_address" = "30", Whole(1, 100_000), "new sessions from one address in a minute";
+    "network.trusted_proxies" = "", List, "addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` is believed";
+
+    "store.grace_seconds" = "60", Whole(0, 600), "how long running calls go on while the database is away";
+    "retention.transcript_days" = "0", Whole(0, 36_500), "transcripts are deleted after so many days; 0 keeps them";
+    "retention.recording_days" = "0", Whole(0, 36_500), "recordings are deleted after so many days; 0 keeps them";
+
+    "webhook.url" = "", Text, "where alerts are sent; https only, but for localhost";
+    "webhook.secret" = "", Secret, "what they are signed with, at least 32 bytes";
+
+    "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
+    "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix` or `file:///folder`";
+
+    "prices.file" = "", Text, "a price table in TOML instead of the one in the binary";
+    "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
+    "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";
+    "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
+    "log.level" = "info", Text, "a level, or such as `info,relay=debug`";
+}
+
+/// What a name is called that people try.
+pub(super) const MOVED: &[(&str, &str)] =
+    &[("limits.budget_usd", "limits.session_usd"), ("limits.max_connections", "network.max_connections")];
+
+/// The section whose keys a plan may have.
+pub(super) const LIMITS: &str = "limits";
+/// The section of the plans: a table for each.
+pub(super) const PLANS: &str = "plans";
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The keys of a section, without its name; those of no section for the empty one.
+pub(super) fn of_section(section: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |key| match key.name.split_once('.') {
+        Some((of, name)) if of == section => Some(name),
+        None if section.is_empty() => Some(key.name),
+        _ => None,
+    })
+}
+
+/// The sections, in their order.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<&str> =
+        KEYS.iter().filter_map(|key| key.name.split_once('.')).map(|(of, _)| of).collect();
+    sections.dedup();
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_there_once_and_what_moved_is_found() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+        for (from, to) in MOVED {
+            assert!(find(from).is_none() && find(to).is_some(), "{from}");
+        }
+    }
+
+    #[test]
+    fn a_section_stands_together() {
+        let sections = sections();
+        for (at, section) in sections.iter().enumerate() {
+            assert!(!sections[..at].contains(section), "{section}");
+        }
+    }
+}

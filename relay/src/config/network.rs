@@ -1,0 +1,47 @@
+//! What an address may do, and whose word counts for it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::ConfigError;
+use super::values::{Values, quote};
+
+/// What this relay and an address may do.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// WebSocket connections this relay serves at a time.
+    pub max_connections: usize,
+    /// Connections of one address that have not shown a token yet.
+    pub pre_login_connections_per_address: u32,
+    /// Sessions that may begin from one address in a minute.
+    pub sessions_per_minute_per_address: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Network {
+    pub(super) fn check(values: &Values) -> Result<Network, ConfigError> {
+        const PROXIES: &str = "network.trusted_proxies";
+        let network = |given: String| {
+            let one = || given.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
+            given.parse().or_else(|_| one()).map_err(|_| {
+                let accepted = "give addresses or networks, such as 192.0.2.7 or 10.0.0.0/8";
+                values.wrong(PROXIES, quote(&given), accepted)
+            })
+        };
+        Ok(Network {
+            max_connections: values.whole("network.max_connections")? as usize,
+            pre_login_connections_per_address: values.whole("network.pre_login_connections_per_address")?,
+            sessions_per_minute_per_address: values.whole("network.sessions_per_minute_per_address")?,
+            trusted_proxies: values.list(PROXIES)?.into_iter().map(network).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether this address is a proxy whose word about its clients counts. An IPv4 address counts in its IPv6 form, too.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}

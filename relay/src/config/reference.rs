@@ -1,0 +1,95 @@
+//! The table of keys as documentation, and what applies as a list.
+
+use std::fmt::Write;
+
+use super::keys::{self, Accepts, Key};
+use super::values::Values;
+
+const HEAD: &str = "\
+<!-- Made by `voxrelay config --reference > docs/configuration.md`. -->
+# Configuration
+
+`voxrelay serve --config voxrelay.toml` reads a TOML file; environment variables go over it: `VOXRELAY_` and the key in capitals, with `__` between section and key, such as
+`VOXRELAY_LIMITS__SESSION_USD=2.50`. A list may be one text with commas. An unknown key or a value out of range stops the relay with the key, what was given, and what is accepted.
+`voxrelay config --check --config voxrelay.toml` says what applies and where it comes from, without its secrets.
+
+`voxrelay dev` needs none of it: it keeps a secret of its own in the data folder and serves the demo page.
+";
+
+const PLANS: &str = "\
+A section `[plans.NAME]` has the keys of `[limits]`, those that differ. A caller whose token names the plan gets its limits; without a plan, or with one that is not configured, those of `[limits]`.
+A variable names a plan in small letters: `VOXRELAY_PLANS__PRO__SESSION_USD=20` is for `[plans.pro]`. The limits in a token make each of these tighter, never looser; an amount there is a number or a text such as `\"0.50\"`.
+";
+
+const FOOT: &str = "\
+The prices in the binary are [relay/prices.toml](../relay/prices.toml).
+";
+
+/// The reference of all keys, in Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    section(&mut text, "");
+    for name in keys::sections() {
+        // Writing to a text does not fail.
+        let _ = write!(text, "\n## `[{name}]`\n");
+        section(&mut text, name);
+        if name == keys::LIMITS {
+            let _ = write!(text, "\n{PLANS}");
+        }
+    }
+    let _ = write!(text, "\n{FOOT}");
+    text
+}
+
+/// What applies, a line for each key.
+pub(super) fn explain(values: &Values) -> String {
+    let mut text = String::new();
+    for shown in values.shown() {
+        let _ = writeln!(text, "{} = {}  # {}", shown.key, shown.value, shown.origin);
+    }
+    text
+}
+
+fn section(text: &mut String, section: &str) {
+    let _ = write!(text, "\n| key | default | accepted | meaning |\n|---|---|---|---|\n");
+    let keys = keys::KEYS.iter().filter(|key| key.name.split_once('.').map_or("", |(of, _)| of) == section);
+    for key in keys {
+        let _ = writeln!(text, "| `{}` | {} | {} | {} |", key.name, default(key), accepted(key), key.meaning);
+    }
+}
+
+fn default(key: &Key) -> String {
+    match (key.default, key.accepts) {
+        ("", _) => String::new(),
+        (default, Accepts::Whole(..)) => thousands(default),
+        (default, Accepts::Dollars) => default.to_owned(),
+        (default, _) => format!("`{default}`"),
+    }
+}
+
+fn accepted(key: &Key) -> String {
+    match key.accepts {
+        Accepts::Flag => "`true`, `false`".to_owned(),
+        Accepts::Whole(from, to) => {
+            format!("{} to {}", thousands(&from.to_string()), thousands(&to.to_string()))
+        }
+        Accepts::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Accepts::Dollars => "dollars, up to 9 decimals".to_owned(),
+        Accepts::Text => "text".to_owned(),
+        Accepts::Secret => "text, never shown".to_owned(),
+        Accepts::List => "list of texts".to_owned(),
+    }
+}
+
+/// `100000` as `100,000`.
+fn thousands(number: &str) -> String {
+    let mut text = String::new();
+    for (at, digit) in number.chars().enumerate() {
+        if at > 0 && (number.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

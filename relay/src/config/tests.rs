@@ -1,0 +1,359 @@
+use super::*;
+use crate::NanoUsd;
+
+fn from_toml(toml: &str) -> Result<Config, ConfigError> {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+    std::fs::write(file.path(), toml).expect("written");
+    Config::load(Some(file.path()), [])
+}
+
+fn from_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::load(None, variables.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let config = Config::defaults();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.limits.session, Duration::from_secs(1_800));
+    assert_eq!(config.limits.idle, Duration::from_secs(600));
+    assert_eq!((config.limits.chunk_min_bytes, config.limits.chunk_max_bytes), (100, 100_000));
+    assert_eq!(config.limits.session_budget.to_string(), "$5.00");
+    assert_eq!(config.limits.sessions_per_user, 3);
+    assert_eq!(config.heartbeat, Duration::from_secs(15));
+    assert_eq!(config.resume_window, Duration::from_secs(120));
+    assert_eq!(config.echo.codec, Codec::PcmS16le24000);
+    assert_eq!(
+        (config.auth.issuers, config.auth.audiences),
+        (vec!["voxrelay".into()], vec!["voxrelay".into()])
+    );
+    assert_eq!(config.auth.leeway, Duration::from_secs(5));
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+    std::fs::write(file.path(), "listen = \"0.0.0.0:1\"\n[limits]\nsession_minutes = 5\nidle_minutes = 2\n")
+        .expect("written");
+    let environment = [
+        ("VOXRELAY_PLANS__PRO__IDLE_MINUTES", "3"),
+        ("VOXRELAY_LIMITS__SESSION_MINUTES", "7"),
+        ("VOXRELAY_LIMITS__SESSION_USD", "0.25"),
+        ("VOXRELAY_ORIGINS", "same-origin, https://app.example.com"),
+        ("VOXRELAY_AUTH__HS256_SECRET", "00000000000000000000000000000000"),
+        ("VOXRELAY_REQUIRE_ORIGIN", "true"),
+        ("HOME", "/root"),
+    ];
+    let config =
+        Config::load(Some(file.path()), environment.map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .expect("good");
+    assert_eq!(config.listen.to_string(), "0.0.0.0:1");
+    assert_eq!(config.limits.session, Duration::from_secs(420));
+    assert_eq!(config.limits.idle, Duration::from_secs(120));
+    assert_eq!(config.limits.session_budget, NanoUsd::new(250_000_000));
+    assert_eq!(config.auth.hs256_secret.expect("given").expose(), "00000000000000000000000000000000");
+    assert!(config.origins.allow(Some("https://app.example.com"), None));
+    assert!(!config.origins.allow(None, Some("relay.example.com")));
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_named_voxrelay_is_no_configuration() {
+    from_environment(&[
+        ("VOXRELAY_PORT", "tcp://10.0.0.1:80"),
+        ("VOXRELAY_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("VOXRELAY_SERVICE_HOST", "10.0.0.1"),
+    ])
+    .expect("ignored");
+}
+
+#[test]
+fn money_is_exact_as_a_number_and_as_a_text() {
+    for (toml, nano) in
+        [("0.1", 100_000_000), ("\"0.1\"", 100_000_000), ("5", 5_000_000_000), ("0.29", 290_000_000)]
+    {
+        let config = from_toml(&format!("[limits]\nsession_usd = {toml}")).expect(toml);
+        assert_eq!(config.limits.session_budget.get(), nano, "{toml}");
+    }
+}
+
+#[test]
+fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
+    for (toml, says) in [
+        ("listen = \"here\"", &["listen", "\"here\"", "127.0.0.1:8080"][..]),
+        ("lisen = \"here\"", &["lisen", "listen"]),
+        ("[limits]\nsesion_minutes = 3", &["limits", "sesion_minutes", "session_minutes"]),
+        ("[limits]\nsession_minutes = 0", &["limits.session_minutes", "0", "1 to 1440"]),
+        ("[limits]\nsession_minutes = -5", &["limits.session_minutes", "-5", "1 to 1440"]),
+        ("[limits]\nsession_minutes = \"soon\"", &["limits.session_minutes", "soon", "whole number"]),
+        ("[limits]\nsession_usd = -1", &["limits.session_usd", "-1", "decimals"]),
+        ("[limits]\nsession_usd = [1]", &["limits.session_usd", "[1]", "an amount"]),
+        ("limits = 7", &["limits", "7", "a table"]),
+        ("origins = [\"\"]", &["origins", "\"\"", "none of them empty"]),
+        ("[limits]\nchunk_min_bytes = 300\nchunk_max_bytes = 200", &["limits.chunk_max_bytes", "200", "300"]),
+        ("[echo]\nrate = 44100", &["echo.rate", "44100", "16000 or 24000"]),
+        ("[log]\nformat = \"xml\"", &["log.format", "xml", "text or json"]),
+        ("[log]\nlevel = \"relay=loud\"", &["log.level", "relay=loud", "debug"]),
+        ("[auth]\nhs256_secret = \"short\"", &["auth.hs256_secret", "5 bytes", "32"]),
+        ("[auth]\njwks_url = \"http://example.com/jwks\"", &["auth.jwks_url", "example.com", "https://"]),
+        ("[auth]\njwks_url = \"https://example.com/jwks\"", &["auth.issuer", "missing"]),
+        ("[auth]\nissuer = 7", &["auth.issuer", "7", "a list of texts"]),
+        ("origins = [\"example.com\"]", &["origins", "example.com", "https://app.example.com"]),
+        ("origins = [\"https://example.com/path\"]", &["origins", "example.com/path"]),
+        ("heartbeat_seconds = 100000", &["heartbeat_seconds", "100000", "1 to 120"]),
+        ("require_origin = \"maybe\"", &["require_origin", "maybe", "true or false"]),
+        ("[limits]\nbudget_usd = 5", &["limits.budget_usd", "limits.session_usd"]),
+        ("[plans.pro]\nbudget_usd = 5", &["plans.pro.budget_usd", "limits.session_usd"]),
+        ("[limits]\nmax_connections = 5", &["limits.max_connections", "network.max_connections"]),
+        ("[plans.pro]\nsession_minutes = 0", &["plans.pro.session_minutes = 0", "1 to 1440"]),
+        ("[plans.pro]\nchunk_max_bytes = 50", &["plans.pro.chunk_max_bytes", "50", "100"]),
+        ("[plans.pro]\nmax_connections = 50", &["plans.pro.max_connections", "network.max_connections"]),
+        ("[plans.pro]\nsesion_minutes = 50", &["plans.pro.sesion_minutes", "session_minutes"]),
+        ("[plans]\npro = 5", &["plans.pro", "5", "a table"]),
+        ("plans = 5", &["plans", "5", "a table"]),
+        (
+            "[limits]\ncontrol_messages_per_second = 1001",
+            &["control_messages_per_second", "1001", "1 to 1000"],
+        ),
+        ("database_url = \"mysql://ada:hunter2@host/db\"", &["database_url", "[27 bytes]", "postgres://"]),
+        ("database_url = 7", &["database_url", "[secret]", "a text"]),
+        ("[auth]\npublic_keys = \"/nowhere/key.pem\"", &["auth.public_keys", "/nowhere/key.pem", "PEM"]),
+        ("[auth]\npublic_keys = \"-----BEGIN PUBLIC KEY-----\"", &["auth.public_keys", "[PEM]", "P-256"]),
+        ("[auth]\nsupabase_url = \"http://x.supabase.co\"", &["auth.supabase_url", "x.supabase.co", "https"]),
+        (
+            "[auth]\nsupabase_url = \"https://x.supabase.co/auth/v1\"",
+            &["auth.supabase_url", "the project's URL"],
+        ),
+        (
+            "[auth]\nsupabase_url = \"https://x.supabase.co\"\njwks_url = \"https://x.supabase.co/jwks\"",
+            &["auth.supabase_url", "auth.jwks_url", "cannot both"],
+        ),
+        (
+            "[auth]\nsupabase_url = \"https://x.supabase.co\"\nissuer = \"me\"",
+            &["auth.supabase_url", "auth.issuer", "cannot both"],
+        ),
+        (
+            "[auth]\noidc_issuer = \"https://x.test\"\njwks_url = \"https://x.test/jwks\"",
+            &["auth.oidc_issuer", "auth.jwks_url", "cannot both"],
+        ),
+        ("[auth]\noidc_issuer = \"https://x.test\"", &["auth.audience", "missing"]),
+        ("[auth]\noidc_issuer = \"https://x.test/?a\"\naudience = \"a\"", &["auth.oidc_issuer", "exactly"]),
+        (
+            "[auth]\naccount_claim = \"user_metadata.account\"",
+            &["auth.account_claim", "user_metadata", "users edit"],
+        ),
+        ("[auth]\nplan_claim = \"user_metadata\"", &["auth.plan_claim", "users edit"]),
+        ("[auth]\nrole_claim = \"a.user_metadata.b\"", &["auth.role_claim", "users edit"]),
+        ("[auth]\nlimits_claim = \"a..b\"", &["auth.limits_claim", "a..b", "dots"]),
+        ("[auth]\ntoken_grace_seconds = 601", &["auth.token_grace_seconds", "601", "0 to 600"]),
+        (
+            "[network]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+            &["network.trusted_proxies", "10.0.0.0/33", "10.0.0.0/8"],
+        ),
+        ("[webhook]\nurl = \"https://x.test\"", &["webhook.secret", "missing"]),
+        ("[webhook]\nsecret = \"00000000000000000000000000000000\"", &["webhook.url", "missing"]),
+        ("[webhook]\nurl = \"https://x.test\"\nsecret = \"short\"", &["webhook.secret", "[5 bytes]", "32"]),
+        (
+            "[webhook]\nurl = \"http://x.test\"\nsecret = \"00000000000000000000000000000000\"",
+            &["webhook.url", "http://x.test", "https"],
+        ),
+        ("[recording]\ndir = \"a\"\nurl = \"s3://b/c\"", &["recording.dir", "recording.url", "one place"]),
+        ("[recording]\nurl = \"ftp://b/c\"", &["recording.url", "ftp://b/c", "s3://"]),
+        ("[recording]\nurl = \"s3:///c\"", &["recording.url", "s3:///c", "s3://"]),
+        ("[store]\ngrace_seconds = 601", &["store.grace_seconds", "601", "0 to 600"]),
+        ("[retention]\ntranscript_days = -1", &["retention.transcript_days", "-1", "0 to 36500"]),
+        ("[api]\nrequests_per_minute = 0", &["api.requests_per_minute", "0", "1 to"]),
+    ] {
+        let error = from_toml(toml).expect_err(toml).to_string();
+        for part in says {
+            assert!(error.contains(part), "{toml:?} gave {error:?}, which does not say {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Some(Path::new("/nowhere/voxrelay.toml")), []).expect_err("no such file");
+    assert!(error.to_string().contains("/nowhere/voxrelay.toml"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_named() {
+    let error = from_environment(&[("VOXRELAY_LIMITS__SESION_MINUTES", "3")]).expect_err("no such key");
+    assert!(error.to_string().contains("sesion_minutes"), "{error}");
+}
+
+#[test]
+fn a_secret_does_not_show_in_a_debug_print() {
+    let secret = "an-example-secret-of-more-than-32-bytes";
+    let config = from_toml(&format!("[auth]\nhs256_secret = \"{secret}\"")).expect("good");
+    assert!(!format!("{config:?}").contains(secret));
+}
+
+#[test]
+fn every_key_of_the_table_is_read() {
+    for key in keys::KEYS {
+        let wrong = match (key.name, key.accepts) {
+            ("auth.admin_role" | "data_dir" | "prices.file", _) => "\"\"",
+            (_, keys::Accepts::Text | keys::Accepts::List) => "\"?..\"",
+            _ => "\"?\"",
+        };
+        let toml = match key.name.split_once('.') {
+            Some((section, name)) => format!("[{section}]\n{name} = {wrong}"),
+            None => format!("{} = {wrong}", key.name),
+        };
+        let toml = match key.name {
+            // Nothing is wrong with any text.
+            "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
+            "webhook.url" => format!("{toml}\nsecret = \"00000000000000000000000000000000\""),
+            _ => toml,
+        };
+        let error = from_toml(&toml).expect_err(&toml).to_string();
+        assert!(error.contains(&format!("{} = ", key.name)), "{toml:?} gave {error:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_the_limits_but_for_what_it_says() {
+    let config = from_toml(
+        "[limits]\nsession_minutes = 5\nsession_usd = 1\n[plans.Pro]\nsession_minutes = 60\nchunk_max_bytes = 200000\n[plans.free]\nsessions_per_user = 1",
+    )
+    .expect("good");
+    assert_eq!(config.plans.keys().collect::<Vec<_>>(), ["Pro", "free"]);
+    let pro = config.plans["Pro"];
+    assert_eq!(pro.session, Duration::from_secs(3_600));
+    assert_eq!(Limits { session: config.limits.session, chunk_max_bytes: 100_000, ..pro }, config.limits);
+    assert_eq!(Limits { sessions_per_user: 3, ..config.plans["free"] }, config.limits);
+    assert_eq!(config.message_max_bytes(), 400_000 + protocol::HEADER_LEN, "the largest of them");
+}
+
+#[test]
+fn the_plan_of_a_token_applies_as_tight_as_the_token_wants_it() {
+    let config =
+        from_toml("[limits]\nsession_minutes = 5\n[plans.pro]\nsession_minutes = 60\nidle_minutes = 5")
+            .expect("good");
+    let minutes = |plan: Option<&str>, session_minutes: Option<u64>| {
+        let limits = TokenLimits { session_minutes, ..TokenLimits::default() };
+        let identity = Identity {
+            sub: "ada".into(),
+            expires_at: 0,
+            session_id: None,
+            account: "default".into(),
+            plan: plan.map(str::to_owned),
+            is_admin: false,
+            limits: Box::new(limits),
+        };
+        config.limits_for(&identity).session.as_secs() / 60
+    };
+    assert_eq!(minutes(None, None), 5);
+    assert_eq!(minutes(Some("pro"), None), 60);
+    assert_eq!(minutes(Some("no such plan"), None), 5);
+    assert_eq!(minutes(Some("pro"), Some(10)), 10);
+    assert_eq!(minutes(Some("pro"), Some(600)), 60);
+    assert_eq!(minutes(None, Some(600)), 5);
+}
+
+#[test]
+fn a_supabase_project_is_named_by_its_url_only() {
+    let config = from_toml("[auth]\nsupabase_url = \"https://abcd.supabase.co/\"").expect("good").auth;
+    assert_eq!(config.issuers, ["https://abcd.supabase.co/auth/v1"]);
+    assert_eq!(config.audiences, ["authenticated"]);
+    assert_eq!(
+        config.jwks_url.expect("derived").as_str(),
+        "https://abcd.supabase.co/auth/v1/.well-known/jwks.json"
+    );
+    let local = "supabase_url = \"http://127.0.0.1:54321\"\naudience = \"mine\"\nhs256_secret = \"00000000000000000000000000000000\"";
+    let config = from_toml(&format!("[auth]\n{local}")).expect("good").auth;
+    assert_eq!(config.issuers, ["http://127.0.0.1:54321/auth/v1"]);
+    assert_eq!(config.audiences, ["mine"]);
+    assert!(config.hs256_secret.is_some());
+}
+
+#[test]
+fn an_openid_provider_is_named_by_its_issuer_and_its_audience() {
+    let config =
+        from_toml("[auth]\noidc_issuer = \"https://x.test/\"\naudience = \"relay\"").expect("good").auth;
+    assert_eq!(config.oidc_issuer.as_deref(), Some("https://x.test/"));
+    assert_eq!((config.issuers, config.audiences), (vec!["https://x.test/".into()], vec!["relay".into()]));
+}
+
+#[test]
+fn the_database_is_named_by_the_variable_that_hosts_set() {
+    let url = |variables: &[(&str, &str)]| {
+        from_environment(variables).expect("good").database_url.map(|url| url.expose().to_owned())
+    };
+    assert_eq!(url(&[("DATABASE_URL", "")]), None);
+    assert_eq!(url(&[("DATABASE_URL", "postgres://a")]).as_deref(), Some("postgres://a"));
+    let both = [("VOXRELAY_DATABASE_URL", "postgresql://b"), ("DATABASE_URL", "postgres://a")];
+    assert_eq!(url(&both).as_deref(), Some("postgresql://b"));
+}
+
+#[test]
+fn a_proxy_is_trusted_in_each_form_of_its_address() {
+    let toml = "[network]\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.7\", \"2001:db8::/32\"]";
+    let network = from_toml(toml).expect("good").network;
+    let trusts = |address: &str| network.trusts(address.parse().expect("an address"));
+    for trusted in ["10.1.2.3", "192.0.2.7", "2001:db8::1", "::ffff:10.1.2.3"] {
+        assert!(trusts(trusted), "{trusted}");
+    }
+    for other in ["11.1.2.3", "192.0.2.8", "2001:db9::1", "127.0.0.1"] {
+        assert!(!trusts(other), "{other}");
+    }
+    assert!(Config::defaults().network.trusted_proxies.is_empty());
+}
+
+#[test]
+fn recordings_go_to_a_folder_or_to_a_bucket() {
+    let place = |toml: &str| from_toml(&format!("[recording]\n{toml}")).expect("good").recording;
+    assert_eq!(place(""), None);
+    assert_eq!(place("dir = \"rec\""), Some(RecordingPlace::Folder("rec".into())));
+    assert_eq!(place("url = \"file:///var/rec\""), Some(RecordingPlace::Folder("/var/rec".into())));
+    let bucket = Url::parse("s3://calls/2026").expect("a URL");
+    assert_eq!(place("url = \"s3://calls/2026\""), Some(RecordingPlace::Bucket(bucket)));
+}
+
+#[test]
+fn a_claim_is_found_by_its_path() {
+    let claims = serde_json::json!({
+        "app_metadata": { "account": "acme", "plan": null, "deep": 7 },
+        "https://example.com/roles": ["admin"],
+    });
+    let find = |path: &str| {
+        ClaimPath::parse(path).expect("a path").find(&claims).map(Option::<&serde_json::Value>::cloned)
+    };
+    assert_eq!(find("app_metadata.account"), Ok(Some("acme".into())));
+    assert_eq!(find("app_metadata.plan"), Ok(None));
+    assert_eq!(find("app_metadata.role"), Ok(None));
+    assert_eq!(find("other.role"), Ok(None));
+    assert_eq!(find("app_metadata.deep.account"), Err(()));
+    assert_eq!(find("https://example.com/roles"), Ok(Some(serde_json::json!(["admin"]))));
+}
+
+#[test]
+fn what_applies_is_said_without_its_secrets() {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+    std::fs::write(file.path(), "[limits]\nsession_minutes = 5\n[plans.pro]\nidle_minutes = 7")
+        .expect("written");
+    let secret = "an-example-secret-of-more-than-32-bytes";
+    let environment =
+        [("VOXRELAY_AUTH__HS256_SECRET", secret), ("DATABASE_URL", "postgres://ada:hunter2@db/vox")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let said = Config::explain(Some(file.path()), environment).expect("good");
+    assert!(!said.contains(secret) && !said.contains("hunter2"), "{said}");
+    for line in [
+        "auth.hs256_secret = [secret]  # environment",
+        "database_url = [secret]  # environment",
+        "limits.session_minutes = 5  # file",
+        "plans.pro.idle_minutes = 7  # file",
+        "limits.session_usd = 5  # default",
+        "origins = \"same-origin\"  # default",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line:?} is not in {said}");
+    }
+}
+
+#[test]
+fn the_reference_in_the_docs_is_the_one_made_from_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let committed = std::fs::read_to_string(path).expect("readable");
+    assert!(committed == reference(), "run `voxrelay config --reference > docs/configuration.md`");
+}

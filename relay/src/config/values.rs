@@ -1,0 +1,329 @@
+//! What was given, key by key, and the readers for each kind of value.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
+
+use super::keys::{self, Accepts, Key, LIMITS, PLANS};
+use super::{ConfigError, Secret};
+use crate::money::NanoUsd;
+
+/// RFC 7518, 3.2: a key as long as the hash, at least.
+const SECRET_MIN_BYTES: usize = 32;
+/// How the environment names itself.
+const ENVIRONMENT: &str = "the environment";
+
+/// What was given: by key, for `[limits]` also by plan and key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    given: BTreeMap<String, Given>,
+    plans: BTreeMap<String, BTreeMap<String, Given>>,
+}
+
+/// One value.
+#[derive(Clone, Debug)]
+struct Given {
+    /// The key as the operator wrote it: a plan's value is read under the key of `[limits]`.
+    key: String,
+    value: Value,
+}
+
+/// A value in the words of [`super::Config::explain`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) origin: &'static str,
+}
+
+impl Values {
+    /// Reads the file and then the variables, which go over it.
+    pub(super) fn read(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Values, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(path) = path {
+            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("VOXRELAY")
+            .prefix_separator("_")
+            .separator("__")
+            .source(Some(ours(environment)));
+        Values::sort(builder.add_source(environment).build()?.collect()?)
+    }
+
+    fn sort(root: Map<String, Value>) -> Result<Values, ConfigError> {
+        let mut values = Values::default();
+        for (name, value) in root {
+            if keys::find(&name).is_some() {
+                values.given.insert(name.clone(), Given { key: name, value });
+            } else if name == PLANS {
+                for (plan, value) in table(PLANS, value)? {
+                    let plan_key = format!("{PLANS}.{plan}");
+                    let limits = section(&plan_key, LIMITS, table(&plan_key, value)?)?;
+                    values.plans.insert(plan, limits);
+                }
+            } else if keys::sections().contains(&name.as_str()) {
+                values.given.extend(section(&name, &name, table(&name, value)?)?);
+            } else {
+                return Err(unknown(&name, "", keys::of_section("").chain(keys::sections()).chain([PLANS])));
+            }
+        }
+        Ok(values)
+    }
+
+    pub(super) fn plans(&self) -> impl Iterator<Item = &str> {
+        self.plans.keys().map(String::as_str)
+    }
+
+    /// The values with those of a plan over them.
+    pub(super) fn of_plan(&self, plan: &str) -> Values {
+        let mut values = self.clone();
+        values.given.extend(self.plans.get(plan).cloned().unwrap_or_default());
+        values
+    }
+
+    /// Whether the operator gave it.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    pub(super) fn flag(&self, key: &'static str) -> Result<bool, ConfigError> {
+        match self.kind(key) {
+            ValueKind::Boolean(flag) => Ok(flag),
+            ValueKind::String(text) if text == "true" => Ok(true),
+            ValueKind::String(text) if text == "false" => Ok(false),
+            _ => Err(self.refused(key, "give true or false")),
+        }
+    }
+
+    pub(super) fn whole(&self, key: &'static str) -> Result<u32, ConfigError> {
+        let Accepts::Whole(from, to) = known(key).accepts else { unreachable!("{key} is no whole number") };
+        let kind = self.kind(key);
+        let number = match &kind {
+            ValueKind::I64(number) => Some(*number),
+            ValueKind::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (from..=to).contains(number));
+        number.ok_or_else(|| self.refused(key, format!("give a whole number, {from} to {to}")))
+    }
+
+    /// Which of the words, or numbers, it is.
+    pub(super) fn one_of(&self, key: &'static str) -> Result<&'static str, ConfigError> {
+        let Accepts::OneOf(words) = known(key).accepts else { unreachable!("{key} has no list of words") };
+        let kind = self.kind(key);
+        let given = match &kind {
+            ValueKind::I64(number) => number.to_string(),
+            ValueKind::String(text) => text.clone(),
+            _ => String::new(),
+        };
+        let found = words.iter().find(|word| **word == given).copied();
+        found.ok_or_else(|| self.refused(key, format!("give {}", words.join(" or "))))
+    }
+
+    pub(super) fn dollars(&self, key: &'static str) -> Result<NanoUsd, ConfigError> {
+        let kind = self.kind(key);
+        let text = match &kind {
+            ValueKind::I64(whole) => whole.to_string(),
+            // Its shortest decimal form is what the operator wrote.
+            ValueKind::Float(decimal) => decimal.to_string(),
+            ValueKind::String(text) => text.clone(),
+            _ => return Err(self.refused(key, "give an amount in US dollars such as 5 or \"0.50\"")),
+        };
+        NanoUsd::parse(&text).map_err(|error| self.refused(key, error))
+    }
+
+    /// The text; `None` if there is none.
+    pub(super) fn text(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        match self.kind(key) {
+            ValueKind::Nil => Ok(None),
+            ValueKind::String(text) if !text.trim().is_empty() => Ok(Some(text)),
+            _ => Err(self.refused(key, "give a text")),
+        }
+    }
+
+    /// The text of a key that has a default.
+    pub(super) fn word(&self, key: &'static str) -> Result<String, ConfigError> {
+        Ok(self.text(key)?.unwrap_or_else(|| known(key).default.to_owned()))
+    }
+
+    /// A secret long enough to sign with.
+    pub(super) fn secret(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
+        let accepted =
+            || format!("give at least {SECRET_MIN_BYTES} bytes, such as `openssl rand -base64 48` makes");
+        match self.kind(key) {
+            ValueKind::Nil => Ok(None),
+            ValueKind::String(text) if text.len() >= SECRET_MIN_BYTES => Ok(Some(Secret::new(text))),
+            _ => Err(self.refused(key, accepted())),
+        }
+    }
+
+    pub(super) fn list(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+        let kind = self.kind(key);
+        let texts = match &kind {
+            ValueKind::Nil => Some(Vec::new()),
+            ValueKind::String(text) => Some(text.split(',').map(|part| part.trim().to_owned()).collect()),
+            ValueKind::Array(list) => list
+                .iter()
+                .map(|item| match &item.kind {
+                    ValueKind::String(text) => Some(text.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        texts
+            .filter(|texts: &Vec<String>| texts.iter().all(|text| !text.trim().is_empty()))
+            .ok_or_else(|| self.refused(key, "give a text or a list of texts, none of them empty"))
+    }
+
+    /// An error about the value of a key, under the name that the operator used.
+    fn refused(&self, key: &'static str, accepted: impl Display) -> ConfigError {
+        let given = match (known(key).accepts, self.kind(key)) {
+            (Accepts::Secret, ValueKind::String(text)) => format!("[{} bytes]", text.len()),
+            (_, kind) => say(known(key), &kind),
+        };
+        self.wrong(key, given, accepted)
+    }
+
+    /// An error about what was made of a value, under the name that the operator used.
+    pub(super) fn wrong(
+        &self,
+        key: &'static str,
+        given: impl Display,
+        accepted: impl Display,
+    ) -> ConfigError {
+        let key = self.given.get(key).map_or(key, |given| &given.key).to_owned();
+        ConfigError::Value { key, given: given.to_string(), accepted: accepted.to_string() }
+    }
+
+    /// What applies, in the order of the reference, and where it comes from.
+    pub(super) fn shown(&self) -> Vec<Shown> {
+        let plain = keys::KEYS.iter().filter_map(|key| match (self.given.get(key.name), key.default) {
+            (Some(given), _) => Some(shown(key, given)),
+            (None, "") => None,
+            (None, default) => {
+                let value = say(key, &ValueKind::String(default.to_owned()));
+                Some(Shown { key: key.name.to_owned(), value, origin: "default" })
+            }
+        });
+        let plans = self.plans.values().flatten().map(|(key, given)| shown(known(key), given));
+        plain.chain(plans).collect()
+    }
+
+    fn kind(&self, key: &'static str) -> ValueKind {
+        match (self.given.get(key), known(key).default) {
+            (Some(given), _) => given.value.kind.clone(),
+            (None, "") => ValueKind::Nil,
+            (None, default) => ValueKind::String(default.to_owned()),
+        }
+    }
+}
+
+/// As a TOML file would have it.
+pub(super) fn quote(given: impl Display) -> String {
+    format!("{:?}", given.to_string())
+}
+
+/// The variables that are configuration. Options of the command line are not, nor what Kubernetes sets in every container for
+/// a service named `voxrelay`. `DATABASE_URL` is what hosts call it.
+fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<String, String> {
+    const DATABASE_URL: &str = "VOXRELAY_DATABASE_URL";
+    let is_foreign = |name: &str| {
+        matches!(name, "VOXRELAY_CONFIG" | "VOXRELAY_TOKEN" | "VOXRELAY_PORT")
+            || name.starts_with("VOXRELAY_SERVICE_")
+            || name.starts_with("VOXRELAY_PORT_")
+    };
+    let mut ours = HashMap::new();
+    let mut database_url = None;
+    for (name, value) in environment {
+        if name == "DATABASE_URL" && !value.is_empty() {
+            database_url = Some(value);
+        } else if name.starts_with("VOXRELAY_") && !is_foreign(&name) {
+            ours.insert(name, value);
+        }
+    }
+    if let Some(url) = database_url {
+        ours.entry(DATABASE_URL.to_owned()).or_insert(url);
+    }
+    ours
+}
+
+/// The values of a section, under the names of the section whose keys it has.
+fn section(
+    name: &str,
+    like: &str,
+    table: Map<String, Value>,
+) -> Result<BTreeMap<String, Given>, ConfigError> {
+    let mut section = BTreeMap::new();
+    for (key, value) in table {
+        let known = format!("{like}.{key}");
+        let given = format!("{name}.{key}");
+        if keys::find(&known).is_none() {
+            return Err(unknown(&given, &known, keys::of_section(like)));
+        }
+        section.insert(known, Given { key: given, value });
+    }
+    Ok(section)
+}
+
+fn table(key: &str, value: Value) -> Result<Map<String, Value>, ConfigError> {
+    match value.kind {
+        ValueKind::Table(table) => Ok(table),
+        other => Err(ConfigError::Value {
+            key: key.to_owned(),
+            given: show(&other),
+            accepted: format!("give a table, such as [{key}]"),
+        }),
+    }
+}
+
+fn unknown(given: &str, like: &str, near: impl Iterator<Item = &'static str>) -> ConfigError {
+    let accepted = match keys::MOVED.iter().find(|(from, _)| *from == like) {
+        Some((_, to)) => format!("give {to}"),
+        None => format!("there are {}", near.collect::<Vec<_>>().join(", ")),
+    };
+    ConfigError::Unknown { key: given.to_owned(), accepted }
+}
+
+fn known(key: &str) -> &'static Key {
+    keys::find(key).expect("only keys of the table are asked for, and a test asks for all of them")
+}
+
+fn shown(key: &Key, given: &Given) -> Shown {
+    let origin = match given.value.origin() {
+        Some(ENVIRONMENT) => "environment",
+        _ => "file",
+    };
+    Shown { key: given.key.clone(), value: say(key, &given.value.kind), origin }
+}
+
+/// As a TOML file would have it; a secret not at all.
+fn say(key: &Key, kind: &ValueKind) -> String {
+    match (key.accepts, kind) {
+        (Accepts::Secret, _) => "[secret]".to_owned(),
+        (Accepts::Flag | Accepts::Whole(..) | Accepts::Dollars, ValueKind::String(text)) => text.clone(),
+        (Accepts::OneOf(_), ValueKind::String(text)) if text.parse::<i64>().is_ok() => text.clone(),
+        (_, kind) => show(kind),
+    }
+}
+
+fn show(kind: &ValueKind) -> String {
+    match kind {
+        ValueKind::Nil => "nothing".to_owned(),
+        ValueKind::String(text) => quote(text),
+        ValueKind::Array(list) => {
+            let items: Vec<String> = list.iter().map(|item| show(&item.kind)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        ValueKind::Table(_) => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
