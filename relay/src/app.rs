@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::price::PriceTable;
 use crate::session::Registry;
 use crate::store::Store;
+use crate::throttle::Throttle;
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct App {
     pub prices: PriceTable,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
+    /// How often sessions begin, and how many connections wait to be greeted.
+    pub throttle: Throttle,
     /// Cancelled when the relay is to stop: sessions then say goodbye.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
@@ -40,6 +43,7 @@ impl App {
             store,
             prices,
             sessions: Registry::default(),
+            throttle: Throttle::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),

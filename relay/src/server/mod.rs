@@ -23,9 +23,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
 use tower::ServiceExt;
 
 use crate::App;
+use crate::throttle::SWEEP_INTERVAL;
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
@@ -48,6 +50,7 @@ struct Source {
 
 /// Serves until [`App::shutdown`] is cancelled; then lets what runs end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    app.tasks.spawn(sweep(Arc::clone(&app)));
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
     while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
@@ -59,6 +62,18 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
         tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
     app.store.close().await;
+}
+
+/// Forgets by and by who called, so that what is remembered of strangers stays small.
+async fn sweep(app: Arc<App>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            _ = due.tick() => app.throttle.sweep(),
+        }
+    }
 }
 
 /// The next connection, once there is a place for it; `None` when the relay is to stop.

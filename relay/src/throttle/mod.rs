@@ -50,7 +50,8 @@ impl Excess {
             retry_after_ms: Some(self.retry_after_ms()),
             ..self.code.into()
         };
-        Refusal { error, close: CloseCode::Limited }
+        let close = if self.code == ErrorCode::RelayFull { CloseCode::TryLater } else { CloseCode::Limited };
+        Refusal { error, close }
     }
 }
 
