@@ -188,10 +188,18 @@ impl Raw {
     /// # Errors
     /// When the relay does not let it in.
     pub async fn connect(relay: &Relay, origin: Option<&str>) -> Result<Raw, Error> {
+        Raw::connect_with(relay, origin.map(|origin| ("origin", origin)).as_slice()).await
+    }
+
+    /// Opens a WebSocket with these headers.
+    ///
+    /// # Errors
+    /// When the relay does not let it in.
+    pub async fn connect_with(relay: &Relay, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
         let mut request = relay.url().into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse()?);
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse()?);
         }
         Ok(Raw(connect_async(request).await?.0))
     }
