@@ -32,6 +32,7 @@ pub(super) struct Driver {
     pub(super) app: Arc<App>,
     pub(super) id: String,
     pub(super) sub: Arc<str>,
+    pub(super) account: Arc<str>,
     pub(super) link: Link,
     pub(super) call: Call,
     pub(super) journal: Journal,
@@ -106,7 +107,7 @@ impl Driver {
         }
         let token = resume_token();
         self.reconnects += 1;
-        self.token = TokenClock::new(expires_at);
+        self.token = TokenClock::new(expires_at, self.app.config.auth.token_grace);
         self.store_resume(&token, &used).await;
         tracing::info!(session = %self.id, reconnects = self.reconnects, "session resumed");
         self.attach(socket, &hello, Attachment::Resume, &token);
@@ -169,12 +170,13 @@ impl Driver {
 
     fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
         match verified {
-            Ok(identity) if *identity.sub == *self.sub => {
-                self.token = TokenClock::new(identity.expires_at);
+            Ok(identity) if *identity.sub == *self.sub && *identity.account == *self.account => {
+                self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });
             }
-            Ok(_) => {
-                tracing::info!(session = %self.id, cause = "other_sub", "a fresh token was refused");
+            Ok(identity) => {
+                let cause = if *identity.sub == *self.sub { "other_account" } else { "other_sub" };
+                tracing::info!(session = %self.id, cause, "a fresh token was refused");
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
             // The token in use is still good: the client may try again until it expires.

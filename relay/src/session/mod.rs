@@ -332,6 +332,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         app: app.clone(),
         id: beginning.id.clone(),
         sub,
+        account: identity.account.as_str().into(),
         link: match beginning.epoch {
             0 => Link::new(now, link, beginning.mark),
             epoch => Link::recovered(now, link, epoch, beginning.mark),
@@ -343,7 +344,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         commands,
         registration,
         reconnects: 0,
-        token: TokenClock::new(identity.expires_at),
+        token: TokenClock::new(identity.expires_at, config.auth.token_grace),
         verifying: None,
         ending: None,
         ended: false,

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// An expired token ends the call after this time, and another is asked for this long before it expires.
-const GRACE: Duration = Duration::from_secs(60);
+/// How long before a token expires another is asked for.
+const LEAD: Duration = Duration::from_secs(60);
 /// No timer further away than this: a year.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -13,15 +13,17 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug)]
 pub(super) struct TokenClock {
     expires: Instant,
+    /// How long the call goes on after that.
+    grace: Duration,
     asked: bool,
 }
 
 impl TokenClock {
-    /// A token that expires at this time (seconds since 1970).
-    pub(super) fn new(expires_at: u64) -> Self {
+    /// A token that expires at this time (seconds since 1970); the call goes on for the grace after that.
+    pub(super) fn new(expires_at: u64, grace: Duration) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let left = Duration::from_secs(expires_at).saturating_sub(now).min(FAR);
-        TokenClock { expires: Instant::now() + left, asked: false }
+        TokenClock { expires: Instant::now() + left, grace, asked: false }
     }
 
     /// Time until it expires.
@@ -32,9 +34,9 @@ impl TokenClock {
     /// When there is something to do.
     pub(super) fn due(&self) -> Instant {
         if self.asked {
-            self.expires + GRACE
+            self.expires + self.grace
         } else {
-            self.expires.checked_sub(GRACE).unwrap_or(self.expires)
+            self.expires.checked_sub(LEAD).unwrap_or(self.expires)
         }
     }
 
@@ -44,7 +46,7 @@ impl TokenClock {
             return None;
         }
         self.asked = true;
-        Some(self.left() + GRACE)
+        Some(self.left() + self.grace)
     }
 
     /// Whether the grace is over.
