@@ -53,19 +53,22 @@ async fn hang_up(mut raw: Raw) {
 }
 
 /// Goes on with a session over a new connection.
-async fn resume(relay: &Relay, claims: Value, welcome: &Welcome, received: u32) -> Raw {
-    let resume = Resume {
-        session_id: welcome.session_id.clone(),
-        resume_token: welcome.resume_token.clone(),
-        epoch: 0,
-        received,
-    };
+async fn resume(relay: &Relay, claims: Value, welcome: &Welcome) -> Raw {
     let mut raw = Raw::connect(relay, None).await.expect("connects");
-    let hello = hello(&token_but(&claims), Some(resume));
+    let hello = Hello { resume: Some(resume_of(welcome)), ..hello_of(&claims) };
     raw.say(&ClientMessage::from(hello).to_json()).await;
     let heard = raw.next().await;
     assert!(matches!(heard, Heard::Said(RelayMessage::Resumed(_))), "{heard:?}");
     raw
+}
+
+fn resume_of(welcome: &Welcome) -> Resume {
+    Resume {
+        session_id: welcome.session_id.clone(),
+        resume_token: welcome.resume_token.clone(),
+        epoch: 0,
+        received: 0,
+    }
 }
 
 /// An error message that differs from the code's own words in its figures only.
@@ -114,7 +117,7 @@ async fn control_messages_a_second() {
     // Others do not notice, and the session is where it was.
     hang_up(call(&relay, json!({ "sub": "bob" })).await.expect("let in").0).await;
     wait(&told).await;
-    let mut raw = resume(&relay, ada(), &welcome, 0).await;
+    let mut raw = resume(&relay, ada(), &welcome).await;
     raw.say(&ClientMessage::from(Bye { end: 1 }).to_json()).await;
     assert_eq!(raw.end().await, (Vec::new(), 1000));
 }
@@ -134,7 +137,7 @@ async fn audio_faster_than_real_time() {
 
     hang_up(call(&relay, json!({ "sub": "bob" })).await.expect("let in").0).await;
     wait(&told).await;
-    let mut raw = resume(&relay, ada(), &welcome, 0).await;
+    let mut raw = resume(&relay, ada(), &welcome).await;
     raw.say(&ClientMessage::from(Bye { end: 50 }).to_json()).await;
     loop {
         match raw.next().await {
@@ -200,11 +203,42 @@ async fn sessions_of_a_user_in_a_minute() {
 
     // A session that lives is not a new one.
     drop(alive);
-    let raw = resume(&relay, ada(), &welcome, 0).await;
+    let raw = resume(&relay, ada(), &welcome).await;
     hang_up(call(&relay, json!({ "sub": "bob" })).await.expect("somebody else").0).await;
     wait(&told).await;
     hang_up(call(&relay, ada()).await.expect("there is room again").0).await;
     hang_up(raw).await;
+}
+
+#[tokio::test]
+async fn resumes_of_a_user_in_a_minute() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = start(folder.path(), "").await;
+    let ada = || json!({ "sub": "ada" });
+    let (mut raw, mut welcome) = call(&relay, ada()).await.expect("let in");
+    let mut refused = None;
+    for _ in 0..MANY {
+        let hello = Hello { resume: Some(resume_of(&welcome)), ..hello_of(&ada()) };
+        let mut next = Raw::connect(&relay, None).await.expect("connects");
+        next.say(&ClientMessage::from(hello).to_json()).await;
+        match next.next().await {
+            Heard::Said(RelayMessage::Resumed(resumed)) => welcome.resume_token = resumed.resume_token,
+            Heard::Said(RelayMessage::ErrorMessage(error)) => {
+                refused = Some((error, next.end().await.1));
+                break;
+            }
+            heard => panic!("{heard:?}"),
+        }
+        raw = next;
+    }
+    let (told, code) = refused.expect("no network is that bad");
+    assert_eq!(code, 4429);
+    assert_told(&told, ErrorCode::ResumeRate, 120);
+
+    hang_up(call(&relay, json!({ "sub": "bob" })).await.expect("somebody else").0).await;
+    drop(raw);
+    wait(&told).await;
+    hang_up(resume(&relay, ada(), &welcome).await).await;
 }
 
 #[tokio::test]
@@ -239,7 +273,7 @@ async fn sessions_of_an_address_in_a_minute() {
 
     // Everybody behind the address goes on with what they have.
     drop(alive);
-    hang_up(resume(&relay, user(MANY), &welcome, 0).await).await;
+    hang_up(resume(&relay, user(MANY), &welcome).await).await;
     wait(&told).await;
     hang_up(call(&relay, user(MANY)).await.expect("there is room again").0).await;
 }

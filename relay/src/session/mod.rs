@@ -110,6 +110,10 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
     let Some(resume) = hello.resume.clone() else {
         return begin(app, socket, hello, identity, address, Attachment::New).await;
     };
+    if let Err(excess) = app.throttle.resume(&identity.sub) {
+        tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
+        return refuse(socket, excess.to_refusal()).await;
+    }
     let (socket, hello) = match app.sessions.find(&resume.session_id, &identity.sub) {
         Some(handle) => match hand_over(&handle, socket, hello, identity.expires_at).await {
             Some(back) => back,

@@ -18,6 +18,8 @@ pub use rate::Rates;
 pub use waiting::Waiting;
 use waiting::WaitingRoom;
 
+/// Each resume is written down. No network breaks twice a second, and who waits has lost nothing.
+pub const RESUMES_PER_MINUTE: u32 = 120;
 /// How often [`Throttle::sweep`] is to be called.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -60,6 +62,7 @@ impl Excess {
 pub struct Throttle<C: Clock = DefaultClock> {
     users: Rates<C>,
     addresses: Rates<C>,
+    resumes: Rates<C>,
     waiting: WaitingRoom,
 }
 
@@ -75,7 +78,8 @@ impl<C: Clock + Clone> Throttle<C> {
     pub fn with_clock(clock: C) -> Throttle<C> {
         Throttle {
             users: Rates::with_clock(clock.clone()),
-            addresses: Rates::with_clock(clock),
+            addresses: Rates::with_clock(clock.clone()),
+            resumes: Rates::with_clock(clock),
             waiting: WaitingRoom::default(),
         }
     }
@@ -98,10 +102,19 @@ impl<C: Clock + Clone> Throttle<C> {
         self.addresses.take(ErrorCode::AddressRate, &network(address), of_address)
     }
 
+    /// A user asks to go on with a session.
+    ///
+    /// # Errors
+    /// When they did so [`RESUMES_PER_MINUTE`] times in a minute already.
+    pub fn resume(&self, user: &str) -> Result<(), Excess> {
+        self.resumes.take(ErrorCode::ResumeRate, &user, RESUMES_PER_MINUTE)
+    }
+
     /// Forgets what no longer matters and gives its memory back. To be called every [`SWEEP_INTERVAL`].
     pub fn sweep(&self) {
         self.users.sweep();
         self.addresses.sweep();
+        self.resumes.sweep();
         self.waiting.sweep();
     }
 }
@@ -146,6 +159,21 @@ mod tests {
         assert_eq!(throttle.begin(("cyd", 1), (here, 3)), Ok(()));
         assert_eq!(code(throttle.begin(("dan", 1), (here, 3))), Some(ErrorCode::AddressRate));
         assert_eq!(throttle.begin(("eve", 1), (there, 3)), Ok(()));
+    }
+
+    #[test]
+    fn a_resume_is_no_new_session_and_is_limited_for_itself() {
+        let clock = FakeRelativeClock::default();
+        let (throttle, here) = (Throttle::with_clock(clock.clone()), (address("192.0.2.1"), 1));
+        assert_eq!(throttle.begin(("ada", 1), here), Ok(()));
+        for _ in 0..RESUMES_PER_MINUTE {
+            assert_eq!(throttle.resume("ada"), Ok(()));
+        }
+        let excess = throttle.resume("ada").expect_err("one more");
+        assert_eq!((excess.code, excess.retry_after_ms()), (ErrorCode::ResumeRate, 500));
+        assert_eq!(throttle.resume("bob"), Ok(()));
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(throttle.resume("ada"), Ok(()));
     }
 
     #[test]
