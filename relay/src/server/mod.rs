@@ -38,6 +38,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Connections without a call at a time: pages, files, and those that do not say what they want.
 const PLAIN_CONNECTIONS_MAX: usize = 1_024;
+/// Those of one address: whoever says nothing leaves room for others. A proxy whose word counts sees to that itself.
+const PLAIN_CONNECTIONS_PER_ADDRESS: u32 = 256;
 /// After the operating system refused a connection (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -64,7 +66,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.store.close().await;
 }
 
-/// Forgets by and by who called, so that what is remembered of strangers stays small.
+/// Forgets who called a while ago, so that what is remembered of strangers stays small.
 async fn sweep(app: Arc<App>) {
     let mut due = tokio::time::interval(SWEEP_INTERVAL);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,7 +112,8 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection. An upgrade ends it here and frees its place: calls have places of their own.
+/// Serves one connection, unless its address has too many. An upgrade ends it here and frees its place: calls have places of
+/// their own.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -118,6 +121,18 @@ async fn serve_connection(
     router: Router,
     app: Arc<App>,
 ) {
+    let address = peer.ip();
+    let counted = if app.config.network.trusts(address) {
+        None
+    } else {
+        match app.throttle.connect(address, PLAIN_CONNECTIONS_PER_ADDRESS) {
+            Ok(counted) => Some(counted),
+            Err(_) => {
+                tracing::debug!(%address, "too many connections from this address");
+                return;
+            }
+        }
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
@@ -144,7 +159,7 @@ async fn serve_connection(
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
-    drop(place);
+    drop((place, counted));
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -63,6 +63,7 @@ pub struct Throttle<C: Clock = DefaultClock> {
     users: Rates<C>,
     addresses: Rates<C>,
     resumes: Rates<C>,
+    plain: WaitingRoom,
     waiting: WaitingRoom,
 }
 
@@ -80,11 +81,20 @@ impl<C: Clock + Clone> Throttle<C> {
             users: Rates::with_clock(clock.clone()),
             addresses: Rates::with_clock(clock.clone()),
             resumes: Rates::with_clock(clock),
+            plain: WaitingRoom::default(),
             waiting: WaitingRoom::default(),
         }
     }
 
-    /// A connection waits to be greeted; it is counted until what comes back is dropped.
+    /// A connection was opened that is no call yet, and may never be one; it is counted until what comes back is dropped.
+    ///
+    /// # Errors
+    /// When there are `limit` connections from this address already.
+    pub fn connect(&self, address: IpAddr, limit: u32) -> Result<Waiting, Excess> {
+        self.plain.enter(network(address), limit)
+    }
+
+    /// A call's connection waits to be greeted; it is counted until what comes back is dropped.
     ///
     /// # Errors
     /// When `limit` connections of this address wait already.
@@ -115,6 +125,7 @@ impl<C: Clock + Clone> Throttle<C> {
         self.users.sweep();
         self.addresses.sweep();
         self.resumes.sweep();
+        self.plain.sweep();
         self.waiting.sweep();
     }
 }
