@@ -2,6 +2,7 @@
 //!
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
+pub mod bad_tokens;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -1,24 +1,15 @@
 //! Whoever comes in from the internet gets their answer, and the relay goes on. Bad messages are in `messages`, too many of them
 //! in `limits`.
 
-use jsonwebtoken::Algorithm;
 use protocol::{ClientMessage, Codec, RelayMessage, Resume};
+use relay::auth::Verifier;
 use relay::store::Store;
 use serde_json::json;
-use tests::{
-    AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, claims, frame, hello, now, signed, token, token_but,
-};
+use tests::bad_tokens::{self, BadToken, JWKS};
+use tests::{Heard, Raw, Relay, chunk, frame, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error, Message};
-
-/// The public key of RFC 7515, appendix A.3, as a key set and as the text that a confused relay would take for a secret.
-const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"rfc7515","alg":"ES256","use":"sig",
-    "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
-const PUBLIC_PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
-    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n\
-    6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n\
-    -----END PUBLIC KEY-----\n";
 
 /// Answers every request with the key set, for as long as the test runs.
 async fn publish_keys() -> String {
@@ -29,8 +20,9 @@ async fn publish_keys() -> String {
             let mut request = [0; 2_048];
             let _ = stream.read(&mut request).await;
             let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{JWKS}",
-                JWKS.len()
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
+                JWKS.len(),
+                JWKS
             );
             let _ = stream.write_all(answer.as_bytes()).await;
         }
@@ -52,74 +44,69 @@ async fn still_serves(relay: &Relay) {
     assert_eq!((errors, code), (Vec::new(), 1000), "session {}", welcome.session_id);
 }
 
-#[tokio::test]
-async fn every_bad_token_gets_one_and_the_same_answer() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
-    let unsigned = |header: &str| {
-        let part = |text: &str| text.to_owned();
-        // {"alg":"none","typ":"JWT"} and the like, and good claims, in base64url without padding.
-        let claims = signed(Algorithm::HS256, b"x", &claims());
-        format!("{}.{}.", part(header), claims.split('.').nth(1).expect("claims"))
-    };
-    let stolen = token();
-    let (head, tail) = stolen.rsplit_once('.').expect("a signature");
-    let api_key = |role: &str| {
-        let key =
-            json!({ "iss": "supabase", "ref": "abcdefgh", "role": role, "iat": now(), "exp": now() + 3600 });
-        signed(Algorithm::HS256, SECRET.as_bytes(), &key)
-    };
-    let bad = [
-        ("none", String::new()),
-        ("garbage", "not a token".into()),
-        ("expired", token_but(&json!({ "exp": now() - 3600 }))),
-        ("not yet valid", token_but(&json!({ "nbf": now() + 3600 }))),
-        ("wrong key", signed(Algorithm::HS256, b"another secret, just as long as the right one", &claims())),
-        ("another algorithm", signed(Algorithm::HS512, SECRET.as_bytes(), &claims())),
-        ("alg none", unsigned("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0")),
-        ("alg None", unsigned("eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0")),
-        ("cut signature", format!("{head}.{}", &tail[..tail.len() - 2])),
-        ("no signature", format!("{head}.")),
-        ("signed with a public key", signed(Algorithm::HS256, PUBLIC_PEM.as_bytes(), &claims())),
-        ("wrong aud", token_but(&json!({ "aud": "somebody-else" }))),
-        ("no aud", token_but(&json!({ "aud": null }))),
-        ("wrong iss", token_but(&json!({ "iss": "https://evil.test" }))),
-        ("iss of another type", token_but(&json!({ "iss": ["https://issuer.test"] }))),
-        ("no iss", token_but(&json!({ "iss": null }))),
-        ("no sub", token_but(&json!({ "sub": null }))),
-        ("empty sub", token_but(&json!({ "sub": "" }))),
-        ("no exp", token_but(&json!({ "exp": null }))),
-        ("exp of another type", token_but(&json!({ "exp": "tomorrow" }))),
-        ("supabase anon key", api_key("anon")),
-        ("supabase service key", api_key("service_role")),
-        ("service role with a sub", token_but(&json!({ "role": "service_role" }))),
-    ];
-    for (name, token) in bad {
-        assert_eq!(refused(&relay, &token).await, (vec!["unauthorized".to_owned()], 4401), "{name}");
+/// Everything the relay says to a client that comes with this token.
+async fn answer(relay: &Relay, token: &str) -> (Vec<RelayMessage>, u16) {
+    let mut raw = Raw::connect(relay, None).await.expect("connects");
+    raw.say(&ClientMessage::from(hello(token, None)).to_json()).await;
+    let mut said = Vec::new();
+    loop {
+        match raw.next().await {
+            Heard::Said(message) => said.push(message),
+            Heard::Closed(code) => return (said, code),
+            _ => {}
+        }
     }
+}
+
+#[tokio::test]
+async fn every_bad_token_is_refused_for_its_cause_and_gets_one_and_the_same_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = bad_tokens::configuration(&publish_keys().await);
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let config = relay::Config::load(Some(&folder.path().join("voxrelay.toml")), []).expect("good");
+    let verifier = Verifier::from_config(&config.auth).expect("a verifier");
+    for good in [token(), bad_tokens::good_es256()] {
+        assert_eq!(verifier.verify(&good).await.map(|identity| identity.sub), Ok("ada".to_owned()));
+    }
+    let generic = answer(&relay, "no token").await;
+    assert!(matches!(&generic.0[..], [RelayMessage::ErrorMessage(error)] if error.code == "unauthorized"));
+    assert_eq!(generic.1, 4401);
+
+    let bad = bad_tokens::bad_tokens();
+    assert!(bad.len() >= 60, "{}", bad.len());
+    let mut wrong = Vec::new();
+    for BadToken { name, token, cause } in &bad {
+        let verified = verifier.verify(token).await;
+        if verified.as_ref().map_err(|error| error.cause()) != Err(*cause) {
+            wrong.push(format!("{name} is {verified:?}, not {cause}: {token}"));
+        } else if answer(&relay, token).await != generic {
+            wrong.push(format!("{name} has an answer of its own"));
+        }
+    }
+    assert!(wrong.is_empty(), "of {} bad tokens: {wrong:#?}", bad.len());
     still_serves(&relay).await;
 }
 
 #[tokio::test]
-async fn a_relay_with_published_keys_takes_no_public_key_for_a_secret() {
+async fn a_relay_with_published_keys_only_takes_no_secret_at_all() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = format!(
-        "data_dir = \"data\"\n[auth]\njwks_url = {:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n",
-        publish_keys().await
-    );
+    let config = bad_tokens::configuration(&publish_keys().await);
+    let config: String = config
+        .lines()
+        .filter(|line| !line.starts_with("hs256_secret"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
-    let mut header = jsonwebtoken::Header::new(Algorithm::HS256);
-    header.kid = Some("rfc7515".into());
-    let point: Vec<u8> = PUBLIC_PEM.bytes().collect();
-    for secret in [PUBLIC_PEM.as_bytes(), PUBLIC_PEM.trim_end().as_bytes(), &point[28..], JWKS.as_bytes()] {
-        let key = jsonwebtoken::EncodingKey::from_secret(secret);
-        let token = jsonwebtoken::encode(&header, &claims(), &key).expect("signs");
-        assert_eq!(refused(&relay, &token).await, (vec!["unauthorized".to_owned()], 4401));
+    let unauthorized = (vec!["unauthorized".to_owned()], 4401);
+    assert_eq!(refused(&relay, &token()).await, unauthorized);
+    for BadToken { name, token, .. } in bad_tokens::bad_tokens() {
+        if name.contains("for a secret") {
+            assert_eq!(refused(&relay, &token).await, unauthorized, "{name}");
+        }
     }
-    // The header may name the right algorithm and key: without the private key the signature is still wrong.
-    let mut parts: Vec<String> = token().split('.').map(str::to_owned).collect();
-    parts[0] = "eyJhbGciOiJFUzI1NiIsImtpZCI6InJmYzc1MTUifQ".into();
-    assert_eq!(refused(&relay, &parts.join(".")).await.1, 4401);
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&ClientMessage::from(hello(&bad_tokens::good_es256(), None)).to_json()).await;
+    assert!(matches!(raw.next().await, Heard::Said(RelayMessage::Welcome(_))));
 }
 
 #[tokio::test]

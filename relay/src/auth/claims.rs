@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::unique::Unique;
 use super::{AuthError, Identity};
 use crate::config::{ClaimPath, ClaimPaths, TokenLimits};
 
@@ -22,9 +23,6 @@ pub(super) struct Head {
     alg: String,
     #[serde(default)]
     pub(super) kid: Option<String>,
-    /// Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
-    #[serde(default)]
-    crit: Option<Value>,
 }
 
 impl Head {
@@ -35,8 +33,12 @@ impl Head {
             return Err(AuthError::Malformed);
         };
         let json = URL_SAFE_NO_PAD.decode(head).map_err(|_| AuthError::Malformed)?;
-        let head: Head = serde_json::from_slice(&json).map_err(|_| AuthError::Malformed)?;
-        if head.crit.is_some() { Err(AuthError::Malformed) } else { Ok(head) }
+        let Unique(head) = serde_json::from_slice(&json).map_err(|_| AuthError::Malformed)?;
+        // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
+        if !head.is_object() || head.get("crit").is_some() {
+            return Err(AuthError::Malformed);
+        }
+        Head::deserialize(head).map_err(|_| AuthError::Malformed)
     }
 
     pub(super) fn algorithm(&self) -> Result<Algorithm, AuthError> {
@@ -70,6 +72,10 @@ pub(super) struct Claims {
 
 impl Claims {
     fn read(claims: &Value) -> Result<Claims, AuthError> {
+        // A list would do as well, by the order of the fields.
+        if !claims.is_object() {
+            return Err(AuthError::Claims);
+        }
         Claims::deserialize(claims).map_err(|_| AuthError::Claims)
     }
 }
@@ -92,7 +98,10 @@ impl Reader {
         let account: Option<String> = find(value, &self.paths.account)?;
         let plan: Option<String> = find(value, &self.paths.plan)?;
         let role: Option<OneOrMany> = find(value, &self.paths.role)?;
-        let limits: Option<TokenLimits> = find(value, &self.paths.limits)?;
+        // Read by name only: a list would do as well, by the order of the fields.
+        let limits: Option<Map<String, Value>> = find(value, &self.paths.limits)?;
+        let limits = limits.map(|limits| TokenLimits::deserialize(Value::Object(limits))).transpose();
+        let limits = limits.map_err(|_| AuthError::Claims)?;
         let names = [Some(&claims.sub), claims.session_id.as_ref(), account.as_ref(), plan.as_ref()];
         if !names.into_iter().flatten().all(|name| is_name(name)) {
             return Err(AuthError::Claims);
