@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   account_session_limit: { retryable: true, message: "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`." },
   session_rate: { retryable: true, message: "The user began more sessions a minute than allowed. Wait `retry_after_ms`." },
   address_rate: { retryable: true, message: "More sessions a minute began from this network address than allowed. Wait `retry_after_ms`." },
+  resume_rate: { retryable: true, message: "The user resumed sessions more often in a minute than any network breaks. Wait `retry_after_ms`, then resume: nothing is lost." },
   address_connections: { retryable: true, message: "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`." },
   relay_full: { retryable: true, message: "The relay takes no more calls now. Wait `retry_after_ms`." },
   budget: { retryable: false, message: "The session's budget is spent, so the call ended. `limit` is the budget in nano-dollars." },

@@ -160,6 +160,7 @@ error_codes! {
     AccountSessionLimit = "account_session_limit", true, "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     SessionRate = "session_rate", true, "The user began more sessions a minute than allowed. Wait `retry_after_ms`.";
     AddressRate = "address_rate", true, "More sessions a minute began from this network address than allowed. Wait `retry_after_ms`.";
+    ResumeRate = "resume_rate", true, "The user resumed sessions more often in a minute than any network breaks. Wait `retry_after_ms`, then resume: nothing is lost.";
     AddressConnections = "address_connections", true, "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`.";
     RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
     Budget = "budget", false, "The session's budget is spent, so the call ended. `limit` is the budget in nano-dollars.";

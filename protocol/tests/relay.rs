@@ -491,5 +491,5 @@ fn nonsense_is_a_protocol_error_and_never_a_panic() {
         "hello again"
     );
     assert_eq!(error(&Bench::attached().input(Input::Binary(&[]))), Some("chunk_too_small"));
-    assert_eq!(error(&Bench::attached().input(Input::Binary(&[9; 64]))), Some("chunk_too_small"));
+    assert_eq!(error(&Bench::attached().input(Input::Binary(&[9; 64]))), Some("protocol"), "no audio");
 }

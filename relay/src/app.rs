@@ -10,6 +10,7 @@ use crate::price::PriceTable;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
 use crate::store::Store;
+use crate::throttle::Throttle;
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct App {
     pub lease: Lease,
     /// This relay among those that share a database: another one each time it starts.
     pub relay_id: String,
+    /// How often sessions begin, and how many connections wait to be greeted.
+    pub throttle: Throttle,
     /// Cancelled when the relay is to stop: sessions then say goodbye.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
@@ -41,7 +44,13 @@ pub struct App {
 impl App {
     /// Puts the parts together; the clock starts here.
     #[must_use]
-    pub fn new(config: Config, verifier: Verifier, store: Arc<dyn Store>, spill: Spill, prices: PriceTable) -> App {
+    pub fn new(
+        config: Config,
+        verifier: Verifier,
+        store: Arc<dyn Store>,
+        spill: Spill,
+        prices: PriceTable,
+    ) -> App {
         App {
             lease: Lease::new(config.store_grace),
             relay_id: uuid::Uuid::now_v7().to_string(),
@@ -51,6 +60,7 @@ impl App {
             spill,
             prices,
             sessions: Registry::default(),
+            throttle: Throttle::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),

@@ -15,9 +15,7 @@ use sqlx::sqlite::{
 
 use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
-use crate::store::{
-    Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir,
-};
+use crate::store::{Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir};
 
 /// The file in the data folder.
 pub(crate) const SPILL_FILE: &str = "spill.db";
@@ -73,7 +71,12 @@ impl Spill {
     }
 
     /// Keeps an entry through a crash. Says under which number; `None` if there is no room for more.
-    pub(crate) async fn keep(&self, session_id: &str, epoch: u32, owed: &Owed) -> Result<Option<i64>, StoreError> {
+    pub(crate) async fn keep(
+        &self,
+        session_id: &str,
+        epoch: u32,
+        owed: &Owed,
+    ) -> Result<Option<i64>, StoreError> {
         let entry = serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON");
         let row = sqlx::query(
             "INSERT INTO owed (session_id, epoch, entry) SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM owed) < $4
@@ -116,9 +119,10 @@ impl Spill {
             let entry: String = row.try_get("entry")?;
             let done = match serde_json::from_str::<Entry>(&entry).map(Owed::try_from) {
                 Ok(Ok(owed)) => write(store, &session, epoch, owed).await,
-                Ok(Err(())) | Err(_) => {
-                    Err(StoreError::Corrupt { row: format!("entry {after} of {SPILL_FILE}"), column: "entry" })
-                }
+                Ok(Err(())) | Err(_) => Err(StoreError::Corrupt {
+                    row: format!("entry {after} of {SPILL_FILE}"),
+                    column: "entry",
+                }),
             };
             match done {
                 Ok(()) => written += 1,
@@ -147,7 +151,9 @@ async fn write(store: &dyn Store, session: &str, epoch: u32, owed: Owed) -> Resu
             settled.alerts.iter().for_each(crate::alerts::raised);
             Ok(())
         }
-        Owed::End { reason, quality, at_ms } => store.end_session(session, epoch, &reason, quality, at_ms).await,
+        Owed::End { reason, quality, at_ms } => {
+            store.end_session(session, epoch, &reason, quality, at_ms).await
+        }
     }
 }
 
@@ -215,7 +221,8 @@ impl From<&Owed> for Entry {
                 metered_position: settle.metered_position,
                 exposed: settle.exposed.get(),
                 release: settle.release,
-                caps: [settle.caps.session, settle.caps.user_day, settle.caps.account_month].map(NanoUsd::get),
+                caps: [settle.caps.session, settle.caps.user_day, settle.caps.account_month]
+                    .map(NanoUsd::get),
                 at_ms: settle.at_ms,
             }),
             Owed::End { reason, quality, at_ms } => Entry::End {
@@ -290,7 +297,15 @@ impl TryFrom<TurnEntry> for Turn {
             "agent" => Role::Agent,
             _ => return Err(()),
         };
-        Ok(Turn { turn, role, text, start, end, heard, latency: Latency { stt_ms, llm_ms, tts_ms, total_ms } })
+        Ok(Turn {
+            turn,
+            role,
+            text,
+            start,
+            end,
+            heard,
+            latency: Latency { stt_ms, llm_ms, tts_ms, total_ms },
+        })
     }
 }
 
@@ -360,9 +375,15 @@ mod tests {
     #[test]
     fn whatever_is_owed_reads_back_as_it_was() {
         let latency = Latency { stt_ms: Some(1), llm_ms: None, tts_ms: Some(3), total_ms: Some(4) };
-        let turn = |role| Turn { turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency };
+        let turn =
+            |role| Turn {
+                turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency
+            };
         for owed in [
-            Owed::Turns { turns: vec![turn(Role::User), turn(Role::Agent)], committed: Mark { seq: 5, position: 6 } },
+            Owed::Turns {
+                turns: vec![turn(Role::User), turn(Role::Agent)],
+                committed: Mark { seq: 5, position: 6 },
+            },
             Owed::Settle(Box::new(settle())),
             Owed::End {
                 reason: "normal".into(),

@@ -222,3 +222,36 @@ async fn the_demo_gets_a_token_on_this_machine_only() {
     let rebound = "GET /dev/token HTTP/1.1\r\nhost: rebound.example:8080\r\n\r\n";
     assert_eq!(status(&relay.request(rebound).await.0), 403);
 }
+
+#[tokio::test]
+async fn an_address_that_opens_connections_and_says_nothing_leaves_room_for_others() {
+    let relay = Relay::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..256 {
+        silent.push(relay.connect_from("127.0.0.2").await);
+    }
+    let mut calls = Vec::new();
+    assert!(relay.connect_from("127.0.0.2").await.is_closed_within(PATIENCE).await, "one too many");
+    let mut other = relay.connect_from("127.0.0.3").await;
+    other.send(b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n").await;
+    assert_eq!(status(&other.response().await.0), 200, "another address");
+
+    // A connection that becomes a call does not count here any more, and one that has gone neither.
+    for mut wire in silent.drain(..2) {
+        wire.send(upgrade(relay.address, |_| {}).as_bytes()).await;
+        assert_eq!(status(&wire.response().await.0), 101);
+        calls.push(wire);
+    }
+    silent.truncate(100);
+    let served = async {
+        loop {
+            let mut wire = relay.connect_from("127.0.0.2").await;
+            if !wire.is_closed_within(Duration::from_millis(50)).await {
+                return wire;
+            }
+        }
+    };
+    let mut wire = timeout(PATIENCE, served).await.expect("there is room again");
+    wire.send(b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n").await;
+    assert_eq!(status(&wire.response().await.0), 200);
+}

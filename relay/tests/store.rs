@@ -1,7 +1,7 @@
 //! The store: one suite for both databases.
 
 #[path = "support/postgres.rs"]
-#[expect(dead_code, reason = "each program of tests uses some of it")]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod postgres;
 
 mod store_suite;

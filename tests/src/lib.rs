@@ -3,6 +3,10 @@
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
 pub mod bad_tokens;
+pub mod wire;
+
+#[path = "../../relay/tests/support/postgres.rs"]
+pub mod postgres;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +17,7 @@ use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -27,6 +31,14 @@ pub const SECRET: &str = "a secret of the end-to-end tests, long enough";
 pub const ISSUER: &str = "https://issuer.test";
 /// Whom they are for.
 pub const AUDIENCE: &str = "authenticated";
+
+/// Keys of the configuration, their variables, and what the tests need, which begin more calls a minute than anybody else would.
+const ROOM: [(&str, &str, &str); 4] = [
+    ("sessions_per_minute", "VOXRELAY_LIMITS__SESSIONS_PER_MINUTE", "10000"),
+    ("sessions_per_account", "VOXRELAY_LIMITS__SESSIONS_PER_ACCOUNT", "10000"),
+    ("sessions_per_minute_per_address", "VOXRELAY_NETWORK__SESSIONS_PER_MINUTE_PER_ADDRESS", "100000"),
+    ("pre_login_connections_per_address", "VOXRELAY_NETWORK__PRE_LOGIN_CONNECTIONS_PER_ADDRESS", "1000"),
+];
 
 /// A relay that runs as an operator would run it.
 #[derive(Debug)]
@@ -47,7 +59,7 @@ impl Relay {
         Relay::start_with(folder, listen, &config).await
     }
 
-    /// Starts `voxrelay serve` with this configuration.
+    /// Starts `voxrelay serve` with this configuration, and room for many calls from one address where it says nothing else.
     pub async fn start_with(folder: &Path, listen: &str, config: &str) -> Relay {
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
@@ -56,6 +68,11 @@ impl Relay {
             .arg(&file)
             .args(["--listen", listen])
             .current_dir(folder)
+            .envs(
+                ROOM.iter()
+                    .filter(|(key, ..)| !config.contains(&format!("\n{key} =")))
+                    .map(|(_, name, value)| (name, value)),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -176,10 +193,18 @@ impl Raw {
     /// # Errors
     /// When the relay does not let it in.
     pub async fn connect(relay: &Relay, origin: Option<&str>) -> Result<Raw, Error> {
+        Raw::connect_with(relay, origin.map(|origin| ("origin", origin)).as_slice()).await
+    }
+
+    /// Opens a WebSocket with these headers.
+    ///
+    /// # Errors
+    /// When the relay does not let it in.
+    pub async fn connect_with(relay: &Relay, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
         let mut request = relay.url().into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse()?);
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse()?);
         }
         Ok(Raw(connect_async(request).await?.0))
     }
@@ -207,6 +232,16 @@ impl Raw {
     pub async fn send(&mut self, message: Message) {
         // The relay may have closed already: what it answered is read next.
         let _ = self.0.send(message).await;
+    }
+
+    /// Sends bytes past the WebSocket library.
+    ///
+    /// # Panics
+    /// When the connection is not a plain one.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let MaybeTlsStream::Plain(stream) = self.0.get_mut() else { panic!("it was opened without TLS") };
+        // The relay may have closed already: what it answered is read next.
+        let _ = stream.write_all(bytes).await;
     }
 
     /// Waits for what comes next.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::rate::CONTROL_BURST;
 use super::{Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
-    AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, Mark, Ping, Pong,
-    Resend,
+    AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, HEADER_LEN, Mark,
+    Ping, Pong, Resend,
 };
 
 /// A frame this far ahead of the next one is no loss on the way but a broken client.
@@ -89,7 +89,12 @@ impl Link {
         self.alive();
         self.active();
         let Some((header, payload)) = AudioHeader::parse(frame) else {
-            return self.strike(ErrorCode::ChunkTooSmall, frame.len() as u64, None);
+            return match frame.first() {
+                Some(kind) if frame.len() >= HEADER_LEN => {
+                    self.strike(ErrorCode::Protocol, u64::from(*kind), None);
+                }
+                _ => self.strike(ErrorCode::ChunkTooSmall, frame.len() as u64, Some(HEADER_LEN as u64)),
+            };
         };
         let seq = header.seq;
         if seq < self.expected.seq {

@@ -2,6 +2,7 @@
 
 pub mod call;
 mod config;
+mod migrate;
 mod serve;
 mod token;
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a relay to try things out: demo page, tokens for it, everything on defaults, data in ./voxrelay-data.
     Dev(serve::DevArgs),
+    /// Bring the schema of the configured database up to date.
+    Migrate(migrate::MigrateArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
@@ -43,6 +46,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(args) => block_on(serve::serve(args)),
         Command::Dev(args) => block_on(serve::dev(args)),
+        Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Call(args) => block_on(call::run(args)),

@@ -23,9 +23,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
 use tower::ServiceExt;
 
 use crate::store::Leases;
+use crate::throttle::SWEEP_INTERVAL;
 use crate::{App, session};
 use problem::Problem;
 pub use socket::close_code;
@@ -37,6 +39,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Connections without a call at a time: pages, files, and those that do not say what they want.
 const PLAIN_CONNECTIONS_MAX: usize = 1_024;
+/// Those of one address: whoever says nothing leaves room for others. A proxy whose word counts sees to that itself.
+const PLAIN_CONNECTIONS_PER_ADDRESS: u32 = 256;
 /// After the operating system refused a connection (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -49,6 +53,7 @@ struct Source {
 
 /// Serves until [`App::shutdown`] is cancelled; then lets what runs end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    app.tasks.spawn(sweep(Arc::clone(&app)));
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
     let leases = tokio::spawn(session::keep_leases(Arc::clone(&app)));
@@ -66,6 +71,18 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     }
     app.store.close().await;
     app.spill.close().await;
+}
+
+/// Forgets who called a while ago, so that what is remembered of strangers stays small.
+async fn sweep(app: Arc<App>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            _ = due.tick() => app.throttle.sweep(),
+        }
+    }
 }
 
 /// The next connection, once there is a place for it; `None` when the relay is to stop.
@@ -102,7 +119,8 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection. An upgrade ends it here and frees its place: calls have places of their own.
+/// Serves one connection, unless its address has too many. An upgrade ends it here and frees its place: calls have places of
+/// their own.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -110,6 +128,18 @@ async fn serve_connection(
     router: Router,
     app: Arc<App>,
 ) {
+    let address = peer.ip();
+    let counted = if app.config.network.trusts(address) {
+        None
+    } else {
+        match app.throttle.connect(address, PLAIN_CONNECTIONS_PER_ADDRESS) {
+            Ok(counted) => Some(counted),
+            Err(_) => {
+                tracing::debug!(%address, "too many connections from this address");
+                return;
+            }
+        }
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
@@ -136,7 +166,7 @@ async fn serve_connection(
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
-    drop(place);
+    drop((place, counted));
 }
 
 fn router(app: Arc<App>) -> Router {

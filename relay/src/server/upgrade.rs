@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use protocol::SUBPROTOCOL;
 use tokio::sync::Semaphore;
 
+use super::address::client_address;
 use super::{Problem, Source};
 use crate::{App, session};
 
@@ -48,6 +49,15 @@ pub(super) async fn open_call(
     if let Err(problem) = check(&app, &headers) {
         return problem.into_response();
     }
+    let network = &app.config.network;
+    let address = client_address(source.peer.ip(), &headers, |address| network.trusts(address));
+    let waiting = match app.throttle.wait(address, network.pre_login_connections_per_address) {
+        Ok(waiting) => waiting,
+        Err(excess) => {
+            tracing::info!(%address, code = excess.code.name(), "connection refused");
+            return Problem::from(excess).into_response();
+        }
+    };
     let Ok(place) = calls.0.try_acquire_owned() else {
         let detail = "This relay takes no more calls now.";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
@@ -66,7 +76,7 @@ pub(super) async fn open_call(
         .max_message_size(message_max_bytes)
         .max_frame_size(message_max_bytes)
         .on_upgrade(move |socket| async move {
-            session::serve_socket(socket, app, source.peer).await;
+            session::serve_socket(socket, app, address, waiting).await;
             drop(running);
         })
 }

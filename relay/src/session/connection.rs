@@ -1,7 +1,7 @@
 //! A WebSocket as the driver uses it: reads when asked, writes without waiting, closes in order.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -84,7 +84,12 @@ impl Connection {
             if !read {
                 return Poll::Pending;
             }
-            self.socket.poll_next_unpin(context).map(|message| match message {
+            let message = ready!(self.socket.poll_next_unpin(context));
+            if let Some(Ok(Message::Close(_))) = message {
+                // The library answers it when it is asked for the next message. There is none.
+                let _ = self.socket.poll_next_unpin(context);
+            }
+            Poll::Ready(match message {
                 Some(Ok(Message::Close(_))) | None => Event::Gone(None),
                 Some(Ok(message)) => Event::Message(message),
                 Some(Err(error)) => Event::Gone(close_code(error)),

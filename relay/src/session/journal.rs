@@ -144,7 +144,10 @@ impl Journal {
     pub(super) async fn keep(&mut self) {
         loop {
             if self.keeping.is_none() {
-                while matches!(self.waiting.get(self.kept), Some((Entry::Exhausted(_) | Entry::Attached(_), _))) {
+                while matches!(
+                    self.waiting.get(self.kept),
+                    Some((Entry::Exhausted(_) | Entry::Attached(_), _))
+                ) {
                     self.kept += 1;
                 }
                 let Some((Entry::Owed(owed), _)) = self.waiting.get(self.kept) else { return };
@@ -217,6 +220,8 @@ async fn write(app: &App, id: &str, epoch: u32, entry: Entry) -> Result<Written,
         Entry::Exhausted(Shortage { scope, balance, .. }) => {
             store.exhausted(id, scope, balance, unix_ms()).await.map(Written::Exhausted)
         }
-        Entry::Attached(attached) => store.set_attached(id, epoch, attached).await.map(|()| Written::Attached),
+        Entry::Attached(attached) => {
+            store.set_attached(id, epoch, attached).await.map(|()| Written::Attached)
+        }
     }
 }

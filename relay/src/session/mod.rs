@@ -11,7 +11,7 @@ mod recording;
 mod registry;
 mod token;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use audio::Hz;
@@ -40,6 +40,7 @@ use crate::store::{
     Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage,
     Standing, StoreError, TakeOver, unix_ms,
 };
+use crate::throttle::Waiting;
 use crate::{App, NanoUsd};
 use connection::Connection;
 use driver::Driver;
@@ -61,15 +62,19 @@ const RETRY_AFTER_MS: u64 = 5_000;
 /// How long a session may take to answer a resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves one connection until it belongs to a session, or is refused.
-pub async fn serve_socket(mut socket: WebSocket, app: Arc<App>, peer: SocketAddr) {
+/// Serves one connection until it belongs to a session, or is refused. It waits until its user is known.
+pub async fn serve_socket(mut socket: WebSocket, app: Arc<App>, address: IpAddr, waiting: Waiting) {
     let greeted = match greet(&mut socket, &app).await {
-        Ok(hello) => admit(&app, &hello, peer).await.map(|identity| (hello, identity)),
+        Ok(hello) => admit(&app, &hello, address).await.map(|identity| (hello, identity)),
         Err(None) => return,
         Err(Some(refusal)) => Err(refusal),
     };
     match greeted {
-        Ok((hello, identity)) => place(app, socket, hello, &identity).await,
+        Ok((hello, identity)) => {
+            drop(waiting);
+            place(app, socket, hello, &identity, address).await;
+        }
+        // It still waits: a stranger who does not take no for an answer keeps the place.
         Err(refusal) => refuse(socket, refusal).await,
     }
 }
@@ -89,7 +94,12 @@ async fn greet(socket: &mut WebSocket, app: &App) -> Result<Hello, Option<Refusa
                     Err(refusal) => Err(Some(refusal)),
                 }
             }
-            Ok(Some(Ok(Message::Close(_))) | None) => Err(None),
+            Ok(Some(Ok(Message::Close(_)))) => {
+                // The library answers it when it is asked for the next message. There is none.
+                let _ = timeout_at(Instant::from_std(deadline), socket.recv()).await;
+                Err(None)
+            }
+            Ok(None) => Err(None),
             Ok(Some(Err(error))) => {
                 Err(close_code(error).map(|code| Refusal::new(code, ErrorCode::Protocol)))
             }
@@ -97,21 +107,25 @@ async fn greet(socket: &mut WebSocket, app: &App) -> Result<Hello, Option<Refusa
     }
 }
 
-async fn admit(app: &App, hello: &Hello, peer: SocketAddr) -> Result<Identity, Refusal> {
+async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Refusal> {
     if app.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
     }
     app.verifier.verify(&hello.token).await.map_err(|error| {
-        tracing::info!(%peer, cause = error.cause(), "token refused");
+        tracing::info!(%address, cause = error.cause(), "token refused");
         if error.is_temporary() { later(ErrorCode::Internal) } else { Refusal::unauthorized() }
     })
 }
 
 /// Brings a connection to its session.
-async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identity) {
+async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identity, address: IpAddr) {
     let Some(resume) = hello.resume.clone() else {
-        return begin(app, socket, hello, identity, Attachment::New).await;
+        return begin(app, socket, hello, identity, address, Attachment::New).await;
     };
+    if let Err(excess) = app.throttle.resume(&identity.sub) {
+        tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
+        return refuse(socket, excess.to_refusal()).await;
+    }
     let (socket, hello) = match app.sessions.find(&resume.session_id, identity) {
         Some(handle) => match hand_over(&handle, socket, hello, identity.expires_at).await {
             Some(back) => back,
@@ -123,7 +137,7 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
         },
     };
     tracing::info!(session = %resume.session_id, "resume refused: a new session begins");
-    begin(app, socket, hello, identity, Attachment::Instead).await;
+    begin(app, socket, hello, identity, address, Attachment::Instead).await;
 }
 
 /// Hands a connection to a living session. Comes back if the session does not take it.
@@ -238,8 +252,28 @@ fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
         && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
 }
 
+/// Whether the user may begin another session, and from this address. One that is resumed does not begin.
+fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
+    let user = (identity.sub.as_str(), app.config.limits_for(identity).sessions_per_minute);
+    let address = (address, app.config.network.sessions_per_minute_per_address);
+    app.throttle.begin(user, address).map_err(|excess| {
+        tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
+        excess.to_refusal()
+    })
+}
+
 /// Begins a new session.
-async fn begin(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identity, attachment: Attachment) {
+async fn begin(
+    app: Arc<App>,
+    socket: WebSocket,
+    hello: Hello,
+    identity: &Identity,
+    address: IpAddr,
+    attachment: Attachment,
+) {
+    if let Err(refusal) = may_begin(&app, identity, address) {
+        return refuse(socket, refusal).await;
+    }
     let parts = match Parts::new(&app, hello.start) {
         Ok(parts) => parts,
         Err(refusal) => return refuse(socket, refusal).await,
@@ -414,7 +448,7 @@ struct Parts {
 
 impl Parts {
     fn new(app: &App, mark: Mark) -> Result<Parts, Refusal> {
-        let price = app.prices.price(ECHO_ITEM).map_err(|error| {
+        let price = app.prices.second_price_at(ECHO_ITEM, unix_ms()).map_err(|error| {
             tracing::error!(%error, "no price, no call");
             Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
         })?;
@@ -460,7 +494,10 @@ fn prepare(
         session_id: beginning.id.clone(),
         conversation_id: beginning.conversation_id,
         limits: limits.to_message(),
-        prices: Prices { version: app.prices.version().to_owned(), items: vec![parts.price.to_message()] },
+        prices: Prices {
+            version: app.prices.version().to_owned(),
+            items: app.prices.messages(ECHO_ITEM, unix_ms()),
+        },
         control_per_second: limits.control_messages_per_second,
         agent_codec: config.echo.codec,
         recording: recording.is_some(),

@@ -18,6 +18,8 @@ pub use rate::Rates;
 pub use waiting::Waiting;
 use waiting::WaitingRoom;
 
+/// Each resume is written down. No network breaks twice a second, and who waits has lost nothing.
+pub const RESUMES_PER_MINUTE: u32 = 120;
 /// How often [`Throttle::sweep`] is to be called.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -50,7 +52,8 @@ impl Excess {
             retry_after_ms: Some(self.retry_after_ms()),
             ..self.code.into()
         };
-        Refusal { error, close: CloseCode::Limited }
+        let close = if self.code == ErrorCode::RelayFull { CloseCode::TryLater } else { CloseCode::Limited };
+        Refusal { error, close }
     }
 }
 
@@ -59,6 +62,8 @@ impl Excess {
 pub struct Throttle<C: Clock = DefaultClock> {
     users: Rates<C>,
     addresses: Rates<C>,
+    resumes: Rates<C>,
+    plain: WaitingRoom,
     waiting: WaitingRoom,
 }
 
@@ -74,12 +79,22 @@ impl<C: Clock + Clone> Throttle<C> {
     pub fn with_clock(clock: C) -> Throttle<C> {
         Throttle {
             users: Rates::with_clock(clock.clone()),
-            addresses: Rates::with_clock(clock),
+            addresses: Rates::with_clock(clock.clone()),
+            resumes: Rates::with_clock(clock),
+            plain: WaitingRoom::default(),
             waiting: WaitingRoom::default(),
         }
     }
 
-    /// A connection waits to be greeted; it is counted until what comes back is dropped.
+    /// A connection was opened that is no call yet, and may never be one; it is counted until what comes back is dropped.
+    ///
+    /// # Errors
+    /// When there are `limit` connections from this address already.
+    pub fn connect(&self, address: IpAddr, limit: u32) -> Result<Waiting, Excess> {
+        self.plain.enter(network(address), limit)
+    }
+
+    /// A call's connection waits to be greeted; it is counted until what comes back is dropped.
     ///
     /// # Errors
     /// When `limit` connections of this address wait already.
@@ -97,10 +112,20 @@ impl<C: Clock + Clone> Throttle<C> {
         self.addresses.take(ErrorCode::AddressRate, &network(address), of_address)
     }
 
+    /// A user asks to go on with a session.
+    ///
+    /// # Errors
+    /// When they did so [`RESUMES_PER_MINUTE`] times in a minute already.
+    pub fn resume(&self, user: &str) -> Result<(), Excess> {
+        self.resumes.take(ErrorCode::ResumeRate, &user, RESUMES_PER_MINUTE)
+    }
+
     /// Forgets what no longer matters and gives its memory back. To be called every [`SWEEP_INTERVAL`].
     pub fn sweep(&self) {
         self.users.sweep();
         self.addresses.sweep();
+        self.resumes.sweep();
+        self.plain.sweep();
         self.waiting.sweep();
     }
 }
@@ -145,6 +170,21 @@ mod tests {
         assert_eq!(throttle.begin(("cyd", 1), (here, 3)), Ok(()));
         assert_eq!(code(throttle.begin(("dan", 1), (here, 3))), Some(ErrorCode::AddressRate));
         assert_eq!(throttle.begin(("eve", 1), (there, 3)), Ok(()));
+    }
+
+    #[test]
+    fn a_resume_is_no_new_session_and_is_limited_for_itself() {
+        let clock = FakeRelativeClock::default();
+        let (throttle, here) = (Throttle::with_clock(clock.clone()), (address("192.0.2.1"), 1));
+        assert_eq!(throttle.begin(("ada", 1), here), Ok(()));
+        for _ in 0..RESUMES_PER_MINUTE {
+            assert_eq!(throttle.resume("ada"), Ok(()));
+        }
+        let excess = throttle.resume("ada").expect_err("one more");
+        assert_eq!((excess.code, excess.retry_after_ms()), (ErrorCode::ResumeRate, 500));
+        assert_eq!(throttle.resume("bob"), Ok(()));
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(throttle.resume("ada"), Ok(()));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use super::Excess;
 /// How many connections of each address wait; an address without any is not in it.
 type Counts = HashMap<IpAddr, u32>;
 
-/// The connections that have not been greeted yet.
+/// Connections that have not shown yet what they are for.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom(Arc<Mutex<Counts>>);
 
-/// A connection that waits to be greeted. Counted until it is dropped.
+/// A connection that has not shown yet what it is for. Counted until this is dropped.
 #[derive(Debug)]
 pub struct Waiting {
     address: IpAddr,

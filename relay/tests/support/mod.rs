@@ -12,7 +12,7 @@ use relay::store::{DATABASE_FILE, SqlStore};
 use relay::{App, Config, server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -50,6 +50,13 @@ impl Relay {
 
     pub(crate) async fn connect(&self) -> Wire {
         Wire(TcpStream::connect(self.address).await.expect("connected"))
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) async fn connect_from(&self, address: &str) -> Wire {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(address.parse().expect("an address"), 0)).expect("it is ours");
+        Wire(socket.connect(self.address).await.expect("connected"))
     }
 
     /// Sends one request, says the head and the body of the answer.

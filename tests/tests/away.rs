@@ -1,0 +1,158 @@
+//! The database is away: what is running goes on for a while, what is new is refused, and nothing metered is lost.
+
+use std::path::Path;
+use std::time::Duration;
+
+use protocol::client::{Event, State};
+use protocol::{CloseCode, Role};
+use relay::NanoUsd;
+use relay::client::{Options, Report, run};
+use relay::store::{SessionRow, SqlStore, Store};
+use tests::postgres::Server;
+use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, hello, token};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+fn config(folder: &Path, server: &Server, database: &relay::config::Secret, grace: u32) -> String {
+    let _ = server;
+    format!(
+        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
+        [store]\ngrace_seconds = {grace}\n",
+        folder.join("data"),
+        database.expose()
+    )
+}
+
+/// A voiced sound, with pauses in it: turns.
+fn speech(seconds: f64) -> Vec<i16> {
+    (0..(seconds * 16_000.0) as u32)
+        .map(|i| {
+            let t = f64::from(i) / 16_000.0;
+            if t % 3.0 > 1.8 {
+                return 0;
+            }
+            let swell = 0.6 + 0.4 * (t * 25.0).sin();
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * swell * 6_000.0) as i16
+        })
+        .collect()
+}
+
+struct Running {
+    call: tokio::task::JoinHandle<Report>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Running {
+    async fn start(relay: &Relay, seconds: f64) -> Running {
+        let (tell, events) = mpsc::unbounded_channel();
+        let options = Options {
+            url: relay.url(),
+            token: token(),
+            speech: speech(seconds),
+            chunk: 1_600,
+            longest: Duration::from_secs(120),
+        };
+        let call = tokio::spawn(run(options, move |event| {
+            let _ = tell.send(event.clone());
+        }));
+        let mut running = Running { call, events };
+        running.wait(|event| matches!(event, Event::State(State::Connected))).await;
+        running
+    }
+
+    async fn wait(&mut self, wanted: impl Fn(&Event) -> bool) {
+        while let Some(event) = self.events.recv().await {
+            if wanted(&event) {
+                return;
+            }
+        }
+        panic!("the call ended");
+    }
+}
+
+/// What is stored is whole: the ledger, the session and what the page was told are the same, to the nano-dollar.
+async fn check(database: &relay::config::Secret, report: &Report) -> SessionRow {
+    let store = SqlStore::postgres(database).await.expect("it is back");
+    let id = report.session_id.as_deref().expect("there was a session");
+    let session = store.session(id).await.expect("readable").expect("stored");
+    let ledger = store.ledger(id).await.expect("readable");
+    let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
+    let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
+    assert_eq!((session.cost, session.audio_samples), (cost, samples));
+    assert_eq!(session.authorised, session.cost, "nothing stays set aside");
+    assert_eq!(report.usage.cost_nano_usd, cost.get(), "the page was told what is stored");
+    assert_eq!(report.usage.audio_ms, samples / 16);
+    let turns = store.turns(id).await.expect("readable");
+    let told: Vec<(u32, Role, String)> =
+        report.turns.iter().map(|turn| (turn.turn, turn.role, turn.text.clone())).collect();
+    let stored: Vec<_> =
+        turns.iter().map(|row| (row.turn.turn, row.turn.role, row.turn.text.clone())).collect();
+    assert_eq!(stored, told, "every word that was told is stored");
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_without_the_database_for_a_while_and_new_ones_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 60)).await;
+    let mut running = Running::start(&relay, 12.0).await;
+    running.wait(|event| matches!(event, Event::Transcript(_))).await;
+    server.crash();
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&protocol::ClientMessage::from(hello(&token(), None)).to_json()).await;
+    assert_eq!(raw.end().await, (vec!["store_unavailable".to_owned()], CloseCode::TryLater.code()));
+    sleep(Duration::from_secs(4)).await;
+    server.restart();
+    let report = running.call.await.expect("no panic");
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (0, 0), "the page did not notice");
+    let session = check(&database, &report).await;
+    assert!(session.audio_samples >= 12 * 16_000);
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waited_too_long_goes_on_when_the_database_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 2)).await;
+    let mut running = Running::start(&relay, 12.0).await;
+    running.wait(|event| matches!(event, Event::Transcript(_))).await;
+    server.crash();
+    running.wait(|event| matches!(event, Event::State(State::Reconnecting { .. }))).await;
+    server.restart();
+    let report = running.call.await.expect("no panic");
+    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert!(report.reconnects >= 1);
+    check(&database, &report).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::durable();
+    let database = server.database().await;
+    let config = config(folder.path(), &server, &database, 60);
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let address = relay.address.to_string();
+    let mut running = Running::start(&relay, 14.0).await;
+    running.wait(|event| matches!(event, Event::Transcript(_))).await;
+    server.crash();
+    // Long enough for rows and turns that cannot be written.
+    sleep(Duration::from_secs(7)).await;
+    relay.kill().await;
+    server.restart();
+    let relay = Relay::start_with(folder.path(), &address, &config).await;
+    let report = running.call.await.expect("no panic");
+    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    let session = check(&database, &report).await;
+    assert_eq!(session.epoch, 1);
+    let samples = session.audio_samples;
+    assert!(samples >= 14 * 16_000, "what was said in that time is metered: {samples}");
+    relay.terminate().await;
+}
