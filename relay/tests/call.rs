@@ -164,19 +164,23 @@ fn a_turn_is_told_stored_and_only_then_committed() {
     assert!(
         matches!(&did[0], Did::Say(Saying::Transcript(turn)) if turn.role == Role::User && turn.text == "hello")
     );
-    assert!(matches!(&did[1], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
-    assert_eq!(did[2], Did::Say(Saying::Agent(AgentState::Thinking)));
+    assert!(matches!(&did[1], Did::Settle(Some(_), 3_200, false)), "what is committed is in the ledger before: {did:?}");
+    assert!(matches!(&did[2], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
+    assert_eq!(did[3], Did::Say(Saying::Agent(AgentState::Thinking)));
+    assert_eq!(bench.input(settled(&Settled::default())), [], "its turn is not stored yet");
     assert_eq!(bench.input(Input::Stored { committed }), [Did::Commit(committed)]);
 }
 
 #[test]
-fn what_belongs_to_no_turn_is_committed_frame_by_frame_without_the_store() {
+fn what_belongs_to_no_turn_is_committed_when_it_is_in_the_ledger() {
     let mut bench = Bench::new();
     bench.chunk([]);
     bench.chunk([]);
-    let did = bench.chunk([AgentOutput::Settled { through: 3_300 }]);
+    assert_eq!(bench.chunk([AgentOutput::Settled { through: 3_300 }]), [], "it is not in the ledger yet");
+    let did = bench.input(Input::Checkpoint);
+    assert!(matches!(did.as_slice(), [Did::Settle(Some(_), 4_800, true)]), "{did:?}");
     assert_eq!(
-        did,
+        bench.input(settled(&Settled::default())),
         [Did::Commit(Mark { seq: 2, position: 3_200 })],
         "the frame that is only partly settled stays"
     );
@@ -274,9 +278,10 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     let [
         Did::Exhausted(told),
         Did::Say(words),
+        Did::Settle(row, _, false),
         Did::Store(turns, _),
         Did::Say(budget),
-        Did::Settle(row, _, true),
+        Did::Settle(None, _, true),
     ] = did.as_slice()
     else {
         panic!("{did:?}")
@@ -288,6 +293,7 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     assert_eq!(row.as_ref().map(|row| row.cost), Some(NanoUsd::new(16_000)), "two chunks and not the third");
     assert_eq!(bench.call.usage().left_nano_usd, 4_000);
     bench.input(Input::Stored { committed: Mark::default() });
+    assert_eq!(bench.input(settled(&Settled::default())), []);
     assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Budget)]);
 }
 
@@ -382,13 +388,17 @@ fn hanging_up_ends_when_everything_is_written_and_not_before() {
     bench.chunk([]);
     bench.script.lock().expect("one thread").push_back(said(0, 1_600));
     let did = bench.input(Input::Bye);
-    assert!(matches!(did.as_slice(), [Did::Say(_), Did::Store(..), Did::Settle(..)]), "{did:?}");
-    assert_eq!(bench.input(settled(&Settled::default())), []);
-    let committed = Mark { seq: 1, position: 1_600 };
-    assert_eq!(
-        bench.input(Input::Stored { committed }),
-        [Did::Commit(committed), Did::End(CloseCode::Normal)]
+    assert!(
+        matches!(
+            did.as_slice(),
+            [Did::Say(_), Did::Settle(Some(_), _, false), Did::Store(..), Did::Settle(None, _, true)]
+        ),
+        "{did:?}"
     );
+    let committed = Mark { seq: 1, position: 1_600 };
+    assert_eq!(bench.input(settled(&Settled::default())), []);
+    assert_eq!(bench.input(Input::Stored { committed }), [Did::Commit(committed)]);
+    assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Normal)]);
     assert_eq!(bench.input(settled(&Settled::default())), [], "once");
 }
 
@@ -397,6 +407,8 @@ fn a_gap_costs_nothing_and_can_be_committed() {
     let mut bench = Bench::new();
     let gap = Gap { from: Mark::default(), to: Mark { seq: 10, position: 16_000 } };
     bench.script.lock().expect("one thread").push_back(AgentOutput::Settled { through: 16_000 });
-    assert_eq!(bench.input(Input::Gap(gap)), [Did::Commit(gap.to)]);
+    bench.input(Input::Gap(gap));
+    bench.now = bench.now + Duration::from_secs(6);
+    assert!(bench.input(Input::Timeout).contains(&Did::Commit(gap.to)));
     assert_eq!(bench.call.usage().cost_nano_usd, 0);
 }

@@ -152,6 +152,11 @@ pub struct Call {
     settled: Mark,
     /// Writes that were not answered yet.
     storing: u32,
+    /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
+    /// ledger knows nor the client sends again.
+    settling: VecDeque<Mark>,
+    /// What was last committed.
+    committed: Mark,
     next_turn: u32,
     /// When the user had said something, and how long after its sound that was.
     said: Option<(Time, u32)>,
@@ -210,6 +215,8 @@ impl Call {
             expected: start.mark,
             settled: start.mark,
             storing: 0,
+            settling: VecDeque::new(),
+            committed: start.mark,
             next_turn: start.turn,
             said: None,
             state: AgentState::Listening,
@@ -250,11 +257,14 @@ impl Call {
         match input {
             Input::Stored { committed } => {
                 self.storing = self.storing.saturating_sub(1);
-                self.outputs.push_back(Pending::Commit(committed));
+                self.commit(committed);
             }
             Input::Settled(settled) => {
                 self.storing = self.storing.saturating_sub(1);
                 self.purse.handle_standing(&settled.standing, settled.cost);
+                if let Some(mark) = self.settling.pop_front() {
+                    self.commit(mark);
+                }
             }
             Input::Reserved(reserved) => {
                 let settled = self.meter.rowed_cost();
@@ -425,8 +435,9 @@ impl Call {
                     let turn = self.say_turn(Role::User, text, start, end);
                     let behind = self.expected.position.saturating_sub(end) / 16;
                     self.said = Some((self.now, behind));
+                    self.settle_up(false);
                     self.settled = self.mark_before(end);
-                    self.store_turn(turn);
+                    self.push_turn(turn);
                     self.change_state(AgentState::Thinking);
                 }
                 AgentOutput::Reply { text, audio } => self.begin_reply(text, audio),
@@ -450,6 +461,12 @@ impl Call {
     }
 
     fn store_turn(&mut self, turn: Turn) {
+        self.settle_up(false);
+        self.push_turn(turn);
+    }
+
+    /// What its transcript ends with may be committed with it, if it is in the ledger before.
+    fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
         self.outputs.push_back(Pending::Store { turns: vec![turn], committed: self.settled });
     }
@@ -460,7 +477,11 @@ impl Call {
             return;
         }
         self.settled = mark;
-        if self.storing == 0 {
+    }
+
+    fn commit(&mut self, mark: Mark) {
+        if mark.seq > self.committed.seq {
+            self.committed = mark;
             self.outputs.push_back(Pending::Commit(mark));
         }
     }
@@ -568,7 +589,11 @@ impl Call {
         let row = self.meter.take_row();
         if row.is_some() || release {
             self.storing += 1;
+            self.settling.push_back(self.settled);
             self.outputs.push_back(Pending::Settle { row, through: self.metered_through, release });
+        } else if self.storing == 0 {
+            // Everything is in the ledger already.
+            self.commit(self.settled);
         }
     }
 
