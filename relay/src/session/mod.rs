@@ -297,14 +297,18 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
     let (sender, commands) = mpsc::channel(COMMANDS);
     let handle = Handle {
         sub: identity.sub.as_str().into(),
-        account: identity.account.as_str().into(),
         commands: sender,
         attached: Arc::new(AtomicBool::new(true)),
     };
     let sub = handle.sub.clone();
-    let limits = config.limits_for(identity);
-    let registration =
-        Registry::admit(app, &beginning.id, handle, &limits).map_err(|excess| excess.to_refusal())?;
+    let limit = config.limits.sessions_per_user;
+    let registration = Registry::admit(app, &beginning.id, handle, limit).map_err(|count| {
+        let mut refusal = Refusal::new(CloseCode::Limited, ErrorCode::SessionLimit);
+        refusal.error.limit = Some(limit.into());
+        refusal.error.asked = Some(count as u64 + 1);
+        refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
+        refusal
+    })?;
     let recording = config.recording.as_ref().and_then(|place| match place {
         RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
             .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
@@ -318,7 +322,7 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         session_id: beginning.id.clone(),
         limits: config.limits.to_message(),
         prices: Prices { version: app.prices.version().to_owned(), items: vec![price.to_message()] },
-        control_per_second: limits.control_messages_per_second,
+        control_per_second: config.limits_for(identity).control_messages_per_second,
         agent_codec: codec,
         recording: recording.is_some(),
         heartbeat: config.heartbeat,
