@@ -163,7 +163,10 @@ error_codes! {
     ResumeRate = "resume_rate", true, "The user resumed sessions more often in a minute than any network breaks. Wait `retry_after_ms`, then resume: nothing is lost.";
     AddressConnections = "address_connections", true, "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`.";
     RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
-    Budget = "budget", false, "A budget is spent, so the call ended.";
+    Budget = "budget", false, "The session's budget is spent, so the call ended. `limit` is the budget in nano-dollars.";
+    UserBudget = "user_budget", false, "The user's budget of the day (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next day begins.";
+    AccountBudget = "account_budget", false, "The account's budget of the month (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next month begins.";
+    ConversationUnknown = "conversation_unknown", false, "There is no such conversation of this user. Leave `conversation` out to begin a new one.";
     MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";
     Idle = "idle", false, "Nothing was said for longer than the idle limit.";
     TooLong = "too_long", false, "The session reached its longest duration.";

@@ -94,6 +94,7 @@ messages! {
         "transcript" => Transcript,
         "reply_end" => ReplyEnd,
         "flush" => Flush,
+        "budget" => Budget,
     }
 }
 
@@ -119,6 +120,8 @@ pub struct Hello {
     pub start: Mark,
     /// The session to go on with, if there is one.
     pub resume: Option<Resume>,
+    /// The conversation that a new session goes on with, from an earlier `welcome`; a new one begins if there is none.
+    pub conversation: Option<String>,
 }
 
 /// Which session to go on with, and how far the client got.
@@ -187,6 +190,8 @@ pub struct Bye {
 pub struct Welcome {
     /// The session's id.
     pub session_id: String,
+    /// The conversation it belongs to. A later session that names it in `hello` goes on with it.
+    pub conversation_id: String,
     /// Which memory of the relay this is; downlink numbering starts at 0 in each.
     pub epoch: u32,
     /// To resume with, once.
@@ -426,8 +431,36 @@ pub struct Flush {
     pub seq: u32,
 }
 
+/// Whose budget it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BudgetScope {
+    /// The session's.
+    Session,
+    /// The user's, of a day.
+    User,
+    /// The account's, of a month.
+    Account,
+}
+
+words!(BudgetScope { Session = "session", User = "user", Account = "account" });
+
+/// A budget that applies to the session has reached a threshold: told once for each. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Whose budget.
+    pub scope: BudgetScope,
+    /// 50, 80, or 100 when nothing more can be spent: the session then ends with 4402.
+    pub percent: u32,
+    /// The budget.
+    pub limit_nano_usd: u64,
+    /// What is spent of it.
+    pub spent_nano_usd: u64,
+}
+
 object!(Mark { seq, position });
-object!(Hello { token, client, codec, start, resume });
+object!(Hello { token, client, codec, start, resume, conversation });
 object!(Resume { session_id, resume_token, epoch, received });
 object!(ClientAck { received, played });
 object!(Gap { from, to });
@@ -437,6 +470,7 @@ object!(Ping { id, rtt_us });
 object!(Bye { end });
 object!(Welcome {
     session_id,
+    conversation_id,
     epoch,
     resume_token,
     resume_window_ms,
@@ -463,3 +497,4 @@ object!(AgentStateMessage { seq, state });
 object!(Transcript { seq, turn, role, text, last, start, end });
 object!(ReplyEnd { seq });
 object!(Flush { seq });
+object!(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd });

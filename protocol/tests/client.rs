@@ -95,6 +95,7 @@ impl Bench {
 
 fn welcome() -> Welcome {
     Welcome {
+        conversation_id: "conversation".into(),
         session_id: "s1".into(),
         epoch: 0,
         resume_token: "r1".into(),

@@ -106,6 +106,7 @@ impl Bench {
 
 fn config() -> Config {
     Config {
+        conversation_id: "conversation".into(),
         session_id: "s1".into(),
         limits: Limits {
             session_ms: 1_800_000,
@@ -126,6 +127,7 @@ fn config() -> Config {
 
 fn hello(resume: Option<Resume>) -> Hello {
     Hello {
+        conversation: None,
         token: "jwt".into(),
         client: "test/1".into(),
         codec: Codec::PcmS16le16000.name().into(),

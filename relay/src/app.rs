@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -6,7 +7,8 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::price::PriceTable;
-use crate::session::Registry;
+use crate::session::{Lease, Registry};
+use crate::spill::Spill;
 use crate::store::Store;
 use crate::throttle::Throttle;
 
@@ -18,13 +20,19 @@ pub struct App {
     /// Says whose token it is.
     pub verifier: Verifier,
     /// Sessions, turns and usage, on disk.
-    pub store: Store,
+    pub store: Arc<dyn Store>,
+    /// Where what is to be written is kept while the database is away.
+    pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
     /// How often sessions begin, and how many connections wait to be greeted.
     pub throttle: Throttle,
+    /// Until when they are this relay's.
+    pub lease: Lease,
+    /// This relay among those that share a database: another one each time it starts.
+    pub relay_id: String,
     /// Cancelled when the relay is to stop: sessions then say goodbye.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
@@ -36,11 +44,20 @@ pub struct App {
 impl App {
     /// Puts the parts together; the clock starts here.
     #[must_use]
-    pub fn new(config: Config, verifier: Verifier, store: Store, prices: PriceTable) -> App {
+    pub fn new(
+        config: Config,
+        verifier: Verifier,
+        store: Arc<dyn Store>,
+        spill: Spill,
+        prices: PriceTable,
+    ) -> App {
         App {
+            lease: Lease::new(config.store_grace),
+            relay_id: uuid::Uuid::now_v7().to_string(),
             config,
             verifier,
             store,
+            spill,
             prices,
             sessions: Registry::default(),
             throttle: Throttle::default(),

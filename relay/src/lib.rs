@@ -2,8 +2,10 @@
 //!
 //! The binary `voxrelay` is [`cli`]; everything else is here so that tests and the load generator use the real thing.
 
+mod alerts;
 mod app;
 pub mod auth;
+pub mod bill;
 pub mod call;
 pub mod cli;
 pub mod client;
@@ -15,6 +17,7 @@ mod money;
 pub mod price;
 pub mod server;
 pub mod session;
+pub mod spill;
 pub mod store;
 pub mod throttle;
 

@@ -1,9 +1,12 @@
 //! Turns samples into money, exactly.
 
+use std::time::Duration;
+
+use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
 use crate::price::Price;
 
-/// The unit of audio in usage rows. A row's price is for `per` samples, so that quantity, price and cost fit together.
+/// The unit of audio in ledger rows. A row's price is for `per` samples, so that quantity, price and cost fit together.
 pub const SAMPLE: &str = "sample";
 
 /// Counts the audio of one session for one item.
@@ -29,27 +32,6 @@ struct Reading {
     cost: NanoUsd,
 }
 
-/// A line of the usage record. `(session, item, from_quantity)` is its key: written twice, it counts once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageRow {
-    /// What was used.
-    pub item: String,
-    /// The quantity in earlier rows of the item.
-    pub from_quantity: u64,
-    /// How much, in units.
-    pub quantity: u64,
-    /// What is counted.
-    pub unit: String,
-    /// Money for `per` units.
-    pub price: NanoUsd,
-    /// Units that cost `price`.
-    pub per: u64,
-    /// Version of the price table.
-    pub price_version: String,
-    /// What it cost.
-    pub cost: NanoUsd,
-}
-
 impl Meter {
     /// A meter at zero for audio of `rate` samples a second, with a price for seconds.
     #[must_use]
@@ -72,19 +54,21 @@ impl Meter {
     }
 
     /// What is not in a row yet; `None` if nothing is.
-    pub fn take_row(&mut self) -> Option<UsageRow> {
+    pub fn take_row(&mut self) -> Option<LedgerRow> {
         if self.total.samples == self.rowed.samples {
             return None;
         }
-        let row = UsageRow {
+        let row = LedgerRow {
+            key: format!("{}@{}", self.price.item, self.rowed.samples),
+            provider: self.price.provider().to_owned(),
             item: self.price.item.to_string(),
-            from_quantity: self.rowed.samples,
             quantity: self.total.samples - self.rowed.samples,
             unit: SAMPLE.to_owned(),
             price: self.price.amount,
             per: self.per,
             price_version: self.price.version.to_string(),
             cost: self.total.cost.saturating_sub(self.rowed.cost),
+            estimated: false,
         };
         self.rowed = self.total;
         Some(row)
@@ -100,6 +84,19 @@ impl Meter {
     #[must_use]
     pub fn cost(&self) -> NanoUsd {
         self.total.cost
+    }
+
+    /// What is in rows so far.
+    #[must_use]
+    pub fn rowed_cost(&self) -> NanoUsd {
+        self.rowed.cost
+    }
+
+    /// What so much audio costs, rounded up.
+    #[must_use]
+    pub fn price_of(&self, audio: Duration) -> NanoUsd {
+        let samples = audio.as_micros() * u128::from(self.per / self.price.per.max(1)) / 1_000_000;
+        self.cost_of(u64::try_from(samples).unwrap_or(u64::MAX))
     }
 
     /// What the total would cost with so many samples more: to be asked before they are spent.
@@ -143,7 +140,7 @@ mod tests {
             meter.add_samples(n * 7_919 % 3_201);
             if n % 3 == 0 {
                 let row = meter.take_row().expect("something was counted");
-                assert_eq!(row.from_quantity, samples);
+                assert_eq!(row.key, format!("echo/listening@{samples}"));
                 samples += row.quantity;
                 cost += row.cost;
             }
@@ -155,6 +152,13 @@ mod tests {
         assert_eq!((samples, cost), (meter.samples(), meter.cost()));
         assert_eq!(cost.get(), (u128::from(samples) * 7).div_ceil(48_000) as u64);
         assert_eq!(meter.take_row(), None);
+    }
+
+    #[test]
+    fn time_ahead_is_priced_like_the_audio_of_it() {
+        let meter = Meter::new(listening(), 16_000);
+        assert_eq!(meter.price_of(Duration::from_secs(60)), NanoUsd::new(4_800_000));
+        assert_eq!(meter.price_of(Duration::from_millis(1)), NanoUsd::new(80));
     }
 
     #[test]
@@ -171,7 +175,8 @@ mod tests {
         assert_eq!(meter.take_row(), None);
         meter.add_samples(1_600);
         let row = meter.take_row().expect("counted");
-        assert_eq!((row.from_quantity, row.quantity, row.cost), (960_000, 1_600, NanoUsd::new(8_000)));
+        assert_eq!((row.quantity, row.cost), (1_600, NanoUsd::new(8_000)));
+        assert_eq!((&*row.key, &*row.provider), ("echo/listening@960000", "echo"));
         assert_eq!(meter.cost(), NanoUsd::new(4_808_000));
     }
 

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Usage};
+use protocol::{AgentState, BudgetScope, CloseCode, Gap, Mark, Role, Time, Usage};
 use relay::NanoUsd;
 use relay::call::{Agent, AgentInput, AgentOutput, Call, Input, Output, Start};
-use relay::meter::{Meter, UsageRow};
+use relay::ledger::LedgerRow;
+use relay::meter::Meter;
 use relay::price::PriceTable;
-use relay::store::Turn;
+use relay::store::{Balance, Caps, Grant, Range, Reserved, Scope, Settled, Shortage, Standing, Turn};
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
 
@@ -39,7 +40,9 @@ enum Did {
     Usage(Usage),
     Commit(Mark),
     Store(Vec<Turn>, Mark),
-    Record(UsageRow, u32),
+    Settle(Option<LedgerRow>, u32, bool),
+    Reserve(Range),
+    Exhausted(Shortage),
     End(CloseCode),
 }
 
@@ -55,14 +58,20 @@ impl Bench {
         Bench::with(NanoUsd::new(5_000_000_000), 0)
     }
 
-    fn with(budget: NanoUsd, metered_through: u32) -> Bench {
+    fn with(authorised: NanoUsd, metered_through: u32) -> Bench {
+        let (session, user_day) = (authorised, NanoUsd::new(2 * authorised.get()));
+        Bench::of(Caps { session, user_day, account_month: NanoUsd::MAX }, authorised, metered_through)
+    }
+
+    fn of(caps: Caps, authorised: NanoUsd, metered_through: u32) -> Bench {
         let script = Script::default();
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
             turn: 0,
             meter: Meter::new(price, 16_000),
-            budget,
+            caps,
+            grant: Grant { authorised, standing: Standing::unused(caps) },
             metered_through,
         };
         let now = Time::from_millis(1);
@@ -86,7 +95,9 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
-                Output::Record { row, through } => Did::Record(row, through),
+                Output::Settle { row, through, release } => Did::Settle(row, through, release),
+                Output::Reserve(range) => Did::Reserve(range),
+                Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
             });
         }
@@ -117,6 +128,10 @@ impl Bench {
         did.retain(|did| !matches!(did, Did::Usage(_)));
         did
     }
+}
+
+fn settled(settled: &Settled) -> Input<'_> {
+    Input::Settled(settled)
 }
 
 fn said(start: u32, end: u32) -> AgentOutput {
@@ -231,8 +246,8 @@ fn usage_is_told_once_a_second_and_recorded_every_five() {
         for did in bench.chunk([]).into_iter().chain(bench.wait(Duration::from_millis(100))) {
             match did {
                 Did::Usage(_) => told += 1,
-                Did::Record(row, through) => {
-                    recorded += row.quantity;
+                Did::Settle(row, through, false) => {
+                    recorded += row.expect("something was counted").quantity;
                     assert_eq!(u64::from(through), recorded);
                 }
                 _ => {}
@@ -249,11 +264,107 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     let mut bench = Bench::with(NanoUsd::new(20_000), 0);
     bench.chunk([]);
     bench.chunk([]);
-    let did = bench.chunk([]);
-    let Some(Did::Record(row, _)) = did.first() else { panic!("{did:?}") };
-    assert_eq!(row.cost, NanoUsd::new(16_000));
-    assert_eq!(bench.input(Input::Recorded), [Did::End(CloseCode::Budget)]);
+    let needed = NanoUsd::new(24_000);
+    assert_eq!(bench.chunk([]), [Did::Reserve(Range { at_least: needed, at_most: needed })]);
+    let balance =
+        Balance { limit: NanoUsd::new(20_000), spent: NanoUsd::ZERO, reserved: NanoUsd::new(20_000) };
+    let shortage =
+        Shortage { scope: Scope::Session, balance, contended: false, authorised: NanoUsd::new(20_000) };
+    let did = bench.input(Input::Reserved(&Reserved::Short(shortage)));
+    let [
+        Did::Exhausted(told),
+        Did::Say(words),
+        Did::Store(turns, _),
+        Did::Say(budget),
+        Did::Settle(row, _, true),
+    ] = did.as_slice()
+    else {
+        panic!("{did:?}")
+    };
+    assert_eq!(*told, shortage);
+    assert!(matches!(words, Saying::Transcript(turn) if turn.text.contains("budget") && turn.last));
+    assert_eq!(turns[0].role, Role::Agent);
+    assert!(matches!(budget, Saying::Budget(budget) if budget.percent == 100));
+    assert_eq!(row.as_ref().map(|row| row.cost), Some(NanoUsd::new(16_000)), "two chunks and not the third");
     assert_eq!(bench.call.usage().left_nano_usd, 4_000);
+    bench.input(Input::Stored { committed: Mark::default() });
+    assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Budget)]);
+}
+
+#[test]
+fn audio_waits_for_money_in_its_order_and_then_goes_on() {
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);
+    assert!(matches!(bench.chunk([]).as_slice(), [Did::Reserve(_)]), "more is asked for ahead of time");
+    assert_eq!(bench.chunk([]), [], "not paid for, so it waits");
+    let gap = Gap { from: Mark { seq: 2, position: 3_200 }, to: Mark { seq: 3, position: 4_800 } };
+    assert_eq!(bench.input(Input::Gap(gap)), []);
+    bench.chunks += 1;
+    assert_eq!(bench.chunk([]), []);
+    assert_eq!(bench.input(Input::Bye), []);
+    assert_eq!(bench.call.usage().cost_nano_usd, 8_000);
+    let grant = Grant { authorised: NanoUsd::new(1_000_000), standing: Standing::unused(caps) };
+    let did = bench.input(Input::Reserved(&Reserved::Granted(grant)));
+    let [Did::Settle(Some(row), 6_400, true)] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!((row.quantity, row.cost), (4_800, NanoUsd::new(24_000)));
+    assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Normal)]);
+}
+
+#[test]
+fn what_others_have_set_aside_is_asked_for_again_until_it_is_there() {
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::new(100_000), account_month: NanoUsd::MAX };
+    let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);
+    bench.chunk([]);
+    let balance = Balance { limit: caps.user_day, spent: NanoUsd::ZERO, reserved: NanoUsd::new(95_000) };
+    let shortage = Shortage { scope: Scope::User, balance, contended: true, authorised: NanoUsd::new(8_000) };
+    let short = Reserved::Short(shortage);
+    assert_eq!(bench.input(Input::Reserved(&short)), []);
+    bench.chunk([]);
+    let mut asked = 0;
+    for _ in 0..40 {
+        let did = bench.wait(Duration::from_millis(100));
+        if did.iter().any(|did| matches!(did, Did::Reserve(_))) {
+            asked += 1;
+            assert_eq!(bench.input(Input::Reserved(&short)), []);
+        }
+    }
+    assert!((6..=8).contains(&asked), "twice a second: {asked}");
+    for _ in 0..80 {
+        let did = bench.wait(Duration::from_millis(100));
+        if did.iter().any(|did| matches!(did, Did::Exhausted(_))) {
+            return;
+        }
+        if did.iter().any(|did| matches!(did, Did::Reserve(_))) {
+            bench.input(Input::Reserved(&short));
+        }
+    }
+    panic!("it is given up in the end");
+}
+
+#[test]
+fn each_threshold_of_each_budget_is_told_once() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    let standing = |session: u64, user: u64| {
+        let balance =
+            |spent| Balance { limit: NanoUsd::new(100), spent: NanoUsd::new(spent), reserved: NanoUsd::ZERO };
+        Settled {
+            standing: Standing { session: balance(session), user: balance(user), account: balance(0) },
+            ..Settled::default()
+        }
+    };
+    let mut told = |session, user| -> Vec<(BudgetScope, u32)> {
+        let did = bench.input(settled(&standing(session, user)));
+        let budget = |did: &Did| match did {
+            Did::Say(Saying::Budget(budget)) => Some((budget.scope, budget.percent)),
+            _ => None,
+        };
+        did.iter().filter_map(budget).collect()
+    };
+    assert_eq!(told(49, 0), []);
+    assert_eq!(told(50, 85), [(BudgetScope::Session, 50), (BudgetScope::User, 80)]);
+    assert_eq!(told(79, 99), []);
+    assert_eq!(told(81, 100), [(BudgetScope::Session, 80), (BudgetScope::User, 100)]);
 }
 
 #[test]
@@ -271,14 +382,14 @@ fn hanging_up_ends_when_everything_is_written_and_not_before() {
     bench.chunk([]);
     bench.script.lock().expect("one thread").push_back(said(0, 1_600));
     let did = bench.input(Input::Bye);
-    assert!(matches!(did.as_slice(), [Did::Say(_), Did::Store(..), Did::Record(..)]), "{did:?}");
-    assert_eq!(bench.input(Input::Recorded), []);
+    assert!(matches!(did.as_slice(), [Did::Say(_), Did::Store(..), Did::Settle(..)]), "{did:?}");
+    assert_eq!(bench.input(settled(&Settled::default())), []);
     let committed = Mark { seq: 1, position: 1_600 };
     assert_eq!(
         bench.input(Input::Stored { committed }),
         [Did::Commit(committed), Did::End(CloseCode::Normal)]
     );
-    assert_eq!(bench.input(Input::Recorded), [], "once");
+    assert_eq!(bench.input(settled(&Settled::default())), [], "once");
 }
 
 #[test]

@@ -161,6 +161,7 @@ pub fn hello(token: &str, resume: Option<Resume>) -> Hello {
         codec: Codec::PcmS16le16000.name().into(),
         start: Mark::default(),
         resume,
+        conversation: None,
     }
 }
 

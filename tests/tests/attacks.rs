@@ -3,7 +3,7 @@
 
 use protocol::{ClientMessage, Codec, RelayMessage, Resume};
 use relay::auth::Verifier;
-use relay::store::Store;
+use relay::store::{SqlStore, Store};
 use serde_json::json;
 use tests::bad_tokens::{self, BadToken, JWKS};
 use tests::{Heard, Raw, Relay, chunk, frame, hello, token, token_but};
@@ -125,7 +125,8 @@ async fn bad_chunks_leave_nothing_in_the_record() {
     let (errors, code) = raw.end().await;
     assert_eq!(errors, ["chunk_too_small", "chunk_too_large", "chunk_odd_length", "chunk_codec"]);
     assert_eq!(code, 1000);
-    let store = Store::open(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
     let session = store.session(&welcome.session_id).await.expect("readable").expect("stored");
     assert_eq!(session.audio_samples, 3_200, "the two good chunks and nothing else");
     still_serves(&relay).await;
@@ -150,7 +151,8 @@ async fn a_hole_is_asked_for_and_a_duplicate_is_billed_once() {
     }
     raw.say(&ClientMessage::from(protocol::Bye { end: 3 }).to_json()).await;
     assert_eq!(raw.end().await.1, 1000);
-    let store = Store::open(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
     let session = store.session(&welcome.session_id).await.expect("readable").expect("stored");
     assert_eq!(session.audio_samples, 4_800);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::client::{Event, State};
 use protocol::{CloseCode, Role};
 use relay::client::{Options, Report, run};
-use relay::store::{SessionRow, SessionState, Store};
+use relay::store::{SessionRow, SessionState, SqlStore, Store};
 use tests::{Relay, token};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -33,8 +33,8 @@ fn options(relay: &str, speech: Vec<i16>) -> Options {
     Options { url: relay.into(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(90) }
 }
 
-async fn stored(folder: &Path, report: &Report) -> (Store, SessionRow) {
-    let store = Store::open(&folder.join("data/voxrelay.db")).await.expect("the relay's database");
+async fn stored(folder: &Path, report: &Report) -> (SqlStore, SessionRow) {
+    let store = SqlStore::sqlite(&folder.join("data/voxrelay.db")).await.expect("the relay's database");
     let id = report.session_id.as_deref().expect("there was a session");
     let session = store.session(id).await.expect("readable").expect("stored");
     (store, session)
@@ -77,7 +77,7 @@ async fn a_call_is_heard_answered_metered_and_stored() {
     // 0.0048 dollars a minute, rounded up to a nano-dollar.
     assert_eq!(session.cost.get(), (session.audio_samples * 4_800_000).div_ceil(960_000));
     assert_eq!(report.usage.cost_nano_usd, session.cost.get(), "the page was told what is stored");
-    let usage = store.usage(&session.id).await.expect("readable");
+    let usage = store.ledger(&session.id).await.expect("readable");
     assert_eq!(usage.iter().map(|row| row.cost.get()).sum::<u64>(), session.cost.get());
     let turns = store.turns(&session.id).await.expect("readable");
     let roles: Vec<Role> = turns.iter().map(|row| row.turn.role).collect();

@@ -92,7 +92,13 @@ impl Client {
             codec: UPLINK.name().into(),
             start: self.base,
             resume,
+            conversation: self.conversation().map(str::to_owned),
         });
+    }
+
+    /// What is said belongs to it, whichever session it is said in.
+    fn conversation(&self) -> Option<&str> {
+        self.conversation_id.as_deref().or(self.config.conversation.as_deref())
     }
 
     /// The relay answered the greeting: everything the connection needs is set going.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{AgentState, CloseCode, Codec, Limits, Prices, Transcript, Usage};
+use crate::{AgentState, Budget, CloseCode, Codec, Limits, Prices, Transcript, Usage};
 
 /// What a client is made with.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Config {
     pub buffer: Duration,
     /// How long to try to reach the relay before the call is given up.
     pub give_up_after: Duration,
+    /// The conversation to go on with; a new one begins if there is none.
+    pub conversation: Option<String>,
     /// Seed of the backoff's jitter: any number that differs between clients.
     pub seed: u64,
 }
@@ -23,6 +25,7 @@ impl Default for Config {
             client: concat!("voxrelay/", env!("CARGO_PKG_VERSION")).into(),
             buffer: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
+            conversation: None,
             seed: 0,
         }
     }
@@ -135,6 +138,8 @@ pub enum Event {
     Transcript(Transcript),
     /// What the session has used.
     Usage(Usage),
+    /// A budget has reached a threshold.
+    Budget(Budget),
     /// A heartbeat was answered after this time.
     RoundTrip(Duration),
     /// Audio of the microphone was dropped from the full replay buffer and will not be heard.
@@ -155,6 +160,8 @@ pub enum Event {
 pub struct SessionInfo {
     /// Its id.
     pub session_id: String,
+    /// The conversation it belongs to.
+    pub conversation_id: String,
     /// Which memory of the relay this is.
     pub epoch: u32,
     /// Whether the call is recorded.

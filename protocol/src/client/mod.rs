@@ -120,6 +120,8 @@ pub struct Client {
     token: Option<String>,
     /// Set by the first `welcome`, so that a later connection resumes.
     session: Option<Session>,
+    /// The conversation that a session began or went on with.
+    conversation_id: Option<String>,
     /// Whether the last state told was a connected one: a loss is then a reconnection.
     was_connected: bool,
     /// The network is away, as far as is known: then it is no news that no token can be had.
@@ -178,6 +180,7 @@ impl Client {
             pending: VecDeque::with_capacity(8),
             token: None,
             session: None,
+            conversation_id: None,
             was_connected: false,
             offline: false,
             refusals: 0,

@@ -92,6 +92,11 @@ impl Client {
                     self.pending.push_back(Pending::FlushPlayout);
                 }
             }
+            RelayMessage::Budget(budget) => {
+                if self.take_number(budget.seq) {
+                    self.tell(Event::Budget(budget));
+                }
+            }
             RelayMessage::TokenAccepted(_)
             | RelayMessage::Welcome(_)
             | RelayMessage::Resumed(_)
@@ -102,11 +107,13 @@ impl Client {
     fn handle_welcome(&mut self, welcome: Welcome) {
         let info = SessionInfo {
             session_id: welcome.session_id,
+            conversation_id: welcome.conversation_id,
             epoch: welcome.epoch,
             recording: welcome.recording,
             limits: welcome.limits,
             prices: welcome.prices,
         };
+        self.conversation_id = Some(info.conversation_id.clone());
         let heartbeat = welcome.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
         self.tell(Event::Session(info.clone()));
         self.session = Some(Session {

@@ -9,6 +9,8 @@ use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Us
 pub struct Config {
     /// The session's id.
     pub session_id: String,
+    /// The conversation it belongs to; told to the client.
+    pub conversation_id: String,
     /// What it may do; told to the client.
     pub limits: Limits,
     /// Control messages, that is text messages, a second; 0 is taken for 1.
@@ -96,6 +98,8 @@ pub enum Saying {
     ReplyEnd,
     /// See [`Flush`](crate::Flush).
     Flush,
+    /// See [`Budget`](crate::Budget); its `seq` is filled in.
+    Budget(crate::Budget),
 }
 
 /// What a driver has to do.

@@ -332,6 +332,7 @@ impl Link {
     fn send_welcome(&mut self) {
         self.send(Welcome {
             session_id: self.config.session_id.clone(),
+            conversation_id: self.config.conversation_id.clone(),
             epoch: self.epoch,
             resume_token: self.resume_tokens.last().cloned().unwrap_or_default(),
             resume_window_ms: u32::try_from(millis(self.config.resume_window)).unwrap_or(u32::MAX),
@@ -387,6 +388,7 @@ impl Link {
                 Saying::Transcript(transcript) => crate::Transcript { seq, ..transcript.clone() }.into(),
                 Saying::ReplyEnd => ReplyEnd { seq }.into(),
                 Saying::Flush => Flush { seq }.into(),
+                Saying::Budget(budget) => crate::Budget { seq, ..*budget }.into(),
             }
             .to_json()
         });

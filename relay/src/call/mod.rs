@@ -5,6 +5,7 @@
 
 mod agent;
 mod echo;
+mod purse;
 mod reply;
 
 use std::collections::VecDeque;
@@ -15,17 +16,27 @@ pub use echo::Echo;
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
+use protocol::{AgentState, Budget, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
 use crate::NanoUsd;
-use crate::meter::{Meter, UsageRow};
-use crate::store::Turn;
+use crate::ledger::LedgerRow;
+use crate::meter::Meter;
+use crate::store::{Caps, Grant, Latency, Range, Reserved, Scope, Settled, Shortage, Standing, Turn};
+use purse::Purse;
 use reply::Reply;
 
 /// Usage is told to the page at most this often.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
 /// Usage is written to the store at least this often while it grows.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
+pub const AHEAD: Duration = Duration::from_secs(90);
+/// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
+const HELD_BYTES: usize = 3 << 20;
+/// Of a budget, in percent: when the page is told.
+const THRESHOLDS: [u32; 3] = [50, 80, 100];
+/// What the user reads when there is no more money.
+const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 /// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
 const OPEN_MARKS: usize = 3_000;
 
@@ -52,8 +63,10 @@ pub enum Input<'a> {
         /// Everything before it is in the stored transcript.
         committed: Mark,
     },
-    /// A line of the usage record is written.
-    Recorded,
+    /// The oldest unanswered [`Output::Settle`] is in the ledger.
+    Settled(&'a Settled),
+    /// The answer to [`Output::Reserve`].
+    Reserved(&'a Reserved),
     /// The user hung up and all audio was handed in.
     Bye,
     /// The relay stops: write what is owed, the session goes on elsewhere.
@@ -82,13 +95,19 @@ pub enum Output<'a> {
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
     },
-    /// Write this line of the usage record, then [`Input::Recorded`].
-    Record {
-        /// The line.
-        row: UsageRow,
+    /// Append this row to the ledger, if there is one, then [`Input::Settled`].
+    Settle {
+        /// The row.
+        row: Option<LedgerRow>,
         /// With it, the audio before this position is metered.
         through: u32,
+        /// Give back what is set aside and not spent.
+        release: bool,
     },
+    /// Set money aside, then [`Input::Reserved`]. The session may spend in all, since its beginning:
+    Reserve(Range),
+    /// There was no money left.
+    Exhausted(Shortage),
     /// Everything is said and stored: note the session's end, then tell the client. Nothing follows.
     End {
         /// Why.
@@ -105,8 +124,10 @@ pub struct Start {
     pub turn: u32,
     /// What is metered.
     pub meter: Meter,
-    /// What the session may cost in all.
-    pub budget: NanoUsd,
+    /// What may be spent.
+    pub caps: Caps,
+    /// What is set aside.
+    pub grant: Grant,
     /// Audio before this position was metered before its relay was lost; played again, it is not metered again.
     pub metered_through: u32,
 }
@@ -116,7 +137,12 @@ pub struct Call {
     agent: Box<dyn Agent>,
     meter: Meter,
     metered_through: u32,
-    budget: NanoUsd,
+    purse: Purse,
+    /// Audio that waits for money, oldest first.
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// The highest threshold that was told, of each budget.
+    told_percent: [u32; 3],
     told_usage: (Time, Usage),
     recorded: Time,
     /// Frames that are not committed, oldest first.
@@ -127,6 +153,8 @@ pub struct Call {
     /// Writes that were not answered yet.
     storing: u32,
     next_turn: u32,
+    /// When the user had said something, and how long after its sound that was.
+    said: Option<(Time, u32)>,
     state: AgentState,
     reply: Option<Reply>,
     /// Samples of the agent that were sent: where its next answer begins.
@@ -150,8 +178,18 @@ enum Pending {
     Usage(Usage),
     Commit(Mark),
     Store { turns: Vec<Turn>, committed: Mark },
-    Record { row: UsageRow, through: u32 },
+    Settle { row: Option<LedgerRow>, through: u32, release: bool },
+    Reserve(Range),
+    Exhausted(Shortage),
     End(CloseCode),
+}
+
+/// Something that waits for money.
+#[derive(Debug)]
+enum Held {
+    Audio { mark: Mark, payload: Vec<u8> },
+    Gap(Gap),
+    Bye,
 }
 
 impl Call {
@@ -160,7 +198,10 @@ impl Call {
     pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
         Call {
             agent,
-            budget: start.budget,
+            purse: Purse::new(start.caps, start.grant, start.meter.cost()),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            told_percent: [0; 3],
             told_usage: (now, Usage::default()),
             recorded: now,
             meter: start.meter,
@@ -170,6 +211,7 @@ impl Call {
             settled: start.mark,
             storing: 0,
             next_turn: start.turn,
+            said: None,
             state: AgentState::Listening,
             reply: None,
             spoken: 0,
@@ -198,7 +240,7 @@ impl Call {
             tokens: 0,
             characters: 0,
             cost_nano_usd: self.meter.cost().get(),
-            left_nano_usd: self.budget.saturating_sub(self.meter.cost()).get(),
+            left_nano_usd: self.purse.left(self.meter.cost()).get(),
         }
     }
 
@@ -210,23 +252,33 @@ impl Call {
                 self.storing = self.storing.saturating_sub(1);
                 self.outputs.push_back(Pending::Commit(committed));
             }
-            Input::Recorded => self.storing = self.storing.saturating_sub(1),
-            _ if self.ending.is_some() => {}
-            Input::Audio { mark, payload } => self.handle_audio(mark, payload),
-            Input::Gap(gap) => {
-                self.open.push_back(gap.from);
-                self.expected = gap.to;
-                self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
+            Input::Settled(settled) => {
+                self.storing = self.storing.saturating_sub(1);
+                self.purse.handle_standing(&settled.standing, settled.cost);
             }
+            Input::Reserved(reserved) => {
+                let settled = self.meter.rowed_cost();
+                self.purse.handle_reserved(self.now, reserved, settled);
+            }
+            _ if self.ending.is_some() => {}
+            Input::Audio { mark, payload } => {
+                if !self.held.is_empty() || !self.handle_audio(mark, payload) {
+                    self.hold(Held::Audio { mark, payload: payload.to_vec() });
+                }
+            }
+            Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
+            Input::Gap(gap) => self.hold(Held::Gap(gap)),
             Input::Muted(true) => self.pause(),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
             Input::Room(room) => self.room = room,
-            Input::Bye => self.stop(CloseCode::Normal),
-            Input::Checkpoint => self.record(),
+            Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
+            Input::Bye => self.hold(Held::Bye),
+            Input::Checkpoint => self.settle_up(true),
             Input::Stop(code) => self.stop(code),
             Input::Timeout => {}
         }
+        self.spend();
         self.speak();
         self.tell_usage();
         if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
@@ -249,7 +301,9 @@ impl Call {
             Pending::Usage(usage) => Output::Usage(usage),
             Pending::Commit(mark) => Output::Commit(mark),
             Pending::Store { turns, committed } => Output::Store { turns, committed },
-            Pending::Record { row, through } => Output::Record { row, through },
+            Pending::Settle { row, through, release } => Output::Settle { row, through, release },
+            Pending::Reserve(range) => Output::Reserve(range),
+            Pending::Exhausted(shortage) => Output::Exhausted(shortage),
             Pending::End(code) => Output::End { code },
         })
     }
@@ -262,15 +316,17 @@ impl Call {
         }
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let reply = self.reply.as_ref().and_then(|reply| reply.due(self.room));
-        usage.into_iter().chain(reply).min()
+        let money = self.purse.due(self.needed());
+        usage.into_iter().chain(reply).chain(money).min()
     }
 
-    fn handle_audio(&mut self, mark: Mark, payload: &[u8]) {
+    /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
+    fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
-        let fresh = end.saturating_sub(self.metered_through.max(mark.position));
-        if self.meter.cost_with(fresh) > self.budget {
-            return self.stop(CloseCode::Budget);
+        let fresh = self.fresh(mark, payload.len());
+        if !self.purse.allows(self.meter.cost_with(fresh)) {
+            return false;
         }
         self.meter.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
@@ -284,6 +340,78 @@ impl Call {
         let samples = std::mem::take(&mut self.samples);
         self.ask(AgentInput::Audio { position: mark.position, samples: &samples });
         self.samples = samples;
+        true
+    }
+
+    fn handle_gap(&mut self, gap: Gap) {
+        self.open.push_back(gap.from);
+        self.expected = gap.to;
+        self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
+    }
+
+    /// The samples of a chunk that were not metered before.
+    fn fresh(&self, mark: Mark, bytes: usize) -> u32 {
+        let end = mark.position + (bytes / 2) as u32;
+        end.saturating_sub(self.metered_through.max(mark.position))
+    }
+
+    fn hold(&mut self, held: Held) {
+        if let Held::Audio { payload, .. } = &held {
+            self.held_bytes += payload.len();
+        }
+        self.held.push_back(held);
+        if self.held_bytes > HELD_BYTES {
+            // The client has it still, since it is not committed: it comes again when the session goes on elsewhere.
+            self.stop(CloseCode::TryLater);
+        }
+    }
+
+    /// What the total has to rise to for the oldest audio that waits, or for nothing.
+    fn needed(&self) -> NanoUsd {
+        match self.held.front() {
+            Some(Held::Audio { mark, payload }) => self.meter.cost_with(self.fresh(*mark, payload.len())),
+            _ => self.meter.cost(),
+        }
+    }
+
+    /// Goes on with what waits for money, asks for more of it, and ends the call when there is none.
+    fn spend(&mut self) {
+        while self.ending.is_none()
+            && let Some(held) = self.held.pop_front()
+        {
+            match held {
+                Held::Audio { mark, payload } => {
+                    if !self.handle_audio(mark, &payload) {
+                        self.held.push_front(Held::Audio { mark, payload });
+                        break;
+                    }
+                    self.held_bytes -= payload.len();
+                }
+                Held::Gap(gap) => self.handle_gap(gap),
+                Held::Bye => self.stop(CloseCode::Normal),
+            }
+        }
+        if self.ending.is_some() {
+            return;
+        }
+        let (cost, needed) = (self.meter.cost(), self.needed());
+        if let Some(shortage) = self.purse.shortage(self.now, needed) {
+            return self.run_out(shortage);
+        }
+        let ahead = self.meter.price_of(AHEAD).max(NanoUsd::new(1));
+        if let Some(range) = self.purse.ask(self.now, cost, needed, ahead) {
+            self.outputs.push_back(Pending::Reserve(range));
+        }
+    }
+
+    /// There is no more money: the user is told in words, and the call ends with its own code.
+    fn run_out(&mut self, shortage: Shortage) {
+        self.outputs.push_back(Pending::Exhausted(shortage));
+        self.finish_reply();
+        let turn = self.say_turn(Role::Agent, BUDGET_NOTICE.to_owned(), self.spoken, self.spoken);
+        self.store_turn(turn);
+        self.tell_budget(shortage.scope, 100);
+        self.stop(CloseCode::Budget);
     }
 
     /// Tells the agent, and does what it wants.
@@ -295,6 +423,8 @@ impl Call {
                 AgentOutput::Settled { through } => self.settle(through),
                 AgentOutput::Said { text, start, end } => {
                     let turn = self.say_turn(Role::User, text, start, end);
+                    let behind = self.expected.position.saturating_sub(end) / 16;
+                    self.said = Some((self.now, behind));
                     self.settled = self.mark_before(end);
                     self.store_turn(turn);
                     self.change_state(AgentState::Thinking);
@@ -316,7 +446,7 @@ impl Call {
             start,
             end,
         })));
-        Turn { turn, role, text, start, end, heard: None }
+        Turn { turn, role, text, start, end, heard: None, latency: Latency::default() }
     }
 
     fn store_turn(&mut self, turn: Turn) {
@@ -353,7 +483,11 @@ impl Call {
         }
         self.finish_reply();
         let end = self.spoken.saturating_add(audio.len() as u32);
-        let turn = self.say_turn(Role::Agent, text, self.spoken, end);
+        let mut turn = self.say_turn(Role::Agent, text, self.spoken, end);
+        if let Some((said, behind)) = self.said {
+            turn.latency.stt_ms = Some(behind);
+            turn.latency.llm_ms = Some(millis(self.now.since(said)));
+        }
         self.store_turn(turn.clone());
         self.change_state(AgentState::Speaking);
         self.reply = Some(Reply::new(self.now, turn, audio, self.agent.rate()));
@@ -373,6 +507,12 @@ impl Call {
         {
             self.spoken = self.spoken.saturating_add(samples);
             self.outputs.push_back(Pending::Speak);
+            if let Some((said, behind)) = self.said.take() {
+                let total = millis(self.now.since(said));
+                let latency = &mut reply.turn.latency;
+                latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
+                latency.total_ms = Some(total.saturating_add(behind));
+            }
         }
         if reply.is_sent() {
             self.outputs.push_back(Pending::Say(Saying::ReplyEnd));
@@ -419,14 +559,16 @@ impl Call {
         self.ending = Some(code);
         self.pause();
         self.finish_reply();
-        self.record();
+        self.settle_up(true);
     }
 
-    fn record(&mut self) {
+    /// Settles what was metered. With `release`, gives back what is set aside as well.
+    fn settle_up(&mut self, release: bool) {
         self.recorded = self.now;
-        if let Some(row) = self.meter.take_row() {
+        let row = self.meter.take_row();
+        if row.is_some() || release {
             self.storing += 1;
-            self.outputs.push_back(Pending::Record { row, through: self.metered_through });
+            self.outputs.push_back(Pending::Settle { row, through: self.metered_through, release });
         }
     }
 
@@ -436,8 +578,44 @@ impl Call {
             self.told_usage = (self.now, usage);
             self.outputs.push_back(Pending::Usage(usage));
         }
+        if self.ending.is_none() {
+            for (scope, balance) in self.purse.standing().each() {
+                let limit = u128::from(balance.limit.get());
+                let reached = |percent: &&u32| {
+                    limit > 0 && u128::from(balance.spent.get()) * 100 >= limit * u128::from(**percent)
+                };
+                if let Some(percent) = THRESHOLDS.iter().rfind(reached) {
+                    self.tell_budget(scope, *percent);
+                }
+            }
+        }
         if self.now >= self.recorded + RECORD_EVERY {
-            self.record();
+            self.settle_up(false);
         }
     }
+
+    /// Tells the page once that a budget has reached a threshold.
+    fn tell_budget(&mut self, scope: Scope, percent: u32) {
+        let Standing { session, user, account } = *self.purse.standing();
+        let (told, balance) = match scope {
+            Scope::Session => (&mut self.told_percent[0], session),
+            Scope::User => (&mut self.told_percent[1], user),
+            Scope::Account => (&mut self.told_percent[2], account),
+        };
+        if *told >= percent {
+            return;
+        }
+        *told = percent;
+        self.outputs.push_back(Pending::Say(Saying::Budget(Budget {
+            seq: 0,
+            scope: scope.to_message(),
+            percent,
+            limit_nano_usd: balance.limit.get(),
+            spent_nano_usd: balance.spent.get(),
+        })));
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

@@ -92,6 +92,12 @@ fn progress(event: &Event) {
             };
             println!("{who} {}", turn.text.escape_debug());
         }
+        Event::Budget(budget) => eprintln!(
+            "{} % of a budget is spent: {} of {}",
+            budget.percent,
+            NanoUsd::new(budget.spent_nano_usd),
+            NanoUsd::new(budget.limit_nano_usd)
+        ),
         Event::Gap(gap) => eprintln!("{} ms of audio were lost", gap.samples / 16),
         Event::Error(error) => eprintln!("{}: {}", error.code.escape_debug(), error.message.escape_debug()),
         _ => {}
@@ -117,6 +123,7 @@ fn as_json(report: &Report) -> serde_json::Value {
     json!({
         "good": report.is_good(),
         "session_id": report.session_id,
+        "conversation_id": report.conversation_id,
         "ended": report.ended.map(CloseCode::name),
         "turns": report.turns.iter().map(turn_as_json).collect::<Vec<_>>(),
         "audio_ms": report.usage.audio_ms,

@@ -11,7 +11,8 @@ use super::{answer, failed};
 use crate::auth::{self, Verifier};
 use crate::config::Config;
 use crate::price::PriceTable;
-use crate::store::{DATABASE_FILE, Store};
+use crate::spill::Spill;
+use crate::store::{DATABASE_FILE, Leases, SqlStore, Store, StoreError};
 use crate::{App, log, server};
 
 /// Options of `voxrelay serve`.
@@ -68,16 +69,28 @@ async fn run(config: Config) -> ExitCode {
         Ok(verifier) => verifier,
         Err(error) => return failed(2, &error),
     };
-    let store = match Store::open(&config.data_dir.join(DATABASE_FILE)).await {
+    let store = match open_store(&config).await {
         Ok(store) => store,
         Err(error) => return failed(1, &error),
+    };
+    let spill = match Spill::open(&config.data_dir).await {
+        Ok(spill) => spill,
+        Err(error) => return failed(1, &error),
+    };
+    // What the relay before this one could not write. Nobody may take its sessions over before that.
+    if let Err(error) = spill.replay(&*store, |_| false).await {
+        return failed(1, &error);
+    }
+    let prices = match price_table(config.prices_file.as_deref()) {
+        Ok(prices) => prices,
+        Err(error) => return failed(2, &error),
     };
     let listener = match TcpListener::bind(config.listen).await {
         Ok(listener) => listener,
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
     let address = listener.local_addr().unwrap_or(config.listen);
-    let app = Arc::new(App::new(config, verifier, store, PriceTable::shipped()));
+    let app = Arc::new(App::new(config, verifier, store, spill, prices));
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
@@ -96,6 +109,25 @@ async fn run(config: Config) -> ExitCode {
     signals.abort();
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(url) = &config.database_url {
+        return Ok(Arc::new(SqlStore::postgres(url).await?));
+    }
+    let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await?;
+    // One relay has the file: whatever was left there was left by one that is gone.
+    store.end_leases(Leases::OfAllBut("")).await?;
+    Ok(Arc::new(store))
+}
+
+/// The shipped prices, with the operator's own over them.
+fn price_table(file: Option<&Path>) -> Result<PriceTable, String> {
+    let shipped = PriceTable::shipped();
+    let Some(path) = file else { return Ok(shipped) };
+    let own =
+        std::fs::read_to_string(path).map_err(|error| format!("prices.file {}: {error}", path.display()))?;
+    shipped.with_overrides(&own).map_err(|error| format!("prices.file {}: {error}", path.display()))
 }
 
 /// Stops the relay on SIGINT and SIGTERM; the second one ends it at once.

@@ -47,6 +47,10 @@ pub struct Options {
 pub struct Report {
     /// The session, if there was one.
     pub session_id: Option<String>,
+    /// The conversation it belongs to.
+    pub conversation_id: Option<String>,
+    /// Thresholds of budgets that were reached.
+    pub budgets: Vec<protocol::Budget>,
     /// Why it ended.
     pub ended: Option<CloseCode>,
     /// Every turn, as it was last told.
@@ -261,7 +265,11 @@ impl Call {
             }
             Event::State(State::Reconnecting { attempt: 1, .. }) => self.report.reconnects += 1,
             Event::State(_) => {}
-            Event::Session(info) => self.report.session_id = Some(info.session_id),
+            Event::Session(info) => {
+                self.report.session_id = Some(info.session_id);
+                self.report.conversation_id = Some(info.conversation_id);
+            }
+            Event::Budget(budget) => self.report.budgets.push(budget),
             Event::Agent(state) => {
                 self.agent = state;
                 self.active = Instant::now();

@@ -9,21 +9,23 @@ use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link};
 use protocol::{CloseCode, Gap, Hello};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
 use super::journal::{Journal, Written};
 use super::recording::Recording;
-use super::registry::{Command, Registration, ResumeRequest};
+use super::registry::{Command, Registration, ResumeRequest, Whose};
 use super::token::TokenClock;
 use super::{resume_hash, resume_token};
-use crate::App;
 use crate::auth::{AuthError, Identity};
 use crate::call::{self, Call};
-use crate::store::StoreError;
+use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::{App, NanoUsd, alerts};
 
 /// How long the store may take where something waits for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two tries to set money aside while the database is away.
+const RESERVE_RETRY: Duration = Duration::from_millis(500);
 /// When nothing is due: something else will happen before.
 const FAR: Duration = Duration::from_secs(3_600);
 
@@ -31,8 +33,8 @@ const FAR: Duration = Duration::from_secs(3_600);
 pub(super) struct Driver {
     pub(super) app: Arc<App>,
     pub(super) id: String,
-    pub(super) sub: Arc<str>,
-    pub(super) account: Arc<str>,
+    pub(super) whose: Arc<Whose>,
+    pub(super) caps: Caps,
     pub(super) link: Link,
     pub(super) call: Call,
     pub(super) journal: Journal,
@@ -44,12 +46,18 @@ pub(super) struct Driver {
     pub(super) token: TokenClock,
     /// A fresh token that is being checked.
     pub(super) verifying: Option<Verifying>,
+    /// Money that is being set aside.
+    pub(super) reserving: Option<Reserving>,
+    /// Round trips and lost audio, for the record.
+    pub(super) quality: Quality,
+    pub(super) round_trips: (u64, u64),
     /// Why the session ends, once that is known.
     pub(super) ending: Option<CloseCode>,
     /// Whether that is stored.
     pub(super) ended: bool,
 }
 
+pub(super) type Reserving = Pin<Box<dyn Future<Output = Result<Reserved, StoreError>> + Send>>;
 pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, AuthError>> + Send>>;
 
 /// What the loop waits for.
@@ -58,6 +66,7 @@ enum Wake {
     Command(Option<Command>),
     Socket(Event),
     Journal(Result<Written, StoreError>),
+    Reserved(Result<Reserved, StoreError>),
     Verified(Result<Identity, AuthError>),
     Time,
 }
@@ -68,7 +77,6 @@ impl Driver {
         let app = self.app.clone();
         self.drain();
         while !(self.ended && (self.link.is_over() || self.connection.is_none())) {
-            self.registration.set_attached(self.link.is_attached());
             let live = self.ending.is_none();
             let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
             let due = self.due();
@@ -77,18 +85,24 @@ impl Driver {
                 () = app.shutdown.cancelled(), if live => Wake::Shutdown,
                 command = self.commands.recv(), if live => Wake::Command(command),
                 written = self.journal.next() => Wake::Journal(written),
-                verified = verified(&mut self.verifying) => Wake::Verified(verified),
+                reserved = waited(&mut self.reserving) => Wake::Reserved(reserved),
+                verified = waited(&mut self.verifying) => Wake::Verified(verified),
                 event = event(&mut self.connection, ready) => Wake::Socket(event),
                 () = sleep_until(due) => Wake::Time,
             };
             match wake {
-                Wake::Shutdown => return self.leave().await,
+                Wake::Shutdown => return self.leave(CloseCode::GoingAway).await,
                 Wake::Command(Some(Command::Resume(request))) => self.resume(*request).await,
                 Wake::Command(Some(Command::End(code))) => self.call(call::Input::Stop(code)),
+                Wake::Command(Some(Command::Lose)) => return self.lose().await,
                 Wake::Command(None) => self.call(call::Input::Stop(CloseCode::Internal)),
                 Wake::Socket(event) => self.handle_socket(event),
+                Wake::Journal(Err(StoreError::Fenced { .. })) => return self.lose().await,
                 Wake::Journal(written) => self.handle_written(written),
+                Wake::Reserved(Err(StoreError::Fenced { .. })) => return self.lose().await,
+                Wake::Reserved(reserved) => self.handle_reserved(reserved),
                 Wake::Verified(verified) => self.handle_verified(verified),
+                Wake::Time if self.must_leave() => return self.leave(CloseCode::TryLater).await,
                 Wake::Time => self.handle_time(),
             }
             self.drain();
@@ -125,7 +139,7 @@ impl Driver {
     pub(super) async fn store_resume(&mut self, token: &str, used: &str) {
         let (hash, used) = (resume_hash(token), resume_hash(used));
         let write =
-            self.app.store.rotate_resume(&self.id, &hash, Some(&used), self.link.epoch(), self.reconnects);
+            self.app.store.rotate_resume(&self.id, self.link.epoch(), &hash, Some(&used), self.reconnects);
         match timeout(STORE_TIMEOUT, write).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(session = %self.id, %error, "the resume token was not stored"),
@@ -153,14 +167,21 @@ impl Driver {
     fn handle_written(&mut self, written: Result<Written, StoreError>) {
         match written {
             Ok(Written::Turns(committed)) => self.call(call::Input::Stored { committed }),
-            Ok(Written::Usage) => self.call(call::Input::Recorded),
+            Ok(Written::Settled(settled)) => {
+                for alert in &settled.alerts {
+                    alerts::raised(alert);
+                }
+                self.call(call::Input::Settled(&settled));
+            }
+            Ok(Written::Exhausted(alert)) => alert.iter().for_each(alerts::raised),
+            Ok(Written::Attached) => {}
             Ok(Written::End) => self.end(),
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
                 if self.ending.is_none() {
                     self.call(call::Input::Stop(CloseCode::Internal));
                     self.ending = Some(CloseCode::Internal);
-                    self.journal.end(CloseCode::Internal.name());
+                    self.journal.end(CloseCode::Internal.name(), self.quality());
                 } else {
                     self.end();
                 }
@@ -168,14 +189,24 @@ impl Driver {
         }
     }
 
+    fn handle_reserved(&mut self, reserved: Result<Reserved, StoreError>) {
+        match reserved {
+            Ok(reserved) => self.call(call::Input::Reserved(&reserved)),
+            Err(error) => {
+                tracing::error!(session = %self.id, %error, "no money could be set aside: the session ends");
+                self.call(call::Input::Stop(CloseCode::Internal));
+            }
+        }
+    }
+
     fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
         match verified {
-            Ok(identity) if *identity.sub == *self.sub && *identity.account == *self.account => {
+            Ok(identity) if self.whose.is_of(&identity) => {
                 self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });
             }
             Ok(identity) => {
-                let cause = if *identity.sub == *self.sub { "other_account" } else { "other_sub" };
+                let cause = if identity.sub == self.whose.sub { "other_account" } else { "other_sub" };
                 tracing::info!(session = %self.id, cause, "a fresh token was refused");
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
@@ -217,17 +248,42 @@ impl Driver {
                 call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
-                call::Output::Record { row, through } => self.journal.usage(row, through),
+                call::Output::Settle { row, through, release } => self.journal.settle(Settle {
+                    session_id: self.id.clone(),
+                    epoch: self.link.epoch(),
+                    rows: row.into_iter().collect(),
+                    metered_position: through,
+                    exposed: NanoUsd::ZERO,
+                    release,
+                    caps: self.caps,
+                    at_ms: unix_ms(),
+                }),
+                call::Output::Reserve(through) => self.reserving = Some(self.reserve(through)),
+                call::Output::Exhausted(shortage) => self.journal.exhausted(shortage),
                 call::Output::End { code } => {
                     let code = *self.ending.get_or_insert(code);
-                    self.journal.end(code.name());
+                    let quality = self.quality();
+                    self.journal.end(code.name(), quality);
                 }
             }
         }
     }
 
     fn drain_link(&mut self) {
-        let Driver { app, id, link, call, recording, connection, verifying, ending, .. } = self;
+        let Driver {
+            app,
+            id,
+            link,
+            call,
+            journal,
+            recording,
+            connection,
+            verifying,
+            ending,
+            quality,
+            round_trips,
+            ..
+        } = self;
         loop {
             if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
                 return;
@@ -245,12 +301,17 @@ impl Driver {
                 }
                 Some(link::Output::Gap(gap)) => {
                     log_gap(id, gap);
+                    quality.lost_samples += u64::from(gap.to.position.saturating_sub(gap.from.position));
                     record(recording, id, |recording| recording.gap(gap));
                     call.handle_input(now, call::Input::Gap(gap));
                 }
                 Some(link::Output::Muted(muted)) => call.handle_input(now, call::Input::Muted(muted)),
                 Some(link::Output::Played(position)) => call.handle_input(now, call::Input::Played(position)),
-                Some(link::Output::RoundTrip(time)) => tracing::trace!(session = %id, ?time, "round trip"),
+                Some(link::Output::RoundTrip(time)) => {
+                    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+                    quality.rtt_max_us = quality.rtt_max_us.max(micros);
+                    *round_trips = (round_trips.0 + 1, round_trips.1 + u64::from(micros));
+                }
                 Some(link::Output::Token(token)) => {
                     let (app, token) = (app.clone(), token.to_owned());
                     *verifying = Some(Box::pin(async move { app.verifier.verify(&token).await }));
@@ -264,9 +325,13 @@ impl Driver {
                 Some(link::Output::Detached) => {
                     tracing::info!(session = %id, "connection lost");
                     *connection = None;
+                    journal.attached(false);
                     call.handle_input(now, call::Input::Room(false));
                 }
-                Some(link::Output::Attached) => call.handle_input(now, call::Input::Room(true)),
+                Some(link::Output::Attached) => {
+                    journal.attached(true);
+                    call.handle_input(now, call::Input::Room(true));
+                }
                 Some(link::Output::Ended(code)) => {
                     *ending = Some(code);
                     call.handle_input(now, call::Input::Stop(code));
@@ -282,8 +347,51 @@ impl Driver {
         self.link(link::Input::End { code, usage: self.call.usage() });
     }
 
-    /// The relay stops: write what is owed, and leave the session to whoever takes it over.
-    async fn leave(mut self) {
+    /// Sets money aside. While the database is away it goes on trying: what was set aside before may be spent meanwhile.
+    fn reserve(&self, through: Range) -> Reserving {
+        let (store, id, epoch, caps) =
+            (self.app.store.clone(), self.id.clone(), self.link.epoch(), self.caps);
+        Box::pin(async move {
+            loop {
+                let exposed = NanoUsd::ZERO;
+                let ask = Reserve { session_id: &id, epoch, through, exposed, caps, at_ms: unix_ms() };
+                match store.reserve(&ask).await {
+                    Err(error) if error.is_away() => sleep(RESERVE_RETRY).await,
+                    answer => return answer,
+                }
+            }
+        })
+    }
+
+    /// Whether the session may not go on here: the database has been away for too long, or another relay may take it by now.
+    fn must_leave(&self) -> bool {
+        self.grace_ends().is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Until when the session may go on as things are.
+    fn grace_ends(&self) -> Option<Instant> {
+        let away = self.journal.away_since().map(|since| since + self.app.config.store_grace);
+        let lease = (!self.ended).then(|| self.app.lease.valid_until());
+        away.into_iter().chain(lease).min()
+    }
+
+    fn quality(&self) -> Quality {
+        let (count, sum) = self.round_trips;
+        let average = sum.checked_div(count).unwrap_or_default();
+        Quality { rtt_avg_us: u32::try_from(average).unwrap_or(u32::MAX), ..self.quality }
+    }
+
+    /// Another relay goes on with the session.
+    async fn lose(mut self) {
+        tracing::info!(session = %self.id, "session lost to another relay");
+        self.registration.leave();
+        if let Some(connection) = self.connection.take() {
+            connection.close(CloseCode::Replaced).await;
+        }
+    }
+
+    /// The session cannot go on here: write what is owed, and leave it to whoever takes it over.
+    async fn leave(mut self, code: CloseCode) {
         self.call(call::Input::Checkpoint);
         self.drain();
         let write = async {
@@ -294,12 +402,15 @@ impl Driver {
             }
         };
         if timeout(STORE_TIMEOUT, write).await.is_err() {
-            tracing::error!(session = %self.id, "records were not stored in time");
+            tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
+            if timeout(STORE_TIMEOUT, self.journal.keep()).await.is_err() {
+                tracing::error!(session = %self.id, "records are lost");
+            }
         }
-        tracing::info!(session = %self.id, "session left to the next relay");
+        tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();
         if let Some(connection) = self.connection.take() {
-            connection.close(CloseCode::GoingAway).await;
+            connection.close(code).await;
         }
     }
 
@@ -334,7 +445,12 @@ impl Driver {
         let machines = machines.map(|time| base + Duration::from_micros(time.as_micros()));
         let socket = self.connection.as_ref().and_then(Connection::deadline);
         let token = self.ending.is_none().then(|| self.token.due());
-        machines.chain(socket).chain(token).min().unwrap_or_else(|| Instant::now() + FAR)
+        machines
+            .chain(socket)
+            .chain(token)
+            .chain(self.grace_ends())
+            .min()
+            .unwrap_or_else(|| Instant::now() + FAR)
     }
 }
 
@@ -345,11 +461,12 @@ async fn event(connection: &mut Option<Connection>, read: bool) -> Event {
     }
 }
 
-async fn verified(verifying: &mut Option<Verifying>) -> Result<Identity, AuthError> {
-    let Some(future) = verifying else { return std::future::pending().await };
-    let verified = future.await;
-    *verifying = None;
-    verified
+/// Waits for what is under way, if anything is.
+async fn waited<T>(pending: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    let Some(future) = pending else { return std::future::pending().await };
+    let done = future.await;
+    *pending = None;
+    done
 }
 
 fn write(connection: &mut Option<Connection>, message: Message) {

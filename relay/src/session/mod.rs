@@ -6,45 +6,57 @@
 mod connection;
 mod driver;
 mod journal;
+mod lease;
 mod recording;
 mod registry;
 mod token;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use audio::Hz;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
 use protocol::relay::{Attachment, Handshake, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Mark, Prices, RelayMessage};
+use protocol::{CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Mark, Prices, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+pub use lease::Lease;
+pub(crate) use lease::keep as keep_leases;
 pub use registry::Registry;
 
 use crate::auth::Identity;
-use crate::call::{Agent, Call, Echo, Start};
-use crate::config::RecordingPlace;
+use crate::call::{self, Agent, Call, Echo, Start};
+use crate::config::{Limits, RecordingPlace};
 use crate::meter::Meter;
+use crate::price::Price;
 use crate::server::close_code;
-use crate::store::{NewSession, SessionRow, SessionState, unix_ms};
+use crate::store::{
+    Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage,
+    Standing, StoreError, TakeOver, unix_ms,
+};
 use crate::throttle::Waiting;
 use crate::{App, NanoUsd};
 use connection::Connection;
 use driver::Driver;
 use journal::Journal;
 use recording::Recording;
-use registry::{Command, Handle, ResumeRequest};
+use registry::{Command, Handle, ResumeRequest, Whose};
 use token::TokenClock;
 
 /// What the echo agent is metered as.
 const ECHO_ITEM: &str = "echo/listening";
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
+/// Listening that has to be paid for before a session begins.
+const FIRST: Duration = Duration::from_secs(1);
+/// How long a client waits for its session to be stored.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
 /// How long a session may take to answer a resume.
@@ -114,7 +126,7 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
         tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
         return refuse(socket, excess.to_refusal()).await;
     }
-    let (socket, hello) = match app.sessions.find(&resume.session_id, &identity.sub) {
+    let (socket, hello) = match app.sessions.find(&resume.session_id, identity) {
         Some(handle) => match hand_over(&handle, socket, hello, identity.expires_at).await {
             Some(back) => back,
             None => return,
@@ -155,60 +167,88 @@ async fn rebuild(
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
     // Held for reads and one write only: nobody waits here for somebody else's socket.
     let rebuilding = app.sessions.rebuilding.lock().await;
-    if let Some(handle) = app.sessions.find(&resume.session_id, &identity.sub) {
+    if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
         return hand_over(&handle, socket, hello, identity.expires_at).await;
     }
-    let row = match app.store.session(&resume.session_id).await {
-        Ok(Some(row)) if may_take_over(&row, &resume.resume_token, identity) => row,
-        Ok(_) => return Some((socket, hello)),
+    let taken = match take_over(app, &resume, identity).await {
+        Ok(Some(taken)) => taken,
+        Ok(None) => return Some((socket, hello)),
         Err(error) => {
-            tracing::error!(%error, "a session could not be read");
+            tracing::error!(%error, "a session could not be taken over");
             drop(rebuilding);
             refuse(socket, later(ErrorCode::StoreUnavailable)).await;
             return None;
         }
     };
-    let turn = match app.store.turns(&row.id).await {
-        Ok(turns) => turns.last().map_or(0, |last| last.turn.turn + 1),
-        Err(error) => {
-            tracing::error!(%error, "a transcript could not be read");
-            drop(rebuilding);
-            refuse(socket, later(ErrorCode::StoreUnavailable)).await;
-            return None;
-        }
-    };
+    let Taken { row, turn, token } = taken;
+    let limits = app.config.limits_for(identity);
     let committed = if hello.start.seq > row.committed.seq { hello.start } else { row.committed };
+    let caps = caps(&limits);
     let beginning = Beginning {
         id: row.id.clone(),
-        epoch: row.epoch + 1,
+        conversation_id: row.conversation_id,
+        epoch: row.epoch,
+        recovered: true,
         mark: committed,
         turn,
         samples: row.audio_samples,
         cost: row.cost,
+        // Nothing is set aside yet: the first audio asks for it.
+        grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
         metered_through: row.metered_position,
+        recording: row.recording,
     };
-    let mut driver = match prepare(app, &beginning, identity) {
-        Ok(driver) => driver,
+    let parts = match Parts::new(app, committed) {
+        Ok(parts) => parts,
         Err(refusal) => {
             drop(rebuilding);
             refuse(socket, refusal).await;
             return None;
         }
     };
-    driver.reconnects = row.reconnects + 1;
-    let token = resume_token();
-    driver.store_resume(&token, &resume.resume_token).await;
-    tracing::info!(session = %row.id, epoch = beginning.epoch, "session taken over from the store");
+    let mut driver = prepare(app, beginning, parts, &limits, identity);
+    driver.reconnects = row.reconnects;
+    tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
     driver.attach(socket, &hello, Attachment::Resume, &token);
     app.tasks.spawn(driver.run());
     None
+}
+
+/// A session that was taken over.
+struct Taken {
+    row: SessionRow,
+    /// The number of its next turn.
+    turn: u32,
+    /// The next resume token.
+    token: String,
+}
+
+/// Makes a stored session this relay's, if the resume token is good for it.
+async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Option<Taken>, StoreError> {
+    let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(None) };
+    if !may_take_over(&row, &resume.resume_token, identity) {
+        return Ok(None);
+    }
+    let token = resume_token();
+    let by = TakeOver {
+        epoch: row.epoch,
+        resume_hash: resume_hash(&token),
+        previous: resume_hash(&resume.resume_token),
+        relay: app.relay_id.clone(),
+        lease: lease::duration(app),
+    };
+    let Some(row) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let turns = app.store.turns(&row.id).await?;
+    let turn = turns.last().map_or(0, |last| last.turn.turn + 1);
+    Ok(Some(Taken { row, turn, token }))
 }
 
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
     let hash = resume_hash(token);
     row.state == SessionState::Live
         && row.user_sub == identity.sub
+        && row.account == identity.account
         && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
 }
 
@@ -234,25 +274,21 @@ async fn begin(
     if let Err(refusal) = may_begin(&app, identity, address) {
         return refuse(socket, refusal).await;
     }
-    let beginning = Beginning {
-        id: uuid::Uuid::now_v7().to_string(),
-        epoch: 0,
-        mark: hello.start,
-        turn: 0,
-        samples: 0,
-        cost: NanoUsd::ZERO,
-        metered_through: hello.start.position,
-    };
-    let mut driver = match prepare(&app, &beginning, identity) {
-        Ok(driver) => driver,
+    let parts = match Parts::new(&app, hello.start) {
+        Ok(parts) => parts,
         Err(refusal) => return refuse(socket, refusal).await,
     };
+    let limits = app.config.limits_for(identity);
+    let id = uuid::Uuid::now_v7().to_string();
     let token = resume_token();
     let session = NewSession {
-        id: beginning.id.clone(),
+        conversation_id: hello.conversation.clone().unwrap_or_else(|| id.clone()),
         user_sub: identity.sub.clone(),
+        account: identity.account.clone(),
+        plan: identity.plan.clone(),
+        login: identity.session_id.clone(),
         client: hello.client.clone(),
-        agent: driver.call.agent().to_owned(),
+        agent: parts.agent.name().to_owned(),
         started_at_ms: unix_ms(),
         epoch: match (&hello.resume, attachment) {
             (Some(resume), Attachment::Instead) => resume.epoch.saturating_add(1),
@@ -260,55 +296,191 @@ async fn begin(
         },
         committed: hello.start,
         resume_hash: resume_hash(&token),
+        recording: None,
+        id,
     };
-    if let Err(error) = app.store.begin_session(&session).await {
-        tracing::error!(%error, "a session could not be stored, so it is refused");
-        drop(driver);
-        return refuse(socket, later(ErrorCode::StoreUnavailable)).await;
-    }
-    tracing::info!(session = %beginning.id, sub = %identity.sub, client = %hello.client, "session began");
+    let (session, grant) = match open(&app, session, &parts, &limits, attachment).await {
+        Ok(opened) => opened,
+        Err(refusal) => return refuse(socket, refusal).await,
+    };
+    let beginning = Beginning {
+        id: session.id,
+        conversation_id: session.conversation_id,
+        epoch: session.epoch,
+        recovered: false,
+        mark: hello.start,
+        turn: 0,
+        samples: 0,
+        cost: NanoUsd::ZERO,
+        grant,
+        metered_through: hello.start.position,
+        recording: session.recording,
+    };
+    let mut driver = prepare(&app, beginning, parts, &limits, identity);
+    tracing::info!(
+        session = %driver.whose.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
+        "session began"
+    );
     driver.attach(socket, &hello, attachment, &token);
     app.tasks.spawn(driver.run());
+}
+
+/// Writes the session and sets its first money aside.
+async fn open(
+    app: &App,
+    mut session: NewSession,
+    parts: &Parts,
+    limits: &Limits,
+    attachment: Attachment,
+) -> Result<(NewSession, Grant), Refusal> {
+    let meter = parts.meter(0, NanoUsd::ZERO);
+    let quota = Quota {
+        sessions_per_user: limits.sessions_per_user,
+        sessions_per_account: limits.sessions_per_account,
+        caps: caps(limits),
+        reserve: Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(call::AHEAD) },
+        relay: app.relay_id.clone(),
+        lease: lease::duration(app),
+    };
+    loop {
+        let opened = match timeout(OPEN_TIMEOUT, app.store.open_session(&session, &quota)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a session could not be stored, so it is refused");
+                return Err(later(ErrorCode::StoreUnavailable));
+            }
+            Err(_) => {
+                tracing::error!("a session could not be stored in time, so it is refused");
+                return Err(later(ErrorCode::StoreUnavailable));
+            }
+        };
+        return match opened {
+            Opened::Yes { grant, replaced } => {
+                if let Some(replaced) = replaced {
+                    app.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
+                }
+                Ok((session, grant))
+            }
+            Opened::UserFull { live } => Err(full(ErrorCode::SessionLimit, limits.sessions_per_user, live)),
+            Opened::AccountFull { live } => {
+                Err(full(ErrorCode::AccountSessionLimit, limits.sessions_per_account, live))
+            }
+            Opened::NoMoney(shortage) => Err(no_money(&shortage)),
+            // It was deleted while its last session was away: what is said now begins another one.
+            Opened::NoConversation if attachment == Attachment::Instead => {
+                session.conversation_id = session.id.clone();
+                continue;
+            }
+            Opened::NoConversation => Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown)),
+        };
+    }
+}
+
+fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {
+    let mut refusal = Refusal::new(CloseCode::Limited, code);
+    refusal.error.limit = Some(limit.into());
+    refusal.error.asked = Some(u64::from(live) + 1);
+    refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
+    refusal
+}
+
+/// Says which budget is used up, and when there is a new one.
+fn no_money(shortage: &Shortage) -> Refusal {
+    let (code, period) = match shortage.scope {
+        Scope::Session => (ErrorCode::Budget, None),
+        Scope::User => (ErrorCode::UserBudget, Some(Unit::Day)),
+        Scope::Account => (ErrorCode::AccountBudget, Some(Unit::Month)),
+    };
+    // What others have set aside may come back any moment.
+    let close = if shortage.contended { CloseCode::Limited } else { CloseCode::Budget };
+    let mut refusal = Refusal::new(close, code);
+    refusal.error.limit = Some(shortage.balance.limit.get());
+    refusal.error.asked = Some(shortage.balance.spent.get() + shortage.balance.reserved.get());
+    refusal.error.retry_after_ms = match (shortage.contended, period) {
+        (true, _) => Some(RETRY_AFTER_MS),
+        (false, period) => period.map(until_next),
+    };
+    refusal
+}
+
+/// Time until the next day or month (UTC) begins, in milliseconds.
+fn until_next(period: Unit) -> u64 {
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    let next = match period {
+        Unit::Month => now.date().last_of_month(),
+        _ => now.date(),
+    };
+    let midnight = next.tomorrow().ok().and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+    let left = midnight
+        .map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
+    u64::try_from(left).unwrap_or_default()
+}
+
+fn caps(limits: &Limits) -> Caps {
+    Caps {
+        session: limits.session_budget,
+        user_day: limits.user_day_budget,
+        account_month: limits.account_month_budget,
+    }
 }
 
 /// Where a session begins, or goes on.
 struct Beginning {
     id: String,
+    conversation_id: String,
     epoch: u32,
+    /// Its relay was lost.
+    recovered: bool,
     mark: Mark,
     turn: u32,
     samples: u64,
     cost: NanoUsd,
+    grant: Grant,
     metered_through: u32,
+    recording: Option<String>,
 }
 
-/// Makes the parts of a session and enters it in the registry.
-fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result<Driver, Refusal> {
+/// What a session is made of before it has an id.
+struct Parts {
+    price: Price,
+    agent: Echo,
+}
+
+impl Parts {
+    fn new(app: &App, mark: Mark) -> Result<Parts, Refusal> {
+        let price = app.prices.price(ECHO_ITEM).map_err(|error| {
+            tracing::error!(%error, "no price, no call");
+            Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
+        })?;
+        let agent = Echo::new(Hz(app.config.echo.codec.rate()), mark.position).map_err(|error| {
+            tracing::error!(%error, "the echo agent cannot speak at this rate");
+            Refusal::new(CloseCode::Internal, ErrorCode::Internal)
+        })?;
+        Ok(Parts { price: price.clone(), agent })
+    }
+
+    fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
+        Meter::resume(self.price.clone(), Codec::PcmS16le16000.rate(), samples, cost)
+    }
+}
+
+/// Puts a session together and enters it in the registry.
+fn prepare(
+    app: &Arc<App>,
+    beginning: Beginning,
+    parts: Parts,
+    limits: &Limits,
+    identity: &Identity,
+) -> Driver {
     let config = &app.config;
-    let price = app.prices.price(ECHO_ITEM).map_err(|error| {
-        tracing::error!(%error, "no price, no call");
-        Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
-    })?;
-    let codec = config.echo.codec;
-    let agent = Echo::new(Hz(codec.rate()), beginning.mark.position).map_err(|error| {
-        tracing::error!(%error, "the echo agent cannot speak at this rate");
-        Refusal::new(CloseCode::Internal, ErrorCode::Internal)
-    })?;
     let (sender, commands) = mpsc::channel(COMMANDS);
-    let handle = Handle {
-        sub: identity.sub.as_str().into(),
-        commands: sender,
-        attached: Arc::new(AtomicBool::new(true)),
-    };
-    let sub = handle.sub.clone();
-    let limit = config.limits.sessions_per_user;
-    let registration = Registry::admit(app, &beginning.id, handle, limit).map_err(|count| {
-        let mut refusal = Refusal::new(CloseCode::Limited, ErrorCode::SessionLimit);
-        refusal.error.limit = Some(limit.into());
-        refusal.error.asked = Some(count as u64 + 1);
-        refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
-        refusal
-    })?;
+    let whose = Arc::new(Whose {
+        id: beginning.id.clone(),
+        sub: identity.sub.clone(),
+        account: identity.account.clone(),
+        login: identity.session_id.clone(),
+    });
+    let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
     let recording = config.recording.as_ref().and_then(|place| match place {
         RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
             .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
@@ -320,33 +492,37 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
     });
     let link = protocol::relay::Config {
         session_id: beginning.id.clone(),
-        limits: config.limits.to_message(),
-        prices: Prices { version: app.prices.version().to_owned(), items: vec![price.to_message()] },
-        control_per_second: config.limits_for(identity).control_messages_per_second,
-        agent_codec: codec,
+        conversation_id: beginning.conversation_id,
+        limits: limits.to_message(),
+        prices: Prices { version: app.prices.version().to_owned(), items: vec![parts.price.to_message()] },
+        control_per_second: limits.control_messages_per_second,
+        agent_codec: config.echo.codec,
         recording: recording.is_some(),
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
     };
+    let caps = caps(limits);
     let start = Start {
         mark: beginning.mark,
         turn: beginning.turn,
-        meter: Meter::resume(price.clone(), Codec::PcmS16le16000.rate(), beginning.samples, beginning.cost),
-        budget: config.limits.session_budget,
+        meter: parts.meter(beginning.samples, beginning.cost),
+        caps,
+        grant: beginning.grant,
         metered_through: beginning.metered_through,
     };
     let now = app.now();
-    Ok(Driver {
+    Driver {
         app: app.clone(),
         id: beginning.id.clone(),
-        sub,
-        account: identity.account.as_str().into(),
-        link: match beginning.epoch {
-            0 => Link::new(now, link, beginning.mark),
-            epoch => Link::recovered(now, link, epoch, beginning.mark),
+        whose,
+        caps,
+        link: if beginning.recovered {
+            Link::recovered(now, link, beginning.epoch, beginning.mark)
+        } else {
+            Link::new(now, link, beginning.mark)
         },
-        call: Call::new(now, Box::new(agent) as Box<dyn Agent>, start),
-        journal: Journal::new(app.store.clone(), beginning.id.clone()),
+        call: Call::new(now, Box::new(parts.agent) as Box<dyn Agent>, start),
+        journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
         recording,
         connection: None,
         commands,
@@ -354,9 +530,12 @@ fn prepare(app: &Arc<App>, beginning: &Beginning, identity: &Identity) -> Result
         reconnects: 0,
         token: TokenClock::new(identity.expires_at, config.auth.token_grace),
         verifying: None,
+        reserving: None,
+        quality: Quality::default(),
+        round_trips: (0, 0),
         ending: None,
         ended: false,
-    })
+    }
 }
 
 fn later(code: ErrorCode) -> Refusal {

@@ -1,7 +1,6 @@
 //! The sessions that live in this relay, so that a reconnect finds its own and a user's can be counted.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::WebSocket;
@@ -9,6 +8,7 @@ use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::App;
+use crate::auth::Identity;
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) enum Command {
     Resume(Box<ResumeRequest>),
     /// End.
     End(CloseCode),
+    /// Another relay has it: write nothing any more.
+    Lose,
 }
 
 /// A connection that wants to go on with a session.
@@ -33,10 +35,18 @@ pub(super) struct ResumeRequest {
 /// A living session, as others see it.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
-    pub(super) sub: Arc<str>,
+    pub(super) whose: Arc<Whose>,
     pub(super) commands: mpsc::Sender<Command>,
-    /// Whether it has a connection.
-    pub(super) attached: Arc<AtomicBool>,
+}
+
+/// Whose session it is.
+#[derive(Debug)]
+pub(crate) struct Whose {
+    pub(crate) id: String,
+    pub(crate) sub: String,
+    pub(crate) account: String,
+    /// The session at the identity provider.
+    pub(crate) login: Option<String>,
 }
 
 /// The sessions that live in this relay.
@@ -45,6 +55,13 @@ pub struct Registry {
     sessions: Mutex<HashMap<String, Handle>>,
     /// Held while a session is rebuilt from the store, so that two connections do not rebuild the same one.
     pub(super) rebuilding: tokio::sync::Mutex<()>,
+}
+
+impl Whose {
+    /// Whether it is this user's, paid for by this account.
+    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+        self.sub == identity.sub && self.account == identity.account
+    }
 }
 
 impl Registry {
@@ -60,40 +77,49 @@ impl Registry {
         self.lock().is_empty()
     }
 
-    pub(super) fn find(&self, id: &str, sub: &str) -> Option<Handle> {
-        self.lock().get(id).filter(|handle| *handle.sub == *sub).cloned()
+    /// The session, if it is this user's, paid for by this account.
+    pub(super) fn find(&self, id: &str, of: &Identity) -> Option<Handle> {
+        self.lock().get(id).filter(|handle| handle.whose.is_of(of)).cloned()
     }
 
-    /// Enters a session, unless its user has `limit` already. A session of theirs that lost its connection makes room: the
-    /// page was reloaded, or the tab closed.
-    pub(super) fn admit(app: &Arc<App>, id: &str, handle: Handle, limit: u32) -> Result<Registration, usize> {
-        let attached = handle.attached.clone();
-        app.sessions.enter(id, handle, limit)?;
-        Ok(Registration { app: app.clone(), id: id.to_owned(), attached })
-    }
-
-    fn enter(&self, id: &str, handle: Handle, limit: u32) -> Result<(), usize> {
-        let mut sessions = self.lock();
-        let of_user = || sessions.iter().filter(|(_, other)| other.sub == handle.sub);
-        let count = of_user().count();
-        if count >= limit as usize {
-            let left = of_user()
-                .filter(|(_, other)| !other.attached.load(Ordering::Relaxed))
-                .map(|(id, _)| id.clone())
-                .min()
-                .ok_or(count)?;
-            if let Some(left) = sessions.remove(&left) {
-                let _ = left.commands.try_send(Command::End(CloseCode::Replaced));
-            }
+    /// Enters a session. One of the same id, which was taken over in the meantime, is told that it is lost.
+    pub(super) fn enter(app: &Arc<App>, id: &str, handle: Handle) -> Registration {
+        let commands = handle.commands.clone();
+        let before = app.sessions.lock().insert(id.to_owned(), handle);
+        if let Some(before) = before {
+            let _ = before.commands.try_send(Command::Lose);
         }
-        sessions.insert(id.to_owned(), handle);
-        Ok(())
+        Registration { app: app.clone(), id: id.to_owned(), commands }
+    }
+
+    /// Whether a session lives here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// The ids of all sessions.
+    pub(super) fn ids(&self) -> HashSet<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Tells a session, if it is here. One that does not even take commands is ending.
+    pub(super) fn tell(&self, id: &str, command: Command) {
+        if let Some(handle) = self.lock().get(id) {
+            let _ = handle.commands.try_send(command);
+        }
+    }
+
+    /// Ends the sessions that `which` picks, and says how many there were.
+    pub(crate) fn end_all(&self, code: CloseCode, which: impl Fn(&Whose) -> bool) -> usize {
+        let sessions = self.lock();
+        let picked = sessions.values().filter(|handle| which(&handle.whose));
+        picked.filter(|handle| handle.commands.try_send(Command::End(code)).is_ok()).count()
     }
 
     /// Takes a session off the list, if this is the one that is on it.
-    fn remove(&self, id: &str, attached: &Arc<AtomicBool>) {
+    fn remove(&self, id: &str, commands: &mpsc::Sender<Command>) {
         let mut sessions = self.lock();
-        if sessions.get(id).is_some_and(|handle| Arc::ptr_eq(&handle.attached, attached)) {
+        if sessions.get(id).is_some_and(|handle| handle.commands.same_channel(commands)) {
             sessions.remove(id);
         }
     }
@@ -108,58 +134,18 @@ impl Registry {
 pub(super) struct Registration {
     app: Arc<App>,
     id: String,
-    attached: Arc<AtomicBool>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Registration {
-    /// Whether the session has a connection: one that has none makes room for another of its user.
-    pub(super) fn set_attached(&self, attached: bool) {
-        self.attached.store(attached, Ordering::Relaxed);
-    }
-
     /// Gives the place back before the session is dropped.
     pub(super) fn leave(&self) {
-        self.app.sessions.remove(&self.id, &self.attached);
+        self.app.sessions.remove(&self.id, &self.commands);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn handle(sub: &str, attached: bool) -> (Handle, mpsc::Receiver<Command>) {
-        let (commands, receiver) = mpsc::channel(1);
-        (Handle { sub: sub.into(), commands, attached: Arc::new(AtomicBool::new(attached)) }, receiver)
-    }
-
-    #[test]
-    fn a_user_has_no_more_sessions_than_the_limit_and_others_do_not_count() {
-        let registry = Registry::default();
-        let (one, _one) = handle("ada", true);
-        let (two, _two) = handle("ada", true);
-        let (other, _other) = handle("bob", true);
-        assert_eq!(registry.enter("1", one.clone(), 1), Ok(()));
-        assert_eq!(registry.enter("2", two, 1), Err(1));
-        assert_eq!(registry.enter("3", other, 1), Ok(()));
-        assert!(registry.find("1", "bob").is_none(), "somebody else's session is not there");
-        registry.remove("1", &one.attached);
-        assert!(registry.find("1", "ada").is_none());
-    }
-
-    #[test]
-    fn a_session_without_a_connection_makes_room() {
-        let registry = Registry::default();
-        let (left, mut commands) = handle("ada", false);
-        assert_eq!(registry.enter("1", left, 1), Ok(()));
-        let (next, _next) = handle("ada", true);
-        assert_eq!(registry.enter("2", next, 1), Ok(()));
-        assert!(matches!(commands.try_recv(), Ok(Command::End(CloseCode::Replaced))));
-        assert_eq!(registry.len(), 1);
     }
 }

@@ -1,43 +1,128 @@
-//! What stays: sessions, turns and usage, in SQLite.
+//! What stays: sessions, turns, the ledger, budgets, alerts.
 //!
-//! One connection writes, a few read (SQLite has one writer anyway, and waiting in a queue beats failing as busy). Every
-//! transaction is `BEGIN IMMEDIATE` and runs in its own task to its end: a caller who is dropped cannot leave one half done.
+//! [`Store`] is what the relay asks of a database, [`SqlStore`] does it with SQLite or PostgreSQL, and one suite of tests holds
+//! both to it. `docs/records.md` says what each table is for and what a crash leaves at each step.
 
-mod migrations;
-mod rows;
-mod statements;
+mod sql;
+mod types;
 
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use protocol::Mark;
-use sqlx::Connection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use tokio_util::task::TaskTracker;
 
-use crate::meter::{SAMPLE, UsageRow};
-pub use rows::{NewSession, SessionRow, SessionState, Turn, TurnRow};
+use crate::ledger::LedgerRow;
+pub use sql::{SqlStore, migrate};
+pub use types::*;
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "voxrelay.db";
 
-/// How long a statement waits for another process that writes (a backup, an operator's shell).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 4;
+/// A database, as the relay needs one.
+///
+/// Everything that changes more than one row is a transaction that ends, one way or the other, even if the caller is dropped.
+/// Every call may be repeated: what was written already is not written, reserved or counted again.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), StoreError>;
 
-/// The database. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    /// Transactions under way.
-    tasks: TaskTracker,
+    /// Waits for what is being written, then lets go of the database.
+    async fn close(&self);
+
+    /// Writes a session that begins now, counts it against the limits on live sessions and reserves its first money, all or nothing.
+    /// Where the user has too many, one without a connection is ended to make room.
+    async fn open_session(&self, session: &NewSession, quota: &Quota) -> Result<Opened, StoreError>;
+
+    /// Reads a session, live or ended.
+    async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError>;
+
+    /// Makes a live session this relay's, with the next epoch. What the lost relay had exposed is charged, the rest it had reserved is
+    /// given back. `None` if the session has ended or somebody else was faster.
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError>;
+
+    /// Notes the next resume token of a live session, and the one it replaces if that stays good for a while.
+    async fn rotate_resume(
+        &self,
+        id: &str,
+        epoch: u32,
+        resume_hash: &[u8; 32],
+        previous: Option<&[u8; 32]>,
+        reconnects: u32,
+    ) -> Result<(), StoreError>;
+
+    /// Notes whether a live session has a connection.
+    async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError>;
+
+    /// Ends a live session and gives back what it had reserved. `reason` is the name of a close code.
+    async fn end_session(
+        &self,
+        id: &str,
+        epoch: u32,
+        reason: &str,
+        quality: Quality,
+        at_ms: i64,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are.
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError>;
+
+    /// Ends leases: the sessions may be taken over, and do not count.
+    async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError>;
+
+    /// Gives back what lost sessions had reserved, charges what they had exposed, and ends those that nobody took over within the
+    /// window.
+    async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError>;
+
+    /// Writes turns, each over an earlier version of itself, and moves what is committed forward (never back), together.
+    async fn save_turns(
+        &self,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+    ) -> Result<(), StoreError>;
+
+    /// Reads the transcript of a session in order.
+    async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError>;
+
+    /// Sets money aside in every budget that applies, or in none.
+    async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError>;
+
+    /// Appends to the ledger, takes what it cost out of what was set aside, and tells which thresholds were reached.
+    /// Works for ended sessions, too: what was used is owed.
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
+
+    /// Reads the ledger of a session, by key.
+    async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError>;
+
+    /// Notes that a budget is used up, and tells if that is new in its period.
+    async fn exhausted(
+        &self,
+        id: &str,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError>;
+}
+
+/// Which leases.
+#[derive(Clone, Copy, Debug)]
+pub enum Leases<'a> {
+    /// Those of this relay.
+    Of(&'a str),
+    /// Those of every relay but this one.
+    OfAllBut(&'a str),
+    /// That of one session, if this relay has it.
+    Session {
+        /// The session.
+        id: &'a str,
+        /// The relay.
+        relay: &'a str,
+    },
 }
 
 /// Why the database did not do as it was told.
@@ -48,37 +133,51 @@ pub enum StoreError {
     #[error("cannot create {path}: {source}")]
     Create {
         /// The folder.
-        path: PathBuf,
+        path: String,
         /// Why.
         source: io::Error,
     },
-    /// The file is not a database, or not one of this version.
-    #[error("cannot open {path}: {source}")]
+    /// There is no such database, or it is not one.
+    #[error("cannot open {database}: {source}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// The file or server, without a password.
+        database: String,
         /// Why.
         source: sqlx::Error,
     },
     /// The schema could not be brought up to date.
-    #[error("cannot migrate {path}: {source}")]
+    #[error("cannot migrate {database}: {source}")]
     Migrate {
-        /// The file.
-        path: PathBuf,
+        /// The file or server, without a password.
+        database: String,
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
-    /// No live session of this id.
+    /// The schema is older than this relay.
+    #[error("{database} lacks {missing} migrations of this relay: run `voxrelay migrate` first")]
+    Outdated {
+        /// The server, without a password.
+        database: String,
+        /// How many.
+        missing: usize,
+    },
+    /// No such session, or none that is live.
     #[error("no live session {id}")]
     NoSession {
         /// The id.
         id: String,
     },
-    /// A row holds what this version never writes.
-    #[error("session {id}: {column} is not as it should be")]
-    Corrupt {
-        /// The session.
+    /// Another relay goes on with the session.
+    #[error("session {id} is another relay's by now")]
+    Fenced {
+        /// The id.
         id: String,
+    },
+    /// A row holds what this version never writes.
+    #[error("{row}: {column} is not as it should be")]
+    Corrupt {
+        /// The row.
+        row: String,
         /// The column.
         column: &'static str,
     },
@@ -90,240 +189,43 @@ pub enum StoreError {
     Unfinished,
 }
 
-impl Store {
-    /// Opens the database file, creates it (and its folder, for its owner only) if it is not there, and brings its schema up
-    /// to date.
-    ///
-    /// # Errors
-    /// When the file cannot be created, opened or migrated.
-    pub async fn open(path: &Path) -> Result<Store, StoreError> {
-        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            create_data_dir(dir).map_err(|source| StoreError::Create { path: dir.to_owned(), source })?;
+impl StoreError {
+    /// Whether the same may work in a while: the database cannot be reached, is busy or full. Otherwise it said no.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            StoreError::Unfinished | StoreError::Open { .. } => true,
+            StoreError::Database(error) => is_away(error),
+            StoreError::Create { .. }
+            | StoreError::Migrate { .. }
+            | StoreError::Outdated { .. }
+            | StoreError::NoSession { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::Corrupt { .. } => false,
         }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .create_if_missing(true);
-        let open = |source| StoreError::Open { path: path.to_owned(), source };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
-        migrations::run(&writer)
-            .await
-            .map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
-        let reader = options.create_if_missing(false).read_only(true);
-        let readers = pool(READERS).connect_with(reader).await.map_err(open)?;
-        Ok(Store { writer, readers, tasks: TaskTracker::new() })
-    }
-
-    /// Writes a session that begins now.
-    ///
-    /// # Errors
-    /// When the id is taken or the database is away.
-    pub async fn begin_session(&self, session: &NewSession) -> Result<(), StoreError> {
-        sqlx::query(statements::BEGIN_SESSION)
-            .bind(&session.id)
-            .bind(&session.user_sub)
-            .bind(&session.client)
-            .bind(&session.agent)
-            .bind(session.started_at_ms)
-            .bind(session.epoch)
-            .bind(session.committed.seq)
-            .bind(session.committed.position)
-            .bind(session.committed.position)
-            .bind(session.resume_hash.as_slice())
-            .execute(&self.writer)
-            .await?;
-        Ok(())
-    }
-
-    /// Reads a session, live or ended.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM sessions WHERE id = ?").bind(id).fetch_optional(&self.readers).await?;
-        row.map(|row| SessionRow::read(&row)).transpose()
-    }
-
-    /// Reads the transcript of a session in order.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM turns WHERE session_id = ? ORDER BY turn")
-            .bind(id)
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(|row| TurnRow::read(id, row)).collect()
-    }
-
-    /// Reads the usage rows of a session, in the order in which they were used.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub async fn usage(&self, id: &str) -> Result<Vec<UsageRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM usage WHERE session_id = ? ORDER BY item, from_quantity")
-            .bind(id)
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter().map(rows::read_usage).collect()
-    }
-
-    /// Notes the next resume token of a live session, and the one it replaces if that stays good for a while.
-    ///
-    /// # Errors
-    /// When there is no such live session or the database is away.
-    pub async fn rotate_resume(
-        &self,
-        id: &str,
-        resume_hash: &[u8; 32],
-        previous: Option<&[u8; 32]>,
-        epoch: u32,
-        reconnects: u32,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(statements::ROTATE_RESUME)
-            .bind(resume_hash.as_slice())
-            .bind(previous.map(<[u8; 32]>::as_slice))
-            .bind(epoch)
-            .bind(reconnects)
-            .bind(id)
-            .execute(&self.writer)
-            .await?;
-        found(id, done.rows_affected())
-    }
-
-    /// Writes turns, each over an earlier version of itself, and moves what is committed forward (never back), together.
-    ///
-    /// # Errors
-    /// When there is no such live session or the database is away; nothing is written then.
-    pub async fn save_turns(&self, id: &str, turns: &[Turn], committed: Mark) -> Result<(), StoreError> {
-        let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
-        self.transaction(Durability::Process, move |connection| {
-            async move {
-                let done = sqlx::query(statements::MOVE_COMMITTED)
-                    .bind(committed.seq)
-                    .bind(committed.position)
-                    .bind(&id)
-                    .execute(&mut *connection)
-                    .await?;
-                found(&id, done.rows_affected())?;
-                for turn in &turns {
-                    sqlx::query(statements::SAVE_TURN)
-                        .bind(&id)
-                        .bind(turn.turn)
-                        .bind(rows::role_name(turn.role))
-                        .bind(&turn.text)
-                        .bind(turn.start)
-                        .bind(turn.end)
-                        .bind(turn.heard)
-                        .bind(now)
-                        .execute(&mut *connection)
-                        .await?;
-                }
-                Ok(())
-            }
-            .boxed()
-        })
-        .await
-    }
-
-    /// Appends usage rows and sets the session's sums to those of its rows. A row that is there already is left as it is, so a
-    /// repeated call changes nothing. Works for ended sessions, too: what was used is owed. With these rows all audio before the
-    /// position `through` is recorded.
-    ///
-    /// # Errors
-    /// When there is no such session or the database is away; nothing is written then.
-    pub async fn record_usage(&self, id: &str, rows: &[UsageRow], through: u32) -> Result<(), StoreError> {
-        let (id, rows, now) = (id.to_owned(), rows.to_owned(), unix_ms());
-        self.transaction(Durability::PowerCut, move |connection| {
-            async move {
-                for row in &rows {
-                    sqlx::query(statements::RECORD_USAGE)
-                        .bind(&row.item)
-                        .bind(signed(row.from_quantity))
-                        .bind(signed(row.quantity))
-                        .bind(&row.unit)
-                        .bind(signed(row.price.get()))
-                        .bind(signed(row.per))
-                        .bind(&row.price_version)
-                        .bind(signed(row.cost.get()))
-                        .bind(now)
-                        .bind(&id)
-                        .execute(&mut *connection)
-                        .await?;
-                }
-                let done = sqlx::query(statements::SUM_USAGE)
-                    .bind(SAMPLE)
-                    .bind(through)
-                    .bind(&id)
-                    .execute(&mut *connection)
-                    .await?;
-                found(&id, done.rows_affected())
-            }
-            .boxed()
-        })
-        .await
-    }
-
-    /// Ends a live session. `reason` is the name of a close code, `at_ms` the time in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// When there is no such live session or the database is away.
-    pub async fn end_session(&self, id: &str, reason: &str, at_ms: i64) -> Result<(), StoreError> {
-        let done = sqlx::query(statements::END_SESSION)
-            .bind(at_ms)
-            .bind(reason)
-            .bind(id)
-            .execute(&self.writer)
-            .await?;
-        found(id, done.rows_affected())
-    }
-
-    /// Waits for what is being written, then closes the file.
-    pub async fn close(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    /// Runs `work` in a transaction that ends, one way or the other, even if the caller is dropped.
-    async fn transaction<W>(&self, durability: Durability, work: W) -> Result<(), StoreError>
-    where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send + 'static,
-    {
-        let writer = self.writer.clone();
-        let task = self.tasks.spawn(async move {
-            let mut connection = writer.acquire().await?;
-            durability.apply(&mut connection).await?;
-            let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-            // Dropped without a commit, it rolls back before the connection's next statement.
-            work(&mut tx).await?;
-            Ok(tx.commit().await?)
-        });
-        task.await.map_err(|_| StoreError::Unfinished)?
     }
 }
 
-/// What a committed transaction outlives. (`synchronous` of the writer, which cannot change inside a transaction.)
-#[derive(Clone, Copy, Debug)]
-enum Durability {
-    /// The end of the process.
-    Process,
-    /// The end of the machine as well: one more wait for the disk, for money.
-    PowerCut,
-}
-
-impl Durability {
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let pragma = match self {
-            Durability::Process => "PRAGMA synchronous = NORMAL",
-            Durability::PowerCut => "PRAGMA synchronous = FULL",
-        };
-        sqlx::query(pragma).execute(connection).await.map(drop)
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        // Of SQLSTATE: connection, resources, operator, system; deadlock and serialization; lock timeout; read-only. Of SQLite: busy,
+        // locked, out of memory, read-only, I/O, full, cannot open.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            let class = ["08", "53", "57", "58", "40", "55", "25006"];
+            let primary = code.parse::<u32>().map(|code| code & 0xff);
+            match code.len() {
+                5 => class.iter().any(|class| code.starts_with(class)),
+                _ => primary.is_ok_and(|code| matches!(code, 5 | 6 | 7 | 8 | 10 | 13 | 14)),
+            }
+        }),
+        _ => false,
     }
 }
 
@@ -344,22 +246,4 @@ pub fn create_data_dir(dir: &Path) -> io::Result<()> {
 pub fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(Duration::from_secs(10))
-}
-
-fn found(id: &str, rows: u64) -> Result<(), StoreError> {
-    if rows == 0 { Err(StoreError::NoSession { id: id.to_owned() }) } else { Ok(()) }
-}
-
-/// Quantities and money stay far below 2⁶³; a figure beyond is stored as the largest.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -108,6 +108,7 @@ impl World {
 
     fn relay_config(&self, session_id: &str) -> relay::Config {
         relay::Config {
+            conversation_id: "conversation".into(),
             session_id: session_id.into(),
             limits: Limits {
                 session_ms: 3_600_000,

@@ -1,0 +1,25 @@
+//! A budget reached one of its thresholds: operators hear of it in the log, in a metric and through a webhook.
+
+use crate::store::Alert;
+
+/// Says it in the log and counts it. The webhook is sent from the database, so that none is lost.
+pub(crate) fn raised(alert: &Alert) {
+    tracing::warn!(
+        alert = %alert.id,
+        scope = alert.scope.name(),
+        percent = alert.percent,
+        account = %alert.account,
+        sub = %alert.user_sub,
+        session = %alert.session_id,
+        limit = %alert.limit,
+        spent = %alert.spent,
+        period = %alert.period,
+        "budget reached"
+    );
+    metrics::counter!(
+        "voxrelay_budget_alerts_total",
+        "scope" => alert.scope.name(),
+        "percent" => alert.percent.to_string()
+    )
+    .increment(1);
+}

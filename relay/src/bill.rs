@@ -1,0 +1,187 @@
+//! What a request may cost before it is made, and the ledger rows of what a provider reported.
+//!
+//! Prices are taken from the table once, at the time of the request, so that its worst case and its rows agree even when
+//! midnight brings another price in between. Nothing here asks a clock, a database or a provider.
+
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::cmp::Ordering;
+
+use crate::ledger::LedgerRow;
+use crate::money::NanoUsd;
+use crate::price::{Price, PriceError, PriceTable, TokenKind, Unit};
+
+pub use usage::{AnthropicUsage, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
+
+/// Databases count in signed 64-bit integers.
+const MAX_QUANTITY: u64 = i64::MAX as u64;
+
+/// What the tokens of one model cost at one time.
+#[derive(Clone, Debug)]
+pub struct ModelPrices {
+    /// The kinds the call will use; at least one, each priced.
+    kinds: Vec<TokenKind>,
+    /// Every price of the item, those of other kinds included.
+    tiers: Vec<Tier>,
+    /// Whether each price is a whole number of nano-dollars for one token, so that nothing is ever rounded.
+    whole: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Tier {
+    kind: TokenKind,
+    /// It is for prompts of more tokens than this; `None` for those that no other tier of the kind is for.
+    prompt_over: Option<u64>,
+    price: Price,
+}
+
+/// What the characters of one voice cost at one time.
+#[derive(Clone, Debug)]
+pub struct CharacterPrice {
+    price: Price,
+}
+
+impl ModelPrices {
+    /// The prices of `item` at `at_ms`, milliseconds since 1970, for a call that will use these kinds of token. Name every
+    /// kind that the request may be billed as: the cached and the written one as well when it uses a cache.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when one of the kinds has no price at that time, [`PriceError::NoKind`] when none is named.
+    pub fn new(
+        table: &PriceTable,
+        item: &str,
+        kinds: &[TokenKind],
+        at_ms: i64,
+    ) -> Result<ModelPrices, PriceError> {
+        if kinds.is_empty() {
+            return Err(PriceError::NoKind { item: item.to_owned() });
+        }
+        for &kind in kinds {
+            table.price_at(item, Unit::Token(kind), at_ms, 0)?;
+        }
+        let tiers = TokenKind::ALL.into_iter().flat_map(|kind| {
+            let entries = table.tiers(item, Unit::Token(kind), at_ms);
+            entries.into_iter().map(move |entry| Tier {
+                kind,
+                prompt_over: entry.prompt_over,
+                price: entry.price.clone(),
+            })
+        });
+        let tiers: Vec<Tier> = tiers.collect();
+        let whole = tiers.iter().all(|tier| tier.price.amount.get().is_multiple_of(tier.price.per));
+        Ok(ModelPrices { kinds: kinds.to_vec(), tiers, whole })
+    }
+
+    /// What a request costs at most, to be reserved before it is made: with a prompt of at most `prompt_tokens`, however
+    /// much of it the provider reads, takes from its cache or writes there, and an answer of at most `max_output_tokens`.
+    ///
+    /// It is never less than the sum of [`ModelPrices::rows`] for a usage that keeps to both numbers and to the kinds that
+    /// were named. Of the prompt sizes that can come about, the dearest one counts.
+    #[must_use]
+    pub fn worst_case(&self, prompt_tokens: u64, max_output_tokens: u64) -> NanoUsd {
+        let mut sizes: Vec<u64> = self.tiers.iter().filter_map(|tier| tier.prompt_over).collect();
+        sizes.retain(|size| *size < prompt_tokens);
+        sizes.push(prompt_tokens);
+        sizes.sort_unstable();
+        // Each is the largest prompt of its price.
+        let cost = |prompt: u64| {
+            self.side_at_most(false, prompt, prompt) + self.side_at_most(true, prompt, max_output_tokens)
+        };
+        sizes.into_iter().map(cost).max().unwrap_or(NanoUsd::MAX)
+    }
+
+    /// The ledger rows of one request: one for each kind that was used, with the key `<key>/<kind>`, each cost rounded up to
+    /// a nano-dollar. The prompt size that sets the prices is the reported one. `estimated` is for a usage that the provider
+    /// did not report, such as that of an aborted stream.
+    ///
+    /// A kind that was not named at the start has its own price; if the table has none, that of the dearest named kind of
+    /// its side (prompt or answer). Nothing is free, and nothing that was used is left out.
+    #[must_use]
+    pub fn rows(&self, key: &str, usage: &TokenUsage, estimated: bool) -> Vec<LedgerRow> {
+        let prompt = usage.prompt_tokens();
+        let used = TokenKind::ALL.into_iter().filter(|kind| usage.of(*kind) > 0);
+        used.map(|kind| {
+            let price = self.price(kind, prompt).unwrap_or_else(|| self.dearest(kind.is_output(), prompt));
+            row(key, Unit::Token(kind), price, usage.of(kind), estimated)
+        })
+        .collect()
+    }
+
+    /// What so many tokens of one side cost at most, whatever their kinds.
+    fn side_at_most(&self, output: bool, prompt: u64, tokens: u64) -> NanoUsd {
+        let kinds = TokenKind::ALL.into_iter().filter(|kind| kind.is_output() == output).count() as u64;
+        // Each row is rounded up by less than a nano-dollar; the sum of one row has that already.
+        let rounding = if self.whole { 0 } else { tokens.min(kinds).saturating_sub(1) };
+        self.dearest(output, prompt).cost(tokens) + NanoUsd::new(rounding)
+    }
+
+    /// The highest price of the named kinds of one side; of all named kinds when none is of that side.
+    fn dearest(&self, output: bool, prompt: u64) -> &Price {
+        let dearest = |of_any_side: bool| {
+            let kinds = self.kinds.iter().filter(|kind| of_any_side || kind.is_output() == output);
+            kinds.filter_map(|kind| self.price(*kind, prompt)).max_by(|a, b| by_rate(a, b))
+        };
+        dearest(false)
+            .or_else(|| dearest(true))
+            .expect("`new` has named at least one kind, and each has a price for every prompt size")
+    }
+
+    /// Tiers of a kind are in order of size, and the first is for all sizes.
+    fn price(&self, kind: TokenKind, prompt: u64) -> Option<&Price> {
+        let applies =
+            |tier: &&Tier| tier.kind == kind && tier.prompt_over.is_none_or(|tokens| prompt > tokens);
+        self.tiers.iter().rfind(applies).map(|tier| &tier.price)
+    }
+}
+
+impl CharacterPrice {
+    /// The price of `item` by the character at `at_ms`, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time.
+    pub fn new(table: &PriceTable, item: &str, at_ms: i64) -> Result<CharacterPrice, PriceError> {
+        let price = table.price_at(item, Unit::Character, at_ms, 0)?.clone();
+        Ok(CharacterPrice { price })
+    }
+
+    /// What so many characters cost, to be reserved before they are sent.
+    #[must_use]
+    pub fn worst_case(&self, characters: u64) -> NanoUsd {
+        self.price.cost(characters)
+    }
+
+    /// The ledger row of so many characters, with the key `<key>/character`; none for none. `estimated` is for a number that
+    /// the provider did not report.
+    #[must_use]
+    pub fn rows(&self, key: &str, characters: u64, estimated: bool) -> Vec<LedgerRow> {
+        if characters == 0 {
+            return Vec::new();
+        }
+        vec![row(key, Unit::Character, &self.price, characters, estimated)]
+    }
+}
+
+fn row(key: &str, unit: Unit, price: &Price, quantity: u64, estimated: bool) -> LedgerRow {
+    let quantity = quantity.min(MAX_QUANTITY);
+    let provider = price.item.split_once('/').map_or(&*price.item, |(provider, _)| provider);
+    LedgerRow {
+        key: format!("{key}/{unit}"),
+        provider: provider.to_owned(),
+        item: price.item.to_string(),
+        unit: unit.name().to_owned(),
+        quantity,
+        price: price.amount,
+        per: price.per,
+        price_version: price.version.to_string(),
+        cost: price.cost(quantity),
+        estimated,
+    }
+}
+
+/// By money for one unit, exactly.
+fn by_rate(a: &Price, b: &Price) -> Ordering {
+    let cross = |price: &Price, other: &Price| u128::from(price.amount.get()) * u128::from(other.per);
+    cross(a, b).cmp(&cross(b, a))
+}

@@ -1,0 +1,190 @@
+//! What a call may spend: how much is set aside, when to ask for more, when there is no more.
+
+use std::time::Duration;
+
+use protocol::Time;
+
+use crate::NanoUsd;
+use crate::store::{Caps, Grant, Range, Reserved, Shortage, Standing};
+
+/// What is set aside for others may come back: asked for again this often,
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+/// for this long.
+const RETRY_FOR: Duration = Duration::from_secs(10);
+
+/// The money of one call. A running total may rise to what is authorised; before that is used up, more is asked for.
+#[derive(Debug)]
+pub(super) struct Purse {
+    caps: Caps,
+    authorised: NanoUsd,
+    /// The budgets when the cost was `told_cost`.
+    standing: Standing,
+    told_cost: NanoUsd,
+    /// A request that was not answered yet.
+    asking: bool,
+    short: Option<Short>,
+}
+
+/// There was too little.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    shortage: Shortage,
+    since: Time,
+    retry: Time,
+}
+
+impl Purse {
+    pub(super) fn new(caps: Caps, grant: Grant, cost: NanoUsd) -> Purse {
+        Purse {
+            caps,
+            authorised: grant.authorised,
+            standing: grant.standing,
+            told_cost: cost,
+            asking: false,
+            short: None,
+        }
+    }
+
+    /// Whether the total may rise to this.
+    pub(super) fn allows(&self, cost: NanoUsd) -> bool {
+        cost <= self.authorised
+    }
+
+    /// What is left of the tightest budget when the total is `cost`.
+    pub(super) fn left(&self, cost: NanoUsd) -> NanoUsd {
+        self.standing.left().saturating_sub(cost.saturating_sub(self.told_cost))
+    }
+
+    /// The budgets as they were last told.
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// What to ask for, if it is time: `cost` is the total so far, `needed` what it has to rise to now, `ahead` how much more than that
+    /// there should be.
+    pub(super) fn ask(&mut self, now: Time, cost: NanoUsd, needed: NanoUsd, ahead: NanoUsd) -> Option<Range> {
+        let half = NanoUsd::new(ahead.get() / 2);
+        let enough = needed <= self.authorised && cost + half <= self.authorised;
+        let waits = self.short.is_some_and(|short| now < short.retry);
+        let capped = self.authorised >= self.caps.session && needed <= self.authorised;
+        if self.asking || enough || waits || capped {
+            return None;
+        }
+        self.asking = true;
+        let at_most = (needed + ahead).min(self.caps.session).max(needed);
+        Some(Range { at_least: needed.max(self.authorised), at_most })
+    }
+
+    /// The answer to what was asked for. `cost` is the total that was settled by then.
+    pub(super) fn handle_reserved(&mut self, now: Time, reserved: &Reserved, cost: NanoUsd) {
+        self.asking = false;
+        match reserved {
+            Reserved::Granted(grant) => {
+                self.authorised = grant.authorised;
+                self.handle_standing(&grant.standing, cost);
+                self.short = None;
+            }
+            Reserved::Short(shortage) => {
+                self.authorised = shortage.authorised;
+                let since = self.short.map_or(now, |short| short.since);
+                self.short = Some(Short { shortage: *shortage, since, retry: now + RETRY_EVERY });
+            }
+        }
+    }
+
+    /// The budgets, as they were when the total that was settled was `cost`.
+    pub(super) fn handle_standing(&mut self, standing: &Standing, cost: NanoUsd) {
+        self.standing = *standing;
+        self.told_cost = cost;
+    }
+
+    /// Why the total may not rise to `needed`, if that is for good.
+    pub(super) fn shortage(&self, now: Time, needed: NanoUsd) -> Option<Shortage> {
+        let Short { shortage, since, .. } = self.short.filter(|_| !self.allows(needed) && !self.asking)?;
+        (!shortage.contended || now >= since + RETRY_FOR).then_some(shortage)
+    }
+
+    /// When [`Purse::ask`] is to be called again, if the total has to rise to `needed`.
+    pub(super) fn due(&self, needed: NanoUsd) -> Option<Time> {
+        self.short.filter(|_| !self.asking && !self.allows(needed)).map(|short| short.retry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Balance, Scope};
+
+    fn usd(nano: u64) -> NanoUsd {
+        NanoUsd::new(nano)
+    }
+
+    fn purse(authorised: u64) -> Purse {
+        let caps = Caps { session: usd(1_000), user_day: usd(5_000), account_month: usd(9_000) };
+        let standing = Standing {
+            session: Balance { limit: caps.session, spent: usd(0), reserved: usd(authorised) },
+            user: Balance { limit: caps.user_day, spent: usd(4_500), reserved: usd(authorised) },
+            account: Balance { limit: caps.account_month, spent: usd(0), reserved: usd(authorised) },
+        };
+        Purse::new(caps, Grant { authorised: usd(authorised), standing }, usd(0))
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_micros(ms * 1_000)
+    }
+
+    fn short(contended: bool) -> Reserved {
+        let balance = Balance { limit: usd(5_000), spent: usd(4_800), reserved: usd(200) };
+        Reserved::Short(Shortage { scope: Scope::User, balance, contended, authorised: usd(100) })
+    }
+
+    #[test]
+    fn more_is_asked_for_when_half_of_what_was_ahead_is_used_and_only_once() {
+        let mut purse = purse(100);
+        assert_eq!(purse.ask(at(0), usd(40), usd(40), usd(100)), None);
+        assert_eq!(
+            purse.ask(at(0), usd(60), usd(60), usd(100)),
+            Some(Range { at_least: usd(100), at_most: usd(160) })
+        );
+        assert_eq!(purse.ask(at(0), usd(70), usd(70), usd(100)), None, "an answer is on its way");
+    }
+
+    #[test]
+    fn no_more_than_the_sessions_cap_is_asked_for_unless_more_is_needed() {
+        let mut purse = purse(1_000);
+        assert_eq!(purse.ask(at(0), usd(990), usd(1_000), usd(100)), None);
+        assert_eq!(
+            purse.ask(at(0), usd(990), usd(1_001), usd(100)),
+            Some(Range { at_least: usd(1_001), at_most: usd(1_001) })
+        );
+    }
+
+    #[test]
+    fn what_others_have_set_aside_is_waited_for_and_then_given_up() {
+        let mut purse = purse(100);
+        assert!(purse.ask(at(0), usd(100), usd(110), usd(50)).is_some());
+        purse.handle_reserved(at(10), &short(true), usd(100));
+        assert_eq!(purse.shortage(at(10), usd(110)), None);
+        assert_eq!(purse.due(usd(110)), Some(at(510)));
+        assert_eq!(purse.ask(at(500), usd(100), usd(110), usd(50)), None);
+        assert!(purse.ask(at(510), usd(100), usd(110), usd(50)).is_some());
+        purse.handle_reserved(at(10_010), &short(true), usd(100));
+        assert!(purse.shortage(at(10_010), usd(110)).is_some());
+    }
+
+    #[test]
+    fn what_is_spent_is_not_waited_for() {
+        let mut purse = purse(100);
+        assert!(purse.ask(at(0), usd(100), usd(110), usd(50)).is_some());
+        purse.handle_reserved(at(10), &short(false), usd(100));
+        assert!(purse.shortage(at(10), usd(110)).is_some());
+        assert!(purse.shortage(at(10), usd(100)).is_none(), "what is set aside may still be spent");
+    }
+
+    #[test]
+    fn what_is_left_is_of_the_tightest_budget_and_shrinks_with_the_cost() {
+        let purse = purse(100);
+        assert_eq!(purse.left(usd(0)), usd(500));
+        assert_eq!(purse.left(usd(120)), usd(380));
+    }
+}

@@ -1,0 +1,44 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{answer, failed};
+use crate::config::Config;
+use crate::store::{DATABASE_FILE, SqlStore, migrate};
+
+/// Options of `voxrelay migrate`.
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// The configuration, TOML. Variables that start with VOXRELAY_ go over it, and DATABASE_URL names the database.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Brings the schema of the configured database up to date.
+pub(super) async fn run(args: MigrateArgs) -> ExitCode {
+    let config = match Config::load(args.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => return failed(2, &error),
+    };
+    let done = match &config.database_url {
+        Some(url) => migrate(url).await.map(|applied| match applied {
+            0 => "the schema is up to date".to_owned(),
+            1 => "applied 1 migration".to_owned(),
+            more => format!("applied {more} migrations"),
+        }),
+        // Opening it is what migrates it.
+        None => match SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await {
+            Ok(store) => {
+                crate::store::Store::close(&store).await;
+                Ok("the schema is up to date".to_owned())
+            }
+            Err(error) => Err(error),
+        },
+    };
+    match done {
+        Ok(line) if answer(&line).is_ok() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => failed(1, &error),
+    }
+}

@@ -1,0 +1,420 @@
+//! The store in SQL: SQLite and PostgreSQL by the same statements.
+//!
+//! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as
+//! busy. Every transaction runs in its own task to its end. Row locks are taken in one order everywhere: session, account, user.
+
+mod migrations;
+mod money;
+mod read;
+mod sessions;
+mod transcript;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
+use protocol::Mark;
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, Connection};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::types::*;
+use super::{Leases, Store, StoreError, create_data_dir};
+use crate::config::Secret;
+use crate::ledger::LedgerRow;
+
+/// How long a statement waits for another process that writes (a backup, an operator's shell).
+const SQLITE_SETTINGS: &str = "
+PRAGMA busy_timeout = 5000;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA foreign_keys = ON;
+PRAGMA secure_delete = ON;";
+/// A relay that vanishes in a transaction must not hold its locks; one that waits too long must hear of it.
+const POSTGRES_SETTINGS: &str = "
+SET search_path TO voxrelay;
+SET statement_timeout = '10s';
+SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '15s';";
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 10;
+/// For a connection from the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a whole transaction. What takes longer is lost on the way.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    dialect: Dialect,
+    writer: AnyPool,
+    readers: AnyPool,
+    /// Transactions under way.
+    tasks: TaskTracker,
+}
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A statement in both dialects.
+#[derive(Clone, Copy, Debug)]
+struct Sql {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read.
+macro_rules! sql {
+    ($($part:tt)+) => {
+        $crate::store::sql::Sql {
+            sqlite: concat!($($crate::store::sql::part!(sqlite $part)),+),
+            postgres: concat!($($crate::store::sql::part!(postgres $part)),+),
+        }
+    };
+}
+
+macro_rules! part {
+    (sqlite NOW) => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+    (postgres NOW) => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+    (sqlite LOCK) => {
+        ""
+    };
+    (postgres LOCK) => {
+        " FOR UPDATE"
+    };
+    ($dialect:ident $text:literal) => {
+        $text
+    };
+}
+
+use {part, sql};
+
+/// What a committed transaction outlives. (`synchronous` of SQLite's writer, which cannot change inside a transaction.
+/// PostgreSQL waits for its log always.)
+#[derive(Clone, Copy, Debug)]
+enum Durability {
+    /// The end of the process.
+    Process,
+    /// The end of the machine as well: one more wait for the disk, for money.
+    PowerCut,
+}
+
+/// An open transaction.
+struct Tx<'c> {
+    connection: &'c mut AnyConnection,
+    dialect: Dialect,
+}
+
+impl Tx<'_> {
+    fn query(&self, sql: Sql) -> Query<'static, Any, AnyArguments> {
+        sqlx::query(self.dialect.pick(sql))
+    }
+}
+
+impl Dialect {
+    fn pick(self, sql: Sql) -> &'static str {
+        match self {
+            Dialect::Sqlite => sql.sqlite,
+            Dialect::Postgres => sql.postgres,
+        }
+    }
+}
+
+impl SqlStore {
+    /// Opens a SQLite file, creates it (and its folder, for its owner only) if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be created, opened or migrated.
+    pub async fn sqlite(path: &Path) -> Result<SqlStore, StoreError> {
+        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            create_data_dir(dir)
+                .map_err(|source| StoreError::Create { path: dir.display().to_string(), source })?;
+        }
+        let database = path.display().to_string();
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let writer = sqlite_options(path, "rwc").map_err(open)?;
+        let writer = pool(1, SQLITE_SETTINGS).connect_with(writer).await.map_err(open)?;
+        migrations::run(&writer, Dialect::Sqlite)
+            .await
+            .map_err(|source| StoreError::Migrate { database: database.clone(), source })?;
+        let readers = sqlite_options(path, "ro").map_err(open)?;
+        let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
+        let readers = pool(SQLITE_READERS, settings).connect_with(readers).await.map_err(open)?;
+        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, tasks: TaskTracker::new() })
+    }
+
+    /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its schema is older than this relay.
+    pub async fn postgres(url: &Secret) -> Result<SqlStore, StoreError> {
+        let database = shown(url);
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let options = options(url.expose()).map_err(open)?;
+        let pool = pool(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_with(options).await.map_err(open)?;
+        let missing = match migrations::missing(&pool, Dialect::Postgres).await {
+            Ok(missing) => missing,
+            Err(source) => return Err(StoreError::Migrate { database, source }),
+        };
+        if missing > 0 {
+            return Err(StoreError::Outdated { database, missing });
+        }
+        Ok(SqlStore {
+            dialect: Dialect::Postgres,
+            writer: pool.clone(),
+            readers: pool,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Runs `work` in a transaction that ends, one way or the other, even if the caller is dropped.
+    async fn transaction<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.transaction_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
+    }
+
+    /// As [`SqlStore::transaction`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    async fn transaction_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> + Send + 'static,
+    {
+        let (writer, dialect) = (self.writer.clone(), self.dialect);
+        let task = self.tasks.spawn(async move {
+            let mut connection = writer.acquire().await?;
+            let done = timeout(TRANSACTION_TIMEOUT, run(&mut connection, dialect, durability, work)).await;
+            done.unwrap_or_else(|_| {
+                // It may be in the middle of anything: nobody else is to have it.
+                drop(connection.detach());
+                Err(StoreError::Unfinished)
+            })
+        });
+        task.await.map_err(|_| StoreError::Unfinished)?
+    }
+
+    /// One statement that writes.
+    fn write(&self, sql: Sql) -> Query<'static, Any, AnyArguments> {
+        sqlx::query(self.dialect.pick(sql))
+    }
+
+    #[expect(clippy::same_name_method, reason = "the trait's method is this")]
+    async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Brings a PostgreSQL schema up to date, and says how many migrations that took.
+///
+/// # Errors
+/// When the database cannot be reached, or a migration fails; it is undone then.
+pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
+    let database = shown(url);
+    let open = |source| StoreError::Open { database: database.clone(), source };
+    let options = options(url.expose()).map_err(open)?;
+    let settings = "CREATE SCHEMA IF NOT EXISTS voxrelay; SET search_path TO voxrelay;";
+    let pool = pool(1, settings).connect_with(options).await.map_err(open)?;
+    let applied = migrations::run(&pool, Dialect::Postgres)
+        .await
+        .map_err(|source| StoreError::Migrate { database: database.clone(), source })?;
+    pool.close().await;
+    Ok(applied)
+}
+
+/// The database's address without what is secret in it.
+fn shown(url: &Secret) -> String {
+    match reqwest::Url::parse(url.expose()) {
+        Ok(url) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+        }
+        Err(_) => "the database".to_owned(),
+    }
+}
+
+fn sqlite_options(path: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    let path = std::path::absolute(path)?;
+    let path = reqwest::Url::from_file_path(path)
+        .map_err(|()| sqlx::Error::InvalidArgument("the path of the database".into()))?;
+    options(&format!("sqlite://{}?mode={mode}", path.path()))
+}
+
+fn options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    AnyConnectOptions::from_str(url)
+}
+
+fn pool(connections: u32, settings: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+        })
+}
+
+fn found(id: &str, rows: u64) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::NoSession { id: id.to_owned() }) } else { Ok(()) }
+}
+
+/// Quantities and money stay far below 2⁶³; a figure beyond is stored as the largest.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn run<T, W>(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    durability: Durability,
+    work: W,
+) -> Result<T, StoreError>
+where
+    W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>>,
+{
+    let begin = match (dialect, durability) {
+        (Dialect::Postgres, _) => "BEGIN",
+        (Dialect::Sqlite, durability) => {
+            let pragma = match durability {
+                Durability::Process => "PRAGMA synchronous = NORMAL",
+                Durability::PowerCut => "PRAGMA synchronous = FULL",
+            };
+            sqlx::query(pragma).execute(&mut *connection).await?;
+            "BEGIN IMMEDIATE"
+        }
+    };
+    let mut tx = connection.begin_with(begin).await?;
+    // Dropped without a commit, it rolls back before the connection's next statement.
+    match work(Tx { connection: &mut tx, dialect }).await? {
+        Ok(done) => {
+            tx.commit().await?;
+            Ok(done)
+        }
+        Err(undone) => {
+            tx.rollback().await?;
+            Ok(undone)
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        SqlStore::close(self).await;
+    }
+
+    async fn open_session(&self, session: &NewSession, quota: &Quota) -> Result<Opened, StoreError> {
+        self.open_session(session.clone(), quota.clone()).await
+    }
+
+    async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
+        self.read_session(id).await
+    }
+
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError> {
+        self.take_over(id.to_owned(), by.clone()).await
+    }
+
+    async fn rotate_resume(
+        &self,
+        id: &str,
+        epoch: u32,
+        resume_hash: &[u8; 32],
+        previous: Option<&[u8; 32]>,
+        reconnects: u32,
+    ) -> Result<(), StoreError> {
+        self.rotate_resume(id, epoch, resume_hash, previous, reconnects).await
+    }
+
+    async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
+        self.set_attached(id, epoch, attached).await
+    }
+
+    async fn end_session(
+        &self,
+        id: &str,
+        epoch: u32,
+        reason: &str,
+        quality: Quality,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.end_session(id.to_owned(), epoch, reason.to_owned(), quality, at_ms).await
+    }
+
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
+        self.renew_leases(relay, lease).await
+    }
+
+    async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
+        self.end_leases(leases).await
+    }
+
+    async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
+        self.sweep(resume_window).await
+    }
+
+    async fn save_turns(
+        &self,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+    ) -> Result<(), StoreError> {
+        self.save_turns(id.to_owned(), epoch, turns.to_owned(), committed).await
+    }
+
+    async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
+        self.read_turns(id).await
+    }
+
+    async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.reserve(ask).await
+    }
+
+    async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        self.settle(settle.clone()).await
+    }
+
+    async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
+        self.read_ledger(id).await
+    }
+
+    async fn exhausted(
+        &self,
+        id: &str,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        self.exhausted(id.to_owned(), scope, balance, at_ms).await
+    }
+}

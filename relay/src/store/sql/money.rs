@@ -1,0 +1,548 @@
+//! Reserve, spend, settle.
+//!
+//! A session is *authorised* up to an amount that only grows while it spends; what is above its cost is reserved in the budgets of its user's
+//! day and its account's month. Both ends are running totals, so a repeated request finds its work done.
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::types::*;
+use super::super::unix_ms;
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
+use crate::ledger::LedgerRow;
+use crate::meter::SAMPLE;
+use crate::money::NanoUsd;
+
+/// Of a budget, in percent: when somebody is told.
+const THRESHOLDS: [u64; 3] = [50, 80, 100];
+
+const LOCK_SESSION: Sql = sql!(
+    "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
+        account_period, CASE WHEN lease_until <= " NOW " THEN 1 ELSE 0 END AS is_lost
+    FROM sessions WHERE id = $1" LOCK
+);
+
+/// Makes the row if need be, locks it, reads it.
+const LOCK_BUDGET: Sql = sql!(
+    "INSERT INTO budgets (scope, owner, period) VALUES ($1, $2, $3)
+    ON CONFLICT (scope, owner, period) DO UPDATE SET spent_nano_usd = budgets.spent_nano_usd
+    RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+const READ_BUDGET: Sql = sql!(
+    "SELECT spent_nano_usd, reserved_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
+);
+
+const CHANGE_BUDGET: Sql = sql!(
+    "UPDATE budgets SET spent_nano_usd = spent_nano_usd + $1, reserved_nano_usd = reserved_nano_usd + $2
+    WHERE scope = $3 AND owner = $4 AND period = $5
+    RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+const AUTHORISE: Sql = sql!(
+    "UPDATE sessions SET authorised_nano_usd = $1, exposed_nano_usd = $2, user_period = $3, account_period = $4
+    WHERE id = $5"
+);
+
+const APPEND: Sql = sql!(
+    "INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per,
+        price_version, cost_nano_usd, estimated, created_at)
+    SELECT $1, $2, user_sub, account, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM sessions WHERE id = $1
+    ON CONFLICT (session_id, key) DO NOTHING"
+);
+
+const ADD_COST: Sql = sql!(
+    "UPDATE sessions SET cost_nano_usd = $1, authorised_nano_usd = $2, exposed_nano_usd = $3,
+        audio_samples = audio_samples + $4, tokens = tokens + $5, characters = characters + $6,
+        metered_position = CASE WHEN metered_position < $7 THEN $7 ELSE metered_position END
+    WHERE id = $8"
+);
+
+const ALERT: Sql = sql!(
+    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, next_attempt_at)
+    SELECT $1, $2, $3, $4, $5, id, user_sub, account, $6, $7, $8, $8 FROM sessions WHERE id = $9
+    ON CONFLICT (scope, owner, period, percent) DO NOTHING
+    RETURNING *"
+);
+
+/// Whose budgets: a hash each, see the schema.
+#[derive(Clone, Debug)]
+pub(super) struct Owners {
+    user: String,
+    account: String,
+}
+
+/// Which day and month (UTC).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Periods {
+    pub(super) user: String,
+    pub(super) account: String,
+}
+
+/// A session whose row is locked.
+#[derive(Clone, Debug)]
+pub(super) struct Locked {
+    id: String,
+    pub(super) epoch: u32,
+    pub(super) is_live: bool,
+    /// Its lease is over.
+    pub(super) is_lost: bool,
+    pub(super) owners: Owners,
+    pub(super) periods: Periods,
+    cost: NanoUsd,
+    authorised: NanoUsd,
+    exposed: NanoUsd,
+}
+
+/// What a budget's row says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    spent: NanoUsd,
+    reserved: NanoUsd,
+}
+
+/// What rows that were appended add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    cost: NanoUsd,
+    samples: u64,
+    tokens: u64,
+    characters: u64,
+}
+
+impl Owners {
+    pub(super) fn new(user_sub: &str, account: &str) -> Owners {
+        let hash = |scope: &str, name: &str| {
+            let digest = Sha256::digest(format!("{scope}\n{name}").as_bytes());
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        Owners { user: hash("user", user_sub), account: hash("account", account) }
+    }
+}
+
+impl Periods {
+    pub(super) fn at(unix_ms: i64) -> Periods {
+        let date = Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+        Periods { user: date.to_string(), account: format!("{:04}-{:02}", date.year(), date.month()) }
+    }
+}
+
+impl Locked {
+    /// A session that was just written.
+    pub(super) fn new(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
+        let zero = NanoUsd::ZERO;
+        let (cost, authorised, exposed) = (zero, zero, zero);
+        Locked { id, epoch, is_live: true, is_lost: false, owners, periods, cost, authorised, exposed }
+    }
+
+    pub(super) async fn read(tx: &mut Tx<'_>, id: &str) -> Result<Option<Locked>, StoreError> {
+        let row = tx.query(LOCK_SESSION).bind(id).fetch_optional(&mut *tx.connection).await?;
+        let Some(row) = row else { return Ok(None) };
+        let name = format!("session {id}");
+        let row = Reading::new(&row, &name);
+        Ok(Some(Locked {
+            id: id.to_owned(),
+            epoch: row.small("epoch")?,
+            is_live: row.text("state")? == "live",
+            is_lost: row.signed("is_lost")? == 1,
+            owners: Owners::new(&row.text("user_sub")?, &row.text("account")?),
+            periods: Periods { user: row.text("user_period")?, account: row.text("account_period")? },
+            cost: row.money("cost_nano_usd")?,
+            authorised: row.money("authorised_nano_usd")?,
+            exposed: row.money("exposed_nano_usd")?,
+        }))
+    }
+
+    fn reserved(&self) -> NanoUsd {
+        self.authorised.saturating_sub(self.cost)
+    }
+
+    fn standing(&self, caps: Caps, account: Counters, user: Counters) -> Standing {
+        let session = Counters { spent: self.cost, reserved: self.reserved() };
+        Standing {
+            session: session.with(caps.session),
+            user: user.with(caps.user_day),
+            account: account.with(caps.account_month),
+        }
+    }
+}
+
+impl Counters {
+    fn read(row: &AnyRow) -> Result<Counters, StoreError> {
+        let row = Reading::new(row, "a budget");
+        Ok(Counters { spent: row.money("spent_nano_usd")?, reserved: row.money("reserved_nano_usd")? })
+    }
+
+    fn with(self, limit: NanoUsd) -> Balance {
+        Balance { limit, spent: self.spent, reserved: self.reserved }
+    }
+}
+
+impl SqlStore {
+    pub(super) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+        let id = ask.session_id.to_owned();
+        let Reserve { epoch, through, exposed, caps, at_ms, .. } = *ask;
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                let Some(mut locked) = locked else { return Err(StoreError::NoSession { id }) };
+                if locked.epoch != epoch {
+                    return Err(StoreError::Fenced { id });
+                }
+                let periods = Periods::at(at_ms);
+                if locked.periods != periods {
+                    // A new day: what is reserved in the old one has to find room in the new one.
+                    release(&mut tx, locked.clone()).await?;
+                    locked = Locked { authorised: locked.cost, periods, ..locked };
+                }
+                let (account, user) = lock_budgets(&mut tx, &locked.owners, &locked.periods).await?;
+                let ask = Reserve { session_id: &id, epoch, through, exposed, caps, at_ms };
+                grant(&mut tx, locked, &ask, account, user).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(super) async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
+                    return Err(StoreError::NoSession { id: settle.session_id });
+                };
+                if locked.epoch != settle.epoch {
+                    return Err(StoreError::Fenced { id: settle.session_id });
+                }
+                let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                let exposed = if locked.is_live { settle.exposed } else { NanoUsd::ZERO };
+                let release = settle.release || !locked.is_live;
+                let (account, user) =
+                    book(&mut tx, &mut locked, sums, exposed, release, settle.metered_position).await?;
+                let standing = locked.standing(settle.caps, account, user);
+                let alerts = alert(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
+                Ok(Settled { cost: locked.cost, standing, alerts })
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(super) async fn exhausted(
+        &self,
+        id: String,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        self.transaction(Durability::Process, move |mut tx| {
+            async move {
+                let Some(locked) = Locked::read(&mut tx, &id).await? else {
+                    return Err(StoreError::NoSession { id });
+                };
+                insert_alert(&mut tx, &locked, scope, balance, 100, at_ms).await
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// The budgets' rows, locked: the account's, then the user's.
+pub(super) async fn lock_budgets(
+    tx: &mut Tx<'_>,
+    owners: &Owners,
+    periods: &Periods,
+) -> Result<(Counters, Counters), StoreError> {
+    let account = budget(tx, LOCK_BUDGET, Scope::Account, owners, periods).await?;
+    let user = budget(tx, LOCK_BUDGET, Scope::User, owners, periods).await?;
+    Ok((account, user))
+}
+
+async fn budget(
+    tx: &mut Tx<'_>,
+    sql: Sql,
+    scope: Scope,
+    owners: &Owners,
+    periods: &Periods,
+) -> Result<Counters, StoreError> {
+    let (owner, period) = key(scope, owners, periods);
+    let row =
+        tx.query(sql).bind(scope.name()).bind(owner).bind(period).fetch_optional(&mut *tx.connection).await?;
+    row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
+}
+
+fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
+    match scope {
+        Scope::Account => (&owners.account, &periods.account),
+        Scope::User | Scope::Session => (&owners.user, &periods.user),
+    }
+}
+
+/// Sets aside what fits, in budgets that are locked.
+pub(super) async fn grant(
+    tx: &mut Tx<'_>,
+    mut locked: Locked,
+    ask: &Reserve<'_>,
+    account: Counters,
+    user: Counters,
+) -> Result<Reserved, StoreError> {
+    let caps = ask.caps;
+    let standing = locked.standing(caps, account, user);
+    let (scope, tightest) = standing
+        .each()
+        .into_iter()
+        .min_by_key(|(_, balance)| balance.room())
+        .expect("there are three budgets");
+    let least = ask.through.at_least.saturating_sub(locked.authorised);
+    let most = ask.through.at_most.max(ask.through.at_least).saturating_sub(locked.authorised);
+    let more = most.min(tightest.room());
+    if more < least {
+        return Ok(Reserved::Short(Shortage {
+            scope,
+            balance: tightest,
+            contended: tightest.left().saturating_sub(locked.reserved()) >= least && scope != Scope::Session,
+            authorised: locked.authorised,
+        }));
+    }
+    locked.authorised += more;
+    tx.query(AUTHORISE)
+        .bind(signed(locked.authorised.get()))
+        .bind(signed(ask.exposed.get()))
+        .bind(&*locked.periods.user)
+        .bind(&*locked.periods.account)
+        .bind(&*locked.id)
+        .execute(&mut *tx.connection)
+        .await?;
+    let (account, user) = if more == NanoUsd::ZERO {
+        (account, user)
+    } else {
+        change_budgets(tx, &locked, 0, signed(more.get())).await?
+    };
+    Ok(Reserved::Granted(Grant {
+        authorised: locked.authorised,
+        standing: locked.standing(caps, account, user),
+    }))
+}
+
+/// Gives back everything a session has reserved and not spent.
+pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
+    if locked.reserved() > NanoUsd::ZERO || locked.exposed > NanoUsd::ZERO {
+        book(tx, &mut locked, Sums::default(), NanoUsd::ZERO, true, 0).await?;
+    }
+    Ok(())
+}
+
+/// Charges what a lost session had exposed, as an estimate, and gives back the rest.
+pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
+    let charge = locked.exposed.min(locked.reserved());
+    if charge == NanoUsd::ZERO {
+        return release(tx, locked).await;
+    }
+    let row = LedgerRow {
+        key: format!("lost@{}", locked.epoch),
+        provider: "unknown".into(),
+        item: "unknown/lost".into(),
+        unit: "nano_usd".into(),
+        quantity: charge.get(),
+        price: NanoUsd::new(1),
+        per: 1,
+        price_version: "none".into(),
+        cost: charge,
+        estimated: true,
+    };
+    let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
+    book(tx, &mut locked, sums, NanoUsd::ZERO, true, 0).await.map(drop)
+}
+
+async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Result<Sums, StoreError> {
+    let mut sums = Sums::default();
+    for row in rows {
+        let done = tx
+            .query(APPEND)
+            .bind(id)
+            .bind(&*row.key)
+            .bind(&*row.provider)
+            .bind(&*row.item)
+            .bind(&*row.unit)
+            .bind(signed(row.quantity))
+            .bind(signed(row.price.get()))
+            .bind(signed(row.per))
+            .bind(&*row.price_version)
+            .bind(signed(row.cost.get()))
+            .bind(i64::from(row.estimated))
+            .bind(at_ms)
+            .execute(&mut *tx.connection)
+            .await?;
+        if done.rows_affected() == 1 {
+            sums.cost += row.cost;
+            match row.unit.as_str() {
+                SAMPLE => sums.samples = sums.samples.saturating_add(row.quantity),
+                "character" => sums.characters = sums.characters.saturating_add(row.quantity),
+                unit if unit.ends_with("token") => sums.tokens = sums.tokens.saturating_add(row.quantity),
+                _ => {}
+            }
+        }
+    }
+    Ok(sums)
+}
+
+/// Adds to a session's cost and takes it out of what is reserved, there and in the budgets.
+async fn book(
+    tx: &mut Tx<'_>,
+    locked: &mut Locked,
+    sums: Sums,
+    exposed: NanoUsd,
+    release: bool,
+    metered_position: u32,
+) -> Result<(Counters, Counters), StoreError> {
+    let reserved = locked.reserved();
+    locked.cost += sums.cost;
+    locked.authorised = if release { locked.cost } else { locked.authorised.max(locked.cost) };
+    locked.exposed = exposed;
+    tx.query(ADD_COST)
+        .bind(signed(locked.cost.get()))
+        .bind(signed(locked.authorised.get()))
+        .bind(signed(exposed.get()))
+        .bind(signed(sums.samples))
+        .bind(signed(sums.tokens))
+        .bind(signed(sums.characters))
+        .bind(i64::from(metered_position))
+        .bind(&*locked.id)
+        .execute(&mut *tx.connection)
+        .await?;
+    let change = signed(locked.reserved().get()) - signed(reserved.get());
+    if sums.cost == NanoUsd::ZERO && change == 0 {
+        let account = budget(tx, READ_BUDGET, Scope::Account, &locked.owners, &locked.periods).await?;
+        let user = budget(tx, READ_BUDGET, Scope::User, &locked.owners, &locked.periods).await?;
+        return Ok((account, user));
+    }
+    change_budgets(tx, locked, signed(sums.cost.get()), change).await
+}
+
+async fn change_budgets(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    spent: i64,
+    reserved: i64,
+) -> Result<(Counters, Counters), StoreError> {
+    let mut after = [Counters::default(); 2];
+    for (scope, after) in [Scope::Account, Scope::User].into_iter().zip(&mut after) {
+        let (owner, period) = key(scope, &locked.owners, &locked.periods);
+        let mut changed = None;
+        // A session from before there were budgets has no row yet.
+        for _ in 0..2 {
+            let query = tx.query(CHANGE_BUDGET).bind(spent).bind(reserved);
+            let query = query.bind(scope.name()).bind(owner).bind(period);
+            changed = query.fetch_optional(&mut *tx.connection).await?;
+            if changed.is_some() {
+                break;
+            }
+            budget(tx, LOCK_BUDGET, scope, &locked.owners, &locked.periods).await?;
+        }
+        *after = Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?)?;
+    }
+    let [account, user] = after;
+    Ok((account, user))
+}
+
+/// Notes the thresholds that `cost` has just reached.
+async fn alert(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    standing: &Standing,
+    cost: NanoUsd,
+    at_ms: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for (scope, balance) in standing.each() {
+        for percent in THRESHOLDS {
+            let threshold = u128::from(balance.limit.get()) * u128::from(percent);
+            let reached = |spent: NanoUsd| u128::from(spent.get()) * 100 >= threshold;
+            if reached(balance.spent) && !reached(balance.spent.saturating_sub(cost)) {
+                alerts.extend(insert_alert(tx, locked, scope, balance, percent, at_ms).await?);
+            }
+        }
+    }
+    Ok(alerts)
+}
+
+async fn insert_alert(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    scope: Scope,
+    balance: Balance,
+    percent: u64,
+    at_ms: i64,
+) -> Result<Option<Alert>, StoreError> {
+    let (owner, period) = match scope {
+        Scope::Session => (&*locked.id, ""),
+        scope => key(scope, &locked.owners, &locked.periods),
+    };
+    let row = tx
+        .query(ALERT)
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(scope.name())
+        .bind(owner)
+        .bind(period)
+        .bind(signed(percent))
+        .bind(signed(balance.limit.get()))
+        .bind(signed(balance.spent.get()))
+        .bind(at_ms)
+        .bind(&*locked.id)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    row.map(|row| read_alert(&row)).transpose()
+}
+
+pub(super) fn read_alert(row: &AnyRow) -> Result<Alert, StoreError> {
+    let id: String = row.try_get("id")?;
+    let name = format!("alert {id}");
+    let row = Reading::new(row, &name);
+    Ok(Alert {
+        scope: match row.text("scope")?.as_str() {
+            "session" => Scope::Session,
+            "user" => Scope::User,
+            "account" => Scope::Account,
+            _ => return Err(row.corrupt("scope")),
+        },
+        period: row.text("period")?,
+        percent: row.small("percent")?,
+        session_id: row.text("session_id")?,
+        user_sub: row.text("user_sub")?,
+        account: row.text("account")?,
+        limit: row.money("limit_nano_usd")?,
+        spent: row.money("spent_nano_usd")?,
+        created_at_ms: row.signed("created_at")?,
+        attempts: row.small("attempts")?,
+        id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_and_a_month_are_those_of_utc() {
+        let periods = |ms| {
+            let Periods { user, account } = Periods::at(ms);
+            (user, account)
+        };
+        assert_eq!(periods(0), ("1970-01-01".into(), "1970-01".into()));
+        assert_eq!(periods(1_798_761_599_999), ("2026-12-31".into(), "2026-12".into()));
+        assert_eq!(periods(1_798_761_600_000), ("2027-01-01".into(), "2027-01".into()));
+    }
+
+    #[test]
+    fn a_user_and_an_account_of_one_name_are_two_owners() {
+        let owners = Owners::new("ada", "ada");
+        assert_ne!(owners.user, owners.account);
+        assert_eq!(owners.user.len(), 64);
+    }
+}

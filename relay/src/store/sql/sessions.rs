@@ -1,0 +1,333 @@
+//! Sessions: beginning, leases, taking over, ending.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sqlx::Row;
+
+use super::super::Leases;
+use super::super::types::*;
+use super::money::{self, Locked, Owners, Periods};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
+
+/// Lost sessions that one sweep handles: the next one goes on.
+const SWEEP_MAX: i64 = 500;
+
+const CONVERSATION: Sql = sql!("SELECT user_sub FROM sessions WHERE conversation_id = $1 LIMIT 1");
+
+const DETACHED: Sql = sql!(
+    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live' AND detached_at IS NOT NULL
+        AND lease_until > " NOW "
+    ORDER BY detached_at, id LIMIT 1" LOCK
+);
+
+const LIVE: Sql = sql!(
+    "SELECT
+        (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live' AND lease_until > " NOW ") AS of_user,
+        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live' AND lease_until > " NOW ") AS of_account"
+);
+
+const INSERT: Sql = sql!(
+    "INSERT INTO sessions (id, conversation_id, user_sub, account, plan, login, client, agent, state, started_at, relay,
+        lease_until, epoch, uplink_seq_committed, uplink_position_committed, metered_position, resume_hash, recording,
+        user_period, account_period)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " NOW " + $11, $12, $13, $14, $14, $15, $16, $17, $18)"
+);
+
+const TAKE_OVER: Sql = sql!(
+    "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
+        relay = $3, lease_until = " NOW " + $4, detached_at = NULL
+    WHERE id = $5
+    RETURNING *"
+);
+
+const ROTATE_RESUME: Sql = sql!(
+    "UPDATE sessions SET resume_hash = $1, resume_hash_previous = $2, reconnects = $3
+    WHERE id = $4 AND epoch = $5 AND state = 'live'"
+);
+
+const ATTACH: Sql =
+    sql!("UPDATE sessions SET detached_at = NULL WHERE id = $1 AND epoch = $2 AND state = 'live'");
+
+const DETACH: Sql = sql!(
+    "UPDATE sessions SET detached_at = " NOW " WHERE id = $1 AND epoch = $2 AND state = 'live'"
+);
+
+const END: Sql = sql!(
+    "UPDATE sessions SET state = 'ended', ended_at = $1, end_reason = $2, resume_hash_previous = NULL,
+        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5
+    WHERE id = $6 AND state = 'live'"
+);
+
+const END_LOST: Sql = sql!(
+    "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN lease_until > 0 THEN lease_until ELSE started_at END,
+        end_reason = $1, resume_hash_previous = NULL
+    WHERE id = $2 AND state = 'live'"
+);
+
+const RENEW: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " + $1 WHERE relay = $2 AND state = 'live' RETURNING id"
+);
+
+const END_LEASES_OF: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
+);
+
+const END_LEASES_BUT: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay <> $1"
+);
+
+const END_LEASE: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1 AND id = $2"
+);
+
+const LOST: Sql = sql!(
+    "SELECT id, CASE WHEN lease_until <= " NOW " - $1 THEN 1 ELSE 0 END AS over FROM sessions
+    WHERE state = 'live' AND lease_until <= " NOW "
+        AND (lease_until <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
+    ORDER BY lease_until LIMIT $2"
+);
+
+impl SqlStore {
+    pub(super) async fn open_session(&self, session: NewSession, quota: Quota) -> Result<Opened, StoreError> {
+        self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
+            async move { open(&mut tx, &session, &quota).await }.boxed()
+        })
+        .await
+    }
+
+    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<SessionRow>, StoreError> {
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
+                if !locked.is_live || locked.epoch != by.epoch {
+                    return Ok(None);
+                }
+                money::write_off(&mut tx, locked).await?;
+                let row = tx
+                    .query(TAKE_OVER)
+                    .bind(by.resume_hash.to_vec())
+                    .bind(by.previous.to_vec())
+                    .bind(&*by.relay)
+                    .bind(millis(by.lease))
+                    .bind(&*id)
+                    .fetch_one(&mut *tx.connection)
+                    .await?;
+                read::session(&row).map(Some)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(super) async fn rotate_resume(
+        &self,
+        id: &str,
+        epoch: u32,
+        resume_hash: &[u8; 32],
+        previous: Option<&[u8; 32]>,
+        reconnects: u32,
+    ) -> Result<(), StoreError> {
+        let done = self
+            .write(ROTATE_RESUME)
+            .bind(resume_hash.to_vec())
+            .bind(previous.map(|hash| hash.to_vec()))
+            .bind(i64::from(reconnects))
+            .bind(id)
+            .bind(i64::from(epoch))
+            .execute(&self.writer)
+            .await?;
+        found(id, done.rows_affected())
+    }
+
+    pub(super) async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
+        let sql = if attached { ATTACH } else { DETACH };
+        let done = self.write(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
+        found(id, done.rows_affected())
+    }
+
+    pub(super) async fn end_session(
+        &self,
+        id: String,
+        epoch: u32,
+        reason: String,
+        quality: Quality,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                let Some(locked) = locked else { return Err(StoreError::NoSession { id }) };
+                if locked.epoch != epoch {
+                    return Err(StoreError::Fenced { id });
+                }
+                money::release(&mut tx, locked).await?;
+                tx.query(END)
+                    .bind(at_ms)
+                    .bind(reason)
+                    .bind(i64::from(quality.rtt_avg_us))
+                    .bind(i64::from(quality.rtt_max_us))
+                    .bind(super::signed(quality.lost_samples))
+                    .bind(&*id)
+                    .execute(&mut *tx.connection)
+                    .await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
+        let rows = self.write(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
+        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    }
+
+    pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
+        let query = match leases {
+            Leases::Of(relay) => self.write(END_LEASES_OF).bind(relay),
+            Leases::OfAllBut(relay) => self.write(END_LEASES_BUT).bind(relay),
+            Leases::Session { id, relay } => self.write(END_LEASE).bind(relay).bind(id),
+        };
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(super) async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
+        let window = millis(resume_window);
+        let lost = self.write(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
+        let mut swept = Swept::default();
+        for row in lost {
+            let (id, over): (String, i64) = (row.try_get("id")?, row.try_get("over")?);
+            let (released, ended) = self
+                .transaction(Durability::PowerCut, move |mut tx| {
+                    async move { bury(&mut tx, &id, over == 1).await }.boxed()
+                })
+                .await?;
+            swept.released += u32::from(released);
+            swept.ended += u32::from(ended);
+        }
+        Ok(swept)
+    }
+}
+
+async fn open(
+    tx: &mut Tx<'_>,
+    session: &NewSession,
+    quota: &Quota,
+) -> Result<Result<Opened, Opened>, StoreError> {
+    if session.conversation_id != session.id {
+        let row = tx
+            .query(CONVERSATION)
+            .bind(&*session.conversation_id)
+            .fetch_optional(&mut *tx.connection)
+            .await?;
+        let owner: Option<String> = row.map(|row| row.try_get("user_sub")).transpose()?;
+        if owner.as_deref() != Some(&*session.user_sub) {
+            return Ok(Err(Opened::NoConversation));
+        }
+    }
+    let detached = tx.query(DETACHED).bind(&*session.user_sub).fetch_optional(&mut *tx.connection).await?;
+    let detached: Option<String> = detached.map(|row| row.try_get("id")).transpose()?;
+    let owners = Owners::new(&session.user_sub, &session.account);
+    let periods = Periods::at(session.started_at_ms);
+    // From here on nobody else opens a session of this account.
+    let (account, user) = money::lock_budgets(tx, &owners, &periods).await?;
+    let live = tx
+        .query(LIVE)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .fetch_one(&mut *tx.connection)
+        .await?;
+    let count = |column| -> Result<u32, StoreError> {
+        let count: i64 = live.try_get(column)?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    let (of_user, of_account) = (count("of_user")?, count("of_account")?);
+    let mut replaced = None;
+    if of_user >= quota.sessions_per_user || of_account >= quota.sessions_per_account {
+        replaced = detached;
+        if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account
+        {
+            return Ok(Err(if of_user >= quota.sessions_per_user {
+                Opened::UserFull { live: of_user }
+            } else {
+                Opened::AccountFull { live: of_account }
+            }));
+        }
+    }
+    if let Some(id) = &replaced {
+        end_lost(tx, id, protocol::CloseCode::Replaced).await?;
+    }
+    tx.query(INSERT)
+        .bind(&*session.id)
+        .bind(&*session.conversation_id)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .bind(session.plan.as_deref())
+        .bind(session.login.as_deref())
+        .bind(&*session.client)
+        .bind(&*session.agent)
+        .bind(session.started_at_ms)
+        .bind(&*quota.relay)
+        .bind(millis(quota.lease))
+        .bind(i64::from(session.epoch))
+        .bind(i64::from(session.committed.seq))
+        .bind(i64::from(session.committed.position))
+        .bind(session.resume_hash.to_vec())
+        .bind(session.recording.as_deref())
+        .bind(&*periods.user)
+        .bind(&*periods.account)
+        .execute(&mut *tx.connection)
+        .await?;
+    let locked = Locked::new(session.id.clone(), session.epoch, owners, periods);
+    let ask = Reserve {
+        session_id: &session.id,
+        epoch: session.epoch,
+        through: quota.reserve,
+        exposed: crate::NanoUsd::ZERO,
+        caps: quota.caps,
+        at_ms: session.started_at_ms,
+    };
+    // What a replaced session gives back is there for this one.
+    let (account, user) = match replaced {
+        None => (account, user),
+        Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
+    };
+    match money::grant(tx, locked, &ask, account, user).await? {
+        Reserved::Granted(grant) => Ok(Ok(Opened::Yes { grant, replaced })),
+        Reserved::Short(shortage) => Ok(Err(Opened::NoMoney(shortage))),
+    }
+}
+
+/// Gives back what a lost session had reserved, and ends it if it waited for long enough.
+async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
+    let Some(locked) = Locked::read(tx, id).await?.filter(|locked| locked.is_live && locked.is_lost) else {
+        return Ok((false, false));
+    };
+    if over {
+        end_lost(tx, id, protocol::CloseCode::Abnormal).await?;
+        return Ok((true, true));
+    }
+    money::write_off(tx, locked).await?;
+    Ok((true, false))
+}
+
+async fn end_lost(tx: &mut Tx<'_>, id: &str, reason: protocol::CloseCode) -> Result<(), StoreError> {
+    if let Some(locked) = Locked::read(tx, id).await? {
+        money::write_off(tx, locked).await?;
+    }
+    tx.query(END_LOST).bind(reason.name()).bind(id).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// Why a write found no live session of this epoch.
+pub(super) async fn not_ours(tx: &mut Tx<'_>, id: &str, epoch: u32) -> StoreError {
+    match Locked::read(tx, id).await {
+        Ok(Some(locked)) if locked.is_live && locked.epoch != epoch => {
+            StoreError::Fenced { id: id.to_owned() }
+        }
+        Ok(_) => StoreError::NoSession { id: id.to_owned() },
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,445 @@
+//! What is stored, as the rest of the relay knows it.
+
+use std::time::Duration;
+
+use protocol::{Mark, Role};
+
+use crate::ledger::LedgerRow;
+use crate::money::NanoUsd;
+
+/// What a session, its user and its account may spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// The session, in all.
+    pub session: NanoUsd,
+    /// The user, a day (UTC).
+    pub user_day: NanoUsd,
+    /// The account, a calendar month (UTC).
+    pub account_month: NanoUsd,
+}
+
+/// Whose budget it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The session's.
+    Session,
+    /// The user's, for a day.
+    User,
+    /// The account's, for a month.
+    Account,
+}
+
+/// A budget as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// What may be spent in all.
+    pub limit: NanoUsd,
+    /// What was spent.
+    pub spent: NanoUsd,
+    /// What is set aside for what is going on.
+    pub reserved: NanoUsd,
+}
+
+/// The three budgets that apply to a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The session's.
+    pub session: Balance,
+    /// The user's of the day.
+    pub user: Balance,
+    /// The account's of the month.
+    pub account: Balance,
+}
+
+/// A session that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSession {
+    /// UUID v7.
+    pub id: String,
+    /// The conversation it goes on with; its own id begins one.
+    pub conversation_id: String,
+    /// Whose it is.
+    pub user_sub: String,
+    /// Who pays.
+    pub account: String,
+    /// The plan of its limits.
+    pub plan: Option<String>,
+    /// The session at the identity provider.
+    pub login: Option<String>,
+    /// Name and version of the client.
+    pub client: String,
+    /// The agent it talks to.
+    pub agent: String,
+    /// Milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// Which memory of the relay this is.
+    pub epoch: u32,
+    /// Where the uplink begins.
+    pub committed: Mark,
+    /// SHA-256 of the resume token.
+    pub resume_hash: [u8; 32],
+    /// Where its recording goes.
+    pub recording: Option<String>,
+}
+
+/// What a session that begins has to find room in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Live sessions of the user.
+    pub sessions_per_user: u32,
+    /// Live sessions of the account.
+    pub sessions_per_account: u32,
+    /// Budgets.
+    pub caps: Caps,
+    /// What is reserved at once.
+    pub reserve: Range,
+    /// The relay that has it.
+    pub relay: String,
+    /// How long nobody else may take it for lost.
+    pub lease: Duration,
+}
+
+/// As much as there is, but not less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Less would not help.
+    pub at_least: NanoUsd,
+    /// More is not needed.
+    pub at_most: NanoUsd,
+}
+
+/// What became of a session that wanted to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is stored.
+    Yes {
+        /// It may spend this.
+        grant: Grant,
+        /// A session of the user's without a connection, which was ended to make room.
+        replaced: Option<String>,
+    },
+    /// The user has as many as may be.
+    UserFull {
+        /// How many there are.
+        live: u32,
+    },
+    /// The account has as many as may be.
+    AccountFull {
+        /// How many there are.
+        live: u32,
+    },
+    /// There is no money for it.
+    NoMoney(Shortage),
+    /// The conversation is somebody else's, or there is none of that id.
+    NoConversation,
+}
+
+/// Money that is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Up to here the session may spend in all, since its beginning.
+    pub authorised: NanoUsd,
+    /// The budgets after it.
+    pub standing: Standing,
+}
+
+/// Too little money is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The budget that has the least room.
+    pub scope: Scope,
+    /// That budget.
+    pub balance: Balance,
+    /// What is missing there is set aside for others, who may give some of it back.
+    pub contended: bool,
+    /// The session may spend up to here, as before.
+    pub authorised: NanoUsd,
+}
+
+/// A session's wish to spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve<'a> {
+    /// The session.
+    pub session_id: &'a str,
+    /// The memory that asks.
+    pub epoch: u32,
+    /// What the session may then spend in all, since its beginning. Asked again, it changes nothing.
+    pub through: Range,
+    /// How much of it counts as spent if the relay is lost before it says.
+    pub exposed: NanoUsd,
+    /// The budgets.
+    pub caps: Caps,
+    /// Says which day and month it is: milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// What became of a [`Reserve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The money is set aside.
+    Granted(Grant),
+    /// It is not there.
+    Short(Shortage),
+}
+
+/// What was really spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// The session.
+    pub session_id: String,
+    /// The memory that spent it. When another has taken over, the audio is played again there: then nothing of this is written.
+    pub epoch: u32,
+    /// The rows. One that is there already changes nothing.
+    pub rows: Vec<LedgerRow>,
+    /// With them, the audio before this position is metered.
+    pub metered_position: u32,
+    /// What still counts as spent if the relay is lost.
+    pub exposed: NanoUsd,
+    /// Give back what is set aside and not spent.
+    pub release: bool,
+    /// The budgets: their thresholds are told.
+    pub caps: Caps,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// What became of a [`Settle`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Sum of the session's rows.
+    pub cost: NanoUsd,
+    /// The budgets after it.
+    pub standing: Standing,
+    /// Thresholds that were reached by it, for the first time in their period.
+    pub alerts: Vec<Alert>,
+}
+
+/// A budget reached one of its thresholds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// UUID v7.
+    pub id: String,
+    /// Whose budget.
+    pub scope: Scope,
+    /// The day or month; empty for a session.
+    pub period: String,
+    /// 50, 80 or 100.
+    pub percent: u32,
+    /// The session that reached it.
+    pub session_id: String,
+    /// Its user.
+    pub user_sub: String,
+    /// Its account.
+    pub account: String,
+    /// The budget.
+    pub limit: NanoUsd,
+    /// What was spent of it by then.
+    pub spent: NanoUsd,
+    /// Milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// How often the webhook was tried.
+    pub attempts: u32,
+}
+
+/// A session as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// UUID v7.
+    pub id: String,
+    /// What it belongs to, with what was said before and after.
+    pub conversation_id: String,
+    /// Whose it is.
+    pub user_sub: String,
+    /// Who pays.
+    pub account: String,
+    /// The plan of its limits.
+    pub plan: Option<String>,
+    /// The session at the identity provider.
+    pub login: Option<String>,
+    /// Name and version of the client.
+    pub client: String,
+    /// The agent it talks to.
+    pub agent: String,
+    /// Whether it goes on.
+    pub state: SessionState,
+    /// Milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// Milliseconds since 1970.
+    pub ended_at_ms: Option<i64>,
+    /// Name of a close code.
+    pub end_reason: Option<String>,
+    /// The relay that has it.
+    pub relay: String,
+    /// Which memory of the relay the client knows.
+    pub epoch: u32,
+    /// The first uplink frame that is not in the transcript.
+    pub committed: Mark,
+    /// SHA-256 of the resume token.
+    pub resume_hash: [u8; 32],
+    /// SHA-256 of the one before, while it is still good.
+    pub resume_hash_previous: Option<[u8; 32]>,
+    /// How often the client came back.
+    pub reconnects: u32,
+    /// How well it went.
+    pub quality: Quality,
+    /// Where its recording is.
+    pub recording: Option<String>,
+    /// Audio in ledger rows, in samples.
+    pub audio_samples: u64,
+    /// Tokens in ledger rows.
+    pub tokens: u64,
+    /// Characters in ledger rows.
+    pub characters: u64,
+    /// Cost in ledger rows.
+    pub cost: NanoUsd,
+    /// Up to here it may spend in all.
+    pub authorised: NanoUsd,
+    /// Audio before this position is in ledger rows.
+    pub metered_position: u32,
+}
+
+/// Whether a session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It goes on, maybe without a connection.
+    Live,
+    /// It is over.
+    Ended,
+}
+
+/// How well a session went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// Average round trip of its heartbeats, in microseconds; 0 if there was none.
+    pub rtt_avg_us: u32,
+    /// The longest.
+    pub rtt_max_us: u32,
+    /// Audio of the user that never came, in samples.
+    pub lost_samples: u64,
+}
+
+/// What somebody said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Counts the turns of the session.
+    pub turn: u32,
+    /// Who spoke.
+    pub role: Role,
+    /// The words.
+    pub text: String,
+    /// Where its audio begins, in samples of the speaker's timeline.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
+    /// Up to where the user heard it, if it is the agent's and known. `None` leaves what is stored.
+    pub heard: Option<u32>,
+    /// How long each stage took. What is `None` leaves what is stored.
+    pub latency: Latency,
+}
+
+/// How long the stages of a turn took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// From the end of what was said to its final text.
+    pub stt_ms: Option<u32>,
+    /// From the text to the first words of the answer.
+    pub llm_ms: Option<u32>,
+    /// From those to their first sound.
+    pub tts_ms: Option<u32>,
+    /// From the end of what was said to the first sound of the answer.
+    pub total_ms: Option<u32>,
+}
+
+/// A turn as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnRow {
+    /// The turn.
+    pub turn: Turn,
+    /// When it was first written, in milliseconds since 1970.
+    pub created_at_ms: i64,
+}
+
+/// A relay that goes on with a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeOver {
+    /// The epoch that was read: if it is another by now, somebody else was faster.
+    pub epoch: u32,
+    /// Hash of the next resume token.
+    pub resume_hash: [u8; 32],
+    /// Hash of the one that was used, good for a while longer.
+    pub previous: [u8; 32],
+    /// The relay that has it from now on.
+    pub relay: String,
+    /// How long nobody else may take it for lost.
+    pub lease: Duration,
+}
+
+/// What a sweep found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Sessions whose reserved money was given back.
+    pub released: u32,
+    /// Sessions that were ended.
+    pub ended: u32,
+}
+
+impl Balance {
+    /// What is neither spent nor set aside.
+    #[must_use]
+    pub fn room(&self) -> NanoUsd {
+        self.limit.saturating_sub(self.spent).saturating_sub(self.reserved)
+    }
+
+    /// What is not spent.
+    #[must_use]
+    pub fn left(&self) -> NanoUsd {
+        self.limit.saturating_sub(self.spent)
+    }
+}
+
+impl Standing {
+    /// Budgets of which nothing is spent, as far as is known.
+    #[must_use]
+    pub fn unused(caps: Caps) -> Standing {
+        let balance = |limit| Balance { limit, ..Balance::default() };
+        Standing {
+            session: balance(caps.session),
+            user: balance(caps.user_day),
+            account: balance(caps.account_month),
+        }
+    }
+
+    /// What is left of the tightest budget.
+    #[must_use]
+    pub fn left(&self) -> NanoUsd {
+        self.session.left().min(self.user.left()).min(self.account.left())
+    }
+
+    /// Each budget with its scope.
+    #[must_use]
+    pub fn each(&self) -> [(Scope, Balance); 3] {
+        [(Scope::Session, self.session), (Scope::User, self.user), (Scope::Account, self.account)]
+    }
+}
+
+impl Scope {
+    /// The word in messages and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scope::Session => "session",
+            Scope::User => "user",
+            Scope::Account => "account",
+        }
+    }
+
+    /// As `budget` tells it.
+    #[must_use]
+    pub const fn to_message(self) -> protocol::BudgetScope {
+        match self {
+            Scope::Session => protocol::BudgetScope::Session,
+            Scope::User => protocol::BudgetScope::User,
+            Scope::Account => protocol::BudgetScope::Account,
+        }
+    }
+}

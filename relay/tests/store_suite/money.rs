@@ -1,0 +1,282 @@
+//! Reserve, spend, settle.
+
+use relay::store::{
+    Balance, NewSession, Opened, Quality, Quota, Range, Reserve, Reserved, Scope, Settle, StoreError, Swept,
+    TakeOver, unix_ms,
+};
+use std::time::Duration;
+
+use super::{Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd};
+
+on_both_databases! {
+    what_is_reserved_is_gone_for_others_until_it_is_given_back
+    a_request_that_is_repeated_reserves_once
+    as_much_is_granted_as_there_is_but_not_less_than_helps
+    a_shortage_names_the_tightest_budget_and_whether_waiting_helps
+    what_is_spent_comes_out_of_what_is_reserved
+    a_row_that_is_written_twice_counts_once
+    what_was_used_is_owed_after_the_end
+    a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once
+    a_new_day_has_a_new_budget
+    thresholds_are_told_once
+    a_budget_that_is_used_up_is_told_once
+    a_session_without_money_is_refused_and_leaves_nothing
+    the_ledger_is_append_only
+}
+
+/// What the store says is left for another session of the same user.
+async fn room(bench: &Bench, caps: relay::store::Caps) -> Balance {
+    let probe = format!("probe-{}", uuid::Uuid::now_v7());
+    let quota = Quota { caps, ..quota() };
+    match bench.store.open_session(&session(&probe), &quota).await.expect("answered") {
+        Opened::Yes { grant, .. } => {
+            bench.store.end_session(&probe, 0, "normal", Quality::default(), 1).await.expect("written");
+            assert_eq!(grant.standing.user.spent, grant.standing.account.spent);
+            assert_eq!(grant.standing.user.reserved, grant.standing.account.reserved);
+            grant.standing.user
+        }
+        refused => panic!("{refused:?}"),
+    }
+}
+
+async fn what_is_reserved_is_gone_for_others_until_it_is_given_back(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, 150, WIDE);
+    let quota = Quota { caps, reserve: Range { at_least: usd(80), at_most: usd(80) }, ..quota() };
+    assert_eq!(open(store, &session("a"), &quota).await, usd(80));
+    let refused = store.open_session(&session("b"), &quota).await.expect("answered");
+    assert!(
+        matches!(refused, Opened::NoMoney(short) if short.scope == Scope::User && short.contended),
+        "{refused:?}"
+    );
+    let other = NewSession { user_sub: "bob".into(), ..session("c") };
+    assert_eq!(open(store, &other, &quota).await, usd(80), "others have a budget of their own");
+    store.end_session("a", 0, "normal", Quality::default(), 1).await.expect("written");
+    assert_eq!(open(store, &session("b"), &quota).await, usd(80));
+}
+
+async fn a_request_that_is_repeated_reserves_once(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    for _ in 0..3 {
+        let Reserved::Granted(grant) = store.reserve(&reserve("a", 10, 60, caps)).await.expect("answered")
+        else {
+            panic!("there is money");
+        };
+        assert_eq!((grant.authorised, grant.standing.user.reserved), (usd(60), usd(60)));
+        assert_eq!(grant.standing.session, Balance { limit: usd(100), spent: usd(0), reserved: usd(60) });
+    }
+    let Reserved::Granted(less) = store.reserve(&reserve("a", 10, 20, caps)).await.expect("answered") else {
+        panic!("there is money");
+    };
+    assert_eq!(less.authorised, usd(60), "what was granted stays granted");
+}
+
+async fn as_much_is_granted_as_there_is_but_not_less_than_helps(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, WIDE);
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let granted = async |id: &str, least, most| match store.reserve(&reserve(id, least, most, caps)).await {
+        Ok(Reserved::Granted(grant)) => Ok(grant.authorised.get()),
+        Ok(Reserved::Short(short)) => Err(short.authorised.get()),
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(granted("a", 1, 70).await, Ok(70));
+    assert_eq!(granted("b", 1, 70).await, Ok(30));
+    assert_eq!(granted("b", 31, 70).await, Err(30));
+    assert_eq!(granted("a", 1, 70).await, Ok(70));
+}
+
+async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let short = async |id: &str, least, caps| match store.reserve(&reserve(id, least, least, caps)).await {
+        Ok(Reserved::Short(short)) => (short.scope, short.contended),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(short("a", 11, caps(10, 100, 1_000)).await, (Scope::Session, false));
+    assert_eq!(short("a", 101, caps(1_000, 100, 1_000)).await, (Scope::User, false));
+    assert_eq!(short("a", 1_001, caps(WIDE, WIDE, 1_000)).await, (Scope::Account, false));
+    let Ok(Reserved::Granted(_)) = store.reserve(&reserve("b", 60, 60, caps(WIDE, 100, WIDE))).await else {
+        panic!("there is money");
+    };
+    assert_eq!(short("a", 50, caps(WIDE, 100, WIDE)).await, (Scope::User, true), "b may give it back");
+    store.settle(&settle("b", vec![row("1", 1, 60)], caps(WIDE, 100, WIDE))).await.expect("written");
+    assert_eq!(short("a", 50, caps(WIDE, 100, WIDE)).await, (Scope::User, false), "b has spent it");
+}
+
+async fn what_is_spent_comes_out_of_what_is_reserved(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    store.reserve(&reserve("a", 60, 60, caps)).await.expect("answered");
+    let rows = vec![row("1", 1_600, 8), row("2", 3_200, 16)];
+    let settled = store
+        .settle(&Settle { metered_position: 4_800, ..settle("a", rows.clone(), caps) })
+        .await
+        .expect("written");
+    assert_eq!(settled.cost, usd(24));
+    assert_eq!(settled.standing.session, Balance { limit: usd(100), spent: usd(24), reserved: usd(36) });
+    assert_eq!(settled.standing.user, Balance { limit: usd(WIDE), spent: usd(24), reserved: usd(36) });
+    assert_eq!(store.ledger("a").await.expect("read"), rows);
+    let stored = store.session("a").await.expect("read").expect("there");
+    assert_eq!((stored.audio_samples, stored.cost, stored.authorised), (4_800, usd(24), usd(60)));
+    assert_eq!(stored.metered_position, 4_800);
+
+    let released =
+        store.settle(&Settle { release: true, ..settle("a", vec![], caps) }).await.expect("written");
+    assert_eq!(released.standing.user, Balance { limit: usd(WIDE), spent: usd(24), reserved: usd(0) });
+    assert_eq!(store.session("a").await.expect("read").expect("there").authorised, usd(24));
+}
+
+async fn a_row_that_is_written_twice_counts_once(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let all = caps(WIDE, WIDE, WIDE);
+    store.reserve(&reserve("a", 100, 100, all)).await.expect("answered");
+    let rows: Vec<_> = (0..7).map(|n| row(&format!("{n}"), 1_600, 8)).collect();
+    for part in [&rows[..3], &rows[..3], &rows[1..7], &rows[..], &[]] {
+        store.settle(&settle("a", part.to_vec(), all)).await.expect("written");
+    }
+    let disguised = row("3", 999_999, 999_999);
+    store.settle(&settle("a", vec![disguised], all)).await.expect("written");
+    assert_eq!(store.ledger("a").await.expect("read"), rows);
+    let stored = store.session("a").await.expect("read").expect("there");
+    assert_eq!((stored.audio_samples, stored.cost), (11_200, usd(56)));
+    assert_eq!(room(&bench, all).await, Balance { limit: usd(WIDE), spent: usd(56), reserved: usd(44) });
+}
+
+async fn what_was_used_is_owed_after_the_end(bench: Bench) {
+    let store = &*bench.store;
+    let all = caps(WIDE, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    store.reserve(&reserve("a", 100, 100, all)).await.expect("answered");
+    store.end_session("a", 0, "normal", Quality::default(), 1).await.expect("written");
+    assert_eq!(room(&bench, all).await.reserved, usd(0));
+    let settled = store.settle(&settle("a", vec![row("1", 1_600, 8)], all)).await.expect("written");
+    assert_eq!((settled.cost, settled.standing.user.spent), (usd(8), usd(8)));
+    assert_eq!(settled.standing.user.reserved, usd(0));
+    for refused in [
+        store.reserve(&reserve("a", 200, 200, all)).await.map(drop),
+        store.reserve(&reserve("nobody", 200, 200, all)).await.map(drop),
+        store.settle(&settle("nobody", vec![row("1", 1, 1)], all)).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::NoSession { .. })), "{refused:?}");
+    }
+}
+
+async fn a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once(bench: Bench) {
+    let store = &*bench.store;
+    let all = caps(WIDE, WIDE, WIDE);
+    let brief = Quota { lease: Duration::ZERO, ..quota() };
+    for id in ["swept", "taken", "idle"] {
+        open(store, &session(id), &brief).await;
+        let exposed = if id == "idle" { usd(0) } else { usd(30) };
+        store.reserve(&Reserve { exposed, ..reserve(id, 100, 100, all) }).await.expect("answered");
+    }
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    let taken = store.take_over("taken", &by).await.expect("written").expect("live");
+    assert_eq!((taken.cost, taken.authorised), (usd(30), usd(30)));
+    let window = Duration::from_secs(600);
+    assert_eq!(store.sweep(window).await.expect("swept"), Swept { released: 2, ended: 0 });
+    assert_eq!(store.sweep(window).await.expect("swept"), Swept::default());
+    for id in ["swept", "taken"] {
+        let ledger = store.ledger(id).await.expect("read");
+        assert_eq!((ledger.len(), ledger[0].cost, ledger[0].estimated), (1, usd(30), true), "{id}");
+    }
+    assert_eq!(store.ledger("idle").await.expect("read"), []);
+    assert_eq!(room(&bench, all).await, Balance { limit: usd(WIDE), spent: usd(60), reserved: usd(0) });
+    let late = store.settle(&settle("taken", vec![row("late", 1, 1)], all)).await;
+    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+}
+
+async fn a_new_day_has_a_new_budget(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, 1_000);
+    // 2026-11-30 23:59:59 UTC.
+    let night = 1_796_083_199_000;
+    let morning = night + 2_000;
+    open(store, &NewSession { started_at_ms: night, ..session("a") }, &quota()).await;
+    let at = |at_ms, least, most| Reserve { at_ms, ..reserve("a", least, most, caps) };
+    assert!(matches!(store.reserve(&at(night, 90, 90)).await, Ok(Reserved::Granted(_))));
+    store.settle(&settle("a", vec![row("1", 1, 80)], caps)).await.expect("written");
+    assert!(matches!(store.reserve(&at(night, 120, 120)).await, Ok(Reserved::Short(_))));
+    let Ok(Reserved::Granted(grant)) = store.reserve(&at(morning, 120, 120)).await else {
+        panic!("it is a new day");
+    };
+    assert_eq!(grant.standing.user, Balance { limit: usd(100), spent: usd(0), reserved: usd(40) });
+    assert_eq!(grant.standing.account, Balance { limit: usd(1_000), spent: usd(0), reserved: usd(40) });
+    // The old day has what was spent in it, and nothing is set aside there any more.
+    let before = NewSession { started_at_ms: night, ..session("b") };
+    let Ok(Opened::Yes { grant, .. }) = store.open_session(&before, &Quota { caps, ..quota() }).await else {
+        panic!("there is room");
+    };
+    assert_eq!(grant.standing.user, Balance { limit: usd(100), spent: usd(80), reserved: usd(0) });
+}
+
+async fn thresholds_are_told_once(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, 200, 1_000);
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let mut count = 0;
+    let mut spend = async |id: &str, cost: u64| {
+        count += 1;
+        let rows = vec![row(&format!("{count}"), 1, cost)];
+        let settled = store.settle(&settle(id, rows, caps)).await.expect("written");
+        settled.alerts.iter().map(|alert| (alert.scope, alert.percent)).collect::<Vec<_>>()
+    };
+    assert_eq!(spend("a", 49).await, []);
+    assert_eq!(spend("a", 1).await, [(Scope::Session, 50)]);
+    assert_eq!(spend("a", 1).await, []);
+    assert_eq!(spend("a", 49).await, [(Scope::Session, 80), (Scope::Session, 100), (Scope::User, 50)]);
+    assert_eq!(spend("b", 0).await, []);
+    assert_eq!(
+        spend("b", 100).await,
+        [
+            (Scope::Session, 50),
+            (Scope::Session, 80),
+            (Scope::Session, 100),
+            (Scope::User, 80),
+            (Scope::User, 100)
+        ]
+    );
+}
+
+async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let balance = Balance { limit: usd(100), spent: usd(99), reserved: usd(0) };
+    let first = store.exhausted("a", Scope::User, balance, unix_ms()).await.expect("written").expect("new");
+    assert_eq!((first.scope, first.percent, first.spent, first.limit), (Scope::User, 100, usd(99), usd(100)));
+    assert_eq!(
+        (first.session_id.as_str(), first.user_sub.as_str(), first.account.as_str()),
+        ("a", "ada", "acme")
+    );
+    assert_eq!(store.exhausted("b", Scope::User, balance, unix_ms()).await.expect("written"), None);
+    assert!(store.exhausted("b", Scope::Session, balance, unix_ms()).await.expect("written").is_some());
+}
+
+async fn a_session_without_money_is_refused_and_leaves_nothing(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(5, WIDE, WIDE);
+    let quota = Quota { caps, reserve: Range { at_least: usd(6), at_most: usd(9) }, ..quota() };
+    let refused = store.open_session(&session("a"), &quota).await.expect("answered");
+    assert!(matches!(refused, Opened::NoMoney(short) if short.scope == Scope::Session && !short.contended));
+    assert_eq!(store.session("a").await.expect("read"), None);
+    assert_eq!(room(&bench, caps).await.reserved, usd(0));
+}
+
+async fn the_ledger_is_append_only(bench: Bench) {
+    open(&*bench.store, &session("a"), &quota()).await;
+    let all = caps(WIDE, WIDE, WIDE);
+    bench.store.settle(&settle("a", vec![row("1", 1, 8)], all)).await.expect("written");
+    let mut connection = bench.connect().await;
+    let changed = sqlx::query("UPDATE ledger SET cost_nano_usd = 0").execute(&mut connection).await;
+    assert!(changed.is_err_and(|error| error.to_string().contains("append-only")));
+}

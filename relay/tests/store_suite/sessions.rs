@@ -1,0 +1,220 @@
+//! Sessions: limits, leases, taking over, ending.
+
+use std::time::Duration;
+
+use protocol::Mark;
+use relay::store::{
+    Leases, NewSession, Opened, Quality, Quota, SessionState, StoreError, Swept, TakeOver, unix_ms,
+};
+
+use super::{Bench, LEASE, RELAY, on_both_databases, open, quota, session};
+
+on_both_databases! {
+    a_session_is_read_back_as_it_was_written
+    an_ended_session_takes_nothing_more
+    a_session_id_is_taken_once
+    a_user_and_an_account_have_no_more_live_sessions_than_their_limits
+    a_session_without_a_connection_makes_room
+    a_session_whose_relay_is_lost_does_not_count
+    of_many_that_begin_at_once_as_many_get_in_as_may
+    a_conversation_goes_on_for_its_own_user_only
+    a_session_is_taken_over_once
+    a_lease_is_renewed_by_its_own_relay_only
+    what_nobody_takes_over_is_ended
+}
+
+fn of(user: &str, account: &str, id: &str) -> NewSession {
+    NewSession { user_sub: user.into(), account: account.into(), ..session(id) }
+}
+
+async fn a_session_is_read_back_as_it_was_written(bench: Bench) {
+    let store = &*bench.store;
+    assert_eq!(store.session("a").await.expect("read"), None);
+    let new = NewSession {
+        plan: Some("pro".into()),
+        committed: Mark { seq: 3, position: 4_800 },
+        recording: Some("2026/a.wav".into()),
+        epoch: 2,
+        ..session("a")
+    };
+    open(store, &new, &quota()).await;
+    store.rotate_resume("a", 2, &[8; 32], Some(&[7; 32]), 1).await.expect("written");
+
+    let row = store.session("a").await.expect("read").expect("there");
+    assert_eq!((row.state, row.ended_at_ms, row.end_reason.as_deref()), (SessionState::Live, None, None));
+    assert_eq!(
+        (row.user_sub.as_str(), row.account.as_str(), row.plan.as_deref()),
+        ("ada", "acme", Some("pro"))
+    );
+    assert_eq!((row.client.as_str(), row.agent.as_str(), row.relay.as_str()), ("test/1", "echo", RELAY));
+    assert_eq!((row.conversation_id.as_str(), row.login.as_deref()), ("a", Some("login-1")));
+    assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
+    assert_eq!((row.epoch, row.reconnects, row.started_at_ms), (2, 1, new.started_at_ms));
+    assert_eq!((row.committed, row.metered_position), (new.committed, 4_800));
+    assert_eq!(row.recording, new.recording);
+
+    let quality = Quality { rtt_avg_us: 1_000, rtt_max_us: 5_000, lost_samples: 16_000 };
+    store.end_session("a", 2, "normal", quality, 2_000).await.expect("written");
+    let row = bench.another().await.session("a").await.expect("read").expect("there");
+    assert_eq!(
+        (row.state, row.ended_at_ms, row.end_reason.as_deref(), row.quality, row.resume_hash_previous),
+        (SessionState::Ended, Some(2_000), Some("normal"), quality, None)
+    );
+}
+
+async fn an_ended_session_takes_nothing_more(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    store.end_session("a", 0, "normal", Quality::default(), 2_000).await.expect("written");
+    for refused in [
+        store.end_session("a", 0, "idle", Quality::default(), 3_000).await,
+        store.rotate_resume("a", 0, &[1; 32], None, 1).await,
+        store.set_attached("a", 0, true).await,
+        store.save_turns("a", 0, &[], Mark::default()).await,
+        store.end_session("nobody", 0, "normal", Quality::default(), 3_000).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::NoSession { .. })), "{refused:?}");
+    }
+    assert_eq!(store.session("a").await.expect("read").expect("there").end_reason.as_deref(), Some("normal"));
+}
+
+async fn a_session_id_is_taken_once(bench: Bench) {
+    open(&*bench.store, &session("a"), &quota()).await;
+    let again = bench.store.open_session(&session("a"), &quota()).await;
+    assert!(matches!(&again, Err(error @ StoreError::Database(_)) if !error.is_away()), "{again:?}");
+}
+
+async fn a_user_and_an_account_have_no_more_live_sessions_than_their_limits(bench: Bench) {
+    let store = &*bench.store;
+    let quota = Quota { sessions_per_user: 2, sessions_per_account: 3, ..quota() };
+    let opened = async |session: NewSession| store.open_session(&session, &quota).await.expect("answered");
+    assert!(matches!(opened(session("1")).await, Opened::Yes { .. }));
+    assert!(matches!(opened(session("2")).await, Opened::Yes { .. }));
+    assert_eq!(opened(session("3")).await, Opened::UserFull { live: 2 });
+    assert!(matches!(opened(of("bob", "acme", "4")).await, Opened::Yes { .. }));
+    assert_eq!(opened(of("bob", "acme", "5")).await, Opened::AccountFull { live: 3 });
+    assert!(matches!(opened(of("cleo", "other", "6")).await, Opened::Yes { .. }));
+    store.end_session("1", 0, "normal", Quality::default(), 1).await.expect("written");
+    assert!(matches!(opened(session("7")).await, Opened::Yes { .. }));
+    assert_eq!(store.session("3").await.expect("read"), None, "a refusal leaves nothing");
+}
+
+async fn a_session_without_a_connection_makes_room(bench: Bench) {
+    let store = &*bench.store;
+    let quota = Quota { sessions_per_user: 2, ..quota() };
+    open(store, &session("1"), &quota).await;
+    open(store, &session("2"), &quota).await;
+    store.set_attached("2", 0, false).await.expect("written");
+    let opened = store.open_session(&session("3"), &quota).await.expect("answered");
+    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "2"), "{opened:?}");
+    let row = store.session("2").await.expect("read").expect("there");
+    assert_eq!((row.state, row.end_reason.as_deref()), (SessionState::Ended, Some("replaced")));
+
+    store.set_attached("1", 0, false).await.expect("written");
+    store.set_attached("1", 0, true).await.expect("written");
+    assert_eq!(
+        store.open_session(&session("4"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 2 }
+    );
+}
+
+async fn a_session_whose_relay_is_lost_does_not_count(bench: Bench) {
+    let store = &*bench.store;
+    let quota = Quota { sessions_per_user: 1, ..quota() };
+    open(store, &session("1"), &Quota { lease: Duration::ZERO, ..quota.clone() }).await;
+    open(store, &session("2"), &quota).await;
+    assert_eq!(
+        store.open_session(&session("3"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 1 }
+    );
+    store.end_leases(Leases::OfAllBut("relay-2")).await.expect("written");
+    open(store, &session("3"), &quota).await;
+    store.end_leases(Leases::Session { id: "3", relay: "relay-2" }).await.expect("written");
+    assert_eq!(
+        store.open_session(&session("4"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 1 }
+    );
+    store.end_leases(Leases::Session { id: "3", relay: RELAY }).await.expect("written");
+    open(store, &session("4"), &quota).await;
+}
+
+async fn of_many_that_begin_at_once_as_many_get_in_as_may(bench: Bench) {
+    let quota = Quota { sessions_per_user: 7, sessions_per_account: 20, ..quota() };
+    let stores = [bench.store.clone(), bench.another().await];
+    let tasks: Vec<_> = (0..60)
+        .map(|n: usize| {
+            let (store, quota) = (stores[n % 2].clone(), quota.clone());
+            let session = of(["ada", "bob", "cleo"][n % 3], "acme", &format!("s{n}"));
+            tokio::spawn(async move {
+                let opened = store.open_session(&session, &quota).await.expect("answered");
+                (session.user_sub, matches!(opened, Opened::Yes { .. }))
+            })
+        })
+        .collect();
+    let mut of_user = std::collections::HashMap::<String, u32>::new();
+    for task in tasks {
+        let (user, opened) = task.await.expect("no panic");
+        *of_user.entry(user).or_default() += u32::from(opened);
+    }
+    assert_eq!(of_user.values().sum::<u32>(), 20);
+    assert!(of_user.values().all(|count| *count <= 7), "{of_user:?}");
+}
+
+async fn a_conversation_goes_on_for_its_own_user_only(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let next = NewSession { conversation_id: "a".into(), ..session("b") };
+    open(store, &next, &quota()).await;
+    assert_eq!(store.session("b").await.expect("read").expect("there").conversation_id, "a");
+    for foreign in [
+        NewSession { conversation_id: "a".into(), ..of("bob", "acme", "c") },
+        NewSession { conversation_id: "b".into(), ..session("d") },
+    ] {
+        assert_eq!(store.open_session(&foreign, &quota()).await.expect("answered"), Opened::NoConversation);
+    }
+}
+
+fn take_over(epoch: u32, relay: &str) -> TakeOver {
+    TakeOver { epoch, resume_hash: [8; 32], previous: [7; 32], relay: relay.into(), lease: LEASE }
+}
+
+async fn a_session_is_taken_over_once(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let row = store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    assert_eq!((row.epoch, row.reconnects, row.relay.as_str()), (1, 1, "relay-2"));
+    assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
+    assert_eq!(store.take_over("a", &take_over(0, "relay-3")).await.expect("answered"), None, "too late");
+    assert_eq!(store.take_over("nobody", &take_over(0, "relay-3")).await.expect("answered"), None);
+    let fenced = store.end_session("a", 0, "normal", Quality::default(), 1).await;
+    assert!(matches!(fenced, Err(StoreError::Fenced { .. })), "{fenced:?}");
+    store.end_session("a", 1, "normal", Quality::default(), 1).await.expect("written");
+    assert_eq!(store.take_over("a", &take_over(1, "relay-3")).await.expect("answered"), None, "it is over");
+}
+
+async fn a_lease_is_renewed_by_its_own_relay_only(bench: Bench) {
+    let store = &*bench.store;
+    let brief = Quota { lease: Duration::ZERO, ..quota() };
+    open(store, &session("a"), &brief).await;
+    open(store, &session("b"), &brief).await;
+    open(store, &session("c"), &Quota { relay: "relay-2".into(), ..brief.clone() }).await;
+    store.end_session("b", 0, "normal", Quality::default(), 1).await.expect("written");
+    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written"), ["a"]);
+    let one = Quota { sessions_per_user: 1, ..quota() };
+    let full = store.open_session(&session("d"), &one).await.expect("answered");
+    assert_eq!(full, Opened::UserFull { live: 1 }, "one is renewed, the other relay's is lost");
+}
+
+async fn what_nobody_takes_over_is_ended(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("kept"), &quota()).await;
+    open(store, &session("lost"), &Quota { lease: Duration::ZERO, ..quota() }).await;
+    let window = Duration::from_secs(120);
+    assert_eq!(store.sweep(window).await.expect("swept"), Swept::default(), "it may still be resumed");
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
+    let row = store.session("lost").await.expect("read").expect("there");
+    assert_eq!((row.state, row.end_reason.as_deref()), (SessionState::Ended, Some("abnormal")));
+    assert!(row.ended_at_ms.is_some_and(|at| (at - unix_ms()).abs() < 60_000));
+    assert_eq!(store.session("kept").await.expect("read").expect("there").state, SessionState::Live);
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept::default());
+}

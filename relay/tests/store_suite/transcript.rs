@@ -1,0 +1,76 @@
+//! Turns.
+
+use protocol::{Mark, Role};
+use relay::store::{Latency, StoreError, TakeOver, Turn, unix_ms};
+
+use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
+
+on_both_databases! {
+    a_turn_is_written_over_and_what_is_committed_never_goes_back
+    what_a_turn_lacks_leaves_what_is_stored
+    a_relay_that_lost_the_session_writes_nothing_more
+    any_text_is_stored_as_it_was_said
+}
+
+async fn a_turn_is_written_over_and_what_is_committed_never_goes_back(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let far = Mark { seq: 20, position: 32_000 };
+    let turns = [turn(0, Role::User, "hel"), turn(1, Role::Agent, "You said")];
+    store.save_turns("a", 0, &turns, far).await.expect("written");
+    let turns = [turn(0, Role::User, "hello"), turn(1, Role::Agent, "You said: hello")];
+    store.save_turns("a", 0, &turns, Mark { seq: 5, position: 8_000 }).await.expect("written");
+
+    let rows = store.turns("a").await.expect("read");
+    let texts: Vec<_> = rows.iter().map(|row| (row.turn.text.as_str(), row.turn.role)).collect();
+    assert_eq!(texts, [("hello", Role::User), ("You said: hello", Role::Agent)]);
+    assert!(rows.iter().all(|row| (row.created_at_ms - unix_ms()).abs() < 60_000));
+    assert_eq!(store.session("a").await.expect("read").expect("there").committed, far);
+    assert_eq!(bench.another().await.turns("a").await.expect("read"), rows);
+}
+
+async fn what_a_turn_lacks_leaves_what_is_stored(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let latency = Latency { stt_ms: Some(200), llm_ms: Some(300), tts_ms: None, total_ms: None };
+    let first = Turn { heard: Some(500), latency, ..turn(0, Role::Agent, "hello") };
+    store.save_turns("a", 0, std::slice::from_ref(&first), Mark::default()).await.expect("written");
+    let later = Latency { tts_ms: Some(0), total_ms: Some(500), ..Latency::default() };
+    let second = Turn { latency: later, ..turn(0, Role::Agent, "hello") };
+    store.save_turns("a", 0, &[second], Mark::default()).await.expect("written");
+    let stored = &store.turns("a").await.expect("read")[0].turn;
+    let latency = Latency { tts_ms: Some(0), total_ms: Some(500), ..latency };
+    assert_eq!(*stored, Turn { latency, ..first });
+}
+
+async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("a", &by).await.expect("written").expect("live");
+    let late = store.save_turns("a", 0, &[turn(0, Role::User, "late")], Mark::default()).await;
+    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    let nobody = store.save_turns("nobody", 0, &[turn(0, Role::User, "late")], Mark::default()).await;
+    assert!(matches!(nobody, Err(StoreError::NoSession { .. })), "{nobody:?}");
+    store.save_turns("a", 1, &[turn(0, Role::User, "hello")], Mark::default()).await.expect("written");
+    assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
+}
+
+async fn any_text_is_stored_as_it_was_said(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let texts = [
+        "",
+        "'; DROP TABLE turns; --",
+        "<script>alert(1)</script>",
+        "\u{1b}[2J",
+        "🎙️ grüße\r\n\t",
+        "$1 ? %s",
+    ];
+    for (number, text) in (0..).zip(texts) {
+        store.save_turns("a", 0, &[turn(number, Role::User, text)], Mark::default()).await.expect("written");
+    }
+    let stored = store.turns("a").await.expect("read");
+    assert_eq!(stored.iter().map(|row| row.turn.text.as_str()).collect::<Vec<_>>(), texts);
+}
