@@ -128,6 +128,7 @@ impl Registry {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
 /// A session's place on the list. Given back when this is dropped, however the session ends: a panic leaves no place taken.
 #[derive(Debug)]
 pub(super) struct Registration {

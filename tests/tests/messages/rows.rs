@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{ClientAck, ClientMessage, Codec, Gap, Mark, Mute, Ping, Resume, Token};
+use protocol::{ClientAck, ClientMessage, Codec, Gap, Hello, Mark, Mute, Ping, Resume, Token};
 use serde_json::{Value, json};
 use tests::wire::{BINARY, CLOSE, FIN, LAST_PART, PING, PONG, TEXT, binary, promise, text, unmasked, wire};
 use tests::{chunk, frame, hello};
@@ -78,7 +78,7 @@ pub(crate) fn every_message(token: &str) -> [ClientMessage; 7] {
     let mark = |seq| Mark { seq, position: seq * 1_600 };
     let resume = Resume { session_id: "s".into(), resume_token: "r".into(), epoch: 0, received: 0 };
     [
-        hello(token, Some(resume)).into(),
+        Hello { conversation: Some("c".into()), ..hello(token, Some(resume)) }.into(),
         ClientAck { received: 0, played: 0 }.into(),
         Gap { from: mark(0), to: mark(1) }.into(),
         Mute { muted: true }.into(),
@@ -106,10 +106,11 @@ pub(crate) fn wrong_fields(message: &ClientMessage) -> Vec<Row> {
             json!({}),
         ];
         let fits = |other: &Value| match given {
+            _ if other.is_null() && nullable(&path) => true,
             Value::Number(_) => other.as_u64().is_some_and(|number| number < 1 << 32),
             Value::String(_) => other.is_string() && path != "/type",
             Value::Bool(_) => other.is_boolean(),
-            _ => path == "/resume" && other.is_null(),
+            _ => false,
         };
         for other in others.into_iter().filter(|other| !fits(other)) {
             let name = format!("{}{path} = {other}", good["type"]);
@@ -117,7 +118,7 @@ pub(crate) fn wrong_fields(message: &ClientMessage) -> Vec<Row> {
             *bad.pointer_mut(&path).expect("it is there") = other;
             rows.push(row(&name, vec![text(bad.to_string())], &["protocol"], 4400));
         }
-        if path != "/resume" {
+        if !nullable(&path) {
             let (parent, field) = path.rsplit_once('/').expect("a path");
             let mut bad = good.clone();
             let object = bad.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
@@ -127,6 +128,11 @@ pub(crate) fn wrong_fields(message: &ClientMessage) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Whether the field of `hello` may be left out.
+fn nullable(path: &str) -> bool {
+    matches!(path, "/resume" | "/conversation")
 }
 
 fn paths(value: &Value, prefix: &str) -> Vec<String> {
