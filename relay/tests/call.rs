@@ -164,7 +164,10 @@ fn a_turn_is_told_stored_and_only_then_committed() {
     assert!(
         matches!(&did[0], Did::Say(Saying::Transcript(turn)) if turn.role == Role::User && turn.text == "hello")
     );
-    assert!(matches!(&did[1], Did::Settle(Some(_), 3_200, false)), "what is committed is in the ledger before: {did:?}");
+    assert!(
+        matches!(&did[1], Did::Settle(Some(_), 3_200, false)),
+        "what is committed is in the ledger before: {did:?}"
+    );
     assert!(matches!(&did[2], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
     assert_eq!(did[3], Did::Say(Saying::Agent(AgentState::Thinking)));
     assert_eq!(bench.input(settled(&Settled::default())), [], "its turn is not stored yet");

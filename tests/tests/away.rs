@@ -97,7 +97,8 @@ async fn a_call_goes_on_without_the_database_for_a_while_and_new_ones_are_refuse
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 60)).await;
+    let relay =
+        Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 60)).await;
     let mut running = Running::start(&relay, 12.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;
     server.crash();
@@ -119,7 +120,8 @@ async fn a_call_that_waited_too_long_goes_on_when_the_database_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 2)).await;
+    let relay =
+        Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 2)).await;
     let mut running = Running::start(&relay, 12.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;
     server.crash();

@@ -1,7 +1,9 @@
 //! What every store has to do. Each scenario runs on SQLite and on PostgreSQL.
 
+mod crash;
 mod money;
 mod race;
+mod schema;
 mod sessions;
 mod transcript;
 
@@ -40,6 +42,14 @@ impl Bench {
     pub(crate) async fn postgres() -> Bench {
         let place = Place::Postgres(postgres::shared().database().await);
         Bench { store: place.open().await, place }
+    }
+
+    /// The file or the URL.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Sqlite(dir) => dir.path().join("data/voxrelay.db").display().to_string(),
+            Place::Postgres(url) => url.expose().to_owned(),
+        }
     }
 
     /// The database itself.

@@ -190,8 +190,12 @@ async fn a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once(bench
     }
     assert_eq!(store.ledger("idle").await.expect("read"), []);
     assert_eq!(room(&bench, all).await, Balance { limit: usd(WIDE), spent: usd(60), reserved: usd(0) });
-    let late = store.settle(&settle("taken", vec![row("late", 1, 1)], all)).await;
-    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    for id in ["swept", "taken"] {
+        let late = store.settle(&settle(id, vec![row("late", 1, 1)], all)).await;
+        assert!(matches!(late, Err(StoreError::Fenced { .. })), "{id} is charged already: {late:?}");
+    }
+    let owed = store.settle(&settle("idle", vec![row("late", 1, 1)], all)).await.expect("written");
+    assert_eq!(owed.cost, usd(1), "nothing was charged for it yet");
 }
 
 async fn a_new_day_has_a_new_budget(bench: Bench) {

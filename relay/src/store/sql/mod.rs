@@ -165,7 +165,7 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         let pool = pool(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_with(options).await.map_err(open)?;
-        let missing = match migrations::missing(&pool, Dialect::Postgres).await {
+        let missing = match migrations::missing(&pool).await {
             Ok(missing) => missing,
             Err(source) => return Err(StoreError::Migrate { database, source }),
         };

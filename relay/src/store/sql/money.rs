@@ -63,6 +63,8 @@ const ADD_COST: Sql = sql!(
     WHERE id = $8"
 );
 
+const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
+
 const ALERT: Sql = sql!(
     "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
         created_at, next_attempt_at)
@@ -338,7 +340,8 @@ pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), S
     Ok(())
 }
 
-/// Charges what a lost session had exposed, as an estimate, and gives back the rest.
+/// Charges what a lost session had exposed, as an estimate, and gives back the rest. What was charged so is not to be charged again: the
+/// lost relay's own figures, should they come after all, find that the session is not its own any more.
 pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
     let charge = locked.exposed.min(locked.reserved());
     if charge == NanoUsd::ZERO {
@@ -357,6 +360,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
         estimated: true,
     };
     let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
+    tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
     book(tx, &mut locked, sums, NanoUsd::ZERO, true, 0).await.map(drop)
 }
 

@@ -1,0 +1,160 @@
+//! Spends money until it is killed: reserve, expose, spend, settle, over and over. What it really does it writes to a file, line by line,
+//! as a provider's own books would have it. `tests/store_suite/crash.rs` kills it at each step and compares.
+//!
+//! `spender <SQLite file or PostgreSQL URL> <books> <session> [<step to die at>]`
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use protocol::Mark;
+use relay::NanoUsd;
+use relay::config::Secret;
+use relay::ledger::LedgerRow;
+use relay::store::{
+    Caps, NewSession, Opened, Quota, Range, Reserve, Reserved, Settle, SqlStore, Store, unix_ms,
+};
+
+/// The round in which it dies at the step it is told to.
+const LAST_ROUND: u64 = 3;
+const CAPS: Caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+
+struct Spender {
+    store: SqlStore,
+    books: File,
+    session: String,
+    die_at: Option<String>,
+    round: u64,
+    /// What was settled in earlier rounds.
+    cost: u64,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut argument = || arguments.next().expect("three arguments");
+    let (database, books, session) = (argument(), argument(), argument());
+    let store = if database.starts_with("postgres://") {
+        SqlStore::postgres(&Secret::new(database)).await
+    } else {
+        SqlStore::sqlite(Path::new(&database)).await
+    };
+    let books = OpenOptions::new().create(true).append(true).open(books).expect("the books");
+    let store = store.expect("the database");
+    let mut spender = Spender { store, books, session, die_at: arguments.next(), round: 0, cost: 0 };
+    spender.open().await;
+    loop {
+        spender.round += 1;
+        spender.spend().await;
+    }
+}
+
+impl Spender {
+    async fn open(&mut self) {
+        let session = NewSession {
+            id: self.session.clone(),
+            conversation_id: self.session.clone(),
+            user_sub: "ada".into(),
+            account: "acme".into(),
+            plan: None,
+            login: None,
+            client: "spender/1".into(),
+            agent: "none".into(),
+            started_at_ms: unix_ms(),
+            epoch: 0,
+            committed: Mark::default(),
+            resume_hash: [0; 32],
+            recording: None,
+        };
+        let quota = Quota {
+            sessions_per_user: u32::MAX,
+            sessions_per_account: u32::MAX,
+            caps: CAPS,
+            reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::new(10) },
+            relay: self.session.clone(),
+            lease: Duration::from_secs(60),
+        };
+        let opened = self.store.open_session(&session, &quota).await.expect("written");
+        assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+    }
+
+    async fn spend(&mut self) {
+        let price = 1 + self.round * 31 % 97;
+        self.step("before reserve");
+        self.reserve(price, 0).await;
+        self.step("after reserve");
+        self.write(&format!("intent {} {price}", self.round));
+        self.reserve(price, price).await;
+        self.step("after expose");
+        self.write(&format!("spent {} {price}", self.round));
+        self.step("after spend");
+        self.settle(price).await;
+        self.step("after settle");
+        self.write(&format!("settled {}", self.round));
+        if self.round.is_multiple_of(2) {
+            // As a retry after a lost answer does.
+            self.settle(price).await;
+        }
+        self.cost += price;
+    }
+
+    async fn reserve(&self, price: u64, exposed: u64) {
+        let ask = Reserve {
+            session_id: &self.session,
+            epoch: 0,
+            through: Range {
+                at_least: NanoUsd::new(self.cost + price),
+                at_most: NanoUsd::new(self.cost + 300),
+            },
+            exposed: NanoUsd::new(exposed),
+            caps: CAPS,
+            at_ms: unix_ms(),
+        };
+        let reserved = self.store.reserve(&ask).await.expect("written");
+        assert!(matches!(reserved, Reserved::Granted(_)), "{reserved:?}");
+    }
+
+    async fn settle(&self, price: u64) {
+        let row = LedgerRow {
+            key: format!("round {}", self.round),
+            provider: "none".into(),
+            item: "none/spending".into(),
+            unit: "character".into(),
+            quantity: price,
+            price: NanoUsd::new(1),
+            per: 1,
+            price_version: "test".into(),
+            cost: NanoUsd::new(price),
+            estimated: false,
+        };
+        let settle = Settle {
+            session_id: self.session.clone(),
+            epoch: 0,
+            rows: vec![row],
+            metered_position: 0,
+            exposed: NanoUsd::ZERO,
+            release: false,
+            caps: CAPS,
+            at_ms: unix_ms(),
+        };
+        let settled = self.store.settle(&settle).await.expect("written");
+        assert_eq!(settled.cost.get(), self.cost + price);
+    }
+
+    fn write(&mut self, line: &str) {
+        writeln!(self.books, "{} {line}", self.session).expect("written");
+    }
+
+    /// Dies here, as by `kill -9`, if it was told to.
+    fn step(&self, name: &str) {
+        if self.round == LAST_ROUND && self.die_at.as_deref() == Some(name) {
+            let me = std::process::id().to_string();
+            let _ = Command::new("kill").args(["-KILL", &me]).status();
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}

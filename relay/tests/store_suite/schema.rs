@@ -1,0 +1,191 @@
+//! The schema: how it comes about, and what Supabase's users see of it.
+
+use std::borrow::Cow;
+
+use protocol::Role;
+use relay::NanoUsd;
+use relay::store::{NewSession, SessionState, SqlStore, Store, StoreError, migrate};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Connection, Executor, SqlSafeStr};
+
+use super::{caps, open, quota, row, session, settle, turn};
+use crate::postgres;
+
+#[tokio::test]
+async fn an_older_file_is_brought_up_to_date_with_everything_in_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("voxrelay.db");
+    sqlx::any::install_default_drivers();
+    let mut old =
+        AnyConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("made");
+    let first = include_str!("../../migrations/sqlite/0001_sessions.sql").into_sql_str();
+    let first = Migration::new(1, Cow::Borrowed("sessions"), MigrationType::Simple, first, false);
+    let migrator = Migrator { migrations: vec![first].into(), ..Migrator::DEFAULT };
+    migrator.run(&mut old).await.expect("migrated");
+    old.execute(
+        "INSERT INTO sessions VALUES ('a', 'ada', 'test/1', 'echo', 'ended', 1000, 2000, 'normal', 1, 10, 16000, zeroblob(32), NULL, 2,
+            16000, 80000, 16000);
+        INSERT INTO turns VALUES ('a', 0, 'user', 'hello', 0, 16000, NULL, 1500);
+        INSERT INTO usage VALUES ('a', 'echo/listening', 0, 16000, 'sample', 4800000, 960000, '2026-11-22', 80000, 1600);",
+    )
+    .await
+    .expect("written");
+    drop(old);
+
+    let store = SqlStore::sqlite(&path).await.expect("opened");
+    let session = store.session("a").await.expect("read").expect("there");
+    assert_eq!(
+        (session.user_sub.as_str(), session.account.as_str(), session.conversation_id.as_str()),
+        ("ada", "default", "a")
+    );
+    assert_eq!((session.state, session.epoch, session.reconnects), (SessionState::Ended, 1, 2));
+    assert_eq!(
+        (session.cost, session.authorised, session.audio_samples),
+        (NanoUsd::new(80_000), NanoUsd::new(80_000), 16_000)
+    );
+    assert_eq!(store.turns("a").await.expect("read")[0].turn, turn(0, Role::User, "hello"));
+    let ledger = store.ledger("a").await.expect("read");
+    assert_eq!(ledger.len(), 1);
+    assert_eq!((ledger[0].key.as_str(), ledger[0].provider.as_str()), ("echo/listening@0", "echo"));
+    assert_eq!((ledger[0].quantity, ledger[0].cost), (16_000, NanoUsd::new(80_000)));
+}
+
+#[tokio::test]
+async fn a_server_is_used_when_its_schema_is_up_to_date_and_not_before() {
+    let url = postgres::shared().empty_database().await;
+    let outdated = SqlStore::postgres(&url).await;
+    let Err(error @ StoreError::Outdated { missing: 1, .. }) = outdated else { panic!("{outdated:?}") };
+    assert!(error.to_string().contains("voxrelay migrate"), "{error}");
+    assert_eq!(migrate(&url).await.expect("migrated"), 1);
+    assert_eq!(migrate(&url).await.expect("migrated"), 0);
+    SqlStore::postgres(&url).await.expect("opened").ping().await.expect("it answers");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_with_its_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("voxrelay.db");
+    std::fs::write(&path, "this is not a database, it is a letter to somebody else").expect("written");
+    let error = SqlStore::sqlite(&path).await.expect_err("no database");
+    assert!(error.to_string().contains("voxrelay.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_without_its_password() {
+    let url = relay::config::Secret::new("postgres://relay:hush@127.0.0.1:9/voxrelay".into());
+    let error = SqlStore::postgres(&url).await.expect_err("nobody is there");
+    assert!(error.is_away(), "{error:?}");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("127.0.0.1:9/voxrelay") && !text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
+async fn the_data_folder_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    SqlStore::sqlite(&dir.path().join("data/voxrelay.db")).await.expect("opened");
+    let mode = std::fs::metadata(dir.path().join("data")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+const ADA: &str = "a0a0a0a0-0000-4000-8000-000000000001";
+const BOB: &str = "b0b0b0b0-0000-4000-8000-000000000002";
+
+/// What Supabase has in every project: its roles, `auth.uid()`, and privileges for its roles on whatever is new.
+const SUPABASE: &str = "
+DO $$ BEGIN
+    CREATE ROLE anon NOLOGIN; CREATE ROLE authenticated NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+CREATE SCHEMA auth;
+GRANT USAGE ON SCHEMA auth TO anon, authenticated;
+CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT NULLIF(current_setting('request.jwt.claims', true)::json ->> 'sub', '')::uuid
+$$;
+CREATE SCHEMA voxrelay;
+ALTER DEFAULT PRIVILEGES IN SCHEMA voxrelay GRANT ALL ON TABLES TO anon, authenticated;
+GRANT USAGE ON SCHEMA voxrelay TO anon, authenticated;";
+
+#[tokio::test]
+async fn supabase_users_read_their_own_rows_and_change_none() {
+    let url = postgres::shared().empty_database().await;
+    let mut connection = AnyConnection::connect(url.expose()).await.expect("it runs");
+    sqlx::raw_sql(SUPABASE).execute(&mut connection).await.expect("as Supabase has it");
+    migrate(&url).await.expect("migrated");
+    let store = SqlStore::postgres(&url).await.expect("opened");
+    // Budgets so small that there is an alert for each.
+    let caps = caps(10, 10, 10_000);
+    for user in [ADA, BOB] {
+        open(&store, &NewSession { user_sub: user.into(), ..session(user) }, &quota()).await;
+        store.save_turns(user, 0, &[turn(0, Role::User, user)], Default::default()).await.expect("written");
+        let settled = store.settle(&settle(user, vec![row("1", 1, 10)], caps)).await.expect("written");
+        assert!(!settled.alerts.is_empty());
+    }
+
+    let readable = ["sessions", "turns", "ledger", "alerts"];
+    let hidden = ["budgets", "denials", "erased_usage", "erased_recordings", "_sqlx_migrations"];
+    for (user, other) in [(ADA, BOB), (BOB, ADA)] {
+        become_user(&mut connection, "authenticated", user).await;
+        for table in readable {
+            let own =
+                count(&mut connection, &format!("SELECT COUNT(*) FROM {table} WHERE user_sub = '{user}'"))
+                    .await;
+            let all = count(&mut connection, &format!("SELECT COUNT(*) FROM {table}")).await;
+            assert!(own > 0 && own == all, "{table}: {own} of {all}");
+            let foreign =
+                count(&mut connection, &format!("SELECT COUNT(*) FROM {table} WHERE user_sub = '{other}'"))
+                    .await;
+            assert_eq!(foreign, 0, "{table}");
+        }
+        for table in readable.iter().chain(&hidden) {
+            let key = if readable.contains(table) { "user_sub" } else { "ctid" };
+            for statement in [
+                format!("INSERT INTO {table} SELECT * FROM {table}"),
+                format!("INSERT INTO {table} DEFAULT VALUES"),
+                format!("UPDATE {table} SET {key} = {key}"),
+                format!("DELETE FROM {table}"),
+                format!("TRUNCATE {table} CASCADE"),
+                format!("DROP TABLE {table}"),
+                format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"),
+            ] {
+                refused(&mut connection, &statement).await;
+            }
+        }
+        for table in hidden {
+            refused(&mut connection, &format!("SELECT * FROM {table}")).await;
+        }
+    }
+    become_user(&mut connection, "anon", "").await;
+    for table in readable.iter().chain(&hidden) {
+        refused(&mut connection, &format!("SELECT * FROM {table}")).await;
+    }
+    sqlx::raw_sql("RESET ROLE").execute(&mut connection).await.expect("reset");
+    for user in [ADA, BOB] {
+        assert_eq!(store.turns(user).await.expect("read")[0].turn.text, user, "nothing was changed");
+    }
+    let policies =
+        count(&mut connection, "SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'voxrelay'").await;
+    assert_eq!(policies, 4);
+    let slow = "SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'voxrelay' AND qual NOT LIKE '%SELECT auth.uid()%'";
+    assert_eq!(
+        count(&mut connection, slow).await,
+        0,
+        "the user is looked up once a statement, not once a row"
+    );
+}
+
+async fn become_user(connection: &mut AnyConnection, role: &str, sub: &str) {
+    let sql = format!(
+        "RESET ROLE; SET search_path TO voxrelay; SET request.jwt.claims = '{{\"sub\": \"{sub}\", \"role\": \"{role}\"}}'; SET ROLE {role}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.expect("a role of the database");
+}
+
+async fn count(connection: &mut AnyConnection, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.expect(sql)
+}
+
+async fn refused(connection: &mut AnyConnection, sql: &str) {
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await;
+    let error = done.expect_err(sql).to_string();
+    assert!(error.contains("permission denied") || error.contains("must be owner"), "{sql}: {error}");
+}
