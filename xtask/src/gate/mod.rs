@@ -28,7 +28,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step {
         name: "tools",
-        title: "tools: Node, npm packages, browser, speech",
+        title: "tools: Node, npm packages, browser, speech, PostgreSQL",
         needs: &[],
         run: tools::ready,
     },
@@ -39,7 +39,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", title: "clippy, no warning", needs: &[], run: checks::clippy },
     Step { name: "docs", title: "docs, no warning", needs: &[], run: checks::docs },
     Step { name: "build", title: "every program and every test compiles", needs: &[], run: checks::build },
-    Step { name: "rust", title: "Rust tests", needs: &["build", "sdk"], run: tests::rust },
+    Step { name: "rust", title: "Rust tests", needs: &["tools", "build", "sdk"], run: tests::rust },
     Step {
         name: "wasm",
         title: "the same tests as WebAssembly, under Node",

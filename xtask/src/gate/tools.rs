@@ -1,4 +1,4 @@
-//! The tools the browser tests need: installed where that is possible, asked for in one line where it is not.
+//! The tools the tests need: installed where that is possible, asked for in one line where it is not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,6 +33,9 @@ pub(super) fn ready() -> Result<Outcome> {
         PROGRAMS.iter().filter(|(program, _)| !answers(program)).map(|(_, package)| *package).collect();
     if installed_chromium().is_none() && is_debian() {
         packages.push("chromium");
+    }
+    if !has_postgres() {
+        packages.push("postgresql");
     }
     if !packages.is_empty() {
         install(&packages)?;
@@ -69,6 +72,13 @@ pub(super) fn chromium() -> Result<PathBuf> {
         bail!("there is no Chromium: install one, or set E2E_CHROMIUM to its path");
     }
     Ok(path)
+}
+
+/// The server, of which the tests start one of their own.
+fn has_postgres() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/postgres")).any(|program| program.exists())
+        || (full_path("initdb").is_some() && full_path("postgres").is_some())
 }
 
 fn installed_chromium() -> Option<PathBuf> {
