@@ -3,6 +3,7 @@
 
 /** @typedef {import("../../npm/src/index.ts").VoiceClient} Call */
 /** @typedef {import("../../npm/src/index.ts").CallEvents} Events */
+/** @typedef {Events["budget"]["scope"]} Scope */
 /** @typedef {"idle" | "good" | "wait" | "bad"} Tone */
 
 const { VoiceClient, VoxrelayError } = globalThis.Voxrelay;
@@ -12,6 +13,12 @@ const OUTAGE_MS = 15_000;
 /** The level that fills the meter's left end. */
 const FLOOR_DB = -60;
 const MOST_NOTICES = 2;
+/** The smallest amount that is shown. */
+const LEAST_NANO_USD = 1_000;
+/** Marks the notice of audio that was lost. */
+const GAP = "gap";
+/** Marks the notice of why there is no connection yet. */
+const ATTEMPT = "attempt";
 
 const button = element("call", HTMLButtonElement);
 const mute = element("mute", HTMLButtonElement);
@@ -29,8 +36,12 @@ let attempt;
 let endOutage;
 let outageTimer = 0;
 let countdownTimer = 0;
+/** Of the microphone, in this call. */
+let lostMs = 0;
 /** @type {Events["agent"]["state"]} */
 let agentState = "listening";
+/** Whose budget is used up. @type {Scope | undefined} */
+let spent;
 
 /** Headline, hint, word in the pill, and its tone. @type {Record<string, [string, string, string, Tone]>} */
 const STATES = {
@@ -52,9 +63,16 @@ const ENDS = {
   normal: ["Call ended", "Press the button to call again."],
   idle: ["Call ended", "Nothing was said for a while. Press the button to call again."],
   too_long: ["Call ended", "It reached its longest duration. Press the button to call again."],
-  budget: ["The budget is spent", "The relay ended the call so that it costs no more."],
+  budget: ["The budget is spent", "The relay ended the call, so it costs no more."],
   replaced: ["Taken over", "The same call goes on in another window."],
   abnormal: ["The connection is gone", "The relay could not be reached any more. Check that it runs, then call again."],
+};
+
+/** What a budget is for, and what is left to do when it is used up. @type {Record<Scope, [string, string]>} */
+const BUDGETS = {
+  session: ["This call's budget", "Press the button to call again."],
+  user: ["Your budget for today", "The next day begins at midnight UTC."],
+  account: ["Your account's budget for this month", "The next month begins on the 1st at midnight UTC."],
 };
 
 /** What went wrong and what to do. Others are shown in the SDK's own words. @type {Record<string, [string, string]>} */
@@ -69,8 +87,16 @@ const ERRORS = {
   engine_unavailable: ["The voice engine did not load", "Reload the page. If that does not help, use a current browser."],
   token_unavailable: ["The relay gave no token", "Is it still running? Start it with `cargo xtask demo`, then call again."],
   unauthorized: ["The relay refused the token", "Reload the page to get a new one."],
+  budget: ["The budget is too small for a call", "Whoever runs the relay can raise it."],
+  user_budget: [`${BUDGETS.user[0]} is spent`, BUDGETS.user[1]],
+  account_budget: [`${BUDGETS.account[0]} is spent`, BUDGETS.account[1]],
+  missing_price: ["The relay cannot say what a call would cost", "Whoever runs the relay has to add the missing price."],
   session_limit: ["Too many calls at once", "Close another call, or wait a moment and call again."],
+  account_session_limit: ["Too many calls at once", "Your account has no more free. Wait a moment and call again."],
+  session_rate: ["Too many calls in a minute", "Wait a minute, then call again."],
+  address_rate: ["Too many calls in a minute", "Your network began them. Wait a minute, then call again."],
   relay_full: ["The relay is full", "Wait a moment, then call again."],
+  store_unavailable: ["The relay cannot store calls now", "Wait a moment, then call again."],
   gave_up: ["The relay does not answer", "Is it still running? Start it with `cargo xtask demo`, then call again."],
   resume_failed: ["A new session began", "The relay had forgotten the old one. What it had not kept was sent again."],
   buffer_full: ["The connection is away for long", "The oldest of what you say now is being dropped."],
@@ -84,7 +110,7 @@ mute.addEventListener("click", () => {
 });
 cut.addEventListener("click", () => (endOutage ? stopOutage() : startOutage()));
 microphones.addEventListener("change", () => {
-  call?.setMicrophone(microphones.value || undefined).catch(showError);
+  call?.setMicrophone(microphones.value || undefined).catch((error) => showError(error));
 });
 // The engine is there when the button is pressed; a failure shows then.
 VoiceClient.preload().catch(() => undefined);
@@ -104,24 +130,31 @@ async function start() {
       onAgent: showAgent,
       onTranscript: showCaption,
       onUsage: showUsage,
+      onBudget: showBudget,
       onLevel: showLevel,
       onRtt: ({ ms }) => show("rtt", ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`),
-      onGap: ({ ms }) =>
-        notice("wait", `${(ms / 1000).toFixed(1)} s of what you said were lost`, "The connection was away for too long. Please say it again."),
+      onGap: ({ ms }) => {
+        lostMs += ms;
+        const title = `${(lostMs / 1000).toFixed(1)} s of what you said were lost`;
+        notice("wait", title, "The connection was away for too long. Please say it again.", GAP);
+      },
       onMicrophone: ({ live }) => {
         if (live) void listMicrophones();
       },
       onError: (error) => {
         // The state says that the connection is lost (no token comes without one, either), and before there was a connection the promise
-        // says what is wrong.
-        const known = !call || error.code === "link_lost" || (error.code === "token_unavailable" && call.state === "reconnecting");
-        if (!known) showError(error);
+        // says what is wrong, unless it is being tried again.
+        const known = call
+          ? error.code === "link_lost" || (error.code === "token_unavailable" && call.state === "reconnecting")
+          : !error.retryable;
+        if (!known) showError(error, call || error.code === "microphone_silent" ? undefined : ATTEMPT);
       },
       onEnded: showEnd,
     });
     if (connected.state === "closed") return;
     call = connected;
     attempt = undefined;
+    dropNotice(ATTEMPT);
     showControls(true);
     if (call.engine === "page") {
       notice("wait", "The engine runs on the page", "No Worker could be started, so a busy page can delay the sound.");
@@ -211,17 +244,30 @@ function showCaption({ role, turn, text, last }) {
 }
 
 /** @param {Events["usage"]} event */
-function showUsage({ audioMs, costNanoUsd }) {
+function showUsage({ audioMs, costNanoUsd, leftNanoUsd }) {
   const seconds = audioMs / 1000;
   const whole = Math.floor(seconds);
   show("seconds", seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`);
   show("cost", dollars(costNanoUsd));
+  show("left", leftNanoUsd < LEAST_NANO_USD ? "nothing left" : `${dollars(leftNanoUsd, true)} left`);
 }
 
-/** Six digits while it is less than a cent. @param {number} nanoUsd */
-function dollars(nanoUsd) {
-  const value = nanoUsd / 1e9;
-  return `$${value.toFixed(value < 0.01 ? 6 : value < 1 ? 4 : 2)}`;
+/** @param {Events["budget"]} event */
+function showBudget({ scope, percent, limitNanoUsd, spentNanoUsd }) {
+  const [name] = BUDGETS[scope];
+  const share = percent === 100 ? "" : `${Math.floor((spentNanoUsd * 100) / limitNanoUsd)} % `;
+  const tone = percent === 100 ? "bad" : "wait";
+  if (percent === 100) spent = scope;
+  element("left").dataset.tone = tone;
+  const advice = `${dollars(spentNanoUsd)} of ${dollars(limitNanoUsd)}. When nothing is left, the call ends.`;
+  notice(tone, `${name} is ${share}spent`, advice, `budget-${scope}`);
+}
+
+/** Six digits while it is less than a cent. @param {number} nanoUsd @param {boolean} down Rounded so that it never seems more. */
+function dollars(nanoUsd, down = false) {
+  const digits = nanoUsd < 1e7 ? 6 : nanoUsd < 1e9 ? 4 : 2;
+  const shown = down ? nanoUsd - (nanoUsd % 10 ** (9 - digits)) : nanoUsd;
+  return `$${(shown / 1e9).toFixed(digits)}`;
 }
 
 /** @param {Events["level"]} event */
@@ -235,19 +281,31 @@ function showLevel({ inputRms, inputPeak, outputRms }) {
 
 /** @param {{ reason: string }} event */
 function showEnd({ reason }) {
+  // Where the relay ended it, what it did not take any more needs no repeating.
+  if (reason !== "abnormal") dropNotice(GAP);
   const failed = reason !== "normal" && reason !== "idle" && reason !== "too_long";
-  over(...(ENDS[reason] ?? ["Call ended", `The relay ended it: ${reason}.`]), "Ended", failed ? "bad" : "idle");
+  const [headline, hint] = ENDS[reason] ?? ["Call ended", `The relay ended it: ${reason}.`];
+  if (reason === "budget" && spent) {
+    const [name, next] = BUDGETS[spent];
+    // The headline says it now.
+    dropNotice(`budget-${spent}`);
+    over(`${name} is spent`, `${hint} ${next}`, "Ended", "bad");
+  } else over(headline, hint, "Ended", failed ? "bad" : "idle");
 }
 
 /** @param {unknown} thrown */
 function showFailure(thrown) {
   const [headline, hint] = words(thrown);
+  dropNotice(ATTEMPT);
+  // Of a call that never was nothing is known.
+  show("left", "");
   over(headline, hint, "Failed", "bad");
 }
 
-/** @param {unknown} thrown */
-function showError(thrown) {
-  notice(thrown instanceof VoxrelayError && thrown.retryable ? "wait" : "bad", ...words(thrown));
+/** @param {unknown} thrown @param {string} [about] */
+function showError(thrown, about) {
+  const [title, advice] = words(thrown);
+  notice(thrown instanceof VoxrelayError && thrown.retryable ? "wait" : "bad", title, advice, about);
 }
 
 /** @param {unknown} thrown @returns {[string, string]} */
@@ -322,9 +380,11 @@ async function listMicrophones() {
   element("picker").hidden = mute.disabled || options.length < 2;
 }
 
-/** @param {"wait" | "bad"} tone @param {string} title @param {string} advice */
-function notice(tone, title, advice) {
+/** Takes the place of the one before about the same. @param {"wait" | "bad"} tone @param {string} title @param {string} advice */
+function notice(tone, title, advice, about = title) {
+  dropNotice(about);
   const line = document.createElement("li");
+  line.dataset.about = about;
   line.className = "notice";
   line.dataset.tone = tone;
   const text = document.createElement("div");
@@ -342,12 +402,21 @@ function notice(tone, title, advice) {
   while (notices.children.length > MOST_NOTICES) notices.firstElementChild?.remove();
 }
 
+/** @param {string} about */
+function dropNotice(about) {
+  element("notices").querySelector(`[data-about="${CSS.escape(about)}"]`)?.remove();
+}
+
 function reset() {
   agentState = "listening";
+  spent = undefined;
+  lostMs = 0;
   captions.replaceChildren();
   element("notices").replaceChildren();
   element("empty").hidden = false;
   showUsage({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 });
+  show("left", "");
+  delete element("left").dataset.tone;
   show("rtt", "–");
 }
 

@@ -12,6 +12,9 @@ declare const VERSION: string;
 /** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
 const DRAIN_DEADLINE_MS = 30_000;
 
+/** Troubles of the page itself, which say nothing about why there is no connection. */
+const OF_THE_PAGE = /^(microphone|audio|buffer)_/;
+
 /** A call. Made by {@link VoiceClient.connect}. */
 export class VoiceClient extends Emitter<CallEvents> {
   readonly #options: ConnectOptions;
@@ -23,7 +26,8 @@ export class VoiceClient extends Emitter<CallEvents> {
   #prices: Price[] = [];
   #usage: Usage = { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 };
   #muted = false;
-  #lastError: VoxrelayError | undefined;
+  /** Why there is no connection yet, as far as the relay or the token function told. */
+  #refused: VoxrelayError | undefined;
   /** The call has ended. */
   #over = false;
   /** Everything is given back. */
@@ -77,6 +81,11 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** The session's id in the relay's records; `undefined` until the relay has answered. */
   get sessionId(): string | undefined {
     return this.#session?.sessionId;
+  }
+
+  /** The conversation's id in the relay's records: give it to a later call to go on. `undefined` until the relay has answered. */
+  get conversationId(): string | undefined {
+    return this.#session?.conversationId;
   }
 
   /** What the session has used, as the relay last told. */
@@ -183,7 +192,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   #refusal(reason: string): VoxrelayError {
-    return this.#lastError ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
+    return this.#refused ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
   }
 
   #send(command: Command): void {
@@ -228,9 +237,9 @@ export class VoiceClient extends Emitter<CallEvents> {
       this.#prices = [];
     },
     price: (item, unit, nanoUsd, per) => void this.#prices.push({ item, unit, nanoUsd, per }),
-    session: (sessionId, epoch, recording, version) => {
+    session: (sessionId, conversationId, epoch, recording, version) => {
       const prices = { version, items: this.#prices };
-      this.#session = { sessionId, epoch, recording, limits: this.#limits, prices };
+      this.#session = { sessionId, conversationId, epoch, recording, limits: this.#limits, prices };
       this.emit("session", this.#session);
     },
     agent: (state) => this.emit("agent", { state }),
@@ -240,6 +249,8 @@ export class VoiceClient extends Emitter<CallEvents> {
       this.#usage = { audioMs, tokens, characters, cost: costNanoUsd / 1e9, costNanoUsd, leftNanoUsd };
       this.emit("usage", this.#usage);
     },
+    budget: (scope, percent, limitNanoUsd, spentNanoUsd) =>
+      this.emit("budget", { scope, percent, limitNanoUsd, spentNanoUsd }),
     rtt: (ms) => this.emit("rtt", { ms }),
     gap: (position, samples, ms) => this.emit("gap", { position, samples, ms }),
     error: (code, message, retryable) => this.#fail(errorOf(code, message, retryable)),
@@ -253,7 +264,8 @@ export class VoiceClient extends Emitter<CallEvents> {
   };
 
   #fail(error: VoxrelayError): void {
-    this.#lastError = error;
+    // That the relay was tried in vain says less than what it answered.
+    if (!OF_THE_PAGE.test(error.code) && !(this.#refused && error.code === "gave_up")) this.#refused = error;
     this.emit("error", error);
   }
 }
@@ -266,6 +278,7 @@ function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] 
     bufferMs: (options.bufferSeconds ?? 30) * 1_000,
     giveUpAfterMs: options.giveUpAfterMs ?? 600_000,
     seed: Math.random() * Number.MAX_SAFE_INTEGER,
+    conversation: options.conversation ?? "",
   };
 }
 

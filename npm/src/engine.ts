@@ -13,8 +13,8 @@ export async function serve(
   // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
   const { Engine, initSync } = await import("./wasm/voxrelay_wasm.js");
   initSync({ module });
-  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed } = settings;
-  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed);
+  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation } = settings;
+  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation);
   port.onmessage = ({ data: [name, ...args] }: MessageEvent<Command>) => {
     (engine[name] as (...args: unknown[]) => void).apply(engine, args);
   };

@@ -40,6 +40,8 @@ export interface Price {
 /** A session began, or goes on with a relay that had to rebuild it (`epoch` is larger then). */
 export interface SessionEvent {
   readonly sessionId: string;
+  /** The conversation that the session belongs to: as `conversation` of a later call it goes on with it. */
+  readonly conversationId: string;
   readonly epoch: number;
   /** Whether the call is recorded: tell the user. */
   readonly recording: boolean;
@@ -93,6 +95,21 @@ export interface Usage {
   readonly leftNanoUsd: number;
 }
 
+/**
+ * A budget has reached a threshold. Each threshold is told once in a session, and one that is passed together with a higher one not at all.
+ * When nothing more can be spent, the agent says so and the call ends with the reason `budget`.
+ */
+export interface BudgetEvent {
+  /** Whose budget: the session's, the user's (of a day, UTC), or the account's (of a month, UTC). */
+  readonly scope: "session" | "user" | "account";
+  /** How much of it is spent, at least. */
+  readonly percent: 50 | 80 | 100;
+  /** The budget, in nano-dollars. */
+  readonly limitNanoUsd: number;
+  /** What is spent of it, in nano-dollars. */
+  readonly spentNanoUsd: number;
+}
+
 /** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second. */
 export interface LevelEvent {
   readonly inputRms: number;
@@ -142,6 +159,7 @@ export interface CallEvents {
   agent: AgentEvent;
   transcript: TranscriptEvent;
   usage: Usage;
+  budget: BudgetEvent;
   level: LevelEvent;
   rtt: RttEvent;
   gap: GapEvent;

@@ -41,6 +41,11 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly audioContext?: AudioContext;
   /** Where the agent is heard: a node of `audioContext`. Default: its destination. */
   readonly output?: AudioNode;
+  /**
+   * The `conversationId` of an earlier call of the same user, to go on with what was said there. Without it a new conversation begins. One
+   * that is not the user's is refused with `conversation_unknown`.
+   */
+  readonly conversation?: string;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;
 }

@@ -2,6 +2,7 @@
 
 import type { CloseName } from "./codes.js";
 import type { VoxrelayError } from "./error.js";
+import type { BudgetEvent } from "./events.js";
 
 /** What the engine is told. The words are the methods of the wasm `Engine`. */
 export type Command =
@@ -22,6 +23,8 @@ export interface Settings {
   readonly bufferMs: number;
   readonly giveUpAfterMs: number;
   readonly seed: number;
+  /** The conversation to go on with; empty for a new one. */
+  readonly conversation: string;
 }
 
 /** What a Worker is sent to become an engine. */
@@ -43,10 +46,11 @@ export interface Outlet {
   state(name: LinkState, attempt: number, retryInMs: number): void;
   limits(sessionMs: number, idleMs: number, budgetNanoUsd: number): void;
   price(item: string, unit: string, nanoUsd: number, per: number): void;
-  session(sessionId: string, epoch: number, recording: boolean, priceVersion: string): void;
+  session(sessionId: string, conversationId: string, epoch: number, recording: boolean, priceVersion: string): void;
   agent(state: "listening" | "thinking" | "speaking"): void;
   transcript(turn: number, role: "user" | "agent", text: string, last: boolean, start: number, end: number): void;
   usage(audioMs: number, tokens: number, characters: number, costNanoUsd: number, leftNanoUsd: number): void;
+  budget(scope: BudgetEvent["scope"], percent: BudgetEvent["percent"], limitNanoUsd: number, spentNanoUsd: number): void;
   rtt(ms: number): void;
   gap(position: number, samples: number, ms: number): void;
   error(code: string, message: string, retryable: boolean): void;

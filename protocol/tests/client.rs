@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use protocol::client::{Client, Config, Event, GapInfo, Input, Output, State};
 use protocol::{
-    AudioHeader, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Limits, Mark, Pong, Prices,
-    RelayAck, RelayMessage, ResumeFailed, Resumed, Time, TokenExpiring, Usage, Welcome,
+    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage,
+    Limits, Mark, Pong, Prices, RelayAck, RelayMessage, ResumeFailed, Resumed, Time, TokenExpiring, Usage,
+    Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -87,7 +88,8 @@ impl Bench {
     }
 
     fn reconnect(&mut self) -> Vec<Did> {
-        self.wait(Duration::from_secs(31));
+        let asked = (0..310).any(|_| self.wait(Duration::from_millis(100)).contains(&Did::RequestToken));
+        assert!(asked, "the longest wait is 30 s");
         self.input(Input::Token(Ok("jwt")));
         self.input(Input::Opened)
     }
@@ -135,6 +137,12 @@ fn errors(did: &[Did]) -> Vec<String> {
 
 fn sent(did: &[Did]) -> Vec<u32> {
     did.iter().filter_map(|did| if let Did::Sent(seq) = did { Some(*seq) } else { None }).collect()
+}
+
+/// What the first message of a connection asks for.
+fn conversation(did: &[Did]) -> Option<String> {
+    let [Did::Said(ClientMessage::Hello(hello))] = did else { panic!("{did:?}") };
+    hello.conversation.clone()
 }
 
 fn ended(did: &[Did]) -> Option<CloseCode> {
@@ -188,6 +196,39 @@ fn a_relay_that_lost_its_memory_gets_everything_that_is_not_committed() {
     let did = bench.relay(ResumeFailed { reason: "unknown".into(), epoch: 1 });
     assert_eq!(errors(&did), ["resume_failed"]);
     assert_eq!(sent(&bench.relay(Welcome { epoch: 1, ..welcome() })), [6, 7, 8, 9]);
+}
+
+#[test]
+fn a_new_session_after_a_lost_one_is_asked_for_in_the_same_conversation() {
+    let mut bench = Bench::with(Config { conversation: Some("wished".into()), ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    assert_eq!(conversation(&bench.input(Input::Opened)), Some("wished".into()));
+    bench.relay(Welcome { conversation_id: "first".into(), ..welcome() });
+    bench.input(Input::Closed { code: 1012 });
+    assert_eq!(conversation(&bench.reconnect()), Some("first".into()));
+    bench.relay(ResumeFailed { reason: "unknown".into(), epoch: 1 });
+    // The link breaks between the refusal and the welcome.
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(conversation(&bench.reconnect()), Some("first".into()));
+    // The first conversation was deleted meanwhile.
+    bench.relay(Welcome { conversation_id: "second".into(), epoch: 1, ..welcome() });
+    bench.input(Input::Closed { code: 1012 });
+    assert_eq!(conversation(&bench.reconnect()), Some("second".into()));
+}
+
+#[test]
+fn a_budget_is_told_once_though_it_is_sent_twice() {
+    let mut bench = Bench::up();
+    let budget = Budget {
+        seq: 0,
+        scope: BudgetScope::User,
+        percent: 80,
+        limit_nano_usd: 20_000_000_000,
+        spent_nano_usd: 16_100_000_000,
+    };
+    assert_eq!(bench.relay(budget), [Did::Told(Event::Budget(budget))]);
+    assert_eq!(bench.relay(budget), []);
 }
 
 #[test]

@@ -25,11 +25,12 @@ describe("the demo page", () => {
   after(() => stage.clear());
 
   /**
-   * @param {{ parts?: (string | number)[], allowMicrophone?: boolean, screen?: import("playwright-core").BrowserContextOptions }} [options]
+   * @param {{ parts?: (string | number)[], allowMicrophone?: boolean, screen?: import("playwright-core").BrowserContextOptions,
+   *   settings?: Record<string, string> }} [options] `settings` are the relay's.
    */
-  async function open({ parts = ["hello", 20], allowMicrophone = true, screen = {} } = {}) {
+  async function open({ parts = ["hello", 20], allowMicrophone = true, screen = {}, settings } = {}) {
     const speech = speak(stage, parts);
-    const relay = await Relay.start();
+    const relay = await Relay.start(settings);
     stage.after(() => relay.stop());
     const proxy = await Proxy.start(relay.port);
     stage.after(() => proxy.stop());
@@ -112,6 +113,43 @@ describe("the demo page", () => {
     await shows(page, "#headline", "No access to the microphone");
     await shows(page, "#hint", /Allow it/);
     assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("says whose budget runs out and what is left, that it is spent, and why there is no next call", async () => {
+    // 15 s of listening; the relay looks at the budgets every 5 s.
+    const settings = { VOXRELAY_LIMITS__USER_DAY_USD: "0.0012" };
+    const { page, relay, complaints } = await open({ settings, screen: SCREENS["a small phone"] });
+    await page.locator("#call").click();
+    await shows(page, "#left", /^\$0\.00\d{4} left$/);
+    await shows(page, "#notices", /^Your budget for today is [5-9]\d % spent\$0\.00\d{4} of \$0\.001200\./);
+    assert.ok(await page.locator(".notice").evaluate((notice) => notice.getBoundingClientRect().bottom <= innerHeight), "it is in sight");
+    await assertFits(page);
+    await shows(page, "#pill-text", "Ended");
+    assert.equal(await text(page, "#headline"), "Your budget for today is spent");
+    await shows(page, "#hint", /next day begins at midnight UTC/);
+    await shows(page, "#captions", /This call has reached its budget and ends here\.$/);
+    assert.equal(await text(page, "#left"), "nothing left");
+    assert.deepEqual(await page.locator(".notice").allTextContents(), []);
+    await assertFits(page);
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Failed");
+    assert.equal(await text(page, "#headline"), "Your budget for today is spent");
+    assert.equal(relay.sessions().length, 1);
+    assert.deepEqual(complaints, []);
+  });
+
+  test("says why a call waits for another one to end", async () => {
+    const { page, context, proxy } = await open({ settings: { VOXRELAY_LIMITS__SESSIONS_PER_USER: "1" } });
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Connected");
+    const second = await context.newPage();
+    await second.goto(proxy.url);
+    await second.locator("#call").click();
+    await shows(second, "#notices", /^Too many calls at once/);
+    await page.locator("#call").click();
+    await shows(page, "#pill-text", "Ended");
+    await shows(second, "#pill-text", "Connected");
+    assert.deepEqual(await second.locator(".notice").allTextContents(), []);
   });
 
   test("stops metering while muted", async () => {

@@ -48,9 +48,13 @@ impl Engine {
     /// A call that waits for [`start`](Self::start).
     ///
     /// `chunk_ms` is 20 to 200, `buffer_ms` 1,000 to 60,000; values outside are brought to the nearest inside. `seed` is any
-    /// number that differs between pages: it spreads their reconnects.
+    /// number that differs between pages: it spreads their reconnects. `conversation` is the one to go on with; empty for a new one.
     #[wasm_bindgen(constructor)]
     #[must_use]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an object of settings would have to be read field by field"
+    )]
     pub fn new(
         outlet: Outlet,
         url: String,
@@ -59,11 +63,13 @@ impl Engine {
         buffer_ms: u32,
         give_up_after_ms: f64,
         seed: f64,
+        conversation: String,
     ) -> Engine {
         let config = Config {
             client,
             buffer: Duration::from_millis(buffer_ms.into()),
             give_up_after: Duration::from_millis(give_up_after_ms as u64),
+            conversation: (!conversation.is_empty()).then_some(conversation),
             seed: seed as u64,
         };
         let inner = Rc::new_cyclic(|weak| {

@@ -2,7 +2,7 @@
 
 use audio::SPEECH_RATE;
 use protocol::client::{Event, SessionInfo, State};
-use protocol::{AgentState, Role, Usage};
+use protocol::{AgentState, BudgetScope, Role, Usage};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
@@ -32,7 +32,14 @@ extern "C" {
     fn price(this: &Outlet, item: &str, unit: &str, nano_usd: f64, per: f64);
 
     #[wasm_bindgen(method)]
-    fn session(this: &Outlet, session_id: &str, epoch: u32, recording: bool, price_version: &str);
+    fn session(
+        this: &Outlet,
+        session_id: &str,
+        conversation_id: &str,
+        epoch: u32,
+        recording: bool,
+        price_version: &str,
+    );
 
     #[wasm_bindgen(method)]
     fn agent(this: &Outlet, state: &str);
@@ -49,6 +56,9 @@ extern "C" {
         cost_nano_usd: f64,
         left_nano_usd: f64,
     );
+
+    #[wasm_bindgen(method)]
+    fn budget(this: &Outlet, scope: &str, percent: u32, limit_nano_usd: f64, spent_nano_usd: f64);
 
     #[wasm_bindgen(method)]
     fn rtt(this: &Outlet, ms: f64);
@@ -93,6 +103,15 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
             outlet.transcript(said.turn, role, &said.text, said.last, said.start, said.end);
         }
         Event::Usage(usage) => tell_usage(outlet, usage),
+        Event::Budget(budget) => {
+            let scope = match budget.scope {
+                BudgetScope::Session => "session",
+                BudgetScope::User => "user",
+                BudgetScope::Account => "account",
+            };
+            let (limit, spent) = (budget.limit_nano_usd as f64, budget.spent_nano_usd as f64);
+            outlet.budget(scope, budget.percent, limit, spent);
+        }
         Event::RoundTrip(time) => outlet.rtt(time.as_secs_f64() * 1_000.0),
         Event::Gap(gap) => {
             let ms = f64::from(gap.samples) * 1_000.0 / f64::from(SPEECH_RATE.0);
@@ -112,7 +131,13 @@ fn tell_session(outlet: &Outlet, session: &SessionInfo) {
     for price in &session.prices.items {
         outlet.price(&price.item, &price.unit, price.nano_usd as f64, price.per as f64);
     }
-    outlet.session(&session.session_id, session.epoch, session.recording, &session.prices.version);
+    outlet.session(
+        &session.session_id,
+        &session.conversation_id,
+        session.epoch,
+        session.recording,
+        &session.prices.version,
+    );
 }
 
 fn tell_usage(outlet: &Outlet, usage: &Usage) {

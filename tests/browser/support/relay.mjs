@@ -19,6 +19,7 @@ const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/
  * A row of `sessions`.
  * @typedef {object} SessionRow
  * @property {string} id
+ * @property {string} conversation_id
  * @property {"live" | "ended"} state
  * @property {number} started_at Milliseconds since 1970.
  * @property {number | null} ended_at

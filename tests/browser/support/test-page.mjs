@@ -44,11 +44,12 @@ export class TestPage {
 
   /**
    * Makes the call.
-   * @param {{ record?: boolean }} [options] Whether to record what the agent says instead of playing it.
-   * @returns {Promise<{ sessionId: string, engine: string }>}
+   * @param {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} [options] `record`: what the agent says instead of
+   *   playing it; the others are the SDK's.
+   * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
    */
-  start({ record = false } = {}) {
-    return this.#tell("start", record);
+  start(options = {}) {
+    return this.#tell("start", options);
   }
 
   /** What the call said so far. @returns {Promise<Noted[]>} */
@@ -60,13 +61,15 @@ export class TestPage {
    * Waits for something the call says.
    * @param {(noted: Noted) => boolean} wanted
    * @param {number} [from] How much of what was noted is not meant.
+   * @param {number} [patienceMs]
    * @returns {Promise<number>} How much was noted when it came, itself included.
    */
-  async hears(wanted, from = 0) {
-    return until(`the call said ${wanted}`, async () => {
+  async hears(wanted, from = 0, patienceMs = 15_000) {
+    const heard = async () => {
       const index = (await this.noted()).findIndex((noted, i) => i >= from && wanted(noted));
       return index >= 0 && index + 1;
-    });
+    };
+    return until(`the call said ${wanted}`, heard, patienceMs);
   }
 
   /** What the agent said. */

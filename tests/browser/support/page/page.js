@@ -15,6 +15,8 @@
   const noted = [];
   /** @type {Float32Array[]} */
   const heard = [];
+  /** @typedef {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} Start */
+
   /** @type {import("voxrelay").VoiceClient | undefined} */
   let call;
   let rate = 0;
@@ -45,21 +47,22 @@
   }
 
   const harness = {
-    /** Makes the call. @param {boolean} record What the agent says, instead of playing it. */
-    async start(record) {
-      const events = ["State", "Session", "Transcript", "Usage", "Gap", "Error", "Ended", "Microphone", "Rtt"];
+    /** Makes the call; with `record`, what the agent says is recorded instead of played. @param {Start} options */
+    async start({ record, ...asked }) {
+      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),
         microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
         ...(record ? await recorder() : {}),
+        ...asked,
         ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.toLowerCase())])),
       };
       call = await VoiceClient.connect(options).catch((error) => {
         // An error loses its fields on the way to the test.
         throw new Error(`${error.code}: ${error.message}`);
       });
-      return { sessionId: call.sessionId, engine: call.engine };
+      return { sessionId: call.sessionId, conversationId: call.conversationId, engine: call.engine };
     },
 
     /** What the call said so far. */
