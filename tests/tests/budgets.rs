@@ -40,7 +40,9 @@ async fn call(relay: &Relay, sub: &str, chunks: u32) -> Went {
         match raw.next().await {
             Heard::Said(RelayMessage::Welcome(welcome)) => went.session_id = Some(welcome.session_id),
             Heard::Said(RelayMessage::Budget(budget)) => went.budgets.push((budget.scope, budget.percent)),
-            Heard::Said(RelayMessage::Transcript(turn)) if turn.role == Role::Agent => went.words.push(turn.text),
+            Heard::Said(RelayMessage::Transcript(turn)) if turn.role == Role::Agent => {
+                went.words.push(turn.text)
+            }
             Heard::Said(RelayMessage::Usage(usage)) => {
                 went.usages.push((begin.elapsed(), usage.cost_nano_usd));
                 went.told_cost = usage.cost_nano_usd;
@@ -77,9 +79,13 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     let last = went.budgets.last();
     assert_eq!(last, Some(&(BudgetScope::Session, 100)), "{went:?}");
     assert!(went.words.last().is_some_and(|words| words.contains("budget")), "{went:?}");
-    assert!(went.usages.windows(2).all(|pair| pair[1].0 - pair[0].0 > Duration::from_millis(900)), "{went:?}");
+    assert!(
+        went.usages.windows(2).all(|pair| pair[1].0 - pair[0].0 > Duration::from_millis(900)),
+        "{went:?}"
+    );
 
-    let store = SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
     let id = went.session_id.expect("it began");
     let session = store.session(&id).await.expect("readable").expect("stored");
     assert_eq!((session.cost.get(), session.authorised.get()), (125 * CHUNK_COST, 125 * CHUNK_COST));

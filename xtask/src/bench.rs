@@ -1,4 +1,5 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
+//! `cargo xtask bench store` and `bench churn`: the relay's databases and its memory.
 
 use std::fs;
 
@@ -17,6 +18,10 @@ use crate::workspace::{self, WASM};
 pub(crate) enum Bench {
     /// The resampler
     Audio,
+    /// What the databases can do, and what they cost a chunk
+    Store,
+    /// The relay's memory after 100,000 sessions
+    Churn,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -34,6 +39,8 @@ struct WasmTiming {
 pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
     match bench {
         Bench::Audio => audio(json),
+        Bench::Store => relay("bench_store", &[], json),
+        Bench::Churn => relay("churn", &["100000"], json),
     }
 }
 
@@ -55,6 +62,21 @@ fn audio(json: bool) -> Result<()> {
         println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
     }
     Ok(())
+}
+
+/// Runs an example of the end-to-end tests against a relay as it is deployed.
+fn relay(example: &str, arguments: &[&str], json: bool) -> Result<()> {
+    let advice = format!("see tests/examples/{example}.rs");
+    step("building the relay", || {
+        run(workspace::cargo().args(["build", "--release", "--package", "relay"]), &advice)?;
+        run(
+            workspace::cargo().args(["build", "--release", "--package", "tests", "--example", example]),
+            &advice,
+        )
+    })?;
+    let mut bench = workspace::cargo();
+    bench.args(["run", "--quiet", "--release", "--package", "tests", "--example", example, "--"]);
+    run(bench.args(arguments).args(json.then_some("--json")), &advice)
 }
 
 fn native(json: bool) -> Result<String> {

@@ -54,7 +54,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure the signal processing
+    /// Measure the signal processing, the databases, the relay's memory
     Bench {
         /// What to measure
         what: bench::Bench,
