@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::price::PriceTable;
+use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::store::Store;
 
@@ -21,6 +22,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// What things cost.
     pub prices: PriceTable,
+    /// Where recordings are; nothing is recorded without.
+    pub recordings: Option<Arc<Recordings>>,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
     /// Until when they are this relay's.
@@ -46,11 +49,18 @@ impl App {
             verifier,
             store,
             prices,
+            recordings: None,
             sessions: Registry::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }
+    }
+
+    /// Records calls, and finds what was recorded.
+    #[must_use]
+    pub fn with_recordings(self, recordings: Option<Recordings>) -> App {
+        App { recordings: recordings.map(Arc::new), ..self }
     }
 
     /// The time since the start, as the machines want it.
