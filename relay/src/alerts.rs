@@ -1,6 +1,7 @@
 //! A budget reached one of its thresholds: operators hear of it in the log, in a metric and through a webhook.
 
 use crate::store::Alert;
+use crate::telemetry;
 
 /// Says it in the log and counts it. The webhook is sent from the database, so that none is lost.
 pub(crate) fn raised(alert: &Alert) {
@@ -16,10 +17,5 @@ pub(crate) fn raised(alert: &Alert) {
         period = %alert.period,
         "budget reached"
     );
-    metrics::counter!(
-        "voxrelay_budget_alerts_total",
-        "scope" => alert.scope.name(),
-        "percent" => alert.percent.to_string()
-    )
-    .increment(1);
+    telemetry::budget_alert(alert.scope.name(), alert.percent);
 }

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::price::PriceTable;
+use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
 use crate::store::Store;
@@ -25,6 +26,8 @@ pub struct App {
     pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
+    /// Where recordings are; nothing is recorded without.
+    pub recordings: Option<Arc<Recordings>>,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
     /// Until when they are this relay's.
@@ -59,12 +62,19 @@ impl App {
             store,
             spill,
             prices,
+            recordings: None,
             sessions: Registry::default(),
             throttle: Throttle::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }
+    }
+
+    /// Records calls, and finds what was recorded.
+    #[must_use]
+    pub fn with_recordings(self, recordings: Option<Recordings>) -> App {
+        App { recordings: recordings.map(Arc::new), ..self }
     }
 
     /// The time since the start, as the machines want it.

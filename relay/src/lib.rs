@@ -15,11 +15,16 @@ mod log;
 pub mod meter;
 mod money;
 pub mod price;
+pub mod recording;
+pub mod retention;
 pub mod server;
 pub mod session;
 pub mod spill;
 pub mod store;
+pub mod telemetry;
 pub mod throttle;
+mod upkeep;
+pub mod webhook;
 
 pub use app::App;
 pub use config::Config;

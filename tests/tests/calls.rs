@@ -11,7 +11,7 @@ use relay::store::{SessionRow, SessionState, SqlStore, Store};
 use tests::{Relay, token};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
 fn voice(seconds: f64) -> Vec<i16> {
@@ -40,12 +40,34 @@ async fn stored(folder: &Path, report: &Report) -> (SqlStore, SessionRow) {
     (store, session)
 }
 
-/// What the relay received, from the recordings of each of its lives.
-fn recorded(folder: &Path, report: &Report, epoch: u32) -> Vec<i16> {
-    let id = report.session_id.as_deref().expect("there was a session");
-    let name = if epoch == 0 { format!("{id}.user.wav") } else { format!("{id}.{epoch}.user.wav") };
-    let reader = hound::WavReader::open(folder.join("rec").join(name)).expect("a recording");
-    reader.into_samples().map(|sample| sample.expect("whole")).collect()
+/// What one life of the relay recorded, the user and the agent, once it is in its place.
+async fn recorded(folder: &Path, session: &SessionRow, epoch: u32) -> (Vec<i16>, Vec<i16>) {
+    let recordings = session.recording.as_deref().expect("the session was recorded");
+    let name = if epoch == 0 { format!("{}.wav", session.id) } else { format!("{}.{epoch}.wav", session.id) };
+    let key = recordings.split(' ').find(|key| key.ends_with(&name)).expect("the row has the key");
+    let path = folder.join("rec").join(key);
+    let there = timeout(Duration::from_secs(30), async {
+        while !path.exists() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    there.await.expect("it comes to its place when the session has left");
+    let reader = hound::WavReader::open(path).expect("a recording");
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+    let samples: Vec<i16> = reader.into_samples().map(|sample| sample.expect("whole")).collect();
+    samples.chunks_exact(2).map(|frame| (frame[0], frame[1])).unzip()
+}
+
+/// Where the loudest likeness of `sound` is in `within`, and how alike they are: 1 is the same.
+fn likeness(within: &[i16], sound: &[i16]) -> (usize, f64) {
+    let energy = |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+    let alike = |at: usize| {
+        let piece = &within[at..at + sound.len()];
+        let product: f64 = piece.iter().zip(sound).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        product / (energy(piece) * energy(sound)).sqrt().max(1.0)
+    };
+    let places = 0..within.len().saturating_sub(sound.len());
+    places.map(|at| (at, alike(at))).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
 }
 
 async fn free_address() -> String {
@@ -69,9 +91,14 @@ async fn a_call_is_heard_answered_metered_and_stored() {
         "the echo lasts as long as what was said: {heard_s} s, {spoken:?}"
     );
 
-    let received = recorded(folder.path(), &report, 0);
-    assert_eq!(received[..speech.len()], speech, "to the sample");
     let (store, session) = stored(folder.path(), &report).await;
+    let (received, answered) = recorded(folder.path(), &session, 0).await;
+    assert_eq!(received[..speech.len()], speech, "to the sample");
+    // Half a second from the middle of the first sentence comes back on the other side, later.
+    let said = 16_000..24_000;
+    let (at, alike) = likeness(&answered, &speech[said.clone()]);
+    assert!(at > said.end && alike > 0.95, "the echo is in the recording: {alike} at {at}");
+    assert!(answered[..said.end].iter().all(|sample| *sample == 0), "silent until then");
     assert_eq!((session.state, session.end_reason.as_deref()), (SessionState::Ended, Some("normal")));
     assert_eq!(session.audio_samples, received.len() as u64, "what was received is what is metered");
     // 0.0048 dollars a minute, rounded up to a nano-dollar.
@@ -108,7 +135,8 @@ async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
     assert_eq!((report.reconnects, report.missing), (1, 0));
 
     // The second life goes on at what was committed in the first, so the whole sentence is in it.
-    let second = recorded(folder.path(), &report, 1);
+    let (store, session) = stored(folder.path(), &report).await;
+    let (second, _) = recorded(folder.path(), &session, 1).await;
     let committed = (0..length).step_by(1_600).find(|start| {
         let rest = &speech[*start..];
         second.len() >= rest.len() && second[..rest.len()] == *rest
@@ -116,7 +144,13 @@ async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
     let committed = committed.expect("everything from a chunk's beginning on, to the sample");
     assert!(committed <= 16_000, "the sentence itself was not committed: {committed}");
 
-    let (store, session) = stored(folder.path(), &report).await;
+    // What the first life had written is finished by the second one.
+    let (first, _) = recorded(folder.path(), &session, 0).await;
+    assert!(!first.is_empty() && speech.starts_with(&first), "{} samples", first.len());
+    let on_their_way =
+        std::fs::read_dir(folder.path().join("data/recordings-on-their-way")).expect("a folder");
+    assert_eq!(on_their_way.count(), 0);
+
     assert_eq!((session.epoch, session.state), (1, SessionState::Ended));
     let received = (committed + second.len()) as u64;
     let unrecorded = session.audio_samples.abs_diff(received);

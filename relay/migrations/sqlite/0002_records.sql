@@ -59,6 +59,7 @@ CREATE INDEX sessions_of_user ON sessions (user_sub, started_at, id);
 CREATE INDEX sessions_of_account ON sessions (account, started_at, id);
 CREATE INDEX sessions_by_time ON sessions (started_at, id);
 CREATE INDEX sessions_of_conversation ON sessions (conversation_id);
+CREATE INDEX sessions_recorded ON sessions (id) WHERE recording IS NOT NULL;
 CREATE INDEX sessions_live ON sessions (lease_until) WHERE state = 'live';
 CREATE INDEX sessions_live_of_user ON sessions (user_sub) WHERE state = 'live';
 CREATE INDEX sessions_live_of_account ON sessions (account) WHERE state = 'live';

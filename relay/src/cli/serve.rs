@@ -11,8 +11,10 @@ use super::{answer, failed};
 use crate::auth::{self, Verifier};
 use crate::config::Config;
 use crate::price::PriceTable;
+use crate::recording::{RecordingError, Recordings};
 use crate::spill::Spill;
 use crate::store::{DATABASE_FILE, Leases, SqlStore, Store, StoreError};
+use crate::telemetry::{self, Telemetry};
 use crate::{App, log, server};
 
 /// Options of `voxrelay serve`.
@@ -90,7 +92,18 @@ async fn run(config: Config) -> ExitCode {
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
     let address = listener.local_addr().unwrap_or(config.listen);
-    let app = Arc::new(App::new(config, verifier, store, spill, prices));
+    let recordings = match open_recordings(&config) {
+        Ok(recordings) => recordings,
+        Err(error) => return failed(2, &error),
+    };
+    let metrics = match listen_for_metrics(&config).await {
+        Ok(metrics) => metrics,
+        Err(error) => return failed(1, &error),
+    };
+    let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
+    if let Some((listener, telemetry)) = metrics {
+        app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
+    }
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
@@ -119,6 +132,21 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     // One relay has the file: whatever was left there was left by one that is gone.
     store.end_leases(Leases::OfAllBut("")).await?;
     Ok(Arc::new(store))
+}
+
+fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {
+    let open = |place| Recordings::new(place, &config.data_dir, std::env::vars());
+    config.recording.as_ref().map(open).transpose()
+}
+
+async fn listen_for_metrics(config: &Config) -> Result<Option<(TcpListener, Telemetry)>, String> {
+    let Some(address) = config.metrics_listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("cannot listen on {address} for metrics: {error}"))?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "metrics");
+    let telemetry = Telemetry::install().ok_or("something else counts in this process")?;
+    Ok(Some((listener, telemetry)))
 }
 
 /// The shipped prices, with the operator's own over them.

@@ -1,5 +1,6 @@
 //! From what was given to what applies: the keys that have no file of their own.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::{
     RecordingPlace, Retention, Secret, Webhook,
 };
 use crate::auth::is_safe_key_url;
+use crate::webhook;
 
 /// Longest name of a plan, as long as a claim may be.
 const PLAN_MAX_CHARS: usize = 255;
@@ -50,8 +52,9 @@ impl Config {
                 transcript_days: Some(values.whole("retention.transcript_days")?).filter(|days| *days > 0),
                 recording_days: Some(values.whole("retention.recording_days")?).filter(|days| *days > 0),
             },
-            webhook: webhook(values)?,
+            webhook: webhook_config(values)?,
             recording: recording(values)?,
+            metrics_listen: metrics_listen(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,
             echo: echo(values)?,
@@ -74,7 +77,7 @@ fn database_url(values: &Values) -> Result<Option<Secret>, ConfigError> {
     }
 }
 
-fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
+fn webhook_config(values: &Values) -> Result<Option<Webhook>, ConfigError> {
     let url = values.text("webhook.url")?;
     match (url, values.secret("webhook.secret")?) {
         (None, None) => Ok(None),
@@ -83,6 +86,11 @@ fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
                 let accepted = "give an https:// URL (http:// only for localhost)";
                 values.wrong("webhook.url", quote(&given), accepted)
             })?;
+            if !webhook::is_key(&secret) {
+                let given = format!("[{} bytes]", secret.expose().len());
+                let accepted = "after whsec_ give a key in base64, as `openssl rand -base64 32` makes it";
+                return Err(values.wrong("webhook.secret", given, accepted));
+            }
             Ok(Some(Webhook { url, secret }))
         }
         (Some(_), None) => Err(ConfigError::Missing {
@@ -120,6 +128,13 @@ fn recording(values: &Values) -> Result<Option<RecordingPlace>, ConfigError> {
     place
         .map(Some)
         .ok_or_else(|| values.wrong(url, quote(&given), "give s3://bucket/prefix or file:///folder"))
+}
+
+fn metrics_listen(values: &Values) -> Result<Option<SocketAddr>, ConfigError> {
+    const KEY: &str = "metrics.listen";
+    let Some(given) = values.text(KEY)? else { return Ok(None) };
+    let accepted = "give an address and a port, such as 127.0.0.1:9464";
+    given.parse().map(Some).map_err(|_| values.wrong(KEY, quote(&given), accepted))
 }
 
 fn echo(values: &Values) -> Result<EchoConfig, ConfigError> {

@@ -90,10 +90,12 @@ keys! {
     "retention.recording_days" = "0", Whole(0, 36_500), "recordings are deleted after so many days; 0 keeps them";
 
     "webhook.url" = "", Text, "where alerts are sent; https only, but for localhost";
-    "webhook.secret" = "", Secret, "what they are signed with, at least 32 bytes";
+    "webhook.secret" = "", Secret, "what they are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text";
 
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
-    "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix` or `file:///folder`";
+    "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*`, or `file:///folder`";
+
+    "metrics.listen" = "", Text, "address and port of `GET /metrics` for Prometheus, such as `127.0.0.1:9464`; for the operator's eyes only";
 
     "prices.file" = "", Text, "a price table in TOML instead of the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";

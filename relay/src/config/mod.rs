@@ -69,6 +69,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// Where calls are recorded; they are not if it says nothing.
     pub recording: Option<RecordingPlace>,
+    /// Where metrics are served, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// A price table instead of the shipped one.
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.

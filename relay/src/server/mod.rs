@@ -28,7 +28,7 @@ use tower::ServiceExt;
 
 use crate::store::Leases;
 use crate::throttle::SWEEP_INTERVAL;
-use crate::{App, session};
+use crate::{App, upkeep};
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
@@ -56,7 +56,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.tasks.spawn(sweep(Arc::clone(&app)));
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
-    let leases = tokio::spawn(session::keep_leases(Arc::clone(&app)));
+    let mut upkeep = upkeep::start(&app);
     while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
         app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
     }
@@ -65,7 +65,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     if tokio::time::timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
-    leases.abort();
+    upkeep.shutdown().await;
     if let Err(error) = app.store.end_leases(Leases::Of(&app.relay_id)).await {
         tracing::warn!(%error, "the sessions that were left could not be set free at once");
     }

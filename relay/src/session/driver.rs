@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
-use protocol::relay::{self as link, Attachment, Link};
-use protocol::{CloseCode, Gap, Hello};
+use protocol::relay::{self as link, Attachment, Link, Saying};
+use protocol::{CloseCode, Gap, Hello, Time};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
 use super::journal::{Journal, Written};
-use super::recording::Recording;
 use super::registry::{Command, Registration, ResumeRequest, Whose};
 use super::token::TokenClock;
 use super::{resume_hash, resume_token};
 use crate::auth::{AuthError, Identity};
 use crate::call::{self, Call};
+use crate::recording::{self, Recorder};
 use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
-use crate::{App, NanoUsd, alerts};
+use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub(super) struct Driver {
     pub(super) link: Link,
     pub(super) call: Call,
     pub(super) journal: Journal,
-    pub(super) recording: Option<Recording>,
+    pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) registration: Registration,
@@ -51,6 +51,8 @@ pub(super) struct Driver {
     /// Round trips and lost audio, for the record.
     pub(super) quality: Quality,
     pub(super) round_trips: (u64, u64),
+    /// Cost of the ledger rows that are written.
+    pub(super) settled: NanoUsd,
     /// Why the session ends, once that is known.
     pub(super) ending: Option<CloseCode>,
     /// Whether that is stored.
@@ -171,6 +173,8 @@ impl Driver {
                 for alert in &settled.alerts {
                     alerts::raised(alert);
                 }
+                telemetry::settled(settled.cost.saturating_sub(self.settled));
+                self.settled = self.settled.max(settled.cost);
                 self.call(call::Input::Settled(&settled));
             }
             Ok(Written::Exhausted(alert)) => alert.iter().for_each(alerts::raised),
@@ -208,11 +212,13 @@ impl Driver {
             Ok(identity) => {
                 let cause = if identity.sub == self.whose.sub { "other_account" } else { "other_sub" };
                 tracing::info!(session = %self.id, cause, "a fresh token was refused");
+                telemetry::token_refused(cause);
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
             // The token in use is still good: the client may try again until it expires.
             Err(error) => {
                 tracing::info!(session = %self.id, cause = error.cause(), "a fresh token was refused");
+                telemetry::token_refused(error.cause());
             }
         }
     }
@@ -243,8 +249,18 @@ impl Driver {
             let Some(output) = self.call.poll_output() else { break };
             let now = self.app.now();
             match output {
-                call::Output::Say(saying) => self.link.handle_input(now, link::Input::Say(&saying)),
-                call::Output::Speak(samples) => self.link.handle_input(now, link::Input::Audio(samples)),
+                call::Output::Say(saying) => {
+                    match saying {
+                        Saying::ReplyEnd => record(&mut self.recording, now, recording::Input::ReplyEnd),
+                        Saying::Flush => record(&mut self.recording, now, recording::Input::Flush),
+                        Saying::Agent(_) | Saying::Transcript(_) | Saying::Budget(_) => {}
+                    }
+                    self.link.handle_input(now, link::Input::Say(&saying));
+                }
+                call::Output::Speak(samples) => {
+                    record(&mut self.recording, now, recording::Input::Agent(samples));
+                    self.link.handle_input(now, link::Input::Audio(samples));
+                }
                 call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
@@ -296,17 +312,24 @@ impl Driver {
                     write(connection, Message::Binary(frame.to_vec().into()));
                 }
                 Some(link::Output::Audio { mark, payload }) => {
-                    record(recording, id, |recording| recording.audio(payload));
+                    record(recording, now, recording::Input::User(payload));
                     call.handle_input(now, call::Input::Audio { mark, payload });
                 }
                 Some(link::Output::Gap(gap)) => {
                     log_gap(id, gap);
-                    quality.lost_samples += u64::from(gap.to.position.saturating_sub(gap.from.position));
-                    record(recording, id, |recording| recording.gap(gap));
+                    let lost = gap.to.position.saturating_sub(gap.from.position);
+                    quality.lost_samples += u64::from(lost);
+                    record(recording, now, recording::Input::Gap(lost));
                     call.handle_input(now, call::Input::Gap(gap));
                 }
-                Some(link::Output::Muted(muted)) => call.handle_input(now, call::Input::Muted(muted)),
-                Some(link::Output::Played(position)) => call.handle_input(now, call::Input::Played(position)),
+                Some(link::Output::Muted(muted)) => {
+                    record(recording, now, recording::Input::Muted(muted));
+                    call.handle_input(now, call::Input::Muted(muted));
+                }
+                Some(link::Output::Played(position)) => {
+                    record(recording, now, recording::Input::Played(position));
+                    call.handle_input(now, call::Input::Played(position));
+                }
                 Some(link::Output::RoundTrip(time)) => {
                     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
                     quality.rtt_max_us = quality.rtt_max_us.max(micros);
@@ -383,6 +406,8 @@ impl Driver {
 
     /// Another relay goes on with the session.
     async fn lose(mut self) {
+        self.recording = None;
+        telemetry::session_ended(CloseCode::Replaced.name());
         tracing::info!(session = %self.id, "session lost to another relay");
         self.registration.leave();
         if let Some(connection) = self.connection.take() {
@@ -407,6 +432,8 @@ impl Driver {
                 tracing::error!(session = %self.id, "records are lost");
             }
         }
+        self.recording = None;
+        telemetry::session_ended(code.name());
         tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();
         if let Some(connection) = self.connection.take() {
@@ -418,6 +445,8 @@ impl Driver {
         self.registration.leave();
         let code = self.ending.unwrap_or(CloseCode::Internal);
         let usage = self.call.usage();
+        self.recording = None;
+        telemetry::session_ended(code.name());
         tracing::info!(
             session = %self.id,
             reason = code.name(),
@@ -478,16 +507,9 @@ fn write(connection: &mut Option<Connection>, message: Message) {
     }
 }
 
-fn record(
-    recording: &mut Option<Recording>,
-    id: &str,
-    write: impl FnOnce(&mut Recording) -> Result<(), hound::Error>,
-) {
-    if let Some(open) = recording
-        && let Err(error) = write(open)
-    {
-        tracing::error!(session = %id, %error, "the recording stops here");
-        *recording = None;
+fn record(recording: &mut Option<Recorder>, now: Time, input: recording::Input<'_>) {
+    if let Some(recorder) = recording {
+        recorder.handle_input(now, input);
     }
 }
 

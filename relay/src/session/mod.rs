@@ -7,7 +7,6 @@ mod connection;
 mod driver;
 mod journal;
 mod lease;
-mod recording;
 mod registry;
 mod token;
 
@@ -32,20 +31,20 @@ pub use registry::Registry;
 
 use crate::auth::Identity;
 use crate::call::{self, Agent, Call, Echo, Start};
-use crate::config::{Limits, RecordingPlace};
+use crate::config::Limits;
 use crate::meter::Meter;
 use crate::price::Price;
+use crate::recording::{self, Recorder};
 use crate::server::close_code;
 use crate::store::{
     Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage,
     Standing, StoreError, TakeOver, unix_ms,
 };
 use crate::throttle::Waiting;
-use crate::{App, NanoUsd};
+use crate::{App, NanoUsd, telemetry};
 use connection::Connection;
 use driver::Driver;
 use journal::Journal;
-use recording::Recording;
 use registry::{Command, Handle, ResumeRequest, Whose};
 use token::TokenClock;
 
@@ -113,6 +112,7 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
     }
     app.verifier.verify(&hello.token).await.map_err(|error| {
         tracing::info!(%address, cause = error.cause(), "token refused");
+        telemetry::token_refused(error.cause());
         if error.is_temporary() { later(ErrorCode::Internal) } else { Refusal::unauthorized() }
     })
 }
@@ -185,6 +185,7 @@ async fn rebuild(
     let limits = app.config.limits_for(identity);
     let committed = if hello.start.seq > row.committed.seq { hello.start } else { row.committed };
     let caps = caps(&limits);
+    let recording = record_again(app, &row).await;
     let beginning = Beginning {
         id: row.id.clone(),
         conversation_id: row.conversation_id,
@@ -197,7 +198,7 @@ async fn rebuild(
         // Nothing is set aside yet: the first audio asks for it.
         grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
         metered_through: row.metered_position,
-        recording: row.recording,
+        recording,
     };
     let parts = match Parts::new(app, committed) {
         Ok(parts) => parts,
@@ -213,6 +214,19 @@ async fn rebuild(
     driver.attach(socket, &hello, Attachment::Resume, &token);
     app.tasks.spawn(driver.run());
     None
+}
+
+/// The key of the recording that goes on where another relay's ended.
+async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
+    app.recordings.as_ref()?;
+    let key = recording::key(&row.id, row.epoch, row.started_at_ms);
+    match app.store.add_recording(&row.id, row.epoch, &key).await {
+        Ok(()) => Some(key),
+        Err(error) => {
+            tracing::error!(session = %row.id, %error, "the rest of the call is not recorded");
+            None
+        }
+    }
 }
 
 /// A session that was taken over.
@@ -281,6 +295,11 @@ async fn begin(
     let limits = app.config.limits_for(identity);
     let id = uuid::Uuid::now_v7().to_string();
     let token = resume_token();
+    let started_at_ms = unix_ms();
+    let epoch = match (&hello.resume, attachment) {
+        (Some(resume), Attachment::Instead) => resume.epoch.saturating_add(1),
+        _ => 0,
+    };
     let session = NewSession {
         conversation_id: hello.conversation.clone().unwrap_or_else(|| id.clone()),
         user_sub: identity.sub.clone(),
@@ -289,14 +308,11 @@ async fn begin(
         login: identity.session_id.clone(),
         client: hello.client.clone(),
         agent: parts.agent.name().to_owned(),
-        started_at_ms: unix_ms(),
-        epoch: match (&hello.resume, attachment) {
-            (Some(resume), Attachment::Instead) => resume.epoch.saturating_add(1),
-            _ => 0,
-        },
+        started_at_ms,
+        epoch,
         committed: hello.start,
         resume_hash: resume_hash(&token),
-        recording: None,
+        recording: app.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
         id,
     };
     let (session, grant) = match open(&app, session, &parts, &limits, attachment).await {
@@ -437,6 +453,7 @@ struct Beginning {
     cost: NanoUsd,
     grant: Grant,
     metered_through: u32,
+    /// The key of its recording.
     recording: Option<String>,
 }
 
@@ -481,15 +498,14 @@ fn prepare(
         login: identity.session_id.clone(),
     });
     let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
-    let recording = config.recording.as_ref().and_then(|place| match place {
-        RecordingPlace::Folder(dir) => Recording::create(dir, &beginning.id, beginning.epoch)
-            .inspect_err(|error| tracing::error!(%error, dir = %dir.display(), "the call is not recorded"))
-            .ok(),
-        RecordingPlace::Bucket(url) => {
-            tracing::error!(%url, "the call is not recorded: only folders are written to");
-            None
-        }
-    });
+    let recording =
+        app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
+            Recorder::begin(app, recordings, &beginning.id, key, parts.agent.rate())
+                .inspect_err(
+                    |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
+                )
+                .ok()
+        });
     let link = protocol::relay::Config {
         session_id: beginning.id.clone(),
         conversation_id: beginning.conversation_id,
@@ -514,6 +530,7 @@ fn prepare(
         metered_through: beginning.metered_through,
     };
     let now = app.now();
+    telemetry::session_opened();
     Driver {
         app: app.clone(),
         id: beginning.id.clone(),
@@ -536,6 +553,7 @@ fn prepare(
         reserving: None,
         quality: Quality::default(),
         round_trips: (0, 0),
+        settled: beginning.cost,
         ending: None,
         ended: false,
     }
@@ -547,6 +565,7 @@ fn later(code: ErrorCode) -> Refusal {
 }
 
 async fn refuse(mut socket: WebSocket, refusal: Refusal) {
+    telemetry::refused(&refusal.error.code);
     let error = RelayMessage::from(refusal.error).to_json();
     let _ = timeout(RESUME_TIMEOUT, socket.send(Message::Text(error.into()))).await;
     Connection::new(socket).close(refusal.close).await;

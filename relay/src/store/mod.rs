@@ -107,6 +107,41 @@ pub trait Store: fmt::Debug + Send + Sync {
         balance: Balance,
         at_ms: i64,
     ) -> Result<Option<Alert>, StoreError>;
+
+    /// Takes alerts that are due, with one more attempt each: nobody else gets them before `claim` is over.
+    async fn claim_alerts(&self, claim: Duration, limit: u32) -> Result<Vec<Alert>, StoreError>;
+
+    /// Notes what became of the given attempt. What was claimed again since is delivered at most.
+    async fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> Result<(), StoreError>;
+
+    /// Lets go of the alerts that are due: there is nowhere to send them.
+    async fn dismiss_alerts(&self) -> Result<(), StoreError>;
+
+    /// Deletes what is too old, so many rows at most. Says how many there were.
+    async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError>;
+
+    /// Adds the key of another recording to a live session.
+    async fn add_recording(&self, id: &str, epoch: u32, key: &str) -> Result<(), StoreError>;
+
+    /// Ended sessions with a recording that began before this time, by id: the id and what [`SessionRow::recording`] says.
+    async fn expired_recordings(
+        &self,
+        before_ms: i64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// Notes that a session's recording is gone, if it is still this one.
+    async fn forget_recording(&self, id: &str, recording: &str) -> Result<(), StoreError>;
+
+    /// Recordings whose session was deleted, in order.
+    async fn erased_recordings(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError>;
+
+    /// Notes that such a recording is gone.
+    async fn forget_erased(&self, recording: &str) -> Result<(), StoreError>;
+
+    /// Leaves no byte of what was deleted in the database's files. `false` if somebody was reading, and it has to be tried again.
+    async fn scrub(&self) -> Result<bool, StoreError>;
 }
 
 /// Which leases.

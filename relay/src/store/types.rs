@@ -78,7 +78,7 @@ pub struct NewSession {
     pub committed: Mark,
     /// SHA-256 of the resume token.
     pub resume_hash: [u8; 32],
-    /// Where its recording goes.
+    /// The key of its recording.
     pub recording: Option<String>,
 }
 
@@ -241,6 +241,39 @@ pub struct Alert {
     pub attempts: u32,
 }
 
+/// What became of a try to deliver an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// The receiver has it.
+    Delivered,
+    /// It is tried again after this time.
+    Again(Duration),
+    /// It is not tried again.
+    GivenUp,
+}
+
+/// What is kept for a while only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiring<'a> {
+    /// Turns that were written before this time, in milliseconds since 1970.
+    Turns {
+        /// The time.
+        before_ms: i64,
+    },
+    /// Alerts from before this time that do not wait for the webhook any more.
+    Alerts {
+        /// The time.
+        before_ms: i64,
+    },
+    /// Budgets of periods before these.
+    Budgets {
+        /// As `2026-11-22`.
+        day: &'a str,
+        /// As `2026-11`.
+        month: &'a str,
+    },
+}
+
 /// A session as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
@@ -282,7 +315,7 @@ pub struct SessionRow {
     pub reconnects: u32,
     /// How well it went.
     pub quality: Quality,
-    /// Where its recording is.
+    /// The keys of its recordings, one for each relay that had it, with a space between them.
     pub recording: Option<String>,
     /// Audio in ledger rows, in samples.
     pub audio_samples: u64,

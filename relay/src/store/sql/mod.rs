@@ -3,9 +3,11 @@
 //! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as
 //! busy. Every transaction runs in its own task to its end. Row locks are taken in one order everywhere: session, account, user.
 
+mod alerts;
 mod migrations;
 mod money;
 mod read;
+mod retention;
 mod sessions;
 mod transcript;
 
@@ -27,6 +29,7 @@ use super::types::*;
 use super::{Leases, Store, StoreError, create_data_dir};
 use crate::config::Secret;
 use crate::ledger::LedgerRow;
+use crate::telemetry;
 
 /// How long a statement waits for another process that writes (a backup, an operator's shell).
 const SQLITE_SETTINGS: &str = "
@@ -72,7 +75,8 @@ struct Sql {
     postgres: &'static str,
 }
 
-/// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read.
+/// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read,
+/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked.
 macro_rules! sql {
     ($($part:tt)+) => {
         $crate::store::sql::Sql {
@@ -94,6 +98,12 @@ macro_rules! part {
     };
     (postgres LOCK) => {
         " FOR UPDATE"
+    };
+    (sqlite LOCK_FREE_ONES) => {
+        ""
+    };
+    (postgres LOCK_FREE_ONES) => {
+        " FOR UPDATE SKIP LOCKED"
     };
     ($dialect:ident $text:literal) => {
         $text
@@ -333,15 +343,15 @@ impl Store for SqlStore {
     }
 
     async fn open_session(&self, session: &NewSession, quota: &Quota) -> Result<Opened, StoreError> {
-        self.open_session(session.clone(), quota.clone()).await
+        telemetry::store("open_session", self.open_session(session.clone(), quota.clone())).await
     }
 
     async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
-        self.read_session(id).await
+        telemetry::store("session", self.read_session(id)).await
     }
 
     async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError> {
-        self.take_over(id.to_owned(), by.clone()).await
+        telemetry::store("take_over", self.take_over(id.to_owned(), by.clone())).await
     }
 
     async fn rotate_resume(
@@ -352,11 +362,12 @@ impl Store for SqlStore {
         previous: Option<&[u8; 32]>,
         reconnects: u32,
     ) -> Result<(), StoreError> {
-        self.rotate_resume(id, epoch, resume_hash, previous, reconnects).await
+        telemetry::store("rotate_resume", self.rotate_resume(id, epoch, resume_hash, previous, reconnects))
+            .await
     }
 
     async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
-        self.set_attached(id, epoch, attached).await
+        telemetry::store("set_attached", self.set_attached(id, epoch, attached)).await
     }
 
     async fn end_session(
@@ -367,19 +378,23 @@ impl Store for SqlStore {
         quality: Quality,
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        self.end_session(id.to_owned(), epoch, reason.to_owned(), quality, at_ms).await
+        telemetry::store(
+            "end_session",
+            self.end_session(id.to_owned(), epoch, reason.to_owned(), quality, at_ms),
+        )
+        .await
     }
 
     async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
-        self.renew_leases(relay, lease).await
+        telemetry::store("renew_leases", self.renew_leases(relay, lease)).await
     }
 
     async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
-        self.end_leases(leases).await
+        telemetry::store("end_leases", self.end_leases(leases)).await
     }
 
     async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
-        self.sweep(resume_window).await
+        telemetry::store("sweep", self.sweep(resume_window)).await
     }
 
     async fn save_turns(
@@ -389,23 +404,24 @@ impl Store for SqlStore {
         turns: &[Turn],
         committed: Mark,
     ) -> Result<(), StoreError> {
-        self.save_turns(id.to_owned(), epoch, turns.to_owned(), committed).await
+        telemetry::store("save_turns", self.save_turns(id.to_owned(), epoch, turns.to_owned(), committed))
+            .await
     }
 
     async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
-        self.read_turns(id).await
+        telemetry::store("turns", self.read_turns(id)).await
     }
 
     async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.reserve(ask).await
+        telemetry::store("reserve", self.reserve(ask)).await
     }
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        self.settle(settle.clone()).await
+        telemetry::store("settle", self.settle(settle.clone())).await
     }
 
     async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
-        self.read_ledger(id).await
+        telemetry::store("ledger", self.read_ledger(id)).await
     }
 
     async fn exhausted(
@@ -415,6 +431,51 @@ impl Store for SqlStore {
         balance: Balance,
         at_ms: i64,
     ) -> Result<Option<Alert>, StoreError> {
-        self.exhausted(id.to_owned(), scope, balance, at_ms).await
+        telemetry::store("exhausted", self.exhausted(id.to_owned(), scope, balance, at_ms)).await
+    }
+
+    async fn claim_alerts(&self, claim: Duration, limit: u32) -> Result<Vec<Alert>, StoreError> {
+        telemetry::store("claim_alerts", self.claim_alerts(claim, limit)).await
+    }
+
+    async fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> Result<(), StoreError> {
+        telemetry::store("finish_alert", self.finish_alert(id, attempts, attempted)).await
+    }
+
+    async fn dismiss_alerts(&self) -> Result<(), StoreError> {
+        telemetry::store("dismiss_alerts", self.dismiss_alerts()).await
+    }
+
+    async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError> {
+        telemetry::store("expire", self.expire(what, limit)).await
+    }
+
+    async fn add_recording(&self, id: &str, epoch: u32, key: &str) -> Result<(), StoreError> {
+        telemetry::store("add_recording", self.add_recording(id, epoch, key)).await
+    }
+
+    async fn expired_recordings(
+        &self,
+        before_ms: i64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        telemetry::store("expired_recordings", self.expired_recordings(before_ms, after, limit)).await
+    }
+
+    async fn forget_recording(&self, id: &str, recording: &str) -> Result<(), StoreError> {
+        telemetry::store("forget_recording", self.forget_recording(id, recording)).await
+    }
+
+    async fn erased_recordings(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        telemetry::store("erased_recordings", self.erased_recordings(after, limit)).await
+    }
+
+    async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {
+        telemetry::store("forget_erased", self.forget_erased(recording)).await
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        telemetry::store("scrub", self.scrub()).await
     }
 }

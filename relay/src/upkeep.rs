@@ -1,0 +1,106 @@
+//! What a relay does beside its calls, until it stops: leases, alerts, recordings on their way, what is too old.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::retention::{self, Purged};
+use crate::store::unix_ms;
+use crate::webhook::{Pace, Webhook};
+use crate::{App, session};
+
+/// Between two looks for alerts.
+const ALERTS_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks for recordings that stayed.
+const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
+/// Between two looks for what is too old.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Starts all of it. It ends with [`App::shutdown`]; dropped, it ends at once.
+pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(session::keep_leases(Arc::clone(app)));
+    spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
+    spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
+    spawn(&mut tasks, app, sweep(Arc::clone(app)));
+    tasks
+}
+
+/// Each of these may be dropped at any moment.
+fn spawn(tasks: &mut JoinSet<()>, app: &Arc<App>, work: impl Future<Output = ()> + Send + 'static) {
+    let shutdown = app.shutdown.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = work => {}
+        }
+    });
+}
+
+async fn deliver_alerts(app: Arc<App>) {
+    let webhook = app.config.webhook.as_ref().map(|config| Webhook::new(config, Pace::default())).transpose();
+    let webhook = match webhook {
+        Ok(webhook) => webhook,
+        Err(error) => return tracing::error!(%error, "alerts are not sent"),
+    };
+    let mut tick = every(ALERTS_EVERY);
+    loop {
+        tick.tick().await;
+        let done = match &webhook {
+            Some(webhook) => loop {
+                match webhook.deliver_due(&*app.store).await {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                }
+            },
+            None => app.store.dismiss_alerts().await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "alerts wait for the database");
+        }
+    }
+}
+
+async fn carry_recordings(app: Arc<App>) {
+    let Some(recordings) = &app.recordings else { return };
+    let mut tick = every(RECORDINGS_EVERY);
+    loop {
+        tick.tick().await;
+        match recordings.carry_left(&*app.store).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "recordings that were left on their way are in their place"),
+            Err(error) => tracing::warn!(%error, "recordings on their way were not looked for"),
+        }
+    }
+}
+
+async fn sweep(app: Arc<App>) {
+    let mut tick = every(RETENTION_EVERY);
+    loop {
+        tick.tick().await;
+        let keep = &app.config.retention;
+        match retention::sweep(&*app.store, app.recordings.as_deref(), keep, unix_ms()).await {
+            Ok(purged) if purged == Purged::default() => {}
+            Ok(Purged { turns, recordings, erased, left, books }) => {
+                tracing::info!(turns, recordings, erased, left, books, "what was too old is deleted");
+                if left > 0 && app.recordings.is_none() {
+                    tracing::error!(
+                        left,
+                        "recordings that have to be deleted stay: `recording` does not say where they are"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what is too old was not deleted"),
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut tick = interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
