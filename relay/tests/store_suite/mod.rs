@@ -1,7 +1,9 @@
 //! What every store has to do. Each scenario runs on SQLite and on PostgreSQL.
 
+mod alerts;
 mod money;
 mod race;
+mod retention;
 mod sessions;
 mod transcript;
 
