@@ -47,6 +47,11 @@ impl Relay {
 
     /// Starts `voxrelay serve` with this configuration.
     pub async fn start_with(folder: &Path, listen: &str, config: &str) -> Relay {
+        Relay::start_in(folder, listen, config, &[]).await
+    }
+
+    /// The same, with these variables in its environment.
+    pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
         let mut child = Command::new(binary())
@@ -54,6 +59,7 @@ impl Relay {
             .arg(&file)
             .args(["--listen", listen])
             .current_dir(folder)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
