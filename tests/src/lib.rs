@@ -61,6 +61,11 @@ impl Relay {
 
     /// Starts `voxrelay serve` with this configuration, and room for many calls from one address where it says nothing else.
     pub async fn start_with(folder: &Path, listen: &str, config: &str) -> Relay {
+        Relay::start_in(folder, listen, config, &[]).await
+    }
+
+    /// The same, with these variables in its environment.
+    pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
         let mut child = Command::new(binary())
@@ -73,6 +78,7 @@ impl Relay {
                     .filter(|(key, ..)| !config.contains(&format!("\n{key} =")))
                     .map(|(_, name, value)| (name, value)),
             )
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -98,8 +98,7 @@ impl Recorder {
         }
         self.now = now;
         self.mixer.handle_input(now, input);
-        loop {
-            let Some(frames) = self.mixer.poll_output() else { break };
+        while let Some(frames) = self.mixer.poll_output() {
             for sample in frames {
                 self.block.audio.extend_from_slice(&sample.to_le_bytes());
             }

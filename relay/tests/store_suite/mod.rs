@@ -1,8 +1,10 @@
 //! What every store has to do. Each scenario runs on SQLite and on PostgreSQL.
 
+mod alerts;
 mod crash;
 mod money;
 mod race;
+mod retention;
 mod schema;
 mod sessions;
 mod transcript;

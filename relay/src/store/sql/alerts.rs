@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::types::*;
+use super::super::types::{Alert, Attempted};
 use super::money::read_alert;
 use super::{Sql, SqlStore, StoreError, millis, sql};
 

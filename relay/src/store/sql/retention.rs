@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::super::types::*;
+use super::super::types::Expiring;
 use super::{Dialect, Sql, SqlStore, StoreError, sql};
 
 const EXPIRE_TURNS: Sql = sql!(

@@ -1,0 +1,212 @@
+//! Recordings on their way to a bucket and to a folder, and back.
+
+#[path = "support/s3.rs"]
+#[expect(dead_code, reason = "each program of tests uses some of it")]
+mod s3;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use protocol::Mark;
+use relay::NanoUsd;
+use relay::config::RecordingPlace;
+use relay::recording::{RecordingError, Recordings, key};
+use relay::store::{Caps, NewSession, Opened, Quota, Range, SqlStore, Store, unix_ms};
+use tempfile::TempDir;
+
+/// What a relay with recordings has.
+struct Bench {
+    dir: TempDir,
+    store: SqlStore,
+    recordings: Recordings,
+}
+
+impl Bench {
+    async fn new(place: impl FnOnce(&Path) -> (RecordingPlace, Vec<(String, String)>)) -> Bench {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (place, variables) = place(dir.path());
+        Bench {
+            store: SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store"),
+            recordings: Recordings::new(&place, dir.path(), variables).expect("a good place"),
+            dir,
+        }
+    }
+
+    async fn in_a_folder() -> Bench {
+        Bench::new(|dir| (RecordingPlace::Folder(dir.join("rec")), Vec::new())).await
+    }
+
+    async fn in_a_bucket(bucket: &s3::Bucket) -> Bench {
+        let place = RecordingPlace::Bucket("s3://calls/of/ours".parse().expect("a URL"));
+        Bench::new(|_| (place, bucket.variables())).await
+    }
+
+    /// A session that names these recordings.
+    async fn session(&self, id: &str, recording: &str) {
+        let usd = NanoUsd::new;
+        let session = NewSession {
+            id: id.into(),
+            conversation_id: id.into(),
+            user_sub: "ada".into(),
+            account: "acme".into(),
+            plan: None,
+            login: None,
+            client: "test/1".into(),
+            agent: "echo".into(),
+            started_at_ms: unix_ms(),
+            epoch: 0,
+            committed: Mark::default(),
+            resume_hash: [7; 32],
+            recording: Some(recording.into()),
+        };
+        let quota = Quota {
+            sessions_per_user: 100,
+            sessions_per_account: 100,
+            caps: Caps { session: usd(1), user_day: usd(1), account_month: usd(1) },
+            reserve: Range { at_least: usd(0), at_most: usd(0) },
+            relay: "relay-1".into(),
+            lease: Duration::from_secs(60),
+        };
+        assert!(matches!(self.store.open_session(&session, &quota).await, Ok(Opened::Yes { .. })));
+    }
+
+    /// What a relay that was killed has left of a recording: no lengths in the head, and half a frame at the end.
+    fn leave(&self, key: &str, frames: usize) -> Vec<u8> {
+        let audio: Vec<u8> = (0..frames * 4).map(|i| (i % 251) as u8).collect();
+        let mut file = vec![0xff; 44];
+        file.extend(&audio);
+        file.extend([1, 2]);
+        std::fs::write(self.spooled(key), file).expect("written");
+        audio
+    }
+
+    fn spooled(&self, key: &str) -> PathBuf {
+        self.dir.path().join("recordings-on-their-way").join(key.replace('/', "_"))
+    }
+
+    async fn carry(&self) -> u32 {
+        self.recordings.carry_left(&self.store).await.expect("the folder is there")
+    }
+
+    async fn read(&self, recording: &str) -> Result<Vec<u8>, RecordingError> {
+        let playback = self.recordings.open(recording).await?;
+        let pieces: Vec<_> = playback.bytes.try_collect().await?;
+        let bytes = pieces.concat();
+        assert_eq!(bytes.len() as u64, playback.length);
+        Ok(bytes)
+    }
+}
+
+fn samples(wav: &[u8]) -> Vec<i16> {
+    let reader = hound::WavReader::new(wav).expect("a WAV file");
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+    reader.into_samples().map(|sample| sample.expect("whole")).collect()
+}
+
+fn words(audio: &[u8]) -> Vec<i16> {
+    audio.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+#[tokio::test]
+async fn what_a_killed_relay_left_is_finished_and_sent_to_the_bucket_in_parts() {
+    let bucket = s3::Bucket::start().await;
+    let bench = Bench::in_a_bucket(&bucket).await;
+    let key = key("0192-a", 0, unix_ms());
+    bench.session("0192-a", &key).await;
+    // 20 MB: three parts.
+    let audio = bench.leave(&key, 5_000_000);
+    assert_eq!(bench.carry().await, 1);
+    assert_eq!(bucket.uploads(), (1, 0));
+    let object = bucket.object(&format!("of/ours/{key}")).expect("it is there");
+    assert_eq!(object.len(), 44 + audio.len());
+    assert_eq!(samples(&object), words(&audio));
+    assert!(!bench.spooled(&key).exists());
+
+    assert_eq!(bench.read(&key).await.expect("readable"), object);
+    bench.recordings.delete(&key).await.expect("deleted");
+    assert_eq!(bucket.object(&format!("of/ours/{key}")), None);
+    bench.recordings.delete(&key).await.expect("as often as one likes");
+    assert!(matches!(bench.read(&key).await, Err(RecordingError::NotFound)));
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_reached_costs_nothing_but_time() {
+    let bucket = s3::Bucket::start().await;
+    let bench = Bench::in_a_bucket(&bucket).await;
+    let key = key("0192-a", 0, unix_ms());
+    bench.session("0192-a", &key).await;
+    let audio = bench.leave(&key, 1_000);
+    bucket.close(true);
+    assert_eq!(bench.carry().await, 0);
+    assert!(bench.spooled(&key).exists());
+    assert!(matches!(bench.recordings.open(&key).await, Err(RecordingError::Store(_))));
+    assert!(bench.recordings.delete("2026/01/01/another.wav").await.is_err(), "to be tried again");
+    bucket.close(false);
+    assert_eq!(bench.carry().await, 1);
+    assert_eq!(samples(&bench.read(&key).await.expect("readable")), words(&audio));
+}
+
+#[tokio::test]
+async fn the_pieces_of_a_session_are_read_as_one() {
+    let bench = Bench::in_a_folder().await;
+    let keys: Vec<String> = (0..3).map(|epoch| key("0192-a", epoch, unix_ms())).collect();
+    bench.session("0192-a", &keys.join(" ")).await;
+    let first = bench.leave(&keys[0], 700_000);
+    let last = bench.leave(&keys[2], 10);
+    assert_eq!(bench.carry().await, 2);
+    let whole = samples(&bench.read(&keys.join(" ")).await.expect("readable"));
+    assert_eq!(whole, words(&[first, last].concat()), "without the one that never came to be");
+    bench.recordings.delete(&keys.join(" ")).await.expect("deleted");
+    let left = std::fs::read_dir(bench.dir.path().join("rec")).expect("a folder");
+    assert_eq!(left.count(), 0, "no empty folders either");
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_it_was_on_its_way_does_not_come_back() {
+    let bench = Bench::in_a_folder().await;
+    let (gone, expired, empty) =
+        (key("0192-a", 0, unix_ms()), key("0192-b", 0, unix_ms()), key("0192-c", 0, unix_ms()));
+    bench.session("0192-b", "another").await;
+    bench.session("0192-c", &empty).await;
+    bench.leave(&gone, 100);
+    bench.leave(&expired, 100);
+    bench.leave(&empty, 0);
+    assert_eq!(bench.carry().await, 0);
+    for key in [&gone, &expired, &empty] {
+        assert!(!bench.spooled(key).exists(), "{key}");
+        assert!(matches!(bench.read(key).await, Err(RecordingError::NotFound)), "{key}");
+    }
+    let waiting = key("0192-d", 0, unix_ms());
+    bench.leave(&waiting, 100);
+    bench.recordings.delete(&waiting).await.expect("deleted");
+    assert!(!bench.spooled(&waiting).exists());
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_still_writes_is_left_alone() {
+    let bench = Bench::in_a_folder().await;
+    let key = key("0192-a", 0, unix_ms());
+    bench.session("0192-a", &key).await;
+    bench.leave(&key, 100);
+    let writing = File::open(bench.spooled(&key)).expect("it is there");
+    writing.lock().expect("nobody has it");
+    assert_eq!(bench.carry().await, 0);
+    assert!(bench.spooled(&key).exists());
+    drop(writing);
+    assert_eq!(bench.carry().await, 1);
+}
+
+#[test]
+fn a_place_that_makes_no_sense_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("file"), "").expect("written");
+    let folder = RecordingPlace::Folder(dir.path().join("file"));
+    let refused = Recordings::new(&folder, dir.path(), []).expect_err("no folder");
+    assert!(refused.to_string().starts_with("recording.dir: "), "{refused}");
+    let bucket = RecordingPlace::Bucket("s3://calls/".parse().expect("a URL"));
+    let variables = [("AWS_VIRTUAL_HOSTED_STYLE_REQUEST".to_owned(), "perhaps".to_owned())];
+    let refused = Recordings::new(&bucket, dir.path(), variables).expect_err("no flag");
+    assert!(refused.to_string().starts_with("recording.url: "), "{refused}");
+}

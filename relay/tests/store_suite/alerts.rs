@@ -1,0 +1,148 @@
+//! The outbox of alerts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use relay::store::{Alert, Attempted, Store};
+
+use super::{Bench, caps, on_both_databases, open, quota, row, session, settle};
+
+on_both_databases! {
+    an_alert_is_claimed_by_one_at_a_time_and_again_when_the_claim_is_over
+    of_many_who_claim_at_once_each_alert_has_one
+    a_delivered_alert_is_not_claimed_again
+    an_alert_that_failed_waits_and_one_that_is_given_up_is_done
+    what_was_claimed_again_is_not_put_off_by_the_first
+    without_a_webhook_alerts_are_let_go
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Three alerts for each session: its budget at 50, 80 and 100 percent.
+async fn raise(store: &dyn Store, sessions: u32) {
+    let caps = caps(100, super::WIDE, super::WIDE);
+    for n in 0..sessions {
+        let id = format!("s{n}");
+        open(store, &session(&id), &quota()).await;
+        let settled = store.settle(&settle(&id, vec![row("1", 1, 100)], caps)).await.expect("written");
+        assert_eq!(settled.alerts.len(), 3);
+    }
+}
+
+async fn claim(store: &dyn Store, claim: Duration) -> Vec<Alert> {
+    let mut claimed = store.claim_alerts(claim, 100).await.expect("claimed");
+    claimed.sort_by(|a, b| a.id.cmp(&b.id));
+    claimed
+}
+
+async fn an_alert_is_claimed_by_one_at_a_time_and_again_when_the_claim_is_over(bench: Bench) {
+    let (store, other) = (&*bench.store, bench.another().await);
+    raise(store, 1).await;
+    let brief = Duration::from_millis(300);
+    let first = claim(store, brief).await;
+    assert_eq!(
+        first.iter().map(|alert| (alert.percent, alert.attempts)).collect::<Vec<_>>(),
+        [(50, 1), (80, 1), (100, 1)]
+    );
+    assert_eq!((first[0].session_id.as_str(), first[0].user_sub.as_str()), ("s0", "ada"));
+    let mut second = claim(&*other, LONG).await;
+    if second.is_empty() {
+        tokio::time::sleep(brief * 2).await;
+        second = claim(&*other, LONG).await;
+    }
+    assert_eq!(second.iter().map(|alert| alert.attempts).collect::<Vec<_>>(), [2, 2, 2]);
+    assert_eq!(second[0].id, first[0].id, "an alert keeps its id");
+    assert_eq!(claim(store, LONG).await, []);
+}
+
+async fn of_many_who_claim_at_once_each_alert_has_one(bench: Bench) {
+    raise(&*bench.store, 40).await;
+    let stores = [bench.store.clone(), bench.another().await];
+    let tasks: Vec<_> = (0..16)
+        .map(|n| {
+            let store = stores[n % 2].clone();
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                loop {
+                    let claimed = store.claim_alerts(LONG, 7).await.expect("claimed");
+                    if claimed.is_empty() {
+                        return ids;
+                    }
+                    assert!(claimed.len() <= 7 && claimed.iter().all(|alert| alert.attempts == 1));
+                    ids.extend(claimed.into_iter().map(|alert| alert.id));
+                }
+            })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for task in tasks {
+        ids.extend(task.await.expect("no panic"));
+    }
+    // Somebody who finds all that is left locked leaves it to whoever has locked it.
+    ids.extend(claim(&*bench.store, LONG).await.into_iter().map(|alert| alert.id));
+    assert_eq!(ids.len(), 120);
+    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 120);
+}
+
+async fn a_delivered_alert_is_not_claimed_again(bench: Bench) {
+    let store = &*bench.store;
+    raise(store, 1).await;
+    for alert in claim(store, Duration::ZERO).await {
+        store.finish_alert(&alert.id, alert.attempts, Attempted::Delivered).await.expect("written");
+        // From a relay that was slow: it is delivered.
+        store
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .await
+            .expect("written");
+    }
+    assert_eq!(claim(store, LONG).await, []);
+    let mut connection = bench.connect().await;
+    let delivered: (i64,) = sqlx::query_as("SELECT COUNT(delivered_at) FROM alerts")
+        .fetch_one(&mut connection)
+        .await
+        .expect("read");
+    assert_eq!(delivered.0, 3);
+}
+
+async fn an_alert_that_failed_waits_and_one_that_is_given_up_is_done(bench: Bench) {
+    let store = &*bench.store;
+    raise(store, 1).await;
+    let claimed = claim(store, LONG).await;
+    let attempted = [Attempted::Again(Duration::ZERO), Attempted::Again(LONG), Attempted::GivenUp];
+    for (alert, attempted) in claimed.iter().zip(attempted) {
+        store.finish_alert(&alert.id, alert.attempts, attempted).await.expect("written");
+    }
+    let again = claim(store, LONG).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!((&again[0].id, again[0].attempts), (&claimed[0].id, 2));
+}
+
+async fn what_was_claimed_again_is_not_put_off_by_the_first(bench: Bench) {
+    let store = &*bench.store;
+    raise(store, 1).await;
+    let first = claim(store, Duration::ZERO).await;
+    let second = claim(store, LONG).await;
+    assert_eq!(second.len(), 3);
+    for alert in &first {
+        store
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .await
+            .expect("written");
+        store.finish_alert(&alert.id, alert.attempts, Attempted::GivenUp).await.expect("written");
+    }
+    assert_eq!(claim(store, LONG).await, []);
+    for alert in &second {
+        store
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .await
+            .expect("written");
+    }
+    assert_eq!(claim(store, LONG).await.len(), 3, "it was not given up either");
+}
+
+async fn without_a_webhook_alerts_are_let_go(bench: Bench) {
+    let store = &*bench.store;
+    raise(store, 1).await;
+    store.dismiss_alerts().await.expect("written");
+    assert_eq!(claim(store, LONG).await, []);
+}

@@ -1,0 +1,254 @@
+//! The webhook against a receiver that checks what it gets, with one relay and with two.
+
+#[path = "support/postgres.rs"]
+#[expect(dead_code, reason = "each program of tests uses some of it")]
+mod postgres;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use relay::NanoUsd;
+use relay::config::{self, Secret};
+use relay::ledger::LedgerRow;
+use relay::store::{Caps, NewSession, Opened, Quota, Range, Settle, SqlStore, Store, unix_ms};
+use relay::webhook::{Pace, Webhook};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+const SECRET: &str = "a secret that both sides have, of 40 bytes";
+
+/// What a receiver answers, one after another; the last one for ever.
+struct Receiver {
+    url: String,
+    answers: Mutex<Vec<StatusCode>>,
+    /// By `webhook-id`, the bodies that came.
+    got: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+impl Receiver {
+    async fn start(answers: &[StatusCode]) -> Arc<Receiver> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+        let answers = Mutex::new(answers.iter().rev().copied().collect());
+        let receiver = Arc::new(Receiver { url, answers, got: Mutex::default() });
+        let routes = Router::new()
+            .route("/hook", post(receive))
+            .route("/elsewhere", post(redirected))
+            .with_state(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        receiver
+    }
+
+    fn webhook(&self) -> Webhook {
+        let config =
+            config::Webhook { url: self.url.parse().expect("a URL"), secret: Secret::new(SECRET.into()) };
+        // No wait between two tries.
+        let pace = Pace { first: Duration::ZERO, longest: Duration::ZERO, ..Pace::default() };
+        Webhook::new(&config, pace).expect("a client")
+    }
+
+    fn got(&self) -> BTreeMap<String, Vec<String>> {
+        self.got.lock().expect("no panic").clone()
+    }
+}
+
+async fn receive(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: String) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let expected = hmac_sha256(SECRET.as_bytes(), format!("{id}.{timestamp}.{body}").as_bytes());
+    assert_eq!(header("webhook-signature"), format!("v1,{}", STANDARD.encode(expected)));
+    let age = unix_ms() / 1_000 - timestamp.parse::<i64>().expect("seconds");
+    assert!((-5..300).contains(&age), "{age}");
+    assert_eq!(header("content-type"), "application/json");
+    receiver.got.lock().expect("no panic").entry(id.to_owned()).or_default().push(body);
+    let mut answers = receiver.answers.lock().expect("no panic");
+    let status = if answers.len() > 1 { answers.pop() } else { answers.last().copied() };
+    (status.unwrap_or(StatusCode::OK), [(header::LOCATION, "/elsewhere")], "").into_response()
+}
+
+/// Nobody is to come here.
+async fn redirected(State(receiver): State<Arc<Receiver>>) {
+    receiver.got.lock().expect("no panic").insert("redirected".into(), Vec::new());
+}
+
+/// RFC 2104, from the hash alone.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+    assert!(key.len() <= 64, "longer keys would be hashed first");
+    let mut padded = [0; 64];
+    padded[..key.len()].copy_from_slice(key);
+    let hash = |pad: u8, message: &[u8]| {
+        let key = padded.map(|byte| byte ^ pad);
+        Sha256::new().chain_update(key).chain_update(message).finalize().to_vec()
+    };
+    hash(0x5c, &hash(0x36, message))
+}
+
+/// Raises three alerts for each session.
+async fn raise(store: &dyn Store, sessions: u32) {
+    let usd = NanoUsd::new;
+    let caps = Caps { session: usd(100), user_day: usd(1_000_000), account_month: usd(1_000_000) };
+    for n in 0..sessions {
+        let id = format!("s{n}");
+        let session = NewSession {
+            id: id.clone(),
+            conversation_id: id.clone(),
+            user_sub: "ada".into(),
+            account: "acme".into(),
+            plan: None,
+            login: None,
+            client: "test/1".into(),
+            agent: "echo".into(),
+            started_at_ms: unix_ms(),
+            epoch: 0,
+            committed: protocol::Mark::default(),
+            resume_hash: [7; 32],
+            recording: None,
+        };
+        let quota = Quota {
+            sessions_per_user: 1_000,
+            sessions_per_account: 1_000,
+            caps,
+            reserve: Range { at_least: usd(0), at_most: usd(0) },
+            relay: "relay-1".into(),
+            lease: Duration::from_secs(60),
+        };
+        assert!(matches!(store.open_session(&session, &quota).await, Ok(Opened::Yes { .. })));
+        let row = LedgerRow {
+            key: "1".into(),
+            provider: "echo".into(),
+            item: "echo/listening".into(),
+            unit: "sample".into(),
+            quantity: 1,
+            price: usd(100),
+            per: 1,
+            price_version: "test".into(),
+            cost: usd(100),
+            estimated: false,
+        };
+        let settle = Settle {
+            session_id: id,
+            epoch: 0,
+            rows: vec![row],
+            metered_position: 0,
+            exposed: usd(0),
+            release: true,
+            caps,
+            at_ms: unix_ms(),
+        };
+        assert_eq!(store.settle(&settle).await.expect("written").alerts.len(), 3);
+    }
+}
+
+async fn sqlite() -> (SqlStore, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a folder");
+    (SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store"), dir)
+}
+
+/// Until nothing is due.
+async fn deliver_all(webhook: &Webhook, store: &dyn Store) {
+    while webhook.deliver_due(store).await.expect("the database answers") > 0 {}
+}
+
+#[test]
+fn the_hmac_of_these_tests_is_that_of_rfc_4231() {
+    let hex: String = hmac_sha256(b"Jefe", b"what do ya want for nothing?")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+#[tokio::test]
+async fn an_alert_that_fails_comes_again_with_the_same_id_until_it_is_taken() {
+    let (store, _dir) = sqlite().await;
+    let (bad, good) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::NO_CONTENT);
+    let redirect = StatusCode::TEMPORARY_REDIRECT;
+    let receiver = Receiver::start(&[bad, bad, bad, redirect, bad, StatusCode::FORBIDDEN, good]).await;
+    raise(&store, 1).await;
+    deliver_all(&receiver.webhook(), &store).await;
+    let got = receiver.got();
+    assert_eq!(got.len(), 3);
+    assert_eq!(got.values().map(Vec::len).sum::<usize>(), 6 + 3, "six refusals, each taken in the end");
+    for (id, bodies) in &got {
+        assert!(bodies.iter().all(|body| body == &bodies[0]), "the same message each time");
+        let message: serde_json::Value = serde_json::from_str(&bodies[0]).expect("JSON");
+        assert_eq!(message["type"], "budget.threshold");
+        assert_eq!(message["data"]["alert_id"], id.as_str());
+        assert_eq!(message["data"]["scope"], "session");
+        assert_eq!(message["data"]["limit_nano_usd"], 100);
+        assert_eq!(
+            (message["data"]["user"].as_str(), message["data"]["session_id"].as_str()),
+            (Some("ada"), Some("s0"))
+        );
+    }
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.got(), got, "what was taken is done");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_or_never_takes_it_is_given_up() {
+    let (store, _dir) = sqlite().await;
+    let gone = Receiver::start(&[StatusCode::GONE]).await;
+    raise(&store, 1).await;
+    deliver_all(&gone.webhook(), &store).await;
+    assert!(gone.got().values().all(|bodies| bodies.len() == 1));
+
+    let (store, _dir) = sqlite().await;
+    let broken = Receiver::start(&[StatusCode::INTERNAL_SERVER_ERROR]).await;
+    raise(&store, 1).await;
+    deliver_all(&broken.webhook(), &store).await;
+    let tries: Vec<usize> = broken.got().values().map(Vec::len).collect();
+    assert_eq!(tries, [12, 12, 12]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_relays_on_one_database_deliver_each_alert_once() {
+    let url = postgres::shared().database().await;
+    let stores = [
+        Arc::new(SqlStore::postgres(&url).await.expect("opened")),
+        Arc::new(SqlStore::postgres(&url).await.expect("opened")),
+    ];
+    let receiver = Receiver::start(&[StatusCode::OK]).await;
+    raise(&*stores[0], 20).await;
+    let relays: Vec<_> = stores
+        .iter()
+        .map(|store| {
+            let (store, webhook) = (store.clone(), receiver.webhook());
+            tokio::spawn(async move { deliver_all(&webhook, &*store).await })
+        })
+        .collect();
+    for relay in relays {
+        relay.await.expect("no panic");
+    }
+    let got = receiver.got();
+    assert_eq!(got.len(), 60);
+    assert!(got.values().all(|bodies| bodies.len() == 1), "none of them twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_relay_had_claimed_is_delivered_by_another() {
+    let url = postgres::shared().database().await;
+    let killed = SqlStore::postgres(&url).await.expect("opened");
+    raise(&killed, 1).await;
+    assert_eq!(killed.claim_alerts(Duration::from_millis(200), 8).await.expect("claimed").len(), 3);
+    killed.close().await;
+    let other = SqlStore::postgres(&url).await.expect("opened");
+    let receiver = Receiver::start(&[StatusCode::OK]).await;
+    let webhook = receiver.webhook();
+    let all = tokio::time::timeout(Duration::from_secs(20), async {
+        while receiver.got().len() < 3 {
+            deliver_all(&webhook, &other).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    all.await.expect("the claim ends");
+    assert!(receiver.got().values().all(|bodies| bodies.len() == 1));
+}

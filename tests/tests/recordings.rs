@@ -1,0 +1,132 @@
+//! Whole calls that are recorded in a bucket, and what the operator sees of them.
+
+#[path = "../../relay/tests/support/s3.rs"]
+#[expect(dead_code, reason = "each program of tests uses some of it")]
+mod s3;
+
+use std::time::Duration;
+
+use relay::client::{Options, run};
+use relay::store::{SqlStore, Store};
+use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+fn config(extra: &str) -> String {
+    format!(
+        "data_dir = \"data\"\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}"
+    )
+}
+
+fn options(relay: &Relay, speech: Vec<i16>) -> Options {
+    Options { url: relay.url(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(60) }
+}
+
+/// Harmonics of 120 Hz: voice enough for the echo.
+fn voice(seconds: f64) -> Vec<i16> {
+    (0..(seconds * 16_000.0) as u32)
+        .map(|i| {
+            let t = f64::from(i) / 16_000.0;
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_in_a_bucket_and_the_page_is_told() {
+    let bucket = s3::Bucket::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let variables = bucket.variables();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let config = config("[recording]\nurl = \"s3://calls/of/ours\"\n");
+    let relay = Relay::start_in(folder.path(), "127.0.0.1:0", &config, &variables).await;
+    let (raw, welcome) = Raw::welcomed(&relay, "bob").await;
+    assert!(welcome.recording);
+    drop(raw);
+
+    let speech = [vec![0; 8_000], voice(1.5)].concat();
+    let report = run(options(&relay, speech.clone()), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let id = report.session_id.expect("there was a session");
+    let key = store.session(&id).await.expect("readable").expect("stored").recording.expect("recorded");
+    let object = timeout(Duration::from_secs(30), async {
+        loop {
+            match bucket.object(&format!("of/ours/{key}")) {
+                Some(object) => break object,
+                None => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    });
+    let object = object.await.expect("it comes when the call has ended");
+    let samples: Vec<i16> = hound::WavReader::new(&*object)
+        .expect("a WAV file")
+        .into_samples()
+        .map(|sample| sample.expect("whole"))
+        .collect();
+    let left: Vec<i16> = samples.iter().step_by(2).copied().collect();
+    assert_eq!(left[..speech.len()], speech, "to the sample");
+    let loud = samples.chunks_exact(2).filter(|frame| frame[1].abs() > 1_000).count();
+    assert!(loud > 8_000, "the echo is on the other side: {loud}");
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    timeout(Duration::from_secs(20), stream.read_to_string(&mut answer))
+        .await
+        .expect("in time")
+        .expect("text");
+    answer
+}
+
+#[tokio::test]
+async fn the_operator_sees_what_happens_and_nobodys_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&format!("[metrics]\nlisten = {address:?}\n"));
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let report = run(options(&relay, voice(1.0)), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+    let refused = run(Options { token: "no token".into(), ..options(&relay, voice(0.5)) }, |_| {}).await;
+    assert!(!refused.is_good());
+
+    let answer = get(&address, "/metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for line in [
+        "voxrelay_sessions_opened_total 1",
+        "voxrelay_sessions_ended_total{reason=\"normal\"} 1",
+        "voxrelay_refusals_total{code=\"unauthorized\"} 1",
+        "voxrelay_sessions_live 0",
+        "voxrelay_store_away 0",
+        "voxrelay_store_seconds_count{operation=\"open_session\"} 1",
+        "# TYPE voxrelay_store_seconds histogram",
+    ] {
+        assert!(answer.lines().any(|found| found == line), "no {line} in {answer}");
+    }
+    assert!(answer.contains("voxrelay_tokens_refused_total{cause="), "{answer}");
+    let settled = format!("voxrelay_settled_nano_usd_total {}", report.usage.cost_nano_usd);
+    assert!(answer.lines().any(|found| found == settled), "no {settled} in {answer}");
+    let id = report.session_id.expect("there was a session");
+    assert!(!answer.contains("ada") && !answer.contains(&id));
+    let documented = |line: &str| {
+        relay::telemetry::METRICS
+            .iter()
+            .any(|metric| line.trim_start_matches("# HELP ").starts_with(metric.name))
+    };
+    let undocumented: Vec<&str> =
+        answer.lines().filter(|line| line.starts_with("# HELP ") && !documented(line)).collect();
+    assert!(undocumented.is_empty(), "{undocumented:?}");
+    assert!(get(&address, "/").await.starts_with("HTTP/1.1 404"));
+    assert!(
+        get(&relay.address.to_string(), "/metrics").await.starts_with("HTTP/1.1 404"),
+        "not for everybody"
+    );
+}
