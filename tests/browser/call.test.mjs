@@ -101,8 +101,8 @@ describe("a spoken call", () => {
     assert.ok(metered > 0.8 * seconds && metered < seconds + 2, `${metered} s metered of ${seconds} s`);
   });
 
-  test("the cost is exact: each usage row, the session, and what the page was told", () => {
-    const rows = relay.usage(session.id);
+  test("the cost is exact: each row of the ledger, the session, and what the page was told", () => {
+    const rows = relay.ledger(session.id);
     const [{ price_nano_usd, per }] = rows;
     // 0.0048 $ a minute, for samples.
     assert.equal(BigInt(price_nano_usd) * 960_000n, 4_800_000n * BigInt(per));

@@ -122,7 +122,7 @@ for (const { name, happen } of OUTAGES) {
     });
 
     test("what arrived was metered once", () => {
-      const rows = relay.usage(session.id);
+      const rows = relay.ledger(session.id);
       assert.equal(rows.reduce((sum, row) => sum + row.quantity, 0), session.audio_samples);
       let next = 0;
       for (const row of rows) {

@@ -31,9 +31,9 @@ const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/
  */
 
 /**
- * A row of `usage`.
- * @typedef {object} UsageRow
- * @property {number} from_quantity
+ * A row of `ledger`.
+ * @typedef {object} LedgerRow
+ * @property {number} from_quantity Of its key: how much of the session was in the rows before.
  * @property {number} quantity
  * @property {number} price_nano_usd
  * @property {number} per
@@ -96,10 +96,11 @@ export class Relay {
 
   /**
    * @param {string} id
-   * @returns {UsageRow[]}
+   * @returns {LedgerRow[]}
    */
-  usage(id) {
-    return this.#query(`SELECT * FROM usage WHERE session_id = '${id}' ORDER BY from_quantity`);
+  ledger(id) {
+    const from = "CAST(substr(key, instr(key, '@') + 1) AS INTEGER)";
+    return this.#query(`SELECT *, ${from} AS from_quantity FROM ledger WHERE session_id = '${id}' ORDER BY from_quantity`);
   }
 
   /** Waits until the newest session has ended. @returns {Promise<SessionRow>} */
