@@ -41,7 +41,7 @@ async fn call(relay: &Relay, sub: &str, chunks: u32) -> Went {
             Heard::Said(RelayMessage::Welcome(welcome)) => went.session_id = Some(welcome.session_id),
             Heard::Said(RelayMessage::Budget(budget)) => went.budgets.push((budget.scope, budget.percent)),
             Heard::Said(RelayMessage::Transcript(turn)) if turn.role == Role::Agent => {
-                went.words.push(turn.text)
+                went.words.push(turn.text);
             }
             Heard::Said(RelayMessage::Usage(usage)) => {
                 went.usages.push((begin.elapsed(), usage.cost_nano_usd));

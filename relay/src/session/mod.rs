@@ -3,6 +3,8 @@
 //! [`serve_socket`] greets a connection and brings it to its session: a new one, a living one it resumes, or one rebuilt from the
 //! store after another relay was lost. The session itself is `driver::Driver`, one task each.
 
+mod admission;
+mod assembly;
 mod connection;
 mod driver;
 mod journal;
@@ -13,14 +15,11 @@ mod token;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use audio::Hz;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit};
-use protocol::relay::{Attachment, Handshake, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Mark, Prices, RelayMessage, Resume};
+use protocol::relay::{Attachment, Handshake, Refusal};
+use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
@@ -30,32 +29,17 @@ pub(crate) use lease::keep as keep_leases;
 pub use registry::Registry;
 
 use crate::auth::Identity;
-use crate::call::{self, Agent, Call, Echo, Start};
-use crate::config::Limits;
-use crate::meter::Meter;
-use crate::price::Price;
-use crate::recording::{self, Recorder};
+use crate::call::Agent;
+use crate::recording;
 use crate::server::close_code;
-use crate::store::{
-    Caps, Grant, NewSession, Opened, Quality, Quota, Range, Scope, SessionRow, SessionState, Shortage,
-    Standing, StoreError, TakeOver, unix_ms,
-};
+use crate::store::{Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, unix_ms};
 use crate::throttle::Waiting;
 use crate::{App, NanoUsd, telemetry};
+use admission::{caps, may_begin, open};
+use assembly::{Beginning, Parts, prepare};
 use connection::Connection;
-use driver::Driver;
-use journal::Journal;
-use registry::{Command, Handle, ResumeRequest, Whose};
-use token::TokenClock;
+use registry::{Command, Handle, ResumeRequest};
 
-/// What the echo agent is metered as.
-const ECHO_ITEM: &str = "echo/listening";
-/// Commands to a session that may wait.
-const COMMANDS: usize = 4;
-/// Listening that has to be paid for before a session begins.
-const FIRST: Duration = Duration::from_secs(1);
-/// How long a client waits for its session to be stored.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
 /// How long a session may take to answer a resume.
@@ -266,16 +250,6 @@ fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
         && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
 }
 
-/// Whether the user may begin another session, and from this address. One that is resumed does not begin.
-fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
-    let user = (identity.sub.as_str(), app.config.limits_for(identity).sessions_per_minute);
-    let address = (address, app.config.network.sessions_per_minute_per_address);
-    app.throttle.begin(user, address).map_err(|excess| {
-        tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
-        excess.to_refusal()
-    })
-}
-
 /// Begins a new session.
 async fn begin(
     app: Arc<App>,
@@ -339,224 +313,6 @@ async fn begin(
     );
     driver.attach(socket, &hello, attachment, &token);
     app.tasks.spawn(driver.run());
-}
-
-/// Writes the session and sets its first money aside.
-async fn open(
-    app: &App,
-    mut session: NewSession,
-    parts: &Parts,
-    limits: &Limits,
-    attachment: Attachment,
-) -> Result<(NewSession, Grant), Refusal> {
-    let meter = parts.meter(0, NanoUsd::ZERO);
-    let quota = Quota {
-        sessions_per_user: limits.sessions_per_user,
-        sessions_per_account: limits.sessions_per_account,
-        caps: caps(limits),
-        reserve: Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(call::AHEAD) },
-        relay: app.relay_id.clone(),
-        lease: lease::duration(app),
-    };
-    loop {
-        let opened = match timeout(OPEN_TIMEOUT, app.store.open_session(&session, &quota)).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a session could not be stored, so it is refused");
-                return Err(later(ErrorCode::StoreUnavailable));
-            }
-            Err(_) => {
-                tracing::error!("a session could not be stored in time, so it is refused");
-                return Err(later(ErrorCode::StoreUnavailable));
-            }
-        };
-        return match opened {
-            Opened::Yes { grant, replaced } => {
-                if let Some(replaced) = replaced {
-                    app.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
-                }
-                Ok((session, grant))
-            }
-            Opened::UserFull { live } => Err(full(ErrorCode::SessionLimit, limits.sessions_per_user, live)),
-            Opened::AccountFull { live } => {
-                Err(full(ErrorCode::AccountSessionLimit, limits.sessions_per_account, live))
-            }
-            Opened::NoMoney(shortage) => Err(no_money(&shortage)),
-            // It was deleted while its last session was away: what is said now begins another one.
-            Opened::NoConversation if attachment == Attachment::Instead => {
-                session.conversation_id = session.id.clone();
-                continue;
-            }
-            Opened::NoConversation => Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown)),
-        };
-    }
-}
-
-fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {
-    let mut refusal = Refusal::new(CloseCode::Limited, code);
-    refusal.error.limit = Some(limit.into());
-    refusal.error.asked = Some(u64::from(live) + 1);
-    refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
-    refusal
-}
-
-/// Says which budget is used up, and when there is a new one.
-fn no_money(shortage: &Shortage) -> Refusal {
-    let (code, period) = match shortage.scope {
-        Scope::Session => (ErrorCode::Budget, None),
-        Scope::User => (ErrorCode::UserBudget, Some(Unit::Day)),
-        Scope::Account => (ErrorCode::AccountBudget, Some(Unit::Month)),
-    };
-    // What others have set aside may come back any moment.
-    let close = if shortage.contended { CloseCode::Limited } else { CloseCode::Budget };
-    let mut refusal = Refusal::new(close, code);
-    refusal.error.limit = Some(shortage.balance.limit.get());
-    refusal.error.asked = Some(shortage.balance.spent.get() + shortage.balance.reserved.get());
-    refusal.error.retry_after_ms = match (shortage.contended, period) {
-        (true, _) => Some(RETRY_AFTER_MS),
-        (false, period) => period.map(until_next),
-    };
-    refusal
-}
-
-/// Time until the next day or month (UTC) begins, in milliseconds.
-fn until_next(period: Unit) -> u64 {
-    let now = Timestamp::now().to_zoned(TimeZone::UTC);
-    let next = match period {
-        Unit::Month => now.date().last_of_month(),
-        _ => now.date(),
-    };
-    let midnight = next.tomorrow().ok().and_then(|date| date.to_zoned(TimeZone::UTC).ok());
-    let left = midnight
-        .map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
-    u64::try_from(left).unwrap_or_default()
-}
-
-fn caps(limits: &Limits) -> Caps {
-    Caps {
-        session: limits.session_budget,
-        user_day: limits.user_day_budget,
-        account_month: limits.account_month_budget,
-    }
-}
-
-/// Where a session begins, or goes on.
-struct Beginning {
-    id: String,
-    conversation_id: String,
-    epoch: u32,
-    /// Its relay was lost.
-    recovered: bool,
-    mark: Mark,
-    turn: u32,
-    samples: u64,
-    cost: NanoUsd,
-    grant: Grant,
-    metered_through: u32,
-    /// The key of its recording.
-    recording: Option<String>,
-}
-
-/// What a session is made of before it has an id.
-struct Parts {
-    price: Price,
-    agent: Echo,
-}
-
-impl Parts {
-    fn new(app: &App, mark: Mark) -> Result<Parts, Refusal> {
-        let price = app.prices.second_price_at(ECHO_ITEM, unix_ms()).map_err(|error| {
-            tracing::error!(%error, "no price, no call");
-            Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
-        })?;
-        let agent = Echo::new(Hz(app.config.echo.codec.rate()), mark.position).map_err(|error| {
-            tracing::error!(%error, "the echo agent cannot speak at this rate");
-            Refusal::new(CloseCode::Internal, ErrorCode::Internal)
-        })?;
-        Ok(Parts { price: price.clone(), agent })
-    }
-
-    fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
-        Meter::resume(self.price.clone(), Codec::PcmS16le16000.rate(), samples, cost)
-    }
-}
-
-/// Puts a session together and enters it in the registry.
-fn prepare(
-    app: &Arc<App>,
-    beginning: Beginning,
-    parts: Parts,
-    limits: &Limits,
-    identity: &Identity,
-) -> Driver {
-    let config = &app.config;
-    let (sender, commands) = mpsc::channel(COMMANDS);
-    let whose = Arc::new(Whose {
-        id: beginning.id.clone(),
-        sub: identity.sub.clone(),
-        account: identity.account.clone(),
-        login: identity.session_id.clone(),
-    });
-    let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
-    let recording =
-        app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
-            Recorder::begin(app, recordings, &beginning.id, key, parts.agent.rate())
-                .inspect_err(
-                    |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
-                )
-                .ok()
-        });
-    let link = protocol::relay::Config {
-        session_id: beginning.id.clone(),
-        conversation_id: beginning.conversation_id,
-        limits: limits.to_message(),
-        prices: Prices {
-            version: app.prices.version().to_owned(),
-            items: app.prices.messages(ECHO_ITEM, unix_ms()),
-        },
-        control_per_second: limits.control_messages_per_second,
-        agent_codec: config.echo.codec,
-        recording: recording.is_some(),
-        heartbeat: config.heartbeat,
-        resume_window: config.resume_window,
-    };
-    let caps = caps(limits);
-    let start = Start {
-        mark: beginning.mark,
-        turn: beginning.turn,
-        meter: parts.meter(beginning.samples, beginning.cost),
-        caps,
-        grant: beginning.grant,
-        metered_through: beginning.metered_through,
-    };
-    let now = app.now();
-    telemetry::session_opened();
-    Driver {
-        app: app.clone(),
-        id: beginning.id.clone(),
-        whose,
-        caps,
-        link: if beginning.recovered {
-            Link::recovered(now, link, beginning.epoch, beginning.mark)
-        } else {
-            Link::new(now, link, beginning.mark)
-        },
-        call: Call::new(now, Box::new(parts.agent) as Box<dyn Agent>, start),
-        journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
-        recording,
-        connection: None,
-        commands,
-        registration,
-        reconnects: 0,
-        token: TokenClock::new(identity.expires_at, config.auth.token_grace),
-        verifying: None,
-        reserving: None,
-        quality: Quality::default(),
-        round_trips: (0, 0),
-        settled: beginning.cost,
-        ending: None,
-        ended: false,
-    }
 }
 
 fn later(code: ErrorCode) -> Refusal {

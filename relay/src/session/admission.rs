@@ -1,0 +1,131 @@
+//! Who may begin a session: rates, the store's limits and budgets, and what is said to whom it may not.
+
+use std::net::IpAddr;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
+use protocol::relay::{Attachment, Refusal};
+use protocol::{CloseCode, ErrorCode};
+use tokio::time::{Duration, timeout};
+
+use super::assembly::Parts;
+use super::registry::Command;
+use super::{RETRY_AFTER_MS, later, lease};
+use crate::auth::Identity;
+use crate::config::Limits;
+use crate::store::{Caps, Grant, NewSession, Opened, Quota, Range, Scope, Shortage};
+use crate::{App, NanoUsd, call};
+
+/// Listening that has to be paid for before a session begins.
+const FIRST: Duration = Duration::from_secs(1);
+/// How long a client waits for its session to be stored.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Whether the user may begin another session, and from this address. One that is resumed does not begin.
+pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
+    let user = (identity.sub.as_str(), app.config.limits_for(identity).sessions_per_minute);
+    let address = (address, app.config.network.sessions_per_minute_per_address);
+    app.throttle.begin(user, address).map_err(|excess| {
+        tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
+        excess.to_refusal()
+    })
+}
+
+/// Writes the session and sets its first money aside.
+pub(super) async fn open(
+    app: &App,
+    mut session: NewSession,
+    parts: &Parts,
+    limits: &Limits,
+    attachment: Attachment,
+) -> Result<(NewSession, Grant), Refusal> {
+    let meter = parts.meter(0, NanoUsd::ZERO);
+    let quota = Quota {
+        sessions_per_user: limits.sessions_per_user,
+        sessions_per_account: limits.sessions_per_account,
+        caps: caps(limits),
+        reserve: Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(call::AHEAD) },
+        relay: app.relay_id.clone(),
+        lease: lease::duration(app),
+    };
+    loop {
+        let opened = match timeout(OPEN_TIMEOUT, app.store.open_session(&session, &quota)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a session could not be stored, so it is refused");
+                return Err(later(ErrorCode::StoreUnavailable));
+            }
+            Err(_) => {
+                tracing::error!("a session could not be stored in time, so it is refused");
+                return Err(later(ErrorCode::StoreUnavailable));
+            }
+        };
+        return match opened {
+            Opened::Yes { grant, replaced } => {
+                if let Some(replaced) = replaced {
+                    app.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
+                }
+                Ok((session, grant))
+            }
+            Opened::UserFull { live } => Err(full(ErrorCode::SessionLimit, limits.sessions_per_user, live)),
+            Opened::AccountFull { live } => {
+                Err(full(ErrorCode::AccountSessionLimit, limits.sessions_per_account, live))
+            }
+            Opened::NoMoney(shortage) => Err(no_money(&shortage)),
+            // It was deleted while its last session was away: what is said now begins another one.
+            Opened::NoConversation if attachment == Attachment::Instead => {
+                session.conversation_id = session.id.clone();
+                continue;
+            }
+            Opened::NoConversation => Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown)),
+        };
+    }
+}
+
+fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {
+    let mut refusal = Refusal::new(CloseCode::Limited, code);
+    refusal.error.limit = Some(limit.into());
+    refusal.error.asked = Some(u64::from(live) + 1);
+    refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
+    refusal
+}
+
+/// Says which budget is used up, and when there is a new one.
+fn no_money(shortage: &Shortage) -> Refusal {
+    let (code, period) = match shortage.scope {
+        Scope::Session => (ErrorCode::Budget, None),
+        Scope::User => (ErrorCode::UserBudget, Some(Unit::Day)),
+        Scope::Account => (ErrorCode::AccountBudget, Some(Unit::Month)),
+    };
+    // What others have set aside may come back any moment.
+    let close = if shortage.contended { CloseCode::Limited } else { CloseCode::Budget };
+    let mut refusal = Refusal::new(close, code);
+    refusal.error.limit = Some(shortage.balance.limit.get());
+    refusal.error.asked = Some(shortage.balance.spent.get() + shortage.balance.reserved.get());
+    refusal.error.retry_after_ms = match (shortage.contended, period) {
+        (true, _) => Some(RETRY_AFTER_MS),
+        (false, period) => period.map(until_next),
+    };
+    refusal
+}
+
+/// Time until the next day or month (UTC) begins, in milliseconds.
+fn until_next(period: Unit) -> u64 {
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    let next = match period {
+        Unit::Month => now.date().last_of_month(),
+        _ => now.date(),
+    };
+    let midnight = next.tomorrow().ok().and_then(|date| date.to_zoned(TimeZone::UTC).ok());
+    let left = midnight
+        .map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
+    u64::try_from(left).unwrap_or_default()
+}
+
+pub(super) fn caps(limits: &Limits) -> Caps {
+    Caps {
+        session: limits.session_budget,
+        user_day: limits.user_day_budget,
+        account_month: limits.account_month_budget,
+    }
+}
