@@ -1,0 +1,139 @@
+//! What a call does about money: audio waits for it, more is asked for in time, what was used is settled, the page is told.
+
+use protocol::relay::Saying;
+use protocol::{Budget, CloseCode, Mark, Role};
+
+use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, USAGE_EVERY};
+use crate::NanoUsd;
+use crate::store::{Scope, Shortage, Standing};
+
+/// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
+const HELD_BYTES: usize = 3 << 20;
+/// Of a budget, in percent: when the page is told.
+const THRESHOLDS: [u32; 3] = [50, 80, 100];
+/// What the user reads when there is no more money.
+const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
+
+impl Call {
+    /// The samples of a chunk that were not metered before.
+    pub(super) fn fresh(&self, mark: Mark, bytes: usize) -> u32 {
+        let end = mark.position + (bytes / 2) as u32;
+        end.saturating_sub(self.metered_through.max(mark.position))
+    }
+
+    pub(super) fn hold(&mut self, held: Held) {
+        if let Held::Audio { payload, .. } = &held {
+            self.held_bytes += payload.len();
+        }
+        self.held.push_back(held);
+        if self.held_bytes > HELD_BYTES {
+            // The client has it still, since it is not committed: it comes again when the session goes on elsewhere.
+            self.stop(CloseCode::TryLater);
+        }
+    }
+
+    /// What the total has to rise to for the oldest audio that waits, or for nothing.
+    pub(super) fn needed(&self) -> NanoUsd {
+        match self.held.front() {
+            Some(Held::Audio { mark, payload }) => self.meter.cost_with(self.fresh(*mark, payload.len())),
+            _ => self.meter.cost(),
+        }
+    }
+
+    /// Goes on with what waits for money, asks for more of it, and ends the call when there is none.
+    pub(super) fn spend(&mut self) {
+        while self.ending.is_none()
+            && let Some(held) = self.held.pop_front()
+        {
+            match held {
+                Held::Audio { mark, payload } => {
+                    if !self.handle_audio(mark, &payload) {
+                        self.held.push_front(Held::Audio { mark, payload });
+                        break;
+                    }
+                    self.held_bytes -= payload.len();
+                }
+                Held::Gap(gap) => self.handle_gap(gap),
+                Held::Bye => self.stop(CloseCode::Normal),
+            }
+        }
+        if self.ending.is_some() {
+            return;
+        }
+        let (cost, needed) = (self.meter.cost(), self.needed());
+        if let Some(shortage) = self.purse.shortage(self.now, needed) {
+            return self.run_out(shortage);
+        }
+        let ahead = self.meter.price_of(AHEAD).max(NanoUsd::new(1));
+        if let Some(range) = self.purse.ask(self.now, cost, needed, ahead) {
+            self.outputs.push_back(Pending::Reserve(range));
+        }
+    }
+
+    /// There is no more money: the user is told in words, and the call ends with its own code.
+    pub(super) fn run_out(&mut self, shortage: Shortage) {
+        self.outputs.push_back(Pending::Exhausted(shortage));
+        self.finish_reply();
+        let turn = self.say_turn(Role::Agent, BUDGET_NOTICE.to_owned(), self.spoken, self.spoken);
+        self.store_turn(turn);
+        self.tell_budget(shortage.scope, 100);
+        self.stop(CloseCode::Budget);
+    }
+
+    /// Settles what was metered. With `release`, gives back what is set aside as well.
+    pub(super) fn settle_up(&mut self, release: bool) {
+        self.recorded = self.now;
+        let row = self.meter.take_row();
+        if row.is_some() || release {
+            self.storing += 1;
+            self.settling.push_back(self.settled);
+            self.outputs.push_back(Pending::Settle { row, through: self.metered_through, release });
+        } else if self.storing == 0 {
+            // Everything is in the ledger already.
+            self.commit(self.settled);
+        }
+    }
+
+    pub(super) fn tell_usage(&mut self) {
+        let usage = self.usage();
+        if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {
+            self.told_usage = (self.now, usage);
+            self.outputs.push_back(Pending::Usage(usage));
+        }
+        if self.ending.is_none() {
+            for (scope, balance) in self.purse.standing().each() {
+                let limit = u128::from(balance.limit.get());
+                let reached = |percent: &&u32| {
+                    limit > 0 && u128::from(balance.spent.get()) * 100 >= limit * u128::from(**percent)
+                };
+                if let Some(percent) = THRESHOLDS.iter().rfind(reached) {
+                    self.tell_budget(scope, *percent);
+                }
+            }
+        }
+        if self.now >= self.recorded + RECORD_EVERY {
+            self.settle_up(false);
+        }
+    }
+
+    /// Tells the page once that a budget has reached a threshold.
+    pub(super) fn tell_budget(&mut self, scope: Scope, percent: u32) {
+        let Standing { session, user, account } = *self.purse.standing();
+        let (told, balance) = match scope {
+            Scope::Session => (&mut self.told_percent[0], session),
+            Scope::User => (&mut self.told_percent[1], user),
+            Scope::Account => (&mut self.told_percent[2], account),
+        };
+        if *told >= percent {
+            return;
+        }
+        *told = percent;
+        self.outputs.push_back(Pending::Say(Saying::Budget(Budget {
+            seq: 0,
+            scope: scope.to_message(),
+            percent,
+            limit_nano_usd: balance.limit.get(),
+            spent_nano_usd: balance.spent.get(),
+        })));
+    }
+}
