@@ -1,7 +1,6 @@
 //! Recordings on their way to a bucket and to a folder, and back.
 
 #[path = "support/s3.rs"]
-#[expect(dead_code, reason = "each program of tests uses some of it")]
 mod s3;
 
 use std::fs::File;
