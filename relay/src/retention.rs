@@ -52,11 +52,22 @@ pub async fn sweep(
     if let Some(days) = keep.recording_days {
         expire_recordings(store, recordings, before(days), &mut purged).await?;
     }
-    drain_erased(store, recordings, &mut purged).await?;
+    purge_erased(store, recordings, &mut purged).await?;
     purged.books = expire_books(store, now_ms).await?;
     if purged.turns + purged.recordings + purged.erased + purged.books > 0 {
         scrub(store).await?;
     }
+    Ok(purged)
+}
+
+/// Deletes the recordings of deleted sessions, and what the database's log still has of those sessions: for right after a deletion.
+///
+/// # Errors
+/// When the database does not answer; the next sweep goes on.
+pub async fn sweep_erased(store: &dyn Store, recordings: Option<&Recordings>) -> Result<Purged, StoreError> {
+    let mut purged = Purged::default();
+    purge_erased(store, recordings, &mut purged).await?;
+    scrub(store).await?;
     Ok(purged)
 }
 
@@ -94,7 +105,7 @@ async fn expire_recordings(
     }
 }
 
-async fn drain_erased(
+async fn purge_erased(
     store: &dyn Store,
     recordings: Option<&Recordings>,
     purged: &mut Purged,
@@ -138,7 +149,7 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
 }
 
 /// Empties the database's log, which still has what was deleted.
-pub(crate) async fn scrub(store: &dyn Store) -> Result<(), StoreError> {
+async fn scrub(store: &dyn Store) -> Result<(), StoreError> {
     for _ in 0..SCRUBS {
         if store.scrub().await? {
             return Ok(());

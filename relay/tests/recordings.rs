@@ -1,7 +1,6 @@
 //! Recordings on their way to a bucket and to a folder, and back.
 
 #[path = "support/s3.rs"]
-#[expect(dead_code, reason = "each program of tests uses some of it")]
 mod s3;
 
 use std::fs::File;
@@ -178,6 +177,14 @@ async fn what_was_deleted_while_it_was_on_its_way_does_not_come_back() {
         assert!(!bench.spooled(key).exists(), "{key}");
         assert!(matches!(bench.read(key).await, Err(RecordingError::NotFound)), "{key}");
     }
+    // It was sent before its session was deleted, and the relay was killed before it could note that.
+    let sent = key("0192-e", 0, unix_ms());
+    let path = bench.dir.path().join("rec").join(&sent);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(&path, "sound").expect("written");
+    bench.leave(&sent, 100);
+    assert_eq!(bench.carry().await, 0);
+    assert!(!path.exists() && !bench.spooled(&sent).exists());
     let waiting = key("0192-d", 0, unix_ms());
     bench.leave(&waiting, 100);
     bench.recordings.delete(&waiting).await.expect("deleted");
@@ -193,6 +200,7 @@ async fn a_file_that_somebody_still_writes_is_left_alone() {
     let writing = File::open(bench.spooled(&key)).expect("it is there");
     writing.lock().expect("nobody has it");
     assert_eq!(bench.carry().await, 0);
+    assert!(matches!(bench.recordings.delete(&key).await, Err(RecordingError::Busy)));
     assert!(bench.spooled(&key).exists());
     drop(writing);
     assert_eq!(bench.carry().await, 1);

@@ -1,7 +1,7 @@
 //! The webhook against a receiver that checks what it gets, with one relay and with two.
 
 #[path = "support/postgres.rs"]
-#[expect(dead_code, reason = "each program of tests uses some of it")]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it")]
 mod postgres;
 
 use std::collections::BTreeMap;

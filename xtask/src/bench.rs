@@ -2,6 +2,7 @@
 //! `cargo xtask bench store` and `bench churn`: the relay's databases and its memory.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -68,15 +69,12 @@ fn audio(json: bool) -> Result<()> {
 fn relay(example: &str, arguments: &[&str], json: bool) -> Result<()> {
     let advice = format!("see tests/examples/{example}.rs");
     step("building the relay", || {
-        run(workspace::cargo().args(["build", "--release", "--package", "relay"]), &advice)?;
-        run(
-            workspace::cargo().args(["build", "--release", "--package", "tests", "--example", example]),
-            &advice,
-        )
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--release", "--package", "relay", "--bin", "voxrelay"]);
+        run(cargo.args(["--package", "tests", "--example", example]), &advice)
     })?;
-    let mut bench = workspace::cargo();
-    bench.args(["run", "--quiet", "--release", "--package", "tests", "--example", example, "--"]);
-    run(bench.args(arguments).args(json.then_some("--json")), &advice)
+    let program = workspace::target().join("release/examples").join(example);
+    run(Command::new(program).args(arguments).args(json.then_some("--json")), &advice)
 }
 
 fn native(json: bool) -> Result<String> {

@@ -149,6 +149,11 @@ fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
             "[network]\ntrusted_proxies = [\"10.0.0.0/33\"]",
             &["network.trusted_proxies", "10.0.0.0/33", "10.0.0.0/8"],
         ),
+        ("[metrics]\nlisten = \"9464\"", &["metrics.listen", "9464", "127.0.0.1:9464"]),
+        (
+            "[webhook]\nurl = \"https://x.test\"\nsecret = \"whsec_no base64 but long enough, 32 bytes\"",
+            &["webhook.secret", "[41 bytes]", "base64"],
+        ),
         ("[webhook]\nurl = \"https://x.test\"", &["webhook.secret", "missing"]),
         ("[webhook]\nsecret = \"00000000000000000000000000000000\"", &["webhook.url", "missing"]),
         ("[webhook]\nurl = \"https://x.test\"\nsecret = \"short\"", &["webhook.secret", "[5 bytes]", "32"]),

@@ -70,6 +70,9 @@ pub enum RecordingError {
     /// Nothing is there: not yet, or not any more.
     #[error("no such recording")]
     NotFound,
+    /// It is being written or sent.
+    #[error("the recording is on its way")]
+    Busy,
     /// The folder or bucket cannot be reached or said no.
     #[error("recordings: {0}")]
     Store(object_store::Error),
@@ -145,16 +148,20 @@ impl Recordings {
     /// Deletes what a session's row named, also where it is still on its way. What is not there counts as deleted.
     ///
     /// # Errors
-    /// When the place cannot be reached; to be tried again.
+    /// When the place cannot be reached, or a recording is being written or sent; to be tried again.
     pub async fn delete(&self, recording: &str) -> Result<(), RecordingError> {
         for key in keys(recording) {
-            self.spool.remove(key.as_ref()).await?;
-            match self.place.delete(&key).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.spool.remove(key.as_ref())?;
+            self.delete_object(&key).await?;
         }
         Ok(())
+    }
+
+    async fn delete_object(&self, key: &Key) -> Result<(), RecordingError> {
+        match self.place.delete(key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

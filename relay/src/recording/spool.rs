@@ -2,7 +2,7 @@
 //!
 //! Whoever writes or carries a file holds its lock, which ends with the process: an unlocked file was left by a relay that is gone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -102,11 +102,18 @@ impl Spool {
         Ok(left)
     }
 
-    /// Removes the file of a key, if it is here.
-    pub(super) async fn remove(&self, key: &str) -> io::Result<()> {
-        match tokio::fs::remove_file(self.path(key)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Removes the file of a key, if it is here and nobody writes or carries it.
+    pub(super) fn remove(&self, key: &str) -> Result<(), RecordingError> {
+        let path = self.path(key);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(std::fs::remove_file(path)?),
+            Err(TryLockError::WouldBlock) => Err(RecordingError::Busy),
+            Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
 
@@ -171,19 +178,19 @@ impl Recordings {
     async fn try_carry(&self, mut spooled: Spooled, store: &dyn Store) -> Result<Carried, CarryError> {
         let audio = spooled.finish()?;
         let key = Key::from(&*spooled.key);
-        let mut carried = Carried::Discarded;
         if audio > 0 && is_wanted(store, &spooled.key).await? {
-            let place = self.carrying.acquire().await.expect("the semaphore is never closed");
+            let turn = self.carrying.acquire().await.expect("the semaphore is never closed");
             send(&*self.place, &key, &spooled.path).await?;
-            drop(place);
-            carried = Carried::Stored;
-            // Deleted in the meantime, it must not come back.
-            if !is_wanted(store, &spooled.key).await? {
-                self.place.delete(&key).await?;
-                carried = Carried::Discarded;
-            }
+            drop(turn);
         }
-        self.spool.remove(&spooled.key).await?;
+        // Deleted in the meantime, it must not come back; nor may what a relay that was killed right here had sent.
+        let carried = if audio > 0 && is_wanted(store, &spooled.key).await? {
+            Carried::Stored
+        } else {
+            self.delete_object(&key).await?;
+            Carried::Discarded
+        };
+        std::fs::remove_file(&spooled.path)?;
         Ok(carried)
     }
 }

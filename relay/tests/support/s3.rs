@@ -13,10 +13,10 @@ use axum::routing::any;
 use tokio::net::TcpListener;
 
 /// The key that signs requests.
-pub const ACCESS_KEY: &str = "AKIAEXAMPLE";
+pub(crate) const ACCESS_KEY: &str = "AKIAEXAMPLE";
 
 /// A server with one bucket, `calls`.
-pub struct Bucket {
+pub(crate) struct Bucket {
     address: SocketAddr,
     state: Mutex<Contents>,
 }
@@ -34,7 +34,7 @@ struct Contents {
 }
 
 impl Bucket {
-    pub async fn start() -> Arc<Bucket> {
+    pub(crate) async fn start() -> Arc<Bucket> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let bucket = Arc::new(Bucket { address, state: Mutex::default() });
@@ -47,7 +47,7 @@ impl Bucket {
     }
 
     /// The variables that lead to it.
-    pub fn variables(&self) -> Vec<(String, String)> {
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "an example".to_owned()),
@@ -59,18 +59,18 @@ impl Bucket {
     }
 
     /// The object of a key.
-    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {
         self.lock().objects.get(key).cloned()
     }
 
     /// How many uploads in parts were completed, and how many are open.
-    pub fn uploads(&self) -> (usize, usize) {
+    pub(crate) fn uploads(&self) -> (usize, usize) {
         let state = self.lock();
         (state.completed, state.uploads.len())
     }
 
     /// Lets nobody in any more, or everybody again.
-    pub fn close(&self, closed: bool) {
+    pub(crate) fn close(&self, closed: bool) {
         self.lock().closed = closed;
     }
 
