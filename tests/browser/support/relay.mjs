@@ -3,7 +3,7 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -127,10 +127,8 @@ export class Relay {
 
   /** @param {string} sql */
   #query(sql) {
-    const data = join(this.folder, "voxrelay-data");
-    const file = readdirSync(data).find((name) => name.endsWith(".db"));
-    if (!file) throw new Error(`there is no database in ${data}`);
-    const rows = execFileSync("sqlite3", ["-json", "-cmd", ".timeout 5000", join(data, file), sql], { encoding: "utf8" });
+    const file = join(this.folder, "voxrelay-data", "voxrelay.db");
+    const rows = execFileSync("sqlite3", ["-readonly", "-json", "-cmd", ".timeout 5000", file, sql], { encoding: "utf8" });
     return rows.trim() === "" ? [] : JSON.parse(rows);
   }
 }
