@@ -96,7 +96,7 @@ export interface Usage {
 }
 
 /**
- * A budget has reached a threshold. Each threshold is told once in a session, and one that is passed together with a higher one not at all.
+ * A budget has reached a threshold. Each threshold is told once in a session, in order.
  * When nothing more can be spent, the agent says so and the call ends with the reason `budget`.
  */
 export interface BudgetEvent {

@@ -359,6 +359,7 @@ fn each_threshold_of_each_budget_is_told_once() {
             |spent| Balance { limit: NanoUsd::new(100), spent: NanoUsd::new(spent), reserved: NanoUsd::ZERO };
         Settled {
             standing: Standing { session: balance(session), user: balance(user), account: balance(0) },
+            cost: NanoUsd::new(8_000),
             ..Settled::default()
         }
     };
@@ -371,7 +372,7 @@ fn each_threshold_of_each_budget_is_told_once() {
         did.iter().filter_map(budget).collect()
     };
     assert_eq!(told(49, 0), []);
-    assert_eq!(told(50, 85), [(BudgetScope::Session, 50), (BudgetScope::User, 80)]);
+    assert_eq!(told(50, 85), [(BudgetScope::Session, 50), (BudgetScope::User, 50), (BudgetScope::User, 80)]);
     assert_eq!(told(79, 99), []);
     assert_eq!(told(81, 100), [(BudgetScope::Session, 80), (BudgetScope::User, 100)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Time;
 
 use crate::NanoUsd;
-use crate::store::{Caps, Grant, Range, Reserved, Shortage, Standing};
+use crate::store::{Balance, Caps, Grant, Range, Reserved, Shortage, Standing};
 
 /// What is set aside for others may come back: asked for again this often,
 const RETRY_EVERY: Duration = Duration::from_millis(500);
@@ -52,12 +52,15 @@ impl Purse {
 
     /// What is left of the tightest budget when the total is `cost`.
     pub(super) fn left(&self, cost: NanoUsd) -> NanoUsd {
-        self.standing.left().saturating_sub(cost.saturating_sub(self.told_cost))
+        self.standing_at(cost).left()
     }
 
-    /// The budgets as they were last told.
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
+    /// The budgets as they were last told, with what this call has spent since.
+    pub(super) fn standing_at(&self, cost: NanoUsd) -> Standing {
+        let since = cost.saturating_sub(self.told_cost);
+        let spend = |balance: Balance| Balance { spent: balance.spent + since, ..balance };
+        let Standing { session, user, account } = self.standing;
+        Standing { session: spend(session), user: spend(user), account: spend(account) }
     }
 
     /// What to ask for, if it is time: `cost` is the total so far, `needed` what it has to rise to now, `ahead` how much more than that
@@ -113,7 +116,7 @@ impl Purse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Balance, Scope};
+    use crate::store::Scope;
 
     fn usd(nano: u64) -> NanoUsd {
         NanoUsd::new(nano)

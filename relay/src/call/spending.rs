@@ -101,13 +101,12 @@ impl Call {
             self.outputs.push_back(Pending::Usage(usage));
         }
         if self.ending.is_none() {
-            for (scope, balance) in self.purse.standing().each() {
+            for (scope, balance) in self.purse.standing_at(self.meter.cost()).each() {
                 let limit = u128::from(balance.limit.get());
-                let reached = |percent: &&u32| {
-                    limit > 0 && u128::from(balance.spent.get()) * 100 >= limit * u128::from(**percent)
-                };
-                if let Some(percent) = THRESHOLDS.iter().rfind(reached) {
-                    self.tell_budget(scope, *percent);
+                for percent in THRESHOLDS {
+                    if limit > 0 && u128::from(balance.spent.get()) * 100 >= limit * u128::from(percent) {
+                        self.tell_budget(scope, percent);
+                    }
                 }
             }
         }
@@ -118,7 +117,7 @@ impl Call {
 
     /// Tells the page once that a budget has reached a threshold.
     pub(super) fn tell_budget(&mut self, scope: Scope, percent: u32) {
-        let Standing { session, user, account } = *self.purse.standing();
+        let Standing { session, user, account } = self.purse.standing_at(self.meter.cost());
         let (told, balance) = match scope {
             Scope::Session => (&mut self.told_percent[0], session),
             Scope::User => (&mut self.told_percent[1], user),
