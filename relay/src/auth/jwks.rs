@@ -13,6 +13,7 @@ use futures_util::future::{BoxFuture, Shared};
 use jsonwebtoken::Algorithm;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::AuthError;
@@ -23,20 +24,44 @@ use super::keys::KeySet;
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// A set older than this is fetched again behind the scenes, so that keys taken off it are forgotten (Supabase's `max-age`).
 const STALE_AFTER: Duration = Duration::from_secs(600);
-/// For one fetch with its redirects.
+/// What a provider says about where its keys are is asked for again after this time.
+const DISCOVERED_FOR: Duration = Duration::from_secs(3_600);
+/// For one fetch with its redirects, and with what the provider is asked before.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer. The largest providers publish about 20 KB.
 const BODY_MAX_BYTES: usize = 256 * 1024;
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 3;
 
-/// The keys published at one URL. Whatever goes wrong with fetching them, those we have stay good.
+/// Where an issuer publishes its keys.
+#[derive(Clone, Debug)]
+pub(super) enum Published {
+    /// At this URL.
+    At(Url),
+    /// Where the OpenID provider of this name says.
+    By(String),
+}
+
+/// The keys of one issuer. Whatever goes wrong with fetching them, those we have stay good.
 pub(super) struct Jwks {
-    url: Url,
+    published: Published,
     client: Client,
-    interval: Duration,
+    pace: Pace,
+    /// Whether there may be none of them, because tokens are signed otherwise as well.
+    may_be_empty: bool,
     current: RwLock<Current>,
     fetching: Mutex<Fetching>,
+    /// Where the provider's keys are, and since when we know.
+    discovered: Mutex<Option<(Url, Instant)>>,
+}
+
+/// How often to fetch.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Between two fetches at least.
+    interval: Duration,
+    /// A set older than this is fetched again while it serves.
+    stale_after: Duration,
 }
 
 #[derive(Default)]
@@ -61,8 +86,17 @@ enum FetchError {
     TooLarge,
     #[error("not a JWK set: {0}")]
     Syntax(#[from] serde_json::Error),
-    #[error("no key in it that is usable (RSA with RS256, or P-256 with ES256)")]
+    #[error(
+        "no key in it that is usable (RSA with RS256, or P-256 with ES256); \
+         a Supabase project that signs with its JWT secret has none: give auth.hs256_secret"
+    )]
     Empty,
+    #[error("the provider calls itself {0:?}")]
+    OtherIssuer(String),
+    #[error("the provider's keys are neither at https nor on this machine")]
+    UnsafeUrl,
+    #[error("no answer in {} s", FETCH_TIMEOUT.as_secs())]
+    Timeout,
 }
 
 /// Whether keys may be fetched from there: over TLS, or without ever leaving the machine.
@@ -74,11 +108,12 @@ pub(crate) fn is_safe_key_url(url: &Url) -> bool {
 }
 
 impl Jwks {
-    pub(super) fn new(url: Url) -> Result<Jwks, reqwest::Error> {
-        Jwks::with_interval(url, FETCH_INTERVAL)
+    pub(super) fn new(published: Published, may_be_empty: bool) -> Result<Jwks, reqwest::Error> {
+        let pace = Pace { interval: FETCH_INTERVAL, stale_after: STALE_AFTER };
+        Jwks::with_pace(published, may_be_empty, pace)
     }
 
-    fn with_interval(url: Url, interval: Duration) -> Result<Jwks, reqwest::Error> {
+    fn with_pace(published: Published, may_be_empty: bool, pace: Pace) -> Result<Jwks, reqwest::Error> {
         // Fails only if one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let redirects = Policy::custom(|attempt| {
@@ -95,7 +130,15 @@ impl Jwks {
             .timeout(FETCH_TIMEOUT)
             .redirect(redirects)
             .build()?;
-        Ok(Jwks { url, client, interval, current: RwLock::default(), fetching: Mutex::default() })
+        Ok(Jwks {
+            published,
+            client,
+            pace,
+            may_be_empty,
+            current: RwLock::default(),
+            fetching: Mutex::default(),
+            discovered: Mutex::default(),
+        })
     }
 
     /// The keys to look for the token's in. Fetches them when that one is not there.
@@ -106,7 +149,7 @@ impl Jwks {
     ) -> Result<Arc<KeySet>, AuthError> {
         let (keys, fetched) = self.current();
         if keys.has(head, algorithm) {
-            if fetched.is_some_and(|at| at.elapsed() > STALE_AFTER) {
+            if fetched.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
                 drop(self.start_fetch());
             }
             return Ok(keys);
@@ -134,7 +177,7 @@ impl Jwks {
         if let Some(in_flight) = fetching.in_flight.as_ref().filter(|fetch| fetch.peek().is_none()) {
             return Some(in_flight.clone());
         }
-        if fetching.last.is_some_and(|last| last.elapsed() < self.interval) {
+        if fetching.last.is_some_and(|last| last.elapsed() < self.pace.interval) {
             return None;
         }
         fetching.last = Some(Instant::now());
@@ -146,26 +189,62 @@ impl Jwks {
     }
 
     async fn fetch_and_keep(&self) {
-        match self.fetch().await {
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await;
+        match fetched.unwrap_or(Err(FetchError::Timeout)) {
             Ok(keys) => {
-                tracing::info!(url = %self.url, keys = keys.len(), "fetched the issuer's keys");
+                tracing::info!(from = %self.published, keys = keys.len(), "fetched the issuer's keys");
                 let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
                 *current = Current { keys: Arc::new(keys), fetched: Some(Instant::now()) };
             }
             Err(error) => {
-                tracing::warn!(url = %self.url, %error, "could not fetch the issuer's keys; those there are stay good");
+                tracing::warn!(from = %self.published, %error, "could not fetch the issuer's keys; those there are stay good");
             }
         }
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
-        let mut response = self
-            .client
-            .get(self.url.clone())
-            .header("accept", "application/json")
-            .send()
-            .await?
-            .error_for_status()?;
+        let fetched = match &self.published {
+            Published::At(url) => self.get(url.clone()).await?,
+            Published::By(issuer) => {
+                let url = self.discover(issuer).await?;
+                let fetched = self.get(url).await;
+                if fetched.is_err() {
+                    // They may have moved.
+                    *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
+                fetched?
+            }
+        };
+        let keys = KeySet::parse(&fetched)?;
+        if keys.is_empty() && !self.may_be_empty { Err(FetchError::Empty) } else { Ok(keys) }
+    }
+
+    /// Where the provider's keys are (OpenID Connect Discovery 1.0, section 4).
+    async fn discover(&self, issuer: &str) -> Result<Url, FetchError> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let known = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((url, _)) = known.filter(|(_, since)| since.elapsed() < DISCOVERED_FOR) {
+            return Ok(url);
+        }
+        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let url = Url::parse(&url).ok().filter(is_safe_key_url).ok_or(FetchError::UnsafeUrl)?;
+        let metadata: Metadata = serde_json::from_slice(&self.get(url).await?)?;
+        if metadata.issuer != issuer {
+            return Err(FetchError::OtherIssuer(metadata.issuer));
+        }
+        let url = Url::parse(&metadata.jwks_uri).ok().filter(is_safe_key_url).ok_or(FetchError::UnsafeUrl)?;
+        *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some((url.clone(), Instant::now()));
+        Ok(url)
+    }
+
+    /// What is there, if it is not too large.
+    async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
+        let mut response =
+            self.client.get(url).header("accept", "application/json").send().await?.error_for_status()?;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await? {
             if body.len() + part.len() > BODY_MAX_BYTES {
@@ -173,8 +252,7 @@ impl Jwks {
             }
             body.extend_from_slice(&part);
         }
-        let keys = KeySet::parse(&body)?;
-        if keys.is_empty() { Err(FetchError::Empty) } else { Ok(keys) }
+        Ok(body)
     }
 
     fn current(&self) -> (Arc<KeySet>, Option<Instant>) {
@@ -185,6 +263,15 @@ impl Jwks {
 
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwks").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Jwks").field("published", &self.published).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Published::At(url) => f.write_str(url.as_str()),
+            Published::By(issuer) => f.write_str(issuer),
+        }
     }
 }

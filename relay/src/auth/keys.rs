@@ -6,13 +6,14 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, K
 use jsonwebtoken::{Algorithm, DecodingKey};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::DecodePublicKey;
+use rsa::BigUint;
 use rsa::traits::PublicKeyParts;
 use serde::Deserialize;
 
 use super::claims::Head;
 
-/// Bytes of an RSA modulus: 2,048 bits as RFC 7518, 3.3 wants, to the 4,096 that the library takes.
-const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+/// Bits of an RSA modulus: 2,048 as RFC 7518, 3.3 wants, to the 4,096 that the library takes.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 /// Bytes of a coordinate on P-256.
 const P256_COORDINATE_BYTES: usize = 32;
 /// Keys of one issuer that are kept: each is tried for a token that names none.
@@ -76,8 +77,9 @@ impl PublicKey {
             return Ok(PublicKey { algorithm: Algorithm::ES256, decoding });
         }
         let key = rsa::RsaPublicKey::from_public_key_pem(pem).map_err(|_| PublicKeyError::Unsupported)?;
-        if !RSA_MODULUS_BYTES.contains(&key.size()) {
-            return Err(PublicKeyError::Weak { bits: key.n().bits() });
+        let bits = key.n().bits();
+        if !RSA_BITS.contains(&bits) {
+            return Err(PublicKeyError::Weak { bits });
         }
         let decoding = DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be());
         Ok(PublicKey { algorithm: Algorithm::RS256, decoding })
@@ -148,8 +150,8 @@ fn read(jwk: &Jwk) -> Option<Key> {
     }
     let algorithm = match (&jwk.algorithm, common.key_algorithm) {
         (AlgorithmParameters::RSA(rsa), None | Some(KeyAlgorithm::RS256)) => {
-            let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
-            RSA_MODULUS_BYTES.contains(&modulus.len()).then_some(Algorithm::RS256)?
+            let modulus = BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(&rsa.n).ok()?);
+            RSA_BITS.contains(&modulus.bits()).then_some(Algorithm::RS256)?
         }
         (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
             if ec.curve == EllipticCurve::P256 =>
@@ -173,6 +175,56 @@ mod tests {
         KeySet::parse(&serde_json::to_vec(&json!({ "keys": keys })).expect("JSON")).expect("a set").len()
     }
 
+    fn pem(der: &[u8]) -> String {
+        let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+        let lines: Vec<&str> =
+            (0..base64.len()).step_by(64).map(|at| &base64[at..base64.len().min(at + 64)]).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+    }
+
+    /// SPKI of an RSA key with a modulus of so many bytes.
+    fn rsa_der(bytes: u16) -> Vec<u8> {
+        let long = |tag: &[u8], length: u16| [tag, &[0x82], &length.to_be_bytes()].concat();
+        [
+            &long(&[0x30], bytes + 34)[..],
+            &[0x30, 0x0d, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0],
+            &long(&[0x03], bytes + 15),
+            &[0],
+            &long(&[0x30], bytes + 10),
+            &long(&[0x02], bytes + 1),
+            &[0],
+            &vec![0xc3; bytes.into()],
+            &[2, 3, 1, 0, 1],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_configured_key_is_strong_and_public() {
+        let accepted = |pem: &str| PublicKey::from_pem(pem).map(|key| key.algorithm);
+        for bytes in [256, 384, 512] {
+            assert_eq!(accepted(&pem(&rsa_der(bytes))), Ok(Algorithm::RS256), "{bytes}");
+        }
+        assert_eq!(accepted(&pem(&rsa_der(255))), Err(PublicKeyError::Weak { bits: 2_040 }));
+        assert_eq!(accepted(&pem(&rsa_der(1_024))), Err(PublicKeyError::Unsupported));
+        // RFC 7515, A.3; then a point that is not on the curve.
+        let good = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==";
+        let spki = |base64: &str| format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----");
+        assert_eq!(accepted(&spki(good)), Ok(Algorithm::ES256));
+        for wrong in [
+            spki(&good.replace("jlrQ==", "jlrA==")),
+            spki("AAAA"),
+            spki(""),
+            good.to_owned(),
+            spki(good).replace("PUBLIC KEY", "CERTIFICATE"),
+        ] {
+            assert_eq!(accepted(&wrong), Err(PublicKeyError::Unsupported), "{wrong}");
+        }
+        for label in ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+            assert_eq!(accepted(&spki(good).replace("PUBLIC KEY", label)), Err(PublicKeyError::Private));
+        }
+    }
+
     #[test]
     fn only_strong_keys_for_signatures_are_kept() {
         let n = |bytes: usize| URL_SAFE_NO_PAD.encode(vec![0xc3; bytes]);
@@ -184,6 +236,7 @@ mod tests {
         );
         for refused in [
             json!({ "kty": "RSA", "n": n(128), "e": "AQAB" }),
+            json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode([vec![0; 128], vec![0xc3; 128]].concat()), "e": "AQAB" }),
             json!({ "kty": "RSA", "n": n(1024), "e": "AQAB" }),
             json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "use": "enc" }),
             json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "alg": "PS256" }),

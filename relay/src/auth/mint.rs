@@ -21,8 +21,8 @@ const SECRET_FILE: &str = "dev-secret";
 pub enum MintError {
     /// The relay has the public half of the keys only.
     #[error(
-        "this relay checks tokens with the keys of auth.jwks_url and cannot sign any; \
-         get one from that issuer, or configure auth.hs256_secret"
+        "this relay checks tokens with public keys (auth.supabase_url, auth.oidc_issuer, auth.jwks_url, auth.public_keys) \
+         and cannot sign any; get one from that issuer, or configure auth.hs256_secret"
     )]
     NoSecret,
     /// The library could not sign.

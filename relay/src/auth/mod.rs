@@ -1,4 +1,4 @@
-//! Who calls: access tokens (JWT), checked against a shared secret, published keys, or both.
+//! Who calls: access tokens (JWT), checked against a shared secret, public keys that are configured or published, or all of them.
 //!
 //! The algorithm comes from the key that is ours, never from the token: the token's header only says which of our keys to try.
 //! Whoever is refused hears one sentence for every cause; the cause is for the log.
@@ -7,18 +7,20 @@ mod claims;
 mod jwks;
 mod keys;
 mod mint;
+mod unique;
 
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
 use crate::config::{AuthConfig, TokenLimits};
-use claims::{Claims, Head};
-use jwks::Jwks;
+use claims::{Head, Reader};
 pub(crate) use jwks::is_safe_key_url;
+use jwks::{Jwks, Published};
 use keys::{Key, KeySet};
 pub use keys::{PublicKey, PublicKeyError};
 pub use mint::{MintError, development_secret, mint};
+use unique::Unique;
 
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
@@ -32,13 +34,14 @@ pub struct Verifier {
     issuers: Vec<String>,
     audiences: Vec<String>,
     leeway_seconds: u64,
+    claims: Reader,
 }
 
 /// Whose token it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// The user: the `sub` claim, 1 to 255 characters.
+    /// The user: the `sub` claim, 1 to 255 visible characters.
     pub sub: String,
     /// When the token expires, in seconds since 1970; not later than the year 9999.
     pub expires_at: u64,
@@ -110,11 +113,12 @@ pub enum AuthError {
 pub enum VerifierError {
     /// No key is configured.
     #[error(
-        "configuration: give auth.hs256_secret (at least 32 bytes) or auth.jwks_url, so that tokens can be checked"
+        "configuration: give auth.hs256_secret (at least 32 bytes), auth.supabase_url, auth.oidc_issuer, auth.jwks_url \
+         or auth.public_keys, so that tokens can be checked"
     )]
     NoKey,
-    /// The HTTP client for `auth.jwks_url` does not start.
-    #[error("the HTTP client for auth.jwks_url does not start: {0}")]
+    /// The HTTP client for the issuer's keys does not start.
+    #[error("the HTTP client for the issuer's keys does not start: {0}")]
     Client(#[from] reqwest::Error),
 }
 
@@ -132,7 +136,11 @@ impl Verifier {
             algorithm: Algorithm::HS256,
             decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
         });
-        let jwks = config.jwks_url.clone().map(Jwks::new).transpose()?.map(Arc::new);
+        let published = config.jwks_url.clone().map(Published::At);
+        let published = published.or_else(|| config.oidc_issuer.clone().map(Published::By));
+        // A Supabase project that signs with its JWT secret publishes an empty set.
+        let jwks =
+            published.map(|published| Jwks::new(published, secret.is_some())).transpose()?.map(Arc::new);
         Ok(Verifier {
             secret,
             public: KeySet::of(&config.public_keys),
@@ -140,6 +148,7 @@ impl Verifier {
             issuers: config.issuers.clone(),
             audiences: config.audiences.clone(),
             leeway_seconds: config.leeway.as_secs(),
+            claims: Reader { paths: config.claims.clone(), admin_role: config.admin_role.clone() },
         })
     }
 
@@ -200,8 +209,8 @@ impl Verifier {
         validation.set_issuer(&self.issuers);
         validation.set_audience(&self.audiences);
         // The library's own checks let some claims of the wrong type pass, so ours reads them again.
-        let decoded = jsonwebtoken::decode::<serde_json::Value>(token, &key.decoding, &validation)?;
-        Claims::read(decoded.claims)?.identity()
+        let decoded = jsonwebtoken::decode::<Unique>(token, &key.decoding, &validation)?;
+        self.claims.identity(&decoded.claims.0)
     }
 }
 

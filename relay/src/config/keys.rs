@@ -65,7 +65,7 @@ keys! {
     "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
     "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";
     "auth.leeway_seconds" = "5", Whole(0, 300), "tolerated difference of clocks";
-    "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired, and how long before that a fresh one is asked for";
+    "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired; a fresh one is asked for 60 s before that";
 
     "limits.session_minutes" = "30", Whole(1, 1_440), "longest session";
     "limits.idle_minutes" = "10", Whole(1, 1_440), "longest time without audio";

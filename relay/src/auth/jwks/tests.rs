@@ -6,20 +6,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use tokio::net::TcpListener;
 
-use super::{AuthError, BODY_MAX_BYTES, FETCH_INTERVAL, Jwks, is_safe_key_url};
+use super::{AuthError, BODY_MAX_BYTES, FETCH_INTERVAL, Jwks, Pace, Published, STALE_AFTER, is_safe_key_url};
 use crate::auth::claims::Head;
 
 /// An issuer on this machine that counts how often it is asked.
 struct Issuer {
     address: SocketAddr,
     asked: AtomicUsize,
+    described: AtomicUsize,
     answer: Mutex<Answer>,
 }
 
@@ -30,14 +31,29 @@ enum Answer {
     Status(StatusCode),
     Bytes(usize),
     Redirect(String),
+    /// The keys, and what the provider says about itself: its issuer and where its keys are, below its address.
+    Provider {
+        issuer: &'static str,
+        keys_at: &'static str,
+        kids: Vec<&'static str>,
+    },
 }
 
 impl Issuer {
     async fn start(answer: Answer) -> Arc<Issuer> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let issuer = Arc::new(Issuer { address, asked: AtomicUsize::new(0), answer: Mutex::new(answer) });
-        let routes = Router::new().route("/jwks", get(answer_with)).with_state(Arc::clone(&issuer));
+        let issuer = Arc::new(Issuer {
+            address,
+            asked: AtomicUsize::new(0),
+            described: AtomicUsize::new(0),
+            answer: Mutex::new(answer),
+        });
+        let routes = Router::new()
+            .route("/jwks", get(answer_with))
+            .route("/moved", get(answer_with))
+            .route("/tenant/.well-known/openid-configuration", get(describe))
+            .with_state(Arc::clone(&issuer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         issuer
     }
@@ -51,15 +67,41 @@ impl Issuer {
     }
 
     fn jwks(&self, interval: Duration) -> Arc<Jwks> {
+        self.jwks_with(false, Pace { interval, stale_after: STALE_AFTER })
+    }
+
+    fn jwks_with(&self, may_be_empty: bool, pace: Pace) -> Arc<Jwks> {
         let url = Url::parse(&format!("http://{}/jwks", self.address)).expect("a URL");
-        Arc::new(Jwks::with_interval(url, interval).expect("a client"))
+        Arc::new(Jwks::with_pace(Published::At(url), may_be_empty, pace).expect("a client"))
+    }
+
+    /// By what the provider says about itself.
+    fn by_name(&self) -> Arc<Jwks> {
+        let pace = Pace { interval: Duration::ZERO, stale_after: STALE_AFTER };
+        let issuer = format!("http://{}/tenant/", self.address);
+        Arc::new(Jwks::with_pace(Published::By(issuer), false, pace).expect("a client"))
     }
 }
 
-async fn answer_with(State(issuer): State<Arc<Issuer>>) -> Response {
+async fn describe(State(issuer): State<Arc<Issuer>>) -> Response {
+    issuer.described.fetch_add(1, Ordering::SeqCst);
+    let answer = issuer.answer.lock().expect("no panic").clone();
+    let Answer::Provider { issuer: name, keys_at, .. } = answer else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let here = format!("http://{}", issuer.address);
+    let full = |text: &str| if text.starts_with('/') { format!("{here}{text}") } else { text.to_owned() };
+    serde_json::json!({ "issuer": full(name), "jwks_uri": full(keys_at), "response_types_supported": ["code"] })
+        .to_string()
+        .into_response()
+}
+
+async fn answer_with(State(issuer): State<Arc<Issuer>>, uri: Uri) -> Response {
     issuer.asked.fetch_add(1, Ordering::SeqCst);
     let answer = issuer.answer.lock().expect("no panic").clone();
     match answer {
+        Answer::Provider { keys_at, kids, .. } if uri.path() == keys_at => set(&kids).into_response(),
+        Answer::Provider { .. } => StatusCode::NOT_FOUND.into_response(),
         Answer::Keys(kids) => set(&kids).into_response(),
         Answer::Slowly(kids) => {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -95,6 +137,94 @@ async fn a_key_that_was_published_later_is_found_and_one_taken_back_is_forgotten
     assert_eq!(ask(&jwks, "new").await, Ok(1));
     assert_eq!(issuer.asked(), 2);
     assert_eq!(ask(&jwks, "old").await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn during_a_rotation_both_keys_serve_and_then_only_the_new_one() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    // Old at once: every use asks for the set again behind the scenes.
+    let jwks = issuer.jwks_with(false, Pace { interval: Duration::ZERO, stale_after: Duration::ZERO });
+    assert_eq!(ask(&jwks, "old").await, Ok(1));
+    issuer.answer(Answer::Keys(vec!["old", "new"]));
+    for _ in 0..3 {
+        assert_eq!(ask(&jwks, "new").await, Ok(1));
+        assert_eq!(ask(&jwks, "old").await, Ok(1));
+    }
+    issuer.answer(Answer::Keys(vec!["new"]));
+    let forgotten = async {
+        while ask(&jwks, "old").await.is_ok() {
+            assert_eq!(ask(&jwks, "new").await, Ok(1), "nobody waits for the change");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), forgotten).await.expect("the old key is forgotten");
+    assert_eq!(ask(&jwks, "old").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&jwks, "new").await, Ok(1));
+}
+
+#[tokio::test]
+async fn between_two_fetches_there_is_time() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let interval = Duration::from_millis(300);
+    let jwks = issuer.jwks(interval);
+    assert_eq!(ask(&jwks, "old").await, Ok(1));
+    issuer.answer(Answer::Keys(vec!["old", "new"]));
+    for _ in 0..20 {
+        assert_eq!(ask(&jwks, "new").await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!(issuer.asked(), 1);
+    tokio::time::sleep(interval).await;
+    assert_eq!(ask(&jwks, "new").await, Ok(1));
+    assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_may_publish_no_keys_where_there_is_a_secret_as_well() {
+    let issuer = Issuer::start(Answer::Keys(vec![])).await;
+    let pace = Pace { interval: Duration::ZERO, stale_after: STALE_AFTER };
+    assert_eq!(ask(&issuer.jwks_with(true, pace), "good").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&issuer.jwks_with(false, pace), "good").await, Err(AuthError::KeysUnavailable));
+    // All keys taken back: that counts as well.
+    issuer.answer(Answer::Keys(vec!["good"]));
+    let jwks = issuer.jwks_with(true, pace);
+    assert_eq!(ask(&jwks, "good").await, Ok(1));
+    issuer.answer(Answer::Keys(vec![]));
+    assert_eq!(ask(&jwks, "made-up").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&jwks, "good").await, Err(AuthError::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_provider_says_itself_where_its_keys_are() {
+    let provider = |keys_at, kids| Answer::Provider { issuer: "/tenant/", keys_at, kids };
+    let issuer = Issuer::start(provider("/jwks", vec!["one"])).await;
+    let jwks = issuer.by_name();
+    assert_eq!(ask(&jwks, "one").await, Ok(1));
+    for _ in 0..3 {
+        assert_eq!(ask(&jwks, "made-up").await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!((issuer.described.load(Ordering::SeqCst), issuer.asked()), (1, 4));
+    // They move: found again one fetch later, and those there serve meanwhile.
+    issuer.answer(provider("/moved", vec!["one", "two"]));
+    assert_eq!(ask(&jwks, "two").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&jwks, "one").await, Ok(1));
+    assert_eq!(ask(&jwks, "two").await, Ok(1));
+    assert_eq!(issuer.described.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_provider_of_another_name_or_with_keys_anywhere_is_not_believed() {
+    for (name, keys_at) in [
+        ("/tenant", "/jwks"),
+        ("/TENANT/", "/jwks"),
+        ("https://evil.test/tenant/", "/jwks"),
+        ("/tenant/", "http://192.0.2.1/jwks"),
+        ("/tenant/", "file:///etc/passwd"),
+        ("/tenant/", "jwks"),
+    ] {
+        let issuer = Issuer::start(Answer::Provider { issuer: name, keys_at, kids: vec!["one"] }).await;
+        assert_eq!(ask(&issuer.by_name(), "one").await, Err(AuthError::KeysUnavailable), "{name} {keys_at}");
+        assert_eq!(issuer.asked(), 0);
+    }
 }
 
 #[tokio::test]

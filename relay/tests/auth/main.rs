@@ -1,5 +1,9 @@
 //! Every bad token that is known to have been accepted somewhere, and the good ones beside them.
 
+mod identity;
+mod issuers;
+mod pair;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,69 +11,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::get;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::Jwk;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use p256::pkcs8::{EncodePrivateKey, EncodePublicKey};
+use pair::Pair;
 use relay::Config;
 use relay::auth::{AuthError, Identity, Verifier};
 use relay::config::Secret;
-use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::rand_core::OsRng;
 use serde_json::{Value, json};
 
 const SECRET: &str = "an-example-secret-of-more-than-32-bytes";
 const ISSUER: &str = "https://project.supabase.co/auth/v1";
 const AUDIENCE: &str = "authenticated";
 const USER: &str = "0d5b3c9e-6f0a-4a55-9c8b-0d8d6f6f8a11";
-
-/// A key pair of the issuer.
-struct Pair {
-    signing: EncodingKey,
-    public: Jwk,
-    public_pem: String,
-    public_der: Vec<u8>,
-}
-
-impl Pair {
-    fn ec(kid: &str) -> Pair {
-        let secret = p256::SecretKey::random(&mut OsRng);
-        let signing = EncodingKey::from_ec_der(secret.to_pkcs8_der().expect("DER").as_bytes());
-        Pair::new(
-            signing,
-            Algorithm::ES256,
-            kid,
-            secret.public_key().to_public_key_der().expect("DER").into_vec(),
-        )
-    }
-
-    fn rsa(kid: &str) -> Pair {
-        let secret = rsa::RsaPrivateKey::new(&mut OsRng, 2_048).expect("a key");
-        let signing = EncodingKey::from_rsa_der(secret.to_pkcs1_der().expect("DER").as_bytes());
-        Pair::new(
-            signing,
-            Algorithm::RS256,
-            kid,
-            secret.to_public_key().to_public_key_der().expect("DER").into_vec(),
-        )
-    }
-
-    fn new(signing: EncodingKey, algorithm: Algorithm, kid: &str, public_der: Vec<u8>) -> Pair {
-        let mut public = Jwk::from_encoding_key(&signing, algorithm).expect("a public key");
-        public.common.key_id = Some(kid.to_owned());
-        let base64 = STANDARD.encode(&public_der);
-        let lines: Vec<&str> =
-            (0..base64.len()).step_by(64).map(|at| &base64[at..base64.len().min(at + 64)]).collect();
-        let public_pem =
-            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
-        Pair { signing, public, public_pem, public_der }
-    }
-
-    fn sign(&self, algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> String {
-        let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, claims, &self.signing).expect("signed")
-    }
-}
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
@@ -337,5 +290,7 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
 #[test]
 fn a_relay_without_a_key_does_not_start() {
     let error = Verifier::from_config(&Config::defaults().auth).expect_err("no key");
-    assert!(error.to_string().contains("auth.hs256_secret") && error.to_string().contains("auth.jwks_url"));
+    for key in ["hs256_secret", "supabase_url", "oidc_issuer", "jwks_url", "public_keys"] {
+        assert!(error.to_string().contains(&format!("auth.{key}")), "{error}");
+    }
 }

@@ -1,0 +1,114 @@
+//! What a token says about its user, and what it cannot say.
+
+use std::time::Duration;
+
+use relay::auth::{AuthError, Identity};
+use relay::config::{ClaimPath, Secret};
+use relay::{Config, NanoUsd, auth::Verifier};
+use serde_json::{Value, json};
+
+use crate::{AUDIENCE, ISSUER, SECRET, but, configured, hs256};
+
+async fn identity(app_metadata: Value) -> Result<Identity, AuthError> {
+    configured(Some(SECRET), None).verify(&hs256(&but(&json!({ "app_metadata": app_metadata })))).await
+}
+
+#[tokio::test]
+async fn account_plan_role_and_limits_come_from_what_the_issuer_wrote() {
+    let said = identity(json!({
+        "provider": "email", "account": "acme", "plan": "pro", "role": ["editor", "voxrelay_admin"],
+        "limits": { "session_minutes": 5, "session_usd": "0.50" },
+    }))
+    .await
+    .expect("good");
+    assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("acme", Some("pro"), true));
+    let limits = Config::defaults().limits_for(&said);
+    assert_eq!(limits.session, Duration::from_secs(300));
+    assert_eq!(limits.session_budget, NanoUsd::new(500_000_000));
+    assert_eq!(limits.idle, Config::defaults().limits.idle);
+}
+
+#[tokio::test]
+async fn without_them_it_is_the_default_account_without_a_plan() {
+    for nothing in
+        [json!({}), json!(null), json!({ "account": null, "plan": null, "role": null, "limits": null })]
+    {
+        let said = identity(nothing).await.expect("good");
+        assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("default", None, false));
+        assert_eq!(Config::defaults().limits_for(&said), Config::defaults().limits);
+    }
+}
+
+#[tokio::test]
+async fn what_users_write_about_themselves_counts_for_nothing() {
+    let own = json!({
+        "account": "acme", "plan": "pro", "role": "voxrelay_admin", "sub": "someone-else",
+        "app_metadata": { "account": "acme", "role": "voxrelay_admin" },
+    });
+    let token = hs256(&but(&json!({ "user_metadata": own, "account": "acme", "plan": "pro" })));
+    let said = configured(Some(SECRET), None).verify(&token).await.expect("good");
+    assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("default", None, false));
+    for path in ["user_metadata", "user_metadata.role", "unsafe_metadata.role", "a.user_metadata.role"] {
+        assert_eq!(ClaimPath::parse(path), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_configured_role_makes_an_administrator() {
+    for (role, is_admin) in [
+        (json!("voxrelay_admin"), true),
+        (json!(["voxrelay_admin"]), true),
+        (json!("Voxrelay_admin"), false),
+        (json!("voxrelay_admin "), false),
+        (json!("admin"), false),
+        (json!([]), false),
+        (json!(["editor"]), false),
+    ] {
+        assert_eq!(identity(json!({ "role": role })).await.map(|said| said.is_admin), Ok(is_admin), "{role}");
+    }
+    // The role of PostgreSQL at the top is another one.
+    let top = configured(Some(SECRET), None).verify(&hs256(&but(&json!({ "role": "voxrelay_admin" })))).await;
+    assert_eq!(top.map(|said| said.is_admin), Ok(false));
+}
+
+#[tokio::test]
+async fn claims_are_where_the_operator_says() {
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = Some(Secret::new(SECRET.to_owned()));
+    (config.issuers, config.audiences) = (vec![ISSUER.to_owned()], vec![AUDIENCE.to_owned()]);
+    config.claims.account = ClaimPath::parse("org.id").expect("a path");
+    config.claims.plan = ClaimPath::parse("https://example.com/plan").expect("a path");
+    config.claims.role = ClaimPath::parse("groups").expect("a path");
+    config.admin_role = "ops".to_owned();
+    let verifier = Verifier::from_config(&config).expect("a verifier");
+    let token = hs256(&but(&json!({
+        "org": { "id": "acme" }, "https://example.com/plan": "pro", "groups": ["ops"],
+        "app_metadata": { "account": "other", "plan": "other" },
+    })));
+    let said = verifier.verify(&token).await.expect("good");
+    assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("acme", Some("pro"), true));
+    let wrong = hs256(&but(&json!({ "org": "acme" })));
+    assert_eq!(verifier.verify(&wrong).await, Err(AuthError::Claims));
+}
+
+#[tokio::test]
+async fn a_name_that_shows_otherwise_than_it_is_is_none() {
+    for name in [
+        "",
+        " ",
+        " acme",
+        "acme\n",
+        "ac\u{0}me",
+        "ac\u{200b}me",
+        "\u{202e}emca",
+        "acme\u{feff}",
+        "a\u{2028}b",
+    ] {
+        for claim in ["account", "plan"] {
+            assert_eq!(identity(json!({ claim: name })).await, Err(AuthError::Claims), "{claim} {name:?}");
+        }
+    }
+    for name in ["a", "Ünïcödé 株式会社", &"a".repeat(255)] {
+        assert_eq!(identity(json!({ "account": name })).await.map(|said| said.account), Ok(name.to_owned()));
+    }
+}

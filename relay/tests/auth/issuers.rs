@@ -1,0 +1,150 @@
+//! Issuers as operators name them, from the configuration to the token.
+
+use std::fs;
+
+use axum::Router;
+use axum::routing::get;
+use jsonwebtoken::Algorithm;
+use relay::Config;
+use relay::auth::{AuthError, Verifier};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::pair::Pair;
+use crate::{SECRET, USER, but, hs256, hs256_with};
+
+fn verifier(auth: &str) -> Verifier {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+    fs::write(file.path(), format!("[auth]\n{auth}")).expect("written");
+    let config = Config::load(Some(file.path()), []).expect("good");
+    Verifier::from_config(&config.auth).expect("a verifier")
+}
+
+async fn sub(verifier: &Verifier, token: &str) -> Result<String, AuthError> {
+    verifier.verify(token).await.map(|identity| identity.sub)
+}
+
+/// Serves a text at each path; says where.
+async fn serve(files: Vec<(&'static str, Value)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let here = format!("http://{}", listener.local_addr().expect("bound"));
+    let routes = files.into_iter().fold(Router::new(), |routes, (path, json)| {
+        let text = json.to_string().replace("{here}", &here);
+        routes.route(path, get(async move || text))
+    });
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    here
+}
+
+#[tokio::test]
+async fn a_supabase_project_needs_nothing_but_its_url() {
+    let pair = Pair::ec("new");
+    let url = serve(vec![("/auth/v1/.well-known/jwks.json", json!({ "keys": [&pair.public] }))]).await;
+    let verifier = verifier(&format!("supabase_url = {url:?}"));
+    let iss = format!("{url}/auth/v1");
+    let good = but(&json!({ "iss": iss }));
+    assert_eq!(sub(&verifier, &pair.sign(Algorithm::ES256, Some("new"), &good)).await, Ok(USER.to_owned()));
+    for (changes, expected) in [
+        (json!({ "iss": url }), AuthError::Issuer),
+        (json!({ "iss": format!("{iss}/") }), AuthError::Issuer),
+        (json!({ "iss": iss, "aud": "anon" }), AuthError::Audience),
+        (json!({ "iss": iss, "role": "service_role" }), AuthError::ApiKey),
+    ] {
+        let token = pair.sign(Algorithm::ES256, Some("new"), &but(&changes));
+        assert_eq!(sub(&verifier, &token).await, Err(expected), "{changes}");
+    }
+    assert_eq!(sub(&verifier, &hs256(&good)).await, Err(AuthError::Algorithm), "no secret is configured");
+}
+
+#[tokio::test]
+async fn a_supabase_project_that_signs_with_its_secret_publishes_no_keys() {
+    let url = serve(vec![("/auth/v1/.well-known/jwks.json", json!({ "keys": [] }))]).await;
+    let verifier = verifier(&format!("supabase_url = {url:?}\nhs256_secret = {SECRET:?}"));
+    verifier.warm_up().await;
+    let good = but(&json!({ "iss": format!("{url}/auth/v1") }));
+    assert_eq!(sub(&verifier, &hs256(&good)).await, Ok(USER.to_owned()));
+    assert_eq!(sub(&verifier, &hs256_with(b"", &good)).await, Err(AuthError::Signature));
+    let stranger = Pair::ec("stranger").sign(Algorithm::ES256, Some("stranger"), &good);
+    assert_eq!(
+        sub(&verifier, &stranger).await,
+        Err(AuthError::UnknownKey),
+        "and nobody is told to come back"
+    );
+}
+
+#[tokio::test]
+async fn an_openid_provider_needs_nothing_but_its_name_and_ours() {
+    let pair = Pair::ec("one");
+    let url = serve(vec![
+        ("/.well-known/openid-configuration", json!({ "issuer": "{here}/", "jwks_uri": "{here}/keys" })),
+        ("/keys", json!({ "keys": [&pair.public] })),
+    ])
+    .await;
+    let verifier = verifier(&format!("oidc_issuer = \"{url}/\"\naudience = \"relay\""));
+    let token = |iss: &str, aud: &str| {
+        pair.sign(Algorithm::ES256, Some("one"), &but(&json!({ "iss": iss, "aud": aud, "role": null })))
+    };
+    assert_eq!(sub(&verifier, &token(&format!("{url}/"), "relay")).await, Ok(USER.to_owned()));
+    assert_eq!(sub(&verifier, &token(&url, "relay")).await, Err(AuthError::Issuer));
+    assert_eq!(sub(&verifier, &token(&format!("{url}/"), "another-client")).await, Err(AuthError::Audience));
+}
+
+/// One test for all of it: making an RSA key takes a while.
+#[tokio::test]
+async fn configured_public_keys_check_what_they_are_for_and_nothing_else() {
+    let (ec, rsa, stranger) = (Pair::ec("ec"), Pair::rsa("rsa"), Pair::ec("ec"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), &rsa.public_pem).expect("written");
+    let keys = format!("public_keys = [{:?}, {:?}]\n", ec.public_pem, file.path());
+    let names = format!("issuer = {:?}\naudience = {:?}\n", crate::ISSUER, crate::AUDIENCE);
+    let only = verifier(&format!("{keys}{names}"));
+    let good = crate::good();
+    for kid in [None, Some("whatever")] {
+        assert_eq!(sub(&only, &ec.sign(Algorithm::ES256, kid, &good)).await, Ok(USER.to_owned()));
+        assert_eq!(sub(&only, &rsa.sign(Algorithm::RS256, kid, &good)).await, Ok(USER.to_owned()));
+        let forged = stranger.sign(Algorithm::ES256, kid, &good);
+        assert_eq!(sub(&only, &forged).await, Err(AuthError::Signature));
+    }
+    for pair in [&ec, &rsa] {
+        let jwk = serde_json::to_vec(&pair.public).expect("JSON");
+        for secret in [pair.public_pem.as_bytes(), &pair.public_der, &jwk] {
+            assert_eq!(sub(&only, &hs256_with(secret, &good)).await, Err(AuthError::Algorithm));
+        }
+    }
+    let expired = ec.sign(Algorithm::ES256, None, &but(&json!({ "exp": 1 })));
+    assert_eq!(sub(&only, &expired).await, Err(AuthError::Expired));
+    let pss = rsa.sign(Algorithm::PS256, None, &good);
+    assert_eq!(sub(&only, &pss).await, Err(AuthError::Algorithm));
+
+    // Beside published ones, as while keys move from the one place to the other.
+    let published = Pair::ec("published");
+    let url = serve(vec![("/jwks", json!({ "keys": [&published.public] }))]).await;
+    let both = verifier(&format!("{keys}{names}jwks_url = \"{url}/jwks\""));
+    for pair in [&ec, &published] {
+        let token = pair.sign(Algorithm::ES256, Some("published"), &good);
+        assert_eq!(sub(&both, &token).await, Ok(USER.to_owned()));
+    }
+    let forged = stranger.sign(Algorithm::ES256, Some("published"), &good);
+    assert_eq!(sub(&both, &forged).await, Err(AuthError::Signature));
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_keys_costs_the_issuer_one_fetch() {
+    let pair = Pair::ec("ec-1");
+    let (url, asked) = crate::publish(&[&pair]).await;
+    let verifier = std::sync::Arc::new(crate::configured(None, Some(&url)));
+    let flood: Vec<_> = (0..400)
+        .map(|n| {
+            let verifier = std::sync::Arc::clone(&verifier);
+            let made_up =
+                crate::unsigned(&json!({ "alg": "ES256", "kid": format!("../{n}") }), &crate::good());
+            tokio::spawn(async move { verifier.verify(&made_up).await })
+        })
+        .collect();
+    for verified in flood {
+        assert_eq!(verified.await.expect("no panic"), Err(AuthError::UnknownKey));
+    }
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let good = pair.sign(Algorithm::ES256, Some("ec-1"), &crate::good());
+    assert_eq!(sub(&verifier, &good).await, Ok(USER.to_owned()));
+}
