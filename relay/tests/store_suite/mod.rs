@@ -1,7 +1,10 @@
 //! What every store has to do. Each scenario runs on SQLite and on PostgreSQL.
 
+mod denials;
+mod erase;
 mod money;
 mod race;
+mod records;
 mod sessions;
 mod transcript;
 
