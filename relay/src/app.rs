@@ -6,9 +6,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::denials::Denials;
 use crate::price::PriceTable;
 use crate::session::{Lease, Registry};
 use crate::store::Store;
+use crate::throttle::Rates;
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct App {
     pub prices: PriceTable,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
+    /// Who may not call.
+    pub denials: Denials,
+    /// Requests of each user to the HTTP API.
+    pub api_requests: Rates,
     /// Until when they are this relay's.
     pub lease: Lease,
     /// This relay among those that share a database: another one each time it starts.
@@ -47,6 +53,8 @@ impl App {
             store,
             prices,
             sessions: Registry::default(),
+            denials: Denials::default(),
+            api_requests: Rates::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),

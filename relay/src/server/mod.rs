@@ -1,6 +1,7 @@
 //! HTTP: the accept loop, the routes, and what is checked before a WebSocket is opened.
 
 mod address;
+mod api;
 mod assets;
 mod dev;
 mod problem;
@@ -26,7 +27,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 use crate::store::Leases;
-use crate::{App, session};
+use crate::throttle::SWEEP_INTERVAL;
+use crate::{App, denials, session};
+pub use api::openapi;
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
@@ -51,6 +54,11 @@ struct Source {
 pub async fn run(listener: TcpListener, app: Arc<App>) {
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
+    if let Err(error) = denials::look(&app).await {
+        tracing::warn!(%error, "the deny-list was not read yet");
+    }
+    app.tasks.spawn(denials::keep(Arc::clone(&app)));
+    app.tasks.spawn(sweep(Arc::clone(&app)));
     let leases = tokio::spawn(session::keep_leases(Arc::clone(&app)));
     while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
         app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
@@ -65,6 +73,17 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
         tracing::warn!(%error, "the sessions that were left could not be set free at once");
     }
     app.store.close().await;
+}
+
+/// Forgets who asked a while ago.
+async fn sweep(app: Arc<App>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            _ = due.tick() => app.api_requests.sweep(),
+        }
+    }
 }
 
 /// The next connection, once there is a place for it; `None` when the relay is to stop.
@@ -143,7 +162,8 @@ fn router(app: Arc<App>) -> Router {
     let mut routes = Router::new()
         .route("/livez", get(livez))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
-        .route("/sdk/{*path}", get(assets::sdk));
+        .route("/sdk/{*path}", get(assets::sdk))
+        .merge(api::router(Arc::clone(&app)));
     if app.config.dev {
         routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
     } else {

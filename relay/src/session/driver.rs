@@ -201,6 +201,9 @@ impl Driver {
 
     fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
         match verified {
+            Ok(identity) if self.app.denials.denies(&identity) => {
+                self.call(call::Input::Stop(CloseCode::Forbidden));
+            }
             Ok(identity) if identity.sub == self.whose.sub && identity.account == self.whose.account => {
                 self.token = TokenClock::new(identity.expires_at);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });

@@ -101,10 +101,11 @@ async fn admit(app: &App, hello: &Hello, peer: SocketAddr) -> Result<Identity, R
     if app.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
     }
-    app.verifier.verify(&hello.token).await.map_err(|error| {
+    let identity = app.verifier.verify(&hello.token).await.map_err(|error| {
         tracing::info!(%peer, cause = error.cause(), "token refused");
         if error.is_temporary() { later(ErrorCode::Internal) } else { Refusal::unauthorized() }
-    })
+    })?;
+    app.denials.admit(identity)
 }
 
 /// Brings a connection to its session.

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::query::*;
+use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, Page, Whom};
 use super::super::unix_ms;
 use super::page::Select;
 use super::read::Reading;

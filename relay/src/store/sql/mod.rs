@@ -27,7 +27,10 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::query::*;
+use super::query::{
+    AlertFilter, AlertRow, Cursor, Denial, DenialCursor, DenialKind, EndRequest, LiveRow, Page, SaidRow,
+    SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
+};
 use super::types::*;
 use super::{Leases, Store, StoreError, create_data_dir};
 use crate::config::Secret;

@@ -3,8 +3,11 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::query::*;
-use super::super::types::SessionRow;
+use super::super::query::{
+    AlertFilter, AlertRow, Cursor, LiveRow, Page, SaidRow, SessionFilter, Transcript, TurnCursor, UsageBy,
+    UsageCursor, UsageFilter, UsageRow,
+};
+use super::super::types::{SessionRow, SessionState};
 use super::money::{Periods, read_alert};
 use super::page::{Select, Value};
 use super::read::{self, Reading};
@@ -34,7 +37,7 @@ impl SqlStore {
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         select.push_if(" AND conversation_id = ?", filter.conversation_id.as_ref());
-        select.push_if(" AND state = ?", filter.state.map(|state| state.name()));
+        select.push_if(" AND state = ?", filter.state.map(SessionState::name));
         select.push_if(" AND started_at >= ?", filter.from_ms);
         select.push_if(" AND started_at < ?", filter.to_ms);
         newest_first(&mut select, "started_at", after);
