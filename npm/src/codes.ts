@@ -23,6 +23,7 @@ export const CLOSE_CODES = {
 /** What went wrong, whether the same may work later, and what to do. */
 export const ERROR_CODES = {
   unauthorized: { retryable: false, message: "The relay did not accept the token. Mint a new one for this relay and check its issuer, audience and expiry." },
+  denied: { retryable: false, message: "The token is good, but its user or its login may not use this relay. Its operator knows why." },
   token_expiring: { retryable: true, message: "The token expires soon. The SDK asks the `token` function for a new one." },
   token_unavailable: { retryable: true, message: "The `token` function failed or took longer than 10 s. Check the endpoint it calls." },
   protocol: { retryable: false, message: "The client broke the protocol. Compare its version with the relay's." },

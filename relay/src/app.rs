@@ -6,12 +6,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::denials::Denials;
 use crate::price::PriceTable;
 use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
 use crate::store::Store;
-use crate::throttle::Throttle;
+use crate::throttle::{Rates, Throttle};
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub struct App {
     pub recordings: Option<Arc<Recordings>>,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
+    /// Who may not call.
+    pub denials: Denials,
+    /// Requests of each user to the HTTP API.
+    pub api_requests: Rates,
     /// Until when they are this relay's.
     pub lease: Lease,
     /// This relay among those that share a database: another one each time it starts.
@@ -65,6 +70,8 @@ impl App {
             recordings: None,
             sessions: Registry::default(),
             throttle: Throttle::default(),
+            denials: Denials::default(),
+            api_requests: Rates::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),

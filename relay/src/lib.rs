@@ -10,6 +10,7 @@ pub mod call;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod denials;
 pub mod ledger;
 mod log;
 pub mod meter;

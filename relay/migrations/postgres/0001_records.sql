@@ -16,6 +16,8 @@ CREATE TABLE sessions (
     started_at                BIGINT  NOT NULL,
     ended_at                  BIGINT,
     end_reason                TEXT,
+    -- The name of the close code somebody wants it to end with. Its relay does that.
+    end_requested             TEXT,
     -- The relay that has it, and until when nobody else may take that for lost.
     relay                     TEXT    NOT NULL,
     lease_until               BIGINT  NOT NULL,
@@ -55,6 +57,7 @@ CREATE INDEX sessions_by_time ON sessions (started_at, id);
 CREATE INDEX sessions_of_conversation ON sessions (conversation_id);
 CREATE INDEX sessions_recorded ON sessions (id) WHERE recording IS NOT NULL;
 CREATE INDEX sessions_live ON sessions (lease_until) WHERE state = 'live';
+CREATE INDEX sessions_end_requested ON sessions (relay) WHERE end_requested IS NOT NULL AND state = 'live';
 CREATE INDEX sessions_live_of_user ON sessions (user_sub) WHERE state = 'live';
 CREATE INDEX sessions_live_of_account ON sessions (account) WHERE state = 'live';
 
@@ -137,6 +140,7 @@ CREATE TABLE alerts (
     UNIQUE (scope, owner, period, percent)
 );
 
+CREATE INDEX alerts_by_time ON alerts (created_at, id);
 CREATE INDEX alerts_of_user ON alerts (user_sub);
 CREATE INDEX alerts_of_session ON alerts (session_id);
 CREATE INDEX alerts_due ON alerts (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
@@ -149,6 +153,12 @@ CREATE TABLE denials (
     created_at BIGINT  NOT NULL,
     expires_at BIGINT,
     PRIMARY KEY (kind, subject)
+);
+
+-- Counts what every relay has to hear of soon: they look at the number before they look at the rest.
+CREATE TABLE revisions (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL
 );
 
 -- What was used by those who were erased, without saying by whom: the account's bill stays whole.
@@ -175,6 +185,7 @@ ALTER TABLE ledger ENABLE ROW LEVEL SECURITY;
 ALTER TABLE alerts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE budgets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE denials ENABLE ROW LEVEL SECURITY;
+ALTER TABLE revisions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE erased_usage ENABLE ROW LEVEL SECURITY;
 ALTER TABLE erased_recordings ENABLE ROW LEVEL SECURITY;
 

@@ -22,6 +22,8 @@ CREATE TABLE sessions (
     started_at                INTEGER NOT NULL,
     ended_at                  INTEGER,
     end_reason                TEXT,
+    -- The name of the close code somebody wants it to end with. Its relay does that.
+    end_requested             TEXT,
     -- The relay that has it, and until when nobody else may take that for lost.
     relay                     TEXT    NOT NULL,
     lease_until               INTEGER NOT NULL,
@@ -61,6 +63,7 @@ CREATE INDEX sessions_by_time ON sessions (started_at, id);
 CREATE INDEX sessions_of_conversation ON sessions (conversation_id);
 CREATE INDEX sessions_recorded ON sessions (id) WHERE recording IS NOT NULL;
 CREATE INDEX sessions_live ON sessions (lease_until) WHERE state = 'live';
+CREATE INDEX sessions_end_requested ON sessions (relay) WHERE end_requested IS NOT NULL AND state = 'live';
 CREATE INDEX sessions_live_of_user ON sessions (user_sub) WHERE state = 'live';
 CREATE INDEX sessions_live_of_account ON sessions (account) WHERE state = 'live';
 
@@ -140,6 +143,7 @@ CREATE TABLE alerts (
     UNIQUE (scope, owner, period, percent)
 ) STRICT;
 
+CREATE INDEX alerts_by_time ON alerts (created_at, id);
 CREATE INDEX alerts_of_user ON alerts (user_sub);
 CREATE INDEX alerts_of_session ON alerts (session_id);
 CREATE INDEX alerts_due ON alerts (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
@@ -152,6 +156,12 @@ CREATE TABLE denials (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+
+-- Counts what every relay has to hear of soon: they look at the number before they look at the rest.
+CREATE TABLE revisions (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What was used by those who were erased, without saying by whom: the account's bill stays whole.

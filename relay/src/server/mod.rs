@@ -1,6 +1,7 @@
 //! HTTP: the accept loop, the routes, and what is checked before a WebSocket is opened.
 
 mod address;
+mod api;
 mod assets;
 mod dev;
 mod problem;
@@ -28,7 +29,8 @@ use tower::ServiceExt;
 
 use crate::store::Leases;
 use crate::throttle::SWEEP_INTERVAL;
-use crate::{App, upkeep};
+use crate::{App, denials, upkeep};
+pub use api::openapi;
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
@@ -56,6 +58,10 @@ pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.tasks.spawn(sweep(Arc::clone(&app)));
     let router = router(Arc::clone(&app));
     let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
+    if let Err(error) = denials::look(&app).await {
+        tracing::warn!(%error, "the deny-list was not read yet");
+    }
+    app.tasks.spawn(denials::keep(Arc::clone(&app)));
     let mut upkeep = upkeep::start(&app);
     while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
         app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
@@ -80,7 +86,10 @@ async fn sweep(app: Arc<App>) {
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
-            _ = due.tick() => app.throttle.sweep(),
+            _ = due.tick() => {
+                app.throttle.sweep();
+                app.api_requests.sweep();
+            }
         }
     }
 }
@@ -174,7 +183,8 @@ fn router(app: Arc<App>) -> Router {
     let mut routes = Router::new()
         .route("/livez", get(livez))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
-        .route("/sdk/{*path}", get(assets::sdk));
+        .route("/sdk/{*path}", get(assets::sdk))
+        .merge(api::router(Arc::clone(&app)));
     if app.config.dev {
         routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
     } else {

@@ -1,10 +1,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::throttle::Excess;
 
-/// An error as RFC 9457 wants it: `application/problem+json` with title, status and detail.
+/// An error as RFC 9457 wants it: `application/problem+json` with type, title, status and detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -12,15 +13,54 @@ pub(super) struct Problem {
     retry_after_seconds: Option<u32>,
     /// The limit that was exceeded.
     excess: Option<Excess>,
+    /// The limit's name, where it is not one of calls.
+    code: Option<&'static str>,
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened, for a person.
+    detail: String,
+    /// The limit that was exceeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<&'static str>,
+    /// Its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    limit: Option<u64>,
+    /// What there would have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    asked: Option<u64>,
+    /// When to come back, in milliseconds from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retry_after_ms: Option<u64>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: detail.into(), retry_after_seconds: None, excess: None }
+        Problem { status, detail: detail.into(), retry_after_seconds: None, excess: None, code: None }
     }
 
     pub(super) fn retry_after(self, seconds: u32) -> Problem {
         Problem { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// The caller asked too often.
+    pub(super) fn too_often(code: &'static str, detail: impl Into<String>, excess: Excess) -> Problem {
+        Problem { code: Some(code), detail: detail.into(), ..Problem::from(excess) }
     }
 }
 
@@ -29,30 +69,34 @@ impl From<Excess> for Problem {
     fn from(excess: Excess) -> Problem {
         let seconds = u32::try_from(excess.retry_after_ms().div_ceil(1_000)).unwrap_or(u32::MAX);
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, excess.code.info().message);
-        Problem { excess: Some(excess), ..problem.retry_after(seconds) }
+        Problem { code: Some(excess.code.name()), excess: Some(excess), ..problem.retry_after(seconds) }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(excess) = &self.excess {
-            body["code"] = excess.code.name().into();
-            body["limit"] = excess.limit.into();
-            body["asked"] = excess.asked.into();
-            body["retry_after_ms"] = excess.retry_after_ms().into();
-        }
-        let mut response = (self.status, body.to_string()).into_response();
+        let after_ms = self.retry_after_seconds.map(|seconds| u64::from(seconds) * 1_000);
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+            limit: self.excess.as_ref().map(|excess| excess.limit),
+            asked: self.excess.as_ref().map(|excess| excess.asked),
+            retry_after_ms: self.excess.as_ref().map(Excess::retry_after_ms).or(after_ms),
+        };
+        let body = serde_json::to_string(&body).expect("texts and numbers are JSON");
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"voxrelay\""));
         }
         response
     }

@@ -205,6 +205,9 @@ impl Driver {
 
     fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
         match verified {
+            Ok(identity) if self.app.denials.denies(&identity) => {
+                self.call(call::Input::Stop(CloseCode::Forbidden));
+            }
             Ok(identity) if self.whose.is_of(&identity) => {
                 self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });

@@ -94,11 +94,12 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
     if app.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
     }
-    app.verifier.verify(&hello.token).await.map_err(|error| {
+    let identity = app.verifier.verify(&hello.token).await.map_err(|error| {
         tracing::info!(%address, cause = error.cause(), "token refused");
         telemetry::token_refused(error.cause());
         if error.is_temporary() { later(ErrorCode::Internal) } else { Refusal::unauthorized() }
-    })
+    })?;
+    app.denials.admit(identity)
 }
 
 /// Brings a connection to its session.

@@ -3,6 +3,7 @@
 //! [`Store`] is what the relay asks of a database, [`SqlStore`] does it with SQLite or PostgreSQL, and one suite of tests holds
 //! both to it. `docs/records.md` says what each table is for and what a crash leaves at each step.
 
+mod query;
 mod sql;
 mod types;
 
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use crate::ledger::LedgerRow;
+pub use query::*;
 pub use sql::{SqlStore, migrate};
 pub use types::*;
 
@@ -142,6 +144,79 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Leaves no byte of what was deleted in the database's files. `false` if somebody was reading, and it has to be tried again.
     async fn scrub(&self) -> Result<bool, StoreError>;
+
+    /// Lists sessions, the newest first.
+    async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<SessionRow, Cursor>, StoreError>;
+
+    /// Lists the sessions that go on, here or on another relay, the newest first.
+    async fn live_sessions(
+        &self,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<LiveRow, Cursor>, StoreError>;
+
+    /// Reads what was said, in order.
+    async fn transcript(
+        &self,
+        of: Transcript<'_>,
+        after: Option<&TurnCursor>,
+        limit: u32,
+    ) -> Result<Page<SaidRow, TurnCursor>, StoreError>;
+
+    /// Adds up what was used, by day, account, user, item and unit, in that order.
+    async fn usage(
+        &self,
+        filter: &UsageFilter,
+        after: Option<&UsageCursor>,
+        limit: u32,
+    ) -> Result<Page<UsageRow, UsageCursor>, StoreError>;
+
+    /// Lists alerts, the newest first.
+    async fn list_alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<AlertRow, Cursor>, StoreError>;
+
+    /// Erases a session with all that was said and recorded in it, live or not; its usage stays, without a name. A relay that
+    /// still has it can write nothing more. Says whether it was there.
+    async fn delete_session(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Erases every session of a user, as [`Store::delete_session`] does. Says how many there were. Where it fails half-way, what
+    /// is left is whole, and may be erased by asking again.
+    async fn delete_user(&self, sub: &str) -> Result<u64, StoreError>;
+
+    /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many relays
+    /// are there to hear it: sessions whose lease is over do not count.
+    async fn request_end(&self, whom: Whom<'_>, reason: &str) -> Result<u64, StoreError>;
+
+    /// The sessions of a relay that somebody wants to end.
+    async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError>;
+
+    /// Ends a live session whichever relay has it: that one can write nothing more. Says whether it was live.
+    async fn end_elsewhere(&self, id: &str, reason: &str) -> Result<bool, StoreError>;
+
+    /// Adds to the deny-list, over an earlier entry of the same subject.
+    async fn deny(&self, denial: &Denial) -> Result<(), StoreError>;
+
+    /// Takes off the deny-list. Says whether it was on it.
+    async fn allow(&self, kind: DenialKind, subject: &str) -> Result<bool, StoreError>;
+
+    /// Reads the deny-list, by kind and subject, without what has expired.
+    async fn denials(
+        &self,
+        after: Option<&DenialCursor>,
+        limit: u32,
+    ) -> Result<Page<Denial, DenialCursor>, StoreError>;
+
+    /// Another number after each change to the deny-list, so that others notice it cheaply.
+    async fn denials_revision(&self) -> Result<i64, StoreError>;
 }
 
 /// Which leases.

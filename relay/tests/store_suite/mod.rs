@@ -2,8 +2,11 @@
 
 mod alerts;
 mod crash;
+mod denials;
+mod erase;
 mod money;
 mod race;
+mod records;
 mod retention;
 mod schema;
 mod sessions;

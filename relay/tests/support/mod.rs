@@ -48,6 +48,20 @@ impl Relay {
         Relay { address, app, serving, _data: data }
     }
 
+    /// Another relay on the same database.
+    pub(crate) async fn another(&self) -> Relay {
+        let data = tempfile::tempdir().expect("a folder");
+        let config = self.app.config.clone();
+        let verifier = Verifier::from_config(&config.auth).expect("a verifier");
+        let spill = Spill::open(data.path()).await.expect("a file for what is owed");
+        let store = Arc::clone(&self.app.store);
+        let app = Arc::new(App::new(config, verifier, store, spill, PriceTable::shipped()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let serving = tokio::spawn(server::run(listener, Arc::clone(&app)));
+        Relay { address, app, serving, _data: data }
+    }
+
     pub(crate) async fn connect(&self) -> Wire {
         Wire(TcpStream::connect(self.address).await.expect("connected"))
     }
@@ -64,6 +78,29 @@ impl Relay {
         let mut wire = self.connect().await;
         wire.send(head.as_bytes()).await;
         wire.response().await
+    }
+
+    /// Sends one request that asks for the connection's end, says the head and the body of the answer, in chunks or not.
+    pub(crate) async fn whole(&self, request: &str) -> (String, String) {
+        let mut wire = self.connect().await;
+        wire.send(request.as_bytes()).await;
+        let mut bytes = Vec::new();
+        timeout(PATIENCE, wire.0.read_to_end(&mut bytes)).await.expect("in time").expect("a response");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        if header(head, "transfer-encoding") != Some("chunked") {
+            return (head.to_owned(), body.to_owned());
+        }
+        let (mut rest, mut whole) = (body, String::new());
+        loop {
+            let (size, after) = rest.split_once("\r\n").expect("a size");
+            let size = usize::from_str_radix(size, 16).expect("hexadecimal");
+            if size == 0 {
+                return (head.to_owned(), whole);
+            }
+            whole.push_str(&after[..size]);
+            rest = after[size..].strip_prefix("\r\n").expect("the end of a chunk");
+        }
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &str) -> (String, String) {

@@ -4,9 +4,13 @@
 //! busy. Every transaction runs in its own task to its end. Row locks are taken in one order everywhere: session, account, user.
 
 mod alerts;
+mod denials;
+mod erase;
 mod migrations;
 mod money;
+mod page;
 mod read;
+mod records;
 mod retention;
 mod sessions;
 mod transcript;
@@ -25,6 +29,10 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::query::{
+    AlertFilter, AlertRow, Cursor, Denial, DenialCursor, DenialKind, EndRequest, LiveRow, Page, SaidRow,
+    SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
+};
 use super::types::*;
 use super::{Leases, Store, StoreError, create_data_dir};
 use crate::config::Secret;
@@ -76,7 +84,7 @@ struct Sql {
 }
 
 /// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read,
-/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked.
+/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked, `DAY` for the day (UTC) of `created_at`.
 macro_rules! sql {
     ($($part:tt)+) => {
         $crate::store::sql::Sql {
@@ -104,6 +112,12 @@ macro_rules! part {
     };
     (postgres LOCK_FREE_ONES) => {
         " FOR UPDATE SKIP LOCKED"
+    };
+    (sqlite DAY) => {
+        "strftime('%Y-%m-%d', created_at / 1000, 'unixepoch')"
+    };
+    (postgres DAY) => {
+        "to_char(to_timestamp(created_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
     };
     ($dialect:ident $text:literal) => {
         $text
@@ -477,5 +491,89 @@ impl Store for SqlStore {
 
     async fn scrub(&self) -> Result<bool, StoreError> {
         telemetry::store("scrub", self.scrub()).await
+    }
+
+    async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<SessionRow, Cursor>, StoreError> {
+        self.list_sessions(filter, after, limit).await
+    }
+
+    async fn live_sessions(
+        &self,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<LiveRow, Cursor>, StoreError> {
+        self.live_sessions(after, limit).await
+    }
+
+    async fn transcript(
+        &self,
+        of: Transcript<'_>,
+        after: Option<&TurnCursor>,
+        limit: u32,
+    ) -> Result<Page<SaidRow, TurnCursor>, StoreError> {
+        self.transcript(of, after, limit).await
+    }
+
+    async fn usage(
+        &self,
+        filter: &UsageFilter,
+        after: Option<&UsageCursor>,
+        limit: u32,
+    ) -> Result<Page<UsageRow, UsageCursor>, StoreError> {
+        self.usage(filter, after, limit).await
+    }
+
+    async fn list_alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<AlertRow, Cursor>, StoreError> {
+        self.list_alerts(filter, after, limit).await
+    }
+
+    async fn delete_session(&self, id: &str) -> Result<bool, StoreError> {
+        self.delete_session(id.to_owned()).await
+    }
+
+    async fn delete_user(&self, sub: &str) -> Result<u64, StoreError> {
+        self.delete_user(sub.to_owned()).await
+    }
+
+    async fn request_end(&self, whom: Whom<'_>, reason: &str) -> Result<u64, StoreError> {
+        self.request_end(whom, reason.to_owned()).await
+    }
+
+    async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
+        self.ends_requested(relay).await
+    }
+
+    async fn end_elsewhere(&self, id: &str, reason: &str) -> Result<bool, StoreError> {
+        self.end_elsewhere(id.to_owned(), reason.to_owned()).await
+    }
+
+    async fn deny(&self, denial: &Denial) -> Result<(), StoreError> {
+        self.deny(denial.clone()).await
+    }
+
+    async fn allow(&self, kind: DenialKind, subject: &str) -> Result<bool, StoreError> {
+        self.allow(kind, subject.to_owned()).await
+    }
+
+    async fn denials(
+        &self,
+        after: Option<&DenialCursor>,
+        limit: u32,
+    ) -> Result<Page<Denial, DenialCursor>, StoreError> {
+        self.denials(after, limit).await
+    }
+
+    async fn denials_revision(&self) -> Result<i64, StoreError> {
+        self.denials_revision().await
     }
 }

@@ -1,0 +1,271 @@
+//! Everybody's sessions, for administrators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use protocol::CloseCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::caller::Admin;
+use super::ending::end_and_wait;
+use super::extract::{Path, Query, is_id, maybe_name, name};
+use super::responses::{OrNone, Usual};
+use super::schema::{AdminSession, Alert, LiveSession, State};
+use super::sessions::none;
+use super::{Problem, cursor, time};
+use crate::App;
+use crate::store::{AlertFilter, SessionFilter, SessionState, Whom};
+
+/// Which sessions.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Those of this user.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    user_sub: Option<String>,
+    /// Those of this account.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    account: Option<String>,
+    /// Those that go on, or those that are over.
+    #[param(inline, nullable = false)]
+    state: Option<State>,
+    /// Those that began then or later.
+    #[param(format = DateTime, nullable = false)]
+    from: Option<String>,
+    /// Those that began before.
+    #[param(format = DateTime, nullable = false)]
+    to: Option<String>,
+}
+
+/// Which sessions, a page at a time.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AllSessions {
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+    /// Rows of a page; 20 if it does not say.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Those of this user.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    user_sub: Option<String>,
+    /// Those of this account.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    account: Option<String>,
+    /// Those that go on, or those that are over.
+    #[param(inline, nullable = false)]
+    state: Option<State>,
+    /// Those that began then or later.
+    #[param(format = DateTime, nullable = false)]
+    from: Option<String>,
+    /// Those that began before.
+    #[param(format = DateTime, nullable = false)]
+    to: Option<String>,
+}
+
+/// A page of any list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paged {
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    pub(super) cursor: Option<String>,
+    /// Rows of a page; 20 if it does not say.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    pub(super) limit: Option<u32>,
+}
+
+/// Which alerts.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AlertsAsked {
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+    /// Rows of a page; 20 if it does not say.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Raised by a session of this user.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    user_sub: Option<String>,
+    /// Raised by a session of this account.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    account: Option<String>,
+}
+
+/// A page of sessions, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AdminSessions {
+    sessions: Vec<AdminSession>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// A page of sessions that go on, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LiveSessions {
+    sessions: Vec<LiveSession>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// A page of alerts, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alerts {
+    alerts: Vec<Alert>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// What was erased.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Erased {
+    /// How many sessions.
+    sessions: u64,
+}
+
+impl Filter {
+    pub(super) fn read(self) -> Result<SessionFilter, Problem> {
+        Ok(SessionFilter {
+            user_sub: maybe_name("user_sub", self.user_sub)?,
+            account: maybe_name("account", self.account)?,
+            conversation_id: None,
+            state: self.state.map(State::into),
+            from_ms: time::maybe_read("from", self.from.as_deref())?,
+            to_ms: time::maybe_read("to", self.to.as_deref())?,
+        })
+    }
+}
+
+/// Everybody's sessions.
+#[utoipa::path(
+    get, path = "/v1/admin/sessions", operation_id = "list_all_sessions", tag = "admin", params(AllSessions),
+    responses((status = 200, description = "A page, the newest first", body = AdminSessions), Usual),
+)]
+pub(super) async fn sessions(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(asked): Query<AllSessions>,
+) -> Result<Json<AdminSessions>, Problem> {
+    let AllSessions { cursor: after, limit, user_sub, account, state, from, to } = asked;
+    let filter = Filter { user_sub, account, state, from, to }.read()?;
+    let after = cursor::read(after.as_deref())?;
+    let page = app.store.list_sessions(&filter, after.as_ref(), cursor::limit(limit)?).await?;
+    Ok(Json(AdminSessions {
+        next: cursor::write(page.next.as_ref()),
+        sessions: page.rows.into_iter().map(AdminSession::from).collect(),
+    }))
+}
+
+/// The sessions that go on, on every relay.
+#[utoipa::path(
+    get, path = "/v1/admin/live", operation_id = "list_live_sessions", tag = "admin", params(Paged),
+    responses((status = 200, description = "A page, the newest first", body = LiveSessions), Usual),
+)]
+pub(super) async fn live(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(asked): Query<Paged>,
+) -> Result<Json<LiveSessions>, Problem> {
+    let after = cursor::read(asked.cursor.as_deref())?;
+    let page = app.store.live_sessions(after.as_ref(), cursor::limit(asked.limit)?).await?;
+    Ok(Json(LiveSessions {
+        next: cursor::write(page.next.as_ref()),
+        sessions: page.rows.into_iter().map(LiveSession::from).collect(),
+    }))
+}
+
+/// Ends a session, whichever relay has it. One that has ended stays as it is.
+#[utoipa::path(
+    post, path = "/v1/admin/sessions/{id}/end", operation_id = "end_session", tag = "admin",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 204, description = "It has ended"), OrNone),
+)]
+pub(super) async fn end_session(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let session = if is_id(&id) { app.store.session(&id).await? } else { None };
+    let session = session.ok_or_else(none)?;
+    if session.state == SessionState::Live {
+        tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
+        if !end_and_wait(&app, Whom::Session(&id)).await? {
+            app.store.end_elsewhere(&id, CloseCode::Normal.name()).await?;
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Erases a session: what was said in it and its recording. If it goes on, it is ended first. What it cost stays on the
+/// account's bill, without a name.
+#[utoipa::path(
+    delete, path = "/v1/admin/sessions/{id}", operation_id = "delete_any_session", tag = "admin",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 204, description = "It is erased"), OrNone),
+)]
+pub(super) async fn delete_session(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if !is_id(&id) || app.store.session(&id).await?.is_none() {
+        return Err(none());
+    }
+    end_and_wait(&app, Whom::Session(&id)).await?;
+    match app.store.delete_session(&id).await? {
+        true => {
+            tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        false => Err(none()),
+    }
+}
+
+/// Erases every session of a user, as one session is erased. A denial of the user stays.
+#[utoipa::path(
+    delete, path = "/v1/admin/users/{sub}", operation_id = "delete_user", tag = "admin",
+    params(("sub" = String, Path, description = "The user", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "They are erased", body = Erased), Usual),
+)]
+pub(super) async fn delete_user(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    Path(sub): Path<String>,
+) -> Result<Json<Erased>, Problem> {
+    let sub = name("sub", sub)?;
+    end_and_wait(&app, Whom::User(&sub)).await?;
+    let sessions = app.store.delete_user(&sub).await?;
+    tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
+    Ok(Json(Erased { sessions }))
+}
+
+/// The budgets that reached one of their thresholds.
+#[utoipa::path(
+    get, path = "/v1/admin/alerts", operation_id = "list_alerts", tag = "admin", params(AlertsAsked),
+    responses((status = 200, description = "A page, the newest first", body = Alerts), Usual),
+)]
+pub(super) async fn alerts(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(asked): Query<AlertsAsked>,
+) -> Result<Json<Alerts>, Problem> {
+    let filter = AlertFilter {
+        user_sub: maybe_name("user_sub", asked.user_sub)?,
+        account: maybe_name("account", asked.account)?,
+    };
+    let after = cursor::read(asked.cursor.as_deref())?;
+    let page = app.store.list_alerts(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
+    Ok(Json(Alerts {
+        next: cursor::write(page.next.as_ref()),
+        alerts: page.rows.into_iter().map(Alert::from).collect(),
+    }))
+}

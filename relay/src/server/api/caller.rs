@@ -1,0 +1,73 @@
+//! Who asks: a user by their token, an administrator by their role.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use protocol::ErrorCode;
+
+use super::Problem;
+use crate::App;
+use crate::auth::Identity;
+
+/// When to come back while the issuer's keys cannot be fetched.
+const KEYS_RETRY_SECONDS: u32 = 5;
+
+/// Somebody with a good token who has not asked too often.
+pub(super) struct User(pub(super) Identity);
+
+/// One of them with the administrators' role.
+pub(super) struct Admin(pub(super) Identity);
+
+impl FromRequestParts<Arc<App>> for User {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<User, Problem> {
+        let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
+        let identity = app.verifier.verify(token).await.map_err(|error| {
+            tracing::info!(cause = error.cause(), "token refused");
+            if error.is_temporary() {
+                let detail = "Tokens cannot be checked now.";
+                return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(KEYS_RETRY_SECONDS);
+            }
+            unauthorized()
+        })?;
+        if app.denials.denies(&identity) {
+            let detail = "This user or this login may not use this relay.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        let per_minute = app.config.api_requests_per_minute;
+        app.api_requests.take(ErrorCode::RelayFull, &identity.sub, per_minute).map_err(|excess| {
+            let detail = "More requests a minute than a user may make. Wait `retry_after_ms`.";
+            Problem::too_often("api_rate", detail, excess)
+        })?;
+        Ok(User(identity))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Admin, Problem> {
+        let User(identity) = User::from_request_parts(parts, app).await?;
+        if !identity.is_admin {
+            let detail = "This needs a token with the administrators' role.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        Ok(Admin(identity))
+    }
+}
+
+/// One answer for every token that is not good.
+fn unauthorized() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "This needs a good token: `Authorization: Bearer …`.")
+}
+
+/// The token, if there is exactly one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

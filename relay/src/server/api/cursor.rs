@@ -1,0 +1,92 @@
+//! Where the next page begins, as a text that means nothing to others.
+
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Problem;
+use super::extract::bad;
+use crate::store::StoreError;
+
+/// Longest cursor that is looked at, in bytes.
+const CURSOR_MAX_BYTES: usize = 4 * 1024;
+/// Rows of a page, if it does not say, and at most.
+pub(super) const PAGE: (u32, u32) = (20, 100);
+/// When to come back while the database is away.
+const STORE_RETRY_SECONDS: u32 = 5;
+
+pub(super) fn write<C: Serialize>(cursor: Option<&C>) -> Option<String> {
+    let json = serde_json::to_vec(cursor?).expect("texts and numbers are JSON");
+    Some(URL_SAFE_NO_PAD.encode(json))
+}
+
+pub(super) fn read<C: DeserializeOwned>(given: Option<&str>) -> Result<Option<C>, Problem> {
+    given.map(parse).transpose()
+}
+
+fn parse<C: DeserializeOwned>(given: &str) -> Result<C, Problem> {
+    let cursor = || {
+        let json = URL_SAFE_NO_PAD.decode(given).ok().filter(|_| given.len() <= CURSOR_MAX_BYTES)?;
+        let value: Value = serde_json::from_slice(&json).ok()?;
+        // PostgreSQL takes no text with a zero in it, and there is none in ours.
+        let fields = value.as_object()?;
+        let clean = fields.values().all(|field| field.as_str().is_none_or(|text| !text.contains('\0')));
+        if clean { serde_json::from_value(value).ok() } else { None }
+    };
+    cursor().ok_or_else(|| bad("`cursor` is not the `next` of a page of this list."))
+}
+
+/// The number of rows that is asked for.
+pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
+    let (usual, most) = PAGE;
+    match given.unwrap_or(usual) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        _ => Err(bad(format!("`limit` has to be 1 to {most}."))),
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        tracing::error!(%error, "a request to the HTTP API was not served");
+        if error.is_away() {
+            let detail = "The relay's database is away.";
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(STORE_RETRY_SECONDS);
+        }
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The relay failed; its log says why.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Cursor, TurnCursor};
+
+    #[test]
+    fn a_cursor_reads_back_and_what_is_not_ours_is_refused() {
+        let cursor = Cursor { at_ms: -5, id: "019f".into() };
+        let text = write(Some(&cursor)).expect("a text");
+        assert_eq!(read::<Cursor>(Some(&text)), Ok(Some(cursor)));
+        assert_eq!(read::<Cursor>(None), Ok(None));
+        let encoded = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let turn = write(Some(&TurnCursor { started_at_ms: 1, session_id: "a".into(), turn: 2 }));
+        for given in [
+            String::new(),
+            "!".into(),
+            format!("{text}="),
+            "é".into(),
+            turn.expect("a text"),
+            encoded("{}"),
+            encoded("[1, \"a\"]"),
+            encoded(r#"{"at_ms": 1.5, "id": "a"}"#),
+            encoded(r#"{"at_ms": 1, "id": "a", "more": 1}"#),
+            encoded(r#"{"at_ms": 1, "id": "a\u0000"}"#),
+            encoded(r#"{"at_ms": 99999999999999999999, "id": "a"}"#),
+            encoded(&format!(r#"{{"at_ms": 1, "id": "{}"}}"#, "a".repeat(5_000))),
+        ] {
+            assert!(read::<Cursor>(Some(&given)).is_err(), "{given}");
+        }
+    }
+}

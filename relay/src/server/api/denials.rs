@@ -1,0 +1,127 @@
+//! The deny-list, for administrators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::admin::Paged;
+use super::caller::Admin;
+use super::extract::{self, Path, Query, bad, name};
+use super::responses::{OrNone, Usual, WithBody};
+use super::schema::{DenialEntry, Kind};
+use super::{Problem, cursor, time};
+use crate::store::{Denial, unix_ms};
+use crate::{App, denials};
+
+/// Longest reason, in characters.
+const REASON_MAX_CHARS: usize = 500;
+
+/// Who is to be denied.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewDenial {
+    /// What the subject is.
+    kind: Kind,
+    /// The user or the login.
+    #[schema(min_length = 1, max_length = 255)]
+    subject: String,
+    /// Why, for administrators.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    reason: String,
+    /// Until when; for ever without it.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// A page of the deny-list, by kind and subject.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DenyList {
+    denials: Vec<DenialEntry>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// The deny-list, without what has expired.
+#[utoipa::path(
+    get, path = "/v1/admin/denials", operation_id = "list_denials", tag = "admin", params(Paged),
+    responses((status = 200, description = "A page, by kind and subject", body = DenyList), Usual),
+)]
+pub(super) async fn list(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(asked): Query<Paged>,
+) -> Result<Json<DenyList>, Problem> {
+    let after = cursor::read(asked.cursor.as_deref())?;
+    let page = app.store.denials(after.as_ref(), cursor::limit(asked.limit)?).await?;
+    Ok(Json(DenyList {
+        next: cursor::write(page.next.as_ref()),
+        denials: page.rows.into_iter().map(DenialEntry::from).collect(),
+    }))
+}
+
+/// Denies a user or a login, over what was said of them before: their calls are closed, and no new one begins.
+#[utoipa::path(
+    post, path = "/v1/admin/denials", operation_id = "deny", tag = "admin", request_body = NewDenial,
+    responses((status = 201, description = "The denial", body = DenialEntry), WithBody),
+)]
+pub(super) async fn deny(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    extract::Json(new): extract::Json<NewDenial>,
+) -> Result<(StatusCode, Json<DenialEntry>), Problem> {
+    let now_ms = unix_ms();
+    let expires_at_ms = time::maybe_read("expires_at", new.expires_at.as_deref())?;
+    if expires_at_ms.is_some_and(|at| at <= now_ms) {
+        return Err(bad("`expires_at` has to be in the future."));
+    }
+    if new.reason.chars().count() > REASON_MAX_CHARS || new.reason.contains('\0') {
+        return Err(bad(format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.")));
+    }
+    let denial = Denial {
+        kind: new.kind.into(),
+        subject: name("subject", new.subject)?,
+        reason: new.reason,
+        created_by: identity.sub,
+        created_at_ms: now_ms,
+        expires_at_ms,
+    };
+    app.store.deny(&denial).await?;
+    tracing::info!(kind = denial.kind.name(), subject = %denial.subject, by = %denial.created_by, "denied");
+    look(&app).await;
+    Ok((StatusCode::CREATED, Json(denial.into())))
+}
+
+/// Takes a user or a login off the deny-list.
+#[utoipa::path(
+    delete, path = "/v1/admin/denials/{kind}/{subject}", operation_id = "allow", tag = "admin",
+    params(
+        ("kind" = inline(Kind), Path, description = "What the subject is"),
+        ("subject" = String, Path, description = "The user or the login", min_length = 1, max_length = 255),
+    ),
+    responses((status = 204, description = "It is off the list"), OrNone),
+)]
+pub(super) async fn allow(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    Path((kind, subject)): Path<(Kind, String)>,
+) -> Result<StatusCode, Problem> {
+    let subject = name("subject", subject)?;
+    if !app.store.allow(kind.into(), &subject).await? {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
+    }
+    tracing::info!(%subject, by = %identity.sub, "no longer denied");
+    look(&app).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Here at once; the other relays look every second, as this one does if it fails now.
+async fn look(app: &App) {
+    if let Err(error) = denials::look(app).await {
+        tracing::warn!(%error, "the deny-list was not read after a change");
+    }
+}

@@ -1,0 +1,52 @@
+//! Ends live sessions, whichever relay has them.
+
+use std::time::Duration;
+
+use protocol::CloseCode;
+use tokio::time::{Instant, sleep};
+
+use super::Problem;
+use crate::App;
+use crate::store::{SessionFilter, SessionState, Whom};
+
+/// How long the relays that have the sessions may take: they look every second.
+const WAIT: Duration = Duration::from_secs(4);
+/// Between two looks at whether they have.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Asks for the end of live sessions and waits a moment for it, so that what was used is written first. Whether all of them
+/// have ended.
+pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
+    let reason = CloseCode::Normal;
+    let asked = app.store.request_end(whom, reason.name()).await?;
+    app.sessions.end_all(reason, |whose| match whom {
+        Whom::Session(id) => whose.id == id,
+        Whom::User(sub) => whose.sub == sub,
+    });
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let ended = !is_live(app, whom).await?;
+        // Where no relay was there to hear it, there is nothing to wait for.
+        if ended || asked == 0 || Instant::now() >= deadline {
+            return Ok(ended);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn is_live(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
+    match whom {
+        Whom::Session(id) => {
+            let session = app.store.session(id).await?;
+            Ok(session.is_some_and(|session| session.state == SessionState::Live))
+        }
+        Whom::User(sub) => {
+            let filter = SessionFilter {
+                user_sub: Some(sub.to_owned()),
+                state: Some(SessionState::Live),
+                ..SessionFilter::default()
+            };
+            Ok(!app.store.list_sessions(&filter, None, 1).await?.rows.is_empty())
+        }
+    }
+}

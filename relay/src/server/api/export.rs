@@ -1,0 +1,142 @@
+//! Call detail records as one file, written while it is read: a page of the store at a time.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State as Shared;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+
+use super::Problem;
+use super::admin::Filter;
+use super::caller::Admin;
+use super::extract::Query;
+use super::responses::Usual;
+use super::schema::AdminSession;
+use crate::App;
+use crate::store::{Cursor, SessionFilter, SessionRow};
+
+/// Rows that are in memory at the same time.
+pub(super) const PAGE: u32 = 500;
+
+/// Something long that is written page by page.
+pub(super) trait Pages: Send + 'static {
+    /// Where a page begins.
+    type Cursor: Send + 'static;
+
+    /// Writes the page that begins there, and says where the next one does.
+    fn page(
+        &mut self,
+        after: Option<Self::Cursor>,
+    ) -> impl Future<Output = Result<(Vec<u8>, Option<Self::Cursor>), Problem>> + Send;
+}
+
+/// All of it as a body. The first page is read at once: where that fails, the answer is a problem. Later it can only break off,
+/// which the client sees as a body that has no end.
+pub(super) async fn stream<P: Pages>(mut pages: P, after: Option<P::Cursor>) -> Result<Body, Problem> {
+    let (first, next) = pages.page(after).await?;
+    let rest = stream::try_unfold((pages, next), |(mut pages, next)| async move {
+        let Some(next) = next else { return Ok(None) };
+        match pages.page(Some(next)).await {
+            Ok((bytes, next)) => Ok(Some((Bytes::from(bytes), (pages, next)))),
+            Err(_) => Err(std::io::Error::other("the store failed")),
+        }
+    });
+    let first = stream::once(async move { Ok(Bytes::from(first)) });
+    Ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)))
+}
+
+/// Everybody's sessions as NDJSON: a session a line, the newest first.
+#[utoipa::path(
+    get, path = "/v1/admin/export/sessions.ndjson", operation_id = "export_ndjson", tag = "admin", params(Filter),
+    responses((status = 200, description = "A session a line", content_type = "application/x-ndjson", body = String), Usual),
+)]
+pub(super) async fn ndjson(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(filter): Query<Filter>,
+) -> Result<Response, Problem> {
+    let body = stream(Export { app, filter: filter.read()?, write: json_lines }, None).await?;
+    Ok(file("application/x-ndjson", "sessions.ndjson", body))
+}
+
+/// Everybody's sessions as CSV with a header, the newest first. A cell that a spreadsheet would take for a formula begins with
+/// an apostrophe.
+#[utoipa::path(
+    get, path = "/v1/admin/export/sessions.csv", operation_id = "export_csv", tag = "admin", params(Filter),
+    responses((status = 200, description = "A session a line", content_type = "text/csv", body = String), Usual),
+)]
+pub(super) async fn csv(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(filter): Query<Filter>,
+) -> Result<Response, Problem> {
+    let body = stream(Export { app, filter: filter.read()?, write: table }, None).await?;
+    Ok(file("text/csv; charset=utf-8", "sessions.csv", body))
+}
+
+fn file(content_type: &'static str, name: &str, body: Body) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    ([(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
+        .into_response()
+}
+
+struct Export {
+    app: Arc<App>,
+    filter: SessionFilter,
+    write: fn(Vec<SessionRow>, bool) -> Vec<u8>,
+}
+
+impl Pages for Export {
+    type Cursor = Cursor;
+
+    async fn page(&mut self, after: Option<Cursor>) -> Result<(Vec<u8>, Option<Cursor>), Problem> {
+        let page = self.app.store.list_sessions(&self.filter, after.as_ref(), PAGE).await?;
+        Ok(((self.write)(page.rows, after.is_none()), page.next))
+    }
+}
+
+fn json_lines(rows: Vec<SessionRow>, _: bool) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut lines, &AdminSession::from(row)).expect("texts and numbers are JSON");
+        lines.push(b'\n');
+    }
+    lines
+}
+
+fn table(rows: Vec<SessionRow>, is_first: bool) -> Vec<u8> {
+    const HOLDS: &str = "a row of texts into memory is always written";
+    let mut table = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    if is_first {
+        table.write_record(AdminSession::COLUMNS).expect(HOLDS);
+    }
+    for row in rows {
+        table.write_record(AdminSession::from(row).cells().map(harmless)).expect(HOLDS);
+    }
+    table.into_inner().expect(HOLDS)
+}
+
+/// What a spreadsheet would run is text.
+fn harmless(cell: String) -> String {
+    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{cell}"),
+        false => cell,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe() {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert_eq!(harmless(cell.to_owned()), format!("'{cell}"));
+        }
+        for cell in ["", "ada", "1", " =1", "a=1", "'=1"] {
+            assert_eq!(harmless(cell.to_owned()), cell);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The HTTP API: what is stored, for the users it belongs to and for administrators.
+//!
+//! Every request has a token; every list comes in pages; every error is a problem (RFC 9457). The document of it all
+//! (OpenAPI 3.1) is made from the handlers and served beside them.
+
+mod admin;
+mod caller;
+mod cursor;
+mod denials;
+mod ending;
+mod export;
+mod extract;
+mod responses;
+mod schema;
+mod sessions;
+mod time;
+mod transcripts;
+mod usage;
+
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Problem, ProblemBody};
+use crate::App;
+
+/// Largest body of a request, in bytes.
+const BODY_MAX_BYTES: usize = 16 * 1024;
+/// For how long a browser may remember what a page may do, in seconds.
+const PREFLIGHT_SECONDS: &str = "600";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Voxrelay",
+        description = "What Voxrelay keeps of spoken conversations: sessions, transcripts, usage. Money is in nano-dollars, \
+            times are RFC 3339 in UTC, positions are samples of the speaker's timeline. Lists come in pages: pass `next` \
+            as `cursor` until it is missing.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    components(schemas(ProblemBody)),
+    security(("token" = [])),
+    tags(
+        (name = "own", description = "What belongs to the user of the token"),
+        (name = "admin", description = "For tokens with the administrators' role")
+    )
+)]
+struct Head;
+
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
+
+/// The API's document: OpenAPI 3.1.
+#[must_use]
+pub fn openapi() -> &'static utoipa::openapi::OpenApi {
+    &DOCUMENT
+}
+
+pub(super) fn router(app: Arc<App>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        // Before the layers: they are to see what a method that is not taken asks for, too.
+        .method_not_allowed_fallback(super::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&app), for_pages))
+        .with_state(app)
+}
+
+fn routes() -> OpenApiRouter<Arc<App>> {
+    let mut document = Head::openapi();
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(document_itself))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::read, sessions::delete))
+        .routes(routes!(transcripts::of_session))
+        .routes(routes!(sessions::recording))
+        .routes(routes!(transcripts::of_conversation))
+        .routes(routes!(usage::own))
+        .routes(routes!(admin::sessions))
+        .routes(routes!(admin::live))
+        .routes(routes!(admin::end_session))
+        .routes(routes!(admin::delete_session))
+        .routes(routes!(admin::delete_user))
+        .routes(routes!(usage::of_all))
+        .routes(routes!(denials::list, denials::deny))
+        .routes(routes!(denials::allow))
+        .routes(routes!(admin::alerts))
+        .routes(routes!(export::ndjson))
+        .routes(routes!(export::csv))
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/v1/openapi.json", operation_id = "openapi", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
+)]
+async fn document_itself() -> Response {
+    Json(openapi()).into_response()
+}
+
+/// Pages of the configured origins may use the API; nobody keeps a copy of what it says.
+async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let origin = allowed_origin(&app, request.headers());
+    let asks_first = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match (asks_first, &origin) {
+        (false, _) => next.run(request).await,
+        (true, Some(_)) => preflight(),
+        (true, None) => {
+            let detail = "Pages of this origin may not use this relay; its operator can add it to `origins`.";
+            Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static("retry-after, content-disposition");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn preflight() -> Response {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// The origin of the page that asks, if it may.
+fn allowed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    app.config.origins.allow(Some(origin.to_str().ok()?), host).then(|| origin.clone())
+}

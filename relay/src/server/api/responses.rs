@@ -1,0 +1,59 @@
+//! Which problems a request may meet, for the document.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+use utoipa::{IntoResponses, openapi};
+
+/// What every request with a token may meet.
+pub(super) struct Usual;
+
+/// The same, for something that may not be there.
+pub(super) struct OrNone;
+
+/// The same, for a request with a body.
+pub(super) struct WithBody;
+
+const USUAL: [(&str, &str); 6] = [
+    ("400", "The request is not as it has to be"),
+    ("401", "No token, or not a good one"),
+    ("403", "The user may not do this"),
+    ("429", "Too many requests of this user in a minute"),
+    ("500", "The relay failed; its log says why"),
+    ("503", "The relay's database, or the issuer of its tokens, is away"),
+];
+
+const NONE: (&str, &str) = ("404", "There is none, or it is somebody else's");
+
+const BODY: [(&str, &str); 2] =
+    [("413", "The body is longer than 16 KiB"), ("415", "The body is not `application/json`")];
+
+impl IntoResponses for Usual {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&USUAL)
+    }
+}
+
+impl IntoResponses for OrNone {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&USUAL[..], &[NONE]].concat())
+    }
+}
+
+impl IntoResponses for WithBody {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&USUAL[..], &BODY].concat())
+    }
+}
+
+fn problems(known: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let problem = |(status, description): &(&str, &str)| {
+        let schema = openapi::RefOr::Ref(Ref::from_schema_name("Problem"));
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let response =
+            ResponseBuilder::new().description(*description).content("application/problem+json", content);
+        ((*status).to_owned(), RefOr::T(response.build()))
+    };
+    known.iter().map(problem).collect()
+}

@@ -1,0 +1,117 @@
+//! Times as the API writes and reads them: RFC 3339 in UTC; days as `2026-12-31`.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::Problem;
+use super::extract::bad;
+
+/// Days that one request for usage may span.
+const DAYS_MAX: i32 = 100;
+/// Days it spans if it does not say.
+const DAYS: i32 = 30;
+const DAY_MS: i64 = 86_400_000;
+
+/// `2026-12-31T23:59:59.999Z`.
+pub(super) fn text(unix_ms: i64) -> String {
+    let time = Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::MAX);
+    format!("{time:.3}")
+}
+
+pub(super) fn maybe_text(unix_ms: Option<i64>) -> Option<String> {
+    unix_ms.map(text)
+}
+
+/// Milliseconds since 1970.
+pub(super) fn read(what: &str, given: &str) -> Result<i64, Problem> {
+    let time: Result<Timestamp, _> = given.parse();
+    time.map(Timestamp::as_millisecond)
+        .map_err(|_| bad(format!("`{what}` has to be a time (RFC 3339), such as 2026-12-31T23:59:59Z.")))
+}
+
+pub(super) fn maybe_read(what: &str, given: Option<&str>) -> Result<Option<i64>, Problem> {
+    given.map(|given| read(what, given)).transpose()
+}
+
+/// Days in a row, the first and the last one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Days {
+    pub(super) from: Date,
+    pub(super) to: Date,
+}
+
+impl Days {
+    /// The last 30 days, unless it is said otherwise.
+    pub(super) fn read(from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
+        let day = |what: &str, given: &str| {
+            let date: Result<Date, _> = given.parse();
+            let date = date.ok().filter(|date| (1970..9999).contains(&date.year()) && given.len() == 10);
+            date.ok_or_else(|| bad(format!("`{what}` has to be a day, such as 2026-12-31.")))
+        };
+        let today = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+        let to = to.map_or(Ok(today), |to| day("to", to))?;
+        let usual = to.checked_sub(jiff::Span::new().days(DAYS - 1)).unwrap_or(to);
+        let from = from.map_or(Ok(usual), |from| day("from", from))?;
+        let days = Days { from, to };
+        match days.end_ms() - days.begin_ms() {
+            span if span <= 0 => Err(bad("`from` has to be a day before `to`, or the same.")),
+            span if span > i64::from(DAYS_MAX) * DAY_MS => {
+                Err(bad(format!("`from` and `to` may be {DAYS_MAX} days apart at most.")))
+            }
+            _ => Ok(days),
+        }
+    }
+
+    /// Its beginning, in milliseconds since 1970.
+    pub(super) fn begin_ms(self) -> i64 {
+        midnight(self.from)
+    }
+
+    /// Its end, in milliseconds since 1970.
+    pub(super) fn end_ms(self) -> i64 {
+        midnight(self.to) + DAY_MS
+    }
+}
+
+fn midnight(date: Date) -> i64 {
+    date.to_zoned(TimeZone::UTC).map_or(0, |midnight| midnight.timestamp().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_utc_with_milliseconds() {
+        assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(text(1_798_761_599_999), "2026-12-31T23:59:59.999Z");
+        assert_eq!(read("from", "2026-12-31T23:59:59.999Z"), Ok(1_798_761_599_999));
+        assert_eq!(read("from", "2027-01-01T01:00:00+01:00"), Ok(1_798_761_600_000));
+        for wrong in ["", "yesterday", "2026-12-31", "2026-12-31T23:59:59", "1798761599", "\0"] {
+            assert!(read("from", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn days_are_those_of_utc_thirty_by_default_and_a_hundred_at_most() {
+        let days = |from, to| Days::read(from, to, 1_798_761_599_999);
+        let usual = days(None, None).expect("good");
+        assert_eq!(
+            (usual.from.to_string(), usual.to.to_string()),
+            ("2026-12-02".into(), "2026-12-31".into())
+        );
+        assert_eq!(usual.end_ms(), 1_798_761_600_000);
+        assert_eq!(usual.end_ms() - usual.begin_ms(), 30 * DAY_MS);
+        let one = days(Some("2026-01-01"), Some("2026-01-01")).expect("good");
+        assert_eq!(one.end_ms() - one.begin_ms(), DAY_MS);
+        assert!(days(Some("2026-09-23"), None).is_ok() && days(Some("2026-09-22"), None).is_err());
+        assert!(days(Some("2027-01-01"), None).is_err());
+        for wrong in
+            ["", "2026-13-01", "20260101", "2026-1-1", "-9999-01-01", "9999-12-31", "2026-01-01T00:00:00Z"]
+        {
+            assert!(days(Some(wrong), Some("2026-01-02")).is_err(), "{wrong}");
+            assert!(days(None, Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

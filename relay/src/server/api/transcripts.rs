@@ -1,0 +1,166 @@
+//! What was said: as JSON in pages, or as a text of its own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::caller::User;
+use super::export::{self, Pages};
+use super::extract::{Path, Query, is_id};
+use super::responses::OrNone;
+use super::schema::{Role, Turn};
+use super::{Problem, cursor, sessions, time};
+use crate::App;
+use crate::store::{SessionFilter, Transcript, TurnCursor};
+
+/// How a transcript is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// As JSON in pages, or all of it as text; JSON if it does not say.
+    #[param(inline, nullable = false)]
+    format: Option<Format>,
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+    /// Turns of a page; 20 if it does not say.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    limit: Option<u32>,
+}
+
+/// How a transcript is written.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    /// In pages.
+    Json,
+    /// A line for each turn.
+    Text,
+}
+
+/// A page of what was said, in order.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Turns {
+    turns: Vec<Turn>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// Whose words, as a stream may keep it.
+#[derive(Clone, Debug)]
+enum Of {
+    Session(String),
+    Conversation { id: String, user_sub: String },
+}
+
+impl Of {
+    fn borrow(&self) -> Transcript<'_> {
+        match self {
+            Of::Session(id) => Transcript::Session(id),
+            Of::Conversation { id, user_sub } => Transcript::Conversation { id, user_sub },
+        }
+    }
+}
+
+/// What was said in one of one's own sessions.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/transcript", operation_id = "read_transcript", tag = "own",
+    params(("id" = String, Path, description = "The session"), Wanted),
+    responses(
+        (status = 200, description = "A page in order, or all of it as text",
+            content((Turns = "application/json"), (String = "text/plain"))),
+        OrNone,
+    ),
+)]
+pub(super) async fn of_session(
+    Shared(app): Shared<Arc<App>>,
+    User(identity): User,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let session = sessions::own(&app, &identity, &id).await?;
+    answer(app, Of::Session(session.id), &wanted).await
+}
+
+/// What was said in a conversation of one's own: in all its sessions, as one.
+#[utoipa::path(
+    get, path = "/v1/conversations/{id}/transcript", operation_id = "read_conversation", tag = "own",
+    params(("id" = String, Path, description = "The conversation"), Wanted),
+    responses(
+        (status = 200, description = "A page in order, or all of it as text",
+            content((Turns = "application/json"), (String = "text/plain"))),
+        OrNone,
+    ),
+)]
+pub(super) async fn of_conversation(
+    Shared(app): Shared<Arc<App>>,
+    User(identity): User,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let none = || Problem::new(StatusCode::NOT_FOUND, "There is no such conversation.");
+    if !is_id(&id) {
+        return Err(none());
+    }
+    let filter = SessionFilter {
+        user_sub: Some(identity.sub.clone()),
+        conversation_id: Some(id.clone()),
+        ..SessionFilter::default()
+    };
+    if app.store.list_sessions(&filter, None, 1).await?.rows.is_empty() {
+        return Err(none());
+    }
+    answer(app, Of::Conversation { id, user_sub: identity.sub }, &wanted).await
+}
+
+async fn answer(app: Arc<App>, of: Of, wanted: &Wanted) -> Result<Response, Problem> {
+    let (after, limit) = (cursor::read(wanted.cursor.as_deref())?, cursor::limit(wanted.limit)?);
+    if let Some(Format::Text) = wanted.format {
+        let body = export::stream(Text { app, of, session_id: None }, after).await?;
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response());
+    }
+    let page = app.store.transcript(of.borrow(), after.as_ref(), limit).await?;
+    let turns = page.rows.into_iter().map(Turn::from).collect();
+    Ok(Json(Turns { turns, next: cursor::write(page.next.as_ref()) }).into_response())
+}
+
+/// A transcript as a person reads it.
+struct Text {
+    app: Arc<App>,
+    of: Of,
+    /// Whose heading was written.
+    session_id: Option<String>,
+}
+
+impl Pages for Text {
+    type Cursor = TurnCursor;
+
+    async fn page(&mut self, after: Option<TurnCursor>) -> Result<(Vec<u8>, Option<TurnCursor>), Problem> {
+        let page = self.app.store.transcript(self.of.borrow(), after.as_ref(), export::PAGE).await?;
+        let mut text = String::new();
+        for said in page.rows {
+            if self.session_id.as_ref() != Some(&said.session_id) {
+                if self.session_id.is_some() {
+                    text.push('\n');
+                }
+                text.push_str(&format!("# {}\n", time::text(said.session_started_at_ms)));
+                self.session_id = Some(said.session_id.clone());
+            }
+            let turn = Turn::from(said);
+            let who = match turn.role {
+                Role::User => "user",
+                Role::Agent => "agent",
+            };
+            // One line each, whatever was said.
+            let words: Vec<&str> = turn.text.split_whitespace().collect();
+            text.push_str(&format!("{who}: {}\n", words.join(" ")));
+        }
+        Ok((text.into_bytes(), page.next))
+    }
+}

@@ -1,0 +1,108 @@
+//! Statements that are put together: which conditions there are depends on what is asked for. A condition that is always there
+//! and sometimes true would keep the databases from using their indexes.
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyPool, AssertSqlSafe};
+
+use super::super::query::{PAGE_MAX, Page};
+use super::StoreError;
+
+/// A statement that reads. Its text is ours; what comes from outside is bound.
+#[derive(Debug)]
+pub(super) struct Select {
+    sql: String,
+    values: Vec<Value>,
+}
+
+/// Something to bind.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl Select {
+    pub(super) fn new(sql: &str) -> Select {
+        Select { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    /// Goes on with this text; each `?` in it stands for one of the values.
+    pub(super) fn push<const N: usize>(&mut self, text: &str, values: [Value; N]) {
+        let mut values = values.into_iter();
+        for (at, part) in text.split('?').enumerate() {
+            if at > 0 {
+                self.values.extend(values.next());
+                self.sql.push_str(&format!("${}", self.values.len()));
+            }
+            self.sql.push_str(part);
+        }
+    }
+
+    /// The same, if there is a value.
+    pub(super) fn push_if(&mut self, text: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.push(text, [value.into()]);
+        }
+    }
+
+    /// Reads a page: `cursor` says where the next one begins.
+    pub(super) async fn page<T, C>(
+        mut self,
+        pool: &AnyPool,
+        limit: u32,
+        read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+        cursor: impl Fn(&T) -> C,
+    ) -> Result<Page<T, C>, StoreError> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        // One more tells whether there is a next page.
+        self.push(" LIMIT ?", [Value::Number(i64::from(limit) + 1)]);
+        let rows = self.query().fetch_all(pool).await?;
+        let size = limit as usize;
+        let more = rows.len() > size;
+        let rows: Vec<T> = rows.iter().take(size).map(read).collect::<Result<_, _>>()?;
+        let next = rows.last().filter(|_| more).map(cursor);
+        Ok(Page { rows, next })
+    }
+
+    fn query(self) -> Query<'static, Any, AnyArguments> {
+        let query = sqlx::query(AssertSqlSafe(self.sql));
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+        })
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Value {
+        Value::Text(text.clone())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Number(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_mark_is_the_next_parameter() {
+        let mut select = Select::new("SELECT 1 WHERE 1 = 1");
+        select.push_if(" AND a = ?", Some("x"));
+        select.push_if(" AND b = ?", None::<i64>);
+        select.push(" AND (c, d) < (?, ?)", [1.into(), "y".into()]);
+        assert_eq!(select.sql, "SELECT 1 WHERE 1 = 1 AND a = $1 AND (c, d) < ($2, $3)");
+        assert_eq!(select.values.len(), 3);
+    }
+}

@@ -1,0 +1,153 @@
+//! Who sees what.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::support::Relay;
+use super::{MIDNIGHT, admin, as_user, ask, get, session, token};
+
+/// Every operation of the document: method, path, tag.
+async fn operations(relay: &Relay) -> Vec<(String, String, Option<String>)> {
+    let document = ask(relay, "GET", "/v1/openapi.json", "", "").await.json();
+    let paths = document["paths"].as_object().expect("paths").clone();
+    let mut operations = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("an item") {
+            let tag = operation["tags"][0].as_str().map(str::to_owned);
+            operations.push((method.to_uppercase(), path.clone(), tag));
+        }
+    }
+    operations
+}
+
+/// The path with what `whose` has in the place of its parameters.
+fn fill(path: &str, id: &str, sub: &str) -> String {
+    path.replace("{id}", id).replace("{sub}", sub).replace("{kind}", "sub").replace("{subject}", sub)
+}
+
+#[tokio::test]
+async fn two_users_see_nothing_of_each_other_at_any_endpoint() {
+    let relay = Relay::with(|config| config.api_requests_per_minute = 10_000).await;
+    let (ada, bob) = (token("ada"), token("bob"));
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    session(&relay, "b-1", "bob", MIDNIGHT + 1).await;
+    let operations = operations(&relay).await;
+    assert!(operations.len() >= 18, "{operations:?}");
+    for (method, path, tag) in &operations {
+        let of_ada = fill(path, "a-1", "ada");
+        let nobody = as_user(&relay, "no.good.token", method, &of_ada).await;
+        let stranger = ask(&relay, method, &of_ada, "", "").await;
+        if path == "/v1/openapi.json" {
+            assert_eq!((nobody.status, stranger.status), (200, 200));
+            continue;
+        }
+        for answer in [nobody, stranger] {
+            assert_eq!(answer.status, 401, "{method} {path}");
+            assert!(answer.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")));
+        }
+        let answer = as_user(&relay, &bob, method, &of_ada).await;
+        let seen = format!("{} {}", answer.head, answer.body);
+        assert!(!seen.contains("ada") && !seen.contains("a-1"), "{method} {path}: {answer:?}");
+        match tag.as_deref() {
+            Some("admin") => assert_eq!(answer.status, 403, "{method} {path}"),
+            Some("own") if path.contains('{') => {
+                let missing = as_user(&relay, &bob, method, &fill(path, "no-such-id", "nobody")).await;
+                assert_eq!(answer.status, 404, "{method} {path}");
+                assert_eq!(answer.body, missing.body, "theirs is answered like one that is not there");
+            }
+            Some("own") => assert!(answer.status == 200 && answer.body.contains('['), "{method} {path}"),
+            tag => panic!("{method} {path} is nobody's: {tag:?}"),
+        }
+    }
+    // Nothing of it changed anything, and each sees what is theirs.
+    for (token, id, sub, other) in [(&ada, "a-1", "ada", "bob"), (&bob, "b-1", "bob", "ada")] {
+        let list = get(&relay, token, "/v1/sessions").await.json();
+        assert_eq!(list["sessions"].as_array().map(Vec::len), Some(1));
+        assert_eq!(list["sessions"][0]["id"], id);
+        for path in ["sessions/{id}", "sessions/{id}/transcript", "conversations/{id}/transcript"] {
+            let answer = get(&relay, token, &format!("/v1/{}", path.replace("{id}", id))).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert!(answer.body.contains(sub) && !answer.body.contains(other), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_sees_everybody_and_may_erase() {
+    let relay = Relay::start().await;
+    for (id, sub) in [("a-1", "ada"), ("a-2", "ada"), ("b-1", "bob")] {
+        session(&relay, id, sub, MIDNIGHT).await;
+    }
+    let admin = admin();
+    let ids = |answer: &Value| -> BTreeSet<String> {
+        let sessions = answer["sessions"].as_array().expect("a list");
+        sessions.iter().map(|session| session["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let all = get(&relay, &admin, "/v1/admin/sessions").await.json();
+    assert_eq!(ids(&all), ["a-1", "a-2", "b-1"].map(str::to_owned).into());
+    let filtered =
+        get(&relay, &admin, "/v1/admin/sessions?user_sub=bob&account=acme&state=ended").await.json();
+    assert_eq!(ids(&filtered), ["b-1".to_owned()].into());
+    let usage = "/v1/admin/usage?from=2026-03-01&to=2026-03-01";
+    let before = get(&relay, &admin, usage).await.json();
+    assert_eq!(before["usage"][0]["cost_nano_usd"], 210);
+
+    assert_eq!(as_user(&relay, &admin, "DELETE", "/v1/admin/sessions/b-1").await.status, 204);
+    assert_eq!(as_user(&relay, &admin, "DELETE", "/v1/admin/sessions/b-1").await.status, 404);
+    let erased = as_user(&relay, &admin, "DELETE", "/v1/admin/users/ada").await;
+    assert_eq!((erased.status, &erased.json()["sessions"]), (200, &2.into()));
+    assert_eq!(ids(&get(&relay, &admin, "/v1/admin/sessions").await.json()), BTreeSet::new());
+    assert_eq!(get(&relay, &admin, usage).await.json(), before, "the account's bill stays whole");
+    let users = get(&relay, &admin, &format!("{usage}&by=user")).await.json();
+    assert_eq!(users["usage"], serde_json::json!([]), "and says no names");
+}
+
+#[tokio::test]
+async fn ones_own_session_is_erased_and_its_usage_is_nobodys() {
+    let relay = Relay::start().await;
+    let ada = token("ada");
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    let usage = "/v1/usage?from=2026-02-28&to=2026-03-02";
+    let used = get(&relay, &ada, usage).await.json();
+    assert_eq!(used["usage"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&used["usage"][0]["day"], &used["usage"][0]["quantity"]), (&"2026-03-01".into(), &10.into()));
+    assert_eq!(as_user(&relay, &ada, "DELETE", "/v1/sessions/a-1").await.status, 204);
+    for path in ["/v1/sessions/a-1", "/v1/sessions/a-1/transcript", "/v1/conversations/a-1/transcript"] {
+        assert_eq!(get(&relay, &ada, path).await.status, 404, "{path}");
+    }
+    assert_eq!(get(&relay, &ada, usage).await.json()["usage"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1_and_says_every_answer() {
+    let relay = Relay::start().await;
+    let document = ask(&relay, "GET", "/v1/openapi.json", "", "").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document, serde_json::to_value(relay::server::openapi()).expect("JSON"));
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("an item") {
+            let responses = operation["responses"].as_object().expect("responses");
+            let said: BTreeSet<&str> = responses.keys().map(String::as_str).collect();
+            let mut expected = BTreeSet::new();
+            if path != "/v1/openapi.json" {
+                expected.extend(["400", "401", "403", "429", "500", "503"]);
+                let none = path.contains('{') && path != "/v1/admin/users/{sub}";
+                expected.extend(none.then_some("404"));
+                expected.extend(
+                    (path == "/v1/admin/denials" && method == "post")
+                        .then_some(["413", "415"])
+                        .into_iter()
+                        .flatten(),
+                );
+            }
+            let problems: BTreeSet<&str> =
+                said.iter().copied().filter(|status| !status.starts_with('2')).collect();
+            assert_eq!(problems, expected, "{method} {path}");
+            assert_eq!(said.len() - problems.len(), 1, "{method} {path} says one good answer");
+            for status in problems {
+                assert!(responses[status]["content"]["application/problem+json"].is_object());
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Call detail records as files.
+
+use super::support::Relay;
+use super::{MIDNIGHT, admin, get, session};
+
+#[tokio::test]
+async fn ndjson_has_a_session_a_line() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    session(&relay, "b-1", "=bob", MIDNIGHT + 1).await;
+    let answer = get(&relay, &admin(), "/v1/admin/export/sessions.ndjson").await;
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"sessions.ndjson\""));
+    let expected = concat!(
+        r#"{"id":"b-1","conversation_id":"b-1","user_sub":"=bob","account":"acme","plan":null,"client":"page of =bob/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.001Z","ended_at":"2026-03-01T00:00:10.001Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-=bob","relay":"relay-1"}"#,
+        "\n",
+        r#"{"id":"a-1","conversation_id":"a-1","user_sub":"ada","account":"acme","plan":null,"client":"page of ada/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.000Z","ended_at":"2026-03-01T00:00:10.000Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-ada","relay":"relay-1"}"#,
+        "\n",
+    );
+    assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn csv_has_a_header_and_no_formula() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada, \"the first\"", MIDNIGHT).await;
+    session(&relay, "b-1", "=bob", MIDNIGHT + 1).await;
+    let answer = get(&relay, &admin(), "/v1/admin/export/sessions.csv").await;
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"));
+    let expected = concat!(
+        "id,conversation_id,user_sub,account,plan,client,agent,state,started_at,ended_at,end_reason,reconnects,",
+        "rtt_avg_us,rtt_max_us,lost_samples,recorded,audio_samples,tokens,characters,cost_nano_usd,login,relay\r\n",
+        "b-1,b-1,'=bob,acme,,page of =bob/1,echo,ended,2026-03-01T00:00:00.001Z,2026-03-01T00:00:10.001Z,normal,0,",
+        "20000,45000,160,false,10,0,0,70,login-of-=bob,relay-1\r\n",
+        "a-1,a-1,\"ada, \"\"the first\"\"\",acme,,\"page of ada, \"\"the first\"\"/1\",echo,ended,",
+        "2026-03-01T00:00:00.000Z,2026-03-01T00:00:10.000Z,normal,0,20000,45000,160,false,10,0,0,70,",
+        "\"login-of-ada, \"\"the first\"\"\",relay-1\r\n",
+    );
+    assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn a_long_export_has_every_session_once_and_one_header() {
+    let relay = Relay::start().await;
+    for number in 0..1_203 {
+        session(&relay, &format!("s-{number:04}"), "ada", MIDNIGHT + number / 7).await;
+    }
+    let csv = get(&relay, &admin(), "/v1/admin/export/sessions.csv?user_sub=ada").await.body;
+    let ids: Vec<&str> = csv.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    let expected: Vec<String> = (0..1_203).rev().map(|number| format!("s-{number:04}")).collect();
+    assert_eq!(ids, expected);
+    let none = get(&relay, &admin(), "/v1/admin/export/sessions.csv?user_sub=bob").await.body;
+    assert_eq!(none.lines().count(), 1, "a header alone");
+    let lines = get(&relay, &admin(), "/v1/admin/export/sessions.ndjson").await.body;
+    assert_eq!(lines.lines().count(), 1_203);
+}

@@ -1,0 +1,156 @@
+//! The HTTP API: who sees what, pages, problems, exports, the deny-list.
+
+mod access;
+mod exports;
+mod orders;
+mod pages;
+mod problems;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each program of tests uses some of it")]
+mod support;
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use protocol::{Mark, Role};
+use relay::NanoUsd;
+use relay::ledger::LedgerRow;
+use relay::store::{Caps, Latency, NewSession, Opened, Quality, Quota, Range, Settle, Turn, unix_ms};
+use serde_json::{Value, json};
+use support::{Relay, header, status};
+use tokio::time::Duration;
+
+/// 2026-03-01, midnight.
+const MIDNIGHT: i64 = 1_772_323_200_000;
+const SECRET: &[u8] = b"an-example-secret-of-more-than-32-bytes";
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+}
+
+/// A token of a user in the account `acme`.
+fn token(sub: &str) -> String {
+    token_with(sub, &json!({ "account": "acme" }))
+}
+
+/// A token of an administrator.
+fn admin() -> String {
+    token_with("root", &json!({ "account": "operator", "role": "voxrelay_admin" }))
+}
+
+fn token_with(sub: &str, metadata: &Value) -> String {
+    let claims = json!({
+        "iss": "voxrelay", "aud": "voxrelay", "sub": sub, "exp": unix_ms() / 1_000 + 3_600,
+        "session_id": format!("login-of-{sub}"), "app_metadata": metadata,
+    });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("signed")
+}
+
+/// Asks the relay with these headers, each line ending in a line break, and this body.
+async fn ask(relay: &Relay, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}",
+        relay.address
+    );
+    let (head, body) = relay.whole(&request).await;
+    Answer { status: status(&head), head, body }
+}
+
+/// Asks as the owner of a token.
+async fn as_user(relay: &Relay, token: &str, method: &str, path: &str) -> Answer {
+    ask(relay, method, path, &format!("authorization: Bearer {token}\r\n"), "").await
+}
+
+async fn get(relay: &Relay, token: &str, path: &str) -> Answer {
+    as_user(relay, token, "GET", path).await
+}
+
+/// Sends JSON as the owner of a token.
+async fn post(relay: &Relay, token: &str, path: &str, body: &Value) -> Answer {
+    let headers = format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+    ask(relay, "POST", path, &headers, &body.to_string()).await
+}
+
+/// A session that ended after ten seconds, with two turns and ten samples that cost 70 nano-dollars.
+async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
+    let store = &relay.app.store;
+    let wide = NanoUsd::new(1_000_000_000_000);
+    let caps = Caps { session: wide, user_day: wide, account_month: wide };
+    let new = NewSession {
+        id: id.into(),
+        conversation_id: id.into(),
+        user_sub: sub.into(),
+        account: "acme".into(),
+        plan: None,
+        login: Some(format!("login-of-{sub}")),
+        client: format!("page of {sub}/1"),
+        agent: "echo".into(),
+        started_at_ms,
+        epoch: 0,
+        committed: Mark::default(),
+        resume_hash: [7; 32],
+        recording: None,
+    };
+    let quota = Quota {
+        sessions_per_user: 1_000,
+        sessions_per_account: 1_000,
+        caps,
+        reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
+        relay: "relay-1".into(),
+        lease: Duration::from_secs(60),
+    };
+    let opened = store.open_session(&new, &quota).await.expect("written");
+    assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+    let turn = |turn, role, text: &str| Turn {
+        turn,
+        role,
+        text: text.into(),
+        start: 16_000 * turn,
+        end: 16_000 * (turn + 1),
+        heard: None,
+        latency: Latency { total_ms: Some(420), ..Latency::default() },
+    };
+    let turns = [
+        turn(0, Role::User, &format!("a secret\n of {sub}")),
+        turn(1, Role::Agent, &format!("{sub}, I heard you")),
+    ];
+    store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+    let row = LedgerRow {
+        key: "1".into(),
+        provider: "echo".into(),
+        item: "echo/listening".into(),
+        unit: "sample".into(),
+        quantity: 10,
+        price: NanoUsd::new(7),
+        per: 1,
+        price_version: "test".into(),
+        cost: NanoUsd::new(70),
+        estimated: false,
+    };
+    let settle = Settle {
+        session_id: id.into(),
+        epoch: 0,
+        rows: vec![row],
+        metered_position: 0,
+        exposed: NanoUsd::ZERO,
+        release: true,
+        caps,
+        at_ms: started_at_ms,
+    };
+    store.settle(&settle).await.expect("written");
+    let quality = Quality { rtt_avg_us: 20_000, rtt_max_us: 45_000, lost_samples: 160 };
+    store.end_session(id, 0, "normal", quality, started_at_ms + 10_000).await.expect("ended");
+}

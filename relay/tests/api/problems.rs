@@ -1,0 +1,151 @@
+//! Errors as RFC 9457 wants them, limits, pages of other origins.
+
+use relay::Config;
+use serde_json::Value;
+
+use super::support::Relay;
+use super::{Answer, admin, as_user, ask, get, post, token};
+
+fn is_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let problem = answer.json();
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["status"], status);
+    let text = |name: &str| problem[name].as_str().is_some_and(|text| !text.is_empty());
+    assert!(text("title") && text("detail"), "{problem}");
+}
+
+#[tokio::test]
+async fn whatever_does_not_fit_is_a_problem() {
+    let relay = Relay::start().await;
+    let (ada, root) = (token("ada"), admin());
+    for (token, method, path, status) in [
+        (&ada, "GET", "/v1/sessions?limit=0", 400),
+        (&ada, "GET", "/v1/sessions?limit=101", 400),
+        (&ada, "GET", "/v1/sessions?limit=-1", 400),
+        (&ada, "GET", "/v1/sessions?limit=many", 400),
+        (&ada, "GET", "/v1/sessions?limit=3&limit=4", 400),
+        (&ada, "GET", "/v1/sessions?cursor=", 400),
+        (&ada, "GET", "/v1/sessions?cursor=abc", 400),
+        (&ada, "GET", "/v1/sessions?cursor=eyJhdF9tcyI6MSwiaWQiOiJhXHUwMDAwIn0", 400),
+        (&ada, "GET", "/v1/sessions?state=dead", 400),
+        (&ada, "GET", "/v1/sessions?from=yesterday", 400),
+        (&ada, "GET", "/v1/sessions?conversation_id=%00", 400),
+        (&ada, "GET", "/v1/sessions?user_sub=bob", 400),
+        (&ada, "GET", "/v1/usage?from=2026-01-01&to=2026-12-31", 400),
+        (&ada, "GET", "/v1/usage?from=2026-01-02&to=2026-01-01", 400),
+        (&ada, "GET", "/v1/sessions/%FF", 400),
+        (&ada, "GET", "/v1/sessions/%00", 404),
+        (&ada, "GET", "/v1/sessions/%27%3B%20DROP%20TABLE%20sessions", 404),
+        (&ada, "GET", "/v1/sessions/a%2Fb/transcript", 404),
+        (&ada, "GET", "/v1/sessions/a-1/transcript?format=xml", 400),
+        (&ada, "GET", "/v1/nothing", 404),
+        (&ada, "GET", "/v1/sessions/", 404),
+        (&ada, "PATCH", "/v1/sessions", 405),
+        (&ada, "BREW", "/v1/sessions", 405),
+        (&root, "GET", "/v1/admin/sessions?user_sub=", 400),
+        (&root, "GET", "/v1/admin/sessions?user_sub=%00", 400),
+        (&root, "GET", "/v1/admin/usage?by=planet", 400),
+        (&root, "GET", "/v1/admin/export/sessions.csv?state=dead", 400),
+        (&root, "DELETE", "/v1/admin/users/%0A", 400),
+        (&root, "DELETE", "/v1/admin/denials/planet/earth", 400),
+        (&root, "DELETE", "/v1/admin/denials/sub/nobody", 404),
+        (&root, "POST", "/v1/admin/sessions/nobody/end", 404),
+        (&root, "POST", "/v1/admin/denials", 415),
+    ] {
+        is_problem(&as_user(&relay, token, method, path).await, status);
+    }
+    let headers = format!("authorization: Bearer {root}\r\ncontent-type: application/json\r\n");
+    let too_large = format!(r#"{{"kind": "sub", "subject": "x", "reason": "{}"}}"#, "r".repeat(16 * 1024));
+    for (body, status) in [
+        ("", 400),
+        ("{", 400),
+        ("[]", 400),
+        (r#"{"kind": "sub"}"#, 400),
+        (r#"{"kind": "sub", "subject": ""}"#, 400),
+        (r#"{"kind": "sub", "subject": "a\u0000"}"#, 400),
+        (r#"{"kind": "sub", "subject": "a", "reason": "\u0000"}"#, 400),
+        (r#"{"kind": "sub", "subject": "a", "expires_at": "1999-01-01T00:00:00Z"}"#, 400),
+        (r#"{"kind": "sub", "subject": "a", "expires_at": "soon"}"#, 400),
+        (r#"{"kind": "sub", "subject": "a", "until": "soon"}"#, 400),
+        (r#"{"kind": "planet", "subject": "earth"}"#, 400),
+        (&too_large, 413),
+    ] {
+        is_problem(&ask(&relay, "POST", "/v1/admin/denials", &headers, body).await, status);
+    }
+    let twice = format!("authorization: Bearer {ada}\r\nauthorization: Bearer {ada}\r\n");
+    for headers in ["authorization: Basic YTpi\r\n", "authorization: Bearer\r\n", &twice] {
+        is_problem(&ask(&relay, "GET", "/v1/sessions", headers, "").await, 401);
+    }
+    assert_eq!(get(&relay, &root, "/v1/admin/denials").await.json()["denials"], Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_user_who_asks_too_often_is_told_the_limit_and_when_to_come_back() {
+    let relay = Relay::with(|config| config.api_requests_per_minute = 2).await;
+    let ada = token("ada");
+    for _ in 0..2 {
+        assert_eq!(get(&relay, &ada, "/v1/sessions").await.status, 200);
+    }
+    let refused = get(&relay, &ada, "/v1/usage").await;
+    is_problem(&refused, 429);
+    let problem = refused.json();
+    assert_eq!(
+        (&problem["code"], &problem["limit"], &problem["asked"]),
+        (&"api_rate".into(), &2.into(), &3.into())
+    );
+    let seconds: u64 = refused.header("retry-after").and_then(|after| after.parse().ok()).expect("seconds");
+    assert!(
+        problem["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0 && ms <= seconds * 1_000),
+        "{problem}"
+    );
+    assert_eq!(get(&relay, &token("bob"), "/v1/sessions").await.status, 200, "others do not wait");
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_use_it_and_others_may_not() {
+    let relay = Relay::with(|config| {
+        let variables = [("VOXRELAY_ORIGINS".to_owned(), "https://app.example.com".to_owned())];
+        config.origins = Config::load(None, variables).expect("good").origins;
+    })
+    .await;
+    let preflight = |origin: &str| {
+        format!(
+            "origin: {origin}\r\naccess-control-request-method: DELETE\r\naccess-control-request-headers: authorization\r\n"
+        )
+    };
+    let allowed = ask(&relay, "OPTIONS", "/v1/sessions/a-1", &preflight("https://app.example.com"), "").await;
+    assert_eq!(allowed.status, 204);
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://app.example.com"));
+    assert!(allowed.header("access-control-allow-methods").is_some_and(|methods| methods.contains("DELETE")));
+    assert!(
+        allowed.header("access-control-allow-headers").is_some_and(|names| names.contains("authorization"))
+    );
+    let refused = ask(&relay, "OPTIONS", "/v1/sessions/a-1", &preflight("https://evil.example"), "").await;
+    is_problem(&refused, 403);
+    assert_eq!(refused.header("access-control-allow-origin"), None);
+
+    let ada = token("ada");
+    for (origin, expected) in
+        [("https://app.example.com", Some("https://app.example.com")), ("https://evil.example", None)]
+    {
+        let headers = format!("authorization: Bearer {ada}\r\norigin: {origin}\r\n");
+        let answer = ask(&relay, "GET", "/v1/sessions", &headers, "").await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, expected));
+        assert_eq!(answer.header("vary"), Some("origin"));
+    }
+    is_problem(&ask(&relay, "OPTIONS", "/v1/sessions", "", "").await, 405);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_problem_with_a_time_to_come_back() {
+    let relay = Relay::start().await;
+    relay.app.store.close().await;
+    let answer = get(&relay, &token("ada"), "/v1/sessions").await;
+    is_problem(&answer, 503);
+    assert!(answer.header("retry-after").is_some());
+    let body = serde_json::json!({ "kind": "sub", "subject": "ada" });
+    is_problem(&post(&relay, &admin(), "/v1/admin/denials", &body).await, 503);
+}

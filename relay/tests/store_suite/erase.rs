@@ -1,0 +1,169 @@
+//! Erasing.
+
+use std::path::Path;
+
+use protocol::{Mark, Role};
+use relay::store::{
+    Denial, DenialKind, NewSession, Quality, SessionFilter, SqlStore, Store, StoreError, Transcript, UsageBy,
+    UsageFilter, unix_ms,
+};
+use sqlx::Row;
+
+use super::{Bench, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, turn, usd};
+
+on_both_databases! {
+    an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_nothing_else
+    an_erased_user_leaves_others_alone_and_no_budget_full_again
+    a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_back
+    a_long_history_is_erased_whole
+}
+
+const SECRET: &str = "my-sister-is-called-Philomena";
+
+async fn counts(bench: &Bench) -> Vec<(&'static str, i64)> {
+    let mut connection = bench.connect().await;
+    let mut counts = Vec::new();
+    for (table, sql) in [
+        ("sessions", "SELECT COUNT(*) AS n FROM sessions"),
+        ("turns", "SELECT COUNT(*) AS n FROM turns"),
+        ("ledger", "SELECT COUNT(*) AS n FROM ledger"),
+        ("alerts", "SELECT COUNT(*) AS n FROM alerts"),
+    ] {
+        let row = sqlx::query(sql).fetch_one(&mut connection).await.expect("read");
+        counts.push((table, row.try_get("n").expect("a number")));
+    }
+    counts
+}
+
+/// A session with everything a session may have.
+async fn full(store: &dyn Store, id: &str, user: &str) {
+    let recording = Some(format!("{id}.wav"));
+    open(store, &NewSession { user_sub: user.into(), recording, ..session(id) }, &quota()).await;
+    store.save_turns(id, 0, &[turn(0, Role::User, SECRET)], Mark::default()).await.expect("written");
+    let narrow = caps(100, WIDE, WIDE);
+    store.settle(&settle(id, vec![row("1", 7, 70), row("2", 3, 30)], narrow)).await.expect("written");
+}
+
+fn today(by: UsageBy) -> UsageFilter {
+    let day = 86_400_000;
+    let midnight = unix_ms() / day * day;
+    UsageFilter { user_sub: None, account: None, from_ms: midnight - day, to_ms: midnight + day, by }
+}
+
+async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_nothing_else(bench: Bench) {
+    let store = &*bench.store;
+    full(store, "a", "ada").await;
+    store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.expect("ended");
+    assert!(store.delete_session("a").await.expect("erased"));
+    assert!(!store.delete_session("a").await.expect("nothing to do"));
+    assert!(store.session("a").await.expect("read").is_none());
+    assert_eq!(counts(&bench).await, [("sessions", 0), ("turns", 0), ("ledger", 0), ("alerts", 0)]);
+    let said = store.transcript(Transcript::Session("a"), None, 100).await.expect("read");
+    assert_eq!(said.rows, []);
+    let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
+    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost)).collect::<Vec<_>>(), [(10, usd(100))]);
+    let mut connection = bench.connect().await;
+    let names = sqlx::query("SELECT recording FROM erased_recordings").fetch_all(&mut connection).await;
+    let names: Vec<String> =
+        names.expect("read").iter().map(|row| row.try_get("recording").expect("text")).collect();
+    assert_eq!(names, ["a.wav"]);
+
+    full(store, "b", "bob").await;
+    store.delete_session("b").await.expect("erased");
+    let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
+    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost)).collect::<Vec<_>>(), [(20, usd(200))]);
+}
+
+async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Bench) {
+    let store = &*bench.store;
+    for (id, user) in [("a", "ada"), ("b", "bob"), ("c", "ada")] {
+        full(store, id, user).await;
+    }
+    let denial = |subject: &str, created_by: &str| Denial {
+        kind: DenialKind::Sub,
+        subject: subject.into(),
+        reason: "abuse".into(),
+        created_by: created_by.into(),
+        created_at_ms: 0,
+        expires_at_ms: None,
+    };
+    for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
+        store.deny(&denial(subject, by)).await.expect("written");
+    }
+    assert_eq!(store.delete_user("nobody").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("ada").await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada").await.expect("nothing to do"), 0);
+    let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
+    assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(store.turns("b").await.expect("read").len(), 1);
+    assert_eq!(store.ledger("b").await.expect("read").len(), 2);
+
+    let denials = store.denials(None, 100).await.expect("read").rows;
+    assert_eq!(denials, [denial("ada", "bob"), denial("eve", "")], "who may not call stays so");
+    open(store, &NewSession { user_sub: "ada".into(), ..session("d") }, &quota()).await;
+    let wide = caps(WIDE, WIDE, WIDE);
+    let standing = store.settle(&settle("d", Vec::new(), wide)).await.expect("read").standing;
+    assert_eq!((standing.user.spent, standing.account.spent), (usd(200), usd(300)));
+}
+
+async fn a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_back(bench: Bench) {
+    let store = &*bench.store;
+    let wide = caps(WIDE, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    store.reserve(&reserve("a", 500, 500, wide)).await.expect("set aside");
+    store.delete_session("a").await.expect("erased");
+    let gone = |result: Result<(), StoreError>| matches!(result, Err(StoreError::NoSession { .. }));
+    assert!(gone(store.save_turns("a", 0, &[turn(0, Role::User, SECRET)], Mark::default()).await));
+    assert!(gone(store.settle(&settle("a", vec![row("1", 1, 1)], wide)).await.map(drop)));
+    assert!(gone(store.reserve(&reserve("a", 600, 600, wide)).await.map(drop)));
+    assert!(gone(store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await));
+    assert_eq!(counts(&bench).await[1], ("turns", 0));
+    open(store, &session("b"), &quota()).await;
+    let standing = store.settle(&settle("b", Vec::new(), wide)).await.expect("read").standing;
+    assert_eq!((standing.user.reserved, standing.account.reserved), (usd(0), usd(0)));
+}
+
+async fn a_long_history_is_erased_whole(bench: Bench) {
+    let store = &*bench.store;
+    let limits = relay::store::Quota { sessions_per_user: 1_000, ..quota() };
+    for number in 0..203 {
+        open(store, &session(&format!("s{number}")), &limits).await;
+    }
+    assert_eq!(store.delete_user("ada").await.expect("erased"), 203);
+    assert_eq!(counts(&bench).await[0], ("sessions", 0));
+}
+
+/// How often the text is in the database's files.
+fn found(folder: &Path, text: &str) -> usize {
+    let files = std::fs::read_dir(folder).expect("the folder");
+    let contents = files.map(|file| std::fs::read(file.expect("a file").path()).expect("readable"));
+    contents.map(|bytes| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqlStore::sqlite(&folder.path().join("voxrelay.db")).await.expect("opened");
+    let store: &dyn Store = &store;
+    let long = "word ".repeat(2_000);
+    for id in ["a", "b", "c"] {
+        let (user, secret) = if id == "b" { ("bob", "nothing to hide") } else { ("Philomena", SECRET) };
+        full(store, id, user).await;
+        // Turns are written over while they grow, so that pages are split and moved.
+        for round in 0..40 {
+            for number in 0..20_u32 {
+                let words = format!("{secret} {round} {}", &long[..(number as usize * round * 13) % 9_000]);
+                let turns = [turn(number, Role::User, &words)];
+                store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+            }
+        }
+    }
+    assert!(found(folder.path(), SECRET) > 20);
+    store.delete_session("a").await.expect("erased");
+    assert!(found(folder.path(), SECRET) > 0, "the other session still has it");
+    store.delete_user("Philomena").await.expect("erased");
+    assert_eq!((found(folder.path(), SECRET), found(folder.path(), "Philomena")), (0, 0));
+    assert!(found(folder.path(), "nothing to hide") > 0);
+    store.close().await;
+    assert_eq!(found(folder.path(), SECRET), 0);
+}
