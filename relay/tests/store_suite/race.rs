@@ -1,8 +1,10 @@
 //! Many at once: no cap is overshot, nobody is refused while there is money, and nothing is lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use relay::store::{NewSession, Opened, Quota, Range, Reserved, Settle, Store};
+use relay::store::{NewSession, Opened, Quota, Range, Reserve, Reserved, Settle, Store};
+use tokio::time::sleep;
 
 use super::{Bench, WIDE, caps, on_both_databases, quota, reserve, row, session, settle, usd};
 
@@ -11,6 +13,8 @@ on_both_databases! {
     callers_who_hang_up_leave_nothing_half_done
 }
 
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(20);
 const SESSIONS: u64 = 1_000;
 /// What each of them wants to spend, step by step.
 const WANTS: u64 = 10;
@@ -49,14 +53,15 @@ async fn a_thousand_sessions_race_for_one_budget_over_two_relays(bench: Bench) {
 /// One session: reserves ahead, spends in steps, settles some of them twice, and gives back the rest. Says what it cost and whether it
 /// was refused for good.
 async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::store::Caps) -> (u64, bool) {
+    let store = Patient(store);
     let id = format!("s{n}");
     let first = Range { at_least: usd(STEP), at_most: usd(3 * STEP) };
     let new = NewSession { user_sub: format!("user {n}"), ..session(&id) };
     let quota = Quota { caps, reserve: first, sessions_per_account: u32::MAX, ..quota() };
     let mut authorised = loop {
-        match store.open_session(&new, &quota).await.expect("answered") {
+        match store.open(&new, &quota).await {
             Opened::Yes { grant, .. } => break grant.authorised.get(),
-            Opened::NoMoney(short) if short.contended => tokio::task::yield_now().await,
+            Opened::NoMoney(short) if short.contended => sleep(AGAIN).await,
             Opened::NoMoney(_) => return (0, true),
             other => panic!("{other:?}"),
         }
@@ -66,9 +71,9 @@ async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::store::Caps) -> (u64,
     for step in 0..WANTS {
         while cost + STEP > authorised && !refused {
             let ask = reserve(&id, cost + STEP, cost + 3 * STEP, caps);
-            match store.reserve(&ask).await.expect("answered") {
+            match store.reserve(&ask).await {
                 Reserved::Granted(grant) => authorised = grant.authorised.get(),
-                Reserved::Short(short) if short.contended => tokio::task::yield_now().await,
+                Reserved::Short(short) if short.contended => sleep(AGAIN).await,
                 Reserved::Short(_) => refused = true,
             }
         }
@@ -78,11 +83,44 @@ async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::store::Caps) -> (u64,
         cost += STEP;
         let rows = vec![row(&format!("{step}"), 1, STEP)];
         for _ in 0..=(n + step) % 2 {
-            store.settle(&settle(&id, rows.clone(), caps)).await.expect("written");
+            store.settle(&settle(&id, rows.clone(), caps)).await;
         }
     }
-    store.settle(&Settle { release: true, ..settle(&id, vec![], caps) }).await.expect("written");
+    let rest = Settle { release: true, ..settle(&id, vec![], caps) };
+    store.settle(&rest).await;
     (cost, refused)
+}
+
+/// Asks again while the database is too busy to answer, as a relay does.
+struct Patient(Arc<dyn Store>);
+
+impl Patient {
+    async fn open(&self, session: &NewSession, quota: &Quota) -> Opened {
+        loop {
+            match self.0.open_session(session, quota).await {
+                Err(error) if error.is_away() => sleep(AGAIN).await,
+                answer => return answer.expect("answered"),
+            }
+        }
+    }
+
+    async fn reserve(&self, ask: &Reserve<'_>) -> Reserved {
+        loop {
+            match self.0.reserve(ask).await {
+                Err(error) if error.is_away() => sleep(AGAIN).await,
+                answer => return answer.expect("answered"),
+            }
+        }
+    }
+
+    async fn settle(&self, settle: &Settle) {
+        loop {
+            match self.0.settle(settle).await {
+                Err(error) if error.is_away() => sleep(AGAIN).await,
+                answer => return drop(answer.expect("written")),
+            }
+        }
+    }
 }
 
 async fn callers_who_hang_up_leave_nothing_half_done(bench: Bench) {
