@@ -3,6 +3,7 @@
 mod advisories;
 mod checks;
 mod dependencies;
+mod fuzz;
 mod outcome;
 mod package;
 mod tests;
@@ -40,6 +41,12 @@ const STEPS: &[Step] = &[
     Step { name: "docs", title: "docs, no warning", needs: &[], run: checks::docs },
     Step { name: "build", title: "every program and every test compiles", needs: &[], run: checks::build },
     Step { name: "rust", title: "Rust tests", needs: &["tools", "build", "sdk"], run: tests::rust },
+    Step {
+        name: "fuzz",
+        title: "the HTTP API, fuzzed by its own document",
+        needs: &["build"],
+        run: fuzz::api,
+    },
     Step {
         name: "wasm",
         title: "the same tests as WebAssembly, under Node",

@@ -1,0 +1,77 @@
+//! The deny-list of the real relay, from the HTTP API to the calls it closes.
+
+use serde_json::{Value, json};
+use tests::{Heard, Raw, Relay, hello, token_but};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Sends one request as an administrator, says the status and the body of the answer.
+async fn request(relay: &Relay, method: &str, path: &str, body: &str) -> (u16, String) {
+    let token = token_but(&json!({ "sub": "root", "app_metadata": { "role": "voxrelay_admin" } }));
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        relay.address,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(relay.address).await.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
+}
+
+/// What the relay answers to a first message with these claims.
+async fn refused(relay: &Relay, claims: &Value) -> (Vec<String>, u16) {
+    let mut raw = Raw::connect(relay, None).await.expect("connects");
+    raw.say(&protocol::ClientMessage::from(hello(&token_but(claims), None)).to_json()).await;
+    raw.end().await
+}
+
+#[tokio::test]
+async fn a_denied_user_loses_the_running_call_at_once_and_stays_out_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let (mut ada, _) = Raw::welcomed(&relay, "ada").await;
+    let (mut bob, _) = Raw::welcomed(&relay, "bob").await;
+    let (status, body) = request(
+        &relay,
+        "POST",
+        "/v1/admin/denials",
+        r#"{ "kind": "sub", "subject": "ada", "reason": "abuse" }"#,
+    )
+    .await;
+    assert_eq!(status, 201, "{body}");
+    assert_eq!(ada.end().await, (Vec::new(), 4403));
+    assert_eq!(refused(&relay, &json!({ "sub": "ada" })).await, (vec!["denied".to_owned()], 4403));
+    bob.say(&protocol::ClientMessage::from(protocol::Bye { end: 0 }).to_json()).await;
+    assert_eq!(bob.end().await.1, 1000, "others go on");
+
+    relay.terminate().await;
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    assert_eq!(refused(&relay, &json!({ "sub": "ada" })).await.1, 4403);
+    assert_eq!(request(&relay, "DELETE", "/v1/admin/denials/sub/ada", "").await.0, 204);
+    Raw::welcomed(&relay, "ada").await;
+}
+
+#[tokio::test]
+async fn a_denied_login_loses_its_call_and_the_users_other_login_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let mut calls = Vec::new();
+    for login in ["phone", "laptop"] {
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        let token = token_but(&json!({ "session_id": login }));
+        raw.say(&protocol::ClientMessage::from(hello(&token, None)).to_json()).await;
+        while !matches!(raw.next().await, Heard::Said(protocol::RelayMessage::Welcome(_))) {}
+        calls.push(raw);
+    }
+    let denial = r#"{ "kind": "login", "subject": "phone", "expires_at": "2999-01-01T00:00:00Z" }"#;
+    assert_eq!(request(&relay, "POST", "/v1/admin/denials", denial).await.0, 201);
+    assert_eq!(calls[0].end().await.1, 4403);
+    assert_eq!(refused(&relay, &json!({ "session_id": "phone" })).await.1, 4403);
+    calls[1].say(&protocol::ClientMessage::from(protocol::Bye { end: 0 }).to_json()).await;
+    assert_eq!(calls[1].end().await.1, 1000);
+}
