@@ -1,5 +1,6 @@
 //! The relay's door: what is checked before a call, and what it serves beside calls.
 
+#[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
 
 use std::time::{Duration, Instant};

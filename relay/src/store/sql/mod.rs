@@ -33,7 +33,10 @@ use super::query::{
     AlertFilter, AlertRow, Cursor, Denial, DenialCursor, DenialKind, EndRequest, LiveRow, Page, SaidRow,
     SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
 };
-use super::types::*;
+use super::types::{
+    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Reserve, Reserved, Scope,
+    SessionRow, Settle, Settled, Swept, TakeOver, Turn, TurnRow,
+};
 use super::{Leases, Store, StoreError, create_data_dir};
 use crate::config::Secret;
 use crate::ledger::LedgerRow;

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::*;
+use super::super::types::{
+    Alert, Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing,
+};
 use super::super::unix_ms;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};

@@ -4,7 +4,7 @@ use protocol::{Mark, Role};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::*;
+use super::super::types::{Latency, Quality, SessionRow, SessionState, Turn, TurnRow};
 use super::{SqlStore, StoreError, sql};
 use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;

@@ -6,7 +6,9 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::super::Leases;
-use super::super::types::*;
+use super::super::types::{
+    NewSession, Opened, Quality, Quota, Reserve, Reserved, SessionRow, Swept, TakeOver,
+};
 use super::money::{self, Locked, Owners, Periods};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
 
