@@ -16,6 +16,8 @@ use crate::{App, session};
 const ALERTS_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks for recordings that stayed.
 const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
+/// Between two looks for recordings of erased sessions that could not be deleted at once.
+const ERASED_EVERY: Duration = Duration::from_secs(15);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -25,6 +27,7 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     tasks.spawn(session::keep_leases(Arc::clone(app)));
     spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
+    spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, sweep(Arc::clone(app)));
     tasks
 }
@@ -74,6 +77,21 @@ async fn carry_recordings(app: Arc<App>) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "recordings that were left on their way are in their place"),
             Err(error) => tracing::warn!(%error, "recordings on their way were not looked for"),
+        }
+    }
+}
+
+async fn erase_recordings(app: Arc<App>) {
+    let mut tick = every(ERASED_EVERY);
+    loop {
+        tick.tick().await;
+        let done = match app.store.erased_recordings("", 1).await {
+            Ok(waiting) if waiting.is_empty() || app.recordings.is_none() => continue,
+            Ok(_) => retention::sweep_erased(&*app.store, app.recordings.as_deref()).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "recordings of erased sessions are deleted later");
         }
     }
 }

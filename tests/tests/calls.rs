@@ -9,6 +9,7 @@ use protocol::{CloseCode, Role};
 use relay::client::{Options, Report, run};
 use relay::store::{SessionRow, SessionState, SqlStore, Store};
 use tests::{Relay, token};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -202,4 +203,53 @@ async fn a_refused_token_ends_the_call_with_its_reason() {
     let report = run(Options { token: "no token".into(), ..options(&relay.url(), voice(1.0)) }, |_| {}).await;
     assert_eq!(report.ended, Some(CloseCode::Unauthorized));
     assert!(report.errors.iter().any(|error| error.starts_with("unauthorized")), "{:?}", report.errors);
+}
+
+#[tokio::test]
+async fn a_recording_is_read_over_http_and_gone_with_its_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[recording]\ndir = \"rec\"\n").await;
+    let report = run(options(&relay.url(), [silence(0.3), voice(1.0)].concat()), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+    let id = report.session_id.as_deref().expect("there was a session");
+    let path = format!("/v1/sessions/{id}/recording");
+    let mut read = request(&relay, "GET", &path).await;
+    // It is on its way to its place for a moment.
+    for _ in 0..50 {
+        if read.0 == 404 {
+            sleep(Duration::from_millis(100)).await;
+            read = request(&relay, "GET", &path).await;
+        }
+    }
+    let (status, body) = read;
+    assert_eq!(status, 200);
+    let reader = hound::WavReader::new(body.as_slice()).expect("a WAV file");
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+    assert!(reader.duration() >= 20_800, "all that was said: {}", reader.duration());
+    assert_eq!(request(&relay, "DELETE", &format!("/v1/sessions/{id}")).await.0, 204);
+    assert_eq!(request(&relay, "GET", &path).await.0, 404);
+    let mut folders = vec![folder.path().join("rec")];
+    while let Some(dir) = folders.pop() {
+        for entry in std::fs::read_dir(dir).expect("readable") {
+            let entry = entry.expect("an entry").path();
+            assert!(entry.is_dir(), "{} is still there", entry.display());
+            folders.push(entry);
+        }
+    }
+}
+
+async fn request(relay: &Relay, method: &str, path: &str) -> (u16, Vec<u8>) {
+    let mut stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        relay.address,
+        token()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("answered");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer.split_off(end + 4))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
-use super::ending::end_and_wait;
+use super::ending::{end_and_wait, erased};
 use super::extract::{Path, Query, is_id, maybe_name, name};
 use super::responses::{OrNone, Usual};
 use super::schema::{AdminSession, Alert, LiveSession, State};
@@ -223,6 +223,7 @@ pub(super) async fn delete_session(
     end_and_wait(&app, Whom::Session(&id)).await?;
     match app.store.delete_session(&id).await? {
         true => {
+            erased(&app).await;
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
             Ok(StatusCode::NO_CONTENT)
         }
@@ -244,6 +245,7 @@ pub(super) async fn delete_user(
     let sub = name("sub", sub)?;
     end_and_wait(&app, Whom::User(&sub)).await?;
     let sessions = app.store.delete_user(&sub).await?;
+    erased(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))
 }

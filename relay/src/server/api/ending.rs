@@ -6,8 +6,8 @@ use protocol::CloseCode;
 use tokio::time::{Instant, sleep};
 
 use super::Problem;
-use crate::App;
 use crate::store::{SessionFilter, SessionState, Whom};
+use crate::{App, retention};
 
 /// How long the relays that have the sessions may take: they look every second.
 const WAIT: Duration = Duration::from_secs(4);
@@ -31,6 +31,13 @@ pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>) -> Result<bool, Prob
             return Ok(ended);
         }
         sleep(LOOK).await;
+    }
+}
+
+/// Deletes the recordings of what was just erased. One that is still being written or sent is deleted a little later.
+pub(super) async fn erased(app: &App) {
+    if let Err(error) = retention::sweep_erased(&*app.store, app.recordings.as_deref()).await {
+        tracing::warn!(%error, "recordings of erased sessions are deleted later");
     }
 }
 

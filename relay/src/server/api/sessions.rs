@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::User;
-use super::ending::end_and_wait;
+use super::ending::{end_and_wait, erased};
 use super::extract::{Path, Query, is_id, maybe_name};
 use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::auth::Identity;
+use crate::recording::{Playback, RecordingError};
 use crate::store::{SessionFilter, SessionRow, Whom};
 
 /// Which of one's own sessions.
@@ -107,7 +109,10 @@ pub(super) async fn delete(
     let session = own(&app, &identity, &id).await?;
     end_and_wait(&app, Whom::Session(&session.id)).await?;
     match app.store.delete_session(&session.id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
+        true => {
+            erased(&app).await;
+            Ok(StatusCode::NO_CONTENT)
+        }
         false => Err(none()),
     }
 }
@@ -134,9 +139,26 @@ pub(super) async fn recording(
     stored.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "There is no recording of this session."))
 }
 
-/// The seam for whatever keeps recordings: streams the one of this name, `None` if there is none (any more).
-async fn stored_recording(_app: &App, _name: &str) -> Result<Option<Response>, Problem> {
-    Ok(None)
+/// Streams a recording; `None` if there is none (any more), or it is still on its way.
+async fn stored_recording(app: &App, name: &str) -> Result<Option<Response>, Problem> {
+    let Some(recordings) = &app.recordings else { return Ok(None) };
+    match recordings.open(name).await {
+        Ok(Playback { length, bytes }) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+                (header::CONTENT_LENGTH, HeaderValue::from(length)),
+            ];
+            Ok(Some((headers, Body::from_stream(bytes)).into_response()))
+        }
+        Err(RecordingError::NotFound) => Ok(None),
+        Err(error) => {
+            tracing::error!(recording = name, %error, "a recording cannot be read");
+            let detail = "The recording cannot be read now. Try again in a minute.";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60))
+        }
+    }
 }
 
 /// A session of this user's.

@@ -502,7 +502,7 @@ impl Store for SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<SessionRow, Cursor>, StoreError> {
-        self.list_sessions(filter, after, limit).await
+        telemetry::store("list_sessions", self.list_sessions(filter, after, limit)).await
     }
 
     async fn live_sessions(
@@ -510,7 +510,7 @@ impl Store for SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<LiveRow, Cursor>, StoreError> {
-        self.live_sessions(after, limit).await
+        telemetry::store("live_sessions", self.live_sessions(after, limit)).await
     }
 
     async fn transcript(
@@ -519,7 +519,7 @@ impl Store for SqlStore {
         after: Option<&TurnCursor>,
         limit: u32,
     ) -> Result<Page<SaidRow, TurnCursor>, StoreError> {
-        self.transcript(of, after, limit).await
+        telemetry::store("transcript", self.transcript(of, after, limit)).await
     }
 
     async fn usage(
@@ -528,7 +528,7 @@ impl Store for SqlStore {
         after: Option<&UsageCursor>,
         limit: u32,
     ) -> Result<Page<UsageRow, UsageCursor>, StoreError> {
-        self.usage(filter, after, limit).await
+        telemetry::store("usage", self.usage(filter, after, limit)).await
     }
 
     async fn list_alerts(
@@ -537,35 +537,35 @@ impl Store for SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<AlertRow, Cursor>, StoreError> {
-        self.list_alerts(filter, after, limit).await
+        telemetry::store("list_alerts", self.list_alerts(filter, after, limit)).await
     }
 
     async fn delete_session(&self, id: &str) -> Result<bool, StoreError> {
-        self.delete_session(id.to_owned()).await
+        telemetry::store("delete_session", self.delete_session(id.to_owned())).await
     }
 
     async fn delete_user(&self, sub: &str) -> Result<u64, StoreError> {
-        self.delete_user(sub.to_owned()).await
+        telemetry::store("delete_user", self.delete_user(sub.to_owned())).await
     }
 
     async fn request_end(&self, whom: Whom<'_>, reason: &str) -> Result<u64, StoreError> {
-        self.request_end(whom, reason.to_owned()).await
+        telemetry::store("request_end", self.request_end(whom, reason.to_owned())).await
     }
 
     async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
-        self.ends_requested(relay).await
+        telemetry::store("ends_requested", self.ends_requested(relay)).await
     }
 
     async fn end_elsewhere(&self, id: &str, reason: &str) -> Result<bool, StoreError> {
-        self.end_elsewhere(id.to_owned(), reason.to_owned()).await
+        telemetry::store("end_elsewhere", self.end_elsewhere(id.to_owned(), reason.to_owned())).await
     }
 
     async fn deny(&self, denial: &Denial) -> Result<(), StoreError> {
-        self.deny(denial.clone()).await
+        telemetry::store("deny", self.deny(denial.clone())).await
     }
 
     async fn allow(&self, kind: DenialKind, subject: &str) -> Result<bool, StoreError> {
-        self.allow(kind, subject.to_owned()).await
+        telemetry::store("allow", self.allow(kind, subject.to_owned())).await
     }
 
     async fn denials(
@@ -573,10 +573,10 @@ impl Store for SqlStore {
         after: Option<&DenialCursor>,
         limit: u32,
     ) -> Result<Page<Denial, DenialCursor>, StoreError> {
-        self.denials(after, limit).await
+        telemetry::store("denials", self.denials(after, limit)).await
     }
 
     async fn denials_revision(&self) -> Result<i64, StoreError> {
-        self.denials_revision().await
+        telemetry::store("denials_revision", self.denials_revision()).await
     }
 }
