@@ -7,12 +7,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use protocol::ErrorCode;
 
+use super::super::Source;
+use super::super::address::client_address;
 use super::Problem;
 use crate::App;
 use crate::auth::Identity;
 
 /// When to come back while the issuer's keys cannot be fetched.
 const KEYS_RETRY_SECONDS: u32 = 5;
+
+/// Users who may share an address: it may ask so many times as often as one of them.
+const USERS_OF_AN_ADDRESS: u32 = 10;
 
 /// Somebody with a good token who has not asked too often.
 pub(super) struct User(pub(super) Identity);
@@ -24,6 +29,7 @@ impl FromRequestParts<Arc<App>> for User {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<User, Problem> {
+        limit_address(parts, app)?;
         let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
         let identity = app.verifier.verify(token).await.map_err(|error| {
             tracing::info!(cause = error.cause(), "token refused");
@@ -57,6 +63,18 @@ impl FromRequestParts<Arc<App>> for Admin {
         }
         Ok(Admin(identity))
     }
+}
+
+/// Before the token is looked at: guessing is not for free.
+fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
+    let Some(source) = parts.extensions.get::<Source>() else { return Ok(()) };
+    let trusts = |address| app.config.network.trusts(address);
+    let address = client_address(source.peer.ip(), &parts.headers, trusts);
+    let per_minute = app.config.api_requests_per_minute.saturating_mul(USERS_OF_AN_ADDRESS);
+    app.api_requests.take(ErrorCode::AddressRate, &address, per_minute).map_err(|excess| {
+        let detail = "More requests a minute than an address may make. Wait `retry_after_ms`.";
+        Problem::too_often("api_rate", detail, excess)
+    })
 }
 
 /// One answer for every token that is not good.
