@@ -253,7 +253,7 @@ export class VoiceClient extends Emitter<CallEvents> {
       this.emit("budget", { scope, percent, limitNanoUsd, spentNanoUsd }),
     rtt: (ms) => this.emit("rtt", { ms }),
     gap: (position, samples, ms) => this.emit("gap", { position, samples, ms }),
-    error: (code, message, retryable) => this.#fail(errorOf(code, message, retryable)),
+    error: (...error) => this.#fail(errorOf(...error)),
     ended: (reason, code) => {
       this.#over = true;
       // The microphone at once; the agent's last words are still to be heard.

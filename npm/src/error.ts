@@ -8,19 +8,29 @@ export class VoxrelayError extends Error {
    * @param code a word that programs can compare; a newer relay may send words that {@link ErrorCode} does not have
    * @param message what happened and what to do about it, for a developer
    * @param retryable whether the same may work later without a change
+   * @param limit the limit that was exceeded, if it was one: sessions, bytes, or nano-dollars
+   * @param retryAfterMs when to come back, in milliseconds, if the relay says so
    */
   constructor(
     readonly code: ErrorCode,
     message: string,
     readonly retryable: boolean,
+    readonly limit?: number,
+    readonly retryAfterMs?: number,
   ) {
     super(message);
   }
 }
 
 /** An error as the engine tells it. */
-export function errorOf(code: string, message: string, retryable: boolean): VoxrelayError {
-  return new VoxrelayError(code as ErrorCode, message, retryable);
+export function errorOf(
+  code: string,
+  message: string,
+  retryable: boolean,
+  limit?: number,
+  retryAfterMs?: number,
+): VoxrelayError {
+  return new VoxrelayError(code as ErrorCode, message, retryable, limit, retryAfterMs);
 }
 
 /** The file that starts the engine did not load or run. */

@@ -53,7 +53,7 @@ export interface Outlet {
   budget(scope: BudgetEvent["scope"], percent: BudgetEvent["percent"], limitNanoUsd: number, spentNanoUsd: number): void;
   rtt(ms: number): void;
   gap(position: number, samples: number, ms: number): void;
-  error(code: string, message: string, retryable: boolean): void;
+  error(code: string, message: string, retryable: boolean, limit?: number, retryAfterMs?: number): void;
   ended(reason: CloseName, code: number): void;
 }
 

@@ -110,7 +110,8 @@ describe("a call that is refused", () => {
     await first.start();
     const second = await TestPage.open(browser, origin);
     await assert.rejects(second.start({ giveUpAfterMs: 1_500 }), /session_limit: /);
-    const errors = (await second.noted()).filter(({ name }) => name === "error").map(({ event }) => event.code);
-    assert.deepEqual([errors[0], errors.at(-1)], ["session_limit", "gave_up"]);
+    const errors = (await second.noted()).filter(({ name }) => name === "error").map(({ event }) => event);
+    assert.deepEqual([errors[0].code, errors.at(-1).code], ["session_limit", "gave_up"]);
+    assert.deepEqual([errors[0].limit, errors[0].retryAfterMs], [1, 5_000], "which limit, and when to come back");
   });
 });

@@ -311,6 +311,7 @@ async fn connections_of_an_address_that_wait_to_be_greeted() {
     for spoof in ["203.0.113.1", "203.0.113.2, 127.0.0.1", "::1", "nonsense"] {
         let (headers, body) = turned_away(&relay, &[("x-forwarded-for", spoof)]).await.expect("the fourth");
         let expected = json!({
+            "type": "about:blank",
             "title": "Too Many Requests",
             "status": 429,
             "detail": ErrorCode::AddressConnections.info().message,

@@ -190,11 +190,21 @@ pub struct ErrorInfo {
     pub message: String,
     /// Whether the same may work later.
     pub retryable: bool,
+    /// The limit that was exceeded, if it was one.
+    pub limit: Option<u64>,
+    /// Not before this time.
+    pub retry_after_ms: Option<u64>,
 }
 
 /// From what is known of a code at compile time, so that a page downloads the words of those errors only that can happen to it.
 impl From<crate::ErrorInfo> for ErrorInfo {
     fn from(info: crate::ErrorInfo) -> Self {
-        ErrorInfo { code: info.name.into(), message: info.message.into(), retryable: info.retryable }
+        ErrorInfo {
+            code: info.name.into(),
+            message: info.message.into(),
+            retryable: info.retryable,
+            limit: None,
+            retry_after_ms: None,
+        }
     }
 }

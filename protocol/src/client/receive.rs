@@ -47,6 +47,8 @@ impl Client {
                     code: error.code,
                     message: error.message,
                     retryable: error.retryable,
+                    limit: error.limit,
+                    retry_after_ms: error.retry_after_ms,
                 }));
             }
             _ if self.phase != Phase::Up => {}

@@ -149,3 +149,14 @@ async fn a_database_that_is_away_is_a_problem_with_a_time_to_come_back() {
     let body = serde_json::json!({ "kind": "sub", "subject": "ada" });
     is_problem(&post(&relay, &admin(), "/v1/admin/denials", &body).await, 503);
 }
+
+#[tokio::test]
+async fn an_address_that_guesses_tokens_is_told_to_wait() {
+    let relay = Relay::with(|config| config.api_requests_per_minute = 1).await;
+    for _ in 0..10 {
+        is_problem(&ask(&relay, "GET", "/v1/sessions", "authorization: Bearer guess\r\n", "").await, 401);
+    }
+    let refused = ask(&relay, "GET", "/v1/sessions", "authorization: Bearer guess\r\n", "").await;
+    is_problem(&refused, 429);
+    assert_eq!(refused.json()["limit"], 10);
+}

@@ -107,7 +107,7 @@ impl Link {
 
     /// Tells the application of trouble that does not concern the link.
     pub(crate) fn report(&self, error: ErrorInfo) {
-        self.outlet.error(error.name, error.message, error.retryable);
+        self.outlet.error(error.name, error.message, error.retryable, None, None);
     }
 
     /// Tells the application how loud it is.

@@ -67,7 +67,14 @@ extern "C" {
     fn gap(this: &Outlet, position: u32, samples: u32, ms: f64);
 
     #[wasm_bindgen(method)]
-    pub(crate) fn error(this: &Outlet, code: &str, message: &str, retryable: bool);
+    pub(crate) fn error(
+        this: &Outlet,
+        code: &str,
+        message: &str,
+        retryable: bool,
+        limit: Option<f64>,
+        retry_after_ms: Option<f64>,
+    );
 
     #[wasm_bindgen(method)]
     fn ended(this: &Outlet, reason: &str, code: u16);
@@ -117,7 +124,11 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
             let ms = f64::from(gap.samples) * 1_000.0 / f64::from(SPEECH_RATE.0);
             outlet.gap(gap.position, gap.samples, ms);
         }
-        Event::Error(error) => outlet.error(&error.code, &error.message, error.retryable),
+        Event::Error(error) => {
+            let number = |number: Option<u64>| number.map(|number| number as f64);
+            let (limit, after) = (number(error.limit), number(error.retry_after_ms));
+            outlet.error(&error.code, &error.message, error.retryable, limit, after);
+        }
         Event::Ended { code, usage } => {
             tell_usage(outlet, usage);
             outlet.ended(code.name(), code.code());

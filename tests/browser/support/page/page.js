@@ -23,8 +23,8 @@
 
   /** @param {string} name */
   const note = (name) => (/** @type {any} */ event) => {
-    const { code, message, retryable } = event;
-    noted.push({ time: Date.now(), name, event: name === "error" ? { code, message, retryable } : event });
+    const { code, message, retryable, limit, retryAfterMs } = event;
+    noted.push({ time: Date.now(), name, event: name === "error" ? { code, message, retryable, limit, retryAfterMs } : event });
   };
 
   /** Where a loudspeaker would be: hands over everything that reaches it. Inline, as Playwright cannot serve a worklet. */
