@@ -61,8 +61,8 @@ describe("a spoken call", () => {
 
   test("the engine runs in a Worker", () => assert.equal(engine, "worker"));
 
-  test("the relay received what was spoken, as an ideal resampler would have made it", (t) => {
-    const { samples, rate } = readWav(relay.recording(session.id));
+  test("the relay received what was spoken, as an ideal resampler would have made it", async (t) => {
+    const { samples, rate } = readWav(await relay.recording(session.id));
     assert.equal(rate, 16_000);
     const matches = compare(speech.reference, samples, rate);
     const snr = matches.map((match) => match.snrDb);
@@ -93,9 +93,9 @@ describe("a spoken call", () => {
     }
   });
 
-  test("the session row has the seconds of the call", () => {
+  test("the session row has the seconds of the call", async () => {
     assert.equal(session.end_reason, "normal");
-    assert.equal(session.audio_samples, readWav(relay.recording(session.id)).samples.length);
+    assert.equal(session.audio_samples, readWav(await relay.recording(session.id)).samples.length);
     const metered = session.audio_samples / 16_000;
     // A busy machine's fake microphone falls behind, never ahead; and the microphone is open a moment before the relay answers.
     assert.ok(metered > 0.8 * seconds && metered < seconds + 2, `${metered} s metered of ${seconds} s`);

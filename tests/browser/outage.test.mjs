@@ -106,9 +106,9 @@ for (const { name, happen } of OUTAGES) {
       assert.equal(session.epoch, 0);
     });
 
-    test("every chunk arrived, and once", (t) => {
+    test("every chunk arrived, and once", async (t) => {
       assert.deepEqual(noted.filter(({ name }) => name === "gap"), []);
-      const { samples, rate } = readWav(relay.recording(session.id));
+      const { samples, rate } = readWav(await relay.recording(session.id));
       assert.equal(session.audio_samples, samples.length);
       const matches = compare(speech.reference, samples, rate);
       const snr = matches.map((match) => match.snrDb);

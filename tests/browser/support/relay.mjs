@@ -3,7 +3,7 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -108,9 +108,19 @@ export class Relay {
     return until("the session has ended in the database", () => this.sessions().find((row) => row.state === "ended"));
   }
 
-  /** @param {string} id Of a session: the audio that the relay received from the user. */
-  recording(id) {
-    return join(this.folder, "recordings", `${id}.user.wav`);
+  /**
+   * Waits until a session's recording is in its place: the user on the left, the agent on the right.
+   * @param {string} id
+   * @returns {Promise<string>}
+   */
+  async recording(id) {
+    const folder = join(this.folder, "recordings");
+    const name = `${id}.wav`;
+    return until("the recording is in its place", () => {
+      const files = readdirSync(folder, { recursive: true, withFileTypes: true });
+      const file = files.find((entry) => entry.isFile() && entry.name === name);
+      return file && join(file.path, name);
+    });
   }
 
   /** Asks it to stop, waits, and removes its folder. @returns {Promise<number | null>} Its exit code. */

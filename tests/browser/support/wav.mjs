@@ -1,5 +1,5 @@
 // @ts-check
-// Reads the WAV files that sox and the relay write: one channel, 16-bit or float.
+// Reads the WAV files that sox and the relay write, 16-bit or float: their first channel.
 
 import { readFileSync } from "node:fs";
 
@@ -37,8 +37,7 @@ export function readWav(path) {
     } else if (id === "data") {
       // A file whose writer was stopped may claim more, or less, than it holds.
       const end = length === 0 ? bytes.length : Math.min(body + length, bytes.length);
-      if (channels !== 1) throw new Error(`${path} has ${channels} channels`);
-      return { rate, samples: decode(view, body, end, format, bits, path) };
+      return { rate, samples: decode(view, body, end, format, bits, path).filter((_, i) => i % channels === 0) };
     }
     at = body + length + (length % 2);
   }
