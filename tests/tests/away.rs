@@ -13,8 +13,7 @@ use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, hello, token};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-fn config(folder: &Path, server: &Server, database: &relay::config::Secret, grace: u32) -> String {
-    let _ = server;
+fn config(folder: &Path, database: &relay::config::Secret, grace: u32) -> String {
     format!(
         "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
         [store]\ngrace_seconds = {grace}\n",
@@ -97,8 +96,7 @@ async fn a_call_goes_on_without_the_database_for_a_while_and_new_ones_are_refuse
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let relay =
-        Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 60)).await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
     let mut running = Running::start(&relay, 12.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;
     server.crash();
@@ -120,8 +118,7 @@ async fn a_call_that_waited_too_long_goes_on_when_the_database_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let relay =
-        Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &server, &database, 2)).await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 2)).await;
     let mut running = Running::start(&relay, 12.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;
     server.crash();
@@ -139,7 +136,7 @@ async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_i
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let config = config(folder.path(), &server, &database, 60);
+    let config = config(folder.path(), &database, 60);
     let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
     let address = relay.address.to_string();
     let mut running = Running::start(&relay, 14.0).await;
@@ -156,5 +153,26 @@ async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_i
     assert_eq!(session.epoch, 1);
     let samples = session.audio_samples;
     assert!(samples >= 14 * 16_000, "what was said in that time is metered: {samples}");
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_relay_takes_a_call_over_from_one_that_is_gone_with_its_disk() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(here.path(), "127.0.0.1:0", &config(here.path(), &database, 60)).await;
+    let address = relay.address.to_string();
+    let mut running = Running::start(&relay, 10.0).await;
+    running.wait(|event| matches!(event, Event::Transcript(_))).await;
+    relay.kill().await;
+    drop(here);
+    // As a load balancer does it: the same name leads to another relay.
+    let relay = Relay::start_with(there.path(), &address, &config(there.path(), &database, 60)).await;
+    let report = running.call.await.expect("no panic");
+    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    let session = check(&database, &report).await;
+    assert_eq!((session.epoch, session.reconnects), (1, report.reconnects));
+    assert!(session.audio_samples >= 10 * 16_000);
     relay.terminate().await;
 }

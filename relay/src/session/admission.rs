@@ -13,8 +13,10 @@ use super::registry::Command;
 use super::{RETRY_AFTER_MS, later, lease};
 use crate::auth::Identity;
 use crate::config::Limits;
-use crate::store::{Caps, Grant, NewSession, Opened, Quota, Range, Scope, Shortage};
-use crate::{App, NanoUsd, call};
+use crate::store::{
+    Caps, Grant, NewSession, Opened, Quota, Range, Scope, SessionFilter, Shortage, StoreError, unix_ms,
+};
+use crate::{App, NanoUsd, alerts, call};
 
 /// Listening that has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
@@ -71,7 +73,10 @@ pub(super) async fn open(
             Opened::AccountFull { live } => {
                 Err(full(ErrorCode::AccountSessionLimit, limits.sessions_per_account, live))
             }
-            Opened::NoMoney(shortage) => Err(no_money(&shortage)),
+            Opened::NoMoney(shortage) => {
+                tell_operators(app, &session, &shortage).await;
+                Err(no_money(&shortage))
+            }
             // It was deleted while its last session was away: what is said now begins another one.
             Opened::NoConversation if attachment == Attachment::Instead => {
                 session.conversation_id = session.id.clone();
@@ -88,6 +93,30 @@ fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {
     refusal.error.asked = Some(u64::from(live) + 1);
     refusal.error.retry_after_ms = Some(RETRY_AFTER_MS);
     refusal
+}
+
+/// A budget that a call found used up when it began is an alert like one that was used up in a call. It is told of the newest session that it
+/// paid for.
+async fn tell_operators(app: &App, refused: &NewSession, shortage: &Shortage) {
+    let mut filter = SessionFilter::default();
+    match shortage.scope {
+        Scope::User => filter.user_sub = Some(refused.user_sub.clone()),
+        Scope::Account => filter.account = Some(refused.account.clone()),
+        Scope::Session => return,
+    }
+    if shortage.contended {
+        return;
+    }
+    let told = async {
+        let newest = app.store.list_sessions(&filter, None, 1).await?;
+        let Some(session) = newest.rows.first() else { return Ok(None) };
+        app.store.exhausted(&session.id, shortage.scope, shortage.balance, unix_ms()).await
+    };
+    let told: Result<_, StoreError> = told.await;
+    match told {
+        Ok(alert) => alert.iter().for_each(alerts::raised),
+        Err(error) => tracing::warn!(%error, "that a budget is used up was not noted"),
+    }
 }
 
 /// Says which budget is used up, and when there is a new one.
