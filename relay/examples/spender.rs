@@ -143,8 +143,9 @@ impl Spender {
         assert_eq!(settled.cost.get(), self.cost + price);
     }
 
+    /// In one piece: a line is there or not, whenever this is killed.
     fn write(&mut self, line: &str) {
-        writeln!(self.books, "{} {line}", self.session).expect("written");
+        self.books.write_all(format!("{line}\n").as_bytes()).expect("written");
     }
 
     /// Dies here, as by `kill -9`, if it was told to.

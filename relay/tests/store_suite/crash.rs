@@ -27,21 +27,19 @@ struct Round {
 
 async fn a_process_killed_at_any_step_leaves_no_money_lost_or_doubled(bench: Bench) {
     let folder = tempfile::tempdir().expect("a folder");
-    let books = folder.path().join("books");
+    let books = |session: &str| folder.path().join(session);
     let mut sessions = Vec::new();
     for step in STEPS {
         let session = format!("dies-{}", step.replace(' ', "-"));
-        let mut child = spend(&bench, &books, &session, Some(step));
+        let mut child = spend(&bench, &books(&session), &session, Some(step));
         let ended = child.wait().expect("it ran");
         assert!(!ended.success() && ended.code().is_none(), "killed, not failed: {ended:?}");
         sessions.push(session);
     }
     for moment in 0..MOMENTS {
         let session = format!("killed-{moment}");
-        let mut child = spend(&bench, &books, &session, None);
-        while !std::fs::read_to_string(&books)
-            .is_ok_and(|books| books.contains(&format!("{session} settled")))
-        {
+        let mut child = spend(&bench, &books(&session), &session, None);
+        while !std::fs::read_to_string(books(&session)).is_ok_and(|books| books.contains("settled")) {
             std::thread::sleep(Duration::from_millis(2));
         }
         std::thread::sleep(Duration::from_micros(moment * 1_717));
@@ -55,10 +53,9 @@ async fn a_process_killed_at_any_step_leaves_no_money_lost_or_doubled(bench: Ben
     let swept = store.sweep(Duration::from_secs(600)).await.expect("swept");
     assert!(swept.released > 0 && swept.ended == 0, "{swept:?}");
 
-    let written = std::fs::read_to_string(&books).expect("the books");
     let (mut total, mut written_off) = (0, 0);
     for session in &sessions {
-        let rounds = rounds(&written, session);
+        let rounds = rounds(&std::fs::read_to_string(books(session)).expect("the books"));
         assert!(!rounds.is_empty() || session.contains("reserve"), "{session} did something");
         let ledger = store.ledger(session).await.expect("read");
         let row = |key: &str| ledger.iter().find(|row| row.key == key).map(|row| row.cost.get());
@@ -92,9 +89,11 @@ async fn a_process_killed_at_any_step_leaves_no_money_lost_or_doubled(bench: Ben
     assert_eq!(budgets, [(total as i64, 0); 2], "the user's and the account's");
 }
 
-fn rounds(books: &str, session: &str) -> HashMap<u64, Round> {
+fn rounds(books: &str) -> HashMap<u64, Round> {
     let mut rounds = HashMap::<u64, Round>::new();
-    for line in books.lines().filter_map(|line| line.strip_prefix(session)?.strip_prefix(' ')) {
+    // What follows the last end of a line was being written when it was killed.
+    let (whole, _) = books.rsplit_once('\n').unwrap_or_default();
+    for line in whole.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |at: usize| words[at].parse().expect("a number");
         let round = rounds.entry(number(1)).or_default();
