@@ -60,14 +60,16 @@ pub async fn sweep(
     Ok(purged)
 }
 
-/// Deletes the recordings of deleted sessions, and what the database's log still has of those sessions: for right after a deletion.
+/// Deletes the recordings of deleted sessions: for right after a deletion.
 ///
 /// # Errors
 /// When the database does not answer; the next sweep goes on.
 pub async fn sweep_erased(store: &dyn Store, recordings: Option<&Recordings>) -> Result<Purged, StoreError> {
     let mut purged = Purged::default();
     purge_erased(store, recordings, &mut purged).await?;
-    scrub(store).await?;
+    if purged.erased > 0 {
+        scrub(store).await?;
+    }
     Ok(purged)
 }
 

@@ -114,7 +114,12 @@ impl Relay {
     }
 }
 
-fn binary() -> PathBuf {
+/// The relay that is tested.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("we run");
     let binary = test.ancestors().nth(2).expect("target/debug").join("voxrelay");
     assert!(binary.exists(), "{} is not there: run `cargo build -p relay` first", binary.display());

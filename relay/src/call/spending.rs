@@ -5,12 +5,10 @@ use protocol::{Budget, CloseCode, Mark, Role};
 
 use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, USAGE_EVERY};
 use crate::NanoUsd;
-use crate::store::{Scope, Shortage, Standing};
+use crate::store::{Scope, Shortage, Standing, THRESHOLDS};
 
 /// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
 const HELD_BYTES: usize = 3 << 20;
-/// Of a budget, in percent: when the page is told.
-const THRESHOLDS: [u32; 3] = [50, 80, 100];
 /// What the user reads when there is no more money.
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 
@@ -27,7 +25,7 @@ impl Call {
         }
         self.held.push_back(held);
         if self.held_bytes > HELD_BYTES {
-            // The client has it still, since it is not committed: it comes again when the session goes on elsewhere.
+            // The client has it still, since it is not committed: it comes again in the session that follows.
             self.stop(CloseCode::TryLater);
         }
     }
@@ -102,11 +100,8 @@ impl Call {
         }
         if self.ending.is_none() {
             for (scope, balance) in self.purse.standing_at(self.meter.cost()).each() {
-                let limit = u128::from(balance.limit.get());
-                for percent in THRESHOLDS {
-                    if limit > 0 && u128::from(balance.spent.get()) * 100 >= limit * u128::from(percent) {
-                        self.tell_budget(scope, percent);
-                    }
+                for percent in THRESHOLDS.into_iter().filter(|percent| balance.has_reached(*percent)) {
+                    self.tell_budget(scope, percent);
                 }
             }
         }

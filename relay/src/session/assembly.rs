@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::admission::caps;
 use super::driver::Driver;
 use super::journal::Journal;
-use super::registry::{Command, Handle, Registry, Whose};
+use super::registry::{Handle, Registry, Whose};
 use super::token::TokenClock;
 use crate::auth::Identity;
 use crate::call::{Agent, Call, Echo, Start};
@@ -84,10 +84,6 @@ pub(super) fn prepare(
         login: identity.session_id.clone(),
     });
     let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
-    if app.denials.denies(identity) {
-        // Put on the list while this was on its way: whoever did so could not see the session yet.
-        app.sessions.tell(&beginning.id, Command::End(CloseCode::Forbidden));
-    }
     let recording =
         app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
             Recorder::begin(app, recordings, &beginning.id, key, parts.agent.rate())

@@ -2,10 +2,9 @@
 //! somebody else may.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::registry::Command;
@@ -32,23 +31,27 @@ pub(crate) fn duration(app: &App) -> Duration {
 /// Until when this relay may go on with its sessions.
 #[derive(Debug)]
 pub struct Lease {
-    valid_until: watch::Sender<Instant>,
+    valid_until: Mutex<Instant>,
 }
 
 impl Lease {
     /// Valid for so long from now on.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease { valid_until: watch::Sender::new(Instant::now() + grace + MARGIN - SAFETY) }
+        Lease { valid_until: Mutex::new(Instant::now() + grace + MARGIN - SAFETY) }
     }
 
     /// When it ends, unless it is renewed by then.
     pub(super) fn valid_until(&self) -> Instant {
-        *self.valid_until.borrow()
+        *self.lock()
     }
 
     /// Renewed by a request that was sent at this time.
     fn renewed(&self, sent: Instant, duration: Duration) {
-        self.valid_until.send_replace(sent + duration - SAFETY);
+        *self.lock() = sent + duration - SAFETY;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,9 @@ use protocol::{Mark, Role};
 use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
 
+/// Of a budget, in percent: when page and operators are told.
+pub const THRESHOLDS: [u32; 3] = [50, 80, 100];
+
 /// What a session, its user and its account may spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -421,6 +424,13 @@ impl Balance {
     #[must_use]
     pub fn room(&self) -> NanoUsd {
         self.limit.saturating_sub(self.spent).saturating_sub(self.reserved)
+    }
+
+    /// Whether so many percent of it are spent. Of a budget of nothing, nothing is.
+    #[must_use]
+    pub fn has_reached(&self, percent: u32) -> bool {
+        let limit = u128::from(self.limit.get());
+        limit > 0 && u128::from(self.spent.get()) * 100 >= limit * u128::from(percent)
     }
 
     /// What is not spent.

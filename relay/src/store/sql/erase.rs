@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::money::{self, Locked};
-use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
 
 /// Sessions that one transaction erases: no other relay waits for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -103,13 +103,8 @@ impl SqlStore {
 
     /// SQLite's log still has the pages as they were. PostgreSQL's is the operator's: `docs/records.md` says how.
     async fn empty_log(&self) -> Result<(), StoreError> {
-        if self.dialect == Dialect::Postgres {
-            return Ok(());
-        }
         for _ in 0..CHECKPOINTS {
-            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
-            let busy: i64 = row.try_get(0)?;
-            if busy == 0 {
+            if self.scrub().await? {
                 return Ok(());
             }
         }

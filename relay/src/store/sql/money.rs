@@ -11,7 +11,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::types::{
-    Alert, Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing,
+    Alert, Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing, THRESHOLDS,
 };
 use super::super::unix_ms;
 use super::read::Reading;
@@ -19,9 +19,6 @@ use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
 use crate::ledger::LedgerRow;
 use crate::meter::SAMPLE;
 use crate::money::NanoUsd;
-
-/// Of a budget, in percent: when somebody is told.
-const THRESHOLDS: [u64; 3] = [50, 80, 100];
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
@@ -468,9 +465,8 @@ async fn alert(
     let mut alerts = Vec::new();
     for (scope, balance) in standing.each() {
         for percent in THRESHOLDS {
-            let threshold = u128::from(balance.limit.get()) * u128::from(percent);
-            let reached = |spent: NanoUsd| u128::from(spent.get()) * 100 >= threshold;
-            if reached(balance.spent) && !reached(balance.spent.saturating_sub(cost)) {
+            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
+            if balance.has_reached(percent) && !before.has_reached(percent) {
                 alerts.extend(insert_alert(tx, locked, scope, balance, percent, at_ms).await?);
             }
         }
@@ -483,7 +479,7 @@ async fn insert_alert(
     locked: &Locked,
     scope: Scope,
     balance: Balance,
-    percent: u64,
+    percent: u32,
     at_ms: i64,
 ) -> Result<Option<Alert>, StoreError> {
     let (owner, period) = match scope {
@@ -496,7 +492,7 @@ async fn insert_alert(
         .bind(scope.name())
         .bind(owner)
         .bind(period)
-        .bind(signed(percent))
+        .bind(i64::from(percent))
         .bind(signed(balance.limit.get()))
         .bind(signed(balance.spent.get()))
         .bind(at_ms)
