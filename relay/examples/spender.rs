@@ -108,6 +108,7 @@ impl Spender {
                 at_least: NanoUsd::new(self.cost + price),
                 at_most: NanoUsd::new(self.cost + 300),
             },
+            spent: NanoUsd::new(self.cost),
             exposed: NanoUsd::new(exposed),
             caps: CAPS,
             at_ms: unix_ms(),

@@ -41,7 +41,7 @@ enum Did {
     Commit(Mark),
     Store(Vec<Turn>, Mark),
     Settle(Option<LedgerRow>, u32, bool),
-    Reserve(Range),
+    Reserve(Range, NanoUsd),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -96,7 +96,7 @@ impl Bench {
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
                 Output::Settle { row, through, release } => Did::Settle(row, through, release),
-                Output::Reserve(range) => Did::Reserve(range),
+                Output::Reserve { through, spent } => Did::Reserve(through, spent),
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
             });
@@ -272,7 +272,10 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     bench.chunk([]);
     bench.chunk([]);
     let needed = NanoUsd::new(24_000);
-    assert_eq!(bench.chunk([]), [Did::Reserve(Range { at_least: needed, at_most: needed })]);
+    assert_eq!(
+        bench.chunk([]),
+        [Did::Reserve(Range { at_least: needed, at_most: needed }, NanoUsd::new(16_000))]
+    );
     let balance =
         Balance { limit: NanoUsd::new(20_000), spent: NanoUsd::ZERO, reserved: NanoUsd::new(20_000) };
     let shortage =
@@ -304,7 +307,7 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
 fn audio_waits_for_money_in_its_order_and_then_goes_on() {
     let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
     let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);
-    assert!(matches!(bench.chunk([]).as_slice(), [Did::Reserve(_)]), "more is asked for ahead of time");
+    assert!(matches!(bench.chunk([]).as_slice(), [Did::Reserve(..)]), "more is asked for ahead of time");
     assert_eq!(bench.chunk([]), [], "not paid for, so it waits");
     let gap = Gap { from: Mark { seq: 2, position: 3_200 }, to: Mark { seq: 3, position: 4_800 } };
     assert_eq!(bench.input(Input::Gap(gap)), []);
@@ -332,7 +335,7 @@ fn what_others_have_set_aside_is_asked_for_again_until_it_is_there() {
     let mut asked = 0;
     for _ in 0..40 {
         let did = bench.wait(Duration::from_millis(100));
-        if did.iter().any(|did| matches!(did, Did::Reserve(_))) {
+        if did.iter().any(|did| matches!(did, Did::Reserve(..))) {
             asked += 1;
             assert_eq!(bench.input(Input::Reserved(&short)), []);
         }
@@ -343,7 +346,7 @@ fn what_others_have_set_aside_is_asked_for_again_until_it_is_there() {
         if did.iter().any(|did| matches!(did, Did::Exhausted(_))) {
             return;
         }
-        if did.iter().any(|did| matches!(did, Did::Reserve(_))) {
+        if did.iter().any(|did| matches!(did, Did::Reserve(..))) {
             bench.input(Input::Reserved(&short));
         }
     }

@@ -209,3 +209,22 @@ fn what_is_wrong_with_the_configuration_is_said_and_nothing_starts() {
     }
     assert!(!folder.path().join("voxrelay-data").exists());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("sh");
+    let relay = "ulimit -Sn 100; exec \"$0\" dev --listen 127.0.0.1:0";
+    command.args(["-c", relay, env!("CARGO_BIN_EXE_voxrelay")]).current_dir(folder.path());
+    let running = Running::start(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id())).expect("it runs");
+    let files: Vec<&str> = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .expect("a line")
+        .split_whitespace()
+        .collect();
+    assert_eq!(files[0], files[1], "soft and hard: {limits}");
+    assert_ne!(files[0], "100");
+}

@@ -4,6 +4,7 @@
 mod s3;
 
 use std::fs::File;
+use std::ops;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,10 +92,15 @@ impl Bench {
 
     async fn read(&self, recording: &str) -> Result<Vec<u8>, RecordingError> {
         let playback = self.recordings.open(recording).await?;
-        let pieces: Vec<_> = playback.bytes.try_collect().await?;
-        let bytes = pieces.concat();
-        assert_eq!(bytes.len() as u64, playback.length);
+        let length = playback.length();
+        let bytes = self.read_range(recording, 0..length).await?;
+        assert_eq!(bytes.len() as u64, length);
         Ok(bytes)
+    }
+
+    async fn read_range(&self, recording: &str, range: ops::Range<u64>) -> Result<Vec<u8>, RecordingError> {
+        let pieces: Vec<_> = self.recordings.open(recording).await?.read(range).try_collect().await?;
+        Ok(pieces.concat())
     }
 }
 
@@ -160,6 +166,37 @@ async fn the_pieces_of_a_session_are_read_as_one() {
     bench.recordings.delete(&keys.join(" ")).await.expect("deleted");
     let left = std::fs::read_dir(bench.dir.path().join("rec")).expect("a folder");
     assert_eq!(left.count(), 0, "no empty folders either");
+}
+
+#[tokio::test]
+async fn any_range_of_a_recording_is_the_same_part_of_the_whole() {
+    let bucket = s3::Bucket::start().await;
+    for bench in [Bench::in_a_folder().await, Bench::in_a_bucket(&bucket).await] {
+        let keys: Vec<String> = (0..3).map(|epoch| key("0192-a", epoch, unix_ms())).collect();
+        let names = keys.join(" ");
+        bench.session("0192-a", &names).await;
+        // More than what is read at once, then little.
+        for (key, frames) in keys.iter().zip([300_000, 5, 20]) {
+            bench.leave(key, frames);
+        }
+        assert_eq!(bench.carry().await, 3);
+        let whole = bench.read(&names).await.expect("readable");
+        let length = whole.len() as u64;
+        assert_eq!(length, 44 + 4 * 300_025);
+        let second = length - 4 * 25;
+        let edges =
+            [0, 1, 43, 44, 45, 1 << 20, (1 << 20) + 44, second - 1, second, second + 19, second + 20, length];
+        for (n, start) in edges.iter().enumerate() {
+            for end in &edges[n..] {
+                let read = bench.read_range(&names, *start..*end).await.expect("readable");
+                assert!(
+                    read == whole[*start as usize..*end as usize],
+                    "{start}..{end} has {} bytes",
+                    read.len()
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

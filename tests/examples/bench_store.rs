@@ -223,8 +223,15 @@ async fn open(store: &dyn Store, id: &str, task: u64) {
 
 async fn reserve(store: &dyn Store, id: &str, through: u64) {
     let through = Range { at_least: NanoUsd::new(through), at_most: NanoUsd::new(through) };
-    let ask =
-        Reserve { session_id: id, epoch: 0, through, exposed: NanoUsd::ZERO, caps: CAPS, at_ms: unix_ms() };
+    let ask = Reserve {
+        session_id: id,
+        epoch: 0,
+        through,
+        spent: NanoUsd::ZERO,
+        exposed: NanoUsd::ZERO,
+        caps: CAPS,
+        at_ms: unix_ms(),
+    };
     let reserved = store.reserve(&ask).await.expect("written");
     assert!(matches!(reserved, Reserved::Granted(_)));
 }

@@ -3,6 +3,7 @@
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
 pub mod bad_tokens;
+pub mod sound;
 pub mod wire;
 
 #[path = "../../relay/tests/support/postgres.rs"]

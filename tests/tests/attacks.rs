@@ -1,14 +1,20 @@
 //! Whoever comes in from the internet gets their answer, and the relay goes on. Bad messages are in `messages`, too many of them
 //! in `limits`.
 
-use protocol::{ClientMessage, Codec, RelayMessage, Resume};
+use std::time::Duration;
+
+use protocol::{AudioHeader, ClientMessage, Codec, HEADER_LEN, RelayMessage, Resume, SUBPROTOCOL};
 use relay::auth::Verifier;
 use relay::store::{SqlStore, Store};
 use serde_json::json;
 use tests::bad_tokens::{self, BadToken, JWKS};
+use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, chunk, frame, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::sleep;
+use tokio_tungstenite::MaybeTlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Answers every request with the key set, for as long as the test runs.
@@ -202,5 +208,66 @@ async fn a_page_of_another_origin_does_not_get_in() {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("let in"),
     }
+    still_serves(&relay).await;
+}
+
+/// Seconds that are said, and said back.
+const SAID: f64 = 8.0;
+
+/// Somebody who speaks and then takes nothing more, with little room for what comes.
+async fn speaks_and_takes_nothing(relay: &Relay) -> Raw {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(32 * 1024).expect("set");
+    let stream = MaybeTlsStream::Plain(socket.connect(relay.address).await.expect("connects"));
+    let mut request = relay.url().into_client_request().expect("a URL");
+    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().expect("visible"));
+    let mut raw = Raw(tokio_tungstenite::client_async(request, stream).await.expect("connects").0);
+    raw.say(&ClientMessage::from(hello(&token(), None)).to_json()).await;
+    let said = [silence(0.5), voice(SAID), silence(1.5)].concat();
+    for (seq, samples) in (0..).zip(said.chunks(1_600)) {
+        let mut frame = Vec::new();
+        AudioHeader::write(Codec::PcmS16le16000, seq, seq * 1_600, &mut frame);
+        frame.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        raw.send(Message::binary(frame)).await;
+    }
+    raw
+}
+
+/// Audio bytes and frames until `enough` bytes are there or the connection ends.
+async fn listen(raw: &mut Raw, enough: usize) -> (usize, u32) {
+    let (mut bytes, mut frames) = (0, 0);
+    while bytes < enough {
+        match raw.next().await {
+            Heard::Audio(length) => {
+                bytes += length - HEADER_LEN;
+                frames += 1;
+            }
+            Heard::Closed(code) => {
+                assert_eq!(code, 1006, "no goodbye to somebody who does not listen");
+                break;
+            }
+            _ => {}
+        }
+    }
+    (bytes, frames)
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_dropped_and_finds_everything_when_it_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let mut raw = speaks_and_takes_nothing(&relay).await;
+    sleep(Duration::from_secs(16)).await;
+    let Heard::Said(RelayMessage::Welcome(welcome)) = raw.next().await else { panic!("no welcome") };
+    let whole = (SAID * 48_000.0) as usize;
+    let (before, received) = listen(&mut raw, usize::MAX).await;
+    assert!(before < whole / 2, "it was dropped on the way: {before}");
+
+    let resume =
+        Resume { session_id: welcome.session_id, resume_token: welcome.resume_token, epoch: 0, received };
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&ClientMessage::from(hello(&token(), Some(resume))).to_json()).await;
+    let (after, _) = listen(&mut raw, whole - before).await;
+    assert!(before + after >= whole, "{before} and {after} of {whole}");
     still_serves(&relay).await;
 }

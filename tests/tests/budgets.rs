@@ -110,6 +110,19 @@ async fn a_day_that_is_spent_refuses_the_next_call_and_says_when_to_come_back() 
     assert_eq!(call(&relay, "bob", 1).await.code, 1000, "others have a day of their own");
 }
 
+#[tokio::test]
+async fn a_call_close_to_a_cap_leaves_room_for_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // 20 s: less than one call alone would like to have set aside.
+    let limits = "[limits]\nuser_day_usd = \"0.0016\"\nsessions_per_user = 5\n";
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", limits).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(Raw::welcomed(&relay, "ada").await);
+    }
+    assert_eq!(open.len(), 5, "each was welcomed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_on_one_server_never_overshoot_and_spend_it_all() {
     let database = shared().database().await;

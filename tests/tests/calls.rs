@@ -8,27 +8,12 @@ use protocol::client::{Event, State};
 use protocol::{CloseCode, Role};
 use relay::client::{Options, Report, run};
 use relay::store::{SessionRow, SessionState, SqlStore, Store};
+use tests::sound::{silence, voice};
 use tests::{Relay, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-
-/// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
-fn voice(seconds: f64) -> Vec<i16> {
-    (0..(seconds * 16_000.0) as u32)
-        .map(|i| {
-            let t = f64::from(i) / 16_000.0;
-            let swell = 0.6 + 0.4 * (t * 25.0).sin();
-            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-            (tone * swell * 6_000.0) as i16
-        })
-        .collect()
-}
-
-fn silence(seconds: f64) -> Vec<i16> {
-    vec![0; (seconds * 16_000.0) as usize]
-}
 
 fn options(relay: &str, speech: Vec<i16>) -> Options {
     Options { url: relay.into(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(90) }
@@ -226,6 +211,14 @@ async fn a_recording_is_read_over_http_and_gone_with_its_session() {
     let reader = hound::WavReader::new(body.as_slice()).expect("a WAV file");
     assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
     assert!(reader.duration() >= 20_800, "all that was said: {}", reader.duration());
+    let length = body.len();
+    let (status, head, part) = request_with(&relay, "GET", &path, "range: bytes=1000-1999\r\n").await;
+    assert_eq!((status, &part[..]), (206, &body[1_000..2_000]));
+    assert!(head.contains(&format!("content-range: bytes 1000-1999/{length}")), "{head}");
+    assert!(head.contains("accept-ranges: bytes") && head.contains("content-length: 1000"), "{head}");
+    let (status, head, _) = request_with(&relay, "GET", &path, &format!("range: bytes={length}-\r\n")).await;
+    assert_eq!(status, 416);
+    assert!(head.contains(&format!("content-range: bytes */{length}")), "{head}");
     assert_eq!(request(&relay, "DELETE", &format!("/v1/sessions/{id}")).await.0, 204);
     assert_eq!(request(&relay, "GET", &path).await.0, 404);
     let mut folders = vec![folder.path().join("rec")];
@@ -239,9 +232,15 @@ async fn a_recording_is_read_over_http_and_gone_with_its_session() {
 }
 
 async fn request(relay: &Relay, method: &str, path: &str) -> (u16, Vec<u8>) {
+    let (status, _, body) = request_with(relay, method, path, "").await;
+    (status, body)
+}
+
+/// Status, head and body of the answer to a request with these headers, each line ending in a line break.
+async fn request_with(relay: &Relay, method: &str, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
     let mut stream = tokio::net::TcpStream::connect(relay.address).await.expect("connects");
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n{headers}\r\n",
         relay.address,
         token()
     );
@@ -249,7 +248,7 @@ async fn request(relay: &Relay, method: &str, path: &str) -> (u16, Vec<u8>) {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("answered");
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
-    let head = String::from_utf8_lossy(&answer[..end]);
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, answer.split_off(end + 4))
+    (status, head, answer.split_off(end + 4))
 }

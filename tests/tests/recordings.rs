@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use relay::client::{Options, run};
 use relay::store::{SqlStore, Store};
+use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,17 +22,6 @@ fn config(extra: &str) -> String {
 
 fn options(relay: &Relay, speech: Vec<i16>) -> Options {
     Options { url: relay.url(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(60) }
-}
-
-/// Harmonics of 120 Hz: voice enough for the echo.
-fn voice(seconds: f64) -> Vec<i16> {
-    (0..(seconds * 16_000.0) as u32)
-        .map(|i| {
-            let t = f64::from(i) / 16_000.0;
-            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
-        })
-        .collect()
 }
 
 #[tokio::test]

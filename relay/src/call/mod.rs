@@ -19,6 +19,7 @@ use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
 use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
+use crate::NanoUsd;
 use crate::ledger::LedgerRow;
 use crate::meter::Meter;
 use crate::store::{Caps, Grant, Latency, Range, Reserved, Settled, Shortage, Turn};
@@ -98,8 +99,13 @@ pub enum Output<'a> {
         /// Give back what is set aside and not spent.
         release: bool,
     },
-    /// Set money aside, then [`Input::Reserved`]. The session may spend in all, since its beginning:
-    Reserve(Range),
+    /// Set money aside, then [`Input::Reserved`].
+    Reserve {
+        /// What the session may spend in all, since its beginning.
+        through: Range,
+        /// What it has spent of that.
+        spent: NanoUsd,
+    },
     /// There was no money left.
     Exhausted(Shortage),
     /// Everything is said and stored: note the session's end, then tell the client. Nothing follows.
@@ -178,7 +184,7 @@ enum Pending {
     Commit(Mark),
     Store { turns: Vec<Turn>, committed: Mark },
     Settle { row: Option<LedgerRow>, through: u32, release: bool },
-    Reserve(Range),
+    Reserve { through: Range, spent: NanoUsd },
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -306,7 +312,7 @@ impl Call {
             Pending::Commit(mark) => Output::Commit(mark),
             Pending::Store { turns, committed } => Output::Store { turns, committed },
             Pending::Settle { row, through, release } => Output::Settle { row, through, release },
-            Pending::Reserve(range) => Output::Reserve(range),
+            Pending::Reserve { through, spent } => Output::Reserve { through, spent },
             Pending::Exhausted(shortage) => Output::Exhausted(shortage),
             Pending::End(code) => Output::End { code },
         })

@@ -20,6 +20,8 @@ pub(super) struct Purse {
     /// The budgets when the cost was `told_cost`.
     standing: Standing,
     told_cost: NanoUsd,
+    /// What the last answer added: little, where little is left.
+    piece: NanoUsd,
     /// A request that was not answered yet.
     asking: bool,
     short: Option<Short>,
@@ -40,6 +42,7 @@ impl Purse {
             authorised: grant.authorised,
             standing: grant.standing,
             told_cost: cost,
+            piece: grant.authorised.saturating_sub(cost),
             asking: false,
             short: None,
         }
@@ -66,7 +69,7 @@ impl Purse {
     /// What to ask for, if it is time: `cost` is the total so far, `needed` what it has to rise to now, `ahead` how much more than that
     /// there should be.
     pub(super) fn ask(&mut self, now: Time, cost: NanoUsd, needed: NanoUsd, ahead: NanoUsd) -> Option<Range> {
-        let half = NanoUsd::new(ahead.get() / 2);
+        let half = NanoUsd::new(ahead.min(self.piece).get() / 2);
         let enough = needed <= self.authorised && cost + half <= self.authorised;
         let waits = self.short.is_some_and(|short| now < short.retry);
         let capped = self.authorised >= self.caps.session && needed <= self.authorised;
@@ -74,6 +77,10 @@ impl Purse {
             return None;
         }
         self.asking = true;
+        if needed > self.authorised {
+            // Should it have to wait for others, what it has beyond its cost goes back.
+            self.authorised = cost;
+        }
         let at_most = (needed + ahead).min(self.caps.session).max(needed);
         Some(Range { at_least: needed.max(self.authorised), at_most })
     }
@@ -83,6 +90,7 @@ impl Purse {
         self.asking = false;
         match reserved {
             Reserved::Granted(grant) => {
+                self.piece = grant.authorised.saturating_sub(self.authorised);
                 self.authorised = grant.authorised;
                 self.handle_standing(&grant.standing, cost);
                 self.short = None;
@@ -150,6 +158,19 @@ mod tests {
             Some(Range { at_least: usd(100), at_most: usd(160) })
         );
         assert_eq!(purse.ask(at(0), usd(70), usd(70), usd(100)), None, "an answer is on its way");
+    }
+
+    #[test]
+    fn a_small_piece_is_followed_by_another_when_half_of_it_is_used() {
+        let mut purse = purse(100);
+        assert!(purse.ask(at(0), usd(60), usd(60), usd(100)).is_some());
+        let standing = purse.standing;
+        purse.handle_reserved(at(0), &Reserved::Granted(Grant { authorised: usd(108), standing }), usd(60));
+        assert_eq!(purse.ask(at(0), usd(104), usd(104), usd(100)), None);
+        assert!(purse.ask(at(0), usd(105), usd(105), usd(100)).is_some());
+        purse.handle_reserved(at(0), &Reserved::Granted(Grant { authorised: usd(108), standing }), usd(60));
+        assert_eq!(purse.ask(at(0), usd(108), usd(108), usd(100)), None, "asked when it is needed");
+        assert!(purse.ask(at(0), usd(108), usd(109), usd(100)).is_some());
     }
 
     #[test]

@@ -63,8 +63,8 @@ impl Call {
             return self.run_out(shortage);
         }
         let ahead = self.meter.price_of(AHEAD).max(NanoUsd::new(1));
-        if let Some(range) = self.purse.ask(self.now, cost, needed, ahead) {
-            self.outputs.push_back(Pending::Reserve(range));
+        if let Some(through) = self.purse.ask(self.now, cost, needed, ahead) {
+            self.outputs.push_back(Pending::Reserve { through, spent: cost });
         }
     }
 

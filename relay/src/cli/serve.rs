@@ -61,12 +61,21 @@ pub(super) async fn dev(args: DevArgs) -> ExitCode {
     run(config).await
 }
 
+/// Each call is an open file, and most systems allow 1,024 of them unless one asks for as many as one may have.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(allowed) => tracing::debug!(allowed, "open files"),
+        Err(error) => tracing::warn!(%error, "the number of open files could not be raised"),
+    }
+}
+
 fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
     Config::load(path, std::env::vars()).map_err(|error| failed(2, &error))
 }
 
 async fn run(config: Config) -> ExitCode {
     log::start(&config.log);
+    raise_open_files();
     let verifier = match Verifier::from_config(&config.auth) {
         Ok(verifier) => verifier,
         Err(error) => return failed(2, &error),

@@ -12,6 +12,7 @@ mod spool;
 mod wav;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,12 +45,14 @@ pub struct Recordings {
     carrying: Semaphore,
 }
 
-/// A recording as one WAV file.
+/// A recording as one WAV file: a header, and the audio of its pieces.
+#[derive(Debug)]
 pub struct Playback {
-    /// Its length in bytes.
-    pub length: u64,
-    /// Its bytes, in order.
-    pub bytes: BoxStream<'static, Result<Bytes, RecordingError>>,
+    place: Arc<dyn ObjectStore>,
+    /// Bytes of audio.
+    audio: u64,
+    /// Stored files, and how long each is with a header of its own.
+    pieces: Vec<(Key, u64)>,
 }
 
 /// Why a recording is not there, or not gone.
@@ -130,19 +133,8 @@ impl Recordings {
         if pieces.is_empty() {
             return Err(RecordingError::NotFound);
         }
-        let audio: u64 = pieces.iter().map(|(_, size)| size - wav::HEADER_BYTES).sum();
-        let header = Bytes::copy_from_slice(&wav::header(audio));
-        let place = Arc::clone(&self.place);
-        let ranges = pieces.into_iter().flat_map(|(key, size)| {
-            let starts = (wav::HEADER_BYTES..size).step_by(READ_BYTES);
-            starts.map(move |start| (key.clone(), start..size.min(start + READ_BYTES as u64)))
-        });
-        let body = stream::iter(ranges).then(move |(key, range)| {
-            let place = Arc::clone(&place);
-            async move { place.get_range(&key, range).await.map_err(RecordingError::from) }
-        });
-        let bytes = stream::once(async { Ok(header) }).chain(body).boxed();
-        Ok(Playback { length: wav::HEADER_BYTES + audio, bytes })
+        let audio = pieces.iter().map(|(_, size)| size - wav::HEADER_BYTES).sum();
+        Ok(Playback { place: Arc::clone(&self.place), audio, pieces })
     }
 
     /// Deletes what a session's row named, also where it is still on its way. What is not there counts as deleted.
@@ -162,6 +154,39 @@ impl Recordings {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Playback {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        wav::HEADER_BYTES + self.audio
+    }
+
+    /// These of its bytes, in order.
+    pub fn read(self, wanted: Range<u64>) -> BoxStream<'static, Result<Bytes, RecordingError>> {
+        let header = wav::header(self.audio);
+        let end = wanted.end.min(wav::HEADER_BYTES);
+        let header = header.get(wanted.start as usize..end as usize).map(Bytes::copy_from_slice);
+        let mut begin = wav::HEADER_BYTES;
+        let mut reads = Vec::new();
+        for (key, size) in self.pieces {
+            // Where the audio of this file is in the whole, and how much further than in the file.
+            let (whole, shift) = (begin..begin + size - wav::HEADER_BYTES, begin - wav::HEADER_BYTES);
+            begin = whole.end;
+            let part = wanted.start.max(whole.start)..wanted.end.min(whole.end);
+            for start in part.clone().step_by(READ_BYTES) {
+                let end = part.end.min(start + READ_BYTES as u64);
+                reads.push((key.clone(), start - shift..end - shift));
+            }
+        }
+        let place = self.place;
+        let audio = stream::iter(reads).then(move |(key, range)| {
+            let place = Arc::clone(&place);
+            async move { place.get_range(&key, range).await.map_err(RecordingError::from) }
+        });
+        stream::iter(header.map(Ok)).chain(audio).boxed()
     }
 }
 

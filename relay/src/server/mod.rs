@@ -149,9 +149,7 @@ async fn serve_connection(
             }
         }
     };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY");
-    }
+    socket::set_options(&stream);
     let source = Source { peer, place: CallPlace::default() };
     let stream = CallStream::new(stream, source.place.clone(), app.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {

@@ -114,7 +114,7 @@ impl Driver {
 
     /// Goes on over a new connection, or hands it back.
     async fn resume(&mut self, request: ResumeRequest) {
-        let ResumeRequest { socket, hello, expires_at, refused } = request;
+        let ResumeRequest { socket, hello, identity, refused } = request;
         let used = hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default();
         if !self.link.accepts(&used) {
             // Nobody waits for it any more if this fails.
@@ -123,10 +123,19 @@ impl Driver {
         }
         let token = resume_token();
         self.reconnects += 1;
-        self.token = TokenClock::new(expires_at, self.app.config.auth.token_grace);
+        self.accept(identity);
         self.store_resume(&token, &used).await;
         tracing::info!(session = %self.id, reconnects = self.reconnects, "session resumed");
         self.attach(socket, &hello, Attachment::Resume, &token);
+    }
+
+    /// Goes on with another token of the same user. What is done to a login is done to the one that the token in use comes from.
+    fn accept(&mut self, identity: Identity) {
+        self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
+        if self.whose.login != identity.session_id {
+            self.whose = Arc::new(Whose { login: identity.session_id, ..(*self.whose).clone() });
+            self.registration.update(&self.whose);
+        }
     }
 
     /// Takes the place of the connection there may be.
@@ -209,7 +218,7 @@ impl Driver {
                 self.call(call::Input::Stop(CloseCode::Forbidden));
             }
             Ok(identity) if self.whose.is_of(&identity) => {
-                self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
+                self.accept(identity);
                 self.link(link::Input::TokenAccepted { expires_in: self.token.left() });
             }
             Ok(identity) => {
@@ -277,7 +286,9 @@ impl Driver {
                     caps: self.caps,
                     at_ms: unix_ms(),
                 }),
-                call::Output::Reserve(through) => self.reserving = Some(self.reserve(through)),
+                call::Output::Reserve { through, spent } => {
+                    self.reserving = Some(self.reserve(through, spent));
+                }
                 call::Output::Exhausted(shortage) => self.journal.exhausted(shortage),
                 call::Output::End { code } => {
                     let code = *self.ending.get_or_insert(code);
@@ -374,13 +385,13 @@ impl Driver {
     }
 
     /// Sets money aside. While the database is away it goes on trying: what was set aside before may be spent meanwhile.
-    fn reserve(&self, through: Range) -> Reserving {
+    fn reserve(&self, through: Range, spent: NanoUsd) -> Reserving {
         let (store, id, epoch, caps) =
             (self.app.store.clone(), self.id.clone(), self.link.epoch(), self.caps);
         Box::pin(async move {
             loop {
                 let exposed = NanoUsd::ZERO;
-                let ask = Reserve { session_id: &id, epoch, through, exposed, caps, at_ms: unix_ms() };
+                let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms: unix_ms() };
                 match store.reserve(&ask).await {
                     Err(error) if error.is_away() => sleep(RESERVE_RETRY).await,
                     answer => return answer,

@@ -112,7 +112,7 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
         return refuse(socket, excess.to_refusal()).await;
     }
     let (socket, hello) = match app.sessions.find(&resume.session_id, identity) {
-        Some(handle) => match hand_over(&handle, socket, hello, identity.expires_at).await {
+        Some(handle) => match hand_over(&handle, socket, hello, identity).await {
             Some(back) => back,
             None => return,
         },
@@ -130,10 +130,10 @@ async fn hand_over(
     handle: &Handle,
     socket: WebSocket,
     hello: Hello,
-    expires_at: u64,
+    identity: &Identity,
 ) -> Option<(WebSocket, Hello)> {
     let (refused, answer) = oneshot::channel();
-    let request = Box::new(ResumeRequest { socket, hello, expires_at, refused });
+    let request = Box::new(ResumeRequest { socket, hello, identity: identity.clone(), refused });
     match timeout(RESUME_TIMEOUT, handle.commands.send(Command::Resume(request))).await {
         // Without an answer the session has kept it.
         Ok(Ok(())) => answer.await.ok(),
@@ -151,10 +151,10 @@ async fn rebuild(
 ) -> Option<(WebSocket, Hello)> {
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
     // Held for reads and one write only: nobody waits here for somebody else's socket.
-    let rebuilding = app.sessions.rebuilding.lock().await;
+    let rebuilding = app.sessions.rebuild(&resume.session_id).await;
     if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
-        return hand_over(&handle, socket, hello, identity.expires_at).await;
+        return hand_over(&handle, socket, hello, identity).await;
     }
     let taken = match take_over(app, &resume, identity).await {
         Ok(Some(taken)) => taken,

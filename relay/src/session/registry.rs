@@ -1,6 +1,7 @@
 //! The sessions that live in this relay, so that a reconnect finds its own and a user's can be counted.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::WebSocket;
@@ -9,6 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::App;
 use crate::auth::Identity;
+
+/// Sessions that are rebuilt side by side after a restart, at most.
+const STRIPES: usize = 64;
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -26,8 +30,8 @@ pub(super) enum Command {
 pub(super) struct ResumeRequest {
     pub(super) socket: WebSocket,
     pub(super) hello: Hello,
-    /// When its token expires, in seconds since 1970.
-    pub(super) expires_at: u64,
+    /// What its token says.
+    pub(super) identity: Identity,
     /// Where it goes back to if its resume token is not good.
     pub(super) refused: oneshot::Sender<(WebSocket, Hello)>,
 }
@@ -40,21 +44,30 @@ pub(super) struct Handle {
 }
 
 /// Whose session it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Whose {
     pub(crate) id: String,
     pub(crate) sub: String,
     pub(crate) account: String,
-    /// The session at the identity provider.
+    /// The session at the identity provider that the token in use comes from.
     pub(crate) login: Option<String>,
 }
 
 /// The sessions that live in this relay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<String, Handle>>,
-    /// Held while a session is rebuilt from the store, so that two connections do not rebuild the same one.
-    pub(super) rebuilding: tokio::sync::Mutex<()>,
+    /// See [`Registry::rebuild`].
+    rebuilding: [tokio::sync::Mutex<()>; STRIPES],
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Registry {
+            sessions: Mutex::default(),
+            rebuilding: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        }
+    }
 }
 
 impl Whose {
@@ -90,6 +103,13 @@ impl Registry {
             let _ = before.commands.try_send(Command::Lose);
         }
         Registration { app: app.clone(), id: id.to_owned(), commands }
+    }
+
+    /// To be held while a session is rebuilt from the store, so that two connections do not rebuild the same one.
+    pub(super) async fn rebuild(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        self.rebuilding[hasher.finish() as usize % STRIPES].lock().await
     }
 
     /// Whether a session lives here.
@@ -138,6 +158,15 @@ pub(super) struct Registration {
 }
 
 impl Registration {
+    /// A session goes on with a token of another login.
+    pub(super) fn update(&self, whose: &Arc<Whose>) {
+        let mut sessions = self.app.sessions.lock();
+        let own = sessions.get_mut(&self.id).filter(|handle| handle.commands.same_channel(&self.commands));
+        if let Some(handle) = own {
+            handle.whose = whose.clone();
+        }
+    }
+
     /// Gives the place back before the session is dropped.
     pub(super) fn leave(&self) {
         self.app.sessions.remove(&self.id, &self.commands);

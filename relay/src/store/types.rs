@@ -155,7 +155,7 @@ pub struct Shortage {
     pub balance: Balance,
     /// What is missing there is set aside for others, who may give some of it back.
     pub contended: bool,
-    /// The session may spend up to here, as before.
+    /// The session may spend up to here. It is what it had, or less if it was contended: see [`Reserve::spent`].
     pub authorised: NanoUsd,
 }
 
@@ -168,6 +168,9 @@ pub struct Reserve<'a> {
     pub epoch: u32,
     /// What the session may then spend in all, since its beginning. Asked again, it changes nothing.
     pub through: Range,
+    /// What it has spent already, settled or not. While it waits for what others have set aside it keeps no more than this, so that
+    /// those who wait do not wait for each other.
+    pub spent: NanoUsd,
     /// How much of it counts as spent if the relay is lost before it says.
     pub exposed: NanoUsd,
     /// The budgets.

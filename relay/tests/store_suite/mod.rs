@@ -165,6 +165,7 @@ pub(crate) fn reserve(id: &str, at_least: u64, at_most: u64, caps: Caps) -> Rese
         session_id: id,
         epoch: 0,
         through: Range { at_least: usd(at_least), at_most: usd(at_most) },
+        spent: usd(0),
         exposed: usd(0),
         caps,
         at_ms: unix_ms(),

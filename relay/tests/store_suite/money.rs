@@ -11,7 +11,8 @@ use super::{Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, r
 on_both_databases! {
     what_is_reserved_is_gone_for_others_until_it_is_given_back
     a_request_that_is_repeated_reserves_once
-    as_much_is_granted_as_there_is_but_not_less_than_helps
+    a_quarter_of_what_is_left_is_granted_beyond_what_is_needed
+    who_waits_for_others_keeps_no_more_than_is_spent
     a_shortage_names_the_tightest_budget_and_whether_waiting_helps
     what_is_spent_comes_out_of_what_is_reserved
     a_row_that_is_written_twice_counts_once
@@ -73,7 +74,7 @@ async fn a_request_that_is_repeated_reserves_once(bench: Bench) {
     assert_eq!(less.authorised, usd(60), "what was granted stays granted");
 }
 
-async fn as_much_is_granted_as_there_is_but_not_less_than_helps(bench: Bench) {
+async fn a_quarter_of_what_is_left_is_granted_beyond_what_is_needed(bench: Bench) {
     let store = &*bench.store;
     let caps = caps(WIDE, 100, WIDE);
     open(store, &session("a"), &quota()).await;
@@ -83,10 +84,49 @@ async fn as_much_is_granted_as_there_is_but_not_less_than_helps(bench: Bench) {
         Ok(Reserved::Short(short)) => Err(short.authorised.get()),
         Err(error) => panic!("{error}"),
     };
-    assert_eq!(granted("a", 1, 70).await, Ok(70));
-    assert_eq!(granted("b", 1, 70).await, Ok(30));
-    assert_eq!(granted("b", 31, 70).await, Err(30));
-    assert_eq!(granted("a", 1, 70).await, Ok(70));
+    assert_eq!(granted("a", 1, 70).await, Ok(25), "a quarter of 100, so that b finds something");
+    assert_eq!(granted("b", 1, 70).await, Ok(18), "a quarter of 75");
+    assert_eq!(granted("b", 18, 20).await, Ok(20), "never more than was asked for");
+    assert_eq!(granted("b", 60, 70).await, Ok(60), "what is needed is granted while it is there");
+    assert_eq!(granted("a", 40, 70).await, Ok(40), "to the last");
+    assert_eq!(granted("b", 60, 70).await, Ok(60), "and what was granted stays");
+
+    let own = self::caps(100, WIDE, WIDE);
+    open(store, &session("c"), &quota()).await;
+    let Ok(Reserved::Granted(grant)) = store.reserve(&reserve("c", 1, 400, own)).await else {
+        panic!("there is money");
+    };
+    assert_eq!(grant.authorised, usd(100), "a session shares its own budget with nobody");
+}
+
+async fn who_waits_for_others_keeps_no_more_than_is_spent(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, WIDE);
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let ask = async |id: &str, spent, least| {
+        let ask = Reserve { spent: usd(spent), ..reserve(id, least, least, caps) };
+        match store.reserve(&ask).await.expect("answered") {
+            Reserved::Granted(grant) => Ok(grant.authorised.get()),
+            Reserved::Short(short) => Err((short.contended, short.authorised.get())),
+        }
+    };
+    assert_eq!((ask("a", 0, 55).await, ask("b", 0, 45).await), (Ok(55), Ok(45)));
+    store.settle(&settle("a", vec![row("1", 1, 30)], caps)).await.expect("written");
+    // Each would wait for the other: of a's 55, 50 are spent, 30 of them are settled.
+    assert_eq!(ask("a", 50, 60).await, Err((true, 50)));
+    assert_eq!(ask("a", 50, 60).await, Err((true, 50)), "asked again, nothing changes");
+    assert_eq!(ask("b", 44, 50).await, Ok(50));
+    assert_eq!(ask("a", 50, 51).await, Err((true, 50)), "what is spent stays reserved until it is settled");
+    store.settle(&settle("a", vec![row("2", 1, 20)], caps)).await.expect("written");
+    store.settle(&settle("b", vec![row("1", 1, 50)], caps)).await.expect("written");
+    assert_eq!(ask("a", 50, 51).await, Err((false, 50)), "there is nothing to wait for");
+    let mut connection = bench.connect().await;
+    let budgets: Vec<(i64, i64)> = sqlx::query_as("SELECT spent_nano_usd, reserved_nano_usd FROM budgets")
+        .fetch_all(&mut connection)
+        .await
+        .expect("read");
+    assert_eq!(budgets, [(100, 0); 2]);
 }
 
 async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {

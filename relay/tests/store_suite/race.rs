@@ -70,10 +70,13 @@ async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::store::Caps) -> (u64,
     let mut refused = false;
     for step in 0..WANTS {
         while cost + STEP > authorised && !refused {
-            let ask = reserve(&id, cost + STEP, cost + 3 * STEP, caps);
+            let ask = Reserve { spent: usd(cost), ..reserve(&id, cost + STEP, cost + 3 * STEP, caps) };
             match store.reserve(&ask).await {
                 Reserved::Granted(grant) => authorised = grant.authorised.get(),
-                Reserved::Short(short) if short.contended => sleep(AGAIN).await,
+                Reserved::Short(short) if short.contended => {
+                    authorised = short.authorised.get();
+                    sleep(AGAIN).await;
+                }
                 Reserved::Short(_) => refused = true,
             }
         }

@@ -1,32 +1,38 @@
-//! As much of S3 as recordings need: put, in parts or at once, get with ranges, head, delete.
+//! Storage that speaks S3: somebody else's server, which checks every signature, with a folder behind it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// The key that signs requests.
 pub(crate) const ACCESS_KEY: &str = "AKIAEXAMPLE";
+const SECRET_KEY: &str = "an example";
+/// What S3 takes as a part that is not the last: the server in use would take less.
+const PART_MIN_BYTES: u64 = 5 << 20;
 
 /// A server with one bucket, `calls`.
 pub(crate) struct Bucket {
     address: SocketAddr,
-    state: Mutex<Contents>,
+    folder: TempDir,
+    service: S3Service,
+    seen: Mutex<Seen>,
 }
 
-/// What is in it.
+/// What came by.
 #[derive(Default)]
-struct Contents {
-    objects: BTreeMap<String, Vec<u8>>,
-    /// Parts by upload and number.
-    uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
+struct Seen {
+    /// Lengths of parts by upload and number.
+    parts: BTreeMap<String, BTreeMap<u32, u64>>,
     /// Uploads in parts that were completed.
     completed: usize,
     /// Nobody gets in.
@@ -37,12 +43,23 @@ impl Bucket {
     pub(crate) async fn start() -> Arc<Bucket> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let bucket = Arc::new(Bucket { address, state: Mutex::default() });
-        let routes = Router::new()
-            .fallback(any(answer))
-            .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&bucket));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("calls")).expect("it is empty");
+        let files = s3s_fs::FileSystem::new(folder.path()).expect("a folder");
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let bucket = Arc::new(Bucket { address, folder, service: service.build(), seen: Mutex::default() });
+        let serving = Arc::clone(&bucket);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let bucket = Arc::clone(&serving);
+                let service = service_fn(move |request| Arc::clone(&bucket).answer(request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
         bucket
     }
 
@@ -50,7 +67,7 @@ impl Bucket {
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "an example".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ENDPOINT_URL", format!("http://{}", self.address)),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
@@ -60,104 +77,56 @@ impl Bucket {
 
     /// The object of a key.
     pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {
-        self.lock().objects.get(key).cloned()
+        std::fs::read(self.folder.path().join("calls").join(key)).ok()
     }
 
     /// How many uploads in parts were completed, and how many are open.
     pub(crate) fn uploads(&self) -> (usize, usize) {
-        let state = self.lock();
-        (state.completed, state.uploads.len())
+        let seen = self.seen();
+        (seen.completed, seen.parts.len())
     }
 
     /// Lets nobody in any more, or everybody again.
     pub(crate) fn close(&self, closed: bool) {
-        self.lock().closed = closed;
+        self.seen().closed = closed;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.state.lock().expect("no panic")
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no panic")
     }
-}
 
-async fn answer(
-    State(bucket): State<Arc<Bucket>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let text = |name: header::HeaderName| {
-        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    };
-    let signed =
-        text(header::AUTHORIZATION).starts_with(&format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/"));
-    let mut state = bucket.lock();
-    if state.closed || !signed {
-        return (StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>").into_response();
+    async fn answer(
+        self: Arc<Bucket>,
+        request: Request<Incoming>,
+    ) -> Result<Response<s3s::Body>, Infallible> {
+        let refusal =
+            |status: StatusCode| Response::builder().status(status).body(s3s::Body::empty()).expect("good");
+        if self.seen().closed {
+            return Ok(refusal(StatusCode::FORBIDDEN));
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let upload = value("uploadId").map(str::to_owned);
+        let part = value("partNumber").and_then(|number| number.parse().ok());
+        let length = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let method = request.method().clone();
+        let Ok(answer) = Service::call(&self.service, request).await else {
+            return Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR));
+        };
+        if let Some(upload) = upload.filter(|_| answer.status().is_success()) {
+            let mut seen = self.seen();
+            if let Some(part) = part {
+                seen.parts.entry(upload).or_default().insert(part, length.expect("a length"));
+            } else {
+                let parts = seen.parts.remove(&upload).unwrap_or_default();
+                let whole = parts.values().rev().skip(1).all(|length| *length >= PART_MIN_BYTES);
+                assert!(whole, "S3 takes no smaller parts: {parts:?}");
+                seen.completed += usize::from(method == Method::POST);
+            }
+        }
+        Ok(answer)
     }
-    let Some(key) = uri.path().strip_prefix("/calls/").map(str::to_owned) else {
-        return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchBucket</Code></Error>").into_response();
-    };
-    let query: BTreeMap<&str, &str> = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .collect();
-    let upload = query.get("uploadId").map(|id| (*id).to_owned());
-    match (method, upload) {
-        (Method::POST, None) if query.contains_key("uploads") => {
-            let id = format!("upload{}", state.uploads.len() + state.completed);
-            state.uploads.insert(id.clone(), BTreeMap::new());
-            format!(
-                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
-            )
-            .into_response()
-        }
-        (Method::PUT, Some(id)) => {
-            let number =
-                query.get("partNumber").and_then(|number| number.parse().ok()).expect("a part's number");
-            state.uploads.get_mut(&id).expect("an open upload").insert(number, body.to_vec());
-            [(header::ETAG, format!("\"part-{number}\""))].into_response()
-        }
-        (Method::POST, Some(id)) => {
-            let parts = state.uploads.remove(&id).expect("an open upload");
-            let last = parts.len();
-            assert!(
-                parts.values().take(last - 1).all(|part| part.len() >= 5 << 20),
-                "S3 takes no smaller parts"
-            );
-            state.objects.insert(key, parts.into_values().flatten().collect());
-            state.completed += 1;
-            "<CompleteMultipartUploadResult><ETag>\"whole\"</ETag></CompleteMultipartUploadResult>"
-                .into_response()
-        }
-        (Method::DELETE, Some(id)) => {
-            state.uploads.remove(&id);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        (Method::PUT, None) => {
-            state.objects.insert(key, body.to_vec());
-            [(header::ETAG, "\"whole\"")].into_response()
-        }
-        (Method::DELETE, None) => {
-            state.objects.remove(&key);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        (_, _) => match state.objects.get(&key) {
-            Some(object) => read(object, text(header::RANGE)),
-            None => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response(),
-        },
-    }
-}
-
-fn read(object: &[u8], range: &str) -> Response {
-    let common = [(header::ETAG, "\"whole\""), (header::LAST_MODIFIED, "Sun, 22 Nov 2026 12:00:00 GMT")];
-    let range = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
-    let Some((from, to)) = range else { return (common, object.to_vec()).into_response() };
-    let from: usize = from.parse().expect("a number");
-    let to = to.parse::<usize>().map_or(object.len(), |last| (last + 1).min(object.len()));
-    let content_range = format!("bytes {from}-{}/{}", to - 1, object.len());
-    (StatusCode::PARTIAL_CONTENT, common, [(header::CONTENT_RANGE, content_range)], object[from..to].to_vec())
-        .into_response()
 }

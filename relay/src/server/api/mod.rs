@@ -10,6 +10,7 @@ mod denials;
 mod ending;
 mod export;
 mod extract;
+mod recordings;
 mod responses;
 mod schema;
 mod sessions;
@@ -83,7 +84,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::read, sessions::delete))
         .routes(routes!(transcripts::of_session))
-        .routes(routes!(sessions::recording))
+        .routes(routes!(recordings::read))
         .routes(routes!(transcripts::of_conversation))
         .routes(routes!(usage::own))
         .routes(routes!(admin::sessions))

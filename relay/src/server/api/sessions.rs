@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +16,6 @@ use super::schema::{Session, State};
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::auth::Identity;
-use crate::recording::{Playback, RecordingError};
 use crate::store::{SessionFilter, SessionRow, Whom};
 
 /// Which of one's own sessions.
@@ -114,50 +111,6 @@ pub(super) async fn delete(
             Ok(StatusCode::NO_CONTENT)
         }
         false => Err(none()),
-    }
-}
-
-/// The recording of one of one's own sessions: user and agent as two channels.
-#[utoipa::path(
-    get, path = "/v1/sessions/{id}/recording", operation_id = "read_recording", tag = "own",
-    params(("id" = String, Path, description = "The session")),
-    responses(
-        (status = 200, description = "The recording", content_type = "audio/wav", body = Vec<u8>),
-        OrNone,
-    ),
-)]
-pub(super) async fn recording(
-    Shared(app): Shared<Arc<App>>,
-    User(identity): User,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let session = own(&app, &identity, &id).await?;
-    let stored = match &session.recording {
-        Some(name) => stored_recording(&app, name).await?,
-        None => None,
-    };
-    stored.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "There is no recording of this session."))
-}
-
-/// Streams a recording; `None` if there is none (any more), or it is still on its way.
-async fn stored_recording(app: &App, name: &str) -> Result<Option<Response>, Problem> {
-    let Some(recordings) = &app.recordings else { return Ok(None) };
-    match recordings.open(name).await {
-        Ok(Playback { length, bytes }) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-                (header::CONTENT_LENGTH, HeaderValue::from(length)),
-            ];
-            Ok(Some((headers, Body::from_stream(bytes)).into_response()))
-        }
-        Err(RecordingError::NotFound) => Ok(None),
-        Err(error) => {
-            tracing::error!(recording = name, %error, "a recording cannot be read");
-            let detail = "The recording cannot be read now. Try again in a minute.";
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60))
-        }
     }
 }
 

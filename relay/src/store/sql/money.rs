@@ -20,6 +20,10 @@ use crate::ledger::LedgerRow;
 use crate::meter::SAMPLE;
 use crate::money::NanoUsd;
 
+/// Beyond what it needs at once, a call sets aside one part in so many of what its user and its account have left, so that close to a
+/// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
+const SHARE: u64 = 4;
+
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
         account_period, CASE WHEN lease_until <= " NOW " THEN 1 ELSE 0 END AS is_lost
@@ -188,7 +192,7 @@ impl Counters {
 impl SqlStore {
     pub(super) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
         let id = ask.session_id.to_owned();
-        let Reserve { epoch, through, exposed, caps, at_ms, .. } = *ask;
+        let Reserve { epoch, through, spent, exposed, caps, at_ms, .. } = *ask;
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
@@ -203,7 +207,7 @@ impl SqlStore {
                     locked = Locked { authorised: locked.cost, periods, ..locked };
                 }
                 let (account, user) = lock_budgets(&mut tx, &locked.owners, &locked.periods).await?;
-                let ask = Reserve { session_id: &id, epoch, through, exposed, caps, at_ms };
+                let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms };
                 grant(&mut tx, locked, &ask, account, user).await
             }
             .boxed()
@@ -302,24 +306,28 @@ pub(super) async fn grant(
         .expect("there are three budgets");
     let least = ask.through.at_least.saturating_sub(locked.authorised);
     let most = ask.through.at_most.max(ask.through.at_least).saturating_sub(locked.authorised);
-    let more = most.min(tightest.room());
-    if more < least {
+    if tightest.room() < least {
+        let contended = tightest.left().saturating_sub(locked.reserved()) >= least && scope != Scope::Session;
+        let spent = ask.spent.max(locked.cost + locked.exposed);
+        let before = locked.authorised;
+        // Who waits keeps nothing; and what is spent stays reserved when a new day begins, too.
+        locked.authorised = if contended { spent } else { before.max(spent) };
+        if locked.authorised != before {
+            authorise(tx, &locked, locked.exposed).await?;
+            let change = signed(locked.authorised.get()) - signed(before.get());
+            change_budgets(tx, &locked, 0, change).await?;
+        }
         return Ok(Reserved::Short(Shortage {
             scope,
             balance: tightest,
-            contended: tightest.left().saturating_sub(locked.reserved()) >= least && scope != Scope::Session,
+            contended,
             authorised: locked.authorised,
         }));
     }
+    let share = |budget: Balance| least.max(NanoUsd::new(budget.room().get() / SHARE));
+    let more = most.min(standing.session.room()).min(share(standing.user)).min(share(standing.account));
     locked.authorised += more;
-    tx.query(AUTHORISE)
-        .bind(signed(locked.authorised.get()))
-        .bind(signed(ask.exposed.get()))
-        .bind(&*locked.periods.user)
-        .bind(&*locked.periods.account)
-        .bind(&*locked.id)
-        .execute(&mut *tx.connection)
-        .await?;
+    authorise(tx, &locked, ask.exposed).await?;
     let (account, user) = if more == NanoUsd::ZERO {
         (account, user)
     } else {
@@ -329,6 +337,18 @@ pub(super) async fn grant(
         authorised: locked.authorised,
         standing: locked.standing(caps, account, user),
     }))
+}
+
+async fn authorise(tx: &mut Tx<'_>, locked: &Locked, exposed: NanoUsd) -> Result<(), StoreError> {
+    tx.query(AUTHORISE)
+        .bind(signed(locked.authorised.get()))
+        .bind(signed(exposed.get()))
+        .bind(&*locked.periods.user)
+        .bind(&*locked.periods.account)
+        .bind(&*locked.id)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
 }
 
 /// Gives back everything a session has reserved and not spent.

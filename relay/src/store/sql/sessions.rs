@@ -287,6 +287,7 @@ async fn open(
         session_id: &session.id,
         epoch: session.epoch,
         through: quota.reserve,
+        spent: crate::NanoUsd::ZERO,
         exposed: crate::NanoUsd::ZERO,
         caps: quota.caps,
         at_ms: session.started_at_ms,

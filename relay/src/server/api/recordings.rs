@@ -1,0 +1,145 @@
+//! What a session sounded like, whole or in ranges (RFC 9110, 14), so that a player can go to any moment of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_range_header::parse_range_header;
+
+use super::caller::User;
+use super::extract::Path;
+use super::responses::OrNone;
+use super::{Problem, sessions};
+use crate::App;
+use crate::recording::{Playback, RecordingError};
+use crate::server::problem::ProblemBody;
+
+/// The recording of one of one's own sessions: user and agent as two channels.
+#[utoipa::path(
+    get, path = "/v1/sessions/{id}/recording", operation_id = "read_recording", tag = "own",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("range" = Option<String>, Header, description = "One range of its bytes"),
+    ),
+    responses(
+        (status = 200, description = "The recording", content_type = "audio/wav", body = Vec<u8>),
+        (status = 206, description = "The range of it", content_type = "audio/wav", body = Vec<u8>),
+        (status = 416, description = "It has no such range", content_type = "application/problem+json", body = ProblemBody),
+        OrNone,
+    ),
+)]
+pub(super) async fn read(
+    Shared(app): Shared<Arc<App>>,
+    User(identity): User,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let session = sessions::own(&app, &identity, &id).await?;
+    let none = || Problem::new(StatusCode::NOT_FOUND, "There is no recording of this session.");
+    let (name, recordings) = session.recording.zip(app.recordings.as_ref()).ok_or_else(none)?;
+    match recordings.open(&name).await {
+        Ok(playback) => Ok(answer(playback, &headers)),
+        // Nothing any more, or nothing yet.
+        Err(RecordingError::NotFound) => Err(none()),
+        Err(error) => {
+            tracing::error!(recording = name, %error, "a recording cannot be read");
+            let detail = "The recording cannot be read now. Try again in a minute.";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60))
+        }
+    }
+}
+
+/// What of it is wanted.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    All,
+    Part(Range<u64>),
+    Nowhere,
+}
+
+fn answer(playback: Playback, headers: &HeaderMap) -> Response {
+    let length = playback.length();
+    // A session that goes on in another relay adds to its recording and changes nothing of it.
+    let etag = format!("\"{length}\"");
+    let common = [
+        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let number =
+        |name: HeaderName, value: String| (name, HeaderValue::from_str(&value).expect("visible characters"));
+    let (status, range) = match wanted(headers, length, &etag) {
+        Wanted::All => (StatusCode::OK, 0..length),
+        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Wanted::Nowhere => {
+            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "The recording has no such range.");
+            return (common, [number(header::CONTENT_RANGE, format!("bytes */{length}"))], problem)
+                .into_response();
+        }
+    };
+    let own = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start)),
+        number(header::ETAG, etag),
+    ];
+    let part = (status == StatusCode::PARTIAL_CONTENT).then(|| {
+        [number(header::CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start, range.end - 1))]
+    });
+    let mut response = (status, common, own, Body::from_stream(playback.read(range))).into_response();
+    response.headers_mut().extend(part.into_iter().flatten());
+    response
+}
+
+/// A range that cannot be understood counts as none, several are answered as a whole, and so is one of what it was before.
+fn wanted(headers: &HeaderMap, length: u64, etag: &str) -> Wanted {
+    let Some(range) = headers.get(header::RANGE).and_then(|range| range.to_str().ok()) else {
+        return Wanted::All;
+    };
+    let changed = headers.get(header::IF_RANGE).is_some_and(|known| known != etag);
+    match parse_range_header(range) {
+        Ok(parsed) if !changed => match parsed.validate(length) {
+            Ok(ranges) => match &ranges[..] {
+                [one] => Wanted::Part(*one.start()..*one.end() + 1),
+                _ => Wanted::All,
+            },
+            Err(_) => Wanted::Nowhere,
+        },
+        _ => Wanted::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_a_part_and_what_is_not_understood_is_the_whole() {
+        let ask = |range: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RANGE, range.parse().expect("visible"));
+            wanted(&headers, 1_000, "\"1000\"")
+        };
+        assert_eq!(wanted(&HeaderMap::new(), 1_000, "\"1000\""), Wanted::All);
+        assert_eq!(ask("bytes=0-1"), Wanted::Part(0..2));
+        assert_eq!(ask("bytes=900-"), Wanted::Part(900..1_000));
+        assert_eq!(ask("bytes=900-5000"), Wanted::Part(900..1_000));
+        assert_eq!(ask("bytes=-100"), Wanted::Part(900..1_000));
+        assert_eq!(ask("bytes=0-1, 5-6"), Wanted::All);
+        assert_eq!(ask("bytes=1000-"), Wanted::Nowhere);
+        for strange in ["", "bytes", "bytes=", "bytes=x-y", "items=0-1", "bytes=5-1"] {
+            assert!(matches!(ask(strange), Wanted::All | Wanted::Nowhere), "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_what_it_was_before_is_answered_with_what_it_is() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, HeaderValue::from_static("bytes=5-"));
+        headers.insert(header::IF_RANGE, HeaderValue::from_static("\"1000\""));
+        assert_eq!(wanted(&headers, 1_000, "\"1000\""), Wanted::Part(5..1_000));
+        assert_eq!(wanted(&headers, 1_200, "\"1200\""), Wanted::All);
+    }
+}
