@@ -176,3 +176,19 @@ async fn another_relay_takes_a_call_over_from_one_that_is_gone_with_its_disk() {
     assert!(session.audio_samples >= 10 * 16_000);
     relay.terminate().await;
 }
+
+#[tokio::test]
+async fn a_relay_that_starts_before_its_database_waits_for_it() {
+    let mut server = Server::durable();
+    let database = server.database().await;
+    server.crash();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(folder.path(), &database, 60);
+    let later = async {
+        sleep(Duration::from_secs(2)).await;
+        server.restart();
+    };
+    let (relay, ()) = tokio::join!(Relay::start_with(folder.path(), "127.0.0.1:0", &config), later);
+    Raw::welcomed(&relay, "ada").await;
+    relay.terminate().await;
+}

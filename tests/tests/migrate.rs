@@ -15,6 +15,14 @@ async fn run(database: &Secret, arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_exist_is_not_waited_for() {
+    let refused = run(&shared().url("nowhere"), &["serve", "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(says.contains("nowhere") && !says.contains("waiting"), "{says}");
+}
+
+#[tokio::test]
 async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     let database = shared().empty_database().await;
     let refused = run(&database, &["serve", "--listen", "127.0.0.1:0"]).await;

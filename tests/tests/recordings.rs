@@ -87,6 +87,7 @@ async fn the_operator_sees_what_happens_and_nobodys_name() {
     assert!(report.is_good(), "{report:?}");
     let refused = run(Options { token: "no token".into(), ..options(&relay, voice(0.5)) }, |_| {}).await;
     assert!(!refused.is_good());
+    assert!(Raw::connect(&relay, Some("https://evil.test")).await.is_err());
 
     let answer = get(&address, "/metrics").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -95,6 +96,7 @@ async fn the_operator_sees_what_happens_and_nobodys_name() {
         "voxrelay_sessions_ended_total{reason=\"normal\"} 1",
         "voxrelay_sessions_live 0",
         "voxrelay_store_away 0",
+        "voxrelay_refusals_total{code=\"origin\"} 1",
         "voxrelay_store_seconds_count{operation=\"open_session\"} 1",
         "# TYPE voxrelay_store_seconds histogram",
     ] {

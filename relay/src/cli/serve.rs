@@ -2,20 +2,27 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{answer, failed};
 use crate::auth::{self, Verifier};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::price::PriceTable;
 use crate::recording::{RecordingError, Recordings};
 use crate::spill::Spill;
 use crate::store::{DATABASE_FILE, Leases, SqlStore, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 use crate::{App, log, server};
+
+/// How long the relay waits for its database when it starts.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
 /// Options of `voxrelay serve`.
 #[derive(Debug, Args)]
@@ -135,12 +142,26 @@ async fn run(config: Config) -> ExitCode {
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(url) = &config.database_url {
-        return Ok(Arc::new(SqlStore::postgres(url).await?));
+        return Ok(Arc::new(wait_for(url).await?));
     }
     let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await?;
     // One relay has the file: whatever was left there was left by one that is gone.
     store.end_leases(Leases::OfAllBut("")).await?;
     Ok(Arc::new(store))
+}
+
+/// A database that is started with the relay may take its time.
+async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
+    let end = Instant::now() + DATABASE_PATIENCE;
+    loop {
+        match SqlStore::postgres(url).await {
+            Err(error) if error.is_away() && Instant::now() < end => {
+                tracing::warn!(%error, "waiting for the database");
+                sleep(DATABASE_RETRY).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {

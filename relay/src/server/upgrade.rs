@@ -10,12 +10,12 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::SUBPROTOCOL;
+use protocol::{ErrorCode, SUBPROTOCOL};
 use tokio::sync::Semaphore;
 
 use super::address::client_address;
 use super::{Problem, Source};
-use crate::{App, session};
+use crate::{App, session, telemetry};
 
 /// A read buffer is kept for each connection: 128 KiB by default.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -55,11 +55,13 @@ pub(super) async fn open_call(
         Ok(waiting) => waiting,
         Err(excess) => {
             tracing::info!(%address, code = excess.code.name(), "connection refused");
+            telemetry::refused(excess.code.name());
             return Problem::from(excess).into_response();
         }
     };
     let Ok(place) = calls.0.try_acquire_owned() else {
         let detail = "This relay takes no more calls now.";
+        telemetry::refused(ErrorCode::RelayFull.name());
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .retry_after(FULL_RETRY_AFTER_SECONDS)
             .into_response();
@@ -98,6 +100,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     tracing::debug!(origin, host, "origin refused");
+    telemetry::refused("origin");
     let detail = match origin {
         Some(_) => "Pages of this origin may not call this relay; its operator can add it to `origins`.",
         None => "This relay takes calls from browsers only.",

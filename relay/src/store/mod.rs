@@ -304,8 +304,8 @@ impl StoreError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            StoreError::Unfinished | StoreError::Open { .. } => true,
-            StoreError::Database(error) => is_away(error),
+            StoreError::Unfinished => true,
+            StoreError::Open { source: error, .. } | StoreError::Database(error) => is_away(error),
             StoreError::Create { .. }
             | StoreError::Migrate { .. }
             | StoreError::Outdated { .. }
