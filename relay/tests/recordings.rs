@@ -29,7 +29,7 @@ impl Bench {
         let (place, variables) = place(dir.path());
         Bench {
             store: SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store"),
-            recordings: Recordings::new(&place, dir.path(), variables).expect("a good place"),
+            recordings: Recordings::new(&place, dir.path(), 0, variables).expect("a good place"),
             dir,
         }
     }
@@ -248,10 +248,10 @@ fn a_place_that_makes_no_sense_is_refused_at_the_start() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("file"), "").expect("written");
     let folder = RecordingPlace::Folder(dir.path().join("file"));
-    let refused = Recordings::new(&folder, dir.path(), []).expect_err("no folder");
+    let refused = Recordings::new(&folder, dir.path(), 0, []).expect_err("no folder");
     assert!(refused.to_string().starts_with("recording.dir: "), "{refused}");
     let bucket = RecordingPlace::Bucket("s3://calls/".parse().expect("a URL"));
     let variables = [("AWS_VIRTUAL_HOSTED_STYLE_REQUEST".to_owned(), "perhaps".to_owned())];
-    let refused = Recordings::new(&bucket, dir.path(), variables).expect_err("no flag");
+    let refused = Recordings::new(&bucket, dir.path(), 0, variables).expect_err("no flag");
     assert!(refused.to_string().starts_with("recording.url: "), "{refused}");
 }

@@ -122,3 +122,15 @@ async fn the_operator_sees_what_happens_and_nobodys_name() {
         "not for everybody"
     );
 }
+
+#[tokio::test]
+async fn a_disk_that_is_almost_full_is_left_to_calls_and_their_bills() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("[recording]\ndir = \"rec\"\nmin_free_mb = 100000000\n");
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let (raw, welcome) = Raw::welcomed(&relay, "bob").await;
+    assert!(!welcome.recording, "and the page is told");
+    drop(raw);
+    let report = run(options(&relay, voice(1.0)), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+}

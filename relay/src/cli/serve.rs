@@ -165,7 +165,7 @@ async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
 }
 
 fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {
-    let open = |place| Recordings::new(place, &config.data_dir, std::env::vars());
+    let open = |place| Recordings::new(place, &config.data_dir, config.recording_min_free, std::env::vars());
     config.recording.as_ref().map(open).transpose()
 }
 

@@ -54,6 +54,7 @@ impl Config {
             },
             webhook: webhook_config(values)?,
             recording: recording(values)?,
+            recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
             metrics_listen: metrics_listen(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,

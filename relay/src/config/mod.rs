@@ -69,6 +69,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// Where calls are recorded; they are not if it says nothing.
     pub recording: Option<RecordingPlace>,
+    /// Bytes that recordings leave free on the disk of the data folder.
+    pub recording_min_free: u64,
     /// Where metrics are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// A price table instead of the shipped one.

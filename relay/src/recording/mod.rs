@@ -101,18 +101,20 @@ pub fn key(session_id: &str, epoch: u32, started_at_ms: i64) -> String {
 }
 
 impl Recordings {
-    /// Recordings in this place, by way of a folder in `data_dir`. The variables `AWS_*` say how to reach a bucket.
+    /// Recordings in this place, by way of a folder in `data_dir`, whose disk keeps `min_free` bytes for others. The variables `AWS_*` say
+    /// how to reach a bucket.
     ///
     /// # Errors
     /// When the folder cannot be made, or the variables make no sense.
     pub fn new(
         place: &RecordingPlace,
         data_dir: &Path,
+        min_free: u64,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Recordings, RecordingError> {
         Ok(Recordings {
             place: place::open(place, environment)?,
-            spool: Spool::create(data_dir)?,
+            spool: Spool::create(data_dir, min_free)?,
             carrying: Semaphore::new(CARRIED_AT_ONCE),
         })
     }

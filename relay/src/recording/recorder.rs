@@ -9,7 +9,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::mixer::{Input, Mixer};
-use super::spool::Spooled;
+use super::spool::{Spool, Spooled};
 use super::{Recordings, wav};
 use crate::{App, telemetry};
 
@@ -63,12 +63,12 @@ impl Recorder {
         agent_rate: u32,
     ) -> io::Result<Recorder> {
         let mixer = Mixer::new(agent_rate).map_err(io::Error::other)?;
-        let spooled = recordings.spool(key)?;
+        let spooled = recordings.spool.begin(key)?;
         let (recorder, blocks, used) = Recorder::new(session_id, mixer);
         let (app_, recordings) = (Arc::clone(app), Arc::clone(recordings));
         app.tasks.spawn(async move {
             let session_id = spooled.key.clone();
-            match write(spooled, blocks, used).await {
+            match write(&recordings.spool, spooled, blocks, used).await {
                 Ok(spooled) => drop(recordings.carry(spooled, &*app_.store).await),
                 Err(error) => tracing::error!(key = %session_id, %error, "a recording cannot be finished"),
             }
@@ -141,6 +141,7 @@ impl Drop for Recorder {
 
 /// Writes blocks until there are no more, or no more can be written.
 async fn write(
+    spool: &Spool,
     spooled: Spooled,
     mut blocks: mpsc::Receiver<Block>,
     used: mpsc::Sender<Vec<u8>>,
@@ -148,7 +149,11 @@ async fn write(
     let mut file = File::from_std(spooled.file.try_clone()?);
     file.seek(io::SeekFrom::Start(wav::HEADER_BYTES)).await?;
     while let Some(block) = blocks.recv().await {
-        if let Err(error) = append(&mut file, &block).await {
+        let written = match spool.check_room() {
+            Ok(()) => append(&mut file, &block).await,
+            Err(full) => Err(full),
+        };
+        if let Err(error) = written {
             tracing::error!(key = %spooled.key, %error, "the recording stops here");
             break;
         }
@@ -203,6 +208,24 @@ mod tests {
             take(block);
         }
         assert_eq!(frames, wanted, "times stay right");
+    }
+
+    #[tokio::test]
+    async fn a_recording_stops_when_the_disk_is_almost_full_and_what_is_written_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let roomy = Spool::create(dir.path(), 0).expect("a folder");
+        let full = Spool::create(dir.path(), u64::MAX).expect("the same");
+        assert_eq!(full.begin("a/1.wav").expect_err("full").kind(), io::ErrorKind::StorageFull);
+        for (spool, written) in [(&roomy, BLOCK_BYTES as u64), (&full, 0)] {
+            let (mut recorder, blocks, done) = recorder();
+            let spooled = roomy.begin("a/1.wav").expect("room");
+            recorder
+                .handle_input(Time::from_micros(0), Input::User(&5_i16.to_le_bytes().repeat(BLOCK_FRAMES)));
+            drop(recorder);
+            let spooled = write(spool, spooled, blocks, done).await.expect("finished");
+            let length = spooled.file.metadata().expect("a file").len();
+            assert_eq!(length - wav::HEADER_BYTES, written);
+        }
     }
 
     #[tokio::test]

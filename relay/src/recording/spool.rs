@@ -23,7 +23,11 @@ const PART_BYTES: usize = 8 << 20;
 
 /// The folder.
 #[derive(Debug)]
-pub(super) struct Spool(PathBuf);
+pub(super) struct Spool {
+    dir: PathBuf,
+    /// Bytes of its disk that are for others.
+    min_free: u64,
+}
 
 /// A file in it whose lock is held.
 #[derive(Debug)]
@@ -64,14 +68,15 @@ impl From<object_store::Error> for CarryError {
 }
 
 impl Spool {
-    pub(super) fn create(data_dir: &Path) -> io::Result<Spool> {
+    pub(super) fn create(data_dir: &Path, min_free: u64) -> io::Result<Spool> {
         let dir = data_dir.join(FOLDER);
         create_data_dir(&dir)?;
-        Ok(Spool(dir))
+        Ok(Spool { dir, min_free })
     }
 
     /// A new file with room for its head.
     pub(super) fn begin(&self, key: &str) -> io::Result<Spooled> {
+        self.check_room()?;
         let path = self.path(key);
         let new = path.with_extension(NEW);
         let mut options = OpenOptions::new();
@@ -86,10 +91,20 @@ impl Spool {
         Ok(Spooled { file, key: key.to_owned(), path })
     }
 
+    /// A recording must not fill the disk that the database is on.
+    pub(super) fn check_room(&self) -> io::Result<()> {
+        if self.min_free == 0 || fs4::available_space(&self.dir)? >= self.min_free {
+            return Ok(());
+        }
+        let megabytes = self.min_free >> 20;
+        let says = format!("the disk has less than {megabytes} MB left, see recording.min_free_mb");
+        Err(io::Error::new(io::ErrorKind::StorageFull, says))
+    }
+
     /// The files that nobody writes or carries.
     fn left(&self) -> io::Result<Vec<Spooled>> {
         let mut left = Vec::new();
-        for entry in std::fs::read_dir(&self.0)? {
+        for entry in std::fs::read_dir(&self.dir)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".wav"));
             let Some(name) = name else { continue };
@@ -119,7 +134,7 @@ impl Spool {
 
     /// Keys have no `_`: they are dates, ids and epochs.
     fn path(&self, key: &str) -> PathBuf {
-        self.0.join(key.replace('/', "_"))
+        self.dir.join(key.replace('/', "_"))
     }
 }
 
@@ -138,11 +153,6 @@ impl Spooled {
 }
 
 impl Recordings {
-    /// A file for a recording that begins.
-    pub(super) fn spool(&self, key: &str) -> io::Result<Spooled> {
-        self.spool.begin(key)
-    }
-
     /// Finishes and carries what was left on its way: by a relay that is gone, or because the place could not be reached. Says how many
     /// files are in their place now.
     ///

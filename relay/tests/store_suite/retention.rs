@@ -59,7 +59,7 @@ async fn rows_go_in_batches(bench: Bench) {
 /// Recordings in a folder, and sessions with a file each.
 async fn recorded(store: &dyn Store, dir: &Path, ids: &[&str]) -> Recordings {
     let place = RecordingPlace::Folder(dir.join("rec"));
-    let recordings = Recordings::new(&place, &dir.join("data"), []).expect("folders");
+    let recordings = Recordings::new(&place, &dir.join("data"), 0, []).expect("folders");
     for id in ids {
         let recording = key(id, 0, unix_ms());
         open(store, &NewSession { recording: Some(recording.clone()), ..session(id) }, &quota()).await;

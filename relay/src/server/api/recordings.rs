@@ -64,10 +64,7 @@ fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     let length = playback.length();
     // A session that goes on in another relay adds to its recording and changes nothing of it.
     let etag = format!("\"{length}\"");
-    let common = [
-        (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let common = [(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     let number =
         |name: HeaderName, value: String| (name, HeaderValue::from_str(&value).expect("visible characters"));
     let (status, range) = match wanted(headers, length, &etag) {
@@ -81,7 +78,6 @@ fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     };
     let own = [
         (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start)),
         number(header::ETAG, etag),
     ];
