@@ -257,7 +257,8 @@ async fn a_peer_that_takes_nothing_is_dropped_and_finds_everything_when_it_comes
     let folder = tempfile::tempdir().expect("a folder");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
     let mut raw = speaks_and_takes_nothing(&relay).await;
-    sleep(Duration::from_secs(16)).await;
+    // Its answer begins within seconds, and 10 s later it is dropped; after 30 s it would be dropped as silent.
+    sleep(Duration::from_secs(20)).await;
     let Heard::Said(RelayMessage::Welcome(welcome)) = raw.next().await else { panic!("no welcome") };
     let whole = (SAID * 48_000.0) as usize;
     let (before, received) = listen(&mut raw, usize::MAX).await;
