@@ -1,15 +1,16 @@
 //! Erasing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocol::{Mark, Role};
 use relay::store::{
     Denial, DenialKind, NewSession, Quality, SessionFilter, SqlStore, Store, StoreError, Transcript, UsageBy,
     UsageFilter, unix_ms,
 };
-use sqlx::Row;
+use sqlx::{AnyConnection, Connection, Row};
 
 use super::{Bench, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, turn, usd};
+use crate::postgres::Server;
 
 on_both_databases! {
     an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_nothing_else
@@ -135,10 +136,43 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
 
 /// How often the text is in the database's files.
 fn found(folder: &Path, text: &str) -> usize {
-    let files = std::fs::read_dir(folder).expect("the folder");
-    let contents = files.map(|file| std::fs::read(file.expect("a file").path()).expect("readable"));
-    contents.map(|bytes| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()).sum()
+    let files = std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").path());
+    let count = |path: PathBuf| {
+        if path.is_dir() {
+            return found(&path, text);
+        }
+        let bytes = std::fs::read(path).expect("readable");
+        bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    };
+    files.map(count).sum()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_rewritten() {
+    let server = Server::start();
+    let database = server.database().await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let mut operator = AnyConnection::connect(database.expose()).await.expect("it runs");
+    let mut run = async |order: &'static str| sqlx::raw_sql(order).execute(&mut operator).await.map(drop);
+    full(&store, "a", "Philomena").await;
+    // Longer than a page: it lies in a table of its own.
+    let long: String = (0..2_000).map(|n| format!("{SECRET} {n} ")).collect();
+    store.save_turns("a", 0, &[turn(1, Role::User, &long)], Mark::default()).await.expect("written");
+    full(&store, "b", "bob").await;
+    run("CHECKPOINT").await.expect("written");
+    assert!(found(&server.tables(), "Philomena") > 0);
+    store.delete_session("a").await.expect("erased");
+    store.delete_session("b").await.expect("erased");
+    // As docs/records.md has it.
+    let documented = std::fs::read_to_string("../docs/records.md").expect("the documentation");
+    assert!(documented.contains(REWRITE), "{REWRITE}");
+    run(REWRITE).await.expect("the owner may");
+    run("CHECKPOINT").await.expect("written");
+    assert_eq!((found(&server.tables(), SECRET), found(&server.tables(), "Philomena")), (0, 0));
+}
+
+/// What an operator runs.
+const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.ledger, voxrelay.alerts";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {

@@ -73,6 +73,11 @@ impl Server {
         Secret::new(format!("postgres://voxrelay@localhost/{database}?host={}", self.folder.display()))
     }
 
+    /// Where its tables are.
+    pub fn tables(&self) -> PathBuf {
+        self.folder.join("base")
+    }
+
     /// A database with nothing in it.
     pub async fn empty_database(&self) -> Secret {
         static COUNT: AtomicU32 = AtomicU32::new(0);
