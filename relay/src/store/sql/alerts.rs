@@ -1,10 +1,24 @@
-//! The outbox: alerts that wait for the webhook.
+//! Alerts: written with what reached their threshold, and an outbox for the webhook.
 
 use std::time::Duration;
 
-use super::super::types::{Alert, Attempted};
-use super::money::read_alert;
-use super::{Sql, SqlStore, StoreError, millis, sql};
+use futures_util::FutureExt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::types::{Alert, Attempted, Balance, Scope, Standing, THRESHOLDS};
+use super::money::{Locked, key};
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
+use crate::money::NanoUsd;
+
+const ALERT: Sql = sql!(
+    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, next_attempt_at)
+    SELECT $1, $2, $3, $4, $5, id, user_sub, account, $6, $7, $8, $8 FROM sessions WHERE id = $9
+    ON CONFLICT (scope, owner, period, percent) DO NOTHING
+    RETURNING *"
+);
 
 /// Pushes the time of the next try into the future before anything is sent: nobody else sends the same meanwhile.
 const CLAIM: Sql = sql!(
@@ -32,10 +46,29 @@ const DISMISS: Sql = sql!(
 );
 
 impl SqlStore {
+    pub(super) async fn exhausted(
+        &self,
+        id: String,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        self.transaction(Durability::Process, move |mut tx| {
+            async move {
+                let Some(locked) = Locked::read(&mut tx, &id).await? else {
+                    return Err(StoreError::NoSession { id });
+                };
+                insert(&mut tx, &locked, scope, balance, 100, at_ms).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
     pub(super) async fn claim_alerts(&self, claim: Duration, limit: u32) -> Result<Vec<Alert>, StoreError> {
         let claimed = self.write(CLAIM).bind(millis(claim)).bind(i64::from(limit));
         let rows = claimed.fetch_all(&self.writer).await?;
-        rows.iter().map(read_alert).collect()
+        rows.iter().map(read).collect()
     }
 
     pub(super) async fn finish_alert(
@@ -57,4 +90,76 @@ impl SqlStore {
         self.write(DISMISS).execute(&self.writer).await?;
         Ok(())
     }
+}
+
+/// Notes the thresholds that `cost` has just reached.
+pub(super) async fn reached(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    standing: &Standing,
+    cost: NanoUsd,
+    at_ms: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for (scope, balance) in standing.each() {
+        for percent in THRESHOLDS {
+            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
+            if balance.has_reached(percent) && !before.has_reached(percent) {
+                alerts.extend(insert(tx, locked, scope, balance, percent, at_ms).await?);
+            }
+        }
+    }
+    Ok(alerts)
+}
+
+async fn insert(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    scope: Scope,
+    balance: Balance,
+    percent: u32,
+    at_ms: i64,
+) -> Result<Option<Alert>, StoreError> {
+    let (owner, period) = match scope {
+        Scope::Session => (&*locked.id, ""),
+        scope => key(scope, &locked.owners, &locked.periods),
+    };
+    let row = tx
+        .query(ALERT)
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(scope.name())
+        .bind(owner)
+        .bind(period)
+        .bind(i64::from(percent))
+        .bind(signed(balance.limit.get()))
+        .bind(signed(balance.spent.get()))
+        .bind(at_ms)
+        .bind(&*locked.id)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+pub(super) fn read(row: &AnyRow) -> Result<Alert, StoreError> {
+    let id: String = row.try_get("id")?;
+    let name = format!("alert {id}");
+    let row = Reading::new(row, &name);
+    Ok(Alert {
+        scope: match row.text("scope")?.as_str() {
+            "session" => Scope::Session,
+            "user" => Scope::User,
+            "account" => Scope::Account,
+            _ => return Err(row.corrupt("scope")),
+        },
+        period: row.text("period")?,
+        percent: row.small("percent")?,
+        session_id: row.text("session_id")?,
+        user_sub: row.text("user_sub")?,
+        account: row.text("account")?,
+        limit: row.money("limit_nano_usd")?,
+        spent: row.money("spent_nano_usd")?,
+        created_at_ms: row.signed("created_at")?,
+        attempts: row.small("attempts")?,
+        id,
+    })
 }

@@ -7,15 +7,14 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::types::{
-    Alert, Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing, THRESHOLDS,
+    Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing,
 };
 use super::super::unix_ms;
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, signed, sql};
 use crate::ledger::LedgerRow;
 use crate::meter::SAMPLE;
 use crate::money::NanoUsd;
@@ -68,14 +67,6 @@ const ADD_COST: Sql = sql!(
 
 const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
 
-const ALERT: Sql = sql!(
-    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
-        created_at, next_attempt_at)
-    SELECT $1, $2, $3, $4, $5, id, user_sub, account, $6, $7, $8, $8 FROM sessions WHERE id = $9
-    ON CONFLICT (scope, owner, period, percent) DO NOTHING
-    RETURNING *"
-);
-
 /// Whose budgets: a hash each, see the schema.
 #[derive(Clone, Debug)]
 pub(super) struct Owners {
@@ -93,7 +84,7 @@ pub(super) struct Periods {
 /// A session whose row is locked.
 #[derive(Clone, Debug)]
 pub(super) struct Locked {
-    id: String,
+    pub(super) id: String,
     pub(super) epoch: u32,
     pub(super) is_live: bool,
     /// Its lease is over.
@@ -230,27 +221,8 @@ impl SqlStore {
                 let (account, user) =
                     book(&mut tx, &mut locked, sums, exposed, release, settle.metered_position).await?;
                 let standing = locked.standing(settle.caps, account, user);
-                let alerts = alert(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
+                let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
                 Ok(Settled { cost: locked.cost, standing, alerts })
-            }
-            .boxed()
-        })
-        .await
-    }
-
-    pub(super) async fn exhausted(
-        &self,
-        id: String,
-        scope: Scope,
-        balance: Balance,
-        at_ms: i64,
-    ) -> Result<Option<Alert>, StoreError> {
-        self.transaction(Durability::Process, move |mut tx| {
-            async move {
-                let Some(locked) = Locked::read(&mut tx, &id).await? else {
-                    return Err(StoreError::NoSession { id });
-                };
-                insert_alert(&mut tx, &locked, scope, balance, 100, at_ms).await
             }
             .boxed()
         })
@@ -282,7 +254,7 @@ async fn budget(
     row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
 }
 
-fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
+pub(super) fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
     match scope {
         Scope::Account => (&owners.account, &periods.account),
         Scope::User | Scope::Session => (&owners.user, &periods.user),
@@ -472,78 +444,6 @@ async fn change_budgets(
     }
     let [account, user] = after;
     Ok((account, user))
-}
-
-/// Notes the thresholds that `cost` has just reached.
-async fn alert(
-    tx: &mut Tx<'_>,
-    locked: &Locked,
-    standing: &Standing,
-    cost: NanoUsd,
-    at_ms: i64,
-) -> Result<Vec<Alert>, StoreError> {
-    let mut alerts = Vec::new();
-    for (scope, balance) in standing.each() {
-        for percent in THRESHOLDS {
-            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
-            if balance.has_reached(percent) && !before.has_reached(percent) {
-                alerts.extend(insert_alert(tx, locked, scope, balance, percent, at_ms).await?);
-            }
-        }
-    }
-    Ok(alerts)
-}
-
-async fn insert_alert(
-    tx: &mut Tx<'_>,
-    locked: &Locked,
-    scope: Scope,
-    balance: Balance,
-    percent: u32,
-    at_ms: i64,
-) -> Result<Option<Alert>, StoreError> {
-    let (owner, period) = match scope {
-        Scope::Session => (&*locked.id, ""),
-        scope => key(scope, &locked.owners, &locked.periods),
-    };
-    let row = tx
-        .query(ALERT)
-        .bind(uuid::Uuid::now_v7().to_string())
-        .bind(scope.name())
-        .bind(owner)
-        .bind(period)
-        .bind(i64::from(percent))
-        .bind(signed(balance.limit.get()))
-        .bind(signed(balance.spent.get()))
-        .bind(at_ms)
-        .bind(&*locked.id)
-        .fetch_optional(&mut *tx.connection)
-        .await?;
-    row.map(|row| read_alert(&row)).transpose()
-}
-
-pub(super) fn read_alert(row: &AnyRow) -> Result<Alert, StoreError> {
-    let id: String = row.try_get("id")?;
-    let name = format!("alert {id}");
-    let row = Reading::new(row, &name);
-    Ok(Alert {
-        scope: match row.text("scope")?.as_str() {
-            "session" => Scope::Session,
-            "user" => Scope::User,
-            "account" => Scope::Account,
-            _ => return Err(row.corrupt("scope")),
-        },
-        period: row.text("period")?,
-        percent: row.small("percent")?,
-        session_id: row.text("session_id")?,
-        user_sub: row.text("user_sub")?,
-        account: row.text("account")?,
-        limit: row.money("limit_nano_usd")?,
-        spent: row.money("spent_nano_usd")?,
-        created_at_ms: row.signed("created_at")?,
-        attempts: row.small("attempts")?,
-        id,
-    })
 }
 
 #[cfg(test)]

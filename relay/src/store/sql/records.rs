@@ -8,10 +8,10 @@ use super::super::query::{
     UsageCursor, UsageFilter, UsageRow,
 };
 use super::super::types::{SessionRow, SessionState};
-use super::money::{Periods, read_alert};
+use super::money::Periods;
 use super::page::{Select, Value};
 use super::read::{self, Reading};
-use super::{Sql, SqlStore, StoreError, sql};
+use super::{Sql, SqlStore, StoreError, alerts, sql};
 
 const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
     FROM turns JOIN sessions ON sessions.id = turns.session_id
@@ -194,5 +194,5 @@ fn usage(row: &AnyRow, by: UsageBy) -> Result<UsageRow, StoreError> {
 }
 
 fn alert(row: &AnyRow) -> Result<AlertRow, StoreError> {
-    Ok(AlertRow { alert: read_alert(row)?, delivered_at_ms: row.try_get("delivered_at")? })
+    Ok(AlertRow { alert: alerts::read(row)?, delivered_at_ms: row.try_get("delivered_at")? })
 }
