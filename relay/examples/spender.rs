@@ -3,19 +3,18 @@
 //!
 //! `spender <SQLite file or PostgreSQL URL> <books> <session> [<step to die at>]`
 
+#[path = "../tests/support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use protocol::Mark;
 use relay::NanoUsd;
 use relay::config::Secret;
-use relay::ledger::LedgerRow;
-use relay::store::{
-    Caps, NewSession, Opened, Quota, Range, Reserve, Reserved, Settle, SqlStore, Store, unix_ms,
-};
+use relay::store::{Caps, Quota, Range, Reserve, Reserved, SqlStore, Store};
 
 /// The round in which it dies at the step it is told to.
 const LAST_ROUND: u64 = 3;
@@ -53,31 +52,15 @@ async fn main() {
 
 impl Spender {
     async fn open(&mut self) {
-        let session = NewSession {
-            id: self.session.clone(),
-            conversation_id: self.session.clone(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "spender/1".into(),
-            agent: "none".into(),
-            started_at_ms: unix_ms(),
-            epoch: 0,
-            committed: Mark::default(),
-            resume_hash: [0; 32],
-            recording: None,
-        };
         let quota = Quota {
             sessions_per_user: u32::MAX,
             sessions_per_account: u32::MAX,
             caps: CAPS,
             reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::new(10) },
             relay: self.session.clone(),
-            lease: Duration::from_secs(60),
+            ..records::quota()
         };
-        let opened = self.store.open_session(&session, &quota).await.expect("written");
-        assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+        records::open(&self.store, &records::session(&self.session), &quota).await;
     }
 
     async fn spend(&mut self) {
@@ -102,44 +85,17 @@ impl Spender {
 
     async fn reserve(&self, price: u64, exposed: u64) {
         let ask = Reserve {
-            session_id: &self.session,
-            epoch: 0,
-            through: Range {
-                at_least: NanoUsd::new(self.cost + price),
-                at_most: NanoUsd::new(self.cost + 300),
-            },
             spent: NanoUsd::new(self.cost),
             exposed: NanoUsd::new(exposed),
-            caps: CAPS,
-            at_ms: unix_ms(),
+            ..records::reserve(&self.session, self.cost + price, self.cost + 300, CAPS)
         };
         let reserved = self.store.reserve(&ask).await.expect("written");
         assert!(matches!(reserved, Reserved::Granted(_)), "{reserved:?}");
     }
 
     async fn settle(&self, price: u64) {
-        let row = LedgerRow {
-            key: format!("round {}", self.round),
-            provider: "none".into(),
-            item: "none/spending".into(),
-            unit: "character".into(),
-            quantity: price,
-            price: NanoUsd::new(1),
-            per: 1,
-            price_version: "test".into(),
-            cost: NanoUsd::new(price),
-            estimated: false,
-        };
-        let settle = Settle {
-            session_id: self.session.clone(),
-            epoch: 0,
-            rows: vec![row],
-            metered_position: 0,
-            exposed: NanoUsd::ZERO,
-            release: false,
-            caps: CAPS,
-            at_ms: unix_ms(),
-        };
+        let row = records::row(&format!("round {}", self.round), price, price);
+        let settle = records::settle(&self.session, vec![row], CAPS);
         let settled = self.store.settle(&settle).await.expect("written");
         assert_eq!(settled.cost.get(), self.cost + price);
     }

@@ -1,19 +1,19 @@
 //! Recordings on their way to a bucket and to a folder, and back.
 
+#[path = "support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
 #[path = "support/s3.rs"]
 mod s3;
 
 use std::fs::File;
 use std::ops;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use protocol::Mark;
-use relay::NanoUsd;
 use relay::config::RecordingPlace;
 use relay::recording::{RecordingError, Recordings, key};
-use relay::store::{Caps, NewSession, Opened, Quota, Range, SqlStore, Store, unix_ms};
+use relay::store::{NewSession, SqlStore, unix_ms};
 use tempfile::TempDir;
 
 /// What a relay with recordings has.
@@ -45,31 +45,9 @@ impl Bench {
 
     /// A session that names these recordings.
     async fn session(&self, id: &str, recording: &str) {
-        let usd = NanoUsd::new;
-        let session = NewSession {
-            id: id.into(),
-            conversation_id: id.into(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "test/1".into(),
-            agent: "echo".into(),
-            started_at_ms: unix_ms(),
-            epoch: 0,
-            committed: Mark::default(),
-            resume_hash: [7; 32],
-            recording: Some(recording.into()),
-        };
-        let quota = Quota {
-            sessions_per_user: 100,
-            sessions_per_account: 100,
-            caps: Caps { session: usd(1), user_day: usd(1), account_month: usd(1) },
-            reserve: Range { at_least: usd(0), at_most: usd(0) },
-            relay: "relay-1".into(),
-            lease: Duration::from_secs(60),
-        };
-        assert!(matches!(self.store.open_session(&session, &quota).await, Ok(Opened::Yes { .. })));
+        let recording = Some(recording.into());
+        records::open(&self.store, &NewSession { recording, ..records::session(id) }, &records::quota())
+            .await;
     }
 
     /// What a relay that was killed has left of a recording: no lengths in the head, and half a frame at the end.

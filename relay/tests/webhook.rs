@@ -3,6 +3,9 @@
 #[path = "support/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it")]
 mod postgres;
+#[path = "support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,10 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use relay::NanoUsd;
+use records::{caps, open, quota, row, session, settle};
 use relay::config::{self, Secret};
-use relay::ledger::LedgerRow;
-use relay::store::{Caps, NewSession, Opened, Quota, Range, Settle, SqlStore, Store, unix_ms};
+use relay::store::{Quota, Settle, SqlStore, Store, unix_ms};
 use relay::webhook::{Pace, Webhook};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -93,56 +95,12 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 /// Raises three alerts for each session.
 async fn raise(store: &dyn Store, sessions: u32) {
-    let usd = NanoUsd::new;
-    let caps = Caps { session: usd(100), user_day: usd(1_000_000), account_month: usd(1_000_000) };
+    let caps = caps(100, 1_000_000, 1_000_000);
     for n in 0..sessions {
         let id = format!("s{n}");
-        let session = NewSession {
-            id: id.clone(),
-            conversation_id: id.clone(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "test/1".into(),
-            agent: "echo".into(),
-            started_at_ms: unix_ms(),
-            epoch: 0,
-            committed: protocol::Mark::default(),
-            resume_hash: [7; 32],
-            recording: None,
-        };
-        let quota = Quota {
-            sessions_per_user: 1_000,
-            sessions_per_account: 1_000,
-            caps,
-            reserve: Range { at_least: usd(0), at_most: usd(0) },
-            relay: "relay-1".into(),
-            lease: Duration::from_secs(60),
-        };
-        assert!(matches!(store.open_session(&session, &quota).await, Ok(Opened::Yes { .. })));
-        let row = LedgerRow {
-            key: "1".into(),
-            provider: "echo".into(),
-            item: "echo/listening".into(),
-            unit: "sample".into(),
-            quantity: 1,
-            price: usd(100),
-            per: 1,
-            price_version: "test".into(),
-            cost: usd(100),
-            estimated: false,
-        };
-        let settle = Settle {
-            session_id: id,
-            epoch: 0,
-            rows: vec![row],
-            metered_position: 0,
-            exposed: usd(0),
-            release: true,
-            caps,
-            at_ms: unix_ms(),
-        };
+        let quota = Quota { sessions_per_user: 1_000, caps, ..quota() };
+        open(store, &session(&id), &quota).await;
+        let settle = Settle { release: true, ..settle(&id, vec![row("1", 1, 100)], caps) };
         assert_eq!(store.settle(&settle).await.expect("written").alerts.len(), 3);
     }
 }

@@ -11,16 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, Mark, RelayMessage};
+use protocol::{ClientMessage, RelayMessage};
 use relay::NanoUsd;
 use relay::config::Secret;
-use relay::ledger::LedgerRow;
-use relay::store::{
-    Caps, NewSession, Opened, Quota, Range, Reserve, Reserved, Settle, SqlStore, Store, unix_ms,
-};
+use relay::store::{Caps, NewSession, Quota, Range, Reserved, SqlStore, Store};
 use serde_json::json;
 use sqlx::any::AnyPoolOptions;
 use tests::postgres::Server;
+use tests::records;
 use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -194,71 +192,27 @@ where
 }
 
 async fn open(store: &dyn Store, id: &str, task: u64) {
-    let session = NewSession {
-        id: id.into(),
-        conversation_id: id.into(),
-        user_sub: format!("user {task}"),
-        account: "default".into(),
-        plan: None,
-        login: None,
-        client: "bench/1".into(),
-        agent: "echo".into(),
-        started_at_ms: unix_ms(),
-        epoch: 0,
-        committed: Mark::default(),
-        resume_hash: [0; 32],
-        recording: None,
-    };
+    let session = NewSession { user_sub: format!("user {task}"), ..records::session(id) };
     let quota = Quota {
         sessions_per_user: u32::MAX,
         sessions_per_account: u32::MAX,
         caps: CAPS,
         reserve: Range { at_least: NanoUsd::new(1), at_most: NanoUsd::new(100) },
-        relay: "bench".into(),
         lease: Duration::from_secs(600),
+        ..records::quota()
     };
-    let opened = store.open_session(&session, &quota).await.expect("written");
-    assert!(matches!(opened, Opened::Yes { .. }));
+    records::open(store, &session, &quota).await;
 }
 
 async fn reserve(store: &dyn Store, id: &str, through: u64) {
-    let through = Range { at_least: NanoUsd::new(through), at_most: NanoUsd::new(through) };
-    let ask = Reserve {
-        session_id: id,
-        epoch: 0,
-        through,
-        spent: NanoUsd::ZERO,
-        exposed: NanoUsd::ZERO,
-        caps: CAPS,
-        at_ms: unix_ms(),
-    };
+    let ask = records::reserve(id, through, through, CAPS);
     let reserved = store.reserve(&ask).await.expect("written");
     assert!(matches!(reserved, Reserved::Granted(_)));
 }
 
 async fn settle(store: &dyn Store, id: &str, n: u64) {
-    let row = LedgerRow {
-        key: format!("row {n}"),
-        provider: "echo".into(),
-        item: "echo/listening".into(),
-        unit: "sample".into(),
-        quantity: 80_000,
-        price: NanoUsd::new(4_800_000),
-        per: 960_000,
-        price_version: "bench".into(),
-        cost: NanoUsd::new(400),
-        estimated: false,
-    };
-    let settle = Settle {
-        session_id: id.into(),
-        epoch: 0,
-        rows: vec![row],
-        metered_position: 0,
-        exposed: NanoUsd::ZERO,
-        release: false,
-        caps: CAPS,
-        at_ms: unix_ms(),
-    };
+    let row = records::row(&format!("row {n}"), 80_000, 400);
+    let settle = records::settle(id, vec![row], CAPS);
     store.settle(&settle).await.expect("written");
 }
 

@@ -8,6 +8,8 @@ pub mod wire;
 
 #[path = "../../relay/tests/support/postgres.rs"]
 pub mod postgres;
+#[path = "../../relay/tests/support/records.rs"]
+pub mod records;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

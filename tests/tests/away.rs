@@ -9,6 +9,7 @@ use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::store::{SessionRow, SqlStore, Store};
 use tests::postgres::Server;
+use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, hello, token};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -22,19 +23,13 @@ fn config(folder: &Path, database: &relay::config::Secret, grace: u32) -> String
     )
 }
 
-/// A voiced sound, with pauses in it: turns.
+/// Words, with pauses between them: turns.
 fn speech(seconds: f64) -> Vec<i16> {
-    (0..(seconds * 16_000.0) as u32)
-        .map(|i| {
-            let t = f64::from(i) / 16_000.0;
-            if t % 3.0 > 1.8 {
-                return 0;
-            }
-            let swell = 0.6 + 0.4 * (t * 25.0).sin();
-            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-            (tone * swell * 6_000.0) as i16
-        })
-        .collect()
+    let mut speech = voice(seconds);
+    for piece in speech.chunks_mut(48_000) {
+        piece.iter_mut().skip(28_800).for_each(|sample| *sample = 0);
+    }
+    speech
 }
 
 struct Running {

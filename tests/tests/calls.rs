@@ -5,15 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::client::{Event, State};
-use protocol::{CloseCode, Role};
+use protocol::{ClientMessage, CloseCode, RelayMessage, Role};
 use relay::client::{Options, Report, run};
-use relay::store::{SessionRow, SessionState, SqlStore, Store};
+use relay::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use tests::sound::{silence, voice};
-use tests::{Relay, token};
+use tests::{Heard, Raw, Relay, chunk, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 fn options(relay: &str, speech: Vec<i16>) -> Options {
     Options { url: relay.into(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(90) }
@@ -188,6 +189,48 @@ async fn a_refused_token_ends_the_call_with_its_reason() {
     let report = run(Options { token: "no token".into(), ..options(&relay.url(), voice(1.0)) }, |_| {}).await;
     assert_eq!(report.ended, Some(CloseCode::Unauthorized));
     assert!(report.errors.iter().any(|error| error.starts_with("unauthorized")), "{:?}", report.errors);
+}
+
+/// What ends a call that sends this every five seconds, and its code.
+async fn ended(relay: &Relay, sub: &str, mut next: impl FnMut(u32) -> Message) -> (Vec<String>, u16) {
+    let (mut raw, _) = Raw::welcomed(relay, sub).await;
+    let mut errors = Vec::new();
+    let mut sent = 0;
+    let mut due = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            _ = due.tick() => {
+                raw.send(next(sent)).await;
+                sent += 1;
+            }
+            heard = raw.next() => match heard {
+                Heard::Said(RelayMessage::ErrorMessage(error)) => errors.push(error.code),
+                Heard::Closed(code) => return (errors, code),
+                _ => {}
+            },
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_in_which_nothing_is_said_and_one_that_is_too_long_are_ended() {
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let idle = Relay::start(folders[0].path(), "127.0.0.1:0", "[limits]\nidle_minutes = 1\n").await;
+    let long = Relay::start(folders[1].path(), "127.0.0.1:0", "[limits]\nsession_minutes = 1\n").await;
+    let ping = |id| Message::text(ClientMessage::from(protocol::Ping { id, rtt_us: 0 }).to_json());
+    let begin = tokio::time::Instant::now();
+    let (silent, talkative) =
+        tokio::join!(ended(&idle, "ada", ping), ended(&long, "ada", |seq| Message::binary(chunk(seq))));
+    assert!(begin.elapsed() >= Duration::from_secs(59), "{:?}", begin.elapsed());
+    assert_eq!(silent, (vec!["idle".to_owned()], 4408), "pings are no activity");
+    assert_eq!(talkative, (vec!["too_long".to_owned()], 4410));
+    for (folder, reason) in folders.iter().zip(["idle", "too_long"]) {
+        let store =
+            SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+        let sessions = store.list_sessions(&SessionFilter::default(), None, 2).await.expect("readable").rows;
+        let [session] = &sessions[..] else { panic!("{sessions:?}") };
+        assert_eq!((session.state, session.end_reason.as_deref()), (SessionState::Ended, Some(reason)));
+    }
 }
 
 #[tokio::test]

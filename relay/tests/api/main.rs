@@ -5,6 +5,9 @@ mod exports;
 mod orders;
 mod pages;
 mod problems;
+#[path = "../support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
@@ -13,10 +16,9 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use protocol::{Mark, Role};
 use relay::NanoUsd;
 use relay::ledger::LedgerRow;
-use relay::store::{Caps, Latency, NewSession, Opened, Quality, Quota, Range, Settle, Turn, unix_ms};
+use relay::store::{Latency, NewSession, Quality, Quota, Settle, Turn, unix_ms};
 use serde_json::{Value, json};
 use support::{Relay, header, status};
-use tokio::time::Duration;
 
 /// 2026-03-01, midnight.
 const MIDNIGHT: i64 = 1_772_323_200_000;
@@ -87,33 +89,15 @@ async fn post(relay: &Relay, token: &str, path: &str, body: &Value) -> Answer {
 /// A session that ended after ten seconds, with two turns and ten samples that cost 70 nano-dollars.
 async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
     let store = &relay.app.store;
-    let wide = NanoUsd::new(1_000_000_000_000);
-    let caps = Caps { session: wide, user_day: wide, account_month: wide };
     let new = NewSession {
-        id: id.into(),
-        conversation_id: id.into(),
         user_sub: sub.into(),
-        account: "acme".into(),
-        plan: None,
         login: Some(format!("login-of-{sub}")),
         client: format!("page of {sub}/1"),
-        agent: "echo".into(),
         started_at_ms,
-        epoch: 0,
-        committed: Mark::default(),
-        resume_hash: [7; 32],
-        recording: None,
+        ..records::session(id)
     };
-    let quota = Quota {
-        sessions_per_user: 1_000,
-        sessions_per_account: 1_000,
-        caps,
-        reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
-        relay: "relay-1".into(),
-        lease: Duration::from_secs(60),
-    };
-    let opened = store.open_session(&new, &quota).await.expect("written");
-    assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+    let quota = Quota { sessions_per_user: 1_000, ..records::quota() };
+    records::open(&**store, &new, &quota).await;
     let turn = |turn, role, text: &str| Turn {
         turn,
         role,
@@ -128,28 +112,8 @@ async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
         turn(1, Role::Agent, &format!("{sub}, I heard you")),
     ];
     store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
-    let row = LedgerRow {
-        key: "1".into(),
-        provider: "echo".into(),
-        item: "echo/listening".into(),
-        unit: "sample".into(),
-        quantity: 10,
-        price: NanoUsd::new(7),
-        per: 1,
-        price_version: "test".into(),
-        cost: NanoUsd::new(70),
-        estimated: false,
-    };
-    let settle = Settle {
-        session_id: id.into(),
-        epoch: 0,
-        rows: vec![row],
-        metered_position: 0,
-        exposed: NanoUsd::ZERO,
-        release: true,
-        caps,
-        at_ms: started_at_ms,
-    };
+    let rows = vec![LedgerRow { price: NanoUsd::new(7), per: 1, ..records::row("1", 10, 70) }];
+    let settle = Settle { release: true, at_ms: started_at_ms, ..records::settle(id, rows, quota.caps) };
     store.settle(&settle).await.expect("written");
     let quality = Quality { rtt_avg_us: 20_000, rtt_max_us: 45_000, lost_samples: 160 };
     store.end_session(id, 0, "normal", quality, started_at_ms + 10_000).await.expect("ended");

@@ -110,6 +110,8 @@ async fn document_itself() -> Response {
 }
 
 /// Pages of the configured origins may use the API; nobody keeps a copy of what it says.
+///
+/// Not the layer of `tower-http`: that one answers every OPTIONS with 200, also where a page is refused or no page asks.
 async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let origin = allowed_origin(&app, request.headers());
     let asks_first = request.method() == Method::OPTIONS
