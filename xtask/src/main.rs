@@ -39,6 +39,9 @@ enum Command {
         /// Run one step, with those it needs
         #[arg(long, value_name = "STEP")]
         only: Option<String>,
+        /// Run the long steps too: what takes many minutes, or is tried many times
+        #[arg(long, conflicts_with = "only")]
+        all: bool,
     },
     /// Build the SDK: Rust to WebAssembly to npm/dist
     Build,
@@ -76,7 +79,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { listen } => demo::run_until_stopped(listen),
-        Command::Test { only } => match gate::run(only.as_deref()) {
+        Command::Test { only, all } => match gate::run(only.as_deref(), all) {
             Ok(true) => Ok(()),
             // It has said so itself, and its counts are to be the last line.
             Ok(false) => return ExitCode::FAILURE,

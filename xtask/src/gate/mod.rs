@@ -22,7 +22,18 @@ struct Step {
     title: &'static str,
     /// Steps without which this one cannot run.
     needs: &'static [&'static str],
+    /// When it runs.
+    when: When,
     run: fn() -> Result<Outcome>,
+}
+
+/// When a step runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// In every run of the gate.
+    Always,
+    /// Only with `--all`: it is long, or tries the same thing many times.
+    All,
 }
 
 /// In this order: what fails fast comes first, and what compiles the same things stands together.
@@ -31,46 +42,95 @@ const STEPS: &[Step] = &[
         name: "tools",
         title: "tools: Node, npm packages, browser, speech, PostgreSQL",
         needs: &[],
+        when: When::Always,
         run: tools::ready,
     },
-    Step { name: "format", title: "format", needs: &[], run: checks::format },
-    Step { name: "codegen", title: "generated files are current", needs: &[], run: checks::codegen },
-    Step { name: "sdk", title: "the SDK builds", needs: &["tools"], run: checks::sdk },
-    Step { name: "types", title: "TypeScript, strict", needs: &["sdk"], run: checks::types },
-    Step { name: "clippy", title: "clippy, no warning", needs: &[], run: checks::clippy },
-    Step { name: "docs", title: "docs, no warning", needs: &[], run: checks::docs },
-    Step { name: "build", title: "every program and every test compiles", needs: &[], run: checks::build },
-    Step { name: "rust", title: "Rust tests", needs: &["tools", "build", "sdk"], run: tests::rust },
+    Step { name: "format", title: "format", needs: &[], when: When::Always, run: checks::format },
+    Step {
+        name: "codegen",
+        title: "generated files are current",
+        needs: &[],
+        when: When::Always,
+        run: checks::codegen,
+    },
+    Step { name: "sdk", title: "the SDK builds", needs: &["tools"], when: When::Always, run: checks::sdk },
+    Step {
+        name: "types",
+        title: "TypeScript, strict",
+        needs: &["sdk"],
+        when: When::Always,
+        run: checks::types,
+    },
+    Step { name: "clippy", title: "clippy, no warning", needs: &[], when: When::Always, run: checks::clippy },
+    Step { name: "docs", title: "docs, no warning", needs: &[], when: When::Always, run: checks::docs },
+    Step {
+        name: "build",
+        title: "every program and every test compiles",
+        needs: &[],
+        when: When::Always,
+        run: checks::build,
+    },
+    Step {
+        name: "rust",
+        title: "Rust tests",
+        needs: &["tools", "build", "sdk"],
+        when: When::Always,
+        run: tests::rust,
+    },
     Step {
         name: "fuzz",
         title: "the HTTP API, fuzzed by its own document",
         needs: &["build"],
+        when: When::Always,
         run: fuzz::api,
     },
     Step {
         name: "wasm",
         title: "the same tests as WebAssembly, under Node",
         needs: &["tools"],
+        when: When::Always,
         run: tests::wasm,
     },
-    Step { name: "simulation", title: "100,000 simulated calls", needs: &[], run: tests::simulation },
-    Step { name: "node", title: "JavaScript tests under Node", needs: &["sdk"], run: tests::node },
+    Step {
+        name: "simulation",
+        title: "100,000 simulated calls",
+        needs: &[],
+        when: When::Always,
+        run: tests::simulation,
+    },
+    Step {
+        name: "node",
+        title: "JavaScript tests under Node",
+        needs: &["sdk"],
+        when: When::Always,
+        run: tests::node,
+    },
     Step {
         name: "package",
         title: "the npm package, installed and imported",
         needs: &["sdk"],
+        when: When::Always,
         run: package::check,
     },
     Step {
         name: "browser",
         title: "a real browser and a real relay",
         needs: &["build", "sdk"],
+        when: When::Always,
         run: tests::browser,
+    },
+    Step {
+        name: "simulation-long",
+        title: "1,000,000 simulated calls",
+        needs: &[],
+        when: When::All,
+        run: tests::long_simulation,
     },
     Step {
         name: "dependencies",
         title: "licences, sources, advisories",
         needs: &["tools"],
+        when: When::Always,
         run: dependencies::check,
     },
 ];
@@ -81,10 +141,10 @@ struct Done {
     outcome: Outcome,
 }
 
-/// Runs every step, or `only` one with those it needs. Whether nothing failed.
-pub(crate) fn run(only: Option<&str>) -> Result<bool> {
+/// Runs the steps of the gate, with `all` the long ones too, or `only` one with those it needs. Whether nothing failed.
+pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
     let begin = Instant::now();
-    let chosen = choose(only)?;
+    let chosen = choose(only, all)?;
     let mut done: Vec<Done> = Vec::new();
     for (index, step) in chosen.iter().enumerate() {
         eprintln!("\n━━ {}/{} {} ━━", index + 1, chosen.len(), step.title);
@@ -106,8 +166,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
 }
 
 /// The steps to run, in order.
-fn choose(only: Option<&str>) -> Result<Vec<&'static Step>> {
-    let Some(only) = only else { return Ok(STEPS.iter().collect()) };
+fn choose(only: Option<&str>, all: bool) -> Result<Vec<&'static Step>> {
+    let Some(only) = only else {
+        return Ok(STEPS.iter().filter(|step| all || step.when == When::Always).collect());
+    };
     let mut wanted = vec![only];
     let mut next = 0;
     while let Some(name) = wanted.get(next).copied() {

@@ -10,6 +10,8 @@ use crate::workspace::{self, WASM};
 
 /// As many as the acceptance of the protocol asks for.
 const SIMULATED_CALLS: u64 = 100_000;
+/// Simulated calls with `--all`.
+const MANY_SIMULATED_CALLS: u64 = 1_000_000;
 
 /// Unit, integration and documentation tests of the workspace, then those of this tool.
 pub(super) fn rust() -> Result<Outcome> {
@@ -45,9 +47,17 @@ pub(super) fn wasm() -> Result<Outcome> {
 }
 
 pub(super) fn simulation() -> Result<Outcome> {
-    let seed = simulate::run_calls(SIMULATED_CALLS, None)?;
+    simulated(SIMULATED_CALLS)
+}
+
+pub(super) fn long_simulation() -> Result<Outcome> {
+    simulated(MANY_SIMULATED_CALLS)
+}
+
+fn simulated(calls: u64) -> Result<Outcome> {
+    let seed = simulate::run_calls(calls, None)?;
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
-    Ok(outcome.note(format!("{SIMULATED_CALLS} calls, seed {seed}")))
+    Ok(outcome.note(format!("{calls} calls, seed {seed}")))
 }
 
 /// Tests of the package that need no browser.
