@@ -20,7 +20,7 @@ pub struct CallArgs {
     /// The access token, such as `voxrelay token` prints.
     #[arg(long, env = "VOXRELAY_TOKEN", hide_env_values = true)]
     token: String,
-    /// What to say: a WAV file of any rate.
+    /// What to say: a WAV file of any rate, or - for standard input.
     #[arg(long, value_name = "IN.wav")]
     audio: PathBuf,
     /// Where to write what was answered.
@@ -107,13 +107,17 @@ fn progress(event: &Event) {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn summary(report: &Report) {
     let ms = |time: &Duration| format!("{:.1} ms", time.as_secs_f64() * 1_000.0);
-    let list = |times: &[Duration]| times.iter().map(ms).collect::<Vec<_>>().join(", ");
+    let list = |times: &[Duration], none: &str, more: &str| match times {
+        [] => none.to_owned(),
+        times => times.iter().map(ms).collect::<Vec<_>>().join(", ") + more,
+    };
     println!("session    {}", report.session_id.as_deref().unwrap_or("none"));
     println!("metered    {:.1} s", report.usage.audio_ms as f64 / 1_000.0);
     println!("cost       {}", NanoUsd::new(report.usage.cost_nano_usd));
     println!("connected  {}", report.connected_after.as_ref().map_or_else(|| "never".into(), ms));
-    println!("round trip {}", list(&report.round_trips));
-    println!("answered   {} after the end of what was said", list(&report.answer_latencies));
+    println!("round trip {}", list(&report.round_trips, "not measured", ""));
+    let after = " after the end of what was said";
+    println!("answered   {}", list(&report.answer_latencies, "nothing", after));
     println!("heard      {:.1} s", report.heard.len() as f64 / f64::from(HEARD_RATE));
     println!("reconnects {}", report.reconnects);
 }

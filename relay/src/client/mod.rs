@@ -63,7 +63,7 @@ pub struct Report {
     pub round_trips: Vec<Duration>,
     /// For each answer: from the moment the end of what was said left the microphone to the answer's first sound being played.
     pub answer_latencies: Vec<Duration>,
-    /// How often the connection was lost.
+    /// How often the call was connected again, as the relay counts it in the session.
     pub reconnects: u32,
     /// Samples of the microphone that the relay will never get.
     pub missing: u64,
@@ -260,10 +260,12 @@ impl Call {
     fn note(&mut self, event: Event) {
         match event {
             Event::State(State::Connected) => {
+                if self.report.connected_after.is_some() {
+                    self.report.reconnects += 1;
+                }
                 self.report.connected_after.get_or_insert_with(|| self.started.elapsed());
                 self.spoke_at.get_or_insert_with(Instant::now);
             }
-            Event::State(State::Reconnecting { attempt: 1, .. }) => self.report.reconnects += 1,
             Event::State(_) => {}
             Event::Session(info) => {
                 self.report.session_id = Some(info.session_id);

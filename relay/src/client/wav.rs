@@ -1,5 +1,6 @@
 //! WAV files in and out.
 
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use audio::{Error, Hz, Resampler, SPEECH_RATE, f32_to_i16};
@@ -37,13 +38,28 @@ pub enum WavError {
     },
 }
 
-/// Reads the first channel of a WAV file (integer or float, 8 to 192 kHz) as mono 16 kHz.
+/// The path that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+/// A program that writes to a pipe does not know how long its audio will be, and says 0 or some length that is larger than any file.
+const UNKNOWN_LENGTH: u32 = 0;
+
+/// Reads the first channel of a WAV file (integer or float, 8 to 192 kHz) as mono 16 kHz; of standard input if the path is `-`. What was
+/// written by way of a pipe, or is cut off, is read to its end, whatever its head says about its length.
 ///
 /// # Errors
-/// When it cannot be read or its rate is not between 8 and 192 kHz.
+/// When it cannot be read, has no audio, or its rate is not between 8 and 192 kHz.
 pub fn read_speech(path: &Path) -> Result<Vec<i16>, WavError> {
     let read = |source| WavError::Read { path: path.to_owned(), source };
-    let mut reader = WavReader::open(path).map_err(read)?;
+    let mut bytes = Vec::new();
+    if path.as_os_str() == STANDARD_INPUT {
+        io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    }
+    .map_err(|error| read(error.into()))?;
+    let whole = with_true_lengths(&bytes).map_err(|says| read(hound::Error::FormatError(says)))?;
+    drop(bytes);
+    let mut reader = WavReader::new(Cursor::new(whole)).map_err(read)?;
     let spec = reader.spec();
     let channels = usize::from(spec.channels);
     let samples: Result<Vec<f32>, _> = match spec.sample_format {
@@ -69,6 +85,65 @@ pub fn read_speech(path: &Path) -> Result<Vec<i16>, WavError> {
     Ok(output.into_iter().map(f32_to_i16).collect())
 }
 
+/// The same audio with a head that is right about its length, and nothing besides.
+fn with_true_lengths(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let word =
+        |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+    let is_riff = matches!(bytes.get(..4), Some(b"RIFF" | b"RF64" | b"BW64"));
+    if !is_riff || bytes.get(8..12) != Some(b"WAVE") {
+        return Err("it is no WAV file");
+    }
+    let riff_is_whole = word(4).is_some_and(|length| length as usize == bytes.len() - 8);
+    let (mut format, mut long_length, mut at) = (None, None, 12);
+    while let (Some(id), Some(length)) = (bytes.get(at..at + 4), word(at + 4)) {
+        let rest = &bytes[at + 8..];
+        match id {
+            b"fmt " => format = rest.get(..length as usize),
+            // Of files beyond 4 GB: the length of the whole, then that of the data.
+            b"ds64" => long_length = word(at + 16),
+            b"data" => {
+                let format = format.ok_or("its head does not say what kind of audio it is")?;
+                let length = long_length.filter(|_| length == u32::MAX).unwrap_or(length);
+                let is_unknown = length == UNKNOWN_LENGTH && !riff_is_whole;
+                let audio = if is_unknown { rest } else { rest.get(..length as usize).unwrap_or(rest) };
+                return rewrite(format, audio);
+            }
+            _ => {}
+        }
+        at = at.saturating_add(8).saturating_add(length as usize);
+        // A piece of odd length is filled up with a zero, unless its writer forgot to.
+        at += usize::from(length % 2 == 1 && bytes.get(at) == Some(&0));
+    }
+    Err("there is no audio in it")
+}
+
+fn rewrite(format: &[u8], audio: &[u8]) -> Result<Vec<u8>, &'static str> {
+    // What may come after the 16 bytes of plain PCM says nothing.
+    let format = if format.starts_with(&[1, 0]) { format.get(..16).unwrap_or(format) } else { format };
+    let frame = format.get(12..14).map_or(0, |align| usize::from(u16::from_le_bytes([align[0], align[1]])));
+    // What is cut off may end in the middle of a sample.
+    let audio = audio.len().checked_rem(frame).and_then(|over| audio.get(..audio.len() - over));
+    let audio = audio.ok_or("its head does not say how long a sample is")?;
+    if audio.is_empty() {
+        return Err("there is no audio in it");
+    }
+    let long = "it is longer than 4 GB";
+    let data = u32::try_from(audio.len()).map_err(|_| long)?;
+    let head = u32::try_from(format.len()).map_err(|_| long)?;
+    let riff = data.checked_add(head).and_then(|sum| sum.checked_add(20)).ok_or(long)?;
+    let parts: [&[u8]; 8] = [
+        b"RIFF",
+        &riff.to_le_bytes(),
+        b"WAVEfmt ",
+        &head.to_le_bytes(),
+        format,
+        b"data",
+        &data.to_le_bytes(),
+        audio,
+    ];
+    Ok(parts.concat())
+}
+
 /// Writes what was heard as a 16-bit WAV file.
 ///
 /// # Errors
@@ -86,4 +161,110 @@ pub fn write_heard(path: &Path, heard: &[f32]) -> Result<(), WavError> {
         writer.write_sample(f32_to_i16(*sample)).map_err(write)?;
     }
     writer.finalize().map_err(write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of these pieces.
+    fn file(riff: u32, pieces: &[(&[u8; 4], u32, &[u8])]) -> Vec<u8> {
+        let mut file = [b"RIFF".as_slice(), &riff.to_le_bytes(), b"WAVE"].concat();
+        for (id, length, bytes) in pieces {
+            file.extend([id.as_slice(), &length.to_le_bytes(), bytes].concat());
+        }
+        file
+    }
+
+    fn format(bits: u16, channels: u16) -> Vec<u8> {
+        let align = channels * bits / 8;
+        let mut format = [1_u16.to_le_bytes(), channels.to_le_bytes()].concat();
+        format.extend(16_000_u32.to_le_bytes());
+        format.extend((16_000 * u32::from(align)).to_le_bytes());
+        format.extend([align.to_le_bytes(), bits.to_le_bytes()].concat());
+        format
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("in.wav");
+        std::fs::write(&path, bytes).expect("written");
+        read_speech(&path)
+    }
+
+    #[test]
+    fn audio_from_a_pipe_is_read_to_its_end_whatever_its_head_says() {
+        let samples: Vec<i16> = (0..1_000).map(|n| n * 7 - 3_000).collect();
+        let audio: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let (mono, riff_unknown) = (format(16, 1), [0, 36, 0x7fff_f024, 0x8000_0024, u32::MAX]);
+        for riff in riff_unknown {
+            for length in [0, 2_001, 5_000, 0x7fff_f000, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+                for cut in [0, 1] {
+                    let pieces: [(&[u8; 4], u32, &[u8]); 5] = [
+                        (b"fmt ", 16, &mono),
+                        (b"LIST", 8, b"INFOabcd"),
+                        (b"junk", 3, b"xyz\0"),
+                        (b"bext", 3, b"xyz"),
+                        (b"data", length, &audio[..audio.len() - cut]),
+                    ];
+                    let heard = read(&file(riff, &pieces)).expect("audio");
+                    assert_eq!(heard.len(), samples.len() - cut, "{riff:x} {length:x}");
+                    assert!(
+                        heard.iter().zip(&samples).all(|(a, b)| a.abs_diff(*b) <= 1),
+                        "{riff:x} {length:x}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_audio_is_not_heard() {
+        let (audio, mono) = ([1_u8; 400], format(16, 1));
+        let pieces: [(&[u8; 4], u32, &[u8]); 3] =
+            [(b"fmt ", 16, &mono), (b"data", 400, &audio), (b"LIST", 8, b"INFOabcd")];
+        assert_eq!(read(&file(444, &pieces)).expect("audio").len(), 200);
+        let pieces: [(&[u8; 4], u32, &[u8]); 3] =
+            [(b"fmt ", 16, &mono), (b"data", 0, b""), (b"LIST", 8, b"INFOabcd")];
+        assert!(read(&file(52, &pieces)).is_err(), "a whole file without audio");
+    }
+
+    #[test]
+    fn other_widths_and_channels_and_sizes_of_the_head_are_read_as_before() {
+        for (bits, channels) in [(8, 1), (16, 2), (24, 1), (24, 2), (32, 1)] {
+            let mut format = format(bits, channels);
+            let frame = usize::from(bits / 8 * channels);
+            let audio = vec![0_u8; 300 * frame + frame - 1];
+            for extra in [0, 2] {
+                format.resize(16 + extra, 0);
+                let length = format.len() as u32;
+                let pieces: [(&[u8; 4], u32, &[u8]); 2] =
+                    [(b"fmt ", length, &format), (b"data", u32::MAX, &audio)];
+                assert_eq!(read(&file(u32::MAX, &pieces)).expect("audio").len(), 300, "{bits} {channels}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_audio_is_refused_and_nothing_panics() {
+        let (mono, audio) = (format(16, 1), [1_u8; 40]);
+        let pieces: [(&[u8; 4], u32, &[u8]); 3] =
+            [(b"fmt ", 16, &mono), (b"LIST", 8, b"INFOabcd"), (b"data", u32::MAX, &audio)];
+        let whole = file(u32::MAX, &pieces);
+        let head = whole.len() - audio.len();
+        for length in 0..whole.len() {
+            assert_eq!(read(&whole[..length]).is_ok(), length >= head + 2, "{length} bytes");
+        }
+        let mut seed = 1_u64;
+        for _ in 0..1_000 {
+            let mut broken = whole.clone();
+            for _ in 0..4 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = (seed >> 33) as usize % broken.len();
+                broken[at] = (seed >> 25) as u8;
+            }
+            // It may be refused, or be other audio.
+            let _ = read(&broken);
+        }
+    }
 }
