@@ -4,14 +4,17 @@
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod s3;
 
+use std::path::Path;
 use std::time::Duration;
 
+use protocol::client::{Event, State};
 use relay::client::{Options, run};
 use relay::store::{SqlStore, Store};
 use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 fn config(extra: &str) -> String {
@@ -133,4 +136,57 @@ async fn a_disk_that_is_almost_full_is_left_to_calls_and_their_bills() {
     drop(raw);
     let report = run(options(&relay, voice(1.0)), |_| {}).await;
     assert!(report.is_good(), "{report:?}");
+}
+
+/// Both sides of a recording, once it is in its place.
+async fn sides(path: &Path) -> (Vec<i16>, Vec<i16>) {
+    let there = timeout(Duration::from_secs(30), async {
+        while !path.exists() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    there.await.expect("it comes to its place when the session has left");
+    let reader = hound::WavReader::open(path).expect("a WAV file");
+    let samples: Vec<i16> = reader.into_samples().map(|sample| sample.expect("whole")).collect();
+    samples.chunks_exact(2).map(|frame| (frame[0], frame[1])).unzip()
+}
+
+#[tokio::test]
+async fn deploys_in_mid_sentence_record_each_sample_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("[recording]\ndir = \"rec\"\n");
+    let mut relay = Relay::start_with(folder.path(), &address, &config).await;
+    let (connected, mut connections) = mpsc::channel(1);
+    let speech = [vec![0; 8_000], voice(10.0)].concat();
+    let call = tokio::spawn(run(options(&relay, speech.clone()), move |event| {
+        if *event == Event::State(State::Connected) {
+            let _ = connected.try_send(());
+        }
+    }));
+    for _ in 0..2 {
+        connections.recv().await.expect("connected");
+        sleep(Duration::from_millis(3_300)).await;
+        relay.terminate().await;
+        relay = Relay::start_with(folder.path(), &address, &config).await;
+    }
+    let report = call.await.expect("no panic");
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (2, 0));
+
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let session = store.session(&report.session_id.expect("there was a session")).await.expect("readable");
+    let session = session.expect("stored");
+    assert_eq!(session.reconnects, 2, "as the client has counted");
+    let mut user = Vec::new();
+    for key in session.recording.expect("recorded").split(' ') {
+        let (left, right) = sides(&folder.path().join("rec").join(key)).await;
+        assert_eq!(left.len(), right.len());
+        user.extend(left);
+    }
+    assert!(user.starts_with(&speech), "to the sample, and each once");
+    assert_eq!(user.len() as u64, session.audio_samples, "what is recorded is what was metered");
 }

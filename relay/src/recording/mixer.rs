@@ -6,26 +6,35 @@ use std::time::Duration;
 use audio::{Error, Hz, Resampler, SPEECH_RATE, f32_to_i16, i16_to_f32};
 use protocol::Time;
 
+use super::track::Track;
+
 /// Frames are kept back for this long: an answer that is interrupted is cut at what was heard, which is told a moment later. 2 s.
-const HOLD: usize = 2 * 16_000;
-/// A gap or a mute that is longer is shortened: 60 s.
-const LONGEST_SILENCE: usize = 60 * 16_000;
-/// The agent may be this far ahead of the user; then time goes on without the user: 60 s.
-const AHEAD_MAX: usize = 60 * 16_000;
+const HOLD: u64 = 2 * 16_000;
+/// The user's audio may be ahead of the clock by this much in all: what a client had kept when the recording began. 65 s, as long as
+/// the burst that a session lets through.
+const LEAD_MAX: u64 = 65 * 16_000;
+/// Audio that is late by less than this is on its way, as always: 1 s.
+const LATE: u64 = 16_000;
+/// A connected user of whom nothing came for this long is silent. A slow line lets something through by then.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The agent may be this far ahead of the user: 60 s. What goes beyond that is left out.
+const AHEAD_MAX: u64 = 60 * 16_000;
 /// Runs of the agent's audio that are remembered.
 const RUNS_MAX: usize = 256;
-/// Frames that [`Mixer::poll_output`] hands out at once, at most.
-const BLOCK: usize = 1_600;
+/// Frames that [`Mixer::poll_output`] hands out at once, at most. Silence that is shorter is handed out as frames.
+const BLOCK: u64 = 1_600;
 
 /// What happens in a call that is recorded.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// Audio of the user: 16-bit little-endian samples at 16 kHz, in order, each sample once.
     User(&'a [u8]),
-    /// Audio of the user that will never come, in samples. Silence takes its place, 60 s at most.
+    /// Audio of the user that will never come, in samples. Silence takes its place, up to the present.
     Gap(u32),
-    /// The user muted or unmuted. Meanwhile the user's timeline stands still, but the agent's goes on: silence takes its place, 60 s at most.
+    /// The user muted or unmuted. Meanwhile the user's timeline stands still, and time goes on: silence takes its place.
     Muted(bool),
+    /// The user has a connection, or has lost it. A recording begins with one.
+    Connected(bool),
     /// Audio of the agent is sent: samples at its rate.
     Agent(&'a [i16]),
     /// The answer is whole.
@@ -38,18 +47,31 @@ pub enum Input<'a> {
     End,
 }
 
+/// What comes next in the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output<'a> {
+    /// Frames: left and right in turns.
+    Frames(&'a [i16]),
+    /// So many frames of silence on both sides.
+    Silence(u64),
+}
+
 /// Makes stereo at 16 kHz of both sides of a call. A machine without files and clocks: one input, then [`Mixer::poll_output`] until
 /// it is empty.
 ///
-/// The clock of the recording is the user's audio. The agent's begins where the user was when its first sample was sent, and goes on
-/// without a pause as long as it is sent before it is due; what comes later begins where the user is by then.
+/// The user's audio is there to the sample, one sample after another. Silence comes between only where time went by without the user:
+/// audio that is lost, a mute, a connected client that sends nothing. Silence never reaches beyond the present, so a recording is no
+/// longer than the time since it began and the audio that the client had kept until then, whatever is said about gaps.
+///
+/// The agent's audio begins where the user was when its first sample was sent, or at the present if the user's audio is late, and goes
+/// on without a pause as long as it is sent before it is due.
 #[derive(Debug)]
 pub struct Mixer {
     /// Frames that were handed out: the time at which `left` and `right` begin.
     handed: u64,
-    left: VecDeque<i16>,
+    left: Track,
     /// As long as the agent has spoken: longer or shorter than `left`.
-    right: VecDeque<i16>,
+    right: Track,
     rate: u32,
     resampler: Resampler,
     /// The resampler has an answer under way.
@@ -60,7 +82,18 @@ pub struct Mixer {
     runs: VecDeque<Run>,
     /// What the user has heard of it, once that was told.
     played: Option<u32>,
-    muted_since: Option<Time>,
+    /// When the recording began, once something happened.
+    origin: Option<Time>,
+    /// By how much the user's audio was ahead of the time since then.
+    lead: u64,
+    muted: bool,
+    connected: bool,
+    /// The last input before the connection was lost, or of the connection.
+    now: Time,
+    /// When something of the user last came, or could have come.
+    active: Time,
+    /// The user is silent: silence is added as time passes, up to this much before the present.
+    silent: Option<u64>,
     ended: bool,
     source: Vec<f32>,
     resampled: Vec<f32>,
@@ -84,15 +117,21 @@ impl Mixer {
     pub fn new(agent_rate: u32) -> Result<Mixer, Error> {
         Ok(Mixer {
             handed: 0,
-            left: VecDeque::new(),
-            right: VecDeque::new(),
+            left: Track::default(),
+            right: Track::default(),
             rate: agent_rate,
             resampler: Resampler::new(Hz(agent_rate), SPEECH_RATE)?,
             in_reply: false,
             spoken: 0,
             runs: VecDeque::new(),
             played: None,
-            muted_since: None,
+            origin: None,
+            lead: 0,
+            muted: false,
+            connected: true,
+            now: Time::ZERO,
+            active: Time::ZERO,
+            silent: None,
             ended: false,
             source: Vec::new(),
             resampled: Vec::new(),
@@ -105,59 +144,124 @@ impl Mixer {
         if self.ended {
             return;
         }
+        if self.origin.is_none() {
+            self.origin = Some(now);
+            (self.now, self.active) = (now, now);
+        }
+        // Without a connection nothing of the user comes, and what happens then is heard by nobody.
+        let was_connected = self.connected;
+        if was_connected || matches!(input, Input::Connected(true)) {
+            self.now = self.now.max(now);
+        }
+        if was_connected {
+            // What comes now was said just before.
+            let coming = if let Input::User(payload) = input { payload.len() as u64 / 2 } else { 0 };
+            self.pass(coming);
+        }
         match input {
             Input::User(payload) => {
-                self.unmute(now);
+                self.sound();
                 let samples = payload.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-                self.left.extend(samples);
+                self.left.push_sound(samples);
+                let ahead = self.left_end().saturating_sub(self.present());
+                self.lead = (self.lead + ahead).min(LEAD_MAX);
             }
             Input::Gap(samples) => {
-                self.unmute(now);
-                self.silence((samples as usize).min(LONGEST_SILENCE));
+                self.sound();
+                self.silence(samples.into());
             }
-            Input::Muted(true) => {
-                self.muted_since.get_or_insert(now);
+            Input::Muted(true) => self.mute(),
+            Input::Muted(false) => self.sound(),
+            Input::Connected(connected) => {
+                self.connected = connected;
+                // Whether the user is still muted is said again, after the audio before.
+                self.sound();
             }
-            Input::Muted(false) => self.unmute(now),
-            Input::Agent(samples) => self.speak(now, samples),
+            Input::Agent(samples) => self.speak(samples),
             Input::ReplyEnd => self.end_reply(),
             Input::Played(position) => self.played = Some(self.played.unwrap_or(0).max(position)),
-            Input::Flush => self.flush(now),
+            Input::Flush => self.flush(),
             Input::End => {
-                self.unmute(now);
+                // The agent is there as far as it was heard.
+                let heard = self.right_end().min(self.present());
+                self.silence(heard.saturating_sub(self.left_end()));
                 self.ended = true;
             }
         }
     }
 
-    /// The next frames, left and right in turns; `None` when there are none until the next input.
-    pub fn poll_output(&mut self) -> Option<&[i16]> {
-        let hold = if self.ended { 0 } else { HOLD };
-        let count = self.left.len().saturating_sub(hold).min(BLOCK);
+    /// What comes next; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        let hold = if self.ended || !self.connected { 0 } else { HOLD };
+        let count = self.left.len().saturating_sub(hold);
         if count == 0 {
             return None;
         }
-        self.frames.clear();
-        for left in self.left.drain(..count) {
-            self.frames.push(left);
-            self.frames.push(self.right.pop_front().unwrap_or(0));
+        let silent = self.left.silent_for().min(self.right.silent_for()).min(count);
+        if silent >= BLOCK {
+            self.left.skip(silent);
+            self.right.skip(silent);
+            self.handed(silent);
+            return Some(Output::Silence(silent));
         }
-        self.handed += count as u64;
+        let count = count.min(BLOCK);
+        self.frames.clear();
+        for _ in 0..count {
+            self.frames.push(self.left.pop());
+            self.frames.push(self.right.pop());
+        }
+        self.handed(count);
+        Some(Output::Frames(&self.frames))
+    }
+
+    fn handed(&mut self, count: u64) {
+        self.handed += count;
         while self.runs.get(1).is_some_and(|second| second.at <= self.handed) {
             self.runs.pop_front();
         }
-        Some(&self.frames)
+    }
+
+    /// Time passes: of a silent user, too. So many samples of it were not silent, and come now.
+    fn pass(&mut self, coming: u64) {
+        let quiet = self.now.since(self.active);
+        match self.silent {
+            Some(behind) => self.silence(self.late().saturating_sub(behind + coming)),
+            None if quiet > PAUSE => self.fall_silent(samples(quiet), coming),
+            None => {}
+        }
+    }
+
+    /// The user has said nothing for so many samples. Of what was said before, nothing is on its way any more.
+    fn fall_silent(&mut self, quiet: u64, coming: u64) {
+        let late = self.late();
+        let silence = if late > quiet + LATE { late } else { quiet };
+        self.silence(silence.saturating_sub(coming));
+        self.silent = Some(self.late());
+    }
+
+    fn mute(&mut self) {
+        if !self.muted {
+            self.muted = true;
+            self.fall_silent(0, 0);
+        }
+    }
+
+    /// The user may say something from now on.
+    fn sound(&mut self) {
+        self.muted = false;
+        self.silent = None;
+        self.active = self.now;
     }
 
     /// The agent's audio goes on where it is, or where the user is if that is later.
-    fn speak(&mut self, now: Time, samples: &[i16]) {
-        let here = self.here(now);
+    fn speak(&mut self, samples: &[i16]) {
+        let here = self.here();
         if self.in_reply && self.right_end() + (self.resampler.delay_samples() as u64) < here {
             self.end_reply();
         }
         if !self.in_reply {
             let start = self.right_end().max(here);
-            self.right.resize((start - self.handed) as usize, 0);
+            self.right.push_silence(start - self.right_end());
             if self.runs.len() == RUNS_MAX {
                 self.runs.pop_front();
             }
@@ -169,13 +273,8 @@ impl Mixer {
         self.source.extend(samples.iter().map(|sample| i16_to_f32(*sample)));
         self.resampled.resize(self.resampler.max_output(samples.len()), 0.0);
         let written = self.resampler.process(&self.source, &mut self.resampled);
-        self.right.extend(self.resampled[..written].iter().map(|sample| f32_to_i16(*sample)));
-        let ahead = self.right.len().saturating_sub(self.left.len());
-        if ahead > AHEAD_MAX {
-            self.silence(ahead - AHEAD_MAX);
-            // That time has passed, muted or not.
-            self.muted_since = self.muted_since.map(|_| now);
-        }
+        self.right.push_sound(self.resampled[..written].iter().map(|sample| f32_to_i16(*sample)));
+        self.right.truncate(self.left.len().max(self.present().saturating_sub(self.handed)) + AHEAD_MAX);
     }
 
     /// The end of an answer comes out of the resampler.
@@ -184,15 +283,15 @@ impl Mixer {
             let longest = self.resampler.max_output(self.resampler.delay_samples());
             self.resampled.resize(longest, 0.0);
             let written = self.resampler.flush(&mut self.resampled);
-            self.right.extend(self.resampled[..written].iter().map(|sample| f32_to_i16(*sample)));
+            self.right.push_sound(self.resampled[..written].iter().map(|sample| f32_to_i16(*sample)));
         }
     }
 
-    fn flush(&mut self, now: Time) {
-        let heard = self.played.map_or_else(|| self.here(now), |played| self.time_of(played));
+    fn flush(&mut self) {
+        let heard = self.played.map_or_else(|| self.here(), |played| self.time_of(played));
         self.resampler.reset();
         self.in_reply = false;
-        self.right.truncate(usize::try_from(heard.saturating_sub(self.handed)).unwrap_or(usize::MAX));
+        self.right.truncate(heard.saturating_sub(self.handed));
     }
 
     /// When a sample of the agent sounds.
@@ -205,27 +304,36 @@ impl Mixer {
     }
 
     /// Where the user is.
-    fn here(&self, now: Time) -> u64 {
-        self.handed + (self.left.len() + self.muted_samples(now)) as u64
+    fn here(&self) -> u64 {
+        if self.late() > LATE { self.present() } else { self.left_end() }
+    }
+
+    /// By how much the user's audio is behind the present.
+    fn late(&self) -> u64 {
+        self.present().saturating_sub(self.left_end())
+    }
+
+    /// The present as a place in the recording. The user's audio that came soonest was not late.
+    fn present(&self) -> u64 {
+        self.origin.map_or(0, |origin| samples(self.now.since(origin))) + self.lead
+    }
+
+    fn left_end(&self) -> u64 {
+        self.handed + self.left.len()
     }
 
     fn right_end(&self) -> u64 {
-        self.handed + self.right.len() as u64
+        self.handed + self.right.len()
     }
 
-    fn muted_samples(&self, now: Time) -> usize {
-        let time = self.muted_since.map_or(Duration::ZERO, |since| now.since(since));
-        usize::try_from(time.as_micros() * 16 / 1_000).unwrap_or(usize::MAX).min(LONGEST_SILENCE)
+    /// Silence on the user's side, up to the present.
+    fn silence(&mut self, samples: u64) {
+        self.left.push_silence(samples.min(self.late()));
     }
+}
 
-    fn unmute(&mut self, now: Time) {
-        self.silence(self.muted_samples(now));
-        self.muted_since = None;
-    }
-
-    fn silence(&mut self, samples: usize) {
-        self.left.resize(self.left.len() + samples, 0);
-    }
+fn samples(time: Duration) -> u64 {
+    u64::try_from(time.as_micros() * 16 / 1_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod mixer;
 mod place;
 mod recorder;
 mod spool;
+mod track;
 mod wav;
 
 use std::io;
@@ -25,10 +26,11 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
 
-pub use mixer::{Input, Mixer};
+pub use mixer::{Input, Mixer, Output};
 pub use recorder::Recorder;
 
 use crate::config::RecordingPlace;
+use crate::store::SessionRow;
 use spool::Spool;
 
 /// Files that are carried at the same time.
@@ -98,6 +100,13 @@ pub fn key(session_id: &str, epoch: u32, started_at_ms: i64) -> String {
     let (year, month, day) = (day.year(), day.month(), day.day());
     let epoch = if epoch == 0 { String::new() } else { format!(".{epoch}") };
     format!("{year:04}/{month:02}/{day:02}/{session_id}{epoch}.wav")
+}
+
+/// Up to which position of the user's timeline the recording of the relay before has what was said, for the one that takes the session
+/// over. A relay that stops notes in the ledger all that came, and that the client is gone. One that is killed loses what it had not
+/// written to its disk, nobody knows how much: then everything that comes again is recorded.
+pub(crate) fn recorded_through(row: &SessionRow) -> u32 {
+    if row.attached || row.recording.is_none() { 0 } else { row.metered_position }
 }
 
 impl Recordings {

@@ -41,6 +41,8 @@ pub(super) struct Beginning {
     pub(super) metered_through: u32,
     /// The key of its recording.
     pub(super) recording: Option<String>,
+    /// Audio before this position is in the recording of the relay before.
+    pub(super) recorded_through: u32,
 }
 
 /// What a session is made of before it has an id.
@@ -86,7 +88,8 @@ pub(super) fn prepare(
     let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
     let recording =
         app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
-            Recorder::begin(app, recordings, &beginning.id, key, parts.agent.rate())
+            let (rate, from) = (parts.agent.rate(), beginning.recorded_through);
+            Recorder::begin(app, recordings, &beginning.id, key, rate, from)
                 .inspect_err(
                     |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
                 )

@@ -291,6 +291,7 @@ impl Driver {
                 }
                 call::Output::Exhausted(shortage) => self.journal.exhausted(shortage),
                 call::Output::End { code } => {
+                    record(&mut self.recording, now, recording::Input::End);
                     let code = *self.ending.get_or_insert(code);
                     let quality = self.quality();
                     self.journal.end(code.name(), quality);
@@ -326,14 +327,18 @@ impl Driver {
                     write(connection, Message::Binary(frame.to_vec().into()));
                 }
                 Some(link::Output::Audio { mark, payload }) => {
-                    record(recording, now, recording::Input::User(payload));
+                    if let Some(recorder) = recording {
+                        recorder.handle_audio(now, mark, payload);
+                    }
                     call.handle_input(now, call::Input::Audio { mark, payload });
                 }
                 Some(link::Output::Gap(gap)) => {
                     log_gap(id, gap);
                     let lost = gap.to.position.saturating_sub(gap.from.position);
                     quality.lost_samples += u64::from(lost);
-                    record(recording, now, recording::Input::Gap(lost));
+                    if let Some(recorder) = recording {
+                        recorder.handle_gap(now, gap);
+                    }
                     call.handle_input(now, call::Input::Gap(gap));
                 }
                 Some(link::Output::Muted(muted)) => {
@@ -353,7 +358,10 @@ impl Driver {
                     let (app, token) = (app.clone(), token.to_owned());
                     *verifying = Some(Box::pin(async move { app.verifier.verify(&token).await }));
                 }
-                Some(link::Output::Bye) => call.handle_input(now, call::Input::Bye),
+                Some(link::Output::Bye) => {
+                    record(recording, now, recording::Input::End);
+                    call.handle_input(now, call::Input::Bye);
+                }
                 Some(link::Output::Close(code)) => {
                     if let Some(connection) = connection.take() {
                         app.tasks.spawn(connection.close(code));
@@ -363,10 +371,12 @@ impl Driver {
                     tracing::info!(session = %id, "connection lost");
                     *connection = None;
                     journal.attached(false);
+                    record(recording, now, recording::Input::Connected(false));
                     call.handle_input(now, call::Input::Room(false));
                 }
                 Some(link::Output::Attached) => {
                     journal.attached(true);
+                    record(recording, now, recording::Input::Connected(true));
                     call.handle_input(now, call::Input::Room(true));
                 }
                 Some(link::Output::Ended(code)) => {
@@ -420,6 +430,7 @@ impl Driver {
 
     /// Another relay goes on with the session.
     async fn lose(mut self) {
+        record(&mut self.recording, self.app.now(), recording::Input::End);
         self.recording = None;
         telemetry::session_ended(CloseCode::Replaced.name());
         tracing::info!(session = %self.id, "session lost to another relay");
@@ -433,6 +444,9 @@ impl Driver {
     async fn leave(mut self, code: CloseCode) {
         self.call(call::Input::Checkpoint);
         self.drain();
+        // Whoever takes the session over can tell by this that the ledger knows of everything that came here.
+        self.journal.attached(false);
+        record(&mut self.recording, self.app.now(), recording::Input::End);
         let write = async {
             while !self.journal.is_empty() {
                 if let Err(error) = self.journal.next().await {

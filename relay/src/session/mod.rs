@@ -166,7 +166,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { row, turn, token } = taken;
+    let Taken { row, turn, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity);
     let committed = if hello.start.seq > row.committed.seq { hello.start } else { row.committed };
     let caps = caps(&limits);
@@ -184,6 +184,7 @@ async fn rebuild(
         grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
         metered_through: row.metered_position,
         recording,
+        recorded_through,
     };
     let parts = match Parts::new(app, committed) {
         Ok(parts) => parts,
@@ -221,6 +222,8 @@ struct Taken {
     turn: u32,
     /// The next resume token.
     token: String,
+    /// Audio before this position is in the recording of the relay before.
+    recorded_through: u32,
 }
 
 /// Makes a stored session this relay's, if the resume token is good for it.
@@ -229,6 +232,7 @@ async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Op
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
     }
+    let recorded_through = recording::recorded_through(&row);
     let token = resume_token();
     let by = TakeOver {
         epoch: row.epoch,
@@ -240,7 +244,7 @@ async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Op
     let Some(row) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
     let turns = app.store.turns(&row.id).await?;
     let turn = turns.last().map_or(0, |last| last.turn.turn + 1);
-    Ok(Some(Taken { row, turn, token }))
+    Ok(Some(Taken { row, turn, token, recorded_through }))
 }
 
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
@@ -306,6 +310,7 @@ async fn begin(
         grant,
         metered_through: hello.start.position,
         recording: session.recording,
+        recorded_through: 0,
     };
     let mut driver = prepare(&app, beginning, parts, &limits, identity);
     tracing::info!(

@@ -309,6 +309,8 @@ pub struct SessionRow {
     pub end_reason: Option<String>,
     /// The relay that has it.
     pub relay: String,
+    /// Whether it had a connection when that was last noted: of a relay that stopped as it should, never.
+    pub attached: bool,
     /// Which memory of the relay the client knows.
     pub epoch: u32,
     /// The first uplink frame that is not in the transcript.

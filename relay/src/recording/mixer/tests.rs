@@ -22,8 +22,13 @@ impl Bench {
 
     fn does(&mut self, input: Input<'_>) {
         self.mixer.handle_input(self.now, input);
-        while let Some(frames) = self.mixer.poll_output() {
-            self.frames.extend(frames.chunks_exact(2).map(|frame| (frame[0], frame[1])));
+        while let Some(output) = self.mixer.poll_output() {
+            match output {
+                Output::Frames(frames) => {
+                    self.frames.extend(frames.chunks_exact(2).map(|frame| (frame[0], frame[1])));
+                }
+                Output::Silence(count) => self.frames.resize(self.frames.len() + count as usize, (0, 0)),
+            }
         }
     }
 
@@ -33,6 +38,12 @@ impl Bench {
             self.wait(100);
             self.does(Input::User(&value.to_le_bytes().repeat(1_600)));
         }
+    }
+
+    /// As [`Bench::user`]; says where in the recording it begins.
+    fn user_at(&mut self, value: i16, chunks: usize) -> usize {
+        self.user(value, chunks);
+        (self.mixer.left_end() - chunks as u64 * 1_600) as usize
     }
 
     /// The agent sends so many times 100 ms at once.
@@ -171,17 +182,24 @@ fn of_a_client_that_never_says_what_it_heard_an_answer_is_cut_where_the_user_is(
 }
 
 #[test]
-fn what_was_lost_is_silence_of_a_minute_at_most() {
+fn what_was_lost_is_silence_up_to_the_present_and_never_beyond() {
     let mut bench = Bench::new();
-    bench.user(7, 1);
+    bench.user(7, 10);
+    bench.does(Input::Connected(false));
+    bench.wait(10_000);
+    bench.does(Input::Connected(true));
     bench.does(Input::Gap(3_200));
     bench.user(7, 1);
     bench.does(Input::Gap(u32::MAX));
-    bench.user(7, 1);
+    let after = bench.user_at(7, 1);
+    for _ in 0..1_000 {
+        bench.does(Input::Gap(u32::MAX));
+    }
     let frames = bench.end();
-    assert_eq!(frames.len(), 3 * 1_600 + 3_200 + LONGEST_SILENCE);
-    assert_eq!(frames.iter().filter(|frame| frame.0 == 7).count(), 4_800);
-    assert!(frames[1_600..4_800].iter().all(|frame| frame.0 == 0));
+    assert!(frames[16_000..19_200].iter().all(|frame| frame.0 == 0));
+    assert!(frames[19_200..20_800].iter().all(|frame| frame.0 == 7));
+    assert_eq!(frames.len(), after + 1_600, "no gap reaches beyond the present");
+    assert_eq!(after, 11 * 16_000 + 1_600, "and one gap reaches as far");
 }
 
 #[test]
@@ -212,16 +230,181 @@ fn a_recording_ends_with_the_user() {
 }
 
 #[test]
+fn what_the_agent_says_to_a_user_who_is_muted_for_minutes_is_at_its_time() {
+    let mut bench = Bench::new();
+    bench.user(7, 10);
+    bench.does(Input::Muted(true));
+    for _ in 0..3 {
+        bench.wait(120_000);
+        bench.agent(8_000, 10);
+        bench.does(Input::ReplyEnd);
+        bench.wait(5_000);
+        bench.does(Input::Played(0));
+    }
+    bench.does(Input::Muted(false));
+    bench.user(7, 10);
+    let frames = bench.end();
+    assert_eq!(frames.len(), (1 + 3 * 125 + 1) * 16_000);
+    assert_eq!(heard(&frames), [(121_000, 122_000), (246_000, 247_000), (371_000, 372_000)]);
+    assert_eq!(frames.iter().filter(|frame| frame.0 == 7).count(), 2 * 16_000);
+    assert!(frames[376 * 16_000..].iter().all(|frame| frame.0 == 7));
+}
+
+#[test]
+fn what_the_agent_says_to_a_client_without_a_microphone_is_at_its_time() {
+    let mut bench = Bench::new();
+    bench.does(Input::Connected(true));
+    for _ in 0..3 {
+        bench.wait(90_000);
+        bench.agent(8_000, 10);
+        bench.does(Input::ReplyEnd);
+        bench.wait(3_000);
+    }
+    bench.user(7, 10);
+    let frames = bench.end();
+    assert_eq!(heard(&frames), [(90_000, 91_000), (183_000, 184_000), (276_000, 277_000)]);
+    assert_eq!(frames.len(), 280 * 16_000);
+    assert!(frames[279 * 16_000..].iter().all(|frame| frame.0 == 7), "a microphone that comes later, too");
+
+    let mut bench = Bench::new();
+    bench.does(Input::Connected(true));
+    bench.wait(90_000);
+    bench.agent(8_000, 10);
+    bench.wait(3_000);
+    assert_eq!(heard(&bench.end()), [(90_000, 91_000)], "nor is one needed");
+}
+
+#[test]
+fn audio_that_is_late_comes_to_where_it_belongs_and_an_answer_meanwhile_is_at_its_time() {
+    let mut bench = Bench::new();
+    bench.user(7, 10);
+    bench.wait(4_000);
+    bench.agent(8_000, 5);
+    bench.does(Input::ReplyEnd);
+    bench.does(Input::User(&9_i16.to_le_bytes().repeat(4 * 16_000)));
+    bench.user(7, 10);
+    let frames = bench.end();
+    assert_eq!(frames.len(), 6 * 16_000);
+    assert!(frames[16_000..80_000].iter().all(|frame| frame.0 == 9));
+    assert_eq!(heard(&frames), [(5_000, 5_500)]);
+}
+
+#[test]
+fn after_an_outage_comes_what_was_said_in_it_or_the_silence_of_one_who_is_muted() {
+    for is_muted in [false, true] {
+        let mut bench = Bench::new();
+        bench.user(7, 10);
+        bench.does(Input::Muted(is_muted));
+        bench.wait(5_000);
+        bench.does(Input::Connected(false));
+        bench.wait(25_000);
+        bench.does(Input::Connected(true));
+        if is_muted {
+            bench.does(Input::Muted(true));
+        } else {
+            bench.does(Input::User(&9_i16.to_le_bytes().repeat(30 * 16_000)));
+        }
+        bench.wait(2_000);
+        bench.does(Input::Muted(false));
+        bench.agent(8_000, 5);
+        bench.user(7, 10);
+        let frames = bench.end();
+        let length = if is_muted { 34 * 16_000 } else { 33 * 16_000 + 8_000 };
+        assert!(frames.len().abs_diff(length) < 1_600, "muted: {is_muted}, {}", frames.len());
+        assert_eq!(heard(&frames)[0].0, 33_000, "muted: {is_muted}");
+    }
+}
+
+/// Numbers that look random, the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[test]
+fn whatever_is_said_about_gaps_and_mutes_a_recording_is_no_longer_than_the_time_and_the_audio_ahead_of_it() {
+    for seed in 0..40 {
+        let mut numbers = Numbers(seed);
+        let mut bench = Bench::with(16_000);
+        bench.does(Input::Connected(true));
+        let (began, mut audio, mut written) = (bench.now, 0, 0);
+        for _ in 0..300 {
+            bench.wait([0, 0, 20, 100, 7_000][numbers.below(5) as usize]);
+            match numbers.below(9) {
+                0..=2 => bench.does(Input::Gap([1, 960_000, u32::MAX][numbers.below(3) as usize])),
+                3 => bench.does(Input::Muted(numbers.below(2) == 0)),
+                4 => bench.does(Input::Connected(numbers.below(2) == 0)),
+                5 => bench.does(Input::Played(numbers.below(1 << 20) as u32)),
+                6 => bench.does(Input::Flush),
+                7 => bench.agent(8_000, numbers.below(50) as usize),
+                _ => {
+                    let samples = numbers.below(5_000);
+                    bench.does(Input::User(&7_i16.to_le_bytes().repeat(samples as usize)));
+                    audio += samples;
+                }
+            }
+            written += std::mem::take(&mut bench.frames).len() as u64;
+            let allowed = samples(bench.now.since(began)) + audio;
+            assert!(written <= allowed, "seed {seed}: {written} of {allowed}");
+            assert!(bench.mixer.left.held() as u64 <= HOLD + 5_000, "seed {seed}");
+            let right = bench.mixer.right.held() as u64;
+            assert!(right <= AHEAD_MAX + samples(bench.now.since(began)), "seed {seed}");
+        }
+        let (now, lead) = (bench.now, bench.mixer.lead);
+        written += bench.end().len() as u64;
+        assert!(written <= samples(now.since(began)) + audio, "seed {seed}");
+        assert!(lead <= LEAD_MAX);
+    }
+}
+
+#[test]
+fn each_answer_is_at_its_time_however_the_user_comes_and_goes() {
+    for seed in 0..5 {
+        let mut numbers = Numbers(seed);
+        let mut bench = Bench::new();
+        bench.does(Input::Connected(true));
+        let mut answers = Vec::new();
+        for _ in 0..8 {
+            match numbers.below(3) {
+                0 => bench.user(1, 10 + numbers.below(100) as usize),
+                1 => {
+                    bench.does(Input::Muted(true));
+                    bench.wait(numbers.below(90_000));
+                }
+                _ => bench.wait(PAUSE.as_millis() as u64 + 1 + numbers.below(90_000)),
+            }
+            answers.push(bench.now.as_micros() / 1_000);
+            bench.agent(8_000, 10);
+            bench.does(Input::ReplyEnd);
+            bench.wait(1_500);
+            bench.does(Input::Played(0));
+            bench.does(Input::Muted(false));
+        }
+        bench.user(1, 1);
+        let told: Vec<u64> = heard(&bench.end()).iter().map(|(from, _)| *from as u64).collect();
+        assert_eq!(told.len(), answers.len(), "seed {seed}");
+        for (told, answered) in told.iter().zip(&answers) {
+            // A chunk after a pause is heard when it has come, a tenth of a second later than it began.
+            assert!(told.abs_diff(*answered) <= 2_200, "seed {seed}: at {told} instead of {answered}");
+        }
+    }
+}
+
+#[test]
 fn neither_a_silent_user_nor_a_silent_agent_costs_memory() {
     let mut bench = Bench::new();
     for _ in 0..3_000 {
         bench.wait(100);
         bench.agent(8_000, 1);
     }
-    assert!(bench.mixer.right.len() <= bench.mixer.left.len() + AHEAD_MAX + BLOCK);
-    assert!(bench.mixer.left.len() <= HOLD && bench.mixer.runs.len() <= RUNS_MAX);
+    assert!(bench.mixer.right.held() as u64 <= HOLD + 6 * 16_000);
+    assert!(bench.mixer.left.held() == 0 && bench.mixer.runs.len() <= RUNS_MAX);
     let mut bench = Bench::new();
     bench.user(7, 3_000);
-    assert!(bench.mixer.left.len() <= HOLD && bench.mixer.right.is_empty());
-    assert_eq!(bench.frames.len(), 3_000 * 1_600 - HOLD);
+    assert!(bench.mixer.left.held() as u64 <= HOLD && bench.mixer.right.held() == 0);
+    assert_eq!(bench.frames.len() as u64, 3_000 * 1_600 - HOLD);
 }

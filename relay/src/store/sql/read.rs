@@ -111,6 +111,7 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
         ended_at_ms: row.maybe_signed("ended_at")?,
         end_reason: row.maybe_text("end_reason")?,
         relay: row.text("relay")?,
+        attached: row.maybe_signed("detached_at")?.is_none(),
         epoch: row.small("epoch")?,
         committed: Mark {
             seq: row.small("uplink_seq_committed")?,
