@@ -3,12 +3,13 @@
 /** Why a connection was closed, and what the SDK does about it. */
 export const CLOSE_CODES = {
   normal: { code: 1000, reaction: "stop", meaning: "The call ended as one side wished." },
-  going_away: { code: 1001, reaction: "retry", meaning: "The relay shuts down or the page goes away; another relay takes the call over." },
+  going_away: { code: 1001, reaction: "retry", meaning: "The relay shuts down (a deploy, say), or the page goes away: the call goes on with the relay that comes next." },
+  violation: { code: 1002, reaction: "stop", meaning: "The client closed with a code that RFC 6455 does not allow in a close frame. Any other violation of that RFC is answered with 4400." },
   abnormal: { code: 1006, reaction: "retry", meaning: "The connection broke without a close frame. Never sent; every other unknown code is read as this one." },
   invalid_text: { code: 1007, reaction: "stop", meaning: "A text message was not valid UTF-8." },
   too_big: { code: 1009, reaction: "stop", meaning: "A message was larger than the relay accepts." },
   internal: { code: 1011, reaction: "retry", meaning: "The relay failed; its log says why." },
-  restart: { code: 1012, reaction: "retry", meaning: "The relay restarts." },
+  restart: { code: 1012, reaction: "retry", meaning: "What stands before the relay restarts. The relay itself says 1001." },
   try_later: { code: 1013, reaction: "retry", meaning: "The relay takes no new calls now (its database is away, or it is full)." },
   protocol: { code: 4400, reaction: "stop", meaning: "The client broke the protocol: a bug in the client." },
   unauthorized: { code: 4401, reaction: "refresh_token", meaning: "No token in time, or one that is not valid (any more)." },
@@ -17,6 +18,7 @@ export const CLOSE_CODES = {
   idle: { code: 4408, reaction: "stop", meaning: "Nothing was said or sent for longer than the idle limit." },
   replaced: { code: 4409, reaction: "retry", meaning: "Another connection of the same session took over. Whoever still listens on this one was overtaken by an earlier attempt of its own." },
   too_long: { code: 4410, reaction: "stop", meaning: "The session reached its longest duration." },
+  ended_by_operator: { code: 4411, reaction: "stop", meaning: "An administrator of the relay ended the call, or erased it." },
   limited: { code: 4429, reaction: "retry", meaning: "A limit was exceeded; `retry_after_ms` says when to come back." },
 } as const;
 

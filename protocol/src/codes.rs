@@ -80,12 +80,13 @@ macro_rules! close_codes {
 
 close_codes! {
     Normal = 1000, "normal", Stop, "The call ended as one side wished.";
-    GoingAway = 1001, "going_away", Retry, "The relay shuts down or the page goes away; another relay takes the call over.";
+    GoingAway = 1001, "going_away", Retry, "The relay shuts down (a deploy, say), or the page goes away: the call goes on with the relay that comes next.";
+    Violation = 1002, "violation", Stop, "The client closed with a code that RFC 6455 does not allow in a close frame. Any other violation of that RFC is answered with 4400.";
     Abnormal = 1006, "abnormal", Retry, "The connection broke without a close frame. Never sent; every other unknown code is read as this one.";
     InvalidText = 1007, "invalid_text", Stop, "A text message was not valid UTF-8.";
     TooBig = 1009, "too_big", Stop, "A message was larger than the relay accepts.";
     Internal = 1011, "internal", Retry, "The relay failed; its log says why.";
-    Restart = 1012, "restart", Retry, "The relay restarts.";
+    Restart = 1012, "restart", Retry, "What stands before the relay restarts. The relay itself says 1001.";
     TryLater = 1013, "try_later", Retry, "The relay takes no new calls now (its database is away, or it is full).";
     Protocol = 4400, "protocol", Stop, "The client broke the protocol: a bug in the client.";
     Unauthorized = 4401, "unauthorized", RefreshToken, "No token in time, or one that is not valid (any more).";
@@ -94,6 +95,7 @@ close_codes! {
     Idle = 4408, "idle", Stop, "Nothing was said or sent for longer than the idle limit.";
     Replaced = 4409, "replaced", Retry, "Another connection of the same session took over. Whoever still listens on this one was overtaken by an earlier attempt of its own.";
     TooLong = 4410, "too_long", Stop, "The session reached its longest duration.";
+    EndedByOperator = 4411, "ended_by_operator", Stop, "An administrator of the relay ended the call, or erased it.";
     Limited = 4429, "limited", Retry, "A limit was exceeded; `retry_after_ms` says when to come back.";
 }
 

@@ -79,10 +79,10 @@ async fn an_administrator_ends_a_call_and_it_is_billed_and_kept() {
     assert_eq!((&live["sessions"][0]["id"], &live["sessions"][0]["state"]), (&json!(id), &json!("live")));
     let end = format!("/v1/admin/sessions/{id}/end");
     assert_eq!(as_user(&relay, &admin(), "POST", &end).await.status, 204);
-    assert_eq!(ada.close_code().await, Some(1000));
+    assert_eq!(ada.close_code().await, Some(4411));
     assert_eq!(as_user(&relay, &admin(), "POST", &end).await.status, 204, "it has ended already");
     let session = get(&relay, &token("ada"), &format!("/v1/sessions/{id}")).await.json();
-    assert_eq!((&session["state"], &session["end_reason"]), (&json!("ended"), &json!("normal")));
+    assert_eq!((&session["state"], &session["end_reason"]), (&json!("ended"), &json!("ended_by_operator")));
 }
 
 #[tokio::test]
@@ -96,7 +96,11 @@ async fn a_call_that_is_erased_while_it_runs_is_ended_first() {
     let (mut bob, _) = call(&relay, "bob").await;
     let erased = as_user(&relay, &admin(), "DELETE", "/v1/admin/users/bob").await;
     assert_eq!((erased.status, &erased.json()["sessions"]), (200, &json!(1)));
-    assert_eq!(bob.close_code().await, Some(1000));
+    assert_eq!(bob.close_code().await, Some(4411));
+    let (mut cyd, id) = call(&relay, "cyd").await;
+    let path = format!("/v1/admin/sessions/{id}");
+    assert_eq!(as_user(&relay, &admin(), "DELETE", &path).await.status, 204);
+    assert_eq!(cyd.close_code().await, Some(4411));
 }
 
 #[tokio::test]
@@ -110,10 +114,10 @@ async fn another_relay_hears_of_it_within_a_look() {
     assert_eq!(ada.close_code().await, Some(4403));
     let end = format!("/v1/admin/sessions/{id}/end");
     assert_eq!(as_user(&here, &admin(), "POST", &end).await.status, 204);
-    assert_eq!(bob.close_code().await, Some(1000));
+    assert_eq!(bob.close_code().await, Some(4411));
     let path = format!("/v1/admin/sessions/{cyds}");
     assert_eq!(as_user(&here, &admin(), "DELETE", &path).await.status, 204);
-    assert_eq!(cyd.close_code().await, Some(1000));
+    assert_eq!(cyd.close_code().await, Some(4411));
     let live = get(&here, &admin(), "/v1/admin/live").await.json();
     assert_eq!(live["sessions"], json!([]));
 }

@@ -198,8 +198,8 @@ pub(super) async fn end_session(
     let session = session.ok_or_else(none)?;
     if session.state == SessionState::Live {
         tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
-        if !end_and_wait(&app, Whom::Session(&id)).await? {
-            app.store.end_elsewhere(&id, CloseCode::Normal.name()).await?;
+        if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await? {
+            app.store.end_elsewhere(&id, CloseCode::EndedByOperator.name()).await?;
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -220,7 +220,7 @@ pub(super) async fn delete_session(
     if !is_id(&id) || app.store.session(&id).await?.is_none() {
         return Err(none());
     }
-    end_and_wait(&app, Whom::Session(&id)).await?;
+    end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await?;
     match app.store.delete_session(&id).await? {
         true => {
             erased(&app).await;
@@ -243,7 +243,7 @@ pub(super) async fn delete_user(
     Path(sub): Path<String>,
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub)?;
-    end_and_wait(&app, Whom::User(&sub)).await?;
+    end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
     let sessions = app.store.delete_user(&sub).await?;
     erased(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");

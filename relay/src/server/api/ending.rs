@@ -14,10 +14,9 @@ const WAIT: Duration = Duration::from_secs(4);
 /// Between two looks at whether they have.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Asks for the end of live sessions and waits a moment for it, so that what was used is written first. Whether all of them
+/// Asks for the end of live sessions, for this reason, and waits a moment for it, so that what was used is written first. Whether all of them
 /// have ended.
-pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
-    let reason = CloseCode::Normal;
+pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -> Result<bool, Problem> {
     let asked = app.store.request_end(whom, reason.name()).await?;
     app.sessions.end_all(reason, |whose| match whom {
         Whom::Session(id) => whose.id == id,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
+use protocol::CloseCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -104,7 +105,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let session = own(&app, &identity, &id).await?;
-    end_and_wait(&app, Whom::Session(&session.id)).await?;
+    end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
     match app.store.delete_session(&session.id).await? {
         true => {
             erased(&app).await;
