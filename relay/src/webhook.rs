@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::config::{self, Secret};
 use crate::store::{Alert, Attempted, Store, StoreError, unix_ms};
-use crate::telemetry;
+use crate::{log, telemetry};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,7 +121,7 @@ impl Webhook {
                 return Attempted::GivenUp;
             }
             Ok(status) => format!("status {}", status.as_u16()),
-            Err(error) => error.without_url().to_string(),
+            Err(error) => why(error),
         };
         let age = u64::try_from(unix_ms().saturating_sub(alert.created_at_ms)).unwrap_or_default();
         let wait = self.pace.wait(alert.attempts, Duration::from_millis(age), random());
@@ -198,6 +198,11 @@ fn body(alert: &Alert) -> String {
     .to_string()
 }
 
+/// With its causes and without the address, which may hold a secret.
+fn why(error: reqwest::Error) -> String {
+    log::with_causes(&error.without_url())
+}
+
 fn random() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers once it has given one")
 }
@@ -212,6 +217,23 @@ mod tests {
         let signature =
             sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_says_why_and_not_where() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::new();
+        let ask = |url: String| client.get(url).timeout(Duration::from_millis(300)).send();
+        let silent = ask(format!("http://{address}/secret")).await.expect_err("nobody answers");
+        assert!(why(silent).contains("timed out"));
+        drop(listener);
+        let refused = why(ask(format!("http://{address}/secret")).await.expect_err("nobody is there"));
+        assert!(refused.contains("refused") && !refused.contains("/secret"), "{refused}");
+        let unknown =
+            why(ask("http://nobody.invalid/secret".into()).await.expect_err("there is no such host"));
+        assert!(unknown.contains("dns") && !unknown.contains("/secret"), "{unknown}");
     }
 
     #[test]

@@ -135,23 +135,144 @@ fn dev_makes_what_it_needs_and_stops_when_told() {
     assert!(!folder.path().join("voxrelay-data/voxrelay.db-wal").exists(), "the log was folded in");
 }
 
+const SECRET: &str = "a-configured-secret-of-more-than-32-bytes";
+
+/// Fails unless every line is a JSON object of the log.
+fn all_json(said: &str) -> Vec<serde_json::Value> {
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+    let lines: Vec<serde_json::Value> = said.lines().map(read).collect();
+    for line in &lines {
+        assert!(["message", "timestamp", "level"].iter().all(|key| line[key].is_string()), "{line}");
+    }
+    lines
+}
+
 #[test]
-fn serve_listens_where_the_configuration_says_and_logs_json() {
+fn serve_listens_where_the_configuration_says_and_says_everything_in_json() {
     let folder = tempfile::tempdir().expect("a folder");
-    let toml = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[auth]\nhs256_secret = \"a-configured-secret-of-more-than-32-bytes\"\n[log]\nformat = \"json\"\n";
+    let toml = format!(
+        "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[auth]\nhs256_secret = \"{SECRET}\"\n[log]\nformat = \"json\"\n"
+    );
     std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
-    let mut relay = Running::start(voxrelay(folder.path()).args(["serve", "--config", "voxrelay.toml"]));
+    let mut command = voxrelay(folder.path());
+    command.args(["serve", "--config", "voxrelay.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut first = String::new();
+    out.read_line(&mut first).expect("a line");
+    let first = all_json(&first).remove(0);
+    let address = first["message"].as_str().and_then(|message| message.strip_prefix("listening on http://"));
+    let mut relay = Running { child, address: address.expect("the address").to_owned() };
     assert!(relay.get("/livez").ends_with("ok\n"));
     assert!(relay.get("/dev/token").starts_with("HTTP/1.1 404"));
     assert!(folder.path().join("data/voxrelay.db").exists());
     relay.child.kill().expect("killed");
-    let mut log = String::new();
+    let (mut rest, mut log) = (String::new(), String::new());
+    out.read_to_string(&mut rest).expect("UTF-8");
     relay.child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
-    for line in log.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        assert!(line["message"].is_string() && line["timestamp"].is_string(), "{line}");
-    }
+    assert_eq!(rest, "");
+    all_json(&log);
     assert!(log.contains(&relay.address), "{log}");
+}
+
+#[test]
+fn why_a_relay_does_not_start_is_said_in_json_if_the_log_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let log = "[log]\nformat = \"json\"\n";
+    let auth = format!("[auth]\nhs256_secret = \"{SECRET}\"\n");
+    for (toml, code, says) in [
+        (format!("listen = \"{address}\"\n{auth}{log}"), 1, "cannot listen on"),
+        (format!("{auth}[prices]\nfile = \"gone.toml\"\n{log}"), 2, "gone.toml"),
+        (format!("{auth}{log}[limits]\nsession_minutes = 0\n"), 2, "session_minutes"),
+        (format!("{log}[auth]\n"), 2, "auth.hs256_secret"),
+        (format!("listen = \n{log}"), 2, "configuration"),
+        (format!("log.format = \"json\"\nnonsense = 1\n{auth}"), 2, "nonsense"),
+    ] {
+        std::fs::write(folder.path().join("voxrelay.toml"), &toml).expect("written");
+        let (output, errors) = run(voxrelay(folder.path()).args([
+            "serve",
+            "--listen",
+            &address.to_string(),
+            "--config",
+            "voxrelay.toml",
+        ]));
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{errors}");
+        let said = all_json(&errors);
+        let last = said.last().expect("a line");
+        assert!(last["message"].as_str().is_some_and(|message| message.contains(says)), "{toml}: {errors}");
+        assert_eq!(last["level"], "ERROR");
+    }
+    let (_, errors) = run(voxrelay(folder.path()).arg("serve").env("VOXRELAY_LOG__FORMAT", "json"));
+    all_json(&errors);
+}
+
+#[tokio::test]
+async fn token_says_who_pays_which_plan_and_which_role_in_the_configured_claims() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let says = ["token", "--sub", "ada", "--account", "acme", "--plan", "pro", "--role", "voxrelay_admin"];
+    for claims in
+        ["", "account_claim = \"org\"\nplan_claim = \"https://acme.example/plan\"\nrole_claim = \"a.b.c\"\n"]
+    {
+        let toml = format!("[auth]\nhs256_secret = \"{SECRET}\"\n{claims}");
+        let file = folder.path().join("voxrelay.toml");
+        std::fs::write(&file, toml).expect("written");
+        let config = Config::load(Some(&file), []).expect("a good configuration").auth;
+        let verifier = Verifier::from_config(&config).expect("a verifier");
+        for (arguments, account, plan, is_admin) in
+            [(&says[..], "acme", Some("pro"), true), (&says[..3], "default", None, false)]
+        {
+            let (output, errors) =
+                run(voxrelay(folder.path()).args(arguments).args(["--config", "voxrelay.toml"]));
+            assert!(output.status.success(), "{errors}");
+            let token = String::from_utf8(output.stdout).expect("UTF-8");
+            let identity = verifier.verify(token.trim()).await.expect("good");
+            assert_eq!(
+                (&*identity.sub, &*identity.account, identity.plan.as_deref(), identity.is_admin),
+                ("ada", account, plan, is_admin)
+            );
+        }
+    }
+}
+
+/// Half a second of silence and two of what counts as speech.
+fn speech() -> Vec<i16> {
+    let tone = |n: i32| (f64::from(n) * 0.2).sin() * 9_000.0 * (0.6 + 0.4 * (f64::from(n) * 0.0016).sin());
+    (0..40_000).map(|n| if n < 8_000 { 0 } else { tone(n) as i16 }).collect()
+}
+
+#[test]
+fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
+    let url = format!("ws://{}/v1/call", relay.address);
+    let (output, _) = run(voxrelay(folder.path()).args(["token", "--sub", "ada"]));
+    let token = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
+    // As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
+    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
+    wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
+    wav.extend(speech().iter().flat_map(|sample| sample.to_le_bytes()));
+    let mut call = voxrelay(folder.path())
+        .args(["call", &url, "--token", &token, "--audio", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    call.stdin.take().expect("piped").write_all(&wav).expect("taken");
+    let output = call.wait_with_output().expect("it ends");
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said} {errors}");
+    assert!(said.contains("after the end of what was said") && said.contains("reconnects 0"), "{said}");
+
+    std::fs::write(folder.path().join("in.wav"), &wav).expect("written");
+    let (output, errors) =
+        run(voxrelay(folder.path()).args(["call", &url, "--token", "none", "--audio", "in.wav"]));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(said.contains("answered   nothing\n") && said.contains("round trip not measured\n"), "{said}");
+    assert!(said.lines().all(|line| line.trim_end() == line), "{said:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use crate::config::{AuthConfig, Secret};
+use crate::config::{AuthConfig, ClaimPaths, Secret};
 
 /// The secret's file in the data folder.
 const SECRET_FILE: &str = "dev-secret";
@@ -30,19 +30,51 @@ pub enum MintError {
     Signing(#[from] jsonwebtoken::errors::Error),
 }
 
+/// Whom a token is for, and what it says about them, in the claims that the configuration names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bearer<'a> {
+    /// The user.
+    pub sub: &'a str,
+    /// Who pays; without it the default account.
+    pub account: Option<&'a str>,
+    /// The plan of their limits.
+    pub plan: Option<&'a str>,
+    /// Their role.
+    pub role: Option<&'a str>,
+}
+
 /// Signs a token for `sub` that is good for `ttl` from `now` (seconds since 1970), with the configured secret.
 ///
 /// # Errors
 /// When no secret is configured.
 pub fn mint(config: &AuthConfig, sub: &str, now: u64, ttl: Duration) -> Result<String, MintError> {
+    mint_for(config, Bearer { sub, ..Bearer::default() }, now, ttl)
+}
+
+/// The same with an account, a plan and a role.
+///
+/// # Errors
+/// When no secret is configured.
+pub fn mint_for(
+    config: &AuthConfig,
+    bearer: Bearer<'_>,
+    now: u64,
+    ttl: Duration,
+) -> Result<String, MintError> {
     let secret = config.hs256_secret.as_ref().ok_or(MintError::NoSecret)?;
-    let claims = json!({
+    let mut claims = json!({
         "iss": config.issuers.first(),
         "aud": config.audiences.first(),
-        "sub": sub,
+        "sub": bearer.sub,
         "iat": now,
         "exp": now.saturating_add(ttl.as_secs()),
     });
+    let ClaimPaths { account, plan, role, .. } = &config.claims;
+    for (path, value) in [(account, bearer.account), (plan, bearer.plan), (role, bearer.role)] {
+        if let Some(value) = value {
+            path.put(&mut claims, value.into());
+        }
+    }
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
 }

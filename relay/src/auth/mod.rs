@@ -19,7 +19,7 @@ pub(crate) use jwks::is_safe_key_url;
 use jwks::{Jwks, Published};
 use keys::{Key, KeySet};
 pub use keys::{PublicKey, PublicKeyError};
-pub use mint::{MintError, development_secret, mint};
+pub use mint::{Bearer, MintError, development_secret, mint, mint_for};
 use unique::Unique;
 
 /// Longest token that is looked at, in bytes.

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::log;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "voxrelay",
@@ -63,7 +65,7 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 /// Says why on standard error.
 fn failed(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
     // Nobody to tell if standard error is closed.
-    let _ = writeln!(io::stderr(), "voxrelay: {why}");
+    let _ = log::say(&mut io::stderr(), "ERROR", &format!("voxrelay: {why}"));
     ExitCode::from(code)
 }
 
@@ -71,5 +73,12 @@ fn failed(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
 fn answer(line: &dyn std::fmt::Display) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// The same of a relay, whose lines are all JSON if that is configured.
+fn announce(line: &dyn std::fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout();
+    log::say(&mut out, "INFO", &line.to_string())?;
     out.flush()
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{answer, failed};
+use super::{announce, failed};
 use crate::auth::{self, Verifier};
 use crate::config::{Config, Secret};
 use crate::price::PriceTable;
@@ -77,6 +77,7 @@ fn raise_open_files() {
 }
 
 fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
+    log::look_ahead(path);
     Config::load(path, std::env::vars()).map_err(|error| failed(2, &error))
 }
 
@@ -123,7 +124,7 @@ async fn run(config: Config) -> ExitCode {
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
-    if let Err(error) = answer(&format!("listening on http://{address}")) {
+    if let Err(error) = announce(&format!("listening on http://{address}")) {
         return failed(1, &format!("standard output: {error}"));
     }
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");

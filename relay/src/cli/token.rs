@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use super::{answer, failed};
-use crate::auth;
+use crate::auth::{self, Bearer};
 use crate::config::Config;
 
 /// Options of `voxrelay token`.
@@ -14,6 +14,15 @@ pub(super) struct TokenArgs {
     /// Who the token is for: its `sub` claim.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     sub: String,
+    /// Who pays: sessions and budgets of an account are counted together.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    account: Option<String>,
+    /// The plan whose limits apply.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    plan: Option<String>,
+    /// Their role: the one of `auth.admin_role` may use `/v1/admin`.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    role: Option<String>,
     /// How long it is good: a number and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     ttl: Duration,
@@ -35,7 +44,13 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         }
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    match auth::mint(&config.auth, &args.sub, now, args.ttl) {
+    let bearer = Bearer {
+        sub: &args.sub,
+        account: args.account.as_deref(),
+        plan: args.plan.as_deref(),
+        role: args.role.as_deref(),
+    };
+    match auth::mint_for(&config.auth, bearer, now, args.ttl) {
         Ok(token) => match answer(&token) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(1, &format!("standard output: {error}")),

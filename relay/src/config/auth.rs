@@ -133,6 +133,18 @@ impl ClaimPath {
         Ok(Some(at))
     }
 
+    /// Writes a value to where it is looked for.
+    pub(crate) fn put(&self, claims: &mut Value, value: Value) {
+        let mut at = claims;
+        for name in &self.0 {
+            if !at.is_object() {
+                *at = Value::Object(serde_json::Map::new());
+            }
+            at = &mut at[name.as_str()];
+        }
+        *at = value;
+    }
+
     fn check(values: &Values, key: &'static str) -> Result<ClaimPath, ConfigError> {
         let given = values.word(key)?;
         ClaimPath::parse(&given).ok_or_else(|| {
