@@ -180,10 +180,11 @@ impl Link {
 
     /// Frames are missing before `seq`: ask for them, patiently.
     fn missing(&mut self, seq: u32) {
-        if seq - self.expected.seq > FAR_AHEAD || self.resends > RESENDS {
+        let may_ask = !self.timers.is_set(Timer::Resend as usize);
+        if seq - self.expected.seq > FAR_AHEAD || may_ask && self.resends >= RESENDS {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
-        if !self.timers.is_set(Timer::Resend as usize) {
+        if may_ask {
             self.resends += 1;
             self.set(Timer::Resend, RESEND_AFTER);
             self.send(Resend { from: self.expected });

@@ -1,8 +1,11 @@
 //! Steps that find faults without running a test.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::outcome::Outcome;
+use super::snippets;
 use crate::step::run;
 use crate::workspace::{self, WASM};
 use crate::{build as sdk_build, codegen as generated};
@@ -59,9 +62,11 @@ pub(super) fn build() -> Result<Outcome> {
 
 pub(super) fn types() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
-    for project in ["npm", "tests", "tests/tsconfig.examples.json"] {
+    let (snippets, count) = snippets::write()?;
+    let projects = ["npm", "tests", "tests/tsconfig.examples.json"].map(PathBuf::from);
+    for project in projects.iter().chain([&snippets]) {
         let checked = run(
-            workspace::node().args(["node_modules/typescript/bin/tsc", "--noEmit", "--project", project]),
+            workspace::node().args(["node_modules/typescript/bin/tsc", "--noEmit", "--project"]).arg(project),
             "the TypeScript compiler says above what it wants",
         );
         if let Err(error) = checked {
@@ -69,5 +74,5 @@ pub(super) fn types() -> Result<Outcome> {
             outcome.notes.push(format!("{error:#}"));
         }
     }
-    Ok(outcome)
+    Ok(outcome.note(format!("{count} snippets of the documents")))
 }

@@ -6,6 +6,7 @@ mod dependencies;
 mod fuzz;
 mod outcome;
 mod package;
+mod snippets;
 mod tests;
 mod tools;
 

@@ -1,0 +1,20 @@
+// What the documents' snippets take for granted: the reader's own functions, buttons and libraries.
+
+/** The global of the script tag. */
+declare const Voxrelay: typeof import("voxrelay");
+
+declare const url: string;
+declare const token: () => Promise<string>;
+declare const id: string;
+declare const button: HTMLButtonElement;
+declare const hangUp: HTMLButtonElement;
+declare function show(...what: unknown[]): void;
+declare function warn(what: string): void;
+
+/** `@supabase/supabase-js`, whose own types are not this repository's to check. */
+declare const supabase: any;
+
+interface Document {
+  /** The reader knows which element it is. */
+  querySelector(selectors: string): any;
+}
