@@ -19,7 +19,7 @@ import { speak } from "../browser/support/speech.mjs";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 /** Outside the workspace, and kept from run to run. */
-const CACHE = process.env.E2E_BUNDLERS ?? join(ROOT, "target", "bundlers");
+export const CACHE = process.env.E2E_BUNDLERS ?? join(ROOT, "target", "bundlers");
 
 export const README = readFileSync(join(ROOT, "npm", "README.md"), "utf8");
 

@@ -114,7 +114,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "bundlers",
-        title: "the npm package in bundlers, and a call with each",
+        title: "the npm package in bundlers and in the examples, and a call with each",
         needs: &["tools", "build", "sdk"],
         when: When::Always,
         run: package::bundlers,

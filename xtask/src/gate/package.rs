@@ -75,23 +75,23 @@ pub(super) fn check() -> Result<Outcome> {
     Ok(outcome.note(format!("{} files; exports {names}", packed.files.len())))
 }
 
-/// The bundlers that most people use, and the script tag: each builds the packed package, and a call is made.
+/// The bundlers that most people use, and the script tag: each builds the packed package, and a call is made. Then the examples.
 pub(super) fn bundlers() -> Result<Outcome> {
-    built_by("gate.test.mjs")
+    built_by(&["gate.test.mjs", "examples.test.mjs"])
 }
 
 /// The other bundlers.
 pub(super) fn more_bundlers() -> Result<Outcome> {
-    built_by("more.test.mjs")
+    built_by(&["more.test.mjs"])
 }
 
-fn built_by(file: &str) -> Result<Outcome> {
+fn built_by(files: &[&str]) -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_BUNDLERS", workspace::target().join("bundlers"))
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
-        .arg(workspace::path("tests/bundlers").join(file));
+        .args(files.iter().map(|file| workspace::path("tests/bundlers").join(file)));
     let mut outcome = Outcome::ok();
     let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
     Ok(outcome.finish(ok, "node --test tests/bundlers"))
