@@ -39,9 +39,9 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
 await Promise.all([
-  // What page and Worker share is one file, fetched once.
-  build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts"], format: "esm", splitting: true, chunkNames: "chunk-[hash]" }),
-  build({ ...common, entryPoints: ["src/worklet.ts"], format: "iife" }),
+  // Each is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
+  build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
+  build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));

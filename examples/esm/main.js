@@ -1,7 +1,8 @@
-// A call from an npm project: the relay runs at 127.0.0.1:8080 (`voxrelay dev`), which also gives the token.
+// A call from an npm project. Vite hands `/v1` and `/dev` to the relay (vite.config.js), so that the page is of the relay's own origin, as
+// its defaults ask. In production, `url` is the relay's (`wss://voice.example.com/v1/call`), whose `origins` list the page, and your own
+// server gives the token.
 import { VoiceClient, VoxrelayError } from "voxrelay";
 
-const relay = "http://127.0.0.1:8080";
 const state = document.querySelector("#state");
 const captions = document.querySelector("#captions");
 const mute = document.querySelector("#mute");
@@ -10,8 +11,8 @@ document.querySelector("#call").addEventListener("click", async ({ target }) => 
   target.disabled = true;
   try {
     const call = await VoiceClient.connect({
-      url: `${relay}/v1/call`,
-      token: async () => (await fetch(`${relay}/dev/token`)).text(),
+      url: "/v1/call",
+      token: async () => (await fetch("/dev/token")).text(),
       onState: (event) => (state.textContent = event.state),
     });
     call.on("transcript", ({ role, text, last }) => {

@@ -1,2 +1,9 @@
-// The dev server would move the package's script away from its Worker, worklet and wasm; a build needs none of this.
-export default { optimizeDeps: { exclude: ["voxrelay"] } };
+/** Where the relay listens: `cargo xtask demo` prints it. */
+const relay = process.env.RELAY ?? "http://127.0.0.1:8080";
+
+export default {
+  // The dev server would move the package's module away from its other files; a build needs none of this.
+  optimizeDeps: { exclude: ["voxrelay"] },
+  // Also for `vite preview`.
+  server: { proxy: { "/v1": { target: relay, ws: true }, "/dev": relay } },
+};

@@ -1,21 +1,53 @@
-// Where the package's other files are: as ES modules, beside this one. Bundlers know these patterns, so they must be written out.
+// Where the package's other files are: beside this module. Bundlers know the pattern `new URL("./…", import.meta.url)`, so each is
+// written out.
+
+/** Known only while a classic script is being run: a bundle of such a form has no `import.meta.url`. */
+const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
 
 /** Where the wasm file is. */
 export function wasmUrl(): string {
-  return new URL("./voxrelay.wasm", import.meta.url).href;
+  return whole(() => new URL("./voxrelay.wasm", import.meta.url), "voxrelay.wasm");
 }
 
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
-  return [() => new URL("./worklet.js", import.meta.url).href];
+  return [fileUrl];
 }
 
 /** How the Worker may be started: the first that works is used. */
 export function workerStarts(): readonly (() => Worker)[] {
-  return [() => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "voxrelay" })];
+  return [
+    () => {
+      try {
+        return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "voxrelay" });
+      } catch {
+        // A Worker must be of the page's origin, but what it imports need not.
+        const url = fileUrl();
+        return workerFrom(new URL(url).origin === location.origin ? url : blobOf(`import ${JSON.stringify(url)}`));
+      }
+    },
+  ];
 }
 
 /** Starts the Worker from a file of the application's. */
 export function workerFrom(url: string): Worker {
   return new Worker(url, { type: "module", name: "voxrelay" });
+}
+
+/** The file that is Worker and worklet at once. */
+function fileUrl(): string {
+  return whole(() => new URL("./worker.js", import.meta.url), "worker.js");
+}
+
+/** Where nobody knows the module's own address, the file is looked for beside the script, or beside the page. */
+function whole(beside: () => URL, name: string): string {
+  try {
+    return beside().href;
+  } catch {
+    return new URL(name, script?.src || location.href).href;
+  }
+}
+
+function blobOf(source: string): string {
+  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }

@@ -36,7 +36,11 @@ export function loadModule(options: AssetOptions): Promise<WebAssembly.Module> {
 
 async function compile(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  if (!response.ok) throw new Error(`${url} answered ${response.status}: was voxrelay.wasm copied there?`);
+  // Many servers answer with their own page for what they do not have.
+  if (response.headers.get("content-type")?.startsWith("text/html")) {
+    throw new Error(`${url} is a web page: voxrelay.wasm was not copied there`);
+  }
   // Streaming insists on the type, and many servers do not know it.
   return response.headers.get("content-type")?.startsWith("application/wasm")
     ? WebAssembly.compileStreaming(response)

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{build, workspace};
 
-/// What the script tag makes a browser fetch. The worklets are inside the script.
+/// What the script tag makes a browser fetch: Worker and worklet are the script itself.
 const SCRIPT_TAG: [&str; 2] = ["voxrelay.js", "voxrelay.wasm"];
 
 /// At most 40 KB brotli, and a KB is 1,000 bytes.
@@ -54,7 +54,9 @@ pub(crate) fn run(json: bool) -> Result<()> {
     );
     let modules: Vec<String> = fetched(&dist)?.into_iter().filter(|name| name != SCRIPT_TAG[0]).collect();
     table("ES modules", &measure(&dist, &modules)?);
-    println!("gzip -9, brotli 11. Of the ES modules a bundler takes what is imported.");
+    println!(
+        "gzip -9, brotli 11. Each of the ES modules' files is fetched once: worker.js is Worker and worklet."
+    );
     Ok(())
 }
 

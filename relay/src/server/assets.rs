@@ -3,7 +3,9 @@
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
 use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest as _, Sha256};
 
 use super::Problem;
 
@@ -21,6 +23,9 @@ struct Demo;
 /// script.
 const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The smallest example, with its script in the page.
+const MINIMAL: &str = include_str!("../../../examples/minimal.html");
 
 /// Ways in which `cargo xtask build` may have compressed a file beside it, the better first.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
@@ -48,11 +53,35 @@ pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
         "/" => "index.html",
         path => path.trim_start_matches('/'),
     };
-    let Some(mut response) = file::<Demo>(path, &headers) else {
+    let Some(response) = file::<Demo>(path, &headers) else {
         return Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").into_response();
     };
+    as_page(response, HeaderValue::from_static(PAGE_POLICY))
+}
+
+/// `GET /minimal.html` in `voxrelay dev`.
+pub(super) async fn minimal() -> Response {
+    let html = [
+        (header::CONTENT_TYPE, content_type("minimal.html")),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let policy = HeaderValue::from_str(&policy_of(MINIMAL)).expect("a hash in base64 is visible ASCII");
+    as_page((html, MINIMAL).into_response(), policy)
+}
+
+/// The page's policy, which lets the script that stands in `page` run, and no other.
+fn policy_of(page: &str) -> String {
+    let script =
+        page.split_once("<script type=\"module\">").and_then(|(_, rest)| rest.split_once("</script>"));
+    let hash = Sha256::digest(script.map_or("", |(script, _)| script));
+    let hash = base64::engine::general_purpose::STANDARD.encode(hash);
+    PAGE_POLICY.replace("script-src 'self'", &format!("script-src 'self' 'sha256-{hash}'"))
+}
+
+fn as_page(mut response: Response, policy: HeaderValue) -> Response {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("permissions-policy"), "microphone=(self), camera=(), geolocation=()"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -152,6 +181,16 @@ mod tests {
         assert!(!accepts("gzip, br;q=0", "br"));
         assert!(!accepts("gzip, br; q=0.000", "br"));
         assert!(!accepts("gzip, brx", "br"));
+    }
+
+    #[test]
+    fn the_policy_of_a_page_names_the_script_that_stands_in_it() {
+        // By `printf 'alert(1)' | openssl dgst -sha256 -binary | base64`.
+        let policy = policy_of("<script src=\"/a.js\"></script><script type=\"module\">alert(1)</script>");
+        let hash = "'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='";
+        assert_eq!(policy, PAGE_POLICY.replace("script-src 'self'", &format!("script-src 'self' {hash}")));
+        assert_eq!(policy_of(MINIMAL).matches("sha256-").count(), 1);
+        assert_ne!(policy_of(MINIMAL), policy_of(""), "the script was found");
     }
 
     #[derive(RustEmbed)]

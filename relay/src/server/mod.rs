@@ -184,7 +184,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));
     if app.config.dev {
-        routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
+        routes = routes
+            .route("/dev/token", get(dev::token).with_state(app))
+            .route("/minimal.html", get(assets::minimal))
+            .fallback(assets::demo);
     } else {
         routes = routes.fallback(not_found);
     }

@@ -89,6 +89,12 @@ export class Relay {
     throw new Error(`the relay did not start:\n${relay.log}`);
   }
 
+  /** A token of this relay for a user, as a page's own server would make it. @param {string} sub */
+  token(sub) {
+    const settings = { cwd: this.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
+    return execFileSync(PROGRAM, ["token", "--sub", sub], settings).trim();
+  }
+
   /** @returns {SessionRow[]} The newest first. */
   sessions() {
     return this.#query("SELECT * FROM sessions ORDER BY started_at DESC, id DESC");

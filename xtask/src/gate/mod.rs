@@ -114,6 +114,20 @@ const STEPS: &[Step] = &[
         run: package::check,
     },
     Step {
+        name: "bundlers",
+        title: "the npm package in bundlers and in the examples, and a call with each",
+        needs: &["tools", "build", "sdk"],
+        when: When::Always,
+        run: package::bundlers,
+    },
+    Step {
+        name: "bundlers-more",
+        title: "the npm package in more bundlers",
+        needs: &["tools", "build", "sdk"],
+        when: When::All,
+        run: package::more_bundlers,
+    },
+    Step {
         name: "browser",
         title: "a real browser and a real relay",
         needs: &["build", "sdk"],

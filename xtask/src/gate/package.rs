@@ -1,4 +1,4 @@
-//! The npm package as a stranger gets it: packed, installed elsewhere, imported under Node.
+//! The npm package as a stranger gets it: packed, installed elsewhere, imported under Node, built by bundlers.
 
 use std::fs;
 
@@ -6,8 +6,20 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::outcome::Outcome;
-use crate::step::output;
+use super::tools;
+use crate::step::{output, watch};
 use crate::workspace;
+
+/// What has to be in the package, whatever else is.
+const FILES: [&str; 7] = [
+    "package.json",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "dist/index.js",
+    "dist/worker.js",
+    "dist/voxrelay.js",
+    "dist/voxrelay.wasm",
+];
 
 #[derive(Deserialize)]
 struct Packed {
@@ -43,7 +55,7 @@ pub(super) fn check() -> Result<Outcome> {
     let [packed] = packed.as_slice() else {
         bail!("`npm pack` made {} packages instead of one", packed.len())
     };
-    for file in ["package.json", "dist/voxrelay.js", "dist/voxrelay.wasm"] {
+    for file in FILES {
         if !packed.files.iter().any(|packed| packed.path == file) {
             bail!("{file} is not in the package: see \"files\" in npm/package.json");
         }
@@ -61,4 +73,26 @@ pub(super) fn check() -> Result<Outcome> {
     let names = exports.trim();
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
     Ok(outcome.note(format!("{} files; exports {names}", packed.files.len())))
+}
+
+/// The bundlers that most people use, and the script tag: each builds the packed package, and a call is made. Then the examples.
+pub(super) fn bundlers() -> Result<Outcome> {
+    built_by(&["gate.test.mjs", "examples.test.mjs"])
+}
+
+/// The other bundlers.
+pub(super) fn more_bundlers() -> Result<Outcome> {
+    built_by(&["more.test.mjs"])
+}
+
+fn built_by(files: &[&str]) -> Result<Outcome> {
+    let mut node = workspace::node();
+    node.env("E2E_RELAY", workspace::program("voxrelay"))
+        .env("E2E_CHROMIUM", tools::chromium()?)
+        .env("E2E_BUNDLERS", workspace::target().join("bundlers"))
+        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
+        .args(files.iter().map(|file| workspace::path("tests/bundlers").join(file)));
+    let mut outcome = Outcome::ok();
+    let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "node --test tests/bundlers"))
 }

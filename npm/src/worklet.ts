@@ -1,3 +1,0 @@
-import { registerProcessors } from "./processors.js";
-
-registerProcessors();

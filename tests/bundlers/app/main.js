@@ -1,0 +1,5 @@
+import { VoiceClient } from "voxrelay";
+
+import { call } from "./call.js";
+
+document.querySelector("#call")?.addEventListener("click", () => void call(VoiceClient));

@@ -1,0 +1,135 @@
+// @ts-check
+// Every example, run as its own first lines say.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch, rawMicrophone } from "../browser/support/chromium.mjs";
+import { Relay, until } from "../browser/support/relay.mjs";
+import { speak } from "../browser/support/speech.mjs";
+import { Stage } from "../browser/support/stage.mjs";
+import { CACHE, ROOT, npm, packedPackage } from "./workshop.mjs";
+
+/** What `cargo xtask demo` prints unless it is told otherwise. */
+const RELAY = "http://127.0.0.1:8080";
+
+describe("the examples", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /** `cargo xtask demo` ends as this program, on port 8080. */
+  async function demo() {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    return `http://127.0.0.1:${relay.port}`;
+  }
+
+  test("minimal.html calls at the address that its first line names", async () => {
+    const first = instructions("minimal.html");
+    const address = /`cargo xtask demo`, then open (http:\S+?)\.? /.exec(first)?.[1] ?? "";
+    assert.ok(address.startsWith(`${RELAY}/`), first);
+    await assertAnswers(stage, address.replace(RELAY, await demo()), "#said");
+  });
+
+  test("the demo page calls at the address that the command prints", async () => {
+    const first = instructions("demo/index.html");
+    assert.match(first, /`cargo xtask demo`, then open the address it prints/);
+    await assertAnswers(stage, `${await demo()}/`, "#captions");
+  });
+
+  test("the npm project calls from Vite's dev server and from its build, by the commands of its first lines", async () => {
+    const text = instructions("esm/index.html");
+    const commands = [...text.matchAll(/`([^`]+)`/g)].map(([, command]) => command);
+    assert.deepEqual(commands, ["cargo xtask demo", "npm install", "npm run dev", "npm run build", "npm run preview"]);
+    const project = esmProject();
+    const relay = await demo();
+    npm(project, "install", "--no-audit", "--no-fund", "--loglevel=error");
+    await assertAnswers(stage, await server(stage, project, "dev", relay), "#captions");
+    npm(project, "run", "build");
+    await assertAnswers(stage, await server(stage, project, "preview", relay), "#captions");
+  });
+});
+
+/** The comment with which a page begins. @param {string} page */
+function instructions(page) {
+  const comment = /<!--([^]*?)-->/.exec(readFileSync(join(ROOT, "examples", page), "utf8"))?.[1];
+  if (!comment) throw new Error(`examples/${page} does not say how it is run`);
+  return comment.replaceAll(/\s+/g, " ").trim();
+}
+
+/** The project and, where it looks for it, the packed package. */
+function esmProject() {
+  const root = join(CACHE, "examples");
+  const project = join(root, "examples", "esm");
+  rmSync(root, { recursive: true, force: true });
+  mkdirSync(root, { recursive: true });
+  cpSync(join(ROOT, "examples", "esm"), project, {
+    recursive: true,
+    filter: (file) => !/[\\/](node_modules|dist|package-lock\.json)$/.test(file),
+  });
+  cpSync(packedPackage(), join(root, "npm"), { recursive: true });
+  // Vite looks for the workspace's root, as it does in the repository.
+  cpSync(join(ROOT, "package.json"), join(root, "package.json"));
+  return project;
+}
+
+/**
+ * Runs one of Vite's servers until the test is over.
+ * @param {Stage} stage
+ * @param {string} folder
+ * @param {string} script
+ * @param {string} relay
+ * @returns {Promise<string>} The address it prints.
+ */
+async function server(stage, folder, script, relay) {
+  const child = spawn("npm", ["run", script], {
+    cwd: folder,
+    env: { ...process.env, RELAY: relay, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
+  });
+  // npm starts a shell that starts Vite: the group goes together.
+  stage.after(() => child.pid && process.kill(-child.pid));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const address = /Local:\s+(http:\S+)/.exec(line)?.[1];
+    if (address) {
+      child.stdout.resume();
+      return address;
+    }
+  }
+  throw new Error(`npm run ${script} ended without an address`);
+}
+
+/**
+ * Opens the page, presses its call button, speaks, and waits for the agent.
+ * @param {Stage} stage
+ * @param {string} address
+ * @param {string} answer Where the page shows what is said.
+ */
+async function assertAnswers(stage, address, answer) {
+  const speech = speak(stage, [0.5, "hello", 8]);
+  const browser = await launch(stage, { microphone: speech.file });
+  const context = await browser.newContext();
+  await rawMicrophone(context);
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("console", (message) => {
+    // No example needs an icon.
+    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await page.goto(address);
+  await page.locator("#call").click();
+  const said = async () => /You spoke for \d/.test((await page.locator(answer).textContent()) ?? "");
+  await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {
+    throw new Error(`${error.message}; the page says: ${await page.locator("body").innerText()}; complaints: ${complaints.join("; ")}`);
+  });
+  assert.deepEqual(complaints, []);
+  await browser.close();
+}

@@ -1,0 +1,60 @@
+// @ts-check
+// The package in the bundlers that most people use, and without one. `more.test.mjs` has the others.
+
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, afterEach, describe, test } from "node:test";
+
+import { Stage } from "../browser/support/stage.mjs";
+import { assertCalls, build, packedPackage, workplace } from "./workshop.mjs";
+
+describe("the packed package", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  for (const name of ["vite-8", "vite-7"]) {
+    test(`builds with ${name} as it is, and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      build(folder);
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
+  test("builds with webpack as it is, and calls under the documented policy", async () => {
+    const folder = workplace("webpack");
+    build(folder);
+    asClassicScript(folder);
+    await assertCalls(stage, join(folder, "dist"));
+  });
+
+  test("calls from a script tag, with its two files beside each other", async () => {
+    const folder = workplace("script-tag");
+    for (const name of ["voxrelay.js", "voxrelay.wasm"]) cpSync(join(packedPackage(), "dist", name), join(folder, name));
+    const page = readFileSync(join(folder, "index.html"), "utf8");
+    writeFileSync(join(folder, "index.html"), page.replace("<script", '<script src="voxrelay.js"></script>\n    <script'));
+    const main = readFileSync(join(folder, "main.js"), "utf8");
+    writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;"));
+    await assertCalls(stage, folder);
+  });
+
+  test("keeps the script-tag file when a bundle imports it for its effect", () => {
+    const folder = workplace("vite-8");
+    writeFileSync(join(folder, "main.js"), 'import "voxrelay/voxrelay.js";\nconsole.log(Voxrelay.VoiceClient);\n');
+    build(folder);
+    const assets = join(folder, "dist", "assets");
+    const built = readdirSync(assets).map((name) => readFileSync(join(assets, name), "utf8")).join("\n");
+    assert.ok(built.includes("engine_unavailable"), "the engine is not in the bundle");
+  });
+
+  test("has the texts of its licences", () => {
+    for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) assert.ok(existsSync(join(packedPackage(), name)), name);
+  });
+});
+
+/** webpack's bundle is a classic script. @param {string} folder */
+function asClassicScript(folder) {
+  const page = readFileSync(join(folder, "index.html"), "utf8");
+  writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', "defer"));
+}

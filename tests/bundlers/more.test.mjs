@@ -1,0 +1,63 @@
+// @ts-check
+// The package in the other bundlers: run by `cargo xtask test --all`.
+
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, afterEach, describe, test } from "node:test";
+
+import { Stage } from "../browser/support/stage.mjs";
+import { README, assertCalls, build, runDocumented, withInlineScriptsOf, workplace } from "./workshop.mjs";
+
+/** What the README says of bundlers that do not look for the files. */
+const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
+
+describe("the packed package", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  test("builds with Vite 6 as it is, and calls under the documented policy", async () => {
+    const folder = workplace("vite-6");
+    build(folder);
+    await assertCalls(stage, join(folder, "dist"));
+  });
+
+  for (const [name, script] of [
+    ["parcel", "build"],
+    ["next", "build"],
+    ["next", "build:webpack"],
+  ]) {
+    test(`builds with ${name} (${script}) as it is, and calls when the policy allows the page's own scripts, too`, async () => {
+      const folder = workplace(name);
+      build(folder, script);
+      const dist = join(folder, "dist");
+      await assertCalls(stage, dist, { policy: withInlineScriptsOf(join(dist, "index.html")) });
+    });
+  }
+
+  for (const [name, script, tag] of [
+    ["rollup", "build", 'type="module"'],
+    ["rollup", "build:iife", "defer"],
+    ["esbuild", "build", "defer"],
+    ["esbuild", "build:esm", 'type="module"'],
+  ]) {
+    test(`builds with ${name} (${script}) and the README's line, and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      build(folder, script);
+      runDocumented(folder, COPY);
+      const page = readFileSync(join(folder, "index.html"), "utf8");
+      writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
+  test("calls from a page with the README's import map, whose hash its policy has", async () => {
+    const folder = workplace("import-map");
+    const [map] = /<script type="importmap">[^<]*<\/script>/.exec(README) ?? [];
+    if (!map) throw new Error("npm/README.md has no import map");
+    const page = readFileSync(join(folder, "index.html"), "utf8");
+    writeFileSync(join(folder, "index.html"), page.replace("<script", `${map}\n    <script`));
+    cpSync(join(folder, "node_modules", "voxrelay", "dist"), join(folder, "voxrelay"), { recursive: true });
+    await assertCalls(stage, folder, { policy: withInlineScriptsOf(join(folder, "index.html")) });
+  });
+});

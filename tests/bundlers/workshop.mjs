@@ -1,0 +1,195 @@
+// @ts-check
+// Builds the app with a bundler that is installed on demand, from the package as npm packs it, and makes a call with what was built.
+
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { launch } from "../browser/support/chromium.mjs";
+import { Relay, until } from "../browser/support/relay.mjs";
+import { speak } from "../browser/support/speech.mjs";
+
+/** @typedef {import("../browser/support/stage.mjs").Stage} Stage */
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+/** Outside the workspace, and kept from run to run. */
+export const CACHE = process.env.E2E_BUNDLERS ?? join(ROOT, "target", "bundlers");
+
+export const README = readFileSync(join(ROOT, "npm", "README.md"), "utf8");
+
+const TYPES = /** @type {Record<string, string>} */ ({
+  ".css": "text/css; charset=utf-8",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+});
+
+/** The folder of an unpacked package; packed once a process. @type {string | undefined} */
+let unpacked;
+
+/** The package as a stranger gets it. */
+export function packedPackage() {
+  if (unpacked) return unpacked;
+  const folder = join(CACHE, "packed");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const listing = npm(ROOT, "pack", "--workspace", "npm", "--json", "--pack-destination", folder);
+  const [{ filename }] = JSON.parse(listing);
+  execFileSync("tar", ["-xzf", join(folder, filename), "-C", folder]);
+  unpacked = join(folder, "package");
+  return unpacked;
+}
+
+/**
+ * A fresh folder with the app, the bundler of `tests/bundlers/<name>` and the packed package.
+ * @param {string} name
+ */
+export function workplace(name) {
+  const folder = join(CACHE, name);
+  mkdirSync(folder, { recursive: true });
+  // What was installed may stay; what was built, or remembered while building, may not.
+  for (const old of readdirSync(folder)) {
+    if (old !== "node_modules" && old !== ".installed") rmSync(join(folder, old), { recursive: true });
+  }
+  cpSync(join(HERE, "app"), folder, { recursive: true });
+  const own = join(HERE, name);
+  if (existsSync(own)) {
+    cpSync(own, folder, { recursive: true });
+    const lock = createHash("sha256").update(readFileSync(join(own, "package-lock.json"))).digest("hex");
+    const stamp = join(folder, ".installed");
+    if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
+      npm(folder, "ci", "--no-audit", "--no-fund", "--loglevel=error");
+      writeFileSync(stamp, lock);
+    }
+  }
+  const installed = join(folder, "node_modules", "voxrelay");
+  for (const old of [installed, join(folder, "node_modules", ".vite"), join(folder, "node_modules", ".cache")]) {
+    rmSync(old, { recursive: true, force: true });
+  }
+  cpSync(packedPackage(), installed, { recursive: true });
+  return folder;
+}
+
+/**
+ * Runs a script of the folder's package.json.
+ * @param {string} folder
+ * @param {string} [script]
+ */
+export function build(folder, script = "build") {
+  npm(folder, "run", script);
+}
+
+/** @param {string} folder @param {...string} args */
+export function npm(folder, ...args) {
+  const settings = { ...process.env, NEXT_TELEMETRY_DISABLED: "1", CI: "1" };
+  try {
+    return execFileSync("npm", args, { cwd: folder, encoding: "utf8", env: settings, stdio: ["ignore", "pipe", "pipe"] });
+  } catch (thrown) {
+    const { stdout, stderr } = /** @type {{ stdout: string, stderr: string }} */ (thrown);
+    throw new Error(`npm ${args.join(" ")} failed:\n${stdout}\n${stderr}`);
+  }
+}
+
+/**
+ * Runs the line of the README that says what this bundler needs.
+ * @param {string} folder
+ * @param {RegExp} line
+ */
+export function runDocumented(folder, line) {
+  const found = README.split(/[\n`]/).find((part) => line.test(part));
+  if (!found) throw new Error(`npm/README.md has no line like ${line}`);
+  execFileSync("sh", ["-c", found], { cwd: folder });
+}
+
+/**
+ * The README's policy for files of one's own, with `relay` in the place of its example.
+ * @param {string} relay
+ */
+export function documentedPolicy(relay) {
+  const found = README.split("\n").find((line) => line.startsWith("script-src 'self'"));
+  if (!found) throw new Error("npm/README.md has no policy that begins with script-src 'self'");
+  return found.replace("wss://voice.example.com", relay);
+}
+
+/**
+ * A policy that also allows the scripts that stand in the page itself.
+ * @param {string} file The page.
+ */
+export function withInlineScriptsOf(file) {
+  const scripts = [...readFileSync(file, "utf8").matchAll(/<script(?![^>]*\ssrc=)[^>]*>([^]*?)<\/script>/g)];
+  const hashes = scripts.map(([, script]) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`);
+  return (/** @type {string} */ policy) => policy.replace("script-src", `script-src ${hashes.join(" ")}`);
+}
+
+/**
+ * Serves `folder` under the README's policy, presses the button in a browser, and waits for the agent's answer.
+ * @param {Stage} stage
+ * @param {string} folder
+ * @param {{ policy?: (policy: string) => string, page?: string }} [options] `policy` adds what the bundler's own page needs.
+ */
+export async function assertCalls(stage, folder, { policy = (given) => given, page: path = "/" } = {}) {
+  /** @type {{ port: number, policy: string, token: string }} */
+  const site = { port: 0, policy: "", token: "" };
+  const server = createServer((request, response) => void answer(site, folder, request, response));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  stage.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  site.port = /** @type {import("node:net").AddressInfo} */ (server.address()).port;
+  const origin = `http://127.0.0.1:${site.port}`;
+  const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
+  stage.after(() => relay.stop());
+  const socket = `ws://127.0.0.1:${relay.port}`;
+  site.policy = policy(documentedPolicy(socket));
+  site.token = relay.token("alice");
+  const speech = speak(stage, [0.5, "hello", 6]);
+  const browser = await launch(stage, { microphone: speech.file });
+  const page = await browser.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await page.goto(`${origin}${path}?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
+  await page.locator("#call").click();
+  const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0], 30_000);
+  if (!/^You spoke for \d/.test(said)) throw new Error(`instead of an answer came: ${said}`);
+  const engine = await page.evaluate(() => document.documentElement.dataset.engine);
+  if (engine !== "worker") throw new Error(`the engine runs in the ${engine}`);
+  if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join("; ")}`);
+  return page;
+}
+
+/**
+ * @param {{ policy: string, token: string }} site
+ * @param {string} folder
+ * @param {import("node:http").IncomingMessage} request
+ * @param {import("node:http").ServerResponse} response
+ */
+async function answer({ policy, token }, folder, request, response) {
+  // On every answer, as most servers are set up: the Worker's file has a policy of its own then.
+  response.setHeader("content-security-policy", policy);
+  const { pathname } = new URL(String(request.url), "http://localhost");
+  if (pathname === "/voice-token") return response.end(token);
+  const file = resolve(folder, `.${pathname.endsWith("/") ? `${pathname}index.html` : pathname}`);
+  try {
+    if (!file.startsWith(resolve(folder) + sep)) throw new Error("outside of the folder");
+    const content = await readFile(file);
+    response.setHeader("content-type", TYPES[extname(file)] ?? "application/octet-stream");
+    response.end(content);
+  } catch {
+    response.statusCode = 404;
+    response.end();
+  }
+}
