@@ -229,6 +229,8 @@ async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Op
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
     }
+    // What this relay still owes of it would be refused afterwards.
+    app.spill.replay_of(&*app.store, &row.id).await?;
     let token = resume_token();
     let by = TakeOver {
         epoch: row.epoch,
