@@ -18,6 +18,7 @@ mod money;
 pub mod price;
 pub mod recording;
 pub mod retention;
+mod running;
 pub mod server;
 pub mod session;
 pub mod spill;

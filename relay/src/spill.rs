@@ -3,28 +3,42 @@
 //! A small SQLite file beside the relay's data. It is empty but for such times. What a session could not write is written by the session
 //! itself when the database is back; what a lost relay left behind, or a session that had to leave, is written by [`Spill::replay`].
 
-use std::path::Path;
-use std::time::Duration;
+mod file;
 
+use std::collections::HashMap;
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
 use protocol::{Mark, Role};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
 use crate::store::{Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir};
+use file::{File, Job, Kept};
 
 /// The file in the data folder.
 pub(crate) const SPILL_FILE: &str = "spill.db";
 /// Entries that are kept at most. A session makes one every five seconds and two for each turn.
 const ENTRIES_MAX: i64 = 1_000_000;
+/// Wishes that wait for the file at most; whoever has another one waits for a place.
+const JOBS: usize = 1_024;
+/// Entries that [`Spill::replay`] holds in memory at a time.
+const REPLAY_BATCH: u32 = 512;
+/// Sessions whose entries it writes side by side. The other connections to the database are left to the sessions that live.
+const REPLAY_SIDE_BY_SIDE: usize = 4;
 
 /// The file. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Spill(SqlitePool);
+pub struct Spill {
+    jobs: mpsc::Sender<Job>,
+    /// The task that has the file. It ends when the last clone is gone, or by [`Spill::close`].
+    task: TaskTracker,
+}
 
 /// Something to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,95 +66,156 @@ impl Spill {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await
-            .map_err(|source| StoreError::Open { database, source })?;
-        sqlx::raw_sql(
-            "CREATE TABLE IF NOT EXISTS owed (
-                id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, epoch INTEGER NOT NULL, entry TEXT NOT NULL
-            ) STRICT",
-        )
-        .execute(&pool)
-        .await?;
-        Ok(Spill(pool))
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let connection = options.connect().await.map_err(open)?;
+        let file = File::new(connection).await.map_err(open)?;
+        let (jobs, wanted) = mpsc::channel(JOBS);
+        let task = TaskTracker::new();
+        task.spawn(file.serve(wanted));
+        task.close();
+        Ok(Spill { jobs, task })
     }
 
-    /// Keeps an entry through a crash. Says under which number; `None` if there is no room for more.
+    /// Keeps entries of a session through a crash. Says under which numbers; `None` for those that there is no room for.
     pub(crate) async fn keep(
         &self,
         session_id: &str,
         epoch: u32,
-        owed: &Owed,
-    ) -> Result<Option<i64>, StoreError> {
-        let entry = serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON");
-        let row = sqlx::query(
-            "INSERT INTO owed (session_id, epoch, entry) SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM owed) < $4
-            RETURNING id",
-        )
-        .bind(session_id)
-        .bind(epoch)
-        .bind(entry)
-        .bind(ENTRIES_MAX)
-        .fetch_optional(&self.0)
-        .await?;
-        Ok(row.map(|row| row.try_get("id")).transpose()?)
+        owed: &[Owed],
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let entry = |owed| serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON");
+        let entries = owed.iter().map(entry).collect();
+        let session_id = session_id.to_owned();
+        self.ask(|kept| Job::Keep { session_id, epoch, entries, kept }).await
     }
 
-    /// Forgets an entry that was written.
-    pub(crate) async fn forget(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM owed WHERE id = $1").bind(id).execute(&self.0).await?;
-        Ok(())
+    /// Forgets entries that were written, soon. Should a copy stay, it is written twice and counts once.
+    pub(crate) fn forget(&self, numbers: Vec<i64>) {
+        if self.jobs.try_send(Job::Forget { numbers }).is_err() {
+            tracing::warn!("a copy of what was written stays");
+        }
     }
 
-    /// Writes what sessions that are gone have left behind, in its order. Says how much that was. What the store refuses for good is
-    /// dropped with a word in the log: the session was deleted, or goes on elsewhere, where its audio was played again.
+    /// Writes what sessions that are gone have left behind, each session's in its order. Says how much that was. What the store refuses
+    /// for good is dropped with a word in the log: the session was deleted, or goes on elsewhere, where its audio was played again.
     ///
     /// # Errors
     /// When the database is still away: what was not written stays.
     pub async fn replay(&self, store: &dyn Store, lives: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
-        let mut written = 0;
-        let mut after = 0_i64;
+        self.pay(store, None, lives).await
+    }
+
+    /// Writes what one session has left behind, before somebody goes on with it: what is written afterwards is refused.
+    ///
+    /// # Errors
+    /// When the database is away: what was not written stays.
+    pub(crate) async fn replay_of(&self, store: &dyn Store, session_id: &str) -> Result<u64, StoreError> {
+        self.pay(store, Some(session_id), |_| false).await
+    }
+
+    async fn pay(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<u64, StoreError> {
+        let (mut written, mut after) = (0, 0);
         loop {
-            let row = sqlx::query("SELECT * FROM owed WHERE id > $1 ORDER BY id LIMIT 1")
-                .bind(after)
-                .fetch_optional(&self.0)
-                .await?;
-            let Some(row) = row else { break };
-            after = row.try_get("id")?;
-            let (session, epoch): (String, u32) = (row.try_get("session_id")?, row.try_get("epoch")?);
-            if lives(&session) {
-                continue;
+            let of = of.map(str::to_owned);
+            let found = self.ask(|rows| Job::Read { of, after, limit: REPLAY_BATCH, rows }).await?;
+            let Some(last) = found.last() else { return Ok(written) };
+            after = last.number;
+            let sessions = by_session(found, &lives);
+            let paid: Vec<Paid> = stream::iter(sessions)
+                .map(|entries| pay_session(store, entries))
+                .buffer_unordered(REPLAY_SIDE_BY_SIDE)
+                .collect()
+                .await;
+            let done: Vec<i64> = paid.iter().flat_map(|paid| &paid.done).copied().collect();
+            if !done.is_empty() {
+                // Waits for a place: an entry that was dropped is not to come again.
+                let _ = self.jobs.send(Job::Forget { numbers: done }).await;
             }
-            let entry: String = row.try_get("entry")?;
-            let done = match serde_json::from_str::<Entry>(&entry).map(Owed::try_from) {
-                Ok(Ok(owed)) => write(store, &session, epoch, owed).await,
-                Ok(Err(())) | Err(_) => Err(StoreError::Corrupt {
-                    row: format!("entry {after} of {SPILL_FILE}"),
-                    column: "entry",
-                }),
-            };
-            match done {
-                Ok(()) => written += 1,
-                Err(error) if error.is_away() => return Err(error),
-                Err(error) => tracing::warn!(%session, %error, "what was owed is not written"),
+            for paid in paid {
+                written += paid.written;
+                if let Some(error) = paid.away {
+                    return Err(error);
+                }
             }
-            self.forget(after).await?;
         }
-        if written > 0 {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.0).await?;
-        }
-        Ok(written)
     }
 
     /// Lets go of the file.
     pub(crate) async fn close(&self) {
-        self.0.close().await;
+        if self.ask(|closed| Job::Close { closed }).await.is_ok() {
+            self.task.wait().await;
+        }
     }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+        let (tell, answer) = oneshot::channel();
+        self.jobs.send(job(tell)).await.map_err(|_| StoreError::Unfinished)?;
+        answer.await.map_err(|_| StoreError::Unfinished)
+    }
+}
+
+/// What became of a session's entries.
+#[derive(Default)]
+struct Paid {
+    written: u64,
+    /// The numbers of those that need not be kept any more.
+    done: Vec<i64>,
+    away: Option<StoreError>,
+}
+
+/// The entries of sessions that do not live here, each session's in its order.
+fn by_session(found: Vec<Kept>, lives: &impl Fn(&str) -> bool) -> Vec<Vec<Kept>> {
+    let mut sessions: Vec<Vec<Kept>> = Vec::new();
+    let mut places: HashMap<String, Option<usize>> = HashMap::new();
+    for kept in found {
+        let place = *places.entry(kept.session_id.clone()).or_insert_with(|| {
+            let gone = !lives(&kept.session_id);
+            gone.then(|| {
+                sessions.push(Vec::new());
+                sessions.len() - 1
+            })
+        });
+        if let Some(place) = place {
+            sessions[place].push(kept);
+        }
+    }
+    sessions
+}
+
+async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
+    let mut paid = Paid::default();
+    for Kept { number, session_id, epoch, entry } in entries {
+        let owed = match serde_json::from_str::<Entry>(&entry).map(Owed::try_from) {
+            Ok(Ok(owed)) => Ok(owed),
+            Ok(Err(())) | Err(_) => {
+                Err(StoreError::Corrupt { row: format!("entry {number} of {SPILL_FILE}"), column: "entry" })
+            }
+        };
+        let is_money = matches!(owed, Ok(Owed::Settle(_)));
+        let done = match owed {
+            Ok(owed) => write(store, &session_id, epoch, owed).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => paid.written += 1,
+            Err(error) if error.is_away() => {
+                paid.away = Some(error);
+                return paid;
+            }
+            Err(error @ StoreError::Database(_)) if is_money => {
+                tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
+                continue;
+            }
+            Err(error) => tracing::warn!(session = %session_id, %error, "what is owed is not written"),
+        }
+        paid.done.push(number);
+    }
+    paid
 }
 
 async fn write(store: &dyn Store, session: &str, epoch: u32, owed: Owed) -> Result<(), StoreError> {
@@ -397,18 +472,39 @@ mod tests {
         }
     }
 
+    async fn numbers(spill: &Spill) -> Vec<i64> {
+        let read = |rows| Job::Read { of: None, after: 0, limit: 10_000, rows };
+        spill.ask(read).await.expect("read").iter().map(|kept| kept.number).collect()
+    }
+
     #[tokio::test]
     async fn what_is_kept_is_there_after_a_crash_until_it_is_forgotten() {
         let dir = tempfile::tempdir().expect("a folder");
         let spill = Spill::open(dir.path()).await.expect("opened");
         let owed = Owed::Settle(Box::new(settle()));
-        let first = spill.keep("a", 3, &owed).await.expect("kept").expect("room");
-        let second = spill.keep("a", 3, &owed).await.expect("kept").expect("room");
+        let kept = spill.keep("a", 3, &[owed.clone(), owed]).await.expect("kept");
+        let [Some(first), Some(second)] = kept[..] else { panic!("there is room: {kept:?}") };
         assert!(first < second);
-        spill.forget(first).await.expect("forgotten");
+        spill.forget(vec![first]);
+        assert_eq!(numbers(&spill).await, [second]);
         std::mem::forget(spill);
         let again = Spill::open(dir.path()).await.expect("opened");
-        let rows = sqlx::query("SELECT id FROM owed").fetch_all(&again.0).await.expect("read");
-        assert_eq!(rows.iter().map(|row| row.get::<i64, _>("id")).collect::<Vec<_>>(), [second]);
+        assert_eq!(numbers(&again).await, [second]);
+    }
+
+    #[tokio::test]
+    async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(dir.path()).await.expect("opened");
+        let owed = [Owed::Settle(Box::new(settle()))];
+        let all = (0..2_000).map(|n| {
+            let (spill, owed) = (spill.clone(), owed.clone());
+            async move { spill.keep(&format!("session {n}"), 0, &owed).await.expect("kept") }
+        });
+        let kept = futures_util::future::join_all(all).await;
+        assert!(kept.iter().all(|kept| matches!(kept[..], [Some(_)])));
+        assert_eq!(numbers(&spill).await.len(), 2_000);
+        spill.close().await;
+        assert!(spill.keep("a", 0, &owed).await.is_err(), "it is closed, and says so");
     }
 }

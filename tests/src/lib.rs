@@ -3,6 +3,8 @@
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
 pub mod bad_tokens;
+pub mod caller;
+pub mod outage;
 pub mod sound;
 pub mod wire;
 

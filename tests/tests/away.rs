@@ -8,6 +8,7 @@ use protocol::{CloseCode, Role};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::store::{SessionRow, SqlStore, Store};
+use tests::outage::{How, Manner, Outage, go_through};
 use tests::postgres::Server;
 use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, hello, token};
@@ -186,4 +187,35 @@ async fn a_relay_that_starts_before_its_database_waits_for_it() {
     let (relay, ()) = tokio::join!(Relay::start_with(folder.path(), "127.0.0.1:0", &config), later);
     Raw::welcomed(&relay, "ada").await;
     relay.terminate().await;
+}
+
+fn outage(grace: u32, away: u64, how: How) -> Outage {
+    let away = Duration::from_secs(away);
+    Outage { calls: 50, grace, away, how, killed: false, manner: Manner::Together }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_calls_that_all_go_on_when_the_database_is_back_lose_nothing_and_none_closes() {
+    for how in [How::Frozen, How::Crashed] {
+        let outcome = go_through(&outage(60, 12, how)).await;
+        assert!(outcome.is_whole(), "{how:?}: {outcome}");
+        let closes: Vec<_> = outcome.calls.iter().map(|call| &call.closes[..]).collect();
+        assert!(closes.iter().all(|closes| *closes == [CloseCode::Normal.code()]), "{how:?}: {closes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_calls_that_waited_too_long_close_with_1013_and_lose_nothing() {
+    for killed in [false, true] {
+        let outcome = go_through(&Outage { killed, ..outage(4, 14, How::Crashed) }).await;
+        assert!(outcome.is_whole(), "killed: {killed}, {outcome}");
+        assert_eq!(outcome.closed_with(CloseCode::TryLater), 50, "killed: {killed}, {outcome}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_calls_whose_relay_is_killed_while_the_database_is_away_lose_nothing() {
+    let outage = Outage { killed: true, manner: Manner::Chance(1), ..outage(60, 12, How::Frozen) };
+    let outcome = go_through(&outage).await;
+    assert!(outcome.is_whole(), "{outcome}");
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
-//! `cargo xtask bench store` and `bench churn`: the relay's databases and its memory.
+//! `cargo xtask bench store`, `bench churn` and `bench away`: the relay's databases, its memory, and calls without a database.
 
 use std::fs;
 use std::process::Command;
@@ -23,6 +23,8 @@ pub(crate) enum Bench {
     Store,
     /// The relay's memory after 100,000 sessions
     Churn,
+    /// 200 calls while the database is away, 20 times
+    Away,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -42,6 +44,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Audio => audio(json),
         Bench::Store => relay("bench_store", &[], json),
         Bench::Churn => relay("churn", &["100000"], json),
+        Bench::Away => relay("away", &["20", "200"], json),
     }
 }
 

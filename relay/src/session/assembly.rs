@@ -140,6 +140,8 @@ pub(super) fn prepare(
         token: TokenClock::new(identity.expires_at, config.auth.token_grace),
         verifying: None,
         reserving: None,
+        resuming: None,
+        resuming_next: None,
         quality: Quality::default(),
         round_trips: (0, 0),
         settled: beginning.cost,

@@ -1,7 +1,5 @@
 //! Carries a session: link, call, socket and store. No decisions; each turn of the loop is wait, one input, drain.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +10,22 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
-use super::journal::{Journal, Written};
+use super::journal::{Journal, NextToken, Refused, Written, jittered};
 use super::registry::{Command, Registration, ResumeRequest, Whose};
 use super::token::TokenClock;
 use super::{resume_hash, resume_token};
 use crate::auth::{AuthError, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
+use crate::running::{Running, waited};
 use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two tries to set money aside while the database is away.
+/// How long the relay's own disk may take when a session leaves something on it.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two tries to set money aside while the database is away, more or less.
 const RESERVE_RETRY: Duration = Duration::from_millis(500);
 /// When nothing is due: something else will happen before.
 const FAR: Duration = Duration::from_secs(3_600);
@@ -45,9 +46,13 @@ pub(super) struct Driver {
     pub(super) reconnects: u32,
     pub(super) token: TokenClock,
     /// A fresh token that is being checked.
-    pub(super) verifying: Option<Verifying>,
+    pub(super) verifying: Option<Running<Result<Identity, AuthError>>>,
     /// Money that is being set aside.
-    pub(super) reserving: Option<Reserving>,
+    pub(super) reserving: Option<Running<Asked>>,
+    /// A connection that goes on with the session as soon as its resume token is stored.
+    pub(super) resuming: Option<Resuming>,
+    /// The one after it.
+    pub(super) resuming_next: Option<ResumeRequest>,
     /// Round trips and lost audio, for the record.
     pub(super) quality: Quality,
     pub(super) round_trips: (u64, u64),
@@ -59,16 +64,30 @@ pub(super) struct Driver {
     pub(super) ended: bool,
 }
 
-pub(super) type Reserving = Pin<Box<dyn Future<Output = Result<Reserved, StoreError>> + Send>>;
-pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, AuthError>> + Send>>;
+/// What was asked for, and the answer.
+pub(super) struct Asked {
+    through: Range,
+    spent: NanoUsd,
+    answer: Result<Reserved, StoreError>,
+}
+
+/// A connection whose resume token is being stored. The session goes on meanwhile.
+pub(super) struct Resuming {
+    request: ResumeRequest,
+    token: String,
+    /// How often the session was resumed, with this time.
+    reconnects: u32,
+    /// It does not wait for the store for longer than this.
+    deadline: Instant,
+}
 
 /// What the loop waits for.
 enum Wake {
     Shutdown,
     Command(Option<Command>),
     Socket(Event),
-    Journal(Result<Written, StoreError>),
-    Reserved(Result<Reserved, StoreError>),
+    Journal(Result<Written, Refused>),
+    Reserved(Asked),
     Verified(Result<Identity, AuthError>),
     Time,
 }
@@ -94,14 +113,17 @@ impl Driver {
             };
             match wake {
                 Wake::Shutdown => return self.leave(CloseCode::GoingAway).await,
-                Wake::Command(Some(Command::Resume(request))) => self.resume(*request).await,
+                Wake::Command(Some(Command::Resume(request))) => self.resume(*request),
                 Wake::Command(Some(Command::End(code))) => self.call(call::Input::Stop(code)),
-                Wake::Command(Some(Command::Lose)) => return self.lose().await,
+                // Ended there, or taken over: the store says which when it gets what is owed.
+                Wake::Command(Some(Command::Lose)) => self.end_refused(),
                 Wake::Command(None) => self.call(call::Input::Stop(CloseCode::Internal)),
                 Wake::Socket(event) => self.handle_socket(event),
-                Wake::Journal(Err(StoreError::Fenced { .. })) => return self.lose().await,
+                Wake::Journal(Err(Refused { error: StoreError::Fenced { .. }, .. })) => {
+                    return self.lose().await;
+                }
                 Wake::Journal(written) => self.handle_written(written),
-                Wake::Reserved(Err(StoreError::Fenced { .. })) => return self.lose().await,
+                Wake::Reserved(Asked { answer: Err(StoreError::Fenced { .. }), .. }) => self.end_refused(),
                 Wake::Reserved(reserved) => self.handle_reserved(reserved),
                 Wake::Verified(verified) => self.handle_verified(verified),
                 Wake::Time if self.must_leave() => return self.leave(CloseCode::TryLater).await,
@@ -112,21 +134,47 @@ impl Driver {
         self.finish().await;
     }
 
-    /// Goes on over a new connection, or hands it back.
-    async fn resume(&mut self, request: ResumeRequest) {
-        let ResumeRequest { socket, hello, identity, refused } = request;
-        let used = hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default();
+    /// Goes on over a new connection once its resume token is stored, or hands it back.
+    ///
+    /// Whoever takes the session over must know the token before the client does. Nothing else waits for that: the call goes on.
+    fn resume(&mut self, request: ResumeRequest) {
+        let used = used_token(&request);
         if !self.link.accepts(&used) {
-            // Nobody waits for it any more if this fails.
-            let _ = refused.send((socket, hello));
+            return hand_back(request);
+        }
+        if self.resuming.is_some() {
+            if let Some(before) = self.resuming_next.replace(request) {
+                self.app.tasks.spawn(Connection::new(before.socket).close(CloseCode::Replaced));
+            }
             return;
         }
         let token = resume_token();
         self.reconnects += 1;
+        let (hash, replaced, reconnects) = (resume_hash(&token), resume_hash(&used), self.reconnects);
+        self.journal.resumed(NextToken { hash, replaced, reconnects });
+        let deadline = Instant::now() + STORE_TIMEOUT;
+        self.resuming = Some(Resuming { request, token, reconnects, deadline });
+        if self.journal.away_since().is_some() {
+            // It is stored when the database is back.
+            self.go_on();
+        }
+    }
+
+    /// Attaches the connection that waited.
+    fn go_on(&mut self) {
+        let Some(Resuming { request, token, reconnects, .. }) = self.resuming.take() else { return };
+        let ResumeRequest { socket, hello, identity, .. } = request;
         self.accept(identity);
-        self.store_resume(&token, &used).await;
-        tracing::info!(session = %self.id, reconnects = self.reconnects, "session resumed");
+        tracing::info!(session = %self.id, reconnects, "session resumed");
         self.attach(socket, &hello, Attachment::Resume, &token);
+        if let Some(next) = self.resuming_next.take() {
+            self.resume(next);
+        }
+    }
+
+    /// The connections that nobody goes on with.
+    fn waiting_connections(&mut self) -> impl Iterator<Item = ResumeRequest> + use<> {
+        self.resuming.take().map(|resuming| resuming.request).into_iter().chain(self.resuming_next.take())
     }
 
     /// Goes on with another token of the same user. What is done to a login is done to the one that the token in use comes from.
@@ -146,18 +194,6 @@ impl Driver {
         self.link(link::Input::Attach { hello, attachment, resume_token: token });
     }
 
-    /// Notes the new resume token before the client learns it: whoever takes the session over must know it.
-    pub(super) async fn store_resume(&mut self, token: &str, used: &str) {
-        let (hash, used) = (resume_hash(token), resume_hash(used));
-        let write =
-            self.app.store.rotate_resume(&self.id, self.link.epoch(), &hash, Some(&used), self.reconnects);
-        match timeout(STORE_TIMEOUT, write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(session = %self.id, %error, "the resume token was not stored"),
-            Err(_) => tracing::warn!(session = %self.id, "the resume token was not stored in time"),
-        }
-    }
-
     fn handle_socket(&mut self, event: Event) {
         match event {
             Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
@@ -175,7 +211,7 @@ impl Driver {
         }
     }
 
-    fn handle_written(&mut self, written: Result<Written, StoreError>) {
+    fn handle_written(&mut self, written: Result<Written, Refused>) {
         match written {
             Ok(Written::Turns(committed)) => self.call(call::Input::Stored { committed }),
             Ok(Written::Settled(settled)) => {
@@ -188,23 +224,43 @@ impl Driver {
             }
             Ok(Written::Exhausted(alert)) => alert.iter().for_each(alerts::raised),
             Ok(Written::Attached) => {}
-            Ok(Written::End) => self.end(),
-            Err(error) => {
-                tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
-                if self.ending.is_none() {
-                    self.call(call::Input::Stop(CloseCode::Internal));
-                    self.ending = Some(CloseCode::Internal);
-                    self.journal.end(CloseCode::Internal.name(), self.quality());
-                } else {
-                    self.end();
+            Ok(Written::Resumed(reconnects)) => {
+                if self.resuming.as_ref().is_some_and(|resuming| resuming.reconnects == reconnects) {
+                    self.go_on();
                 }
+            }
+            Ok(Written::End) => self.end(),
+            Err(Refused { error, is_end: true }) => {
+                tracing::warn!(session = %self.id, %error, "the session's end was not stored");
+                self.end();
+            }
+            Err(Refused { error, is_end: false }) => {
+                tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
+                self.go_on();
+                self.end_refused();
             }
         }
     }
 
-    fn handle_reserved(&mut self, reserved: Result<Reserved, StoreError>) {
-        match reserved {
+    /// The store takes no more of the session, or the session may be another relay's: it ends here, after what was spent is written.
+    fn end_refused(&mut self) {
+        if self.journal.is_ending() {
+            return;
+        }
+        self.call(call::Input::Stop(CloseCode::Internal));
+        self.drain();
+        let code = *self.ending.get_or_insert(CloseCode::Internal);
+        self.journal.end(code.name(), self.quality());
+    }
+
+    fn handle_reserved(&mut self, asked: Asked) {
+        let Asked { through, spent, answer } = asked;
+        match answer {
             Ok(reserved) => self.call(call::Input::Reserved(&reserved)),
+            // What was set aside before may be spent meanwhile.
+            Err(error) if error.is_away() => {
+                self.reserving = Some(self.reserve(through, spent, jittered(RESERVE_RETRY)));
+            }
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "no money could be set aside: the session ends");
                 self.call(call::Input::Stop(CloseCode::Internal));
@@ -240,6 +296,10 @@ impl Driver {
             self.connection = None;
             self.link(link::Input::Closed);
             return;
+        }
+        if self.resuming.as_ref().is_some_and(|resuming| resuming.deadline <= Instant::now()) {
+            tracing::warn!(session = %self.id, "the resume token was not stored in time");
+            self.go_on();
         }
         if self.ending.is_some() {
             // Only the link still has something to do.
@@ -287,7 +347,7 @@ impl Driver {
                     at_ms: unix_ms(),
                 }),
                 call::Output::Reserve { through, spent } => {
-                    self.reserving = Some(self.reserve(through, spent));
+                    self.reserving = Some(self.reserve(through, spent, Duration::ZERO));
                 }
                 call::Output::Exhausted(shortage) => self.journal.exhausted(shortage),
                 call::Output::End { code } => {
@@ -355,8 +415,9 @@ impl Driver {
                     *round_trips = (round_trips.0 + 1, round_trips.1 + u64::from(micros));
                 }
                 Some(link::Output::Token(token)) => {
-                    let (app, token) = (app.clone(), token.to_owned());
-                    *verifying = Some(Box::pin(async move { app.verifier.verify(&token).await }));
+                    let (tasks, app, token) = (app.tasks.clone(), app.clone(), token.to_owned());
+                    let verify = async move { app.verifier.verify(&token).await };
+                    *verifying = Some(Running::start(&tasks, verify));
                 }
                 Some(link::Output::Bye) => {
                     record(recording, now, recording::Input::End);
@@ -394,19 +455,15 @@ impl Driver {
         self.link(link::Input::End { code, usage: self.call.usage() });
     }
 
-    /// Sets money aside. While the database is away it goes on trying: what was set aside before may be spent meanwhile.
-    fn reserve(&self, through: Range, spent: NanoUsd) -> Reserving {
+    /// Sets money aside, after a while.
+    fn reserve(&self, through: Range, spent: NanoUsd, wait: Duration) -> Running<Asked> {
         let (store, id, epoch, caps) =
             (self.app.store.clone(), self.id.clone(), self.link.epoch(), self.caps);
-        Box::pin(async move {
-            loop {
-                let exposed = NanoUsd::ZERO;
-                let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms: unix_ms() };
-                match store.reserve(&ask).await {
-                    Err(error) if error.is_away() => sleep(RESERVE_RETRY).await,
-                    answer => return answer,
-                }
-            }
+        Running::start(&self.app.tasks, async move {
+            sleep(wait).await;
+            let exposed = NanoUsd::ZERO;
+            let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms: unix_ms() };
+            Asked { through, spent, answer: store.reserve(&ask).await }
         })
     }
 
@@ -435,6 +492,7 @@ impl Driver {
         telemetry::session_ended(CloseCode::Replaced.name());
         tracing::info!(session = %self.id, "session lost to another relay");
         self.registration.leave();
+        self.turn_away(CloseCode::TryLater);
         if let Some(connection) = self.connection.take() {
             connection.close(CloseCode::Replaced).await;
         }
@@ -449,14 +507,14 @@ impl Driver {
         record(&mut self.recording, self.app.now(), recording::Input::End);
         let write = async {
             while !self.journal.is_empty() {
-                if let Err(error) = self.journal.next().await {
+                if let Err(Refused { error, .. }) = self.journal.next().await {
                     tracing::error!(session = %self.id, %error, "a record was not stored");
                 }
             }
         };
         if timeout(STORE_TIMEOUT, write).await.is_err() {
             tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
-            if timeout(STORE_TIMEOUT, self.journal.keep()).await.is_err() {
+            if timeout(KEEP_TIMEOUT, self.journal.keep()).await.is_err() {
                 tracing::error!(session = %self.id, "records are lost");
             }
         }
@@ -464,13 +522,22 @@ impl Driver {
         telemetry::session_ended(code.name());
         tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();
+        self.turn_away(code);
         if let Some(connection) = self.connection.take() {
             connection.close(code).await;
         }
     }
 
+    /// Closes the connections that waited to go on with the session.
+    fn turn_away(&mut self, code: CloseCode) {
+        for ResumeRequest { socket, .. } in self.waiting_connections() {
+            self.app.tasks.spawn(Connection::new(socket).close(code));
+        }
+    }
+
     async fn finish(mut self) {
         self.registration.leave();
+        self.waiting_connections().for_each(hand_back);
         let code = self.ending.unwrap_or(CloseCode::Internal);
         let usage = self.call.usage();
         self.recording = None;
@@ -504,6 +571,7 @@ impl Driver {
         let token = self.ending.is_none().then(|| self.token.due());
         machines
             .chain(socket)
+            .chain(self.resuming.as_ref().map(|resuming| resuming.deadline))
             .chain(token)
             .chain(self.grace_ends())
             .min()
@@ -518,12 +586,15 @@ async fn event(connection: &mut Option<Connection>, read: bool) -> Event {
     }
 }
 
-/// Waits for what is under way, if anything is.
-async fn waited<T>(pending: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
-    let Some(future) = pending else { return std::future::pending().await };
-    let done = future.await;
-    *pending = None;
-    done
+/// The resume token that a connection came with.
+fn used_token(request: &ResumeRequest) -> String {
+    request.hello.resume.as_ref().map(|resume| resume.resume_token.clone()).unwrap_or_default()
+}
+
+/// Gives a connection back to whoever brought it: a new session begins there.
+fn hand_back(ResumeRequest { socket, hello, refused, .. }: ResumeRequest) {
+    // Nobody waits for it any more if this fails.
+    let _ = refused.send((socket, hello));
 }
 
 fn write(connection: &mut Option<Connection>, message: Message) {

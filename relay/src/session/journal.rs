@@ -1,23 +1,25 @@
 //! What a session has to write to the store: one thing after another, without the call waiting for it.
 //!
 //! While the database is away the writes wait, in order, kept on the relay's own disk as well, and are tried again. How long that may go
-//! on is the driver's to say.
+//! on is the driver's to say. Each write is a task: it lets go of the database however long nobody asks how it goes.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Mark;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::App;
+use crate::running::{Running, waited};
 use crate::spill::Owed;
 use crate::store::{Alert, Quality, Settle, Settled, Shortage, StoreError, Turn, unix_ms};
 
-/// Between two tries while the database is away: at first, and at most.
+/// Between two tries while the database is away: at first, and at most. Each is drawn from half of it to one and a half, so that many
+/// sessions do not come back in the same moment.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// A write that takes longer than this may not come back: what waits is kept on the relay's own disk from then on.
+const KEEP_AFTER: Duration = Duration::from_secs(1);
 
 /// Something to write.
 #[derive(Clone, Debug)]
@@ -25,6 +27,16 @@ enum Entry {
     Owed(Owed),
     Exhausted(Shortage),
     Attached(bool),
+    Resumed(NextToken),
+}
+
+/// A resume token and the one that it replaces.
+#[derive(Clone, Debug)]
+pub(super) struct NextToken {
+    pub(super) hash: [u8; 32],
+    pub(super) replaced: [u8; 32],
+    /// How often the session was resumed, with this time.
+    pub(super) reconnects: u32,
 }
 
 /// What was written.
@@ -38,25 +50,65 @@ pub(super) enum Written {
     Exhausted(Option<Alert>),
     /// Whether there is a connection.
     Attached,
+    /// The next resume token, with the number of reconnects.
+    Resumed(u32),
     /// That the session has ended.
     End,
 }
 
-type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// The database said no to something. It goes on with the next.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: StoreError,
+    /// Whether it was the session's end: nothing follows it.
+    pub(super) is_end: bool,
+}
+
+/// An entry of the queue.
+struct Waiting {
+    /// Counts the session's entries.
+    number: u64,
+    entry: Entry,
+    kept: Kept,
+}
+
+/// Whether an entry is kept on the relay's own disk, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    No,
+    /// It is being written.
+    Asked,
+    /// It is there, under this number.
+    At(i64),
+    /// There was no room for it.
+    Failed,
+}
+
+/// A write under way.
+struct Writing {
+    running: Option<Running<Result<Written, StoreError>>>,
+    begun: Instant,
+}
+
+/// Which entries, and under which numbers they are kept.
+type Keeping = Running<(Vec<u64>, Result<Vec<Option<i64>>, StoreError>)>;
 
 /// The queue of a session's writes.
 pub(super) struct Journal {
     app: Arc<App>,
     session_id: String,
     epoch: u32,
-    /// Oldest first, each with its number in the spill if it is kept there; the first one is being written.
-    waiting: VecDeque<(Entry, Option<i64>)>,
-    writing: Option<Step<Result<Written, StoreError>>>,
-    keeping: Option<Step<(usize, Option<i64>)>>,
-    /// Entries of the queue, from its beginning, that are kept or need not be.
-    kept: usize,
+    /// Oldest first; the first one is being written.
+    waiting: VecDeque<Waiting>,
+    next_number: u64,
+    writing: Option<Writing>,
+    /// The write under way takes long.
+    slow: bool,
+    keeping: Option<Keeping>,
     /// Whether the store knows that there is a connection.
     attached: bool,
+    /// Whether the session's end is written, or waits to be.
+    ending: bool,
     /// Since when the database is away, and how long to wait before the next try.
     away: Option<(Instant, Duration)>,
 }
@@ -68,10 +120,12 @@ impl Journal {
             session_id,
             epoch,
             waiting: VecDeque::new(),
+            next_number: 0,
             writing: None,
+            slow: false,
             keeping: None,
-            kept: 0,
             attached: true,
+            ending: false,
             away: None,
         }
     }
@@ -96,9 +150,21 @@ impl Journal {
         }
     }
 
-    /// The session has ended, with the name of a close code.
+    /// The next resume token.
+    pub(super) fn resumed(&mut self, token: NextToken) {
+        self.push(Entry::Resumed(token));
+    }
+
+    /// The session has ended, with the name of a close code. The first time counts.
     pub(super) fn end(&mut self, reason: &'static str, quality: Quality) {
-        self.push(Entry::Owed(Owed::End { reason: reason.to_owned(), quality, at_ms: unix_ms() }));
+        if !std::mem::replace(&mut self.ending, true) {
+            self.push(Entry::Owed(Owed::End { reason: reason.to_owned(), quality, at_ms: unix_ms() }));
+        }
+    }
+
+    /// Whether the session's end is written, or waits to be.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending
     }
 
     /// Whether everything is written.
@@ -115,95 +181,163 @@ impl Journal {
     ///
     /// # Errors
     /// When the database said no. While it is away this waits and tries again.
-    pub(super) async fn next(&mut self) -> Result<Written, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Written, Refused> {
         loop {
-            if self.away.is_some() {
-                self.keep().await;
+            if self.away.is_some() || self.slow {
+                self.begin_keeping();
             }
-            if self.writing.is_none() {
-                self.writing = self.waiting.front().map(|(entry, kept)| self.begin(entry.clone(), *kept));
-            }
-            let Some(writing) = &mut self.writing else { return std::future::pending().await };
-            let written = writing.await;
-            self.writing = None;
-            match &written {
-                Err(error) if error.is_away() => self.handle_away(error),
-                _ => {
-                    if self.away.take().is_some() {
-                        tracing::info!(session = %self.session_id, "the database is back");
+            self.begin_writing();
+            let Journal { writing, keeping, slow, .. } = self;
+            let due = writing.as_ref().filter(|_| !*slow).map(|writing| writing.begun + KEEP_AFTER);
+            let mut nothing = None;
+            let write = writing.as_mut().map_or(&mut nothing, |writing| &mut writing.running);
+            tokio::select! {
+                biased;
+                written = waited(write) => {
+                    if let Some(answer) = self.handle_written(written) {
+                        return answer;
                     }
-                    self.waiting.pop_front();
-                    self.kept = self.kept.saturating_sub(1);
-                    return written;
                 }
+                kept = waited(keeping) => self.handle_kept(kept),
+                () = at(due) => *slow = true,
             }
         }
     }
 
     /// Keeps everything that waits on the relay's own disk, however long that takes: for when the session leaves.
     pub(super) async fn keep(&mut self) {
+        for waiting in &mut self.waiting {
+            if waiting.kept == Kept::Failed {
+                waiting.kept = Kept::No;
+            }
+        }
         loop {
+            self.begin_keeping();
             if self.keeping.is_none() {
-                while matches!(
-                    self.waiting.get(self.kept),
-                    Some((Entry::Exhausted(_) | Entry::Attached(_), _))
-                ) {
-                    self.kept += 1;
-                }
-                let Some((Entry::Owed(owed), _)) = self.waiting.get(self.kept) else { return };
-                let (app, id, epoch, owed) =
-                    (self.app.clone(), self.session_id.clone(), self.epoch, owed.clone());
-                let at = self.kept;
-                self.keeping = Some(Box::pin(async move {
-                    let kept = app.spill.keep(&id, epoch, &owed).await;
-                    if !matches!(kept, Ok(Some(_))) {
-                        tracing::error!(session = %id, ?kept, "what is to be written is kept in memory only");
-                    }
-                    (at, kept.ok().flatten())
-                }));
+                return;
             }
-            let Some(keeping) = &mut self.keeping else { return };
-            let (at, number) = keeping.await;
-            self.keeping = None;
-            if let Some((_, kept)) = self.waiting.get_mut(at) {
-                *kept = number;
-            }
-            self.kept = at + 1;
+            let kept = waited(&mut self.keeping).await;
+            self.handle_kept(kept);
         }
     }
 
     fn push(&mut self, entry: Entry) {
-        self.waiting.push_back((entry, None));
+        self.waiting.push_back(Waiting { number: self.next_number, entry, kept: Kept::No });
+        self.next_number += 1;
     }
 
-    fn handle_away(&mut self, error: &StoreError) {
+    fn begin_writing(&mut self) {
+        let (None, Some(first)) = (&self.writing, self.waiting.front()) else { return };
+        let (app, id, epoch, entry) =
+            (self.app.clone(), self.session_id.clone(), self.epoch, first.entry.clone());
+        let wait = self.away.map_or(Duration::ZERO, |(_, wait)| jittered(wait));
+        self.slow = false;
+        self.writing = Some(Writing {
+            begun: Instant::now() + wait,
+            running: Some(Running::start(&self.app.tasks, async move {
+                sleep(wait).await;
+                write(&app, &id, epoch, entry).await
+            })),
+        });
+    }
+
+    /// The answer that is worth telling; `None` while the database is away.
+    fn handle_written(&mut self, written: Result<Written, StoreError>) -> Option<Result<Written, Refused>> {
+        let begun = self.writing.take().map_or_else(Instant::now, |writing| writing.begun);
+        match written {
+            Err(error) if error.is_away() => {
+                self.handle_away(&error, begun);
+                None
+            }
+            written => {
+                if self.away.take().is_some() {
+                    tracing::info!(session = %self.session_id, "the database is back");
+                }
+                let done = self.waiting.pop_front();
+                let is_end = matches!(&done, Some(Waiting { entry: Entry::Owed(Owed::End { .. }), .. }));
+                if let Some(done) = done {
+                    self.dispose(done, written.as_ref().err());
+                }
+                Some(written.map_err(|error| Refused { error, is_end }))
+            }
+        }
+    }
+
+    /// An entry is written, or refused: what is kept of it may go. Not so what was spent and found no place for a reason that an operator can
+    /// mend: that stays until it is written.
+    fn dispose(&self, Waiting { entry, kept, .. }: Waiting, refused: Option<&StoreError>) {
+        let owed = match (entry, refused) {
+            (Entry::Owed(owed @ Owed::Settle(_)), Some(StoreError::Database(_))) => Some(owed),
+            _ => None,
+        };
+        match (owed, kept) {
+            (None, Kept::At(number)) => self.app.spill.forget(vec![number]),
+            (Some(owed), Kept::No | Kept::Failed) => {
+                let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
+                self.app.tasks.spawn(async move {
+                    if let Err(error) = app.spill.keep(&id, epoch, &[owed]).await {
+                        tracing::error!(session = %id, %error, "what was spent is not in the ledger");
+                    }
+                });
+            }
+            // What is still on its way to the disk is forgotten when it is there.
+            _ => {}
+        }
+    }
+
+    fn begin_keeping(&mut self) {
+        if self.keeping.is_some() {
+            return;
+        }
+        let (mut numbers, mut all) = (Vec::new(), Vec::new());
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.kept == Kept::No) {
+            if let Entry::Owed(owed) = &waiting.entry {
+                waiting.kept = Kept::Asked;
+                numbers.push(waiting.number);
+                all.push(owed.clone());
+            }
+        }
+        if all.is_empty() {
+            return;
+        }
+        let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
+        self.keeping = Some(Running::start(&self.app.tasks, async move {
+            let kept = app.spill.keep(&id, epoch, &all).await;
+            (numbers, kept)
+        }));
+    }
+
+    fn handle_kept(&mut self, (numbers, kept): (Vec<u64>, Result<Vec<Option<i64>>, StoreError>)) {
+        let places = match kept {
+            Ok(places) => places,
+            Err(error) => {
+                tracing::error!(session = %self.session_id, %error, "what is to be written is kept in memory only");
+                vec![None; numbers.len()]
+            }
+        };
+        let mut written = Vec::new();
+        for (number, place) in numbers.into_iter().zip(places) {
+            match (self.waiting.iter_mut().find(|waiting| waiting.number == number), place) {
+                (Some(waiting), Some(place)) => waiting.kept = Kept::At(place),
+                (Some(waiting), None) => waiting.kept = Kept::Failed,
+                (None, Some(place)) => written.push(place),
+                (None, None) => {}
+            }
+        }
+        if !written.is_empty() {
+            self.app.spill.forget(written);
+        }
+    }
+
+    fn handle_away(&mut self, error: &StoreError, begun: Instant) {
         let (since, wait) = match self.away {
             Some((since, wait)) => (since, (wait * 2).min(RETRY.1)),
             None => {
                 tracing::warn!(session = %self.session_id, %error, "the database is away; what is to be written waits");
-                (Instant::now(), RETRY.0)
+                (begun, RETRY.0)
             }
         };
         self.away = Some((since, wait));
-    }
-
-    fn begin(&self, entry: Entry, kept: Option<i64>) -> Step<Result<Written, StoreError>> {
-        let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
-        let wait = self.away.map(|(_, wait)| wait);
-        Box::pin(async move {
-            if let Some(wait) = wait {
-                sleep(wait).await;
-            }
-            let written = write(&app, &id, epoch, entry).await;
-            if let Some(number) = kept
-                && written.as_ref().map_or_else(|error| !error.is_away(), |_| true)
-                && let Err(error) = app.spill.forget(number).await
-            {
-                // Written twice, it counts once.
-                tracing::warn!(session = %id, %error, "a copy of what was written stays");
-            }
-            written
-        })
     }
 }
 
@@ -223,5 +357,22 @@ async fn write(app: &App, id: &str, epoch: u32, entry: Entry) -> Result<Written,
         Entry::Attached(attached) => {
             store.set_attached(id, epoch, attached).await.map(|()| Written::Attached)
         }
+        Entry::Resumed(NextToken { hash, replaced, reconnects }) => store
+            .rotate_resume(id, epoch, &hash, Some(&replaced), reconnects)
+            .await
+            .map(|()| Written::Resumed(reconnects)),
+    }
+}
+
+/// From half of it to one and a half.
+pub(super) fn jittered(wait: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::registry::Command;
 use crate::App;
@@ -13,6 +14,10 @@ use crate::store::{Leases, StoreError};
 
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// After a renewal that failed.
+const RENEW_RETRY: Duration = Duration::from_secs(1);
+/// What takes longer will not come back: the next try may.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
 /// A lease is this much longer than a call may go on without the database: a renewal may be late, and clocks differ in speed.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Of that, what is left when sessions stop.
@@ -55,45 +60,82 @@ impl Lease {
     }
 }
 
-/// Renews the leases of this relay's sessions and looks after the sessions that others have lost, until the relay stops.
+/// Renews the leases of this relay's sessions, writes what is owed and looks after the sessions that others have lost, until the relay
+/// stops. Each is a task of its own: a renewal waits for none of the others, however much they have to do.
 pub(crate) async fn keep(app: Arc<App>) {
-    let mut renew = interval(RENEW_EVERY);
-    let mut sweep = interval(SWEEP_EVERY);
-    renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut owed = interval(REPLAY_EVERY);
-    owed.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(renew(Arc::clone(&app)));
+    tasks.spawn(pay(Arc::clone(&app)));
+    tasks.spawn(sweep(app));
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn renew(app: Arc<App>) {
+    let mut due = every(RENEW_EVERY);
     // Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
     let mut strays = HashSet::new();
-    loop {
-        tokio::select! {
-            () = app.shutdown.cancelled() => return,
-            _ = renew.tick() => match renew_all(&app, &strays).await {
-                Ok(found) => strays = found,
-                Err(error) => tracing::warn!(%error, "the leases of the sessions were not renewed"),
-            },
-            _ = owed.tick() => pay(&app).await,
-            _ = sweep.tick() => match app.store.sweep(app.config.resume_window).await {
-                Ok(swept) if swept.released + swept.ended > 0 => {
-                    tracing::info!(released = swept.released, ended = swept.ended, "lost sessions");
+    while tick(&app, &mut due).await {
+        match timeout(RENEW_TIMEOUT, renew_all(&app)).await {
+            Ok(Ok(found)) => {
+                for id in found.intersection(&strays) {
+                    tracing::warn!(session = %id, "a session without a task here is given up");
+                    let lease = Leases::Session { id, relay: &app.relay_id };
+                    if let Err(error) = app.store.end_leases(lease).await {
+                        tracing::warn!(session = %id, %error, "its lease was not ended");
+                    }
                 }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "lost sessions were not looked for"),
-            },
+                strays = found;
+                continue;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the leases of the sessions were not renewed"),
+            Err(_) => tracing::warn!("the leases of the sessions were not renewed in time"),
         }
+        due.reset_after(RENEW_RETRY);
     }
 }
 
 /// Writes what sessions that had to leave have left behind.
-async fn pay(app: &App) {
-    match app.spill.replay(&*app.store, |id| app.sessions.has(id)).await {
-        Ok(0) => {}
-        Ok(entries) => tracing::info!(entries, "what was owed to the database is written"),
-        Err(error) => tracing::debug!(%error, "what is owed to the database waits"),
+async fn pay(app: Arc<App>) {
+    let mut due = every(REPLAY_EVERY);
+    while tick(&app, &mut due).await {
+        match app.spill.replay(&*app.store, |id| app.sessions.has(id)).await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "what was owed to the database is written"),
+            Err(error) => tracing::debug!(%error, "what is owed to the database waits"),
+        }
     }
 }
 
-async fn renew_all(app: &App, strays: &HashSet<String>) -> Result<HashSet<String>, StoreError> {
+async fn sweep(app: Arc<App>) {
+    let mut due = every(SWEEP_EVERY);
+    while tick(&app, &mut due).await {
+        match app.store.sweep(app.config.resume_window).await {
+            Ok(swept) if swept.released + swept.ended > 0 => {
+                tracing::info!(released = swept.released, ended = swept.ended, "lost sessions");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "lost sessions were not looked for"),
+        }
+    }
+}
+
+/// Waits until it is time; `false` when the relay stops.
+async fn tick(app: &App, due: &mut Interval) -> bool {
+    tokio::select! {
+        biased;
+        () = app.shutdown.cancelled() => false,
+        _ = due.tick() => true,
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut due = interval(period);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    due
+}
+
+/// Says which sessions in the store are this relay's and not here.
+async fn renew_all(app: &App) -> Result<HashSet<String>, StoreError> {
     let known = app.sessions.ids();
     let sent = Instant::now();
     let duration = duration(app);
@@ -104,11 +146,5 @@ async fn renew_all(app: &App, strays: &HashSet<String>) -> Result<HashSet<String
         app.sessions.tell(id, Command::Lose);
     }
     let here = app.sessions.ids();
-    let found: HashSet<String> =
-        renewed.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect();
-    for id in found.intersection(strays) {
-        tracing::warn!(session = %id, "a session without a task here is given up");
-        app.store.end_leases(Leases::Session { id, relay: &app.relay_id }).await?;
-    }
-    Ok(found)
+    Ok(renewed.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())
 }

@@ -233,6 +233,8 @@ async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Op
         return Ok(None);
     }
     let recorded_through = recording::recorded_through(&row);
+    // What this relay still owes of it would be refused afterwards.
+    app.spill.replay_of(&*app.store, &row.id).await?;
     let token = resume_token();
     let by = TakeOver {
         epoch: row.epoch,

@@ -33,6 +33,8 @@ pub struct Server {
     fsync: &'static str,
     keeper: Child,
     orders: Option<ChildStdin>,
+    /// Its processes stand still.
+    frozen: bool,
 }
 
 impl Server {
@@ -63,7 +65,7 @@ impl Server {
             .expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let (keeper, orders) = keep(&binaries, &folder, fsync);
-        let server = Server { folder, binaries, fsync, keeper, orders: Some(orders) };
+        let server = Server { folder, binaries, fsync, keeper, orders: Some(orders), frozen: false };
         server.wait_until_ready();
         server
     }
@@ -108,7 +110,40 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// Lets all its processes stand still: who asks it something gets no answer.
+    pub fn freeze(&mut self) {
+        self.signal("-STOP");
+        self.frozen = true;
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&mut self) {
+        self.signal("-CONT");
+        self.frozen = false;
+    }
+
+    /// The postmaster hears it first: then it makes no more processes.
+    fn signal(&self, signal: &str) {
+        let file = std::fs::read_to_string(self.folder.join("postmaster.pid")).expect("it runs");
+        let postmaster = file.lines().next().expect("its number").to_owned();
+        let kill = |ids: &[String]| Command::new("kill").arg(signal).args(ids).status().expect("a command");
+        kill(std::slice::from_ref(&postmaster));
+        let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+        let children: Vec<String> = processes
+            .filter_map(|process| {
+                let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+                // `pid (name) state parent …`
+                let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+                (parent == postmaster).then(|| process.file_name().into_string().ok())?
+            })
+            .collect();
+        kill(&children);
+    }
+
     fn end(&mut self, order: &str) {
+        if self.frozen {
+            self.thaw();
+        }
         if let Some(mut orders) = self.orders.take() {
             let _ = writeln!(orders, "{order}");
         }

@@ -65,6 +65,11 @@ const ADD_COST: Sql = sql!(
     WHERE id = $8"
 );
 
+const METERED: Sql = sql!(
+    "SELECT audio_samples, (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged
+    FROM sessions WHERE id = $1"
+);
+
 const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
 
 /// Whose budgets: a hash each, see the schema.
@@ -212,7 +217,7 @@ impl SqlStore {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
                     return Err(StoreError::NoSession { id: settle.session_id });
                 };
-                if locked.epoch != settle.epoch {
+                if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
@@ -228,6 +233,19 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
+/// audio was played again, and nothing was charged in its place. A row says in its key from which sample on it counts.
+async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
+    let from = settle.rows.first().and_then(|row| row.key.rsplit_once('@')?.1.parse::<u64>().ok());
+    let Some(from) = from.filter(|_| !locked.is_live && locked.epoch > settle.epoch) else {
+        return Ok(false);
+    };
+    let lost = format!("lost@{}", settle.epoch);
+    let row = tx.query(METERED).bind(&*locked.id).bind(lost).fetch_one(&mut *tx.connection).await?;
+    let row = Reading::new(&row, &locked.id);
+    Ok(row.unsigned("audio_samples")? == from && row.unsigned("charged")? == 0)
 }
 
 /// The budgets' rows, locked: the account's, then the user's.

@@ -1,0 +1,215 @@
+//! Many calls while the database is away, and what is in the ledger afterwards.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use protocol::CloseCode;
+use relay::NanoUsd;
+use relay::config::Secret;
+use relay::store::{SqlStore, Store};
+use tokio::time::{sleep, timeout};
+
+use crate::caller::{Caller, Told};
+use crate::postgres::Server;
+use crate::{AUDIENCE, ISSUER, Relay, SECRET};
+
+/// When the ledger has to be what was spoken, after the database is back.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Outage {
+    /// Calls at a time.
+    pub calls: usize,
+    /// How long they go on without the database, in seconds.
+    pub grace: u32,
+    /// How long it is away.
+    pub away: Duration,
+    /// How it goes away.
+    pub how: How,
+    /// The relay is killed just before it is back, and started again.
+    pub killed: bool,
+    /// How callers speak meanwhile.
+    pub manner: Manner,
+}
+
+/// How a database goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its processes stand still: connections stay open and nobody answers.
+    Frozen,
+    /// It ends at once: connections are refused.
+    Crashed,
+}
+
+/// How callers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// All pause while it is away, and go on in the moment when it is back.
+    Together,
+    /// Each pauses and goes on as chance has it. The same number gives the same times.
+    Chance(u64),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Samples that were spoken, in all calls.
+    pub spoken: u64,
+    /// Of those, samples that the callers dropped and announced.
+    pub missing: u64,
+    /// Samples in the ledger.
+    pub metered: u64,
+    /// How long after the database was back that was so, or was given up.
+    pub after: Duration,
+    /// What every call was like.
+    pub calls: Vec<Told>,
+}
+
+impl Outcome {
+    /// Whether everything that was spoken is in the ledger, and every call ended as its caller wanted.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.spoken == self.metered + self.missing
+            && self.calls.iter().all(|call| call.ended == Some(CloseCode::Normal))
+    }
+
+    /// Calls whose connection was closed with this code, before their end.
+    #[must_use]
+    pub fn closed_with(&self, code: CloseCode) -> usize {
+        self.calls.iter().filter(|call| call.closes.contains(&code.code())).count()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = self.calls.iter().filter(|call| call.ended == Some(CloseCode::Normal)).count();
+        write!(
+            f,
+            "{} calls, {ended} ended well, {} closed with 1013, {:.1} s spoken, {:.1} s metered, {:.1} s dropped by callers, after {:.1} s",
+            self.calls.len(),
+            self.closed_with(CloseCode::TryLater),
+            self.spoken as f64 / 16_000.0,
+            self.metered as f64 / 16_000.0,
+            self.missing as f64 / 16_000.0,
+            self.after.as_secs_f64(),
+        )
+    }
+}
+
+/// Goes through an outage.
+///
+/// # Panics
+/// When the database, the relay or a call does not even begin.
+pub async fn go_through(outage: &Outage) -> Outcome {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::durable();
+    let database = server.database().await;
+    let config = config(folder.path(), &database, outage.grace);
+    let mut relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let address = relay.address.to_string();
+    let url = relay.url();
+    let mut callers: Vec<Caller> =
+        (0..outage.calls).map(|n| Caller::call(&url, &format!("caller {n}"))).collect();
+    join_all(callers.iter_mut().map(Caller::connected)).await;
+    join_all(callers.iter().map(Caller::speak)).await;
+    sleep(Duration::from_secs(7)).await;
+
+    match outage.how {
+        How::Frozen => server.freeze(),
+        How::Crashed => server.crash(),
+    }
+    let meanwhile = outage.away;
+    match outage.manner {
+        Manner::Together => {
+            sleep(meanwhile / 4).await;
+            join_all(callers.iter().map(Caller::pause)).await;
+            sleep(meanwhile * 3 / 4).await;
+        }
+        Manner::Chance(seed) => {
+            let talk = callers.iter().enumerate().map(|(n, caller)| talk(caller, seed + n as u64, meanwhile));
+            join_all(talk).await;
+        }
+    }
+    if outage.killed {
+        relay.child.kill().await.expect("it ran");
+    }
+    match outage.how {
+        How::Frozen => server.thaw(),
+        How::Crashed => server.restart(),
+    }
+    let back = Instant::now();
+    if outage.killed {
+        relay = Relay::start_with(folder.path(), &address, &config).await;
+    }
+    join_all(callers.iter().map(Caller::speak)).await;
+    sleep(Duration::from_secs(6)).await;
+    join_all(callers.iter().map(Caller::hang_up)).await;
+    let ends = callers.into_iter().map(|caller| timeout(Duration::from_secs(80), caller.end()));
+    let calls: Vec<Told> = join_all(ends).await.into_iter().map(Result::unwrap_or_default).collect();
+
+    let (spoken, missing) =
+        calls.iter().fold((0, 0), |sum, call| (sum.0 + call.spoken, sum.1 + call.missing));
+    let metered = loop {
+        let metered = metered(&database, &calls).await;
+        if metered + missing == spoken || back.elapsed() > SETTLED_WITHIN {
+            break metered;
+        }
+        sleep(LOOK_EVERY).await;
+    };
+    relay.terminate().await;
+    Outcome { spoken, missing, metered, after: back.elapsed(), calls }
+}
+
+/// Pauses and goes on for so long, by chance.
+async fn talk(caller: &Caller, seed: u64, long: Duration) {
+    let end = Instant::now() + long;
+    let mut chance = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    loop {
+        for speaks in [false, true] {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            let wait = Duration::from_millis(200 + chance % 5_000);
+            let left = end.saturating_duration_since(Instant::now());
+            if speaks {
+                caller.speak().await
+            } else {
+                caller.pause().await
+            }
+            sleep(wait.min(left)).await;
+            if left <= wait {
+                return;
+            }
+        }
+    }
+}
+
+/// Samples in the ledger of these calls, which is what their sessions say, too.
+async fn metered(database: &Secret, calls: &[Told]) -> u64 {
+    let store = SqlStore::postgres(database).await.expect("it is back");
+    let mut metered = 0;
+    for id in calls.iter().flat_map(|call| &call.sessions) {
+        let session = store.session(id).await.expect("readable").expect("stored");
+        let ledger = store.ledger(id).await.expect("readable");
+        let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
+        let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
+        assert_eq!((session.cost, session.audio_samples), (cost, samples), "the books of {id}");
+        metered += samples;
+    }
+    Store::close(&store).await;
+    metered
+}
+
+fn config(folder: &Path, database: &Secret, grace: u32) -> String {
+    format!(
+        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
+        [store]\ngrace_seconds = {grace}\n",
+        folder.join("data"),
+        database.expose()
+    )
+}
