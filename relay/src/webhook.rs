@@ -16,12 +16,12 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::config::{self, Secret};
-use crate::store::{Alert, Attempted, Store, StoreError, unix_ms};
+use crate::store::{Alert, Attempted, Scope, Store, StoreError, unix_ms};
 use crate::{log, telemetry};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Nobody else sends a claimed alert for so long: more than a request takes.
+/// Nobody else sends a claimed alert for so long: more than the requests for the three thresholds of a budget take.
 const CLAIM: Duration = Duration::from_secs(60);
 /// Alerts that are sent at the same time.
 const BATCH: u32 = 8;
@@ -100,17 +100,32 @@ impl Webhook {
     /// When the database does not answer. What was sent and could not be noted is sent again when the claim is over.
     pub async fn deliver_due(&self, store: &dyn Store) -> Result<usize, StoreError> {
         let claimed = store.claim_alerts(CLAIM, BATCH).await?;
-        let noted = join_all(claimed.iter().map(async |alert| {
+        // Of one budget one after another, the lowest threshold first: a receiver does not hear that it is used up before it hears
+        // that it is half used.
+        let mut budgets: Vec<Vec<&Alert>> = Vec::new();
+        for alert in &claimed {
+            match budgets.iter_mut().find(|alerts| same_budget(alerts[0], alert)) {
+                Some(alerts) => alerts.push(alert),
+                None => budgets.push(vec![alert]),
+            }
+        }
+        let noted = join_all(budgets.into_iter().map(|alerts| self.deliver_in_order(store, alerts)));
+        noted.await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(claimed.len())
+    }
+
+    async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Alert>) -> Result<(), StoreError> {
+        for alert in alerts {
+            // One that fails holds up none of the others: it may be refused for good.
             let attempted = self.deliver(alert).await;
             telemetry::webhook(match attempted {
                 Attempted::Delivered => "delivered",
                 Attempted::Again(_) => "failed",
                 Attempted::GivenUp => "given_up",
             });
-            store.finish_alert(&alert.id, alert.attempts, attempted).await
-        }));
-        noted.await.into_iter().collect::<Result<Vec<()>, _>>()?;
-        Ok(claimed.len())
+            store.finish_alert(&alert.id, alert.attempts, attempted).await?;
+        }
+        Ok(())
     }
 
     async fn deliver(&self, alert: &Alert) -> Attempted {
@@ -201,6 +216,15 @@ fn body(alert: &Alert) -> String {
 /// With its causes and without the address, which may hold a secret.
 fn why(error: reqwest::Error) -> String {
     log::with_causes(&error.without_url())
+}
+
+fn same_budget(a: &Alert, b: &Alert) -> bool {
+    let owner = |alert: &Alert| match alert.scope {
+        Scope::Session => alert.session_id.clone(),
+        Scope::User => alert.user_sub.clone(),
+        Scope::Account => alert.account.clone(),
+    };
+    (a.scope, &a.period) == (b.scope, &b.period) && owner(a) == owner(b)
 }
 
 fn random() -> u64 {

@@ -1,13 +1,19 @@
 //! The binary, as a person runs it.
 
+#[path = "support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use records::{caps, open, quota, reserve, session};
 use relay::auth::Verifier;
 use relay::config::Secret;
+use relay::store::{DATABASE_FILE, SqlStore, Store};
 use relay::{Config, auth};
 
 fn voxrelay(folder: &Path) -> Command {
@@ -348,4 +354,86 @@ fn as_many_files_may_be_open_as_the_system_allows() {
         .collect();
     assert_eq!(files[0], files[1], "soft and hard: {limits}");
     assert_ne!(files[0], "100");
+}
+
+/// What it says when it does not start.
+fn refused(command: &mut Command) -> String {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        match child.try_wait().expect("waited") {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                child.kill().expect("killed");
+                panic!("it runs, and should not");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(status.code(), Some(1));
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    said
+}
+
+/// A session that a relay has for a long time to come, with money set aside.
+async fn live_session(folder: &Path) -> SqlStore {
+    let store = SqlStore::sqlite(&folder.join("voxrelay-data").join(DATABASE_FILE)).await.expect("opened");
+    open(&store, &session("a"), &quota()).await;
+    let caps = caps(1_000, 1_000, 1_000);
+    store.reserve(&reserve("a", 100, 100, caps)).await.expect("answered");
+    store
+}
+
+/// Its lease as the database has it, and what is set aside.
+async fn held(store: &SqlStore) -> (i64, relay::NanoUsd) {
+    let live = store.live_sessions(None, 10).await.expect("read").rows;
+    let [row] = live.as_slice() else { panic!("{live:?}") };
+    (row.lease_until_ms, row.session.authorised)
+}
+
+#[tokio::test]
+async fn a_second_relay_on_a_data_folder_is_refused_and_takes_nothing_from_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = ("VOXRELAY_AUTH__HS256_SECRET", "a-configured-secret-of-more-than-32-bytes");
+    let serve = |listen: &str| {
+        let mut command = voxrelay(folder.path());
+        command.args(["serve", "--listen", listen]).env(secret.0, secret.1);
+        command
+    };
+    let mut relay = Running::start(&mut serve("127.0.0.1:0"));
+    let store = live_session(folder.path()).await;
+    let before = held(&store).await;
+    let mut others =
+        [serve("127.0.0.1:0"), serve(&relay.address), voxrelay(folder.path()), voxrelay(folder.path())];
+    others[2].args(["dev", "--listen", "127.0.0.1:0"]);
+    others[3].arg("migrate");
+    for other in &mut others {
+        let said = refused(other);
+        let pid = format!("process {} since ", relay.child.id());
+        assert!(said.contains("voxrelay-data is in use by") && said.contains(&pid), "{said}");
+        assert!(said.contains(&relay.address), "{said}");
+        assert_eq!(held(&store).await, before);
+    }
+    assert!(relay.get("/livez").ends_with("ok\n"), "the first one goes on");
+
+    // However the first one ends, the folder is free at once, and what it left is found.
+    relay.child.kill().expect("killed");
+    relay.child.wait().expect("ended");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let mut elsewhere = serve("127.0.0.1:0");
+    elsewhere.env("VOXRELAY_METRICS__LISTEN", &address);
+    for other in [&mut serve(&address), &mut elsewhere] {
+        let said = refused(other);
+        assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+        assert_eq!(held(&store).await, before, "whose port is taken touches nothing");
+    }
+    drop(taken);
+    let _next = Running::start(&mut serve("127.0.0.1:0"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while held(&store).await == before {
+        assert!(Instant::now() < deadline, "the relay that has the folder takes over what was left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -33,6 +33,8 @@ struct Receiver {
     answers: Mutex<Vec<StatusCode>>,
     /// By `webhook-id`, the bodies that came.
     got: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The bodies, one after another.
+    order: Mutex<Vec<String>>,
 }
 
 impl Receiver {
@@ -40,7 +42,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
         let answers = Mutex::new(answers.iter().rev().copied().collect());
-        let receiver = Arc::new(Receiver { url, answers, got: Mutex::default() });
+        let receiver = Arc::new(Receiver { url, answers, got: Mutex::default(), order: Mutex::default() });
         let routes = Router::new()
             .route("/hook", post(receive))
             .route("/elsewhere", post(redirected))
@@ -70,6 +72,7 @@ async fn receive(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body
     let age = unix_ms() / 1_000 - timestamp.parse::<i64>().expect("seconds");
     assert!((-5..300).contains(&age), "{age}");
     assert_eq!(header("content-type"), "application/json");
+    receiver.order.lock().expect("no panic").push(body.clone());
     receiver.got.lock().expect("no panic").entry(id.to_owned()).or_default().push(body);
     let mut answers = receiver.answers.lock().expect("no panic");
     let status = if answers.len() > 1 { answers.pop() } else { answers.last().copied() };
@@ -209,4 +212,21 @@ async fn what_a_killed_relay_had_claimed_is_delivered_by_another() {
     });
     all.await.expect("the claim ends");
     assert!(receiver.got().values().all(|bodies| bodies.len() == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thresholds_that_are_reached_at_once_are_told_in_their_order() {
+    let (store, _dir) = sqlite().await;
+    let receiver = Receiver::start(&[StatusCode::NO_CONTENT]).await;
+    raise(&store, 20).await;
+    deliver_all(&receiver.webhook(), &store).await;
+    let mut told = BTreeMap::<String, Vec<u64>>::new();
+    for body in receiver.order.lock().expect("no panic").iter() {
+        let data = &serde_json::from_str::<serde_json::Value>(body).expect("JSON")["data"];
+        assert_eq!(data["spent_nano_usd"], 100, "the sum as it is: {data}");
+        let session = data["session_id"].as_str().expect("text").to_owned();
+        told.entry(session).or_default().push(data["percent"].as_u64().expect("a number"));
+    }
+    assert_eq!(told.len(), 20);
+    assert!(told.values().all(|percents| percents == &[50, 80, 100]), "{told:?}");
 }

@@ -74,7 +74,9 @@ impl Call {
         self.finish_reply();
         let turn = self.say_turn(Role::Agent, BUDGET_NOTICE.to_owned(), self.spoken, self.spoken);
         self.store_turn(turn);
-        self.tell_budget(shortage.scope, 100);
+        for percent in THRESHOLDS {
+            self.tell_budget(shortage.scope, percent);
+        }
         self.stop(CloseCode::Budget);
     }
 

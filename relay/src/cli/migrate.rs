@@ -1,11 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{answer, failed};
 use crate::config::Config;
-use crate::store::{DATABASE_FILE, SqlStore, migrate};
+use crate::store::{DATABASE_FILE, Hold, SqlStore, Store, StoreError, migrate};
 
 /// Options of `voxrelay migrate`.
 #[derive(Debug, Args)]
@@ -27,18 +27,21 @@ pub(super) async fn run(args: MigrateArgs) -> ExitCode {
             1 => "applied 1 migration".to_owned(),
             more => format!("applied {more} migrations"),
         }),
-        // Opening it is what migrates it.
-        None => match SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await {
-            Ok(store) => {
-                crate::store::Store::close(&store).await;
-                Ok("the schema is up to date".to_owned())
-            }
-            Err(error) => Err(error),
-        },
+        None => migrate_file(&config.data_dir).await.map(|()| "the schema is up to date".to_owned()),
     };
     match done {
         Ok(line) if answer(&line).is_ok() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => failed(1, &error),
     }
+}
+
+/// Opening it is what migrates it. Not under a relay that runs.
+async fn migrate_file(data_dir: &Path) -> Result<(), StoreError> {
+    let mut hold = Hold::take(data_dir)?;
+    hold.tell("migrating");
+    let store = SqlStore::sqlite(&data_dir.join(DATABASE_FILE)).await?;
+    Store::close(&store).await;
+    drop(hold);
+    Ok(())
 }

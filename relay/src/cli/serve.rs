@@ -14,8 +14,8 @@ use crate::auth::{self, Verifier};
 use crate::config::{Config, Secret};
 use crate::price::PriceTable;
 use crate::recording::{RecordingError, Recordings};
-use crate::spill::Spill;
-use crate::store::{DATABASE_FILE, Leases, SqlStore, Store, StoreError};
+use crate::spill::{SPILL_FILE, Spill};
+use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 use crate::{App, log, server};
 
@@ -88,35 +88,42 @@ async fn run(config: Config) -> ExitCode {
         Ok(verifier) => verifier,
         Err(error) => return failed(2, &error),
     };
-    let store = match open_store(&config).await {
-        Ok(store) => store,
-        Err(error) => return failed(1, &error),
-    };
-    let spill = match Spill::open(&config.data_dir).await {
-        Ok(spill) => spill,
-        Err(error) => return failed(1, &error),
-    };
-    // What the relay before this one could not write. Nobody may take its sessions over before that.
-    if let Err(error) = spill.replay(&*store, |_| false).await {
-        return failed(1, &error);
-    }
     let prices = match price_table(config.prices_file.as_deref()) {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
+    };
+    // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
+    let mut hold = match Hold::take(&config.data_dir) {
+        Ok(hold) => hold,
+        Err(error) => return failed(1, &error),
     };
     let listener = match TcpListener::bind(config.listen).await {
         Ok(listener) => listener,
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
     let address = listener.local_addr().unwrap_or(config.listen);
-    let recordings = match open_recordings(&config) {
-        Ok(recordings) => recordings,
-        Err(error) => return failed(2, &error),
-    };
+    hold.tell(&format!("listening on {address}"));
     let metrics = match listen_for_metrics(&config).await {
         Ok(metrics) => metrics,
         Err(error) => return failed(1, &error),
     };
+    let recordings = match open_recordings(&config) {
+        Ok(recordings) => recordings,
+        Err(error) => return failed(2, &error),
+    };
+    let store = match open_store(&config).await {
+        Ok(store) => store,
+        Err(error) => return failed(1, &error),
+    };
+    let owed = config.data_dir.join(SPILL_FILE);
+    let spill = match Spill::open(&config.data_dir).await {
+        Ok(spill) => spill,
+        Err(error) => return failed(1, &error.of(&owed)),
+    };
+    // What the relay before this one could not write. Nobody may take its sessions over before that.
+    if let Err(error) = spill.replay(&*store, |_| false).await {
+        return failed(1, &error);
+    }
     let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
     if let Some((listener, telemetry)) = metrics {
         app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
@@ -137,6 +144,7 @@ async fn run(config: Config) -> ExitCode {
     }
     server::run(listener, Arc::clone(&app)).await;
     signals.abort();
+    drop(hold);
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
 }
@@ -145,18 +153,19 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(url) = &config.database_url {
         return Ok(Arc::new(wait_for(url).await?));
     }
-    let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await?;
-    // One relay has the file: whatever was left there was left by one that is gone.
-    store.end_leases(Leases::OfAllBut("")).await?;
+    let file = config.data_dir.join(DATABASE_FILE);
+    let store = SqlStore::sqlite(&file).await?;
+    // The data folder is held by this relay: whatever was left there was left by one that is gone.
+    store.end_leases(Leases::OfAllBut("")).await.map_err(|error| error.of(&file))?;
     Ok(Arc::new(store))
 }
 
-/// A database that is started with the relay may take its time.
+/// A database that is started with the relay may take its time. What waiting does not help is said at once.
 async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
     let end = Instant::now() + DATABASE_PATIENCE;
     loop {
         match SqlStore::postgres(url).await {
-            Err(error) if error.is_away() && Instant::now() < end => {
+            Err(error) if error.is_starting() && Instant::now() < end => {
                 tracing::warn!(%error, "waiting for the database");
                 sleep(DATABASE_RETRY).await;
             }

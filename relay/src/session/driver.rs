@@ -316,6 +316,8 @@ impl Driver {
 
     /// Carries what the machines want, until they want nothing more or the socket is full.
     fn drain(&mut self) {
+        // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
+        let mut exhausted = None;
         loop {
             self.drain_link();
             let Some(output) = self.call.poll_output() else { break };
@@ -349,7 +351,7 @@ impl Driver {
                 call::Output::Reserve { through, spent } => {
                     self.reserving = Some(self.reserve(through, spent, Duration::ZERO));
                 }
-                call::Output::Exhausted(shortage) => self.journal.exhausted(shortage),
+                call::Output::Exhausted(shortage) => exhausted = Some(shortage),
                 call::Output::End { code } => {
                     record(&mut self.recording, now, recording::Input::End);
                     let code = *self.ending.get_or_insert(code);
@@ -357,6 +359,9 @@ impl Driver {
                     self.journal.end(code.name(), quality);
                 }
             }
+        }
+        if let Some(shortage) = exhausted {
+            self.journal.exhausted(shortage);
         }
     }
 

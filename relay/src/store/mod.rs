@@ -3,6 +3,8 @@
 //! [`Store`] is what the relay asks of a database, [`SqlStore`] does it with SQLite or PostgreSQL, and one suite of tests holds
 //! both to it. `docs/records.md` says what each table is for and what a crash leaves at each step.
 
+mod advice;
+mod hold;
 mod query;
 mod sql;
 mod types;
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use crate::ledger::LedgerRow;
+pub use hold::{HOLD_FILE, Hold};
 pub use query::*;
 pub use sql::{SqlStore, migrate};
 pub use types::*;
@@ -247,8 +250,18 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// Another process has the data folder.
+    #[error(
+        "{dir} is in use by {holder}: a data folder is for one relay at a time; stop that one, or give this one a data_dir of its own"
+    )]
+    InUse {
+        /// The folder.
+        dir: String,
+        /// What is known of that process.
+        holder: String,
+    },
     /// There is no such database, or it is not one.
-    #[error("cannot open {database}: {source}")]
+    #[error("cannot open {database}: {source}{}", advice::advice(source))]
     Open {
         /// The file or server, without a password.
         database: String,
@@ -270,6 +283,41 @@ pub enum StoreError {
         database: String,
         /// How many.
         missing: usize,
+    },
+    /// The schema is newer than this relay.
+    #[error(
+        "{database} was used by a newer relay: it has migration {version}, and this one knows {known}; run the newer version, or go \
+        back to a copy from before the update"
+    )]
+    Newer {
+        /// The file or server, without a password.
+        database: String,
+        /// The migration that is not known.
+        version: i64,
+        /// The newest one that is.
+        known: i64,
+    },
+    /// The role may not do what a relay does.
+    #[error(
+        "{database}: the role {role} lacks {lacking}; as the owner: GRANT USAGE ON SCHEMA voxrelay TO {role}; GRANT SELECT, INSERT, \
+        UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO {role};"
+    )]
+    Rights {
+        /// The server, without a password.
+        database: String,
+        /// Who.
+        role: String,
+        /// What is not granted.
+        lacking: String,
+    },
+    /// A pooler that gives each transaction to another server forgets what is set for a connection.
+    #[error(
+        "{database} is a pooler in transaction mode, which a relay cannot use: give it the address of the database itself, or of a \
+        pooler in session mode (Supabase: port 5432 instead of 6543)"
+    )]
+    Pooled {
+        /// The server, without a password.
+        database: String,
     },
     /// No such session, or none that is live.
     #[error("no live session {id}")]
@@ -294,6 +342,15 @@ pub enum StoreError {
     /// Anything else.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// There is no connection to be had.
+    #[error("no connection to the database: {0}")]
+    Unreachable(sqlx::Error),
+    /// The answer did not come in time. Whether it was done is not known.
+    #[error("database: no answer within {} s", within.as_secs())]
+    NoAnswer {
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// The transaction's task ended without an answer.
     #[error("database: the transaction was not finished")]
     Unfinished,
@@ -304,14 +361,36 @@ impl StoreError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            StoreError::Unfinished => true,
+            StoreError::Unfinished | StoreError::Unreachable(_) | StoreError::NoAnswer { .. } => true,
             StoreError::Open { source: error, .. } | StoreError::Database(error) => is_away(error),
             StoreError::Create { .. }
+            | StoreError::InUse { .. }
             | StoreError::Migrate { .. }
             | StoreError::Outdated { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Rights { .. }
+            | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
             | StoreError::Fenced { .. }
             | StoreError::Corrupt { .. } => false,
+        }
+    }
+
+    /// Whether a database that cannot be opened may only not be there yet: its server is started together with the relay. Anything
+    /// else is said at once.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        matches!(self, StoreError::Open { source, .. } if advice::is_starting(source))
+    }
+
+    /// The same, with the file's name where it lacks one.
+    #[must_use]
+    pub fn of(self, file: &Path) -> StoreError {
+        match self {
+            StoreError::Database(source) | StoreError::Unreachable(source) => {
+                StoreError::Open { database: file.display().to_string(), source }
+            }
+            named => named,
         }
     }
 }
@@ -325,14 +404,14 @@ fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::BeginFailed => true,
-        // Of SQLSTATE: connection, resources, operator, system; deadlock and serialization; lock timeout; read-only. Of SQLite: busy,
-        // locked, out of memory, read-only, I/O, full, cannot open.
+        // Of SQLSTATE: connection, resources, operator, system; deadlock and serialization; lock timeout; read-only, idle for too long.
+        // Of SQLite: busy, locked, out of memory, read-only, I/O, full, cannot open, log in use.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            let class = ["08", "53", "57", "58", "40", "55", "25006"];
+            let class = ["08", "53", "57", "58", "40", "55", "25006", "25P03", "25P04"];
             let primary = code.parse::<u32>().map(|code| code & 0xff);
             match code.len() {
                 5 => class.iter().any(|class| code.starts_with(class)),
-                _ => primary.is_ok_and(|code| matches!(code, 5 | 6 | 7 | 8 | 10 | 13 | 14)),
+                _ => primary.is_ok_and(|code| matches!(code, 5 | 6 | 7 | 8 | 10 | 13 | 14 | 15)),
             }
         }),
         _ => false,

@@ -5,11 +5,14 @@ mod crash;
 mod denials;
 mod erase;
 mod money;
+mod opening;
 mod race;
 mod records;
 mod retention;
 mod schema;
 mod sessions;
+mod silence;
+mod texts;
 mod transcript;
 
 use std::sync::Arc;

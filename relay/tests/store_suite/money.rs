@@ -21,6 +21,8 @@ on_both_databases! {
     a_new_day_has_a_new_budget
     thresholds_are_told_once
     a_budget_that_is_used_up_is_told_once
+    whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_moment
+    a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says
     a_session_without_money_is_refused_and_leaves_nothing
     the_ledger_is_append_only
 }
@@ -304,6 +306,64 @@ async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {
     );
     assert_eq!(store.exhausted("b", Scope::User, balance, unix_ms()).await.expect("written"), None);
     assert!(store.exhausted("b", Scope::Session, balance, unix_ms()).await.expect("written").is_some());
+}
+
+async fn whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_moment(bench: Bench) {
+    let store = &*bench.store;
+    // A generator of numbers that are the same each time (Knuth's MMIX).
+    let mut state = 54_u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for user in 0..12 {
+        let user = format!("user {user}");
+        let ids = [format!("{user} a"), format!("{user} b")];
+        for id in &ids {
+            let new = NewSession { user_sub: user.clone(), account: user.clone(), ..session(id) };
+            open(store, &new, &quota()).await;
+        }
+        let (mut told, mut of_user) = (std::collections::HashMap::<_, Vec<u32>>::new(), 0);
+        let mut of_session = [0, 0];
+        for step in 0..12 {
+            let which = next(2) as usize;
+            // Plans differ, and so do the limits of two sessions of one user.
+            let caps = caps(100, 150 + 200 * which as u64, 400);
+            let cost = [0, 1, 20, 60, 130][next(5) as usize];
+            of_session[which] += cost;
+            of_user += cost;
+            let rows = vec![row(&step.to_string(), 1, cost)];
+            let settled = store.settle(&settle(&ids[which], rows, caps)).await.expect("written");
+            for alert in &settled.alerts {
+                let sum = if alert.scope == Scope::Session { of_session[which] } else { of_user };
+                assert_eq!(alert.spent, usd(sum), "{alert:?}");
+                let budget = (alert.scope, (alert.scope == Scope::Session).then_some(which));
+                told.entry(budget).or_default().push(alert.percent);
+            }
+        }
+        for (budget, percents) in &told {
+            let all = [50, 80, 100];
+            assert_eq!(percents.as_slice(), &all[..percents.len()], "{budget:?} of {user}");
+        }
+    }
+    let claimed = store.claim_alerts(LEASE, 1_000).await.expect("claimed");
+    assert!(claimed.len() > 60, "{}", claimed.len());
+    assert!(claimed.is_sorted_by_key(|alert| (alert.created_at_ms, alert.id.clone())));
+}
+
+async fn a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    // What the relay knew when it asked for more, before it wrote what it had spent since.
+    let known = Balance { limit: usd(100), spent: usd(20), reserved: usd(80) };
+    store.settle(&settle("a", vec![row("1", 1, 65)], caps)).await.expect("written");
+    let alert = store.exhausted("a", Scope::Session, known, unix_ms()).await.expect("written").expect("new");
+    assert_eq!((alert.percent, alert.spent, alert.limit), (100, usd(65), usd(100)));
+    store.settle(&settle("a", vec![row("2", 1, 30)], caps)).await.expect("written");
+    let claimed = store.claim_alerts(LEASE, 10).await.expect("claimed");
+    let told: Vec<_> = claimed.iter().map(|alert| (alert.percent, alert.spent)).collect();
+    assert_eq!(told, [(50, usd(65)), (80, usd(65)), (100, usd(65))], "and 80 % is not told after it");
 }
 
 async fn a_session_without_money_is_refused_and_leaves_nothing(bench: Bench) {

@@ -190,7 +190,8 @@ fn keep(binaries: &Path, folder: &Path, fsync: &str) -> (Child, ChildStdin) {
     (keeper, orders)
 }
 
-fn unprivileged(program: &Path) -> Command {
+/// Somebody who is not root, if we are.
+pub fn unprivileged(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(std::env::temp_dir());
     if is_root() {

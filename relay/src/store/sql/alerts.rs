@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::types::{Alert, Attempted, Balance, Scope, Standing, THRESHOLDS};
-use super::money::{Locked, key};
+use super::money::{self, Locked, key};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
 use crate::money::NanoUsd;
@@ -25,7 +25,7 @@ const CLAIM: Sql = sql!(
     "UPDATE alerts SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
     WHERE id IN (
         SELECT id FROM alerts WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
-        ORDER BY next_attempt_at LIMIT $2" LOCK_FREE_ONES ")
+        ORDER BY next_attempt_at, percent, id LIMIT $2" LOCK_FREE_ONES ")
     RETURNING *"
 );
 
@@ -53,22 +53,31 @@ impl SqlStore {
         balance: Balance,
         at_ms: i64,
     ) -> Result<Option<Alert>, StoreError> {
-        self.transaction(Durability::Process, move |mut tx| {
-            async move {
-                let Some(locked) = Locked::read(&mut tx, &id).await? else {
-                    return Err(StoreError::NoSession { id });
-                };
-                insert(&mut tx, &locked, scope, balance, 100, at_ms).await
-            }
-            .boxed()
-        })
-        .await
+        let mut told = self
+            .transaction(Durability::Process, move |mut tx| {
+                async move {
+                    let Some(locked) = Locked::read(&mut tx, &id).await? else {
+                        return Err(StoreError::NoSession { id });
+                    };
+                    // Who found it used up may have heard less of it than is in the ledger by now.
+                    let spent = money::spent(&mut tx, &locked, scope).await?.max(balance.spent);
+                    through(&mut tx, &locked, scope, Balance { spent, ..balance }, 100, at_ms).await
+                }
+                .boxed()
+            })
+            .await?;
+        let used_up = told.pop_if(|alert| alert.percent == 100);
+        told.iter().for_each(crate::alerts::raised);
+        Ok(used_up)
     }
 
     pub(super) async fn claim_alerts(&self, claim: Duration, limit: u32) -> Result<Vec<Alert>, StoreError> {
-        let claimed = self.write(CLAIM).bind(millis(claim)).bind(i64::from(limit));
+        let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
         let rows = claimed.fetch_all(&self.writer).await?;
-        rows.iter().map(read).collect()
+        let mut alerts: Vec<Alert> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        // Databases return what they changed in any order.
+        alerts.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        Ok(alerts)
     }
 
     pub(super) async fn finish_alert(
@@ -78,16 +87,18 @@ impl SqlStore {
         attempted: Attempted,
     ) -> Result<(), StoreError> {
         let query = match attempted {
-            Attempted::Delivered => self.write(DELIVERED).bind(id),
-            Attempted::Again(wait) => self.write(AGAIN).bind(millis(wait)).bind(id).bind(i64::from(attempts)),
-            Attempted::GivenUp => self.write(GIVE_UP).bind(id).bind(i64::from(attempts)),
+            Attempted::Delivered => self.statement(DELIVERED).bind(id),
+            Attempted::Again(wait) => {
+                self.statement(AGAIN).bind(millis(wait)).bind(id).bind(i64::from(attempts))
+            }
+            Attempted::GivenUp => self.statement(GIVE_UP).bind(id).bind(i64::from(attempts)),
         };
         query.execute(&self.writer).await?;
         Ok(())
     }
 
     pub(super) async fn dismiss_alerts(&self) -> Result<(), StoreError> {
-        self.write(DISMISS).execute(&self.writer).await?;
+        self.statement(DISMISS).execute(&self.writer).await?;
         Ok(())
     }
 }
@@ -102,12 +113,28 @@ pub(super) async fn reached(
 ) -> Result<Vec<Alert>, StoreError> {
     let mut alerts = Vec::new();
     for (scope, balance) in standing.each() {
-        for percent in THRESHOLDS {
-            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
-            if balance.has_reached(percent) && !before.has_reached(percent) {
-                alerts.extend(insert(tx, locked, scope, balance, percent, at_ms).await?);
-            }
+        let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
+        let crossed = |percent: &u32| balance.has_reached(*percent) && !before.has_reached(*percent);
+        if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
+            alerts.extend(through(tx, locked, scope, balance, highest, at_ms).await?);
         }
+    }
+    Ok(alerts)
+}
+
+/// Notes a threshold and those below it, the lowest first, as far as they are not noted in this period: whoever hears of one has heard of
+/// the lower ones, even where sessions of one user have different limits.
+async fn through(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    scope: Scope,
+    balance: Balance,
+    highest: u32,
+    at_ms: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for percent in THRESHOLDS.into_iter().filter(|percent| *percent <= highest) {
+        alerts.extend(insert(tx, locked, scope, balance, percent, at_ms).await?);
     }
     Ok(alerts)
 }

@@ -88,7 +88,7 @@ impl SqlStore {
     }
 
     pub(super) async fn denials_revision(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query(self.dialect.pick(REVISION)).fetch_optional(&self.readers).await?;
+        let row = self.statement(REVISION).fetch_optional(&self.readers).await?;
         row.map_or(Ok(0), |row| Ok(row.try_get("number")?))
     }
 
@@ -97,12 +97,12 @@ impl SqlStore {
             Whom::Session(id) => (REQUEST_END_OF_SESSION, id),
             Whom::User(sub) => (REQUEST_END_OF_USER, sub),
         };
-        let done = self.write(sql).bind(reason).bind(whose).execute(&self.writer).await?;
+        let done = self.statement(sql).bind(reason).bind(whose).execute(&self.writer).await?;
         Ok(done.rows_affected())
     }
 
     pub(super) async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
-        let query = sqlx::query(self.dialect.pick(ENDS_REQUESTED)).bind(relay);
+        let query = self.statement(ENDS_REQUESTED).bind(relay);
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))

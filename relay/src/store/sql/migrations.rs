@@ -7,7 +7,8 @@ use sqlx::AnyPool;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
-use super::Dialect;
+use super::connections::Connections;
+use super::{Dialect, StoreError};
 
 /// Version, description, file, SQL.
 type Listed = (i64, &'static str, &'static str, &'static str);
@@ -25,28 +26,62 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
     1 "records" "0001_records.sql";
+    2 "relay role" "0002_relay_role.sql";
 };
 
+/// How a schema stands to this version of the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    UpToDate,
+    Older { missing: usize },
+    Newer { version: i64 },
+}
+
 /// Brings the schema up to date. Says how many migrations were applied.
-pub(super) async fn run(pool: &AnyPool, dialect: Dialect) -> Result<usize, MigrateError> {
-    let before = applied(pool).await?;
-    migrator(dialect).run(pool).await?;
-    Ok(listed(dialect).len() - before)
+pub(super) async fn run(
+    connections: &Connections,
+    dialect: Dialect,
+    database: &str,
+) -> Result<usize, StoreError> {
+    let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
+    let before = applied(connections.pool()).await.map_err(migrate)?;
+    if let Standing::Newer { version } = standing(dialect, &before) {
+        return Err(newer(dialect, database, version));
+    }
+    migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
+    Ok(known(dialect) - before.len())
 }
 
-/// How many migrations of this version of the relay a PostgreSQL database still lacks. Changes nothing.
-pub(super) async fn missing(pool: &AnyPool) -> Result<usize, MigrateError> {
-    let begun = "SELECT CASE WHEN to_regclass('_sqlx_migrations') IS NULL THEN 0 ELSE 1 END";
-    let begun: i32 = sqlx::query_scalar(begun).fetch_one(pool).await?;
-    let applied = if begun == 1 { applied(pool).await? } else { 0 };
-    Ok(listed(Dialect::Postgres).len().saturating_sub(applied))
+/// How these migrations stand to those of this version.
+pub(super) fn standing(dialect: Dialect, applied: &[i64]) -> Standing {
+    let listed = listed(dialect);
+    if let Some(version) =
+        applied.iter().find(|version| !listed.iter().any(|migration| migration.0 == **version))
+    {
+        return Standing::Newer { version: *version };
+    }
+    match listed.len().saturating_sub(applied.len()) {
+        0 => Standing::UpToDate,
+        missing => Standing::Older { missing },
+    }
 }
 
-async fn applied(pool: &AnyPool) -> Result<usize, MigrateError> {
+/// How many migrations this version has.
+pub(super) fn known(dialect: Dialect) -> usize {
+    listed(dialect).len()
+}
+
+pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {
+    let known = listed(dialect).last().map_or(0, |migration| migration.0);
+    StoreError::Newer { database: database.to_owned(), version, known }
+}
+
+async fn applied(pool: &AnyPool) -> Result<Vec<i64>, MigrateError> {
     let mut connection = pool.acquire().await?;
     let table = &Migrator::DEFAULT.table_name;
     connection.ensure_migrations_table(table).await?;
-    Ok(connection.list_applied_migrations(table).await?.len())
+    let applied = connection.list_applied_migrations(table).await?;
+    Ok(applied.iter().map(|migration| migration.version).collect())
 }
 
 fn migrator(dialect: Dialect) -> Migrator {

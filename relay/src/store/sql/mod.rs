@@ -4,6 +4,8 @@
 //! busy. Every transaction runs in its own task to its end. Row locks are taken in one order everywhere: session, account, user.
 
 mod alerts;
+mod check;
+mod connections;
 mod denials;
 mod erase;
 mod migrations;
@@ -13,6 +15,7 @@ mod read;
 mod records;
 mod retention;
 mod sessions;
+mod statement;
 mod timed;
 mod transcript;
 
@@ -22,12 +25,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
-use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection};
-use tokio::time::timeout;
+use sqlx::AnyConnection;
+use sqlx::any::AnyConnectOptions;
 use tokio_util::task::TaskTracker;
 
+use self::connections::Connections;
+use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
 
@@ -46,17 +49,13 @@ SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// For a connection from the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a whole transaction. What takes longer is lost on the way.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     dialect: Dialect,
-    writer: AnyPool,
-    readers: AnyPool,
+    writer: Connections,
+    readers: Connections,
     /// Transactions under way.
     tasks: TaskTracker,
 }
@@ -134,9 +133,14 @@ struct Tx<'c> {
     dialect: Dialect,
 }
 
+/// What is done in a transaction.
+trait Work<T>: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> {}
+
+impl<T, W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>>> Work<T> for W {}
+
 impl Tx<'_> {
-    fn query(&self, sql: Sql) -> Query<'static, Any, AnyArguments> {
-        sqlx::query(self.dialect.pick(sql))
+    fn query(&self, sql: Sql) -> Statement {
+        Statement::new(self.dialect.pick(sql))
     }
 }
 
@@ -162,36 +166,31 @@ impl SqlStore {
         let database = path.display().to_string();
         let open = |source| StoreError::Open { database: database.clone(), source };
         let writer = sqlite_options(path, "rwc").map_err(open)?;
-        let writer = pool(1, SQLITE_SETTINGS).connect_with(writer).await.map_err(open)?;
-        migrations::run(&writer, Dialect::Sqlite)
-            .await
-            .map_err(|source| StoreError::Migrate { database: database.clone(), source })?;
+        check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
+        let writer = Connections::open(writer, 1, SQLITE_SETTINGS).await.map_err(open)?;
+        migrations::run(&writer, Dialect::Sqlite, &database).await?;
         let readers = sqlite_options(path, "ro").map_err(open)?;
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
-        let readers = pool(SQLITE_READERS, settings).connect_with(readers).await.map_err(open)?;
+        let readers = Connections::open(readers, SQLITE_READERS, settings).await.map_err(open)?;
         Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, tasks: TaskTracker::new() })
     }
 
     /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
     ///
     /// # Errors
-    /// When it cannot be reached, or its schema is older than this relay.
+    /// When it cannot be reached, or is not as this relay needs it: its schema, the rights of the role, a pooler in between. Nothing is
+    /// changed: a role that may read and write the rows is enough.
     pub async fn postgres(url: &Secret) -> Result<SqlStore, StoreError> {
         let database = shown(url);
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
-        let pool = pool(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_with(options).await.map_err(open)?;
-        let missing = match migrations::missing(&pool).await {
-            Ok(missing) => missing,
-            Err(source) => return Err(StoreError::Migrate { database, source }),
-        };
-        if missing > 0 {
-            return Err(StoreError::Outdated { database, missing });
-        }
+        check::serves(&options, &database).await?;
+        let connections =
+            Connections::open(options, POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).await.map_err(open)?;
         Ok(SqlStore {
             dialect: Dialect::Postgres,
-            writer: pool.clone(),
-            readers: pool,
+            writer: connections.clone(),
+            readers: connections,
             tasks: TaskTracker::new(),
         })
     }
@@ -212,21 +211,13 @@ impl SqlStore {
         W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> + Send + 'static,
     {
         let (writer, dialect) = (self.writer.clone(), self.dialect);
-        let task = self.tasks.spawn(async move {
-            let mut connection = writer.acquire().await?;
-            let done = timeout(TRANSACTION_TIMEOUT, run(&mut connection, dialect, durability, work)).await;
-            done.unwrap_or_else(|_| {
-                // It may be in the middle of anything: nobody else is to have it.
-                drop(connection.detach());
-                Err(StoreError::Unfinished)
-            })
-        });
+        let task = self.tasks.spawn(async move { writer.transaction(dialect, durability, work).await });
         task.await.map_err(|_| StoreError::Unfinished)?
     }
 
-    /// One statement that writes.
-    fn write(&self, sql: Sql) -> Query<'static, Any, AnyArguments> {
-        sqlx::query(self.dialect.pick(sql))
+    /// One statement.
+    fn statement(&self, sql: Sql) -> Statement {
+        Statement::new(self.dialect.pick(sql))
     }
 
     #[expect(clippy::same_name_method, reason = "the trait's method is this")]
@@ -246,12 +237,10 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let database = shown(url);
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
-    let settings = "CREATE SCHEMA IF NOT EXISTS voxrelay; SET search_path TO voxrelay;";
-    let pool = pool(1, settings).connect_with(options).await.map_err(open)?;
-    let applied = migrations::run(&pool, Dialect::Postgres)
-        .await
-        .map_err(|source| StoreError::Migrate { database: database.clone(), source })?;
-    pool.close().await;
+    check::prepares(&options, &database).await?;
+    let connections = Connections::open(options, 1, "SET search_path TO voxrelay;").await.map_err(open)?;
+    let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
+    connections.close().await;
     Ok(applied)
 }
 
@@ -278,18 +267,6 @@ fn options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
     AnyConnectOptions::from_str(url)
 }
 
-fn pool(connections: u32, settings: &'static str) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_connect(move |connection, _| {
-            Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
-        })
-}
-
 fn found(id: &str, rows: u64) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::NoSession { id: id.to_owned() }) } else { Ok(()) }
 }
@@ -301,38 +278,4 @@ fn signed(number: u64) -> i64 {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-async fn run<T, W>(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    durability: Durability,
-    work: W,
-) -> Result<T, StoreError>
-where
-    W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>>,
-{
-    let begin = match (dialect, durability) {
-        (Dialect::Postgres, _) => "BEGIN",
-        (Dialect::Sqlite, durability) => {
-            let pragma = match durability {
-                Durability::Process => "PRAGMA synchronous = NORMAL",
-                Durability::PowerCut => "PRAGMA synchronous = FULL",
-            };
-            sqlx::query(pragma).execute(&mut *connection).await?;
-            "BEGIN IMMEDIATE"
-        }
-    };
-    let mut tx = connection.begin_with(begin).await?;
-    // Dropped without a commit, it rolls back before the connection's next statement.
-    match work(Tx { connection: &mut tx, dialect }).await? {
-        Ok(done) => {
-            tx.commit().await?;
-            Ok(done)
-        }
-        Err(undone) => {
-            tx.rollback().await?;
-            Ok(undone)
-        }
-    }
 }

@@ -272,6 +272,14 @@ async fn budget(
     row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
 }
 
+/// What was spent of one of a session's budgets.
+pub(super) async fn spent(tx: &mut Tx<'_>, locked: &Locked, scope: Scope) -> Result<NanoUsd, StoreError> {
+    if scope == Scope::Session {
+        return Ok(locked.cost);
+    }
+    Ok(budget(tx, READ_BUDGET, scope, &locked.owners, &locked.periods).await?.spent)
+}
+
 pub(super) fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
     match scope {
         Scope::Account => (&owners.account, &periods.account),

@@ -1,25 +1,18 @@
 //! Statements that are put together: which conditions there are depends on what is asked for. A condition that is always there
 //! and sometimes true would keep the databases from using their indexes.
 
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyPool, AssertSqlSafe};
+use sqlx::any::AnyRow;
 
 use super::super::query::{PAGE_MAX, Page};
 use super::StoreError;
+use super::connections::Connections;
+use super::statement::{Statement, Value};
 
 /// A statement that reads. Its text is ours; what comes from outside is bound.
 #[derive(Debug)]
 pub(super) struct Select {
     sql: String,
     values: Vec<Value>,
-}
-
-/// Something to bind.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    Text(String),
-    Number(i64),
 }
 
 impl Select {
@@ -49,46 +42,21 @@ impl Select {
     /// Reads a page: `cursor` says where the next one begins.
     pub(super) async fn page<T, C>(
         mut self,
-        pool: &AnyPool,
+        connections: &Connections,
         limit: u32,
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
         // One more tells whether there is a next page.
-        self.push(" LIMIT ?", [Value::Number(i64::from(limit) + 1)]);
-        let rows = self.query().fetch_all(pool).await?;
+        self.push(" LIMIT ?", [(i64::from(limit) + 1).into()]);
+        let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
+        let rows = statement.fetch_all(connections).await?;
         let size = limit as usize;
         let more = rows.len() > size;
         let rows: Vec<T> = rows.iter().take(size).map(read).collect::<Result<_, _>>()?;
         let next = rows.last().filter(|_| more).map(cursor);
         Ok(Page { rows, next })
-    }
-
-    fn query(self) -> Query<'static, Any, AnyArguments> {
-        let query = sqlx::query(AssertSqlSafe(self.sql));
-        self.values.into_iter().fold(query, |query, value| match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-        })
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(text.to_owned())
-    }
-}
-
-impl From<&String> for Value {
-    fn from(text: &String) -> Value {
-        Value::Text(text.clone())
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Value {
-        Value::Number(number)
     }
 }
 

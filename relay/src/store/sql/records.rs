@@ -9,8 +9,9 @@ use super::super::query::{
 };
 use super::super::types::{SessionRow, SessionState};
 use super::money::Periods;
-use super::page::{Select, Value};
+use super::page::Select;
 use super::read::{self, Reading};
+use super::statement::Value;
 use super::{Sql, SqlStore, StoreError, alerts, sql};
 
 const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
@@ -102,7 +103,7 @@ impl SqlStore {
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         if filter.by == UsageBy::Account && filter.user_sub.is_none() {
-            let day = |ms| Value::Text(Periods::at(ms).user);
+            let day = |ms| Value::from(Periods::at(ms).user);
             select.push(USED_BY_ERASED, []);
             select.push(" WHERE day >= ? AND day < ?", [day(filter.from_ms), day(filter.to_ms)]);
             select.push_if(" AND account = ?", filter.account.as_ref());

@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use super::super::types::Expiring;
+use super::statement::Statement;
 use super::{Dialect, Sql, SqlStore, StoreError, sql};
 
 const EXPIRE_TURNS: Sql = sql!(
@@ -45,10 +46,10 @@ impl SqlStore {
     pub(super) async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         let query = match what {
-            Expiring::Turns { before_ms } => self.write(EXPIRE_TURNS).bind(before_ms).bind(limit),
-            Expiring::Alerts { before_ms } => self.write(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
+            Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
-                self.write(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
+                self.statement(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
             }
         };
         Ok(query.execute(&self.writer).await?.rows_affected())
@@ -60,29 +61,29 @@ impl SqlStore {
         after: &str,
         limit: u32,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        let query = self.write(EXPIRED_RECORDINGS).bind(before_ms).bind(after).bind(i64::from(limit));
+        let query = self.statement(EXPIRED_RECORDINGS).bind(before_ms).bind(after).bind(i64::from(limit));
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("recording")?))).collect()
     }
 
     pub(super) async fn forget_recording(&self, id: &str, recording: &str) -> Result<(), StoreError> {
-        self.write(FORGET_RECORDING).bind(id).bind(recording).execute(&self.writer).await?;
+        self.statement(FORGET_RECORDING).bind(id).bind(recording).execute(&self.writer).await?;
         Ok(())
     }
 
     pub(super) async fn add_recording(&self, id: &str, epoch: u32, key: &str) -> Result<(), StoreError> {
-        let query = self.write(ADD_RECORDING).bind(key).bind(id).bind(i64::from(epoch));
+        let query = self.statement(ADD_RECORDING).bind(key).bind(id).bind(i64::from(epoch));
         super::found(id, query.execute(&self.writer).await?.rows_affected())
     }
 
     pub(super) async fn erased_recordings(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
-        let query = self.write(ERASED_RECORDINGS).bind(after).bind(i64::from(limit));
+        let query = self.statement(ERASED_RECORDINGS).bind(after).bind(i64::from(limit));
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter().map(|row| Ok(row.try_get("recording")?)).collect()
     }
 
     pub(super) async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {
-        self.write(FORGET_ERASED).bind(recording).execute(&self.writer).await?;
+        self.statement(FORGET_ERASED).bind(recording).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl SqlStore {
         if self.dialect == Dialect::Postgres {
             return Ok(true);
         }
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+        let row = Statement::new("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
         let busy: i64 = row.try_get(0)?;
         Ok(busy == 0)
     }

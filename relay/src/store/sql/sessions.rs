@@ -131,7 +131,7 @@ impl SqlStore {
         reconnects: u32,
     ) -> Result<(), StoreError> {
         let done = self
-            .write(ROTATE_RESUME)
+            .statement(ROTATE_RESUME)
             .bind(resume_hash.to_vec())
             .bind(previous.map(|hash| hash.to_vec()))
             .bind(i64::from(reconnects))
@@ -144,7 +144,7 @@ impl SqlStore {
 
     pub(super) async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
         let sql = if attached { ATTACH } else { DETACH };
-        let done = self.write(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
+        let done = self.statement(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
         found(id, done.rows_affected())
     }
 
@@ -181,15 +181,15 @@ impl SqlStore {
     }
 
     pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
-        let rows = self.write(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
+        let rows = self.statement(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
 
     pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
         let query = match leases {
-            Leases::Of(relay) => self.write(END_LEASES_OF).bind(relay),
-            Leases::OfAllBut(relay) => self.write(END_LEASES_BUT).bind(relay),
-            Leases::Session { id, relay } => self.write(END_LEASE).bind(relay).bind(id),
+            Leases::Of(relay) => self.statement(END_LEASES_OF).bind(relay),
+            Leases::OfAllBut(relay) => self.statement(END_LEASES_BUT).bind(relay),
+            Leases::Session { id, relay } => self.statement(END_LEASE).bind(relay).bind(id),
         };
         query.execute(&self.writer).await?;
         Ok(())
@@ -197,7 +197,7 @@ impl SqlStore {
 
     pub(super) async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
         let window = millis(resume_window);
-        let lost = self.write(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
+        let lost = self.statement(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
         let mut swept = Swept::default();
         for row in lost {
             let (id, over): (String, i64) = (row.try_get("id")?, row.try_get("over")?);

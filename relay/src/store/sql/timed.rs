@@ -21,8 +21,7 @@ use crate::telemetry;
 #[async_trait]
 impl Store for SqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.writer).await?;
-        Ok(())
+        self.writer.ping().await
     }
 
     async fn close(&self) {

@@ -1,0 +1,61 @@
+//! What to do about a database that cannot be opened, in words.
+
+use std::io::ErrorKind;
+
+use sqlx::Error;
+
+/// What the error means and what to do, to be put behind it; nothing if nothing is known.
+pub(super) fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                ": nothing listens there; is the server running, and are host and port right?"
+            }
+            ErrorKind::NotFound => ": there is no such socket or file; is the server running?",
+            ErrorKind::PermissionDenied => ": give the relay's user the right to it",
+            ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => {
+                ": the server hung up; is it a PostgreSQL server, and does it run?"
+            }
+            _ => ": is the name of the server right, and can it be reached from here?",
+        },
+        Error::PoolTimedOut => {
+            ": the server does not answer; are host and port right, and does a firewall let it through?"
+        }
+        Error::Tls(_) => {
+            ": the server has no TLS to offer, or its certificate is not one to trust; set it up there, or change sslmode and sslrootcert in the URL"
+        }
+        Error::Configuration(_) => {
+            ": the address of the database is not right; it is postgres://user:password@host/database"
+        }
+        Error::Database(error) => match error.code().as_deref() {
+            Some("28P01") => ": the password is wrong, or there is no such user",
+            Some("28000") => ": the server does not let this user in from here; see its pg_hba.conf",
+            Some("3D000") => ": create that database first, or correct the URL",
+            Some("42501") => ": the role lacks a right; grant it, or use the role that owns the schema",
+            Some("53300") => ": the server has no connection left; raise its max_connections",
+            Some("57P03") => ": the server is starting up or shutting down",
+            // Of SQLite, with what is in the higher bytes. The folder counts as well, for the log beside the file.
+            Some(code) if code.len() < 5 => match code.parse::<u32>().map(|code| code & 0xff) {
+                Ok(5 | 6) => ": another program has it locked",
+                Ok(8 | 14) => ": give the relay's user the right to read and write the file and its folder",
+                Ok(11) => ": the file is damaged; go back to a copy",
+                Ok(13) => ": the disk is full; make room",
+                Ok(26) => ": the file is not a SQLite database; move it away, or correct data_dir",
+                _ => "",
+            },
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
+/// Whether it may be only that the server is not there yet. Nothing else gets better by waiting.
+pub(super) fn is_starting(error: &Error) -> bool {
+    match error {
+        // Names and sockets appear with the server, too.
+        Error::Io(error) => error.kind() != ErrorKind::PermissionDenied,
+        Error::PoolTimedOut => true,
+        Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "57P01" | "53300")),
+        _ => false,
+    }
+}

@@ -1,0 +1,96 @@
+//! A relay's hold on its data folder. The database file there, and the file of what is owed, belong to one relay at a time: a second one
+//! would take the first one's sessions for lost.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{StoreError, create_data_dir, unix_ms};
+
+/// The file in the data folder that is locked.
+pub const HOLD_FILE: &str = "voxrelay.lock";
+/// What is read of it at most.
+const HOLDER_BYTES: u64 = 500;
+
+/// The data folder is this process's, until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub struct Hold {
+    file: File,
+    /// Who has it, as the file says it.
+    holder: String,
+}
+
+impl Hold {
+    /// Takes the folder, makes it if it is not there.
+    ///
+    /// # Errors
+    /// When another process has it, with what is known of that one, or when it cannot be made or locked.
+    pub fn take(data_dir: &Path) -> Result<Hold, StoreError> {
+        let path = data_dir.join(HOLD_FILE);
+        let create = |source| StoreError::Create { path: path.display().to_string(), source };
+        create_data_dir(data_dir).map_err(create)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(create)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let dir = data_dir.display().to_string();
+                return Err(StoreError::InUse { dir, holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(create(source)),
+        }
+        let since = Timestamp::from_second(unix_ms() / 1_000).unwrap_or_default();
+        let mut hold = Hold { file, holder: format!("process {} since {since}", std::process::id()) };
+        hold.write(&hold.holder.clone()).map_err(create)?;
+        Ok(hold)
+    }
+
+    /// Adds what it does with it, for whoever comes next.
+    pub fn tell(&mut self, doing: &str) {
+        let line = format!("{}, {doing}", self.holder);
+        if let Err(error) = self.write(&line) {
+            tracing::warn!(%error, file = HOLD_FILE, "it is not noted who has the data folder");
+        }
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        writeln!(self.file, "{line}")?;
+        self.file.flush()
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    match file.take(HOLDER_BYTES).read_to_string(&mut holder) {
+        Ok(_) if !holder.trim().is_empty() => holder.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_holder_at_a_time_and_the_next_one_hears_who() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("data");
+        let mut first = Hold::take(&dir).expect("it is free");
+        first.tell("listening on 127.0.0.1:8080");
+        let refused = Hold::take(&dir).expect_err("it is taken").to_string();
+        let id = format!("process {} since 20", std::process::id());
+        assert!(refused.contains(&id) && refused.contains("listening on 127.0.0.1:8080"), "{refused}");
+        assert!(refused.contains(&dir.display().to_string()), "{refused}");
+        drop(first);
+        Hold::take(&dir).expect("it is free again");
+    }
+}

@@ -1,0 +1,137 @@
+//! What is found out about a database before it is used, so that whoever starts a relay reads what is wrong and what to do about it.
+//! A pool says of everything that it timed out; a single connection says what happened.
+
+use sqlx::any::{AnyConnectOptions, AnyRow};
+use sqlx::{AnyConnection, Connection, Row};
+use tokio::time::timeout;
+
+use super::connections::ACQUIRE_TIMEOUT;
+use super::migrations::{self, Standing};
+use super::{Dialect, StoreError};
+
+/// How often two connections are asked who serves them. A pooler that shares servers gives the one that was free last, or the next one
+/// in turn: both show at once.
+const ROUNDS: usize = 4;
+
+const HAS_SCHEMA: &str = "SELECT to_regnamespace('voxrelay') IS NOT NULL AS yes";
+const MAY_USE_SCHEMA: &str = "SELECT has_schema_privilege('voxrelay', 'USAGE') AS yes";
+const HAS_MIGRATIONS: &str = "SELECT to_regclass('voxrelay._sqlx_migrations') IS NOT NULL AS yes";
+const MAY_READ_MIGRATIONS: &str = "SELECT has_table_privilege('voxrelay._sqlx_migrations', 'SELECT') AS yes";
+const MIGRATIONS: &str = "SELECT version FROM voxrelay._sqlx_migrations WHERE success ORDER BY version";
+/// What a relay does with its tables.
+const LACKING: &str = "SELECT COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking
+    FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+    WHERE schemaname = 'voxrelay' AND tablename <> '_sqlx_migrations'
+        AND NOT has_table_privilege(format('voxrelay.%I', tablename), privilege)";
+const WHO: &str = "SELECT CAST(current_user AS text) AS name";
+
+/// Opens and prepares one connection, and lets go of it.
+pub(super) async fn opens(options: &AnyConnectOptions, settings: &'static str) -> Result<(), sqlx::Error> {
+    let opened = async {
+        let mut connection = AnyConnection::connect_with(options).await?;
+        sqlx::raw_sql(settings).execute(&mut connection).await?;
+        connection.close().await
+    };
+    timeout(ACQUIRE_TIMEOUT, opened).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether a relay can do its work in a PostgreSQL database, with the rights that its role has.
+pub(super) async fn serves(options: &AnyConnectOptions, database: &str) -> Result<(), StoreError> {
+    let mut connection = connect(options, database).await?;
+    let ready = within(database, ready(&mut connection, database)).await;
+    // It has answered, or has given up.
+    drop(connection);
+    ready
+}
+
+/// Whether the schema of a PostgreSQL database can be brought up to date over this address; makes it if it is not there.
+pub(super) async fn prepares(options: &AnyConnectOptions, database: &str) -> Result<(), StoreError> {
+    let mut connection = connect(options, database).await?;
+    let opening = |source| StoreError::Open { database: database.to_owned(), source };
+    within(database, async {
+        // To make it needs a right in the database, even where it is there already.
+        if !yes(&mut connection, HAS_SCHEMA).await.map_err(opening)? {
+            sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS voxrelay")
+                .execute(&mut connection)
+                .await
+                .map_err(opening)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), StoreError> {
+    let opening = |source| StoreError::Open { database: database.to_owned(), source };
+    let outdated =
+        StoreError::Outdated { database: database.to_owned(), missing: migrations::known(Dialect::Postgres) };
+    if !yes(connection, HAS_SCHEMA).await.map_err(opening)? {
+        return Err(outdated);
+    }
+    let who = row(connection, WHO).await.and_then(|row| row.try_get("name")).map_err(opening)?;
+    let lacking = |lacking: String| StoreError::Rights { database: database.to_owned(), role: who, lacking };
+    if !yes(connection, MAY_USE_SCHEMA).await.map_err(opening)? {
+        return Err(lacking("USAGE of the schema".into()));
+    }
+    if !yes(connection, HAS_MIGRATIONS).await.map_err(opening)? {
+        return Err(outdated);
+    }
+    if !yes(connection, MAY_READ_MIGRATIONS).await.map_err(opening)? {
+        return Err(lacking("SELECT".into()));
+    }
+    let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut *connection).await.map_err(opening)?;
+    let applied: Vec<i64> =
+        applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(opening)?;
+    match migrations::standing(Dialect::Postgres, &applied) {
+        Standing::UpToDate => {}
+        Standing::Older { missing } => {
+            return Err(StoreError::Outdated { database: database.to_owned(), missing });
+        }
+        Standing::Newer { version } => return Err(migrations::newer(Dialect::Postgres, database, version)),
+    }
+    let missing: String =
+        row(connection, LACKING).await.and_then(|row| row.try_get("lacking")).map_err(opening)?;
+    if missing.is_empty() { Ok(()) } else { Err(lacking(missing)) }
+}
+
+/// A connection to a server of one's own, not one that a pooler hands to somebody else after each transaction.
+async fn connect(options: &AnyConnectOptions, database: &str) -> Result<AnyConnection, StoreError> {
+    let opening = |source| StoreError::Open { database: database.to_owned(), source };
+    within(database, async {
+        let mut one = AnyConnection::connect_with(options).await.map_err(opening)?;
+        let mut other = AnyConnection::connect_with(options).await.map_err(opening)?;
+        let mut served = [0; 2];
+        for round in 0..ROUNDS {
+            let now = [pid(&mut one).await.map_err(opening)?, pid(&mut other).await.map_err(opening)?];
+            if now[0] == now[1] || (round > 0 && now != served) {
+                return Err(StoreError::Pooled { database: database.to_owned() });
+            }
+            served = now;
+        }
+        // A farewell that fails is one as well.
+        let _ = other.close().await;
+        Ok(one)
+    })
+    .await
+}
+
+async fn within<T>(
+    database: &str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(ACQUIRE_TIMEOUT, work).await.unwrap_or_else(|_| {
+        Err(StoreError::Open { database: database.to_owned(), source: sqlx::Error::PoolTimedOut })
+    })
+}
+
+async fn pid(connection: &mut AnyConnection) -> Result<i32, sqlx::Error> {
+    row(connection, "SELECT pg_backend_pid() AS pid").await?.try_get("pid")
+}
+
+async fn yes(connection: &mut AnyConnection, question: &'static str) -> Result<bool, sqlx::Error> {
+    row(connection, question).await?.try_get("yes")
+}
+
+async fn row(connection: &mut AnyConnection, sql: &'static str) -> Result<AnyRow, sqlx::Error> {
+    sqlx::raw_sql(sql).fetch_one(connection).await
+}

@@ -1,0 +1,295 @@
+//! Connections. One is handed back only when nothing is under way on it: whatever ended otherwise (a statement without an answer, a
+//! transaction that could not be undone, a caller who went away, a panic) takes its connection along. This is the only place where
+//! connections are taken and where transactions begin and end.
+
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult, AnyRow};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Connection};
+use tokio::time::timeout;
+
+use super::statement::{Place, Ready};
+use super::{Dialect, Durability, StoreError, Tx, Work};
+
+/// For a connection from the pool, a new one if need be.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a connection that was not used for a while to show that it is alive.
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For a single statement. The database gives up a little earlier, if it is there: see `statement_timeout`.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(12);
+/// For a whole transaction. What takes longer is lost on the way.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// For undoing a transaction that failed. It is undone without being asked when its connection ends.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections to one database. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Connections(AnyPool);
+
+/// A connection that is in use. Dropped, it is thrown away, unless it is handed back.
+struct Taken(Option<PoolConnection<Any>>);
+
+impl Connections {
+    /// As many as this, each prepared by these statements.
+    pub(super) async fn open(
+        options: AnyConnectOptions,
+        connections: u32,
+        settings: &'static str,
+    ) -> Result<Connections, sqlx::Error> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    let alive = timeout(ALIVE_TIMEOUT, connection.ping()).await;
+                    alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Connections(pool))
+    }
+
+    /// Whether the database answers.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.use_one(async |connection| connection.ping().await).await
+    }
+
+    /// Runs `work` in a transaction; what it answers as `Err` is an answer, too, but nothing of what it did stays.
+    pub(super) async fn transaction<T, W: Work<T>>(
+        &self,
+        dialect: Dialect,
+        durability: Durability,
+        work: W,
+    ) -> Result<T, StoreError> {
+        let mut taken = self.take().await?;
+        let done = timeout(TRANSACTION_TIMEOUT, run(taken.connection(), dialect, durability, work)).await;
+        // What is dropped here is in the middle of anything: nobody else is to have it.
+        let (done, clean) = done.map_err(|_| StoreError::NoAnswer { within: TRANSACTION_TIMEOUT })?;
+        if clean {
+            taken.hand_back();
+        }
+        done
+    }
+
+    pub(super) async fn close(&self) {
+        self.0.close().await;
+    }
+
+    /// For what the store does not do by a statement of its own.
+    pub(super) fn pool(&self) -> &AnyPool {
+        &self.0
+    }
+
+    async fn take(&self) -> Result<Taken, StoreError> {
+        self.0.acquire().await.map(|connection| Taken(Some(connection))).map_err(StoreError::Unreachable)
+    }
+
+    async fn use_one<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let mut taken = self.take().await?;
+        let done = timeout(STATEMENT_TIMEOUT, work(taken.connection())).await;
+        let done = done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })?;
+        // Where the database itself said no, it has undone the statement and goes on.
+        if done.is_ok() || matches!(done, Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
+            taken.hand_back();
+        }
+        Ok(done?)
+    }
+}
+
+impl Taken {
+    fn connection(&mut self) -> &mut AnyConnection {
+        self.0.as_mut().expect("it is here until it is handed back")
+    }
+
+    fn hand_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Place for &Connections {
+    async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
+        self.use_one(async |connection| query.execute(connection).await).await
+    }
+
+    async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
+        self.use_one(async |connection| query.fetch_all(connection).await).await
+    }
+
+    async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
+        self.use_one(async |connection| query.fetch_optional(connection).await).await
+    }
+}
+
+/// The transaction, from its beginning to its end, and whether the connection is as it was before. sqlx's own counting of transactions is
+/// left alone: SQLite may end one by itself (when the disk is full), and then the count stays wrong for ever.
+async fn run<T, W: Work<T>>(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    durability: Durability,
+    work: W,
+) -> (Result<T, StoreError>, bool) {
+    let begun = async {
+        let begin = match dialect {
+            Dialect::Postgres => "BEGIN",
+            Dialect::Sqlite => {
+                let synchronous = match durability {
+                    Durability::Process => "PRAGMA synchronous = NORMAL",
+                    Durability::PowerCut => "PRAGMA synchronous = FULL",
+                };
+                sqlx::raw_sql(synchronous).execute(&mut *connection).await?;
+                "BEGIN IMMEDIATE"
+            }
+        };
+        sqlx::raw_sql(begin).execute(&mut *connection).await
+    };
+    if let Err(error) = begun.await {
+        return (Err(error.into()), false);
+    }
+    let worked = work(Tx { connection: &mut *connection, dialect }).await;
+    let failed = match worked {
+        Ok(Ok(done)) => match sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
+            Ok(_) => return (Ok(done), true),
+            Err(error) => Err(error.into()),
+        },
+        Ok(Err(undone)) => Ok(undone),
+        Err(error) => Err(error),
+    };
+    let undone = timeout(ROLLBACK_TIMEOUT, sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await;
+    let clean = matches!(undone, Ok(Ok(_)));
+    // Nothing of a transaction stays whose connection ends: the answer is good even so.
+    (failed, clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::SqlStore;
+    use super::super::statement::Statement;
+    use super::*;
+    use crate::store::Store;
+
+    const MAKE: &str = "CREATE TABLE kept (number BIGINT NOT NULL, bytes BLOB)";
+    const KEEP: &str = "INSERT INTO kept VALUES ($1, randomblob(20000))";
+
+    async fn store() -> (SqlStore, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+        Statement::new(MAKE).execute(&store.writer).await.expect("made");
+        (store, dir)
+    }
+
+    async fn keep(store: &SqlStore, number: i64) -> Result<(), StoreError> {
+        store
+            .transaction(Durability::PowerCut, move |tx| {
+                async move {
+                    for _ in 0..20 {
+                        Statement::new(KEEP).bind(number).execute(&mut *tx.connection).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    async fn count(store: &SqlStore) -> i64 {
+        let rows = Statement::new("SELECT number FROM kept").fetch_all(&store.readers).await;
+        i64::try_from(rows.expect("read").len()).expect("few")
+    }
+
+    async fn set_room(store: &SqlStore, pages: u32) {
+        Statement::new(format!("PRAGMA max_page_count = {pages}"))
+            .fetch_one(&store.writer)
+            .await
+            .expect("set");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_that_was_full_takes_writes_again_as_soon_as_there_is_room() {
+        let (store, _dir) = store().await;
+        let mut kept = 0;
+        for round in 0..3 {
+            set_room(&store, 300 + 300 * round).await;
+            let full = loop {
+                match keep(&store, kept).await {
+                    Ok(()) => kept += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(full.is_away(), "{full}");
+            for _ in 0..5 {
+                // A connection that was thrown away has taken its limit along.
+                set_room(&store, 1).await;
+                let single = Statement::new(KEEP).bind(-1).execute(&store.writer).await.map(drop);
+                set_room(&store, 1).await;
+                let again = keep(&store, kept).await;
+                for full in [single, again] {
+                    let error = full.expect_err("there is no room");
+                    assert!(error.is_away() && error.to_string().contains("full"), "{error}");
+                }
+            }
+            set_room(&store, 1_000_000).await;
+            keep(&store, kept).await.expect("there is room");
+            kept += 1;
+            assert_eq!(count(&store).await, kept * 20, "each whole, or not at all");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_transaction_that_panics_or_that_the_database_ends_leaves_no_connection_in_it() {
+        let (store, _dir) = store().await;
+        for way in 0..4 {
+            let ended = store
+                .transaction(Durability::Process, move |tx| {
+                    async move {
+                        Statement::new(KEEP).bind(way).execute(&mut *tx.connection).await?;
+                        match way {
+                            0 => panic!("in the middle of a transaction"),
+                            // As SQLite does by itself when it has to.
+                            1 => Statement::new("ROLLBACK").execute(&mut *tx.connection).await?,
+                            2 => Statement::new("COMMIT").execute(&mut *tx.connection).await?,
+                            _ => Statement::new("no SQL").execute(&mut *tx.connection).await?,
+                        };
+                        Ok(())
+                    }
+                    .boxed()
+                })
+                .await;
+            assert!(ended.is_err(), "{way}");
+            keep(&store, 9).await.expect("the next one finds a connection that is free");
+        }
+        assert_eq!(count(&store).await, 4 * 20 + 1, "what it committed itself is there");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_caller_who_goes_away_in_a_statement_takes_the_connection_along() {
+        let (store, _dir) = store().await;
+        let slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
+            INSERT INTO kept SELECT MAX(i), NULL FROM n";
+        let left = timeout(Duration::from_millis(50), Statement::new(slow).execute(&store.writer)).await;
+        assert!(left.is_err(), "it takes longer than that");
+        Store::ping(&store).await.expect("there is another connection");
+        keep(&store, 1).await.expect("which writes as soon as the first one is done");
+    }
+}

@@ -1,0 +1,151 @@
+//! A statement with its values. Everything that is bound goes through [`Value`], the one place where text is made clean: PostgreSQL
+//! refuses U+0000 in text and SQLite takes it, and a client's text is not to decide whether a session is stored.
+
+use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe};
+
+use super::StoreError;
+
+/// A statement. Its text is ours; what comes from outside is bound.
+#[derive(Debug)]
+pub(super) struct Statement {
+    sql: String,
+    values: Vec<Value>,
+}
+
+/// Something to bind. What is `None` is `NULL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Number(Option<i64>),
+    Bytes(Option<Vec<u8>>),
+}
+
+/// Where a statement runs: on a connection of one's own, or on any that is free.
+pub(super) trait Place: Send {
+    fn execute(self, query: Ready) -> impl Future<Output = Result<AnyQueryResult, StoreError>> + Send;
+    fn all(self, query: Ready) -> impl Future<Output = Result<Vec<AnyRow>, StoreError>> + Send;
+    fn optional(self, query: Ready) -> impl Future<Output = Result<Option<AnyRow>, StoreError>> + Send;
+}
+
+/// A statement as sqlx has it.
+pub(super) type Ready = Query<'static, Any, AnyArguments>;
+
+impl Statement {
+    pub(super) fn new(sql: impl Into<String>) -> Statement {
+        Statement { sql: sql.into(), values: Vec::new() }
+    }
+
+    /// Binds the next parameter.
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Statement {
+        self.values.push(value.into());
+        self
+    }
+
+    pub(super) async fn execute(self, on: impl Place) -> Result<AnyQueryResult, StoreError> {
+        on.execute(self.ready()).await
+    }
+
+    pub(super) async fn fetch_all(self, on: impl Place) -> Result<Vec<AnyRow>, StoreError> {
+        on.all(self.ready()).await
+    }
+
+    pub(super) async fn fetch_optional(self, on: impl Place) -> Result<Option<AnyRow>, StoreError> {
+        on.optional(self.ready()).await
+    }
+
+    pub(super) async fn fetch_one(self, on: impl Place) -> Result<AnyRow, StoreError> {
+        Ok(self.fetch_optional(on).await?.ok_or(sqlx::Error::RowNotFound)?)
+    }
+
+    fn ready(self) -> Ready {
+        let query = sqlx::query(AssertSqlSafe(self.sql));
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+            Value::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+}
+
+impl Place for &mut AnyConnection {
+    async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
+        Ok(query.execute(self).await?)
+    }
+
+    async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
+        Ok(query.fetch_all(self).await?)
+    }
+
+    async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
+        Ok(query.fetch_optional(self).await?)
+    }
+}
+
+/// U+0000 becomes the sign for what cannot be shown. Everything else that is text is text to both databases.
+fn clean(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(Some(clean(text)))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        text.to_owned().into()
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Value {
+        text.clone().into()
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Value {
+        Value::Text(text.map(|text| clean(text.to_owned())))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Value {
+        Value::Number(number)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Value {
+        Value::Bytes(Some(bytes))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(bytes: Option<Vec<u8>>) -> Value {
+        Value::Bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_that_is_bound_has_a_character_that_a_database_refuses() {
+        let text = "a\0b\u{1}\u{fffe}\u{10ffff}".to_owned();
+        let clean = Value::Text(Some("a\u{fffd}b\u{1}\u{fffe}\u{10ffff}".into()));
+        for value in [Value::from(&text), text.as_str().into(), Some(text.as_str()).into(), text.into()] {
+            assert_eq!(value, clean);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What a relay says of a database that it cannot use, and how little it needs of one that it can.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use protocol::{Mark, Role};
+use relay::config::Secret;
+use relay::store::{
+    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, migrate,
+};
+use sqlx::{AnyConnection, Connection};
+
+use super::{LEASE, RELAY, WIDE, caps, open, quota, reserve, row, session, settle, turn};
+use crate::postgres;
+
+async fn run(url: &Secret, sql: &str) {
+    let mut connection = AnyConnection::connect(url.expose()).await.expect("it runs");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect(sql);
+}
+
+/// The same database for another role, without any right so far.
+async fn role(url: &Secret, name: &str) -> Secret {
+    run(url, &format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN")).await;
+    Secret::new(url.expose().replace("voxrelay@", &format!("{name}@")))
+}
+
+fn changed(url: &Secret, from: &str, to: &str) -> Secret {
+    assert!(url.expose().contains(from));
+    Secret::new(url.expose().replace(from, to))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
+    let owner = postgres::shared().database().await;
+    let url = role(&owner, "rows_only").await;
+    run(
+        &owner,
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA voxrelay TO rows_only;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO rows_only",
+    )
+    .await;
+    let store = &SqlStore::postgres(&url).await.expect("opened");
+    let all = caps(WIDE, WIDE, WIDE);
+    for id in ["a", "b"] {
+        open(store, &session(id), &quota()).await;
+        store.reserve(&reserve(id, 10, 10, all)).await.expect("answered");
+        store.save_turns(id, 0, &[turn(0, Role::User, "hello")], Mark::default()).await.expect("written");
+        let settled =
+            store.settle(&settle(id, vec![row("1", 1, 8)], caps(8, WIDE, WIDE))).await.expect("written");
+        assert_eq!(settled.alerts.len(), 3, "they are seen by who wrote them");
+    }
+    assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
+    assert_eq!(store.ledger("a").await.expect("read").len(), 1);
+    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").len(), 2);
+    assert_eq!(store.claim_alerts(LEASE, 10).await.expect("claimed").len(), 6);
+    let denial = Denial {
+        kind: DenialKind::Sub,
+        subject: "bob".into(),
+        reason: String::new(),
+        created_by: "ada".into(),
+        created_at_ms: 1,
+        expires_at_ms: None,
+    };
+    store.deny(&denial).await.expect("written");
+    assert_eq!(store.denials_revision().await.expect("read"), 1);
+    store.end_session("a", 0, "normal", Quality::default(), 1).await.expect("written");
+    store.end_leases(Leases::Of(RELAY)).await.expect("written");
+    store.sweep(Duration::ZERO).await.expect("swept");
+    assert_eq!(store.list_sessions(&SessionFilter::default(), None, 10).await.expect("read").rows.len(), 2);
+    assert_eq!(store.delete_user("ada").await.expect("erased"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_role_lacks_is_said_with_what_grants_it() {
+    let owner = postgres::shared().database().await;
+    let url = role(&owner, "lacking").await;
+    for (grant, lacks) in [
+        ("SELECT 1", "USAGE"),
+        ("GRANT USAGE ON SCHEMA voxrelay TO lacking", "SELECT"),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA voxrelay TO lacking", "DELETE, INSERT, UPDATE"),
+        ("GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA voxrelay TO lacking", "DELETE"),
+    ] {
+        run(&owner, grant).await;
+        let error = SqlStore::postgres(&url).await.expect_err("it may not");
+        assert!(matches!(&error, StoreError::Rights { lacking, .. } if lacking.contains(lacks)), "{error:?}");
+        assert!(!error.is_starting(), "waiting grants nothing");
+        let said = error.to_string();
+        assert!(said.contains("GRANT USAGE ON SCHEMA voxrelay TO lacking"), "{said}");
+    }
+    let fresh = role(&postgres::shared().empty_database().await, "no_ddl").await;
+    assert!(matches!(SqlStore::postgres(&fresh).await, Err(StoreError::Outdated { .. })));
+    let error = migrate(&fresh).await.expect_err("it may make no schema");
+    let said = error.to_string();
+    assert!(said.contains("permission denied") && said.contains("role that owns the schema"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_server_is_said_at_once_where_waiting_does_not_help() {
+    let url = postgres::shared().database().await;
+    let TlsAndRefused { plain, nobody } = tcp(&url).await;
+    for (url, says, starting) in [
+        (nobody, "nothing listens there", true),
+        (changed(&url, "host=/", "host=/nowhere/"), "no such socket", true),
+        (changed(&plain, "sslmode=disable", "sslmode=require"), "has no TLS to offer", false),
+        (changed(&url, "/test_", "/no_such_"), "create that database first", false),
+        (changed(&url, "voxrelay@", "nobody_known@"), "nobody_known", false),
+        (Secret::new("mysql://localhost/voxrelay".into()), "postgres://user", false),
+        (Secret::new("postgres://localhost:no/voxrelay".into()), "postgres://user", false),
+    ] {
+        let begun = Instant::now();
+        for error in [
+            SqlStore::postgres(&url).await.expect_err("it cannot be used"),
+            migrate(&url).await.expect_err("nor be migrated"),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains(says), "{said}");
+            assert_eq!(error.is_starting(), starting, "{said}");
+            assert!(!said.contains("timed out"), "{said}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{says}");
+    }
+}
+
+struct TlsAndRefused {
+    plain: Secret,
+    nobody: Secret,
+}
+
+/// The server over TCP, which has no TLS, and an address where nothing listens.
+async fn tcp(url: &Secret) -> TlsAndRefused {
+    let (before, folder) = url.expose().split_once("?host=").expect("a socket");
+    let database = before.rsplit('/').next().expect("a database").to_owned();
+    let socket = Path::new(folder).join(".s.PGSQL.5432");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::UnixStream::connect(&socket).await.expect("the server runs");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let url = |address| Secret::new(format!("postgres://voxrelay@{address}/{database}?sslmode=disable"));
+    TlsAndRefused { plain: url(address), nobody: url(free) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_a_newer_relay_is_left_alone() {
+    const LATER: &str = "VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)";
+    const COLUMNS: &str = "(version, description, installed_on, success, checksum, execution_time)";
+    let url = postgres::shared().database().await;
+    run(&url, &format!("INSERT INTO voxrelay._sqlx_migrations {COLUMNS} {LATER}")).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("voxrelay.db");
+    SqlStore::sqlite(&path).await.expect("opened").close().await;
+    let file = Secret::new(format!("sqlite://{}", path.display()));
+    run(&file, &format!("INSERT INTO _sqlx_migrations {COLUMNS} {LATER}")).await;
+    for error in [
+        SqlStore::postgres(&url).await.expect_err("newer"),
+        migrate(&url).await.expect_err("newer"),
+        SqlStore::sqlite(&path).await.expect_err("newer"),
+    ] {
+        let said = error.to_string();
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 2, .. }), "{said}");
+        assert!(
+            said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_file_is_said_with_its_name_and_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("folder/voxrelay.db");
+    std::fs::create_dir_all(&folder).expect("made");
+    let text = dir.path().join("voxrelay.db");
+    std::fs::write(&text, "dear somebody, this is no database but a letter").expect("written");
+    let under_a_file = dir.path().join("voxrelay.db/data/voxrelay.db");
+    for (path, says) in [
+        (folder, "right to read and write"),
+        (text, "not a SQLite database"),
+        (under_a_file, "cannot create"),
+    ] {
+        let error = SqlStore::sqlite(&path).await.expect_err("no database");
+        let said = error.to_string();
+        assert!(said.contains("voxrelay.db") && said.contains(says), "{said}");
+        assert!(!said.contains("timed out"), "{said}");
+        assert!(!error.is_starting(), "{said}");
+    }
+}
+
+/// PgBouncer before the shared server. It ends with the test.
+struct Pooler {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    async fn start(url: &Secret, mode: &str) -> Pooler {
+        let folder = tempfile::tempdir_in("/tmp").expect("a folder");
+        let (_, server) = url.expose().split_once("?host=").expect("a socket");
+        let place = folder.path().display();
+        let config = format!(
+            "[databases]\n* = host={server}\n[pgbouncer]\npool_mode = {mode}\nunix_socket_dir = {place}\nlisten_port = 6432\n\
+            auth_type = any\nlogfile =\nignore_startup_parameters = extra_float_digits\n"
+        )
+        .replace("* = host", "* = user=voxrelay host");
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, config).expect("written");
+        for path in [folder.path(), &file] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(path, mode).expect("it is ours");
+        }
+        let process = postgres::unprivileged(Path::new("pgbouncer"))
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("PgBouncer is needed for the tests: `cargo xtask test` installs it");
+        let pooler = Pooler { process, folder };
+        let begun = Instant::now();
+        while AnyConnection::connect(pooler.url(url).expose()).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "PgBouncer does not start");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        pooler
+    }
+
+    fn url(&self, url: &Secret) -> Secret {
+        let (before, _) = url.expose().split_once("?host=").expect("a socket");
+        Secret::new(format!(
+            "{}?host={}&port=6432",
+            before.replace("@localhost/", "@localhost:6432/"),
+            self.folder.path().display()
+        ))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_is_used_in_session_mode_and_refused_in_the_others() {
+    let url = postgres::shared().database().await;
+    for mode in ["transaction", "statement"] {
+        let pooler = Pooler::start(&url, mode).await;
+        for error in [
+            SqlStore::postgres(&pooler.url(&url)).await.expect_err("it forgets"),
+            migrate(&pooler.url(&url)).await.expect_err("it forgets"),
+        ] {
+            assert!(matches!(error, StoreError::Pooled { .. }), "{mode}: {error}");
+            assert!(error.to_string().contains("session mode") && !error.is_starting(), "{error}");
+        }
+    }
+    let pooler = Pooler::start(&url, "session").await;
+    let store = SqlStore::postgres(&pooler.url(&url)).await.expect("opened");
+    open(&store, &session("a"), &quota()).await;
+    assert!(store.session("a").await.expect("read").is_some());
+}
