@@ -25,7 +25,10 @@ impl Disk {
     /// `None` where nothing may be mounted.
     fn mount(folder: &Path) -> Option<Disk> {
         std::fs::create_dir_all(folder).expect("a folder");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs"]).arg(folder).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs"])
+            .arg(folder)
+            .status();
         mounted.is_ok_and(|status| status.success()).then(|| Disk(folder.to_owned()))
     }
 
@@ -84,7 +87,8 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
         eprintln!("NOT CHECKED: nothing may be mounted here; run this as root");
         return;
     };
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
     let extra = format!("[metrics]\nlisten = {free:?}\n[store]\ngrace_seconds = 60\n");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &extra).await;
     let (tell, mut events) = mpsc::unbounded_channel();
@@ -116,7 +120,11 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
     let session = store.session(id).await.expect("readable").expect("stored");
     let ledger = store.ledger(id).await.expect("readable");
     let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
-    assert_eq!((session.cost, report.usage.cost_nano_usd), (cost, cost.get()), "told, stored, and in the ledger");
+    assert_eq!(
+        (session.cost, report.usage.cost_nano_usd),
+        (cost, cost.get()),
+        "told, stored, and in the ledger"
+    );
     assert!(session.audio_samples >= 20 * 16_000);
     let stored: Vec<String> =
         store.turns(id).await.expect("readable").into_iter().map(|row| row.turn.text).collect();
