@@ -5,6 +5,7 @@
 mod serve;
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
@@ -21,6 +22,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+/// How long the database counts as away after an answer that said so.
+const AWAY_LASTS: Duration = Duration::from_secs(10);
+
+/// When the database was last away.
+static LAST_AWAY: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +74,7 @@ metrics! {
     SETTLED = "voxrelay_settled_nano_usd_total", Counter, [], "cost in the ledger rows that sessions of this relay wrote";
     STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
     STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";
-    STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 when the last answer was that the database cannot be reached";
+    STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 while the database could not be reached or written to within the last 10 s";
     RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
@@ -164,7 +171,7 @@ pub(crate) async fn store<T>(
     let answer = answer.await;
     histogram!(STORE_SECONDS, "operation" => operation).record(asked.elapsed().as_secs_f64());
     let away = answer.as_ref().is_err_and(StoreError::is_away);
-    gauge!(STORE_AWAY).set(u8::from(away));
+    gauge!(STORE_AWAY).set(u8::from(is_store_away(away)));
     if let Err(error) = &answer {
         let kind = match error {
             _ if away => "away",
@@ -174,6 +181,15 @@ pub(crate) async fn store<T>(
         counter!(STORE_ERRORS, "operation" => operation, "kind" => kind).increment(1);
     }
     answer
+}
+
+/// Whether the database counts as away after this answer. On a full disk what is read is answered as ever: one good answer proves nothing.
+fn is_store_away(now: bool) -> bool {
+    let mut last = LAST_AWAY.lock().unwrap_or_else(PoisonError::into_inner);
+    if now {
+        *last = Some(Instant::now());
+    }
+    last.is_some_and(|last| last.elapsed() < AWAY_LASTS)
 }
 
 #[cfg(test)]

@@ -304,6 +304,25 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_in_one_jump_is_told_at_each_threshold_in_order() {
+    // Less than the first tenth of a second costs.
+    let mut bench = Bench::with(NanoUsd::new(7_000), 0);
+    bench.chunk([]);
+    let balance = Balance { limit: NanoUsd::new(7_000), spent: NanoUsd::ZERO, reserved: NanoUsd::new(7_000) };
+    let shortage =
+        Shortage { scope: Scope::Session, balance, contended: false, authorised: NanoUsd::new(7_000) };
+    let did = bench.input(Input::Reserved(&Reserved::Short(shortage)));
+    let told: Vec<_> = did
+        .iter()
+        .filter_map(|did| match did {
+            Did::Say(Saying::Budget(budget)) => Some((budget.scope, budget.percent, budget.spent_nano_usd)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [50, 80, 100].map(|percent| (BudgetScope::Session, percent, 0)));
+}
+
+#[test]
 fn audio_waits_for_money_in_its_order_and_then_goes_on() {
     let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
     let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use sqlx::Error;
+use sqlx::migrate::MigrateError;
 
 /// What the error means and what to do, to be put behind it; nothing if nothing is known.
 pub(super) fn advice(error: &Error) -> &'static str {
@@ -45,6 +46,14 @@ pub(super) fn advice(error: &Error) -> &'static str {
             },
             _ => "",
         },
+        _ => "",
+    }
+}
+
+/// The same, of a migration that failed.
+pub(super) fn on_migrating(error: &MigrateError) -> &'static str {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => advice(error),
         _ => "",
     }
 }

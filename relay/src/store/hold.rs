@@ -48,14 +48,18 @@ impl Hold {
         }
         let since = Timestamp::from_second(unix_ms() / 1_000).unwrap_or_default();
         let mut hold = Hold { file, holder: format!("process {} since {since}", std::process::id()) };
-        hold.write(&hold.holder.clone()).map_err(create)?;
+        hold.note(&hold.holder.clone());
         Ok(hold)
     }
 
     /// Adds what it does with it, for whoever comes next.
     pub fn tell(&mut self, doing: &str) {
-        let line = format!("{}, {doing}", self.holder);
-        if let Err(error) = self.write(&line) {
+        self.note(&format!("{}, {doing}", self.holder));
+    }
+
+    /// A full disk is no reason not to start.
+    fn note(&mut self, line: &str) {
+        if let Err(error) = self.write(line) {
             tracing::warn!(%error, file = HOLD_FILE, "it is not noted who has the data folder");
         }
     }

@@ -269,7 +269,7 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// The schema could not be brought up to date.
-    #[error("cannot migrate {database}: {source}")]
+    #[error("cannot migrate {database}: {source}{}", advice::on_migrating(source))]
     Migrate {
         /// The file or server, without a password.
         database: String,

@@ -88,6 +88,8 @@ async fn what_a_role_lacks_is_said_with_what_grants_it() {
         let said = error.to_string();
         assert!(said.contains("GRANT USAGE ON SCHEMA voxrelay TO lacking"), "{said}");
     }
+    let error = migrate(&url).await.expect_err("it may make no table");
+    assert!(error.to_string().contains("role that owns the schema"), "{error}");
     let fresh = role(&postgres::shared().empty_database().await, "no_ddl").await;
     assert!(matches!(SqlStore::postgres(&fresh).await, Err(StoreError::Outdated { .. })));
     let error = migrate(&fresh).await.expect_err("it may make no schema");

@@ -1,0 +1,134 @@
+//! The disk is full: what is running goes on for a while, and when there is room again nothing is missing.
+
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use protocol::CloseCode;
+use protocol::client::Event;
+use relay::NanoUsd;
+use relay::client::{Options, Report, run};
+use relay::store::{SqlStore, Store};
+use tests::sound::voice;
+use tests::{Raw, Relay, hello, token};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// A small disk of one's own.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None` where nothing may be mounted.
+    fn mount(folder: &Path) -> Option<Disk> {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs"])
+            .arg(folder)
+            .status();
+        mounted.is_ok_and(|status| status.success()).then(|| Disk(folder.to_owned()))
+    }
+
+    /// Until not a byte more goes onto it.
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filling")).expect("room for a name");
+        for size in [65_536, 4_096, 1] {
+            while file.write_all(&vec![1; size]).is_ok() {}
+        }
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(self.0.join("filling")).expect("it is there");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+async fn metric(address: &str, name: &str) -> String {
+    let text = metrics(address).await;
+    let line = text.lines().find(|line| line.starts_with(name)).expect("it is always there");
+    line.rsplit(' ').next().expect("a value").to_owned()
+}
+
+async fn metrics(address: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+async fn call(relay: &Relay, seconds: f64, tell: mpsc::UnboundedSender<Event>) -> Report {
+    let mut speech = voice(seconds);
+    for piece in speech.chunks_mut(48_000) {
+        piece.iter_mut().skip(28_800).for_each(|sample| *sample = 0);
+    }
+    let options =
+        Options { url: relay.url(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(120) };
+    run(options, move |event| {
+        let _ = tell.send(event.clone());
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(disk) = Disk::mount(&folder.path().join("data")) else {
+        eprintln!("NOT CHECKED: nothing may be mounted here; run this as root");
+        return;
+    };
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let extra = format!("[metrics]\nlisten = {free:?}\n[store]\ngrace_seconds = 60\n");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &extra).await;
+    let (tell, mut events) = mpsc::unbounded_channel();
+    let (report, ()) = tokio::join!(call(&relay, 20.0, tell), async {
+        loop {
+            match events.recv().await.expect("it goes on") {
+                Event::Transcript(_) => break,
+                Event::Ended { .. } => panic!("it ended"),
+                _ => {}
+            }
+        }
+        assert_eq!(metric(&free, "voxrelay_store_away ").await, "0");
+        disk.fill();
+        sleep(Duration::from_secs(8)).await;
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        raw.say(&protocol::ClientMessage::from(hello(&token(), None)).to_json()).await;
+        assert_eq!(raw.end().await, (vec!["store_unavailable".to_owned()], CloseCode::TryLater.code()));
+        assert_eq!(metric(&free, "voxrelay_store_away ").await, "1", "who watches hears of it");
+        disk.clear();
+    });
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!((report.reconnects, report.missing), (0, 0), "the page did not notice");
+    let (tell, _events) = mpsc::unbounded_channel();
+    assert!(call(&relay, 3.0, tell).await.is_good(), "new calls are taken without a restart");
+    relay.terminate().await;
+
+    let store = SqlStore::sqlite(&disk.0.join("voxrelay.db")).await.expect("opened");
+    let id = report.session_id.as_deref().expect("there was a session");
+    let session = store.session(id).await.expect("readable").expect("stored");
+    let ledger = store.ledger(id).await.expect("readable");
+    let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
+    assert_eq!(
+        (session.cost, report.usage.cost_nano_usd),
+        (cost, cost.get()),
+        "told, stored, and in the ledger"
+    );
+    assert!(session.audio_samples >= 20 * 16_000);
+    let stored: Vec<String> =
+        store.turns(id).await.expect("readable").into_iter().map(|row| row.turn.text).collect();
+    let told: Vec<String> = report.turns.iter().map(|turn| turn.text.clone()).collect();
+    assert_eq!(stored, told, "every word that was told is stored");
+    store.close().await;
+}
