@@ -261,6 +261,12 @@ struct SettleEntry {
     epoch: u32,
     rows: Vec<RowEntry>,
     metered_position: u32,
+    #[serde(default)]
+    seq: u32,
+    #[serde(default)]
+    position: u32,
+    #[serde(default)]
+    replayable_samples: u32,
     exposed: u64,
     release: bool,
     caps: [u64; 3],
@@ -294,6 +300,9 @@ impl From<&Owed> for Entry {
                 epoch: settle.epoch,
                 rows: settle.rows.iter().map(RowEntry::from).collect(),
                 metered_position: settle.metered_position,
+                seq: settle.committed.seq,
+                position: settle.committed.position,
+                replayable_samples: settle.replayable_samples,
                 exposed: settle.exposed.get(),
                 release: settle.release,
                 caps: [settle.caps.session, settle.caps.user_day, settle.caps.account_month]
@@ -327,6 +336,8 @@ impl TryFrom<Entry> for Owed {
                     epoch: settle.epoch,
                     rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
                     metered_position: settle.metered_position,
+                    committed: Mark { seq: settle.seq, position: settle.position },
+                    replayable_samples: settle.replayable_samples,
                     exposed: NanoUsd::new(settle.exposed),
                     release: settle.release,
                     caps: Caps { session, user_day, account_month },
@@ -440,6 +451,8 @@ mod tests {
             epoch: 3,
             rows: vec![row],
             metered_position: 1_600,
+            committed: Mark { seq: 1, position: 800 },
+            replayable_samples: 800,
             exposed: NanoUsd::new(9),
             release: true,
             caps: Caps { session: NanoUsd::new(1), user_day: NanoUsd::new(2), account_month: NanoUsd::MAX },

@@ -58,12 +58,12 @@ impl Bench {
         Bench::with(NanoUsd::new(5_000_000_000), 0)
     }
 
-    fn with(authorised: NanoUsd, metered_through: u32) -> Bench {
+    fn with(authorised: NanoUsd, replayable: u32) -> Bench {
         let (session, user_day) = (authorised, NanoUsd::new(2 * authorised.get()));
-        Bench::of(Caps { session, user_day, account_month: NanoUsd::MAX }, authorised, metered_through)
+        Bench::of(Caps { session, user_day, account_month: NanoUsd::MAX }, authorised, replayable)
     }
 
-    fn of(caps: Caps, authorised: NanoUsd, metered_through: u32) -> Bench {
+    fn of(caps: Caps, authorised: NanoUsd, replayable: u32) -> Bench {
         let script = Script::default();
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
@@ -72,7 +72,7 @@ impl Bench {
             meter: Meter::new(price, 16_000),
             caps,
             grant: Grant { authorised, standing: Standing::unused(caps) },
-            metered_through,
+            replayable,
         };
         let now = Time::from_millis(1);
         let mut bench =
@@ -95,7 +95,7 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
-                Output::Settle { row, through, release } => Did::Settle(row, through, release),
+                Output::Settle { row, through, release, .. } => Did::Settle(row, through, release),
                 Output::Reserve { through, spent } => Did::Reserve(through, spent),
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
@@ -435,6 +435,8 @@ fn a_gap_costs_nothing_and_can_be_committed() {
     bench.script.lock().expect("one thread").push_back(AgentOutput::Settled { through: 16_000 });
     bench.input(Input::Gap(gap));
     bench.now = bench.now + Duration::from_secs(6);
-    assert!(bench.input(Input::Timeout).contains(&Did::Commit(gap.to)));
+    let did = bench.input(Input::Timeout);
+    assert!(matches!(did.as_slice(), [.., Did::Settle(None, ..)]), "stored before it is told: {did:?}");
+    assert_eq!(bench.input(settled(&Settled::default())), [Did::Commit(gap.to)]);
     assert_eq!(bench.call.usage().cost_nano_usd, 0);
 }

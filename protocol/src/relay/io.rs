@@ -54,6 +54,8 @@ pub enum Input<'a> {
     Text(&'a str),
     /// A binary message came.
     Binary(&'a [u8]),
+    /// A frame of the WebSocket came that carries no message: a ping or a pong.
+    Control,
     /// The connection is gone.
     Closed,
     /// Everything before this frame is in the stored transcript.

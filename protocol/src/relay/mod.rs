@@ -101,6 +101,8 @@ pub struct Link {
     /// The position of `expected` is not known, since the frame before it was refused.
     position_unknown: bool,
     audio_rate: RateLimit,
+    /// Frames of any kind, duplicates and those of no use among them.
+    frame_rate: RateLimit,
     control_rate: RateLimit,
     strikes: u32,
     /// `resend` requests without progress.
@@ -140,7 +142,8 @@ impl Link {
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
             position_unknown: false,
-            audio_rate: RateLimit::audio(now, config.limits.burst_ms),
+            audio_rate: RateLimit::audio(now, &config.limits),
+            frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),
             strikes: 0,
             resends: 0,
@@ -156,6 +159,12 @@ impl Link {
         link.set(Timer::Idle, Duration::from_millis(link.config.limits.idle_ms));
         link.set(Timer::ResumeWindow, link.config.resume_window);
         link
+    }
+
+    /// The session is so old already: its longest duration counts from its beginning, whichever relay that was on.
+    pub fn set_age(&mut self, age: Duration) {
+        let left = Duration::from_millis(self.config.limits.session_ms).saturating_sub(age);
+        self.set(Timer::Session, left);
     }
 
     /// Whether this token resumes the session. Compared without telling by time how much of it is right.
@@ -203,6 +212,7 @@ impl Link {
             Input::Attach { hello, attachment, resume_token } => self.attach(hello, attachment, resume_token),
             Input::Text(text) => self.handle_text(text),
             Input::Binary(frame) => self.handle_binary(frame),
+            Input::Control => self.handle_control(),
             Input::Closed => self.detach(None),
             Input::Commit(mark) => self.commit(mark),
             Input::Audio(samples) => {
@@ -310,11 +320,7 @@ impl Link {
                 self.downlink.release(resume.received);
                 self.downlink.seek(mark);
             } else {
-                // Rebuilt from the store: what the client knows to be committed was silence that needed no row.
-                if hello.start.seq > self.expected.seq {
-                    self.expected = hello.start;
-                    self.committed = hello.start;
-                }
+                // Rebuilt from the store, whose word counts: a client knows nothing to be committed that is not stored.
                 self.downlink.seek(self.downlink.start());
             }
             self.told_ack = RelayAck { received: self.expected, committed: self.committed };

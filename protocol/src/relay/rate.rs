@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use super::UPLINK;
-use crate::Time;
+use crate::{Limits, Time};
 
 /// A device's clock may run this much too fast (parts in 100): sound cards are within 0.1 %, emulated ones within 2 %.
 const CLOCK_TOLERANCE_PERCENT: u64 = 5;
+/// Samples of the uplink have 16 bits.
+const SAMPLE_BYTES: u64 = 2;
 /// Control messages of this many seconds may come at once: a greeting is followed by several, and a network delivers late what
 /// was sent over time.
 pub(super) const CONTROL_BURST: Duration = Duration::from_secs(2);
@@ -23,11 +25,21 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Samples of the uplink: real time, and `burst_ms` beyond it.
-    pub(super) fn audio(now: Time, burst_ms: u32) -> Self {
+    /// Samples of the uplink: real time, and `burst_ms` beyond it, or one of the longest chunks if that is more. Less would refuse such a
+    /// chunk however long its client waits.
+    pub(super) fn audio(now: Time, limits: &Limits) -> Self {
         let rate = u64::from(UPLINK.rate());
         let per_second = rate * (100 + CLOCK_TOLERANCE_PERCENT) / 100;
-        RateLimit::new(now, per_second, u64::from(burst_ms) * rate / 1_000)
+        let burst = u64::from(limits.burst_ms) * rate / 1_000;
+        RateLimit::new(now, per_second, burst.max(u64::from(limits.chunk_max_bytes) / SAMPLE_BYTES))
+    }
+
+    /// Frames of the uplink, whatever is in them: as many as that audio makes in the shortest chunks, and the few that are sent twice.
+    pub(super) fn frames(now: Time, limits: &Limits) -> Self {
+        let audio = RateLimit::audio(now, limits);
+        let shortest = (u64::from(limits.chunk_min_bytes) / SAMPLE_BYTES).max(1);
+        let per_second = (audio.per_second / shortest).max(1);
+        RateLimit::new(now, per_second, audio.capacity / shortest + per_second)
     }
 
     /// Control messages; a limit of 0 is taken for 1.
@@ -72,13 +84,51 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    fn limits(burst_ms: u32) -> Limits {
+        Limits {
+            session_ms: 0,
+            idle_ms: 0,
+            chunk_min_bytes: 100,
+            chunk_max_bytes: 3_200,
+            burst_ms,
+            budget_nano_usd: 0,
+        }
+    }
+
+    #[test]
+    fn the_longest_chunk_passes_when_it_has_waited_however_short_the_burst() {
+        for burst_ms in [0, 1, 1_000, 65_000] {
+            let limits = Limits { chunk_max_bytes: 100_000, ..limits(burst_ms) };
+            let (mut audio, mut now) = (RateLimit::audio(Time::ZERO, &limits), Time::ZERO);
+            for _ in 0..100 {
+                if let Err(wait) = audio.take(now, 50_000) {
+                    now = now + wait + Duration::from_millis(1);
+                    assert_eq!(
+                        audio.take(now, 50_000),
+                        Ok(()),
+                        "after {wait:?} with a burst of {burst_ms} ms"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_minute_in_the_shortest_chunks_passes_at_once_and_a_flood_of_frames_does_not() {
+        let mut frames = RateLimit::frames(Time::ZERO, &limits(65_000));
+        assert!((0..19_200).all(|_| frames.take(Time::ZERO, 1).is_ok()));
+        assert!((0..19_200).any(|_| frames.take(Time::ZERO, 1).is_err()));
+        let passed = (0..100_000).filter(|n| frames.take(Time::from_millis(n / 100), 1).is_ok()).count();
+        assert!(passed < 3_000, "{passed} of 100,000 frames in a second");
+    }
+
     #[test]
     fn real_time_with_a_fast_clock_passes_for_ever_and_double_speed_does_not() {
-        let mut real = RateLimit::audio(Time::ZERO, 1_000);
+        let mut real = RateLimit::audio(Time::ZERO, &limits(1_000));
         for chunk in 0..100_000 {
             assert_eq!(real.take(Time::from_millis(chunk * 98), 1_600), Ok(()));
         }
-        let mut double = RateLimit::audio(Time::ZERO, 1_000);
+        let mut double = RateLimit::audio(Time::ZERO, &limits(1_000));
         let refused =
             (0..100_u64).position(|chunk| double.take(Time::from_millis(chunk * 50), 1_600).is_err());
         assert!(refused.is_some_and(|chunk| (15..25).contains(&chunk)), "{refused:?}");
@@ -86,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_when_there_is_room_again() {
-        let mut rate = RateLimit::audio(Time::ZERO, 100);
+        let mut rate = RateLimit::audio(Time::ZERO, &limits(100));
         assert_eq!(rate.take(Time::ZERO, 1_600), Ok(()));
         let wait = rate.take(Time::ZERO, 1_600).expect_err("empty");
         assert!(rate.take(Time::ZERO + wait + Duration::from_millis(1), 1_600).is_ok());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rate::CONTROL_BURST;
-use super::{Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
+use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
     AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, HEADER_LEN, Mark,
     Ping, Pong, Resend,
@@ -87,7 +87,9 @@ impl Link {
             return;
         }
         self.alive();
-        self.active();
+        if let Err(wait) = self.frame_rate.take(self.now, 1) {
+            return self.too_fast(wait);
+        }
         let Some((header, payload)) = AudioHeader::parse(frame) else {
             return match frame.first() {
                 Some(kind) if frame.len() >= HEADER_LEN => {
@@ -98,11 +100,12 @@ impl Link {
         };
         let seq = header.seq;
         if seq < self.expected.seq {
-            return self.send_ack();
+            return self.acknowledge_again();
         }
         if seq > self.expected.seq {
             return self.missing(seq);
         }
+        self.active();
         let limits = &self.config.limits;
         let bytes = payload.len() as u64;
         if bytes < limits.chunk_min_bytes.into() {
@@ -131,12 +134,7 @@ impl Link {
         }
         let samples = UPLINK.samples(payload.len());
         if let Err(wait) = self.audio_rate.take(self.now, samples.into()) {
-            let mut error = ErrorMessage::from(ErrorCode::AudioTooFast);
-            let (limit, wait) = (u64::from(self.config.limits.burst_ms), millis(wait) + 1);
-            error.limit = Some(limit);
-            error.asked = Some(limit + wait);
-            error.retry_after_ms = Some(wait);
-            return self.reject(CloseCode::Limited, error);
+            return self.too_fast(wait);
         }
         let mark = Mark { seq, position: header.position };
         let Some(next) = after(mark, samples) else {
@@ -154,10 +152,10 @@ impl Link {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        self.active();
         if gap.to.seq <= self.expected.seq {
-            return self.send_ack();
+            return self.acknowledge_again();
         }
+        self.active();
         if gap.from.seq > self.expected.seq {
             return self.missing(gap.from.seq);
         }
@@ -207,6 +205,33 @@ impl Link {
         } else {
             self.send(error);
         }
+    }
+
+    /// What is here already came again: the client may not know that it is here. Acknowledgements are gathered as for anything else.
+    fn acknowledge_again(&mut self) {
+        if !self.timers.is_set(Timer::Ack as usize) {
+            self.set(Timer::Ack, ACK_DELAY);
+        }
+    }
+
+    /// Frames of the WebSocket that say nothing, such as its own pings, count as control messages.
+    pub(super) fn handle_control(&mut self) {
+        if self.phase != Phase::Attached {
+            return;
+        }
+        self.alive();
+        if self.control_rate.take(self.now, 1).is_err() {
+            self.flooded();
+        }
+    }
+
+    fn too_fast(&mut self, wait: Duration) {
+        let mut error = ErrorMessage::from(ErrorCode::AudioTooFast);
+        let (limit, wait) = (u64::from(self.config.limits.burst_ms), millis(wait) + 1);
+        error.limit = Some(limit);
+        error.asked = Some(limit + wait);
+        error.retry_after_ms = Some(wait);
+        self.reject(CloseCode::Limited, error);
     }
 
     /// More control messages than a client has reason to send. None may be left out, since each can be needed, so the connection

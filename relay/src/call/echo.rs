@@ -15,6 +15,8 @@ const TAIL: u32 = 3_200;
 const LOOK_BACK: u32 = 16_000;
 /// `Settled` is not said more often than every half second.
 const SETTLE_STEP: u32 = 8_000;
+/// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
+const BLOCK: u32 = 160;
 /// A gap up to this long is filled with silence; a longer one ends the utterance.
 const LONGEST_FILL: u32 = 16_000;
 
@@ -56,26 +58,32 @@ impl Echo {
         self.history_start + self.history.len() as u32
     }
 
-    fn hear(&mut self, samples: &[i16]) {
+    /// Hears audio in the same pieces however it comes, so that the same audio gives the same turns.
+    fn hear(&mut self, mut samples: &[i16]) {
+        while !samples.is_empty() {
+            let to_boundary = BLOCK - (self.end() - self.voice_origin) % BLOCK;
+            let (block, rest) = samples.split_at(samples.len().min(to_boundary as usize));
+            self.hear_block(block);
+            if (self.end() - self.voice_origin).is_multiple_of(BLOCK) {
+                if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
+                    self.finish();
+                }
+                self.settle();
+            }
+            samples = rest;
+        }
+    }
+
+    fn hear_block(&mut self, samples: &[i16]) {
         self.history.extend_from_slice(samples);
-        let (mut events, origin) = ([None; 4], self.voice_origin);
-        let mut count = 0;
-        self.voice.push_i16(samples, |event| {
-            if let Some(slot) = events.get_mut(count) {
-                *slot = Some(event);
-                count += 1;
-            }
-        });
-        for event in events.into_iter().flatten() {
-            match event {
-                VoiceEvent::SpeechStarted { at } => self.speech_started(place(origin, at)),
-                VoiceEvent::SpeechEnded { at } => self.speech_ended(place(origin, at)),
-            }
+        // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
+        let (mut heard, origin) = (None, self.voice_origin);
+        self.voice.push_i16(samples, |event| heard = Some(event));
+        match heard {
+            Some(VoiceEvent::SpeechStarted { at }) => self.speech_started(place(origin, at)),
+            Some(VoiceEvent::SpeechEnded { at }) => self.speech_ended(place(origin, at)),
+            None => {}
         }
-        if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
-            self.finish();
-        }
-        self.settle();
     }
 
     fn speech_started(&mut self, at: u32) {
@@ -98,11 +106,8 @@ impl Echo {
 
     /// Ends the utterance where the audio ends, and starts to listen anew.
     fn finish(&mut self) {
-        let mut event = None;
-        self.voice.flush(|ended| event = Some(ended));
-        if event.is_some() {
-            self.speech_ended(self.end());
-        }
+        self.voice.flush(|_| {});
+        self.speech_ended(self.end());
     }
 
     fn at_own_rate(&self, speech: &[i16]) -> Vec<i16> {

@@ -96,6 +96,10 @@ pub enum Output<'a> {
         row: Option<LedgerRow>,
         /// With it, the audio before this position is metered.
         through: u32,
+        /// With it, everything before this frame is committed.
+        committed: Mark,
+        /// Samples that are metered and not committed, and that were not played again yet.
+        replayable: u32,
         /// Give back what is set aside and not spent.
         release: bool,
     },
@@ -128,8 +132,8 @@ pub struct Start {
     pub caps: Caps,
     /// What is set aside.
     pub grant: Grant,
-    /// Audio before this position was metered before its relay was lost; played again, it is not metered again.
-    pub metered_through: u32,
+    /// Samples that were metered before its relay was lost, and not committed: so much audio is played again, and not metered again.
+    pub replayable: u32,
 }
 
 /// A call.
@@ -137,6 +141,10 @@ pub struct Call {
     agent: Box<dyn Agent>,
     meter: Meter,
     metered_through: u32,
+    /// Samples that may still be played again without being metered.
+    replayable: u32,
+    /// Samples of the frames in `open` that were metered here.
+    metered_open: u32,
     purse: Purse,
     /// Audio that waits for money, oldest first.
     held: VecDeque<Held>,
@@ -146,10 +154,14 @@ pub struct Call {
     told_usage: (Time, Usage),
     recorded: Time,
     /// Frames that are not committed, oldest first.
-    open: VecDeque<Mark>,
+    open: VecDeque<Open>,
     expected: Mark,
     /// What was last handed to the store or committed.
     settled: Mark,
+    /// What the last settlement says is committed, and may still be played again. Nothing of the latter is in the store when a call is taken
+    /// over: whoever takes it over has it.
+    told_settled: Mark,
+    told_replayable: u32,
     /// Writes that were not answered yet.
     storing: u32,
     /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
@@ -183,10 +195,18 @@ enum Pending {
     Usage(Usage),
     Commit(Mark),
     Store { turns: Vec<Turn>, committed: Mark },
-    Settle { row: Option<LedgerRow>, through: u32, release: bool },
+    Settle { row: Option<LedgerRow>, through: u32, committed: Mark, replayable: u32, release: bool },
     Reserve { through: Range, spent: NanoUsd },
     Exhausted(Shortage),
     End(CloseCode),
+}
+
+/// A frame that is not committed.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    mark: Mark,
+    /// How many of its samples were metered; the others were played again.
+    metered: u32,
 }
 
 /// Something that waits for money.
@@ -194,6 +214,7 @@ enum Pending {
 enum Held {
     Audio { mark: Mark, payload: Vec<u8> },
     Gap(Gap),
+    Muted,
     Bye,
 }
 
@@ -210,7 +231,11 @@ impl Call {
             told_usage: (now, Usage::default()),
             recorded: now,
             meter: start.meter,
-            metered_through: start.metered_through,
+            metered_through: start.mark.position,
+            replayable: start.replayable,
+            metered_open: 0,
+            told_settled: start.mark,
+            told_replayable: 0,
             open: VecDeque::new(),
             expected: start.mark,
             settled: start.mark,
@@ -278,7 +303,8 @@ impl Call {
             }
             Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
             Input::Gap(gap) => self.hold(Held::Gap(gap)),
-            Input::Muted(true) => self.pause(),
+            Input::Muted(true) if self.held.is_empty() => self.pause(),
+            Input::Muted(true) => self.hold(Held::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
             Input::Room(room) => self.room = room,
@@ -311,7 +337,9 @@ impl Call {
             Pending::Usage(usage) => Output::Usage(usage),
             Pending::Commit(mark) => Output::Commit(mark),
             Pending::Store { turns, committed } => Output::Store { turns, committed },
-            Pending::Settle { row, through, release } => Output::Settle { row, through, release },
+            Pending::Settle { row, through, committed, replayable, release } => {
+                Output::Settle { row, through, committed, replayable, release }
+            }
             Pending::Reserve { through, spent } => Output::Reserve { through, spent },
             Pending::Exhausted(shortage) => Output::Exhausted(shortage),
             Pending::End(code) => Output::End { code },
@@ -334,16 +362,14 @@ impl Call {
     fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
-        let fresh = self.fresh(mark, payload.len());
+        let fresh = self.fresh(payload.len());
         if !self.purse.allows(self.meter.cost_with(fresh)) {
             return false;
         }
         self.meter.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
-        if self.open.len() == OPEN_MARKS {
-            self.open.pop_front();
-        }
-        self.open.push_back(mark);
+        self.replayable -= samples - fresh;
+        self.open(Open { mark, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         self.samples.resize(samples as usize, 0);
         decode_s16le_to_i16(payload, &mut self.samples);
@@ -354,7 +380,7 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        self.open.push_back(gap.from);
+        self.open(Open { mark: gap.from, metered: 0 });
         self.expected = gap.to;
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
@@ -425,12 +451,27 @@ impl Call {
     fn mark_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.open.clear();
+            self.metered_open = 0;
             return self.expected;
         }
-        while self.open.get(1).is_some_and(|second| second.position <= position) {
-            self.open.pop_front();
+        while self.open.get(1).is_some_and(|second| second.mark.position <= position) {
+            self.close_oldest();
         }
-        self.open.front().copied().unwrap_or(self.expected)
+        self.open.front().map_or(self.expected, |oldest| oldest.mark)
+    }
+
+    fn open(&mut self, frame: Open) {
+        if self.open.len() == OPEN_MARKS {
+            self.close_oldest();
+        }
+        self.metered_open += frame.metered;
+        self.open.push_back(frame);
+    }
+
+    fn close_oldest(&mut self) {
+        if let Some(oldest) = self.open.pop_front() {
+            self.metered_open -= oldest.metered;
+        }
     }
 
     fn begin_reply(&mut self, text: String, audio: Vec<i16>) {
@@ -493,7 +534,11 @@ impl Call {
 
     /// The answer is over, heard to its end or not.
     fn finish_reply(&mut self) {
-        let Some(Reply { mut turn, .. }) = self.reply.take() else { return };
+        let Some(reply) = self.reply.take() else { return };
+        // Frames that were promised and not taken yet go with it: what was never sent is no part of the agent's timeline.
+        self.outputs.retain(|output| !matches!(output, Pending::Speak));
+        self.spoken -= reply.untaken();
+        let mut turn = reply.turn;
         turn.heard = Some(self.played.clamp(turn.start, turn.end));
         self.store_turn(turn);
         self.change_state(AgentState::Listening);

@@ -56,6 +56,11 @@ impl Reply {
         &self.audio[start..self.cursor]
     }
 
+    /// Samples that were promised and not taken.
+    pub(super) fn untaken(&self) -> u32 {
+        (self.promised - self.cursor) as u32
+    }
+
     /// Whether every frame has been promised.
     pub(super) fn is_sent(&self) -> bool {
         self.promised == self.audio.len()

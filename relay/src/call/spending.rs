@@ -1,7 +1,7 @@
 //! What a call does about money: audio waits for it, more is asked for in time, what was used is settled, the page is told.
 
 use protocol::relay::Saying;
-use protocol::{Budget, CloseCode, Mark, Role};
+use protocol::{Budget, CloseCode, Role};
 
 use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, USAGE_EVERY};
 use crate::NanoUsd;
@@ -13,10 +13,10 @@ const HELD_BYTES: usize = 3 << 20;
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 
 impl Call {
-    /// The samples of a chunk that were not metered before.
-    pub(super) fn fresh(&self, mark: Mark, bytes: usize) -> u32 {
-        let end = mark.position + (bytes / 2) as u32;
-        end.saturating_sub(self.metered_through.max(mark.position))
+    /// The samples of a chunk that are to be metered: all but those that were before a relay was lost. What counts is how many there are
+    /// and not where they stand, since positions are the client's to say.
+    pub(super) fn fresh(&self, bytes: usize) -> u32 {
+        ((bytes / 2) as u32).saturating_sub(self.replayable)
     }
 
     pub(super) fn hold(&mut self, held: Held) {
@@ -33,7 +33,7 @@ impl Call {
     /// What the total has to rise to for the oldest audio that waits, or for nothing.
     pub(super) fn needed(&self) -> NanoUsd {
         match self.held.front() {
-            Some(Held::Audio { mark, payload }) => self.meter.cost_with(self.fresh(*mark, payload.len())),
+            Some(Held::Audio { payload, .. }) => self.meter.cost_with(self.fresh(payload.len())),
             _ => self.meter.cost(),
         }
     }
@@ -52,6 +52,7 @@ impl Call {
                     self.held_bytes -= payload.len();
                 }
                 Held::Gap(gap) => self.handle_gap(gap),
+                Held::Muted => self.pause(),
                 Held::Bye => self.stop(CloseCode::Normal),
             }
         }
@@ -71,6 +72,9 @@ impl Call {
     /// There is no more money: the user is told in words, and the call ends with its own code.
     pub(super) fn run_out(&mut self, shortage: Shortage) {
         self.outputs.push_back(Pending::Exhausted(shortage));
+        // What was said comes before the notice, and nothing is answered any more.
+        self.ending = Some(CloseCode::Budget);
+        self.pause();
         self.finish_reply();
         let turn = self.say_turn(Role::Agent, BUDGET_NOTICE.to_owned(), self.spoken, self.spoken);
         self.store_turn(turn);
@@ -84,13 +88,22 @@ impl Call {
     pub(super) fn settle_up(&mut self, release: bool) {
         self.recorded = self.now;
         let row = self.meter.take_row();
-        if row.is_some() || release {
+        if row.is_some()
+            || release
+            || self.settled.seq > self.told_settled.seq
+            || self.replayable != self.told_replayable
+        {
             self.storing += 1;
             self.settling.push_back(self.settled);
-            self.outputs.push_back(Pending::Settle { row, through: self.metered_through, release });
-        } else if self.storing == 0 {
-            // Everything is in the ledger already.
-            self.commit(self.settled);
+            self.told_settled = self.settled;
+            self.told_replayable = self.replayable;
+            self.outputs.push_back(Pending::Settle {
+                row,
+                through: self.metered_through,
+                committed: self.settled,
+                replayable: self.replayable + self.metered_open,
+                release,
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! A session is put together: price, agent, link, call, journal, recording.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use audio::Hz;
 use protocol::relay::{Link, Refusal};
@@ -31,14 +32,15 @@ pub(super) struct Beginning {
     pub(super) id: String,
     pub(super) conversation_id: String,
     pub(super) epoch: u32,
-    /// Its relay was lost.
-    pub(super) recovered: bool,
+    /// Its relay was lost, and this is how long ago it had begun.
+    pub(super) recovered: Option<Duration>,
     pub(super) mark: Mark,
     pub(super) turn: u32,
     pub(super) samples: u64,
     pub(super) cost: NanoUsd,
     pub(super) grant: Grant,
-    pub(super) metered_through: u32,
+    /// See [`Start::replayable`].
+    pub(super) replayable: u32,
     /// The key of its recording.
     pub(super) recording: Option<String>,
     /// Audio before this position is in the recording of the relay before.
@@ -116,7 +118,7 @@ pub(super) fn prepare(
         meter: parts.meter(beginning.samples, beginning.cost),
         caps,
         grant: beginning.grant,
-        metered_through: beginning.metered_through,
+        replayable: beginning.replayable,
     };
     let now = app.now();
     telemetry::session_opened();
@@ -125,8 +127,10 @@ pub(super) fn prepare(
         id: beginning.id.clone(),
         whose,
         caps,
-        link: if beginning.recovered {
-            Link::recovered(now, link, beginning.epoch, beginning.mark)
+        link: if let Some(age) = beginning.recovered {
+            let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
+            link.set_age(age);
+            link
         } else {
             Link::new(now, link, beginning.mark)
         },

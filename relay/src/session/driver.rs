@@ -198,6 +198,7 @@ impl Driver {
         match event {
             Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
             Event::Message(Message::Binary(frame)) => self.link(link::Input::Binary(&frame)),
+            Event::Message(Message::Ping(_) | Message::Pong(_)) => self.link(link::Input::Control),
             Event::Message(_) | Event::Flushed => {}
             Event::Gone(violation) => {
                 if let (Some(code), Some(connection)) = (violation, self.connection.take()) {
@@ -338,16 +339,20 @@ impl Driver {
                 call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
-                call::Output::Settle { row, through, release } => self.journal.settle(Settle {
-                    session_id: self.id.clone(),
-                    epoch: self.link.epoch(),
-                    rows: row.into_iter().collect(),
-                    metered_position: through,
-                    exposed: NanoUsd::ZERO,
-                    release,
-                    caps: self.caps,
-                    at_ms: unix_ms(),
-                }),
+                call::Output::Settle { row, through, committed, replayable, release } => {
+                    self.journal.settle(Settle {
+                        session_id: self.id.clone(),
+                        epoch: self.link.epoch(),
+                        rows: row.into_iter().collect(),
+                        metered_position: through,
+                        committed,
+                        replayable_samples: replayable,
+                        exposed: NanoUsd::ZERO,
+                        release,
+                        caps: self.caps,
+                        at_ms: unix_ms(),
+                    })
+                }
                 call::Output::Reserve { through, spent } => {
                     self.reserving = Some(self.reserve(through, spent, Duration::ZERO));
                 }

@@ -19,7 +19,7 @@ use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::relay::{Attachment, Handshake, Refusal};
-use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, RelayMessage, Resume};
+use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
@@ -156,7 +156,7 @@ async fn rebuild(
         drop(rebuilding);
         return hand_over(&handle, socket, hello, identity).await;
     }
-    let taken = match take_over(app, &resume, identity).await {
+    let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(taken)) => taken,
         Ok(None) => return Some((socket, hello)),
         Err(error) => {
@@ -168,25 +168,26 @@ async fn rebuild(
     };
     let Taken { row, turn, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity);
-    let committed = if hello.start.seq > row.committed.seq { hello.start } else { row.committed };
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
     let beginning = Beginning {
         id: row.id.clone(),
         conversation_id: row.conversation_id,
         epoch: row.epoch,
-        recovered: true,
-        mark: committed,
+        recovered: Some(Duration::from_millis(
+            u64::try_from(unix_ms().saturating_sub(row.started_at_ms)).unwrap_or_default(),
+        )),
+        mark: row.committed,
         turn,
         samples: row.audio_samples,
         cost: row.cost,
         // Nothing is set aside yet: the first audio asks for it.
         grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
-        metered_through: row.metered_position,
+        replayable: row.replayable_samples,
         recording,
         recorded_through,
     };
-    let parts = match Parts::new(app, committed) {
+    let parts = match Parts::new(app, row.committed) {
         Ok(parts) => parts,
         Err(refusal) => {
             drop(rebuilding);
@@ -227,9 +228,19 @@ struct Taken {
 }
 
 /// Makes a stored session this relay's, if the resume token is good for it.
-async fn take_over(app: &App, resume: &Resume, identity: &Identity) -> Result<Option<Taken>, StoreError> {
+async fn take_over(
+    app: &App,
+    resume: &Resume,
+    start: Mark,
+    identity: &Identity,
+) -> Result<Option<Taken>, StoreError> {
     let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(None) };
     if !may_take_over(&row, &resume.resume_token, identity) {
+        return Ok(None);
+    }
+    // Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
+    if start.seq > row.committed.seq || start.position > row.committed.position {
+        tracing::info!(session = %row.id, ?start, committed = ?row.committed, "a resume claims more than is committed");
         return Ok(None);
     }
     let recorded_through = recording::recorded_through(&row);
@@ -304,13 +315,13 @@ async fn begin(
         id: session.id,
         conversation_id: session.conversation_id,
         epoch: session.epoch,
-        recovered: false,
+        recovered: None,
         mark: hello.start,
         turn: 0,
         samples: 0,
         cost: NanoUsd::ZERO,
         grant,
-        metered_through: hello.start.position,
+        replayable: 0,
         recording: session.recording,
         recorded_through: 0,
     };

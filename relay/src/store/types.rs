@@ -199,6 +199,10 @@ pub struct Settle {
     pub rows: Vec<LedgerRow>,
     /// With them, the audio before this position is metered.
     pub metered_position: u32,
+    /// With them, everything before this frame is committed.
+    pub committed: Mark,
+    /// Samples that are metered and not committed, and that were not played again yet.
+    pub replayable_samples: u32,
     /// What still counts as spent if the relay is lost.
     pub exposed: NanoUsd,
     /// Give back what is set aside and not spent.
@@ -337,6 +341,9 @@ pub struct SessionRow {
     pub authorised: NanoUsd,
     /// Audio before this position is in ledger rows.
     pub metered_position: u32,
+    /// Samples in ledger rows that are not committed, and that nobody has played again yet: whoever takes the session over gets so many
+    /// again without metering them.
+    pub replayable_samples: u32,
 }
 
 /// Whether a session goes on.

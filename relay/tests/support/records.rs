@@ -84,6 +84,8 @@ pub fn settle(id: &str, rows: Vec<LedgerRow>, caps: Caps) -> Settle {
         epoch: 0,
         rows,
         metered_position: 0,
+        committed: protocol::Mark::default(),
+        replayable_samples: 0,
         exposed: usd(0),
         release: false,
         caps,

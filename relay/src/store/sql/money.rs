@@ -61,8 +61,12 @@ const APPEND: Sql = sql!(
 const ADD_COST: Sql = sql!(
     "UPDATE sessions SET cost_nano_usd = $1, authorised_nano_usd = $2, exposed_nano_usd = $3,
         audio_samples = audio_samples + $4, tokens = tokens + $5, characters = characters + $6,
-        metered_position = CASE WHEN metered_position < $7 THEN $7 ELSE metered_position END
-    WHERE id = $8"
+        metered_position = CASE WHEN metered_position < $7 THEN $7 ELSE metered_position END,
+        uplink_seq_committed = CASE WHEN uplink_seq_committed < $8 THEN $8 ELSE uplink_seq_committed END,
+        uplink_position_committed =
+            CASE WHEN uplink_position_committed < $9 THEN $9 ELSE uplink_position_committed END,
+        replayable_samples = COALESCE($10, replayable_samples)
+    WHERE id = $11"
 );
 
 const METERED: Sql = sql!(
@@ -224,7 +228,7 @@ impl SqlStore {
                 let exposed = if locked.is_live { settle.exposed } else { NanoUsd::ZERO };
                 let release = settle.release || !locked.is_live;
                 let (account, user) =
-                    book(&mut tx, &mut locked, sums, exposed, release, settle.metered_position).await?;
+                    book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
                 let standing = locked.standing(settle.caps, account, user);
                 let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
                 Ok(Settled { cost: locked.cost, standing, alerts })
@@ -352,7 +356,7 @@ async fn authorise(tx: &mut Tx<'_>, locked: &Locked, exposed: NanoUsd) -> Result
 /// Gives back everything a session has reserved and not spent.
 pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
     if locked.reserved() > NanoUsd::ZERO || locked.exposed > NanoUsd::ZERO {
-        book(tx, &mut locked, Sums::default(), NanoUsd::ZERO, true, 0).await?;
+        book(tx, &mut locked, Sums::default(), NanoUsd::ZERO, true, None).await?;
     }
     Ok(())
 }
@@ -378,7 +382,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
     };
     let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
     tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
-    book(tx, &mut locked, sums, NanoUsd::ZERO, true, 0).await.map(drop)
+    book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await.map(drop)
 }
 
 async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Result<Sums, StoreError> {
@@ -420,9 +424,10 @@ async fn book(
     sums: Sums,
     exposed: NanoUsd,
     release: bool,
-    metered_position: u32,
+    settle: Option<&Settle>,
 ) -> Result<(Counters, Counters), StoreError> {
     let reserved = locked.reserved();
+    let committed = settle.map(|settle| settle.committed).unwrap_or_default();
     locked.cost += sums.cost;
     locked.authorised = if release { locked.cost } else { locked.authorised.max(locked.cost) };
     locked.exposed = exposed;
@@ -433,7 +438,10 @@ async fn book(
         .bind(signed(sums.samples))
         .bind(signed(sums.tokens))
         .bind(signed(sums.characters))
-        .bind(i64::from(metered_position))
+        .bind(settle.map_or(0, |settle| i64::from(settle.metered_position)))
+        .bind(i64::from(committed.seq))
+        .bind(i64::from(committed.position))
+        .bind(settle.map(|settle| i64::from(settle.replayable_samples)))
         .bind(&*locked.id)
         .execute(&mut *tx.connection)
         .await?;

@@ -132,6 +132,7 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
         cost: row.money("cost_nano_usd")?,
         authorised: row.money("authorised_nano_usd")?,
         metered_position: row.small("metered_position")?,
+        replayable_samples: row.small("replayable_samples")?,
     })
 }
 

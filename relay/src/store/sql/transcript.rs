@@ -11,7 +11,10 @@ const MOVE_COMMITTED: Sql = sql!(
     "UPDATE sessions SET
         uplink_seq_committed = CASE WHEN uplink_seq_committed < $1 THEN $1 ELSE uplink_seq_committed END,
         uplink_position_committed =
-            CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END
+            CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END,
+        replayable_samples = CASE WHEN metered_position <= $2 THEN 0
+            WHEN replayable_samples > metered_position - $2 THEN metered_position - $2
+            ELSE replayable_samples END
     WHERE id = $3 AND epoch = $4 AND state = 'live'"
 );
 
