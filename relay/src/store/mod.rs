@@ -4,6 +4,10 @@
 //! both to it. `docs/records.md` says what each table is for and what a crash leaves at each step.
 
 mod query;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a transaction's work is polled by the task that the transaction is"
+)]
 mod sql;
 mod types;
 
