@@ -184,9 +184,9 @@ async fn talk(caller: &Caller, seed: u64, long: Duration) {
             let wait = Duration::from_millis(200 + chance % 5_000);
             let left = end.saturating_duration_since(Instant::now());
             if speaks {
-                caller.speak().await
+                caller.speak().await;
             } else {
-                caller.pause().await
+                caller.pause().await;
             }
             sleep(wait.min(left)).await;
             if left <= wait {
