@@ -5,7 +5,7 @@
 
 mod file;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use futures_util::{StreamExt, stream};
@@ -121,11 +121,21 @@ impl Spill {
     ) -> Result<u64, StoreError> {
         let (mut written, mut after) = (0, 0);
         loop {
-            let of = of.map(str::to_owned);
-            let found = self.ask(|rows| Job::Read { of, after, limit: REPLAY_BATCH, rows }).await?;
+            let job = |rows| Job::Read { of: of.map(str::to_owned), after, limit: REPLAY_BATCH, rows };
+            let found = self.ask(job).await?;
             let Some(last) = found.last() else { return Ok(written) };
-            after = last.number;
-            let sessions = by_session(found, &lives);
+            let before = std::mem::replace(&mut after, last.number);
+            let gone: HashSet<String> =
+                found.into_iter().map(|kept| kept.session_id).filter(|id| !lives(id)).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            // Once more: what a session has written itself it has forgotten before it was gone.
+            let job =
+                |rows| Job::Read { of: of.map(str::to_owned), after: before, limit: REPLAY_BATCH, rows };
+            let found = self.ask(job).await?.into_iter();
+            let sessions =
+                by_session(found.filter(|kept| kept.number <= after && gone.contains(&kept.session_id)));
             let paid: Vec<Paid> = stream::iter(sessions)
                 .map(|entries| pay_session(store, entries))
                 .buffer_unordered(REPLAY_SIDE_BY_SIDE)
@@ -168,23 +178,13 @@ struct Paid {
     away: Option<StoreError>,
 }
 
-/// The entries of sessions that do not live here, each session's in its order.
-fn by_session(found: Vec<Kept>, lives: &impl Fn(&str) -> bool) -> Vec<Vec<Kept>> {
-    let mut sessions: Vec<Vec<Kept>> = Vec::new();
-    let mut places: HashMap<String, Option<usize>> = HashMap::new();
+/// The entries of each session, in their order.
+fn by_session(found: impl Iterator<Item = Kept>) -> Vec<Vec<Kept>> {
+    let mut sessions: HashMap<String, Vec<Kept>> = HashMap::new();
     for kept in found {
-        let place = *places.entry(kept.session_id.clone()).or_insert_with(|| {
-            let gone = !lives(&kept.session_id);
-            gone.then(|| {
-                sessions.push(Vec::new());
-                sessions.len() - 1
-            })
-        });
-        if let Some(place) = place {
-            sessions[place].push(kept);
-        }
+        sessions.entry(kept.session_id.clone()).or_default().push(kept);
     }
-    sessions
+    sessions.into_values().collect()
 }
 
 async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {

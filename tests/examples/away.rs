@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use protocol::CloseCode;
 use serde_json::json;
+use tests::caller::Told;
 use tests::outage::{How, Manner, Outage, go_through};
 
 #[tokio::main]
@@ -31,7 +32,9 @@ async fn main() -> ExitCode {
             manner: if number % 3 == 0 { Manner::Together } else { Manner::Chance(number as u64 * 1_000) },
         };
         let outcome = go_through(&outage).await;
-        let stayed = beyond || outcome.calls.iter().all(|call| call.closes == [CloseCode::Normal.code()]);
+        let normal = CloseCode::Normal.code();
+        let stayed = |call: &Told| call.closes.iter().all(|code| *code == normal);
+        let stayed = beyond || outcome.calls.iter().all(stayed);
         let good = outcome.is_whole() && stayed;
         failed += usize::from(!good);
         eprintln!(

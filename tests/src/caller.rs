@@ -7,7 +7,7 @@ use protocol::client::{Client, Config, Event, Input, Output, State};
 use protocol::{CloseCode, SUBPROTOCOL, Time, Usage};
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -37,7 +37,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Caller {
     orders: mpsc::Sender<Order>,
-    events: mpsc::UnboundedReceiver<Event>,
+    state: watch::Receiver<State>,
     call: JoinHandle<Told>,
 }
 
@@ -63,7 +63,7 @@ impl Caller {
     #[must_use]
     pub fn call(url: &str, name: &str) -> Caller {
         let (orders, told) = mpsc::channel(8);
-        let (tell, events) = mpsc::unbounded_channel();
+        let (tell, state) = watch::channel(State::Idle);
         let config = Config {
             client: "caller/1".into(),
             buffer: Duration::from_secs(60),
@@ -81,25 +81,12 @@ impl Caller {
             told: Told::default(),
             tell,
         };
-        Caller { orders, events, call: tokio::spawn(call.run(told)) }
+        Caller { orders, state, call: tokio::spawn(call.run(told)) }
     }
 
-    /// Waits for something to happen.
-    ///
-    /// # Panics
-    /// When the call ends before.
-    pub async fn wait(&mut self, wanted: impl Fn(&Event) -> bool) {
-        while let Some(event) = self.events.recv().await {
-            if wanted(&event) {
-                return;
-            }
-        }
-        panic!("the call has ended");
-    }
-
-    /// Waits until the relay has greeted.
+    /// Waits until the relay has greeted; again, if the connection was lost.
     pub async fn connected(&mut self) {
-        self.wait(|event| matches!(event, Event::State(State::Connected))).await;
+        let _ = self.state.wait_for(|state| matches!(state, State::Connected | State::Closed)).await;
     }
 
     /// Begins to speak, or goes on.
@@ -141,7 +128,7 @@ struct Call {
     connecting: Option<JoinHandle<Result<Stream, Error>>>,
     speech: Vec<i16>,
     told: Told,
-    tell: mpsc::UnboundedSender<Event>,
+    tell: watch::Sender<State>,
 }
 
 impl Call {
@@ -229,19 +216,19 @@ impl Call {
                 Output::Text(text) => send(&mut self.socket, Message::text(text)).await,
                 Output::Binary(frame) => send(&mut self.socket, Message::binary(frame.to_vec())).await,
                 Output::Play { .. } | Output::EndOfReply | Output::FlushPlayout => {}
-                Output::Event(event) => {
-                    match &event {
-                        Event::Session(info) if !self.told.sessions.contains(&info.session_id) => {
-                            self.told.sessions.push(info.session_id.clone());
-                        }
-                        Event::Gap(gap) => self.told.missing += u64::from(gap.samples),
-                        Event::Ended { code, usage } => {
-                            (self.told.ended, self.told.usage) = (Some(*code), *usage);
-                        }
-                        _ => {}
+                Output::Event(event) => match &event {
+                    Event::Session(info) if !self.told.sessions.contains(&info.session_id) => {
+                        self.told.sessions.push(info.session_id.clone());
                     }
-                    let _ = self.tell.send(event);
-                }
+                    Event::Gap(gap) => self.told.missing += u64::from(gap.samples),
+                    Event::Ended { code, usage } => {
+                        (self.told.ended, self.told.usage) = (Some(*code), *usage);
+                    }
+                    Event::State(state) => {
+                        let _ = self.tell.send(*state);
+                    }
+                    _ => {}
+                },
             }
         }
     }

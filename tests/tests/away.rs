@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use protocol::client::{Event, State};
-use protocol::{CloseCode, Role};
+use protocol::{CloseCode, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::store::{SessionRow, SqlStore, Store};
+use sqlx::{AnyConnection, Connection};
 use tests::outage::{How, Manner, Outage, go_through};
 use tests::postgres::Server;
 use tests::sound::voice;
-use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, hello, token};
+use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 fn config(folder: &Path, database: &relay::config::Secret, grace: u32) -> String {
     format!(
@@ -198,9 +201,10 @@ fn outage(grace: u32, away: u64, how: How) -> Outage {
 async fn fifty_calls_that_all_go_on_when_the_database_is_back_lose_nothing_and_none_closes() {
     for how in [How::Frozen, How::Crashed] {
         let outcome = go_through(&outage(60, 12, how)).await;
-        assert!(outcome.is_whole(), "{how:?}: {outcome}");
+        assert!(outcome.is_whole() && outcome.metered == outcome.spoken, "{how:?}: {outcome}");
         let closes: Vec<_> = outcome.calls.iter().map(|call| &call.closes[..]).collect();
-        assert!(closes.iter().all(|closes| *closes == [CloseCode::Normal.code()]), "{how:?}: {closes:?}");
+        let normal = CloseCode::Normal.code();
+        assert!(closes.iter().all(|closes| closes.iter().all(|code| *code == normal)), "{how:?}: {closes:?}");
     }
 }
 
@@ -218,4 +222,125 @@ async fn fifty_calls_whose_relay_is_killed_while_the_database_is_away_lose_nothi
     let outage = Outage { killed: true, manner: Manner::Chance(1), ..outage(60, 12, How::Frozen) };
     let outcome = go_through(&outage).await;
     assert!(outcome.is_whole(), "{outcome}");
+}
+
+/// Locks the session's row for so long that a write gives up, and ends the session behind the relay's back.
+async fn end_behind_its_back(url: &str, settings: &str, begin: &str, id: &str) {
+    let mut other = AnyConnection::connect(url).await.expect("it is there");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_owned())).execute(&mut other).await.expect("set");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begin.to_owned())).execute(&mut other).await.expect("begun");
+    let end =
+        format!("UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal' WHERE id = '{id}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(end)).execute(&mut other).await.expect("locked");
+    sleep(Duration::from_secs(6)).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("ended");
+}
+
+/// Speaks for so long, and says how much the caller was told to have used.
+async fn speak_until_the_end(raw: &mut Raw, chunks: std::ops::Range<u32>) -> Option<protocol::Usage> {
+    let mut told = None;
+    for number in chunks {
+        raw.send(Message::binary(tests::chunk(number))).await;
+        sleep(Duration::from_millis(100)).await;
+        while let Ok(heard) = timeout(Duration::from_millis(1), raw.next()).await {
+            match heard {
+                Heard::Said(RelayMessage::Usage(usage)) => told = Some(usage),
+                Heard::Said(RelayMessage::Ended(ended)) => return Some(ended.usage),
+                Heard::Closed(_) => return told,
+                _ => {}
+            }
+        }
+    }
+    told
+}
+
+async fn everything_told_is_in_the_ledger(relay: &Relay, store: &dyn Store, end: impl AsyncFnOnce(&str)) {
+    let (mut raw, welcome) = Raw::welcomed(relay, "ada").await;
+    let id = welcome.session_id;
+    let _ = speak_until_the_end(&mut raw, 0..40).await;
+    let (told, ()) = tokio::join!(speak_until_the_end(&mut raw, 40..200), end(&id));
+    let told = told.expect("the caller was told").audio_ms;
+    assert!(told > 4_000, "{told}");
+    let mut metered = 0;
+    for _ in 0..20 {
+        metered = store.ledger(&id).await.expect("readable").iter().map(|row| row.quantity).sum::<u64>() / 16;
+        if metered >= told {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(metered, told, "milliseconds in the ledger, and told");
+    assert_eq!(store.session(&id).await.expect("readable").expect("there").audio_samples, metered * 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_its_ledger_postgres() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let url = database.expose();
+    let set = "SET search_path TO voxrelay";
+    everything_told_is_in_the_ledger(&relay, &store, async |id| {
+        end_behind_its_back(url, set, "BEGIN", id).await
+    })
+    .await;
+    let elsewhere = async |id: &str| {
+        sleep(Duration::from_secs(2)).await;
+        assert!(store.end_elsewhere(id, "normal").await.expect("written"));
+    };
+    everything_told_is_in_the_ledger(&relay, &store, elsewhere).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_its_ledger_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let file = folder.path().join("data/voxrelay.db");
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let url = format!("sqlite://{}", file.display());
+    let set = "PRAGMA busy_timeout = 5000";
+    let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", id).await;
+    everything_told_is_in_the_ledger(&relay, &store, end).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_who_close_connect_and_resume_in_a_loop_slow_nobody() {
+    const RESUMES: usize = 15;
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let relay = &relay;
+    let users = ["ada", "bob", "eve"].map(async |user| {
+        let token = tests::token_but(&serde_json::json!({ "sub": user }));
+        let (mut raw, welcome) = Raw::welcomed(relay, user).await;
+        let (session_id, mut resume_token) = (welcome.session_id, welcome.resume_token);
+        let mut slow = 0;
+        for number in 0..RESUMES as u32 {
+            raw.send(Message::binary(tests::chunk(number))).await;
+            drop(raw);
+            // A call of somebody else's begins meanwhile: it is not refused.
+            drop(Raw::welcomed(relay, &format!("{user} {number}")).await);
+            let begun = std::time::Instant::now();
+            raw = Raw::connect(relay, None).await.expect("connects");
+            let resume =
+                protocol::Resume { session_id: session_id.clone(), resume_token, epoch: 0, received: 0 };
+            raw.say(&protocol::ClientMessage::from(hello(&token, Some(resume))).to_json()).await;
+            resume_token = loop {
+                match raw.next().await {
+                    Heard::Said(RelayMessage::Resumed(resumed)) => break resumed.resume_token,
+                    Heard::Closed(code) => panic!("{user} is not resumed but closed: {code}"),
+                    Heard::Said(RelayMessage::ResumeFailed(_)) => panic!("{user} is not resumed"),
+                    _ => {}
+                }
+            };
+            // As long as the store is waited for where something waits for it.
+            slow += usize::from(begun.elapsed() >= Duration::from_secs(2));
+        }
+        slow
+    });
+    let slow: usize = join_all(users).await.into_iter().sum();
+    assert!(slow * 4 < 3 * RESUMES, "{slow} of {} resumes waited in vain", 3 * RESUMES);
 }

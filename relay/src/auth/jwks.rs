@@ -183,6 +183,7 @@ impl Jwks {
         fetching.last = Some(Instant::now());
         let this = Arc::clone(self);
         let task = tokio::spawn(async move { this.fetch_and_keep().await });
+        #[expect(clippy::disallowed_methods, reason = "it waits for a task, which goes on by itself")]
         let fetch = task.map(drop).boxed().shared();
         fetching.in_flight = Some(fetch.clone());
         Some(fetch)

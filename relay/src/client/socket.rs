@@ -59,7 +59,9 @@ impl Socket {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
             request
         });
-        self.state = State::Connecting(Box::pin(async move { Ok(connect_async(request?).await?.0) }));
+        #[expect(clippy::disallowed_methods, reason = "it holds nothing that others wait for")]
+        let connecting = Box::pin(async move { Ok(connect_async(request?).await?.0) });
+        self.state = State::Connecting(connecting);
     }
 
     pub(super) fn text(&mut self, text: &str) {

@@ -160,7 +160,7 @@ impl File {
                 let _ = rows.send(found);
             }
             Err(error) => {
-                tracing::error!(%error, "the file for what is owed to the database could not be read")
+                tracing::error!(%error, "the file for what is owed to the database could not be read");
             }
         }
     }

@@ -6,6 +6,10 @@
 mod advice;
 mod hold;
 mod query;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a transaction's work is polled by the task that the transaction is"
+)]
 mod sql;
 mod types;
 

@@ -18,6 +18,7 @@ on_both_databases! {
     a_row_that_is_written_twice_counts_once
     what_was_used_is_owed_after_the_end
     a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once
+    what_was_spent_before_a_session_was_ended_from_outside_is_owed_unless_somebody_went_on
     a_new_day_has_a_new_budget
     thresholds_are_told_once
     a_budget_that_is_used_up_is_told_once
@@ -238,6 +239,41 @@ async fn a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once(bench
     }
     let owed = store.settle(&settle("idle", vec![row("late", 1, 1)], all)).await.expect("written");
     assert_eq!(owed.cost, usd(1), "nothing was charged for it yet");
+}
+
+async fn what_was_spent_before_a_session_was_ended_from_outside_is_owed_unless_somebody_went_on(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    let all = caps(WIDE, WIDE, WIDE);
+    let (first, late) = (row("echo/listening@0", 1_600, 8), row("echo/listening@1600", 800, 4));
+    for id in ["ended", "taken", "charged"] {
+        open(store, &session(id), &quota()).await;
+        store.settle(&settle(id, vec![first.clone()], all)).await.expect("written");
+    }
+    assert!(store.end_elsewhere("ended", "normal").await.expect("ended"));
+    for _ in 0..2 {
+        let owed = store.settle(&settle("ended", vec![late.clone()], all)).await.expect("written");
+        assert_eq!(owed.cost, usd(12));
+    }
+    assert_eq!(store.ledger("ended").await.expect("read").len(), 2, "once");
+
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("taken", &by).await.expect("written").expect("live");
+    let refused = store.settle(&settle("taken", vec![late.clone()], all)).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "it goes on there: {refused:?}");
+    let again = Settle { epoch: 1, ..settle("taken", vec![row("echo/listening@1600", 400, 2)], all) };
+    store.settle(&again).await.expect("played again there");
+    store.end_session("taken", 1, "normal", Quality::default(), 1).await.expect("written");
+    let refused = store.settle(&settle("taken", vec![late.clone()], all)).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "it was metered there: {refused:?}");
+
+    let exposed = Reserve { exposed: usd(30), ..reserve("charged", 100, 100, all) };
+    store.reserve(&exposed).await.expect("answered");
+    assert!(store.end_elsewhere("charged", "normal").await.expect("ended"));
+    let refused = store.settle(&settle("charged", vec![late], all)).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "it was charged as lost: {refused:?}");
 }
 
 async fn a_new_day_has_a_new_budget(bench: Bench) {

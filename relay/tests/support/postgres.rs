@@ -126,7 +126,11 @@ impl Server {
     fn signal(&self, signal: &str) {
         let file = std::fs::read_to_string(self.folder.join("postmaster.pid")).expect("it runs");
         let postmaster = file.lines().next().expect("its number").to_owned();
-        let kill = |ids: &[String]| Command::new("kill").arg(signal).args(ids).status().expect("a command");
+        // One may have ended in the meantime.
+        let kill = |ids: &[String]| {
+            let mut kill = Command::new("kill");
+            kill.arg(signal).args(ids).stderr(Stdio::null()).status().expect("a command");
+        };
         kill(std::slice::from_ref(&postmaster));
         let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
         let children: Vec<String> = processes

@@ -70,7 +70,8 @@ const ADD_COST: Sql = sql!(
 );
 
 const METERED: Sql = sql!(
-    "SELECT audio_samples, (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged
+    "SELECT audio_samples, (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged,
+        (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $3 AND quantity = $4) AS written
     FROM sessions WHERE id = $1"
 );
 
@@ -240,16 +241,19 @@ impl SqlStore {
 }
 
 /// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
-/// audio was played again, and nothing was charged in its place. A row says in its key from which sample on it counts.
+/// audio was played again, and nothing was charged in its place. A row says in its key from which sample on it counts. One that is there
+/// already may be asked for again.
 async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
-    let from = settle.rows.first().and_then(|row| row.key.rsplit_once('@')?.1.parse::<u64>().ok());
-    let Some(from) = from.filter(|_| !locked.is_live && locked.epoch > settle.epoch) else {
+    let Some(first) = settle.rows.first().filter(|_| !locked.is_live && locked.epoch > settle.epoch) else {
         return Ok(false);
     };
-    let lost = format!("lost@{}", settle.epoch);
-    let row = tx.query(METERED).bind(&*locked.id).bind(lost).fetch_one(&mut *tx.connection).await?;
+    let query = tx.query(METERED).bind(&*locked.id).bind(format!("lost@{}", settle.epoch));
+    let query = query.bind(&*first.key).bind(signed(first.quantity));
+    let row = query.fetch_one(&mut *tx.connection).await?;
     let row = Reading::new(&row, &locked.id);
-    Ok(row.unsigned("audio_samples")? == from && row.unsigned("charged")? == 0)
+    let from = first.key.rsplit_once('@').and_then(|(_, from)| from.parse::<u64>().ok());
+    let goes_on = from == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
+    Ok(goes_on && row.unsigned("charged")? == 0)
 }
 
 /// The budgets' rows, locked: the account's, then the user's.
