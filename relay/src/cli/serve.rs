@@ -119,6 +119,10 @@ async fn run(config: Config) -> ExitCode {
         Ok(spill) => spill,
         Err(error) => return failed(1, &error.of(&owed)),
     };
+    // It is written to for the first time when the database is away, which is too late to hear of it.
+    if let Err(error) = std::fs::OpenOptions::new().append(true).open(&owed) {
+        return failed(1, &format!("cannot write {}: {error}", owed.display()));
+    }
     // What the relay before this one could not write. Nobody may take its sessions over before that.
     if let Err(error) = spill.replay(&*store, |_| false).await {
         return failed(1, &error);
