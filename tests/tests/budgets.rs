@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
 use relay::config::Secret;
-use relay::store::{SqlStore, Store};
+use relay::store::{AlertFilter, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
@@ -91,6 +91,18 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     assert_eq!(session.end_reason.as_deref(), Some("budget"));
     let ledger = store.ledger(&id).await.expect("readable");
     assert_eq!(ledger.iter().map(|row| row.cost.get()).sum::<u64>(), 125 * CHUNK_COST);
+
+    let told: Vec<u32> = went.budgets.iter().map(|(_, percent)| *percent).collect();
+    assert!(told.is_sorted() && told.ends_with(&[80, 100]), "{told:?}");
+    let mut alerts = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("readable").rows;
+    alerts.reverse();
+    let percents: Vec<u32> = alerts.iter().map(|row| row.alert.percent).collect();
+    assert_eq!(percents, [50, 80, 100], "written in their order");
+    assert_eq!(
+        alerts[2].alert.spent.get(),
+        125 * CHUNK_COST,
+        "all that was spent, not what was known before"
+    );
 
     let token = token_but(&json!({ "app_metadata": { "limits": { "session_usd": "0.00001" } } }));
     let mut raw = Raw::connect(&relay, None).await.expect("connects");

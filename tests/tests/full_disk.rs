@@ -80,6 +80,7 @@ async fn call(relay: &Relay, seconds: f64, tell: mpsc::UnboundedSender<Event>) -
     .await
 }
 
+#[expect(clippy::print_stderr, reason = "who runs the tests is to know what they did not look at")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -2,9 +2,12 @@
 
 use std::process::Output;
 
+use protocol::{Bye, ClientMessage};
 use relay::config::Secret;
+use relay::store::{SqlStore, Store};
+use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
-use tests::{Relay, SECRET, binary};
+use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, binary, chunk};
 use tokio::process::Command;
 
 async fn run(database: &Secret, arguments: &[&str]) -> Output {
@@ -22,6 +25,39 @@ async fn a_database_that_does_not_exist_is_not_waited_for() {
     assert!(says.contains("nowhere") && !says.contains("waiting"), "{says}");
 }
 
+async fn order(database: &Secret, sql: &str) {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(database.expose()).await.expect("it runs");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect(sql);
+}
+
+#[tokio::test]
+async fn a_relay_whose_role_only_reads_and_writes_rows_takes_calls() {
+    let owner = shared().database().await;
+    order(&owner, "CREATE ROLE clerk LOGIN").await;
+    let clerk = Secret::new(owner.expose().replace("voxrelay@", "clerk@"));
+    let refused = run(&clerk, &["serve", "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let advice = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let grants: String = advice.split("as the owner: ").skip(1).collect();
+    assert!(grants.contains("GRANT") && !advice.contains("waiting"), "{advice}");
+    // What it says is what it takes.
+    order(&owner, &grants).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "database_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n",
+        clerk.expose()
+    );
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let (mut raw, welcome) = Raw::welcomed(&relay, "ada").await;
+    raw.send(chunk(0).into()).await;
+    raw.say(&ClientMessage::from(Bye { end: 1 }).to_json()).await;
+    assert_eq!(raw.end().await, (vec![], 1000));
+    relay.terminate().await;
+    let store = SqlStore::postgres(&clerk).await.expect("opened");
+    assert_eq!(store.ledger(&welcome.session_id).await.expect("read").len(), 1);
+}
+
 #[tokio::test]
 async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     let database = shared().empty_database().await;
@@ -29,7 +65,7 @@ async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     assert_eq!(refused.status.code(), Some(1));
     let advice = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(advice.contains("run `voxrelay migrate` first"), "{advice}");
-    for says in ["applied 1 migration\n", "the schema is up to date\n"] {
+    for says in ["applied 2 migrations\n", "the schema is up to date\n"] {
         let done = run(&database, &["migrate"]).await;
         assert!(done.status.success(), "{done:?}");
         assert_eq!(String::from_utf8_lossy(&done.stdout), says);

@@ -120,6 +120,10 @@ async fn run(config: Config) -> ExitCode {
         Ok(spill) => spill,
         Err(error) => return failed(1, &error.of(&owed)),
     };
+    // It is written to for the first time when the database is away, which is too late to hear of it.
+    if let Err(error) = std::fs::OpenOptions::new().append(true).open(&owed) {
+        return failed(1, &format!("cannot write {}: {error}", owed.display()));
+    }
     // What the relay before this one could not write. Nobody may take its sessions over before that.
     if let Err(error) = spill.replay(&*store, |_| false).await {
         return failed(1, &error);
@@ -198,35 +202,55 @@ fn price_table(file: Option<&Path>) -> Result<PriceTable, String> {
     shipped.with_overrides(&own).map_err(|error| format!("prices.file {}: {error}", path.display()))
 }
 
-/// Stops the relay on SIGINT and SIGTERM; the second one ends it at once.
+/// Stops the relay on SIGINT and SIGTERM; the second one ends it at once. From here on none of them ends it unheard.
 fn stop_on_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()> {
+    let mut signals = Signals::listen();
     tokio::spawn(async move {
-        wait_for_signal().await;
+        signals.next().await;
         tracing::info!("stopping; calls are told to come back elsewhere");
         shutdown.cancel();
-        wait_for_signal().await;
+        signals.next().await;
         std::process::exit(1);
     })
 }
 
 #[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::warn!("signals cannot be caught; the relay stops without a goodbye");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Signals {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(interrupt), Ok(terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::warn!("signals cannot be caught; the relay stops without a goodbye");
+            return Signals(None);
+        };
+        Signals(Some([interrupt, terminate]))
+    }
+
+    async fn next(&mut self) {
+        let Some([interrupt, terminate]) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Signals {
+        Signals
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
