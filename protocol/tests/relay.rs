@@ -197,7 +197,10 @@ fn a_client_that_never_fills_the_hole_or_is_far_ahead_is_broken() {
         assert_eq!(bench.chunk(6), [], "at most every 2 s");
         bench.wait(Duration::from_millis(100));
     }
-    assert!(bench.chunk(5).contains(&Did::Ended(CloseCode::Protocol)), "five times, as docs/protocol.md says");
+    assert!(
+        bench.chunk(5).contains(&Did::Ended(CloseCode::Protocol)),
+        "five times, as docs/protocol.md says"
+    );
     assert!(Bench::attached().chunk(1_000_000).contains(&Did::Close(CloseCode::Protocol)));
 }
 

@@ -7,7 +7,7 @@ use super::UPLINK;
 use crate::Time;
 
 /// A device's clock may run this much too fast (parts in 100): sound cards are within 0.1 %, emulated ones within 2 %.
-const CLOCK_TOLERANCE_PERCENT: u64 = 5;
+pub(super) const CLOCK_TOLERANCE_PERCENT: u64 = 5;
 /// Control messages of this many seconds may come at once: a greeting is followed by several, and a network delivers late what
 /// was sent over time.
 pub(super) const CONTROL_BURST: Duration = Duration::from_secs(2);
