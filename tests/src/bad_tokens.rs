@@ -45,6 +45,27 @@ pub fn good_es256() -> String {
     sign(&json!({ "alg": "ES256", "kid": "rfc7515" }), &claims(), &ours(), Algorithm::ES256)
 }
 
+/// Good tokens whose headers name keys of somebody else: nobody follows that, and the signature is right without.
+#[must_use]
+pub fn good_with_references() -> Vec<String> {
+    let references = [
+        json!({ "jku": "https://evil.test/jwks.json" }),
+        json!({ "x5u": "https://evil.test/cert.pem" }),
+        json!({ "x5c": ["MIIB"], "x5t": "AAAA" }),
+        json!({ "jwk": { "kty": "oct", "k": "AAAA" } }),
+    ];
+    let with = |mut header: Value, (name, value): (&String, &Value)| {
+        header[name] = value.clone();
+        header
+    };
+    let header =
+        |first: Value, reference: &Value| reference.as_object().into_iter().flatten().fold(first, with);
+    let es256 = json!({ "alg": "ES256", "kid": "rfc7515" });
+    let published = |reference| sign(&header(es256.clone(), reference), &claims(), &ours(), Algorithm::ES256);
+    let shared = |reference| hs256(&header(json!({ "alg": "HS256" }), reference), &claims());
+    references.iter().flat_map(|reference| [published(reference), shared(reference)]).collect()
+}
+
 fn bad(name: impl Into<String>, token: impl Into<String>, cause: &'static str) -> BadToken {
     BadToken { name: name.into(), token: token.into(), cause }
 }

@@ -74,6 +74,10 @@ async fn every_bad_token_is_refused_for_its_cause_and_gets_one_and_the_same_answ
     for good in [token(), bad_tokens::good_es256()] {
         assert_eq!(verifier.verify(&good).await.map(|identity| identity.sub), Ok("ada".to_owned()));
     }
+    for good in bad_tokens::good_with_references() {
+        let identity = verifier.verify(&good).await;
+        assert_eq!(identity.map(|identity| identity.sub), Ok("ada".to_owned()), "as docs/security.md says");
+    }
     let generic = answer(&relay, "no token").await;
     assert!(matches!(&generic.0[..], [RelayMessage::ErrorMessage(error)] if error.code == "unauthorized"));
     assert_eq!(generic.1, 4401);

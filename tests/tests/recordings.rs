@@ -5,9 +5,10 @@
 mod s3;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::client::{Event, State};
+use protocol::{Bye, ClientMessage, Gap, Mark};
 use relay::client::{Options, run};
 use relay::store::{SqlStore, Store};
 use tests::sound::voice;
@@ -189,4 +190,28 @@ async fn deploys_in_mid_sentence_record_each_sample_once() {
     }
     assert!(user.starts_with(&speech), "to the sample, and each once");
     assert_eq!(user.len() as u64, session.audio_samples, "what is recorded is what was metered");
+}
+
+#[tokio::test]
+async fn gaps_of_hours_are_recorded_for_as_long_as_they_took() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay =
+        Relay::start_with(folder.path(), "127.0.0.1:0", &config("[recording]\ndir = \"rec\"\n")).await;
+    let began = Instant::now();
+    let (mut raw, welcome) = Raw::welcomed(&relay, "mallory").await;
+    let mark = |seq| Mark { seq, position: seq * 60 * 16_000 };
+    for seq in 0..36 {
+        raw.say(&ClientMessage::from(Gap { from: mark(seq), to: mark(seq + 1) }).to_json()).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    raw.say(&ClientMessage::from(Bye { end: 36 }).to_json()).await;
+    assert_eq!(raw.end().await, (Vec::new(), 1000));
+    let took = began.elapsed();
+
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let session = store.session(&welcome.session_id).await.expect("readable").expect("stored");
+    let (left, _) = sides(&folder.path().join("rec").join(session.recording.expect("recorded"))).await;
+    assert!((left.len() as u128) <= took.as_millis() * 16, "{} samples in {took:?}", left.len());
+    assert_eq!(session.audio_samples, 0);
 }

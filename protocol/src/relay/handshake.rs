@@ -11,7 +11,7 @@ pub const HELLO_MAX_BYTES: usize = 8 * 1024;
 /// A frame of a client without its payload.
 const CONTROL_FRAME_BYTES: usize = 6;
 /// Of the client's name, this much is kept.
-const CLIENT_NAME_CHARS: usize = 64;
+pub(super) const CLIENT_NAME_CHARS: usize = 64;
 
 /// Why a connection is closed before it has a session.
 #[derive(Clone, Debug, PartialEq, Eq)]

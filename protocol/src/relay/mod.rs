@@ -6,6 +6,8 @@
 //! Change, drain, wait: [`Link::handle_input`] with one thing that happened, [`Link::poll_output`] until it is `None`, then one timer
 //! for [`Link::poll_timeout`]. Text and binary outputs go to the connection attached last.
 
+#[cfg(test)]
+mod documented;
 mod handshake;
 mod io;
 mod rate;

@@ -7,7 +7,7 @@ use super::UPLINK;
 use crate::{Limits, Time};
 
 /// A device's clock may run this much too fast (parts in 100): sound cards are within 0.1 %, emulated ones within 2 %.
-const CLOCK_TOLERANCE_PERCENT: u64 = 5;
+pub(super) const CLOCK_TOLERANCE_PERCENT: u64 = 5;
 /// Samples of the uplink have 16 bits.
 const SAMPLE_BYTES: u64 = 2;
 /// Control messages of this many seconds may come at once: a greeting is followed by several, and a network delivers late what

@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// A frame this far ahead of the next one is no loss on the way but a broken client.
-const FAR_AHEAD: u32 = 10_000;
-/// `resend` is asked for again after this time,
-const RESEND_AFTER: Duration = Duration::from_secs(2);
-/// and this often.
-const RESENDS: u32 = 5;
+pub(super) const FAR_AHEAD: u32 = 10_000;
+/// How long the relay waits before it asks for the same frames again.
+pub(super) const RESEND_AFTER: Duration = Duration::from_secs(2);
+/// How often it asks for them.
+pub(super) const RESENDS: u32 = 5;
 
 impl Link {
     pub(super) fn handle_text(&mut self, text: &str) {

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::AuthError;
 use super::claims::Head;
 use super::keys::KeySet;
+use crate::log;
 
 /// Between two fetches, whatever tokens ask for.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -198,6 +199,7 @@ impl Jwks {
                 *current = Current { keys: Arc::new(keys), fetched: Some(Instant::now()) };
             }
             Err(error) => {
+                let error = log::with_causes(&error);
                 tracing::warn!(from = %self.published, %error, "could not fetch the issuer's keys; those there are stay good");
             }
         }

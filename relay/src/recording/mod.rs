@@ -80,7 +80,7 @@ pub enum RecordingError {
     Busy,
     /// The folder or bucket cannot be reached or said no.
     #[error("recordings: {0}")]
-    Store(object_store::Error),
+    Store(#[source] object_store::Error),
 }
 
 impl From<object_store::Error> for RecordingError {

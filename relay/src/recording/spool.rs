@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{RecordingError, Recordings, wav};
 use crate::store::{Store, StoreError, create_data_dir};
-use crate::telemetry;
+use crate::{log, telemetry};
 
 /// In the data folder.
 const FOLDER: &str = "recordings-on-their-way";
@@ -178,6 +178,7 @@ impl Recordings {
                 Some(carried)
             }
             Err(error) => {
+                let error = log::with_causes(&error);
                 tracing::warn!(%key, %error, "a recording stays in the data folder for now");
                 telemetry::recording("kept");
                 None

@@ -158,6 +158,11 @@ async fn rebuild(
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(taken)) => taken,
+        Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
+            drop(rebuilding);
+            Connection::new(socket).close(CloseCode::EndedByOperator).await;
+            return None;
+        }
         Ok(None) => return Some((socket, hello)),
         Err(error) => {
             tracing::error!(%error, "a session could not be taken over");
@@ -260,10 +265,21 @@ async fn take_over(
     Ok(Some(Taken { row, turn, token, recorded_through }))
 }
 
+/// Whether an administrator ended the session while its client was away: then no new one takes its place.
+async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> bool {
+    let Ok(Some(row)) = app.store.session(&resume.session_id).await else { return false };
+    row.state == SessionState::Ended
+        && row.end_reason.as_deref() == Some(CloseCode::EndedByOperator.name())
+        && may_resume(&row, &resume.resume_token, identity)
+}
+
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
+    row.state == SessionState::Live && may_resume(row, token, identity)
+}
+
+fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {
     let hash = resume_hash(token);
-    row.state == SessionState::Live
-        && row.user_sub == identity.sub
+    row.user_sub == identity.sub
         && row.account == identity.account
         && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
 }

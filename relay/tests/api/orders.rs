@@ -86,6 +86,36 @@ async fn an_administrator_ends_a_call_and_it_is_billed_and_kept() {
 }
 
 #[tokio::test]
+async fn a_call_that_an_administrator_ended_while_its_client_was_away_is_not_begun_anew() {
+    let relay = Relay::start().await;
+    let (wire, answer) = hello(&relay, "ada").await;
+    drop(wire);
+    let id = answer["session_id"].as_str().expect("a session");
+    let end = format!("/v1/admin/sessions/{id}/end");
+    assert_eq!(as_user(&relay, &admin(), "POST", &end).await.status, 204);
+    for (sub, token_of_session, code) in [
+        ("ada", &answer["resume_token"], 4411),
+        ("bob", &answer["resume_token"], 0),
+        ("ada", &json!("another"), 0),
+    ] {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        let resume = json!({ "session_id": id, "resume_token": token_of_session, "epoch": 0, "received": 0 });
+        let hello = json!({
+            "type": "hello", "token": token(sub), "client": "test", "codec": "pcm_s16le_16000",
+            "start": { "seq": 0, "position": 0 }, "resume": resume,
+        });
+        wire.text(&hello.to_string()).await;
+        if code > 0 {
+            assert_eq!(wire.close_code().await, Some(code));
+        } else {
+            let (_, answer) = wire.next().await.expect("an answer");
+            let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+            assert_eq!(answer["type"], "resume_failed", "to others it is like any that is not theirs");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_erased_while_it_runs_is_ended_first() {
     let relay = Relay::start().await;
     let (mut ada, id) = call(&relay, "ada").await;

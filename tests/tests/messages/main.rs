@@ -5,9 +5,9 @@ mod rows;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use protocol::{ClientMessage, Codec, Gap, Hello, Mark, RelayMessage, Welcome};
+use protocol::{ClientMessage, Codec, Gap, Hello, Mark, RelayMessage, Resume, Welcome};
 use serde_json::json;
-use tests::wire::{BINARY, FIN, LAST_PART, PING, PONG, TEXT, binary, promise, text, wire};
+use tests::wire::{BINARY, CLOSE, FIN, LAST_PART, PING, PONG, TEXT, binary, promise, text, wire};
 use tests::{Heard, Raw, Relay, chunk, frame, hello, token_but};
 use tokio::time::sleep;
 
@@ -94,6 +94,15 @@ fn hello_of(bytes: usize) -> String {
     format!(r#"{},"x":"{}"}}"#, hello.strip_suffix('}').expect("an object"), "y".repeat(padding))
 }
 
+/// One of eleven parts of a text.
+fn part_of_eleven((at, bytes): (usize, &[u8])) -> Vec<u8> {
+    match at {
+        0 => wire(TEXT & !FIN, bytes),
+        10 => wire(LAST_PART, bytes),
+        _ => wire(0, bytes),
+    }
+}
+
 #[tokio::test]
 async fn nothing_but_a_hello_comes_first() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -121,6 +130,18 @@ async fn nothing_but_a_hello_comes_first() {
         row("a codec for agents", vec![text(loud)], &["chunk_codec"], 4400),
         row("a flood of pings", vec![wire(PING, []); 1_500], unauthorized, 4401),
         row("a flood of pongs", vec![wire(PONG, [7; 125]); 100], unauthorized, 4401),
+        row(
+            "a hello in parts that are more than 8 KiB together",
+            hello_of(110_000).as_bytes().chunks(10_000).enumerate().map(part_of_eleven).collect(),
+            unauthorized,
+            4401,
+        ),
+        row(
+            "110 KB in parts without an end",
+            vec![[wire(TEXT & !FIN, " "), wire(0, vec![b' '; 10_000]).repeat(11)].concat()],
+            unauthorized,
+            4401,
+        ),
         row("silence", vec![], unauthorized, 4401),
         row("half a frame", vec![text(&good)[..40].to_vec()], unauthorized, 4401),
         row("a promise of a frame", vec![promise(TEXT, 8_000)], unauthorized, 4401),
@@ -204,6 +225,28 @@ async fn welcomed_at(relay: &Relay, sub: &str, start: Mark) -> (Raw, Welcome) {
             Heard::Closed(code) => panic!("{code}"),
             _ => {}
         }
+    }
+}
+
+#[tokio::test]
+async fn a_close_frame_ends_the_connection_and_not_the_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = start(folder.path()).await;
+    for code in [1000_u16, 1001, 3000, 4999] {
+        let (mut raw, welcome) = Raw::welcomed(&relay, &format!("user {code}")).await;
+        raw.send_bytes(&wire(CLOSE, code.to_be_bytes())).await;
+        assert_eq!(raw.end().await, (Vec::new(), code), "answered with the same");
+        let resume = Resume {
+            session_id: welcome.session_id,
+            resume_token: welcome.resume_token,
+            epoch: welcome.epoch,
+            received: 0,
+        };
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        let hello = hello(&token_of(&format!("user {code}")), Some(resume));
+        raw.say(&ClientMessage::from(hello).to_json()).await;
+        let answer = raw.next().await;
+        assert!(matches!(answer, Heard::Said(RelayMessage::Resumed(_))), "{code}: {answer:?}");
     }
 }
 
