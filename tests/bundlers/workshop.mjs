@@ -4,23 +4,20 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { launch } from "../browser/support/chromium.mjs";
+import { CACHE, ROOT, install, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 
 /** @typedef {import("../browser/support/stage.mjs").Stage} Stage */
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-/** Outside the workspace, and kept from run to run. */
-export const CACHE = process.env.E2E_BUNDLERS ?? join(ROOT, "target", "bundlers");
-
 export const README = readFileSync(join(ROOT, "npm", "README.md"), "utf8");
 
 const TYPES = /** @type {Record<string, string>} */ ({
@@ -63,12 +60,7 @@ export function workplace(name) {
   const own = join(HERE, name);
   if (existsSync(own)) {
     cpSync(own, folder, { recursive: true });
-    const lock = createHash("sha256").update(readFileSync(join(own, "package-lock.json"))).digest("hex");
-    const stamp = join(folder, ".installed");
-    if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
-      npm(folder, "ci", "--no-audit", "--no-fund", "--loglevel=error");
-      writeFileSync(stamp, lock);
-    }
+    install(own, folder);
   }
   const installed = join(folder, "node_modules", "voxrelay");
   for (const old of [installed, join(folder, "node_modules", ".vite"), join(folder, "node_modules", ".cache")]) {
@@ -85,17 +77,6 @@ export function workplace(name) {
  */
 export function build(folder, script = "build") {
   npm(folder, "run", script);
-}
-
-/** @param {string} folder @param {...string} args */
-export function npm(folder, ...args) {
-  const settings = { ...process.env, NEXT_TELEMETRY_DISABLED: "1", CI: "1" };
-  try {
-    return execFileSync("npm", args, { cwd: folder, encoding: "utf8", env: settings, stdio: ["ignore", "pipe", "pipe"] });
-  } catch (thrown) {
-    const { stdout, stderr } = /** @type {{ stdout: string, stderr: string }} */ (thrown);
-    throw new Error(`npm ${args.join(" ")} failed:\n${stdout}\n${stderr}`);
-  }
 }
 
 /**
