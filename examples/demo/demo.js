@@ -125,6 +125,8 @@ cut.addEventListener("click", () => (endOutage ? stopOutage() : startOutage()));
 microphones.addEventListener("change", () => {
   call?.setMicrophone(microphones.value || undefined).catch((error) => showError(error));
 });
+// What was said last stays in sight when something else takes room.
+new ResizeObserver(() => (captions.scrollTop = captions.scrollHeight)).observe(captions);
 // The engine is there when the button is pressed; a failure shows then.
 VoiceClient.preload().catch(() => undefined);
 
