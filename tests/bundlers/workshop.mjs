@@ -114,9 +114,10 @@ export function withInlineScriptsOf(file) {
  * Serves `folder` under the README's policy, presses the button in a browser, and waits for the agent's answer.
  * @param {Stage} stage
  * @param {string} folder
- * @param {{ policy?: (policy: string) => string, page?: string }} [options] `policy` adds what the bundler's own page needs.
+ * @param {{ policy?: (policy: string, relay: string) => string }} [options] `policy` adds what the page itself needs. It is asked before
+ *   the page is opened, and knows where the relay is.
  */
-export async function assertCalls(stage, folder, { policy = (given) => given, page: path = "/" } = {}) {
+export async function assertCalls(stage, folder, { policy = (given) => given } = {}) {
   /** @type {{ port: number, policy: string, token: string }} */
   const site = { port: 0, policy: "", token: "" };
   const server = createServer((request, response) => void answer(site, folder, request, response));
@@ -131,7 +132,7 @@ export async function assertCalls(stage, folder, { policy = (given) => given, pa
   const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
   stage.after(() => relay.stop());
   const socket = `ws://127.0.0.1:${relay.port}`;
-  site.policy = policy(documentedPolicy(socket));
+  site.policy = policy(documentedPolicy(socket), `http://127.0.0.1:${relay.port}`);
   site.token = relay.token("alice");
   const speech = speak(stage, [0.5, "hello", 6]);
   const browser = await launch(stage, { microphone: speech.file });
@@ -142,12 +143,12 @@ export async function assertCalls(stage, folder, { policy = (given) => given, pa
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(`${origin}${path}?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
+  await page.goto(`${origin}/?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
   await page.locator("#call").click();
   const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0], 30_000);
   if (!/^You spoke for \d/.test(said)) throw new Error(`instead of an answer came: ${said}`);
   const engine = await page.evaluate(() => document.documentElement.dataset.engine);
-  if (engine !== "worker") throw new Error(`the engine runs in the ${engine}`);
+  if (engine !== "worker") throw new Error(`the engine runs on the ${engine}; the page complains: ${complaints.join("; ")}`);
   if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join("; ")}`);
   return page;
 }
