@@ -17,7 +17,8 @@ export function workletUrls(): readonly (() => string)[] {
 /** How the Worker may be started: the first that works is used. */
 export function workerStarts(): readonly (() => Worker)[] {
   const url = fileUrl();
-  const { origin, protocol } = new URL(url);
+  // Some bundlers give the path alone.
+  const { origin, protocol } = new URL(url, location.href);
   if (origin !== location.origin && protocol.startsWith("http")) {
     // A Worker must be of the page's origin, but what it imports need not.
     return [() => workerFrom(blobOf(`import ${JSON.stringify(url)}`))];
