@@ -15,6 +15,9 @@ const FLOOR_DB = -60;
 const MOST_NOTICES = 2;
 /** The smallest amount that is shown. */
 const LEAST_NANO_USD = 1_000;
+const TITLE = document.title;
+/** What is true before and after a call. */
+const FOOT = "Nothing is sent before you call, nor while you are muted.";
 /** Marks the notice of audio that was lost. */
 const GAP = "gap";
 /** Marks the notice of why there is no connection yet. */
@@ -26,12 +29,16 @@ const cut = element("cut", HTMLButtonElement);
 const meter = element("meter");
 const halo = element("halo");
 const captions = element("captions");
+const lines = element("lines");
 const microphones = element("microphones", HTMLSelectElement);
 
 /** @type {Call | undefined} */
 let call;
 /** Ends a call that is not connected yet. @type {AbortController | undefined} */
 let attempt;
+/** The call is ending, and what the button was pressed for meanwhile: a call after it. */
+let ending = false;
+let again = false;
 /** @type {(() => void) | undefined} */
 let endOutage;
 let outageTimer = 0;
@@ -51,11 +58,11 @@ const STATES = {
   closing: ["Hanging up", "Your last words are on their way.", "Ending", "wait"],
 };
 
-/** @type {Record<Events["agent"]["state"], [string, string]>} */
+/** Headline, hint, and what the agent does in one word. @type {Record<Events["agent"]["state"], [string, string, string]>} */
 const AGENT = {
-  listening: ["Listening", "Say something, then pause."],
-  thinking: ["Thinking", "An answer is being made."],
-  speaking: ["Speaking", "You can interrupt by speaking."],
+  listening: ["The agent is listening", "Say something, then pause.", "Listening"],
+  thinking: ["The agent is thinking", "An answer is being made.", "Thinking"],
+  speaking: ["The agent is speaking", "You can interrupt by speaking.", "Speaking"],
 };
 
 /** Why a call ended, in plain words. @type {Record<string, [string, string]>} */
@@ -79,7 +86,7 @@ const BUDGETS = {
 const ERRORS = {
   microphone_denied: [
     "No access to the microphone",
-    "Allow it in the browser's address bar or settings for this page, then call again. It also needs HTTPS or localhost.",
+    `Allow it in the browser's address bar or settings for this page, then call again.${isSecureContext ? "" : " It also needs HTTPS."}`,
   ],
   microphone_missing: ["No microphone found", "Plug one in, or close the program that holds it, then call again."],
   microphone_silent: ["Your microphone is silent", "Check its switch, the system's mute, or choose another one."],
@@ -104,7 +111,12 @@ const ERRORS = {
   playout_full: ["A very long answer", "Its end was dropped."],
 };
 
-button.addEventListener("click", () => (call || attempt ? hangUp() : void start()));
+// Every press counts: whatever the page is about, the next one takes it back.
+button.addEventListener("click", () => {
+  if (ending) waitForEnd(!again);
+  else if (call || attempt) hangUp();
+  else void start();
+});
 mute.addEventListener("click", () => {
   call?.mute(!call.muted);
   showMute();
@@ -113,12 +125,22 @@ cut.addEventListener("click", () => (endOutage ? stopOutage() : startOutage()));
 microphones.addEventListener("change", () => {
   call?.setMicrophone(microphones.value || undefined).catch((error) => showError(error));
 });
+// What was said last stays in sight when something else takes room.
+new ResizeObserver(() => (captions.scrollTop = captions.scrollHeight)).observe(captions);
 // The engine is there when the button is pressed; a failure shows then.
 VoiceClient.preload().catch(() => undefined);
 
 async function start() {
-  attempt = new AbortController();
-  const { signal } = attempt;
+  const own = (attempt = new AbortController());
+  const { signal } = own;
+  /**
+   * Lets nothing through of an attempt that was given up: another one may be running.
+   * @template Event
+   * @param {(event: Event) => void} listener
+   */
+  const current = (listener) => (/** @type {Event} */ event) => {
+    if (!signal.aborted) listener(event);
+  };
   reset();
   showState({ state: "starting", attempt: 0, retryInMs: 0 });
   try {
@@ -126,32 +148,34 @@ async function start() {
       url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/call`,
       token,
       signal,
-      onState: showState,
-      onSession: showSession,
-      onAgent: showAgent,
-      onTranscript: showCaption,
-      onUsage: showUsage,
-      onBudget: showBudget,
-      onLevel: showLevel,
-      onRtt: ({ ms }) => show("rtt", ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`),
-      onGap: ({ ms }) => {
+      onState: current(showState),
+      onSession: current(showSession),
+      onAgent: current(showAgent),
+      onTranscript: current(showCaption),
+      onUsage: current(showUsage),
+      onBudget: current(showBudget),
+      onLevel: current(showLevel),
+      onRtt: current(({ ms }) => show("rtt", ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`)),
+      onGap: current(({ ms }) => {
         lostMs += ms;
         const title = `${(lostMs / 1000).toFixed(1)} s of what you said were lost`;
         notice("wait", title, "The connection was away for too long. Please say it again.", GAP);
-      },
-      onMicrophone: ({ live }) => {
+      }),
+      onMicrophone: current(({ live }) => {
         if (live) void listMicrophones();
-      },
-      onError: (error) => {
+      }),
+      onError: current((error) => {
         // The state says that the connection is lost (no token comes without one, either), and before there was a connection the promise
         // says what is wrong, unless it is being tried again.
         const known = call
           ? error.code === "link_lost" || (error.code === "token_unavailable" && call.state === "reconnecting")
           : !error.retryable;
         if (!known) showError(error, call || error.code === "microphone_silent" ? undefined : ATTEMPT);
-      },
-      onEnded: showEnd,
+      }),
+      onEnded: current(showEnd),
     });
+    // Given up in the very moment in which it came up.
+    if (signal.aborted) return void connected.close();
     if (connected.state === "closed") return;
     call = connected;
     attempt = undefined;
@@ -161,9 +185,8 @@ async function start() {
       notice("wait", "The engine runs on the page", "No Worker could be started, so a busy page can delay the sound.");
     }
   } catch (thrown) {
-    attempt = undefined;
-    if (signal.aborted) showEnd({ reason: "normal" });
-    else showFailure(thrown);
+    // Unless another attempt has begun since.
+    if (!signal.aborted && (!attempt || attempt === own)) showFailure(thrown);
   }
 }
 
@@ -174,16 +197,31 @@ async function token() {
 }
 
 function hangUp() {
-  stopOutage();
-  showControls(false);
-  attempt?.abort();
-  void call?.close();
+  if (call) {
+    stopOutage();
+    showControls(false);
+    waitForEnd(false);
+    void call.close();
+  } else {
+    attempt?.abort();
+    showEnd({ reason: "normal" });
+  }
+}
+
+/** What was said is still being sent. @param {boolean} thenCall Whether another call follows. */
+function waitForEnd(thenCall) {
+  ending = true;
+  again = thenCall;
+  const [headline, hint, pill, tone] = STATES.closing;
+  action(again ? "hang-up" : "call");
+  say(headline, again ? "The next call begins as soon as your last words have arrived." : hint, pill, tone);
 }
 
 /** @param {Events["state"]} event */
 function showState({ state, attempt: failed, retryInMs }) {
   clearInterval(countdownTimer);
   show("countdown", "");
+  if (state === "closing") return waitForEnd(again);
   action("hang-up");
   if (state === "connected") return showAgent({ state: agentState });
   if (state === "closed") return;
@@ -210,9 +248,9 @@ function countDown(due, failed) {
 /** @param {Events["agent"]} event */
 function showAgent({ state }) {
   agentState = state;
-  if (call && call.state !== "connected") return;
-  const [headline, hint] = AGENT[state];
-  show("agent", headline);
+  if (ending || (call && call.state !== "connected")) return;
+  const [headline, hint, word] = AGENT[state];
+  show("agent", word);
   if (call?.muted) say("You are muted", "Nothing is sent, and nothing is billed for listening.", "Muted", "wait");
   else say(headline, hint, "Connected", "good");
 }
@@ -234,7 +272,9 @@ function showCaption({ role, turn, text, last }) {
     const who = document.createElement("b");
     who.textContent = role === "user" ? "You" : "Agent";
     line.append(who, document.createElement("span"));
-    captions.append(line);
+    lines.append(line);
+    // There is something to scroll with the keys.
+    captions.tabIndex = 0;
   }
   line.dataset.last = String(last);
   const words = line.querySelector("span");
@@ -318,14 +358,18 @@ function words(thrown) {
 /** @param {string} headline @param {string} hint @param {string} pill @param {Tone} tone */
 function over(headline, hint, pill, tone) {
   call = attempt = undefined;
+  const next = again;
+  ending = again = false;
   stopOutage();
   showControls(false);
   clearInterval(countdownTimer);
   show("countdown", "");
   showLevel({ inputRms: -100, inputPeak: -100, outputRms: -100, outputPeak: -100 });
   show("agent", "–");
+  show("foot", FOOT);
   action("call");
   say(headline, hint, pill, tone);
+  if (next) void start();
 }
 
 /** @param {"call" | "hang-up"} what */
@@ -339,6 +383,8 @@ function say(headline, hint, pill, tone) {
   show("headline", headline);
   show("hint", hint);
   show("pill-text", pill);
+  // A tab in the background says, too, where the call stands.
+  document.title = `${pill} · ${TITLE}`;
   element("pill").dataset.tone = halo.dataset.tone = tone;
 }
 
@@ -412,7 +458,8 @@ function reset() {
   agentState = "listening";
   spent = undefined;
   lostMs = 0;
-  captions.replaceChildren();
+  lines.replaceChildren();
+  captions.removeAttribute("tabindex");
   element("notices").replaceChildren();
   element("empty").hidden = false;
   showUsage({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 });

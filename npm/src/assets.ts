@@ -16,14 +16,19 @@ export function workletUrls(): readonly (() => string)[] {
 
 /** How the Worker may be started: the first that works is used. */
 export function workerStarts(): readonly (() => Worker)[] {
+  const url = fileUrl();
+  // Some bundlers give the path alone.
+  const { origin, protocol } = new URL(url, location.href);
+  if (origin !== location.origin && protocol.startsWith("http")) {
+    // A Worker must be of the page's origin, but what it imports need not.
+    return [() => workerFrom(blobOf(`import ${JSON.stringify(url)}`))];
+  }
   return [
     () => {
       try {
         return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "voxrelay" });
       } catch {
-        // A Worker must be of the page's origin, but what it imports need not.
-        const url = fileUrl();
-        return workerFrom(new URL(url).origin === location.origin ? url : blobOf(`import ${JSON.stringify(url)}`));
+        return workerFrom(url);
       }
     },
   ];

@@ -77,6 +77,20 @@ describe("the demo page", () => {
     assert.equal(await text(page, "#cost"), `$${(session.cost_nano_usd / 1e9).toFixed(6)}`);
   });
 
+  test("a second press soon after the first leaves no call behind", async () => {
+    const { page, relay } = await open();
+    for (const pauseMs of [0, 30, 100, 300, 800]) {
+      await page.locator("#call").click();
+      await sleep(pauseMs);
+      await page.locator("#call").click();
+      await shows(page, "#pill-text", "Ended");
+    }
+    // What comes up late is closed, too.
+    await sleep(2_000);
+    await until("no session lives", () => relay.sessions().every(({ state }) => state === "ended"));
+    assert.equal(await text(page, "#pill-text"), "Ended");
+  });
+
   test("shows that the network is gone for 3 s, and that the call is back", async () => {
     const { page, proxy, context } = await open();
     await page.locator("#call").click();

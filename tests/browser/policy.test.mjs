@@ -33,6 +33,21 @@ describe("a page that allows little", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("an engine file that was not copied is said in words, whatever the server sends in its place", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    for (const answer of [
+      { status: 200, contentType: "text/html; charset=utf-8", body: "<!doctype html><title>Home</title>" },
+      { status: 404, contentType: "text/html", body: "<!doctype html><title>Not found</title>" },
+    ]) {
+      const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+      await page.page.route("**/voxrelay.wasm", (route) => route.fulfill(answer));
+      await assert.rejects(page.start(), /engine_unavailable: .*voxrelay\.wasm (was not )?copied there/);
+    }
+    assert.deepEqual(relay.sessions(), []);
+  });
+
   test("a refused microphone is said with its code, and nobody is billed", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());

@@ -9,10 +9,11 @@ import { createInterface } from "node:readline";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch, rawMicrophone } from "../browser/support/chromium.mjs";
+import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { CACHE, ROOT, npm, packedPackage } from "./workshop.mjs";
+import { packedPackage } from "./workshop.mjs";
 
 /** What `cargo xtask demo` prints unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";

@@ -2,10 +2,12 @@
 // The package in the bundlers that most people use, and without one. `more.test.mjs` has the others.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
+import { ROOT } from "../browser/support/installed.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { assertCalls, build, packedPackage, workplace } from "./workshop.mjs";
 
@@ -46,6 +48,22 @@ describe("the packed package", () => {
     const assets = join(folder, "dist", "assets");
     const built = readdirSync(assets).map((name) => readFileSync(join(assets, name), "utf8")).join("\n");
     assert.ok(built.includes("engine_unavailable"), "the engine is not in the bundle");
+  });
+
+  test("has types for each way in", () => {
+    const folder = workplace("types");
+    const code = 'import "voxrelay/voxrelay.js";\nimport { VoiceClient } from "voxrelay";\nexport const same: typeof VoiceClient = Voxrelay.VoiceClient;\n';
+    writeFileSync(join(folder, "own.ts"), code);
+    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+    const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+    for (const [module, resolution] of [
+      ["esnext", "bundler"],
+      ["nodenext", "nodenext"],
+    ]) {
+      const settings = ["--strict", "--noEmit", "--noUncheckedSideEffectImports", "--types", "", "--module", module, "--moduleResolution", resolution];
+      const { status, stdout } = spawnSync(process.execPath, [tsc, ...settings, "own.ts"], { cwd: folder, encoding: "utf8" });
+      assert.equal(status, 0, stdout);
+    }
   });
 
   test("has the texts of its licences", () => {

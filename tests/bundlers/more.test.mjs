@@ -60,4 +60,18 @@ describe("the packed package", () => {
     cpSync(join(folder, "node_modules", "voxrelay", "dist"), join(folder, "voxrelay"), { recursive: true });
     await assertCalls(stage, folder, { policy: withInlineScriptsOf(join(folder, "index.html")) });
   });
+
+  test("calls by the module of another origin, whose Worker begins in a blob", async () => {
+    const folder = workplace("import-map");
+    const file = join(folder, "index.html");
+    const page = readFileSync(file, "utf8");
+    await assertCalls(stage, folder, {
+      policy: (given, relay) => {
+        const map = `<script type="importmap">{ "imports": { "voxrelay": "${relay}/sdk/index.js" } }</script>`;
+        writeFileSync(file, page.replace("<script", `${map}\n    <script`));
+        const elsewhere = given.replace("script-src", `worker-src blob: ${relay}; script-src ${relay}`).replace("connect-src", `connect-src ${relay}`);
+        return withInlineScriptsOf(file)(elsewhere);
+      },
+    });
+  });
 });

@@ -4,23 +4,20 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { launch } from "../browser/support/chromium.mjs";
+import { CACHE, ROOT, install, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 
 /** @typedef {import("../browser/support/stage.mjs").Stage} Stage */
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-/** Outside the workspace, and kept from run to run. */
-export const CACHE = process.env.E2E_BUNDLERS ?? join(ROOT, "target", "bundlers");
-
 export const README = readFileSync(join(ROOT, "npm", "README.md"), "utf8");
 
 const TYPES = /** @type {Record<string, string>} */ ({
@@ -63,12 +60,7 @@ export function workplace(name) {
   const own = join(HERE, name);
   if (existsSync(own)) {
     cpSync(own, folder, { recursive: true });
-    const lock = createHash("sha256").update(readFileSync(join(own, "package-lock.json"))).digest("hex");
-    const stamp = join(folder, ".installed");
-    if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
-      npm(folder, "ci", "--no-audit", "--no-fund", "--loglevel=error");
-      writeFileSync(stamp, lock);
-    }
+    install(own, folder);
   }
   const installed = join(folder, "node_modules", "voxrelay");
   for (const old of [installed, join(folder, "node_modules", ".vite"), join(folder, "node_modules", ".cache")]) {
@@ -85,17 +77,6 @@ export function workplace(name) {
  */
 export function build(folder, script = "build") {
   npm(folder, "run", script);
-}
-
-/** @param {string} folder @param {...string} args */
-export function npm(folder, ...args) {
-  const settings = { ...process.env, NEXT_TELEMETRY_DISABLED: "1", CI: "1" };
-  try {
-    return execFileSync("npm", args, { cwd: folder, encoding: "utf8", env: settings, stdio: ["ignore", "pipe", "pipe"] });
-  } catch (thrown) {
-    const { stdout, stderr } = /** @type {{ stdout: string, stderr: string }} */ (thrown);
-    throw new Error(`npm ${args.join(" ")} failed:\n${stdout}\n${stderr}`);
-  }
 }
 
 /**
@@ -133,9 +114,10 @@ export function withInlineScriptsOf(file) {
  * Serves `folder` under the README's policy, presses the button in a browser, and waits for the agent's answer.
  * @param {Stage} stage
  * @param {string} folder
- * @param {{ policy?: (policy: string) => string, page?: string }} [options] `policy` adds what the bundler's own page needs.
+ * @param {{ policy?: (policy: string, relay: string) => string }} [options] `policy` adds what the page itself needs. It is asked before
+ *   the page is opened, and knows where the relay is.
  */
-export async function assertCalls(stage, folder, { policy = (given) => given, page: path = "/" } = {}) {
+export async function assertCalls(stage, folder, { policy = (given) => given } = {}) {
   /** @type {{ port: number, policy: string, token: string }} */
   const site = { port: 0, policy: "", token: "" };
   const server = createServer((request, response) => void answer(site, folder, request, response));
@@ -150,7 +132,7 @@ export async function assertCalls(stage, folder, { policy = (given) => given, pa
   const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
   stage.after(() => relay.stop());
   const socket = `ws://127.0.0.1:${relay.port}`;
-  site.policy = policy(documentedPolicy(socket));
+  site.policy = policy(documentedPolicy(socket), `http://127.0.0.1:${relay.port}`);
   site.token = relay.token("alice");
   const speech = speak(stage, [0.5, "hello", 6]);
   const browser = await launch(stage, { microphone: speech.file });
@@ -161,12 +143,12 @@ export async function assertCalls(stage, folder, { policy = (given) => given, pa
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(`${origin}${path}?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
+  await page.goto(`${origin}/?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
   await page.locator("#call").click();
   const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0], 30_000);
   if (!/^You spoke for \d/.test(said)) throw new Error(`instead of an answer came: ${said}`);
   const engine = await page.evaluate(() => document.documentElement.dataset.engine);
-  if (engine !== "worker") throw new Error(`the engine runs in the ${engine}`);
+  if (engine !== "worker") throw new Error(`the engine runs on the ${engine}; the page complains: ${complaints.join("; ")}`);
   if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join("; ")}`);
   return page;
 }

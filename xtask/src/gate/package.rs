@@ -89,7 +89,7 @@ fn built_by(files: &[&str]) -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
         .env("E2E_CHROMIUM", tools::chromium()?)
-        .env("E2E_BUNDLERS", workspace::target().join("bundlers"))
+        .env("E2E_INSTALLED", workspace::target().join("installed"))
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
         .args(files.iter().map(|file| workspace::path("tests/bundlers").join(file)));
     let mut outcome = Outcome::ok();

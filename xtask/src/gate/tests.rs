@@ -71,7 +71,9 @@ pub(super) fn node() -> Result<Outcome> {
 
 pub(super) fn browser() -> Result<Outcome> {
     let mut node = workspace::node();
-    node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_CHROMIUM", tools::chromium()?);
+    node.env("E2E_RELAY", workspace::program("voxrelay"))
+        .env("E2E_CHROMIUM", tools::chromium()?)
+        .env("E2E_INSTALLED", workspace::target().join("installed"));
     let mut files: Vec<_> = std::fs::read_dir(workspace::path("tests/browser"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))

@@ -1,0 +1,220 @@
+// @ts-check
+// The demo page in each of its states, for everybody: without a relay, by a call that is in whatever state the test says.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { STATES, connect, openDemo, refuse, tell } from "./support/demo-states.mjs";
+import { CACHE, install } from "./support/installed.mjs";
+import { until } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+
+/** @typedef {import("playwright-core").Page} Page */
+/** What `globalThis` holds in the page. @typedef {any} Stub */
+
+const PHONE = { width: 390, height: 664 };
+const PHONE_ON_ITS_SIDE = { width: 750, height: 342 };
+const DESKTOP = { width: 1280, height: 800 };
+
+describe("the demo page in each state", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /**
+   * Calls `look` with the page in each state.
+   * @param {import("playwright-core").BrowserContextOptions} screen
+   * @param {(page: Page, name: string) => Promise<void>} look
+   * @param {(page: Page) => Promise<unknown>} [prepare] Before the state is reached.
+   */
+  async function inEachState(screen, look, prepare) {
+    const browser = await launch(stage);
+    for (const [name, reach] of Object.entries(STATES)) {
+      const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
+      const page = await openDemo(context);
+      await prepare?.(page);
+      await reach(page);
+      await look(page, name);
+      await context.close();
+    }
+  }
+
+  async function fresh(screen = {}) {
+    const browser = await launch(stage);
+    return openDemo(await browser.newContext(screen));
+  }
+
+  for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+    for (const viewport of [PHONE, DESKTOP]) {
+      test(`axe finds nothing at ${viewport.width} px, ${colorScheme}`, async () => {
+        const folder = join(CACHE, "axe");
+        install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+        const axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
+        await inEachState({ viewport, colorScheme }, async (page, name) => {
+          await page.evaluate(axe);
+          const found = await page.evaluate(async () => {
+            /** @type {{ violations: { id: string, nodes: { html: string }[] }[] }} */
+            const { violations } = await /** @type {Stub} */ (globalThis).axe.run();
+            return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
+          });
+          assert.deepEqual(found, [], name);
+        });
+      });
+    }
+  }
+
+  for (const viewport of [PHONE, PHONE_ON_ITS_SIDE]) {
+    test(`the newest words and every control are in sight on a phone with its bars, ${viewport.width} x ${viewport.height}`, async () => {
+      await inEachState({ viewport }, async (page, name) => {
+        for (const id of ["call", "mute", "cut", "talk-title"]) {
+          const bottom = await page.locator(`#${id}`).evaluate((element) => element.getBoundingClientRect().bottom);
+          assert.ok(bottom <= viewport.height, `#${id} ends at ${bottom}: ${name}`);
+        }
+        const line = page.locator("#captions li").last();
+        if ((await line.count()) === 0) return;
+        const top = await line.evaluate((element) => element.getBoundingClientRect().top);
+        assert.ok(top + 24 <= viewport.height, `the newest line begins at ${top}: ${name}`);
+      });
+    });
+  }
+
+  for (const viewport of [PHONE, DESKTOP, { width: 320, height: 568 }]) {
+    test(`letters of twice the size fit into ${viewport.width} px`, async () => {
+      const enlarge = (/** @type {Page} */ page) => page.addStyleTag({ content: "html { font-size: 200% }" });
+      await inEachState({ viewport }, (page, name) => assertNothingSticksOut(page, name), enlarge);
+    });
+  }
+
+  test("button, meter, switch and dot are there in colours that the user chose", async () => {
+    const page = await fresh({ viewport: DESKTOP, forcedColors: "active", reducedMotion: "reduce" });
+    await connect(page);
+    for (const selector of [".call", ".meter", ".track", ".pill .dot"]) {
+      const { x, y, width, height } = /** @type {{ x: number, y: number, width: number, height: number }} */ (
+        await page.locator(selector).first().boundingBox()
+      );
+      // With what is around it: a dot alone is one colour in any case.
+      const clip = { x: x - 4, y: y - 4, width: width + 8, height: height + 8 };
+      const share = await shareOfForeground(page, await page.screenshot({ clip }));
+      assert.ok(share > 0.02, `${selector}: ${share} of it differs from its surroundings`);
+    }
+    const off = await page.locator("#cut .track").screenshot();
+    await page.locator("#cut").click();
+    assert.notDeepEqual(await page.locator("#cut .track").screenshot(), off, "the switch shows that it is on");
+  });
+
+  test("a second press of the button hangs up, whatever is being done", async () => {
+    const page = await fresh();
+    await page.locator("#call").dblclick();
+    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
+    // Even where the call comes up anyway.
+    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
+    await until("the call is closed", async () => (await count(page)).closed === 1);
+    await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
+    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
+    // The next press is a new call, which the old one cannot disturb.
+    await page.locator("#call").click();
+    assert.equal((await count(page)).begun, 2);
+    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
+  });
+
+  test("a press while the last words are sent calls again after them, and one more does not", async () => {
+    const page = await fresh();
+    await connect(page);
+    await page.locator("#call").click();
+    assert.equal(await page.locator("#pill-text").textContent(), "Ending");
+    assert.equal(await page.locator("#call-label").textContent(), "Call");
+    await page.locator("#call").click();
+    await page.locator("#call").click();
+    await page.locator("#call").click();
+    assert.deepEqual(await count(page), { begun: 1, closed: 1 });
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.deepEqual(await count(page), { begun: 2, closed: 1 });
+    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
+    await connected(page);
+    await page.locator("#call").click();
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.deepEqual(await count(page), { begun: 2, closed: 2 });
+    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
+  });
+
+  test("the tab's title says where the call stands", async () => {
+    const titles = new Set();
+    await inEachState({}, async (page, name) => {
+      const title = await page.title();
+      titles.add(title);
+      assert.match(title, /Voxrelay/, name);
+      if (name !== "idle") assert.ok(title.startsWith(String(await page.locator("#pill-text").textContent())), `${name}: ${title}`);
+    });
+    assert.ok(titles.size >= 8, [...titles].join("; "));
+  });
+
+  test("limits of a call are not shown after it", async () => {
+    const page = await fresh();
+    const before = await page.locator("#foot").textContent();
+    await connect(page);
+    assert.match(String(await page.locator("#foot").textContent()), /at most 30 minutes and \$5\.00/);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.equal(await page.locator("#foot").textContent(), before);
+  });
+
+  test("says who speaks, mutes and unmutes by two signs, and speaks of HTTPS only where it is missing", async () => {
+    const page = await fresh();
+    await connect(page);
+    await tell(page, "agent", { state: "speaking" });
+    assert.equal(await page.locator("#headline").textContent(), "The agent is speaking");
+    const sign = () => page.locator("#mute svg:visible path").getAttribute("d");
+    const heard = await sign();
+    await page.locator("#mute").click();
+    assert.notEqual(await sign(), heard);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    await page.locator("#call").click();
+    await refuse(page, "microphone_denied");
+    await until("it is refused", async () => (await page.locator("#pill-text").textContent()) === "Failed");
+    assert.doesNotMatch(String(await page.locator("#hint").textContent()), /HTTPS/);
+  });
+});
+
+/** Lets the newest call come up. @param {Page} page */
+async function connected(page) {
+  await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
+  await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
+}
+
+/** @param {Page} page @returns {Promise<{ begun: number, closed: number }>} */
+function count(page) {
+  return page.evaluate(() => /** @type {Stub} */ (globalThis).stubCount);
+}
+
+/** Neither the page nor any text is wider than its place. @param {Page} page @param {string} name */
+async function assertNothingSticksOut(page, name) {
+  const out = await page.evaluate(() => {
+    const wide = document.documentElement.clientWidth;
+    const shown = [...document.querySelectorAll("body *")].filter((element) => element.getClientRects().length > 0 && !element.matches(".sr, select"));
+    return shown
+      .filter((element) => element.getBoundingClientRect().right > wide + 1 || (element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1))
+      .map((element) => `${element.tagName}#${element.id}.${element.getAttribute("class")}`);
+  });
+  assert.deepEqual(out, [], name);
+}
+
+/** How much of a picture is not of the colour of its corner. @param {Page} page @param {Buffer} png */
+function shareOfForeground(page, png) {
+  return page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+    if (!context) throw new Error("there is no canvas");
+    context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, picture.width, picture.height);
+    let other = 0;
+    for (let at = 0; at < data.length; at += 4) {
+      const distance = Math.abs(data[at] - data[0]) + Math.abs(data[at + 1] - data[1]) + Math.abs(data[at + 2] - data[2]);
+      if (distance > 150) other++;
+    }
+    return (other * 4) / data.length;
+  }, png.toString("base64"));
+}

@@ -1,0 +1,116 @@
+// @ts-check
+// The demo page in each of its states, without a relay: the SDK's place is taken by `page/stub.js`.
+
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+
+const DEMO = new URL("../../../examples/demo/", import.meta.url);
+const STUB = new URL("page/stub.js", import.meta.url);
+const TYPES = /** @type {Record<string, string>} */ ({
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+});
+
+/**
+ * Opens the page.
+ * @param {import("playwright-core").BrowserContext} context
+ */
+export async function openDemo(context) {
+  const page = await context.newPage();
+  await page.route("http://localhost/**", async (route) => {
+    const path = new URL(route.request().url()).pathname;
+    const file = path === "/sdk/voxrelay.js" ? STUB : new URL(path === "/" ? "index.html" : path.slice(1), DEMO);
+    await route.fulfill({ contentType: TYPES[extname(file.pathname)], body: await readFile(file) });
+  });
+  await page.goto("http://localhost/");
+  return page;
+}
+
+/** Runs in the page. `stub` is typed by nobody. @typedef {any} Stub */
+
+const SESSION = { recording: true, limits: { sessionMs: 1_800_000, idleMs: 0, budgetNanoUsd: 5e9 } };
+const USAGE = { audioMs: 83_400, tokens: 0, characters: 0, cost: 0, costNanoUsd: 6_672_000, leftNanoUsd: 4_993_328_000 };
+
+/** How each state is reached from a fresh page. @type {Record<string, (page: import("playwright-core").Page) => Promise<void>>} */
+export const STATES = {
+  idle: async () => undefined,
+  starting: async (page) => page.locator("#call").click(),
+  connecting: async (page) => {
+    await page.locator("#call").click();
+    await tell(page, "state", { state: "connecting", attempt: 0, retryInMs: 0 });
+  },
+  listening: connect,
+  speaking: async (page) => {
+    await connect(page);
+    await tell(page, "agent", { state: "speaking" });
+  },
+  muted: async (page) => {
+    await connect(page);
+    await page.locator("#mute").click();
+  },
+  reconnecting: async (page) => {
+    await connect(page);
+    await page.locator("#cut").click();
+    await tell(page, "state", { state: "reconnecting", attempt: 3, retryInMs: 600_000 });
+    await tell(page, "gap", { ms: 1_200 });
+  },
+  closing: async (page) => {
+    await connect(page);
+    await page.locator("#call").click();
+  },
+  ended: async (page) => {
+    await connect(page);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+  },
+  "budget spent": async (page) => {
+    await connect(page);
+    await tell(page, "budget", { scope: "user", percent: 80, limitNanoUsd: 5e9, spentNanoUsd: 4.1e9 });
+    await tell(page, "budget", { scope: "user", percent: 100, limitNanoUsd: 5e9, spentNanoUsd: 5e9 });
+    await tell(page, "ended", { reason: "budget", code: 4402 });
+  },
+  refused: async (page) => {
+    await page.locator("#call").click();
+    await refuse(page, "session_limit");
+  },
+  "without a microphone": async (page) => {
+    await page.locator("#call").click();
+    await refuse(page, "microphone_denied");
+  },
+  error: async (page) => {
+    await connect(page);
+    await complain(page, "microphone_silent", false);
+    await complain(page, "store_unavailable", true);
+  },
+};
+
+/** A call that runs, with words said. @param {import("playwright-core").Page} page */
+export async function connect(page) {
+  await page.locator("#call").click();
+  await tell(page, "state", { state: "connecting", attempt: 0, retryInMs: 0 });
+  await tell(page, "session", SESSION);
+  await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
+  await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
+  await tell(page, "microphone", { live: true });
+  await tell(page, "usage", USAGE);
+  await tell(page, "rtt", { ms: 23 });
+  await tell(page, "transcript", { role: "user", turn: 1, text: "Hello, can you hear me?", last: true });
+  await tell(page, "transcript", { role: "agent", turn: 1, text: "You spoke for 1.8 s. This is what you said.", last: true });
+  await tell(page, "level", { inputRms: -22, inputPeak: -12, outputRms: -30, outputPeak: -20 });
+}
+
+/** @param {import("playwright-core").Page} page @param {string} name @param {unknown} event */
+export async function tell(page, name, event) {
+  await page.evaluate(([what, value]) => /** @type {Stub} */ (globalThis).stub.tell(what, value), [name, event]);
+}
+
+/** @param {import("playwright-core").Page} page @param {string} code */
+export async function refuse(page, code) {
+  await page.evaluate((why) => /** @type {Stub} */ (globalThis).stub.refuse(why, `The message of ${why}.`), code);
+}
+
+/** @param {import("playwright-core").Page} page @param {string} code @param {boolean} retryable */
+export async function complain(page, code, retryable) {
+  await page.evaluate(([why, again]) => /** @type {Stub} */ (globalThis).stub.complain(why, again), [code, retryable]);
+}
