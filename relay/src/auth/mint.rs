@@ -36,13 +36,13 @@ pub enum MintError {
 /// When no secret is configured.
 pub fn mint(config: &AuthConfig, sub: &str, now: u64, ttl: Duration) -> Result<String, MintError> {
     let secret = config.hs256_secret.as_ref().ok_or(MintError::NoSecret)?;
-    let claims = json!({
+    let mut claims = json!({
         "iss": config.issuers.first(),
-        "aud": config.audiences.first(),
         "sub": sub,
         "iat": now,
         "exp": now.saturating_add(ttl.as_secs()),
     });
+    config.claims.audience.put(&mut claims, config.audiences.first().map(String::as_str).into());
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
 }

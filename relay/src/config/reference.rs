@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::Config;
 use super::keys::{self, Accepts, Key};
 use super::values::Values;
 
@@ -43,10 +44,27 @@ pub fn reference() -> String {
 }
 
 /// What applies, a line for each key.
-pub(super) fn explain(values: &Values) -> String {
+pub(super) fn explain(values: &Values, config: &Config) -> String {
     let mut text = String::new();
     for shown in values.shown() {
         let _ = writeln!(text, "{} = {}  # {}", shown.key, shown.value, shown.origin);
+    }
+    // What others of them say.
+    let auth = &config.auth;
+    for (key, names) in [("auth.issuer", &auth.issuers), ("auth.audience", &auth.audiences)] {
+        if !values.has(key) {
+            let _ = writeln!(text, "{key} = {names:?}  # default");
+        }
+    }
+    let nothing = [
+        ("database_url", config.database_url.is_none(), "SQLite in data_dir"),
+        ("recording", config.recording.is_none(), "nothing is recorded"),
+        ("webhook.url", config.webhook.is_none(), "alerts are kept and sent nowhere"),
+        ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
+        ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
+    ];
+    for (key, _, meaning) in nothing.into_iter().filter(|(_, is_default, _)| *is_default) {
+        let _ = writeln!(text, "# without {key}: {meaning}");
     }
     text
 }

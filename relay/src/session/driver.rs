@@ -8,15 +8,14 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{CloseCode, Gap, Hello, Time};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
 use super::journal::{Journal, Written};
-use super::registry::{Command, Registration, ResumeRequest, Whose};
-use super::token::TokenClock;
+use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
+use super::token::{self, TokenClock};
 use super::{resume_hash, resume_token};
-use crate::auth::{AuthError, Identity};
+use crate::auth::{Identity, Refused};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
@@ -40,7 +39,7 @@ pub(super) struct Driver {
     pub(super) journal: Journal,
     pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
-    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) commands: Commands,
     pub(super) registration: Registration,
     pub(super) reconnects: u32,
     pub(super) token: TokenClock,
@@ -60,7 +59,7 @@ pub(super) struct Driver {
 }
 
 pub(super) type Reserving = Pin<Box<dyn Future<Output = Result<Reserved, StoreError>> + Send>>;
-pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, AuthError>> + Send>>;
+pub(super) type Verifying = Pin<Box<dyn Future<Output = Result<Identity, Refused>> + Send>>;
 
 /// What the loop waits for.
 enum Wake {
@@ -69,7 +68,7 @@ enum Wake {
     Socket(Event),
     Journal(Result<Written, StoreError>),
     Reserved(Result<Reserved, StoreError>),
-    Verified(Result<Identity, AuthError>),
+    Verified(Result<Identity, Refused>),
     Time,
 }
 
@@ -212,7 +211,8 @@ impl Driver {
         }
     }
 
-    fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
+    fn handle_verified(&mut self, verified: Result<Identity, Refused>) {
+        self.token.release();
         match verified {
             Ok(identity) if self.app.denials.denies(&identity) => {
                 self.call(call::Input::Stop(CloseCode::Forbidden));
@@ -228,9 +228,9 @@ impl Driver {
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
             // The token in use is still good: the client may try again until it expires.
-            Err(error) => {
-                tracing::info!(session = %self.id, cause = error.cause(), "a fresh token was refused");
-                telemetry::token_refused(error.cause());
+            Err(refused) => {
+                tracing::info!(session = %self.id, cause = refused.cause(), why = %refused, "a fresh token was refused");
+                telemetry::token_refused(refused.cause());
             }
         }
     }
@@ -309,6 +309,7 @@ impl Driver {
             recording,
             connection,
             verifying,
+            token: own_token,
             ending,
             quality,
             round_trips,
@@ -351,7 +352,8 @@ impl Driver {
                 }
                 Some(link::Output::Token(token)) => {
                     let (app, token) = (app.clone(), token.to_owned());
-                    *verifying = Some(Box::pin(async move { app.verifier.verify(&token).await }));
+                    *verifying = Some(Box::pin(async move { token::check(&app.verifier, &token).await }));
+                    own_token.hold();
                 }
                 Some(link::Output::Bye) => call.handle_input(now, call::Input::Bye),
                 Some(link::Output::Close(code)) => {

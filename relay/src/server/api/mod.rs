@@ -25,6 +25,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use protocol::HttpCode;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -122,7 +123,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
         (true, Some(_)) => preflight(),
         (true, None) => {
             let detail = "Pages of this origin may not use this relay; its operator can add it to `origins`.";
-            Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+            Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::OriginRefused).into_response()
         }
     };
     let headers = response.headers_mut();
@@ -141,7 +142,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

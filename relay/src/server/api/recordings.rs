@@ -8,6 +8,10 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_range_header::parse_range_header;
+use protocol::HttpCode;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::User;
 use super::extract::Path;
@@ -15,6 +19,7 @@ use super::responses::OrNone;
 use super::{Problem, sessions};
 use crate::App;
 use crate::recording::{Playback, RecordingError};
+use crate::server::etag::is_known;
 use crate::server::problem::ProblemBody;
 
 /// The recording of one of one's own sessions: user and agent as two channels.
@@ -23,10 +28,11 @@ use crate::server::problem::ProblemBody;
     params(
         ("id" = String, Path, description = "The session"),
         ("range" = Option<String>, Header, description = "One range of its bytes"),
+        ("if-none-match" = Option<String>, Header, description = "The `etag` of what is there already: the answer is 304 without a body if it is still the same"),
     ),
     responses(
-        (status = 200, description = "The recording", content_type = "audio/wav", body = Vec<u8>),
-        (status = 206, description = "The range of it", content_type = "audio/wav", body = Vec<u8>),
+        (status = 200, description = "The recording", content_type = "audio/wav", body = inline(Wav)),
+        (status = 206, description = "The range of it", content_type = "audio/wav", body = inline(Wav)),
         (status = 416, description = "It has no such range", content_type = "application/problem+json", body = ProblemBody),
         OrNone,
     ),
@@ -47,10 +53,24 @@ pub(super) async fn read(
         Err(error) => {
             tracing::error!(recording = name, %error, "a recording cannot be read");
             let detail = "The recording cannot be read now. Try again in a minute.";
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60))
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60);
+            Err(problem.code(HttpCode::RecordingUnavailable))
         }
     }
 }
+
+/// The bytes of a recording, in the document: not a list of numbers.
+struct Wav;
+
+impl PartialSchema for Wav {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let bytes = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        bytes.content_media_type("audio/wav").build().into()
+    }
+}
+
+impl ToSchema for Wav {}
 
 /// What of it is wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +85,10 @@ fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     // A session that goes on in another relay adds to its recording and changes nothing of it.
     let etag = format!("\"{length}\"");
     let common = [(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
+    if is_known(headers, &etag) {
+        let etag = HeaderValue::from_str(&etag).expect("digits in quotes");
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
+    }
     let number =
         |name: HeaderName, value: String| (name, HeaderValue::from_str(&value).expect("visible characters"));
     let (status, range) = match wanted(headers, length, &etag) {
