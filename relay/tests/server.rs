@@ -248,7 +248,7 @@ async fn each_of_many_resumes_at_once_gets_an_answer() {
         if let Some(welcome) = resume {
             hello["resume"] = json!({
                 "session_id": welcome["session_id"], "resume_token": welcome["resume_token"],
-                "epoch": welcome["epoch"], "received": { "seq": 0, "position": 0 },
+                "epoch": welcome["epoch"], "received": 0,
             });
         }
         hello.to_string()
@@ -269,13 +269,92 @@ async fn each_of_many_resumes_at_once_gets_an_answer() {
         wire.text(&hello(Some(&welcome))).await;
         waiting.push(wire);
     }
+    let mut answers = Vec::new();
     for (n, mut wire) in waiting.into_iter().enumerate() {
         let (opcode, payload) = wire.next().await.unwrap_or_else(|| panic!("{n} was dropped without a word"));
-        assert!(opcode == 1 || opcode == 8, "{n}: {payload:?}");
-        if !String::from_utf8_lossy(&payload).contains("welcome") && opcode == 1 {
-            assert!(wire.close_code().await.is_some(), "{n} was dropped without a close frame");
+        assert_eq!(opcode, 1, "{n}: {payload:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+        match answer["type"].as_str() {
+            Some("resumed") => answers.push("resumed"),
+            Some("error") => {
+                assert!(answer["code"] == "relay_full" && answer["retry_after_ms"].is_u64(), "{answer}");
+                assert_eq!(wire.close_code().await, Some(1013), "{n}: {answer}");
+                answers.push("later");
+            }
+            _ => panic!("{n}: {answer}"),
         }
     }
+    assert!(answers.contains(&"resumed"), "{answers:?}");
+}
+
+fn hello(token: &str) -> String {
+    json!({
+        "type": "hello", "token": token, "client": "test", "codec": "pcm_s16le_16000",
+        "start": { "seq": 0, "position": 0 },
+    })
+    .to_string()
+}
+
+/// A token of a key that nobody has seen: only its head matters.
+fn with_unknown_key() -> String {
+    use base64::Engine;
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{}", part(r#"{"alg":"ES256","kid":"new"}"#), part("{}"), part("signature"))
+}
+
+/// Where nobody listens.
+fn closed_url() -> reqwest::Url {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("bound"));
+    url.parse().expect("a URL")
+}
+
+#[tokio::test]
+async fn whoever_comes_while_the_issuers_keys_cannot_be_had_is_told_when_to_come_back() {
+    let relay = Relay::with(|config| config.auth.jwks_url = Some(closed_url())).await;
+    for _ in 0..4 {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.text(&hello(&with_unknown_key())).await;
+        let (_, error) = wire.next().await.expect("an answer");
+        let error: serde_json::Value = serde_json::from_slice(&error).expect("JSON");
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&"error".into(), &"keys_unavailable".into()),
+            "{error}"
+        );
+        let wait = error["retry_after_ms"].as_u64().expect("a time");
+        assert!((1_000..=30_000).contains(&wait), "{error}");
+        assert_eq!(wire.close_code().await, Some(1013));
+    }
+    let bearer = format!("authorization: Bearer {}\r\n", with_unknown_key());
+    let (head, body) = relay.get("/v1/sessions", &bearer).await;
+    assert_eq!(status(&head), 503, "{body}");
+    assert!(
+        header(&head, "retry-after").is_some() && body.contains("\"code\":\"keys_unavailable\""),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_goes_on_while_nobody_can_know_whether_its_fresh_token_is_good() {
+    let relay = Relay::with(|config| {
+        config.auth.jwks_url = Some(closed_url());
+        config.auth.token_grace = Duration::from_secs(1);
+    })
+    .await;
+    let now = unix_ms() as u64 / 1_000;
+    let call = async |fresh: bool| {
+        let token = auth::mint(&relay.app.config.auth, "ada", now, Duration::from_secs(2)).expect("signed");
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.text(&hello(&token)).await;
+        if fresh {
+            wire.text(&json!({ "type": "token", "token": with_unknown_key() }).to_string()).await;
+        }
+        timeout(Duration::from_secs(8), wire.close_code()).await
+    };
+    let (without, with) = tokio::join!(call(false), call(true));
+    assert_eq!(without, Ok(Some(4401)), "its token has expired");
+    assert!(with.is_err(), "{with:?}");
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn hand_over(
         Ok(Err(_)) => Some((socket, hello)),
         Err(_) => {
             tracing::info!(session = %handle.whose.id, "a resume waited for too long behind others");
-            refuse(socket, later(ErrorCode::ResumeRate)).await;
+            refuse(socket, later(ErrorCode::RelayFull)).await;
             None
         }
     }

@@ -135,6 +135,34 @@ fn wanted(headers: &HeaderMap, length: u64, etag: &str) -> Wanted {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_the_client_has_already_is_not_sent_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = crate::config::RecordingPlace::Folder(dir.path().join("rec"));
+        let recordings = crate::recording::Recordings::new(&place, dir.path(), 0, []).expect("a place");
+        std::fs::write(dir.path().join("rec/a.wav"), vec![0; 444]).expect("written");
+        let ask = async |fields: &[(HeaderName, &str)]| {
+            let headers =
+                fields.iter().map(|(name, value)| (name.clone(), value.parse().expect("visible"))).collect();
+            let (parts, body) = answer(recordings.open("a.wav").await.expect("there"), &headers).into_parts();
+            (parts, axum::body::to_bytes(body, 10_000).await.expect("a body").len())
+        };
+        let (whole, length) = ask(&[]).await;
+        assert_eq!((whole.status, length), (StatusCode::OK, 444));
+        let etag = whole.headers[header::ETAG].to_str().expect("text");
+        for fields in [
+            &[(header::IF_NONE_MATCH, etag)][..],
+            &[(header::IF_NONE_MATCH, etag), (header::RANGE, "bytes=0-1")],
+            &[(header::IF_NONE_MATCH, "*")],
+        ] {
+            let (known, length) = ask(fields).await;
+            assert_eq!((known.status, length), (StatusCode::NOT_MODIFIED, 0), "{fields:?}");
+            assert_eq!(known.headers[header::ETAG], etag);
+        }
+        let (other, length) = ask(&[(header::IF_NONE_MATCH, "\"443\""), (header::RANGE, "bytes=0-1")]).await;
+        assert_eq!((other.status, length), (StatusCode::PARTIAL_CONTENT, 2));
+    }
+
     #[test]
     fn one_range_is_a_part_and_what_is_not_understood_is_the_whole() {
         let ask = |range: &str| {
