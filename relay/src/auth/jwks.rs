@@ -206,6 +206,12 @@ impl Jwks {
         (fetched != before).then_some(keys)
     }
 
+    /// The keys there are, once there are any.
+    pub(super) fn known(&self) -> Option<Arc<KeySet>> {
+        let (keys, fetched) = self.current();
+        fetched.map(|_| keys)
+    }
+
     /// Time until the next fetch may begin.
     pub(super) fn wait(&self) -> Duration {
         let fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);

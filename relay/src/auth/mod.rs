@@ -13,6 +13,8 @@ mod unique;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
 use crate::config::{AuthConfig, TokenLimits};
@@ -27,6 +29,11 @@ use unique::Unique;
 
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
+
+/// A signature on P-256 (RFC 7518, 3.4).
+const ES256_SIGNATURE_BYTES: usize = 64;
+/// A signature of RSA is as long as its modulus: 2,048 to 4,096 bits.
+const RS256_SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// A caller comes back no sooner to ask whether the issuer's keys are there.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
@@ -211,10 +218,14 @@ impl Verifier {
         if let Some(decided) = configured.filter(|checked| !is_forged(checked)) {
             return decided;
         }
-        let keys = jwks.keys(token, &head, algorithm).await.map_err(|error| match error.is_temporary() {
-            true => Refused::for_now(error, jwks.wait().max(RETRY_AFTER_MIN)),
-            false => error.into(),
-        })?;
+        let keys = match jwks.keys(token, &head, algorithm).await {
+            Ok(keys) => keys,
+            Err(error) if !error.is_temporary() => return Err(error.into()),
+            Err(_) if jwks.known().is_some_and(|keys| self.no_key_fits(token, &keys, algorithm)) => {
+                return Err(AuthError::UnknownKey.into());
+            }
+            Err(error) => return Err(Refused::for_now(error, jwks.wait().max(RETRY_AFTER_MIN))),
+        };
         let published = |keys: &KeySet| {
             let checked = self.check_with_any(token, keys.matching(&head, algorithm));
             checked.unwrap_or_else(|| Err(AuthError::UnknownKey.into()))
@@ -226,6 +237,17 @@ impl Verifier {
             return published(&newer);
         }
         checked
+    }
+
+    /// Whether a token that names a key which is not there is bad whatever key the issuer publishes next: its signature has a length that
+    /// no key makes, or was made with a key that is there under another name.
+    fn no_key_fits(&self, token: &str, keys: &KeySet, algorithm: Algorithm) -> bool {
+        let signature = token.rsplit('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let is_whole = signature.is_some_and(|signature| match algorithm {
+            Algorithm::ES256 => signature.len() == ES256_SIGNATURE_BYTES,
+            _ => RS256_SIGNATURE_BYTES.contains(&signature.len()),
+        });
+        !is_whole || keys.of_algorithm(algorithm).any(|key| !is_forged(&self.check_with(token, key)))
     }
 
     /// With the first key that fits; `None` if there is none to try.

@@ -322,11 +322,20 @@ async fn published_keys_check_what_they_are_for_and_nothing_else() {
         assert_eq!(verifier.verify(&token).await, Err(expected), "{token}");
     }
 
-    // A stranger's key was looked for already. Whether those are published by now nobody can know before the next fetch.
+    // What no key could have signed, and what one of those there are signed under another name, is bad whatever comes.
     let before = asked.load(Ordering::SeqCst);
     for n in 0..300 {
         let made_up = unsigned(&json!({ "alg": "ES256", "kid": format!("made-up-{n}") }), &good());
-        let refused = verifier.check(&made_up).await.expect_err("made up");
+        assert_eq!(verifier.verify(&made_up).await, Err(AuthError::UnknownKey));
+    }
+    for n in 0..10 {
+        let renamed = ec.sign(Algorithm::ES256, Some(&format!("renamed-{n}")), &good());
+        assert_eq!(verifier.verify(&renamed).await, Err(AuthError::UnknownKey));
+    }
+    // Whether the others are published by now nobody can know before the next fetch.
+    for n in 0..10 {
+        let unknown = stranger.sign(Algorithm::ES256, Some(&format!("unknown-{n}")), &good());
+        let refused = verifier.check(&unknown).await.expect_err("not published");
         assert!(refused.error.is_temporary() && refused.retry_after.is_some(), "{refused}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), before);
