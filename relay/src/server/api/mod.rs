@@ -20,11 +20,12 @@ mod usage;
 
 use std::sync::{Arc, LazyLock};
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use protocol::HttpCode;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -58,6 +59,10 @@ const PREFLIGHT_SECONDS: &str = "600";
 struct Head;
 
 static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
+
+/// It is written once: anybody may ask for it, as often as they like.
+static TEXT: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(openapi()).expect("texts and numbers are JSON").into());
 
 /// The API's document: OpenAPI 3.1.
 #[must_use]
@@ -107,7 +112,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
 )]
 async fn document_itself() -> Response {
-    Json(openapi()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
 }
 
 /// Pages of the configured origins may use the API; nobody keeps a copy of what it says.
