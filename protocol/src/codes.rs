@@ -183,8 +183,84 @@ error_codes! {
     MicrophoneSilent = "microphone_silent", true, "The microphone delivers nothing but zeros. It may be muted by the system or by a switch.";
     AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. AudioWorklet needs HTTPS or localhost, and the worklet file must load (see the content security policy in the README).";
     EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";
+    KeysUnavailable = "keys_unavailable", true, "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token.";
     StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
     Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";
+}
+
+/// An [`HttpCode`]'s word, status, and advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpInfo {
+    /// The word in the problem document.
+    pub name: &'static str,
+    /// The HTTP status it comes with.
+    pub status: u16,
+    /// What happened and what to do next.
+    pub message: &'static str,
+}
+
+macro_rules! http_codes {
+    ($($variant:ident = $name:literal, $status:literal, $message:literal;)*) => {
+        /// What is wrong with an HTTP request, as a word that programs can compare.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum HttpCode { $(#[doc = $message] $variant,)* }
+
+        impl HttpCode {
+            /// Every code, the usual one of a status before the others of it.
+            pub const ALL: &[HttpCode] = &[$(HttpCode::$variant,)*];
+
+            /// Word, status, message.
+            #[must_use]
+            pub const fn info(self) -> HttpInfo {
+                match self {
+                    $(HttpCode::$variant => HttpInfo { name: $name, status: $status, message: $message },)*
+                }
+            }
+        }
+    };
+}
+
+http_codes! {
+    BadRequest = "bad_request", 400, "The request is not as it has to be; `detail` says what is wrong with it.";
+    BadQuery = "bad_query", 400, "A parameter of the query is unknown, is given twice, or is not as it has to be; `detail` names it.";
+    BadPath = "bad_path", 400, "A part of the address is not as it has to be; `detail` names it.";
+    BadBody = "bad_body", 400, "The body is not JSON, or a field of it is unknown, missing, or not as it has to be; `detail` names it.";
+    BadHost = "bad_host", 400, "A request of HTTP/1.1 needs exactly one `Host`.";
+    NotAWebSocket = "not_a_websocket", 400, "This address takes WebSocket connections with the subprotocol of this version only.";
+    Unauthorized = "unauthorized", 401, "There is no token, or it is not a good one. Mint a new one for this relay.";
+    Forbidden = "forbidden", 403, "The user may not do this.";
+    Denied = "denied", 403, "The token is good, but its user or its login may not use this relay. Its operator knows why.";
+    AdminOnly = "admin_only", 403, "This needs a token with the administrators' role.";
+    OriginRefused = "origin_refused", 403, "Pages of this origin may not use this relay; its operator can add it to `origins`.";
+    NotFound = "not_found", 404, "There is none, or it is somebody else's.";
+    MethodNotAllowed = "method_not_allowed", 405, "This address does not take this method; `Allow` names those that it takes.";
+    RequestTimeout = "request_timeout", 408, "The body did not come in time.";
+    BodyTooLarge = "body_too_large", 413, "The body is longer than the relay takes.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";
+    BadRange = "bad_range", 416, "The recording has no such range; `Content-Range` says how long it is.";
+    ApiRate = "api_rate", 429, "More requests a minute than a user or an address may make. Wait `retry_after_ms`.";
+    HeadTooLarge = "head_too_large", 431, "The head of the request is longer than the relay takes.";
+    Internal = "internal", 500, "The relay failed. Its log says why.";
+    RelayFull = "relay_full", 503, "The relay takes no more of this now. Wait `retry_after_ms`.";
+    StoreUnavailable = "store_unavailable", 503, "The relay's database is away. Wait `retry_after_ms`.";
+    KeysUnavailable = "keys_unavailable", 503, "The relay cannot check tokens until it has the issuer's keys. Wait `retry_after_ms`.";
+    RecordingUnavailable = "recording_unavailable", 503, "The recording cannot be read now. Wait `retry_after_ms`.";
+}
+
+impl HttpCode {
+    /// The word in the problem document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.info().name
+    }
+
+    /// The usual code of a status.
+    #[must_use]
+    pub fn of_status(status: u16) -> HttpCode {
+        let usual = HttpCode::ALL.iter().find(|code| code.info().status == status);
+        usual.copied().unwrap_or(if status < 500 { HttpCode::BadRequest } else { HttpCode::Internal })
+    }
 }
 
 impl ErrorCode {
@@ -210,6 +286,16 @@ mod tests {
             assert_eq!(CloseCode::from_code(code.code()), *code);
         }
         assert_eq!(CloseCode::from_code(4999), CloseCode::Abnormal);
+    }
+
+    #[test]
+    fn every_status_has_a_code_and_every_code_a_word_of_its_own() {
+        for (i, code) in HttpCode::ALL.iter().enumerate() {
+            let info = code.info();
+            assert!((400..600).contains(&info.status) && info.message.ends_with('.'), "{}", info.name);
+            assert_eq!(HttpCode::of_status(info.status).info().status, info.status);
+            assert!(HttpCode::ALL[..i].iter().all(|other| other.name() != info.name), "{}", info.name);
+        }
     }
 
     #[test]

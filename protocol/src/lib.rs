@@ -34,7 +34,7 @@ pub mod relay;
 mod replay;
 mod time;
 
-pub use codes::{CloseCode, CloseInfo, ErrorCode, ErrorInfo, Reaction};
+pub use codes::{CloseCode, CloseInfo, ErrorCode, ErrorInfo, HttpCode, HttpInfo, Reaction};
 pub use frame::{AudioHeader, Codec, HEADER_LEN};
 pub use message::*;
 pub use time::Time;

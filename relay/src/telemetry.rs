@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use metrics_util::MetricKindMask;
+use protocol::{CloseCode, ErrorCode};
 
 pub use serve::serve;
 
 use crate::NanoUsd;
-use crate::store::StoreError;
+use crate::auth::AuthError;
+use crate::store::{Scope, StoreError, THRESHOLDS};
 
-/// A series of counters that nothing was added to for so long is no longer told; it begins at 0 again.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -91,10 +90,10 @@ impl Telemetry {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .expect("there are buckets")
-            .idle_timeout(MetricKindMask::COUNTER | MetricKindMask::HISTOGRAM, Some(IDLE_TIMEOUT))
             .build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;
+        begin();
         for metric in METRICS {
             match metric.kind {
                 Kind::Counter => metrics::describe_counter!(metric.name, metric.meaning),
@@ -122,6 +121,91 @@ impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Telemetry")
     }
+}
+
+/// Operations of the database.
+const OPERATIONS: &[&str] = &[
+    "add_recording",
+    "allow",
+    "claim_alerts",
+    "delete_session",
+    "delete_user",
+    "denials",
+    "denials_revision",
+    "deny",
+    "dismiss_alerts",
+    "end_elsewhere",
+    "end_leases",
+    "end_session",
+    "ends_requested",
+    "erased_recordings",
+    "exhausted",
+    "expire",
+    "expired_recordings",
+    "finish_alert",
+    "forget_erased",
+    "forget_recording",
+    "ledger",
+    "list_alerts",
+    "list_sessions",
+    "live_sessions",
+    "open_session",
+    "renew_leases",
+    "request_end",
+    "reserve",
+    "rotate_resume",
+    "save_turns",
+    "scrub",
+    "session",
+    "set_attached",
+    "settle",
+    "sweep",
+    "take_over",
+    "transcript",
+    "turns",
+    "usage",
+];
+/// Kinds of their errors.
+const ERROR_KINDS: &[&str] = &["away", "fenced", "other"];
+/// Refused tokens of another user or account, beside those that are not good.
+const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
+/// What becomes of a recording.
+const RECORDED: &[&str] = &["stored", "discarded", "kept"];
+/// What becomes of a try to deliver an alert.
+const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
+/// They stay for as long as the relay runs: there are no more series than these tables have words.
+fn begin() {
+    counter!(SESSIONS_OPENED).increment(0);
+    counter!(SETTLED).increment(0);
+    counter!(RECORDING_DROPPED).increment(0);
+    for code in CloseCode::ALL {
+        counter!(SESSIONS_ENDED, "reason" => code.name()).increment(0);
+    }
+    for code in ErrorCode::ALL.iter().map(|code| code.name()).chain(["origin"]) {
+        counter!(REFUSALS, "code" => code).increment(0);
+    }
+    for cause in AuthError::CAUSES.iter().chain(OTHERS_TOKENS) {
+        counter!(TOKENS_REFUSED, "cause" => *cause).increment(0);
+    }
+    for scope in [Scope::Session, Scope::User, Scope::Account] {
+        for percent in THRESHOLDS {
+            counter!(BUDGET_ALERTS, "scope" => scope.name(), "percent" => percent.to_string()).increment(0);
+        }
+    }
+    for operation in OPERATIONS {
+        for kind in ERROR_KINDS {
+            counter!(STORE_ERRORS, "operation" => *operation, "kind" => *kind).increment(0);
+        }
+    }
+    for outcome in RECORDED {
+        counter!(RECORDINGS, "outcome" => *outcome).increment(0);
+    }
+    for outcome in DELIVERIES {
+        counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
+    }
+    gauge!(STORE_AWAY).set(0.0);
 }
 
 pub(crate) fn session_opened() {
@@ -212,6 +296,40 @@ mod tests {
             })
             .collect();
         assert_eq!(listed, there.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, begin);
+        let text = handle.render();
+        let series =
+            |name: &str| text.lines().filter(|line| line.starts_with(name) && line.ends_with(" 0")).count();
+        for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+            let values: usize = metric
+                .labels
+                .iter()
+                .map(|label| match (metric.name, *label) {
+                    (_, "reason") => CloseCode::ALL.len(),
+                    (_, "code") => ErrorCode::ALL.len() + 1,
+                    (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
+                    (_, "scope" | "percent" | "kind" | "outcome") => 3,
+                    (_, "operation") => OPERATIONS.len(),
+                    (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
+                })
+                .product();
+            assert_eq!(series(metric.name), values, "{}: {text}", metric.name);
+        }
+        assert!(text.contains("\nvoxrelay_store_away 0"), "{text}");
+    }
+
+    #[test]
+    fn every_operation_of_the_database_is_known() {
+        let timed = include_str!("store/sql/timed.rs");
+        let used: BTreeSet<&str> =
+            timed.split("telemetry::store(").skip(1).filter_map(|call| call.split('"').nth(1)).collect();
+        assert_eq!(used, OPERATIONS.iter().copied().collect());
     }
 
     #[test]

@@ -304,6 +304,97 @@ fn config_says_what_applies_and_shows_no_secret() {
 }
 
 #[test]
+fn everything_that_keeps_a_relay_from_starting_is_said_at_once_and_by_the_check_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = "\
+        data_dir = \"file/data\"\n\
+        origins = [\"https://app.example.com/\", \"https://ok.example\", \"null\"]\n\
+        colour = \"red\"\n\
+        [limits]\n\
+        session_minutes = 0\n\
+        sesion_usd = 1\n\
+        [plans.pro]\n\
+        idle_minutes = \"soon\"\n\
+        [webhook]\n\
+        url = \"https://hooks.example/\"\n\
+        [recording]\n\
+        dir = \"file/recordings\"\n\
+        [prices]\n\
+        file = \"gone.toml\"\n";
+    std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    std::fs::write(folder.path().join("file"), "no folder").expect("written");
+    for args in [&["serve"][..], &["config", "--check"]] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(args)
+            .args(["--config", "voxrelay.toml"])
+            .env("VOXRELAY_ECHO__RATE", "8000")
+            .env("VOXRELAY_METRICS__LISTEN", "here"));
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {errors}");
+        for (part, place) in [
+            ("there is no key colour", "(voxrelay.toml, line 3)"),
+            ("limits.sesion_usd", "(voxrelay.toml, line 6)"),
+            ("limits.session_minutes = 0", "(voxrelay.toml, line 5)"),
+            ("plans.pro.idle_minutes = soon", "(voxrelay.toml, line 8)"),
+            ("\"https://app.example.com/\", \"null\"", "(voxrelay.toml, line 2)"),
+            ("webhook.secret is missing", "webhook.url"),
+            ("echo.rate = 8000", "(VOXRELAY_ECHO__RATE)"),
+            ("metrics.listen = \"here\"", "(VOXRELAY_METRICS__LISTEN)"),
+            ("prices.file = \"gone.toml\"", "(voxrelay.toml, line 14)"),
+            ("recording.dir = \"file/recordings\": it cannot be written", "(voxrelay.toml, line 12)"),
+            ("data_dir = \"file/data\": it cannot be written", "(voxrelay.toml, line 1)"),
+            ("auth.hs256_secret", "auth.jwks_url"),
+        ] {
+            let line = errors.lines().find(|line| line.contains(part));
+            let line = line.unwrap_or_else(|| panic!("{args:?} does not say {part:?}: {errors}"));
+            assert!(line.contains(place), "{line}");
+        }
+        assert!(!errors.contains("ok.example"), "{errors}");
+    }
+    assert!(!folder.path().join("voxrelay-data").exists());
+}
+
+#[test]
+fn the_check_leaves_no_file_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (output, errors) = run(voxrelay(folder.path())
+        .args(["config", "--check"])
+        .env("VOXRELAY_RECORDING__DIR", "recordings/deep")
+        .env("VOXRELAY_AUTH__HS256_SECRET", "a-configured-secret-of-more-than-32-bytes"));
+    assert!(output.status.success(), "{errors}");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(said.contains("auth.issuer = [\"voxrelay\"]  # default"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn the_check_tries_what_the_configuration_names_if_it_is_asked_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let variables = [
+        ("DATABASE_URL", format!("postgres://ada:hunter2@{closed}/db")),
+        ("VOXRELAY_AUTH__JWKS_URL", format!("http://{closed}/jwks")),
+        ("VOXRELAY_AUTH__ISSUER", "me".to_owned()),
+        ("VOXRELAY_AUTH__AUDIENCE", "relay".to_owned()),
+        ("VOXRELAY_WEBHOOK__URL", format!("http://{closed}/")),
+        ("VOXRELAY_WEBHOOK__SECRET", "a-configured-secret-of-more-than-32-bytes".to_owned()),
+        ("VOXRELAY_RECORDING__URL", "s3://calls".to_owned()),
+        ("AWS_ENDPOINT", format!("http://{closed}")),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "key".to_owned()),
+    ];
+    let (output, errors) = run(voxrelay(folder.path()).args(["config", "--check"]).envs(variables.clone()));
+    assert!(output.status.success(), "{errors}");
+    let (output, errors) =
+        run(voxrelay(folder.path()).args(["config", "--check", "--connect"]).envs(variables));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+    for key in ["database_url: ", "auth: the issuer's keys", "webhook.url: ", "recording: "] {
+        assert!(errors.contains(key), "{errors}");
+    }
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
 fn config_prints_the_reference_that_is_in_the_docs() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, errors) = run(voxrelay(folder.path()).args(["config", "--reference"]));

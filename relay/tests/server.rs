@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use relay::store::unix_ms;
 use relay::{Config, auth};
 use serde_json::json;
-use support::{PATIENCE, Relay, header, set, status, upgrade};
+use support::{PATIENCE, Relay, Wire, header, set, status, upgrade};
 use tokio::time::timeout;
+
+const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n";
 
 #[tokio::test]
 async fn it_says_that_it_lives() {
@@ -20,7 +22,7 @@ async fn it_says_that_it_lives() {
     assert_eq!(status(&head), 405);
     let (head, body) = relay.get("/nothing", "").await;
     assert_eq!((status(&head), header(&head, "content-type")), (404, Some("application/problem+json")));
-    assert!(body.contains("nothing at this address"), "{body}");
+    assert!(body.contains("nothing at this address") && body.contains("\"code\":\"not_found\""), "{body}");
 }
 
 #[tokio::test]
@@ -131,13 +133,228 @@ async fn half_a_request_is_not_waited_for_longer_than_ten_seconds() {
         timeout(PATIENCE, ended).await.expect("dropped");
     };
     let start = upgrade(relay.address, |_| {});
-    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), async {
+    let mut idle = relay.connect().await;
+    idle.send(LIVEZ).await;
+    assert_eq!(status(&idle.response().await.0), 200);
+    let again = async {
         let mut wire = relay.connect().await;
-        wire.send(b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n").await;
+        wire.send(LIVEZ).await;
         assert_eq!(status(&wire.response().await.0), 200);
-        assert!(wire.is_closed_within(PATIENCE).await, "an idle connection is not kept for ever");
-    });
-    assert!((9..16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        wire.send(b"GET /livez HTTP/1.1\r\n").await;
+        while !wire.is_closed_within(PATIENCE).await {}
+    };
+    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), again);
+    assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
+    idle.send(LIVEZ).await;
+    assert_eq!(status(&idle.response().await.0), 200, "one that is idle is kept longer");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_as_long_as_it_is_configured_and_not_for_ever() {
+    let relay = Relay::with(|config| config.network.keep_alive = Duration::from_secs(1)).await;
+    let mut idle = relay.connect().await;
+    for _ in 0..3 {
+        idle.send(LIVEZ).await;
+        assert_eq!(status(&idle.response().await.0), 200);
+    }
+    assert!(idle.is_closed_within(PATIENCE).await);
+}
+
+/// Asks for more than the system holds for a peer that takes nothing, many times the document of the API.
+async fn ask_and_take_nothing(relay: &Relay, from: &str) -> Wire {
+    let mut wire = relay.connect_from(from).await;
+    wire.send(b"GET /v1/openapi.json HTTP/1.1\r\nhost: relay\r\n\r\n".repeat(400).as_slice()).await;
+    wire
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_of_an_answer_makes_room_when_there_is_none() {
+    let relay = Relay::with(|config| {
+        config.network.http_connections = 16;
+        config.network.http_connections_per_address = 8;
+    })
+    .await;
+    let mut readers = Vec::new();
+    for n in 0..32 {
+        readers.push(ask_and_take_nothing(&relay, if n % 2 == 0 { "127.0.0.2" } else { "127.0.0.3" }).await);
+    }
+    for _ in 0..20 {
+        assert_eq!(status(&relay.get("/livez", "").await.0), 200);
+        let (_call, head, _) = relay.call(|_| {}).await;
+        assert_eq!(status(&head), 101);
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_of_an_answer_is_not_waited_for() {
+    let relay = Relay::start().await;
+    let mut wire = ask_and_take_nothing(&relay, "127.0.0.2").await;
+    let (_, whole) = relay.get("/v1/openapi.json", "").await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let taken = wire.drain().await;
+    assert!(taken < 400 * whole.len(), "{taken} bytes");
+}
+
+#[tokio::test]
+async fn with_all_places_taken_the_longest_idle_connection_goes() {
+    let relay = Relay::with(|config| config.network.http_connections = 4).await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let mut wire = relay.connect().await;
+        wire.send(LIVEZ).await;
+        assert_eq!(status(&wire.response().await.0), 200);
+        idle.push(wire);
+    }
+    assert_eq!(status(&relay.get("/livez", "").await.0), 200);
+    assert!(idle[0].is_closed_within(PATIENCE).await);
+    idle[3].send(LIVEZ).await;
+    assert_eq!(status(&idle[3].response().await.0), 200);
+}
+
+#[tokio::test]
+async fn a_request_says_once_which_host_it_is_for() {
+    let relay = Relay::start().await;
+    for (request, expected) in [
+        ("GET /livez HTTP/1.1\r\n\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nhost: relay\r\nhost: relay\r\n\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nhost: relay\r\nhost: other\r\n\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nhost: relay:8080\r\n\r\n", 200),
+        ("GET /livez HTTP/1.0\r\n\r\n", 200),
+    ] {
+        let (head, body) = relay.request(request).await;
+        assert_eq!(status(&head), expected, "{request}");
+        assert!(expected == 200 || body.contains("\"code\":\"bad_host\""), "{body}");
+    }
+    let (_wire, head, _) = relay.call(|headers| headers.push(("host", "other".into()))).await;
+    assert_eq!(status(&head), 400);
+    let (_wire, head, _) = relay.call(set("host", "")).await;
+    assert_eq!(status(&head), 400);
+}
+
+/// The database is locked, so that each resume takes as long as one may.
+#[tokio::test]
+async fn each_of_many_resumes_at_once_gets_an_answer() {
+    use sqlx::Connection;
+
+    let relay = Relay::start().await;
+    let token =
+        auth::mint(&relay.app.config.auth, "ada", unix_ms() as u64 / 1_000, 2 * PATIENCE).expect("signed");
+    let hello = |resume: Option<&serde_json::Value>| {
+        let mut hello = json!({
+            "type": "hello", "token": token, "client": "test", "codec": "pcm_s16le_16000",
+            "start": { "seq": 0, "position": 0 },
+        });
+        if let Some(welcome) = resume {
+            hello["resume"] = json!({
+                "session_id": welcome["session_id"], "resume_token": welcome["resume_token"],
+                "epoch": welcome["epoch"], "received": 0,
+            });
+        }
+        hello.to_string()
+    };
+    let (mut first, _, _) = relay.call(|_| {}).await;
+    first.text(&hello(None)).await;
+    let (_, welcome) = first.next().await.expect("an answer");
+    let welcome: serde_json::Value = serde_json::from_slice(&welcome).expect("JSON");
+    assert_eq!(welcome["type"], "welcome", "{welcome}");
+
+    let file = relay.app.config.data_dir.join(relay::store::DATABASE_FILE);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut lock = sqlx::SqliteConnection::connect_with(&options).await.expect("a connection");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.expect("locked");
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.text(&hello(Some(&welcome))).await;
+        waiting.push(wire);
+    }
+    let mut answers = Vec::new();
+    for (n, mut wire) in waiting.into_iter().enumerate() {
+        let (opcode, payload) = wire.next().await.unwrap_or_else(|| panic!("{n} was dropped without a word"));
+        assert_eq!(opcode, 1, "{n}: {payload:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+        match answer["type"].as_str() {
+            Some("resumed") => answers.push("resumed"),
+            Some("error") => {
+                assert!(answer["code"] == "relay_full" && answer["retry_after_ms"].is_u64(), "{answer}");
+                assert_eq!(wire.close_code().await, Some(1013), "{n}: {answer}");
+                answers.push("later");
+            }
+            _ => panic!("{n}: {answer}"),
+        }
+    }
+    assert!(answers.contains(&"resumed"), "{answers:?}");
+}
+
+fn hello(token: &str) -> String {
+    json!({
+        "type": "hello", "token": token, "client": "test", "codec": "pcm_s16le_16000",
+        "start": { "seq": 0, "position": 0 },
+    })
+    .to_string()
+}
+
+/// A token of a key that nobody has seen: only its head matters.
+fn with_unknown_key() -> String {
+    use base64::Engine;
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{}", part(r#"{"alg":"ES256","kid":"new"}"#), part("{}"), part("signature"))
+}
+
+/// Where nobody listens.
+fn closed_url() -> reqwest::Url {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("bound"));
+    url.parse().expect("a URL")
+}
+
+#[tokio::test]
+async fn whoever_comes_while_the_issuers_keys_cannot_be_had_is_told_when_to_come_back() {
+    let relay = Relay::with(|config| config.auth.jwks_url = Some(closed_url())).await;
+    for _ in 0..4 {
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.text(&hello(&with_unknown_key())).await;
+        let (_, error) = wire.next().await.expect("an answer");
+        let error: serde_json::Value = serde_json::from_slice(&error).expect("JSON");
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&"error".into(), &"keys_unavailable".into()),
+            "{error}"
+        );
+        let wait = error["retry_after_ms"].as_u64().expect("a time");
+        assert!((1_000..=30_000).contains(&wait), "{error}");
+        assert_eq!(wire.close_code().await, Some(1013));
+    }
+    let bearer = format!("authorization: Bearer {}\r\n", with_unknown_key());
+    let (head, body) = relay.get("/v1/sessions", &bearer).await;
+    assert_eq!(status(&head), 503, "{body}");
+    assert!(
+        header(&head, "retry-after").is_some() && body.contains("\"code\":\"keys_unavailable\""),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_goes_on_while_nobody_can_know_whether_its_fresh_token_is_good() {
+    let relay = Relay::with(|config| {
+        config.auth.jwks_url = Some(closed_url());
+        config.auth.token_grace = Duration::from_secs(1);
+    })
+    .await;
+    let now = unix_ms() as u64 / 1_000;
+    let call = async |fresh: bool| {
+        let token = auth::mint(&relay.app.config.auth, "ada", now, Duration::from_secs(2)).expect("signed");
+        let (mut wire, _, _) = relay.call(|_| {}).await;
+        wire.text(&hello(&token)).await;
+        if fresh {
+            wire.text(&json!({ "type": "token", "token": with_unknown_key() }).to_string()).await;
+        }
+        timeout(Duration::from_secs(8), wire.close_code()).await
+    };
+    let (without, with) = tokio::join!(call(false), call(true));
+    assert_eq!(without, Ok(Some(4401)), "its token has expired");
+    assert!(with.is_err(), "{with:?}");
 }
 
 #[tokio::test]
@@ -146,6 +363,16 @@ async fn a_head_that_does_not_end_is_cut_off() {
     let mut wire = relay.connect().await;
     wire.send(format!("GET /livez HTTP/1.1\r\nx: {}", "a".repeat(64 * 1024)).as_bytes()).await;
     assert_eq!(status(&wire.response().await.0), 431);
+    // One that is whole and comes at once is held to the same.
+    for fields in [1, 4, 40] {
+        let field = format!("x: {}\r\n", "a".repeat(40 * 1024 / fields));
+        let (head, body) = relay
+            .request(&format!("GET /livez HTTP/1.1\r\nhost: relay\r\n{}\r\n", field.repeat(fields)))
+            .await;
+        assert_eq!(status(&head), 431, "{fields} fields: {body}");
+    }
+    let (head, _) = relay.get("/livez", &format!("cookie: {}\r\n", "a".repeat(16 * 1024))).await;
+    assert_eq!(status(&head), 200);
 }
 
 #[tokio::test]
@@ -228,7 +455,7 @@ async fn the_demo_gets_a_token_on_this_machine_only() {
 async fn an_address_that_opens_connections_and_says_nothing_leaves_room_for_others() {
     let relay = Relay::start().await;
     let mut silent = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..relay.app.config.network.http_connections_per_address {
         silent.push(relay.connect_from("127.0.0.2").await);
     }
     let mut calls = Vec::new();

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
-use codes::{CloseCode, ErrorCode};
+use codes::{CloseCode, ErrorCode, HttpCode};
 
 /// The file itself rather than the crate: this tool must build and help while `protocol` does not compile.
 #[path = "../../protocol/src/codes.rs"]
@@ -88,6 +88,15 @@ fn markdown() -> String {
             (info.name, if info.retryable { "yes" } else { "no" }, cell(info.message));
         line(&mut out, format_args!("| `{name}` | {retryable} | {message} |"));
     }
+    out.push_str(
+        "\n## Codes of HTTP answers\n\n\
+         The `code` of a problem document (RFC 9457), which every answer from 400 on has. Where a limit of calls was exceeded it is one of\n\
+         the error codes above, with 429.\n\n\
+         | code | status | what is wrong, and what to do |\n|---|---|---|\n",
+    );
+    for info in HttpCode::ALL.iter().map(|code| code.info()) {
+        line(&mut out, format_args!("| `{}` | {} | {} |", info.name, info.status, cell(info.message)));
+    }
     out
 }
 
@@ -113,6 +122,13 @@ mod tests {
         for code in ErrorCode::ALL {
             assert!(typescript.contains(&format!("\n  {}: {{", code.name())), "{}", code.name());
             assert!(markdown.contains(&format!("\n| `{}` |", code.name())), "{}", code.name());
+        }
+        for code in HttpCode::ALL {
+            assert!(
+                markdown.contains(&format!("\n| `{}` | {} |", code.name(), code.info().status)),
+                "{}",
+                code.name()
+            );
         }
         for code in CloseCode::ALL {
             assert!(typescript.contains(&format!("code: {},", code.code())), "{}", code.code());

@@ -1,11 +1,14 @@
 //! What a token says, read strictly.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::refused::{Refused, one_of};
 use super::unique::Unique;
 use super::{AuthError, Identity};
 use crate::config::{ClaimPath, ClaimPaths, TokenLimits};
@@ -51,77 +54,161 @@ impl Head {
     }
 }
 
-/// The claims we use. Reading them refuses those of the wrong type.
-#[derive(Debug, Deserialize)]
-pub(super) struct Claims {
-    sub: String,
-    exp: Seconds,
-    #[serde(default, rename = "nbf")]
-    _nbf: Option<Seconds>,
-    #[serde(default, rename = "iat")]
-    _iat: Option<Seconds>,
-    #[serde(rename = "iss")]
-    _iss: String,
-    #[serde(rename = "aud")]
-    _aud: OneOrMany,
-    #[serde(default)]
-    role: Option<OneOrMany>,
-    #[serde(default)]
-    session_id: Option<String>,
-}
-
-impl Claims {
-    fn read(claims: &Value) -> Result<Claims, AuthError> {
-        // A list would do as well, by the order of the fields.
-        if !claims.is_object() {
-            return Err(AuthError::Claims);
-        }
-        Claims::deserialize(claims).map_err(|_| AuthError::Claims)
-    }
-}
-
-/// Where the claims are that the operator names.
+/// Where the claims are that the operator names, and what has to be in them.
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) paths: ClaimPaths,
+    pub(super) audiences: Vec<String>,
     pub(super) admin_role: String,
 }
 
+/// What a name has to be.
+const NAME: &str = "a text of 1 to 255 visible characters";
+/// What a text or a list of them has to be.
+const TEXTS: &str = "a text or a list of texts";
+/// What a time has to be.
+const TIME: &str = "a number of seconds since 1970";
+
 impl Reader {
     /// Whose token it is, from its claims, which somebody we trust has signed.
-    pub(super) fn identity(&self, value: &Value) -> Result<Identity, AuthError> {
-        let claims = Claims::read(value)?;
-        // Supabase's API keys are signed with the project's secret like the tokens of its users.
-        if claims.role.is_some_and(|role| role.any(|role| matches!(role, "anon" | "service_role"))) {
-            return Err(AuthError::ApiKey);
+    pub(super) fn identity(&self, value: &Value) -> Result<Identity, Refused> {
+        // A list would do as well, by the order of the fields.
+        if !value.is_object() {
+            return Err(AuthError::Claims.into());
         }
-        let account: Option<String> = find(value, &self.paths.account)?;
-        let plan: Option<String> = find(value, &self.paths.plan)?;
-        let role: Option<OneOrMany> = find(value, &self.paths.role)?;
-        // Read by name only: a list would do as well, by the order of the fields.
-        let limits: Option<Map<String, Value>> = find(value, &self.paths.limits)?;
-        let limits = limits.map(|limits| TokenLimits::deserialize(Value::Object(limits))).transpose();
-        let limits = limits.map_err(|_| AuthError::Claims)?;
-        let names = [Some(&claims.sub), claims.session_id.as_ref(), account.as_ref(), plan.as_ref()];
-        if !names.into_iter().flatten().all(|name| is_name(name)) {
-            return Err(AuthError::Claims);
+        let sub: String = needed(value, "sub", NAME)?;
+        let exp: Seconds = needed(value, "exp", TIME)?;
+        let _: Option<Seconds> = named(value, "nbf", TIME)?;
+        let _: Option<Seconds> = named(value, "iat", TIME)?;
+        let _: String = needed(value, "iss", "a text")?;
+        self.check_audience(value)?;
+        // Supabase's API keys are signed with the project's secret like the tokens of its users.
+        let role: Option<OneOrMany> = named(value, "role", TEXTS)?;
+        if role.is_some_and(|role| role.any(|role| matches!(role, "anon" | "service_role"))) {
+            let expected = "a user's, not that of an API key";
+            return Err(Refused::claim(AuthError::ApiKey, "role", value.get("role"), expected));
+        }
+        let login: Option<String> = named(value, "session_id", NAME)?;
+        let account: Option<String> = find(value, &self.paths.account, NAME)?;
+        let plan: Option<String> = find(value, &self.paths.plan, NAME)?;
+        let role: Option<OneOrMany> = find(value, &self.paths.role, TEXTS)?;
+        let limits = self.limits(value)?;
+        let names = [
+            ("sub".to_owned(), Some(&sub)),
+            ("session_id".to_owned(), login.as_ref()),
+            (self.paths.account.to_string(), account.as_ref()),
+            (self.paths.plan.to_string(), plan.as_ref()),
+        ];
+        for (claim, name) in names {
+            if let Some(name) = name.filter(|name| !is_name(name)) {
+                let came = Value::from(name.as_str());
+                return Err(Refused::claim(AuthError::Claims, claim, Some(&came), NAME));
+            }
         }
         Ok(Identity {
-            sub: claims.sub,
-            expires_at: claims.exp.0.min(LATEST),
-            session_id: claims.session_id,
+            sub,
+            expires_at: exp.0.min(LATEST),
+            session_id: login,
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
             is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),
-            limits: Box::new(limits.unwrap_or_default()),
+            limits: Box::new(limits),
         })
+    }
+
+    /// One of ours has to be among what the audience's claim has.
+    fn check_audience(&self, value: &Value) -> Result<(), Refused> {
+        let path = &self.paths.audience;
+        let came = path.find(value).ok().flatten();
+        let wrong = |error| Refused::claim(error, path, came, one_of(&self.audiences));
+        let audience: Option<OneOrMany> =
+            came.map(OneOrMany::deserialize).transpose().map_err(|_| wrong(AuthError::Claims))?;
+        let Some(audience) = audience else { return Err(wrong(AuthError::Claims)) };
+        let is_ours = audience.any(|audience| self.audiences.iter().any(|ours| ours == audience));
+        if is_ours { Ok(()) } else { Err(wrong(AuthError::Audience)) }
+    }
+
+    fn limits(&self, value: &Value) -> Result<TokenLimits, Refused> {
+        let path = &self.paths.limits;
+        let expected = "an object of limits, named as in [limits]";
+        // Read by name only: a list would do as well, by the order of the fields.
+        let Some(limits) = find::<Map<String, Value>>(value, path, expected)? else {
+            return Ok(TokenLimits::default());
+        };
+        TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
+            let came = path.find(value).ok().flatten();
+            Refused::claim(
+                AuthError::Claims,
+                path,
+                came,
+                format!("{expected} ({})", error.to_string().escape_debug()),
+            )
+        })
+    }
+
+    /// What the library found wrong with the claims of a token that is signed as it should be.
+    pub(super) fn explain(
+        &self,
+        error: &jsonwebtoken::errors::Error,
+        token: &str,
+        issuers: &[String],
+    ) -> Refused {
+        use jsonwebtoken::errors::ErrorKind;
+        let auth = AuthError::from(error.clone());
+        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims: Option<Unique> = claims.and_then(|json| serde_json::from_slice(&json).ok());
+        let claim = |name: &str, expected: &str| {
+            let came = claims.as_ref().and_then(|Unique(claims)| claims.get(name));
+            Refused::claim(auth, name, came, expected)
+        };
+        match error.kind() {
+            ErrorKind::ExpiredSignature => {
+                claim("exp", &format!("a time that is not over at {}", unix_now()))
+            }
+            ErrorKind::ImmatureSignature => claim("nbf", &format!("a time that is over at {}", unix_now())),
+            ErrorKind::InvalidIssuer => claim("iss", &one_of(issuers)),
+            ErrorKind::InvalidSubject => claim("sub", NAME),
+            ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => {
+                match name.as_str() {
+                    "exp" | "nbf" => claim(name, TIME),
+                    "iss" => claim(name, &one_of(issuers)),
+                    name => claim(name, NAME),
+                }
+            }
+            _ => auth.into(),
+        }
     }
 }
 
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The claim of this name, which has to be there.
+fn needed<'a, T: Deserialize<'a>>(claims: &'a Value, name: &str, expected: &str) -> Result<T, Refused> {
+    named(claims, name, expected)?.ok_or_else(|| Refused::claim(AuthError::Claims, name, None, expected))
+}
+
+/// The claim of this name; an error if it is of another type.
+fn named<'a, T: Deserialize<'a>>(
+    claims: &'a Value,
+    name: &str,
+    expected: &str,
+) -> Result<Option<T>, Refused> {
+    let came = claims.get(name).filter(|value| !value.is_null());
+    let read = came.map(T::deserialize).transpose();
+    read.map_err(|_| Refused::claim(AuthError::Claims, name, came, expected))
+}
+
 /// The claim at a path; an error if it is of another type.
-fn find<'a, T: Deserialize<'a>>(claims: &'a Value, path: &ClaimPath) -> Result<Option<T>, AuthError> {
-    let found = path.find(claims).map_err(|()| AuthError::Claims)?;
-    found.map(T::deserialize).transpose().map_err(|_| AuthError::Claims)
+fn find<'a, T: Deserialize<'a>>(
+    claims: &'a Value,
+    path: &ClaimPath,
+    expected: &str,
+) -> Result<Option<T>, Refused> {
+    let wrong = |came| Refused::claim(AuthError::Claims, path, came, expected);
+    let found = path.find(claims).map_err(|()| wrong(claims.get(path.first())))?;
+    found.map(T::deserialize).transpose().map_err(|_| wrong(found))
 }
 
 /// Ends up in logs, in the database and on pages: nothing that is invisible or turns the text around it.

@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,8 +23,13 @@ use super::claims::Head;
 use super::keys::KeySet;
 use crate::log;
 
-/// Between two fetches, whatever tokens ask for.
+/// Between two fetches on average, whatever tokens ask for.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
+/// Fetches that may follow each other at once. More than one: an issuer may change its keys right after a fetch, and whoever asks for
+/// a key that does not exist must not be able to use up every fetch with one token.
+const FETCH_BURST: u32 = 2;
+/// Tokens that are remembered because a fetch has shown that their key is not published.
+const UNKNOWN_MAX: usize = 1_024;
 /// A set older than this is fetched again behind the scenes, so that keys taken off it are forgotten (Supabase's `max-age`).
 const STALE_AFTER: Duration = Duration::from_secs(600);
 /// What a provider says about where its keys are is asked for again after this time.
@@ -52,6 +59,7 @@ pub(super) struct Jwks {
     may_be_empty: bool,
     current: RwLock<Current>,
     fetching: Mutex<Fetching>,
+    unknown: Mutex<Unknown>,
     /// Where the provider's keys are, and since when we know.
     discovered: Mutex<Option<(Url, Instant)>>,
 }
@@ -59,8 +67,10 @@ pub(super) struct Jwks {
 /// How often to fetch.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// Between two fetches at least.
+    /// Between two fetches on average.
     interval: Duration,
+    /// Fetches that may follow each other at once.
+    burst: u32,
     /// A set older than this is fetched again while it serves.
     stale_after: Duration,
 }
@@ -73,10 +83,19 @@ struct Current {
 
 #[derive(Default)]
 struct Fetching {
-    /// When the last fetch began, successful or not.
-    last: Option<Instant>,
+    /// When all fetches of a burst are there again: each that begins, successful or not, moves it on by the interval.
+    full_at: Option<Instant>,
     /// The fetch that is under way: whoever needs its outcome waits for this one.
     in_flight: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+/// Tokens whose key was not there when it was looked for. Kept by token and not by the key's name: whoever makes up a name that the issuer
+/// will use one day must not shut out the tokens that have it then.
+#[derive(Default)]
+struct Unknown {
+    since: HashMap<u64, Instant>,
+    /// Seeded at random, so that nobody can aim at somebody's hash.
+    hasher: RandomState,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +129,7 @@ pub(crate) fn is_safe_key_url(url: &Url) -> bool {
 
 impl Jwks {
     pub(super) fn new(published: Published, may_be_empty: bool) -> Result<Jwks, reqwest::Error> {
-        let pace = Pace { interval: FETCH_INTERVAL, stale_after: STALE_AFTER };
+        let pace = Pace { interval: FETCH_INTERVAL, burst: FETCH_BURST, stale_after: STALE_AFTER };
         Jwks::with_pace(published, may_be_empty, pace)
     }
 
@@ -138,30 +157,84 @@ impl Jwks {
             may_be_empty,
             current: RwLock::default(),
             fetching: Mutex::default(),
+            unknown: Mutex::default(),
             discovered: Mutex::default(),
         })
     }
 
     /// The keys to look for the token's in. Fetches them when that one is not there.
+    ///
+    /// # Errors
+    /// [`AuthError::UnknownKey`] once a fetch has shown that the issuer does not publish it; [`AuthError::KeysUnavailable`] while nobody can
+    /// know, because the fetch failed or has to wait, see [`Jwks::wait`].
     pub(super) async fn keys(
         self: &Arc<Self>,
+        token: &str,
         head: &Head,
         algorithm: Algorithm,
     ) -> Result<Arc<KeySet>, AuthError> {
-        let (keys, fetched) = self.current();
+        let (keys, before) = self.current();
         if keys.has(head, algorithm) {
-            if fetched.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
+            if before.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
                 drop(self.start_fetch());
             }
             return Ok(keys);
         }
+        // A key that is there for another algorithm is not rotated away by a token's header.
+        if keys.names(head) || self.is_unknown(token) {
+            return Err(AuthError::UnknownKey);
+        }
         self.refresh().await;
         let (keys, fetched) = self.current();
-        match (keys.has(head, algorithm), fetched.is_some()) {
-            (true, _) => Ok(keys),
-            (false, true) => Err(AuthError::UnknownKey),
-            (false, false) => Err(AuthError::KeysUnavailable),
+        if keys.has(head, algorithm) {
+            return Ok(keys);
         }
+        if fetched == before {
+            return Err(AuthError::KeysUnavailable);
+        }
+        self.keep_unknown(token);
+        Err(AuthError::UnknownKey)
+    }
+
+    /// The keys again, if those there are were fetched a while ago and can be fetched now: a key may have been replaced under its name.
+    pub(super) async fn newer(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        let (_, before) = self.current();
+        if before.is_some_and(|at| at.elapsed() < self.pace.interval) {
+            return None;
+        }
+        self.refresh().await;
+        let (keys, fetched) = self.current();
+        (fetched != before).then_some(keys)
+    }
+
+    /// The keys there are, once there are any.
+    pub(super) fn known(&self) -> Option<Arc<KeySet>> {
+        let (keys, fetched) = self.current();
+        fetched.map(|_| keys)
+    }
+
+    /// Time until the next fetch may begin.
+    pub(super) fn wait(&self) -> Duration {
+        let fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pace.wait(fetching.full_at, Instant::now())
+    }
+
+    fn is_unknown(&self, token: &str) -> bool {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = unknown.since.get(&unknown.hasher.hash_one(token));
+        since.is_some_and(|since| since.elapsed() < self.pace.interval)
+    }
+
+    fn keep_unknown(&self, token: &str) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.since.len() >= UNKNOWN_MAX {
+            unknown.since.retain(|_, since| since.elapsed() < self.pace.interval);
+        }
+        if unknown.since.len() >= UNKNOWN_MAX {
+            unknown.since.clear();
+        }
+        let token = unknown.hasher.hash_one(token);
+        unknown.since.insert(token, Instant::now());
     }
 
     /// Waits for a fetch, if one is under way or due.
@@ -171,23 +244,34 @@ impl Jwks {
         }
     }
 
-    /// Starts a fetch unless there was one a short while ago. It runs in its own task, at most [`FETCH_TIMEOUT`] long: a caller
+    /// Starts a fetch unless there were too many a short while ago. It runs in its own task, at most [`FETCH_TIMEOUT`] long: a caller
     /// who hangs up must not take it away from the others.
     fn start_fetch(self: &Arc<Self>) -> Option<Shared<BoxFuture<'static, ()>>> {
         let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(in_flight) = fetching.in_flight.as_ref().filter(|fetch| fetch.peek().is_none()) {
             return Some(in_flight.clone());
         }
-        if fetching.last.is_some_and(|last| last.elapsed() < self.pace.interval) {
+        let now = Instant::now();
+        if !self.pace.wait(fetching.full_at, now).is_zero() {
             return None;
         }
-        fetching.last = Some(Instant::now());
+        fetching.full_at =
+            Some(fetching.full_at.map_or(now, |full_at| full_at.max(now)) + self.pace.interval);
         let this = Arc::clone(self);
         let task = tokio::spawn(async move { this.fetch_and_keep().await });
         #[expect(clippy::disallowed_methods, reason = "it waits for a task, which goes on by itself")]
         let fetch = task.map(drop).boxed().shared();
         fetching.in_flight = Some(fetch.clone());
         Some(fetch)
+    }
+
+    /// Fetches them once and keeps nothing.
+    pub(super) async fn try_fetch(&self) -> Result<(), String> {
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await;
+        fetched
+            .unwrap_or(Err(FetchError::Timeout))
+            .map(drop)
+            .map_err(|error| format!("{}: {error}", self.published))
     }
 
     async fn fetch_and_keep(&self) {
@@ -261,6 +345,15 @@ impl Jwks {
     fn current(&self) -> (Arc<KeySet>, Option<Instant>) {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&current.keys), current.fetched)
+    }
+}
+
+impl Pace {
+    /// Time until a fetch may begin, when a whole burst is there again at `full_at`.
+    fn wait(&self, full_at: Option<Instant>, now: Instant) -> Duration {
+        let spared = self.interval * self.burst.saturating_sub(1);
+        full_at
+            .map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now).saturating_sub(spared))
     }
 }
 

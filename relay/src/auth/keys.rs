@@ -122,6 +122,16 @@ impl KeySet {
         self.matching(head, algorithm).next().is_some()
     }
 
+    /// The keys for this algorithm, whatever they are called.
+    pub(super) fn of_algorithm(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.algorithm == algorithm)
+    }
+
+    /// Whether there is a key of the id that the token names, for whatever algorithm.
+    pub(super) fn names(&self, head: &Head) -> bool {
+        head.kid.is_some() && self.keys.iter().any(|key| key.kid == head.kid)
+    }
+
     /// The keys to try: those of the named id, all if none is named.
     pub(super) fn matching<'a>(
         &'a self,

@@ -64,11 +64,11 @@ pub fn mint_for(
     let secret = config.hs256_secret.as_ref().ok_or(MintError::NoSecret)?;
     let mut claims = json!({
         "iss": config.issuers.first(),
-        "aud": config.audiences.first(),
         "sub": bearer.sub,
         "iat": now,
         "exp": now.saturating_add(ttl.as_secs()),
     });
+    config.claims.audience.put(&mut claims, config.audiences.first().map(String::as_str).into());
     let ClaimPaths { account, plan, role, .. } = &config.claims;
     for (path, value) in [(account, bearer.account), (plan, bearer.plan), (role, bearer.role)] {
         if let Some(value) = value {

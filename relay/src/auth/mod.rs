@@ -7,10 +7,14 @@ mod claims;
 mod jwks;
 mod keys;
 mod mint;
+mod refused;
 mod unique;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
 use crate::config::{AuthConfig, TokenLimits};
@@ -20,10 +24,19 @@ use jwks::{Jwks, Published};
 use keys::{Key, KeySet};
 pub use keys::{PublicKey, PublicKeyError};
 pub use mint::{Bearer, MintError, development_secret, mint, mint_for};
+pub use refused::Refused;
 use unique::Unique;
 
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
+
+/// A signature on P-256 (RFC 7518, 3.4).
+const ES256_SIGNATURE_BYTES: usize = 64;
+/// A signature of RSA is as long as its modulus: 2,048 to 4,096 bits.
+const RS256_SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+
+/// A caller comes back no sooner to ask whether the issuer's keys are there.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// Checks tokens.
 #[derive(Debug)]
@@ -32,7 +45,6 @@ pub struct Verifier {
     public: KeySet,
     jwks: Option<Arc<Jwks>>,
     issuers: Vec<String>,
-    audiences: Vec<String>,
     leeway_seconds: u64,
     claims: Reader,
 }
@@ -81,8 +93,9 @@ pub enum AuthError {
     /// It names a key that the issuer does not publish.
     #[error("the token's key is not known")]
     UnknownKey,
-    /// The issuer's keys could not be fetched yet. Not the caller's fault, see [`AuthError::is_temporary`].
-    #[error("the issuer's keys could not be fetched")]
+    /// Whether the issuer publishes the token's key cannot be known now: its keys could not be fetched, or may not be fetched again so soon.
+    /// Not the caller's fault, see [`AuthError::is_temporary`].
+    #[error("whether the issuer has the token's key cannot be known yet")]
     KeysUnavailable,
     /// The signature does not fit.
     #[error("the signature is wrong")]
@@ -146,9 +159,12 @@ impl Verifier {
             public: KeySet::of(&config.public_keys),
             jwks,
             issuers: config.issuers.clone(),
-            audiences: config.audiences.clone(),
             leeway_seconds: config.leeway.as_secs(),
-            claims: Reader { paths: config.claims.clone(), admin_role: config.admin_role.clone() },
+            claims: Reader {
+                paths: config.claims.clone(),
+                audiences: config.audiences.clone(),
+                admin_role: config.admin_role.clone(),
+            },
         })
     }
 
@@ -159,62 +175,136 @@ impl Verifier {
         }
     }
 
-    /// Says whose token it is. Waits only when a key has to be fetched, 5 s at most.
+    /// Fetches the issuer's keys once, to see whether they can be fetched.
+    ///
+    /// # Errors
+    /// When they cannot: why, in words.
+    pub async fn try_keys(&self) -> Result<(), String> {
+        match &self.jwks {
+            Some(jwks) => jwks.try_fetch().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says whose token it is, as [`Verifier::check`] does.
     ///
     /// # Errors
     /// When the token is not good; the cause is not for the caller.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        self.check(token).await.map_err(|refused| refused.error)
+    }
+
+    /// Says whose token it is. Waits only when a key has to be fetched, 5 s at most.
+    ///
+    /// # Errors
+    /// When the token is not good, with what the log may say about it; the cause is not for the caller.
+    pub async fn check(&self, token: &str) -> Result<Identity, Refused> {
         if token.is_empty() {
-            return Err(AuthError::Missing);
+            return Err(AuthError::Missing.into());
         }
         if token.len() > TOKEN_MAX_BYTES {
-            return Err(AuthError::TooLarge { limit: TOKEN_MAX_BYTES, asked: token.len() });
+            return Err(AuthError::TooLarge { limit: TOKEN_MAX_BYTES, asked: token.len() }.into());
         }
         let head = Head::parse(token)?;
         let algorithm = head.algorithm()?;
         if algorithm == Algorithm::HS256 {
             let key = self.secret.as_ref().ok_or(AuthError::Algorithm)?;
-            return self.verify_with(token, key);
+            return self.check_with(token, key);
         }
-        let configured = self.verify_with_any(token, self.public.matching(&head, algorithm));
-        let Some(jwks) = &self.jwks else { return configured.unwrap_or(Err(AuthError::Algorithm)) };
-        if let Some(decided) = configured.filter(|verified| *verified != Err(AuthError::Signature)) {
+        let configured = self.check_with_any(token, self.public.matching(&head, algorithm));
+        let Some(jwks) = &self.jwks else {
+            return configured.unwrap_or_else(|| Err(AuthError::Algorithm.into()));
+        };
+        if let Some(decided) = configured.filter(|checked| !is_forged(checked)) {
             return decided;
         }
-        let keys = jwks.keys(&head, algorithm).await?;
-        self.verify_with_any(token, keys.matching(&head, algorithm)).unwrap_or(Err(AuthError::UnknownKey))
+        let keys = match jwks.keys(token, &head, algorithm).await {
+            Ok(keys) => keys,
+            Err(error) if !error.is_temporary() => return Err(error.into()),
+            Err(_) if jwks.known().is_some_and(|keys| self.no_key_fits(token, &keys, algorithm)) => {
+                return Err(AuthError::UnknownKey.into());
+            }
+            Err(error) => return Err(Refused::for_now(error, jwks.wait().max(RETRY_AFTER_MIN))),
+        };
+        let published = |keys: &KeySet| {
+            let checked = self.check_with_any(token, keys.matching(&head, algorithm));
+            checked.unwrap_or_else(|| Err(AuthError::UnknownKey.into()))
+        };
+        let checked = published(&keys);
+        if is_forged(&checked)
+            && let Some(newer) = jwks.newer().await
+        {
+            return published(&newer);
+        }
+        checked
+    }
+
+    /// Whether a token that names a key which is not there is bad whatever key the issuer publishes next: its signature has a length that
+    /// no key makes, or was made with a key that is there under another name.
+    fn no_key_fits(&self, token: &str, keys: &KeySet, algorithm: Algorithm) -> bool {
+        let signature = token.rsplit('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let is_whole = signature.is_some_and(|signature| match algorithm {
+            Algorithm::ES256 => signature.len() == ES256_SIGNATURE_BYTES,
+            _ => RS256_SIGNATURE_BYTES.contains(&signature.len()),
+        });
+        !is_whole || keys.of_algorithm(algorithm).any(|key| !is_forged(&self.check_with(token, key)))
     }
 
     /// With the first key that fits; `None` if there is none to try.
-    fn verify_with_any<'a>(
+    fn check_with_any<'a>(
         &self,
         token: &str,
         keys: impl Iterator<Item = &'a Key>,
-    ) -> Option<Result<Identity, AuthError>> {
+    ) -> Option<Result<Identity, Refused>> {
         let mut refused = None;
         for key in keys {
-            match self.verify_with(token, key) {
-                Err(error @ AuthError::Signature) => refused = Some(Err(error)),
-                decided => return Some(decided),
+            let checked = self.check_with(token, key);
+            if !is_forged(&checked) {
+                return Some(checked);
             }
+            refused = Some(checked);
         }
         refused
     }
 
-    fn verify_with(&self, token: &str, key: &Key) -> Result<Identity, AuthError> {
+    fn check_with(&self, token: &str, key: &Key) -> Result<Identity, Refused> {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = self.leeway_seconds;
         validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
+        validation.set_required_spec_claims(&["exp", "sub", "iss"]);
         validation.set_issuer(&self.issuers);
-        validation.set_audience(&self.audiences);
+        // The reader does it: not every issuer writes it into `aud`.
+        validation.validate_aud = false;
         // The library's own checks let some claims of the wrong type pass, so ours reads them again.
-        let decoded = jsonwebtoken::decode::<Unique>(token, &key.decoding, &validation)?;
+        let decoded = jsonwebtoken::decode::<Unique>(token, &key.decoding, &validation)
+            .map_err(|error| self.claims.explain(&error, token, &self.issuers))?;
         self.claims.identity(&decoded.claims.0)
     }
 }
 
+/// Whether another key may fit.
+fn is_forged(checked: &Result<Identity, Refused>) -> bool {
+    checked.as_ref().is_err_and(|refused| refused.error == AuthError::Signature)
+}
+
 impl AuthError {
+    /// Every [`AuthError::cause`].
+    pub const CAUSES: &[&str] = &[
+        "missing",
+        "too_large",
+        "malformed",
+        "algorithm",
+        "unknown_key",
+        "keys_unavailable",
+        "signature",
+        "expired",
+        "not_yet_valid",
+        "issuer",
+        "audience",
+        "claims",
+        "api_key",
+    ];
+
     /// The word for logs and metrics.
     #[must_use]
     pub const fn cause(self) -> &'static str {

@@ -1,18 +1,31 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use reqwest::Client;
+use tokio::time::timeout;
 
-use super::{answer, failed};
+use super::{answer, failed, faults};
+use crate::auth::Verifier;
 use crate::config::{self, Config};
+use crate::recording::Recordings;
+use crate::store::{SqlStore, Store};
+
+/// How long each of the others may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of `voxrelay config`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["check", "reference"]))]
 pub(super) struct ConfigArgs {
-    /// Read the configuration and say what applies, each with where it comes from. Secrets are not shown.
+    /// Check everything as `serve` does, say all that is wrong, or else what applies, each with where it comes from. Secrets are not
+    /// shown.
     #[arg(long)]
     check: bool,
+    /// Try what the configuration names as well: the database and its schema, the issuer's keys, the webhook's address, the bucket.
+    #[arg(long, requires = "check")]
+    connect: bool,
     /// Print the reference of all keys, in Markdown.
     #[arg(long)]
     reference: bool,
@@ -21,14 +34,91 @@ pub(super) struct ConfigArgs {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &ConfigArgs) -> ExitCode {
-    let said = match args.check {
-        false => Ok(config::reference()),
-        true => Config::explain(args.config.as_deref(), std::env::vars()),
+pub(super) async fn run(args: ConfigArgs) -> ExitCode {
+    if !args.check {
+        return say(&config::reference());
+    }
+    let path = args.config.as_deref();
+    let config = match faults::load(path, false) {
+        Ok(config) => config,
+        Err(code) => return code,
     };
-    match said.map(|said| answer(&said.trim_end())) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => failed(1, &format!("standard output: {error}")),
+    if args.connect {
+        let faults = connect(&config).await;
+        if !faults.is_empty() {
+            return failed(1, &faults.join("\n"));
+        }
+    }
+    match Config::explain(path, std::env::vars()) {
+        Ok(said) => say(&said),
         Err(error) => failed(2, &error),
     }
+}
+
+fn say(said: &str) -> ExitCode {
+    match answer(&said.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(1, &format!("standard output: {error}")),
+    }
+}
+
+/// What cannot be reached, or says no. Each is asked, whatever the others say.
+async fn connect(config: &Config) -> Vec<String> {
+    let (database, keys, webhook, bucket) =
+        tokio::join!(database(config), keys(config), webhook(config), bucket(config));
+    let answers =
+        [("database_url", database), ("auth", keys), ("webhook.url", webhook), ("recording", bucket)];
+    let faults = answers.into_iter().filter_map(|(key, answer)| Some((key, answer.err()?)));
+    faults.map(|(key, fault)| format!("{key}: {fault}{}", config.place(key))).collect()
+}
+
+async fn in_time(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = || Err(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()));
+    timeout(CONNECT_TIMEOUT, work).await.unwrap_or_else(|_| late())
+}
+
+/// The database and its schema. SQLite is a file of this machine, and was looked at before.
+async fn database(config: &Config) -> Result<(), String> {
+    let Some(url) = &config.database_url else { return Ok(()) };
+    in_time(async {
+        let store = SqlStore::postgres(url).await.map_err(|error| error.to_string())?;
+        store.close().await;
+        Ok(())
+    })
+    .await
+}
+
+/// The issuer's keys.
+async fn keys(config: &Config) -> Result<(), String> {
+    let verifier = Verifier::from_config(&config.auth).map_err(|error| error.to_string())?;
+    in_time(async { verifier.try_keys().await.map_err(|error| format!("the issuer's keys: {error}")) }).await
+}
+
+/// The webhook's address: whatever it answers to a question without a message, it is there.
+async fn webhook(config: &Config) -> Result<(), String> {
+    let Some(webhook) = &config.webhook else { return Ok(()) };
+    in_time(async {
+        let client = Client::builder().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
+        let asked = client.head(webhook.url.clone()).send().await;
+        asked.map(drop).map_err(|error| sources(&error))
+    })
+    .await
+}
+
+/// The folder or bucket of the recordings.
+async fn bucket(config: &Config) -> Result<(), String> {
+    let Some(place) = &config.recording else { return Ok(()) };
+    in_time(async { Recordings::probe(place, std::env::vars()).await.map_err(|error| error.to_string()) })
+        .await
+}
+
+/// An error with what caused it.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }

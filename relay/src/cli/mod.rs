@@ -2,6 +2,7 @@
 
 pub mod call;
 mod config;
+mod faults;
 mod migrate;
 mod serve;
 mod token;
@@ -50,7 +51,7 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
-        Command::Config(args) => config::run(&args),
+        Command::Config(args) => block_on(config::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     }
 }

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,9 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{announce, failed};
+use super::{announce, failed, faults};
 use crate::auth::{self, Verifier};
 use crate::config::{Config, Secret};
-use crate::price::PriceTable;
 use crate::recording::{RecordingError, Recordings};
 use crate::spill::{SPILL_FILE, Spill};
 use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
@@ -44,7 +43,7 @@ pub(super) struct DevArgs {
 }
 
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
-    let mut config = match load(args.config.as_deref()) {
+    let mut config = match faults::load(args.config.as_deref(), false) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -53,7 +52,7 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
 }
 
 pub(super) async fn dev(args: DevArgs) -> ExitCode {
-    let mut config = match load(None) {
+    let mut config = match faults::load(None, true) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -76,11 +75,6 @@ fn raise_open_files() {
     }
 }
 
-fn load(path: Option<&Path>) -> Result<Config, ExitCode> {
-    log::look_ahead(path);
-    Config::load(path, std::env::vars()).map_err(|error| failed(2, &error))
-}
-
 async fn run(config: Config) -> ExitCode {
     log::start(&config.log);
     raise_open_files();
@@ -88,7 +82,7 @@ async fn run(config: Config) -> ExitCode {
         Ok(verifier) => verifier,
         Err(error) => return failed(2, &error),
     };
-    let prices = match price_table(config.prices_file.as_deref()) {
+    let prices = match faults::price_table(&config) {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
     };
@@ -191,15 +185,6 @@ async fn listen_for_metrics(config: &Config) -> Result<Option<(TcpListener, Tele
     tracing::info!(%address, "metrics");
     let telemetry = Telemetry::install().ok_or("something else counts in this process")?;
     Ok(Some((listener, telemetry)))
-}
-
-/// The shipped prices, with the operator's own over them.
-fn price_table(file: Option<&Path>) -> Result<PriceTable, String> {
-    let shipped = PriceTable::shipped();
-    let Some(path) = file else { return Ok(shipped) };
-    let own =
-        std::fs::read_to_string(path).map_err(|error| format!("prices.file {}: {error}", path.display()))?;
-    shipped.with_overrides(&own).map_err(|error| format!("prices.file {}: {error}", path.display()))
 }
 
 /// Stops the relay on SIGINT and SIGTERM; the second one ends it at once. From here on none of them ends it unheard.

@@ -1,5 +1,6 @@
 //! Whose tokens are good, and which of their claims say what.
 
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -25,7 +26,7 @@ pub struct AuthConfig {
     pub oidc_issuer: Option<String>,
     /// Accepted `iss` claims; never empty.
     pub issuers: Vec<String>,
-    /// Accepted `aud` claims; never empty.
+    /// What the audience's claim has to hold, one of them; never empty.
     pub audiences: Vec<String>,
     /// Which claims say what.
     pub claims: ClaimPaths,
@@ -40,6 +41,8 @@ pub struct AuthConfig {
 /// Which claims say what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPaths {
+    /// Whom the token is for.
+    pub audience: ClaimPath,
     /// The account.
     pub account: ClaimPath,
     /// The plan.
@@ -88,6 +91,7 @@ impl AuthConfig {
             issuers: names("auth.issuer", source.issuer())?,
             audiences: names("auth.audience", audience)?,
             claims: ClaimPaths {
+                audience: path("auth.audience_claim")?,
                 account: path("auth.account_claim")?,
                 plan: path("auth.plan_claim")?,
                 role: path("auth.role_claim")?,
@@ -133,6 +137,11 @@ impl ClaimPath {
         Ok(Some(at))
     }
 
+    /// The name of the outermost claim.
+    pub(crate) fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+
     /// Writes a value to where it is looked for.
     pub(crate) fn put(&self, claims: &mut Value, value: Value) {
         let mut at = claims;
@@ -159,6 +168,12 @@ impl ClaimPath {
     }
 }
 
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
 /// Where keys are fetched from.
 enum KeySource {
     None,
@@ -176,7 +191,8 @@ impl KeySource {
         ];
         for (key, others) in conflicts {
             if let Some(other) = others.iter().find(|other| values.has(key) && values.has(other)) {
-                return Err(ConfigError::Conflict { key, other, why: SAYS });
+                let place = values.place(key);
+                return Err(ConfigError::Conflict { key, place, other, why: SAYS });
             }
         }
         if let Some(url) = values.text("auth.jwks_url")? {

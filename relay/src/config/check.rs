@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{
-    AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
+    AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins, Place,
     RecordingPlace, Retention, Secret, Webhook,
 };
 use crate::auth::is_safe_key_url;
@@ -30,11 +30,13 @@ impl Config {
         let plan = |name: &str| {
             if name.trim().is_empty() || name.chars().count() > PLAN_MAX_CHARS {
                 let accepted = format!("give a name of 1 to {PLAN_MAX_CHARS} characters");
-                return Err(ConfigError::Value { key: "plans".to_owned(), given: quote(name), accepted });
+                let (key, place) = ("plans".to_owned(), Place::default());
+                return Err(ConfigError::Value { key, place, given: quote(name), accepted });
             }
             Ok((name.to_owned(), Limits::check(&values.of_plan(name))?))
         };
         Ok(Config {
+            given: values.places(),
             listen,
             data_dir: values.word("data_dir")?.into(),
             database_url: database_url(values)?,
@@ -108,7 +110,8 @@ fn webhook_config(values: &Values) -> Result<Option<Webhook>, ConfigError> {
 fn recording(values: &Values) -> Result<Option<RecordingPlace>, ConfigError> {
     let (dir, url) = ("recording.dir", "recording.url");
     if values.has(dir) && values.has(url) {
-        return Err(ConfigError::Conflict { key: dir, other: url, why: "recordings go to one place" });
+        let place = values.place(dir);
+        return Err(ConfigError::Conflict { key: dir, place, other: url, why: "recordings go to one place" });
     }
     if let Some(dir) = values.text(dir)? {
         return Ok(Some(RecordingPlace::Folder(dir.into())));

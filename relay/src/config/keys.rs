@@ -46,7 +46,7 @@ keys! {
     "listen" = "127.0.0.1:8080", Text, "address and port";
     "data_dir" = "voxrelay-data", Text, "folder of the SQLite database and of the development secret; made for its owner only";
     "database_url" = "", Secret, "`postgres://user:password@host/database`; also read from the variable `DATABASE_URL`; without it, SQLite in `data_dir`";
-    "origins" = "same-origin", List, "pages that may call: `same-origin`, `*`, or origins such as `https://app.example.com`";
+    "origins" = "same-origin", List, "pages that may call, and use the HTTP API: `same-origin`, `*`, or origins such as `https://app.example.com`, `https://*.example.com` (one label of the host), `capacitor://localhost` (an app or an extension)";
     "require_origin" = "false", Flag, "whether to refuse clients that send no Origin, that is, everything but browsers";
     "heartbeat_seconds" = "15", Whole(1, 120), "how often a client is to send a `ping`";
     "resume_window_seconds" = "120", Whole(0, 3_600), "how long a session without a connection is kept";
@@ -58,7 +58,8 @@ keys! {
     "auth.supabase_url" = "", Text, "a Supabase project, `https://<ref>.supabase.co`: its keys, its issuer and its audience `authenticated`; together with `auth.hs256_secret` for a project that still signs with its JWT secret";
     "auth.oidc_issuer" = "", Text, "an OpenID provider by its issuer: keys are found by `<issuer>/.well-known/openid-configuration`; needs `auth.audience`";
     "auth.issuer" = "", List, "what `iss` must be, one of them; `voxrelay` if only `auth.hs256_secret` is given, else needed, unless `auth.supabase_url` or `auth.oidc_issuer` says it";
-    "auth.audience" = "", List, "what `aud` must contain, one of them; `voxrelay` if only `auth.hs256_secret` is given, else needed, unless `auth.supabase_url` says it";
+    "auth.audience" = "", List, "what the audience's claim must contain, one of them; `voxrelay` if only `auth.hs256_secret` is given, else needed, unless `auth.supabase_url` says it";
+    "auth.audience_claim" = "aud", Text, "the claim that says whom the token is for: `client_id` for access tokens of Cognito, `azp` for Clerk's, see [identity providers](identity-providers.md)";
     "auth.account_claim" = "app_metadata.account", Text, "the claim with the account (tenant) that shares limits and budgets; `default` if the token has none";
     "auth.plan_claim" = "app_metadata.plan", Text, "the claim with the name of a plan";
     "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
@@ -83,6 +84,9 @@ keys! {
     "network.max_connections" = "10000", Whole(1, 1_000_000), "WebSocket connections at the same time";
     "network.pre_login_connections_per_address" = "20", Whole(1, 100_000), "connections of one address that have not shown a token yet";
     "network.sessions_per_minute_per_address" = "30", Whole(1, 100_000), "new sessions from one address in a minute";
+    "network.http_connections" = "1024", Whole(4, 100_000), "connections without a call at the same time: questions to the HTTP API, files, and those that have not asked for anything yet; with all places taken, the one that has moved nothing for longest goes. Three quarters of them may get files and other long answers";
+    "network.http_connections_per_address" = "128", Whole(1, 100_000), "those of one address; those of a trusted proxy are not counted";
+    "network.keep_alive_seconds" = "75", Whole(1, 3_600), "how long such a connection may stay idle between two requests: longer than the load balancer in front keeps it, mostly 60 s";
     "network.trusted_proxies" = "", List, "addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` is believed";
 
     "store.grace_seconds" = "60", Whole(0, 600), "how long running calls go on while the database is away";

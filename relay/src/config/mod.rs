@@ -27,7 +27,7 @@ use reqwest::Url;
 
 use crate::auth::Identity;
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
-pub use error::ConfigError;
+pub use error::{ConfigError, Place};
 pub use limits::{Limits, TokenLimits, TokenUsd};
 pub use network::Network;
 pub use origins::Origins;
@@ -37,6 +37,8 @@ use values::Values;
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where what is configured was given, by key.
+    given: BTreeMap<String, Place>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// Where the SQLite database and the development secret live.
@@ -148,7 +150,50 @@ impl Config {
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        Config::check(&Values::read(path, environment)?)
+        let (config, mut faults) = Config::examine(path, environment)?;
+        match (faults.pop(), faults.is_empty()) {
+            (None, _) => Ok(config),
+            (Some(only), true) => Err(only),
+            (Some(last), false) => {
+                faults.push(last);
+                Err(ConfigError::Many(faults))
+            }
+        }
+    }
+
+    /// Reads as [`Config::load`] does and finds everything that is wrong: the faults, and what the configuration is without them.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or nothing can be made of it.
+    pub fn examine(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Config, Vec<ConfigError>), ConfigError> {
+        let (mut values, mut faults) = Values::read(path, environment)?;
+        loop {
+            // What was found is taken out, and what is left is looked at again.
+            match Config::check(&values) {
+                Ok(config) => return Ok((config, faults)),
+                Err(fault) if values.repair(&fault) => faults.push(fault),
+                Err(fault) if faults.is_empty() => return Err(fault),
+                Err(fault) => {
+                    faults.push(fault);
+                    return Err(ConfigError::Many(faults));
+                }
+            }
+        }
+    }
+
+    /// Whether the operator gave a key.
+    #[must_use]
+    pub fn is_given(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    /// Where a key was given.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        self.given.get(key).cloned().unwrap_or_default()
     }
 
     /// What [`Config::load`] would find, a line for each key, with where it comes from; secrets are not shown.
@@ -159,9 +204,10 @@ impl Config {
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<String, ConfigError> {
-        let values = Values::read(path, environment)?;
-        Config::check(&values)?;
-        Ok(reference::explain(&values))
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
+        let config = Config::load(path, environment.iter().cloned())?;
+        let (values, _) = Values::read(path, environment)?;
+        Ok(reference::explain(&values, &config))
     }
 
     /// What applies when nothing is configured.

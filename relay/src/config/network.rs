@@ -1,6 +1,7 @@
 //! What an address may do, and whose word counts for it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -16,6 +17,12 @@ pub struct Network {
     pub pre_login_connections_per_address: u32,
     /// Sessions that may begin from one address in a minute.
     pub sessions_per_minute_per_address: u32,
+    /// Connections without a call at a time.
+    pub http_connections: usize,
+    /// Those of one address.
+    pub http_connections_per_address: usize,
+    /// How long such a connection may stay idle between two requests.
+    pub keep_alive: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -34,6 +41,9 @@ impl Network {
             max_connections: values.whole("network.max_connections")? as usize,
             pre_login_connections_per_address: values.whole("network.pre_login_connections_per_address")?,
             sessions_per_minute_per_address: values.whole("network.sessions_per_minute_per_address")?,
+            http_connections: values.whole("network.http_connections")? as usize,
+            http_connections_per_address: values.whole("network.http_connections_per_address")? as usize,
+            keep_alive: Duration::from_secs(values.whole("network.keep_alive_seconds")?.into()),
             trusted_proxies: values.list(PROXIES)?.into_iter().map(network).collect::<Result<_, _>>()?,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::Config;
 use super::keys::{self, Accepts, Key};
 use super::values::Values;
 
@@ -11,7 +12,8 @@ const HEAD: &str = "\
 
 `voxrelay serve --config voxrelay.toml` reads a TOML file; environment variables go over it: `VOXRELAY_` and the key in capitals, with `__` between section and key, such as
 `VOXRELAY_LIMITS__SESSION_USD=2.50`. A list may be one text with commas. An unknown key or a value out of range stops the relay with the key, what was given, and what is accepted.
-`voxrelay config --check --config voxrelay.toml` says what applies and where it comes from, without its secrets.
+`voxrelay config --check --config voxrelay.toml` looks at all that `serve` looks at and says everything that is wrong at once, each with the file and the line or the variable's name; or else
+what applies and where it comes from, without its secrets. With `--connect` it also tries the database and its schema, the issuer's keys, the webhook's address and the recordings' folder or bucket.
 
 `voxrelay dev` needs none of it: it keeps a secret of its own in the data folder and serves the demo page.
 ";
@@ -43,10 +45,27 @@ pub fn reference() -> String {
 }
 
 /// What applies, a line for each key.
-pub(super) fn explain(values: &Values) -> String {
+pub(super) fn explain(values: &Values, config: &Config) -> String {
     let mut text = String::new();
     for shown in values.shown() {
         let _ = writeln!(text, "{} = {}  # {}", shown.key, shown.value, shown.origin);
+    }
+    // What others of them say.
+    let auth = &config.auth;
+    for (key, names) in [("auth.issuer", &auth.issuers), ("auth.audience", &auth.audiences)] {
+        if !values.has(key) {
+            let _ = writeln!(text, "{key} = {names:?}  # default");
+        }
+    }
+    let nothing = [
+        ("database_url", config.database_url.is_none(), "SQLite in data_dir"),
+        ("recording", config.recording.is_none(), "nothing is recorded"),
+        ("webhook.url", config.webhook.is_none(), "alerts are kept and sent nowhere"),
+        ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
+        ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
+    ];
+    for (key, _, meaning) in nothing.into_iter().filter(|(_, is_default, _)| *is_default) {
+        let _ = writeln!(text, "# without {key}: {meaning}");
     }
     text
 }

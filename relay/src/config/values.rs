@@ -6,13 +6,16 @@ use std::fmt::Display;
 use std::path::Path;
 
 use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
+use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Accepts, Key, LIMITS, PLANS};
-use super::{ConfigError, Secret};
+use super::{ConfigError, Place, Secret};
 use crate::money::NanoUsd;
 
 /// RFC 7518, 3.2: a key as long as the hash, at least.
 const SECRET_MIN_BYTES: usize = 32;
+/// Our own variable for the database's address.
+const DATABASE_URL: &str = "VOXRELAY_DATABASE_URL";
 /// How the environment names itself.
 const ENVIRONMENT: &str = "the environment";
 
@@ -29,6 +32,16 @@ struct Given {
     /// The key as the operator wrote it: a plan's value is read under the key of `[limits]`.
     key: String,
     value: Value,
+    place: Place,
+}
+
+/// Where values are given.
+struct Places<'a> {
+    path: Option<&'a Path>,
+    /// The lines of the file's keys.
+    lines: HashMap<String, usize>,
+    /// The variable that the database's address comes from.
+    database_url: &'static str,
 }
 
 /// A value in the words of [`super::Config::explain`].
@@ -44,36 +57,85 @@ impl Values {
     pub(super) fn read(
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Values, ConfigError> {
+    ) -> Result<(Values, Vec<ConfigError>), ConfigError> {
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
         let mut builder = config::Config::builder();
         if let Some(path) = path {
             builder = builder.add_source(File::from(path).format(FileFormat::Toml));
         }
+        let has_own = environment.iter().any(|(name, _)| name == DATABASE_URL);
+        let places = Places {
+            path,
+            lines: path.map(lines).unwrap_or_default(),
+            database_url: if has_own { DATABASE_URL } else { "DATABASE_URL" },
+        };
         let environment = Environment::with_prefix("VOXRELAY")
             .prefix_separator("_")
             .separator("__")
             .source(Some(ours(environment)));
-        Values::sort(builder.add_source(environment).build()?.collect()?)
+        Ok(Values::sort(builder.add_source(environment).build()?.collect()?, &places))
     }
 
-    fn sort(root: Map<String, Value>) -> Result<Values, ConfigError> {
-        let mut values = Values::default();
+    /// The values whose keys there are, and what is wrong with the others.
+    fn sort(root: Map<String, Value>, places: &Places<'_>) -> (Values, Vec<ConfigError>) {
+        let (mut values, mut faults) = (Values::default(), Vec::new());
+        let mut root: Vec<(String, Value)> = root.into_iter().collect();
+        root.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (name, value) in root {
+            let place = places.of(&name, &value);
             if keys::find(&name).is_some() {
-                values.given.insert(name.clone(), Given { key: name, value });
+                values.given.insert(name.clone(), Given { key: name, value, place });
             } else if name == PLANS {
-                for (plan, value) in table(PLANS, value)? {
-                    let plan_key = format!("{PLANS}.{plan}");
-                    let limits = section(&plan_key, LIMITS, table(&plan_key, value)?)?;
-                    values.plans.insert(plan, limits);
+                match table(PLANS, value, place) {
+                    Ok(plans) => {
+                        for (plan, value) in plans {
+                            let key = format!("{PLANS}.{plan}");
+                            let limits = section(&key, LIMITS, value, places, &mut faults);
+                            values.plans.insert(plan, limits);
+                        }
+                    }
+                    Err(fault) => faults.push(fault),
                 }
             } else if keys::sections().contains(&name.as_str()) {
-                values.given.extend(section(&name, &name, table(&name, value)?)?);
+                values.given.extend(section(&name, &name, value, places, &mut faults));
             } else {
-                return Err(unknown(&name, "", keys::of_section("").chain(keys::sections()).chain([PLANS])));
+                let near = keys::of_section("").chain(keys::sections()).chain([PLANS]);
+                faults.push(unknown(&name, "", near, place));
             }
         }
-        Ok(values)
+        (values, faults)
+    }
+
+    /// Takes out what a fault is about, or puts in what it misses, so that the rest can be looked at. Whether there was anything to do.
+    pub(super) fn repair(&mut self, fault: &ConfigError) -> bool {
+        match fault {
+            ConfigError::Value { key, .. } => {
+                let limits = self.plans.values_mut().chain([&mut self.given]);
+                limits.fold(false, |found, given| {
+                    let before = given.len();
+                    given.retain(|_, value| value.key != *key);
+                    found || given.len() < before
+                })
+            }
+            ConfigError::Conflict { other, .. } => self.given.remove(*other).is_some(),
+            ConfigError::Missing { key, .. } => {
+                let anything = "https://anything.invalid/that-is-long-enough";
+                let value = Value::new(None, ValueKind::String(anything.to_owned()));
+                let given = Given { key: (*key).to_owned(), value, place: Place::default() };
+                self.given.insert((*key).to_owned(), given).is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a key was given.
+    pub(super) fn place(&self, key: &str) -> Place {
+        self.given.get(key).map(|given| given.place.clone()).unwrap_or_default()
+    }
+
+    /// Where everything was given.
+    pub(super) fn places(&self) -> BTreeMap<String, Place> {
+        self.given.iter().map(|(key, given)| (key.clone(), given.place.clone())).collect()
     }
 
     pub(super) fn plans(&self) -> impl Iterator<Item = &str> {
@@ -200,8 +262,9 @@ impl Values {
         given: impl Display,
         accepted: impl Display,
     ) -> ConfigError {
+        let place = self.place(key);
         let key = self.given.get(key).map_or(key, |given| &given.key).to_owned();
-        ConfigError::Value { key, given: given.to_string(), accepted: accepted.to_string() }
+        ConfigError::Value { key, place, given: given.to_string(), accepted: accepted.to_string() }
     }
 
     /// What applies, in the order of the reference, and where it comes from.
@@ -235,7 +298,6 @@ pub(super) fn quote(given: impl Display) -> String {
 /// The variables that are configuration. Options of the command line are not, nor what Kubernetes sets in every container for
 /// a service named `voxrelay`. `DATABASE_URL` is what hosts call it.
 fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<String, String> {
-    const DATABASE_URL: &str = "VOXRELAY_DATABASE_URL";
     let is_foreign = |name: &str| {
         matches!(name, "VOXRELAY_CONFIG" | "VOXRELAY_TOKEN" | "VOXRELAY_PORT")
             || name.starts_with("VOXRELAY_SERVICE_")
@@ -256,41 +318,90 @@ fn ours(environment: impl IntoIterator<Item = (String, String)>) -> HashMap<Stri
     ours
 }
 
+impl Places<'_> {
+    fn of(&self, key: &str, value: &Value) -> Place {
+        Place(match (value.origin(), key, self.path) {
+            (Some(ENVIRONMENT), "database_url", _) => Some(self.database_url.to_owned()),
+            (Some(ENVIRONMENT), _, _) => Some(format!("VOXRELAY_{}", key.to_uppercase().replace('.', "__"))),
+            (_, _, Some(path)) => Some(match self.lines.get(key) {
+                Some(line) => format!("{}, line {line}", path.display()),
+                None => path.display().to_string(),
+            }),
+            (_, _, None) => None,
+        })
+    }
+}
+
+/// In which line of a TOML file each of its keys is.
+fn lines(path: &Path) -> HashMap<String, usize> {
+    fn collect(table: &DeTable<'_>, before: &str, text: &str, lines: &mut HashMap<String, usize>) {
+        for (name, value) in table {
+            let key = format!("{before}{}", name.get_ref());
+            let line = text.get(..name.span().start).map_or(0, |above| above.matches('\n').count()) + 1;
+            if let DeValue::Table(table) = value.get_ref() {
+                collect(table, &format!("{key}."), text, lines);
+            }
+            lines.insert(key, line);
+        }
+    }
+    let mut found = HashMap::new();
+    // What cannot be read, or is no TOML, is said by whoever reads the values.
+    let Ok(text) = std::fs::read_to_string(path) else { return found };
+    if let Ok(table) = DeTable::parse(&text) {
+        collect(table.get_ref(), "", &text, &mut found);
+    }
+    found
+}
+
 /// The values of a section, under the names of the section whose keys it has.
 fn section(
     name: &str,
     like: &str,
-    table: Map<String, Value>,
-) -> Result<BTreeMap<String, Given>, ConfigError> {
+    value: Value,
+    places: &Places<'_>,
+    faults: &mut Vec<ConfigError>,
+) -> BTreeMap<String, Given> {
     let mut section = BTreeMap::new();
+    let place = places.of(name, &value);
+    let mut table: Vec<(String, Value)> = match table(name, value, place) {
+        Ok(table) => table.into_iter().collect(),
+        Err(fault) => {
+            faults.push(fault);
+            return section;
+        }
+    };
+    table.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (key, value) in table {
         let known = format!("{like}.{key}");
         let given = format!("{name}.{key}");
+        let place = places.of(&given, &value);
         if keys::find(&known).is_none() {
-            return Err(unknown(&given, &known, keys::of_section(like)));
+            faults.push(unknown(&given, &known, keys::of_section(like), place));
+            continue;
         }
-        section.insert(known, Given { key: given, value });
+        section.insert(known, Given { key: given, value, place });
     }
-    Ok(section)
+    section
 }
 
-fn table(key: &str, value: Value) -> Result<Map<String, Value>, ConfigError> {
+fn table(key: &str, value: Value, place: Place) -> Result<Map<String, Value>, ConfigError> {
     match value.kind {
         ValueKind::Table(table) => Ok(table),
         other => Err(ConfigError::Value {
             key: key.to_owned(),
+            place,
             given: show(&other),
             accepted: format!("give a table, such as [{key}]"),
         }),
     }
 }
 
-fn unknown(given: &str, like: &str, near: impl Iterator<Item = &'static str>) -> ConfigError {
+fn unknown(given: &str, like: &str, near: impl Iterator<Item = &'static str>, place: Place) -> ConfigError {
     let accepted = match keys::MOVED.iter().find(|(from, _)| *from == like) {
         Some((_, to)) => format!("give {to}"),
         None => format!("there are {}", near.collect::<Vec<_>>().join(", ")),
     };
-    ConfigError::Unknown { key: given.to_owned(), accepted }
+    ConfigError::Unknown { key: given.to_owned(), place, accepted }
 }
 
 fn known(key: &str) -> &'static Key {

@@ -110,6 +110,34 @@ pub(crate) fn recorded_through(row: &SessionRow) -> u32 {
 }
 
 impl Recordings {
+    /// Whether recordings can go to this place, as far as it can be said without going there.
+    ///
+    /// # Errors
+    /// When the variables `AWS_*` make no sense.
+    pub fn check(
+        place: &RecordingPlace,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), RecordingError> {
+        match place {
+            RecordingPlace::Folder(_) => Ok(()),
+            RecordingPlace::Bucket(_) => place::open(place, environment).map(drop),
+        }
+    }
+
+    /// Writes a small file to this place and deletes it.
+    ///
+    /// # Errors
+    /// When the place cannot be reached, or says no.
+    pub async fn probe(
+        place: &RecordingPlace,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), RecordingError> {
+        let place = place::open(place, environment)?;
+        let key = Key::from(format!("voxrelay-check-{}", uuid::Uuid::now_v7()));
+        place.put(&key, Bytes::from_static(b"voxrelay config --check --connect").into()).await?;
+        Ok(place.delete(&key).await?)
+    }
+
     /// Recordings in this place, by way of a folder in `data_dir`, whose disk keeps `min_free` bytes for others. The variables `AWS_*` say
     /// how to reach a bucket.
     ///

@@ -8,6 +8,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest as _, Sha256};
 
 use super::Problem;
+use super::etag::is_known;
 
 #[derive(RustEmbed)]
 #[folder = "../npm/dist"]
@@ -107,11 +108,7 @@ fn file<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<Response> {
         None => (plain, None),
     };
     let etag = etag(&file);
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let is_known = known.flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
-    });
+    let is_known = is_known(headers, &etag);
     let mut response = match is_known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => ([(header::CONTENT_TYPE, content_type(path))], file.data.into_owned()).into_response(),

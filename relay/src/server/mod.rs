@@ -3,46 +3,47 @@
 mod address;
 mod api;
 mod assets;
+mod connections;
 mod dev;
+mod etag;
+mod head;
+mod pace;
 mod problem;
 mod socket;
 mod stream;
 mod upgrade;
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use protocol::HttpCode;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tower::ServiceExt;
 
 use crate::store::Leases;
-use crate::throttle::SWEEP_INTERVAL;
+use crate::throttle::{SWEEP_INTERVAL, network};
 use crate::{App, denials, upkeep};
 pub use api::openapi;
+use connections::{Connection, Connections, Full};
 use problem::Problem;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
 
-/// For the head of a request; also how long a connection may stay idle between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest head of a request, in bytes. Cookies of the relay's domain are in it.
-const HEAD_MAX_BYTES: usize = 32 * 1024;
-/// Connections without a call at a time: pages, files, and those that do not say what they want.
-const PLAIN_CONNECTIONS_MAX: usize = 1_024;
-/// Those of one address: whoever says nothing leaves room for others. A proxy whose word counts sees to that itself.
-const PLAIN_CONNECTIONS_PER_ADDRESS: u32 = 256;
+/// When to come back to a relay that is full.
+const FULL_RETRY_AFTER_SECONDS: u32 = 5;
 /// After the operating system refused a connection (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -57,14 +58,20 @@ struct Source {
 pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.tasks.spawn(sweep(Arc::clone(&app)));
     let router = router(Arc::clone(&app));
-    let places = Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX));
+    let network = &app.config.network;
+    let connections = Arc::new(Connections::new(
+        network.http_connections,
+        network.http_connections_per_address,
+        network.keep_alive,
+    ));
     if let Err(error) = denials::look(&app).await {
         tracing::warn!(%error, "the deny-list was not read yet");
     }
     app.tasks.spawn(denials::keep(Arc::clone(&app)));
     let mut upkeep = upkeep::start(&app);
-    while let Some((stream, peer, place)) = accept(&listener, &places, &app).await {
-        app.tasks.spawn(serve_connection(stream, peer, place, router.clone(), Arc::clone(&app)));
+    while let Some((stream, peer, place)) = accept(&listener, &connections, &app).await {
+        let (connections, router) = (Arc::clone(&connections), router.clone());
+        app.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(&app)));
     }
     drop(listener);
     app.tasks.close();
@@ -94,22 +101,25 @@ async fn sweep(app: Arc<App>) {
     }
 }
 
-/// The next connection, once there is a place for it; `None` when the relay is to stop.
+/// The next connection, with its place; `None` when the relay is to stop.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    connections: &Arc<Connections>,
     app: &App,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, Connection)> {
     let next = async {
-        let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => return (stream, peer, place),
-                Err(error) if is_of_the_peer(&error) => {}
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if is_of_the_peer(&error) => continue,
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
+            };
+            if let Some(place) = place(connections, peer.ip(), app).await {
+                return (stream, peer, place);
             }
         }
     };
@@ -117,6 +127,21 @@ async fn accept(
         biased;
         () = app.shutdown.cancelled() => None,
         connection = next => Some(connection),
+    }
+}
+
+/// A place for a connection, once there is one; `None` if its address has too many. A proxy whose word counts sees to that itself.
+async fn place(connections: &Arc<Connections>, peer: IpAddr, app: &App) -> Option<Connection> {
+    let address = (!app.config.network.trusts(peer)).then(|| network(peer));
+    loop {
+        match connections.enter(address, Instant::now()) {
+            Ok(place) => return Some(place),
+            Err(Full::Relay) => connections.left().await,
+            Err(Full::Address) => {
+                tracing::debug!(address = %peer, "too many connections from this address");
+                return None;
+            }
+        }
     }
 }
 
@@ -128,52 +153,75 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection, unless its address has too many. An upgrade ends it here and frees its place: calls have places of
-/// their own.
+/// Serves one connection. An upgrade ends it here and frees its place: calls have places of their own.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Connection,
+    connections: Arc<Connections>,
     router: Router,
     app: Arc<App>,
 ) {
-    let address = peer.ip();
-    let counted = if app.config.network.trusts(address) {
-        None
-    } else {
-        match app.throttle.connect(address, PLAIN_CONNECTIONS_PER_ADDRESS) {
-            Ok(counted) => Some(counted),
-            Err(_) => {
-                tracing::debug!(%address, "too many connections from this address");
-                return;
-            }
-        }
-    };
     socket::set_options(&stream);
     let source = Source { peer, place: CallPlace::default() };
-    let stream = CallStream::new(stream, source.place.clone(), app.tasks.clone());
+    let entry = Arc::clone(&place.entry);
+    let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        entry.pace().handle_request();
         request.extensions_mut().insert(source.clone());
-        router.clone().oneshot(request)
+        let (router, entry, connections) = (router.clone(), Arc::clone(&entry), Arc::clone(&connections));
+        async move {
+            let response = match head::check(&request) {
+                Ok(()) => router.oneshot(request).await?,
+                Err(problem) => close(problem.into_response()),
+            };
+            let (parts, body) = response.into_parts();
+            Ok::<_, Infallible>(match connections.answer(&entry, body) {
+                Some(body) => Response::from_parts(parts, body),
+                None => close(full().into_response()),
+            })
+        }
     });
+    // Its pace is watched over here: the library has one time-out for the head of a request and for idle connections.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_MAX_BYTES)
+        .header_read_timeout(None)
+        .max_buf_size(head::MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let mut must_go = pin!(place.entry.must_go());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        why = must_go.as_mut() => {
+            tracing::debug!(%peer, why, "connection closed");
+            return;
+        }
         () = app.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = must_go => return,
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
-    drop((place, counted));
+}
+
+/// An answer after which the connection ends.
+fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// As many long answers are on their way as may be.
+fn full() -> Problem {
+    let detail = "This relay sends as many files at a time as it may.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .code(HttpCode::RelayFull)
+        .retry_after(FULL_RETRY_AFTER_SECONDS)
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -1,5 +1,6 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use protocol::HttpCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,8 +14,8 @@ pub(super) struct Problem {
     retry_after_seconds: Option<u32>,
     /// The limit that was exceeded.
     excess: Option<Excess>,
-    /// The limit's name, where it is not one of calls.
-    code: Option<&'static str>,
+    /// What it is, as a word that programs can compare.
+    code: &'static str,
 }
 
 /// What went wrong (RFC 9457).
@@ -31,11 +32,9 @@ pub(super) struct ProblemBody {
     status: u16,
     /// What happened, for a person.
     detail: String,
-    /// The limit that was exceeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    code: Option<&'static str>,
-    /// Its value.
+    /// What it is, as a word that programs can compare: one of docs/errors.md.
+    code: &'static str,
+    /// The value of the limit that was exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     limit: Option<u64>,
@@ -51,7 +50,18 @@ pub(super) struct ProblemBody {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: detail.into(), retry_after_seconds: None, excess: None, code: None }
+        let code = HttpCode::of_status(status.as_u16()).name();
+        Problem { status, detail: detail.into(), retry_after_seconds: None, excess: None, code }
+    }
+
+    /// Says more exactly what it is than its status does.
+    pub(super) fn code(self, code: HttpCode) -> Problem {
+        Problem { code: code.name(), ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn retry_after(self, seconds: u32) -> Problem {
@@ -59,8 +69,8 @@ impl Problem {
     }
 
     /// The caller asked too often.
-    pub(super) fn too_often(code: &'static str, detail: impl Into<String>, excess: Excess) -> Problem {
-        Problem { code: Some(code), detail: detail.into(), ..Problem::from(excess) }
+    pub(super) fn too_often(detail: impl Into<String>, excess: Excess) -> Problem {
+        Problem { detail: detail.into(), ..Problem::from(excess) }.code(HttpCode::ApiRate)
     }
 }
 
@@ -69,7 +79,7 @@ impl From<Excess> for Problem {
     fn from(excess: Excess) -> Problem {
         let seconds = u32::try_from(excess.retry_after_ms().div_ceil(1_000)).unwrap_or(u32::MAX);
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, excess.code.info().message);
-        Problem { code: Some(excess.code.name()), excess: Some(excess), ..problem.retry_after(seconds) }
+        Problem { code: excess.code.name(), excess: Some(excess), ..problem.retry_after(seconds) }
     }
 }
 

@@ -7,7 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+
+use super::connections::Entry;
+use super::pace::Pace;
 
 /// How long a peer may take to read what it was told last.
 const LINGER: Duration = Duration::from_secs(2);
@@ -26,6 +30,8 @@ pub(super) struct CallStream {
     /// Whether the peer has finished or is gone.
     ended: bool,
     place: CallPlace,
+    /// Whom its pace is told, until it is a call.
+    entry: Option<Arc<Entry>>,
     tasks: TaskTracker,
 }
 
@@ -44,8 +50,30 @@ impl CallPlace {
 }
 
 impl CallStream {
-    pub(super) fn new(stream: TcpStream, place: CallPlace, tasks: TaskTracker) -> CallStream {
-        CallStream { stream: Some(stream), ended: false, place, tasks }
+    pub(super) fn new(
+        stream: TcpStream,
+        place: CallPlace,
+        entry: Arc<Entry>,
+        tasks: TaskTracker,
+    ) -> CallStream {
+        CallStream { stream: Some(stream), ended: false, place, entry: Some(entry), tasks }
+    }
+
+    /// Tells its pace what happened, unless nobody looks at that any more.
+    fn tell(&mut self, what: impl FnOnce(&mut Pace, Instant)) {
+        match &self.entry {
+            Some(entry) if entry.has_left() => self.entry = None,
+            Some(entry) => what(&mut entry.pace(), Instant::now()),
+            None => {}
+        }
+    }
+
+    fn tell_written(&mut self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(bytes)) => self.tell(|pace, now| pace.handle_written(now, *bytes)),
+            Poll::Pending => self.tell(Pace::handle_blocked),
+            Poll::Ready(Err(_)) => {}
+        }
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -83,13 +111,18 @@ impl AsyncRead for CallStream {
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         let read = ready!(self.stream().poll_read(cx, buffer));
         self.ended = read.is_err() || (room > 0 && buffer.filled().len() == before);
+        if buffer.filled().len() > before {
+            self.tell(Pace::handle_read);
+        }
         Poll::Ready(read)
     }
 }
 
 impl AsyncWrite for CallStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
+        let written = self.stream().poll_write(cx, bytes);
+        self.tell_written(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -97,7 +130,9 @@ impl AsyncWrite for CallStream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, parts)
+        let written = self.stream().poll_write_vectored(cx, parts);
+        self.tell_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

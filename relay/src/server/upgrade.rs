@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{ErrorCode, SUBPROTOCOL};
+use protocol::{ErrorCode, HttpCode, SUBPROTOCOL};
 use tokio::sync::Semaphore;
 
 use super::address::client_address;
@@ -44,7 +44,7 @@ pub(super) async fn open_call(
 ) -> Response {
     let Ok(upgrade) = upgrade else {
         let detail = "This address takes WebSocket connections (RFC 6455, version 13).";
-        return Problem::new(StatusCode::BAD_REQUEST, detail).into_response();
+        return Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket).into_response();
     };
     if let Err(problem) = check(&app, &headers) {
         return problem.into_response();
@@ -85,7 +85,7 @@ pub(super) async fn open_call(
 
 /// What the WebSocket library does not check.
 fn check(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket));
     if !is_key(headers) {
         return bad("Sec-WebSocket-Key has to be 16 bytes in base64, once.".to_owned());
     }
@@ -105,7 +105,7 @@ fn check(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
         Some(_) => "Pages of this origin may not call this relay; its operator can add it to `origins`.",
         None => "This relay takes calls from browsers only.",
     };
-    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::OriginRefused))
 }
 
 fn is_key(headers: &HeaderMap) -> bool {

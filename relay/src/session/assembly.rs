@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::admission::caps;
 use super::driver::Driver;
 use super::journal::Journal;
-use super::registry::{Handle, Registry, Whose};
+use super::registry::{Commands, Handle, Registry, Whose};
 use super::token::TokenClock;
 use crate::auth::Identity;
 use crate::call::{Agent, Call, Echo, Start};
@@ -138,7 +138,7 @@ pub(super) fn prepare(
         journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
         recording,
         connection: None,
-        commands,
+        commands: Commands(commands),
         registration,
         reconnects: 0,
         token: TokenClock::new(identity.expires_at, config.auth.token_grace),

@@ -6,15 +6,14 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{CloseCode, Gap, Hello, Time};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
 use super::journal::{Journal, NextToken, Refused, Written, jittered};
-use super::registry::{Command, Registration, ResumeRequest, Whose};
-use super::token::TokenClock;
+use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
+use super::token::{self, TokenClock};
 use super::{resume_hash, resume_token};
-use crate::auth::{AuthError, Identity};
+use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
@@ -41,12 +40,12 @@ pub(super) struct Driver {
     pub(super) journal: Journal,
     pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
-    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) commands: Commands,
     pub(super) registration: Registration,
     pub(super) reconnects: u32,
     pub(super) token: TokenClock,
     /// A fresh token that is being checked.
-    pub(super) verifying: Option<Running<Result<Identity, AuthError>>>,
+    pub(super) verifying: Option<Running<Result<Identity, auth::Refused>>>,
     /// Money that is being set aside.
     pub(super) reserving: Option<Running<Asked>>,
     /// A connection that goes on with the session as soon as its resume token is stored.
@@ -88,7 +87,7 @@ enum Wake {
     Socket(Event),
     Journal(Result<Written, Refused>),
     Reserved(Asked),
-    Verified(Result<Identity, AuthError>),
+    Verified(Result<Identity, auth::Refused>),
     Time,
 }
 
@@ -269,7 +268,8 @@ impl Driver {
         }
     }
 
-    fn handle_verified(&mut self, verified: Result<Identity, AuthError>) {
+    fn handle_verified(&mut self, verified: Result<Identity, auth::Refused>) {
+        self.token.release();
         match verified {
             Ok(identity) if self.app.denials.denies(&identity) => {
                 self.call(call::Input::Stop(CloseCode::Forbidden));
@@ -285,9 +285,9 @@ impl Driver {
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
             // The token in use is still good: the client may try again until it expires.
-            Err(error) => {
-                tracing::info!(session = %self.id, cause = error.cause(), "a fresh token was refused");
-                telemetry::token_refused(error.cause());
+            Err(refused) => {
+                tracing::info!(session = %self.id, cause = refused.cause(), why = %refused, "a fresh token was refused");
+                telemetry::token_refused(refused.cause());
             }
         }
     }
@@ -380,6 +380,7 @@ impl Driver {
             recording,
             connection,
             verifying,
+            token: own_token,
             ending,
             quality,
             round_trips,
@@ -426,8 +427,9 @@ impl Driver {
                 }
                 Some(link::Output::Token(token)) => {
                     let (tasks, app, token) = (app.tasks.clone(), app.clone(), token.to_owned());
-                    let verify = async move { app.verifier.verify(&token).await };
+                    let verify = async move { token::check(&app.verifier, &token).await };
                     *verifying = Some(Running::start(&tasks, verify));
+                    own_token.hold();
                 }
                 Some(link::Output::Bye) => {
                     record(recording, now, recording::Input::End);

@@ -21,7 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 pub use lease::Lease;
@@ -94,10 +94,17 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
     if app.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
     }
-    let identity = app.verifier.verify(&hello.token).await.map_err(|error| {
-        tracing::info!(%address, cause = error.cause(), "token refused");
-        telemetry::token_refused(error.cause());
-        if error.is_temporary() { later(ErrorCode::Internal) } else { Refusal::unauthorized() }
+    let identity = app.verifier.check(&hello.token).await.map_err(|refused| {
+        tracing::info!(%address, cause = refused.cause(), why = %refused, "token refused");
+        telemetry::token_refused(refused.cause());
+        match refused.retry_after {
+            Some(wait) => {
+                let mut refusal = later(ErrorCode::KeysUnavailable);
+                refusal.error.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                refusal
+            }
+            None => Refusal::unauthorized(),
+        }
     })?;
     app.denials.admit(identity)
 }
@@ -132,13 +139,21 @@ async fn hand_over(
     hello: Hello,
     identity: &Identity,
 ) -> Option<(WebSocket, Hello)> {
-    let (refused, answer) = oneshot::channel();
-    let request = Box::new(ResumeRequest { socket, hello, identity: identity.clone(), refused });
-    match timeout(RESUME_TIMEOUT, handle.commands.send(Command::Resume(request))).await {
-        // Without an answer the session has kept it.
-        Ok(Ok(())) => answer.await.ok(),
-        Ok(Err(mpsc::error::SendError(Command::Resume(request)))) => Some((request.socket, request.hello)),
-        Ok(Err(_)) | Err(_) => None,
+    // The connection is not handed out before there is a place for it: whoever does not get one is told so.
+    match timeout(RESUME_TIMEOUT, handle.commands.reserve()).await {
+        Ok(Ok(place)) => {
+            let (refused, answer) = oneshot::channel();
+            let request = ResumeRequest { socket, hello, identity: identity.clone(), refused };
+            place.send(Command::Resume(Box::new(request)));
+            // Without an answer the session has kept it.
+            answer.await.ok()
+        }
+        Ok(Err(_)) => Some((socket, hello)),
+        Err(_) => {
+            tracing::info!(session = %handle.whose.id, "a resume waited for too long behind others");
+            refuse(socket, later(ErrorCode::RelayFull)).await;
+            None
+        }
     }
 }
 
@@ -300,6 +315,9 @@ async fn begin(
         Ok(parts) => parts,
         Err(refusal) => return refuse(socket, refusal).await,
     };
+    if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
+        tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
+    }
     let limits = app.config.limits_for(identity);
     let id = uuid::Uuid::now_v7().to_string();
     let token = resume_token();

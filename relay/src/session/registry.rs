@@ -36,6 +36,31 @@ pub(super) struct ResumeRequest {
     pub(super) refused: oneshot::Sender<(WebSocket, Hello)>,
 }
 
+/// What is said to a session, as the session hears it.
+#[derive(Debug)]
+pub(super) struct Commands(pub(super) mpsc::Receiver<Command>);
+
+impl Commands {
+    /// The next one; `None` if nobody can say anything any more.
+    pub(super) async fn recv(&mut self) -> Option<Command> {
+        self.0.recv().await
+    }
+}
+
+impl Drop for Commands {
+    /// The session is over: connections that still wait for it go back, so that each of them gets an answer.
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(command) = self.0.try_recv() {
+            if let Command::Resume(request) = command {
+                let ResumeRequest { socket, hello, refused, .. } = *request;
+                // Whoever hung up meanwhile needs no answer.
+                let _ = refused.send((socket, hello));
+            }
+        }
+    }
+}
+
 /// A living session, as others see it.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {

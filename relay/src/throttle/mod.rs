@@ -63,7 +63,6 @@ pub struct Throttle<C: Clock = DefaultClock> {
     users: Rates<C>,
     addresses: Rates<C>,
     resumes: Rates<C>,
-    plain: WaitingRoom,
     waiting: WaitingRoom,
 }
 
@@ -81,17 +80,8 @@ impl<C: Clock + Clone> Throttle<C> {
             users: Rates::with_clock(clock.clone()),
             addresses: Rates::with_clock(clock.clone()),
             resumes: Rates::with_clock(clock),
-            plain: WaitingRoom::default(),
             waiting: WaitingRoom::default(),
         }
-    }
-
-    /// A connection was opened that is no call yet, and may never be one; it is counted until what comes back is dropped.
-    ///
-    /// # Errors
-    /// When there are `limit` connections from this address already.
-    pub fn connect(&self, address: IpAddr, limit: u32) -> Result<Waiting, Excess> {
-        self.plain.enter(network(address), limit)
     }
 
     /// A call's connection waits to be greeted; it is counted until what comes back is dropped.
@@ -125,13 +115,12 @@ impl<C: Clock + Clone> Throttle<C> {
         self.users.sweep();
         self.addresses.sweep();
         self.resumes.sweep();
-        self.plain.sweep();
         self.waiting.sweep();
     }
 }
 
 /// What counts as one network address: IPv6 hands every customer 2⁶⁴ of them at least.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,

@@ -119,6 +119,18 @@ async fn ones_own_session_is_erased_and_its_usage_is_nobodys() {
     assert_eq!(get(&relay, &ada, usage).await.json()["usage"], serde_json::json!([]));
 }
 
+#[tokio::test]
+async fn a_recording_is_bytes_in_the_document_and_not_a_list_of_numbers() {
+    let document = serde_json::to_value(relay::server::openapi()).expect("JSON");
+    let responses = &document["paths"][RECORDING]["get"]["responses"];
+    for status in ["200", "206"] {
+        let schema = &responses[status]["content"]["audio/wav"]["schema"];
+        assert_eq!((&schema["type"], &schema["format"]), (&"string".into(), &"binary".into()), "{schema}");
+    }
+    let text = document.to_string();
+    assert!(!text.contains("int32\",\"minimum\":0},\"type\":\"array\""), "{text}");
+}
+
 /// What is answered in ranges, too.
 const RECORDING: &str = "/v1/sessions/{id}/recording";
 

@@ -14,7 +14,15 @@ fn is_problem(answer: &Answer, status: u16) {
     assert_eq!(problem["type"], "about:blank");
     assert_eq!(problem["status"], status);
     let text = |name: &str| problem[name].as_str().is_some_and(|text| !text.is_empty());
-    assert!(text("title") && text("detail"), "{problem}");
+    assert!(text("title") && text("detail") && text("code"), "{problem}");
+    let documented = format!("\n| `{}` | ", problem["code"].as_str().expect("a text"));
+    assert!(include_str!("../../../docs/errors.md").contains(&documented), "{problem}");
+    // What the libraries say about Rust's types means nothing to whoever sent the request.
+    let detail = problem["detail"].as_str().expect("a text");
+    for foreign in ["deserialize", "invalid type", "expected ", "variant", "trailing", "EOF", "invalid digit"]
+    {
+        assert!(!detail.contains(foreign), "{detail}");
+    }
 }
 
 #[tokio::test]
@@ -80,6 +88,78 @@ async fn whatever_does_not_fit_is_a_problem() {
         is_problem(&ask(&relay, "GET", "/v1/sessions", headers, "").await, 401);
     }
     assert_eq!(get(&relay, &root, "/v1/admin/denials").await.json()["denials"], Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_problem_names_what_is_wrong_and_what_it_has_to_be() {
+    let relay = Relay::start().await;
+    let root = admin();
+    for (path, code, says) in [
+        ("/v1/sessions?limit=0", "bad_query", "`limit` has to be a whole number, 1 to 100."),
+        ("/v1/sessions?limit=many", "bad_query", "`limit` has to be a whole number, 1 to 100."),
+        (
+            "/v1/sessions?limit=99999999999999999999",
+            "bad_query",
+            "`limit` has to be a whole number, 1 to 100.",
+        ),
+        ("/v1/sessions?limit=3&limit=4", "bad_query", "`limit` is given twice."),
+        ("/v1/sessions?state=dead", "bad_query", "`state` has to be one of `live`, `ended`."),
+        ("/v1/sessions?user_sub=bob", "bad_query", "There is no parameter `user_sub`; there are `cursor`"),
+        ("/v1/sessions?%1B%5B2J=1", "bad_query", r"There is no parameter `\u{1b}[2J`"),
+        ("/v1/sessions?from=yesterday", "bad_query", "`from` has to be a time"),
+        ("/v1/usage?to=2026-13-01", "bad_query", "`to` has to be a day"),
+        ("/v1/sessions?cursor=abc", "bad_query", "`cursor` is not the `next`"),
+        ("/v1/admin/usage?by=planet", "bad_query", "`by` has to be one of `account`, `user`."),
+        ("/v1/sessions/a-1/transcript?format=xml", "bad_query", "`format` has to be one of `json`, `text`."),
+        ("/v1/sessions/%FF", "bad_path", "`id` in the address is not UTF-8."),
+        ("/v1/nothing", "not_found", "nothing at this address"),
+        ("/v1/sessions/nobody", "not_found", "no such session"),
+    ] {
+        let answer = get(&relay, &root, path).await;
+        let problem = answer.json();
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(problem["code"] == code && detail.contains(says), "{path}: {problem}");
+    }
+    let headers = format!("authorization: Bearer {root}\r\ncontent-type: application/json\r\n");
+    for (body, says) in [
+        ("", "not JSON: see line 1, column 0"),
+        ("{\"kind\":\n x}", "not JSON: see line 2, column 2"),
+        ("[]", "has to be a JSON object"),
+        (r#"{"kind": "sub"}"#, "`subject` is missing."),
+        (r#"{"kind": "planet", "subject": "earth"}"#, "`kind` has to be one of `sub`, `login`."),
+        (r#"{"kind": "sub", "subject": 7}"#, "`subject` has to be a text."),
+        (r#"{"kind": "sub", "subject": "a", "until": "soon"}"#, "There is no field `until`; there are "),
+        (r#"{"kind": "sub", "kind": "login", "subject": "a"}"#, "is given twice"),
+    ] {
+        let problem = ask(&relay, "POST", "/v1/admin/denials", &headers, body).await.json();
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(problem["code"] == "bad_body" && detail.contains(says), "{body}: {problem}");
+    }
+    for (method, path, allowed) in [
+        ("PATCH", "/v1/sessions", "GET"),
+        ("GET", "/v1/admin/sessions/a/end", "POST"),
+        ("POST", "/livez", "GET"),
+    ] {
+        let answer = as_user(&relay, &root, method, path).await;
+        is_problem(&answer, 405);
+        assert!(answer.header("allow").is_some_and(|allow| allow.contains(allowed)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_not_waited_for() {
+    let relay = Relay::start().await;
+    let head = format!(
+        "POST /v1/admin/denials HTTP/1.1\r\nhost: relay\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 1000\r\n\r\n",
+        admin()
+    );
+    let mut wire = relay.connect().await;
+    wire.send(head.as_bytes()).await;
+    let (head, body) = wire.response_while_sending(b" ").await;
+    assert_eq!(super::status(&head), 408, "{body}");
+    assert!(body.contains("\"code\":\"request_timeout\""), "{body}");
+    assert!(wire.is_closed_within(super::support::PATIENCE).await, "nothing more is taken");
 }
 
 #[tokio::test]

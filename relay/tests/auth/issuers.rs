@@ -89,6 +89,72 @@ async fn an_openid_provider_needs_nothing_but_its_name_and_ours() {
     assert_eq!(sub(&verifier, &token(&format!("{url}/"), "another-client")).await, Err(AuthError::Audience));
 }
 
+/// The configuration of each page's section, and a token as that provider makes it.
+#[tokio::test]
+async fn each_provider_of_the_docs_works_with_the_configuration_that_is_there() {
+    let tokens = [
+        (
+            "AWS Cognito",
+            json!({ "aud": null, "role": null, "token_use": "access", "client_id": "1example23456789", "username": "ada",
+                "scope": "openid", "cognito:groups": ["voxrelay_admin"], "account": "acme", "plan": "pro" }),
+        ),
+        (
+            "Clerk",
+            json!({ "aud": null, "role": null, "azp": "https://app.example.com", "sid": "sess_1", "v": 2, "fva": [1, -1],
+                "metadata": { "account": "acme", "plan": "pro", "role": "voxrelay_admin" } }),
+        ),
+        (
+            "Auth0",
+            json!({ "aud": ["https://voice.example.com", "https://example.eu.auth0.com/userinfo"], "role": null,
+                "azp": "client", "scope": "openid", "https://example.com/account": "acme",
+                "https://example.com/plan": "pro", "https://example.com/roles": ["voxrelay_admin"] }),
+        ),
+        (
+            "Keycloak",
+            json!({ "aud": ["voxrelay", "account"], "role": null, "azp": "web", "typ": "Bearer", "account": "acme", "plan": "pro",
+                "realm_access": { "roles": ["default-roles-example", "voxrelay_admin"] } }),
+        ),
+        (
+            "Firebase",
+            json!({ "aud": "example-project", "role": "voxrelay_admin", "auth_time": 1, "account": "acme", "plan": "pro",
+                "firebase": { "sign_in_provider": "password", "identities": {} } }),
+        ),
+    ];
+    let page = include_str!("../../../docs/identity-providers.md");
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert_eq!(sections.len(), tokens.len());
+    for (section, (provider, claims)) in sections.iter().zip(tokens) {
+        let (name, rest) = section.split_once('\n').expect("a heading");
+        assert_eq!(name, provider);
+        let toml = rest
+            .split("```toml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next())
+            .expect("a configuration");
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        fs::write(file.path(), toml).expect("written");
+        let mut config =
+            Config::load(Some(file.path()), []).unwrap_or_else(|error| panic!("{provider}: {error}")).auth;
+        // The provider stands on this machine, under the path that it has.
+        let pair = Pair::ec("one");
+        let set = json!({ "keys": [&pair.public] });
+        let url = format!("{}/jwks", serve(vec![("/jwks", set)]).await);
+        (config.oidc_issuer, config.jwks_url) = (None, Some(url.parse().expect("a URL")));
+        let verifier = Verifier::from_config(&config).expect("a verifier");
+        let issuer = config.issuers[0].clone();
+        let mut claims = but(&claims);
+        claims["iss"] = json!(issuer);
+        let good = verifier.check(&pair.sign(Algorithm::ES256, Some("one"), &claims)).await;
+        let good = good.unwrap_or_else(|refused| panic!("{provider}: {refused}"));
+        assert_eq!((good.account.as_str(), good.plan.as_deref(), good.is_admin), ("acme", Some("pro"), true));
+        for name in ["aud", "client_id", "azp"] {
+            claims.as_object_mut().expect("an object").insert(name.to_owned(), json!("somebody-else"));
+        }
+        let wrong = pair.sign(Algorithm::ES256, Some("one"), &claims);
+        assert_eq!(sub(&verifier, &wrong).await, Err(AuthError::Audience), "{provider}");
+    }
+}
+
 /// One test for all of it: making an RSA key takes a while.
 #[tokio::test]
 async fn configured_public_keys_check_what_they_are_for_and_nothing_else() {

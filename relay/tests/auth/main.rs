@@ -207,6 +207,69 @@ async fn claims_that_are_missing_wrong_or_of_the_wrong_type_are_refused() {
 }
 
 #[tokio::test]
+async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_token() {
+    let verifier = configured(Some(SECRET), None);
+    let long = "x".repeat(5_000);
+    for (changes, claim, came, expected) in [
+        (json!({ "iss": "https://other.example" }), "iss", r#""https://other.example""#, ISSUER),
+        (json!({ "aud": "anon" }), "aud", r#""anon""#, AUDIENCE),
+        (json!({ "aud": null }), "aud", "nothing", AUDIENCE),
+        (json!({ "exp": 17 }), "exp", "17", "a time that is not over"),
+        (json!({ "exp": "soon" }), "exp", r#""soon""#, "a number of seconds"),
+        (json!({ "nbf": now() + 600 }), "nbf", "and 1", "a time that is over"),
+        (json!({ "sub": null }), "sub", "nothing", "a text"),
+        (json!({ "sub": "a\u{1b}[2Jb" }), "sub", r#""a\u{1b}[2Jb""#, "visible"),
+        (json!({ "session_id": long }), "session_id", "xxx…", "1 to 255"),
+        (json!({ "role": 7 }), "role", "7", "a list of texts"),
+        (json!({ "role": "anon" }), "role", "anon", "API key"),
+        (json!({ "app_metadata": 7 }), "app_metadata.account", "7", "a text"),
+        (json!({ "app_metadata": { "plan": ["pro"] } }), "app_metadata.plan", "pro", "a text"),
+        (
+            json!({ "app_metadata": { "limits": { "idle_minutes": "many" } } }),
+            "app_metadata.limits",
+            "many",
+            "limits",
+        ),
+    ] {
+        let token = hs256(&but(&changes));
+        let line = verifier.check(&token).await.expect_err("refused").to_string();
+        for part in [&format!("the claim {claim} "), came, expected] {
+            assert!(line.contains(part), "{changes}: {line}");
+        }
+        assert!(line.len() < 1_000 && !line.chars().any(char::is_control), "{line}");
+        for part in token.split('.') {
+            assert!(!line.contains(part), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_audience_may_be_in_another_claim() {
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = Some(Secret::new(SECRET.to_owned()));
+    config.issuers = vec![ISSUER.to_owned()];
+    config.audiences = vec!["our-client".to_owned()];
+    config.claims.audience = relay::config::ClaimPath::parse("client_id").expect("a path");
+    let verifier = Verifier::from_config(&config).expect("a verifier");
+    for (changes, expected) in [
+        (json!({ "aud": null, "client_id": "our-client" }), None),
+        (json!({ "client_id": ["other", "our-client"] }), None),
+        (json!({ "aud": 7, "client_id": "our-client" }), None),
+        (json!({ "aud": "our-client" }), Some(AuthError::Claims)),
+        (json!({ "aud": "our-client", "client_id": "other" }), Some(AuthError::Audience)),
+        (json!({ "aud": "our-client", "client_id": [] }), Some(AuthError::Audience)),
+        (json!({ "client_id": 7 }), Some(AuthError::Claims)),
+        (json!({ "client_id": "" }), Some(AuthError::Audience)),
+    ] {
+        let verified = verifier.verify(&hs256(&but(&changes))).await.err();
+        assert_eq!(verified, expected, "{changes}");
+    }
+    let minted =
+        relay::auth::mint(&config, "ada", now(), std::time::Duration::from_secs(60)).expect("signed");
+    assert_eq!(verifier.verify(&minted).await.expect("good").sub, "ada");
+}
+
+#[tokio::test]
 async fn a_projects_api_keys_are_not_users() {
     let verifier = configured(Some(SECRET), None);
     for role in ["anon", "service_role"] {
@@ -259,10 +322,21 @@ async fn published_keys_check_what_they_are_for_and_nothing_else() {
         assert_eq!(verifier.verify(&token).await, Err(expected), "{token}");
     }
 
+    // What no key could have signed, and what one of those there are signed under another name, is bad whatever comes.
     let before = asked.load(Ordering::SeqCst);
     for n in 0..300 {
         let made_up = unsigned(&json!({ "alg": "ES256", "kid": format!("made-up-{n}") }), &good());
         assert_eq!(verifier.verify(&made_up).await, Err(AuthError::UnknownKey));
+    }
+    for n in 0..10 {
+        let renamed = ec.sign(Algorithm::ES256, Some(&format!("renamed-{n}")), &good());
+        assert_eq!(verifier.verify(&renamed).await, Err(AuthError::UnknownKey));
+    }
+    // Whether the others are published by now nobody can know before the next fetch.
+    for n in 0..10 {
+        let unknown = stranger.sign(Algorithm::ES256, Some(&format!("unknown-{n}")), &good());
+        let refused = verifier.check(&unknown).await.expect_err("not published");
+        assert!(refused.error.is_temporary() && refused.retry_after.is_some(), "{refused}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), before);
 

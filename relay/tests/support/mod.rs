@@ -178,6 +178,28 @@ impl Wire {
         (head, String::from_utf8_lossy(&body).into_owned())
     }
 
+    /// One HTTP response, while these bytes are sent again and again with a pause.
+    pub(crate) async fn response_while_sending(&mut self, bytes: &[u8]) -> (String, String) {
+        let mut first = [0];
+        loop {
+            match timeout(Duration::from_millis(100), self.0.peek(&mut first)).await {
+                Ok(peeked) => {
+                    peeked.expect("an answer");
+                    return self.response().await;
+                }
+                Err(_) => self.send(bytes).await,
+            }
+        }
+    }
+
+    /// Takes what there is until the other side closes or breaks off; says how many bytes it was.
+    pub(crate) async fn drain(&mut self) -> usize {
+        let mut all = Vec::new();
+        // Broken off or closed: both are the end.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut all)).await.expect("in time");
+        all.len()
+    }
+
     /// Whether the other side closes within the time, with nothing more to say.
     pub(crate) async fn is_closed_within(&mut self, time: Duration) -> bool {
         matches!(timeout(time, self.0.read_u8()).await, Ok(Err(_)))

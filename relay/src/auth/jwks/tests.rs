@@ -13,7 +13,10 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use tokio::net::TcpListener;
 
-use super::{AuthError, BODY_MAX_BYTES, FETCH_INTERVAL, Jwks, Pace, Published, STALE_AFTER, is_safe_key_url};
+use super::{
+    AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, Pace, Published, STALE_AFTER,
+    is_safe_key_url,
+};
 use crate::auth::claims::Head;
 
 /// An issuer on this machine that counts how often it is asked.
@@ -67,7 +70,7 @@ impl Issuer {
     }
 
     fn jwks(&self, interval: Duration) -> Arc<Jwks> {
-        self.jwks_with(false, Pace { interval, stale_after: STALE_AFTER })
+        self.jwks_with(false, Pace { interval, burst: 1, stale_after: STALE_AFTER })
     }
 
     fn jwks_with(&self, may_be_empty: bool, pace: Pace) -> Arc<Jwks> {
@@ -77,7 +80,7 @@ impl Issuer {
 
     /// By what the provider says about itself.
     fn by_name(&self) -> Arc<Jwks> {
-        let pace = Pace { interval: Duration::ZERO, stale_after: STALE_AFTER };
+        let pace = Pace { interval: Duration::ZERO, burst: 1, stale_after: STALE_AFTER };
         let issuer = format!("http://{}/tenant/", self.address);
         Arc::new(Jwks::with_pace(Published::By(issuer), false, pace).expect("a client"))
     }
@@ -122,7 +125,7 @@ fn set(kids: &[&str]) -> String {
 async fn ask(jwks: &Arc<Jwks>, kid: &str) -> Result<usize, AuthError> {
     let head: Head =
         serde_json::from_value(serde_json::json!({ "alg": "ES256", "kid": kid })).expect("a header");
-    let keys = jwks.keys(&head, Algorithm::ES256).await?;
+    let keys = jwks.keys(kid, &head, Algorithm::ES256).await?;
     Ok(keys.matching(&head, Algorithm::ES256).count())
 }
 
@@ -143,7 +146,8 @@ async fn a_key_that_was_published_later_is_found_and_one_taken_back_is_forgotten
 async fn during_a_rotation_both_keys_serve_and_then_only_the_new_one() {
     let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
     // Old at once: every use asks for the set again behind the scenes.
-    let jwks = issuer.jwks_with(false, Pace { interval: Duration::ZERO, stale_after: Duration::ZERO });
+    let jwks =
+        issuer.jwks_with(false, Pace { interval: Duration::ZERO, burst: 1, stale_after: Duration::ZERO });
     assert_eq!(ask(&jwks, "old").await, Ok(1));
     issuer.answer(Answer::Keys(vec!["old", "new"]));
     for _ in 0..3 {
@@ -170,18 +174,90 @@ async fn between_two_fetches_there_is_time() {
     assert_eq!(ask(&jwks, "old").await, Ok(1));
     issuer.answer(Answer::Keys(vec!["old", "new"]));
     for _ in 0..20 {
-        assert_eq!(ask(&jwks, "new").await, Err(AuthError::UnknownKey));
+        // Nobody can know whether it is published by now.
+        assert_eq!(ask(&jwks, "new").await, Err(AuthError::KeysUnavailable));
     }
     assert_eq!(issuer.asked(), 1);
-    tokio::time::sleep(interval).await;
+    assert!(!jwks.wait().is_zero() && jwks.wait() <= interval);
+    tokio::time::sleep(jwks.wait()).await;
     assert_eq!(ask(&jwks, "new").await, Ok(1));
+    assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_is_changed_right_after_a_fetch_is_found_at_once() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let pace = Pace { interval: FETCH_INTERVAL, burst: FETCH_BURST, stale_after: STALE_AFTER };
+    let jwks = issuer.jwks_with(false, pace);
+    jwks.refresh().await;
+    issuer.answer(Answer::Keys(vec!["new"]));
+    assert_eq!(ask(&jwks, "new").await, Ok(1));
+    issuer.answer(Answer::Keys(vec!["newer"]));
+    assert_eq!(ask(&jwks, "newer").await, Err(AuthError::KeysUnavailable));
+    assert_eq!(issuer.asked(), 2);
+    assert!(jwks.wait() > FETCH_INTERVAL / 2 && jwks.wait() <= FETCH_INTERVAL);
+}
+
+#[tokio::test]
+async fn one_bad_token_uses_up_one_fetch_however_often_it_comes() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let pace = Pace { interval: FETCH_INTERVAL, burst: 3, stale_after: STALE_AFTER };
+    let jwks = issuer.jwks_with(false, pace);
+    jwks.refresh().await;
+    for _ in 0..100 {
+        assert_eq!(ask(&jwks, "made-up").await, Err(AuthError::UnknownKey));
+    }
+    assert_eq!(issuer.asked(), 2);
+    issuer.answer(Answer::Keys(vec!["new"]));
+    assert_eq!(ask(&jwks, "new").await, Ok(1), "others still have one");
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_tokens_brings_the_new_key_as_well_as_a_good_one_does() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let interval = Duration::from_millis(200);
+    let pace = Pace { interval, burst: FETCH_BURST, stale_after: STALE_AFTER };
+    let jwks = issuer.jwks_with(false, pace);
+    jwks.refresh().await;
+    issuer.answer(Answer::Keys(vec!["old", "new"]));
+    let began = tokio::time::Instant::now();
+    let mut made_up = 0;
+    let found = async {
+        loop {
+            for _ in 0..50 {
+                made_up += 1;
+                assert!(ask(&jwks, &format!("made-up-{made_up}")).await.is_err());
+            }
+            match ask(&jwks, "new").await {
+                Ok(_) => return,
+                Err(error) => assert!(error.is_temporary(), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.expect("found");
+    let most = 2 + began.elapsed().as_millis() / interval.as_millis() + 1;
+    assert!(issuer.asked() as u128 <= most, "{} of {most}", issuer.asked());
+    // The name of a key that is published one day shuts nobody out.
+    assert_eq!(ask(&jwks, "new").await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_under_its_name_is_fetched_again_after_a_while() {
+    let issuer = Issuer::start(Answer::Keys(vec!["same"])).await;
+    let interval = Duration::from_millis(100);
+    let jwks = issuer.jwks(interval);
+    jwks.refresh().await;
+    assert!(jwks.newer().await.is_none(), "they were fetched just now");
+    tokio::time::sleep(interval).await;
+    assert!(jwks.newer().await.is_some());
     assert_eq!(issuer.asked(), 2);
 }
 
 #[tokio::test]
 async fn an_issuer_may_publish_no_keys_where_there_is_a_secret_as_well() {
     let issuer = Issuer::start(Answer::Keys(vec![])).await;
-    let pace = Pace { interval: Duration::ZERO, stale_after: STALE_AFTER };
+    let pace = Pace { interval: Duration::ZERO, burst: 1, stale_after: STALE_AFTER };
     assert_eq!(ask(&issuer.jwks_with(true, pace), "good").await, Err(AuthError::UnknownKey));
     assert_eq!(ask(&issuer.jwks_with(false, pace), "good").await, Err(AuthError::KeysUnavailable));
     // All keys taken back: that counts as well.
@@ -205,7 +281,7 @@ async fn a_provider_says_itself_where_its_keys_are() {
     assert_eq!((issuer.described.load(Ordering::SeqCst), issuer.asked()), (1, 4));
     // They move: found again one fetch later, and those there serve meanwhile.
     issuer.answer(provider("/moved", vec!["one", "two"]));
-    assert_eq!(ask(&jwks, "two").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&jwks, "two").await, Err(AuthError::KeysUnavailable));
     assert_eq!(ask(&jwks, "one").await, Ok(1));
     assert_eq!(ask(&jwks, "two").await, Ok(1));
     assert_eq!(issuer.described.load(Ordering::SeqCst), 2);
@@ -241,7 +317,8 @@ async fn a_flood_of_unknown_keys_makes_one_fetch() {
     for asked in flood {
         assert_eq!(asked.await.expect("no panic"), Err(AuthError::UnknownKey));
     }
-    assert_eq!(ask(&jwks, "made-up-afterwards").await, Err(AuthError::UnknownKey));
+    assert_eq!(ask(&jwks, "made-up-afterwards").await, Err(AuthError::KeysUnavailable));
+    assert_eq!(ask(&jwks, "made-up-7").await, Err(AuthError::UnknownKey), "that one is known to be bad");
     assert_eq!(issuer.asked(), 1);
 }
 
@@ -268,7 +345,8 @@ async fn old_keys_serve_through_an_outage() {
         Answer::Redirect("http://192.0.2.1/jwks".into()),
     ] {
         issuer.answer(outage);
-        assert_eq!(ask(&jwks, "made-up").await, Err(AuthError::UnknownKey));
+        let refused = ask(&jwks, "made-up").await;
+        assert_eq!(refused, Err(AuthError::KeysUnavailable), "it may be published by now");
         assert_eq!(ask(&jwks, "good").await, Ok(1));
     }
 }

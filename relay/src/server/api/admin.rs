@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use protocol::CloseCode;
+use protocol::{CloseCode, HttpCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -242,7 +242,7 @@ pub(super) async fn delete_user(
     Admin(identity): Admin,
     Path(sub): Path<String>,
 ) -> Result<Json<Erased>, Problem> {
-    let sub = name("sub", sub)?;
+    let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
     let sessions = app.store.delete_user(&sub).await?;
     erased(&app).await;

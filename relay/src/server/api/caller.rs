@@ -5,16 +5,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use protocol::ErrorCode;
+use protocol::{ErrorCode, HttpCode};
 
 use super::super::Source;
 use super::super::address::client_address;
 use super::Problem;
 use crate::App;
 use crate::auth::Identity;
-
-/// When to come back while the issuer's keys cannot be fetched.
-const KEYS_RETRY_SECONDS: u32 = 5;
 
 /// Users who may share an address: it may ask so many times as often as one of them.
 const USERS_OF_AN_ADDRESS: u32 = 10;
@@ -31,22 +28,25 @@ impl FromRequestParts<Arc<App>> for User {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<User, Problem> {
         limit_address(parts, app)?;
         let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
-        let identity = app.verifier.verify(token).await.map_err(|error| {
-            tracing::info!(cause = error.cause(), "token refused");
-            if error.is_temporary() {
-                let detail = "Tokens cannot be checked now.";
-                return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(KEYS_RETRY_SECONDS);
-            }
-            unauthorized()
+        let identity = app.verifier.check(token).await.map_err(|refused| {
+            tracing::info!(cause = refused.cause(), why = %refused, "token refused");
+            let Some(wait) = refused.retry_after else { return unauthorized() };
+            let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The relay cannot check tokens until it has the issuer's keys.",
+            )
+            .code(HttpCode::KeysUnavailable)
+            .retry_after(seconds.max(1))
         })?;
         if app.denials.denies(&identity) {
             let detail = "This user or this login may not use this relay.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::Denied));
         }
         let per_minute = app.config.api_requests_per_minute;
         app.api_requests.take(ErrorCode::RelayFull, &identity.sub, per_minute).map_err(|excess| {
             let detail = "More requests a minute than a user may make. Wait `retry_after_ms`.";
-            Problem::too_often("api_rate", detail, excess)
+            Problem::too_often(detail, excess)
         })?;
         Ok(User(identity))
     }
@@ -59,7 +59,7 @@ impl FromRequestParts<Arc<App>> for Admin {
         let User(identity) = User::from_request_parts(parts, app).await?;
         if !identity.is_admin {
             let detail = "This needs a token with the administrators' role.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::AdminOnly));
         }
         Ok(Admin(identity))
     }
@@ -73,7 +73,7 @@ fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
     let per_minute = app.config.api_requests_per_minute.saturating_mul(USERS_OF_AN_ADDRESS);
     app.api_requests.take(ErrorCode::AddressRate, &address, per_minute).map_err(|excess| {
         let detail = "More requests a minute than an address may make. Wait `retry_after_ms`.";
-        Problem::too_often("api_rate", detail, excess)
+        Problem::too_often(detail, excess)
     })
 }
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use protocol::HttpCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,7 +37,7 @@ fn parse<C: DeserializeOwned>(given: &str) -> Result<C, Problem> {
         let clean = fields.values().all(|field| field.as_str().is_none_or(|text| !text.contains('\0')));
         if clean { serde_json::from_value(value).ok() } else { None }
     };
-    cursor().ok_or_else(|| bad("`cursor` is not the `next` of a page of this list."))
+    cursor().ok_or_else(|| bad("`cursor` is not the `next` of a page of this list.").code(HttpCode::BadQuery))
 }
 
 /// The number of rows that is asked for.
@@ -44,7 +45,7 @@ pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
     let (usual, most) = PAGE;
     match given.unwrap_or(usual) {
         limit if (1..=most).contains(&limit) => Ok(limit),
-        _ => Err(bad(format!("`limit` has to be 1 to {most}."))),
+        _ => Err(bad(format!("`limit` has to be a whole number, 1 to {most}.")).code(HttpCode::BadQuery)),
     }
 }
 
@@ -53,7 +54,9 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "a request to the HTTP API was not served");
         if error.is_away() {
             let detail = "The relay's database is away.";
-            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(STORE_RETRY_SECONDS);
+            let problem =
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(STORE_RETRY_SECONDS);
+            return problem.code(HttpCode::StoreUnavailable);
         }
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The relay failed; its log says why.")
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
+use protocol::HttpCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -75,16 +76,17 @@ pub(super) async fn deny(
     extract::Json(new): extract::Json<NewDenial>,
 ) -> Result<(StatusCode, Json<DenialEntry>), Problem> {
     let now_ms = unix_ms();
-    let expires_at_ms = time::maybe_read("expires_at", new.expires_at.as_deref())?;
+    let expires_at_ms = time::maybe_read("expires_at", new.expires_at.as_deref()).map_err(in_body)?;
     if expires_at_ms.is_some_and(|at| at <= now_ms) {
-        return Err(bad("`expires_at` has to be in the future."));
+        return Err(in_body(bad("`expires_at` has to be in the future.")));
     }
     if new.reason.chars().count() > REASON_MAX_CHARS || new.reason.contains('\0') {
-        return Err(bad(format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.")));
+        let detail = format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.");
+        return Err(in_body(bad(detail)));
     }
     let denial = Denial {
         kind: new.kind.into(),
-        subject: name("subject", new.subject)?,
+        subject: name("subject", new.subject).map_err(in_body)?,
         reason: new.reason,
         created_by: identity.sub,
         created_at_ms: now_ms,
@@ -110,13 +112,17 @@ pub(super) async fn allow(
     Admin(identity): Admin,
     Path((kind, subject)): Path<(Kind, String)>,
 ) -> Result<StatusCode, Problem> {
-    let subject = name("subject", subject)?;
+    let subject = name("subject", subject).map_err(|problem| problem.code(HttpCode::BadPath))?;
     if !app.store.allow(kind.into(), &subject).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");
     look(&app).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn in_body(problem: Problem) -> Problem {
+    problem.code(HttpCode::BadBody)
 }
 
 /// Here at once; the other relays look every second, as this one does if it fails now.

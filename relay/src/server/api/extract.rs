@@ -1,15 +1,31 @@
-//! What a request says, read strictly: what does not fit is a problem like any other.
+//! What a request says, read strictly: what does not fit is a problem like any other, in words of ours.
+//!
+//! What a parameter or a field has to be is read from the same description that the document of the API is made from.
 
-use axum::extract::rejection::JsonRejection;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use protocol::HttpCode;
+use reqwest::Url;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 
 /// Longest name of a user, an account or a login, in characters, as in tokens.
 const NAME_MAX_CHARS: usize = 255;
+/// For the whole body of a request: 16 KiB at the speed of the slowest mobile networks.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest part of a request that is repeated in an answer, in characters.
+const SHOWN_MAX_CHARS: usize = 64;
 
 /// Parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
@@ -20,12 +36,14 @@ pub(super) struct Path<T>(pub(super) T);
 /// The body.
 pub(super) struct Json<T>(pub(super) T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>, Problem> {
-        let query = axum::extract::Query::try_from_uri(&parts.uri).map_err(|error| bad(error.body_text()))?;
-        Ok(Query(query.0))
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        query.map(|query| Query(query.0)).map_err(|_| {
+            bad(explain_query::<T>(parts.uri.query().unwrap_or_default())).code(HttpCode::BadQuery)
+        })
     }
 }
 
@@ -34,26 +52,169 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem> {
         let path = axum::extract::Path::from_request_parts(parts, state).await;
-        path.map(|path| Path(path.0)).map_err(|error| bad(error.body_text()))
+        path.map(|path| Path(path.0)).map_err(|error| {
+            let detail = match &error {
+                PathRejection::FailedToDeserializePathParams(error) => match error.kind() {
+                    ErrorKind::InvalidUtf8InPathParam { key } => {
+                        format!("`{key}` in the address is not UTF-8.")
+                    }
+                    _ => "A part of the address is not as the API's document says.".to_owned(),
+                },
+                _ => "The address is not as the API's document says.".to_owned(),
+            };
+            bad(detail).code(HttpCode::BadPath)
+        })
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
-        let body = axum::Json::from_request(request, state).await;
-        body.map(|body| Json(body.0)).map_err(|error| match error {
-            JsonRejection::MissingJsonContentType(_) => {
-                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send JSON as `application/json`.")
+        if !is_json(request.headers()) {
+            let detail = "Send JSON as `application/json`.";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let body = match timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
+            Ok(body) => body.map_err(|error| refused(&error))?,
+            Err(_) => {
+                let detail = format!("A body has to come within {} s.", BODY_TIMEOUT.as_secs());
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
             }
-            error if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("A body may have {} bytes.", super::BODY_MAX_BYTES);
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-            }
-            error => bad(error.body_text()),
-        })
+        };
+        serde_json::from_slice(&body)
+            .map(Json)
+            .map_err(|error| bad(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
     }
+}
+
+fn refused(error: &BytesRejection) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("A body may have {} bytes.", super::BODY_MAX_BYTES);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        _ => bad("The body broke off.").code(HttpCode::BadBody),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// What is wrong with a query.
+fn explain_query<T: DeserializeOwned + IntoParams>(query: &str) -> String {
+    let known: Vec<Value> = T::into_params(|| Some(ParameterIn::Query))
+        .into_iter()
+        .filter_map(|parameter| serde_json::to_value(parameter).ok())
+        .collect();
+    let name = |parameter: &Value| parameter["name"].as_str().unwrap_or_default().to_owned();
+    let url = Url::parse(&format!("http://relay/?{query}"));
+    let given: Vec<(String, String)> =
+        url.iter().flat_map(Url::query_pairs).map(|(name, value)| (name.into(), value.into())).collect();
+    for (at, (key, value)) in given.iter().enumerate() {
+        let Some(parameter) = known.iter().find(|parameter| name(parameter) == *key) else {
+            let names: Vec<String> = known.iter().map(name).collect();
+            return format!("There is no parameter {}; there are {}.", shown(key), listed(&names));
+        };
+        if given[..at].iter().any(|(other, _)| other == key) {
+            return format!("`{key}` is given twice.");
+        }
+        if !is_parameter::<T>(key, value) {
+            return format!("`{key}` has to be {}.", words(&parameter["schema"]));
+        }
+    }
+    "The query is not as the API's document says.".to_owned()
+}
+
+/// Whether the parameter is good by itself.
+fn is_parameter<T: DeserializeOwned>(name: &str, value: &str) -> bool {
+    let mut url = Url::parse("http://relay/").expect("a URL");
+    url.query_pairs_mut().append_pair(name, value);
+    let uri: Result<Uri, _> = url.as_str().parse();
+    uri.is_ok_and(|uri| axum::extract::Query::<T>::try_from_uri(&uri).is_ok())
+}
+
+/// What is wrong with a body.
+fn explain_body<T: ToSchema>(body: &[u8], error: &serde_json::Error) -> String {
+    let Ok(given) = serde_json::from_slice::<Value>(body) else {
+        return format!("The body is not JSON: see line {}, column {}.", error.line(), error.column());
+    };
+    let Value::Object(given) = given else { return "The body has to be a JSON object.".to_owned() };
+    let mut all = Vec::new();
+    T::schemas(&mut all);
+    let all: Map<String, Value> = all
+        .into_iter()
+        .filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?)))
+        .collect();
+    let schema = serde_json::to_value(T::schema()).unwrap_or_default();
+    let fields = schema["properties"].as_object().cloned().unwrap_or_default();
+    for (name, value) in &given {
+        let Some(field) = fields.get(name) else {
+            let names: Vec<String> = fields.keys().cloned().collect();
+            return format!("There is no field {}; there are {}.", shown(name), listed(&names));
+        };
+        let field = resolved(field, &all);
+        if !fits(value, field) {
+            return format!("`{name}` has to be {}.", words(field));
+        }
+    }
+    let needed = schema["required"].as_array().cloned().unwrap_or_default();
+    let missing = needed.iter().filter_map(Value::as_str).find(|name| !given.contains_key(*name));
+    match missing {
+        Some(name) => format!("`{name}` is missing."),
+        None => "A field of the body is given twice, or is not as the API's document says.".to_owned(),
+    }
+}
+
+/// What a reference in a schema refers to.
+fn resolved<'a>(schema: &'a Value, all: &'a Map<String, Value>) -> &'a Value {
+    let name = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+    name.and_then(|name| all.get(name)).unwrap_or(schema)
+}
+
+/// Whether a value is of the type of a schema, and one of its words if it has any.
+fn fits(value: &Value, schema: &Value) -> bool {
+    let is = |kind: &Value| match kind.as_str() {
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        _ => true,
+    };
+    let of_kind = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().any(is),
+        kind => is(kind),
+    };
+    of_kind && schema["enum"].as_array().is_none_or(|words| words.contains(value))
+}
+
+/// What a schema wants.
+fn words(schema: &Value) -> String {
+    if let Some(words) = schema["enum"].as_array() {
+        let words: Vec<String> = words.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        return format!("one of {}", listed(&words));
+    }
+    let is_number = schema["type"].to_string().contains("integer");
+    match (is_number, &schema["minimum"], &schema["maximum"]) {
+        (true, least, most) if least.is_number() && most.is_number() => {
+            format!("a whole number, {least} to {most}")
+        }
+        (true, _, _) => "a whole number".to_owned(),
+        (false, _, _) => "a text".to_owned(),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A part of the request, so that nothing in it acts where it is shown.
+fn shown(given: &str) -> String {
+    let mut chars = given.chars();
+    let start: String = chars.by_ref().take(SHOWN_MAX_CHARS).flat_map(char::escape_debug).collect();
+    format!("`{start}{}`", if chars.next().is_some() { "…" } else { "" })
 }
 
 pub(super) fn bad(detail: impl Into<String>) -> Problem {
@@ -73,7 +234,7 @@ pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
 
 /// The same for one that may be left out.
 pub(super) fn maybe_name(what: &str, given: Option<String>) -> Result<Option<String>, Problem> {
-    given.map(|given| name(what, given)).transpose()
+    given.map(|given| name(what, given).map_err(|problem| problem.code(HttpCode::BadQuery))).transpose()
 }
 
 /// Whether there can be a session of this id at all.

@@ -20,11 +20,13 @@ mod usage;
 
 use std::sync::{Arc, LazyLock};
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use protocol::HttpCode;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -57,6 +59,10 @@ const PREFLIGHT_SECONDS: &str = "600";
 struct Head;
 
 static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
+
+/// It is written once: anybody may ask for it, as often as they like.
+static TEXT: LazyLock<Bytes> =
+    LazyLock::new(|| serde_json::to_vec(openapi()).expect("texts and numbers are JSON").into());
 
 /// The API's document: OpenAPI 3.1.
 #[must_use]
@@ -106,7 +112,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
 )]
 async fn document_itself() -> Response {
-    Json(openapi()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
 }
 
 /// Pages of the configured origins may use the API; nobody keeps a copy of what it says.
@@ -122,7 +128,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
         (true, Some(_)) => preflight(),
         (true, None) => {
             let detail = "Pages of this origin may not use this relay; its operator can add it to `origins`.";
-            Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+            Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::OriginRefused).into_response()
         }
     };
     let headers = response.headers_mut();
@@ -141,7 +147,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

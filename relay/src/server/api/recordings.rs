@@ -8,6 +8,10 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_range_header::parse_range_header;
+use protocol::HttpCode;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::caller::User;
 use super::extract::Path;
@@ -15,6 +19,7 @@ use super::responses::OrNone;
 use super::{Problem, sessions};
 use crate::App;
 use crate::recording::{Playback, RecordingError};
+use crate::server::etag::is_known;
 use crate::server::problem::ProblemBody;
 
 /// The recording of one of one's own sessions: user and agent as two channels.
@@ -23,10 +28,11 @@ use crate::server::problem::ProblemBody;
     params(
         ("id" = String, Path, description = "The session"),
         ("range" = Option<String>, Header, description = "One range of its bytes"),
+        ("if-none-match" = Option<String>, Header, description = "The `etag` of what is there already: the answer is 304 without a body if it is still the same"),
     ),
     responses(
-        (status = 200, description = "The recording", content_type = "audio/wav", body = Vec<u8>),
-        (status = 206, description = "The range of it", content_type = "audio/wav", body = Vec<u8>),
+        (status = 200, description = "The recording", content_type = "audio/wav", body = inline(Wav)),
+        (status = 206, description = "The range of it", content_type = "audio/wav", body = inline(Wav)),
         (status = 416, description = "It has no such range", content_type = "application/problem+json", body = ProblemBody),
         OrNone,
     ),
@@ -47,10 +53,24 @@ pub(super) async fn read(
         Err(error) => {
             tracing::error!(recording = name, %error, "a recording cannot be read");
             let detail = "The recording cannot be read now. Try again in a minute.";
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60))
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(60);
+            Err(problem.code(HttpCode::RecordingUnavailable))
         }
     }
 }
+
+/// The bytes of a recording, in the document: not a list of numbers.
+struct Wav;
+
+impl PartialSchema for Wav {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let bytes = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        bytes.content_media_type("audio/wav").build().into()
+    }
+}
+
+impl ToSchema for Wav {}
 
 /// What of it is wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +85,10 @@ fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     // A session that goes on in another relay adds to its recording and changes nothing of it.
     let etag = format!("\"{length}\"");
     let common = [(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
+    if is_known(headers, &etag) {
+        let etag = HeaderValue::from_str(&etag).expect("digits in quotes");
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
+    }
     let number =
         |name: HeaderName, value: String| (name, HeaderValue::from_str(&value).expect("visible characters"));
     let (status, range) = match wanted(headers, length, &etag) {
@@ -110,6 +134,34 @@ fn wanted(headers: &HeaderMap, length: u64, etag: &str) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_client_has_already_is_not_sent_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = crate::config::RecordingPlace::Folder(dir.path().join("rec"));
+        let recordings = crate::recording::Recordings::new(&place, dir.path(), 0, []).expect("a place");
+        std::fs::write(dir.path().join("rec/a.wav"), vec![0; 444]).expect("written");
+        let ask = async |fields: &[(HeaderName, &str)]| {
+            let headers =
+                fields.iter().map(|(name, value)| (name.clone(), value.parse().expect("visible"))).collect();
+            let (parts, body) = answer(recordings.open("a.wav").await.expect("there"), &headers).into_parts();
+            (parts, axum::body::to_bytes(body, 10_000).await.expect("a body").len())
+        };
+        let (whole, length) = ask(&[]).await;
+        assert_eq!((whole.status, length), (StatusCode::OK, 444));
+        let etag = whole.headers[header::ETAG].to_str().expect("text");
+        for fields in [
+            &[(header::IF_NONE_MATCH, etag)][..],
+            &[(header::IF_NONE_MATCH, etag), (header::RANGE, "bytes=0-1")],
+            &[(header::IF_NONE_MATCH, "*")],
+        ] {
+            let (known, length) = ask(fields).await;
+            assert_eq!((known.status, length), (StatusCode::NOT_MODIFIED, 0), "{fields:?}");
+            assert_eq!(known.headers[header::ETAG], etag);
+        }
+        let (other, length) = ask(&[(header::IF_NONE_MATCH, "\"443\""), (header::RANGE, "bytes=0-1")]).await;
+        assert_eq!((other.status, length), (StatusCode::PARTIAL_CONTENT, 2));
+    }
 
     #[test]
     fn one_range_is_a_part_and_what_is_not_understood_is_the_whole() {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use protocol::HttpCode;
 
 use super::Problem;
 use super::extract::bad;
@@ -27,7 +28,7 @@ pub(super) fn maybe_text(unix_ms: Option<i64>) -> Option<String> {
 pub(super) fn read(what: &str, given: &str) -> Result<i64, Problem> {
     let time: Result<Timestamp, _> = given.parse();
     time.map(Timestamp::as_millisecond)
-        .map_err(|_| bad(format!("`{what}` has to be a time (RFC 3339), such as 2026-12-31T23:59:59Z.")))
+        .map_err(|_| wrong(format!("`{what}` has to be a time (RFC 3339), such as 2026-12-31T23:59:59Z.")))
 }
 
 pub(super) fn maybe_read(what: &str, given: Option<&str>) -> Result<Option<i64>, Problem> {
@@ -47,7 +48,7 @@ impl Days {
         let day = |what: &str, given: &str| {
             let date: Result<Date, _> = given.parse();
             let date = date.ok().filter(|date| (1970..9999).contains(&date.year()) && given.len() == 10);
-            date.ok_or_else(|| bad(format!("`{what}` has to be a day, such as 2026-12-31.")))
+            date.ok_or_else(|| wrong(format!("`{what}` has to be a day, such as 2026-12-31.")))
         };
         let today = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
         let to = to.map_or(Ok(today), |to| day("to", to))?;
@@ -55,9 +56,9 @@ impl Days {
         let from = from.map_or(Ok(usual), |from| day("from", from))?;
         let days = Days { from, to };
         match days.end_ms() - days.begin_ms() {
-            span if span <= 0 => Err(bad("`from` has to be a day before `to`, or the same.")),
+            span if span <= 0 => Err(wrong("`from` has to be a day before `to`, or the same.")),
             span if span > i64::from(DAYS_MAX) * DAY_MS => {
-                Err(bad(format!("`from` and `to` may be {DAYS_MAX} days apart at most.")))
+                Err(wrong(format!("`from` and `to` may be {DAYS_MAX} days apart at most.")))
             }
             _ => Ok(days),
         }
@@ -72,6 +73,11 @@ impl Days {
     pub(super) fn end_ms(self) -> i64 {
         midnight(self.to) + DAY_MS
     }
+}
+
+/// Times stand in queries, but for one in a body, which says so itself.
+fn wrong(detail: impl Into<String>) -> Problem {
+    bad(detail).code(HttpCode::BadQuery)
 }
 
 fn midnight(date: Date) -> i64 {

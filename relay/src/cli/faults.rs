@@ -1,0 +1,102 @@
+//! What keeps a relay from starting, found before it starts: for `serve`, and for `config --check`.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::failed;
+use crate::auth::{Verifier, VerifierError};
+use crate::config::{Config, ConfigError, RecordingPlace};
+use crate::log;
+use crate::price::PriceTable;
+use crate::recording::Recordings;
+
+/// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one.
+///
+/// Everything that is wrong is said at once, with the file and the line or the variable's name.
+pub(super) fn load(path: Option<&Path>, dev: bool) -> Result<Config, ExitCode> {
+    log::look_ahead(path);
+    let (config, wrong) = Config::examine(path, std::env::vars()).map_err(|error| failed(2, &error))?;
+    let mut faults: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    let about_auth = |error: &ConfigError| error.to_string().contains("auth.");
+    if !dev
+        && !wrong.iter().any(about_auth)
+        && let Err(error) = Verifier::from_config(&config.auth)
+    {
+        faults.push(match error {
+            VerifierError::NoKey => error.to_string(),
+            error => format!("configuration: {error}"),
+        });
+    }
+    faults.extend(of_files(&config));
+    if faults.is_empty() { Ok(config) } else { Err(failed(2, &faults.join("\n"))) }
+}
+
+/// The shipped prices, with the operator's own over them.
+pub(super) fn price_table(config: &Config) -> Result<PriceTable, String> {
+    let shipped = PriceTable::shipped();
+    let Some(path) = config.prices_file.as_deref() else { return Ok(shipped) };
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!(
+            "configuration: prices.file = {:?}: {error}{}",
+            path.display().to_string(),
+            config.place("prices.file")
+        )
+    };
+    let own = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    shipped.with_overrides(&own).map_err(|error| wrong(&error))
+}
+
+/// What is wrong with the files and folders that it names.
+fn of_files(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    faults.extend(price_table(config).err());
+    let mut folders = vec![("data_dir", config.data_dir.as_path())];
+    if let Some(RecordingPlace::Folder(dir)) = &config.recording {
+        let key = if config.is_given("recording.dir") { "recording.dir" } else { "recording.url" };
+        folders.push((key, dir));
+    }
+    for (key, dir) in folders {
+        if let Err(error) = probe(dir) {
+            let dir = dir.display().to_string();
+            faults.push(format!(
+                "configuration: {key} = {dir:?}: it cannot be written ({error}){}",
+                config.place(key)
+            ));
+        }
+    }
+    if let Some(place) = &config.recording
+        && let Err(error) = Recordings::check(place, std::env::vars())
+    {
+        faults.push(format!("configuration: {error}{}", config.place("recording.url")));
+    }
+    if let Some(metrics) = config.metrics_listen
+        && metrics == config.listen
+        && metrics.port() != 0
+    {
+        let place = config.place("metrics.listen");
+        faults.push(format!(
+            "configuration: metrics.listen = \"{metrics}\": listen has that address already{place}"
+        ));
+    }
+    faults
+}
+
+/// Whether files can be written to a folder that is there, or that can be made. Leaves everything as it was.
+fn probe(dir: &Path) -> io::Result<()> {
+    let mut there: PathBuf = std::path::absolute(dir)?;
+    let found = loop {
+        match fs::metadata(&there) {
+            Ok(found) => break found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && there.pop() => {}
+            Err(error) => return Err(error),
+        }
+    };
+    if !found.is_dir() {
+        return Err(io::Error::other(format!("{} is no folder", there.display())));
+    }
+    let file = there.join(format!(".voxrelay-{}", uuid::Uuid::now_v7()));
+    OpenOptions::new().write(true).create_new(true).open(&file)?;
+    fs::remove_file(&file)
+}

@@ -1,0 +1,286 @@
+//! The connections without a call: how many there are, and who goes when there is no place left.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::pace::Pace;
+
+/// How often a connection's pace is looked at, at least: what happens on it may bring its end nearer.
+const LOOK: Duration = Duration::from_secs(1);
+/// An answer of more bytes than this, or of nobody knows how many, is long.
+const LONG_BYTES: u64 = 64 * 1024;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Connections {
+    /// How many there may be.
+    most: usize,
+    /// How many there may be from one address.
+    most_of_address: usize,
+    keep_alive: Duration,
+    open: Mutex<Open>,
+    /// Somebody has left.
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    entries: HashMap<u64, Arc<Entry>>,
+    next: u64,
+}
+
+/// One of them, as everybody sees it who has to do with it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Whom it is counted for; `None` for a proxy whose word counts.
+    address: Option<IpAddr>,
+    pace: Mutex<Pace>,
+    /// Whether it gets an answer that is long.
+    long: AtomicBool,
+    /// Whether it has left: it has ended, or is a call.
+    left: AtomicBool,
+    /// Cancelled when it has to make room.
+    evicted: CancellationToken,
+}
+
+/// A place among them, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    id: u64,
+    pub(super) entry: Arc<Entry>,
+    connections: Arc<Connections>,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Its address has too many.
+    Address,
+    /// There are too many, and the relay is at work for each of them.
+    Relay,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize, most_of_address: usize, keep_alive: Duration) -> Connections {
+        Connections { most, most_of_address, keep_alive, open: Mutex::default(), left: Notify::new() }
+    }
+
+    /// Gives a new connection a place, if need be that of the one for which the relay has waited longest.
+    pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Result<Connection, Full> {
+        let mut open = self.lock();
+        let of_address = |entry: &Entry| address.is_some() && entry.address == address;
+        if open.entries.values().filter(|entry| of_address(entry)).count() >= self.most_of_address {
+            // Only one that was served: whoever opens connections and says nothing gains nothing by opening more.
+            open.evict(|entry| of_address(entry) && entry.pace().is_idle()).ok_or(Full::Address)?;
+        }
+        if open.entries.len() >= self.most {
+            open.evict(|_| true).ok_or(Full::Relay)?;
+        }
+        let entry = Arc::new(Entry {
+            address,
+            pace: Mutex::new(Pace::new(now, self.keep_alive)),
+            long: AtomicBool::new(false),
+            left: AtomicBool::new(false),
+            evicted: CancellationToken::new(),
+        });
+        let id = open.next;
+        open.next += 1;
+        open.entries.insert(id, Arc::clone(&entry));
+        Ok(Connection { id, entry, connections: Arc::clone(self) })
+    }
+
+    /// Waits until somebody has left.
+    pub(super) async fn left(&self) {
+        self.left.notified().await;
+    }
+
+    /// Watches over the body of an answer. `None` if it is long, as many connections as may get long answers at a time have one, and each
+    /// of them is taken as fast as it comes: the rest of the places is for calls and short questions.
+    pub(super) fn answer(&self, to: &Arc<Entry>, body: Body) -> Option<Body> {
+        let is_long = body.size_hint().upper().is_none_or(|bytes| bytes > LONG_BYTES);
+        if is_long {
+            let mut open = self.lock();
+            let long = open.entries.values().filter(|entry| entry.long.load(Ordering::Relaxed)).count();
+            if long >= (self.most - self.most / 4).max(1) {
+                open.evict(|entry| entry.long.load(Ordering::Relaxed))?;
+            }
+            to.long.store(true, Ordering::Relaxed);
+        }
+        Some(Body::new(Answer { body, to: Arc::clone(to) }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Ends the connection whose peer has moved nothing for longest, among these. Not one that waits for the relay.
+    fn evict(&mut self, among: impl Fn(&Entry) -> bool) -> Option<()> {
+        let waits = |entry: &Entry| entry.pace().waits_since();
+        let candidates = self.entries.iter().filter(|(_, entry)| among(entry));
+        let (_, id) = candidates.filter_map(|(id, entry)| waits(entry).map(|since| (since, *id))).min()?;
+        let entry = self.entries.remove(&id)?;
+        entry.evicted.cancel();
+        Some(())
+    }
+}
+
+impl Entry {
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has left: then nobody looks at its pace any more.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it has to go: its peer is too slow, or its place is needed.
+    pub(super) async fn must_go(&self) -> &'static str {
+        loop {
+            let now = Instant::now();
+            let due = self.pace().poll_timeout();
+            if due.is_some_and(|due| due <= now) {
+                return "too slow, or idle for too long";
+            }
+            let look = due.map_or(now + LOOK, |due| due.min(now + LOOK));
+            tokio::select! {
+                () = self.evicted.cancelled() => return "its place is needed",
+                () = sleep_until(look) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.entry.left.store(true, Ordering::Relaxed);
+        self.connections.lock().entries.remove(&self.id);
+        self.connections.left.notify_one();
+    }
+}
+
+/// The body of an answer; says when the last of it was handed on.
+#[derive(Debug)]
+struct Answer {
+    body: Body,
+    to: Arc<Entry>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.to.long.store(false, Ordering::Relaxed);
+        self.to.pace().handle_answered(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+    fn connections(most: usize, of_address: usize) -> Arc<Connections> {
+        Arc::new(Connections::new(most, of_address, KEEP_ALIVE))
+    }
+
+    fn here(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    fn gone(connection: &Connection) -> bool {
+        connection.entry.evicted.is_cancelled()
+    }
+
+    #[test]
+    fn with_all_places_taken_the_longest_idle_goes_and_nobody_who_waits_for_the_relay() {
+        let connections = connections(3, 3);
+        let start = Instant::now();
+        let enter = |n: u8, at| connections.enter(here(n), start + Duration::from_secs(at));
+        let first = enter(1, 0).expect("room");
+        first.entry.pace().handle_request();
+        let second = enter(2, 1).expect("room");
+        let third = enter(3, 2).expect("room");
+        let fourth = enter(4, 3).expect("the second one's place");
+        assert_eq!([gone(&first), gone(&second), gone(&third)], [false, true, false]);
+        third.entry.pace().handle_request();
+        fourth.entry.pace().handle_request();
+        assert_eq!(enter(5, 4).err(), Some(Full::Relay), "all of them wait for the relay");
+        // One that does not take its answer is waited for.
+        third.entry.pace().handle_blocked(start);
+        let fifth = enter(5, 5).expect("the third one's place");
+        assert!(gone(&third) && !gone(&fifth));
+        drop(first);
+        assert!(enter(6, 6).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_only_its_own_idle_ones_make_room_in_it() {
+        let connections = connections(10, 2);
+        let start = Instant::now();
+        let enter = |n: u8| connections.enter(here(n), start);
+        let (first, second) = (enter(1).expect("room"), enter(1).expect("room"));
+        let other = enter(2).expect("another address");
+        assert_eq!(enter(1).err(), Some(Full::Address), "silent ones make no room");
+        second.entry.pace().handle_request();
+        second.entry.pace().handle_answered(start);
+        let third = enter(1).expect("in the place of an idle one");
+        assert_eq!([gone(&first), gone(&second), gone(&third), gone(&other)], [false, true, false, false]);
+        for _ in 0..5 {
+            connections.enter(None, start).map(std::mem::forget).expect("a proxy is not counted");
+        }
+    }
+
+    #[test]
+    fn long_answers_leave_a_quarter_of_the_places_to_others() {
+        let connections = connections(8, 8);
+        let long = || Body::from(vec![0; LONG_BYTES as usize + 1]);
+        let enter = || connections.enter(None, Instant::now()).expect("room");
+        let reading: Vec<_> = (0..6)
+            .map(|_| {
+                let connection = enter();
+                connection.entry.pace().handle_request();
+                let body = connections.answer(&connection.entry, long()).expect("room");
+                (connection, body)
+            })
+            .collect();
+        let (seventh, eighth) = (enter(), enter());
+        assert!(connections.answer(&seventh.entry, long()).is_none(), "all six are taken as they come");
+        assert!(connections.answer(&seventh.entry, Body::from("short")).is_some());
+        reading[3].0.entry.pace().handle_blocked(Instant::now());
+        assert!(connections.answer(&seventh.entry, long()).is_some());
+        assert!(gone(&reading[3].0) && !gone(&reading[0].0) && !gone(&eighth));
+    }
+}
