@@ -536,3 +536,101 @@ fn whatever_the_relay_says_nothing_panics() {
         assert_ne!(bench.client.state(), State::Idle);
     }
 }
+
+#[test]
+fn a_loss_after_a_session_that_ended_is_a_loss_and_not_that_end() {
+    for code in (1_000..=1_015).chain(4_000..=4_999).map(CloseCode::from_code) {
+        if code.reaction() == protocol::Reaction::Stop {
+            continue;
+        }
+        let mut bench = Bench::up();
+        bench.relay(Ended { reason: code.name().into(), usage: Usage::default() });
+        bench.input(Input::Closed { code: code.code() });
+        bench.reconnect();
+        bench.relay(resumed(0, 0));
+        for _ in 0..3 {
+            let did = bench.input(Input::Closed { code: CloseCode::Abnormal.code() });
+            assert_eq!(ended(&did), None, "{code:?}");
+            bench.reconnect();
+        }
+    }
+}
+
+#[test]
+fn hanging_up_goes_on_while_audio_gets_through_and_ends_when_it_does_not() {
+    let mut bench = Bench::up();
+    bench.chunks(300);
+    bench.input(Input::Close);
+    for slow in 1..=10 {
+        let did = bench.wait(Duration::from_secs(8));
+        assert_eq!(ended(&did), None, "after {slow}: {did:?}");
+        bench.input(Input::Buffered(0));
+        bench.relay(ack(slow * 10, 0));
+    }
+    let did = bench.wait(Duration::from_secs(12));
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert!(did.iter().any(|did| matches!(did, Did::Told(Event::Gap(_)))), "what is lost is announced");
+}
+
+#[test]
+fn hanging_up_has_an_end_even_while_audio_gets_through() {
+    let mut bench = Bench::up();
+    bench.chunks(300);
+    bench.input(Input::Close);
+    let over = (1..=40).any(|slow| {
+        bench.relay(ack(slow, 0));
+        ended(&bench.wait(Duration::from_secs(4))).is_some()
+    });
+    assert!(over);
+}
+
+#[test]
+fn however_often_it_is_muted_the_relay_hears_the_last_state_and_seldom() {
+    for toggles in 50..70 {
+        let mut bench = Bench::up();
+        let mut did = Vec::new();
+        for toggle in 0..toggles {
+            did.extend(bench.input(Input::Mute(toggle % 2 == 0)));
+            did.extend(bench.wait(Duration::from_millis(10)));
+        }
+        did.extend(bench.wait(Duration::from_secs(1)));
+        let told: Vec<bool> = did
+            .iter()
+            .filter_map(|did| match did {
+                Did::Said(ClientMessage::Mute(mute)) => Some(mute.muted),
+                _ => None,
+            })
+            .collect();
+        assert!(told.len() <= 5, "{told:?}");
+        assert_eq!(told.last().copied().unwrap_or(false), toggles % 2 == 1);
+    }
+}
+
+#[test]
+fn however_often_the_page_wakes_the_relay_is_probed_seldom() {
+    let mut bench = Bench::up();
+    let mut pings = 0;
+    for _ in 0..100 {
+        let did = bench.input(Input::Woke);
+        for did in &did {
+            if let Did::Said(ClientMessage::Ping(ping)) = did {
+                pings += 1;
+                bench.relay(Pong { id: ping.id });
+            }
+        }
+        bench.wait(Duration::from_millis(10));
+    }
+    assert!(pings <= 2, "{pings}");
+}
+
+#[test]
+fn a_token_is_asked_for_once_at_a_time() {
+    let mut bench = Bench::up();
+    let asked: usize = (0..20)
+        .map(|_| {
+            let did = bench.relay(TokenExpiring { in_ms: 30_000 });
+            did.iter().filter(|did| **did == Did::RequestToken).count()
+        })
+        .sum();
+    assert_eq!(asked, 1);
+}

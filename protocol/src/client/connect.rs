@@ -15,8 +15,12 @@ const FIRST_GIVE_UP: Duration = Duration::from_secs(30);
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(5);
 /// The answer to a probe is due within this. Longer than a stalled page's 2 s and a lossy link's retransmissions.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
-/// Hanging up waits this long for the relay to have everything.
+/// Hanging up goes on for this long after audio last got through.
 const CLOSING_DEADLINE: Duration = Duration::from_secs(10);
+/// Hanging up ends after this, even while audio gets through: twice the longest buffer.
+const LONGEST_CLOSING: Duration = Duration::from_secs(120);
+/// Probes come no closer than this, however often a page wakes up.
+const PROBES_APART: Duration = Duration::from_secs(1);
 /// Missed heartbeats after which the other side is dead.
 const DEAD_AFTER_HEARTBEATS: u32 = 2;
 
@@ -43,7 +47,7 @@ impl Client {
                 self.timers.stop(Timer::Token as usize);
                 self.token = Some(token.into());
                 self.phase = Phase::Opening;
-                self.socket_bytes = 0;
+                self.begin_connection();
                 self.set(Timer::Open, OPEN_DEADLINE);
                 self.pending.push_back(Pending::Connect);
             }
@@ -54,6 +58,19 @@ impl Client {
             (Phase::Token | Phase::Up, Err(cause)) => self.token_failed(cause),
             _ => {}
         }
+    }
+
+    /// Nothing of an earlier connection outlives it.
+    fn begin_connection(&mut self) {
+        self.ended = None;
+        self.ping = None;
+        self.probed = None;
+        self.socket_bytes = 0;
+        self.told_socket_bytes = 0;
+        self.told_full = false;
+        // Unmuted is what a relay assumes.
+        self.told_muted = false;
+        self.told_bye = false;
     }
 
     fn token_failed(&mut self, cause: &str) {
@@ -106,15 +123,11 @@ impl Client {
         self.phase = Phase::Up;
         self.was_connected = true;
         self.refusals = 0;
-        self.told_full = false;
-        // Unmuted is what a relay assumes.
-        self.told_muted = !self.muted;
-        self.told_bye = false;
-        self.ping = None;
         for timer in [Timer::Open, Timer::GiveUp, Timer::Unacknowledged] {
             self.timers.stop(timer as usize);
         }
         self.set(Timer::Stable, STABLE_AFTER);
+        self.progress();
         self.send_ack();
         self.send_ping();
         self.alive();
@@ -162,6 +175,7 @@ impl Client {
             Timer::Unacknowledged,
             Timer::Ack,
             Timer::Stable,
+            Timer::Mute,
         ] {
             self.timers.stop(timer as usize);
         }
@@ -205,8 +219,14 @@ impl Client {
     pub(super) fn probe(&mut self) {
         match self.phase {
             Phase::Up => {
-                self.send_ping();
-                self.set(Timer::Dead, PROBE_DEADLINE);
+                if self.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
+                    self.probed = Some(self.now);
+                    self.send_ping();
+                }
+                // One that was answered a moment ago shows that the link lives.
+                if self.ping.is_some() {
+                    self.set(Timer::Dead, PROBE_DEADLINE);
+                }
             }
             Phase::Waiting => {
                 let due = self.backoff.hurry(self.now);
@@ -220,6 +240,15 @@ impl Client {
     pub(super) fn alive(&mut self) {
         let heartbeat = self.heartbeat();
         self.set(Timer::Dead, heartbeat * DEAD_AFTER_HEARTBEATS);
+    }
+
+    /// Audio gets through: a slow line is not a dead one, and hanging up goes on.
+    pub(super) fn progress(&mut self) {
+        self.timers.stop(Timer::Unacknowledged as usize);
+        if self.timers.is_set(Timer::Closing as usize) {
+            let due = (self.now + CLOSING_DEADLINE).min(self.closing_ends);
+            self.timers.set(Timer::Closing as usize, due);
+        }
     }
 
     fn heartbeat(&self) -> Duration {
@@ -257,6 +286,7 @@ impl Client {
         if self.phase == Phase::Waiting {
             self.handle_online();
         }
+        self.closing_ends = self.now + LONGEST_CLOSING;
         self.set(Timer::Closing, CLOSING_DEADLINE);
         self.tell_state();
     }
@@ -293,6 +323,8 @@ impl Client {
                 self.abandon(CloseCode::Abnormal);
             }
             Timer::Closing => self.abandon(CloseCode::Normal),
+            // The drain that follows says what the relay does not know yet.
+            Timer::Mute => {}
         }
     }
 }

@@ -29,6 +29,10 @@ const SOCKET_HIGH_WATER: usize = 128 * 1024;
 const SOCKET_POLL: Duration = Duration::from_millis(50);
 /// Acknowledgements of the downlink are gathered for this long.
 const ACK_DELAY: Duration = Duration::from_millis(200);
+/// However often an application mutes, the relay hears of it this seldom: a button must not cost the connection.
+const MUTE_APART: Duration = Duration::from_millis(200);
+/// A socket that held back this much and now holds less hands audio on: the system's own buffers were full before.
+const BACKLOG: usize = 16 * 1024;
 /// Samples of the uplink are 16 kHz.
 const UPLINK: Codec = Codec::PcmS16le16000;
 
@@ -53,11 +57,13 @@ enum Timer {
     Stable,
     /// The relay could not be reached for too long.
     GiveUp,
-    /// Hanging up takes too long.
+    /// Hanging up makes no progress.
     Closing,
+    /// The relay heard of the microphone a moment ago.
+    Mute,
 }
 
-const TIMERS: [Timer; 10] = [
+const TIMERS: [Timer; 11] = [
     Timer::Token,
     Timer::Open,
     Timer::Retry,
@@ -68,6 +74,7 @@ const TIMERS: [Timer; 10] = [
     Timer::Stable,
     Timer::GiveUp,
     Timer::Closing,
+    Timer::Mute,
 ];
 
 /// Where the connection is.
@@ -138,10 +145,12 @@ pub struct Client {
     /// Whether the full buffer was told to the application in this outage.
     told_full: bool,
     muted: bool,
-    /// Whether the relay knows `muted`.
+    /// What the relay believes.
     told_muted: bool,
     /// Bytes the socket holds back.
     socket_bytes: usize,
+    /// What the socket itself last said of that.
+    told_socket_bytes: usize,
 
     /// The next downlink frame.
     expected: u32,
@@ -156,11 +165,15 @@ pub struct Client {
     text: String,
 
     ping: Option<(u32, Time)>,
+    /// When the connection was last probed, answered or not.
+    probed: Option<Time>,
     ping_id: u32,
     round_trip: Option<Duration>,
     usage: Usage,
     /// The user hung up.
     closing: bool,
+    /// When hanging up ends, progress or not.
+    closing_ends: Time,
     told_bye: bool,
     /// Why, if the relay said `ended`.
     ended: Option<CloseCode>,
@@ -192,6 +205,7 @@ impl Client {
             muted: false,
             told_muted: false,
             socket_bytes: 0,
+            told_socket_bytes: 0,
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
@@ -199,10 +213,12 @@ impl Client {
             staged: Vec::new(),
             text: String::new(),
             ping: None,
+            probed: None,
             ping_id: 0,
             round_trip: None,
             usage: Usage::default(),
             closing: false,
+            closing_ends: Time::ZERO,
             told_bye: false,
             ended: None,
             now: Time::ZERO,
@@ -222,7 +238,7 @@ impl Client {
             Input::Text(text) => self.handle_text(text),
             Input::Binary(frame) => self.handle_binary(frame),
             Input::Closed { code } => self.handle_closed(code),
-            Input::Buffered(bytes) => self.socket_bytes = bytes,
+            Input::Buffered(bytes) => self.handle_buffered(bytes),
             Input::Chunk(samples) => self.handle_chunk(samples),
             Input::Played(position) => {
                 if position <= self.received_end {
@@ -230,10 +246,7 @@ impl Client {
                     self.schedule_ack();
                 }
             }
-            Input::Mute(muted) => {
-                self.told_muted &= self.muted == muted;
-                self.muted = muted;
-            }
+            Input::Mute(muted) => self.muted = muted,
             Input::Online => self.handle_online(),
             Input::Offline => self.handle_offline(),
             Input::Woke => self.probe(),
@@ -314,6 +327,16 @@ impl Client {
         }
     }
 
+    fn handle_buffered(&mut self, bytes: usize) {
+        let drains = self.told_socket_bytes >= BACKLOG && bytes < self.told_socket_bytes;
+        self.told_socket_bytes = bytes;
+        self.socket_bytes = bytes;
+        if drains && self.phase == Phase::Up {
+            self.alive();
+            self.progress();
+        }
+    }
+
     fn is_held_back(&self) -> bool {
         self.phase == Phase::Up && self.socket_bytes >= SOCKET_HIGH_WATER && !self.uplink.is_sent()
     }
@@ -330,8 +353,10 @@ impl Client {
             return None;
         }
         if self.uplink.is_sent() {
-            if !self.told_muted {
-                self.told_muted = true;
+            let waits = self.told_bye || self.timers.is_set(Timer::Mute as usize);
+            if self.told_muted != self.muted && !waits {
+                self.told_muted = self.muted;
+                self.set(Timer::Mute, MUTE_APART);
                 return Some(self.say(&Mute { muted: self.muted }.into()));
             }
             if self.closing && !self.told_bye {

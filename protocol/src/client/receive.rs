@@ -66,8 +66,11 @@ impl Client {
                 self.tell(Event::Usage(usage));
             }
             RelayMessage::TokenExpiring(_) => {
-                self.set(Timer::Token, Duration::from_secs(10));
-                self.pending.push_back(Pending::RequestToken);
+                // The application is asked once at a time.
+                if !self.timers.is_set(Timer::Token as usize) {
+                    self.set(Timer::Token, Duration::from_secs(10));
+                    self.pending.push_back(Pending::RequestToken);
+                }
             }
             RelayMessage::Ended(ended) => {
                 self.usage = ended.usage;
@@ -168,7 +171,7 @@ impl Client {
         }
         if ack.received.seq > self.acknowledged.seq {
             self.acknowledged = ack.received;
-            self.timers.stop(Timer::Unacknowledged as usize);
+            self.progress();
         }
         self.commit(ack.committed);
     }
@@ -176,6 +179,7 @@ impl Client {
     fn commit(&mut self, committed: Mark) {
         if committed.seq > self.base.seq && committed.seq <= self.uplink.end().seq {
             self.base = committed;
+            self.progress();
             self.uplink.release(committed.seq);
             self.told_gaps.forget_before(committed.position);
         }

@@ -278,10 +278,14 @@ impl World {
         // Sometimes the transcript reaches up to here, or everything so far was silence.
         if !missing && self.random.percent(20) {
             let committed = self.expected;
-            if let Some(stored) = self.stored.as_mut().filter(|_| self.random.percent(50)) {
+            // Nothing is told to be committed that is not stored before.
+            if let Some(stored) = self.stored.as_mut() {
                 stored.committed = committed;
             }
-            self.relay_input(relay::Input::Commit(committed))?;
+            // And now and then the client never hears of it.
+            if self.random.percent(90) {
+                self.relay_input(relay::Input::Commit(committed))?;
+            }
         }
         Ok(())
     }
