@@ -283,7 +283,7 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let url = database.expose();
     let set = "SET search_path TO voxrelay";
     everything_told_is_in_the_ledger(&relay, &store, async |id| {
-        end_behind_its_back(url, set, "BEGIN", id).await
+        end_behind_its_back(url, set, "BEGIN", id).await;
     })
     .await;
     let elsewhere = async |id: &str| {

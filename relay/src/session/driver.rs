@@ -351,7 +351,7 @@ impl Driver {
                         release,
                         caps: self.caps,
                         at_ms: unix_ms(),
-                    })
+                    });
                 }
                 call::Output::Reserve { through, spent } => {
                     self.reserving = Some(self.reserve(through, spent, Duration::ZERO));
