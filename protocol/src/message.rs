@@ -13,9 +13,10 @@ pub enum ParseError {
     /// Not JSON, no `type`, or a field missing or of the wrong type.
     #[error("not a message of this protocol")]
     Malformed,
-    /// A `type` this version does not know. Carries the message's `seq`, since a numbered message counts all the same.
-    #[error("unknown message type")]
-    UnknownType {
+    /// A `type` this version does not know, or a numbered message with a word in it that it does not know. Carries the message's `seq`, since a
+    /// numbered message counts all the same.
+    #[error("unknown message type or word")]
+    Unknown {
         /// The message's number, if it has one.
         seq: Option<u32>,
     },
@@ -39,9 +40,12 @@ macro_rules! messages {
                 let json = json::parse(text).ok_or(ParseError::Malformed)?;
                 let message = match json.member("type").text().ok_or(ParseError::Malformed)? {
                     $($word => $variant::read(&json).map($name::$variant),)*
-                    _ => return Err(ParseError::UnknownType { seq: json.field("seq") }),
+                    _ => return Err(ParseError::Unknown { seq: json.field("seq") }),
                 };
-                message.ok_or(ParseError::Malformed)
+                message.ok_or_else(|| match json.field("seq") {
+                    Some(seq) => ParseError::Unknown { seq: Some(seq) },
+                    None => ParseError::Malformed,
+                })
             }
 
             /// Writes the message as JSON text.

@@ -634,3 +634,40 @@ fn a_token_is_asked_for_once_at_a_time() {
         .sum();
     assert_eq!(asked, 1);
 }
+
+#[test]
+fn a_numbered_message_with_a_new_word_is_ignored_and_counts() {
+    let document = include_str!("../../docs/protocol.md");
+    let numbered: Vec<&str> = document
+        .lines()
+        .filter(|line| {
+            line.starts_with("{\"type\":") && line.contains("\"seq\":") && !line.contains("\"from\"")
+        })
+        .filter(|line| RelayMessage::parse(line).is_ok() && !line.contains("\"committed\""))
+        .collect();
+    assert!(numbered.len() >= 5, "{numbered:?}");
+    let mut bench = Bench::up();
+    let mut expected = 0;
+    for line in numbered {
+        // Every word of the message, its type among them, by turns.
+        for (at, _) in line.match_indices(":\"") {
+            let word = &line[at + 2..at + 2 + line[at + 2..].find('"').expect("closed")];
+            let (before, after) = line.split_at(at + 2);
+            let changed = format!("{before}pondering{}", &after[word.len()..]);
+            let digits = changed.find("\"seq\":").expect("numbered") + 6;
+            let end = digits + changed[digits..].find([',', '}']).expect("closed");
+            let changed = format!("{}{expected}{}", &changed[..digits], &changed[end..]);
+            bench.input(Input::Text(&changed));
+            expected += 1;
+            assert_eq!(bench.client.state(), State::Connected, "{changed}");
+            let did = bench.wait(Duration::from_millis(200));
+            assert!(
+                did.iter().any(|did| matches!(
+                    did,
+                    Did::Said(ClientMessage::ClientAck(ack)) if ack.received == expected
+                )),
+                "{changed}: {did:?}"
+            );
+        }
+    }
+}

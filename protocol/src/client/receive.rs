@@ -23,11 +23,11 @@ impl Client {
                 }
                 self.handle_message(message);
             }
-            // A newer relay may know more types than we do; a numbered one still counts.
-            Err(ParseError::UnknownType { seq: Some(seq) }) => {
+            // A newer relay may know more types and words than we do; a numbered message still counts.
+            Err(ParseError::Unknown { seq: Some(seq) }) => {
                 self.take_number(seq);
             }
-            Err(ParseError::UnknownType { seq: None }) => {}
+            Err(ParseError::Unknown { seq: None }) => {}
             Err(ParseError::Malformed) => self.drop_link(),
         }
     }
