@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   unauthorized: { retryable: false, message: "The relay did not accept the token. Mint a new one for this relay and check its issuer, audience and expiry." },
   denied: { retryable: false, message: "The token is good, but its user or its login may not use this relay. Its operator knows why." },
   token_expiring: { retryable: true, message: "The token expires soon. The SDK asks the `token` function for a new one." },
+  token_refused: { retryable: true, message: "The relay did not accept the fresh token. The one in use is good until it expires: send another before that." },
   token_unavailable: { retryable: true, message: "The `token` function failed or took longer than 10 s. Check the endpoint it calls." },
   protocol: { retryable: false, message: "The client broke the protocol. Compare its version with the relay's." },
   chunk_too_small: { retryable: false, message: "An audio chunk was shorter than the relay accepts. Send 20 to 200 ms a chunk." },

@@ -150,6 +150,7 @@ error_codes! {
     Unauthorized = "unauthorized", false, "The relay did not accept the token. Mint a new one for this relay and check its issuer, audience and expiry.";
     Denied = "denied", false, "The token is good, but its user or its login may not use this relay. Its operator knows why.";
     TokenExpiring = "token_expiring", true, "The token expires soon. The SDK asks the `token` function for a new one.";
+    TokenRefused = "token_refused", true, "The relay did not accept the fresh token. The one in use is good until it expires: send another before that.";
     TokenUnavailable = "token_unavailable", true, "The `token` function failed or took longer than 10 s. Check the endpoint it calls.";
     Protocol = "protocol", false, "The client broke the protocol. Compare its version with the relay's.";
     ChunkTooSmall = "chunk_too_small", false, "An audio chunk was shorter than the relay accepts. Send 20 to 200 ms a chunk.";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, Gap, Hello, Time};
+use protocol::{CloseCode, ErrorCode, Gap, Hello, Time};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Event};
@@ -178,7 +178,7 @@ impl Driver {
 
     /// Goes on with another token of the same user. What is done to a login is done to the one that the token in use comes from.
     fn accept(&mut self, identity: Identity) {
-        self.token = TokenClock::new(identity.expires_at, self.app.config.auth.token_grace);
+        self.token.renew(identity.expires_at, self.app.config.auth.token_grace);
         if self.whose.login != identity.session_id {
             self.whose = Arc::new(Whose { login: identity.session_id, ..(*self.whose).clone() });
             self.registration.update(&self.whose);
@@ -284,8 +284,9 @@ impl Driver {
                 telemetry::token_refused(cause);
                 self.call(call::Input::Stop(CloseCode::Unauthorized));
             }
-            // The token in use is still good: the client may try again until it expires.
+            // The token in use is still good: the client is told, and is asked again until it expires.
             Err(refused) => {
+                self.link(link::Input::Error(&ErrorCode::TokenRefused.into()));
                 tracing::info!(session = %self.id, cause = refused.cause(), why = %refused, "a fresh token was refused");
                 telemetry::token_refused(refused.cause());
             }

@@ -6,8 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::auth::{Identity, Refused, Verifier};
 
-/// How long before a token expires another is asked for.
+/// How long before a token expires another is asked for; a third of what is left of it if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);
+/// The shortest time between two requests for another token.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// No timer further away than this: a year.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a call goes on after its token's grace while nobody can know whether the fresh one is good, once a token. More than the longest
@@ -32,10 +34,13 @@ pub(super) async fn check(verifier: &Verifier, token: &str) -> Result<Identity, 
 /// Knows when to ask for another token and when to stop waiting for it.
 #[derive(Debug)]
 pub(super) struct TokenClock {
+    /// When the token expires, as it says: seconds since 1970.
+    expires_at: u64,
     expires: Instant,
     /// How long the call goes on after that.
     grace: Duration,
-    asked: bool,
+    /// When to ask for another, the next time.
+    ask: Instant,
     /// Whether a fresh token is being looked at.
     held: bool,
 }
@@ -43,9 +48,23 @@ pub(super) struct TokenClock {
 impl TokenClock {
     /// A token that expires at this time (seconds since 1970); the call goes on for the grace after that.
     pub(super) fn new(expires_at: u64, grace: Duration) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = Duration::from_secs(expires_at).saturating_sub(now).min(FAR);
-        TokenClock { expires: Instant::now() + left, grace, asked: false, held: false }
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        TokenClock::at(Instant::now(), since_1970, expires_at, grace)
+    }
+
+    fn at(now: Instant, since_1970: Duration, expires_at: u64, grace: Duration) -> Self {
+        let left = Duration::from_secs(expires_at).saturating_sub(since_1970).min(FAR);
+        // A short token is asked for after two thirds of what is left of it, not at once.
+        let ask = now + left - LEAD.min(left / 3);
+        TokenClock { expires_at, expires: now + left, grace, ask, held: false }
+    }
+
+    /// The call goes on with another token. One that lives no longer, out of a cache maybe, changes nothing: asking for the next one is
+    /// under way already.
+    pub(super) fn renew(&mut self, expires_at: u64, grace: Duration) {
+        if expires_at != self.expires_at {
+            *self = TokenClock::new(expires_at, grace);
+        }
     }
 
     /// Time until it expires.
@@ -55,20 +74,22 @@ impl TokenClock {
 
     /// When there is something to do.
     pub(super) fn due(&self) -> Instant {
-        if self.asked {
-            self.expires + self.grace + if self.held { PATIENCE } else { Duration::ZERO }
-        } else {
-            self.expires.checked_sub(LEAD).unwrap_or(self.expires)
-        }
+        if self.held { self.end() } else { self.ask.min(self.end()) }
     }
 
-    /// Whether it is time to ask for another, once; with the time until the call would end.
+    /// Whether it is time to ask for another, with the time until the call would end. It is asked again while there is time, since a client's
+    /// own server may be away, or its token may be refused.
     pub(super) fn expiring(&mut self) -> Option<Duration> {
-        if self.asked || Instant::now() < self.due() {
+        self.expiring_at(Instant::now())
+    }
+
+    fn expiring_at(&mut self, now: Instant) -> Option<Duration> {
+        let left = self.end().saturating_duration_since(now);
+        if self.held || now < self.ask || left.is_zero() {
             return None;
         }
-        self.asked = true;
-        Some(self.left() + self.grace)
+        self.ask = now + ASK_AGAIN.max(left / 3);
+        Some(left)
     }
 
     /// A fresh token has come and is being looked at.
@@ -83,6 +104,66 @@ impl TokenClock {
 
     /// Whether the grace is over.
     pub(super) fn is_over(&self) -> bool {
-        self.asked && Instant::now() >= self.due()
+        Instant::now() >= self.end()
+    }
+
+    fn end(&self) -> Instant {
+        self.expires + self.grace + if self.held { PATIENCE } else { Duration::ZERO }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(60);
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// When another token is asked for, in seconds, by a client that never brings one.
+    fn asked(lifetime: u64) -> Vec<u64> {
+        let begin = Instant::now();
+        let mut clock = TokenClock::at(begin, secs(1_000), 1_000 + lifetime, GRACE);
+        let mut asked = Vec::new();
+        while clock.due() < clock.end() {
+            let now = clock.due();
+            assert!(clock.expiring_at(now).is_some());
+            asked.push((now - begin).as_secs());
+        }
+        asked
+    }
+
+    #[test]
+    fn it_is_asked_in_time_and_again_while_there_is_time_and_never_in_a_storm() {
+        for lifetime in [0, 1, 5, 40, 60, 90, 300, 3_600, 86_400] {
+            let asked = asked(lifetime);
+            let first = lifetime - (lifetime / 3).min(60);
+            assert!(asked[0].abs_diff(first) <= 1, "{lifetime}: {asked:?}");
+            assert!((3..20).contains(&asked.len()), "{lifetime}: {asked:?}");
+            assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= 4), "{lifetime}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_token_out_of_a_cache_does_not_begin_the_asking_anew() {
+        let now = Instant::now();
+        let mut clock = TokenClock::at(now, secs(1_000), 1_040, GRACE);
+        assert!(clock.expiring_at(now + secs(30)).is_some());
+        let due = clock.due();
+        clock.renew(1_040, GRACE);
+        assert_eq!(clock.due(), due);
+    }
+
+    #[test]
+    fn nothing_is_asked_while_a_fresh_token_is_looked_at() {
+        let now = Instant::now();
+        let mut clock = TokenClock::at(now, secs(1_000), 1_040, GRACE);
+        clock.hold();
+        assert_eq!(clock.expiring_at(now + secs(39)), None);
+        assert_eq!(clock.due(), now + secs(40) + GRACE + PATIENCE);
+        clock.release();
+        assert!(clock.expiring_at(now + secs(39)).is_some());
     }
 }
