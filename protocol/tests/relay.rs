@@ -552,3 +552,13 @@ fn nonsense_is_a_protocol_error_and_never_a_panic() {
     assert_eq!(error(&Bench::attached().input(Input::Binary(&[]))), Some("chunk_too_small"));
     assert_eq!(error(&Bench::attached().input(Input::Binary(&[9; 64]))), Some("protocol"), "no audio");
 }
+
+#[test]
+fn hanging_up_does_not_wait_for_a_frame_that_was_refused() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    assert_eq!(bench.client(Bye { end: 2 }), []);
+    let did = bench.frame(Codec::PcmS16le16000, 1, 1_600, 10);
+    assert_eq!(error(&did), Some("chunk_too_small"));
+    assert!(did.contains(&Did::Bye), "{did:?}");
+}

@@ -193,8 +193,13 @@ impl Link {
     fn refuse(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
         self.expected.seq = self.expected.seq.saturating_add(1);
         self.position_unknown = true;
+        self.resends = 0;
+        self.timers.stop(Timer::Resend as usize);
         self.schedule_ack();
         self.strike(code, asked, limit);
+        if self.phase == Phase::Attached {
+            self.check_bye();
+        }
     }
 
     fn strike(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
