@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::client::{Event, State};
-use protocol::{ClientMessage, CloseCode, RelayMessage, Role};
+use protocol::{ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
 use relay::client::{Options, Report, run};
 use relay::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
+use serde_json::json;
 use tests::sound::{silence, voice};
-use tests::{Heard, Raw, Relay, chunk, token};
+use tests::{Heard, Raw, Relay, chunk, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -294,4 +295,44 @@ async fn request_with(relay: &Relay, method: &str, path: &str, headers: &str) ->
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, head, answer.split_off(end + 4))
+}
+
+/// Whatever a client says of where it stands, no audio is answered that was not paid for.
+#[tokio::test]
+async fn a_session_is_not_taken_over_by_a_client_that_claims_more_than_is_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[limits]\nsessions_per_user = 9\n").await;
+    let (mut raw, welcome) = Raw::welcomed(&relay, "ada").await;
+    raw.send(chunk(0).into()).await;
+    raw.send(chunk(1).into()).await;
+    while !matches!(raw.next().await, Heard::Said(RelayMessage::RelayAck(ack)) if ack.received.seq == 2) {}
+    relay.kill().await;
+
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[limits]\nsessions_per_user = 9\n").await;
+    let resume = |start: Mark| {
+        let resume = Resume {
+            session_id: welcome.session_id.clone(),
+            resume_token: welcome.resume_token.clone(),
+            epoch: welcome.epoch,
+            received: 0,
+        };
+        ClientMessage::from(Hello { start, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) })
+            .to_json()
+    };
+    for start in [
+        Mark { seq: 1, position: 0 },
+        Mark { seq: 2, position: 3_200 },
+        Mark { seq: 0, position: 4_200_000_000 },
+        Mark { seq: u32::MAX, position: 0 },
+    ] {
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        raw.say(&resume(start)).await;
+        let heard = raw.next().await;
+        assert!(matches!(heard, Heard::Said(RelayMessage::ResumeFailed(_))), "{start:?}: {heard:?}");
+        raw.say(r#"{"type":"bye","end":0}"#).await;
+    }
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&resume(Mark::default())).await;
+    let heard = raw.next().await;
+    assert!(matches!(heard, Heard::Said(RelayMessage::Resumed(_))), "the honest one: {heard:?}");
 }

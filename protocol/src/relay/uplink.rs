@@ -219,14 +219,14 @@ impl Link {
         }
     }
 
-    /// Frames of the WebSocket that say nothing, such as its own pings, count as control messages.
+    /// Frames of the WebSocket that say nothing, such as its own pings, are under the same bucket as frames of audio.
     pub(super) fn handle_control(&mut self) {
         if self.phase != Phase::Attached {
             return;
         }
         self.alive();
-        if self.control_rate.take(self.now, 1).is_err() {
-            self.flooded();
+        if let Err(wait) = self.frame_rate.take(self.now, 1) {
+            self.too_fast(wait);
         }
     }
 
