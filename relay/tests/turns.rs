@@ -209,9 +209,17 @@ fn what_was_played_again_may_not_be_played_a_third_time() {
     bench.drain(&mut did);
     assert_eq!((did.metered, did.replayable), (0, 4_000), "what is left of it");
     bench.hear(&sound(&[0.0, 1.0]));
-    bench.call.handle_input(bench.now, Input::Checkpoint);
+    bench.now = bench.now + Duration::from_secs(6);
+    bench.call.handle_input(bench.now, Input::Timeout);
     bench.drain(&mut did);
     assert_eq!((did.metered, did.replayable), (12_000, 12_000), "what was metered here");
+    bench.call.handle_input(bench.now, Input::Checkpoint);
+    bench.drain(&mut did);
+    assert_eq!(
+        (did.metered, did.replayable),
+        (12_000, 36_000),
+        "whoever is sent elsewhere pays for nothing twice"
+    );
 }
 
 #[test]

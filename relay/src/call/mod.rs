@@ -98,7 +98,8 @@ pub enum Output<'a> {
         through: u32,
         /// With it, everything before this frame is committed.
         committed: Mark,
-        /// Samples that are metered and not committed, and that were not played again yet.
+        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if this
+        /// relay hands the call over by its own will: who resumes elsewhere gets them once.
         replayable: u32,
         /// Give back what is set aside and not spent.
         release: bool,
@@ -143,7 +144,8 @@ pub struct Call {
     metered_through: u32,
     /// Samples that may still be played again without being metered.
     replayable: u32,
-    /// Samples of the frames in `open` that were metered here.
+    /// Samples of the frames in `open`, and those of them that were metered here.
+    samples_open: u32,
     metered_open: u32,
     purse: Purse,
     /// Audio that waits for money, oldest first.
@@ -205,6 +207,7 @@ enum Pending {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     mark: Mark,
+    samples: u32,
     /// How many of its samples were metered; the others were played again.
     metered: u32,
 }
@@ -233,6 +236,7 @@ impl Call {
             meter: start.meter,
             metered_through: start.mark.position,
             replayable: start.replayable,
+            samples_open: 0,
             metered_open: 0,
             told_settled: start.mark,
             told_replayable: 0,
@@ -369,7 +373,7 @@ impl Call {
         self.meter.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
         self.replayable -= samples - fresh;
-        self.open(Open { mark, metered: fresh });
+        self.open(Open { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         self.samples.resize(samples as usize, 0);
         decode_s16le_to_i16(payload, &mut self.samples);
@@ -380,7 +384,7 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        self.open(Open { mark: gap.from, metered: 0 });
+        self.open(Open { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
@@ -451,7 +455,7 @@ impl Call {
     fn mark_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.open.clear();
-            self.metered_open = 0;
+            (self.samples_open, self.metered_open) = (0, 0);
             return self.expected;
         }
         while self.open.get(1).is_some_and(|second| second.mark.position <= position) {
@@ -464,12 +468,14 @@ impl Call {
         if self.open.len() == OPEN_MARKS {
             self.close_oldest();
         }
+        self.samples_open += frame.samples;
         self.metered_open += frame.metered;
         self.open.push_back(frame);
     }
 
     fn close_oldest(&mut self) {
         if let Some(oldest) = self.open.pop_front() {
+            self.samples_open -= oldest.samples;
             self.metered_open -= oldest.metered;
         }
     }

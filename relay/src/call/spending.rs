@@ -97,11 +97,12 @@ impl Call {
             self.settling.push_back(self.settled);
             self.told_settled = self.settled;
             self.told_replayable = self.replayable;
+            let open = if release { self.samples_open } else { self.metered_open };
             self.outputs.push_back(Pending::Settle {
                 row,
                 through: self.metered_through,
                 committed: self.settled,
-                replayable: self.replayable + self.metered_open,
+                replayable: self.replayable + open,
                 release,
             });
         }
