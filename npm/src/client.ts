@@ -1,3 +1,4 @@
+import { checkOptions, tokenOf } from "./check.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, errorOf } from "./error.js";
 import type { CallEvents, CallState, Price, SessionEvent, StateEvent, Usage } from "./events.js";
@@ -40,13 +41,16 @@ export class VoiceClient extends Emitter<CallEvents> {
    * Call it from a click, so that the browser lets the page make sound. Resolves when the relay has answered and audio flows. The
    * connection is tried for 30 s; later, a lost one is got back by itself.
    *
-   * @throws {@link VoxrelayError} when the microphone is refused, nothing can be played, or the relay refuses the call
+   * @throws {@link VoxrelayError} when the microphone is refused, nothing can be played, or the relay refuses the call; a `TypeError` or
+   * `RangeError` for options that cannot be meant; the signal's reason when it comes before the call is up
    */
   static async connect(options: ConnectOptions): Promise<VoiceClient> {
+    checkOptions(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
     options.onState?.({ state: "starting", attempt: 0, retryInMs: 0 });
-    options.signal?.throwIfAborted();
-    const module = await loadModule(options);
-    const engine = await startEngine(module, settingsOf(options), options);
+    const module = await unlessAborted(signal, loadModule(options));
+    const engine = await unlessAborted(signal, startEngine(module, settingsOf(options), options), endEngine);
     const call = new VoiceClient(options, engine);
     await call.#open(module);
     return call;
@@ -115,7 +119,8 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @throws {@link VoxrelayError} when it cannot be opened; the one before stays then
    */
   async setMicrophone(deviceId?: string): Promise<void> {
-    await this.#page?.setMicrophone(deviceId);
+    if (!this.#page || this.#over) throw new TypeError("there is no call whose microphone could be changed");
+    await this.#page.setMicrophone(deviceId);
   }
 
   /** Hangs up: what was said is still sent, then everything is released. Resolves when the call is over; 10 s at most. */
@@ -148,17 +153,14 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   async #open(module: WebAssembly.Module): Promise<void> {
     const { signal } = this.#options;
-    const aborted = new Promise<never>((_, reject) => {
-      const abort = (): void => reject(signal?.reason);
-      signal?.addEventListener("abort", abort, { once: true });
-    });
     try {
-      await Promise.race([this.#start(module), aborted]);
+      await unlessAborted(signal, this.#start(module));
+      signal?.throwIfAborted();
     } catch (thrown) {
       this.#release();
       throw thrown;
     }
-    signal?.addEventListener("abort", () => void this.close(), { once: true });
+    if (!this.#over) signal?.addEventListener("abort", this.#abort);
   }
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
@@ -171,7 +173,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     if (this.#released) return page.close();
     this.#page = page;
     await page.open();
-    await this.#connected();
+    if (!this.#released) await this.#connected();
   }
 
   #connected(): Promise<void> {
@@ -204,17 +206,31 @@ export class VoiceClient extends Emitter<CallEvents> {
     if (this.#released) return;
     this.#released = this.#over = true;
     clearTimeout(this.#draining);
+    this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#page?.close();
-    this.#engine.port.close();
-    this.#engine.stop();
+    endEngine(this.#engine);
   }
+
+  /** The application's signal hangs up. */
+  readonly #abort = (): void => void this.close();
 
   async #token(): Promise<void> {
     try {
-      this.#send(["token", await this.#options.token()]);
+      this.#send(["token", tokenOf(await this.#options.token())]);
     } catch (thrown) {
-      this.#send(["tokenFailed", String(thrown)]);
+      if ((thrown as { retryable?: unknown } | undefined)?.retryable === false) this.#giveUp(thrown);
+      else this.#send(["tokenFailed", String(thrown)]);
     }
+  }
+
+  /** The application says that there will be no token: nobody is to wait for one. */
+  #giveUp(thrown: unknown): void {
+    if (this.#over) return;
+    this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(thrown)}`, false));
+    if (this.#state.state === "connected") return void this.close();
+    this.#outlet.state("closed", 0, 0);
+    this.#outlet.ended("unauthorized", 4401);
+    this.#release();
   }
 
   /** What the engine says. */
@@ -256,6 +272,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     error: (...error) => this.#fail(errorOf(...error)),
     ended: (reason, code) => {
       this.#over = true;
+      this.#options.signal?.removeEventListener("abort", this.#abort);
       // The microphone at once; the agent's last words are still to be heard.
       this.#page?.release();
       this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
@@ -268,6 +285,29 @@ export class VoiceClient extends Emitter<CallEvents> {
     if (!OF_THE_PAGE.test(error.code) && !(this.#refused && error.code === "gave_up")) this.#refused = error;
     this.emit("error", error);
   }
+}
+
+function endEngine(engine: RunningEngine): void {
+  engine.port.close();
+  engine.stop();
+}
+
+/** What the promise gives, unless the signal comes first: then `late` has it when it comes. No listener stays on the signal. */
+export function unlessAborted<T>(
+  signal: AbortSignal | undefined,
+  promise: Promise<T>,
+  late: (value: T) => void = () => undefined,
+): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal.reason);
+      promise.then(late, () => undefined);
+    };
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {

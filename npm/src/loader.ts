@@ -41,10 +41,13 @@ async function compile(url: string): Promise<WebAssembly.Module> {
   if (response.headers.get("content-type")?.startsWith("text/html")) {
     throw new Error(`${url} is a web page: voxrelay.wasm was not copied there`);
   }
-  // Streaming insists on the type, and many servers do not know it.
-  return response.headers.get("content-type")?.startsWith("application/wasm")
-    ? WebAssembly.compileStreaming(response)
-    : WebAssembly.compile(await response.arrayBuffer());
+  // Streaming insists on this type to the letter, and many servers do not know it, or say more.
+  if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
+  const bytes = await response.arrayBuffer();
+  if (String(new Uint8Array(bytes.slice(0, 4))) !== "0,97,115,109") {
+    throw new Error(`${url} is not WebAssembly: was voxrelay.wasm copied there?`);
+  }
+  return WebAssembly.compile(bytes);
 }
 
 /** Starts an engine in a Worker, or on the page where none starts. */

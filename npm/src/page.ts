@@ -65,8 +65,19 @@ export class CallPage {
     const asked = { ...this.#asked };
     delete asked.deviceId;
     if (deviceId) asked.deviceId = { exact: deviceId };
-    await this.#openMicrophone(asked);
+    const { microphone } = this.#options;
+    if (microphone === false || microphone instanceof MediaStream) {
+      throw new TypeError("this call was made with `microphone: false` or a stream of the page: the SDK opens none");
+    }
+    // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
+    const before = this.#asked;
     this.#asked = asked;
+    try {
+      await this.#openMicrophone(asked);
+    } catch (thrown) {
+      if (this.#asked === asked) this.#asked = before;
+      throw thrown;
+    }
   }
 
   /** Releases the microphone: the call is ending, but the agent may still be heard. */
@@ -116,15 +127,18 @@ export class CallPage {
   }
 
   async #play(): Promise<void> {
+    const own = this.#options.audioContext;
+    let context: AudioContext | undefined;
     try {
       // The device's own rate: Firefox does not connect nodes of different rates, and the engine resamples better.
-      const context = this.#options.audioContext ?? new AudioContext();
+      context = own ?? new AudioContext();
       await loadWorklet(context, this.#options);
-      if (!this.#closed) this.#page.play(context);
-      else if (context !== this.#options.audioContext) void context.close();
+      if (!this.#closed) return this.#page.play(context);
     } catch (thrown) {
+      if (context !== own) void context?.close();
       throw this.#failure("audio", thrown);
     }
+    if (context !== own) void context.close();
   }
 
   #discard(stream: MediaStream | undefined): void {
