@@ -73,6 +73,7 @@ impl Bench {
             caps,
             grant: Grant { authorised, standing: Standing::unused(caps) },
             replayable,
+            metered_through: 0,
         };
         let now = Time::from_millis(1);
         let mut bench =

@@ -115,6 +115,7 @@ impl Bench {
             caps,
             grant: Grant { authorised: NanoUsd::new(authorised), standing: Standing::unused(caps) },
             replayable,
+            metered_through: 0,
         };
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let now = Time::from_millis(1);

@@ -135,6 +135,8 @@ pub struct Start {
     pub grant: Grant,
     /// Samples that were metered before its relay was lost, and not committed: so much audio is played again, and not metered again.
     pub replayable: u32,
+    /// Audio before this position was metered before.
+    pub metered_through: u32,
 }
 
 /// A call.
@@ -160,8 +162,7 @@ pub struct Call {
     expected: Mark,
     /// What was last handed to the store or committed.
     settled: Mark,
-    /// What the last settlement says is committed, and may still be played again. Nothing of the latter is in the store when a call is taken
-    /// over: whoever takes it over has it.
+    /// What the last settlement says is committed, and may still be played again.
     told_settled: Mark,
     told_replayable: u32,
     /// Writes that were not answered yet.
@@ -234,12 +235,12 @@ impl Call {
             told_usage: (now, Usage::default()),
             recorded: now,
             meter: start.meter,
-            metered_through: start.mark.position,
+            metered_through: start.metered_through,
             replayable: start.replayable,
             samples_open: 0,
             metered_open: 0,
             told_settled: start.mark,
-            told_replayable: 0,
+            told_replayable: start.replayable,
             open: VecDeque::new(),
             expected: start.mark,
             settled: start.mark,
@@ -372,6 +373,9 @@ impl Call {
         }
         self.meter.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
+        if fresh < samples && self.replayable == self.told_replayable && self.open.is_empty() {
+            self.claim();
+        }
         self.replayable -= samples - fresh;
         self.open(Open { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };

@@ -108,6 +108,21 @@ impl Call {
         }
     }
 
+    /// Says in the store that what may be played again is being played again here: whoever takes the call over meanwhile does not get it a
+    /// second time. What is left of it is written with the next settlement.
+    pub(super) fn claim(&mut self) {
+        self.told_replayable = 0;
+        self.storing += 1;
+        self.settling.push_back(self.settled);
+        self.outputs.push_back(Pending::Settle {
+            row: None,
+            through: self.metered_through,
+            committed: self.settled,
+            replayable: 0,
+            release: false,
+        });
+    }
+
     pub(super) fn tell_usage(&mut self) {
         let usage = self.usage();
         if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {

@@ -41,6 +41,8 @@ pub(super) struct Beginning {
     pub(super) grant: Grant,
     /// See [`Start::replayable`].
     pub(super) replayable: u32,
+    /// See [`Start::metered_through`].
+    pub(super) metered_through: u32,
     /// The key of its recording.
     pub(super) recording: Option<String>,
     /// Audio before this position is in the recording of the relay before.
@@ -119,6 +121,7 @@ pub(super) fn prepare(
         caps,
         grant: beginning.grant,
         replayable: beginning.replayable,
+        metered_through: beginning.metered_through,
     };
     let now = app.now();
     telemetry::session_opened();

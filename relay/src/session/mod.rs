@@ -204,6 +204,7 @@ async fn rebuild(
         // Nothing is set aside yet: the first audio asks for it.
         grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
         replayable: row.replayable_samples,
+        metered_through: row.metered_position,
         recording,
         recorded_through,
     };
@@ -356,6 +357,7 @@ async fn begin(
         cost: NanoUsd::ZERO,
         grant,
         replayable: 0,
+        metered_through: hello.start.position,
         recording: session.recording,
         recorded_through: 0,
     };

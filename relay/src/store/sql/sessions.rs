@@ -10,7 +10,6 @@ use super::super::types::{
     NewSession, Opened, Quality, Quota, Reserve, Reserved, SessionRow, Swept, TakeOver,
 };
 use super::money::{self, Locked, Owners, Periods};
-use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
@@ -39,13 +38,10 @@ const INSERT: Sql = sql!(
 
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
-        relay = $3, lease_until = " NOW " + $4, detached_at = NULL, replayable_samples = 0
+        relay = $3, lease_until = " NOW " + $4, detached_at = NULL
     WHERE id = $5
     RETURNING *"
 );
-
-/// Given to whoever takes the session over, and thereby used: another relay gets it only when this one has written what is left of it.
-const REPLAYABLE: Sql = sql!("SELECT replayable_samples FROM sessions WHERE id = $1");
 
 const ROTATE_RESUME: Sql = sql!(
     "UPDATE sessions SET resume_hash = $1, resume_hash_previous = $2, reconnects = $3
@@ -110,8 +106,6 @@ impl SqlStore {
                     return Ok(None);
                 }
                 money::write_off(&mut tx, locked).await?;
-                let before = tx.query(REPLAYABLE).bind(&*id).fetch_one(&mut *tx.connection).await?;
-                let replayable_samples = Reading::new(&before, &id).small("replayable_samples")?;
                 let row = tx
                     .query(TAKE_OVER)
                     .bind(by.resume_hash.to_vec())
@@ -121,7 +115,7 @@ impl SqlStore {
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
-                Ok(Some(SessionRow { replayable_samples, ..read::session(&row)? }))
+                read::session(&row).map(Some)
             }
             .boxed()
         })
