@@ -31,6 +31,8 @@ export class VoiceClient extends Emitter<CallEvents> {
   #refused: VoxrelayError | undefined;
   /** The call has ended. */
   #over = false;
+  /** The engine was told to connect. */
+  #started = false;
   /** Everything is given back. */
   #released = false;
   #draining: ReturnType<typeof setTimeout> | undefined;
@@ -157,7 +159,9 @@ export class VoiceClient extends Emitter<CallEvents> {
       await unlessAborted(signal, this.#start(module));
       signal?.throwIfAborted();
     } catch (thrown) {
-      this.#release();
+      // A session may have begun that nobody has heard of yet: it is told that it is over. The microphone is released at once.
+      if (this.#started && signal?.aborted) void this.close();
+      else this.#release();
       throw thrown;
     }
     if (!this.#over) signal?.addEventListener("abort", this.#abort);
@@ -189,6 +193,7 @@ export class VoiceClient extends Emitter<CallEvents> {
         stop();
         reject(this.#refusal(reason));
       });
+      this.#started = true;
       this.#send(["start"]);
     });
   }
