@@ -16,6 +16,7 @@ mod log;
 pub mod meter;
 mod money;
 pub mod price;
+pub mod provider;
 pub mod recording;
 pub mod retention;
 mod running;

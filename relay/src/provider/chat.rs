@@ -1,0 +1,320 @@
+//! The wire of OpenAI's chat completions, and of everything that is compatible with it.
+//!
+//! One `POST`, answered by server-sent events (OpenAI's API reference, "Chat, streaming"). Servers differ: a first event without a
+//! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, no `[DONE]`, comments in between, an error
+//! as an event in the middle. All of it is read; what cannot be read is left out, and an answer that never had an event is a failure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Time;
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use sse_parse::SseParser;
+
+use super::event;
+use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Role, Target};
+use crate::bill::TokenUsage;
+use crate::config::Secret;
+
+/// The longest event: several times the longest answer, should a server send it in one piece.
+const EVENT_MAX_BYTES: usize = 256 * 1024;
+/// After the reason for its end, an answer's usage is waited for this long: not every server sends one, or says that it is done.
+const USAGE_WITHIN: Duration = Duration::from_secs(2);
+/// Of a refusal, so much is read for the log.
+const REFUSAL_MAX_BYTES: usize = 4 * 1024;
+
+/// One answer of a language model.
+pub struct Chat {
+    opening: Option<Opening>,
+    state: State,
+    outputs: VecDeque<Output>,
+    answer: Answer,
+    /// The `id` of the events, should no header name the request.
+    id: Option<String>,
+    /// The reason for its end was said; only the usage may follow.
+    finished: bool,
+    finished_at: Option<Time>,
+}
+
+enum State {
+    Waiting,
+    /// It answers.
+    Streaming(Box<SseParser>),
+    /// It answers whole, although it was asked for a stream.
+    Whole(Vec<u8>),
+    /// It refuses: its words are gathered.
+    Refused {
+        status: u16,
+        retry_after: Option<u32>,
+        body: Vec<u8>,
+    },
+    Over,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<BodyMessage<'a>>,
+    max_tokens: u32,
+    stream: bool,
+    stream_options: StreamOptions,
+}
+
+#[derive(Serialize)]
+struct BodyMessage<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    id: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    choices: Vec<Choice>,
+    usage: Option<Usage>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: Option<u32>,
+    /// In a stream.
+    delta: Option<Delta>,
+    /// In an answer that is whole.
+    message: Option<Delta>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    content: Option<String>,
+}
+
+/// Cached tokens are a subset of the prompt's (OpenAI's API reference, "Chat, usage").
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+impl Chat {
+    /// Asks `model` at `base`, such as `https://api.openai.com/v1/`, which ends with a slash.
+    ///
+    /// # Panics
+    /// Never: any address can be the base of a path, if it can be the base of anything, which the configuration has checked.
+    #[must_use]
+    pub fn new(base: &Url, key: Option<&Secret>, model: &str, ask: &event::Chat) -> Chat {
+        let body = Body {
+            model,
+            messages: ask.messages.iter().map(BodyMessage::from).collect(),
+            max_tokens: ask.max_output_tokens,
+            stream: true,
+            stream_options: StreamOptions { include_usage: true },
+        };
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("accept", "text/event-stream".to_owned())];
+        if let Some(key) = key {
+            headers.push(("authorization", format!("Bearer {}", key.expose())));
+        }
+        let body = serde_json::to_vec(&body).expect("it has texts and numbers only");
+        let target = Target {
+            url: base.join("chat/completions").expect("the configuration takes http and https only"),
+            headers,
+            body,
+        };
+        Chat {
+            opening: Some(Opening::Http(target)),
+            state: State::Waiting,
+            outputs: VecDeque::new(),
+            answer: Answer::default(),
+            id: None,
+            finished: false,
+            finished_at: None,
+        }
+    }
+
+    fn begin(&mut self, status: u16, retry_after: Option<u32>, is_stream: bool) {
+        self.state = match (status, is_stream) {
+            (200..=299, true) => State::Streaming(Box::new(SseParser::new().max_buffer(EVENT_MAX_BYTES))),
+            (200..=299, false) => State::Whole(Vec::new()),
+            _ => State::Refused { status, retry_after, body: Vec::new() },
+        };
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Streaming(parser) => parser.feed(bytes),
+            // The exchange bounds what comes in all.
+            State::Whole(body) => body.extend_from_slice(bytes),
+            State::Refused { body, .. } => {
+                let room = REFUSAL_MAX_BYTES.saturating_sub(body.len());
+                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            State::Waiting | State::Over => {}
+        }
+        self.events();
+    }
+
+    fn events(&mut self) {
+        while let State::Streaming(parser) = &mut self.state {
+            let Some(event) = parser.next_event() else { return };
+            if event.data.trim() == "[DONE]" {
+                return self.finish();
+            }
+            if let Ok(chunk) = serde_json::from_str(&event.data) {
+                self.chunk(chunk);
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: Chunk) {
+        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
+            return self.fail(Failure::new(FailureKind::Provider, words(&error)));
+        }
+        self.id = self.id.take().or(chunk.id);
+        // A later one takes the place of an earlier one.
+        if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
+            self.answer.usage = Some(usage);
+        }
+        for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+            let text = choice.delta.or(choice.message).unwrap_or_default().content.unwrap_or_default();
+            if !text.is_empty() {
+                self.outputs.push_back(Output::Event(Event::Text(text)));
+            }
+            if let Some(reason) = choice.finish_reason {
+                self.finished = true;
+                self.answer.finish = match reason.as_str() {
+                    "length" => Finish::Length,
+                    "content_filter" => Finish::Filtered,
+                    "tool_calls" | "function_call" => Finish::Tools,
+                    _ => Finish::Complete,
+                };
+            }
+        }
+    }
+
+    /// The connection has nothing more. Not every server says that it is done.
+    fn end(&mut self) {
+        if let State::Streaming(parser) = &mut self.state {
+            // The blank line after the last event may be missing, too.
+            parser.feed(b"\n\n");
+            self.events();
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Streaming(_) if self.finished => self.finish(),
+            State::Whole(body) => match serde_json::from_slice(&body) {
+                Ok(chunk) => {
+                    self.chunk(chunk);
+                    if self.finished {
+                        self.finish();
+                    }
+                }
+                Err(_) => self.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
+            },
+            State::Refused { status, retry_after, body } => {
+                let said = serde_json::from_slice(&body).map_or_else(
+                    |_| String::from_utf8_lossy(&body).into_owned(),
+                    |value: serde_json::Value| words(value.get("error").unwrap_or(&value)),
+                );
+                self.fail(Failure::of_status(status, format!("HTTP {status}: {said}"), retry_after));
+            }
+            // The exchange says that it broke off.
+            State::Streaming(_) | State::Waiting | State::Over => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        self.state = State::Over;
+        self.answer.request_id = self.answer.request_id.take().or(self.id.take());
+        let answer = std::mem::take(&mut self.answer);
+        self.outputs.push_back(Output::Event(Event::Finished(answer)));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.state = State::Over;
+        self.outputs.push_back(Output::Event(Event::Failed(failure)));
+    }
+}
+
+impl Codec for Chat {
+    fn open(&mut self) -> Opening {
+        self.opening.take().expect("an exchange opens its codec once")
+    }
+
+    fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Head { status, retry_after, request_id, media_type } => {
+                self.answer.request_id = request_id.map(str::to_owned);
+                self.begin(status, retry_after, media_type != "application/json");
+            }
+            Input::Bytes(bytes) => self.read(bytes),
+            Input::End => self.end(),
+            Input::Timeout if self.poll_timeout().is_some_and(|due| due <= now) => self.finish(),
+            Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
+        }
+        if self.finished && self.finished_at.is_none() {
+            self.finished_at = Some(now);
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        let streams = matches!(self.state, State::Streaming(_));
+        self.finished_at.filter(|_| streams).map(|finished| finished + USAGE_WITHIN)
+    }
+}
+
+impl<'a> From<&'a event::Message> for BodyMessage<'a> {
+    fn from(message: &'a event::Message) -> Self {
+        let role = match message.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        BodyMessage { role, content: &message.text }
+    }
+}
+
+impl Usage {
+    /// `None` if it says nothing: a null is no zero.
+    fn tokens(&self) -> Option<TokenUsage> {
+        let (prompt, output) = (self.prompt_tokens?, self.completion_tokens?);
+        let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+        let cached = cached.unwrap_or(0).min(prompt);
+        Some(TokenUsage { input: prompt - cached, cached, output, ..TokenUsage::default() })
+    }
+}
+
+/// What an error object says.
+fn words(error: &serde_json::Value) -> String {
+    let message = error.get("message").or_else(|| error.get("detail")).unwrap_or(error);
+    message.as_str().map_or_else(|| message.to_string(), str::to_owned)
+}
+
+/// `null` for a list that is empty.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests;

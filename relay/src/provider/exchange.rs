@@ -1,0 +1,245 @@
+//! One request to a provider, from its opening to its end, with bounds that hold whatever the provider does.
+
+use std::time::Duration;
+
+use protocol::Time;
+
+use super::{Codec, Event, Failure, FailureKind, Input, Opening, Output};
+
+/// What a provider may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// From the opening to the head of the answer, or the WebSocket's being open.
+    pub head: Duration,
+    /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
+    pub silence: Option<Duration>,
+    /// From the opening to the end; `None` for one that is as long as a call.
+    pub whole: Option<Duration>,
+    /// Bytes received in all.
+    pub bytes: usize,
+}
+
+impl Default for Bounds {
+    /// For one answer of a language model.
+    fn default() -> Self {
+        Bounds {
+            head: Duration::from_secs(10),
+            silence: Some(Duration::from_secs(15)),
+            whole: Some(Duration::from_secs(120)),
+            bytes: 1 << 20,
+        }
+    }
+}
+
+/// One request. It tells its asker any number of pieces and then one end: [`Event::Finished`] or [`Event::Failed`].
+pub struct Exchange {
+    codec: Box<dyn Codec>,
+    bounds: Bounds,
+    /// When the provider has been silent for too long.
+    silent_at: Option<Time>,
+    /// When it has taken too long in all.
+    over_at: Option<Time>,
+    received: usize,
+    /// The end, told after everything that the codec still has.
+    failed: Option<Failure>,
+    ended: bool,
+}
+
+impl Exchange {
+    /// An exchange that begins now. The driver opens what the second value says, and then tells of it.
+    #[must_use]
+    pub fn open(now: Time, mut codec: Box<dyn Codec>, bounds: Bounds) -> (Exchange, Opening) {
+        let opening = codec.open();
+        let exchange = Exchange {
+            codec,
+            bounds,
+            silent_at: Some(now + bounds.head),
+            over_at: bounds.whole.map(|whole| now + whole),
+            received: 0,
+            failed: None,
+            ended: false,
+        };
+        (exchange, opening)
+    }
+
+    /// One thing happened.
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        if self.is_over() {
+            return;
+        }
+        match input {
+            Input::Head { .. } => self.heard(now),
+            Input::Bytes(bytes) | Input::Binary(bytes) => self.receive(now, bytes.len()),
+            Input::Text(text) => self.receive(now, text.len()),
+            Input::Timeout if self.due().is_some_and(|due| due <= now) => {
+                let after =
+                    if self.over_at.is_some_and(|over| over <= now) { "no end" } else { "nothing came" };
+                self.fail(FailureKind::Timeout, format!("{after} in time"));
+            }
+            Input::Timeout | Input::End | Input::Lost(_) | Input::Feed(_) => {}
+        }
+        if self.failed.is_none() {
+            self.codec.handle_input(now, input);
+        }
+        match input {
+            // What the codec makes of it comes first; an end without an end is told below.
+            Input::End => self.fail(FailureKind::Connection, "the answer broke off"),
+            Input::Lost(cause) => self.fail(FailureKind::Connection, cause),
+            _ => {}
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if self.ended {
+            return None;
+        }
+        let output =
+            self.codec.poll_output().or_else(|| Some(Output::Event(Event::Failed(self.failed.take()?))))?;
+        if matches!(output, Output::Event(Event::Finished(_) | Event::Failed(_))) {
+            self.ended = true;
+        }
+        Some(output)
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.codec.poll_timeout().into_iter().chain(self.due()).min()
+    }
+
+    /// Whether the end was told: whatever it holds may go.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.silent_at.into_iter().chain(self.over_at).min()
+    }
+
+    fn heard(&mut self, now: Time) {
+        self.silent_at = self.bounds.silence.map(|silence| now + silence);
+    }
+
+    fn receive(&mut self, now: Time, bytes: usize) {
+        self.heard(now);
+        self.received = self.received.saturating_add(bytes);
+        if self.received > self.bounds.bytes {
+            self.fail(FailureKind::Flood, format!("more than {} bytes", self.bounds.bytes));
+        }
+    }
+
+    /// The first cause counts.
+    fn fail(&mut self, kind: FailureKind, message: impl Into<String>) {
+        self.failed.get_or_insert_with(|| Failure::new(kind, message));
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange")
+            .field("received", &self.received)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::*;
+
+    /// Says back what it hears, and never ends by itself.
+    struct Parrot(std::collections::VecDeque<Output>);
+
+    impl Codec for Parrot {
+        fn open(&mut self) -> Opening {
+            let url = reqwest::Url::parse("ws://127.0.0.1/").expect("an address");
+            Opening::Socket(Target { url, headers: Vec::new(), body: Vec::new() })
+        }
+
+        fn handle_input(&mut self, _now: Time, input: Input<'_>) {
+            if let Input::Text(text) = input {
+                self.0.push_back(Output::Event(Event::Text(text.to_owned())));
+            }
+        }
+
+        fn poll_output(&mut self) -> Option<Output> {
+            self.0.pop_front()
+        }
+    }
+
+    const HEAD: Input<'static> =
+        Input::Head { status: 101, retry_after: None, request_id: None, media_type: "" };
+
+    fn open() -> Exchange {
+        let bounds = Bounds { bytes: 100, ..Bounds::default() };
+        Exchange::open(Time::ZERO, Box::new(Parrot(std::collections::VecDeque::new())), bounds).0
+    }
+
+    fn failure(exchange: &mut Exchange) -> Option<FailureKind> {
+        let mut failures = std::iter::from_fn(|| exchange.poll_output()).filter_map(|output| match output {
+            Output::Event(Event::Failed(failure)) => Some(failure.kind),
+            _ => None,
+        });
+        let failure = failures.next();
+        assert_eq!(failures.next(), None, "an exchange ends once");
+        failure
+    }
+
+    #[test]
+    fn a_provider_may_be_silent_only_so_long_before_and_after_its_first_word() {
+        for (words, silent_at) in [(0, 10_000), (1, 15_000), (3, 19_000)] {
+            let mut exchange = open();
+            if words > 0 {
+                exchange.handle_input(Time::ZERO, HEAD);
+            }
+            for word in 1..words {
+                exchange.handle_input(Time::from_millis(word * 2_000), Input::Text("word"));
+            }
+            assert_eq!(exchange.poll_timeout(), Some(Time::from_millis(silent_at)));
+            exchange.handle_input(Time::from_millis(silent_at - 1), Input::Timeout);
+            assert_eq!(failure(&mut exchange), None);
+            exchange.handle_input(Time::from_millis(silent_at), Input::Timeout);
+            assert_eq!(failure(&mut exchange), Some(FailureKind::Timeout));
+        }
+    }
+
+    #[test]
+    fn a_provider_that_drips_for_ever_is_cut_off() {
+        let mut exchange = open();
+        exchange.handle_input(Time::ZERO, HEAD);
+        for second in 1..120 {
+            exchange.handle_input(Time::from_millis(second * 1_000), Input::Binary(&[]));
+            assert_eq!(failure(&mut exchange), None);
+        }
+        exchange.handle_input(Time::from_millis(120_000), Input::Timeout);
+        assert_eq!(failure(&mut exchange), Some(FailureKind::Timeout));
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_and_what_came_before_is_told() {
+        let mut exchange = open();
+        exchange.handle_input(Time::ZERO, HEAD);
+        exchange.handle_input(Time::ZERO, Input::Text("before"));
+        exchange.handle_input(Time::ZERO, Input::Bytes(&[0; 100]));
+        assert_eq!(exchange.poll_output(), Some(Output::Event(Event::Text("before".to_owned()))));
+        assert_eq!(failure(&mut exchange), Some(FailureKind::Flood));
+        exchange.handle_input(Time::ZERO, Input::Text("after"));
+        assert_eq!(exchange.poll_output(), None);
+    }
+
+    #[test]
+    fn the_first_cause_counts_and_an_end_without_an_end_is_one() {
+        let mut exchange = open();
+        exchange.handle_input(Time::ZERO, Input::Lost("refused"));
+        exchange.handle_input(Time::ZERO, Input::End);
+        let expected = Failure::new(FailureKind::Connection, "refused");
+        assert_eq!(exchange.poll_output(), Some(Output::Event(Event::Failed(expected))));
+        let mut exchange = open();
+        exchange.handle_input(Time::ZERO, HEAD);
+        exchange.handle_input(Time::ZERO, Input::End);
+        assert_eq!(failure(&mut exchange), Some(FailureKind::Connection));
+    }
+}

@@ -1,0 +1,114 @@
+//! Speech and language providers: what is asked of them, what they answer, and how both look on their wires.
+//!
+//! A provider is a [`Codec`]: bytes in, events out. It knows one wire and nothing else: no socket, no clock, no money, no call. It is
+//! one file here and one line in the [registry](Kind). A codec is held by an [`Exchange`], the machine that bounds what a provider may do: how
+//! long it may be silent, how much it may send, and that it ends once, with one answer or one failure. Two drivers carry an exchange:
+//! streamed HTTP and WebSocket ([`Request`]). A stranger's provider never decides anything: what an event means is the agent's to say,
+//! and what it costs the tab's.
+//!
+//! # Run loop
+//! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
+
+mod chat;
+mod event;
+mod exchange;
+mod http;
+mod registry;
+mod request;
+mod socket;
+
+pub use chat::Chat as ChatCodec;
+pub use event::{Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Message, Role};
+pub use exchange::{Bounds, Exchange};
+pub use registry::{Kind, Provider};
+pub use request::Request;
+
+use protocol::Time;
+
+/// How an exchange begins on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A `POST` whose answer is read as it comes.
+    Http(Target),
+    /// A WebSocket.
+    Socket(Target),
+}
+
+/// Where to, and with what.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The whole address.
+    pub url: reqwest::Url,
+    /// Names and values. The key is among them, so they are never shown.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body of a `POST`; empty for a WebSocket.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| *name).collect();
+        f.debug_struct("Target")
+            .field("url", &self.url.as_str())
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a wire brings, and what an agent adds to a request that is under way.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// The head of an HTTP answer, or of a WebSocket's.
+    Head {
+        /// The status.
+        status: u16,
+        /// Whole seconds after which the provider wants to be asked again, if it says so.
+        retry_after: Option<u32>,
+        /// The provider's own name for the request, if it is in a header.
+        request_id: Option<&'a str>,
+        /// The media type of what follows, without its parameters.
+        media_type: &'a str,
+    },
+    /// The next bytes of an HTTP body, cut anywhere.
+    Bytes(&'a [u8]),
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// The body is complete, or the WebSocket was closed in order.
+    End,
+    /// There is nobody there, or the connection broke: in the words of the library.
+    Lost(&'a str),
+    /// What the agent adds to the request.
+    Feed(&'a Feed),
+    /// The time of [`Codec::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What a codec does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// To send as a text message.
+    Text(String),
+    /// To send as a binary message.
+    Binary(Vec<u8>),
+    /// For whoever asked. After [`Event::Finished`] or [`Event::Failed`] nothing follows.
+    Event(Event),
+}
+
+/// One wire. A machine like the others, without any bound of its own: the [`Exchange`] that holds it has them.
+pub trait Codec: Send {
+    /// How it begins; asked once, first.
+    fn open(&mut self) -> Opening;
+
+    /// One thing happened.
+    fn handle_input(&mut self, now: Time, input: Input<'_>);
+
+    /// The next thing to do.
+    fn poll_output(&mut self) -> Option<Output>;
+
+    /// When [`Input::Timeout`] is due: for wires that want to be kept alive.
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+}

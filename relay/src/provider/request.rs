@@ -1,0 +1,114 @@
+//! A request under way: a task that carries an exchange over its wire.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use protocol::Time;
+use tokio::sync::mpsc;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::{
+    Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, http, socket,
+};
+
+/// Events that wait for the session. While they do, the provider is not read: it waits, too.
+const EVENTS_WAITING: usize = 64;
+/// What waits to be taken by the provider's socket.
+const FEEDS_WAITING: usize = 64;
+
+/// A request that a session has made of a provider. Dropping it cancels it: the connection is closed.
+#[derive(Debug)]
+pub struct Request {
+    events: mpsc::Receiver<Event>,
+    feeds: mpsc::Sender<Feed>,
+    /// It took no more of what it was fed.
+    clogged: bool,
+    over: bool,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Request {
+    /// Opens it, with time since `started`. The tracker is for the relay, which waits for all tasks before it leaves.
+    #[must_use]
+    pub fn open(
+        tasks: &TaskTracker,
+        client: &reqwest::Client,
+        started: Instant,
+        codec: Box<dyn Codec>,
+        bounds: Bounds,
+    ) -> Request {
+        let (to_session, events) = mpsc::channel(EVENTS_WAITING);
+        let (feeds, from_session) = mpsc::channel(FEEDS_WAITING);
+        let client = client.clone();
+        let task = tasks.spawn(async move {
+            let (exchange, opening) = Exchange::open(time(started), codec, bounds);
+            let carried = Carried { exchange, started, events: to_session, to_send: VecDeque::new() };
+            match opening {
+                Opening::Http(target) => http::carry(carried, &client, target).await,
+                Opening::Socket(target) => socket::carry(carried, target, from_session).await,
+            }
+        });
+        Request { events, feeds, clogged: false, over: false, task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Adds to the request. One that takes nothing for so long that what it was fed piles up has failed.
+    pub fn feed(&mut self, feed: Feed) {
+        if matches!(self.feeds.try_send(feed), Err(mpsc::error::TrySendError::Full(_))) {
+            self.clogged = true;
+            self.task.abort();
+        }
+    }
+
+    /// The next event; pending for ever after the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Event {
+        if self.over {
+            return std::future::pending().await;
+        }
+        let event = self.events.recv().await.unwrap_or_else(|| {
+            let cause = if self.clogged { "it takes nothing more" } else { "it was given up" };
+            Event::Failed(Failure::new(FailureKind::Connection, cause))
+        });
+        self.over = matches!(event, Event::Finished(_) | Event::Failed(_));
+        event
+    }
+}
+
+/// An exchange in the hands of its driver.
+pub(super) struct Carried {
+    exchange: Exchange,
+    started: Instant,
+    events: mpsc::Sender<Event>,
+    /// Messages for a WebSocket, oldest first.
+    pub(super) to_send: VecDeque<Output>,
+}
+
+impl Carried {
+    /// Tells the exchange, and its asker what comes of it. `false` when it is over, or nobody asks any more.
+    pub(super) async fn handle(&mut self, input: Input<'_>) -> bool {
+        self.exchange.handle_input(time(self.started), input);
+        while let Some(output) = self.exchange.poll_output() {
+            match output {
+                Output::Event(event) => {
+                    if self.events.send(event).await.is_err() {
+                        return false;
+                    }
+                }
+                message => self.to_send.push_back(message),
+            }
+        }
+        !self.exchange.is_over()
+    }
+
+    /// When the exchange wants to be told the time.
+    pub(super) fn due(&self) -> tokio::time::Instant {
+        let due = self.exchange.poll_timeout().map_or(FAR, |due| Duration::from_micros(due.as_micros()));
+        tokio::time::Instant::from_std(self.started + due)
+    }
+}
+
+/// When nothing is due: longer than any relay runs.
+const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn time(started: Instant) -> Time {
+    Time::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,175 @@
+//! A WebSocket, for as long as the request.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::request::Carried;
+use super::{Feed, Input, Output, Target};
+
+/// The longest message: sound in text for several seconds.
+const MESSAGE_MAX_BYTES: usize = 1 << 20;
+/// Messages that the socket has not taken yet; beyond them nothing more is taken from the agent, whose request then clogs.
+const UNSENT_MAX: usize = 64;
+/// A close frame may take this long there and back.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub(super) async fn carry(mut carried: Carried, target: Target, mut feeds: mpsc::Receiver<Feed>) {
+    let Some(mut stream) = connect(&mut carried, target).await else { return };
+    let (mut flushed, mut is_fed) = (true, true);
+    loop {
+        let takes = is_fed && carried.to_send.len() < UNSENT_MAX;
+        let due = carried.due();
+        let goes_on = tokio::select! {
+            biased;
+            message = message(&mut stream, &mut carried.to_send, &mut flushed) => match message {
+                Some(Ok(Message::Text(text))) => carried.handle(Input::Text(&text)).await,
+                Some(Ok(Message::Binary(bytes))) => carried.handle(Input::Binary(&bytes)).await,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
+                Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) != 1000 => {
+                    let cause = format!("closed with {}: {}", u16::from(frame.code), frame.reason);
+                    carried.handle(Input::Lost(&cause)).await
+                }
+                Some(Ok(Message::Close(_))) | None => carried.handle(Input::End).await,
+                Some(Err(error)) => carried.handle(Input::Lost(&error.to_string())).await,
+            },
+            feed = feeds.recv(), if takes => match feed {
+                Some(feed) => carried.handle(Input::Feed(&feed)).await,
+                None => {
+                    is_fed = false;
+                    true
+                }
+            },
+            () = sleep_until(due) => carried.handle(Input::Timeout).await,
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    let _ = timeout(CLOSE_WITHIN, stream.close(None)).await;
+}
+
+/// Opens the WebSocket. `None` if that was its end.
+async fn connect(carried: &mut Carried, target: Target) -> Option<Stream> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_frame_size(Some(MESSAGE_MAX_BYTES));
+    let request = match request(&target) {
+        Ok(request) => request,
+        Err(error) => {
+            carried.handle(Input::Lost(&error.to_string())).await;
+            return None;
+        }
+    };
+    // Polled in place: nothing else waits for what it may hold.
+    let mut connecting = std::pin::pin!(connect_async_with_config(request, Some(config), true));
+    let (stream, response) = loop {
+        let due = carried.due();
+        tokio::select! {
+            biased;
+            connected = &mut connecting => match connected {
+                Ok(connected) => break connected,
+                Err(error) => {
+                    refused(carried, error).await;
+                    return None;
+                }
+            },
+            () = sleep_until(due) => {
+                if !carried.handle(Input::Timeout).await {
+                    return None;
+                }
+            }
+        }
+    };
+    let head = Input::Head {
+        status: response.status().as_u16(),
+        retry_after: None,
+        request_id: response.headers().get("dg-request-id").and_then(|id| id.to_str().ok()),
+        media_type: "",
+    };
+    carried.handle(head).await.then_some(stream)
+}
+
+fn request(target: &Target) -> Result<Request, Error> {
+    let mut request = target.url.as_str().into_client_request()?;
+    for (name, value) in &target.headers {
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_str(value).map_err(|error| Error::HttpFormat(error.into()))?);
+    }
+    Ok(request)
+}
+
+/// The provider answered the opening with an ordinary HTTP answer, or not at all.
+async fn refused(carried: &mut Carried, error: Error) {
+    let Error::Http(response) = error else {
+        carried.handle(Input::Lost(&error.to_string())).await;
+        return;
+    };
+    let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let head = Input::Head {
+        status: response.status().as_u16(),
+        retry_after: header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+        request_id: header("dg-request-id"),
+        media_type: header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default(),
+    };
+    let body = response.body().as_deref().unwrap_or_default();
+    if carried.handle(head).await && carried.handle(Input::Bytes(body)).await {
+        carried.handle(Input::End).await;
+    }
+}
+
+/// The next message; writes meanwhile what waits. Dropping the future loses nothing.
+async fn message(
+    stream: &mut Stream,
+    to_send: &mut VecDeque<Output>,
+    flushed: &mut bool,
+) -> Option<Result<Message, Error>> {
+    poll_fn(|context| {
+        if let Err(error) = write(stream, to_send, flushed, context) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        stream.poll_next_unpin(context)
+    })
+    .await
+}
+
+fn write(
+    stream: &mut Stream,
+    to_send: &mut VecDeque<Output>,
+    flushed: &mut bool,
+    context: &mut Context<'_>,
+) -> Result<(), Error> {
+    while !to_send.is_empty() {
+        match stream.poll_ready_unpin(context) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(ready) => ready?,
+        }
+        let message = match to_send.pop_front() {
+            Some(Output::Text(text)) => Message::Text(text.into()),
+            Some(Output::Binary(bytes)) => Message::Binary(bytes.into()),
+            Some(Output::Event(_)) | None => continue,
+        };
+        stream.start_send_unpin(message)?;
+        *flushed = false;
+    }
+    if !*flushed && let Poll::Ready(done) = stream.poll_flush_unpin(context) {
+        done?;
+        *flushed = true;
+    }
+    Ok(())
+}
