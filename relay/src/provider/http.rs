@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use tokio::time::sleep_until;
 
@@ -11,6 +12,17 @@ use super::{Input, Target};
 
 /// Headers in which providers name a request.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
+
+/// A client for every provider of a relay: it keeps connections alive, so that a turn need not open one, and follows nobody elsewhere, since
+/// a key goes with each request.
+///
+/// # Errors
+/// When the system's own certificates or threads are not to be had.
+pub fn client() -> Result<Client, reqwest::Error> {
+    // Fails only if one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().redirect(Policy::none()).tcp_nodelay(true).build()
+}
 
 pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target) {
     let mut request = client.post(target.url).body(target.body);

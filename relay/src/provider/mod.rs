@@ -20,6 +20,7 @@ mod socket;
 pub use chat::Chat as ChatCodec;
 pub use event::{Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Message, Role};
 pub use exchange::{Bounds, Exchange};
+pub use http::client;
 pub use registry::{Kind, Provider};
 pub use request::Request;
 
