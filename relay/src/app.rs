@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Verifier;
 use crate::config::Config;
 use crate::denials::Denials;
-use crate::price::PriceTable;
+use crate::money::price::PriceTable;
 use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;

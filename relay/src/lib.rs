@@ -5,17 +5,13 @@
 mod alerts;
 mod app;
 pub mod auth;
-pub mod bill;
 pub mod call;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod denials;
-pub mod ledger;
 mod log;
-pub mod meter;
-mod money;
-pub mod price;
+pub mod money;
 pub mod provider;
 pub mod recording;
 pub mod retention;

@@ -16,8 +16,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
 use crate::store::{Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir};
 use file::{File, Job, Kept};
 

@@ -8,9 +8,9 @@ use protocol::relay::Saying;
 use protocol::{AgentState, BudgetScope, CloseCode, Gap, Mark, Role, Time, Usage};
 use relay::NanoUsd;
 use relay::call::{Agent, AgentInput, AgentOutput, Call, Input, Output, Start};
-use relay::ledger::LedgerRow;
-use relay::meter::Meter;
-use relay::price::PriceTable;
+use relay::money::ledger::LedgerRow;
+use relay::money::meter::Meter;
+use relay::money::price::PriceTable;
 use relay::store::{Balance, Caps, Grant, Range, Reserved, Scope, Settled, Shortage, Standing, Turn};
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;

@@ -7,8 +7,8 @@ use protocol::relay::Saying;
 use protocol::{Gap, Mark, Role, Time};
 use relay::NanoUsd;
 use relay::call::{Agent, AgentInput, AgentOutput, Call, Echo, Input, Output, Start};
-use relay::meter::Meter;
-use relay::price::PriceTable;
+use relay::money::meter::Meter;
+use relay::money::price::PriceTable;
 use relay::store::{Balance, Caps, Grant, Reserved, Scope, Settled, Shortage, Standing, Turn};
 
 const RATE: usize = 16_000;

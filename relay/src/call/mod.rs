@@ -20,8 +20,8 @@ use protocol::relay::Saying;
 use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
 use crate::NanoUsd;
-use crate::ledger::LedgerRow;
-use crate::meter::Meter;
+use crate::money::ledger::LedgerRow;
+use crate::money::meter::Meter;
 use crate::store::{Caps, Grant, Latency, Range, Reserved, Settled, Shortage, Turn};
 use purse::Purse;
 use reply::Reply;

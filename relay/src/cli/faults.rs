@@ -9,7 +9,7 @@ use super::failed;
 use crate::auth::{Verifier, VerifierError};
 use crate::config::{Config, ConfigError, RecordingPlace};
 use crate::log;
-use crate::price::PriceTable;
+use crate::money::price::PriceTable;
 use crate::recording::Recordings;
 
 /// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one.

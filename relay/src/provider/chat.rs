@@ -14,8 +14,8 @@ use sse_parse::SseParser;
 
 use super::event;
 use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Role, Target};
-use crate::bill::TokenUsage;
 use crate::config::Secret;
+use crate::money::bill::TokenUsage;
 
 /// The longest event: several times the longest answer, should a server send it in one piece.
 const EVENT_MAX_BYTES: usize = 256 * 1024;

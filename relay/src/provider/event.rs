@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bill::TokenUsage;
+use crate::money::bill::TokenUsage;
 
 /// Something to ask of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

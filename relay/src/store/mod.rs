@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use protocol::Mark;
 
-use crate::ledger::LedgerRow;
+use crate::money::ledger::LedgerRow;
 pub use hold::{HOLD_FILE, Hold};
 pub use query::*;
 pub use sql::{SqlStore, migrate};

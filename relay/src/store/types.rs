@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 
-use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
 
 /// Of a budget, in percent: when page and operators are told.
 pub const THRESHOLDS: [u32; 3] = [50, 80, 100];

@@ -15,7 +15,7 @@ mod support;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use protocol::{Mark, Role};
 use relay::NanoUsd;
-use relay::ledger::LedgerRow;
+use relay::money::ledger::LedgerRow;
 use relay::store::{Latency, NewSession, Quality, Quota, Settle, Turn, unix_ms};
 use serde_json::{Value, json};
 use support::{Relay, header, status};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::auth::Verifier;
 use relay::config::Secret;
-use relay::price::PriceTable;
+use relay::money::price::PriceTable;
 use relay::spill::Spill;
 use relay::store::{DATABASE_FILE, SqlStore};
 use relay::{App, Config, server};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::NanoUsd;
-use relay::ledger::LedgerRow;
+use relay::money::ledger::LedgerRow;
 use relay::store::{Caps, Latency, NewSession, Opened, Quota, Range, Reserve, Settle, Store, Turn, unix_ms};
 
 /// How long a session is nobody else's.

@@ -15,9 +15,9 @@ use super::super::types::{
 use super::super::unix_ms;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, signed, sql};
-use crate::ledger::LedgerRow;
-use crate::meter::SAMPLE;
 use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
+use crate::money::meter::SAMPLE;
 
 /// Beyond what it needs at once, a call sets aside one part in so many of what its user and its account have left, so that close to a
 /// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)

@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 
 use super::super::types::{Latency, Quality, SessionRow, SessionState, Turn, TurnRow};
 use super::{SqlStore, StoreError, sql};
-use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
 
 /// A row, with its name for when something is wrong with it.
 pub(super) struct Reading<'r> {

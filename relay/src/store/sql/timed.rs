@@ -15,7 +15,7 @@ use super::super::types::{
 };
 use super::super::{Leases, Store, StoreError};
 use super::SqlStore;
-use crate::ledger::LedgerRow;
+use crate::money::ledger::LedgerRow;
 use crate::telemetry;
 
 #[async_trait]

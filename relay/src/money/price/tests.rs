@@ -438,7 +438,7 @@ fn every_unit_has_one_name() {
 
 #[test]
 fn the_example_of_the_documentation_is_a_table() {
-    let page = include_str!("../../../docs/prices.md");
+    let page = include_str!("../../../../docs/prices.md");
     let example =
         page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let table = PriceTable::shipped().with_overrides(example).expect("a table");

@@ -9,9 +9,9 @@ mod usage;
 
 use std::cmp::Ordering;
 
-use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
-use crate::price::{Price, PriceError, PriceTable, TokenKind, Unit};
+use crate::money::ledger::LedgerRow;
+use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 pub use usage::{AnthropicUsage, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
 

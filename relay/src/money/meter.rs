@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
-use crate::price::Price;
+use crate::money::ledger::LedgerRow;
+use crate::money::price::Price;
 
 /// The unit of audio in ledger rows. A row's price is for `per` samples, so that quantity, price and cost fit together.
 pub const SAMPLE: &str = "sample";
@@ -115,7 +115,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::price::PriceTable;
+    use crate::money::price::PriceTable;
 
     fn listening() -> Price {
         PriceTable::shipped().price("echo/listening").expect("priced").clone()

@@ -19,7 +19,7 @@ pub use error::PriceError;
 pub use unit::{TokenKind, Unit};
 
 /// The default table.
-const SHIPPED: &str = include_str!("../prices.toml");
+const SHIPPED: &str = include_str!("../../prices.toml");
 /// Characters of a version, the joined one of two tables included.
 pub const MAX_VERSION: usize = 64;
 /// Characters of an item's name.

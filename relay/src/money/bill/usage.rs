@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use crate::price::TokenKind;
+use crate::money::price::TokenKind;
 
 /// Tokens of one request, each in exactly one field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

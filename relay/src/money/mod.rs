@@ -1,0 +1,11 @@
+//! What a call costs: amounts, prices, what a request may cost before it is made and what it did cost, and the ledger's rows.
+//!
+//! Nothing here asks a clock, a database or a provider.
+
+mod amount;
+pub mod bill;
+pub mod ledger;
+pub mod meter;
+pub mod price;
+
+pub use amount::{MoneyError, NanoUsd};
