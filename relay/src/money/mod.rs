@@ -7,5 +7,6 @@ pub mod bill;
 pub mod ledger;
 pub mod meter;
 pub mod price;
+pub mod tab;
 
 pub use amount::{MoneyError, NanoUsd};
