@@ -298,6 +298,38 @@ fn the_timeline_never_goes_back_not_even_after_a_refused_chunk() {
 }
 
 #[test]
+fn after_a_refused_chunk_the_timeline_goes_on_by_no_more_than_it_can_have_held() {
+    let (pcm, longest) = (Codec::PcmS16le16000, 50_000);
+    for (skipped, goes_on) in [(0, true), (longest, true), (longest + 1, false), (u32::MAX - 10_000, false)] {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        assert_eq!(error(&bench.frame(pcm, 1, 1_600, 3_201)), Some("chunk_odd_length"));
+        let did = bench.frame(pcm, 2, 1_600 + skipped, 3_200);
+        assert_eq!(error(&did).is_none(), goes_on, "{skipped}: {did:?}");
+        assert_eq!(did.iter().any(|did| matches!(did, Did::Audio(..))), goes_on, "{skipped}");
+    }
+    // Two of them can have held twice as much, and one that was too long all that came of it.
+    let mut bench = Bench::attached();
+    assert_eq!(error(&bench.frame(pcm, 0, 0, 120_000)), Some("chunk_too_large"));
+    assert_eq!(error(&bench.frame(pcm, 1, 60_000, 10)), Some("chunk_too_small"));
+    assert_eq!(error(&bench.frame(pcm, 2, 110_000, 3_200)), None);
+}
+
+#[test]
+fn a_gap_is_no_longer_than_the_frames_that_it_stands_in_for() {
+    for (frames, samples, fits) in
+        [(1, 50_000, true), (1, 50_001, false), (3, 150_000, true), (9_000, 4_200_000_000, false)]
+    {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        let to = Mark { seq: 1 + frames, position: 1_600 + samples };
+        let did = bench.client(Gap { from: mark(1), to });
+        assert_eq!(did.contains(&Did::Gap(Gap { from: mark(1), to })), fits, "{frames}: {did:?}");
+        assert_eq!(did.contains(&Did::Close(CloseCode::Protocol)), !fits, "{frames}: {did:?}");
+    }
+}
+
+#[test]
 fn a_client_that_keeps_sending_bad_chunks_is_closed() {
     let mut bench = Bench::attached();
     for seq in 0..10 {

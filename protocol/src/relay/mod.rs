@@ -100,8 +100,9 @@ pub struct Link {
     expected: Mark,
     committed: Mark,
     told_ack: RelayAck,
-    /// The position of `expected` is not known, since the frame before it was refused.
-    position_unknown: bool,
+    /// After frames that were refused: how much further on than `expected` the next one may stand, in samples. What such a frame held
+    /// is not known, but it was no more than this.
+    refused_samples: Option<u32>,
     audio_rate: RateLimit,
     /// Frames of any kind, duplicates and those of no use among them.
     frame_rate: RateLimit,
@@ -143,7 +144,7 @@ impl Link {
             expected: start,
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
-            position_unknown: false,
+            refused_samples: None,
             audio_rate: RateLimit::audio(now, &config.limits),
             frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),

@@ -109,24 +109,32 @@ impl Link {
         let limits = &self.config.limits;
         let bytes = payload.len() as u64;
         if bytes < limits.chunk_min_bytes.into() {
-            return self.refuse(ErrorCode::ChunkTooSmall, bytes, Some(limits.chunk_min_bytes.into()));
+            return self.refuse(
+                payload,
+                ErrorCode::ChunkTooSmall,
+                bytes,
+                Some(limits.chunk_min_bytes.into()),
+            );
         }
         if bytes > limits.chunk_max_bytes.into() {
-            return self.refuse(ErrorCode::ChunkTooLarge, bytes, Some(limits.chunk_max_bytes.into()));
+            return self.refuse(
+                payload,
+                ErrorCode::ChunkTooLarge,
+                bytes,
+                Some(limits.chunk_max_bytes.into()),
+            );
         }
         if bytes % 2 == 1 {
-            return self.refuse(ErrorCode::ChunkOddLength, bytes, None);
+            return self.refuse(payload, ErrorCode::ChunkOddLength, bytes, None);
         }
         if header.codec != Some(UPLINK) {
-            return self.refuse(ErrorCode::ChunkCodec, bytes, None);
+            return self.refuse(payload, ErrorCode::ChunkCodec, bytes, None);
         }
-        // After a frame that was left out the timeline may go on further on, but never before: that was metered.
-        let goes_on = match self.position_unknown {
-            true => header.position >= self.expected.position,
-            false => header.position == self.expected.position,
-        };
-        if !goes_on {
+        // After a frame that was left out the timeline may go on further on, by what it can have held, but never before: that was metered.
+        let skipped = header.position.checked_sub(self.expected.position);
+        if skipped.is_none_or(|skipped| skipped > self.refused_samples.unwrap_or(0)) {
             return self.refuse(
+                payload,
                 ErrorCode::ChunkPosition,
                 header.position.into(),
                 Some(self.expected.position.into()),
@@ -140,8 +148,7 @@ impl Link {
         let Some(next) = after(mark, samples) else {
             return self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
         };
-        if self.position_unknown {
-            self.position_unknown = false;
+        if self.refused_samples.take().is_some() {
             let from = self.expected;
             self.pending.push_back(Pending::Gap(Gap { from, to: mark }));
         }
@@ -160,10 +167,15 @@ impl Link {
             return self.missing(gap.from.seq);
         }
         let starts_here = gap.from.seq < self.expected.seq || gap.from.position == self.expected.position;
-        if !starts_here && !self.position_unknown || gap.to.position < self.expected.position {
+        // No frame that it stands in for was longer than any may be.
+        let frames = u64::from(gap.to.seq - self.expected.seq);
+        let most = frames * u64::from(self.longest_chunk()) + u64::from(self.refused_samples.unwrap_or(0));
+        let skipped = gap.to.position.checked_sub(self.expected.position);
+        let fits = skipped.is_some_and(|skipped| u64::from(skipped) <= most);
+        if !starts_here && self.refused_samples.is_none() || !fits {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
-        self.position_unknown = false;
+        self.refused_samples = None;
         self.pending.push_back(Pending::Gap(Gap { from: self.expected, to: gap.to }));
         self.arrived(gap.to);
     }
@@ -190,9 +202,11 @@ impl Link {
     }
 
     /// Leaves the frame at `expected` out: it has a number, but no audio that could be used or billed.
-    fn refuse(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
+    fn refuse(&mut self, payload: &[u8], code: ErrorCode, asked: u64, limit: Option<u64>) {
         self.expected.seq = self.expected.seq.saturating_add(1);
-        self.position_unknown = true;
+        // Of another codec, a shorter payload may have held more.
+        let samples = (payload.len().div_ceil(2) as u32).max(self.longest_chunk());
+        self.refused_samples = Some(self.refused_samples.unwrap_or(0).saturating_add(samples));
         self.resends = 0;
         self.timers.stop(Timer::Resend as usize);
         self.schedule_ack();
@@ -200,6 +214,11 @@ impl Link {
         if self.phase == Phase::Attached {
             self.check_bye();
         }
+    }
+
+    /// Samples of the longest chunk.
+    fn longest_chunk(&self) -> u32 {
+        UPLINK.samples(self.config.limits.chunk_max_bytes as usize)
     }
 
     fn strike(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
