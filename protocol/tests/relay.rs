@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::relay::{Attachment, Config, Input, Link, Output, Saying};
+use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
     AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Ping,
     Prices, RelayMessage, Resume, Time, Usage,
@@ -226,8 +226,49 @@ fn the_longest_duration_counts_from_the_beginning_of_the_session() {
     let now = Time::from_millis(1);
     let mut link = Link::recovered(now, config(), 1, mark(4));
     let age = Duration::from_millis(config().limits.session_ms) - Duration::from_secs(1);
-    link.set_age(age);
+    link.carry_over(&Elsewhere { age, ..Elsewhere::default() });
     assert_eq!(link.poll_timeout(), Some(now + Duration::from_secs(1)));
+}
+
+#[test]
+fn audio_that_was_heard_on_another_relay_is_taken_out_of_the_bucket() {
+    // Real time, and a burst of 2 s, or the longest chunk, which is more here: 3.125 s.
+    for (age_s, heard_s, chunks) in [(0, 0, 31), (100, 100, 31), (100, 106, 21), (100, 108, 1), (100, 200, 0)]
+    {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, config(), 1, Mark::default());
+        let seconds = Duration::from_secs;
+        link.carry_over(&Elsewhere { age: seconds(age_s), heard: seconds(heard_s), ..Elsewhere::default() });
+        let mut bench = Bench { link, now };
+        bench.resume("old", "r1", 0);
+        let taken = (0..100).take_while(|seq| !bench.chunk(*seq).contains(&Did::Close(CloseCode::Limited)));
+        assert_eq!(taken.count(), chunks, "{heard_s} s heard in {age_s} s");
+    }
+}
+
+#[test]
+fn who_is_idle_is_idle_on_the_next_relay_too_but_is_asked_first() {
+    let idle = Duration::from_millis(config().limits.idle_ms);
+    for (quiet, left) in [(Duration::ZERO, idle), (idle / 2, idle / 2), (idle * 3, Duration::from_secs(60))] {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, Config { resume_window: 2 * idle, ..config() }, 1, mark(4));
+        link.carry_over(&Elsewhere { quiet, ..Elsewhere::default() });
+        assert_eq!(link.poll_timeout(), Some(now + left), "{quiet:?}");
+    }
+}
+
+#[test]
+fn who_changes_relays_again_and_again_finds_no_full_buckets_there() {
+    for (resumes, age_s, full) in [(3, 0, true), (11, 0, false), (11, 60, true), (200, 600, false)] {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, config(), 1, Mark::default());
+        link.carry_over(&Elsewhere { resumes, age: Duration::from_secs(age_s), ..Elsewhere::default() });
+        let mut bench = Bench { link, now };
+        bench.resume("old", "r1", 0);
+        let pings =
+            (0..100).take_while(|id| !bench.client(Ping { id: *id, rtt_us: 0 }).contains(&Did::Detached));
+        assert_eq!(pings.count(), if full { 40 } else { 20 }, "{resumes} resumes in {age_s} s");
+    }
 }
 
 #[test]

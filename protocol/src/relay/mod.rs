@@ -36,6 +36,13 @@ const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
 const DEAD_AFTER_HEARTBEATS: u32 = 2;
 /// Resume tokens that are good at the same time, while none of their answers was confirmed.
 const RESUME_TOKENS: usize = 8;
+/// Resumes a minute of a client on a very bad network. One that comes to another relay more often than that finds its buckets as if it had
+/// just used them there.
+const USUAL_RESUMES: u32 = 10;
+/// Control messages that a client may say after a greeting: `ack`, `ping`, `gap`, `mute`, `bye`, and as many again.
+const GREETING_MESSAGES: u64 = 10;
+/// Whoever comes to another relay has this long to say something: when audio was last heard is known, but not when the user last muted.
+const LEAST_IDLE: Duration = Duration::from_secs(60);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -164,10 +171,22 @@ impl Link {
         link
     }
 
-    /// The session is so old already: its longest duration counts from its beginning, whichever relay that was on.
-    pub fn set_age(&mut self, age: Duration) {
-        let left = Duration::from_millis(self.config.limits.session_ms).saturating_sub(age);
-        self.set(Timer::Session, left);
+    /// The session goes on here: its limits count from its beginning, whichever relay that was on.
+    pub fn carry_over(&mut self, elsewhere: &Elsewhere) {
+        let Elsewhere { age, quiet, heard, resumes } = *elsewhere;
+        let limits = &self.config.limits;
+        let session = Duration::from_millis(limits.session_ms).saturating_sub(age);
+        let idle = Duration::from_millis(limits.idle_ms);
+        let idle = idle.saturating_sub(quiet).max(idle.min(LEAST_IDLE));
+        self.set(Timer::Session, session);
+        self.set(Timer::Idle, idle);
+        let samples = heard.as_micros() * u128::from(UPLINK.rate()) / 1_000_000;
+        self.audio_rate.carry_over(age, u64::try_from(samples).unwrap_or(u64::MAX));
+        let usual = u64::from(USUAL_RESUMES) * (1 + age.as_secs() / 60);
+        if u64::from(resumes) > usual {
+            self.frame_rate.leave_a_second(0);
+            self.control_rate.leave_a_second(GREETING_MESSAGES);
+        }
     }
 
     /// Whether this token resumes the session. Compared without telling by time how much of it is right.

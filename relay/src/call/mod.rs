@@ -28,8 +28,11 @@ use reply::Reply;
 
 /// Usage is told to the page at most this often.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
-/// Usage is written to the store at least this often while it grows.
+/// What was metered is written to the store within this time.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// More than this that was metered is written at once: a client that sends much at a time and then goes to another relay finds there that it
+/// was heard here. 10 s.
+const RECORD_SAMPLES: u64 = 160_000;
 /// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
 pub const AHEAD: Duration = Duration::from_secs(90);
 /// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
@@ -360,7 +363,8 @@ impl Call {
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let reply = self.reply.as_ref().and_then(|reply| reply.due(self.room));
         let money = self.purse.due(self.needed());
-        usage.into_iter().chain(reply).chain(money).min()
+        let record = (self.meter.unrowed_samples() > 0).then(|| self.recorded + RECORD_EVERY);
+        usage.into_iter().chain(reply).chain(money).chain(record).min()
     }
 
     /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.

@@ -3,7 +3,7 @@
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, USAGE_EVERY};
+use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY};
 use crate::NanoUsd;
 use crate::store::{Scope, Shortage, Standing, THRESHOLDS};
 
@@ -136,7 +136,7 @@ impl Call {
                 }
             }
         }
-        if self.now >= self.recorded + RECORD_EVERY {
+        if self.now >= self.recorded + RECORD_EVERY || self.meter.unrowed_samples() > RECORD_SAMPLES {
             self.settle_up(false);
         }
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use protocol::relay::{Attachment, Handshake, Refusal};
+use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -32,8 +32,10 @@ use crate::auth::Identity;
 use crate::call::Agent;
 use crate::recording;
 use crate::server::close_code;
-use crate::store::{Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, unix_ms};
-use crate::throttle::Waiting;
+use crate::store::{
+    Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, TakenOver, unix_ms,
+};
+use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};
 use assembly::{Beginning, Parts, prepare};
@@ -42,6 +44,8 @@ use registry::{Command, Handle, ResumeRequest};
 
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
+/// Samples a second of what is metered.
+const HEARD_RATE: u32 = 16_000;
 /// How long a session may take to answer a resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -172,7 +176,12 @@ async fn rebuild(
         return hand_over(&handle, socket, hello, identity).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
-        Ok(Some(taken)) => taken,
+        Ok(Some(Ok(taken))) => taken,
+        Ok(Some(Err(refusal))) => {
+            drop(rebuilding);
+            refuse(socket, refusal).await;
+            return None;
+        }
         Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
             drop(rebuilding);
             Connection::new(socket).close(CloseCode::EndedByOperator).await;
@@ -186,7 +195,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { row, turn, token, recorded_through } = taken;
+    let Taken { row, elsewhere, parts, turn, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity);
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
@@ -194,9 +203,7 @@ async fn rebuild(
         id: row.id.clone(),
         conversation_id: row.conversation_id,
         epoch: row.epoch,
-        recovered: Some(Duration::from_millis(
-            u64::try_from(unix_ms().saturating_sub(row.started_at_ms)).unwrap_or_default(),
-        )),
+        recovered: Some(elsewhere),
         mark: row.committed,
         turn,
         samples: row.audio_samples,
@@ -207,14 +214,6 @@ async fn rebuild(
         metered_through: row.metered_position,
         recording,
         recorded_through,
-    };
-    let parts = match Parts::new(app, row.committed) {
-        Ok(parts) => parts,
-        Err(refusal) => {
-            drop(rebuilding);
-            refuse(socket, refusal).await;
-            return None;
-        }
     };
     let mut driver = prepare(app, beginning, parts, &limits, identity);
     driver.reconnects = row.reconnects;
@@ -240,6 +239,8 @@ async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
 /// A session that was taken over.
 struct Taken {
     row: SessionRow,
+    elsewhere: Elsewhere,
+    parts: Parts,
     /// The number of its next turn.
     turn: u32,
     /// The next resume token.
@@ -248,13 +249,13 @@ struct Taken {
     recorded_through: u32,
 }
 
-/// Makes a stored session this relay's, if the resume token is good for it.
+/// Makes a stored session this relay's, if the resume token is good for it. Whatever may refuse is asked before it is taken.
 async fn take_over(
     app: &App,
     resume: &Resume,
     start: Mark,
     identity: &Identity,
-) -> Result<Option<Taken>, StoreError> {
+) -> Result<Option<Result<Taken, Refusal>>, StoreError> {
     let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(None) };
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
@@ -264,6 +265,14 @@ async fn take_over(
         tracing::info!(session = %row.id, ?start, committed = ?row.committed, "a resume claims more than is committed");
         return Ok(None);
     }
+    if let Err(excess) = throttle::resumed_elsewhere(row.reconnects, since(row.started_at_ms)) {
+        tracing::info!(session = %row.id, sub = %identity.sub, "resume on another relay refused for now");
+        return Ok(Some(Err(excess.to_refusal())));
+    }
+    let parts = match Parts::new(app, row.committed) {
+        Ok(parts) => parts,
+        Err(refusal) => return Ok(Some(Err(refusal))),
+    };
     let recorded_through = recording::recorded_through(&row);
     // What this relay still owes of it would be refused afterwards.
     app.spill.replay_of(&*app.store, &row.id).await?;
@@ -275,10 +284,22 @@ async fn take_over(
         relay: app.relay_id.clone(),
         lease: lease::duration(app),
     };
-    let Some(row) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let TakenOver { session: row, metered_at_ms } = taken;
     let turns = app.store.turns(&row.id).await?;
     let turn = turns.last().map_or(0, |last| last.turn.turn + 1);
-    Ok(Some(Taken { row, turn, token, recorded_through }))
+    let elsewhere = Elsewhere {
+        age: since(row.started_at_ms),
+        quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
+        heard: Duration::from_micros(row.audio_samples.saturating_mul(1_000_000) / u64::from(HEARD_RATE)),
+        resumes: row.reconnects,
+    };
+    Ok(Some(Ok(Taken { row, elsewhere, parts, turn, token, recorded_through })))
+}
+
+/// The time since then, in milliseconds since 1970.
+fn since(at_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(unix_ms().saturating_sub(at_ms)).unwrap_or_default())
 }
 
 /// Whether an administrator ended the session while its client was away: then no new one takes its place.

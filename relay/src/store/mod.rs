@@ -51,7 +51,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Makes a live session this relay's, with the next epoch. What the lost relay had exposed is charged, the rest it had reserved is
     /// given back. `None` if the session has ended or somebody else was faster.
-    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError>;
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError>;
 
     /// Notes the next resume token of a live session, and the one it replaces if that stays good for a while.
     async fn rotate_resume(

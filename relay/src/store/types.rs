@@ -422,6 +422,15 @@ pub struct TakeOver {
     pub lease: Duration,
 }
 
+/// A session that another relay goes on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The session, with its new epoch.
+    pub session: SessionRow,
+    /// When something was last metered, in milliseconds since 1970; `None` if nothing was.
+    pub metered_at_ms: Option<i64>,
+}
+
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {

@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::super::Leases;
 use super::super::types::{
-    NewSession, Opened, Quality, Quota, Reserve, Reserved, SessionRow, Swept, TakeOver,
+    NewSession, Opened, Quality, Quota, Reserve, Reserved, Swept, TakeOver, TakenOver,
 };
 use super::money::{self, Locked, Owners, Periods};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
@@ -17,16 +17,17 @@ const SWEEP_MAX: i64 = 500;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub FROM sessions WHERE conversation_id = $1 LIMIT 1");
 
+/// The session that has been without a connection for longest; one whose relay is lost has none.
 const DETACHED: Sql = sql!(
-    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live' AND detached_at IS NOT NULL
-        AND lease_until > " NOW "
-    ORDER BY detached_at, id LIMIT 1" LOCK
+    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live'
+        AND (detached_at IS NOT NULL OR lease_until <= " NOW ")
+    ORDER BY COALESCE(detached_at, lease_until), id LIMIT 1" LOCK
 );
 
+/// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
 const LIVE: Sql = sql!(
-    "SELECT
-        (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live' AND lease_until > " NOW ") AS of_user,
-        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live' AND lease_until > " NOW ") AS of_account"
+    "SELECT (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live') AS of_user,
+        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live') AS of_account"
 );
 
 const INSERT: Sql = sql!(
@@ -40,7 +41,7 @@ const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
         relay = $3, lease_until = " NOW " + $4, detached_at = NULL
     WHERE id = $5
-    RETURNING *"
+    RETURNING sessions.*, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at"
 );
 
 const ROTATE_RESUME: Sql = sql!(
@@ -98,7 +99,7 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<SessionRow>, StoreError> {
+    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<TakenOver>, StoreError> {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
@@ -115,7 +116,8 @@ impl SqlStore {
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
-                read::session(&row).map(Some)
+                let session = read::session(&row)?;
+                Ok(Some(TakenOver { session, metered_at_ms: row.try_get("metered_at")? }))
             }
             .boxed()
         })

@@ -11,7 +11,7 @@ use super::super::query::{
 };
 use super::super::types::{
     Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Reserve, Reserved, Scope,
-    SessionRow, Settle, Settled, Swept, TakeOver, Turn, TurnRow,
+    SessionRow, Settle, Settled, Swept, TakeOver, TakenOver, Turn, TurnRow,
 };
 use super::super::{Leases, Store, StoreError};
 use super::SqlStore;
@@ -36,7 +36,7 @@ impl Store for SqlStore {
         telemetry::store("session", self.read_session(id)).await
     }
 
-    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError> {
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError> {
         telemetry::store("take_over", self.take_over(id.to_owned(), by.clone())).await
     }
 
