@@ -358,7 +358,7 @@ impl World {
                 }
                 link::Output::Muted(muted) => self.call.handle_input(self.now, call::Input::Muted(muted)),
                 link::Output::Played(position) => {
-                    self.call.handle_input(self.now, call::Input::Played(position))
+                    self.call.handle_input(self.now, call::Input::Played(position));
                 }
                 link::Output::Bye => self.call.handle_input(self.now, call::Input::Bye),
                 link::Output::Detached => self.call.handle_input(self.now, call::Input::Room(false)),

@@ -102,7 +102,7 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
     }
     match greet(&second, "ada", Some(&other)).await {
         Greeted::Refused(why, 4429) => {
-            assert_eq!(why, "session_limit", "its place is gone, and there is no other")
+            assert_eq!(why, "session_limit", "its place is gone, and there is no other");
         }
         _ => panic!("a third call"),
     }
