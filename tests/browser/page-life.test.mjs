@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { leavesOnly } from "./support/leftovers.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
@@ -24,9 +25,17 @@ async function watchTracks(page) {
       tracks.push(...stream.getTracks());
       return stream;
     };
-    Object.assign(globalThis, { liveTracks: () => tracks.filter((track) => track.readyState === "live").length });
+    Object.assign(globalThis, {
+      liveTracks: () => tracks.filter((track) => track.readyState === "live").length,
+      forgetTracks: () => void tracks.splice(0),
+    });
   });
   return () => page.page.evaluate(() => /** @type {any} */ (globalThis).liveTracks());
+}
+
+/** Lets go of the tracks that were watched. @param {TestPage} page */
+async function forgetTracks(page) {
+  await page.page.evaluate(() => /** @type {any} */ (globalThis).forgetTracks());
 }
 
 describe("what calls leave behind", () => {
@@ -34,7 +43,7 @@ describe("what calls leave behind", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  test("ten closed calls leave no live track", async () => {
+  test("ten closed calls leave neither a live track nor anything else", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const browser = await launch(stage);
@@ -45,6 +54,40 @@ describe("what calls leave behind", () => {
       await page.close();
     }
     assert.equal(await live(), 0);
+    await forgetTracks(page);
+    await leavesOnly(page.page, {});
+  });
+
+  test("of ten microphones of a call only the last one is live, and with the call everything goes", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    const live = await watchTracks(page);
+    await page.start();
+    for (let change = 0; change < 10; change += 1) await page.setMicrophone(change % 2 ? "default" : undefined);
+    assert.equal(await live(), 1);
+    await forgetTracks(page);
+    // Chromium keeps each source, and with it its stream, for as long as its context; a port leads to the engine, and one to each processor.
+    const sources = { MediaStreamAudioSourceNode: 11, MediaStream: 11, MediaStreamTrack: 11 };
+    await leavesOnly(page.page, { Worker: 1, AudioContext: 1, AudioWorkletNode: 2, MessagePort: 3, ...sources });
+    await page.close();
+    await leavesOnly(page.page, {});
+  });
+
+  test("ten calls for which no sound could be made leave nothing", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    const live = await watchTracks(page);
+    for (let call = 0; call < 10; call += 1) {
+      await assert.rejects(page.start({ workletUrl: "/missing.js" }), /audio_unavailable: /);
+    }
+    assert.equal(await live(), 0);
+    await forgetTracks(page);
+    await leavesOnly(page.page, {});
+    assert.deepEqual(relay.sessions(), []);
   });
 
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
@@ -68,6 +111,8 @@ describe("what calls leave behind", () => {
       assert.ok(outcome === "unmounted" || outcome === "ended", `after ${ms} ms: ${outcome}`);
     }
     await until("no track is live", async () => (await live()) === 0);
+    await forgetTracks(page);
+    await leavesOnly(page.page, {});
   });
 
   test("a token function that gives up ends the call at once, and nobody holds a microphone", async () => {

@@ -44,7 +44,7 @@ export class TestPage {
 
   /**
    * Makes the call.
-   * @param {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} [options] `record`: what the agent says instead of
+   * @param {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says instead of
    *   playing it; the others are the SDK's.
    * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
    */
@@ -83,6 +83,11 @@ export class TestPage {
   /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
   block(ms) {
     return this.#tell("block", ms);
+  }
+
+  /** Changes the microphone. @param {string} [deviceId] */
+  setMicrophone(deviceId) {
+    return this.#tell("microphone", deviceId);
   }
 
   /** Hangs up. */
