@@ -67,10 +67,14 @@ impl Inner {
         if let Some(context) = self.context()
             && context.state() != AudioContextState::Running
         {
-            // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
-            if let Ok(resuming) = context.resume() {
-                self.host.ignore(resuming.unchecked_into());
-            }
+            self.ask_to_run(&context);
+        }
+    }
+
+    fn ask_to_run(&self, context: &AudioContext) {
+        // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
+        if let Ok(resuming) = context.resume() {
+            self.host.ignore(resuming.unchecked_into());
         }
     }
 
@@ -102,7 +106,7 @@ impl Inner {
             self.host.error(failure::make(&self.host, &failure::AUDIO, cause));
         }
         if remedy.resume {
-            self.resume();
+            self.ask_to_run(&context);
         }
         if remedy.is_back {
             self.mend_capture();
