@@ -14,7 +14,7 @@ declare const VERSION: string;
 const DRAIN_DEADLINE_MS = 30_000;
 
 /** Troubles of the page itself, which say nothing about why there is no connection. */
-const OF_THE_PAGE = /^(microphone|audio|buffer)_/;
+const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
 /** A call. Made by {@link VoiceClient.connect}. */
 export class VoiceClient extends Emitter<CallEvents> {
@@ -155,6 +155,8 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   async #open(module: WebAssembly.Module): Promise<void> {
     const { signal } = this.#options;
+    const { fallback } = this.#engine;
+    if (fallback) this.#fail(fallback);
     try {
       await unlessAborted(signal, this.#start(module));
       signal?.throwIfAborted();

@@ -52,7 +52,7 @@ export class CallPage {
   /** Instantiates the page role of `module`. */
   static async make(module: WebAssembly.Module, options: ConnectOptions, listener: PageListener): Promise<CallPage> {
     // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
-    const wasm = await import("./wasm/voxrelay_wasm.js");
+    const wasm = await import("./wasm.js");
     wasm.initSync({ module });
     return new CallPage(wasm.Page, options, listener);
   }

@@ -27,7 +27,8 @@ export class TestPage {
    * @param {{ policy?: string }} [options] `policy` is the page's content security policy.
    */
   static async open(browser, origin, { policy } = {}) {
-    const context = await browser.newContext();
+    // A page that came from nowhere, since the test hands it out, may otherwise not speak with this machine, while its Worker may.
+    const context = await browser.newContext({ permissions: ["local-network-access"] });
     await rawMicrophone(context);
     const page = await context.newPage();
     await page.route(`${origin}/test/**`, async (route) => {
