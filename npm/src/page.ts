@@ -10,7 +10,7 @@ import type { Page } from "./wasm/voxrelay_wasm.js";
 const DEFAULT_ID = "default";
 
 /** A processor that has not ended by then is in a context that the browser holds back: it is not waited for. */
-const RETIRE_MS = 1_000;
+const RETIRE_MS = 2_000;
 /** A processor says that it ends from within its last run; the browser knows of it a moment later. */
 const LAST_RUN_MS = 50;
 
@@ -97,6 +97,11 @@ export class CallPage {
     }
   }
 
+  /** Whether the call has its microphone: not any more once it is hung up. */
+  get isOpen(): boolean {
+    return !this.#released;
+  }
+
   /** Releases the microphone: the call is ending, but the agent may still be heard. */
   release(): void {
     this.#released = true;
@@ -177,6 +182,8 @@ export class CallPage {
   }
 
   #failure(part: "microphone" | "audio", thrown: unknown): VoxrelayError {
+    // What the wasm would say belongs to a call that is over.
+    if (this.#closed) return thrown as VoxrelayError;
     const failure = part === "audio" ? this.#page.audioFailure : this.#page.microphoneFailure;
     return failure.call(this.#page, String(thrown)) as VoxrelayError;
   }

@@ -112,7 +112,12 @@ describe("microphones that come and go", () => {
       // The page's own stream is the page's to stop.
       assert.deepEqual(await microphones.live(), own ? ["desk", "headset"] : ["headset"]);
       await isHeard(page);
-      await page.close();
+      const late = await page.page.evaluate(() => {
+        const { close, microphone } = /** @type {any} */ (globalThis).harness;
+        const closed = close();
+        return Promise.all([closed, microphone("desk").catch(String)]);
+      });
+      assert.match(late[1], /^TypeError: there is no call/, "a call that is hung up opens nothing");
       assert.deepEqual(await microphones.live(), own ? ["desk"] : []);
       await stage.clear();
     }

@@ -44,7 +44,7 @@ pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
             "no function that composes panics was found by name: the module was stripped too early, or Rust names them differently now"
         );
     }
-    let segments: Vec<_> = module.data.iter().map(|data| data.id()).collect();
+    let segments: Vec<_> = module.data.iter().map(walrus::Data::id).collect();
     segments.into_iter().for_each(|id| blank_paths(&mut module.data.get_mut(id).value));
     walrus::passes::gc::run(&mut module);
     let mut short = HashMap::new();

@@ -60,7 +60,7 @@ impl Watch {
             is_back,
             resume: is_back || sound == Sound::Suspended && self.stuck % AGAIN_AFTER == 1,
             // One that waits for a gesture, or for the end of an interruption, would only be replaced by another that waits.
-            rebuild: sound == Sound::Running && self.stuck > 0 && self.stuck % AGAIN_AFTER == 0,
+            rebuild: sound == Sound::Running && self.stuck > 0 && self.stuck.is_multiple_of(AGAIN_AFTER),
         }
     }
 }
