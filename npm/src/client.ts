@@ -14,7 +14,7 @@ declare const VERSION: string;
 const DRAIN_DEADLINE_MS = 30_000;
 
 /** Troubles of the page itself, which say nothing about why there is no connection. */
-const OF_THE_PAGE = /^(microphone|audio|buffer)_/;
+const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
 /** A call. Made by {@link VoiceClient.connect}. */
 export class VoiceClient extends Emitter<CallEvents> {
@@ -116,12 +116,13 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   /**
-   * Changes the microphone while the call goes on; without an id, to the system's default one.
+   * Changes the microphone while the call goes on, also from `microphone: false` or a stream of the application's; without an id, to the
+   * system's default one. Of several that are asked for the last one counts.
    *
-   * @throws {@link VoxrelayError} when it cannot be opened; the one before stays then
+   * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
   async setMicrophone(deviceId?: string): Promise<void> {
-    if (!this.#page || this.#over) throw new TypeError("there is no call whose microphone could be changed");
+    if (!this.#page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
     await this.#page.setMicrophone(deviceId);
   }
 
@@ -155,6 +156,8 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   async #open(module: WebAssembly.Module): Promise<void> {
     const { signal } = this.#options;
+    const { fallback } = this.#engine;
+    if (fallback) this.#fail(fallback);
     try {
       await unlessAborted(signal, this.#start(module));
       signal?.throwIfAborted();

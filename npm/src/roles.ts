@@ -65,6 +65,7 @@ export interface Host {
   readonly window: Window;
   readonly document: Document;
   readonly devices: MediaDevices | undefined;
+  retire(node: AudioWorkletNode, context: AudioContext | undefined): void;
   reopenMicrophone(): void;
   reopenAudio(): void;
   devicesChanged(): void;

@@ -27,7 +27,8 @@ export class TestPage {
    * @param {{ policy?: string }} [options] `policy` is the page's content security policy.
    */
   static async open(browser, origin, { policy } = {}) {
-    const context = await browser.newContext();
+    // A page that came from nowhere, since the test hands it out, may otherwise not speak with this machine, while its Worker may.
+    const context = await browser.newContext({ permissions: ["local-network-access"] });
     await rawMicrophone(context);
     const page = await context.newPage();
     await page.route(`${origin}/test/**`, async (route) => {
@@ -44,7 +45,7 @@ export class TestPage {
 
   /**
    * Makes the call.
-   * @param {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} [options] `record`: what the agent says instead of
+   * @param {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says instead of
    *   playing it; the others are the SDK's.
    * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
    */
@@ -83,6 +84,11 @@ export class TestPage {
   /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
   block(ms) {
     return this.#tell("block", ms);
+  }
+
+  /** Changes the microphone. @param {string} [deviceId] */
+  setMicrophone(deviceId) {
+    return this.#tell("microphone", deviceId);
   }
 
   /** Hangs up. */
