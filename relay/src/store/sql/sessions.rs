@@ -41,7 +41,7 @@ const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
         relay = $3, lease_until = " NOW " + $4, detached_at = NULL
     WHERE id = $5
-    RETURNING sessions.*, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at"
+    RETURNING *, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at"
 );
 
 const ROTATE_RESUME: Sql = sql!(
