@@ -13,6 +13,12 @@ declare const VERSION: string;
 /** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
 const DRAIN_DEADLINE_MS = 30_000;
 
+/** A plain request that asks why there is no connection is given up after this. */
+const ASKING_DEADLINE_MS = 5_000;
+
+/** Characters of its answer that are looked at. */
+const ANSWER_MAX = 4_096;
+
 /** Troubles of the page itself, which say nothing about why there is no connection. */
 const OF_THE_PAGE = /^(microphone|audio|buffer)_/;
 
@@ -228,6 +234,26 @@ export class VoiceClient extends Emitter<CallEvents> {
     }
   }
 
+  /** A browser keeps to itself why no socket could be opened, so a plain request asks. */
+  async #why(): Promise<void> {
+    let status = 0;
+    let body = "";
+    try {
+      const response = await fetch(socketOf(this.#options).replace("ws", "http"), {
+        credentials: "omit",
+        cache: "no-store",
+        redirect: "manual",
+        signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
+      });
+      body = await beginningOf(response);
+      // The status of a redirection that is not followed is hidden.
+      status = response.status || 302;
+    } catch {
+      // Whatever keeps the socket closed keeps this from being answered, too.
+    }
+    this.#send(["why", status, body]);
+  }
+
   /** The application says that there will be no token: nobody is to wait for one. */
   #giveUp(thrown: unknown): void {
     if (this.#over) return;
@@ -241,6 +267,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** What the engine says. */
   readonly #outlet: Outlet = {
     token: () => void this.#token(),
+    why: () => void this.#why(),
     drained: () => this.#release(),
     level: (inputRms, inputPeak, outputRms, outputPeak) =>
       this.emit("level", {
@@ -315,9 +342,24 @@ export function unlessAborted<T>(
   });
 }
 
+function socketOf({ url }: ConnectOptions): string {
+  return new URL(url, location.href).href.replace(/^http/, "ws");
+}
+
+/** As much of the body as an answer of a relay may have. */
+async function beginningOf({ body }: Response): Promise<string> {
+  const reader = body?.getReader();
+  let text = "";
+  for (let part; text.length < ANSWER_MAX && (part = (await reader?.read())?.value); ) {
+    text += new TextDecoder().decode(part);
+  }
+  void reader?.cancel();
+  return text.slice(0, ANSWER_MAX);
+}
+
 function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {
   return {
-    url: new URL(options.url, location.href).href.replace(/^http/, "ws"),
+    url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
     chunkMs: options.chunkMs ?? 100,
     bufferMs: (options.bufferSeconds ?? 30) * 1_000,

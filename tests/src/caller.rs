@@ -212,6 +212,7 @@ impl Call {
                         Ok(connect_async_with_config(request, None, true).await?.0)
                     }));
                 }
+                Output::AskWhy => self.client.handle_input(now, Input::Why(None)),
                 Output::Disconnect { .. } => (self.socket, self.connecting) = (None, None),
                 Output::Text(text) => send(&mut self.socket, Message::text(text)).await,
                 Output::Binary(frame) => send(&mut self.socket, Message::binary(frame.to_vec())).await,

@@ -10,12 +10,14 @@ mod connect;
 mod gaps;
 mod io;
 mod receive;
+mod why;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use backoff::Backoff;
 use gaps::ToldGaps;
+use why::{Outage, Question};
 
 pub use io::*;
 
@@ -25,6 +27,9 @@ use crate::{Bye, ClientAck, ClientMessage, CloseCode, Codec, ErrorCode, Gap, Mar
 
 /// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
 const SOCKET_HIGH_WATER: usize = 128 * 1024;
+/// A socket that was full takes more when it holds back less than this. What was dropped meanwhile is declared in one piece: on a slow line,
+/// one for each chunk would be more control messages than a relay takes.
+const SOCKET_LOW_WATER: usize = 64 * 1024;
 /// How often to look whether a full socket has room again.
 const SOCKET_POLL: Duration = Duration::from_millis(50);
 /// Acknowledgements of the downlink are gathered for this long.
@@ -107,6 +112,7 @@ struct Session {
 enum Pending {
     RequestToken,
     Connect,
+    AskWhy,
     Disconnect(u16),
     Message(ClientMessage),
     Play { codec: Codec, position: u32 },
@@ -133,8 +139,13 @@ pub struct Client {
     was_connected: bool,
     /// The network is away, as far as is known: then it is no news that no token can be had.
     offline: bool,
-    /// Refusals (4401) in a row: the second ends the call.
-    refusals: u32,
+    /// When a token was last refused (4401).
+    refused: Option<Time>,
+    /// The application was asked for a token and has not answered.
+    wants_token: bool,
+    /// Whether it is being asked why no socket could be opened.
+    question: Question,
+    outage: Outage,
 
     uplink: ReplayBuffer,
     /// The first frame that is not committed: where a new session would begin.
@@ -142,13 +153,13 @@ pub struct Client {
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
     told_gaps: ToldGaps,
-    /// Whether the full buffer was told to the application in this outage.
-    told_full: bool,
     muted: bool,
     /// What the relay believes.
     told_muted: bool,
     /// Bytes the socket holds back.
     socket_bytes: usize,
+    /// Chunks wait in our own buffer.
+    held_back: bool,
     /// What the socket itself last said of that.
     told_socket_bytes: usize,
 
@@ -196,15 +207,18 @@ impl Client {
             conversation_id: None,
             was_connected: false,
             offline: false,
-            refusals: 0,
+            refused: None,
+            wants_token: false,
+            question: Question::None,
+            outage: Outage::default(),
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
             told_gaps: ToldGaps::default(),
-            told_full: false,
             muted: false,
             told_muted: false,
             socket_bytes: 0,
+            held_back: false,
             told_socket_bytes: 0,
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
@@ -238,6 +252,7 @@ impl Client {
             Input::Text(text) => self.handle_text(text),
             Input::Binary(frame) => self.handle_binary(frame),
             Input::Closed { code } => self.handle_closed(code),
+            Input::Why(answer) => self.handle_why(answer),
             Input::Buffered(bytes) => self.handle_buffered(bytes),
             Input::Chunk(samples) => self.handle_chunk(samples),
             Input::Played(position) => {
@@ -268,6 +283,7 @@ impl Client {
             return Some(match pending {
                 Pending::RequestToken => Output::RequestToken,
                 Pending::Connect => Output::Connect,
+                Pending::AskWhy => Output::AskWhy,
                 Pending::Disconnect(code) => Output::Disconnect { code },
                 Pending::Message(message) => self.say(&message),
                 Pending::Play { codec, position } => Output::Play { codec, position, payload: &self.staged },
@@ -317,8 +333,8 @@ impl Client {
             / 1_000;
         while self.uplink.samples() + samples.len() as u64 > limit {
             let Some(dropped) = self.uplink.drop_oldest() else { break };
-            if dropped.seq >= self.acknowledged.seq && !self.told_full {
-                self.told_full = true;
+            if dropped.seq >= self.acknowledged.seq && !self.outage.told_full {
+                self.outage.told_full = true;
                 self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
             }
         }
@@ -331,6 +347,7 @@ impl Client {
         let drains = self.told_socket_bytes >= BACKLOG && bytes < self.told_socket_bytes;
         self.told_socket_bytes = bytes;
         self.socket_bytes = bytes;
+        self.held_back = bytes >= if self.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
         if drains && self.phase == Phase::Up {
             self.alive();
             self.progress();
@@ -338,19 +355,19 @@ impl Client {
     }
 
     fn is_held_back(&self) -> bool {
-        self.phase == Phase::Up && self.socket_bytes >= SOCKET_HIGH_WATER && !self.uplink.is_sent()
+        self.phase == Phase::Up && self.held_back && !self.uplink.is_sent()
     }
 
     /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
     fn poll_uplink(&mut self) -> Option<Output<'_>> {
+        if self.is_held_back() {
+            return None;
+        }
         let (cursor, oldest) = (self.uplink.cursor(), self.uplink.start());
         if cursor.seq < oldest.seq {
             self.uplink.seek(oldest);
             self.tell_gap(cursor, oldest);
             return Some(self.say(&Gap { from: cursor, to: oldest }.into()));
-        }
-        if self.is_held_back() {
-            return None;
         }
         if self.uplink.is_sent() {
             let waits = self.told_bye || self.timers.is_set(Timer::Mute as usize);
@@ -367,6 +384,7 @@ impl Client {
         }
         let frame = self.uplink.advance()?;
         self.socket_bytes += frame.bytes.len();
+        self.held_back |= self.socket_bytes >= SOCKET_HIGH_WATER;
         Some(Output::Binary(&frame.bytes))
     }
 

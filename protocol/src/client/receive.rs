@@ -68,8 +68,7 @@ impl Client {
             RelayMessage::TokenExpiring(_) => {
                 // The application is asked once at a time.
                 if !self.timers.is_set(Timer::Token as usize) {
-                    self.set(Timer::Token, Duration::from_secs(10));
-                    self.pending.push_back(Pending::RequestToken);
+                    self.ask_for_token();
                 }
             }
             RelayMessage::Ended(ended) => {

@@ -59,6 +59,18 @@ impl Problem {
         Problem { code: code.name(), ..self }
     }
 
+    /// What it is, as a word.
+    pub(super) fn word(&self) -> &'static str {
+        self.code
+    }
+
+    /// For pages of every origin to read: it says what they may learn by trying, and needs no credentials.
+    pub(super) fn for_every_page(self) -> Response {
+        let mut response = self.into_response();
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }
+
     #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
