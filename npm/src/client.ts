@@ -245,7 +245,12 @@ export class VoiceClient extends Emitter<CallEvents> {
         redirect: "manual",
         signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
       });
-      body = await beginningOf(response);
+      const reader = response.body?.getReader();
+      for (let part; body.length < ANSWER_MAX && (part = (await reader?.read())?.value); ) {
+        body += new TextDecoder().decode(part);
+      }
+      body = body.slice(0, ANSWER_MAX);
+      void reader?.cancel();
       // The status of a redirection that is not followed is hidden.
       status = response.status || 302;
     } catch {
@@ -344,17 +349,6 @@ export function unlessAborted<T>(
 
 function socketOf({ url }: ConnectOptions): string {
   return new URL(url, location.href).href.replace(/^http/, "ws");
-}
-
-/** As much of the body as an answer of a relay may have. */
-async function beginningOf({ body }: Response): Promise<string> {
-  const reader = body?.getReader();
-  let text = "";
-  for (let part; text.length < ANSWER_MAX && (part = (await reader?.read())?.value); ) {
-    text += new TextDecoder().decode(part);
-  }
-  void reader?.cancel();
-  return text.slice(0, ANSWER_MAX);
 }
 
 function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {

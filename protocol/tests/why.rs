@@ -47,8 +47,9 @@ fn answer(bench: &mut Bench, status: u16, body: &str) -> Vec<Did> {
 
 /// What a relay says in a problem document.
 fn problem(status: u16, code: &str, more: &str) -> String {
+    let retryable = !more.is_empty();
     format!(
-        r#"{{"type":"about:blank","title":"T","status":{status},"detail":"Words of {code}.","code":"{code}"{more}}}"#
+        r#"{{"type":"about:blank","title":"T","status":{status},"detail":"Words of {code}.","code":"{code}","retryable":{retryable}{more}}}"#
     )
 }
 
@@ -127,6 +128,11 @@ fn what_passes_is_told_once_and_waited_for_as_long_as_the_relay_says() {
         assert!(!bench.wait(Duration::from_millis(4_900)).contains(&Did::RequestToken));
         ask_again(&mut bench);
     }
+}
+
+#[test]
+fn a_limit_is_told_with_its_value() {
+    let mut bench = opening();
     refuse(&mut bench);
     let limited = problem(429, "address_connections", r#","limit":20,"asked":21,"retry_after_ms":1000"#);
     let did = answer(&mut bench, 429, &limited);
@@ -174,8 +180,7 @@ fn an_address_without_a_relay_is_final_before_the_call_and_waited_for_in_it() {
             (vec!["no_relay".to_owned()], Some(CloseCode::NoRelay)),
             "{status}"
         );
-        let says =
-            if (300..400).contains(&status) { "elsewhere.".to_owned() } else { format!("status {status}.") };
+        let says = format!("status {status}.");
         assert!(messages(&did)[0].ends_with(&says), "{did:?}");
 
         let mut bench = opening_again();
@@ -197,7 +202,7 @@ fn an_answer_that_decides_nothing_is_said_when_the_relay_is_given_up() {
         (429, String::new(), "status 429."),
         // Whoever says so is no relay: the status of the answer is another.
         (403, problem(404, "not_found", ""), "status 403."),
-        (503, later, "Words of relay_full."),
+        (503, later, "status 503."),
     ] {
         let mut bench = opening();
         let mut did = Vec::new();

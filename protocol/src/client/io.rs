@@ -228,3 +228,16 @@ impl From<crate::ErrorInfo> for ErrorInfo {
         }
     }
 }
+
+/// What the relay says, but for what was asked of a limit.
+impl From<crate::ErrorMessage> for ErrorInfo {
+    fn from(error: crate::ErrorMessage) -> Self {
+        ErrorInfo {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+            limit: error.limit,
+            retry_after_ms: error.retry_after_ms,
+        }
+    }
+}

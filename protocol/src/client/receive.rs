@@ -40,16 +40,8 @@ impl Client {
                 self.handle_resume_failed(&failed);
             }
             RelayMessage::ErrorMessage(error) => {
-                if let Some(after) = error.retry_after_ms {
-                    self.backoff.hold_until(self.now + Duration::from_millis(after));
-                }
-                self.tell(Event::Error(ErrorInfo {
-                    code: error.code,
-                    message: error.message,
-                    retryable: error.retryable,
-                    limit: error.limit,
-                    retry_after_ms: error.retry_after_ms,
-                }));
+                self.hold_off(error.retry_after_ms);
+                self.tell(Event::Error(error.into()));
             }
             _ if self.phase != Phase::Up => {}
             RelayMessage::RelayAck(ack) => self.handle_ack(ack),

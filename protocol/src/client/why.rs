@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Answer, Client, ErrorInfo, Event, Pending, Phase, Timer};
-use crate::json::{self, Value};
-use crate::{CloseCode, ErrorCode};
+use crate::json::{self, Read, Value};
+use crate::{CloseCode, ErrorCode, ErrorMessage};
 
 /// What a relay answers to a plain request that it would take as a WebSocket.
 const UPGRADE_REQUIRED: u16 = 426;
@@ -14,10 +14,10 @@ const UPGRADE_REQUIRED: u16 = 426;
 pub(super) struct Outage {
     /// Whether the application was told that the buffer is full.
     pub(super) told_full: bool,
+    /// Whether it was told why the relay takes no connection now: not at each attempt.
+    told_refusal: bool,
     /// The last answer's status; 0 if there was none.
     status: u16,
-    /// What a relay said last of why it takes no connection now. It is told once, not at each attempt.
-    refusal: Option<ErrorInfo>,
 }
 
 /// Whether an answer is waited for.
@@ -33,16 +33,12 @@ pub(super) enum Question {
 impl Outage {
     /// Says what was learnt of an address that was tried in vain.
     pub(super) fn explain(&self, message: &mut String) {
-        match (&self.refusal, self.status) {
-            (Some(refusal), _) => {
-                message.push_str(" It said: ");
-                message.push_str(&refusal.message);
+        match self.status {
+            0 => {}
+            UPGRADE_REQUIRED => {
+                message.push_str(" It answers plain requests, so something between may refuse WebSockets.")
             }
-            (None, 0) => {}
-            (None, UPGRADE_REQUIRED) => message.push_str(
-                " It answers plain requests, so what stands between may not let WebSockets through.",
-            ),
-            (None, status) => push_status(status, message),
+            status => push_status(status, message),
         }
     }
 }
@@ -74,8 +70,14 @@ impl Client {
                 push_status(answer.status, &mut error.message);
                 (error, CloseCode::NoRelay)
             }
-            (_, None) => return self.outage.refusal = None,
-            (_, Some(error)) if error.retryable => return self.refused_for_now(error),
+            (_, None) => return,
+            (_, Some(error)) if error.retryable => {
+                self.hold_off(error.retry_after_ms);
+                if !std::mem::replace(&mut self.outage.told_refusal, true) {
+                    self.tell(Event::Error(error));
+                }
+                return;
+            }
             (403, Some(error)) => (error, CloseCode::Forbidden),
             (_, Some(error)) => (error, CloseCode::Protocol),
         };
@@ -83,17 +85,13 @@ impl Client {
         self.abandon(close);
     }
 
-    fn refused_for_now(&mut self, error: ErrorInfo) {
-        if let Some(after) = error.retry_after_ms {
-            let due = self.backoff.hold_until(self.now + Duration::from_millis(after));
-            if self.phase == Phase::Waiting {
-                self.timers.set(Timer::Retry as usize, due);
-                self.tell_state();
-            }
-        }
-        let before = self.outage.refusal.replace(error.clone());
-        if before.is_none_or(|before| before.code != error.code) {
-            self.tell(Event::Error(error));
+    /// No attempt before the relay wants one.
+    pub(super) fn hold_off(&mut self, retry_after_ms: Option<u64>) {
+        let Some(after) = retry_after_ms else { return };
+        let due = self.backoff.hold_until(self.now + Duration::from_millis(after));
+        if self.phase == Phase::Waiting {
+            self.timers.set(Timer::Retry as usize, due);
+            self.tell_state();
         }
     }
 }
@@ -103,22 +101,14 @@ fn refusal(answer: &Answer<'_>) -> Option<ErrorInfo> {
     if matches!(answer.status, ..400 | 404 | 405 | 410 | UPGRADE_REQUIRED) {
         return None;
     }
-    let json = json::parse(answer.body)?;
-    let retry_after_ms: Option<u64> = json.field("retry_after_ms")?;
-    (json.field("status") == Some(u32::from(answer.status))).then_some(())?;
-    Some(ErrorInfo {
-        code: json.field("code")?,
-        message: json.field("detail")?,
-        retryable: retry_after_ms.is_some() || matches!(answer.status, 408 | 429 | 500..),
-        limit: json.field("limit")?,
-        retry_after_ms,
-    })
+    let mut json = json::parse(answer.body)?;
+    json.field("status").filter(|status: &u32| *status == u32::from(answer.status))?;
+    // It says `detail` where an `error` message says `message`; the rest they have in common.
+    json.rename("detail", "message");
+    ErrorMessage::read(&json).map(ErrorInfo::from)
 }
 
 fn push_status(status: u16, message: &mut String) {
-    if (300..400).contains(&status) {
-        return message.push_str(" The address sends elsewhere.");
-    }
     message.push_str(" The address answered with status ");
     u64::from(status).write(message);
     message.push('.');

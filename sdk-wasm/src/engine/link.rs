@@ -76,6 +76,9 @@ impl Link {
 
     /// One thing happened.
     pub(crate) fn input(&mut self, input: Input<'_>, playback: &mut Playback) {
+        if self.held && matches!(input, Input::Online) {
+            return;
+        }
         let now = now();
         self.client.handle_input(now, input);
         self.drain(playback);

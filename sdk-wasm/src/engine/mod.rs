@@ -108,9 +108,7 @@ impl Engine {
 
     /// The browser's `online` event. It changes nothing while the connection is held down.
     pub fn online(&self) {
-        if !self.inner.borrow().link.held {
-            self.input(Input::Online);
-        }
+        self.input(Input::Online);
     }
 
     /// The browser's `offline` event.

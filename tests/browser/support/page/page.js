@@ -15,7 +15,7 @@
   const noted = [];
   /** @type {Float32Array[]} */
   const heard = [];
-  /** @typedef {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} Start */
+  /** @typedef {{ record?: boolean, conversation?: string, giveUpAfterMs?: number, url?: string }} Start */
 
   /** @type {import("voxrelay").VoiceClient | undefined} */
   let call;
