@@ -8,7 +8,7 @@ use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome
 use protocol::client::{Config, Event, GapInfo, Input, State};
 use protocol::{
     AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Mark,
-    Pong, RelayMessage, ResumeFailed, Resumed, TokenExpiring, Usage, Welcome,
+    Pong, RelayAck, RelayMessage, ResumeFailed, Resumed, TokenExpiring, Usage, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -536,4 +536,69 @@ fn a_numbered_message_with_a_new_word_is_ignored_and_counts() {
             );
         }
     }
+}
+
+#[test]
+fn however_often_the_page_wakes_a_dead_link_is_found_in_time() {
+    let mut bench = Bench::up();
+    let mut did = Vec::new();
+    for _ in 0..20 {
+        did.extend(bench.input(Input::Woke));
+        did.extend(bench.wait(Duration::from_millis(500)));
+    }
+    assert!(did.contains(&Did::Disconnect(1000)), "each probe put off the end of the one before");
+}
+
+#[test]
+fn on_a_line_that_is_too_slow_what_is_dropped_is_declared_seldom() {
+    for bytes_a_second in [0, 4_000, 10_000, 24_000, 31_000] {
+        let mut bench = Bench::with(Config { buffer: Duration::from_secs(1), ..Config::default() });
+        bench.input(Input::Start);
+        bench.input(Input::Token(Ok("jwt")));
+        bench.input(Input::Opened);
+        bench.relay(welcome());
+        let (mut waits, mut gaps, mut received) = (0_usize, 0, 0);
+        let seconds = 30;
+        for _ in 0..seconds * 50 {
+            bench.wait(Duration::from_millis(20));
+            waits = waits.saturating_sub(bytes_a_second / 50);
+            let mut did = bench.input(Input::Buffered(waits));
+            did.extend(bench.input(Input::Chunk(&[1; 320])));
+            waits += sent(&did).len() * 652;
+            received = sent(&did).last().map_or(received, |seq| seq + 1);
+            gaps += did.iter().filter(|did| matches!(did, Did::Said(ClientMessage::Gap(_)))).count();
+            bench.relay(RelayAck { received: Mark { seq: received, position: received * 320 }, ..ack(0, 0) });
+        }
+        assert!(gaps <= seconds, "{gaps} in {seconds} s at {bytes_a_second} bytes a second");
+        assert_eq!(bench.client.state(), State::Connected);
+    }
+}
+
+#[test]
+fn a_refusal_before_an_outage_is_not_the_first_of_two_in_a_row() {
+    for (outage, ends) in [(Duration::ZERO, true), (Duration::from_secs(300), false)] {
+        let mut bench = Bench::up();
+        assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
+        bench.input(Input::Offline);
+        bench.wait(outage);
+        bench.input(Input::Token(Err("no network")));
+        bench.input(Input::Online);
+        bench.reconnect();
+        assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })).is_some(), ends, "{outage:?}");
+        if !ends {
+            bench.reconnect();
+            assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), Some(CloseCode::Unauthorized));
+        }
+    }
+}
+
+#[test]
+fn the_application_is_heard_once_for_each_time_it_is_asked_for_a_token() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.input(Input::Token(Ok("unasked"))), []);
+    assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);
+    assert_eq!(errors(&bench.wait(Duration::from_secs(10))), ["token_unavailable"]);
+    let late = bench.input(Input::Token(Ok("late")));
+    assert!(matches!(late.as_slice(), [Did::Said(ClientMessage::Token(_))]), "{late:?}");
+    assert_eq!(bench.input(Input::Token(Ok("again"))), []);
 }
