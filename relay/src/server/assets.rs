@@ -22,7 +22,7 @@ struct Demo;
 
 /// The page loads from the relay alone, talks to any relay, and may compile wasm. Its Worker and worklets are files beside the
 /// script.
-const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; \
+const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http: https: ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The smallest example, with its script in the page.
