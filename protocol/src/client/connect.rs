@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Client, Event, Outage, Pending, Phase, State, Timer, UPLINK};
+use super::{Client, Connection, Event, Outage, Pending, Phase, State, TIMERS, Timer, UPLINK};
 use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Time, Token};
 
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ impl Client {
                 self.timers.stop(Timer::Token as usize);
                 self.token = Some(token.into());
                 self.phase = Phase::Opening;
-                self.begin_connection();
+                self.connection = Connection::default();
                 self.set(Timer::Open, OPEN_DEADLINE);
                 self.pending.push_back(Pending::Connect);
             }
@@ -71,19 +71,6 @@ impl Client {
             (Phase::Token | Phase::Up, Err(cause)) => self.token_failed(cause),
             _ => {}
         }
-    }
-
-    /// Nothing of an earlier connection outlives it.
-    fn begin_connection(&mut self) {
-        self.ended = None;
-        self.ping = None;
-        self.probed = None;
-        self.socket_bytes = 0;
-        self.held_back = false;
-        self.told_socket_bytes = 0;
-        // Unmuted is what a relay assumes.
-        self.told_muted = false;
-        self.told_bye = false;
     }
 
     fn token_failed(&mut self, cause: &str) {
@@ -153,7 +140,7 @@ impl Client {
         if matches!(self.phase, Phase::Idle | Phase::Token | Phase::Waiting) {
             return;
         }
-        let code = self.ended.unwrap_or(CloseCode::from_code(code));
+        let code = self.connection.ended.unwrap_or(CloseCode::from_code(code));
         match code.reaction() {
             Reaction::Stop => self.end(code),
             Reaction::RefreshToken => {
@@ -213,16 +200,8 @@ impl Client {
     }
 
     fn wait_until(&mut self, due: Time) {
-        for timer in [
-            Timer::Token,
-            Timer::Open,
-            Timer::Heartbeat,
-            Timer::Dead,
-            Timer::Unacknowledged,
-            Timer::Ack,
-            Timer::Stable,
-            Timer::Mute,
-        ] {
+        // All but these two belong to the connection, or to the attempt to make one.
+        for timer in TIMERS.into_iter().filter(|timer| !matches!(timer, Timer::GiveUp | Timer::Closing)) {
             self.timers.stop(timer as usize);
         }
         if !self.timers.is_set(Timer::GiveUp as usize) {
@@ -265,12 +244,12 @@ impl Client {
     pub(super) fn probe(&mut self) {
         match self.phase {
             Phase::Up => {
-                if self.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
-                    self.probed = Some(self.now);
+                if self.connection.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
+                    self.connection.probed = Some(self.now);
                     self.send_ping();
                 }
                 // One that was answered a moment ago shows that the link lives.
-                if self.ping.is_some() {
+                if self.connection.ping.is_some() {
                     self.timers.hasten(Timer::Dead as usize, self.now + PROBE_DEADLINE);
                 }
             }
@@ -303,7 +282,7 @@ impl Client {
 
     fn send_ping(&mut self) {
         self.ping_id = self.ping_id.wrapping_add(1);
-        self.ping = Some((self.ping_id, self.now));
+        self.connection.ping = Some((self.ping_id, self.now));
         let heartbeat = self.heartbeat();
         self.set(Timer::Heartbeat, heartbeat);
         let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));

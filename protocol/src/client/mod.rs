@@ -121,6 +121,26 @@ enum Pending {
     Event(Event),
 }
 
+/// What belongs to one connection. It is replaced whole by the next, so that nothing of it can outlive it.
+#[derive(Debug, Default)]
+struct Connection {
+    /// Bytes the socket holds back.
+    socket_bytes: usize,
+    /// What the socket itself last said of that.
+    told_socket_bytes: usize,
+    /// Chunks wait in our own buffer.
+    held_back: bool,
+    /// What the relay believes of the microphone; unmuted at first.
+    told_muted: bool,
+    told_bye: bool,
+    /// The `ping` that was not answered yet, and when it was sent.
+    ping: Option<(u32, Time)>,
+    /// When it was last probed, answered or not.
+    probed: Option<Time>,
+    /// Why the session is over, if the relay said `ended`.
+    ended: Option<CloseCode>,
+}
+
 /// The client's end of the link.
 #[derive(Debug)]
 pub struct Client {
@@ -146,6 +166,7 @@ pub struct Client {
     /// Whether it is being asked why no socket could be opened.
     question: Question,
     outage: Outage,
+    connection: Connection,
 
     uplink: ReplayBuffer,
     /// The first frame that is not committed: where a new session would begin.
@@ -154,14 +175,6 @@ pub struct Client {
     acknowledged: Mark,
     told_gaps: ToldGaps,
     muted: bool,
-    /// What the relay believes.
-    told_muted: bool,
-    /// Bytes the socket holds back.
-    socket_bytes: usize,
-    /// Chunks wait in our own buffer.
-    held_back: bool,
-    /// What the socket itself last said of that.
-    told_socket_bytes: usize,
 
     /// The next downlink frame.
     expected: u32,
@@ -175,9 +188,6 @@ pub struct Client {
     /// Text being handed to the driver.
     text: String,
 
-    ping: Option<(u32, Time)>,
-    /// When the connection was last probed, answered or not.
-    probed: Option<Time>,
     ping_id: u32,
     round_trip: Option<Duration>,
     usage: Usage,
@@ -185,9 +195,6 @@ pub struct Client {
     closing: bool,
     /// When hanging up ends, progress or not.
     closing_ends: Time,
-    told_bye: bool,
-    /// Why, if the relay said `ended`.
-    ended: Option<CloseCode>,
     now: Time,
 }
 
@@ -211,30 +218,23 @@ impl Client {
             wants_token: false,
             question: Question::None,
             outage: Outage::default(),
+            connection: Connection::default(),
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
             told_gaps: ToldGaps::default(),
             muted: false,
-            told_muted: false,
-            socket_bytes: 0,
-            held_back: false,
-            told_socket_bytes: 0,
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
             received_end: 0,
             staged: Vec::new(),
             text: String::new(),
-            ping: None,
-            probed: None,
             ping_id: 0,
             round_trip: None,
             usage: Usage::default(),
             closing: false,
             closing_ends: Time::ZERO,
-            told_bye: false,
-            ended: None,
             now: Time::ZERO,
         }
     }
@@ -325,7 +325,7 @@ impl Client {
     }
 
     fn handle_chunk(&mut self, samples: &[i16]) {
-        if samples.is_empty() || self.muted || self.closing && self.told_bye {
+        if samples.is_empty() || self.muted || self.closing && self.connection.told_bye {
             return;
         }
         let limit = u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX)
@@ -344,10 +344,12 @@ impl Client {
     }
 
     fn handle_buffered(&mut self, bytes: usize) {
-        let drains = self.told_socket_bytes >= BACKLOG && bytes < self.told_socket_bytes;
-        self.told_socket_bytes = bytes;
-        self.socket_bytes = bytes;
-        self.held_back = bytes >= if self.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
+        let drains =
+            self.connection.told_socket_bytes >= BACKLOG && bytes < self.connection.told_socket_bytes;
+        self.connection.told_socket_bytes = bytes;
+        self.connection.socket_bytes = bytes;
+        self.connection.held_back =
+            bytes >= if self.connection.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
         if drains && self.phase == Phase::Up {
             self.alive();
             self.progress();
@@ -355,7 +357,7 @@ impl Client {
     }
 
     fn is_held_back(&self) -> bool {
-        self.phase == Phase::Up && self.held_back && !self.uplink.is_sent()
+        self.phase == Phase::Up && self.connection.held_back && !self.uplink.is_sent()
     }
 
     /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
@@ -370,21 +372,21 @@ impl Client {
             return Some(self.say(&Gap { from: cursor, to: oldest }.into()));
         }
         if self.uplink.is_sent() {
-            let waits = self.told_bye || self.timers.is_set(Timer::Mute as usize);
-            if self.told_muted != self.muted && !waits {
-                self.told_muted = self.muted;
+            let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
+            if self.connection.told_muted != self.muted && !waits {
+                self.connection.told_muted = self.muted;
                 self.set(Timer::Mute, MUTE_APART);
                 return Some(self.say(&Mute { muted: self.muted }.into()));
             }
-            if self.closing && !self.told_bye {
-                self.told_bye = true;
+            if self.closing && !self.connection.told_bye {
+                self.connection.told_bye = true;
                 return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
             }
             return None;
         }
         let frame = self.uplink.advance()?;
-        self.socket_bytes += frame.bytes.len();
-        self.held_back |= self.socket_bytes >= SOCKET_HIGH_WATER;
+        self.connection.socket_bytes += frame.bytes.len();
+        self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
         Some(Output::Binary(&frame.bytes))
     }
 

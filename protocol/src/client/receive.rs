@@ -47,7 +47,7 @@ impl Client {
             RelayMessage::RelayAck(ack) => self.handle_ack(ack),
             RelayMessage::Resend(resend) => self.rewind(resend.from),
             RelayMessage::Pong(pong) => {
-                if let Some((_, sent)) = self.ping.take_if(|(id, _)| *id == pong.id) {
+                if let Some((_, sent)) = self.connection.ping.take_if(|(id, _)| *id == pong.id) {
                     let round_trip = self.now.since(sent);
                     self.round_trip = Some(round_trip);
                     self.tell(Event::RoundTrip(round_trip));
@@ -65,7 +65,7 @@ impl Client {
             }
             RelayMessage::Ended(ended) => {
                 self.usage = ended.usage;
-                self.ended = CloseCode::from_name(&ended.reason);
+                self.connection.ended = CloseCode::from_name(&ended.reason);
                 self.tell(Event::Usage(ended.usage));
             }
             RelayMessage::AgentStateMessage(agent) => {
