@@ -13,6 +13,12 @@ declare const VERSION: string;
 /** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
 const DRAIN_DEADLINE_MS = 30_000;
 
+/** A plain request that asks why there is no connection is given up after this. */
+const ASKING_DEADLINE_MS = 5_000;
+
+/** Characters of its answer that are looked at. */
+const ANSWER_MAX = 4_096;
+
 /** Troubles of the page itself, which say nothing about why there is no connection. */
 const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
@@ -231,6 +237,31 @@ export class VoiceClient extends Emitter<CallEvents> {
     }
   }
 
+  /** A browser keeps to itself why no socket could be opened, so a plain request asks. */
+  async #why(): Promise<void> {
+    let status = 0;
+    let body = "";
+    try {
+      const response = await fetch(socketOf(this.#options).replace("ws", "http"), {
+        credentials: "omit",
+        cache: "no-store",
+        redirect: "manual",
+        signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
+      });
+      const reader = response.body?.getReader();
+      for (let part; body.length < ANSWER_MAX && (part = (await reader?.read())?.value); ) {
+        body += new TextDecoder().decode(part);
+      }
+      body = body.slice(0, ANSWER_MAX);
+      void reader?.cancel();
+      // The status of a redirection that is not followed is hidden.
+      status = response.status || 302;
+    } catch {
+      // Whatever keeps the socket closed keeps this from being answered, too.
+    }
+    this.#send(["why", status, body]);
+  }
+
   /** The application says that there will be no token: nobody is to wait for one. */
   #giveUp(thrown: unknown): void {
     if (this.#over) return;
@@ -244,6 +275,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** What the engine says. */
   readonly #outlet: Outlet = {
     token: () => void this.#token(),
+    why: () => void this.#why(),
     drained: () => this.#release(),
     level: (inputRms, inputPeak, outputRms, outputPeak) =>
       this.emit("level", {
@@ -318,9 +350,13 @@ export function unlessAborted<T>(
   });
 }
 
+function socketOf({ url }: ConnectOptions): string {
+  return new URL(url, location.href).href.replace(/^http/, "ws");
+}
+
 function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {
   return {
-    url: new URL(options.url, location.href).href.replace(/^http/, "ws"),
+    url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
     chunkMs: options.chunkMs ?? 100,
     bufferMs: (options.bufferSeconds ?? 30) * 1_000,

@@ -5,7 +5,7 @@
 mod records;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -248,6 +248,14 @@ fn speech() -> Vec<i16> {
     (0..40_000).map(|n| if n < 8_000 { 0 } else { tone(n) as i16 }).collect()
 }
 
+/// As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
+    wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
+}
+
 #[test]
 fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -255,10 +263,7 @@ fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     let url = format!("ws://{}/v1/call", relay.address);
     let (output, _) = run(voxrelay(folder.path()).args(["token", "--sub", "ada"]));
     let token = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
-    // As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
-    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
-    wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
-    wav.extend(speech().iter().flat_map(|sample| sample.to_le_bytes()));
+    let wav = wav(&speech());
     let mut call = voxrelay(folder.path())
         .args(["call", &url, "--token", &token, "--audio", "-"])
         .stdin(Stdio::piped())
@@ -279,6 +284,98 @@ fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(said.contains("answered   nothing\n") && said.contains("round trip not measured\n"), "{said}");
     assert!(said.lines().all(|line| line.trim_end() == line), "{said:?}");
+}
+
+/// Answers every request with this, until the test is over.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Who asked may have gone.
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    format!("ws://{address}/v1/call")
+}
+
+#[test]
+fn a_call_that_cannot_be_made_says_why_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("in.wav"), wav(&speech())).expect("written");
+    let relay = Running::start(
+        voxrelay(folder.path())
+            .args(["dev", "--listen", "127.0.0.1:0"])
+            .env("VOXRELAY_ORIGINS", "https://app.example.com")
+            .env("VOXRELAY_REQUIRE_ORIGIN", "true"),
+    );
+    let of_relay = |path: &str| format!("ws://{}{path}", relay.address);
+    for (url, says) in [
+        (of_relay("/v1/call"), "origin_refused: This relay takes calls from browsers only."),
+        (
+            of_relay("/v1/cal"),
+            "no_relay: There is no relay at this address. Check `url`: its path is mostly `/v1/call`. The address answered with status 404.",
+        ),
+        (
+            answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n<html>"),
+            "no_relay: There is no relay at this address.",
+        ),
+        (
+            answering(b"HTTP/1.1 301 Moved\r\nlocation: https://example.com/\r\ncontent-length: 0\r\n\r\n"),
+            "with status 301.",
+        ),
+        (answering(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"), "with status 200."),
+    ] {
+        let began = Instant::now();
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(["call", &url, "--token", "none", "--audio", "in.wav"]));
+        assert_eq!(output.status.code(), Some(1), "{url}: {errors}");
+        let last = errors.lines().last().expect("a line");
+        assert!(
+            last.starts_with("The call did not go as it should: ") && last.contains(says),
+            "{url}: {errors}"
+        );
+        // Trying for as long as one tries without a reason takes 30 s.
+        assert!(began.elapsed() < Duration::from_secs(20), "{url}: {:?}", began.elapsed());
+    }
+    let (output, errors) = run(voxrelay(folder.path()).args([
+        "call",
+        "https://voice.example.com/v1/call",
+        "--token",
+        "none",
+        "--audio",
+        "in.wav",
+    ]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("begin with ws:// or wss://"), "{errors}");
+}
+
+#[test]
+fn a_call_that_gets_no_relay_to_answer_says_what_it_got() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("in.wav"), wav(&speech())).expect("written");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let plain_to_tls = answering(
+        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 42\r\n\r\nplain HTTP request was sent to HTTPS port",
+    );
+    let calls = [
+        (format!("ws://{closed}/v1/call"), "Connection refused"),
+        (plain_to_tls, "The address answered with status 400."),
+        (answering(b"\x15\x03\x01\0\x02\x02\x46"), "The last attempt: "),
+    ]
+    .map(|(url, says)| {
+        let mut call = voxrelay(folder.path());
+        call.args(["call", &url, "--token", "none", "--audio", "in.wav"]);
+        (call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"), says)
+    });
+    for (call, says) in calls {
+        let output = call.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let last = errors.lines().last().expect("a line");
+        assert!(last.contains("gave_up: ") && last.contains(says), "{errors}");
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn markdown() -> String {
     out.push_str(
         "\n## Codes of HTTP answers\n\n\
          The `code` of a problem document (RFC 9457), which every answer from 400 on has. Where a limit of calls was exceeded it is one of\n\
-         the error codes above, with 429.\n\n\
+         the error codes above, with 429. An `error` event has one of these where a relay refused what was to open a connection.\n\n\
          | code | status | what is wrong, and what to do |\n|---|---|---|\n",
     );
     for info in HttpCode::ALL.iter().map(|code| code.info()) {

@@ -16,6 +16,7 @@ use crate::client::{HEARD_RATE, Options, Report, read_speech, run as make_call, 
 #[derive(Debug, Args)]
 pub struct CallArgs {
     /// Where to call, such as ws://127.0.0.1:8080/v1/call
+    #[arg(value_parser = socket_url)]
     url: String,
     /// The access token, such as `voxrelay token` prints.
     #[arg(long, env = "VOXRELAY_TOKEN", hide_env_values = true)]
@@ -35,6 +36,14 @@ pub struct CallArgs {
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+fn socket_url(given: &str) -> Result<String, String> {
+    let url: reqwest::Url = given.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme() {
+        "ws" | "wss" => Ok(given.to_owned()),
+        _ => Err("begin with ws:// or wss://".to_owned()),
+    }
 }
 
 /// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did.
@@ -153,7 +162,10 @@ fn turn_as_json(turn: &Transcript) -> serde_json::Value {
 fn complaint(report: &Report) -> String {
     let ended = report.ended.map_or("nothing", |code| code.name());
     if let Some(last) = report.errors.last() {
-        return format!("ended by {ended}; {last}");
+        // What the system said of the last attempt says more than that there were many.
+        let cause = report.socket_error.as_deref().filter(|_| report.connected_after.is_none());
+        let cause = cause.map_or_else(String::new, |cause| format!(" The last attempt: {cause}."));
+        return format!("ended by {ended}; {last}{cause}");
     }
     if report.missing > 0 {
         return format!("{} ms of audio were lost", report.missing / 16);

@@ -9,7 +9,7 @@ mod wav;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use protocol::client::{Client, Config, Event, Input, Output, State};
+use protocol::client::{Answer, Client, Config, Event, Input, Output, State};
 use protocol::{AgentState, CloseCode, Role, Time, Transcript, Usage};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -67,6 +67,8 @@ pub struct Report {
     pub reconnects: u32,
     /// Samples of the microphone that the relay will never get.
     pub missing: u64,
+    /// What the system or the library said when a connection last broke or could not be made.
+    pub socket_error: Option<String>,
     /// What went wrong on the way, as `code: message`.
     pub errors: Vec<String>,
     /// What was heard, at [`HEARD_RATE`].
@@ -111,6 +113,8 @@ struct Call {
     options: Options,
     client: Client,
     socket: Socket,
+    /// What the last request for a WebSocket was answered with, if it was refused.
+    answer: Option<(u16, String)>,
     ears: Ears,
     report: Report,
     started: Instant,
@@ -133,6 +137,7 @@ impl Call {
         Call {
             client: Client::new(Config { client, seed: seed.into(), ..Config::default() }),
             socket: Socket::default(),
+            answer: None,
             ears: Ears::new(),
             report: Report::default(),
             started: Instant::now(),
@@ -218,9 +223,11 @@ impl Call {
             Message::Opened => self.handle(Input::Opened),
             Message::Text(text) => self.handle(Input::Text(&text)),
             Message::Binary(frame) => self.handle(Input::Binary(&frame)),
-            Message::Closed { code, cause } => {
+            Message::Closed { code, cause, answer } => {
+                self.answer = answer;
                 if let Some(cause) = cause {
                     self.report.errors.push(format!("socket: {cause}"));
+                    self.report.socket_error = Some(cause);
                 }
                 self.handle(Input::Closed { code });
             }
@@ -243,6 +250,12 @@ impl Call {
                     self.client.handle_input(now, Input::Token(Ok(&self.options.token)));
                 }
                 Output::Connect => self.socket.connect(&self.options.url),
+                Output::AskWhy => {
+                    let answer = self.answer.take();
+                    let answer = answer.as_ref().map(|(status, body)| Answer { status: *status, body });
+                    let now = self.now();
+                    self.client.handle_input(now, Input::Why(answer));
+                }
                 Output::Disconnect { code } => self.socket.close(code),
                 Output::Text(text) => self.socket.text(text),
                 Output::Binary(frame) => self.socket.binary(frame),

@@ -7,6 +7,7 @@ use std::sync::Once;
 
 use futures_util::{SinkExt, StreamExt};
 use protocol::SUBPROTOCOL;
+use protocol::client::Answer;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -25,6 +26,8 @@ pub(super) enum Message {
     Closed {
         code: u16,
         cause: Option<String>,
+        /// Status and body of what the request for a WebSocket was answered with.
+        answer: Option<(u16, String)>,
     },
     /// Something queued is on its way.
     Written,
@@ -101,6 +104,15 @@ impl Socket {
                     self.state = State::Open(Box::new(stream));
                     Message::Opened
                 }
+                Err(Error::Http(response)) => {
+                    let status = response.status().as_u16();
+                    let body = response.body().as_deref().unwrap_or_default();
+                    let body = &body[..body.len().min(Answer::BODY_MAX_BYTES)];
+                    let answer = Some((status, String::from_utf8_lossy(body).into_owned()));
+                    self.forget();
+                    // The machine says in words what it means.
+                    Message::Closed { code: 1006, cause: None, answer }
+                }
                 Err(error) => self.closed(1006, Some(error.to_string())),
             },
             State::Open(stream) => {
@@ -150,7 +162,7 @@ impl Socket {
 
     fn closed(&mut self, code: u16, cause: Option<String>) -> Message {
         self.forget();
-        Message::Closed { code, cause }
+        Message::Closed { code, cause, answer: None }
     }
 
     fn forget(&mut self) {

@@ -247,8 +247,9 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
+/// A page that meant to call may read it: docs/protocol.md.
+async fn not_found() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").for_every_page()
 }
 
 async fn method_not_allowed() -> Problem {

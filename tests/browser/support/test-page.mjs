@@ -27,8 +27,9 @@ export class TestPage {
    * @param {{ policy?: string }} [options] `policy` is the page's content security policy.
    */
   static async open(browser, origin, { policy } = {}) {
-    // A page that came from nowhere, since the test hands it out, may otherwise not speak with this machine, while its Worker may.
-    const context = await browser.newContext({ permissions: ["local-network-access"] });
+    const context = await browser.newContext();
+    // Playwright serves the page itself, so that Chromium takes it for one of the internet, which may not ask this machine for anything.
+    await context.grantPermissions(["local-network-access"], { origin });
     await rawMicrophone(context);
     const page = await context.newPage();
     await page.route(`${origin}/test/**`, async (route) => {

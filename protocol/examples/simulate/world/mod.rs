@@ -18,6 +18,8 @@ use crate::random::Random;
 /// What happened in a call, for the totals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    /// The relay has answered at least once.
+    connected: bool,
     pub(crate) chunks: u64,
     pub(crate) connections: u64,
     pub(crate) crashes: u64,
@@ -88,6 +90,8 @@ pub(crate) struct World {
     downlink: Downlink,
     hung_up: bool,
     ended: Option<CloseCode>,
+    /// When the client's question why no socket could be opened will be answered.
+    asked: Option<Time>,
     /// The relay closed the client's connection with 1000: nothing of what it said may be missing.
     closed_in_order: bool,
     tally: Tally,
@@ -145,6 +149,7 @@ impl World {
             downlink: Downlink::default(),
             hung_up: false,
             ended: None,
+            asked: None,
             closed_in_order: false,
             tally: Tally::default(),
             random,
@@ -171,7 +176,11 @@ impl World {
         let network = self.connections.iter().filter_map(Connection::due);
         let machines =
             self.client.poll_timeout().into_iter().chain(self.link.as_ref().and_then(Link::poll_timeout));
-        let people = (!self.hung_up).then_some(self.next_chunk).into_iter().chain([self.next_answer]);
+        let people = (!self.hung_up)
+            .then_some(self.next_chunk)
+            .into_iter()
+            .chain([self.next_answer])
+            .chain(self.asked);
         network.chain(machines).chain(people).min().unwrap_or(self.now)
     }
 
@@ -183,6 +192,9 @@ impl World {
             self.relay_input(relay::Input::Timeout)?;
         }
         self.deliver()?;
+        if self.asked.is_some_and(|due| due <= self.now) {
+            self.answer_why()?;
+        }
         if !self.hung_up && self.next_chunk <= self.now {
             self.next_chunk = self.next_chunk + CHUNK_TIME;
             self.speak()?;
