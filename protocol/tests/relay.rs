@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
-    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Ping,
-    Prices, RelayMessage, Resume, Time, Usage,
+    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute,
+    Ping, Prices, RelayMessage, Resume, Time, Usage,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -368,6 +368,51 @@ fn a_gap_is_no_longer_than_the_frames_that_it_stands_in_for() {
         assert_eq!(did.contains(&Did::Gap(Gap { from: mark(1), to })), fits, "{frames}: {did:?}");
         assert_eq!(did.contains(&Did::Close(CloseCode::Protocol)), !fits, "{frames}: {did:?}");
     }
+}
+
+#[test]
+fn a_gap_takes_the_timeline_no_further_than_somebody_can_have_spoken() {
+    let goes = |bench: &mut Bench, minutes: u32| {
+        // In frames as long as they may be, so that only the time counts.
+        let to = Mark { seq: 100_000, position: minutes * 60 * 16_000 };
+        let gap = Gap { from: mark(1), to };
+        bench.client(gap).contains(&Did::Gap(gap))
+    };
+    let said = || {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        bench
+    };
+    assert!(goes(&mut said(), 11), "ten minutes, when a client gives up, and the minute in its buffer");
+    assert!(!goes(&mut said(), 30));
+    let mut bench = said();
+    for id in 0..85 {
+        bench.wait(Duration::from_secs(14));
+        bench.client(Ping { id, rtt_us: 0 });
+        if id % 20 == 0 {
+            bench.client(Mute { muted: false });
+        }
+    }
+    assert!(goes(&mut bench, 30), "20 minutes later");
+}
+
+#[test]
+fn what_is_played_again_on_another_relay_passes_at_once_and_nothing_else_does() {
+    let passes = |again: u32| {
+        let mut bench = Bench::new();
+        let elsewhere = Elsewhere {
+            age: Duration::from_secs(1),
+            heard: Duration::from_secs(60),
+            again,
+            ..Elsewhere::default()
+        };
+        bench.link.carry_over(&elsewhere);
+        bench.attach(&hello(None), Attachment::New, "r1");
+        (0..1_000).take_while(|seq| !bench.chunk(*seq).contains(&Did::Close(CloseCode::Limited))).count()
+    };
+    assert_eq!(passes(0), 0, "all of the burst was used elsewhere");
+    assert_eq!(passes(20 * 1_600), 20);
+    assert_eq!(passes(u32::MAX), 31, "no more than any burst");
 }
 
 #[test]

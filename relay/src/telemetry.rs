@@ -127,6 +127,7 @@ impl fmt::Debug for Telemetry {
 const OPERATIONS: &[&str] = &[
     "add_recording",
     "allow",
+    "ask_for",
     "claim_alerts",
     "delete_session",
     "delete_user",

@@ -181,7 +181,7 @@ fn what_belongs_to_no_turn_is_committed_when_it_is_in_the_ledger() {
     bench.chunk([]);
     bench.chunk([]);
     assert_eq!(bench.chunk([AgentOutput::Settled { through: 3_300 }]), [], "it is not in the ledger yet");
-    let did = bench.input(Input::Checkpoint);
+    let did = bench.input(Input::Checkpoint { sent_away: true });
     assert!(matches!(did.as_slice(), [Did::Settle(Some(_), 4_800, true)]), "{did:?}");
     assert_eq!(
         bench.input(settled(&Settled::default())),

@@ -192,7 +192,7 @@ fn what_may_be_played_again_is_counted_wherever_the_client_says_that_it_stands()
         for _ in 0..40 {
             bench.hear(&vec![0; 1_600]);
         }
-        bench.call.handle_input(bench.now, Input::Checkpoint);
+        bench.call.handle_input(bench.now, Input::Checkpoint { sent_away: true });
         bench.drain(&mut did);
         assert_eq!(did.metered, 64_000 - 24_000);
     }
@@ -214,7 +214,7 @@ fn what_was_played_again_may_not_be_played_a_third_time() {
     bench.call.handle_input(bench.now, Input::Timeout);
     bench.drain(&mut did);
     assert_eq!((did.metered, did.replayable), (12_000, 12_000), "what was metered here");
-    bench.call.handle_input(bench.now, Input::Checkpoint);
+    bench.call.handle_input(bench.now, Input::Checkpoint { sent_away: true });
     bench.drain(&mut did);
     assert_eq!(
         (did.metered, did.replayable),

@@ -36,6 +36,8 @@ pub struct Elsewhere {
     pub quiet: Duration,
     /// How much audio of it was heard.
     pub heard: Duration,
+    /// Samples of that which are played again: they may come at once.
+    pub again: u32,
     /// How often it was resumed.
     pub resumes: u32,
 }

@@ -57,11 +57,11 @@ impl RateLimit {
         self.available = self.available.min(tokens);
     }
 
-    /// Leaves what is left after `spent` tokens since so long ago, when the bucket was full.
-    pub(super) fn carry_over(&mut self, age: Duration, spent: u64) {
+    /// Leaves what is left after `spent` tokens since so long ago, when the bucket was full, or `least` if that is more.
+    pub(super) fn carry_over(&mut self, age: Duration, spent: u64, least: u64) {
         let gained =
             u64::try_from(age.as_millis()).unwrap_or(u64::MAX).saturating_mul(self.per_second) / 1_000;
-        self.leave(self.capacity.saturating_add(gained).saturating_sub(spent));
+        self.leave(self.capacity.saturating_add(gained).saturating_sub(spent).max(least));
     }
 
     /// Leaves what flows in within a second, or `least` if that is more.

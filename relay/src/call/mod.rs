@@ -67,8 +67,11 @@ pub enum Input<'a> {
     Reserved(&'a Reserved),
     /// The user hung up and all audio was handed in.
     Bye,
-    /// The relay stops: write what is owed, the session goes on elsewhere.
-    Checkpoint,
+    /// Write what is owed, the session goes on elsewhere.
+    Checkpoint {
+        /// Because this relay stops, and not because the client wants it: then whatever is not committed may be played again.
+        sent_away: bool,
+    },
     /// The session ends for another reason.
     Stop(CloseCode),
     /// The time of [`Call::poll_timeout`] has come.
@@ -101,8 +104,8 @@ pub enum Output<'a> {
         through: u32,
         /// With it, everything before this frame is committed.
         committed: Mark,
-        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if this
-        /// relay hands the call over by its own will: who resumes elsewhere gets them once.
+        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if the
+        /// client is sent away by this relay: who goes elsewhere by themselves get them once.
         replayable: u32,
         /// Give back what is set aside and not spent.
         release: bool,
@@ -318,7 +321,9 @@ impl Call {
             Input::Room(room) => self.room = room,
             Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
             Input::Bye => self.hold(Held::Bye),
-            Input::Checkpoint => self.settle_up(true),
+            Input::Checkpoint { sent_away } => {
+                self.settle_all(if sent_away { self.samples_open } else { self.metered_open });
+            }
             Input::Stop(code) => self.stop(code),
             Input::Timeout => {}
         }
@@ -408,7 +413,7 @@ impl Call {
                     let turn = self.say_turn(Role::User, text, start, end);
                     let behind = self.expected.position.saturating_sub(end) / 16;
                     self.said = Some((self.now, behind));
-                    self.settle_up(false);
+                    self.settle_up();
                     self.settled = self.mark_before(end);
                     self.push_turn(turn);
                     self.change_state(AgentState::Thinking);
@@ -434,7 +439,7 @@ impl Call {
     }
 
     fn store_turn(&mut self, turn: Turn) {
-        self.settle_up(false);
+        self.settle_up();
         self.push_turn(turn);
     }
 
@@ -574,7 +579,7 @@ impl Call {
         self.ending = Some(code);
         self.pause();
         self.finish_reply();
-        self.settle_up(true);
+        self.settle_all(self.metered_open);
     }
 }
 

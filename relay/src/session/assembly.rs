@@ -67,6 +67,11 @@ impl Parts {
         Ok(Parts { price: price.clone(), agent })
     }
 
+    /// The same for a session that goes on at this mark. Nothing can be refused any more.
+    pub(super) fn going_on_at(self, mark: Mark) -> Parts {
+        Parts { agent: self.agent.beginning_at(mark.position), ..self }
+    }
+
     pub(super) fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
         Meter::resume(self.price.clone(), Codec::PcmS16le16000.rate(), samples, cost)
     }

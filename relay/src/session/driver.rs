@@ -17,7 +17,7 @@ use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
-use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::store::{Caps, Leases, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
@@ -116,6 +116,7 @@ impl Driver {
                 Wake::Command(Some(Command::End(code))) => self.call(call::Input::Stop(code)),
                 // Ended there, or taken over: the store says which when it gets what is owed.
                 Wake::Command(Some(Command::Lose)) => self.end_refused(),
+                Wake::Command(Some(Command::HandOver)) => return self.hand_over().await,
                 Wake::Command(None) => self.call(call::Input::Stop(CloseCode::Internal)),
                 Wake::Socket(event) => self.handle_socket(event),
                 Wake::Journal(Err(Refused { error: StoreError::Fenced { .. }, .. })) => {
@@ -511,9 +512,20 @@ impl Driver {
         }
     }
 
-    /// The session cannot go on here: write what is owed, and leave it to whoever takes it over.
+    /// The session cannot go on here: write what is owed, and leave it to whoever takes it over. Whoever is sent elsewhere so pays for nothing
+    /// twice.
     async fn leave(mut self, code: CloseCode) {
-        self.call(call::Input::Checkpoint);
+        self.call(call::Input::Checkpoint { sent_away: true });
+        self.write_and_close(code, false).await;
+    }
+
+    /// The client went to another relay, which waits for this one to let go.
+    async fn hand_over(mut self) {
+        self.call(call::Input::Checkpoint { sent_away: false });
+        self.write_and_close(CloseCode::Replaced, true).await;
+    }
+
+    async fn write_and_close(mut self, code: CloseCode, let_go: bool) {
         self.drain();
         // Whoever takes the session over can tell by this that the ledger knows of everything that came here.
         self.journal.attached(false);
@@ -535,6 +547,14 @@ impl Driver {
         telemetry::session_ended(code.name());
         tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();
+        if let_go {
+            let lease = Leases::Session { id: &self.id, relay: &self.app.relay_id };
+            match timeout(STORE_TIMEOUT, self.app.store.end_leases(lease)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(session = %self.id, %error, "its lease was not ended"),
+                Err(_) => tracing::warn!(session = %self.id, "its lease was not ended in time"),
+            }
+        }
         self.turn_away(code);
         if let Some(connection) = self.connection.take() {
             connection.close(code).await;

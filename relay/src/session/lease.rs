@@ -1,7 +1,7 @@
 //! A relay's hold on its sessions. While it renews its leases nobody else takes them for lost; once it cannot, it must stop spending before
 //! somebody else may.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::registry::Command;
 use crate::App;
-use crate::store::{Leases, StoreError};
+use crate::store::{Leases, Renewed, StoreError};
 
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -31,6 +31,12 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 #[must_use]
 pub(crate) fn duration(app: &App) -> Duration {
     app.config.store_grace + MARGIN
+}
+
+/// What is left at least of the lease of a relay that is there.
+#[must_use]
+pub(super) fn fresh(app: &App) -> Duration {
+    duration(app).saturating_sub(3 * RENEW_EVERY)
 }
 
 /// Until when this relay may go on with its sessions.
@@ -72,21 +78,10 @@ pub(crate) async fn keep(app: Arc<App>) {
 
 async fn renew(app: Arc<App>) {
     let mut due = every(RENEW_EVERY);
-    // Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
-    let mut strays = HashSet::new();
+    let mut held = Held::default();
     while tick(&app, &mut due).await {
-        match timeout(RENEW_TIMEOUT, renew_all(&app)).await {
-            Ok(Ok(found)) => {
-                for id in found.intersection(&strays) {
-                    tracing::warn!(session = %id, "a session without a task here is given up");
-                    let lease = Leases::Session { id, relay: &app.relay_id };
-                    if let Err(error) = app.store.end_leases(lease).await {
-                        tracing::warn!(session = %id, %error, "its lease was not ended");
-                    }
-                }
-                strays = found;
-                continue;
-            }
+        match timeout(RENEW_TIMEOUT, renew_all(&app, &mut held)).await {
+            Ok(Ok(())) => continue,
             Ok(Err(error)) => tracing::warn!(%error, "the leases of the sessions were not renewed"),
             Err(_) => tracing::warn!("the leases of the sessions were not renewed in time"),
         }
@@ -134,17 +129,42 @@ fn every(period: Duration) -> Interval {
     due
 }
 
-/// Says which sessions in the store are this relay's and not here.
-async fn renew_all(app: &App) -> Result<HashSet<String>, StoreError> {
+/// What the last renewals found.
+#[derive(Debug, Default)]
+struct Held {
+    /// Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
+    strays: HashSet<String>,
+    /// Sessions whose rows somebody else held, and until when their leases are good nevertheless.
+    busy: HashMap<String, Instant>,
+}
+
+async fn renew_all(app: &App, held: &mut Held) -> Result<(), StoreError> {
     let known = app.sessions.ids();
     let sent = Instant::now();
-    let duration = duration(app);
-    let renewed: HashSet<String> =
-        app.store.renew_leases(&app.relay_id, duration).await?.into_iter().collect();
+    let (before, duration) = (app.lease.valid_until(), duration(app));
+    let Renewed { renewed, busy } = app.store.renew_leases(&app.relay_id, duration).await?;
     app.lease.renewed(sent, duration);
-    for id in known.iter().filter(|id| !renewed.contains(*id)) {
+    let ours: HashSet<String> = renewed.into_iter().chain(busy.iter().cloned()).collect();
+    for id in known.iter().filter(|id| !ours.contains(*id)) {
+        app.sessions.tell(id, Command::Lose);
+    }
+    // A row that is held for a moment is renewed the next time. One that is held for so long that its lease ends is as good as lost.
+    let until = |id: &String| held.busy.get(id).copied().unwrap_or(before);
+    held.busy = busy.into_iter().map(|id| (until(&id), id)).map(|(until, id)| (id, until)).collect();
+    for (id, _) in held.busy.iter().filter(|(_, until)| **until <= Instant::now() + RENEW_EVERY) {
+        tracing::warn!(session = %id, "its row was held by somebody else for so long that its lease ends");
         app.sessions.tell(id, Command::Lose);
     }
     let here = app.sessions.ids();
-    Ok(renewed.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())
+    let strays: HashSet<String> =
+        ours.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect();
+    for id in strays.intersection(&held.strays) {
+        tracing::warn!(session = %id, "a session without a task here is given up");
+        let lease = Leases::Session { id, relay: &app.relay_id };
+        if let Err(error) = app.store.end_leases(lease).await {
+            tracing::warn!(session = %id, %error, "its lease was not ended");
+        }
+    }
+    held.strays = strays;
+    Ok(())
 }

@@ -22,7 +22,7 @@ use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
 pub(crate) use lease::keep as keep_leases;
@@ -46,6 +46,10 @@ use registry::{Command, Handle, ResumeRequest};
 const RETRY_AFTER_MS: u64 = 5_000;
 /// Samples a second of what is metered.
 const HEARD_RATE: u32 = 16_000;
+/// How long a relay may take to hand a session over: it looks every second, and then writes what is owed.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between two looks at whether it has.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
 /// How long a session may take to answer a resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -161,7 +165,7 @@ async fn hand_over(
     }
 }
 
-/// Takes over a session whose relay is gone. The connection comes back if there is none to take over.
+/// Takes over a session that another relay has, or had. The connection comes back if there is none to take over.
 async fn rebuild(
     app: &Arc<App>,
     socket: WebSocket,
@@ -169,6 +173,11 @@ async fn rebuild(
     identity: &Identity,
 ) -> Option<(WebSocket, Hello)> {
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
+    if let Err(error) = ask_for(app, &resume, hello.start, identity).await {
+        tracing::error!(%error, "a session could not be asked for");
+        refuse(socket, later(ErrorCode::StoreUnavailable)).await;
+        return None;
+    }
     // Held for reads and one write only: nobody waits here for somebody else's socket.
     let rebuilding = app.sessions.rebuild(&resume.session_id).await;
     if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
@@ -223,6 +232,29 @@ async fn rebuild(
     None
 }
 
+/// Where another relay has the session, asks it to hand it over, and waits for that: what it has heard is to be in the ledger before anybody
+/// goes on. From a relay that is gone no answer comes; its session is taken over without.
+async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -> Result<(), StoreError> {
+    let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(()) };
+    if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
+        return Ok(());
+    }
+    let (deadline, fresh) = (Instant::now() + HAND_OVER_TIMEOUT, lease::fresh(app));
+    while app.store.ask_for(&row.id, &app.relay_id, fresh).await? {
+        if Instant::now() >= deadline {
+            tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
+            return Ok(());
+        }
+        sleep(HAND_OVER_LOOK).await;
+    }
+    Ok(())
+}
+
+/// Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
+fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
+    start.seq > row.committed.seq || start.position > row.committed.position
+}
+
 /// The key of the recording that goes on where another relay's ended.
 async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
     app.recordings.as_ref()?;
@@ -260,8 +292,7 @@ async fn take_over(
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
     }
-    // Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
-    if start.seq > row.committed.seq || start.position > row.committed.position {
+    if claims_too_much(&row, start) {
         tracing::info!(session = %row.id, ?start, committed = ?row.committed, "a resume claims more than is committed");
         return Ok(None);
     }
@@ -285,16 +316,16 @@ async fn take_over(
         lease: lease::duration(app),
     };
     let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    let TakenOver { session: row, metered_at_ms } = taken;
-    let turns = app.store.turns(&row.id).await?;
-    let turn = turns.last().map_or(0, |last| last.turn.turn + 1);
+    let TakenOver { session: row, next_turn, metered_at_ms } = taken;
     let elsewhere = Elsewhere {
         age: since(row.started_at_ms),
         quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
+        again: row.replayable_samples,
         heard: Duration::from_micros(row.audio_samples.saturating_mul(1_000_000) / u64::from(HEARD_RATE)),
         resumes: row.reconnects,
     };
-    Ok(Some(Ok(Taken { row, elsewhere, parts, turn, token, recorded_through })))
+    let parts = parts.going_on_at(row.committed);
+    Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, token, recorded_through })))
 }
 
 /// The time since then, in milliseconds since 1970.

@@ -49,6 +49,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Reads a session, live or ended.
     async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError>;
 
+    /// Asks the relay that has a live session to hand it over to this one, once however often it is called. Says whether one has it that has
+    /// renewed its lease so lately that as much as this is left of it; from any other there is nothing to wait for.
+    async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError>;
+
     /// Makes a live session this relay's, with the next epoch. What the lost relay had exposed is charged, the rest it had reserved is
     /// given back. `None` if the session has ended or somebody else was faster.
     async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError>;
@@ -76,8 +80,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         at_ms: i64,
     ) -> Result<(), StoreError>;
 
-    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are.
-    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError>;
+    /// Keeps the live sessions of a relay its own for this long from now. It waits neither for the other connections nor for whoever holds
+    /// a session's row.
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError>;
 
     /// Ends leases: the sessions may be taken over, and do not count.
     async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError>;

@@ -427,8 +427,19 @@ pub struct TakeOver {
 pub struct TakenOver {
     /// The session, with its new epoch.
     pub session: SessionRow,
+    /// The number of its next turn.
+    pub next_turn: u32,
     /// When something was last metered, in milliseconds since 1970; `None` if nothing was.
     pub metered_at_ms: Option<i64>,
+}
+
+/// Sessions whose leases were renewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// They are this relay's for so long again.
+    pub renewed: Vec<String>,
+    /// They are this relay's, but somebody else holds their rows at the moment: their leases are as they were.
+    pub busy: Vec<String>,
 }
 
 /// What a sweep found.

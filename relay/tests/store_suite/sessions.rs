@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use protocol::Mark;
+use protocol::{Mark, Role};
 use relay::store::{
-    Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError, Swept, TakeOver, unix_ms,
+    EndRequest, HAND_OVER, Leases, NewSession, Opened, Quality, Quota, Renewed, SessionState, Settle,
+    StoreError, Swept, TakeOver, Whom, unix_ms,
 };
 
-use super::{Bench, LEASE, RELAY, WIDE, caps, on_both_databases, open, quota, row, session, settle};
+use super::{Bench, LEASE, RELAY, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
 
 on_both_databases! {
     a_session_is_read_back_as_it_was_written
@@ -16,7 +17,8 @@ on_both_databases! {
     a_user_and_an_account_have_no_more_live_sessions_than_their_limits
     a_session_without_a_connection_makes_room
     a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it
-    a_take_over_tells_when_something_was_last_metered
+    a_take_over_tells_when_something_was_last_metered_and_which_turn_is_next
+    a_relay_that_is_there_is_asked_to_hand_a_session_over
     of_many_that_begin_at_once_as_many_get_in_as_may
     a_conversation_goes_on_for_its_own_user_only
     a_session_is_taken_over_once
@@ -150,7 +152,34 @@ async fn a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it(be
     assert!(matches!(opened, Opened::Yes { replaced: None, .. }), "{opened:?}");
 }
 
-async fn a_take_over_tells_when_something_was_last_metered(bench: Bench) {
+async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let fresh = LEASE - Duration::from_secs(15);
+    assert!(!store.ask_for("a", RELAY, fresh).await.expect("answered"), "it has it itself");
+    assert!(!store.ask_for("nobody", "relay-2", fresh).await.expect("answered"));
+    assert_eq!(store.ends_requested(RELAY).await.expect("read"), []);
+    for _ in 0..2 {
+        assert!(store.ask_for("a", "relay-2", fresh).await.expect("answered"));
+        let asked = EndRequest { id: "a".into(), reason: HAND_OVER.into() };
+        assert_eq!(store.ends_requested(RELAY).await.expect("read"), [asked]);
+    }
+    store.end_leases(Leases::Session { id: "a", relay: RELAY }).await.expect("written");
+    assert!(!store.ask_for("a", "relay-2", fresh).await.expect("answered"), "it has let go");
+    store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    assert_eq!(store.ends_requested("relay-2").await.expect("read"), [], "the wish is fulfilled");
+
+    // One whose relay has not renewed it lately is not waited for; and what an administrator wants stands.
+    assert!(!store.ask_for("b", "relay-2", LEASE + Duration::from_secs(1)).await.expect("answered"));
+    store.request_end(Whom::Session("b"), "ended_by_operator").await.expect("written");
+    assert!(store.ask_for("b", "relay-2", fresh).await.expect("answered"));
+    store.take_over("b", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    let wanted = EndRequest { id: "b".into(), reason: "ended_by_operator".into() };
+    assert_eq!(store.ends_requested("relay-2").await.expect("read"), [wanted]);
+}
+
+async fn a_take_over_tells_when_something_was_last_metered_and_which_turn_is_next(bench: Bench) {
     let store = &*bench.store;
     let all = caps(WIDE, WIDE, WIDE);
     open(store, &session("a"), &quota()).await;
@@ -161,7 +190,12 @@ async fn a_take_over_tells_when_something_was_last_metered(bench: Bench) {
         store.settle(&settle).await.expect("written");
     }
     let taken = store.take_over("a", &take_over(1, "relay-3")).await.expect("written").expect("live");
-    assert_eq!(taken.metered_at_ms, Some(9_000));
+    assert_eq!((taken.metered_at_ms, taken.next_turn), (Some(9_000), 0));
+    for number in 0..3 {
+        store.save_turns("a", 2, &[turn(number, Role::User, "one")], Mark::default()).await.expect("written");
+    }
+    let taken = store.take_over("a", &take_over(2, "relay-4")).await.expect("written").expect("live");
+    assert_eq!(taken.next_turn, 3);
 }
 
 async fn of_many_that_begin_at_once_as_many_get_in_as_may(bench: Bench) {
@@ -226,7 +260,8 @@ async fn a_lease_is_renewed_by_its_own_relay_only(bench: Bench) {
     open(store, &session("b"), &brief).await;
     open(store, &session("c"), &Quota { relay: "relay-2".into(), ..brief.clone() }).await;
     store.end_session("b", 0, "normal", Quality::default(), 1).await.expect("written");
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written"), ["a"]);
+    let renewed = store.renew_leases(RELAY, LEASE).await.expect("written");
+    assert_eq!(renewed, Renewed { renewed: vec!["a".into()], busy: vec![] });
     assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
     let state = async |id| store.session(id).await.expect("read").expect("there").state;
     assert_eq!((state("a").await, state("c").await), (SessionState::Live, SessionState::Ended));

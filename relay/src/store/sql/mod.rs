@@ -56,6 +56,8 @@ pub struct SqlStore {
     dialect: Dialect,
     writer: Connections,
     readers: Connections,
+    /// For the renewal of leases, which waits for nobody: PostgreSQL has a connection of its own for that, SQLite has one writer anyway.
+    leases: Connections,
     /// Transactions under way.
     tasks: TaskTracker,
 }
@@ -172,7 +174,13 @@ impl SqlStore {
         let readers = sqlite_options(path, "ro").map_err(open)?;
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
         let readers = Connections::open(readers, SQLITE_READERS, settings).await.map_err(open)?;
-        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, tasks: TaskTracker::new() })
+        Ok(SqlStore {
+            dialect: Dialect::Sqlite,
+            leases: writer.clone(),
+            writer,
+            readers,
+            tasks: TaskTracker::new(),
+        })
     }
 
     /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
@@ -185,12 +193,14 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
+        let leases = Connections::open(options.clone(), 1, POSTGRES_SETTINGS).await.map_err(open)?;
         let connections =
             Connections::open(options, POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).await.map_err(open)?;
         Ok(SqlStore {
             dialect: Dialect::Postgres,
             writer: connections.clone(),
             readers: connections,
+            leases,
             tasks: TaskTracker::new(),
         })
     }
@@ -224,6 +234,7 @@ impl SqlStore {
     async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.leases.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

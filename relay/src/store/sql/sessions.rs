@@ -1,15 +1,19 @@
 //! Sessions: beginning, leases, taking over, ending.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::super::Leases;
+use super::super::query::HAND_OVER;
 use super::super::types::{
-    NewSession, Opened, Quality, Quota, Reserve, Reserved, Swept, TakeOver, TakenOver,
+    NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved, Swept, TakeOver, TakenOver,
 };
 use super::money::{self, Locked, Owners, Periods};
+use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
@@ -37,11 +41,23 @@ const INSERT: Sql = sql!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " NOW " + $11, $12, $13, $14, $14, $15, $16, $17, $18)"
 );
 
+/// What an administrator wants goes on to hold.
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
-        relay = $3, lease_until = " NOW " + $4, detached_at = NULL
-    WHERE id = $5
-    RETURNING *, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at"
+        relay = $3, lease_until = " NOW " + $4, detached_at = NULL,
+        end_requested = CASE WHEN end_requested = $5 THEN NULL ELSE end_requested END
+    WHERE id = $6
+    RETURNING *, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at,
+        (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
+);
+
+const ASK_FOR: Sql = sql!(
+    "UPDATE sessions SET end_requested = $1
+    WHERE id = $2 AND state = 'live' AND relay <> $3 AND lease_until > " NOW " + $4 AND end_requested IS NULL"
+);
+
+const HELD_ELSEWHERE: Sql = sql!(
+    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND lease_until > " NOW " + $3"
 );
 
 const ROTATE_RESUME: Sql = sql!(
@@ -68,9 +84,13 @@ const END_LOST: Sql = sql!(
     WHERE id = $2 AND state = 'live'"
 );
 
+/// All that nobody else holds at the moment: it waits for none.
 const RENEW: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " + $1 WHERE relay = $2 AND state = 'live' RETURNING id"
+    "UPDATE sessions SET lease_until = " NOW " + $1
+    WHERE id IN (SELECT id FROM sessions WHERE relay = $2 AND state = 'live'" LOCK_FREE_ONES ") RETURNING id"
 );
+
+const LIVE_OF_RELAY: Sql = sql!("SELECT id FROM sessions WHERE relay = $1 AND state = 'live'");
 
 const END_LEASES_OF: Sql = sql!(
     "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
@@ -113,15 +133,24 @@ impl SqlStore {
                     .bind(by.previous.to_vec())
                     .bind(&*by.relay)
                     .bind(millis(by.lease))
+                    .bind(HAND_OVER)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
                 let session = read::session(&row)?;
-                Ok(Some(TakenOver { session, metered_at_ms: row.try_get("metered_at")? }))
+                let next_turn = Reading::new(&row, &id).small("next_turn")?;
+                Ok(Some(TakenOver { session, next_turn, metered_at_ms: row.try_get("metered_at")? }))
             }
             .boxed()
         })
         .await
+    }
+
+    pub(super) async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
+        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
+        asked.execute(&self.writer).await?;
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
+        Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 
     pub(super) async fn rotate_resume(
@@ -182,9 +211,16 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
-        let rows = self.statement(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
-        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
+        let ids = |rows: Vec<AnyRow>| -> Result<Vec<String>, StoreError> {
+            rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        };
+        let renew = self.statement(RENEW).bind(millis(lease)).bind(relay);
+        let renewed = ids(renew.fetch_all(&self.leases).await?)?;
+        let mut busy = ids(self.statement(LIVE_OF_RELAY).bind(relay).fetch_all(&self.leases).await?)?;
+        let known: HashSet<&String> = renewed.iter().collect();
+        busy.retain(|id| !known.contains(id));
+        Ok(Renewed { renewed, busy })
     }
 
     pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {

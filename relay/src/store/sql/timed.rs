@@ -10,8 +10,8 @@ use super::super::query::{
     SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use super::super::types::{
-    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Reserve, Reserved, Scope,
-    SessionRow, Settle, Settled, Swept, TakeOver, TakenOver, Turn, TurnRow,
+    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved,
+    Scope, SessionRow, Settle, Settled, Swept, TakeOver, TakenOver, Turn, TurnRow,
 };
 use super::super::{Leases, Store, StoreError};
 use super::SqlStore;
@@ -34,6 +34,10 @@ impl Store for SqlStore {
 
     async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
         telemetry::store("session", self.read_session(id)).await
+    }
+
+    async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
+        telemetry::store("ask_for", self.ask_for(id, by, renewed)).await
     }
 
     async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError> {
@@ -71,7 +75,7 @@ impl Store for SqlStore {
         .await
     }
 
-    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
         telemetry::store("renew_leases", self.renew_leases(relay, lease)).await
     }
 
