@@ -36,7 +36,7 @@ pub const DATABASE_FILE: &str = "voxrelay.db";
 /// Every call may be repeated: what was written already is not written, reserved or counted again.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Whether it answers.
+    /// Whether it answers. Waits for nobody who has the connections in use.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Waits for what is being written, then lets go of the database.
@@ -76,8 +76,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         at_ms: i64,
     ) -> Result<(), StoreError>;
 
-    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are.
-    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError>;
+    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are. Waits for nobody: neither for whoever
+    /// has the connections in use, nor for whoever has locked a session.
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError>;
 
     /// Ends leases: the sessions may be taken over, and do not count.
     async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError>;

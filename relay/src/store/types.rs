@@ -431,6 +431,15 @@ pub struct TakenOver {
     pub metered_at_ms: Option<i64>,
 }
 
+/// What came of renewing a relay's leases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Sessions whose lease was renewed.
+    pub ids: Vec<String>,
+    /// Sessions that are the relay's, and whose lease is as it was: somebody has their row locked.
+    pub held: Vec<String>,
+}
+
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {

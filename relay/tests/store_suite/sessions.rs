@@ -226,7 +226,7 @@ async fn a_lease_is_renewed_by_its_own_relay_only(bench: Bench) {
     open(store, &session("b"), &brief).await;
     open(store, &session("c"), &Quota { relay: "relay-2".into(), ..brief.clone() }).await;
     store.end_session("b", 0, "normal", Quality::default(), 1).await.expect("written");
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written"), ["a"]);
+    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").ids, ["a"]);
     assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
     let state = async |id| store.session(id).await.expect("read").expect("there").state;
     assert_eq!((state("a").await, state("c").await), (SessionState::Live, SessionState::Ended));
