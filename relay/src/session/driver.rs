@@ -17,7 +17,7 @@ use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
-use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::store::{Caps, Payer, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
@@ -234,6 +234,11 @@ impl Driver {
                 tracing::warn!(session = %self.id, %error, "the session's end was not stored");
                 self.end();
             }
+            Err(Refused { error: StoreError::Erased { .. }, is_end: false }) => {
+                tracing::info!(session = %self.id, "the session was deleted: it ends, and what was spent is on the account's bill");
+                self.go_on();
+                self.end_refused();
+            }
             Err(Refused { error, is_end: false }) => {
                 tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
                 self.go_on();
@@ -343,6 +348,10 @@ impl Driver {
                 call::Output::Settle { row, through, committed, replayable, release } => {
                     self.journal.settle(Settle {
                         session_id: self.id.clone(),
+                        payer: Some(Payer {
+                            user_sub: self.whose.sub.clone(),
+                            account: self.whose.account.clone(),
+                        }),
                         epoch: self.link.epoch(),
                         rows: row.into_iter().collect(),
                         metered_position: through,

@@ -103,7 +103,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError>;
 
     /// Appends to the ledger, takes what it cost out of what was set aside, and tells which thresholds were reached.
-    /// Works for ended sessions, too: what was used is owed.
+    /// Works for ended sessions, too: what was used is owed. Of one that was deleted it goes on the account's bill, with the error
+    /// [`StoreError::Erased`] as the answer.
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Reads the ledger of a session, by key.
@@ -330,6 +331,12 @@ pub enum StoreError {
         /// The id.
         id: String,
     },
+    /// The session was deleted. What was spent is on its account's bill, without a name, and nothing else of it is written.
+    #[error("session {id} was deleted")]
+    Erased {
+        /// The id.
+        id: String,
+    },
     /// Another relay goes on with the session.
     #[error("session {id} is another relay's by now")]
     Fenced {
@@ -376,6 +383,7 @@ impl StoreError {
             | StoreError::Rights { .. }
             | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
+            | StoreError::Erased { .. }
             | StoreError::Fenced { .. }
             | StoreError::Corrupt { .. } => false,
         }

@@ -8,6 +8,7 @@ mod check;
 mod connections;
 mod denials;
 mod erase;
+mod erased;
 mod migrations;
 mod money;
 mod page;
