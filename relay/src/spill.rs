@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ledger::LedgerRow;
 use crate::money::NanoUsd;
-use crate::store::{Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir};
+use crate::store::{Caps, Latency, Payer, Quality, Settle, Store, StoreError, Turn, create_data_dir};
 use file::{File, Job, Kept};
 
 /// The file in the data folder.
@@ -202,7 +202,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
             Err(error) => Err(error),
         };
         match done {
-            Ok(()) => paid.written += 1,
+            Ok(()) | Err(StoreError::Erased { .. }) => paid.written += 1,
             Err(error) if error.is_away() => {
                 paid.away = Some(error);
                 return paid;
@@ -258,6 +258,8 @@ struct TurnEntry {
 #[derive(Serialize, Deserialize)]
 struct SettleEntry {
     session_id: String,
+    #[serde(default)]
+    payer: Option<PayerEntry>,
     epoch: u32,
     rows: Vec<RowEntry>,
     metered_position: u32,
@@ -271,6 +273,12 @@ struct SettleEntry {
     release: bool,
     caps: [u64; 3],
     at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PayerEntry {
+    user_sub: String,
+    account: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -297,6 +305,7 @@ impl From<&Owed> for Entry {
             },
             Owed::Settle(settle) => Entry::Settle(SettleEntry {
                 session_id: settle.session_id.clone(),
+                payer: settle.payer.as_ref().map(PayerEntry::from),
                 epoch: settle.epoch,
                 rows: settle.rows.iter().map(RowEntry::from).collect(),
                 metered_position: settle.metered_position,
@@ -333,6 +342,7 @@ impl TryFrom<Entry> for Owed {
                 let [session, user_day, account_month] = settle.caps.map(NanoUsd::new);
                 Owed::Settle(Box::new(Settle {
                     session_id: settle.session_id,
+                    payer: settle.payer.map(Payer::from),
                     epoch: settle.epoch,
                     rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
                     metered_position: settle.metered_position,
@@ -348,6 +358,18 @@ impl TryFrom<Entry> for Owed {
                 Owed::End { reason, quality: Quality { rtt_avg_us, rtt_max_us, lost_samples }, at_ms }
             }
         })
+    }
+}
+
+impl From<&Payer> for PayerEntry {
+    fn from(payer: &Payer) -> PayerEntry {
+        PayerEntry { user_sub: payer.user_sub.clone(), account: payer.account.clone() }
+    }
+}
+
+impl From<PayerEntry> for Payer {
+    fn from(PayerEntry { user_sub, account }: PayerEntry) -> Payer {
+        Payer { user_sub, account }
     }
 }
 
@@ -448,6 +470,7 @@ mod tests {
         };
         Settle {
             session_id: "a".into(),
+            payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
             epoch: 3,
             rows: vec![row],
             metered_position: 1_600,

@@ -224,13 +224,16 @@ async fn fifty_calls_whose_relay_is_killed_while_the_database_is_away_lose_nothi
     assert!(outcome.is_whole(), "{outcome}");
 }
 
-/// Locks the session's row for so long that a write gives up, and ends the session behind the relay's back.
-async fn end_behind_its_back(url: &str, settings: &str, begin: &str, id: &str) {
+/// Ends a session, as an operator may do it.
+const END: &str = "UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal'";
+const DELETE: &str = "DELETE FROM sessions";
+
+/// Locks the session's row for so long that a write gives up, and ends or deletes the session behind the relay's back.
+async fn end_behind_its_back(url: &str, settings: &str, begin: &str, end: &str, id: &str) {
     let mut other = AnyConnection::connect(url).await.expect("it is there");
     sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_owned())).execute(&mut other).await.expect("set");
     sqlx::raw_sql(sqlx::AssertSqlSafe(begin.to_owned())).execute(&mut other).await.expect("begun");
-    let end =
-        format!("UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal' WHERE id = '{id}'");
+    let end = format!("{end} WHERE id = '{id}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(end)).execute(&mut other).await.expect("locked");
     sleep(Duration::from_secs(6)).await;
     sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("ended");
@@ -283,7 +286,7 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let url = database.expose();
     let set = "SET search_path TO voxrelay";
     everything_told_is_in_the_ledger(&relay, &store, async |id| {
-        end_behind_its_back(url, set, "BEGIN", id).await;
+        end_behind_its_back(url, set, "BEGIN", END, id).await;
     })
     .await;
     let elsewhere = async |id: &str| {
@@ -302,8 +305,74 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let store = SqlStore::sqlite(&file).await.expect("opened");
     let url = format!("sqlite://{}", file.display());
     let set = "PRAGMA busy_timeout = 5000";
-    let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", id).await;
+    let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", END, id).await;
     everything_told_is_in_the_ledger(&relay, &store, end).await;
+    relay.terminate().await;
+}
+
+/// What is left of a session that is deleted while it is locked: all that was not in its ledger by then is on the account's bill.
+async fn everything_told_is_on_the_bill(
+    relay: &Relay,
+    database: &mut AnyConnection,
+    store: &dyn Store,
+    delete: impl AsyncFnOnce(&str),
+) {
+    let (mut raw, welcome) = Raw::welcomed(relay, "ada").await;
+    let id = welcome.session_id;
+    let _ = speak_until_the_end(&mut raw, 0..60).await;
+    let in_ledger = async {
+        // Nothing is written from now on.
+        sleep(Duration::from_secs(1)).await;
+        store.ledger(&id).await.expect("readable").iter().map(|row| row.quantity).sum::<u64>() / 16
+    };
+    let (told, (), before) = tokio::join!(speak_until_the_end(&mut raw, 60..220), delete(&id), in_ledger);
+    let told = told.expect("the caller was told").audio_ms;
+    assert!(before > 0 && told > before + 2_000, "{before} ms in the ledger, {told} told");
+    let mut after = 0;
+    for _ in 0..20 {
+        let used =
+            "SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM erased_usage WHERE account = 'default'";
+        after = sqlx::query_scalar::<_, i64>(used).fetch_one(&mut *database).await.expect("readable") / 16;
+        if before + after as u64 >= told {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(before + after as u64, told, "milliseconds in the ledger and on the bill, and told");
+    let budgets: Vec<(i64, i64)> = sqlx::query_as("SELECT spent_nano_usd, reserved_nano_usd FROM budgets")
+        .fetch_all(database)
+        .await
+        .expect("readable");
+    assert!(budgets.iter().all(|(spent, _)| *spent == told as i64 * 80), "{budgets:?} for {told} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_deleted_by_sql_is_paid_for_postgres() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let set = "SET search_path TO voxrelay";
+    let mut connection = AnyConnection::connect(database.expose()).await.expect("it is there");
+    sqlx::raw_sql(set).execute(&mut connection).await.expect("set");
+    let delete = async |id: &str| end_behind_its_back(database.expose(), set, "BEGIN", DELETE, id).await;
+    everything_told_is_on_the_bill(&relay, &mut connection, &store, delete).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_deleted_by_sql_is_paid_for_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let file = folder.path().join("data/voxrelay.db");
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let url = format!("sqlite://{}", file.display());
+    // As it is for whoever deletes by hand without `PRAGMA foreign_keys`, the ledger would stay: here it goes with its session.
+    let set = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON";
+    let mut connection = AnyConnection::connect(&url).await.expect("it is there");
+    let delete = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", DELETE, id).await;
+    everything_told_is_on_the_bill(&relay, &mut connection, &store, delete).await;
     relay.terminate().await;
 }
 

@@ -1,16 +1,12 @@
 //! Limits that hold when a session changes its relay: two real relays on one database.
 
 use std::path::Path;
-use std::time::Duration;
 
 use protocol::{ClientMessage, Mark, RelayMessage, Resume};
 use relay::config::Secret;
 use serde_json::json;
-use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, hello, token_but};
-use tokio::time::{Instant, sleep};
-use tokio_tungstenite::tungstenite::Message;
+use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token_but};
 
 async fn start(folder: &Path, database: &Secret, limits: &str) -> Relay {
     let config = format!(
@@ -33,7 +29,7 @@ struct Session {
 /// What comes of a `hello`.
 enum Greeted {
     New(Raw, Session),
-    Resumed(Raw, Session),
+    Resumed(Raw),
     Refused(String, u16),
 }
 
@@ -58,10 +54,8 @@ async fn greet(relay: &Relay, sub: &str, from: Option<&Session>) -> Greeted {
                 return Greeted::New(raw, session);
             }
             Heard::Said(RelayMessage::Resumed(resumed)) => {
-                let (epoch, committed) = (resumed.epoch, resumed.committed);
-                let session =
-                    Session { id: resumed.session_id, resume_token: resumed.resume_token, epoch, committed };
-                return Greeted::Resumed(raw, session);
+                assert_eq!(from.map(|session| &session.id), Some(&resumed.session_id));
+                return Greeted::Resumed(raw);
             }
             Heard::Said(RelayMessage::ErrorMessage(error)) => why = error.code,
             Heard::Closed(code) => return Greeted::Refused(why, code),
@@ -90,9 +84,7 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
 
     // One of them comes back; the other one's place is given to a new call, and that is all there is.
     let [(_, one), (_, other)] = old;
-    let Greeted::Resumed(_one, _) = greet(&second, "ada", Some(&one)).await else {
-        panic!("it is taken over")
-    };
+    let Greeted::Resumed(_one) = greet(&second, "ada", Some(&one)).await else { panic!("it is taken over") };
     let (_new, _) = new(&second, "ada").await;
     for _ in 0..2 {
         match greet(&second, "ada", None).await {
@@ -107,49 +99,4 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
         _ => panic!("a third call"),
     }
     second.terminate().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_burst_is_one_burst_however_often_a_session_changes_its_relay() {
-    let database = shared().database().await;
-    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    // Beyond real time, so much may come at once: 10 s.
-    let limits = "burst_seconds = 10\n";
-    let relays = [start(here.path(), &database, limits).await, start(there.path(), &database, limits).await];
-    let begun = Instant::now();
-    let (mut raw, mut session) = new(&relays[0], "ada").await;
-    let mut connection = AnyConnection::connect(database.expose()).await.expect("it runs");
-    let mut heard = Vec::new();
-    for hop in 1..6 {
-        // As much as it takes, without a pause; then a while for the ledger, and on to the other relay.
-        let mut seq = session.committed.seq;
-        raw.say(&ClientMessage::from(protocol::ClientAck { received: 0, played: 0 }).to_json()).await;
-        for _ in 0..200 {
-            raw.send(Message::binary(chunk(seq))).await;
-            seq += 1;
-        }
-        // Those that are too many close the connection, not the session. What was taken is in the ledger soon.
-        sleep(Duration::from_millis(6_500)).await;
-        let samples: (i64,) = sqlx::query_as("SELECT audio_samples FROM voxrelay.sessions WHERE id = $1")
-            .bind(&session.id)
-            .fetch_one(&mut connection)
-            .await
-            .expect("it is stored");
-        let heard_ms = samples.0 as u64 / 16;
-        let elapsed_ms = begun.elapsed().as_millis() as u64;
-        let may_ms = elapsed_ms * 105 / 100 + 10_000;
-        assert!(heard_ms <= may_ms, "hop {hop}: {heard_ms} ms were heard within {elapsed_ms} ms");
-        heard.push(heard_ms);
-        (raw, session) = match greet(&relays[hop % 2], "ada", Some(&session)).await {
-            Greeted::Resumed(raw, session) => (raw, session),
-            _ => panic!("hop {hop}: it is taken over"),
-        };
-    }
-    assert!(
-        heard.is_sorted_by(|a, b| a < b),
-        "it was heard on every relay, and each went on from the other: {heard:?}"
-    );
-    for relay in relays {
-        relay.terminate().await;
-    }
 }

@@ -17,7 +17,7 @@ use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
-use crate::store::{Caps, Leases, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::store::{Caps, Leases, Payer, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
@@ -235,6 +235,11 @@ impl Driver {
                 tracing::warn!(session = %self.id, %error, "the session's end was not stored");
                 self.end();
             }
+            Err(Refused { error: StoreError::Erased { .. }, is_end: false }) => {
+                tracing::info!(session = %self.id, "the session was deleted: it ends, and what was spent is on the account's bill");
+                self.go_on();
+                self.end_refused();
+            }
             Err(Refused { error, is_end: false }) => {
                 tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
                 self.go_on();
@@ -344,6 +349,10 @@ impl Driver {
                 call::Output::Settle { row, through, committed, replayable, release } => {
                     self.journal.settle(Settle {
                         session_id: self.id.clone(),
+                        payer: Some(Payer {
+                            user_sub: self.whose.sub.clone(),
+                            account: self.whose.account.clone(),
+                        }),
                         epoch: self.link.epoch(),
                         rows: row.into_iter().collect(),
                         metered_position: through,
@@ -489,7 +498,7 @@ impl Driver {
     /// Until when the session may go on as things are.
     fn grace_ends(&self) -> Option<Instant> {
         let away = self.journal.away_since().map(|since| since + self.app.config.store_grace);
-        let lease = (!self.ended).then(|| self.app.lease.valid_until());
+        let lease = (!self.ended).then(|| self.app.lease.valid_until(&self.id));
         away.into_iter().chain(lease).min()
     }
 

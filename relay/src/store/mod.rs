@@ -36,7 +36,7 @@ pub const DATABASE_FILE: &str = "voxrelay.db";
 /// Every call may be repeated: what was written already is not written, reserved or counted again.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Whether it answers.
+    /// Whether it answers. Waits for nobody who has the connections in use.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Waits for what is being written, then lets go of the database.
@@ -80,8 +80,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         at_ms: i64,
     ) -> Result<(), StoreError>;
 
-    /// Keeps the live sessions of a relay its own for this long from now. It waits neither for the other connections nor for whoever holds
-    /// a session's row.
+    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are. Waits for nobody: neither for whoever
+    /// has the connections in use, nor for whoever has locked a session.
     async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError>;
 
     /// Ends leases: the sessions may be taken over, and do not count.
@@ -107,7 +107,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError>;
 
     /// Appends to the ledger, takes what it cost out of what was set aside, and tells which thresholds were reached.
-    /// Works for ended sessions, too: what was used is owed.
+    /// Works for ended sessions, too: what was used is owed. Of one that was deleted it goes on the account's bill, with the error
+    /// [`StoreError::Erased`] as the answer.
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Reads the ledger of a session, by key.
@@ -334,6 +335,12 @@ pub enum StoreError {
         /// The id.
         id: String,
     },
+    /// The session was deleted. What was spent is on its account's bill, without a name, and nothing else of it is written.
+    #[error("session {id} was deleted")]
+    Erased {
+        /// The id.
+        id: String,
+    },
     /// Another relay goes on with the session.
     #[error("session {id} is another relay's by now")]
     Fenced {
@@ -380,6 +387,7 @@ impl StoreError {
             | StoreError::Rights { .. }
             | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
+            | StoreError::Erased { .. }
             | StoreError::Fenced { .. }
             | StoreError::Corrupt { .. } => false,
         }

@@ -23,12 +23,14 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     1 "sessions" "0001_sessions.sql";
     2 "records" "0002_records.sql";
     3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
     1 "records" "0001_records.sql";
     2 "relay role" "0002_relay_role.sql";
     3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
 };
 
 /// How a schema stands to this version of the relay.

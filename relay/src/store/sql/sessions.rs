@@ -1,11 +1,9 @@
 //! Sessions: beginning, leases, taking over, ending.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use sqlx::Row;
-use sqlx::any::AnyRow;
 
 use super::super::Leases;
 use super::super::query::HAND_OVER;
@@ -14,7 +12,7 @@ use super::super::types::{
 };
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, part, read, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
 const SWEEP_MAX: i64 = 500;
@@ -84,13 +82,26 @@ const END_LOST: Sql = sql!(
     WHERE id = $2 AND state = 'live'"
 );
 
-/// All that nobody else holds at the moment: it waits for none.
-const RENEW: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " + $1
-    WHERE id IN (SELECT id FROM sessions WHERE relay = $2 AND state = 'live'" LOCK_FREE_ONES ") RETURNING id"
-);
-
-const LIVE_OF_RELAY: Sql = sql!("SELECT id FROM sessions WHERE relay = $1 AND state = 'live'");
+/// Waits for no row: one that somebody else has locked is named and left as it is. In SQLite rows are not locked.
+const RENEW: Sql = Sql {
+    sqlite: concat!(
+        "UPDATE sessions SET lease_until = ",
+        part!(sqlite NOW),
+        " + $1 WHERE relay = $2 AND state = 'live' RETURNING id, 1 AS renewed"
+    ),
+    postgres: concat!(
+        "WITH renewed AS (
+            UPDATE sessions SET lease_until = ",
+        part!(postgres NOW),
+        " + $1
+            WHERE id IN (SELECT id FROM sessions WHERE relay = $2 AND state = 'live'",
+        part!(postgres LOCK_FREE_ONES),
+        ") RETURNING id)
+        SELECT id, CAST(1 AS BIGINT) AS renewed FROM renewed
+        UNION ALL SELECT id, CAST(0 AS BIGINT) FROM sessions
+        WHERE relay = $2 AND state = 'live' AND id NOT IN (SELECT id FROM renewed)"
+    ),
+};
 
 const END_LEASES_OF: Sql = sql!(
     "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
@@ -212,15 +223,13 @@ impl SqlStore {
     }
 
     pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
-        let ids = |rows: Vec<AnyRow>| -> Result<Vec<String>, StoreError> {
-            rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
-        };
-        let renew = self.statement(RENEW).bind(millis(lease)).bind(relay);
-        let renewed = ids(renew.fetch_all(&self.leases).await?)?;
-        let mut busy = ids(self.statement(LIVE_OF_RELAY).bind(relay).fetch_all(&self.leases).await?)?;
-        let known: HashSet<&String> = renewed.iter().collect();
-        busy.retain(|id| !known.contains(id));
-        Ok(Renewed { renewed, busy })
+        let query = self.statement(RENEW).bind(millis(lease)).bind(relay);
+        let mut done = Renewed::default();
+        for row in query.fetch_all(self.writer.promptly()).await? {
+            let (id, renewed): (String, i64) = (row.try_get("id")?, row.try_get("renewed")?);
+            if renewed == 1 { done.ids.push(id) } else { done.held.push(id) }
+        }
+        Ok(done)
     }
 
     pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {

@@ -21,7 +21,7 @@ use crate::telemetry;
 #[async_trait]
 impl Store for SqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.writer.ping().await
+        self.writer.promptly().ping().await
     }
 
     async fn close(&self) {
