@@ -49,8 +49,12 @@ enum Timer {
     Heartbeat,
     /// The relay was silent for too long.
     Dead,
-    /// Sent audio was not acknowledged for too long.
+    /// Sent audio was not acknowledged for long.
     Unacknowledged,
+    /// It was not for too long, whatever the relay said meanwhile.
+    Stalled,
+    /// How much audio has got through is looked at.
+    Pace,
     /// The next `ack`.
     Ack,
     /// The connection has held long enough to forget earlier failures.
@@ -63,13 +67,15 @@ enum Timer {
     Mute,
 }
 
-const TIMERS: [Timer; 11] = [
+const TIMERS: [Timer; 13] = [
     Timer::Token,
     Timer::Open,
     Timer::Retry,
     Timer::Heartbeat,
     Timer::Dead,
     Timer::Unacknowledged,
+    Timer::Stalled,
+    Timer::Pace,
     Timer::Ack,
     Timer::Stable,
     Timer::GiveUp,
@@ -141,6 +147,10 @@ pub struct Client {
     base: Mark,
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
+    /// Where `acknowledged` was when the pace was last looked at.
+    paced: u32,
+    /// Samples that a line is expected to carry between two looks.
+    usual: u32,
     told_gaps: ToldGaps,
     /// Whether the full buffer was told to the application in this outage.
     told_full: bool,
@@ -164,6 +174,8 @@ pub struct Client {
     /// Text being handed to the driver.
     text: String,
 
+    /// When the connection was begun.
+    began: Time,
     ping: Option<(u32, Time)>,
     /// When the connection was last probed, answered or not.
     probed: Option<Time>,
@@ -200,6 +212,8 @@ impl Client {
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
+            paced: 0,
+            usual: connect::REAL_TIME,
             told_gaps: ToldGaps::default(),
             told_full: false,
             muted: false,
@@ -212,6 +226,7 @@ impl Client {
             received_end: 0,
             staged: Vec::new(),
             text: String::new(),
+            began: Time::ZERO,
             ping: None,
             probed: None,
             ping_id: 0,
