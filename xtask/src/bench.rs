@@ -1,5 +1,6 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
 //! `cargo xtask bench store`, `bench churn` and `bench away`: the relay's databases, its memory, and calls without a database.
+//! `cargo xtask bench lossy`: calls over a network that loses packets.
 
 use std::fs;
 use std::process::Command;
@@ -25,6 +26,8 @@ pub(crate) enum Bench {
     Churn,
     /// 200 calls while the database is away, 20 times
     Away,
+    /// How late words are over a network that loses packets, and what is lost (root, Linux)
+    Lossy,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -45,6 +48,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Store => relay("bench_store", &[], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
+        Bench::Lossy => relay("lossy", &["20"], json),
     }
 }
 
