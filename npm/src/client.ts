@@ -132,7 +132,10 @@ export class VoiceClient extends Emitter<CallEvents> {
     await this.#page.setMicrophone(deviceId);
   }
 
-  /** Hangs up: what was said is still sent, then everything is released. Resolves when the call is over; 10 s at most. */
+  /**
+   * Hangs up: the microphone is released at once, what was said is still sent, then everything else is released. Resolves when the call is over:
+   * over a slow line 30 s after some of it last got through, and after 300 s in all.
+   */
   close(): Promise<void> {
     if (this.#over) return Promise.resolve();
     return new Promise((resolve) => {

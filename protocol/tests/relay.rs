@@ -476,7 +476,6 @@ fn more_control_messages_than_the_limit_close_the_connection_and_a_resume_says_a
 fn whatever_comes_as_text_counts_as_a_control_message() {
     let messages = [
         ClientMessage::from(Ping { id: 1, rtt_us: 0 }),
-        ClientAck { received: 0, played: 0 }.into(),
         protocol::Mute { muted: true }.into(),
         Gap { from: mark(0), to: mark(0) }.into(),
         protocol::Token { token: "jwt".into() }.into(),
@@ -491,6 +490,34 @@ fn whatever_comes_as_text_counts_as_a_control_message() {
         bench.chunk(seq);
     }
     assert_eq!(bench.client(Ping { id: 1, rtt_us: 0 }), [pong(1)], "audio does not");
+}
+
+#[test]
+fn acknowledgements_that_a_line_held_back_for_a_minute_pass_at_once_and_without_end_they_do_not() {
+    let mut bench = Bench::attached();
+    for played in 0..300 {
+        assert_eq!(bench.client(ClientAck { received: 0, played }), [Did::Played(played)]);
+    }
+    let flood = (0..1_000_000)
+        .any(|_| error(&bench.client(ClientAck { received: 0, played: 0 })) == Some("audio_too_fast"));
+    assert!(flood);
+}
+
+#[test]
+fn a_full_socket_keeps_the_agents_words_waiting_and_nothing_of_the_users() {
+    let mut bench = Bench::attached();
+    bench.link.handle_input(bench.now, Input::Audio(&[7; 480]));
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le16000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 3_200, 0);
+    bench.link.handle_input(bench.now, Input::Binary(&frame));
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Audio { .. })));
+    assert!(bench.link.poll_urgent().is_none());
+    bench.now = bench.now + Duration::from_millis(200);
+    bench.link.handle_input(bench.now, Input::Timeout);
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Text(text)) if text.contains("\"ack\"")));
+    assert!(bench.link.poll_urgent().is_none());
+    assert!(matches!(bench.link.poll_output(), Some(Output::Binary(_))));
 }
 
 #[test]

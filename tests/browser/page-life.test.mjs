@@ -6,6 +6,7 @@ import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
 import { leavesOnly } from "./support/leftovers.mjs";
+import { Proxy } from "./support/proxy.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
@@ -61,6 +62,40 @@ describe("what calls leave behind", () => {
     await tracks.forget();
     await leavesOnly(page.page, {});
     assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("hanging up gives the microphone back at once, and is through when the last word is", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const proxy = await Proxy.start(relay.port);
+    stage.after(() => proxy.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, proxy.url);
+    const tracks = await watchTracks(page.page);
+    await page.start();
+    await until("audio flows", async () => proxy.audioUp().length > 10);
+    assert.equal(await tracks.live(), 1);
+    proxy.freeze();
+    const frozen = Date.now();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const left = await page.page.evaluate(() => {
+      const { harness, tracks } = /** @type {any} */ (globalThis);
+      const closing = harness.close().then(() => "closed");
+      Object.assign(globalThis, { closing });
+      return tracks.live();
+    });
+    assert.equal(left, 0, "the track has ended before anything else happens");
+    const waits = await page.page.evaluate(() => {
+      const wait = new Promise((resolve) => setTimeout(() => resolve("on its way"), 1_500));
+      return Promise.race([/** @type {any} */ (globalThis).closing, wait]);
+    });
+    assert.equal(waits, "on its way", "what was said has not got through");
+    proxy.thaw();
+    assert.equal(await page.page.evaluate(() => /** @type {any} */ (globalThis).closing), "closed");
+    assert.ok(proxy.audioUp(frozen).length > 10, "what was said in front of a line that stood still came after it");
+    const noted = await page.noted();
+    assert.ok(!noted.some(({ name }) => name === "gap"), "and nothing was lost");
+    assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal");
   });
 
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {

@@ -180,7 +180,11 @@ impl Call {
                         Err(_) => self.closed(1006).await,
                     }
                 }
-                () = sleep_until(self.started + due) => self.handle(Input::Timeout).await,
+                () = sleep_until(self.started + due) => {
+                    // Whatever is sent is waited for.
+                    self.handle(Input::Buffered(0)).await;
+                    self.handle(Input::Timeout).await;
+                }
             }
         }
         self.told

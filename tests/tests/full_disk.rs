@@ -72,8 +72,7 @@ async fn call(relay: &Relay, seconds: f64, tell: mpsc::UnboundedSender<Event>) -
     for piece in speech.chunks_mut(48_000) {
         piece.iter_mut().skip(28_800).for_each(|sample| *sample = 0);
     }
-    let options =
-        Options { url: relay.url(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(120) };
+    let options = Options { longest: Duration::from_secs(120), ..Options::new(relay.url(), token(), speech) };
     run(options, move |event| {
         let _ = tell.send(event.clone());
     })
@@ -111,7 +110,7 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
         disk.clear();
     });
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (0, 0), "the page did not notice");
+    assert_eq!((report.reconnects, report.missing()), (0, 0), "the page did not notice");
     let (tell, _events) = mpsc::unbounded_channel();
     assert!(call(&relay, 3.0, tell).await.is_good(), "new calls are taken without a restart");
     relay.terminate().await;

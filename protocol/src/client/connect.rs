@@ -7,18 +7,32 @@ use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Time, Token};
 
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// A refusal that takes so long may be one of the silence before a `hello` that came too late: relays wait for it for 5 s.
+const HELLO_LATE_AFTER: Duration = Duration::from_secs(4);
 /// A connection that held this long makes the backoff start anew.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// A first connection is given up sooner than a lost one: somebody is waiting at a button.
 const FIRST_GIVE_UP: Duration = Duration::from_secs(30);
 /// Audio sent but not acknowledged for this long leads to a probe.
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(5);
-/// The answer to a probe is due within this. Longer than a stalled page's 2 s and a lossy link's retransmissions.
+/// The answer to a probe is due within this, and so is the acknowledgement of some audio: when nothing of it gets through for so long, TCP
+/// waits for longer and longer between its tries, and another connection is there sooner. Longer than a stalled page's 2 s and most of a
+/// lossy link's retransmissions.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
-/// Hanging up goes on for this long after audio last got through.
-const CLOSING_DEADLINE: Duration = Duration::from_secs(10);
-/// Hanging up ends after this, even while audio gets through: twice the longest buffer.
-const LONGEST_CLOSING: Duration = Duration::from_secs(120);
+/// How often it is looked at how much audio has got through while some waits.
+const PACE_WINDOW: Duration = Duration::from_secs(12);
+/// What is said meanwhile, in samples.
+pub(super) const REAL_TIME: u32 = 12 * 16_000;
+/// A line that lets less audio than this wait keeps up: 2 s, in samples.
+const KEEPS_UP: u32 = 2 * 16_000;
+/// A line that carries less than one part in so many of what was expected is stuck. Over a network that loses many packets TCP comes to wait for
+/// up to two minutes between two of them, and another connection carries a hundred times as much.
+const STUCK_PART: u32 = 16;
+/// Hanging up goes on for this long after audio last got through. A line that stands still is found out after 10 s, and over a network that
+/// loses every third packet another one takes as long again.
+const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
+/// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
+const LONGEST_CLOSING: Duration = Duration::from_secs(300);
 /// Probes come no closer than this, however often a page wakes up.
 const PROBES_APART: Duration = Duration::from_secs(1);
 /// A refusal (4401) ends the call if there was another so short a time before: the token that it was for was asked for anew. Of one longer
@@ -60,7 +74,7 @@ impl Client {
                 self.timers.stop(Timer::Token as usize);
                 self.token = Some(token.into());
                 self.phase = Phase::Opening;
-                self.connection = Connection::default();
+                self.connection = Connection { began: self.now, ..Connection::default() };
                 self.set(Timer::Open, OPEN_DEADLINE);
                 self.pending.push_back(Pending::Connect);
             }
@@ -125,7 +139,7 @@ impl Client {
         self.was_connected = true;
         self.refused = None;
         self.outage = Outage::default();
-        for timer in [Timer::Open, Timer::GiveUp, Timer::Unacknowledged] {
+        for timer in [Timer::Open, Timer::GiveUp, Timer::Pace] {
             self.timers.stop(timer as usize);
         }
         self.set(Timer::Stable, STABLE_AFTER);
@@ -143,6 +157,8 @@ impl Client {
         let code = self.connection.ended.unwrap_or(CloseCode::from_code(code));
         match code.reaction() {
             Reaction::Stop => self.end(code),
+            // The relay did not hear `hello` in time, and may never have seen the token.
+            Reaction::RefreshToken if self.phase == Phase::Greeting && self.hello_was_late() => self.failed(),
             Reaction::RefreshToken => {
                 let before = self.refused.replace(self.now);
                 match before.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
@@ -161,6 +177,10 @@ impl Client {
         if opening {
             self.ask_why();
         }
+    }
+
+    fn hello_was_late(&self) -> bool {
+        self.now.since(self.connection.began) >= HELLO_LATE_AFTER
     }
 
     /// The connection is gone; the driver has no socket (any more).
@@ -269,7 +289,9 @@ impl Client {
 
     /// Audio gets through: a slow line is not a dead one, and hanging up goes on.
     pub(super) fn progress(&mut self) {
-        self.timers.stop(Timer::Unacknowledged as usize);
+        for timer in [Timer::Unacknowledged, Timer::Stalled] {
+            self.timers.stop(timer as usize);
+        }
         if self.timers.is_set(Timer::Closing as usize) {
             let due = (self.now + CLOSING_DEADLINE).min(self.closing_ends);
             self.timers.set(Timer::Closing as usize, due);
@@ -296,6 +318,28 @@ impl Client {
             (true, false) => self.set(Timer::Unacknowledged, UNACKNOWLEDGED_AFTER),
             (false, true) => self.timers.stop(Timer::Unacknowledged as usize),
             _ => {}
+        }
+        if !waiting {
+            self.timers.stop(Timer::Pace as usize);
+            self.usual = REAL_TIME;
+        } else if !self.timers.is_set(Timer::Pace as usize) {
+            self.paced = self.acknowledged.position;
+            self.set(Timer::Pace, PACE_WINDOW);
+        }
+    }
+
+    /// Replaces a line that is stuck. On a network that is really so slow the next one carries no more, so less is expected of it, and soon it
+    /// is left alone.
+    fn look_at_pace(&mut self) {
+        let waiting = self.uplink.end().position.saturating_sub(self.acknowledged.position);
+        let through = self.acknowledged.position.saturating_sub(self.paced);
+        if waiting < KEEPS_UP {
+            self.usual = REAL_TIME;
+        } else if through < self.usual / STUCK_PART {
+            self.usual /= 2;
+            self.drop_link();
+        } else {
+            self.usual = self.usual.max(through).min(REAL_TIME);
         }
     }
 
@@ -335,10 +379,16 @@ impl Client {
     pub(super) fn handle_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Token => self.token_failed("no answer within 10 s"),
-            Timer::Open | Timer::Dead => self.drop_link(),
+            Timer::Open | Timer::Dead | Timer::Stalled => self.drop_link(),
             Timer::Retry => self.request_token(),
             Timer::Heartbeat => self.send_ping(),
-            Timer::Unacknowledged => self.probe(),
+            Timer::Pace => self.look_at_pace(),
+            Timer::Unacknowledged => {
+                self.probe();
+                if !self.timers.is_set(Timer::Stalled as usize) {
+                    self.set(Timer::Stalled, PROBE_DEADLINE);
+                }
+            }
             Timer::Ack => self.send_ack(),
             Timer::Stable => self.backoff.reset(),
             Timer::GiveUp => {

@@ -54,8 +54,12 @@ enum Timer {
     Heartbeat,
     /// The relay was silent for too long.
     Dead,
-    /// Sent audio was not acknowledged for too long.
+    /// Sent audio was not acknowledged for long.
     Unacknowledged,
+    /// It was not for too long, whatever the relay said meanwhile.
+    Stalled,
+    /// How much audio has got through is looked at.
+    Pace,
     /// The next `ack`.
     Ack,
     /// The connection has held long enough to forget earlier failures.
@@ -68,13 +72,15 @@ enum Timer {
     Mute,
 }
 
-const TIMERS: [Timer; 11] = [
+const TIMERS: [Timer; 13] = [
     Timer::Token,
     Timer::Open,
     Timer::Retry,
     Timer::Heartbeat,
     Timer::Dead,
     Timer::Unacknowledged,
+    Timer::Stalled,
+    Timer::Pace,
     Timer::Ack,
     Timer::Stable,
     Timer::GiveUp,
@@ -124,6 +130,8 @@ enum Pending {
 /// What belongs to one connection. It is replaced whole by the next, so that nothing of it can outlive it.
 #[derive(Debug, Default)]
 struct Connection {
+    /// When it was begun.
+    began: Time,
     /// Bytes the socket holds back.
     socket_bytes: usize,
     /// What the socket itself last said of that.
@@ -173,6 +181,10 @@ pub struct Client {
     base: Mark,
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
+    /// Where `acknowledged` was when the pace was last looked at.
+    paced: u32,
+    /// Samples that a line is expected to carry between two looks.
+    usual: u32,
     told_gaps: ToldGaps,
     muted: bool,
 
@@ -222,6 +234,8 @@ impl Client {
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
+            paced: 0,
+            usual: connect::REAL_TIME,
             told_gaps: ToldGaps::default(),
             muted: false,
             expected: 0,

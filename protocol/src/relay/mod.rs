@@ -264,30 +264,10 @@ impl Link {
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input. A driver whose socket is full may leave the
-    /// rest for later: what is not taken stays.
+    /// The next thing to do; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
-        if let Some(pending) = self.pending.pop_front() {
-            return Some(match pending {
-                Pending::Message(message) => {
-                    self.text = message.to_json();
-                    Output::Text(&self.text)
-                }
-                Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
-                Pending::Gap(gap) => Output::Gap(gap),
-                Pending::Muted(muted) => Output::Muted(muted),
-                Pending::Played(position) => Output::Played(position),
-                Pending::RoundTrip(time) => Output::RoundTrip(time),
-                Pending::Token(token) => {
-                    self.text = token;
-                    Output::Token(&self.text)
-                }
-                Pending::Bye => Output::Bye,
-                Pending::Close(code) => Output::Close(code),
-                Pending::Detached => Output::Detached,
-                Pending::Attached => Output::Attached,
-                Pending::Ended(code) => Output::Ended(code),
-            });
+        if !self.pending.is_empty() {
+            return self.poll_urgent();
         }
         if self.phase != Phase::Attached {
             return None;
@@ -299,13 +279,38 @@ impl Link {
             self.send(Ended { reason: code.name().into(), usage });
             self.pending.push_back(Pending::Close(code));
             self.phase = Phase::Ended;
-            return self.poll_output();
+            return self.poll_urgent();
         }
         let frame = self.downlink.advance()?;
         Some(if frame.is_text {
             Output::Text(core::str::from_utf8(&frame.bytes).expect("text frames are made from strings"))
         } else {
             Output::Binary(&frame.bytes)
+        })
+    }
+
+    /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard
+    /// and acknowledged meanwhile, however slowly the line takes the agent's words.
+    pub fn poll_urgent(&mut self) -> Option<Output<'_>> {
+        self.pending.pop_front().map(|pending| match pending {
+            Pending::Message(message) => {
+                self.text = message.to_json();
+                Output::Text(&self.text)
+            }
+            Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+            Pending::Gap(gap) => Output::Gap(gap),
+            Pending::Muted(muted) => Output::Muted(muted),
+            Pending::Played(position) => Output::Played(position),
+            Pending::RoundTrip(time) => Output::RoundTrip(time),
+            Pending::Token(token) => {
+                self.text = token;
+                Output::Token(&self.text)
+            }
+            Pending::Bye => Output::Bye,
+            Pending::Close(code) => Output::Close(code),
+            Pending::Detached => Output::Detached,
+            Pending::Attached => Output::Attached,
+            Pending::Ended(code) => Output::Ended(code),
         })
     }
 

@@ -22,10 +22,16 @@ impl Link {
             return;
         }
         self.alive();
-        if self.control_rate.take(self.now, 1).is_err() {
+        let message = ClientMessage::parse(text);
+        // A line that stood still delivers at once what was acknowledged five times a second meanwhile: that is no more than a frame each.
+        if matches!(message, Ok(ClientMessage::ClientAck(_))) {
+            if let Err(wait) = self.frame_rate.take(self.now, 1) {
+                return self.too_fast(wait);
+            }
+        } else if self.control_rate.take(self.now, 1).is_err() {
             return self.flooded();
         }
-        match ClientMessage::parse(text) {
+        match message {
             Ok(ClientMessage::ClientAck(ack)) => self.handle_ack(ack),
             Ok(ClientMessage::Ping(ping)) => self.handle_ping(ping),
             Ok(ClientMessage::Gap(gap)) => self.handle_gap(gap),

@@ -30,6 +30,9 @@ pub struct CallArgs {
     /// Milliseconds of audio a chunk.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=200))]
     chunk_ms: u32,
+    /// Seconds of audio that are kept until the relay has stored them; beyond them the oldest is lost, and announced.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    buffer_seconds: u32,
     /// Longest time the call may take, in seconds.
     #[arg(long, default_value_t = 600)]
     longest: u64,
@@ -61,6 +64,8 @@ pub async fn run(args: CallArgs) -> ExitCode {
         token: args.token.clone(),
         speech,
         chunk: args.chunk_ms as usize * 16,
+        buffer: Duration::from_secs(args.buffer_seconds.into()),
+        waits_for_answer: true,
         longest: Duration::from_secs(args.longest),
     };
     let report = make_call(options, |event| {
@@ -145,7 +150,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "round_trip_ms": report.round_trips.iter().map(ms).collect::<Vec<_>>(),
         "answer_latency_ms": report.answer_latencies.iter().map(ms).collect::<Vec<_>>(),
         "reconnects": report.reconnects,
-        "missing_ms": report.missing / 16,
+        "missing_ms": report.missing() / 16,
         "heard_ms": report.heard.len() as u64 * 1_000 / u64::from(HEARD_RATE),
         "errors": report.errors,
     })
@@ -167,8 +172,8 @@ fn complaint(report: &Report) -> String {
         let cause = cause.map_or_else(String::new, |cause| format!(" The last attempt: {cause}."));
         return format!("ended by {ended}; {last}{cause}");
     }
-    if report.missing > 0 {
-        return format!("{} ms of audio were lost", report.missing / 16);
+    if report.missing() > 0 {
+        return format!("{} ms of audio were lost", report.missing() / 16);
     }
     if report.turns.is_empty() {
         return "the relay heard no speech in the file".into();

@@ -13,7 +13,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Error};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+/// What the system may hold that is not on its way: half a second of audio. Left alone it takes megabytes, and whether a slow line moves is not
+/// seen before those are through.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const NOT_SENT_MAX_BYTES: u32 = 16 * 1024;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
@@ -63,7 +68,12 @@ impl Socket {
             request
         });
         #[expect(clippy::disallowed_methods, reason = "it holds nothing that others wait for")]
-        let connecting = Box::pin(async move { Ok(connect_async(request?).await?.0) });
+        let connecting = Box::pin(async move {
+            // The end of a chunk is not to wait until its beginning is acknowledged.
+            let stream = connect_async_with_config(request?, None, true).await?.0;
+            set_options(&stream);
+            Ok(stream)
+        });
         self.state = State::Connecting(connecting);
     }
 
@@ -171,3 +181,19 @@ impl Socket {
         self.queued = 0;
     }
 }
+
+/// Little waits inside the system.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn set_options(stream: &Stream) {
+    let stream = match stream.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return,
+    };
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_MAX_BYTES) {
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn set_options(_: &Stream) {}

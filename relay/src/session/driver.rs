@@ -98,16 +98,16 @@ impl Driver {
         self.drain();
         while !(self.ended && (self.link.is_over() || self.connection.is_none())) {
             let live = self.ending.is_none();
-            let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
             let due = self.due();
             let wake = tokio::select! {
                 biased;
                 () = app.shutdown.cancelled(), if live => Wake::Shutdown,
-                command = self.commands.recv(), if live => Wake::Command(command),
+                // Once the end is stored, whoever comes back is sent to the store, which says so.
+                command = self.commands.recv(), if live || self.ended => Wake::Command(command),
                 written = self.journal.next() => Wake::Journal(written),
                 reserved = waited(&mut self.reserving) => Wake::Reserved(reserved),
                 verified = waited(&mut self.verifying) => Wake::Verified(verified),
-                event = event(&mut self.connection, ready) => Wake::Socket(event),
+                event = event(&mut self.connection) => Wake::Socket(event),
                 () = sleep_until(due) => Wake::Time,
             };
             match wake {
@@ -322,7 +322,7 @@ impl Driver {
         self.call(call::Input::Timeout);
     }
 
-    /// Carries what the machines want, until they want nothing more or the socket is full.
+    /// Carries what the machines want, until they want nothing more. With a full socket the agent's words wait in the link.
     fn drain(&mut self) {
         // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
         let mut exhausted = None;
@@ -398,11 +398,9 @@ impl Driver {
             ..
         } = self;
         loop {
-            if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
-                return;
-            }
+            let is_full = connection.as_mut().is_some_and(|connection| !connection.is_ready());
             let now = app.now();
-            match link.poll_output() {
+            match if is_full { link.poll_urgent() } else { link.poll_output() } {
                 None => return,
                 Some(link::Output::Text(text)) => write(connection, Message::Text(text.into())),
                 Some(link::Output::Binary(frame)) => {
@@ -621,9 +619,9 @@ impl Driver {
     }
 }
 
-async fn event(connection: &mut Option<Connection>, read: bool) -> Event {
+async fn event(connection: &mut Option<Connection>) -> Event {
     match connection {
-        Some(connection) => connection.event(read).await,
+        Some(connection) => connection.event().await,
         None => std::future::pending().await,
     }
 }

@@ -19,7 +19,9 @@ use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
-use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
+use protocol::{
+    CloseCode, Ended, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume, Resumed, Usage,
+};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
@@ -30,6 +32,7 @@ pub use registry::Registry;
 
 use crate::auth::Identity;
 use crate::call::Agent;
+use crate::config::Limits;
 use crate::recording;
 use crate::server::close_code;
 use crate::store::{
@@ -136,6 +139,9 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
             None => return,
         },
     };
+    if let Some(row) = hung_up(&app, &resume, identity).await {
+        return tell_end_again(socket, &row, &resume, &app.config.limits_for(identity)).await;
+    }
     tracing::info!(session = %resume.session_id, "resume refused: a new session begins");
     begin(app, socket, hello, identity, address, Attachment::Instead).await;
 }
@@ -339,6 +345,41 @@ async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) 
     row.state == SessionState::Ended
         && row.end_reason.as_deref() == Some(CloseCode::EndedByOperator.name())
         && may_resume(&row, &resume.resume_token, identity)
+}
+
+/// The session that the client has hung up, if that is what it asks for: the answer to its `bye` was lost.
+async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
+    let row = app.store.session(&resume.session_id).await.ok().flatten()?;
+    let is_normal = row.end_reason.as_deref() == Some(CloseCode::Normal.name());
+    let is_it = row.state == SessionState::Ended && is_normal && row.epoch == resume.epoch;
+    (is_it && may_resume(&row, &resume.resume_token, identity)).then_some(row)
+}
+
+/// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
+async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume, limits: &Limits) {
+    tracing::info!(session = %row.id, "the client hears again that its session has ended");
+    let resumed = Resumed {
+        session_id: row.id.clone(),
+        epoch: row.epoch,
+        resume_token: resume.resume_token.clone(),
+        received: row.committed,
+        committed: row.committed,
+    };
+    let usage = Usage {
+        audio_ms: row.audio_samples / 16,
+        tokens: 0,
+        characters: 0,
+        cost_nano_usd: row.cost.get(),
+        left_nano_usd: limits.session_budget.saturating_sub(row.cost).get(),
+    };
+    let ended = Ended { reason: CloseCode::Normal.name().into(), usage };
+    for message in [RelayMessage::from(resumed), RelayMessage::from(ended)] {
+        let text = Message::Text(message.to_json().into());
+        if !matches!(timeout(RESUME_TIMEOUT, socket.send(text)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    Connection::new(socket).close(CloseCode::Normal).await;
 }
 
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {

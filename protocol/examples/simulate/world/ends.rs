@@ -176,7 +176,7 @@ impl World {
                     let id = self.next_id;
                     self.client_connection = Some(id);
                     let faults = self.scenario.faults && !self.hung_up;
-                    let mut connection = Connection::new(id, &mut self.random, faults);
+                    let mut connection = Connection::new(id, &mut self.random, faults, self.scenario.slow);
                     let away = self
                         .scenario
                         .outage
