@@ -660,7 +660,12 @@ fn on_a_line_that_is_too_slow_what_is_dropped_is_declared_seldom() {
             bench.relay(RelayAck { received: Mark { seq: received, position: received * 320 }, ..ack(0, 0) });
         }
         assert!(gaps <= seconds, "{gaps} in {seconds} s at {bytes_a_second} bytes a second");
-        assert_eq!(bench.client.state(), State::Connected);
+        // One that moves is kept; one that moves nothing at all is replaced.
+        assert_eq!(
+            bench.client.state() == State::Connected,
+            bytes_a_second > 0,
+            "{bytes_a_second} bytes a second"
+        );
     }
 }
 
