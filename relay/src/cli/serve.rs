@@ -122,7 +122,14 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = spill.replay(&*store, |_| false).await {
         return failed(1, &error);
     }
+    // Its sessions are free for whoever their clients come to: nobody has to wait until their leases are over.
+    if let Some(before) = hold.relay_before()
+        && let Err(error) = store.end_leases(Leases::Of(&before)).await
+    {
+        return failed(1, &error);
+    }
     let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
+    hold.tell_relay(&app.relay_id);
     if let Some((listener, telemetry)) = metrics {
         app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
     }

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use crate::ledger::LedgerRow;
-pub use hold::{HOLD_FILE, Hold};
+pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
 pub use query::*;
 pub use sql::{SqlStore, migrate};
 pub use types::*;
