@@ -184,20 +184,32 @@ fn audio_comes_through_in_order_once() {
 }
 
 #[test]
-fn what_is_sent_twice_keeps_nobody_from_being_idle() {
-    let mut bench = Bench::attached();
-    bench.chunk(0);
+fn nothing_but_audio_keeps_a_session_from_being_idle() {
+    let acts: [fn(&mut Bench, u32); 6] = [
+        |bench, _| drop(bench.chunk(0)),
+        |bench, n| drop(bench.client(Mute { muted: n.is_multiple_of(2) })),
+        |bench, n| drop(bench.client(Ping { id: n, rtt_us: 1_000 })),
+        |bench, _| drop(bench.client(ClientAck { received: 0, played: 0 })),
+        |bench, n| drop(bench.client(Gap { from: mark(1 + n), to: mark(2 + n) })),
+        // Refused, and so are ten of them in a session at most.
+        |bench, n| drop(bench.frame(Codec::PcmS16le16000, (1 + n).min(10), 1_600, 3_201)),
+    ];
     let idle = Duration::from_millis(config().limits.idle_ms);
-    let mut left = idle;
-    while left > Duration::ZERO {
-        let step = left.min(Duration::from_secs(5));
+    for (nth, act) in acts.into_iter().enumerate() {
+        let mut bench = Bench::attached();
         bench.chunk(0);
-        if bench.wait(step).contains(&Did::Ended(CloseCode::Idle)) {
-            return;
-        }
-        left -= step;
+        let steps = idle.as_secs() as u32 / 5;
+        let ended = (0..steps).position(|n| {
+            act(&mut bench, n);
+            bench.wait(Duration::from_secs(5)).contains(&Did::Ended(CloseCode::Idle))
+        });
+        assert_eq!(ended, Some(steps as usize - 1), "act {nth}");
     }
-    panic!("not idle after {idle:?}");
+    let mut bench = Bench::attached();
+    for seq in 0..2 * idle.as_secs() as u32 / 5 {
+        bench.chunk(seq);
+        assert!(!bench.wait(Duration::from_secs(5)).contains(&Did::Ended(CloseCode::Idle)));
+    }
 }
 
 #[test]

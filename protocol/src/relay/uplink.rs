@@ -35,10 +35,7 @@ impl Link {
             Ok(ClientMessage::ClientAck(ack)) => self.handle_ack(ack),
             Ok(ClientMessage::Ping(ping)) => self.handle_ping(ping),
             Ok(ClientMessage::Gap(gap)) => self.handle_gap(gap),
-            Ok(ClientMessage::Mute(mute)) => {
-                self.active();
-                self.pending.push_back(Pending::Muted(mute.muted));
-            }
+            Ok(ClientMessage::Mute(mute)) => self.pending.push_back(Pending::Muted(mute.muted)),
             Ok(ClientMessage::Token(token)) => self.pending.push_back(Pending::Token(token.token)),
             Ok(ClientMessage::Bye(bye)) => self.handle_bye(bye),
             Ok(ClientMessage::Hello(_)) | Err(_) => {
@@ -53,7 +50,7 @@ impl Link {
         self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
     }
 
-    /// Something came that is more than a heartbeat.
+    /// Audio came. Nothing else is a sign that somebody is there: whatever costs nothing could be sent for ever.
     fn active(&mut self) {
         self.set(Timer::Idle, Duration::from_millis(self.config.limits.idle_ms));
     }
@@ -111,7 +108,6 @@ impl Link {
         if seq > self.expected.seq {
             return self.missing(seq);
         }
-        self.active();
         let limits = &self.config.limits;
         let bytes = payload.len() as u64;
         if bytes < limits.chunk_min_bytes.into() {
@@ -158,6 +154,7 @@ impl Link {
             let from = self.expected;
             self.pending.push_back(Pending::Gap(Gap { from, to: mark }));
         }
+        self.active();
         self.staged.clear();
         self.staged.extend_from_slice(payload);
         self.pending.push_back(Pending::Audio(mark));
@@ -168,7 +165,6 @@ impl Link {
         if gap.to.seq <= self.expected.seq {
             return self.acknowledge_again();
         }
-        self.active();
         if gap.from.seq > self.expected.seq {
             return self.missing(gap.from.seq);
         }
