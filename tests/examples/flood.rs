@@ -138,8 +138,7 @@ async fn honest(relay: &Relay, length: Duration) -> (u64, Arc<Counted>) {
     let (mut raw, _) = Raw::welcomed(relay, "honest").await;
     let phrase = [voice(2.0), silence(1.0)].concat();
     let begun = tokio::time::Instant::now();
-    let mut seq = 0;
-    for samples in phrase.chunks(1_600).cycle() {
+    for (seq, samples) in (0_u32..).zip(phrase.chunks(1_600).cycle()) {
         let due = begun + Duration::from_millis(u64::from(seq) * 100);
         if due > begun + length {
             break;
@@ -153,7 +152,6 @@ async fn honest(relay: &Relay, length: Duration) -> (u64, Arc<Counted>) {
         frame.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
         counted.sent.fetch_add(frame.len() as u64, Ordering::Relaxed);
         raw.send(Message::binary(frame)).await;
-        seq += 1;
     }
     (1, counted)
 }
