@@ -491,6 +491,22 @@ fn the_check_tries_what_the_configuration_names_if_it_is_asked_to() {
     assert!(!errors.contains("hunter2"), "{errors}");
 }
 
+/// The keys, the bucket and the webhook bring their clients with them: none of them may lean on what another one has set up.
+#[test]
+fn the_check_tries_a_webhook_that_is_all_there_is_to_try() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    for (url, code) in [(format!("http://{closed}/"), 1), (answering(b"HTTP/1.1 405 No\r\n\r\n"), 0)] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(["config", "--check", "--connect"])
+            .env("VOXRELAY_AUTH__HS256_SECRET", SECRET)
+            .env("VOXRELAY_WEBHOOK__URL", url.replace("ws:", "http:"))
+            .env("VOXRELAY_WEBHOOK__SECRET", SECRET));
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert_eq!(code == 1, errors.contains("webhook.url: "), "{errors}");
+    }
+}
+
 #[test]
 fn config_prints_the_reference_that_is_in_the_docs() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,12 +3,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use reqwest::Client;
 use tokio::time::timeout;
 
 use super::{answer, failed, faults};
 use crate::auth::Verifier;
 use crate::config::{self, Config};
+use crate::outbound;
 use crate::recording::Recordings;
 use crate::store::{SqlStore, Store};
 
@@ -98,7 +98,8 @@ async fn keys(config: &Config) -> Result<(), String> {
 async fn webhook(config: &Config) -> Result<(), String> {
     let Some(webhook) = &config.webhook else { return Ok(()) };
     in_time(async {
-        let client = Client::builder().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
+        let client =
+            outbound::http_client().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
         let asked = client.head(webhook.url.clone()).send().await;
         asked.map(drop).map_err(|error| sources(&error))
     })
