@@ -17,6 +17,8 @@ use crate::webhook;
 
 /// Longest name of a plan, as long as a claim may be.
 const PLAN_MAX_CHARS: usize = 255;
+/// How much is logged, from nothing on.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Config {
     pub(super) fn check(values: &Values) -> Result<Config, ConfigError> {
@@ -155,10 +157,20 @@ fn log(values: &Values) -> Result<LogConfig, ConfigError> {
         _ => LogFormat::Text,
     };
     let level = values.word("log.level")?;
+    let wrong = |why: String| {
+        let accepted = format!("give {}, or such as info,relay=debug ({why})", LEVELS.join(", "));
+        values.wrong("log.level", quote(&level), accepted)
+    };
+    // The library takes any other word for the name of a part of the program, and then logs nothing else.
+    for directive in level.split(',') {
+        let word = directive.rsplit('=').next().unwrap_or_default().trim();
+        if !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
+            let hint = if word.eq_ignore_ascii_case("warning") { "; it is warn" } else { "" };
+            return Err(wrong(format!("{} is no level{hint}", quote(word))));
+        }
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
-        let accepted =
-            format!("give error, warn, info, debug or trace, or such as info,relay=debug ({error})");
-        return Err(values.wrong("log.level", quote(&level), accepted));
+        return Err(wrong(error.to_string()));
     }
     Ok(LogConfig { format, level })
 }
