@@ -13,7 +13,7 @@ use super::{
     RecordingPlace, Retention, Secret, Webhook,
 };
 use crate::auth::is_safe_key_url;
-use crate::webhook;
+use crate::{store, webhook};
 
 /// Longest name of a plan, as long as a claim may be.
 const PLAN_MAX_CHARS: usize = 255;
@@ -72,13 +72,12 @@ fn database_url(values: &Values) -> Result<Option<Secret>, ConfigError> {
     const KEY: &str = "database_url";
     let Some(url) = values.text(KEY)? else { return Ok(None) };
     let good = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
-    match good {
-        true => Ok(Some(Secret::new(url))),
-        false => Err(values.wrong(
-            KEY,
-            format!("[{} bytes]", url.len()),
-            "give postgres://user:password@host/database, or nothing for SQLite in data_dir",
-        )),
+    let accepted = "give postgres://user:password@host/database, or nothing for SQLite in data_dir";
+    let wrong = |accepted: String| Err(values.wrong(KEY, format!("[{} bytes]", url.len()), accepted));
+    match store::fault_in_url(&url) {
+        _ if !good => wrong(accepted.to_owned()),
+        Some(fault) => wrong(format!("{accepted} ({fault})")),
+        None => Ok(Some(Secret::new(url))),
     }
 }
 
