@@ -15,6 +15,7 @@ pub mod ledger;
 mod log;
 pub mod meter;
 mod money;
+mod outbound;
 pub mod price;
 pub mod recording;
 pub mod retention;

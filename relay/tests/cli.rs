@@ -492,6 +492,64 @@ fn the_check_tries_what_the_configuration_names_if_it_is_asked_to() {
 }
 
 #[test]
+fn the_check_says_what_serve_would_say_of_its_files_and_addresses_and_that_all_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |more: &[&str], variables: &[(&str, &str)]| {
+        let mut command = voxrelay(folder.path());
+        command.args(["config", "--check"]).args(more).env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+        let (output, errors) = run(command.envs(variables.iter().copied()));
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        (output.status.code(), said.lines().last().unwrap_or_default().to_owned(), errors)
+    };
+    let relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
+    let (code, last, errors) = check(&["--connect"], &[("VOXRELAY_LISTEN", &relay.address)]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "a relay that runs is no fault");
+    assert_eq!(last, "# All is well, also with what it names.");
+    assert!(relay.get("/livez").ends_with("ok\n"));
+    drop(relay);
+    assert!(check(&[], &[]).1.starts_with("# All is well."));
+    let url = ("DATABASE_URL", "postgres://ada:hunter2@localhost/db?sslmode=bogus");
+    let (code, _, errors) = check(&[], &[url]);
+    assert!(code == Some(2) && errors.contains("bogus") && !errors.contains("hunter2"), "{errors}");
+    let data = folder.path().join("voxrelay-data");
+    for log in ["voxrelay.db-wal", "spill.db-wal"] {
+        std::fs::remove_file(data.join(log)).expect("it was killed, so they are there");
+    }
+    for (file, key) in [("voxrelay.db", "data_dir: "), ("spill.db", "data_dir: ")] {
+        let path = data.join(file);
+        let kept = std::fs::read(&path).expect("it is there");
+        std::fs::write(&path, "dear somebody, this is no database but a letter. ".repeat(20))
+            .expect("written");
+        let (code, _, errors) = check(&["--connect"], &[]);
+        assert!(code == Some(1) && errors.contains(key) && errors.contains(file), "{errors}");
+        std::fs::write(&path, kept).expect("written");
+    }
+    let foreign = [("VOXRELAY_LISTEN", "203.0.113.7:80"), ("VOXRELAY_METRICS__LISTEN", "203.0.113.7:9464")];
+    let (code, _, errors) = check(&["--connect"], &foreign);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.contains("(VOXRELAY_LISTEN)") && errors.contains("(VOXRELAY_METRICS__LISTEN)"),
+        "{errors}"
+    );
+}
+
+/// The keys, the bucket and the webhook bring their clients with them: none of them may lean on what another one has set up.
+#[test]
+fn the_check_tries_a_webhook_that_is_all_there_is_to_try() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    for (url, code) in [(format!("http://{closed}/"), 1), (answering(b"HTTP/1.1 405 No\r\n\r\n"), 0)] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(["config", "--check", "--connect"])
+            .env("VOXRELAY_AUTH__HS256_SECRET", SECRET)
+            .env("VOXRELAY_WEBHOOK__URL", url.replace("ws:", "http:"))
+            .env("VOXRELAY_WEBHOOK__SECRET", SECRET));
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert_eq!(code == 1, errors.contains("webhook.url: "), "{errors}");
+    }
+}
+
+#[test]
 fn config_prints_the_reference_that_is_in_the_docs() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, errors) = run(voxrelay(folder.path()).args(["config", "--reference"]));

@@ -29,19 +29,20 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn parse(token: &str) -> Result<Head, AuthError> {
+    pub(super) fn parse(token: &str) -> Result<Head, Refused> {
+        let malformed = |detail: &str| Refused::because(AuthError::Malformed, detail);
         let mut parts = token.split('.');
         let (Some(head), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(AuthError::Malformed);
+            return Err(malformed("it has to have three parts with dots between them"));
         };
-        let json = URL_SAFE_NO_PAD.decode(head).map_err(|_| AuthError::Malformed)?;
-        let Unique(head) = serde_json::from_slice(&json).map_err(|_| AuthError::Malformed)?;
+        let head = object(head).map_err(|why| malformed(&format!("its header {why}")))?;
         // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
-        if !head.is_object() || head.get("crit").is_some() {
-            return Err(AuthError::Malformed);
+        if head.get("crit").is_some() {
+            return Err(malformed("its header has `crit`, and no extension is understood"));
         }
-        Head::deserialize(head).map_err(|_| AuthError::Malformed)
+        Head::deserialize(head)
+            .map_err(|_| malformed("its header has no `alg`, or no text in `alg` or `kid`"))
     }
 
     pub(super) fn algorithm(&self) -> Result<Algorithm, AuthError> {
@@ -52,6 +53,17 @@ impl Head {
             _ => Err(AuthError::Algorithm),
         }
     }
+}
+
+/// The object that a part of a token is, or why it is none.
+fn object(part: &str) -> Result<Value, String> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| "is not base64url without padding")?;
+    // Of a text that is no JSON it says where, and nothing of the text.
+    let Unique(value) = serde_json::from_slice(&json).map_err(|error| match error.is_data() {
+        true => format!("has a name twice: {error}"),
+        false => format!("is not JSON: {error}"),
+    })?;
+    if value.is_object() { Ok(value) } else { Err("is JSON, but no object".to_owned()) }
 }
 
 /// Where the claims are that the operator names, and what has to be in them.
@@ -74,7 +86,10 @@ impl Reader {
     pub(super) fn identity(&self, value: &Value) -> Result<Identity, Refused> {
         // A list would do as well, by the order of the fields.
         if !value.is_object() {
-            return Err(AuthError::Claims.into());
+            return Err(Refused::because(
+                AuthError::Claims,
+                "the part with the claims is JSON, but no object",
+            ));
         }
         let sub: String = needed(value, "sub", NAME)?;
         let exp: Seconds = needed(value, "exp", TIME)?;
@@ -155,10 +170,9 @@ impl Reader {
     ) -> Refused {
         use jsonwebtoken::errors::ErrorKind;
         let auth = AuthError::from(error.clone());
-        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-        let claims: Option<Unique> = claims.and_then(|json| serde_json::from_slice(&json).ok());
+        let claims = object(token.split('.').nth(1).unwrap_or_default());
         let claim = |name: &str, expected: &str| {
-            let came = claims.as_ref().and_then(|Unique(claims)| claims.get(name));
+            let came = claims.as_ref().ok().and_then(|claims| claims.get(name));
             Refused::claim(auth, name, came, expected)
         };
         match error.kind() {
@@ -175,6 +189,10 @@ impl Reader {
                     name => claim(name, NAME),
                 }
             }
+            ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => match claims {
+                Err(why) => Refused::because(auth, format!("the part with the claims {why}")),
+                Ok(_) => auth.into(),
+            },
             _ => auth.into(),
         }
     }

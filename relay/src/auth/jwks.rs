@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::AuthError;
 use super::claims::Head;
 use super::keys::KeySet;
-use crate::log;
+use crate::{log, outbound};
 
 /// Between two fetches on average, whatever tokens ask for.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -134,8 +134,6 @@ impl Jwks {
     }
 
     fn with_pace(published: Published, may_be_empty: bool, pace: Pace) -> Result<Jwks, reqwest::Error> {
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let redirects = Policy::custom(|attempt| {
             if attempt.previous().len() > REDIRECTS_MAX {
                 attempt.error("too many redirects")
@@ -145,11 +143,7 @@ impl Jwks {
                 attempt.follow()
             }
         });
-        let client = Client::builder()
-            .user_agent(concat!("voxrelay/", env!("CARGO_PKG_VERSION")))
-            .timeout(FETCH_TIMEOUT)
-            .redirect(redirects)
-            .build()?;
+        let client = outbound::http_client().timeout(FETCH_TIMEOUT).redirect(redirects).build()?;
         Ok(Jwks {
             published,
             client,

@@ -136,9 +136,7 @@ async fn run(config: Config) -> ExitCode {
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
-    if let Err(error) = announce(&format!("listening on http://{address}")) {
-        return failed(1, &format!("standard output: {error}"));
-    }
+    announce(&format!("listening on http://{address}"));
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
     if app.config.dev {
         // No browser gives the microphone to a page at 0.0.0.0.
@@ -202,6 +200,7 @@ fn stop_on_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()> {
         tracing::info!("stopping; calls are told to come back elsewhere");
         shutdown.cancel();
         signals.next().await;
+        log::finish();
         std::process::exit(1);
     })
 }

@@ -20,6 +20,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOT_SENT_MAX_BYTES: u32 = 16 * 1024;
 
+use crate::outbound;
+
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
 
@@ -60,9 +62,7 @@ impl Socket {
         self.forget();
         // Two libraries bring a provider each, so the choice is made here.
         static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
+        PROVIDER.call_once(outbound::provide_cryptography);
         let request = url.into_client_request().map(|mut request| {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
             request

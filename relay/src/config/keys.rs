@@ -106,7 +106,7 @@ keys! {
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
-    "log.level" = "info", Text, "a level, or such as `info,relay=debug`";
+    "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";
 }
 
 /// What a name is called that people try.

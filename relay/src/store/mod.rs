@@ -24,7 +24,8 @@ use protocol::Mark;
 use crate::ledger::LedgerRow;
 pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
 pub use query::*;
-pub use sql::{SqlStore, migrate};
+pub(crate) use sql::fault_in_url;
+pub use sql::{SqlStore, look, migrate};
 pub use types::*;
 
 /// The database's file in the data folder.
@@ -271,7 +272,7 @@ pub enum StoreError {
         holder: String,
     },
     /// There is no such database, or it is not one.
-    #[error("cannot open {database}: {source}{}", advice::advice(source))]
+    #[error("cannot open {database}: {}{}", advice::said(source), advice::advice(source))]
     Open {
         /// The file or server, without a password.
         database: String,
@@ -320,6 +321,33 @@ pub enum StoreError {
         /// What is not granted.
         lacking: String,
     },
+    /// The server only reads.
+    #[error(
+        "{database} takes no writes from this role: it is a copy that follows another server, or default_transaction_read_only is on; \
+        give the address of the server that writes, or ALTER ROLE or DATABASE … SET default_transaction_read_only = off"
+    )]
+    ReadOnly {
+        /// The server, without a password.
+        database: String,
+    },
+    /// Tables of the schema are not there, although it is up to date.
+    #[error(
+        "{database} lacks {tables} in the schema voxrelay, although its migrations are noted: go back to a copy"
+    )]
+    Lacking {
+        /// The server, without a password.
+        database: String,
+        /// Which ones.
+        tables: String,
+    },
+    /// The file is a database and not whole.
+    #[error("{database} is damaged ({found}); go back to a copy")]
+    Damaged {
+        /// The file.
+        database: String,
+        /// What SQLite says.
+        found: String,
+    },
     /// A pooler that gives each transaction to another server forgets what is set for a connection.
     #[error(
         "{database} is a pooler in transaction mode, which a relay cannot use: give it the address of the database itself, or of a \
@@ -356,10 +384,10 @@ pub enum StoreError {
         column: &'static str,
     },
     /// Anything else.
-    #[error("database: {0}")]
+    #[error("database: {}", advice::said(.0))]
     Database(#[from] sqlx::Error),
     /// There is no connection to be had.
-    #[error("no connection to the database: {0}")]
+    #[error("no connection to the database: {}", advice::said(.0))]
     Unreachable(sqlx::Error),
     /// The answer did not come in time. Whether it was done is not known.
     #[error("database: no answer within {} s", within.as_secs())]
@@ -385,6 +413,9 @@ impl StoreError {
             | StoreError::Outdated { .. }
             | StoreError::Newer { .. }
             | StoreError::Rights { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Lacking { .. }
+            | StoreError::Damaged { .. }
             | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
             | StoreError::Erased { .. }

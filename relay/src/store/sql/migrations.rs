@@ -75,6 +75,13 @@ pub(super) fn known(dialect: Dialect) -> usize {
     listed(dialect).len()
 }
 
+/// The tables that they make.
+pub(super) fn tables(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    listed(dialect).iter().flat_map(|(_, _, _, sql)| {
+        sql.split("CREATE TABLE ").skip(1).filter_map(|table| table.split_whitespace().next())
+    })
+}
+
 pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {
     let known = listed(dialect).last().map_or(0, |migration| migration.0);
     StoreError::Newer { database: database.to_owned(), version, known }

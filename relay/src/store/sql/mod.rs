@@ -9,6 +9,7 @@ mod connections;
 mod denials;
 mod erase;
 mod erased;
+mod look;
 mod migrations;
 mod money;
 mod page;
@@ -34,6 +35,7 @@ use self::connections::{Connections, Prompt};
 use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
+pub use look::look;
 
 /// How long a statement waits for another process that writes (a backup, an operator's shell).
 const SQLITE_SETTINGS: &str = "
@@ -249,6 +251,11 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
     connections.close().await;
     Ok(applied)
+}
+
+/// What is wrong with the address of a PostgreSQL database, if that shows without asking it.
+pub(crate) fn fault_in_url(url: &str) -> Option<String> {
+    sqlx::postgres::PgConnectOptions::from_str(url).err().map(|error| error.to_string())
 }
 
 /// The database's address without what is secret in it.
