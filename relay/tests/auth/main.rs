@@ -308,10 +308,12 @@ async fn published_keys_check_what_they_are_for_and_nothing_else() {
         }
     }
 
+    // Issued before the keys were fetched: no key that came later has signed it.
+    let old = but(&json!({ "iat": now() - 3_600 }));
     for (token, expected) in [
         (unsigned(&json!({ "alg": "none", "kid": "ec-1" }), &good()), AuthError::Algorithm),
-        (stranger.sign(Algorithm::ES256, Some("ec-1"), &good()), AuthError::Signature),
-        (stranger.sign(Algorithm::ES256, None, &good()), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, Some("ec-1"), &old), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, None, &old), AuthError::Signature),
         (stranger.sign(Algorithm::ES256, Some("stranger"), &good()), AuthError::UnknownKey),
         (ec.sign(Algorithm::ES256, Some("rsa-1"), &good()), AuthError::UnknownKey),
         (rsa.sign(Algorithm::RS384, Some("rsa-1"), &good()), AuthError::Algorithm),
