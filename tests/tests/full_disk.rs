@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use protocol::client::Event;
@@ -36,7 +37,8 @@ impl Disk {
 
     /// Until not a byte more goes onto it.
     fn fill(&self) {
-        let mut file = File::create(self.0.join("filling")).expect("room for a name");
+        let file = File::options().create(true).append(true).open(self.0.join("filling"));
+        let mut file = file.expect("room for a name");
         for size in [65_536, 4_096, 1] {
             while file.write_all(&vec![1; size]).is_ok() {}
         }
@@ -163,11 +165,22 @@ async fn what_was_told_reaches_the_ledger_though_the_disk_was_full_for_longer_th
         return;
     };
     let relay = Relay::start(folder.path(), "127.0.0.1:0", "[store]\ngrace_seconds = 10\n").await;
-    let callers = join_all(["ada", "grace"].map(|sub| speak_until_closed(&relay, sub)));
-    let (told, ()) = tokio::join!(callers, async {
-        sleep(Duration::from_secs(4)).await;
-        disk.fill();
-    });
+    let begun = Instant::now();
+    let told = {
+        let users = ["ada", "grace", "alan", "edsger"];
+        let mut callers = pin!(join_all(users.map(|sub| speak_until_closed(&relay, sub))));
+        loop {
+            tokio::select! {
+                told = &mut callers => break told,
+                // What the databases give back is taken as well.
+                () = sleep(Duration::from_secs(1)) => if begun.elapsed() > Duration::from_secs(4) {
+                    disk.fill();
+                },
+            }
+        }
+    };
+    // Nobody is there any more whose write could still be under way.
+    sleep(Duration::from_secs(5)).await;
     disk.clear();
     let store = SqlStore::sqlite(&disk.0.join("voxrelay.db")).await.expect("opened");
     for (id, code, told) in &told {
