@@ -146,15 +146,18 @@ impl Reader {
         let Some(limits) = find::<Map<String, Value>>(value, path, expected)? else {
             return Ok(TokenLimits::default());
         };
-        TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
-            let came = path.find(value).ok().flatten();
-            Refused::claim(
-                AuthError::Claims,
-                path,
-                came,
-                format!("{expected} ({})", error.to_string().escape_debug()),
-            )
-        })
+        let came = path.find(value).ok().flatten();
+        let limits = TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
+            let expected = format!("{expected} ({})", error.to_string().escape_debug());
+            Refused::claim(AuthError::Claims, path, came, expected)
+        })?;
+        match limits.impossible() {
+            Some((name, accepted)) => {
+                let came = came.and_then(|limits| limits.get(name));
+                Err(Refused::claim(AuthError::Claims, format!("{path}.{name}"), came, accepted))
+            }
+            None => Ok(limits),
+        }
     }
 
     /// What the library found wrong with the claims of a token that is signed as it should be.

@@ -230,6 +230,24 @@ async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_
             "many",
             "limits",
         ),
+        (
+            json!({ "app_metadata": { "limits": { "chunk_max_bytes": 0 } } }),
+            "app_metadata.limits.chunk_max_bytes",
+            "and 0 came",
+            "at least 2",
+        ),
+        (
+            json!({ "app_metadata": { "limits": { "chunk_min_bytes": 100_000, "chunk_max_bytes": 100 } } }),
+            "app_metadata.limits.chunk_max_bytes",
+            "and 100 came",
+            "at least chunk_min_bytes (100000)",
+        ),
+        (
+            json!({ "app_metadata": { "limits": { "burst_seconds": 0.5 } } }),
+            "app_metadata.limits",
+            "0.5",
+            "an object of limits",
+        ),
     ] {
         let token = hs256(&but(&changes));
         let line = verifier.check(&token).await.expect_err("refused").to_string();
