@@ -321,7 +321,7 @@ mod tests {
                 let wanted = theirs.map_or(ours, |theirs| theirs.min(ours));
                 match at {
                     // Chunks that ours do not meet: the nearest of ours.
-                    2 if !token.chunk_min_bytes.is_none_or(|min| min <= max) => {
+                    2 if token.chunk_min_bytes.is_some_and(|min| min > max) => {
                         assert_eq!(shortest, longest, "{token:?}");
                     }
                     2 | 3 if chunks.is_empty() => {
