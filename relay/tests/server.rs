@@ -54,11 +54,15 @@ async fn what_is_no_websocket_of_ours_gets_400() {
         ("sec-websocket-version", "8"),
         ("upgrade", "h2c"),
         ("connection", "keep-alive"),
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
     ] {
         let (_wire, head, body) = relay.call(set(name, value)).await;
         assert_eq!(status(&head), 400, "{name}: {value}");
         assert!(body.contains("\"detail\""), "{body}");
     }
+    let (_wire, head, _) = relay.call(set("content-length", "0")).await;
+    assert_eq!(status(&head), 101, "an empty body is none");
     let (_wire, head, _) =
         relay.call(|headers| headers.push(("origin", "http://a\r\norigin: http://b".into()))).await;
     assert_eq!(status(&head), 400);

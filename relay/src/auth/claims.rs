@@ -1,6 +1,6 @@
 //! What a token says, read strictly.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -131,6 +131,17 @@ impl Reader {
         })
     }
 
+    /// When a token was issued by its own word, if it says so. `None` for one whose claims are not good whatever key has signed it.
+    pub(super) fn issued(&self, token: &str, issuers: &[String], leeway_seconds: u64) -> Option<Option<u64>> {
+        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok())?;
+        let Unique(claims) = serde_json::from_slice(&claims).ok()?;
+        let identity = self.identity(&claims).ok()?;
+        let issuer: String = needed(&claims, "iss", "a text").ok()?;
+        let is_over = identity.expires_at.saturating_add(leeway_seconds) < unix_now();
+        let issued: Option<Seconds> = named(&claims, "iat", TIME).ok()?;
+        (!is_over && issuers.contains(&issuer)).then(|| issued.map(|issued| issued.0.min(LATEST)))
+    }
+
     /// One of ours has to be among what the audience's claim has.
     fn check_audience(&self, value: &Value) -> Result<(), Refused> {
         let path = &self.paths.audience;
@@ -150,15 +161,18 @@ impl Reader {
         let Some(limits) = find::<Map<String, Value>>(value, path, expected)? else {
             return Ok(TokenLimits::default());
         };
-        TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
-            let came = path.find(value).ok().flatten();
-            Refused::claim(
-                AuthError::Claims,
-                path,
-                came,
-                format!("{expected} ({})", error.to_string().escape_debug()),
-            )
-        })
+        let came = path.find(value).ok().flatten();
+        let limits = TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
+            let expected = format!("{expected} ({})", error.to_string().escape_debug());
+            Refused::claim(AuthError::Claims, path, came, expected)
+        })?;
+        match limits.impossible() {
+            Some((name, accepted)) => {
+                let came = came.and_then(|limits| limits.get(name));
+                Err(Refused::claim(AuthError::Claims, format!("{path}.{name}"), came, accepted))
+            }
+            None => Ok(limits),
+        }
     }
 
     /// What the library found wrong with the claims of a token that is signed as it should be.
@@ -198,8 +212,12 @@ impl Reader {
     }
 }
 
+pub(super) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    since_1970().as_secs()
 }
 
 /// The claim of this name, which has to be there.

@@ -139,6 +139,7 @@ impl Call {
             self.told_usage = (self.now, usage);
             self.outputs.push_back(Pending::Usage(usage));
         }
+        let told = self.told_percent;
         if self.ending.is_none() {
             for (scope, balance) in self.purse.standing_at(self.meter.cost()).each() {
                 for percent in THRESHOLDS.into_iter().filter(|percent| balance.has_reached(*percent)) {
@@ -146,7 +147,11 @@ impl Call {
                 }
             }
         }
-        if self.now >= self.recorded + RECORD_EVERY || self.meter.unrowed_samples() > RECORD_SAMPLES {
+        // What has reached a threshold is settled at once: the operator hears of the sum that the page was told.
+        if self.told_percent != told
+            || self.now >= self.recorded + RECORD_EVERY
+            || self.meter.unrowed_samples() > RECORD_SAMPLES
+        {
             self.settle_up();
         }
     }

@@ -152,7 +152,16 @@ fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if !offers_subprotocol(headers) {
         return Err(not_a_websocket(format!("Offer the WebSocket subprotocol {SUBPROTOCOL}.")));
     }
+    // What comes after the head would be taken for frames (RFC 9110, 7.8), and by somebody in between for the body.
+    if has_body(headers) {
+        return Err(not_a_websocket("A request that opens a WebSocket has no body."));
+    }
     Ok(())
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {

@@ -546,8 +546,14 @@ impl Driver {
         };
         if timeout(STORE_TIMEOUT, write).await.is_err() {
             tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
-            if timeout(KEEP_TIMEOUT, self.journal.keep()).await.is_err() {
-                tracing::error!(session = %self.id, "records are lost");
+            // A disk that does not answer is as good as a full one.
+            let _ = timeout(KEEP_TIMEOUT, self.journal.keep()).await;
+            match self.journal.hand_over() {
+                (0, 0) => {}
+                (entries, 0) => {
+                    tracing::warn!(session = %self.id, entries, "records are held in memory until there is room for them");
+                }
+                (_, entries) => tracing::error!(session = %self.id, entries, "records are lost"),
             }
         }
         self.recording = None;
