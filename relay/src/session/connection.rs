@@ -15,6 +15,11 @@ use crate::server::close_code;
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A close frame may take this long there and back.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What may still come before the answer to a close frame, in messages and bytes: a minute that is played again, in the shortest chunks, was on
+/// its way. Whoever sends more does not listen, and may miss the code.
+const CLOSE_MESSAGES: u32 = 20_000;
+/// See [`CLOSE_MESSAGES`].
+const CLOSE_BYTES: usize = 4 << 20;
 /// Bytes that may wait in the socket; beyond them the agent's words wait in the replay buffer, where they can be resumed from. A third of a
 /// second of audio: what is said next about the user's own words is not to wait for long.
 const HIGH_WATER: usize = 16 * 1024;
@@ -112,7 +117,14 @@ impl Connection {
         let frame = CloseFrame { code: code.code(), reason: code.name().into() };
         let _ = timeout(CLOSE_TIMEOUT, async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
+                let (mut messages, mut bytes) = (0, 0);
+                while let Some(Ok(message)) = self.socket.next().await {
+                    messages += 1;
+                    bytes += message.into_data().len();
+                    if messages > CLOSE_MESSAGES || bytes > CLOSE_BYTES {
+                        break;
+                    }
+                }
             }
         })
         .await;
