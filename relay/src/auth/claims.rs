@@ -131,15 +131,15 @@ impl Reader {
         })
     }
 
-    /// When a token was issued by its own word, if it says so. `None` for one whose claims are not good whatever key has signed it.
-    pub(super) fn issued(&self, token: &str, issuers: &[String], leeway_seconds: u64) -> Option<Option<u64>> {
+    /// When a token was issued by its own word. `None` for one that does not say so, or whose claims are not good whatever key has signed it.
+    pub(super) fn issued(&self, token: &str, issuers: &[String], leeway_seconds: u64) -> Option<u64> {
         let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok())?;
         let Unique(claims) = serde_json::from_slice(&claims).ok()?;
         let identity = self.identity(&claims).ok()?;
         let issuer: String = needed(&claims, "iss", "a text").ok()?;
         let is_over = identity.expires_at.saturating_add(leeway_seconds) < unix_now();
         let issued: Option<Seconds> = named(&claims, "iat", TIME).ok()?;
-        (!is_over && issuers.contains(&issuer)).then(|| issued.map(|issued| issued.0.min(LATEST)))
+        issued.filter(|_| !is_over && issuers.contains(&issuer)).map(|issued| issued.0.min(LATEST))
     }
 
     /// One of ours has to be among what the audience's claim has.

@@ -209,11 +209,11 @@ impl Jwks {
         if fetched.is_some_and(|fetched| fetched > came) { Ok(keys) } else { Err(AuthError::KeysUnavailable) }
     }
 
-    /// Whether a token that was issued at this time (seconds since 1970), if it says so, may be signed with a key that was published after the
+    /// Whether a token that was issued at this time (seconds since 1970) may be signed with a key that was published after the
     /// last fetch.
-    pub(super) fn may_be_newer(&self, issued: Option<u64>) -> bool {
+    pub(super) fn may_be_newer(&self, issued: u64) -> bool {
         let (_, fetched) = self.current();
-        let (Some(issued), Some(fetched)) = (issued, fetched) else { return true };
+        let Some(fetched) = fetched else { return true };
         Duration::from_secs(issued) + fetched.elapsed() + LAG >= since_1970()
     }
 
