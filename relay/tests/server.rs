@@ -26,6 +26,27 @@ async fn it_says_that_it_lives() {
 }
 
 #[tokio::test]
+async fn it_says_whether_new_calls_can_begin() {
+    let relay = Relay::start().await;
+    let (head, body) = relay.get("/readyz", "").await;
+    assert_eq!((status(&head), body.as_str()), (200, "ok\n"));
+    relay.app.store.close().await;
+    let end = Instant::now() + PATIENCE;
+    let (head, body) = loop {
+        let (head, body) = relay.get("/readyz", "").await;
+        if status(&head) != 200 {
+            break (head, body);
+        }
+        assert!(Instant::now() < end, "what the database said counts for a moment");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("5")));
+    assert!(body.contains("\"code\":\"store_unavailable\""), "{body}");
+    let (head, _) = relay.get("/livez", "").await;
+    assert_eq!(status(&head), 200, "it lives, nevertheless");
+}
+
+#[tokio::test]
 async fn a_call_is_opened_with_the_subprotocol() {
     let relay = Relay::start().await;
     for offered in ["voxrelay.v1", "other, voxrelay.v1", "voxrelay.v1,other"] {

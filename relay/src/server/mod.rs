@@ -9,6 +9,7 @@ mod etag;
 mod head;
 mod pace;
 mod problem;
+mod ready;
 mod socket;
 mod stream;
 mod upgrade;
@@ -39,6 +40,7 @@ use crate::{App, denials, upkeep};
 pub use api::openapi;
 use connections::{Connection, Connections, Full};
 use problem::Problem;
+use ready::Readiness;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
 
@@ -228,6 +230,7 @@ fn router(app: Arc<App>) -> Router {
     let calls = upgrade::Calls::new(app.config.network.max_connections);
     let mut routes = Router::new()
         .route("/livez", get(livez))
+        .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app.store)))))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));
