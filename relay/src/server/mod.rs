@@ -26,7 +26,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::HttpCode;
@@ -169,7 +169,7 @@ async fn serve_connection(
     let entry = Arc::clone(&place.entry);
     let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        entry.pace().handle_request();
+        entry.pace().handle_request(request.body().size_hint().exact());
         request.extensions_mut().insert(source.clone());
         let (router, entry, connections) = (router.clone(), Arc::clone(&entry), Arc::clone(&connections));
         async move {
