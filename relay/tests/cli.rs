@@ -533,6 +533,23 @@ fn the_check_says_what_serve_would_say_of_its_files_and_addresses_and_that_all_i
     );
 }
 
+#[test]
+fn the_first_configuration_of_the_readme_is_whole_but_for_a_secret() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("one");
+    let (toml, _) = rest.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |toml: &str| {
+        std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+        run(voxrelay(folder.path()).args(["config", "--check"]).env("VOXRELAY_CONFIG", "voxrelay.toml"))
+    };
+    let (output, errors) = check(toml);
+    assert_eq!((output.status.code(), errors.lines().count()), (Some(2), 1), "{errors}");
+    assert!(errors.contains("auth.hs256_secret") && errors.contains("openssl rand -base64 48"), "{errors}");
+    let (output, errors) = check(&toml.replacen("openssl rand -base64 48", SECRET, 1));
+    assert!(output.status.success(), "{errors}");
+}
+
 /// The keys, the bucket and the webhook bring their clients with them: none of them may lean on what another one has set up.
 #[test]
 fn the_check_tries_a_webhook_that_is_all_there_is_to_try() {

@@ -26,6 +26,27 @@ async fn it_says_that_it_lives() {
 }
 
 #[tokio::test]
+async fn it_says_whether_new_calls_can_begin() {
+    let relay = Relay::start().await;
+    let (head, body) = relay.get("/readyz", "").await;
+    assert_eq!((status(&head), body.as_str()), (200, "ok\n"));
+    relay.app.store.close().await;
+    let end = Instant::now() + PATIENCE;
+    let (head, body) = loop {
+        let (head, body) = relay.get("/readyz", "").await;
+        if status(&head) != 200 {
+            break (head, body);
+        }
+        assert!(Instant::now() < end, "what the database said counts for a moment");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("5")));
+    assert!(body.contains("\"code\":\"store_unavailable\""), "{body}");
+    let (head, _) = relay.get("/livez", "").await;
+    assert_eq!(status(&head), 200, "it lives, nevertheless");
+}
+
+#[tokio::test]
 async fn a_call_is_opened_with_the_subprotocol() {
     let relay = Relay::start().await;
     for offered in ["voxrelay.v1", "other, voxrelay.v1", "voxrelay.v1,other"] {
@@ -243,10 +264,27 @@ async fn half_a_request_is_not_waited_for_longer_than_ten_seconds() {
         wire.send(b"GET /livez HTTP/1.1\r\n").await;
         while !wire.is_closed_within(PATIENCE).await {}
     };
-    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), again);
+    // One that begins in the packet of another request is no different.
+    let behind = [LIVEZ, LIVEZ, b"GET /livez HT"].concat();
+    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), half(&behind), again);
     assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
     idle.send(LIVEZ).await;
     assert_eq!(status(&idle.response().await.0), 200, "one that is idle is kept longer");
+}
+
+#[tokio::test]
+async fn requests_that_come_in_one_packet_are_each_answered() {
+    let relay = Relay::start().await;
+    let mut wire = relay.connect().await;
+    let post = b"POST /v1/admin/denials HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    wire.send(&[LIVEZ, LIVEZ, post, LIVEZ, &LIVEZ[..9]].concat()).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(status(&wire.response().await.0));
+    }
+    wire.send(&LIVEZ[9..]).await;
+    seen.push(status(&wire.response().await.0));
+    assert_eq!(seen, [200, 200, 401, 200, 200]);
 }
 
 #[tokio::test]

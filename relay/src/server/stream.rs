@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use hyper::body::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -43,6 +45,8 @@ pub(super) struct CallStream {
     /// Set while it rests.
     rest: Option<Interval>,
     tasks: TaskTracker,
+    /// What came with the end of a head or a body, and is not of it: it is handed on by itself.
+    ahead: Bytes,
 }
 
 /// How many bytes may be read.
@@ -83,6 +87,7 @@ impl CallStream {
             allowance,
             rest: None,
             tasks,
+            ahead: Bytes::new(),
         }
     }
 
@@ -93,6 +98,13 @@ impl CallStream {
             Some(entry) => what(&mut entry.pace(), Instant::now()),
             None => {}
         }
+    }
+
+    /// How many of these bytes may be handed on: all, once nobody looks at its pace.
+    fn hand_on(&mut self, bytes: &[u8]) -> usize {
+        let mut handed_on = bytes.len();
+        self.tell(|pace, now| handed_on = pace.handle_read(now, bytes));
+        handed_on
     }
 
     fn tell_written(&mut self, written: &Poll<io::Result<usize>>) {
@@ -161,13 +173,22 @@ impl AsyncRead for CallStream {
         }
         self.rest = None;
         let (before, room) = (buffer.filled().len(), buffer.remaining());
+        if !self.ahead.is_empty() {
+            let more = self.ahead.slice(..room.min(self.ahead.len()));
+            let handed_on = self.hand_on(&more);
+            buffer.put_slice(&more[..handed_on]);
+            self.ahead.advance(handed_on);
+            return Poll::Ready(Ok(()));
+        }
         let read = ready!(self.stream().poll_read(cx, buffer));
         self.allowance.take(buffer.filled().len() - before);
         self.ended = read.is_err() || (room > 0 && buffer.filled().len() == before);
-        if buffer.filled().len() > before {
-            self.tell(Pace::handle_read);
-        }
-        Poll::Ready(read)
+        read?;
+        let came = &buffer.filled()[before..];
+        let handed_on = if came.is_empty() { 0 } else { self.hand_on(came) };
+        self.ahead = Bytes::copy_from_slice(&came[handed_on..]);
+        buffer.set_filled(before + handed_on);
+        Poll::Ready(Ok(()))
     }
 }
 
