@@ -44,13 +44,8 @@ struct Running {
 impl Running {
     async fn start(relay: &Relay, seconds: f64) -> Running {
         let (tell, events) = mpsc::unbounded_channel();
-        let options = Options {
-            url: relay.url(),
-            token: token(),
-            speech: speech(seconds),
-            chunk: 1_600,
-            longest: Duration::from_secs(120),
-        };
+        let longest = Duration::from_secs(120);
+        let options = Options { longest, ..Options::new(relay.url(), token(), speech(seconds)) };
         let call = tokio::spawn(run(options, move |event| {
             let _ = tell.send(event.clone());
         }));
@@ -106,7 +101,7 @@ async fn a_call_goes_on_without_the_database_for_a_while_and_new_ones_are_refuse
     server.restart();
     let report = running.call.await.expect("no panic");
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (0, 0), "the page did not notice");
+    assert_eq!((report.reconnects, report.missing()), (0, 0), "the page did not notice");
     let session = check(&database, &report).await;
     assert!(session.audio_samples >= 12 * 16_000);
     relay.terminate().await;
@@ -124,7 +119,7 @@ async fn a_call_that_waited_too_long_goes_on_when_the_database_is_back() {
     running.wait(|event| matches!(event, Event::State(State::Reconnecting { .. }))).await;
     server.restart();
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     assert!(report.reconnects >= 1);
     check(&database, &report).await;
     relay.terminate().await;
@@ -147,7 +142,7 @@ async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_i
     server.restart();
     let relay = Relay::start_with(folder.path(), &address, &config).await;
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     let session = check(&database, &report).await;
     assert_eq!(session.epoch, 1);
     let samples = session.audio_samples;
@@ -169,7 +164,7 @@ async fn another_relay_takes_a_call_over_from_one_that_is_gone_with_its_disk() {
     // As a load balancer does it: the same name leads to another relay.
     let relay = Relay::start_with(there.path(), &address, &config(there.path(), &database, 60)).await;
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     let session = check(&database, &report).await;
     assert_eq!((session.epoch, session.reconnects), (1, report.reconnects));
     assert!(session.audio_samples >= 10 * 16_000);

@@ -84,8 +84,8 @@ impl Link {
         let [near, far] =
             [1, 2].map(|end| Ipv4Addr::new(198, 18 + number % 2, run, (number / 2 % 64) * 4 + end));
         let name = format!("voxlossy{run}-{number}");
-        let device = device(&name, near).map_err(advise)?;
-        let (namespace, far_device) = elsewhere(name, far).await.map_err(advise)?;
+        let device = device(&name, near).map_err(|error| advise(&error))?;
+        let (namespace, far_device) = elsewhere(name, far).await.map_err(|error| advise(&error))?;
         let (counts, tap) = (Arc::<Counts>::default(), Tap::default());
         let carrier =
             tokio::spawn(carry([device, far_device], Chance::new(weather), counts.clone(), tap.clone()));
@@ -141,7 +141,7 @@ impl Drop for Link {
     }
 }
 
-fn advise(error: io::Error) -> io::Error {
+fn advise(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{error}: {ADVICE}"))
 }
 
