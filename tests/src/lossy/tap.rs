@@ -25,8 +25,8 @@ pub struct Tap(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the client's port.
-    streams: HashMap<u16, Stream>,
+    /// By the client's port and the server's: a client may use one port for several servers.
+    streams: HashMap<[u16; 2], Stream>,
     arrivals: Vec<Arrival>,
 }
 
@@ -43,8 +43,8 @@ impl Tap {
         let State { streams, arrivals } = &mut *state;
         let Some(segment) = Segment::parse(packet) else { return };
         if segment.begins {
-            streams.insert(segment.port, Stream::new(segment.seq.wrapping_add(1)));
-        } else if let Some(stream) = streams.get_mut(&segment.port) {
+            streams.insert(segment.ports, Stream::new(segment.seq.wrapping_add(1)));
+        } else if let Some(stream) = streams.get_mut(&segment.ports) {
             stream.take(segment.seq, segment.payload);
             stream.read(at, arrivals);
         }
@@ -53,8 +53,8 @@ impl Tap {
 
 /// A segment of TCP.
 struct Segment<'a> {
-    /// The sender's port.
-    port: u16,
+    /// The sender's port and the receiver's.
+    ports: [u16; 2],
     seq: u32,
     /// The connection begins with it.
     begins: bool,
@@ -68,11 +68,12 @@ impl Segment<'_> {
         let (version, head) = (packet.first()? >> 4, usize::from(packet.first()? & 15) * 4);
         let total = usize::from(u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?));
         let segment = packet.get(head..total)?;
+        let port = |at| segment.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
         if version != 4 || packet.get(9) != Some(&TCP) {
             return None;
         }
         Some(Segment {
-            port: u16::from_be_bytes(segment.get(..2)?.try_into().ok()?),
+            ports: [port(0)?, port(2)?],
             seq: u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?),
             begins: segment.get(13)? & SYN != 0,
             payload: segment.get(usize::from(segment.get(12)? >> 4) * 4..)?,
