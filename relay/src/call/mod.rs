@@ -397,6 +397,9 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
+        // What is declared as lost is not played again.
+        let lost = gap.to.position.saturating_sub(gap.from.position);
+        self.replayable = self.replayable.saturating_sub(lost);
         self.open(Open { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
