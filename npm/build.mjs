@@ -57,3 +57,5 @@ try {
 } catch {
   process.exit(1);
 }
+// What it passes on is inside the bundles.
+rmSync(join(dist, "wasm.d.ts"));

@@ -13,8 +13,14 @@ declare const VERSION: string;
 /** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
 const DRAIN_DEADLINE_MS = 30_000;
 
+/** A plain request that asks why there is no connection is given up after this. */
+const ASKING_DEADLINE_MS = 5_000;
+
+/** Characters of its answer that are looked at. */
+const ANSWER_MAX = 4_096;
+
 /** Troubles of the page itself, which say nothing about why there is no connection. */
-const OF_THE_PAGE = /^(microphone|audio|buffer)_/;
+const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
 /** A call. Made by {@link VoiceClient.connect}. */
 export class VoiceClient extends Emitter<CallEvents> {
@@ -116,16 +122,20 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   /**
-   * Changes the microphone while the call goes on; without an id, to the system's default one.
+   * Changes the microphone while the call goes on, also from `microphone: false` or a stream of the application's; without an id, to the
+   * system's default one. Of several that are asked for the last one counts.
    *
-   * @throws {@link VoxrelayError} when it cannot be opened; the one before stays then
+   * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
   async setMicrophone(deviceId?: string): Promise<void> {
-    if (!this.#page || this.#over) throw new TypeError("there is no call whose microphone could be changed");
+    if (!this.#page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
     await this.#page.setMicrophone(deviceId);
   }
 
-  /** Hangs up: what was said is still sent, then everything is released. Resolves when the call is over; 10 s at most. */
+  /**
+   * Hangs up: the microphone is released at once, what was said is still sent, then everything else is released. Resolves when the call is over:
+   * over a slow line 30 s after some of it last got through, and after 300 s in all.
+   */
   close(): Promise<void> {
     if (this.#over) return Promise.resolve();
     return new Promise((resolve) => {
@@ -155,6 +165,8 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   async #open(module: WebAssembly.Module): Promise<void> {
     const { signal } = this.#options;
+    const { fallback } = this.#engine;
+    if (fallback) this.#fail(fallback);
     try {
       await unlessAborted(signal, this.#start(module));
       signal?.throwIfAborted();
@@ -228,6 +240,31 @@ export class VoiceClient extends Emitter<CallEvents> {
     }
   }
 
+  /** A browser keeps to itself why no socket could be opened, so a plain request asks. */
+  async #why(): Promise<void> {
+    let status = 0;
+    let body = "";
+    try {
+      const response = await fetch(socketOf(this.#options).replace("ws", "http"), {
+        credentials: "omit",
+        cache: "no-store",
+        redirect: "manual",
+        signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
+      });
+      const reader = response.body?.getReader();
+      for (let part; body.length < ANSWER_MAX && (part = (await reader?.read())?.value); ) {
+        body += new TextDecoder().decode(part);
+      }
+      body = body.slice(0, ANSWER_MAX);
+      void reader?.cancel();
+      // The status of a redirection that is not followed is hidden.
+      status = response.status || 302;
+    } catch {
+      // Whatever keeps the socket closed keeps this from being answered, too.
+    }
+    this.#send(["why", status, body]);
+  }
+
   /** The application says that there will be no token: nobody is to wait for one. */
   #giveUp(thrown: unknown): void {
     if (this.#over) return;
@@ -241,6 +278,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** What the engine says. */
   readonly #outlet: Outlet = {
     token: () => void this.#token(),
+    why: () => void this.#why(),
     drained: () => this.#release(),
     level: (inputRms, inputPeak, outputRms, outputPeak) =>
       this.emit("level", {
@@ -315,9 +353,13 @@ export function unlessAborted<T>(
   });
 }
 
+function socketOf({ url }: ConnectOptions): string {
+  return new URL(url, location.href).href.replace(/^http/, "ws");
+}
+
 function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {
   return {
-    url: new URL(options.url, location.href).href.replace(/^http/, "ws"),
+    url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
     chunkMs: options.chunkMs ?? 100,
     bufferMs: (options.bufferSeconds ?? 30) * 1_000,

@@ -13,4 +13,5 @@ export function runEngineWorker(): void {
     );
   };
   addEventListener("message", born);
+  addEventListener("messageerror", () => postMessage("what it was sent could not be read"));
 }

@@ -11,7 +11,7 @@ export async function serve(
   port: MessagePort,
 ): Promise<() => void> {
   // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
-  const { Engine, initSync } = await import("./wasm/voxrelay_wasm.js");
+  const { Engine, initSync } = await import("./wasm.js");
   initSync({ module });
   const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation } = settings;
   const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation);

@@ -33,6 +33,15 @@ export function errorOf(
   return new VoxrelayError(code as ErrorCode, message, retryable, limit, retryAfterMs);
 }
 
+/** The engine had to start on the page. */
+export function workerUnavailable(cause: string): VoxrelayError {
+  return new VoxrelayError(
+    "worker_unavailable",
+    `No Worker started (${cause}), so the engine runs on the page: a busy page delays the call. Check that its file loads and that the content security policy allows it.`,
+    false,
+  );
+}
+
 /** The file that starts the engine did not load or run. */
 export function engineUnavailable(cause: unknown): VoxrelayError {
   return new VoxrelayError(

@@ -140,6 +140,8 @@ export interface MicrophoneEvent {
   readonly label: string;
   /** Whether sound can come from it; if not, the SDK is trying to open it again. */
   readonly live: boolean;
+  /** Whether it is the default one in place of the chosen one, which is away and is taken again when it is back. */
+  readonly fallback: boolean;
 }
 
 /** The call is over; nothing follows. */

@@ -1,16 +1,18 @@
 import { wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
 import { serve } from "./engine.js";
-import { engineUnavailable } from "./error.js";
+import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { AssetOptions } from "./options.js";
 import type { Birth, Settings } from "./roles.js";
 
-/** A Worker that is not ready by then is taken for one that will never be. */
+/** Whatever ways there are: if no Worker is ready by then, none is waited for. */
 const WORKER_DEADLINE_MS = 5_000;
 
 /** An engine that runs. */
 export interface RunningEngine {
   /** Where it runs. */
   readonly place: "worker" | "page";
+  /** Why it does not run in a Worker, if it should. */
+  readonly fallback?: VoxrelayError | undefined;
   readonly port: MessagePort;
   /** Set to learn that it broke; it says nothing more then. */
   onbreak: ((cause: string) => void) | undefined;
@@ -56,18 +58,25 @@ export async function startEngine(
   settings: Settings,
   options: AssetOptions,
 ): Promise<RunningEngine> {
-  for (const start of options.worker === "never" ? [] : starts(options)) {
+  const causes: string[] = [];
+  const deadline = Date.now() + WORKER_DEADLINE_MS;
+  const wanted = options.worker !== "never";
+  for (const start of wanted ? starts(options) : []) {
     try {
-      return await inWorker(start(), module, settings);
-    } catch {
-      // The next way; the last one is the page.
+      return await inWorker(start(), module, settings, deadline);
+    } catch (thrown) {
+      // The next way, if there is time; the last one is the page.
+      causes.push(String(thrown));
+      if (Date.now() >= deadline) break;
     }
   }
   const { port1, port2 } = new MessageChannel();
   try {
     const stop = await serve(module, settings, port2);
-    return { place: "page", port: port1, onbreak: undefined, stop };
+    const fallback = wanted ? workerUnavailable(causes.join(", then ") || "its address is unknown: set `workerUrl`") : undefined;
+    return { place: "page", port: port1, fallback, onbreak: undefined, stop };
   } catch (thrown) {
+    port1.close();
     throw engineUnavailable(thrown);
   }
 }
@@ -76,20 +85,22 @@ function starts({ workerUrl }: AssetOptions): readonly (() => Worker)[] {
   return workerUrl ? [() => workerFrom(String(workerUrl))] : workerStarts();
 }
 
-function inWorker(worker: Worker, module: WebAssembly.Module, settings: Settings): Promise<RunningEngine> {
+function inWorker(worker: Worker, module: WebAssembly.Module, settings: Settings, deadline: number): Promise<RunningEngine> {
   return new Promise((resolve, reject) => {
     const { port1, port2 } = new MessageChannel();
     const stop = (): void => worker.terminate();
     const fail = (cause: string): void => {
-      clearTimeout(deadline);
+      clearTimeout(timer);
       stop();
-      reject(new Error(cause));
+      port1.close();
+      reject(cause);
     };
-    const deadline = setTimeout(fail, WORKER_DEADLINE_MS, "the Worker did not start");
-    worker.onerror = (event) => fail(event.message);
+    const timer = setTimeout(fail, deadline - Date.now(), "it did not start in time");
+    // A file that does not load is told without a word.
+    worker.onerror = ({ message }) => fail(message || "its file did not load");
     worker.onmessage = ({ data }: MessageEvent<true | string>) => {
       if (data !== true) return fail(data);
-      clearTimeout(deadline);
+      clearTimeout(timer);
       const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
       worker.onerror = (event) => engine.onbreak?.(event.message);
       resolve(engine);

@@ -9,6 +9,21 @@ import type { Page } from "./wasm/voxrelay_wasm.js";
 /** Chromium's name for whichever microphone the system prefers; other browsers do not tell. */
 const DEFAULT_ID = "default";
 
+/** A processor that has not ended by then is in a context that the browser holds back: it is not waited for. */
+const RETIRE_MS = 2_000;
+/** A processor says that it ends from within its last run; the browser knows of it a moment later. */
+const LAST_RUN_MS = 50;
+
+/** A microphone that the application asked for. */
+interface Choice {
+  /** A stream of the application's own, or `false` for none. */
+  readonly own?: MediaStream | false | undefined;
+  readonly constraints: MediaTrackConstraints;
+  /** The choice before, which holds again if this one fails; none once this one is open. */
+  before?: Choice | undefined;
+  failed?: boolean;
+}
+
 /** What the page's side of a call tells. */
 export interface PageListener {
   send(command: Command): void;
@@ -21,9 +36,14 @@ export class CallPage {
   readonly #options: ConnectOptions;
   readonly #listener: PageListener;
   readonly #page: Page;
-  #asked: MediaTrackConstraints;
-  /** Counts openings of the microphone: only the latest one keeps what it opened. */
+  /** What was asked for last. */
+  #choice: Choice;
+  /** Counts attempts to open a microphone. */
   #attempt = 0;
+  /** The attempt whose microphone is open: what an earlier one brings is late. */
+  #opened = 0;
+  /** The default microphone is open in place of the chosen one. */
+  #fallback = false;
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
   #released = false;
@@ -32,7 +52,7 @@ export class CallPage {
   /** Instantiates the page role of `module`. */
   static async make(module: WebAssembly.Module, options: ConnectOptions, listener: PageListener): Promise<CallPage> {
     // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
-    const wasm = await import("./wasm/voxrelay_wasm.js");
+    const wasm = await import("./wasm.js");
     wasm.initSync({ module });
     return new CallPage(wasm.Page, options, listener);
   }
@@ -40,15 +60,16 @@ export class CallPage {
   private constructor(page: typeof Page, options: ConnectOptions, listener: PageListener) {
     this.#options = options;
     this.#listener = listener;
-    this.#asked = options.microphone instanceof MediaStream ? {} : options.microphone || {};
-    const given = options.microphone instanceof MediaStream;
-    this.#page = new page(this.#host, given, options.audioContext !== undefined, options.output);
+    const { microphone } = options;
+    const isOwn = microphone === false || microphone instanceof MediaStream;
+    this.#choice = isOwn ? { own: microphone, constraints: {} } : { constraints: microphone ?? {} };
+    this.#page = new page(this.#host, options.audioContext !== undefined, options.output);
   }
 
   /** Opens the microphone, then the loudspeaker. */
   async open(): Promise<void> {
     // The microphone first: browsers let a page that captures make sound without another gesture.
-    const stream = await this.#request(this.#asked);
+    const stream = await this.#request(this.#choice);
     if (this.#closed) return this.#discard(stream);
     try {
       await this.#play();
@@ -62,22 +83,23 @@ export class CallPage {
 
   /** Changes to another microphone; if it cannot be opened, the one before stays. */
   async setMicrophone(deviceId: string | undefined): Promise<void> {
-    const asked = { ...this.#asked };
-    delete asked.deviceId;
-    if (deviceId) asked.deviceId = { exact: deviceId };
-    const { microphone } = this.#options;
-    if (microphone === false || microphone instanceof MediaStream) {
-      throw new TypeError("this call was made with `microphone: false` or a stream of the page: the SDK opens none");
-    }
+    const { deviceId: _, ...rest } = this.#choice.constraints;
+    const constraints = deviceId ? { ...rest, deviceId: { exact: deviceId } } : rest;
     // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
-    const before = this.#asked;
-    this.#asked = asked;
+    const choice: Choice = (this.#choice = { constraints, before: this.#choice });
     try {
-      await this.#openMicrophone(asked);
+      await this.#openMicrophone(choice);
+      choice.before = undefined;
     } catch (thrown) {
-      if (this.#asked === asked) this.#asked = before;
+      choice.failed = true;
+      while (this.#choice.failed && this.#choice.before) this.#choice = this.#choice.before;
       throw thrown;
     }
+  }
+
+  /** Whether the call has its microphone: not any more once it is hung up. */
+  get isOpen(): boolean {
+    return !this.#released;
   }
 
   /** Releases the microphone: the call is ending, but the agent may still be heard. */
@@ -93,21 +115,35 @@ export class CallPage {
     this.#closed = true;
   }
 
-  async #openMicrophone(asked: MediaTrackConstraints): Promise<void> {
+  /** Opens a microphone in place of the one that is open, unless a later attempt was faster. */
+  async #openMicrophone(choice: Choice, fallback = false): Promise<void> {
     const attempt = ++this.#attempt;
-    const stream = await this.#request(asked);
+    const stream = await this.#request(choice, fallback);
     if (!stream) return;
-    if (attempt !== this.#attempt) return this.#discard(stream);
+    if (attempt < this.#opened) return this.#discard(stream);
+    this.#opened = attempt;
+    this.#fallback = fallback;
     this.#capture(stream);
   }
 
-  /** Asks for the microphone; nothing if the application wants none. */
-  async #request(asked: MediaTrackConstraints): Promise<MediaStream | undefined> {
-    const { microphone } = this.#options;
-    if (microphone === false) return undefined;
-    if (microphone instanceof MediaStream) return microphone;
+  /** Opens the chosen microphone again or, while it cannot be opened, the default one. */
+  async #reopenMicrophone(): Promise<void> {
+    const choice = this.#choice;
     try {
-      const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...asked };
+      await this.#openMicrophone(choice);
+    } catch (thrown) {
+      const isDenied = (thrown as VoxrelayError).code === "microphone_denied";
+      if (isDenied || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
+      await this.#openMicrophone(choice, true);
+    }
+  }
+
+  /** Asks for the microphone, or for the default one in its place; nothing if the application wants none. */
+  async #request({ own, constraints }: Choice, fallback = false): Promise<MediaStream | undefined> {
+    if (own !== undefined) return own || undefined;
+    try {
+      const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...constraints };
+      if (fallback) delete audio.deviceId;
       return await navigator.mediaDevices.getUserMedia({ audio });
     } catch (thrown) {
       // Only secure pages have `mediaDevices`.
@@ -118,12 +154,12 @@ export class CallPage {
   #capture(stream: MediaStream): void {
     if (this.#released) return this.#discard(stream);
     try {
-      this.#page.capture(stream);
+      this.#page.capture(stream, stream === this.#options.microphone);
     } catch (thrown) {
       this.#discard(stream);
       throw this.#failure("audio", thrown);
     }
-    void this.#defaultMicrophone().then((id) => (this.#default = id));
+    void this.#inputs().catch(() => undefined);
   }
 
   async #play(): Promise<void> {
@@ -146,22 +182,29 @@ export class CallPage {
   }
 
   #failure(part: "microphone" | "audio", thrown: unknown): VoxrelayError {
+    // What the wasm would say belongs to a call that is over.
+    if (this.#closed) return thrown as VoxrelayError;
     const failure = part === "audio" ? this.#page.audioFailure : this.#page.microphoneFailure;
     return failure.call(this.#page, String(thrown)) as VoxrelayError;
   }
 
-  async #defaultMicrophone(): Promise<string | undefined> {
+  /** The ids of the microphones that there are; looks at which one is the default, too. */
+  async #inputs(): Promise<string[]> {
     const devices = await navigator.mediaDevices.enumerateDevices();
-    return devices.find(({ kind, deviceId }) => kind === "audioinput" && deviceId === DEFAULT_ID)?.groupId;
+    const inputs = devices.filter(({ kind }) => kind === "audioinput");
+    this.#default = inputs.find(({ deviceId }) => deviceId === DEFAULT_ID)?.groupId;
+    return inputs.map(({ deviceId }) => deviceId);
   }
 
-  /** Opens the default microphone again if it is another one now. */
-  async #followDefault(): Promise<void> {
+  /** Takes the chosen microphone if it is back, and follows the default one where that is open and is another one by now. */
+  async #devicesChanged(): Promise<void> {
     const before = this.#default;
-    this.#default = await this.#defaultMicrophone();
-    if (before && this.#default && before !== this.#default && !this.#asked.deviceId) {
-      await this.#openMicrophone(this.#asked);
-    }
+    const inputs = await this.#inputs();
+    const { own, constraints } = this.#choice;
+    const asked = JSON.stringify(constraints.deviceId);
+    const isBack = this.#fallback && inputs.some((id) => id && asked?.includes(JSON.stringify(id)));
+    const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
+    if (own === undefined && (isBack || hasMoved)) await this.#reopenMicrophone();
   }
 
   /** Something that nobody waits for; what goes wrong is told as an event. */
@@ -177,18 +220,33 @@ export class CallPage {
     window: globalThis.window,
     document: globalThis.document,
     devices: globalThis.navigator?.mediaDevices,
-    reopenMicrophone: () => this.#run(() => this.#openMicrophone(this.#asked)),
+    retire: (node, context) => {
+      const { port } = node;
+      const end = (): void => {
+        node.disconnect();
+        port.close();
+        void context?.close();
+      };
+      // A context that is closed before its processors have ended stays in Chromium's memory for the life of the page.
+      const deadline = setTimeout(end, RETIRE_MS);
+      port.onmessage = () => {
+        clearTimeout(deadline);
+        setTimeout(end, LAST_RUN_MS);
+      };
+      port.postMessage(null);
+    },
+    reopenMicrophone: () => this.#run(() => this.#reopenMicrophone()),
     reopenAudio: () =>
       this.#run(async () => {
         await this.#play();
-        await this.#openMicrophone(this.#asked);
+        await this.#reopenMicrophone();
       }),
-    devicesChanged: () => this.#run(() => this.#followDefault()),
+    devicesChanged: () => this.#run(() => this.#devicesChanged()),
     tap: (port, rate) => this.#listener.send(["tap", port, rate]),
     speaker: (port, rate) => this.#listener.send(["speaker", port, rate]),
     signal: (name) => this.#listener.send([name]),
     hold: (held) => this.#listener.send(["hold", held]),
-    microphone: (label, live) => this.#listener.microphone({ label, live }),
+    microphone: (label, live) => this.#listener.microphone({ label, live, fallback: this.#fallback }),
     ignore: (promise) => void promise.catch(() => undefined),
     error: (failure) => this.#listener.error(failure),
     failure: errorOf,

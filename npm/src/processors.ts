@@ -15,7 +15,7 @@ interface WorkletScope {
 export function registerProcessors(): void {
   const { sampleRate, AudioWorkletProcessor, registerProcessor } = globalThis as unknown as WorkletScope;
 
-  /** A processor that gets the engine's port through its own, and ends when it gets `null`. */
+  /** A processor that gets the engine's port through its own, and ends when it gets `null`: it says so when it is run for the last time. */
   abstract class Connected extends AudioWorkletProcessor {
     engine: MessagePort | undefined;
     alive = true;
@@ -31,6 +31,12 @@ export function registerProcessors(): void {
     }
 
     abstract told(message: unknown): void;
+
+    /** Whether to be run again. */
+    goesOn(): boolean {
+      if (!this.alive) this.port.postMessage(null);
+      return this.alive;
+    }
   }
 
   /** Posts the microphone, mono, in blocks of about 20 ms. Told a boolean: be still or not. */
@@ -52,7 +58,7 @@ export function registerProcessors(): void {
         this.filled += samples.length;
         if (this.filled === this.block.length) this.send();
       }
-      return this.alive;
+      return this.goesOn();
     }
 
     /** Posts a copy, so that the audio thread makes no garbage. */
@@ -93,7 +99,7 @@ export function registerProcessors(): void {
 
     process(_: Float32Array[][], [output]: Float32Array[][]): boolean {
       const out = output?.[0];
-      const count = Math.min(this.held, out?.length ?? 0);
+      const count = this.alive ? Math.min(this.held, out?.length ?? 0) : 0;
       for (let index = 0; out && index < count; index++) {
         const sample = this.ring[this.read] ?? 0;
         if (this.fading) {
@@ -107,7 +113,7 @@ export function registerProcessors(): void {
       this.held -= count;
       // At the end of what there is, too: the engine waits for the last sample.
       if (this.rendered >= this.every || (this.rendered && !this.held)) this.report();
-      return this.alive;
+      return this.goesOn();
     }
 
     report(): void {

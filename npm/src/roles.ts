@@ -9,6 +9,7 @@ export type Command =
   | ["start"]
   | ["token", string]
   | ["tokenFailed", string]
+  | ["why", number, string]
   | ["online" | "offline" | "woke"]
   | ["hold", boolean]
   | ["tap" | "speaker", MessagePort, number]
@@ -41,6 +42,7 @@ export type LinkState = "idle" | "connecting" | "connected" | "reconnecting" | "
 /** What the engine says, by method: name, and its arguments in the order of `sdk-wasm/src/engine/outlet.rs`. */
 export interface Outlet {
   token(): void;
+  why(): void;
   drained(): void;
   level(inputRms: number, inputPeak: number, outputRms: number, outputPeak: number): void;
   state(name: LinkState, attempt: number, retryInMs: number): void;
@@ -65,6 +67,7 @@ export interface Host {
   readonly window: Window;
   readonly document: Document;
   readonly devices: MediaDevices | undefined;
+  retire(node: AudioWorkletNode, context: AudioContext | undefined): void;
   reopenMicrophone(): void;
   reopenAudio(): void;
   devicesChanged(): void;

@@ -76,12 +76,24 @@ test("a muted tap posts nothing, and nothing from before when it is unmuted", ()
   assert.deepEqual(engine.posted, [new Float32Array(896).fill(3)]);
 });
 
-test("a tap without a microphone goes on, and one that is dismissed ends", () => {
+test("a tap without a microphone goes on, and one that is dismissed ends and says so", () => {
   const { processor, engine } = connected("voxrelay-tap");
   assert.ok(processor.process([[]], [[]]));
   processor.port.say(null);
   assert.ok(engine.closed);
+  assert.deepEqual(processor.port.posted, []);
   assert.equal(processor.process([[quantum(1)]], [[]]), false);
+  assert.deepEqual(processor.port.posted, [null]);
+});
+
+test("a loudspeaker that is dismissed is silent at once, ends and says so", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(new Float32Array(4_800).fill(1));
+  processor.port.say(null);
+  const output = quantum(0);
+  assert.equal(processor.process([], [[output]]), false);
+  assert.deepEqual(output, quantum(0));
+  assert.deepEqual(processor.port.posted, [null]);
 });
 
 test("what is queued is played in order, and every sample is reported once, silence never", () => {

@@ -91,7 +91,8 @@ close_codes! {
     Protocol = 4400, "protocol", Stop, "The client broke the protocol: a bug in the client.";
     Unauthorized = 4401, "unauthorized", RefreshToken, "No token in time, or one that is not valid (any more).";
     Budget = 4402, "budget", Stop, "A budget is spent.";
-    Forbidden = 4403, "forbidden", Stop, "The token is valid, but may not do this.";
+    Forbidden = 4403, "forbidden", Stop, "The token is valid, but may not do this; or pages of this origin may not use this relay.";
+    NoRelay = 4404, "no_relay", Stop, "There is no relay at this address. Never sent: a client that could not open a socket learnt it from a plain HTTP request.";
     Idle = 4408, "idle", Stop, "Nothing was said or sent for longer than the idle limit.";
     Replaced = 4409, "replaced", Retry, "Another connection of the same session took over. Whoever still listens on this one was overtaken by an earlier attempt of its own.";
     TooLong = 4410, "too_long", Stop, "The session reached its longest duration.";
@@ -179,11 +180,15 @@ error_codes! {
     PlayoutFull = "playout_full", false, "The relay sent audio further ahead than the playout buffer holds; the newest was dropped.";
     LinkLost = "link_lost", true, "The connection to the relay was lost. The SDK connects again and sends what is missing.";
     GaveUp = "gave_up", false, "The relay could not be reached for longer than `giveUpAfterMs`. Check the URL and the network, then connect again.";
+    NoRelay = "no_relay", false, "There is no relay at this address. Check `url`: its path is mostly `/v1/call`.";
+    OriginRefused = "origin_refused", false, "Pages of this origin may not use this relay; its operator can add it to `origins`.";
+    NotAWebSocket = "not_a_websocket", false, "The relay did not take what was to open a WebSocket. Compare the client's version with the relay's, and look at what stands between them.";
     MicrophoneDenied = "microphone_denied", false, "The browser or the user refused the microphone. Ask for it after a click, on HTTPS or localhost, and show how to allow it.";
     MicrophoneMissing = "microphone_missing", false, "There is no microphone, or another program holds it.";
     MicrophoneSilent = "microphone_silent", true, "The microphone delivers nothing but zeros. It may be muted by the system or by a switch.";
     AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. AudioWorklet needs HTTPS or localhost, and the worklet file must load (see the content security policy in the README).";
     EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";
+    WorkerUnavailable = "worker_unavailable", false, "No Worker started, so the engine runs on the page: a busy page delays the call. Check that the worker's file (worker.js, or voxrelay.js as a script tag) loads and that the content security policy allows it.";
     KeysUnavailable = "keys_unavailable", true, "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token.";
     StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
     Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";
@@ -241,6 +246,7 @@ http_codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";
     BadRange = "bad_range", 416, "The recording has no such range; `Content-Range` says how long it is.";
     ApiRate = "api_rate", 429, "More requests a minute than a user or an address may make. Wait `retry_after_ms`.";
+    UpgradeRequired = "upgrade_required", 426, "This address takes WebSocket connections, and would take one from here.";
     HeadTooLarge = "head_too_large", 431, "The head of the request is longer than the relay takes.";
     Internal = "internal", 500, "The relay failed. Its log says why.";
     RelayFull = "relay_full", 503, "The relay takes no more of this now. Wait `retry_after_ms`.";

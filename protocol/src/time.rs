@@ -66,6 +66,11 @@ impl<const N: usize> Timers<N> {
         self.0[timer] = Some(due);
     }
 
+    /// Lets it ring by then at the latest.
+    pub(crate) fn hasten(&mut self, timer: usize, due: Time) {
+        self.0[timer] = Some(self.0[timer].map_or(due, |before| before.min(due)));
+    }
+
     pub(crate) fn stop(&mut self, timer: usize) {
         self.0[timer] = None;
     }

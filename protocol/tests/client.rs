@@ -1,153 +1,19 @@
 //! The client's machine alone, against a script.
 
+mod bench;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use protocol::client::{Client, Config, Event, GapInfo, Input, Output, State};
+use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome};
+use protocol::client::{Config, Event, GapInfo, Input, State};
 use protocol::{
-    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage,
-    Limits, Mark, Pong, Prices, RelayAck, RelayMessage, ResumeFailed, Resumed, Time, TokenExpiring, Usage,
-    Welcome,
+    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Mark,
+    Pong, RelayAck, RelayMessage, ResumeFailed, Resumed, TokenExpiring, Usage, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-
-/// What came out, as something that can be compared.
-#[derive(Clone, Debug, PartialEq)]
-enum Did {
-    RequestToken,
-    Connect,
-    Disconnect(u16),
-    Said(ClientMessage),
-    Sent(u32),
-    Played(u32, Vec<u8>),
-    EndOfReply,
-    FlushPlayout,
-    Told(Event),
-}
-
-struct Bench {
-    client: Client,
-    now: Time,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        Bench::with(Config { seed: 7, ..Config::default() })
-    }
-
-    fn with(config: Config) -> Bench {
-        Bench { client: Client::new(config), now: Time::from_millis(1_000) }
-    }
-
-    fn up() -> Bench {
-        let mut bench = Bench::new();
-        bench.input(Input::Start);
-        bench.input(Input::Token(Ok("jwt")));
-        bench.input(Input::Opened);
-        bench.relay(welcome());
-        bench
-    }
-
-    fn input(&mut self, input: Input<'_>) -> Vec<Did> {
-        self.client.handle_input(self.now, input);
-        let mut did = Vec::new();
-        while let Some(output) = self.client.poll_output() {
-            did.push(match output {
-                Output::RequestToken => Did::RequestToken,
-                Output::Connect => Did::Connect,
-                Output::Disconnect { code } => Did::Disconnect(code),
-                Output::Text(text) => Did::Said(ClientMessage::parse(text).expect("ours")),
-                Output::Binary(frame) => Did::Sent(AudioHeader::parse(frame).expect("ours").0.seq),
-                Output::Play { position, payload, .. } => Did::Played(position, payload.to_vec()),
-                Output::EndOfReply => Did::EndOfReply,
-                Output::FlushPlayout => Did::FlushPlayout,
-                Output::Event(event) => Did::Told(event),
-            });
-        }
-        did
-    }
-
-    fn relay(&mut self, message: impl Into<RelayMessage>) -> Vec<Did> {
-        self.input(Input::Text(&message.into().to_json()))
-    }
-
-    fn chunks(&mut self, count: u32) -> Vec<Did> {
-        (0..count).flat_map(|_| self.input(Input::Chunk(&[1; 1_600]))).collect()
-    }
-
-    /// Lets time pass, timer by timer, up to `span`.
-    fn wait(&mut self, span: Duration) -> Vec<Did> {
-        let (end, mut did) = (self.now + span, Vec::new());
-        while let Some(due) = self.client.poll_timeout().filter(|due| *due <= end) {
-            self.now = self.now.max(due);
-            did.extend(self.input(Input::Timeout));
-        }
-        self.now = end;
-        did
-    }
-
-    fn reconnect(&mut self) -> Vec<Did> {
-        let asked = (0..310).any(|_| self.wait(Duration::from_millis(100)).contains(&Did::RequestToken));
-        assert!(asked, "the longest wait is 30 s");
-        self.input(Input::Token(Ok("jwt")));
-        self.input(Input::Opened)
-    }
-}
-
-fn welcome() -> Welcome {
-    Welcome {
-        conversation_id: "conversation".into(),
-        session_id: "s1".into(),
-        epoch: 0,
-        resume_token: "r1".into(),
-        resume_window_ms: 120_000,
-        heartbeat_ms: 15_000,
-        agent_codec: Codec::PcmS16le24000.name().into(),
-        recording: false,
-        limits: Limits::default(),
-        prices: Prices::default(),
-    }
-}
-
-fn resumed(received: u32, committed: u32) -> Resumed {
-    let mark = |seq| Mark { seq, position: seq * 1_600 };
-    Resumed {
-        session_id: "s1".into(),
-        epoch: 0,
-        resume_token: "r2".into(),
-        received: mark(received),
-        committed: mark(committed),
-    }
-}
-
-fn ack(received: u32, committed: u32) -> RelayAck {
-    let mark = |seq| Mark { seq, position: seq * 1_600 };
-    RelayAck { received: mark(received), committed: mark(committed) }
-}
-
-fn errors(did: &[Did]) -> Vec<String> {
-    did.iter()
-        .filter_map(|did| match did {
-            Did::Told(Event::Error(error)) => Some(error.code.clone()),
-            _ => None,
-        })
-        .collect()
-}
-
-fn sent(did: &[Did]) -> Vec<u32> {
-    did.iter().filter_map(|did| if let Did::Sent(seq) = did { Some(*seq) } else { None }).collect()
-}
-
-/// What the first message of a connection asks for.
-fn conversation(did: &[Did]) -> Option<String> {
-    let [Did::Said(ClientMessage::Hello(hello))] = did else { panic!("{did:?}") };
-    hello.conversation.clone()
-}
-
-fn ended(did: &[Did]) -> Option<CloseCode> {
-    did.iter().find_map(|did| if let Did::Told(Event::Ended { code, .. }) = did { Some(*code) } else { None })
-}
 
 #[test]
 fn a_call_begins_with_a_token_then_a_socket_then_hello_and_nothing_else() {
@@ -323,6 +189,7 @@ fn waking_up_probes_the_link_and_drops_it_when_nothing_answers() {
 #[test]
 fn the_network_coming_back_ends_the_backoff_at_once() {
     let mut bench = Bench::up();
+    bench.wait(Duration::from_secs(1));
     assert!(bench.input(Input::Offline).contains(&Did::Disconnect(1000)));
     bench.input(Input::Online);
     assert_eq!(bench.client.poll_timeout(), Some(bench.now));
@@ -384,7 +251,7 @@ fn without_a_network_it_is_no_news_that_there_is_no_token() {
     assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken), "`offline` may be wrong");
     assert_eq!(errors(&bench.input(Input::Token(Err("no network")))), Vec::<String>::new());
     bench.input(Input::Online);
-    bench.input(Input::Timeout);
+    assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken));
     assert_eq!(errors(&bench.input(Input::Token(Err("still none")))), ["token_unavailable"]);
 }
 
@@ -511,7 +378,7 @@ fn hanging_up_on_a_dead_link_ends_in_time_and_says_what_may_be_lost() {
     bench.chunks(2);
     bench.input(Input::Closed { code: 1006 });
     bench.input(Input::Close);
-    let did = bench.wait(Duration::from_secs(11));
+    let did = bench.wait(Duration::from_secs(31));
     assert_eq!(ended(&did), Some(CloseCode::Normal));
     assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 3_200 }))), "{did:?}");
 }
@@ -561,15 +428,105 @@ fn hanging_up_goes_on_while_audio_gets_through_and_ends_when_it_does_not() {
     let mut bench = Bench::up();
     bench.chunks(300);
     bench.input(Input::Close);
-    for slow in 1..=10 {
-        let did = bench.wait(Duration::from_secs(8));
+    for slow in 1..=20 {
+        let did = bench.wait(Duration::from_secs(9));
         assert_eq!(ended(&did), None, "after {slow}: {did:?}");
         bench.input(Input::Buffered(0));
         bench.relay(ack(slow * 10, 0));
     }
-    let did = bench.wait(Duration::from_secs(12));
+    let did = bench.wait(Duration::from_secs(31));
     assert_eq!(ended(&did), Some(CloseCode::Normal));
     assert!(did.iter().any(|did| matches!(did, Did::Told(Event::Gap(_)))), "what is lost is announced");
+}
+
+/// A relay that has what the line has carried: so many chunks after so long, again and again.
+fn carry(bench: &mut Bench, from: u32, chunks: u32, every: Duration, times: u32) -> Vec<Did> {
+    let mut did = Vec::new();
+    for burst in 1..=times {
+        did.extend(bench.wait(every));
+        bench.input(Input::Buffered(0));
+        did.extend(bench.relay(ack(from + burst * chunks, 0)));
+    }
+    did
+}
+
+#[test]
+fn a_slow_line_that_moves_is_not_dropped_while_it_carries_2_kb_a_second() {
+    // From an eighth of a chunk's time to a stall of 9 s, and at least a sixteenth of what is said.
+    for (chunks, every_ms) in [(1, 1_300), (3, 3_900), (8, 9_000), (30, 9_500), (1, 800)] {
+        let mut bench = Bench::with(Config { buffer: Duration::from_secs(60), ..Config::default() });
+        bench.input(Input::Start);
+        bench.input(Input::Token(Ok("jwt")));
+        bench.input(Input::Opened);
+        bench.relay(welcome());
+        bench.chunks(600);
+        let did = carry(&mut bench, 0, chunks, Duration::from_millis(every_ms), 540 / chunks.max(10));
+        assert!(
+            !did.iter().any(|did| matches!(did, Did::Disconnect(_))),
+            "{chunks} every {every_ms} ms: {did:?}"
+        );
+    }
+}
+
+#[test]
+fn a_line_on_which_the_relay_talks_and_nothing_gets_up_is_replaced_after_10_s() {
+    let mut bench = Bench::up();
+    bench.chunks(5);
+    bench.relay(ack(2, 0));
+    let mut did = Vec::new();
+    for _ in 0..11 {
+        did.extend(bench.wait(Duration::from_secs(1)));
+        did.extend(bench.relay(Usage::default()));
+    }
+    assert!(did.contains(&Did::Disconnect(1000)), "{did:?}");
+}
+
+#[test]
+fn a_line_that_is_stuck_is_replaced_and_a_network_that_carries_no_more_is_left_alone() {
+    let mut bench = Bench::with(Config { buffer: Duration::from_secs(60), ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    bench.relay(welcome());
+    bench.chunks(600);
+    // A chunk every 4 s: 0.8 KB/s, of 32 that are said.
+    let (mut received, mut replaced) = (0, 0);
+    for _ in 0..140 {
+        received += 1;
+        let did = bench.wait(Duration::from_secs(4));
+        if did.contains(&Did::Disconnect(1000)) {
+            replaced += 1;
+            if !did.contains(&Did::RequestToken) {
+                bench.reconnect();
+            } else {
+                bench.input(Input::Token(Ok("jwt")));
+                bench.input(Input::Opened);
+            }
+            bench.relay(resumed(received, 0));
+        } else {
+            bench.relay(ack(received, 0));
+        }
+        bench.input(Input::Buffered(0));
+    }
+    assert!((1..=3).contains(&replaced), "{replaced}");
+}
+
+#[test]
+fn a_hello_that_came_too_late_is_no_refused_token() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    for _ in 0..4 {
+        bench.input(Input::Token(Ok("jwt")));
+        bench.wait(Duration::from_secs(3));
+        bench.input(Input::Opened);
+        bench.wait(Duration::from_secs(2));
+        assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
+        let asked = (0..50).any(|_| bench.wait(Duration::from_millis(100)).contains(&Did::RequestToken));
+        if !asked {
+            break;
+        }
+    }
+    assert_ne!(bench.client.state(), State::Closed);
 }
 
 #[test]
@@ -577,7 +534,7 @@ fn hanging_up_has_an_end_even_while_audio_gets_through() {
     let mut bench = Bench::up();
     bench.chunks(300);
     bench.input(Input::Close);
-    let over = (1..=40).any(|slow| {
+    let over = (1..=80).any(|slow| {
         bench.relay(ack(slow, 0));
         ended(&bench.wait(Duration::from_secs(4))).is_some()
     });
@@ -670,4 +627,79 @@ fn a_numbered_message_with_a_new_word_is_ignored_and_counts() {
             );
         }
     }
+}
+
+#[test]
+fn however_often_the_page_wakes_a_dead_link_is_found_in_time() {
+    let mut bench = Bench::up();
+    let mut did = Vec::new();
+    for _ in 0..20 {
+        did.extend(bench.input(Input::Woke));
+        did.extend(bench.wait(Duration::from_millis(500)));
+    }
+    assert!(did.contains(&Did::Disconnect(1000)), "each probe put off the end of the one before");
+}
+
+#[test]
+fn on_a_line_that_is_too_slow_what_is_dropped_is_declared_seldom() {
+    for bytes_a_second in [0, 4_000, 10_000, 24_000, 31_000] {
+        let mut bench = Bench::with(Config { buffer: Duration::from_secs(1), ..Config::default() });
+        bench.input(Input::Start);
+        bench.input(Input::Token(Ok("jwt")));
+        bench.input(Input::Opened);
+        bench.relay(welcome());
+        let (mut waits, mut gaps, mut received) = (0_usize, 0, 0);
+        // What is in the socket, oldest first: the relay has whatever has left it.
+        let mut on_its_way = VecDeque::new();
+        let seconds = 30;
+        for _ in 0..seconds * 50 {
+            bench.wait(Duration::from_millis(20));
+            waits = waits.saturating_sub(bytes_a_second / 50);
+            let mut did = bench.input(Input::Buffered(waits));
+            did.extend(bench.input(Input::Chunk(&[1; 320])));
+            waits += sent(&did).len() * 652;
+            on_its_way.extend(sent(&did));
+            while on_its_way.len() * 652 > waits {
+                received = on_its_way.pop_front().map_or(received, |seq| seq + 1);
+            }
+            gaps += did.iter().filter(|did| matches!(did, Did::Said(ClientMessage::Gap(_)))).count();
+            bench.relay(RelayAck { received: Mark { seq: received, position: received * 320 }, ..ack(0, 0) });
+        }
+        assert!(gaps <= seconds, "{gaps} in {seconds} s at {bytes_a_second} bytes a second");
+        // One that moves is kept; one that moves nothing at all is replaced.
+        assert_eq!(
+            bench.client.state() == State::Connected,
+            bytes_a_second > 0,
+            "{bytes_a_second} bytes a second"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_before_an_outage_is_not_the_first_of_two_in_a_row() {
+    for (outage, ends) in [(Duration::ZERO, true), (Duration::from_secs(300), false)] {
+        let mut bench = Bench::up();
+        assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
+        bench.input(Input::Offline);
+        bench.wait(outage);
+        bench.input(Input::Token(Err("no network")));
+        bench.input(Input::Online);
+        bench.reconnect();
+        assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })).is_some(), ends, "{outage:?}");
+        if !ends {
+            bench.reconnect();
+            assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), Some(CloseCode::Unauthorized));
+        }
+    }
+}
+
+#[test]
+fn the_application_is_heard_once_for_each_time_it_is_asked_for_a_token() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.input(Input::Token(Ok("unasked"))), []);
+    assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);
+    assert_eq!(errors(&bench.wait(Duration::from_secs(10))), ["token_unavailable"]);
+    let late = bench.input(Input::Token(Ok("late")));
+    assert!(matches!(late.as_slice(), [Did::Said(ClientMessage::Token(_))]), "{late:?}");
+    assert_eq!(bench.input(Input::Token(Ok("again"))), []);
 }

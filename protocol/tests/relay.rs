@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::relay::{Attachment, Config, Input, Link, Output, Saying};
+use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
-    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Ping,
-    Prices, RelayMessage, Resume, Time, Usage,
+    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute,
+    Ping, Prices, RelayMessage, Resume, Time, Usage,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -184,20 +184,32 @@ fn audio_comes_through_in_order_once() {
 }
 
 #[test]
-fn what_is_sent_twice_keeps_nobody_from_being_idle() {
-    let mut bench = Bench::attached();
-    bench.chunk(0);
+fn nothing_but_audio_keeps_a_session_from_being_idle() {
+    let acts: [fn(&mut Bench, u32); 6] = [
+        |bench, _| drop(bench.chunk(0)),
+        |bench, n| drop(bench.client(Mute { muted: n.is_multiple_of(2) })),
+        |bench, n| drop(bench.client(Ping { id: n, rtt_us: 1_000 })),
+        |bench, _| drop(bench.client(ClientAck { received: 0, played: 0 })),
+        |bench, n| drop(bench.client(Gap { from: mark(1 + n), to: mark(2 + n) })),
+        // Refused, and so are ten of them in a session at most.
+        |bench, n| drop(bench.frame(Codec::PcmS16le16000, (1 + n).min(10), 1_600, 3_201)),
+    ];
     let idle = Duration::from_millis(config().limits.idle_ms);
-    let mut left = idle;
-    while left > Duration::ZERO {
-        let step = left.min(Duration::from_secs(5));
+    for (nth, act) in acts.into_iter().enumerate() {
+        let mut bench = Bench::attached();
         bench.chunk(0);
-        if bench.wait(step).contains(&Did::Ended(CloseCode::Idle)) {
-            return;
-        }
-        left -= step;
+        let steps = idle.as_secs() as u32 / 5;
+        let ended = (0..steps).position(|n| {
+            act(&mut bench, n);
+            bench.wait(Duration::from_secs(5)).contains(&Did::Ended(CloseCode::Idle))
+        });
+        assert_eq!(ended, Some(steps as usize - 1), "act {nth}");
     }
-    panic!("not idle after {idle:?}");
+    let mut bench = Bench::attached();
+    for seq in 0..2 * idle.as_secs() as u32 / 5 {
+        bench.chunk(seq);
+        assert!(!bench.wait(Duration::from_secs(5)).contains(&Did::Ended(CloseCode::Idle)));
+    }
 }
 
 #[test]
@@ -226,8 +238,49 @@ fn the_longest_duration_counts_from_the_beginning_of_the_session() {
     let now = Time::from_millis(1);
     let mut link = Link::recovered(now, config(), 1, mark(4));
     let age = Duration::from_millis(config().limits.session_ms) - Duration::from_secs(1);
-    link.set_age(age);
+    link.carry_over(&Elsewhere { age, ..Elsewhere::default() });
     assert_eq!(link.poll_timeout(), Some(now + Duration::from_secs(1)));
+}
+
+#[test]
+fn audio_that_was_heard_on_another_relay_is_taken_out_of_the_bucket() {
+    // Real time, and a burst of 2 s, or the longest chunk, which is more here: 3.125 s.
+    for (age_s, heard_s, chunks) in [(0, 0, 31), (100, 100, 31), (100, 106, 21), (100, 108, 1), (100, 200, 0)]
+    {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, config(), 1, Mark::default());
+        let seconds = Duration::from_secs;
+        link.carry_over(&Elsewhere { age: seconds(age_s), heard: seconds(heard_s), ..Elsewhere::default() });
+        let mut bench = Bench { link, now };
+        bench.resume("old", "r1", 0);
+        let taken = (0..100).take_while(|seq| !bench.chunk(*seq).contains(&Did::Close(CloseCode::Limited)));
+        assert_eq!(taken.count(), chunks, "{heard_s} s heard in {age_s} s");
+    }
+}
+
+#[test]
+fn who_is_idle_is_idle_on_the_next_relay_too_but_is_asked_first() {
+    let idle = Duration::from_millis(config().limits.idle_ms);
+    for (quiet, left) in [(Duration::ZERO, idle), (idle / 2, idle / 2), (idle * 3, Duration::from_secs(60))] {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, Config { resume_window: 2 * idle, ..config() }, 1, mark(4));
+        link.carry_over(&Elsewhere { quiet, ..Elsewhere::default() });
+        assert_eq!(link.poll_timeout(), Some(now + left), "{quiet:?}");
+    }
+}
+
+#[test]
+fn who_changes_relays_again_and_again_finds_no_full_buckets_there() {
+    for (resumes, age_s, full) in [(3, 0, true), (11, 0, false), (11, 60, true), (200, 600, false)] {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, config(), 1, Mark::default());
+        link.carry_over(&Elsewhere { resumes, age: Duration::from_secs(age_s), ..Elsewhere::default() });
+        let mut bench = Bench { link, now };
+        bench.resume("old", "r1", 0);
+        let pings =
+            (0..100).take_while(|id| !bench.client(Ping { id: *id, rtt_us: 0 }).contains(&Did::Detached));
+        assert_eq!(pings.count(), if full { 40 } else { 20 }, "{resumes} resumes in {age_s} s");
+    }
 }
 
 #[test]
@@ -298,6 +351,80 @@ fn the_timeline_never_goes_back_not_even_after_a_refused_chunk() {
 }
 
 #[test]
+fn after_a_refused_chunk_the_timeline_goes_on_by_no_more_than_it_can_have_held() {
+    let (pcm, longest) = (Codec::PcmS16le16000, 50_000);
+    for (skipped, goes_on) in [(0, true), (longest, true), (longest + 1, false), (u32::MAX - 10_000, false)] {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        assert_eq!(error(&bench.frame(pcm, 1, 1_600, 3_201)), Some("chunk_odd_length"));
+        let did = bench.frame(pcm, 2, 1_600 + skipped, 3_200);
+        assert_eq!(error(&did).is_none(), goes_on, "{skipped}: {did:?}");
+        assert_eq!(did.iter().any(|did| matches!(did, Did::Audio(..))), goes_on, "{skipped}");
+    }
+    // Two of them can have held twice as much, and one that was too long all that came of it.
+    let mut bench = Bench::attached();
+    assert_eq!(error(&bench.frame(pcm, 0, 0, 120_000)), Some("chunk_too_large"));
+    assert_eq!(error(&bench.frame(pcm, 1, 60_000, 10)), Some("chunk_too_small"));
+    assert_eq!(error(&bench.frame(pcm, 2, 110_000, 3_200)), None);
+}
+
+#[test]
+fn a_gap_is_no_longer_than_the_frames_that_it_stands_in_for() {
+    for (frames, samples, fits) in
+        [(1, 50_000, true), (1, 50_001, false), (3, 150_000, true), (9_000, 4_200_000_000, false)]
+    {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        let to = Mark { seq: 1 + frames, position: 1_600 + samples };
+        let did = bench.client(Gap { from: mark(1), to });
+        assert_eq!(did.contains(&Did::Gap(Gap { from: mark(1), to })), fits, "{frames}: {did:?}");
+        assert_eq!(did.contains(&Did::Close(CloseCode::Protocol)), !fits, "{frames}: {did:?}");
+    }
+}
+
+#[test]
+fn a_gap_takes_the_timeline_no_further_than_somebody_can_have_spoken() {
+    let goes = |bench: &mut Bench, next: u32, minutes: u32| {
+        // In frames as long as they may be, so that only the time counts.
+        let to = Mark { seq: 100_000, position: minutes * 60 * 16_000 };
+        let gap = Gap { from: mark(next), to };
+        bench.client(gap).contains(&Did::Gap(gap))
+    };
+    let said = || {
+        let mut bench = Bench::attached();
+        bench.chunk(0);
+        bench
+    };
+    assert!(goes(&mut said(), 1, 11), "ten minutes, when a client gives up, and the minute in its buffer");
+    assert!(!goes(&mut said(), 1, 30));
+    let mut bench = said();
+    for seq in 1..86 {
+        bench.wait(Duration::from_secs(14));
+        bench.chunk(seq);
+    }
+    assert!(goes(&mut bench, 86, 30), "20 minutes later");
+}
+
+#[test]
+fn what_is_played_again_on_another_relay_passes_at_once_and_nothing_else_does() {
+    let passes = |again: u32| {
+        let mut bench = Bench::new();
+        let elsewhere = Elsewhere {
+            age: Duration::from_secs(1),
+            heard: Duration::from_secs(60),
+            again,
+            ..Elsewhere::default()
+        };
+        bench.link.carry_over(&elsewhere);
+        bench.attach(&hello(None), Attachment::New, "r1");
+        (0..1_000).take_while(|seq| !bench.chunk(*seq).contains(&Did::Close(CloseCode::Limited))).count()
+    };
+    assert_eq!(passes(0), 0, "all of the burst was used elsewhere");
+    assert_eq!(passes(20 * 1_600), 20);
+    assert_eq!(passes(u32::MAX), 31, "no more than any burst");
+}
+
+#[test]
 fn a_client_that_keeps_sending_bad_chunks_is_closed() {
     let mut bench = Bench::attached();
     for seq in 0..10 {
@@ -358,7 +485,6 @@ fn more_control_messages_than_the_limit_close_the_connection_and_a_resume_says_a
 fn whatever_comes_as_text_counts_as_a_control_message() {
     let messages = [
         ClientMessage::from(Ping { id: 1, rtt_us: 0 }),
-        ClientAck { received: 0, played: 0 }.into(),
         protocol::Mute { muted: true }.into(),
         Gap { from: mark(0), to: mark(0) }.into(),
         protocol::Token { token: "jwt".into() }.into(),
@@ -373,6 +499,34 @@ fn whatever_comes_as_text_counts_as_a_control_message() {
         bench.chunk(seq);
     }
     assert_eq!(bench.client(Ping { id: 1, rtt_us: 0 }), [pong(1)], "audio does not");
+}
+
+#[test]
+fn acknowledgements_that_a_line_held_back_for_a_minute_pass_at_once_and_without_end_they_do_not() {
+    let mut bench = Bench::attached();
+    for played in 0..300 {
+        assert_eq!(bench.client(ClientAck { received: 0, played }), [Did::Played(played)]);
+    }
+    let flood = (0..1_000_000)
+        .any(|_| error(&bench.client(ClientAck { received: 0, played: 0 })) == Some("audio_too_fast"));
+    assert!(flood);
+}
+
+#[test]
+fn a_full_socket_keeps_the_agents_words_waiting_and_nothing_of_the_users() {
+    let mut bench = Bench::attached();
+    bench.link.handle_input(bench.now, Input::Audio(&[7; 480]));
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le16000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 3_200, 0);
+    bench.link.handle_input(bench.now, Input::Binary(&frame));
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Audio { .. })));
+    assert!(bench.link.poll_urgent().is_none());
+    bench.now = bench.now + Duration::from_millis(200);
+    bench.link.handle_input(bench.now, Input::Timeout);
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Text(text)) if text.contains("\"ack\"")));
+    assert!(bench.link.poll_urgent().is_none());
+    assert!(matches!(bench.link.poll_output(), Some(Output::Binary(_))));
 }
 
 #[test]

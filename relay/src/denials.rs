@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::auth::Identity;
-use crate::store::{Denial, DenialKind, PAGE_MAX, StoreError, unix_ms};
+use crate::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, StoreError, unix_ms};
 
 /// Between two looks at what administrators decided at other relays.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,7 +97,8 @@ pub(crate) async fn keep(app: Arc<App>) {
     }
 }
 
-/// Reads the deny-list if it changed, closes the calls of those on it, and ends the sessions that somebody wants to end.
+/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that somebody wants to end, and hands over those
+/// that another relay wants to go on with.
 ///
 /// # Errors
 /// When the database cannot be read. The list in memory was applied nevertheless.
@@ -106,6 +107,10 @@ pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
     apply(app);
     read?;
     for request in app.store.ends_requested(&app.relay_id).await? {
+        if request.reason == HAND_OVER {
+            app.sessions.hand_over(&request.id);
+            continue;
+        }
         let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);
         app.sessions.end_all(code, |whose| whose.id == request.id);
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod denials;
 mod log;
 pub mod money;
+mod outbound;
 pub mod provider;
 pub mod recording;
 pub mod retention;

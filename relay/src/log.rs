@@ -1,39 +1,106 @@
 //! Log lines go to standard error; standard output is for what a command answers.
 //!
 //! With `log.format = "json"` every line that `voxrelay serve` writes is a JSON object: also why it does not start, and a panic.
+//!
+//! From [`start`] on nobody waits for a line, and none that cannot be written ends anything: see [`lines`].
 
+mod lines;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+
+use self::lines::Lines;
 
 use crate::config::{LogConfig, LogFormat};
 
 /// The variable of `log.format`.
 const FORMAT_VARIABLE: &str = "VOXRELAY_LOG__FORMAT";
 
+/// How long the end of the process waits for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Whether what is said is said in JSON.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
+/// The ways out of a process that logs.
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+#[derive(Debug)]
+struct Output {
+    log: Arc<Lines>,
+    answers: Arc<Lines>,
+}
+
+/// Where a line goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum To {
+    /// Standard error.
+    Log,
+    /// Standard output.
+    Answers,
+}
+
+/// A line of the log: what is written at once is one.
+struct Line(Arc<Lines>);
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Starts logging. A second call, as tests make it, changes nothing.
 pub(crate) fn start(config: &LogConfig) {
     IS_JSON.store(config.format == LogFormat::Json, Ordering::Relaxed);
     let filter = EnvFilter::new(&config.level);
     let colours = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let output = OUTPUT
+        .get_or_init(|| Output { log: Lines::start(io::stderr()), answers: Lines::start(io::stdout()) });
+    let log = Arc::clone(&output.log);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || Line(Arc::clone(&log)))
+        .log_internal_errors(false)
+        .with_ansi(colours);
     // Fails only if logging has started already.
     let _ = match config.format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => {
-            std::panic::set_hook(Box::new(|panic| {
-                let _ = write(&mut io::stderr(), "ERROR", &panic.to_string());
-            }));
-            lines.json().flatten_event(true).try_init()
-        }
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => String::new(),
+        };
+        // Nobody to tell if it cannot be written.
+        let _ = say(To::Log, "ERROR", &format!("{panic}{trace}"));
+    }));
+}
+
+/// Waits a moment for the last lines: the process is to end.
+pub(crate) fn finish() {
+    if let Some(Output { log, answers }) = OUTPUT.get() {
+        log.flush(LAST_LINES);
+        answers.flush(LAST_LINES);
+    }
+}
+
+/// How many lines could not be written.
+pub(crate) fn dropped() -> u64 {
+    OUTPUT.get().map_or(0, |output| output.log.dropped() + output.answers.dropped())
 }
 
 /// Finds out how to say what is wrong with a configuration that may not even be TOML: by its lines.
@@ -62,15 +129,27 @@ fn format_in(text: &str) -> Option<String> {
     found
 }
 
-/// Writes a line of a program that does not log (yet, or any more): as it is, or as JSON where that is configured.
-pub(crate) fn say(out: &mut dyn Write, level: &str, message: &str) -> io::Result<()> {
-    if IS_JSON.load(Ordering::Relaxed) { write(out, level, message) } else { writeln!(out, "{message}") }
+/// Writes a line of a program, as it is or as JSON where that is configured. Fails only where nothing is logged yet.
+pub(crate) fn say(to: To, level: &str, message: &str) -> io::Result<()> {
+    let mut line =
+        if IS_JSON.load(Ordering::Relaxed) { json_line(level, message) } else { message.to_owned() };
+    line.push('\n');
+    match (OUTPUT.get(), to) {
+        (Some(output), To::Log) => output.log.push(line.as_bytes()),
+        (Some(output), To::Answers) => output.answers.push(line.as_bytes()),
+        (None, To::Log) => io::stderr().write_all(line.as_bytes())?,
+        (None, To::Answers) => {
+            let mut out = io::stdout();
+            out.write_all(line.as_bytes())?;
+            out.flush()?;
+        }
+    }
+    Ok(())
 }
 
-fn write(out: &mut dyn Write, level: &str, message: &str) -> io::Result<()> {
+fn json_line(level: &str, message: &str) -> String {
     let timestamp = jiff::Timestamp::now().to_string();
-    let line = json!({ "timestamp": timestamp, "level": level, "message": message, "target": "relay" });
-    writeln!(out, "{line}")
+    json!({ "timestamp": timestamp, "level": level, "message": message, "target": "relay" }).to_string()
 }
 
 /// What an error says, and what its causes say that it does not say itself.

@@ -14,6 +14,8 @@ use crate::store::{Expiring, Store, StoreError};
 const BATCH: u32 = 500;
 /// Budgets of periods that ended, and alerts that are done with, are kept for so long.
 const BOOKS_DAYS: i64 = 400;
+/// For so long it is known of an erased session what was charged: what its relay still owes comes in that time.
+const ERASED_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The database's log is emptied when nobody reads: tries, and the time between them.
 const SCRUBS: u32 = 5;
@@ -30,7 +32,7 @@ pub struct Purged {
     pub erased: u64,
     /// Recordings that could not be deleted, and are tried again the next time.
     pub left: u64,
-    /// Budgets and alerts.
+    /// Budgets, alerts, and what is known of erased sessions.
     pub books: u64,
 }
 
@@ -147,7 +149,9 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let (day, month) = (first.to_string(), format!("{:04}-{:02}", first.year(), first.month()));
     let budgets = expire(store, Expiring::Budgets { day: &day, month: &month }).await?;
     let alerts = expire(store, Expiring::Alerts { before_ms }).await?;
-    Ok(budgets + alerts)
+    let before_ms = now_ms.saturating_sub(ERASED_DAYS * DAY_MS);
+    let erased = expire(store, Expiring::Erased { before_ms }).await?;
+    Ok(budgets + alerts + erased)
 }
 
 /// Empties the database's log, which still has what was deleted.

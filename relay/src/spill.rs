@@ -4,9 +4,11 @@
 //! itself when the database is back; what a lost relay left behind, or a session that had to leave, is written by [`Spill::replay`].
 
 mod file;
+mod held;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
 use protocol::{Mark, Role};
@@ -18,8 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::store::{Caps, Latency, Quality, Settle, Store, StoreError, Turn, create_data_dir};
+use crate::store::{Caps, Latency, Payer, Quality, Settle, Store, StoreError, Turn, create_data_dir};
 use file::{File, Job, Kept};
+use held::Held;
 
 /// The file in the data folder.
 pub(crate) const SPILL_FILE: &str = "spill.db";
@@ -38,6 +41,8 @@ pub struct Spill {
     jobs: mpsc::Sender<Job>,
     /// The task that has the file. It ends when the last clone is gone, or by [`Spill::close`].
     task: TaskTracker,
+    /// What a session left behind and the file could not take.
+    held: Arc<Mutex<Held>>,
 }
 
 /// Something to write.
@@ -73,7 +78,7 @@ impl Spill {
         let task = TaskTracker::new();
         task.spawn(file.serve(wanted));
         task.close();
-        Ok(Spill { jobs, task })
+        Ok(Spill { jobs, task, held: Arc::default() })
     }
 
     /// Keeps entries of a session through a crash. Says under which numbers; `None` for those that there is no room for.
@@ -83,10 +88,15 @@ impl Spill {
         epoch: u32,
         owed: &[Owed],
     ) -> Result<Vec<Option<i64>>, StoreError> {
-        let entry = |owed| serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON");
-        let entries = owed.iter().map(entry).collect();
+        let entries = owed.iter().map(to_text).collect();
         let session_id = session_id.to_owned();
         self.ask(|kept| Job::Keep { session_id, epoch, entries, kept }).await
+    }
+
+    /// Holds an entry that the file could not take in memory, until [`Spill::replay`] finds a place for it: in the file or in the database. Says
+    /// whether there was room.
+    pub(crate) fn hold(&self, session_id: &str, epoch: u32, owed: &Owed) -> bool {
+        self.held().add(session_id, epoch, to_text(owed))
     }
 
     /// Forgets entries that were written, soon. Should a copy stay, it is written twice and counts once.
@@ -102,7 +112,7 @@ impl Spill {
     /// # Errors
     /// When the database is still away: what was not written stays.
     pub async fn replay(&self, store: &dyn Store, lives: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
-        self.pay(store, None, lives).await
+        self.pay_all(store, None, lives).await
     }
 
     /// Writes what one session has left behind, before somebody goes on with it: what is written afterwards is refused.
@@ -110,7 +120,54 @@ impl Spill {
     /// # Errors
     /// When the database is away: what was not written stays.
     pub(crate) async fn replay_of(&self, store: &dyn Store, session_id: &str) -> Result<u64, StoreError> {
-        self.pay(store, Some(session_id), |_| false).await
+        self.pay_all(store, Some(session_id), |_| false).await
+    }
+
+    async fn pay_all(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<u64, StoreError> {
+        let is_wanted = |id: &str| of.map_or_else(|| !lives(id), |of| of == id);
+        self.move_held(is_wanted).await;
+        let kept = self.pay(store, of, &lives).await;
+        match &kept {
+            // The database is away, so each session's entries wait in their order.
+            Err(error) if !matches!(error, StoreError::Unfinished) => return kept,
+            _ => {}
+        }
+        let held = self.pay_held(store, is_wanted).await?;
+        kept.map(|kept| kept + held)
+    }
+
+    /// Writes what is held in memory to the file, if it takes it by now: a crash loses nothing from then on.
+    async fn move_held(&self, is_wanted: impl Fn(&str) -> bool) {
+        let held = self.held().of(is_wanted);
+        for entries in by_session(held.into_iter()) {
+            let Some(Kept { session_id, epoch, .. }) = entries.first().cloned() else { continue };
+            let texts = entries.iter().map(|kept| kept.entry.clone()).collect();
+            let kept = self.ask(|kept| Job::Keep { session_id, epoch, entries: texts, kept }).await;
+            let Ok(places) = kept else { return };
+            let placed = entries.iter().zip(places).filter(|(_, place)| place.is_some());
+            let moved = placed.map(|(kept, _)| kept.number).collect();
+            self.held().remove(&moved);
+        }
+    }
+
+    /// Writes what is held in memory to the database, for when the file takes nothing.
+    async fn pay_held(&self, store: &dyn Store, is_wanted: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+        let mut written = 0;
+        let held = self.held().of(is_wanted);
+        for entries in by_session(held.into_iter()) {
+            let paid = pay_session(store, entries).await;
+            self.held().remove(&paid.done.into_iter().collect());
+            written += paid.written;
+            if let Some(error) = paid.away {
+                return Err(error);
+            }
+        }
+        Ok(written)
     }
 
     async fn pay(
@@ -155,11 +212,23 @@ impl Spill {
         }
     }
 
-    /// Lets go of the file.
+    /// Lets go of the file, after another try to write to it what is held in memory.
     pub(crate) async fn close(&self) {
+        self.move_held(|_| true).await;
+        let lost = self.held().len();
+        if lost > 0 {
+            tracing::error!(
+                entries = lost,
+                "what is owed to the database has no place on this disk: it is lost"
+            );
+        }
         if self.ask(|closed| Job::Close { closed }).await.is_ok() {
             self.task.wait().await;
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
@@ -202,7 +271,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
             Err(error) => Err(error),
         };
         match done {
-            Ok(()) => paid.written += 1,
+            Ok(()) | Err(StoreError::Erased { .. }) => paid.written += 1,
             Err(error) if error.is_away() => {
                 paid.away = Some(error);
                 return paid;
@@ -232,6 +301,10 @@ async fn write(store: &dyn Store, session: &str, epoch: u32, owed: Owed) -> Resu
     }
 }
 
+fn to_text(owed: &Owed) -> String {
+    serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON")
+}
+
 /// An entry as it stands in the file.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -258,6 +331,8 @@ struct TurnEntry {
 #[derive(Serialize, Deserialize)]
 struct SettleEntry {
     session_id: String,
+    #[serde(default)]
+    payer: Option<PayerEntry>,
     epoch: u32,
     rows: Vec<RowEntry>,
     metered_position: u32,
@@ -271,6 +346,12 @@ struct SettleEntry {
     release: bool,
     caps: [u64; 3],
     at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PayerEntry {
+    user_sub: String,
+    account: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -297,6 +378,7 @@ impl From<&Owed> for Entry {
             },
             Owed::Settle(settle) => Entry::Settle(SettleEntry {
                 session_id: settle.session_id.clone(),
+                payer: settle.payer.as_ref().map(PayerEntry::from),
                 epoch: settle.epoch,
                 rows: settle.rows.iter().map(RowEntry::from).collect(),
                 metered_position: settle.metered_position,
@@ -333,6 +415,7 @@ impl TryFrom<Entry> for Owed {
                 let [session, user_day, account_month] = settle.caps.map(NanoUsd::new);
                 Owed::Settle(Box::new(Settle {
                     session_id: settle.session_id,
+                    payer: settle.payer.map(Payer::from),
                     epoch: settle.epoch,
                     rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
                     metered_position: settle.metered_position,
@@ -348,6 +431,18 @@ impl TryFrom<Entry> for Owed {
                 Owed::End { reason, quality: Quality { rtt_avg_us, rtt_max_us, lost_samples }, at_ms }
             }
         })
+    }
+}
+
+impl From<&Payer> for PayerEntry {
+    fn from(payer: &Payer) -> PayerEntry {
+        PayerEntry { user_sub: payer.user_sub.clone(), account: payer.account.clone() }
+    }
+}
+
+impl From<PayerEntry> for Payer {
+    fn from(PayerEntry { user_sub, account }: PayerEntry) -> Payer {
+        Payer { user_sub, account }
     }
 }
 
@@ -448,6 +543,7 @@ mod tests {
         };
         Settle {
             session_id: "a".into(),
+            payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
             epoch: 3,
             rows: vec![row],
             metered_position: 1_600,
@@ -503,6 +599,30 @@ mod tests {
         std::mem::forget(spill);
         let again = Spill::open(dir.path()).await.expect("opened");
         assert_eq!(numbers(&again).await, [second]);
+    }
+
+    #[tokio::test]
+    async fn what_the_file_cannot_take_is_held_until_it_can_or_the_database_does() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(dir.path()).await.expect("opened");
+        let store = crate::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+        let owed = Owed::Settle(Box::new(settle()));
+        assert!(spill.hold("a", 3, &owed) && spill.hold("b", 3, &owed));
+        assert_eq!(numbers(&spill).await, [0; 0]);
+        // Of those that live nothing is written: they do it themselves.
+        assert_eq!(spill.replay(&store, |_| true).await.expect("nothing to do"), 0);
+        assert_eq!(spill.held().len(), 2);
+        spill.move_held(|id| id == "a").await;
+        assert_eq!((numbers(&spill).await.len(), spill.held().len()), (1, 1), "the file took it");
+        // The file takes nothing any more: what is left goes to the database, which does not know the session, and says so.
+        let full = Spill { jobs: mpsc::channel(1).0, ..spill.clone() };
+        assert!(full.replay(&store, |_| false).await.is_err(), "what is in the file is not read");
+        assert_eq!(full.held().len(), 0);
+        assert!(spill.hold("c", 3, &owed));
+        spill.close().await;
+        let again = Spill::open(dir.path()).await.expect("opened");
+        assert_eq!(numbers(&again).await.len(), 2, "written before the relay stopped");
+        store.close().await;
     }
 
     #[tokio::test]

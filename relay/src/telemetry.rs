@@ -14,9 +14,9 @@ use protocol::{CloseCode, ErrorCode};
 
 pub use serve::serve;
 
-use crate::NanoUsd;
 use crate::auth::AuthError;
 use crate::store::{Scope, StoreError, THRESHOLDS};
+use crate::{NanoUsd, log};
 
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
@@ -77,6 +77,7 @@ metrics! {
     RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
+    LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
 /// Counts from now on, and gives out what was counted.
@@ -108,6 +109,7 @@ impl Telemetry {
     #[must_use]
     pub fn render(&self, sessions: usize) -> String {
         gauge!(SESSIONS_LIVE).set(sessions as f64);
+        counter!(LOG_LINES_DROPPED).absolute(log::dropped());
         self.0.render()
     }
 
@@ -127,6 +129,7 @@ impl fmt::Debug for Telemetry {
 const OPERATIONS: &[&str] = &[
     "add_recording",
     "allow",
+    "ask_for",
     "claim_alerts",
     "delete_session",
     "delete_user",
@@ -180,6 +183,7 @@ fn begin() {
     counter!(SESSIONS_OPENED).increment(0);
     counter!(SETTLED).increment(0);
     counter!(RECORDING_DROPPED).increment(0);
+    counter!(LOG_LINES_DROPPED).increment(0);
     for code in CloseCode::ALL {
         counter!(SESSIONS_ENDED, "reason" => code.name()).increment(0);
     }

@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::config::{self, Secret};
 use crate::store::{Alert, Attempted, Scope, Store, StoreError, unix_ms};
-use crate::{log, telemetry};
+use crate::{log, outbound, telemetry};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,13 +84,7 @@ impl Webhook {
     /// # Errors
     /// When the system has no TLS to offer.
     pub fn new(config: &config::Webhook, pace: Pace) -> Result<Webhook, reqwest::Error> {
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("voxrelay/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .redirect(Policy::none())
-            .build()?;
+        let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
         Ok(Webhook { url: config.url.clone(), secret: config.secret.clone(), client, pace })
     }
 
@@ -247,8 +241,7 @@ mod tests {
     async fn a_request_that_fails_says_why_and_not_where() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::new();
+        let client = outbound::http_client().build().expect("there is TLS");
         let ask = |url: String| client.get(url).timeout(Duration::from_millis(300)).send();
         let silent = ask(format!("http://{address}/secret")).await.expect_err("nobody answers");
         assert!(why(silent).contains("timed out"));

@@ -181,7 +181,7 @@ fn what_belongs_to_no_turn_is_committed_when_it_is_in_the_ledger() {
     bench.chunk([]);
     bench.chunk([]);
     assert_eq!(bench.chunk([AgentOutput::Settled { through: 3_300 }]), [], "it is not in the ledger yet");
-    let did = bench.input(Input::Checkpoint);
+    let did = bench.input(Input::Checkpoint { sent_away: true });
     assert!(matches!(did.as_slice(), [Did::Settle(Some(_), 4_800, true)]), "{did:?}");
     assert_eq!(
         bench.input(settled(&Settled::default())),
@@ -271,7 +271,9 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     // A tenth of a second costs 8,000 nano-dollars.
     let mut bench = Bench::with(NanoUsd::new(20_000), 0);
     bench.chunk([]);
-    bench.chunk([]);
+    let did = bench.chunk([]);
+    let [.., Did::Settle(Some(row), _, false)] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!(row.cost, NanoUsd::new(16_000), "four fifths are settled as soon as they are told");
     let needed = NanoUsd::new(24_000);
     assert_eq!(
         bench.chunk([]),
@@ -285,7 +287,6 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     let [
         Did::Exhausted(told),
         Did::Say(words),
-        Did::Settle(row, _, false),
         Did::Store(turns, _),
         Did::Say(budget),
         Did::Settle(None, _, true),
@@ -297,7 +298,7 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     assert!(matches!(words, Saying::Transcript(turn) if turn.text.contains("budget") && turn.last));
     assert_eq!(turns[0].role, Role::Agent);
     assert!(matches!(budget, Saying::Budget(budget) if budget.percent == 100));
-    assert_eq!(row.as_ref().map(|row| row.cost), Some(NanoUsd::new(16_000)), "two chunks and not the third");
+    assert_eq!(bench.call.usage().cost_nano_usd, 16_000, "two chunks and not the third");
     assert_eq!(bench.call.usage().left_nano_usd, 4_000);
     bench.input(Input::Stored { committed: Mark::default() });
     assert_eq!(bench.input(settled(&Settled::default())), []);

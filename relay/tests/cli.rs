@@ -5,7 +5,7 @@
 mod records;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -248,6 +248,14 @@ fn speech() -> Vec<i16> {
     (0..40_000).map(|n| if n < 8_000 { 0 } else { tone(n) as i16 }).collect()
 }
 
+/// As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
+    wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
+}
+
 #[test]
 fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -255,10 +263,7 @@ fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     let url = format!("ws://{}/v1/call", relay.address);
     let (output, _) = run(voxrelay(folder.path()).args(["token", "--sub", "ada"]));
     let token = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
-    // As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
-    let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
-    wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
-    wav.extend(speech().iter().flat_map(|sample| sample.to_le_bytes()));
+    let wav = wav(&speech());
     let mut call = voxrelay(folder.path())
         .args(["call", &url, "--token", &token, "--audio", "-"])
         .stdin(Stdio::piped())
@@ -279,6 +284,98 @@ fn a_call_speaks_what_comes_through_a_pipe_and_says_how_it_went() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(said.contains("answered   nothing\n") && said.contains("round trip not measured\n"), "{said}");
     assert!(said.lines().all(|line| line.trim_end() == line), "{said:?}");
+}
+
+/// Answers every request with this, until the test is over.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Who asked may have gone.
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    format!("ws://{address}/v1/call")
+}
+
+#[test]
+fn a_call_that_cannot_be_made_says_why_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("in.wav"), wav(&speech())).expect("written");
+    let relay = Running::start(
+        voxrelay(folder.path())
+            .args(["dev", "--listen", "127.0.0.1:0"])
+            .env("VOXRELAY_ORIGINS", "https://app.example.com")
+            .env("VOXRELAY_REQUIRE_ORIGIN", "true"),
+    );
+    let of_relay = |path: &str| format!("ws://{}{path}", relay.address);
+    for (url, says) in [
+        (of_relay("/v1/call"), "origin_refused: This relay takes calls from browsers only."),
+        (
+            of_relay("/v1/cal"),
+            "no_relay: There is no relay at this address. Check `url`: its path is mostly `/v1/call`. The address answered with status 404.",
+        ),
+        (
+            answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n<html>"),
+            "no_relay: There is no relay at this address.",
+        ),
+        (
+            answering(b"HTTP/1.1 301 Moved\r\nlocation: https://example.com/\r\ncontent-length: 0\r\n\r\n"),
+            "with status 301.",
+        ),
+        (answering(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"), "with status 200."),
+    ] {
+        let began = Instant::now();
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(["call", &url, "--token", "none", "--audio", "in.wav"]));
+        assert_eq!(output.status.code(), Some(1), "{url}: {errors}");
+        let last = errors.lines().last().expect("a line");
+        assert!(
+            last.starts_with("The call did not go as it should: ") && last.contains(says),
+            "{url}: {errors}"
+        );
+        // Trying for as long as one tries without a reason takes 30 s.
+        assert!(began.elapsed() < Duration::from_secs(20), "{url}: {:?}", began.elapsed());
+    }
+    let (output, errors) = run(voxrelay(folder.path()).args([
+        "call",
+        "https://voice.example.com/v1/call",
+        "--token",
+        "none",
+        "--audio",
+        "in.wav",
+    ]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("begin with ws:// or wss://"), "{errors}");
+}
+
+#[test]
+fn a_call_that_gets_no_relay_to_answer_says_what_it_got() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("in.wav"), wav(&speech())).expect("written");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let plain_to_tls = answering(
+        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 42\r\n\r\nplain HTTP request was sent to HTTPS port",
+    );
+    let calls = [
+        (format!("ws://{closed}/v1/call"), "Connection refused"),
+        (plain_to_tls, "The address answered with status 400."),
+        (answering(b"\x15\x03\x01\0\x02\x02\x46"), "The last attempt: "),
+    ]
+    .map(|(url, says)| {
+        let mut call = voxrelay(folder.path());
+        call.args(["call", &url, "--token", "none", "--audio", "in.wav"]);
+        (call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"), says)
+    });
+    for (call, says) in calls {
+        let output = call.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let last = errors.lines().last().expect("a line");
+        assert!(last.contains("gave_up: ") && last.contains(says), "{errors}");
+    }
 }
 
 #[test]
@@ -392,6 +489,81 @@ fn the_check_tries_what_the_configuration_names_if_it_is_asked_to() {
         assert!(errors.contains(key), "{errors}");
     }
     assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn the_check_says_what_serve_would_say_of_its_files_and_addresses_and_that_all_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |more: &[&str], variables: &[(&str, &str)]| {
+        let mut command = voxrelay(folder.path());
+        command.args(["config", "--check"]).args(more).env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+        let (output, errors) = run(command.envs(variables.iter().copied()));
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        (output.status.code(), said.lines().last().unwrap_or_default().to_owned(), errors)
+    };
+    let relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
+    let (code, last, errors) = check(&["--connect"], &[("VOXRELAY_LISTEN", &relay.address)]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "a relay that runs is no fault");
+    assert_eq!(last, "# All is well, also with what it names.");
+    assert!(relay.get("/livez").ends_with("ok\n"));
+    drop(relay);
+    assert!(check(&[], &[]).1.starts_with("# All is well."));
+    let url = ("DATABASE_URL", "postgres://ada:hunter2@localhost/db?sslmode=bogus");
+    let (code, _, errors) = check(&[], &[url]);
+    assert!(code == Some(2) && errors.contains("bogus") && !errors.contains("hunter2"), "{errors}");
+    let data = folder.path().join("voxrelay-data");
+    for log in ["voxrelay.db-wal", "spill.db-wal"] {
+        std::fs::remove_file(data.join(log)).expect("it was killed, so they are there");
+    }
+    for (file, key) in [("voxrelay.db", "data_dir: "), ("spill.db", "data_dir: ")] {
+        let path = data.join(file);
+        let kept = std::fs::read(&path).expect("it is there");
+        std::fs::write(&path, "dear somebody, this is no database but a letter. ".repeat(20))
+            .expect("written");
+        let (code, _, errors) = check(&["--connect"], &[]);
+        assert!(code == Some(1) && errors.contains(key) && errors.contains(file), "{errors}");
+        std::fs::write(&path, kept).expect("written");
+    }
+    let foreign = [("VOXRELAY_LISTEN", "203.0.113.7:80"), ("VOXRELAY_METRICS__LISTEN", "203.0.113.7:9464")];
+    let (code, _, errors) = check(&["--connect"], &foreign);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(
+        errors.contains("(VOXRELAY_LISTEN)") && errors.contains("(VOXRELAY_METRICS__LISTEN)"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_first_configuration_of_the_readme_is_whole_but_for_a_secret() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("one");
+    let (toml, _) = rest.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |toml: &str| {
+        std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+        run(voxrelay(folder.path()).args(["config", "--check"]).env("VOXRELAY_CONFIG", "voxrelay.toml"))
+    };
+    let (output, errors) = check(toml);
+    assert_eq!((output.status.code(), errors.lines().count()), (Some(2), 1), "{errors}");
+    assert!(errors.contains("auth.hs256_secret") && errors.contains("openssl rand -base64 48"), "{errors}");
+    let (output, errors) = check(&toml.replacen("openssl rand -base64 48", SECRET, 1));
+    assert!(output.status.success(), "{errors}");
+}
+
+/// The keys, the bucket and the webhook bring their clients with them: none of them may lean on what another one has set up.
+#[test]
+fn the_check_tries_a_webhook_that_is_all_there_is_to_try() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    for (url, code) in [(format!("http://{closed}/"), 1), (answering(b"HTTP/1.1 405 No\r\n\r\n"), 0)] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(["config", "--check", "--connect"])
+            .env("VOXRELAY_AUTH__HS256_SECRET", SECRET)
+            .env("VOXRELAY_WEBHOOK__URL", url.replace("ws:", "http:"))
+            .env("VOXRELAY_WEBHOOK__SECRET", SECRET));
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert_eq!(code == 1, errors.contains("webhook.url: "), "{errors}");
+    }
 }
 
 #[test]

@@ -26,6 +26,27 @@ async fn it_says_that_it_lives() {
 }
 
 #[tokio::test]
+async fn it_says_whether_new_calls_can_begin() {
+    let relay = Relay::start().await;
+    let (head, body) = relay.get("/readyz", "").await;
+    assert_eq!((status(&head), body.as_str()), (200, "ok\n"));
+    relay.app.store.close().await;
+    let end = Instant::now() + PATIENCE;
+    let (head, body) = loop {
+        let (head, body) = relay.get("/readyz", "").await;
+        if status(&head) != 200 {
+            break (head, body);
+        }
+        assert!(Instant::now() < end, "what the database said counts for a moment");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("5")));
+    assert!(body.contains("\"code\":\"store_unavailable\""), "{body}");
+    let (head, _) = relay.get("/livez", "").await;
+    assert_eq!(status(&head), 200, "it lives, nevertheless");
+}
+
+#[tokio::test]
 async fn a_call_is_opened_with_the_subprotocol() {
     let relay = Relay::start().await;
     for offered in ["voxrelay.v1", "other, voxrelay.v1", "voxrelay.v1,other"] {
@@ -54,11 +75,15 @@ async fn what_is_no_websocket_of_ours_gets_400() {
         ("sec-websocket-version", "8"),
         ("upgrade", "h2c"),
         ("connection", "keep-alive"),
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
     ] {
         let (_wire, head, body) = relay.call(set(name, value)).await;
         assert_eq!(status(&head), 400, "{name}: {value}");
         assert!(body.contains("\"detail\""), "{body}");
     }
+    let (_wire, head, _) = relay.call(set("content-length", "0")).await;
+    assert_eq!(status(&head), 101, "an empty body is none");
     let (_wire, head, _) =
         relay.call(|headers| headers.push(("origin", "http://a\r\norigin: http://b".into()))).await;
     assert_eq!(status(&head), 400);
@@ -90,6 +115,102 @@ async fn only_pages_of_listed_origins_may_call() {
         let (_wire, head, _) = strict.call(set("origin", origin)).await;
         assert_eq!(status(&head), expected, "{origin}");
     }
+}
+
+/// What a request for a WebSocket and a plain one of the same page are answered with.
+async fn answers(relay: &Relay, origin: &str) -> [(u16, serde_json::Value, String); 2] {
+    let (_wire, head, body) = relay.call(set("origin", origin)).await;
+    let origin = if origin.is_empty() { String::new() } else { format!("origin: {origin}\r\n") };
+    let (plain, why) = relay.get("/v1/call", &origin).await;
+    [(head, body), (plain, why)].map(|(head, body)| {
+        let status = status(&head);
+        (status, if status == 101 { json!(null) } else { serde_json::from_str(&body).expect("JSON") }, head)
+    })
+}
+
+#[tokio::test]
+async fn a_plain_request_is_told_what_one_for_a_websocket_would_be_and_pages_of_every_origin_may_read_it() {
+    let strict = Relay::with(|config| {
+        let variables =
+            [("VOXRELAY_ORIGINS", "https://app.example.com"), ("VOXRELAY_REQUIRE_ORIGIN", "true")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        config.origins = Config::load(None, variables).expect("good").origins;
+    })
+    .await;
+    let full = Relay::with(|config| config.network.max_connections = 0).await;
+    let crowded = Relay::with(|config| config.network.pre_login_connections_per_address = 1).await;
+    let (_waits, head, _) = crowded.call(|_| {}).await;
+    assert_eq!(status(&head), 101);
+    for (relay, origin, expected) in [
+        (&strict, "https://evil.example", (403, "origin_refused")),
+        (&strict, "", (403, "origin_refused")),
+        (&full, "", (503, "relay_full")),
+        (&crowded, "", (429, "address_connections")),
+    ] {
+        let [(upgrade_status, of_upgrade, head), (plain_status, plain, plain_head)] =
+            answers(relay, origin).await;
+        assert_eq!((upgrade_status, of_upgrade["code"].as_str()), (expected.0, Some(expected.1)));
+        assert_eq!((plain_status, &plain), (upgrade_status, &of_upgrade));
+        assert_eq!(plain["status"], expected.0);
+        assert_eq!(plain["retry_after_ms"].is_u64(), expected.0 != 403, "{plain}");
+        for head in [head, plain_head] {
+            assert_eq!(header(&head, "access-control-allow-origin"), Some("*"), "{head}");
+            assert_eq!(header(&head, "access-control-allow-credentials"), None);
+            assert_eq!(header(&head, "cache-control"), Some("no-store"));
+        }
+    }
+    for relay in [&strict, &full] {
+        let [_, (status, plain, head)] = answers(relay, "https://app.example.com").await;
+        let expected =
+            if std::ptr::eq(relay, &strict) { (426, "upgrade_required") } else { (403, "origin_refused") };
+        assert_eq!((status, plain["code"].as_str()), (expected.0, Some(expected.1)));
+        assert_eq!(header(&head, "upgrade"), (status == 426).then_some("websocket"));
+        assert_eq!(header(&head, "access-control-allow-origin"), Some("*"));
+    }
+    let (head, body) = strict.get("/v1/cal", "origin: https://evil.example\r\n").await;
+    assert_eq!((status(&head), header(&head, "access-control-allow-origin")), (404, Some("*")), "{body}");
+    let (_wire, head, body) = strict.call(set("sec-websocket-protocol", "other.v1")).await;
+    assert_eq!((status(&head), header(&head, "access-control-allow-origin")), (400, Some("*")), "{body}");
+}
+
+/// A page that asks its own host for something names no origin, but opens WebSockets with it.
+#[tokio::test]
+async fn a_page_of_the_relays_own_host_is_told_the_same_although_it_names_no_origin() {
+    let own = Relay::start().await;
+    let strict = Relay::with(|config| {
+        let variables = [("VOXRELAY_ORIGINS".to_owned(), "https://app.example.com".to_owned())];
+        config.origins = Config::load(None, variables).expect("good").origins;
+    })
+    .await;
+    for (relay, expected) in [(&own, 101), (&strict, 403)] {
+        let page = format!("http://{}", relay.address);
+        assert_eq!(status(&relay.call(set("origin", &page)).await.1), expected);
+        let (head, body) = relay.get("/v1/call", "sec-fetch-site: same-origin\r\n").await;
+        assert_eq!(status(&head), if expected == 101 { 426 } else { 403 }, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_only_asks_takes_no_place_and_other_methods_are_refused() {
+    let relay = Relay::with(|config| {
+        config.network.max_connections = 1;
+        config.network.pre_login_connections_per_address = 1;
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(status(&relay.get("/v1/call", "").await.0), 426);
+    }
+    let request = |method| {
+        format!("{method} /v1/call HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", relay.address)
+    };
+    let (head, body) = relay.whole(&request("HEAD")).await;
+    assert_eq!((status(&head), body.as_str()), (426, ""));
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let (head, body) = relay.whole(&request(method)).await;
+        assert_eq!((status(&head), header(&head, "allow")), (405, Some("GET,HEAD")), "{method}");
+        assert!(body.contains("method_not_allowed"), "{body}");
+    }
+    assert_eq!(status(&relay.call(|_| {}).await.1), 101);
 }
 
 #[tokio::test]
@@ -143,10 +264,27 @@ async fn half_a_request_is_not_waited_for_longer_than_ten_seconds() {
         wire.send(b"GET /livez HTTP/1.1\r\n").await;
         while !wire.is_closed_within(PATIENCE).await {}
     };
-    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), again);
+    // One that begins in the packet of another request is no different.
+    let behind = [LIVEZ, LIVEZ, b"GET /livez HT"].concat();
+    tokio::join!(half(b""), half(b"GET /livez HT"), half(start.trim_end().as_bytes()), half(&behind), again);
     assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
     idle.send(LIVEZ).await;
     assert_eq!(status(&idle.response().await.0), 200, "one that is idle is kept longer");
+}
+
+#[tokio::test]
+async fn requests_that_come_in_one_packet_are_each_answered() {
+    let relay = Relay::start().await;
+    let mut wire = relay.connect().await;
+    let post = b"POST /v1/admin/denials HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    wire.send(&[LIVEZ, LIVEZ, post, LIVEZ, &LIVEZ[..9]].concat()).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(status(&wire.response().await.0));
+    }
+    wire.send(&LIVEZ[9..]).await;
+    seen.push(status(&wire.response().await.0));
+    assert_eq!(seen, [200, 200, 401, 200, 200]);
 }
 
 #[tokio::test]

@@ -185,16 +185,17 @@ fn an_answer_that_is_cut_off_before_it_was_sent_takes_no_place_in_the_agents_tim
 }
 
 #[test]
-fn what_may_be_played_again_is_counted_wherever_the_client_says_that_it_stands() {
+fn what_may_be_played_again_is_counted_and_what_is_declared_as_lost_is_not_played_again() {
     for far in [0, 16_000, 4_200_000_000] {
         let (mut bench, mut did) = (Bench::new(ENOUGH, 24_000), Did::default());
         bench.skip(far);
         for _ in 0..40 {
             bench.hear(&vec![0; 1_600]);
         }
-        bench.call.handle_input(bench.now, Input::Checkpoint);
+        bench.call.handle_input(bench.now, Input::Checkpoint { sent_away: true });
         bench.drain(&mut did);
-        assert_eq!(did.metered, 64_000 - 24_000);
+        let free = 24_000_u32.saturating_sub(far);
+        assert_eq!(did.metered, u64::from(64_000 - free), "after {far}");
     }
 }
 
@@ -214,7 +215,7 @@ fn what_was_played_again_may_not_be_played_a_third_time() {
     bench.call.handle_input(bench.now, Input::Timeout);
     bench.drain(&mut did);
     assert_eq!((did.metered, did.replayable), (12_000, 12_000), "what was metered here");
-    bench.call.handle_input(bench.now, Input::Checkpoint);
+    bench.call.handle_input(bench.now, Input::Checkpoint { sent_away: true });
     bench.drain(&mut did);
     assert_eq!(
         (did.metered, did.replayable),

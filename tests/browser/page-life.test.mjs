@@ -5,46 +5,97 @@ import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { leavesOnly } from "./support/leftovers.mjs";
+import { Proxy } from "./support/proxy.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
-
-/**
- * Keeps an eye on every track that a page is given.
- * @param {TestPage} page
- */
-async function watchTracks(page) {
-  await page.page.evaluate(() => {
-    /** @type {MediaStreamTrack[]} */
-    const tracks = [];
-    const { mediaDevices } = navigator;
-    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
-    mediaDevices.getUserMedia = async (constraints) => {
-      const stream = await ask(constraints);
-      tracks.push(...stream.getTracks());
-      return stream;
-    };
-    Object.assign(globalThis, { liveTracks: () => tracks.filter((track) => track.readyState === "live").length });
-  });
-  return () => page.page.evaluate(() => /** @type {any} */ (globalThis).liveTracks());
-}
+import { watchTracks } from "./support/tracks.mjs";
 
 describe("what calls leave behind", () => {
   const stage = new Stage();
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  test("ten closed calls leave no live track", async () => {
+  test("ten closed calls leave neither a live track nor anything else", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const browser = await launch(stage);
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const live = await watchTracks(page);
+    const tracks = await watchTracks(page.page);
     for (let call = 0; call < 10; call += 1) {
       await page.start();
       await page.close();
     }
-    assert.equal(await live(), 0);
+    assert.equal(await tracks.live(), 0);
+    await tracks.forget();
+    await leavesOnly(page.page, {});
+  });
+
+  test("of ten microphones of a call only the last one is live, and with the call everything goes", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    const tracks = await watchTracks(page.page);
+    await page.start();
+    for (let change = 0; change < 10; change += 1) await page.setMicrophone(change % 2 ? "default" : undefined);
+    assert.equal(await tracks.live(), 1);
+    await tracks.forget();
+    // Chromium keeps each source, and with it its stream, for as long as its context; a port leads to the engine, and one to each processor.
+    const sources = { MediaStreamAudioSourceNode: 11, MediaStream: 11, MediaStreamTrack: 11 };
+    await leavesOnly(page.page, { Worker: 1, AudioContext: 1, AudioWorkletNode: 2, MessagePort: 3, ...sources });
+    await page.close();
+    await leavesOnly(page.page, {});
+  });
+
+  test("ten calls for which no sound could be made leave nothing", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    const tracks = await watchTracks(page.page);
+    for (let call = 0; call < 10; call += 1) {
+      await assert.rejects(page.start({ workletUrl: "/missing.js" }), /audio_unavailable: /);
+    }
+    assert.equal(await tracks.live(), 0);
+    await tracks.forget();
+    await leavesOnly(page.page, {});
+    assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("hanging up gives the microphone back at once, and is through when the last word is", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const proxy = await Proxy.start(relay.port);
+    stage.after(() => proxy.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, proxy.url);
+    const tracks = await watchTracks(page.page);
+    await page.start();
+    await until("audio flows", async () => proxy.audioUp().length > 10);
+    assert.equal(await tracks.live(), 1);
+    proxy.freeze();
+    const frozen = Date.now();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const left = await page.page.evaluate(() => {
+      const { harness, tracks } = /** @type {any} */ (globalThis);
+      const closing = harness.close().then(() => "closed");
+      Object.assign(globalThis, { closing });
+      return tracks.live();
+    });
+    assert.equal(left, 0, "the track has ended before anything else happens");
+    const waits = await page.page.evaluate(() => {
+      const wait = new Promise((resolve) => setTimeout(() => resolve("on its way"), 1_500));
+      return Promise.race([/** @type {any} */ (globalThis).closing, wait]);
+    });
+    assert.equal(waits, "on its way", "what was said has not got through");
+    proxy.thaw();
+    assert.equal(await page.page.evaluate(() => /** @type {any} */ (globalThis).closing), "closed");
+    assert.ok(proxy.audioUp(frozen).length > 10, "what was said in front of a line that stood still came after it");
+    const noted = await page.noted();
+    assert.ok(!noted.some(({ name }) => name === "gap"), "and nothing was lost");
+    assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal");
   });
 
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
@@ -52,7 +103,7 @@ describe("what calls leave behind", () => {
     stage.after(() => relay.stop());
     const browser = await launch(stage);
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const live = await watchTracks(page);
+    const tracks = await watchTracks(page.page);
     for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {
       const outcome = await page.page.evaluate(async (after) => {
         const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
@@ -67,7 +118,9 @@ describe("what calls leave behind", () => {
       }, ms);
       assert.ok(outcome === "unmounted" || outcome === "ended", `after ${ms} ms: ${outcome}`);
     }
-    await until("no track is live", async () => (await live()) === 0);
+    await until("no track is live", async () => (await tracks.live()) === 0);
+    await tracks.forget();
+    await leavesOnly(page.page, {});
   });
 
   test("a token function that gives up ends the call at once, and nobody holds a microphone", async () => {
@@ -75,7 +128,7 @@ describe("what calls leave behind", () => {
     stage.after(() => relay.stop());
     const browser = await launch(stage);
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const live = await watchTracks(page);
+    const tracks = await watchTracks(page.page);
     const said = await page.page.evaluate(async () => {
       const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
       const token = async () => Promise.reject(Object.assign(new Error("signed out"), { retryable: false }));
@@ -86,7 +139,7 @@ describe("what calls leave behind", () => {
       );
     });
     assert.match(said, /^token_unavailable false .*signed out/);
-    assert.equal(await live(), 0);
+    assert.equal(await tracks.live(), 0);
     assert.deepEqual(relay.sessions(), []);
   });
 

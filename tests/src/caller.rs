@@ -17,6 +17,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use crate::sound::voice;
 use crate::token_but;
 
+type Tokens = Box<dyn FnMut(usize) -> Result<String, String> + Send>;
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A chunk of 100 ms.
@@ -52,6 +53,10 @@ pub struct Told {
     pub missing: u64,
     /// Close codes of the connections that were lost.
     pub closes: Vec<u16>,
+    /// How often a token was asked for.
+    pub asked_for_tokens: usize,
+    /// Codes of the errors that were told.
+    pub errors: Vec<String>,
     /// Why it ended.
     pub ended: Option<CloseCode>,
     /// What the caller was told to have used.
@@ -62,6 +67,17 @@ impl Caller {
     /// Calls under this name, and speaks once told to.
     #[must_use]
     pub fn call(url: &str, name: &str) -> Caller {
+        let token = token_but(&json!({ "sub": name }));
+        Caller::with_tokens(url, name, move |_| Ok(token.clone()))
+    }
+
+    /// Calls with the tokens that `tokens` gives when asked for the first, the second and so on; or the message of why there is none.
+    #[must_use]
+    pub fn with_tokens(
+        url: &str,
+        name: &str,
+        tokens: impl FnMut(usize) -> Result<String, String> + Send + 'static,
+    ) -> Caller {
         let (orders, told) = mpsc::channel(8);
         let (tell, state) = watch::channel(State::Idle);
         let config = Config {
@@ -74,7 +90,7 @@ impl Caller {
             client: Client::new(config),
             started: Instant::now(),
             url: url.to_owned(),
-            token: token_but(&json!({ "sub": name })),
+            tokens: Box::new(tokens),
             socket: None,
             connecting: None,
             speech: phrase(),
@@ -123,7 +139,7 @@ struct Call {
     client: Client,
     started: Instant,
     url: String,
-    token: String,
+    tokens: Tokens,
     socket: Option<Stream>,
     connecting: Option<JoinHandle<Result<Stream, Error>>>,
     speech: Vec<i16>,
@@ -164,7 +180,11 @@ impl Call {
                         Err(_) => self.closed(1006).await,
                     }
                 }
-                () = sleep_until(self.started + due) => self.handle(Input::Timeout).await,
+                () = sleep_until(self.started + due) => {
+                    // Whatever is sent is waited for.
+                    self.handle(Input::Buffered(0)).await;
+                    self.handle(Input::Timeout).await;
+                }
             }
         }
         self.told
@@ -201,7 +221,12 @@ impl Call {
         self.client.handle_input(now, input);
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::RequestToken => self.client.handle_input(now, Input::Token(Ok(&self.token))),
+                Output::RequestToken => {
+                    let token = (self.tokens)(self.told.asked_for_tokens);
+                    self.told.asked_for_tokens += 1;
+                    let token = token.as_ref().map(String::as_str).map_err(String::as_str);
+                    self.client.handle_input(now, Input::Token(token));
+                }
                 Output::Connect => {
                     let mut request = self.url.as_str().into_client_request().expect("a URL");
                     request
@@ -212,6 +237,7 @@ impl Call {
                         Ok(connect_async_with_config(request, None, true).await?.0)
                     }));
                 }
+                Output::AskWhy => self.client.handle_input(now, Input::Why(None)),
                 Output::Disconnect { .. } => (self.socket, self.connecting) = (None, None),
                 Output::Text(text) => send(&mut self.socket, Message::text(text)).await,
                 Output::Binary(frame) => send(&mut self.socket, Message::binary(frame.to_vec())).await,
@@ -220,6 +246,7 @@ impl Call {
                     Event::Session(info) if !self.told.sessions.contains(&info.session_id) => {
                         self.told.sessions.push(info.session_id.clone());
                     }
+                    Event::Error(error) => self.told.errors.push(error.code.clone()),
                     Event::Gap(gap) => self.told.missing += u64::from(gap.samples),
                     Event::Ended { code, usage } => {
                         (self.told.ended, self.told.usage) = (Some(*code), *usage);

@@ -4,6 +4,8 @@
 
 pub mod bad_tokens;
 pub mod caller;
+#[cfg(target_os = "linux")]
+pub mod lossy;
 pub mod outage;
 pub mod sound;
 pub mod wire;

@@ -45,11 +45,8 @@ impl Running {
     async fn start(relay: &Relay, seconds: f64) -> Running {
         let (tell, events) = mpsc::unbounded_channel();
         let options = Options {
-            url: relay.url(),
-            token: token(),
-            speech: speech(seconds),
-            chunk: 1_600,
             longest: Duration::from_secs(120),
+            ..Options::new(relay.url(), token(), speech(seconds))
         };
         let call = tokio::spawn(run(options, move |event| {
             let _ = tell.send(event.clone());
@@ -106,7 +103,7 @@ async fn a_call_goes_on_without_the_database_for_a_while_and_new_ones_are_refuse
     server.restart();
     let report = running.call.await.expect("no panic");
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (0, 0), "the page did not notice");
+    assert_eq!((report.reconnects, report.missing()), (0, 0), "the page did not notice");
     let session = check(&database, &report).await;
     assert!(session.audio_samples >= 12 * 16_000);
     relay.terminate().await;
@@ -124,7 +121,7 @@ async fn a_call_that_waited_too_long_goes_on_when_the_database_is_back() {
     running.wait(|event| matches!(event, Event::State(State::Reconnecting { .. }))).await;
     server.restart();
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     assert!(report.reconnects >= 1);
     check(&database, &report).await;
     relay.terminate().await;
@@ -147,7 +144,7 @@ async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_i
     server.restart();
     let relay = Relay::start_with(folder.path(), &address, &config).await;
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     let session = check(&database, &report).await;
     assert_eq!(session.epoch, 1);
     let samples = session.audio_samples;
@@ -169,7 +166,7 @@ async fn another_relay_takes_a_call_over_from_one_that_is_gone_with_its_disk() {
     // As a load balancer does it: the same name leads to another relay.
     let relay = Relay::start_with(there.path(), &address, &config(there.path(), &database, 60)).await;
     let report = running.call.await.expect("no panic");
-    assert_eq!((report.ended, report.missing), (Some(CloseCode::Normal), 0), "{report:?}");
+    assert_eq!((report.ended, report.missing()), (Some(CloseCode::Normal), 0), "{report:?}");
     let session = check(&database, &report).await;
     assert_eq!((session.epoch, session.reconnects), (1, report.reconnects));
     assert!(session.audio_samples >= 10 * 16_000);
@@ -224,13 +221,16 @@ async fn fifty_calls_whose_relay_is_killed_while_the_database_is_away_lose_nothi
     assert!(outcome.is_whole(), "{outcome}");
 }
 
-/// Locks the session's row for so long that a write gives up, and ends the session behind the relay's back.
-async fn end_behind_its_back(url: &str, settings: &str, begin: &str, id: &str) {
+/// Ends a session, as an operator may do it.
+const END: &str = "UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal'";
+const DELETE: &str = "DELETE FROM sessions";
+
+/// Locks the session's row for so long that a write gives up, and ends or deletes the session behind the relay's back.
+async fn end_behind_its_back(url: &str, settings: &str, begin: &str, end: &str, id: &str) {
     let mut other = AnyConnection::connect(url).await.expect("it is there");
     sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_owned())).execute(&mut other).await.expect("set");
     sqlx::raw_sql(sqlx::AssertSqlSafe(begin.to_owned())).execute(&mut other).await.expect("begun");
-    let end =
-        format!("UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal' WHERE id = '{id}'");
+    let end = format!("{end} WHERE id = '{id}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(end)).execute(&mut other).await.expect("locked");
     sleep(Duration::from_secs(6)).await;
     sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("ended");
@@ -283,7 +283,7 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let url = database.expose();
     let set = "SET search_path TO voxrelay";
     everything_told_is_in_the_ledger(&relay, &store, async |id| {
-        end_behind_its_back(url, set, "BEGIN", id).await;
+        end_behind_its_back(url, set, "BEGIN", END, id).await;
     })
     .await;
     let elsewhere = async |id: &str| {
@@ -302,8 +302,74 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let store = SqlStore::sqlite(&file).await.expect("opened");
     let url = format!("sqlite://{}", file.display());
     let set = "PRAGMA busy_timeout = 5000";
-    let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", id).await;
+    let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", END, id).await;
     everything_told_is_in_the_ledger(&relay, &store, end).await;
+    relay.terminate().await;
+}
+
+/// What is left of a session that is deleted while it is locked: all that was not in its ledger by then is on the account's bill.
+async fn everything_told_is_on_the_bill(
+    relay: &Relay,
+    database: &mut AnyConnection,
+    store: &dyn Store,
+    delete: impl AsyncFnOnce(&str),
+) {
+    let (mut raw, welcome) = Raw::welcomed(relay, "ada").await;
+    let id = welcome.session_id;
+    let _ = speak_until_the_end(&mut raw, 0..60).await;
+    let in_ledger = async {
+        // Nothing is written from now on.
+        sleep(Duration::from_secs(1)).await;
+        store.ledger(&id).await.expect("readable").iter().map(|row| row.quantity).sum::<u64>() / 16
+    };
+    let (told, (), before) = tokio::join!(speak_until_the_end(&mut raw, 60..220), delete(&id), in_ledger);
+    let told = told.expect("the caller was told").audio_ms;
+    assert!(before > 0 && told > before + 2_000, "{before} ms in the ledger, {told} told");
+    let mut after = 0;
+    for _ in 0..20 {
+        let used =
+            "SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM erased_usage WHERE account = 'default'";
+        after = sqlx::query_scalar::<_, i64>(used).fetch_one(&mut *database).await.expect("readable") / 16;
+        if before + after as u64 >= told {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(before + after as u64, told, "milliseconds in the ledger and on the bill, and told");
+    let budgets: Vec<(i64, i64)> = sqlx::query_as("SELECT spent_nano_usd, reserved_nano_usd FROM budgets")
+        .fetch_all(database)
+        .await
+        .expect("readable");
+    assert!(budgets.iter().all(|(spent, _)| *spent == told as i64 * 80), "{budgets:?} for {told} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_deleted_by_sql_is_paid_for_postgres() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let set = "SET search_path TO voxrelay";
+    let mut connection = AnyConnection::connect(database.expose()).await.expect("it is there");
+    sqlx::raw_sql(set).execute(&mut connection).await.expect("set");
+    let delete = async |id: &str| end_behind_its_back(database.expose(), set, "BEGIN", DELETE, id).await;
+    everything_told_is_on_the_bill(&relay, &mut connection, &store, delete).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_locked_and_then_deleted_by_sql_is_paid_for_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let file = folder.path().join("data/voxrelay.db");
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let url = format!("sqlite://{}", file.display());
+    // As it is for whoever deletes by hand without `PRAGMA foreign_keys`, the ledger would stay: here it goes with its session.
+    let set = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON";
+    let mut connection = AnyConnection::connect(&url).await.expect("it is there");
+    let delete = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", DELETE, id).await;
+    everything_told_is_on_the_bill(&relay, &mut connection, &store, delete).await;
     relay.terminate().await;
 }
 

@@ -21,6 +21,8 @@ const CHUNK_COST: u64 = 8_000;
 struct Went {
     session_id: Option<String>,
     budgets: Vec<(BudgetScope, u32)>,
+    /// Of the session's budget: the threshold, and what was spent by then.
+    spent: Vec<(u32, u64)>,
     words: Vec<String>,
     /// How often it was told, but for the last word.
     usages: usize,
@@ -39,7 +41,12 @@ async fn call(relay: &Relay, sub: &str, chunks: u32) -> Went {
     loop {
         match raw.next().await {
             Heard::Said(RelayMessage::Welcome(welcome)) => went.session_id = Some(welcome.session_id),
-            Heard::Said(RelayMessage::Budget(budget)) => went.budgets.push((budget.scope, budget.percent)),
+            Heard::Said(RelayMessage::Budget(budget)) => {
+                went.budgets.push((budget.scope, budget.percent));
+                if budget.scope == BudgetScope::Session {
+                    went.spent.push((budget.percent, budget.spent_nano_usd));
+                }
+            }
             Heard::Said(RelayMessage::Transcript(turn)) if turn.role == Role::Agent => {
                 went.words.push(turn.text);
             }
@@ -96,13 +103,11 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     assert!(told.is_sorted() && told.ends_with(&[80, 100]), "{told:?}");
     let mut alerts = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("readable").rows;
     alerts.reverse();
-    let percents: Vec<u32> = alerts.iter().map(|row| row.alert.percent).collect();
-    assert_eq!(percents, [50, 80, 100], "written in their order");
-    assert_eq!(
-        alerts[2].alert.spent.get(),
-        125 * CHUNK_COST,
-        "all that was spent, not what was known before"
-    );
+    let alerted: Vec<(u32, u64)> =
+        alerts.iter().map(|row| (row.alert.percent, row.alert.spent.get())).collect();
+    assert_eq!(alerted, went.spent, "the operator hears the sums that the page heard, in their order");
+    assert_eq!(alerted.iter().map(|(percent, _)| *percent).collect::<Vec<_>>(), [50, 80, 100]);
+    assert_eq!(alerted[2].1, 125 * CHUNK_COST, "all that was spent, not what was known before");
 
     let token = token_but(&json!({ "app_metadata": { "limits": { "session_usd": "0.00001" } } }));
     let mut raw = Raw::connect(&relay, None).await.expect("connects");

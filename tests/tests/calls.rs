@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::client::{Event, State};
-use protocol::{ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
+use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
 use relay::client::{Options, Report, run};
 use relay::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use serde_json::json;
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 fn options(relay: &str, speech: Vec<i16>) -> Options {
-    Options { url: relay.into(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(90) }
+    Options { longest: Duration::from_secs(90), ..Options::new(relay.into(), token(), speech) }
 }
 
 async fn stored(folder: &Path, report: &Report) -> (SqlStore, SessionRow) {
@@ -71,7 +71,7 @@ async fn a_call_is_heard_answered_metered_and_stored() {
     let speech = [silence(0.5), voice(1.5), silence(0.3), voice(1.0)].concat();
     let report = run(options(&relay.url(), speech.clone()), |_| {}).await;
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (0, 0));
+    assert_eq!((report.reconnects, report.missing()), (0, 0));
     let spoken = &report.turns.iter().find(|turn| turn.role == Role::User).expect("a turn");
     let heard_s = report.heard.len() as f64 / f64::from(relay::client::HEARD_RATE);
     assert!(
@@ -120,7 +120,7 @@ async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
     let _relay = Relay::start(folder.path(), &address, "[recording]\ndir = \"rec\"\n").await;
     let report = call.await.expect("does not panic");
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (1, 0));
+    assert_eq!((report.reconnects, report.missing()), (1, 0));
 
     // The second life goes on at what was committed in the first, so the whole sentence is in it.
     let (store, session) = stored(folder.path(), &report).await;
@@ -168,7 +168,7 @@ async fn a_deploy_in_the_middle_of_a_call_is_only_a_reconnect() {
     let _relay = Relay::start(folder.path(), &address, "").await;
     let report = call.await.expect("does not panic");
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (1, 0));
+    assert_eq!((report.reconnects, report.missing()), (1, 0));
     let (_, session) = stored(folder.path(), &report).await;
     assert_eq!(session.reconnects, 1);
     assert_eq!(report.usage.cost_nano_usd, session.cost.get());
@@ -335,4 +335,40 @@ async fn a_session_is_not_taken_over_by_a_client_that_claims_more_than_is_commit
     raw.say(&resume(Mark::default())).await;
     let heard = raw.next().await;
     assert!(matches!(heard, Heard::Said(RelayMessage::Resumed(_))), "the honest one: {heard:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_did_not_hear_that_its_session_has_ended_hears_it_again_and_says_nothing_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "").await;
+    let (mut raw, welcome) = Raw::welcomed(&relay, "ada").await;
+    for seq in 0..5 {
+        raw.send(Message::binary(chunk(seq))).await;
+    }
+    raw.say(&ClientMessage::from(Bye { end: 5 }).to_json()).await;
+    assert_eq!(raw.end().await.1, CloseCode::Normal.code());
+
+    // All of that was lost on the way. For the client nothing is committed, and it comes back as often as it likes.
+    let resume = Resume {
+        session_id: welcome.session_id.clone(),
+        resume_token: welcome.resume_token,
+        epoch: 0,
+        received: 0,
+    };
+    for _ in 0..2 {
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        let token = token_but(&json!({ "sub": "ada" }));
+        raw.say(&ClientMessage::from(hello(&token, Some(resume.clone()))).to_json()).await;
+        let all = Mark { seq: 5, position: 8_000 };
+        let Heard::Said(RelayMessage::Resumed(resumed)) = raw.next().await else { panic!("not resumed") };
+        assert_eq!((resumed.received, resumed.committed), (all, all));
+        let Heard::Said(RelayMessage::Ended(ended)) = raw.next().await else { panic!("not ended") };
+        assert_eq!((ended.reason.as_str(), ended.usage.audio_ms), ("normal", 500));
+        assert_eq!(raw.end().await.1, CloseCode::Normal.code());
+    }
+    // With a token that it never had it is nobody's session.
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    let made_up = Resume { resume_token: "made up".into(), ..resume };
+    raw.say(&ClientMessage::from(hello(&token_but(&json!({ "sub": "ada" })), Some(made_up))).to_json()).await;
+    assert!(matches!(raw.next().await, Heard::Said(RelayMessage::ResumeFailed(_))));
 }

@@ -319,6 +319,7 @@ async fn connections_of_an_address_that_wait_to_be_greeted() {
             "limit": 3,
             "asked": 4,
             "retry_after_ms": 5_000,
+            "retryable": true,
         });
         assert_eq!(body, expected);
         let type_and_wait = [("content-type", "application/problem+json"), ("retry-after", "5")];

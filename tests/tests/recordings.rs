@@ -25,7 +25,7 @@ fn config(extra: &str) -> String {
 }
 
 fn options(relay: &Relay, speech: Vec<i16>) -> Options {
-    Options { url: relay.url(), token: token(), speech, chunk: 1_600, longest: Duration::from_secs(60) }
+    Options { longest: Duration::from_secs(60), ..Options::new(relay.url(), token(), speech) }
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn deploys_in_mid_sentence_record_each_sample_once() {
     }
     let report = call.await.expect("no panic");
     assert!(report.is_good(), "{report:?}");
-    assert_eq!((report.reconnects, report.missing), (2, 0));
+    assert_eq!((report.reconnects, report.missing()), (2, 0));
 
     let store =
         SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");

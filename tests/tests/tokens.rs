@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{ClientMessage, RelayMessage};
 use serde_json::{Value, json};
+use tests::caller::Caller;
 use tests::{Heard, Raw, Relay, chunk, hello, now, signed, token_but};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -135,4 +136,28 @@ async fn a_fresh_token_of_somebody_else_or_of_another_account_ends_the_call_at_o
         assert_eq!(code, 4401, "{changes}");
         assert!(at < Duration::from_secs(SHORT - 1), "{changes}: {at:?}");
     }
+}
+
+/// The application's own server is away for the first refresh, and its cache has an old token for the second.
+#[tokio::test]
+async fn a_refresh_that_fails_and_one_that_brings_a_bad_token_are_asked_for_again_and_the_call_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let grace = 16;
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &format!("token_grace_seconds = {grace}\n")).await;
+    let began = Instant::now();
+    let mut caller = Caller::with_tokens(&relay.url(), "ada", |asked| match asked {
+        0 => Ok(token_for(SHORT, &json!({}))),
+        1 => Err("the server said 500".into()),
+        2 => Ok(token_for(0, &json!({ "exp": now() - 60 }))),
+        _ => Ok(token_for(3_600, &json!({}))),
+    });
+    caller.connected().await;
+    caller.speak().await;
+    // Longer than the first token and its grace last.
+    tokio::time::sleep(Duration::from_secs(SHORT + grace + 2).saturating_sub(began.elapsed())).await;
+    caller.hang_up().await;
+    let told = caller.end().await;
+    assert_eq!((told.ended, told.asked_for_tokens), (Some(protocol::CloseCode::Normal), 4), "{told:?}");
+    assert_eq!(told.errors, ["token_unavailable", "token_refused"]);
+    assert_eq!((told.sessions.len(), told.missing), (1, 0), "the same session: {told:?}");
 }

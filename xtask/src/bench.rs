@@ -1,6 +1,7 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
-//! `cargo xtask bench store`, `bench churn`, `bench away` and `bench load`: the relay's databases, its memory, calls without a database, and
-//! what a call weighs.
+//! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood` and `bench load`: the relay's databases, its memory, calls without
+//! a database, clients that send without end, and what a call weighs.
+//! `cargo xtask bench lossy`: calls over a network that loses packets.
 
 use std::fs;
 use std::process::Command;
@@ -28,6 +29,10 @@ pub(crate) enum Bench {
     Away,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
+    /// What a client that sends without end costs the relay
+    Flood,
+    /// How late words are over a network that loses packets, and what is lost (root, Linux)
+    Lossy,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -49,6 +54,8 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30"], json),
+        Bench::Flood => relay("flood", &["20"], json),
+        Bench::Lossy => relay("lossy", &["20"], json),
     }
 }
 

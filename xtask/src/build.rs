@@ -104,7 +104,8 @@ fn bind(wasm: &Path) -> Result<()> {
         run(
             workspace::node()
                 .arg("node_modules/binaryen/bin/wasm-opt")
-                .args(["-Oz", "--flatten", "--rereloop", "-Oz"])
+                // Nothing lies in the first KB: a stack that reaches there has overflowed.
+                .args(["--low-memory-unused", "-Os", "--flatten", "--rereloop", "-Oz", "-Os"])
                 .args(WASM_FEATURES)
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .arg("-o")

@@ -1,4 +1,4 @@
-//! Takes out of a bound module what a page never needs: long names, and the words of panics.
+//! Takes out of a bound module what a page never needs: long names, and the words of panics and the places in the source that they name.
 //!
 //! A panic is a trap without a message either way, since no hook prints it and the build aborts; but what would have composed the message
 //! would be downloaded.
@@ -31,6 +31,10 @@ const PANICS: [&str; 11] = [
     "raw_vec::capacity_overflow",
 ];
 
+/// How the paths of sources begin, and end.
+const SOURCES: [&str; 6] = ["/rustc/", "sdk-wasm/src/", "protocol/src/", "audio/src/", "js-sys-", "web-sys-"];
+const END: &str = ".rs";
+
 /// Makes panics traps, and renames every import and export of the module at `wasm` and the same names in its `glue`. The names of
 /// functions have to be there still.
 pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
@@ -40,6 +44,8 @@ pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
             "no function that composes panics was found by name: the module was stripped too early, or Rust names them differently now"
         );
     }
+    let segments: Vec<_> = module.data.iter().map(walrus::Data::id).collect();
+    segments.into_iter().for_each(|id| blank_paths(&mut module.data.get_mut(id).value));
     walrus::passes::gc::run(&mut module);
     let mut short = HashMap::new();
     for (number, import) in module.imports.iter_mut().enumerate() {
@@ -82,6 +88,20 @@ fn trap_panics(module: &mut Module) -> usize {
         module.funcs.get_mut(*id).kind = FunctionKind::Local(builder.local_func(arguments));
     }
     found.len()
+}
+
+/// Blanks the paths of sources, which only panics would say.
+fn blank_paths(data: &mut [u8]) {
+    let is_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    let ends = data.windows(END.len()).enumerate().filter(|(_, part)| *part == END.as_bytes());
+    for end in ends.map(|(at, _)| at + END.len()).collect::<Vec<_>>() {
+        let run = data[..end].iter().rev().take_while(|byte| is_path(byte)).count();
+        let path = &mut data[end - run..end];
+        let root = |root: &&str| path.windows(root.len()).position(|part| part == root.as_bytes());
+        if let Some(start) = SOURCES.iter().filter_map(root).min() {
+            path[start..].fill(0);
+        }
+    }
 }
 
 /// `core[5c930]::panicking` is `core::panicking`.
@@ -143,6 +163,16 @@ mod tests {
     #[test]
     fn names_are_read_without_hashes() {
         assert_eq!(without_hashes("<core[c59]::panicking>::panic_fmt"), "<core::panicking>::panic_fmt");
+    }
+
+    #[test]
+    fn paths_of_sources_are_blanked_and_nothing_else() {
+        let mut data =
+            b"\0closed.audio/src/a_b.rs/rustc/5f/core/src/x.rs\0a user's.rs, \x10web-sys-0.3/src/lib.rs\0"
+                .to_vec();
+        blank_paths(&mut data);
+        let left: Vec<&[u8]> = data.split(|byte| *byte == 0).filter(|part| !part.is_empty()).collect();
+        assert_eq!(left, [b"closed.".as_slice(), b"a user's.rs, \x10"]);
     }
 
     #[test]

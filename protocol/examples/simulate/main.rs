@@ -37,6 +37,7 @@ fn main() -> ExitCode {
                 total.crashes += tally.crashes;
                 total.failed_resumes += tally.failed_resumes;
                 total.limited += tally.limited;
+                total.slow += tally.slow;
                 total.gaps += tally.gaps;
                 total.missing_samples += tally.missing_samples;
             }
@@ -51,12 +52,13 @@ fn main() -> ExitCode {
     }
     println!(
         "{calls} calls from seed {seed}: {} chunks, {} connections, {} relay crashes, {} resumes refused, \
-         {} times limited, {} gaps announced ({} samples)",
+         {} times limited, {} over slow lines, {} gaps announced ({} samples)",
         total.chunks,
         total.connections,
         total.crashes,
         total.failed_resumes,
         total.limited,
+        total.slow,
         total.gaps,
         total.missing_samples
     );

@@ -1,4 +1,4 @@
-//! A connection over a network that delays, jitters, cuts and goes silent. In order while it lasts, as TCP is.
+//! A connection over a network that delays, jitters, cuts, goes silent, is slow and stands still. In order while it lasts, as TCP is.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,13 +17,63 @@ pub(crate) enum Packet {
     Closed(u16),
 }
 
+impl Packet {
+    fn bytes(&self) -> usize {
+        match self {
+            Packet::Text(text) => text.len(),
+            Packet::Binary(frame) => frame.len(),
+            Packet::Opened | Packet::Closed(_) => 0,
+        }
+    }
+}
+
+/// A line that carries so many bytes a second, and stands still once, after so many packets, for so long.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    bytes_per_second: u64,
+    stall_after: u64,
+    stall: Duration,
+}
+
+impl Line {
+    /// What one TCP connection makes of a network that loses every third packet: a little less than what is said, or as much.
+    fn new(random: &mut Random) -> Line {
+        Line {
+            bytes_per_second: random.between(28_000, 32_000),
+            stall_after: random.between(100, 400),
+            stall: Duration::from_millis(random.between(1_000, 20_000)),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Pipe {
     packets: VecDeque<(Time, Packet)>,
     last: Time,
+    line: Option<Line>,
+    /// When the line is through with each packet that it has not carried yet, and how long it is.
+    sending: VecDeque<(Time, usize)>,
 }
 
 impl Pipe {
+    /// When a packet leaves that is handed over now.
+    fn leaves(&mut self, now: Time, bytes: usize) -> Time {
+        let Some(line) = &mut self.line else { return now };
+        while self.sending.pop_front_if(|(at, _)| *at <= now).is_some() {}
+        let mut at = self.sending.back().map_or(now, |(at, _)| *at);
+        match line.stall_after.checked_sub(1) {
+            Some(left) => line.stall_after = left,
+            None => at = at + std::mem::take(&mut line.stall),
+        }
+        at = at + Duration::from_micros(bytes as u64 * 1_000_000 / line.bytes_per_second);
+        self.sending.push_back((at, bytes));
+        at
+    }
+
+    fn unsent(&self, now: Time) -> usize {
+        self.sending.iter().filter(|(at, _)| *at > now).map(|(_, bytes)| bytes).sum()
+    }
+
     fn push(&mut self, at: Time, packet: Packet) {
         self.last = self.last.max(at);
         self.packets.push_back((self.last, packet));
@@ -54,12 +104,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u32, random: &mut Random, faults: bool) -> Self {
+    pub(crate) fn new(id: u32, random: &mut Random, faults: bool, slow: bool) -> Self {
         let breaks = faults && random.percent(60);
+        let [to_client, to_relay] =
+            [(); 2].map(|()| Pipe { line: slow.then(|| Line::new(random)), ..Pipe::default() });
         Connection {
             id,
-            to_client: Pipe::default(),
-            to_relay: Pipe::default(),
+            to_client,
+            to_relay,
             delay: Duration::from_millis(random.between(1, 150)),
             jitter: Duration::from_millis(random.between(0, 100)),
             breaks_after: breaks.then(|| random.between(0, 60)),
@@ -70,16 +122,21 @@ impl Connection {
 
     pub(crate) fn send_to_relay(&mut self, now: Time, packet: Packet, random: &mut Random) {
         if self.carries(now, random) {
-            let at = now + self.travel(random);
+            let at = self.to_relay.leaves(now, packet.bytes()) + self.travel(random);
             self.to_relay.push(at, packet);
         }
     }
 
     pub(crate) fn send_to_client(&mut self, now: Time, packet: Packet, random: &mut Random) {
         if self.carries(now, random) {
-            let at = now + self.travel(random);
+            let at = self.to_client.leaves(now, packet.bytes()) + self.travel(random);
             self.to_client.push(at, packet);
         }
+    }
+
+    /// Bytes that the client has sent and the line has not carried.
+    pub(crate) fn unsent(&self, now: Time) -> usize {
+        self.to_relay.unsent(now)
     }
 
     /// Cuts it now: what is on its way is lost, and each side learns of it in its own time, or never.

@@ -8,19 +8,24 @@ use crate::Time;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
+/// Attempts that the network's coming back makes begin no closer than this: it may come and go many times a second, and a relay takes two
+/// resumes of a user a second in the long run.
+const HURRIED_APART: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Backoff {
     random: u64,
     failures: u32,
     due: Time,
+    /// When the last attempt began.
+    began: Option<Time>,
     /// The relay's `retry_after`: no attempt before it.
     not_before: Time,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Backoff { random: seed, failures: 0, due: Time::ZERO, not_before: Time::ZERO }
+        Backoff { random: seed, failures: 0, due: Time::ZERO, began: None, not_before: Time::ZERO }
     }
 
     /// Attempts that failed since the last stable connection.
@@ -33,25 +38,39 @@ impl Backoff {
         self.due
     }
 
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, now: Time) {
+        self.began = Some(now);
+    }
+
     /// An attempt failed: the next one is due after a random part of the ceiling.
     pub(super) fn fail(&mut self, now: Time) -> Time {
-        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(LONGEST);
+        let due = self.pause(now);
         self.failures += 1;
+        due
+    }
+
+    /// The network went away, which says nothing about the relay: due as after a failure, but it counts as none.
+    pub(super) fn pause(&mut self, now: Time) -> Time {
+        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(LONGEST);
         let ceiling = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         let delay = Duration::from_micros(self.next_random() % (ceiling + 1));
         self.due = (now + delay).max(self.not_before);
         self.due
     }
 
-    /// The network is back: the next attempt is due at once, unless the relay said otherwise.
+    /// The network is back: the next attempt is due at once, unless the relay said otherwise or the one before has only just begun.
     pub(super) fn hurry(&mut self, now: Time) -> Time {
-        self.due = now.max(self.not_before);
+        let apart = self.began.map_or(now, |began| began + HURRIED_APART);
+        self.due = now.max(apart).max(self.not_before);
         self.due
     }
 
     /// The relay asked not to come back before this time.
-    pub(super) fn hold_until(&mut self, time: Time) {
+    pub(super) fn hold_until(&mut self, time: Time) -> Time {
         self.not_before = time;
+        self.due = self.due.max(time);
+        self.due
     }
 
     /// The connection has been stable.

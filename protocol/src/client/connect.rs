@@ -2,25 +2,42 @@
 
 use std::time::Duration;
 
-use super::{Client, Event, Pending, Phase, State, Timer, UPLINK};
-use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Token};
+use super::{Client, Connection, Event, Outage, Pending, Phase, State, TIMERS, Timer, UPLINK};
+use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Time, Token};
 
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// A refusal that takes so long may be one of the silence before a `hello` that came too late: relays wait for it for 5 s.
+const HELLO_LATE_AFTER: Duration = Duration::from_secs(4);
 /// A connection that held this long makes the backoff start anew.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// A first connection is given up sooner than a lost one: somebody is waiting at a button.
 const FIRST_GIVE_UP: Duration = Duration::from_secs(30);
 /// Audio sent but not acknowledged for this long leads to a probe.
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(5);
-/// The answer to a probe is due within this. Longer than a stalled page's 2 s and a lossy link's retransmissions.
+/// The answer to a probe is due within this, and so is the acknowledgement of some audio: when nothing of it gets through for so long, TCP
+/// waits for longer and longer between its tries, and another connection is there sooner. Longer than a stalled page's 2 s and most of a
+/// lossy link's retransmissions.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
-/// Hanging up goes on for this long after audio last got through.
-const CLOSING_DEADLINE: Duration = Duration::from_secs(10);
-/// Hanging up ends after this, even while audio gets through: twice the longest buffer.
-const LONGEST_CLOSING: Duration = Duration::from_secs(120);
+/// How often it is looked at how much audio has got through while some waits.
+const PACE_WINDOW: Duration = Duration::from_secs(12);
+/// What is said meanwhile, in samples.
+pub(super) const REAL_TIME: u32 = 12 * 16_000;
+/// A line that lets less audio than this wait keeps up: 2 s, in samples.
+const KEEPS_UP: u32 = 2 * 16_000;
+/// A line that carries less than one part in so many of what was expected is stuck. Over a network that loses many packets TCP comes to wait for
+/// up to two minutes between two of them, and another connection carries a hundred times as much.
+const STUCK_PART: u32 = 16;
+/// Hanging up goes on for this long after audio last got through. A line that stands still is found out after 10 s, and over a network that
+/// loses every third packet another one takes as long again.
+const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
+/// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
+const LONGEST_CLOSING: Duration = Duration::from_secs(300);
 /// Probes come no closer than this, however often a page wakes up.
 const PROBES_APART: Duration = Duration::from_secs(1);
+/// A refusal (4401) ends the call if there was another so short a time before: the token that it was for was asked for anew. Of one longer
+/// ago, before an outage say, an application's cache may know nothing any more.
+const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(60);
 /// Missed heartbeats after which the other side is dead.
 const DEAD_AFTER_HEARTBEATS: u32 = 2;
 
@@ -37,17 +54,27 @@ impl Client {
     fn request_token(&mut self) {
         self.phase = Phase::Token;
         self.timers.stop(Timer::Retry as usize);
+        self.backoff.begin(self.now);
+        self.ask_for_token();
+    }
+
+    pub(super) fn ask_for_token(&mut self) {
+        self.wants_token = true;
         self.set(Timer::Token, TOKEN_DEADLINE);
         self.pending.push_back(Pending::RequestToken);
     }
 
+    /// One answer for each time that the application was asked, late or not: others would be messages that nobody waits for.
     pub(super) fn handle_token(&mut self, token: Result<&str, &str>) {
+        if !std::mem::take(&mut self.wants_token) {
+            return;
+        }
         match (self.phase, token) {
             (Phase::Token, Ok(token)) => {
                 self.timers.stop(Timer::Token as usize);
                 self.token = Some(token.into());
                 self.phase = Phase::Opening;
-                self.begin_connection();
+                self.connection = Connection { began: self.now, ..Connection::default() };
                 self.set(Timer::Open, OPEN_DEADLINE);
                 self.pending.push_back(Pending::Connect);
             }
@@ -58,19 +85,6 @@ impl Client {
             (Phase::Token | Phase::Up, Err(cause)) => self.token_failed(cause),
             _ => {}
         }
-    }
-
-    /// Nothing of an earlier connection outlives it.
-    fn begin_connection(&mut self) {
-        self.ended = None;
-        self.ping = None;
-        self.probed = None;
-        self.socket_bytes = 0;
-        self.told_socket_bytes = 0;
-        self.told_full = false;
-        // Unmuted is what a relay assumes.
-        self.told_muted = false;
-        self.told_bye = false;
     }
 
     fn token_failed(&mut self, cause: &str) {
@@ -96,6 +110,7 @@ impl Client {
         let Some(token) = self.token.take() else { return };
         self.phase = Phase::Greeting;
         self.offline = false;
+        self.forget_question();
         self.set(Timer::Open, OPEN_DEADLINE);
         let resume = self.session.as_ref().map(|session| Resume {
             session_id: session.info.session_id.clone(),
@@ -122,8 +137,9 @@ impl Client {
     pub(super) fn connected(&mut self) {
         self.phase = Phase::Up;
         self.was_connected = true;
-        self.refusals = 0;
-        for timer in [Timer::Open, Timer::GiveUp, Timer::Unacknowledged] {
+        self.refused = None;
+        self.outage = Outage::default();
+        for timer in [Timer::Open, Timer::GiveUp, Timer::Pace] {
             self.timers.stop(timer as usize);
         }
         self.set(Timer::Stable, STABLE_AFTER);
@@ -138,45 +154,74 @@ impl Client {
         if matches!(self.phase, Phase::Idle | Phase::Token | Phase::Waiting) {
             return;
         }
-        let code = self.ended.unwrap_or(CloseCode::from_code(code));
+        let code = self.connection.ended.unwrap_or(CloseCode::from_code(code));
         match code.reaction() {
             Reaction::Stop => self.end(code),
-            Reaction::RefreshToken if self.refusals > 0 => self.end(code),
+            // The relay did not hear `hello` in time, and may never have seen the token.
+            Reaction::RefreshToken if self.phase == Phase::Greeting && self.hello_was_late() => self.failed(),
             Reaction::RefreshToken => {
-                self.refusals += 1;
-                self.lost();
+                let before = self.refused.replace(self.now);
+                match before.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
+                    true => self.end(code),
+                    false => self.lost(),
+                }
             }
-            Reaction::Retry => self.lost(),
+            Reaction::Retry => self.failed(),
         }
+    }
+
+    /// The connection broke, or was never made: then it is asked why.
+    fn failed(&mut self) {
+        let opening = self.phase == Phase::Opening;
+        self.lost();
+        if opening {
+            self.ask_why();
+        }
+    }
+
+    fn hello_was_late(&self) -> bool {
+        self.now.since(self.connection.began) >= HELLO_LATE_AFTER
     }
 
     /// The connection is gone; the driver has no socket (any more).
     fn lost(&mut self) {
-        if self.phase == Phase::Up && !self.closing {
-            self.tell(Event::Error(const { ErrorCode::LinkLost.info() }.into()));
-        }
+        self.tell_loss();
         self.wait();
+    }
+
+    fn tell_loss(&mut self) {
+        if self.phase == Phase::Up {
+            self.outage = Outage::default();
+            if !self.closing {
+                self.tell(Event::Error(const { ErrorCode::LinkLost.info() }.into()));
+            }
+        }
     }
 
     /// Closes the socket, whatever its state, and tries again later.
     pub(super) fn drop_link(&mut self) {
-        if matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up) {
-            self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
-            self.lost();
+        if self.disconnect() {
+            self.failed();
         }
     }
 
+    /// Whether there was a socket.
+    fn disconnect(&mut self) -> bool {
+        let is_there = matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up);
+        if is_there {
+            self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
+        }
+        is_there
+    }
+
     fn wait(&mut self) {
-        for timer in [
-            Timer::Token,
-            Timer::Open,
-            Timer::Heartbeat,
-            Timer::Dead,
-            Timer::Unacknowledged,
-            Timer::Ack,
-            Timer::Stable,
-            Timer::Mute,
-        ] {
+        let due = self.backoff.fail(self.now);
+        self.wait_until(due);
+    }
+
+    fn wait_until(&mut self, due: Time) {
+        // All but these two belong to the connection, or to the attempt to make one.
+        for timer in TIMERS.into_iter().filter(|timer| !matches!(timer, Timer::GiveUp | Timer::Closing)) {
             self.timers.stop(timer as usize);
         }
         if !self.timers.is_set(Timer::GiveUp as usize) {
@@ -187,24 +232,24 @@ impl Client {
             return;
         }
         self.phase = Phase::Waiting;
-        let due = self.backoff.fail(self.now);
         self.timers.set(Timer::Retry as usize, due);
         self.tell_state();
     }
 
     pub(super) fn handle_online(&mut self) {
-        self.offline = false;
-        match self.phase {
-            Phase::Waiting => {
-                let due = self.backoff.hurry(self.now);
-                self.timers.set(Timer::Retry as usize, due);
-            }
-            // A socket that began to open while the network was away may hang for minutes.
-            Phase::Opening => {
-                self.drop_link();
-                self.handle_online();
-            }
-            _ => self.probe(),
+        // A socket that began to open while the network was away may hang for minutes.
+        if std::mem::take(&mut self.offline) && self.phase == Phase::Opening {
+            self.interrupt();
+        }
+        self.probe();
+    }
+
+    /// The network took the connection with it.
+    fn interrupt(&mut self) {
+        if self.disconnect() {
+            self.tell_loss();
+            let due = self.backoff.pause(self.now);
+            self.wait_until(due);
         }
     }
 
@@ -212,20 +257,20 @@ impl Client {
     /// waiting for it to fail costs half a minute.
     pub(super) fn handle_offline(&mut self) {
         self.offline = true;
-        self.drop_link();
+        self.interrupt();
     }
 
     /// Finds out soon whether the link lives.
     pub(super) fn probe(&mut self) {
         match self.phase {
             Phase::Up => {
-                if self.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
-                    self.probed = Some(self.now);
+                if self.connection.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
+                    self.connection.probed = Some(self.now);
                     self.send_ping();
                 }
                 // One that was answered a moment ago shows that the link lives.
-                if self.ping.is_some() {
-                    self.set(Timer::Dead, PROBE_DEADLINE);
+                if self.connection.ping.is_some() {
+                    self.timers.hasten(Timer::Dead as usize, self.now + PROBE_DEADLINE);
                 }
             }
             Phase::Waiting => {
@@ -244,7 +289,9 @@ impl Client {
 
     /// Audio gets through: a slow line is not a dead one, and hanging up goes on.
     pub(super) fn progress(&mut self) {
-        self.timers.stop(Timer::Unacknowledged as usize);
+        for timer in [Timer::Unacknowledged, Timer::Stalled] {
+            self.timers.stop(timer as usize);
+        }
         if self.timers.is_set(Timer::Closing as usize) {
             let due = (self.now + CLOSING_DEADLINE).min(self.closing_ends);
             self.timers.set(Timer::Closing as usize, due);
@@ -257,7 +304,7 @@ impl Client {
 
     fn send_ping(&mut self) {
         self.ping_id = self.ping_id.wrapping_add(1);
-        self.ping = Some((self.ping_id, self.now));
+        self.connection.ping = Some((self.ping_id, self.now));
         let heartbeat = self.heartbeat();
         self.set(Timer::Heartbeat, heartbeat);
         let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
@@ -271,6 +318,28 @@ impl Client {
             (true, false) => self.set(Timer::Unacknowledged, UNACKNOWLEDGED_AFTER),
             (false, true) => self.timers.stop(Timer::Unacknowledged as usize),
             _ => {}
+        }
+        if !waiting {
+            self.timers.stop(Timer::Pace as usize);
+            self.usual = REAL_TIME;
+        } else if !self.timers.is_set(Timer::Pace as usize) {
+            self.paced = self.acknowledged.position;
+            self.set(Timer::Pace, PACE_WINDOW);
+        }
+    }
+
+    /// Replaces a line that is stuck. On a network that is really so slow the next one carries no more, so less is expected of it, and soon it
+    /// is left alone.
+    fn look_at_pace(&mut self) {
+        let waiting = self.uplink.end().position.saturating_sub(self.acknowledged.position);
+        let through = self.acknowledged.position.saturating_sub(self.paced);
+        if waiting < KEEPS_UP {
+            self.usual = REAL_TIME;
+        } else if through < self.usual / STUCK_PART {
+            self.usual /= 2;
+            self.drop_link();
+        } else {
+            self.usual = self.usual.max(through).min(REAL_TIME);
         }
     }
 
@@ -292,10 +361,8 @@ impl Client {
     }
 
     /// Ends without a word of the relay. It may have crashed, so whatever it did not confirm as stored counts as missing.
-    fn abandon(&mut self, code: CloseCode) {
-        if matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up) {
-            self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
-        }
+    pub(super) fn abandon(&mut self, code: CloseCode) {
+        self.disconnect();
         self.acknowledged = self.base;
         self.end(code);
     }
@@ -312,14 +379,22 @@ impl Client {
     pub(super) fn handle_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Token => self.token_failed("no answer within 10 s"),
-            Timer::Open | Timer::Dead => self.drop_link(),
+            Timer::Open | Timer::Dead | Timer::Stalled => self.drop_link(),
             Timer::Retry => self.request_token(),
             Timer::Heartbeat => self.send_ping(),
-            Timer::Unacknowledged => self.probe(),
+            Timer::Pace => self.look_at_pace(),
+            Timer::Unacknowledged => {
+                self.probe();
+                if !self.timers.is_set(Timer::Stalled as usize) {
+                    self.set(Timer::Stalled, PROBE_DEADLINE);
+                }
+            }
             Timer::Ack => self.send_ack(),
             Timer::Stable => self.backoff.reset(),
             Timer::GiveUp => {
-                self.tell(Event::Error(const { ErrorCode::GaveUp.info() }.into()));
+                let mut error = super::ErrorInfo::from(const { ErrorCode::GaveUp.info() });
+                self.outage.explain(&mut error.message);
+                self.tell(Event::Error(error));
                 self.abandon(CloseCode::Abnormal);
             }
             Timer::Closing => self.abandon(CloseCode::Normal),

@@ -11,27 +11,27 @@ impl ToldGaps {
     /// Notes `from..to` and gives what of it was not told before, from left to right.
     pub(super) fn tell(&mut self, from: u32, to: u32) -> Vec<(u32, u32)> {
         let (mut untold, mut next) = (Vec::new(), from);
-        for &(told_from, told_to) in self.0.iter().filter(|told| told.0 < to && told.1 > from) {
+        let (mut start, mut end) = (from, to);
+        // Whatever touches the new stretch becomes one with it.
+        self.0.retain(|&(told_from, told_to)| {
+            if told_from > to || told_to < from {
+                return true;
+            }
             if next < told_from {
                 untold.push((next, told_from));
             }
             next = next.max(told_to);
-        }
+            start = start.min(told_from);
+            end = end.max(told_to);
+            false
+        });
         if next < to {
             untold.push((next, to));
         }
-        if !untold.is_empty() {
-            let touches = |told: &(u32, u32)| told.0 <= to && told.1 >= from;
-            let start =
-                self.0.iter().filter(|told| touches(told)).map(|told| told.0).min().unwrap_or(from).min(from);
-            let end =
-                self.0.iter().filter(|told| touches(told)).map(|told| told.1).max().unwrap_or(to).max(to);
-            self.0.retain(|told| !touches(told));
-            let place = self.0.partition_point(|told| told.0 < start);
-            self.0.insert(place, (start, end));
-            if self.0.len() > REMEMBERED {
-                self.0.remove(0);
-            }
+        let place = self.0.iter().position(|told| told.0 > start).unwrap_or(self.0.len());
+        self.0.insert(place, (start, end));
+        if self.0.len() > REMEMBERED {
+            self.0.remove(0);
         }
         untold
     }

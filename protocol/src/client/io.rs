@@ -49,6 +49,8 @@ pub enum Input<'a> {
         /// The WebSocket close code.
         code: u16,
     },
+    /// What [`Output::AskWhy`] was answered with; nothing if there was no answer.
+    Why(Option<Answer<'a>>),
     /// Bytes the socket has taken but not sent (`bufferedAmount`). To be told before every [`Input::Chunk`] and
     /// [`Input::Timeout`] while a socket is open.
     Buffered(usize),
@@ -70,6 +72,20 @@ pub enum Input<'a> {
     Timeout,
 }
 
+/// The answer to a plain HTTP request, or to one that was to open a WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Its status. A browser says no more of a redirection than that it is one: any of them stands for all.
+    pub status: u16,
+    /// Its body, or as much of it as fits [`Answer::BODY_MAX_BYTES`].
+    pub body: &'a str,
+}
+
+impl Answer<'_> {
+    /// Of a body, no more than this is worth reading.
+    pub const BODY_MAX_BYTES: usize = 4_096;
+}
+
 /// What a driver has to do.
 #[derive(Debug)]
 pub enum Output<'a> {
@@ -77,6 +93,10 @@ pub enum Output<'a> {
     RequestToken,
     /// Open a socket; answer with [`Input::Opened`] or [`Input::Closed`].
     Connect,
+    /// A socket could not be opened, and a browser keeps the reason to itself: make one plain `GET` of the same address over HTTP, without
+    /// credentials and past every cache, and follow it nowhere. Answer with [`Input::Why`] within 5 s, whatever comes of it. A driver that
+    /// knows what the request for the socket was answered with answers with that.
+    AskWhy,
     /// Close the socket, whatever its state, and forget it: nothing of it may come in any more.
     Disconnect {
         /// The close code to send: 1000, or 3000 to 4999 as browsers allow no others.
@@ -205,6 +225,19 @@ impl From<crate::ErrorInfo> for ErrorInfo {
             retryable: info.retryable,
             limit: None,
             retry_after_ms: None,
+        }
+    }
+}
+
+/// What the relay says, but for what was asked of a limit.
+impl From<crate::ErrorMessage> for ErrorInfo {
+    fn from(error: crate::ErrorMessage) -> Self {
+        ErrorInfo {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+            limit: error.limit,
+            retry_after_ms: error.retry_after_ms,
         }
     }
 }

@@ -10,12 +10,14 @@ mod connect;
 mod gaps;
 mod io;
 mod receive;
+mod why;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use backoff::Backoff;
 use gaps::ToldGaps;
+use why::{Outage, Question};
 
 pub use io::*;
 
@@ -25,6 +27,9 @@ use crate::{Bye, ClientAck, ClientMessage, CloseCode, Codec, ErrorCode, Gap, Mar
 
 /// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
 const SOCKET_HIGH_WATER: usize = 128 * 1024;
+/// A socket that was full takes more when it holds back less than this. What was dropped meanwhile is declared in one piece: on a slow line,
+/// one for each chunk would be more control messages than a relay takes.
+const SOCKET_LOW_WATER: usize = 64 * 1024;
 /// How often to look whether a full socket has room again.
 const SOCKET_POLL: Duration = Duration::from_millis(50);
 /// Acknowledgements of the downlink are gathered for this long.
@@ -49,8 +54,12 @@ enum Timer {
     Heartbeat,
     /// The relay was silent for too long.
     Dead,
-    /// Sent audio was not acknowledged for too long.
+    /// Sent audio was not acknowledged for long.
     Unacknowledged,
+    /// It was not for too long, whatever the relay said meanwhile.
+    Stalled,
+    /// How much audio has got through is looked at.
+    Pace,
     /// The next `ack`.
     Ack,
     /// The connection has held long enough to forget earlier failures.
@@ -63,13 +72,15 @@ enum Timer {
     Mute,
 }
 
-const TIMERS: [Timer; 11] = [
+const TIMERS: [Timer; 13] = [
     Timer::Token,
     Timer::Open,
     Timer::Retry,
     Timer::Heartbeat,
     Timer::Dead,
     Timer::Unacknowledged,
+    Timer::Stalled,
+    Timer::Pace,
     Timer::Ack,
     Timer::Stable,
     Timer::GiveUp,
@@ -107,12 +118,35 @@ struct Session {
 enum Pending {
     RequestToken,
     Connect,
+    AskWhy,
     Disconnect(u16),
     Message(ClientMessage),
     Play { codec: Codec, position: u32 },
     EndOfReply,
     FlushPlayout,
     Event(Event),
+}
+
+/// What belongs to one connection. It is replaced whole by the next, so that nothing of it can outlive it.
+#[derive(Debug, Default)]
+struct Connection {
+    /// When it was begun.
+    began: Time,
+    /// Bytes the socket holds back.
+    socket_bytes: usize,
+    /// What the socket itself last said of that.
+    told_socket_bytes: usize,
+    /// Chunks wait in our own buffer.
+    held_back: bool,
+    /// What the relay believes of the microphone; unmuted at first.
+    told_muted: bool,
+    told_bye: bool,
+    /// The `ping` that was not answered yet, and when it was sent.
+    ping: Option<(u32, Time)>,
+    /// When it was last probed, answered or not.
+    probed: Option<Time>,
+    /// Why the session is over, if the relay said `ended`.
+    ended: Option<CloseCode>,
 }
 
 /// The client's end of the link.
@@ -133,24 +167,26 @@ pub struct Client {
     was_connected: bool,
     /// The network is away, as far as is known: then it is no news that no token can be had.
     offline: bool,
-    /// Refusals (4401) in a row: the second ends the call.
-    refusals: u32,
+    /// When a token was last refused (4401).
+    refused: Option<Time>,
+    /// The application was asked for a token and has not answered.
+    wants_token: bool,
+    /// Whether it is being asked why no socket could be opened.
+    question: Question,
+    outage: Outage,
+    connection: Connection,
 
     uplink: ReplayBuffer,
     /// The first frame that is not committed: where a new session would begin.
     base: Mark,
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
+    /// Where `acknowledged` was when the pace was last looked at.
+    paced: u32,
+    /// Samples that a line is expected to carry between two looks.
+    usual: u32,
     told_gaps: ToldGaps,
-    /// Whether the full buffer was told to the application in this outage.
-    told_full: bool,
     muted: bool,
-    /// What the relay believes.
-    told_muted: bool,
-    /// Bytes the socket holds back.
-    socket_bytes: usize,
-    /// What the socket itself last said of that.
-    told_socket_bytes: usize,
 
     /// The next downlink frame.
     expected: u32,
@@ -164,9 +200,6 @@ pub struct Client {
     /// Text being handed to the driver.
     text: String,
 
-    ping: Option<(u32, Time)>,
-    /// When the connection was last probed, answered or not.
-    probed: Option<Time>,
     ping_id: u32,
     round_trip: Option<Duration>,
     usage: Usage,
@@ -174,9 +207,6 @@ pub struct Client {
     closing: bool,
     /// When hanging up ends, progress or not.
     closing_ends: Time,
-    told_bye: bool,
-    /// Why, if the relay said `ended`.
-    ended: Option<CloseCode>,
     now: Time,
 }
 
@@ -196,31 +226,29 @@ impl Client {
             conversation_id: None,
             was_connected: false,
             offline: false,
-            refusals: 0,
+            refused: None,
+            wants_token: false,
+            question: Question::None,
+            outage: Outage::default(),
+            connection: Connection::default(),
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
+            paced: 0,
+            usual: connect::REAL_TIME,
             told_gaps: ToldGaps::default(),
-            told_full: false,
             muted: false,
-            told_muted: false,
-            socket_bytes: 0,
-            told_socket_bytes: 0,
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
             received_end: 0,
             staged: Vec::new(),
             text: String::new(),
-            ping: None,
-            probed: None,
             ping_id: 0,
             round_trip: None,
             usage: Usage::default(),
             closing: false,
             closing_ends: Time::ZERO,
-            told_bye: false,
-            ended: None,
             now: Time::ZERO,
         }
     }
@@ -238,6 +266,7 @@ impl Client {
             Input::Text(text) => self.handle_text(text),
             Input::Binary(frame) => self.handle_binary(frame),
             Input::Closed { code } => self.handle_closed(code),
+            Input::Why(answer) => self.handle_why(answer),
             Input::Buffered(bytes) => self.handle_buffered(bytes),
             Input::Chunk(samples) => self.handle_chunk(samples),
             Input::Played(position) => {
@@ -268,6 +297,7 @@ impl Client {
             return Some(match pending {
                 Pending::RequestToken => Output::RequestToken,
                 Pending::Connect => Output::Connect,
+                Pending::AskWhy => Output::AskWhy,
                 Pending::Disconnect(code) => Output::Disconnect { code },
                 Pending::Message(message) => self.say(&message),
                 Pending::Play { codec, position } => Output::Play { codec, position, payload: &self.staged },
@@ -309,7 +339,7 @@ impl Client {
     }
 
     fn handle_chunk(&mut self, samples: &[i16]) {
-        if samples.is_empty() || self.muted || self.closing && self.told_bye {
+        if samples.is_empty() || self.muted || self.closing && self.connection.told_bye {
             return;
         }
         let limit = u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX)
@@ -317,8 +347,8 @@ impl Client {
             / 1_000;
         while self.uplink.samples() + samples.len() as u64 > limit {
             let Some(dropped) = self.uplink.drop_oldest() else { break };
-            if dropped.seq >= self.acknowledged.seq && !self.told_full {
-                self.told_full = true;
+            if dropped.seq >= self.acknowledged.seq && !self.outage.told_full {
+                self.outage.told_full = true;
                 self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
             }
         }
@@ -328,9 +358,12 @@ impl Client {
     }
 
     fn handle_buffered(&mut self, bytes: usize) {
-        let drains = self.told_socket_bytes >= BACKLOG && bytes < self.told_socket_bytes;
-        self.told_socket_bytes = bytes;
-        self.socket_bytes = bytes;
+        let drains =
+            self.connection.told_socket_bytes >= BACKLOG && bytes < self.connection.told_socket_bytes;
+        self.connection.told_socket_bytes = bytes;
+        self.connection.socket_bytes = bytes;
+        self.connection.held_back =
+            bytes >= if self.connection.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
         if drains && self.phase == Phase::Up {
             self.alive();
             self.progress();
@@ -338,35 +371,36 @@ impl Client {
     }
 
     fn is_held_back(&self) -> bool {
-        self.phase == Phase::Up && self.socket_bytes >= SOCKET_HIGH_WATER && !self.uplink.is_sent()
+        self.phase == Phase::Up && self.connection.held_back && !self.uplink.is_sent()
     }
 
     /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
     fn poll_uplink(&mut self) -> Option<Output<'_>> {
+        if self.is_held_back() {
+            return None;
+        }
         let (cursor, oldest) = (self.uplink.cursor(), self.uplink.start());
         if cursor.seq < oldest.seq {
             self.uplink.seek(oldest);
             self.tell_gap(cursor, oldest);
             return Some(self.say(&Gap { from: cursor, to: oldest }.into()));
         }
-        if self.is_held_back() {
-            return None;
-        }
         if self.uplink.is_sent() {
-            let waits = self.told_bye || self.timers.is_set(Timer::Mute as usize);
-            if self.told_muted != self.muted && !waits {
-                self.told_muted = self.muted;
+            let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
+            if self.connection.told_muted != self.muted && !waits {
+                self.connection.told_muted = self.muted;
                 self.set(Timer::Mute, MUTE_APART);
                 return Some(self.say(&Mute { muted: self.muted }.into()));
             }
-            if self.closing && !self.told_bye {
-                self.told_bye = true;
+            if self.closing && !self.connection.told_bye {
+                self.connection.told_bye = true;
                 return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
             }
             return None;
         }
         let frame = self.uplink.advance()?;
-        self.socket_bytes += frame.bytes.len();
+        self.connection.socket_bytes += frame.bytes.len();
+        self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
         Some(Output::Binary(&frame.bytes))
     }
 

@@ -40,22 +40,14 @@ impl Client {
                 self.handle_resume_failed(&failed);
             }
             RelayMessage::ErrorMessage(error) => {
-                if let Some(after) = error.retry_after_ms {
-                    self.backoff.hold_until(self.now + Duration::from_millis(after));
-                }
-                self.tell(Event::Error(ErrorInfo {
-                    code: error.code,
-                    message: error.message,
-                    retryable: error.retryable,
-                    limit: error.limit,
-                    retry_after_ms: error.retry_after_ms,
-                }));
+                self.hold_off(error.retry_after_ms);
+                self.tell(Event::Error(error.into()));
             }
             _ if self.phase != Phase::Up => {}
             RelayMessage::RelayAck(ack) => self.handle_ack(ack),
             RelayMessage::Resend(resend) => self.rewind(resend.from),
             RelayMessage::Pong(pong) => {
-                if let Some((_, sent)) = self.ping.take_if(|(id, _)| *id == pong.id) {
+                if let Some((_, sent)) = self.connection.ping.take_if(|(id, _)| *id == pong.id) {
                     let round_trip = self.now.since(sent);
                     self.round_trip = Some(round_trip);
                     self.tell(Event::RoundTrip(round_trip));
@@ -68,13 +60,12 @@ impl Client {
             RelayMessage::TokenExpiring(_) => {
                 // The application is asked once at a time.
                 if !self.timers.is_set(Timer::Token as usize) {
-                    self.set(Timer::Token, Duration::from_secs(10));
-                    self.pending.push_back(Pending::RequestToken);
+                    self.ask_for_token();
                 }
             }
             RelayMessage::Ended(ended) => {
                 self.usage = ended.usage;
-                self.ended = CloseCode::from_name(&ended.reason);
+                self.connection.ended = CloseCode::from_name(&ended.reason);
                 self.tell(Event::Usage(ended.usage));
             }
             RelayMessage::AgentStateMessage(agent) => {

@@ -35,6 +35,17 @@ impl Json {
         }
     }
 
+    /// Gives a member of an object another name.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        if let Json::Object(members) = self {
+            for (name, _) in members {
+                if name == from {
+                    *name = to.into();
+                }
+            }
+        }
+    }
+
     /// Reads the member of an object.
     pub(crate) fn field<T: Read>(&self, name: &str) -> Option<T> {
         T::read(self.member(name))

@@ -27,6 +27,21 @@ pub struct Config {
     pub resume_window: Duration,
 }
 
+/// What a session has used of its limits on the relays before this one, so that no limit grows with a change of relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Since it began.
+    pub age: Duration,
+    /// Since audio of it was last heard.
+    pub quiet: Duration,
+    /// How much audio of it was heard.
+    pub heard: Duration,
+    /// Samples of that which are played again: they may come at once.
+    pub again: u32,
+    /// How often it was resumed.
+    pub resumes: u32,
+}
+
 /// How a connection comes to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {

@@ -36,6 +36,16 @@ const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
 const DEAD_AFTER_HEARTBEATS: u32 = 2;
 /// Resume tokens that are good at the same time, while none of their answers was confirmed.
 const RESUME_TOKENS: usize = 8;
+/// Resumes a minute of a client on a very bad network. One that comes to another relay more often than that finds its buckets as if it had
+/// just used them there.
+const USUAL_RESUMES: u32 = 10;
+/// Control messages that a client may say after a greeting: `ack`, `ping`, `gap`, `mute`, `bye`, and as many again.
+const GREETING_MESSAGES: u64 = 10;
+/// Whoever comes to another relay has this long to say something: when audio was last heard is known, but not when the user last muted.
+const LEAST_IDLE: Duration = Duration::from_secs(60);
+/// A timeline may be this much longer than the time since it began here: its client may have been away for ten minutes, which is when it
+/// gives up, with a minute in its buffer.
+const TIMELINE_SLACK: Duration = Duration::from_secs(15 * 60);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -100,8 +110,11 @@ pub struct Link {
     expected: Mark,
     committed: Mark,
     told_ack: RelayAck,
-    /// The position of `expected` is not known, since the frame before it was refused.
-    position_unknown: bool,
+    /// After frames that were refused: how much further on than `expected` the next one may stand, in samples. What such a frame held
+    /// is not known, but it was no more than this.
+    refused_samples: Option<u32>,
+    /// Where the timeline began here, and when.
+    origin: (u32, Time),
     audio_rate: RateLimit,
     /// Frames of any kind, duplicates and those of no use among them.
     frame_rate: RateLimit,
@@ -143,7 +156,8 @@ impl Link {
             expected: start,
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
-            position_unknown: false,
+            refused_samples: None,
+            origin: (start.position, now),
             audio_rate: RateLimit::audio(now, &config.limits),
             frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),
@@ -163,10 +177,22 @@ impl Link {
         link
     }
 
-    /// The session is so old already: its longest duration counts from its beginning, whichever relay that was on.
-    pub fn set_age(&mut self, age: Duration) {
-        let left = Duration::from_millis(self.config.limits.session_ms).saturating_sub(age);
-        self.set(Timer::Session, left);
+    /// The session goes on here: its limits count from its beginning, whichever relay that was on.
+    pub fn carry_over(&mut self, elsewhere: &Elsewhere) {
+        let Elsewhere { age, quiet, heard, again, resumes } = *elsewhere;
+        let limits = &self.config.limits;
+        let session = Duration::from_millis(limits.session_ms).saturating_sub(age);
+        let idle = Duration::from_millis(limits.idle_ms);
+        let idle = idle.saturating_sub(quiet).max(idle.min(LEAST_IDLE));
+        self.set(Timer::Session, session);
+        self.set(Timer::Idle, idle);
+        let samples = heard.as_micros() * u128::from(UPLINK.rate()) / 1_000_000;
+        self.audio_rate.carry_over(age, u64::try_from(samples).unwrap_or(u64::MAX), again.into());
+        let usual = u64::from(USUAL_RESUMES) * (1 + age.as_secs() / 60);
+        if u64::from(resumes) > usual {
+            self.frame_rate.leave_a_second(0);
+            self.control_rate.leave_a_second(GREETING_MESSAGES);
+        }
     }
 
     /// Whether this token resumes the session. Compared without telling by time how much of it is right.
@@ -238,30 +264,10 @@ impl Link {
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input. A driver whose socket is full may leave the
-    /// rest for later: what is not taken stays.
+    /// The next thing to do; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
-        if let Some(pending) = self.pending.pop_front() {
-            return Some(match pending {
-                Pending::Message(message) => {
-                    self.text = message.to_json();
-                    Output::Text(&self.text)
-                }
-                Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
-                Pending::Gap(gap) => Output::Gap(gap),
-                Pending::Muted(muted) => Output::Muted(muted),
-                Pending::Played(position) => Output::Played(position),
-                Pending::RoundTrip(time) => Output::RoundTrip(time),
-                Pending::Token(token) => {
-                    self.text = token;
-                    Output::Token(&self.text)
-                }
-                Pending::Bye => Output::Bye,
-                Pending::Close(code) => Output::Close(code),
-                Pending::Detached => Output::Detached,
-                Pending::Attached => Output::Attached,
-                Pending::Ended(code) => Output::Ended(code),
-            });
+        if !self.pending.is_empty() {
+            return self.poll_urgent();
         }
         if self.phase != Phase::Attached {
             return None;
@@ -273,13 +279,38 @@ impl Link {
             self.send(Ended { reason: code.name().into(), usage });
             self.pending.push_back(Pending::Close(code));
             self.phase = Phase::Ended;
-            return self.poll_output();
+            return self.poll_urgent();
         }
         let frame = self.downlink.advance()?;
         Some(if frame.is_text {
             Output::Text(core::str::from_utf8(&frame.bytes).expect("text frames are made from strings"))
         } else {
             Output::Binary(&frame.bytes)
+        })
+    }
+
+    /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard
+    /// and acknowledged meanwhile, however slowly the line takes the agent's words.
+    pub fn poll_urgent(&mut self) -> Option<Output<'_>> {
+        self.pending.pop_front().map(|pending| match pending {
+            Pending::Message(message) => {
+                self.text = message.to_json();
+                Output::Text(&self.text)
+            }
+            Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+            Pending::Gap(gap) => Output::Gap(gap),
+            Pending::Muted(muted) => Output::Muted(muted),
+            Pending::Played(position) => Output::Played(position),
+            Pending::RoundTrip(time) => Output::RoundTrip(time),
+            Pending::Token(token) => {
+                self.text = token;
+                Output::Token(&self.text)
+            }
+            Pending::Bye => Output::Bye,
+            Pending::Close(code) => Output::Close(code),
+            Pending::Detached => Output::Detached,
+            Pending::Attached => Output::Attached,
+            Pending::Ended(code) => Output::Ended(code),
         })
     }
 

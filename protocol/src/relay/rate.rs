@@ -52,6 +52,23 @@ impl RateLimit {
         RateLimit { per_second, capacity, available: capacity, filled: now }
     }
 
+    /// Leaves no more than `tokens`.
+    pub(super) fn leave(&mut self, tokens: u64) {
+        self.available = self.available.min(tokens);
+    }
+
+    /// Leaves what is left after `spent` tokens since so long ago, when the bucket was full, or `least` if that is more.
+    pub(super) fn carry_over(&mut self, age: Duration, spent: u64, least: u64) {
+        let gained =
+            u64::try_from(age.as_millis()).unwrap_or(u64::MAX).saturating_mul(self.per_second) / 1_000;
+        self.leave(self.capacity.saturating_add(gained).saturating_sub(spent).max(least));
+    }
+
+    /// Leaves what flows in within a second, or `least` if that is more.
+    pub(super) fn leave_a_second(&mut self, least: u64) {
+        self.leave(self.per_second.max(least));
+    }
+
     /// Takes `tokens`, or says how long to wait for them.
     pub(super) fn take(&mut self, now: Time, tokens: u64) -> Result<(), Duration> {
         self.fill(now);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::rate::CONTROL_BURST;
-use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
+use super::rate::{CLOCK_TOLERANCE_PERCENT, CONTROL_BURST};
+use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, TIMELINE_SLACK, Timer, UPLINK, millis};
 use crate::{
     AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, HEADER_LEN, Mark,
     Ping, Pong, Resend,
@@ -22,17 +22,20 @@ impl Link {
             return;
         }
         self.alive();
-        if self.control_rate.take(self.now, 1).is_err() {
+        let message = ClientMessage::parse(text);
+        // A line that stood still delivers at once what was acknowledged five times a second meanwhile: that is no more than a frame each.
+        if matches!(message, Ok(ClientMessage::ClientAck(_))) {
+            if let Err(wait) = self.frame_rate.take(self.now, 1) {
+                return self.too_fast(wait);
+            }
+        } else if self.control_rate.take(self.now, 1).is_err() {
             return self.flooded();
         }
-        match ClientMessage::parse(text) {
+        match message {
             Ok(ClientMessage::ClientAck(ack)) => self.handle_ack(ack),
             Ok(ClientMessage::Ping(ping)) => self.handle_ping(ping),
             Ok(ClientMessage::Gap(gap)) => self.handle_gap(gap),
-            Ok(ClientMessage::Mute(mute)) => {
-                self.active();
-                self.pending.push_back(Pending::Muted(mute.muted));
-            }
+            Ok(ClientMessage::Mute(mute)) => self.pending.push_back(Pending::Muted(mute.muted)),
             Ok(ClientMessage::Token(token)) => self.pending.push_back(Pending::Token(token.token)),
             Ok(ClientMessage::Bye(bye)) => self.handle_bye(bye),
             Ok(ClientMessage::Hello(_)) | Err(_) => {
@@ -47,7 +50,7 @@ impl Link {
         self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
     }
 
-    /// Something came that is more than a heartbeat.
+    /// Audio came. Nothing else is a sign that somebody is there: whatever costs nothing could be sent for ever.
     fn active(&mut self) {
         self.set(Timer::Idle, Duration::from_millis(self.config.limits.idle_ms));
     }
@@ -105,28 +108,35 @@ impl Link {
         if seq > self.expected.seq {
             return self.missing(seq);
         }
-        self.active();
         let limits = &self.config.limits;
         let bytes = payload.len() as u64;
         if bytes < limits.chunk_min_bytes.into() {
-            return self.refuse(ErrorCode::ChunkTooSmall, bytes, Some(limits.chunk_min_bytes.into()));
+            return self.refuse(
+                payload,
+                ErrorCode::ChunkTooSmall,
+                bytes,
+                Some(limits.chunk_min_bytes.into()),
+            );
         }
         if bytes > limits.chunk_max_bytes.into() {
-            return self.refuse(ErrorCode::ChunkTooLarge, bytes, Some(limits.chunk_max_bytes.into()));
+            return self.refuse(
+                payload,
+                ErrorCode::ChunkTooLarge,
+                bytes,
+                Some(limits.chunk_max_bytes.into()),
+            );
         }
         if bytes % 2 == 1 {
-            return self.refuse(ErrorCode::ChunkOddLength, bytes, None);
+            return self.refuse(payload, ErrorCode::ChunkOddLength, bytes, None);
         }
         if header.codec != Some(UPLINK) {
-            return self.refuse(ErrorCode::ChunkCodec, bytes, None);
+            return self.refuse(payload, ErrorCode::ChunkCodec, bytes, None);
         }
-        // After a frame that was left out the timeline may go on further on, but never before: that was metered.
-        let goes_on = match self.position_unknown {
-            true => header.position >= self.expected.position,
-            false => header.position == self.expected.position,
-        };
-        if !goes_on {
+        // After a frame that was left out the timeline may go on further on, by what it can have held, but never before: that was metered.
+        let skipped = header.position.checked_sub(self.expected.position);
+        if skipped.is_none_or(|skipped| skipped > self.refused_samples.unwrap_or(0)) {
             return self.refuse(
+                payload,
                 ErrorCode::ChunkPosition,
                 header.position.into(),
                 Some(self.expected.position.into()),
@@ -140,11 +150,11 @@ impl Link {
         let Some(next) = after(mark, samples) else {
             return self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
         };
-        if self.position_unknown {
-            self.position_unknown = false;
+        if self.refused_samples.take().is_some() {
             let from = self.expected;
             self.pending.push_back(Pending::Gap(Gap { from, to: mark }));
         }
+        self.active();
         self.staged.clear();
         self.staged.extend_from_slice(payload);
         self.pending.push_back(Pending::Audio(mark));
@@ -155,17 +165,30 @@ impl Link {
         if gap.to.seq <= self.expected.seq {
             return self.acknowledge_again();
         }
-        self.active();
         if gap.from.seq > self.expected.seq {
             return self.missing(gap.from.seq);
         }
         let starts_here = gap.from.seq < self.expected.seq || gap.from.position == self.expected.position;
-        if !starts_here && !self.position_unknown || gap.to.position < self.expected.position {
+        // No frame that it stands in for was longer than any may be.
+        let frames = u64::from(gap.to.seq - self.expected.seq);
+        let most = frames * u64::from(self.longest_chunk()) + u64::from(self.refused_samples.unwrap_or(0));
+        let skipped = gap.to.position.checked_sub(self.expected.position);
+        let fits = skipped.is_some_and(|skipped| u64::from(skipped) <= most);
+        if !starts_here && self.refused_samples.is_none() || !fits || !self.may_have_reached(gap.to.position)
+        {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
-        self.position_unknown = false;
+        self.refused_samples = None;
         self.pending.push_back(Pending::Gap(Gap { from: self.expected, to: gap.to }));
         self.arrived(gap.to);
+    }
+
+    /// Whether somebody can have spoken up to this position by now.
+    fn may_have_reached(&self, position: u32) -> bool {
+        let (origin, began) = self.origin;
+        let time = (self.now.since(began) + TIMELINE_SLACK).as_millis() * u128::from(UPLINK.rate());
+        let most = time * u128::from(100 + CLOCK_TOLERANCE_PERCENT);
+        u128::from(position.saturating_sub(origin)) * 100_000 <= most
     }
 
     fn arrived(&mut self, next: Mark) {
@@ -190,9 +213,11 @@ impl Link {
     }
 
     /// Leaves the frame at `expected` out: it has a number, but no audio that could be used or billed.
-    fn refuse(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
+    fn refuse(&mut self, payload: &[u8], code: ErrorCode, asked: u64, limit: Option<u64>) {
         self.expected.seq = self.expected.seq.saturating_add(1);
-        self.position_unknown = true;
+        // Of another codec, a shorter payload may have held more.
+        let samples = (payload.len().div_ceil(2) as u32).max(self.longest_chunk());
+        self.refused_samples = Some(self.refused_samples.unwrap_or(0).saturating_add(samples));
         self.resends = 0;
         self.timers.stop(Timer::Resend as usize);
         self.schedule_ack();
@@ -200,6 +225,11 @@ impl Link {
         if self.phase == Phase::Attached {
             self.check_bye();
         }
+    }
+
+    /// Samples of the longest chunk.
+    fn longest_chunk(&self) -> u32 {
+        UPLINK.samples(self.config.limits.chunk_max_bytes as usize)
     }
 
     fn strike(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {

@@ -1,6 +1,6 @@
 //! What a token says, read strictly.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,19 +29,20 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn parse(token: &str) -> Result<Head, AuthError> {
+    pub(super) fn parse(token: &str) -> Result<Head, Refused> {
+        let malformed = |detail: &str| Refused::because(AuthError::Malformed, detail);
         let mut parts = token.split('.');
         let (Some(head), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(AuthError::Malformed);
+            return Err(malformed("it has to have three parts with dots between them"));
         };
-        let json = URL_SAFE_NO_PAD.decode(head).map_err(|_| AuthError::Malformed)?;
-        let Unique(head) = serde_json::from_slice(&json).map_err(|_| AuthError::Malformed)?;
+        let head = object(head).map_err(|why| malformed(&format!("its header {why}")))?;
         // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
-        if !head.is_object() || head.get("crit").is_some() {
-            return Err(AuthError::Malformed);
+        if head.get("crit").is_some() {
+            return Err(malformed("its header has `crit`, and no extension is understood"));
         }
-        Head::deserialize(head).map_err(|_| AuthError::Malformed)
+        Head::deserialize(head)
+            .map_err(|_| malformed("its header has no `alg`, or no text in `alg` or `kid`"))
     }
 
     pub(super) fn algorithm(&self) -> Result<Algorithm, AuthError> {
@@ -52,6 +53,17 @@ impl Head {
             _ => Err(AuthError::Algorithm),
         }
     }
+}
+
+/// The object that a part of a token is, or why it is none.
+fn object(part: &str) -> Result<Value, String> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| "is not base64url without padding")?;
+    // Of a text that is no JSON it says where, and nothing of the text.
+    let Unique(value) = serde_json::from_slice(&json).map_err(|error| match error.is_data() {
+        true => format!("has a name twice: {error}"),
+        false => format!("is not JSON: {error}"),
+    })?;
+    if value.is_object() { Ok(value) } else { Err("is JSON, but no object".to_owned()) }
 }
 
 /// Where the claims are that the operator names, and what has to be in them.
@@ -74,7 +86,10 @@ impl Reader {
     pub(super) fn identity(&self, value: &Value) -> Result<Identity, Refused> {
         // A list would do as well, by the order of the fields.
         if !value.is_object() {
-            return Err(AuthError::Claims.into());
+            return Err(Refused::because(
+                AuthError::Claims,
+                "the part with the claims is JSON, but no object",
+            ));
         }
         let sub: String = needed(value, "sub", NAME)?;
         let exp: Seconds = needed(value, "exp", TIME)?;
@@ -116,6 +131,17 @@ impl Reader {
         })
     }
 
+    /// When a token was issued by its own word. `None` for one that does not say so, or whose claims are not good whatever key has signed it.
+    pub(super) fn issued(&self, token: &str, issuers: &[String], leeway_seconds: u64) -> Option<u64> {
+        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok())?;
+        let Unique(claims) = serde_json::from_slice(&claims).ok()?;
+        let identity = self.identity(&claims).ok()?;
+        let issuer: String = needed(&claims, "iss", "a text").ok()?;
+        let is_over = identity.expires_at.saturating_add(leeway_seconds) < unix_now();
+        let issued: Option<Seconds> = named(&claims, "iat", TIME).ok()?;
+        issued.filter(|_| !is_over && issuers.contains(&issuer)).map(|issued| issued.0.min(LATEST))
+    }
+
     /// One of ours has to be among what the audience's claim has.
     fn check_audience(&self, value: &Value) -> Result<(), Refused> {
         let path = &self.paths.audience;
@@ -135,15 +161,18 @@ impl Reader {
         let Some(limits) = find::<Map<String, Value>>(value, path, expected)? else {
             return Ok(TokenLimits::default());
         };
-        TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
-            let came = path.find(value).ok().flatten();
-            Refused::claim(
-                AuthError::Claims,
-                path,
-                came,
-                format!("{expected} ({})", error.to_string().escape_debug()),
-            )
-        })
+        let came = path.find(value).ok().flatten();
+        let limits = TokenLimits::deserialize(Value::Object(limits)).map_err(|error| {
+            let expected = format!("{expected} ({})", error.to_string().escape_debug());
+            Refused::claim(AuthError::Claims, path, came, expected)
+        })?;
+        match limits.impossible() {
+            Some((name, accepted)) => {
+                let came = came.and_then(|limits| limits.get(name));
+                Err(Refused::claim(AuthError::Claims, format!("{path}.{name}"), came, accepted))
+            }
+            None => Ok(limits),
+        }
     }
 
     /// What the library found wrong with the claims of a token that is signed as it should be.
@@ -155,10 +184,9 @@ impl Reader {
     ) -> Refused {
         use jsonwebtoken::errors::ErrorKind;
         let auth = AuthError::from(error.clone());
-        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-        let claims: Option<Unique> = claims.and_then(|json| serde_json::from_slice(&json).ok());
+        let claims = object(token.split('.').nth(1).unwrap_or_default());
         let claim = |name: &str, expected: &str| {
-            let came = claims.as_ref().and_then(|Unique(claims)| claims.get(name));
+            let came = claims.as_ref().ok().and_then(|claims| claims.get(name));
             Refused::claim(auth, name, came, expected)
         };
         match error.kind() {
@@ -175,13 +203,21 @@ impl Reader {
                     name => claim(name, NAME),
                 }
             }
+            ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => match claims {
+                Err(why) => Refused::because(auth, format!("the part with the claims {why}")),
+                Ok(_) => auth.into(),
+            },
             _ => auth.into(),
         }
     }
 }
 
+pub(super) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    since_1970().as_secs()
 }
 
 /// The claim of this name, which has to be there.

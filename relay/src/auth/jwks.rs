@@ -19,17 +19,20 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::AuthError;
-use super::claims::Head;
+use super::claims::{Head, since_1970};
 use super::keys::KeySet;
-use crate::log;
+use crate::{log, outbound};
 
 /// Between two fetches on average, whatever tokens ask for.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Fetches that may follow each other at once. More than one: an issuer may change its keys right after a fetch, and whoever asks for
 /// a key that does not exist must not be able to use up every fetch with one token.
 const FETCH_BURST: u32 = 2;
-/// Tokens that are remembered because a fetch has shown that their key is not published.
+/// Tokens that are remembered at most because no key that was there fitted them.
 const UNKNOWN_MAX: usize = 1_024;
+/// How long before a fetch a token may have been issued and still be signed with a key that the fetch did not bring: what an issuer publishes
+/// lies in caches for some minutes, and its clock is not ours.
+const LAG: Duration = Duration::from_secs(300);
 /// A set older than this is fetched again behind the scenes, so that keys taken off it are forgotten (Supabase's `max-age`).
 const STALE_AFTER: Duration = Duration::from_secs(600);
 /// What a provider says about where its keys are is asked for again after this time.
@@ -89,11 +92,11 @@ struct Fetching {
     in_flight: Option<Shared<BoxFuture<'static, ()>>>,
 }
 
-/// Tokens whose key was not there when it was looked for. Kept by token and not by the key's name: whoever makes up a name that the issuer
-/// will use one day must not shut out the tokens that have it then.
+/// Tokens whose key was not there when it was looked for, with the time they came. Kept by token and not by the key's name: whoever makes up
+/// a name that the issuer will use one day must not shut out the tokens that have it then.
 #[derive(Default)]
 struct Unknown {
-    since: HashMap<u64, Instant>,
+    came: HashMap<u64, Instant>,
     /// Seeded at random, so that nobody can aim at somebody's hash.
     hasher: RandomState,
 }
@@ -134,8 +137,6 @@ impl Jwks {
     }
 
     fn with_pace(published: Published, may_be_empty: bool, pace: Pace) -> Result<Jwks, reqwest::Error> {
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let redirects = Policy::custom(|attempt| {
             if attempt.previous().len() > REDIRECTS_MAX {
                 attempt.error("too many redirects")
@@ -145,11 +146,7 @@ impl Jwks {
                 attempt.follow()
             }
         });
-        let client = Client::builder()
-            .user_agent(concat!("voxrelay/", env!("CARGO_PKG_VERSION")))
-            .timeout(FETCH_TIMEOUT)
-            .redirect(redirects)
-            .build()?;
+        let client = outbound::http_client().timeout(FETCH_TIMEOUT).redirect(redirects).build()?;
         Ok(Jwks {
             published,
             client,
@@ -173,38 +170,51 @@ impl Jwks {
         head: &Head,
         algorithm: Algorithm,
     ) -> Result<Arc<KeySet>, AuthError> {
-        let (keys, before) = self.current();
+        let (keys, fetched) = self.current();
         if keys.has(head, algorithm) {
-            if before.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
+            if fetched.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
                 drop(self.start_fetch());
             }
             return Ok(keys);
         }
         // A key that is there for another algorithm is not rotated away by a token's header.
-        if keys.names(head) || self.is_unknown(token) {
+        if keys.names(head) {
             return Err(AuthError::UnknownKey);
         }
-        self.refresh().await;
-        let (keys, fetched) = self.current();
-        if keys.has(head, algorithm) {
-            return Ok(keys);
-        }
-        if fetched == before {
-            return Err(AuthError::KeysUnavailable);
-        }
-        self.keep_unknown(token);
-        Err(AuthError::UnknownKey)
+        let keys = self.newer(token).await?;
+        if keys.has(head, algorithm) { Ok(keys) } else { Err(AuthError::UnknownKey) }
     }
 
-    /// The keys again, if those there are were fetched a while ago and can be fetched now: a key may have been replaced under its name.
-    pub(super) async fn newer(self: &Arc<Self>) -> Option<Arc<KeySet>> {
-        let (_, before) = self.current();
-        if before.is_some_and(|at| at.elapsed() < self.pace.interval) {
-            return None;
+    /// The keys as they are after a fetch that ended since this token came, because none of those before fits it. Each token is worth one
+    /// look: whoever makes tokens up must not have the keys fetched for the same one again and again, and whoever waits is told the truth after
+    /// a fetch that somebody else caused.
+    ///
+    /// # Errors
+    /// [`AuthError::UnknownKey`] once the keys were looked at for this token and are still fresh; [`AuthError::KeysUnavailable`] while nobody
+    /// can know, because the fetch failed or has to wait, see [`Jwks::wait`].
+    pub(super) async fn newer(self: &Arc<Self>, token: &str) -> Result<Arc<KeySet>, AuthError> {
+        let (_, fetched) = self.current();
+        let known_since = self.came(token);
+        if let (Some(came), Some(fetched)) = (known_since, fetched)
+            && fetched > came
+            && fetched.elapsed() < self.pace.interval
+        {
+            return Err(AuthError::UnknownKey);
         }
+        // What was fetched long ago says nothing about what is published by now.
+        let came = known_since.filter(|came| fetched.is_none_or(|fetched| fetched <= *came));
+        let came = came.unwrap_or_else(|| self.keep_unknown(token));
         self.refresh().await;
         let (keys, fetched) = self.current();
-        (fetched != before).then_some(keys)
+        if fetched.is_some_and(|fetched| fetched > came) { Ok(keys) } else { Err(AuthError::KeysUnavailable) }
+    }
+
+    /// Whether a token that was issued at this time (seconds since 1970) may be signed with a key that was published after the
+    /// last fetch.
+    pub(super) fn may_be_newer(&self, issued: u64) -> bool {
+        let (_, fetched) = self.current();
+        let Some(fetched) = fetched else { return true };
+        Duration::from_secs(issued) + fetched.elapsed() + LAG >= since_1970()
     }
 
     /// The keys there are, once there are any.
@@ -219,22 +229,23 @@ impl Jwks {
         self.pace.wait(fetching.full_at, Instant::now())
     }
 
-    fn is_unknown(&self, token: &str) -> bool {
+    /// When this token came, if no key fitted it then.
+    fn came(&self, token: &str) -> Option<Instant> {
         let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = unknown.since.get(&unknown.hasher.hash_one(token));
-        since.is_some_and(|since| since.elapsed() < self.pace.interval)
+        unknown.came.get(&unknown.hasher.hash_one(token)).copied()
     }
 
-    fn keep_unknown(&self, token: &str) {
+    fn keep_unknown(&self, token: &str) -> Instant {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.since.len() >= UNKNOWN_MAX {
-            unknown.since.retain(|_, since| since.elapsed() < self.pace.interval);
+        if unknown.came.len() >= UNKNOWN_MAX {
+            unknown.came.retain(|_, came| came.elapsed() < 2 * self.pace.interval);
         }
-        if unknown.since.len() >= UNKNOWN_MAX {
-            unknown.since.clear();
+        if unknown.came.len() >= UNKNOWN_MAX {
+            unknown.came.clear();
         }
-        let token = unknown.hasher.hash_one(token);
-        unknown.since.insert(token, Instant::now());
+        let (token, now) = (unknown.hasher.hash_one(token), Instant::now());
+        unknown.came.insert(token, now);
+        now
     }
 
     /// Waits for a fetch, if one is under way or due.

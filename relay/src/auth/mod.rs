@@ -231,12 +231,23 @@ impl Verifier {
             checked.unwrap_or_else(|| Err(AuthError::UnknownKey.into()))
         };
         let checked = published(&keys);
-        if is_forged(&checked)
-            && let Some(newer) = jwks.newer().await
-        {
-            return published(&newer);
+        if !is_forged(&checked) || !self.may_be_newer(token, jwks, &keys, algorithm) {
+            return checked;
         }
-        checked
+        // Forged, or signed with a key that took the place of one we have.
+        match jwks.newer(token).await {
+            Ok(newer) => published(&newer),
+            Err(error) if error.is_temporary() => {
+                Err(Refused::for_now(error, jwks.wait().max(RETRY_AFTER_MIN)))
+            }
+            Err(_) => checked,
+        }
+    }
+
+    /// Whether a token that no key fits may be good under a key that was published after those we have.
+    fn may_be_newer(&self, token: &str, jwks: &Jwks, keys: &KeySet, algorithm: Algorithm) -> bool {
+        let issued = self.claims.issued(token, &self.issuers, self.leeway_seconds);
+        issued.is_some_and(|issued| jwks.may_be_newer(issued)) && !self.no_key_fits(token, keys, algorithm)
     }
 
     /// Whether a token that names a key which is not there is bad whatever key the issuer publishes next: its signature has a length that

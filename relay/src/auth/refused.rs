@@ -19,8 +19,8 @@ pub struct Refused {
     pub error: AuthError,
     /// When the same token may be good, if it may be.
     pub retry_after: Option<Duration>,
-    /// Which claim, what came, and what was expected.
-    claim: Option<Box<str>>,
+    /// Which claim, what came, and what was expected; or what of the token cannot be read.
+    detail: Option<Box<str>>,
 }
 
 impl Refused {
@@ -33,8 +33,12 @@ impl Refused {
     ) -> Refused {
         let name = shorten(&name.to_string());
         let came = came.map_or_else(|| "nothing".to_owned(), show);
-        let claim = format!("the claim {name} has to be {expected}, and {came} came");
-        Refused { claim: Some(claim.into()), ..error.into() }
+        Refused::because(error, format!("the claim {name} has to be {expected}, and {came} came"))
+    }
+
+    /// What of the token cannot be read, in words that have nothing of it as it is.
+    pub(super) fn because(error: AuthError, detail: impl Into<Box<str>>) -> Refused {
+        Refused { detail: Some(detail.into()), ..error.into() }
     }
 
     /// One that may be good after that time.
@@ -51,8 +55,8 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.claim {
-            Some(claim) => write!(f, "{}: {claim}", self.error),
+        match &self.detail {
+            Some(detail) => write!(f, "{}: {detail}", self.error),
             None => self.error.fmt(f),
         }
     }
@@ -60,7 +64,7 @@ impl fmt::Display for Refused {
 
 impl From<AuthError> for Refused {
     fn from(error: AuthError) -> Refused {
-        Refused { error, retry_after: None, claim: None }
+        Refused { error, retry_after: None, detail: None }
     }
 }
 
@@ -80,7 +84,7 @@ fn show(value: &Value) -> String {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("\"{}\"", shorten(text))
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::refused::quote;
+
 /// Claims whose names are unique at every depth: what one reader takes the last of, another takes the first of (RFC 7519, 4).
 #[derive(Debug)]
 pub(super) struct Unique(pub(super) Value);
@@ -56,9 +58,13 @@ impl<'de> Deserialize<'de> for Unique {
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Unique, A::Error> {
                 let mut values = Map::new();
                 while let Some((name, Unique(value))) = object.next_entry::<String, Unique>()? {
-                    if values.insert(name, value).is_some() {
-                        return Err(de::Error::custom("a name is given twice"));
+                    if values.contains_key(&name) {
+                        return Err(de::Error::custom(format_args!(
+                            "the name {} is given twice",
+                            quote(&name)
+                        )));
                     }
+                    values.insert(name, value);
                 }
                 Ok(Unique(Value::Object(values)))
             }

@@ -54,6 +54,12 @@ impl Echo {
         })
     }
 
+    /// The same for audio that begins elsewhere, before it has heard anything.
+    #[must_use]
+    pub fn beginning_at(self, position: u32) -> Echo {
+        Echo { voice_origin: position, history_start: position, settled: position, ..self }
+    }
+
     fn end(&self) -> u32 {
         self.history_start + self.history.len() as u32
     }

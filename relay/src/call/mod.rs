@@ -28,8 +28,11 @@ use reply::Reply;
 
 /// Usage is told to the page at most this often.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
-/// Usage is written to the store at least this often while it grows.
+/// What was metered is written to the store within this time.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// More than this that was metered is written at once: a client that sends much at a time and then goes to another relay finds there that it
+/// was heard here. 10 s.
+const RECORD_SAMPLES: u64 = 160_000;
 /// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
 pub const AHEAD: Duration = Duration::from_secs(90);
 /// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
@@ -64,8 +67,11 @@ pub enum Input<'a> {
     Reserved(&'a Reserved),
     /// The user hung up and all audio was handed in.
     Bye,
-    /// The relay stops: write what is owed, the session goes on elsewhere.
-    Checkpoint,
+    /// Write what is owed, the session goes on elsewhere.
+    Checkpoint {
+        /// Because this relay stops, and not because the client wants it: then whatever is not committed may be played again.
+        sent_away: bool,
+    },
     /// The session ends for another reason.
     Stop(CloseCode),
     /// The time of [`Call::poll_timeout`] has come.
@@ -98,8 +104,8 @@ pub enum Output<'a> {
         through: u32,
         /// With it, everything before this frame is committed.
         committed: Mark,
-        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if this
-        /// relay hands the call over by its own will: who resumes elsewhere gets them once.
+        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if the
+        /// client is sent away by this relay: who goes elsewhere by themselves get them once.
         replayable: u32,
         /// Give back what is set aside and not spent.
         release: bool,
@@ -315,7 +321,9 @@ impl Call {
             Input::Room(room) => self.room = room,
             Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
             Input::Bye => self.hold(Held::Bye),
-            Input::Checkpoint => self.settle_up(true),
+            Input::Checkpoint { sent_away } => {
+                self.settle_all(if sent_away { self.samples_open } else { self.metered_open });
+            }
             Input::Stop(code) => self.stop(code),
             Input::Timeout => {}
         }
@@ -360,7 +368,8 @@ impl Call {
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let reply = self.reply.as_ref().and_then(|reply| reply.due(self.room));
         let money = self.purse.due(self.needed());
-        usage.into_iter().chain(reply).chain(money).min()
+        let record = (self.meter.unrowed_samples() > 0).then(|| self.recorded + RECORD_EVERY);
+        usage.into_iter().chain(reply).chain(money).chain(record).min()
     }
 
     /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
@@ -388,6 +397,9 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
+        // What is declared as lost is not played again.
+        let lost = gap.to.position.saturating_sub(gap.from.position);
+        self.replayable = self.replayable.saturating_sub(lost);
         self.open(Open { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
@@ -404,7 +416,7 @@ impl Call {
                     let turn = self.say_turn(Role::User, text, start, end);
                     let behind = self.expected.position.saturating_sub(end) / 16;
                     self.said = Some((self.now, behind));
-                    self.settle_up(false);
+                    self.settle_up();
                     self.settled = self.mark_before(end);
                     self.push_turn(turn);
                     self.change_state(AgentState::Thinking);
@@ -430,7 +442,7 @@ impl Call {
     }
 
     fn store_turn(&mut self, turn: Turn) {
-        self.settle_up(false);
+        self.settle_up();
         self.push_turn(turn);
     }
 
@@ -570,7 +582,7 @@ impl Call {
         self.ending = Some(code);
         self.pause();
         self.finish_reply();
-        self.settle_up(true);
+        self.settle_all(self.metered_open);
     }
 }
 

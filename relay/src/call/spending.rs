@@ -3,8 +3,9 @@
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, USAGE_EVERY};
+use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY};
 use crate::NanoUsd;
+use crate::money::ledger::LedgerRow;
 use crate::store::{Scope, Shortage, Standing, THRESHOLDS};
 
 /// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
@@ -84,28 +85,37 @@ impl Call {
         self.stop(CloseCode::Budget);
     }
 
-    /// Settles what was metered. With `release`, gives back what is set aside as well.
-    pub(super) fn settle_up(&mut self, release: bool) {
+    /// Settles what was metered, if there is anything to tell.
+    pub(super) fn settle_up(&mut self) {
         self.recorded = self.now;
         let row = self.meter.take_row();
         if row.is_some()
-            || release
             || self.settled.seq > self.told_settled.seq
             || self.replayable != self.told_replayable
         {
-            self.storing += 1;
-            self.settling.push_back(self.settled);
-            self.told_settled = self.settled;
-            self.told_replayable = self.replayable;
-            let open = if release { self.samples_open } else { self.metered_open };
-            self.outputs.push_back(Pending::Settle {
-                row,
-                through: self.metered_through,
-                committed: self.settled,
-                replayable: self.replayable + open,
-                release,
-            });
+            self.push_settle(row, self.metered_open, false);
         }
+    }
+
+    /// Settles what was metered and gives back what is set aside; so many samples of what is not committed may be played again.
+    pub(super) fn settle_all(&mut self, open: u32) {
+        self.recorded = self.now;
+        let row = self.meter.take_row();
+        self.push_settle(row, open, true);
+    }
+
+    fn push_settle(&mut self, row: Option<LedgerRow>, open: u32, release: bool) {
+        self.storing += 1;
+        self.settling.push_back(self.settled);
+        self.told_settled = self.settled;
+        self.told_replayable = self.replayable;
+        self.outputs.push_back(Pending::Settle {
+            row,
+            through: self.metered_through,
+            committed: self.settled,
+            replayable: self.replayable + open,
+            release,
+        });
     }
 
     /// Says in the store that what may be played again is being played again here: whoever takes the call over meanwhile does not get it a
@@ -129,6 +139,7 @@ impl Call {
             self.told_usage = (self.now, usage);
             self.outputs.push_back(Pending::Usage(usage));
         }
+        let told = self.told_percent;
         if self.ending.is_none() {
             for (scope, balance) in self.purse.standing_at(self.meter.cost()).each() {
                 for percent in THRESHOLDS.into_iter().filter(|percent| balance.has_reached(*percent)) {
@@ -136,8 +147,12 @@ impl Call {
                 }
             }
         }
-        if self.now >= self.recorded + RECORD_EVERY {
-            self.settle_up(false);
+        // What has reached a threshold is settled at once: the operator hears of the sum that the page was told.
+        if self.told_percent != told
+            || self.now >= self.recorded + RECORD_EVERY
+            || self.meter.unrowed_samples() > RECORD_SAMPLES
+        {
+            self.settle_up();
         }
     }
 

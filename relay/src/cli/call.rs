@@ -16,6 +16,7 @@ use crate::client::{HEARD_RATE, Options, Report, read_speech, run as make_call, 
 #[derive(Debug, Args)]
 pub struct CallArgs {
     /// Where to call, such as ws://127.0.0.1:8080/v1/call
+    #[arg(value_parser = socket_url)]
     url: String,
     /// The access token, such as `voxrelay token` prints.
     #[arg(long, env = "VOXRELAY_TOKEN", hide_env_values = true)]
@@ -29,12 +30,23 @@ pub struct CallArgs {
     /// Milliseconds of audio a chunk.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=200))]
     chunk_ms: u32,
+    /// Seconds of audio that are kept until the relay has stored them; beyond them the oldest is lost, and announced.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    buffer_seconds: u32,
     /// Longest time the call may take, in seconds.
     #[arg(long, default_value_t = 600)]
     longest: u64,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+fn socket_url(given: &str) -> Result<String, String> {
+    let url: reqwest::Url = given.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme() {
+        "ws" | "wss" => Ok(given.to_owned()),
+        _ => Err("begin with ws:// or wss://".to_owned()),
+    }
 }
 
 /// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did.
@@ -52,6 +64,8 @@ pub async fn run(args: CallArgs) -> ExitCode {
         token: args.token.clone(),
         speech,
         chunk: args.chunk_ms as usize * 16,
+        buffer: Duration::from_secs(args.buffer_seconds.into()),
+        waits_for_answer: true,
         longest: Duration::from_secs(args.longest),
     };
     let report = make_call(options, |event| {
@@ -136,7 +150,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         "round_trip_ms": report.round_trips.iter().map(ms).collect::<Vec<_>>(),
         "answer_latency_ms": report.answer_latencies.iter().map(ms).collect::<Vec<_>>(),
         "reconnects": report.reconnects,
-        "missing_ms": report.missing / 16,
+        "missing_ms": report.missing() / 16,
         "heard_ms": report.heard.len() as u64 * 1_000 / u64::from(HEARD_RATE),
         "errors": report.errors,
     })
@@ -153,10 +167,13 @@ fn turn_as_json(turn: &Transcript) -> serde_json::Value {
 fn complaint(report: &Report) -> String {
     let ended = report.ended.map_or("nothing", |code| code.name());
     if let Some(last) = report.errors.last() {
-        return format!("ended by {ended}; {last}");
+        // What the system said of the last attempt says more than that there were many.
+        let cause = report.socket_error.as_deref().filter(|_| report.connected_after.is_none());
+        let cause = cause.map_or_else(String::new, |cause| format!(" The last attempt: {cause}."));
+        return format!("ended by {ended}; {last}{cause}");
     }
-    if report.missing > 0 {
-        return format!("{} ms of audio were lost", report.missing / 16);
+    if report.missing() > 0 {
+        return format!("{} ms of audio were lost", report.missing() / 16);
     }
     if report.turns.is_empty() {
         return "the relay heard no speech in the file".into();

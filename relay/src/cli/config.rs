@@ -1,16 +1,19 @@
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use reqwest::Client;
 use tokio::time::timeout;
 
 use super::{answer, failed, faults};
 use crate::auth::Verifier;
 use crate::config::{self, Config};
+use crate::outbound;
 use crate::recording::Recordings;
-use crate::store::{SqlStore, Store};
+use crate::spill::SPILL_FILE;
+use crate::store::{DATABASE_FILE, SqlStore, Store, look};
 
 /// How long each of the others may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +26,8 @@ pub(super) struct ConfigArgs {
     /// shown.
     #[arg(long)]
     check: bool,
-    /// Try what the configuration names as well: the database and its schema, the issuer's keys, the webhook's address, the bucket.
+    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhook's address, the
+    /// bucket, the addresses to listen on. Changes nothing, and disturbs no relay that runs.
     #[arg(long, requires = "check")]
     connect: bool,
     /// Print the reference of all keys, in Markdown.
@@ -50,7 +54,13 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
         }
     }
     match Config::explain(path, std::env::vars()) {
-        Ok(said) => say(&said),
+        Ok(said) if args.connect => {
+            say(&format!("{}\n\n# All is well, also with what it names.", said.trim_end()))
+        }
+        Ok(said) => {
+            let end = "# All is well. Whether what it names can be reached is tried with --connect.";
+            say(&format!("{}\n\n{end}", said.trim_end()))
+        }
         Err(error) => failed(2, &error),
     }
 }
@@ -64,10 +74,17 @@ fn say(said: &str) -> ExitCode {
 
 /// What cannot be reached, or says no. Each is asked, whatever the others say.
 async fn connect(config: &Config) -> Vec<String> {
-    let (database, keys, webhook, bucket) =
-        tokio::join!(database(config), keys(config), webhook(config), bucket(config));
-    let answers =
-        [("database_url", database), ("auth", keys), ("webhook.url", webhook), ("recording", bucket)];
+    let (database, files, keys, webhook, bucket) =
+        tokio::join!(database(config), files(config), keys(config), webhook(config), bucket(config));
+    let answers = [
+        ("database_url", database),
+        ("data_dir", files),
+        ("auth", keys),
+        ("webhook.url", webhook),
+        ("recording", bucket),
+        ("listen", address(Some(config.listen))),
+        ("metrics.listen", address(config.metrics_listen)),
+    ];
     let faults = answers.into_iter().filter_map(|(key, answer)| Some((key, answer.err()?)));
     faults.map(|(key, fault)| format!("{key}: {fault}{}", config.place(key))).collect()
 }
@@ -77,7 +94,7 @@ async fn in_time(work: impl Future<Output = Result<(), String>>) -> Result<(), S
     timeout(CONNECT_TIMEOUT, work).await.unwrap_or_else(|_| late())
 }
 
-/// The database and its schema. SQLite is a file of this machine, and was looked at before.
+/// The database and its schema.
 async fn database(config: &Config) -> Result<(), String> {
     let Some(url) = &config.database_url else { return Ok(()) };
     in_time(async {
@@ -86,6 +103,29 @@ async fn database(config: &Config) -> Result<(), String> {
         Ok(())
     })
     .await
+}
+
+/// The files of the data folder, which a relay that runs may have.
+async fn files(config: &Config) -> Result<(), String> {
+    let own = config.database_url.is_none().then_some(DATABASE_FILE);
+    in_time(async {
+        let mut faults = Vec::new();
+        for file in own.into_iter().chain([SPILL_FILE]) {
+            faults.extend(look(&config.data_dir.join(file)).await.err().map(|error| error.to_string()));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    })
+    .await
+}
+
+/// Whether this machine has the address, and the port is one that may be listened on. A relay that runs may have it.
+fn address(address: Option<SocketAddr>) -> Result<(), String> {
+    match address.map(TcpListener::bind) {
+        Some(Err(error)) if error.kind() != ErrorKind::AddrInUse => {
+            Err(format!("cannot listen there: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The issuer's keys.
@@ -98,7 +138,8 @@ async fn keys(config: &Config) -> Result<(), String> {
 async fn webhook(config: &Config) -> Result<(), String> {
     let Some(webhook) = &config.webhook else { return Ok(()) };
     in_time(async {
-        let client = Client::builder().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
+        let client =
+            outbound::http_client().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
         let asked = client.head(webhook.url.clone()).send().await;
         asked.map(drop).map_err(|error| sources(&error))
     })

@@ -46,14 +46,16 @@ enum Command {
 /// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let code = match Arguments::parse().command {
         Command::Serve(args) => block_on(serve::serve(args)),
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
         Command::Call(args) => block_on(call::run(args)),
-    }
+    };
+    log::finish();
+    code
 }
 
 fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
@@ -66,7 +68,7 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 /// Says why on standard error.
 fn failed(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
     // Nobody to tell if standard error is closed.
-    let _ = log::say(&mut io::stderr(), "ERROR", &format!("voxrelay: {why}"));
+    let _ = log::say(log::To::Log, "ERROR", &format!("voxrelay: {why}"));
     ExitCode::from(code)
 }
 
@@ -77,9 +79,8 @@ fn answer(line: &dyn std::fmt::Display) -> io::Result<()> {
     out.flush()
 }
 
-/// The same of a relay, whose lines are all JSON if that is configured.
-fn announce(line: &dyn std::fmt::Display) -> io::Result<()> {
-    let mut out = io::stdout();
-    log::say(&mut out, "INFO", &line.to_string())?;
-    out.flush()
+/// The same of a relay, whose lines are all JSON if that is configured. It calls whether or not anybody reads them.
+fn announce(line: &dyn std::fmt::Display) {
+    // Fails only where nothing is logged yet.
+    let _ = log::say(log::To::Answers, "INFO", &line.to_string());
 }

@@ -122,16 +122,21 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = spill.replay(&*store, |_| false).await {
         return failed(1, &error);
     }
+    // Its sessions are free for whoever their clients come to: nobody has to wait until their leases are over.
+    if let Some(before) = hold.relay_before()
+        && let Err(error) = store.end_leases(Leases::Of(&before)).await
+    {
+        return failed(1, &error);
+    }
     let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
+    hold.tell_relay(&app.relay_id);
     if let Some((listener, telemetry)) = metrics {
         app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
     }
     app.verifier.warm_up().await;
     let signals = stop_on_signals(app.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
-    if let Err(error) = announce(&format!("listening on http://{address}")) {
-        return failed(1, &format!("standard output: {error}"));
-    }
+    announce(&format!("listening on http://{address}"));
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
     if app.config.dev {
         // No browser gives the microphone to a page at 0.0.0.0.
@@ -195,6 +200,7 @@ fn stop_on_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()> {
         tracing::info!("stopping; calls are told to come back elsewhere");
         shutdown.cancel();
         signals.next().await;
+        log::finish();
         std::process::exit(1);
     })
 }

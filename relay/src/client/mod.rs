@@ -9,7 +9,7 @@ mod wav;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use protocol::client::{Client, Config, Event, Input, Output, State};
+use protocol::client::{Answer, Client, Config, Event, GapInfo, Input, Output, State};
 use protocol::{AgentState, CloseCode, Role, Time, Transcript, Usage};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -38,8 +38,28 @@ pub struct Options {
     pub speech: Vec<i16>,
     /// Samples a chunk: 320 to 3,200.
     pub chunk: usize,
+    /// How much of what is said is kept until the relay has stored it: 1 to 60 s.
+    pub buffer: Duration,
+    /// Whether to hear the answer out before hanging up.
+    pub waits_for_answer: bool,
     /// The longest the call may take in all.
     pub longest: Duration,
+}
+
+impl Options {
+    /// Says this in chunks of 100 ms, as the SDK does with its defaults, and hears the answer out.
+    #[must_use]
+    pub fn new(url: String, token: String, speech: Vec<i16>) -> Options {
+        Options {
+            url,
+            token,
+            speech,
+            chunk: 1_600,
+            buffer: Duration::from_secs(30),
+            waits_for_answer: true,
+            longest: Duration::from_secs(600),
+        }
+    }
 }
 
 /// What a call was like.
@@ -65,8 +85,16 @@ pub struct Report {
     pub answer_latencies: Vec<Duration>,
     /// How often the call was connected again, as the relay counts it in the session.
     pub reconnects: u32,
-    /// Samples of the microphone that the relay will never get.
-    pub missing: u64,
+    /// What the system or the library said when a connection last broke or could not be made.
+    pub socket_error: Option<String>,
+    /// Samples that have left the microphone.
+    pub spoken: u64,
+    /// Audio of the microphone that the relay will never get.
+    pub gaps: Vec<GapInfo>,
+    /// From the start of the call to the moment when it was hung up.
+    pub hung_up_after: Option<Duration>,
+    /// From the start of the call to its end.
+    pub ended_after: Duration,
     /// What went wrong on the way, as `code: message`.
     pub errors: Vec<String>,
     /// What was heard, at [`HEARD_RATE`].
@@ -74,13 +102,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Samples of the microphone that the relay will never get.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.gaps.iter().map(|gap| u64::from(gap.samples)).sum()
+    }
+
     /// Whether everything went as it should: connected, ended normally, nothing missing, and every word answered.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let said = self.turns.iter().any(|turn| turn.role == Role::User);
         let answered = self.turns.iter().any(|turn| turn.role == Role::Agent);
         self.ended == Some(CloseCode::Normal)
-            && self.missing == 0
+            && self.missing() == 0
             && said
             && answered
             && !self.heard.is_empty()
@@ -99,11 +133,16 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Event)) -> Report {
         tokio::select! {
             _ = ticks.tick() => call.tick(),
             message = call.socket.next() => call.handle_message(message),
-            () = sleep_until(due) => call.handle(Input::Timeout),
+            () = sleep_until(due) => {
+                call.handle(Input::Buffered(call.socket.buffered()));
+                call.handle(Input::Timeout);
+            }
         }
         call.drain(&mut tell);
     }
     call.report.heard = call.ears.take();
+    call.report.spoken = call.spoken as u64;
+    call.report.ended_after = call.started.elapsed();
     call.report
 }
 
@@ -111,6 +150,8 @@ struct Call {
     options: Options,
     client: Client,
     socket: Socket,
+    /// What the last request for a WebSocket was answered with, if it was refused.
+    answer: Option<(u16, String)>,
     ears: Ears,
     report: Report,
     started: Instant,
@@ -131,8 +172,14 @@ impl Call {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
         let client = concat!("voxrelay-cli/", env!("CARGO_PKG_VERSION")).into();
         Call {
-            client: Client::new(Config { client, seed: seed.into(), ..Config::default() }),
+            client: Client::new(Config {
+                client,
+                buffer: options.buffer,
+                seed: seed.into(),
+                ..Config::default()
+            }),
             socket: Socket::default(),
+            answer: None,
             ears: Ears::new(),
             report: Report::default(),
             started: Instant::now(),
@@ -201,14 +248,16 @@ impl Call {
         let said = self.spoken >= self.options.speech.len() && self.spoke_at.is_some();
         let answered = self.report.turns.last().is_some_and(|turn| turn.role == Role::Agent);
         let quiet = self.active.elapsed();
-        let done = said
-            && answered
-            && self.agent == AgentState::Listening
-            && !self.ears.is_playing()
-            && quiet > QUIET;
+        let done = said && !self.options.waits_for_answer
+            || said
+                && answered
+                && self.agent == AgentState::Listening
+                && !self.ears.is_playing()
+                && quiet > QUIET;
         let given_up = said && quiet > ANSWER_DEADLINE || self.started.elapsed() > self.options.longest;
         if done || given_up {
             self.closing = true;
+            self.report.hung_up_after = Some(self.started.elapsed());
             self.handle(Input::Close);
         }
     }
@@ -218,9 +267,11 @@ impl Call {
             Message::Opened => self.handle(Input::Opened),
             Message::Text(text) => self.handle(Input::Text(&text)),
             Message::Binary(frame) => self.handle(Input::Binary(&frame)),
-            Message::Closed { code, cause } => {
+            Message::Closed { code, cause, answer } => {
+                self.answer = answer;
                 if let Some(cause) = cause {
                     self.report.errors.push(format!("socket: {cause}"));
+                    self.report.socket_error = Some(cause);
                 }
                 self.handle(Input::Closed { code });
             }
@@ -243,6 +294,12 @@ impl Call {
                     self.client.handle_input(now, Input::Token(Ok(&self.options.token)));
                 }
                 Output::Connect => self.socket.connect(&self.options.url),
+                Output::AskWhy => {
+                    let answer = self.answer.take();
+                    let answer = answer.as_ref().map(|(status, body)| Answer { status: *status, body });
+                    let now = self.now();
+                    self.client.handle_input(now, Input::Why(answer));
+                }
                 Output::Disconnect { code } => self.socket.close(code),
                 Output::Text(text) => self.socket.text(text),
                 Output::Binary(frame) => self.socket.binary(frame),
@@ -285,7 +342,7 @@ impl Call {
             }
             Event::Usage(usage) => self.report.usage = usage,
             Event::RoundTrip(time) => self.report.round_trips.push(time),
-            Event::Gap(gap) => self.report.missing += u64::from(gap.samples),
+            Event::Gap(gap) => self.report.gaps.push(gap),
             Event::Error(error) => self.report.errors.push(format!("{}: {}", error.code, error.message)),
             Event::Ended { code, usage } => {
                 self.report.ended = Some(code);

@@ -7,12 +7,20 @@ use std::sync::Once;
 
 use futures_util::{SinkExt, StreamExt};
 use protocol::SUBPROTOCOL;
+use protocol::client::Answer;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Error};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+/// What the system may hold that is not on its way: half a second of audio. Left alone it takes megabytes, and whether a slow line moves is not
+/// seen before those are through.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const NOT_SENT_MAX_BYTES: u32 = 16 * 1024;
+
+use crate::outbound;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
@@ -25,6 +33,8 @@ pub(super) enum Message {
     Closed {
         code: u16,
         cause: Option<String>,
+        /// Status and body of what the request for a WebSocket was answered with.
+        answer: Option<(u16, String)>,
     },
     /// Something queued is on its way.
     Written,
@@ -52,15 +62,18 @@ impl Socket {
         self.forget();
         // Two libraries bring a provider each, so the choice is made here.
         static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
+        PROVIDER.call_once(outbound::provide_cryptography);
         let request = url.into_client_request().map(|mut request| {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
             request
         });
         #[expect(clippy::disallowed_methods, reason = "it holds nothing that others wait for")]
-        let connecting = Box::pin(async move { Ok(connect_async(request?).await?.0) });
+        let connecting = Box::pin(async move {
+            // The end of a chunk is not to wait until its beginning is acknowledged.
+            let stream = connect_async_with_config(request?, None, true).await?.0;
+            set_options(&stream);
+            Ok(stream)
+        });
         self.state = State::Connecting(connecting);
     }
 
@@ -100,6 +113,15 @@ impl Socket {
                 Ok(stream) => {
                     self.state = State::Open(Box::new(stream));
                     Message::Opened
+                }
+                Err(Error::Http(response)) => {
+                    let status = response.status().as_u16();
+                    let body = response.body().as_deref().unwrap_or_default();
+                    let body = &body[..body.len().min(Answer::BODY_MAX_BYTES)];
+                    let answer = Some((status, String::from_utf8_lossy(body).into_owned()));
+                    self.forget();
+                    // The machine says in words what it means.
+                    Message::Closed { code: 1006, cause: None, answer }
                 }
                 Err(error) => self.closed(1006, Some(error.to_string())),
             },
@@ -150,7 +172,7 @@ impl Socket {
 
     fn closed(&mut self, code: u16, cause: Option<String>) -> Message {
         self.forget();
-        Message::Closed { code, cause }
+        Message::Closed { code, cause, answer: None }
     }
 
     fn forget(&mut self) {
@@ -159,3 +181,19 @@ impl Socket {
         self.queued = 0;
     }
 }
+
+/// Little waits inside the system.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn set_options(stream: &Stream) {
+    let stream = match stream.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return,
+    };
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT_MAX_BYTES) {
+        tracing::debug!(%error, "TCP_NOTSENT_LOWAT");
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn set_options(_: &Stream) {}

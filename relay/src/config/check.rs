@@ -13,10 +13,12 @@ use super::{
     RecordingPlace, Retention, Secret, Webhook,
 };
 use crate::auth::is_safe_key_url;
-use crate::webhook;
+use crate::{store, webhook};
 
 /// Longest name of a plan, as long as a claim may be.
 const PLAN_MAX_CHARS: usize = 255;
+/// How much is logged, from nothing on.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Config {
     pub(super) fn check(values: &Values) -> Result<Config, ConfigError> {
@@ -70,13 +72,12 @@ fn database_url(values: &Values) -> Result<Option<Secret>, ConfigError> {
     const KEY: &str = "database_url";
     let Some(url) = values.text(KEY)? else { return Ok(None) };
     let good = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"));
-    match good {
-        true => Ok(Some(Secret::new(url))),
-        false => Err(values.wrong(
-            KEY,
-            format!("[{} bytes]", url.len()),
-            "give postgres://user:password@host/database, or nothing for SQLite in data_dir",
-        )),
+    let accepted = "give postgres://user:password@host/database, or nothing for SQLite in data_dir";
+    let wrong = |accepted: String| Err(values.wrong(KEY, format!("[{} bytes]", url.len()), accepted));
+    match store::fault_in_url(&url) {
+        _ if !good => wrong(accepted.to_owned()),
+        Some(fault) => wrong(format!("{accepted} ({fault})")),
+        None => Ok(Some(Secret::new(url))),
     }
 }
 
@@ -155,10 +156,20 @@ fn log(values: &Values) -> Result<LogConfig, ConfigError> {
         _ => LogFormat::Text,
     };
     let level = values.word("log.level")?;
+    let wrong = |why: String| {
+        let accepted = format!("give {}, or such as info,relay=debug ({why})", LEVELS.join(", "));
+        values.wrong("log.level", quote(&level), accepted)
+    };
+    // The library takes any other word for the name of a part of the program, and then logs nothing else.
+    for directive in level.split(',') {
+        let word = directive.rsplit('=').next().unwrap_or_default().trim();
+        if !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
+            let hint = if word.eq_ignore_ascii_case("warning") { "; it is warn" } else { "" };
+            return Err(wrong(format!("{} is no level{hint}", quote(word))));
+        }
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
-        let accepted =
-            format!("give error, warn, info, debug or trace, or such as info,relay=debug ({error})");
-        return Err(values.wrong("log.level", quote(&level), accepted));
+        return Err(wrong(error.to_string()));
     }
     Ok(LogConfig { format, level })
 }

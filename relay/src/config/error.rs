@@ -54,6 +54,13 @@ pub enum ConfigError {
     Many(Vec<ConfigError>),
 }
 
+impl ConfigError {
+    /// Whether the other one is there only because of this one: what was taken out because it is wrong is not missing.
+    pub(super) fn explains(&self, other: &ConfigError) -> bool {
+        matches!((self, other), (ConfigError::Value { key, .. }, ConfigError::Missing { key: missing, .. }) if key == missing)
+    }
+}
+
 /// Where a value was given: the file and the line, or the name of the variable; nowhere if it is a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place(pub(super) Option<String>);

@@ -97,7 +97,7 @@ keys! {
     "webhook.secret" = "", Secret, "what they are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text";
 
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
-    "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*`, or `file:///folder`";
+    "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*` (`AWS_ALLOW_HTTP=true` for an endpoint without TLS), or `file:///folder`";
     "recording.min_free_mb" = "1024", Whole(0, 100_000_000), "nothing is recorded while the disk of `data_dir` has less room than this: calls and their bills need it more";
 
     "metrics.listen" = "", Text, "address and port of `GET /metrics` for Prometheus, such as `127.0.0.1:9464`; for the operator's eyes only";
@@ -106,7 +106,7 @@ keys! {
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
-    "log.level" = "info", Text, "a level, or such as `info,relay=debug`";
+    "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";
 }
 
 /// What a name is called that people try.

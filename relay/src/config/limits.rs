@@ -9,6 +9,9 @@ use super::values::Values;
 use super::{ConfigError, millis};
 use crate::money::NanoUsd;
 
+/// A sample: no chunk is shorter.
+const CHUNK_BYTES_MIN: u64 = 2;
+
 /// What a session, its user and its account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -105,7 +108,8 @@ impl Limits {
         })
     }
 
-    /// These limits, each as tight as the token wants it and never looser than it is here.
+    /// These limits, each as tight as the token wants it and never looser than it is here. Where the token's chunks would all be shorter or
+    /// longer than ours may be, those of the nearest length we take are left: there is always a chunk that passes.
     #[must_use]
     pub fn tightened(self, token: &TokenLimits) -> Limits {
         let time = |ours: Duration, theirs: Option<u64>, unit: u64| {
@@ -115,13 +119,16 @@ impl Limits {
         let at_most = |ours: u32, theirs: Option<u64>| theirs.map_or(ours, |theirs| ours.min(number(theirs)));
         let money =
             |ours: NanoUsd, theirs: Option<TokenUsd>| theirs.map_or(ours, |theirs| ours.min(theirs.0));
+        let chunk_max_bytes = at_most(self.chunk_max_bytes, token.chunk_max_bytes).max(self.chunk_min_bytes);
+        let chunk_min_bytes = token
+            .chunk_min_bytes
+            .map_or(self.chunk_min_bytes, |theirs| self.chunk_min_bytes.max(number(theirs)))
+            .min(chunk_max_bytes);
         Limits {
             session: time(self.session, token.session_minutes, 60),
             idle: time(self.idle, token.idle_minutes, 60),
-            chunk_min_bytes: token
-                .chunk_min_bytes
-                .map_or(self.chunk_min_bytes, |theirs| self.chunk_min_bytes.max(number(theirs))),
-            chunk_max_bytes: at_most(self.chunk_max_bytes, token.chunk_max_bytes),
+            chunk_min_bytes,
+            chunk_max_bytes,
             burst: time(self.burst, token.burst_seconds, 1),
             control_messages_per_second: at_most(
                 self.control_messages_per_second,
@@ -146,6 +153,36 @@ impl Limits {
             chunk_max_bytes: self.chunk_max_bytes,
             burst_ms: u32::try_from(self.burst.as_millis()).unwrap_or(u32::MAX),
             budget_nano_usd: self.session_budget.get(),
+        }
+    }
+}
+
+impl TokenLimits {
+    /// The first limit that is smaller than `[limits]` takes it, or that no chunk can pass, with what is accepted: such a token would open
+    /// calls that nothing can be said in.
+    #[must_use]
+    pub fn impossible(&self) -> Option<(&'static str, String)> {
+        let smallest = [
+            ("session_minutes", self.session_minutes, 1),
+            ("idle_minutes", self.idle_minutes, 1),
+            ("chunk_min_bytes", self.chunk_min_bytes, CHUNK_BYTES_MIN),
+            ("chunk_max_bytes", self.chunk_max_bytes, CHUNK_BYTES_MIN),
+            ("burst_seconds", self.burst_seconds, 1),
+            ("control_messages_per_second", self.control_messages_per_second, 1),
+            ("sessions_per_user", self.sessions_per_user, 1),
+            ("sessions_per_account", self.sessions_per_account, 1),
+            ("sessions_per_minute", self.sessions_per_minute, 1),
+        ];
+        let too_small =
+            smallest.into_iter().find(|(_, given, least)| given.is_some_and(|given| given < *least));
+        if let Some((name, _, least)) = too_small {
+            return Some((name, format!("at least {least}")));
+        }
+        match (self.chunk_min_bytes, self.chunk_max_bytes) {
+            (Some(min), Some(max)) if max < min => {
+                Some(("chunk_max_bytes", format!("at least chunk_min_bytes ({min})")))
+            }
+            _ => None,
         }
     }
 }
@@ -274,14 +311,52 @@ mod tests {
         for _ in 0..20_000 {
             let token = random.token();
             let applies = ours.tightened(&token);
+            let (shortest, longest) = (applies.chunk_min_bytes, applies.chunk_max_bytes);
+            assert!(shortest <= longest, "a chunk passes: {token:?}");
+            let max = sizes(&ours)[3].min(token.chunk_max_bytes.unwrap_or(u64::MAX));
+            let chunks = u64::from(ours.chunk_min_bytes)..=max;
             for (at, ((applies, ours), theirs)) in
                 sizes(&applies).into_iter().zip(sizes(&ours)).zip(token_sizes(&token)).enumerate()
             {
-                assert_eq!(applies, theirs.map_or(ours, |theirs| theirs.min(ours)), "limit {at}: {token:?}");
+                let wanted = theirs.map_or(ours, |theirs| theirs.min(ours));
+                match at {
+                    // Chunks that ours do not meet: the nearest of ours.
+                    2 if token.chunk_min_bytes.is_some_and(|min| min > max) => {
+                        assert_eq!(shortest, longest, "{token:?}");
+                    }
+                    2 | 3 if chunks.is_empty() => {
+                        assert_eq!((shortest, longest), (100, 100), "{token:?}");
+                    }
+                    _ => assert_eq!(applies, wanted, "limit {at}: {token:?}"),
+                }
+                assert!(applies <= ours, "limit {at} is no looser: {token:?}");
                 tightened[at] += u32::from(applies < ours);
             }
         }
         assert!(tightened.iter().all(|times| *times > 1_000), "each was tightened at times: {tightened:?}");
+    }
+
+    #[test]
+    fn a_token_is_refused_in_words_or_lets_a_chunk_through() {
+        let ours = Config::defaults().limits;
+        let mut random = Random(2);
+        let mut refused = [0; 2];
+        for _ in 0..20_000 {
+            let token = random.token();
+            let impossible = token.impossible();
+            refused[usize::from(impossible.is_some())] += 1;
+            let zero = token_sizes(&token)[..9].iter().zip(0..).any(|(size, at)| at != 2 && *size == Some(0))
+                || token.chunk_min_bytes == Some(0);
+            if let Some((name, accepted)) = impossible {
+                assert!(!name.is_empty() && accepted.starts_with("at least"), "{token:?}");
+                continue;
+            }
+            assert!(!zero, "nothing that stands still is taken: {token:?}");
+            let limits = ours.tightened(&token);
+            assert!(limits.chunk_min_bytes <= limits.chunk_max_bytes && limits.chunk_max_bytes >= 2);
+            assert!(limits.burst >= Duration::from_secs(1) && limits.session >= Duration::from_secs(60));
+        }
+        assert!(refused.iter().all(|times| *times > 1_000), "both happen: {refused:?}");
     }
 
     #[test]

@@ -174,7 +174,11 @@ impl Config {
             // What was found is taken out, and what is left is looked at again.
             match Config::check(&values) {
                 Ok(config) => return Ok((config, faults)),
-                Err(fault) if values.repair(&fault) => faults.push(fault),
+                Err(fault) if values.repair(&fault) => {
+                    if !faults.iter().any(|found| found.explains(&fault)) {
+                        faults.push(fault);
+                    }
+                }
                 Err(fault) if faults.is_empty() => return Err(fault),
                 Err(fault) => {
                     faults.push(fault);

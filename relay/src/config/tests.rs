@@ -93,6 +93,14 @@ fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
         ("[echo]\nrate = 44100", &["echo.rate", "44100", "16000 or 24000"]),
         ("[log]\nformat = \"xml\"", &["log.format", "xml", "text or json"]),
         ("[log]\nlevel = \"relay=loud\"", &["log.level", "relay=loud", "debug"]),
+        ("[log]\nlevel = \"warning\"", &["log.level", "\"warning\" is no level; it is warn"]),
+        (
+            "[log]\nlevel = \"bogus\"",
+            &["log.level", "\"bogus\" is no level", "off, error, warn, info, debug, trace"],
+        ),
+        ("[log]\nlevel = \"info,relay\"", &["log.level", "\"relay\" is no level"]),
+        ("[log]\nlevel = \"info,\"", &["log.level", "\"\" is no level"]),
+        ("[log]\nlevel = \"3\"", &["log.level", "\"3\" is no level"]),
         ("[auth]\nhs256_secret = \"short\"", &["auth.hs256_secret", "5 bytes", "32"]),
         ("[auth]\njwks_url = \"http://example.com/jwks\"", &["auth.jwks_url", "example.com", "https://"]),
         ("[auth]\njwks_url = \"https://example.com/jwks\"", &["auth.issuer", "missing"]),
@@ -361,4 +369,26 @@ fn the_reference_in_the_docs_is_the_one_made_from_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
     let committed = std::fs::read_to_string(path).expect("readable");
     assert!(committed == reference(), "run `voxrelay config --reference > docs/configuration.md`");
+}
+
+#[test]
+fn levels_of_the_log_are_taken_in_every_form_that_logs() {
+    for level in
+        ["off", "error", "warn", "WARN", "info", "debug", "trace", "info,relay=debug", "warn,sqlx=off"]
+    {
+        let config = from_toml(&format!("[log]\nlevel = \"{level}\"")).expect(level);
+        assert_eq!(config.log.level, level);
+    }
+}
+
+#[test]
+fn what_is_there_and_wrong_is_not_called_missing_as_well() {
+    for toml in [
+        "[webhook]\nurl = \"https://x.test\"\nsecret = \"short\"",
+        "[webhook]\nurl = \"ftp://x.test\"\nsecret = \"a-configured-secret-of-more-than-32-bytes\"",
+        "[webhook]\nurl = \"ftp://x.test\"\nsecret = \"short\"",
+    ] {
+        let said = from_toml(toml).expect_err(toml).to_string();
+        assert!(!said.contains("missing"), "{toml}: {said}");
+    }
 }

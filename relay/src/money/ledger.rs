@@ -26,3 +26,10 @@ pub struct LedgerRow {
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,
 }
+
+impl LedgerRow {
+    /// Where it begins, as its key says it.
+    pub(crate) fn begins_at(&self) -> Option<u64> {
+        self.key.rsplit_once('@')?.1.parse().ok()
+    }
+}

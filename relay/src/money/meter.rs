@@ -80,6 +80,12 @@ impl Meter {
         self.total.samples
     }
 
+    /// Samples that are in no row yet.
+    #[must_use]
+    pub fn unrowed_samples(&self) -> u64 {
+        self.total.samples - self.rowed.samples
+    }
+
     /// What they cost.
     #[must_use]
     pub fn cost(&self) -> NanoUsd {

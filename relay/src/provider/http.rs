@@ -9,6 +9,7 @@ use tokio::time::sleep_until;
 
 use super::request::Carried;
 use super::{Input, Target};
+use crate::outbound::http_client;
 
 /// Headers in which providers name a request.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
@@ -19,9 +20,7 @@ const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
 /// # Errors
 /// When the system's own certificates or threads are not to be had.
 pub fn client() -> Result<Client, reqwest::Error> {
-    // Fails only if one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().redirect(Policy::none()).tcp_nodelay(true).build()
+    http_client().redirect(Policy::none()).tcp_nodelay(true).build()
 }
 
 pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target) {

@@ -11,6 +11,7 @@ use reqwest::Url;
 
 use super::RecordingError;
 use crate::config::RecordingPlace;
+use crate::outbound;
 use crate::store::create_data_dir;
 
 /// For one request, which takes a part of a file.
@@ -38,8 +39,7 @@ fn bucket(
     url: &Url,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Arc<dyn ObjectStore>, RecordingError> {
-    // Fails only if one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    outbound::provide_cryptography();
     let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
     let mut builder = AmazonS3Builder::new().with_config(timeout, REQUEST_TIMEOUT);
     for (name, value) in environment.into_iter().filter(|(name, _)| name.starts_with("AWS_")) {

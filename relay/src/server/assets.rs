@@ -22,7 +22,7 @@ struct Demo;
 
 /// The page loads from the relay alone, talks to any relay, and may compile wasm. Its Worker and worklets are files beside the
 /// script.
-const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; \
+const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http: https: ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The smallest example, with its script in the page.
@@ -39,7 +39,7 @@ pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Respons
         } else {
             "The SDK has no such file."
         };
-        return with_cors(Problem::new(StatusCode::NOT_FOUND, detail).into_response());
+        return Problem::new(StatusCode::NOT_FOUND, detail).for_every_page();
     };
     response.headers_mut().insert(
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -55,7 +55,7 @@ pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
         path => path.trim_start_matches('/'),
     };
     let Some(response) = file::<Demo>(path, &headers) else {
-        return Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").into_response();
+        return super::not_found().await;
     };
     as_page(response, HeaderValue::from_static(PAGE_POLICY))
 }

@@ -230,13 +230,13 @@ mod tests {
         let start = Instant::now();
         let enter = |n: u8, at| connections.enter(here(n), start + Duration::from_secs(at));
         let first = enter(1, 0).expect("room");
-        first.entry.pace().handle_request();
+        first.entry.pace().handle_request(Some(0));
         let second = enter(2, 1).expect("room");
         let third = enter(3, 2).expect("room");
         let fourth = enter(4, 3).expect("the second one's place");
         assert_eq!([gone(&first), gone(&second), gone(&third)], [false, true, false]);
-        third.entry.pace().handle_request();
-        fourth.entry.pace().handle_request();
+        third.entry.pace().handle_request(Some(0));
+        fourth.entry.pace().handle_request(Some(0));
         assert_eq!(enter(5, 4).err(), Some(Full::Relay), "all of them wait for the relay");
         // One that does not take its answer is waited for.
         third.entry.pace().handle_blocked(start);
@@ -254,7 +254,7 @@ mod tests {
         let (first, second) = (enter(1).expect("room"), enter(1).expect("room"));
         let other = enter(2).expect("another address");
         assert_eq!(enter(1).err(), Some(Full::Address), "silent ones make no room");
-        second.entry.pace().handle_request();
+        second.entry.pace().handle_request(Some(0));
         second.entry.pace().handle_answered(start);
         let third = enter(1).expect("in the place of an idle one");
         assert_eq!([gone(&first), gone(&second), gone(&third), gone(&other)], [false, true, false, false]);
@@ -271,7 +271,7 @@ mod tests {
         let reading: Vec<_> = (0..6)
             .map(|_| {
                 let connection = enter();
-                connection.entry.pace().handle_request();
+                connection.entry.pace().handle_request(Some(0));
                 let body = connections.answer(&connection.entry, long()).expect("room");
                 (connection, body)
             })

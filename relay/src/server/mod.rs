@@ -9,6 +9,7 @@ mod etag;
 mod head;
 mod pace;
 mod problem;
+mod ready;
 mod socket;
 mod stream;
 mod upgrade;
@@ -25,7 +26,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::HttpCode;
@@ -39,6 +40,7 @@ use crate::{App, denials, upkeep};
 pub use api::openapi;
 use connections::{Connection, Connections, Full};
 use problem::Problem;
+use ready::Readiness;
 pub use socket::close_code;
 use stream::{CallPlace, CallStream};
 
@@ -167,7 +169,7 @@ async fn serve_connection(
     let entry = Arc::clone(&place.entry);
     let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        entry.pace().handle_request();
+        entry.pace().handle_request(request.body().size_hint().exact());
         request.extensions_mut().insert(source.clone());
         let (router, entry, connections) = (router.clone(), Arc::clone(&entry), Arc::clone(&connections));
         async move {
@@ -228,6 +230,7 @@ fn router(app: Arc<App>) -> Router {
     let calls = upgrade::Calls::new(app.config.network.max_connections);
     let mut routes = Router::new()
         .route("/livez", get(livez))
+        .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app.store)))))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));
@@ -247,8 +250,9 @@ async fn livez() -> &'static str {
     "ok\n"
 }
 
-async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.")
+/// A page that meant to call may read it: docs/protocol.md.
+async fn not_found() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").for_every_page()
 }
 
 async fn method_not_allowed() -> Problem {

@@ -19,6 +19,12 @@ const RATE_MIN: u64 = 1_024;
 pub(super) struct Pace {
     keep_alive: Duration,
     phase: Phase,
+    /// Bytes of the request's body that have not come.
+    body_left: u64,
+    /// Where in a head what comes next is.
+    line: Line,
+    /// Whether the head of the next request has begun while this one is answered.
+    next_begun: bool,
     /// When the last byte moved.
     moved: Instant,
     /// Since when the peer takes nothing of what is there for it.
@@ -39,28 +45,80 @@ enum Phase {
     Idle { since: Instant },
 }
 
+/// Where in the lines of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Before the first one. Empty lines may be there (RFC 9112, 2.2).
+    Before,
+    /// At the beginning of one that is not the first.
+    Beginning,
+    /// Within one.
+    Within,
+}
+
 impl Pace {
     pub(super) fn new(now: Instant, keep_alive: Duration) -> Pace {
         let phase = Phase::New { since: now };
-        Pace { keep_alive, phase, moved: now, blocked: None, credit: STALL_TIMEOUT }
-    }
-
-    /// Bytes came.
-    pub(super) fn handle_read(&mut self, now: Instant) {
-        self.moved = now;
-        if let Phase::New { .. } | Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { since: now };
+        Pace {
+            keep_alive,
+            phase,
+            body_left: 0,
+            line: Line::Before,
+            next_begun: false,
+            moved: now,
+            blocked: None,
+            credit: STALL_TIMEOUT,
         }
     }
 
-    /// The head of a request is whole.
-    pub(super) fn handle_request(&mut self) {
+    /// Bytes came. Says how many of them, from the first on, may be handed on together: the rest is of another head or body, and would be
+    /// taken for a part of this one. To be asked again about the rest.
+    pub(super) fn handle_read(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.moved = now;
+        if self.body_left > 0 {
+            let of_body = bytes.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
+            self.body_left -= of_body as u64;
+            return of_body;
+        }
+        match self.phase {
+            Phase::New { .. } | Phase::Idle { .. } => self.phase = Phase::Head { since: now },
+            Phase::Request => self.next_begun = true,
+            Phase::Head { .. } => {}
+        }
+        self.of_head(bytes)
+    }
+
+    /// How many of these bytes are of this head.
+    fn of_head(&mut self, bytes: &[u8]) -> usize {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.line = match (self.line, byte) {
+                (Line::Beginning, b'\n') => {
+                    self.line = Line::Before;
+                    return at + 1;
+                }
+                (Line::Before, b'\r' | b'\n') => Line::Before,
+                (Line::Beginning, b'\r') | (_, b'\n') => Line::Beginning,
+                _ => Line::Within,
+            };
+        }
+        bytes.len()
+    }
+
+    /// The head of a request is whole. The body has so many bytes; `None` if only its end will say how many.
+    pub(super) fn handle_request(&mut self, body: Option<u64>) {
         self.phase = Phase::Request;
+        self.body_left = body.unwrap_or(u64::MAX);
+        self.next_begun = false;
     }
 
     /// The answer is on its way.
     pub(super) fn handle_answered(&mut self, now: Instant) {
-        self.phase = Phase::Idle { since: now };
+        self.phase = if self.next_begun { Phase::Head { since: now } } else { Phase::Idle { since: now } };
+        self.next_begun = false;
+        // What is left of a body that nobody wanted is thrown away, or the connection is closed.
+        if self.body_left == u64::MAX {
+            self.body_left = 0;
+        }
     }
 
     /// The peer took so many bytes.
@@ -114,15 +172,15 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start, KEEP_ALIVE);
         assert_eq!(pace.poll_timeout(), Some(start + HEAD_TIMEOUT), "it has said nothing");
-        pace.handle_read(start + after(9));
+        pace.handle_read(start + after(9), b"G");
         assert_eq!(pace.poll_timeout(), Some(start + after(19)));
-        pace.handle_read(start + after(18));
+        pace.handle_read(start + after(18), b"G");
         assert_eq!(pace.poll_timeout(), Some(start + after(19)), "more of a head gives no more time");
-        pace.handle_request();
+        pace.handle_request(Some(0));
         assert_eq!(pace.poll_timeout(), None, "the relay may take its time");
         pace.handle_answered(start + after(50));
         assert_eq!(pace.poll_timeout(), Some(start + after(125)));
-        pace.handle_read(start + after(124));
+        pace.handle_read(start + after(124), b"G");
         assert_eq!(pace.poll_timeout(), Some(start + after(134)), "another head");
     }
 
@@ -130,8 +188,8 @@ mod tests {
     fn lasts(bytes: usize, every: u64) -> Option<u64> {
         let start = Instant::now();
         let mut pace = Pace::new(start, KEEP_ALIVE);
-        pace.handle_read(start);
-        pace.handle_request();
+        pace.handle_read(start, b"G");
+        pace.handle_request(Some(0));
         for second in (0..3_600).step_by(every as usize) {
             pace.handle_blocked(start + after(second));
             let next = start + after(second + every);
@@ -157,8 +215,8 @@ mod tests {
     fn time_counts_only_while_there_is_something_for_the_peer() {
         let start = Instant::now();
         let mut pace = Pace::new(start, KEEP_ALIVE);
-        pace.handle_read(start);
-        pace.handle_request();
+        pace.handle_read(start, b"G");
+        pace.handle_request(Some(0));
         for hour in 0..24 {
             let now = start + after(3_600 * hour);
             assert_eq!((pace.poll_timeout(), pace.waits_since()), (None, None));
@@ -170,11 +228,49 @@ mod tests {
     fn an_answer_that_is_not_taken_counts_although_it_is_on_its_way() {
         let start = Instant::now();
         let mut pace = Pace::new(start, KEEP_ALIVE);
-        pace.handle_read(start);
-        pace.handle_request();
+        pace.handle_read(start, b"G");
+        pace.handle_request(Some(0));
         pace.handle_blocked(start);
         pace.handle_answered(start);
         assert_eq!(pace.poll_timeout(), Some(start + STALL_TIMEOUT));
         assert!(!pace.is_idle());
+    }
+
+    /// What is handed on at a time when these bytes come at once, with bodies of these lengths; and how long the last head may take.
+    fn parts(bytes: &[u8], bodies: &[u64]) -> (Vec<usize>, u64) {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, KEEP_ALIVE);
+        let (mut rest, mut given, mut bodies) = (bytes, Vec::new(), bodies.iter());
+        while !rest.is_empty() {
+            let part = pace.handle_read(start, rest);
+            given.push(part);
+            let whole = rest[..part].ends_with(b"\n\r\n") && !rest[..part].starts_with(b"{");
+            rest = &rest[part..];
+            if whole && let Some(body) = bodies.next() {
+                pace.handle_answered(start);
+                pace.handle_request(Some(*body));
+            }
+        }
+        pace.handle_answered(start);
+        (given, (pace.poll_timeout().expect("it waits") - start).as_secs())
+    }
+
+    #[test]
+    fn a_head_that_begins_with_what_came_before_it_has_10_s_as_any_other() {
+        let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
+        let (one, two) = (get.len(), post.len() - 2);
+        for (bytes, bodies, given, seconds) in [
+            (get.to_owned(), &[0][..], vec![one], 75),
+            (format!("{get}GET /"), &[0], vec![one, 5], 10),
+            (format!("{get}{get}"), &[0, 0], vec![one, one], 75),
+            (format!("{get}{get}G"), &[0, 0], vec![one, one, 1], 10),
+            (post.to_owned(), &[2], vec![two, 2], 75),
+            (format!("{post}GET /"), &[2], vec![two, 2, 5], 10),
+            (format!("{post}{get}"), &[2, 0], vec![two, 2, one], 75),
+            (format!("\r\n{get}G"), &[0], vec![one + 2, 1], 10),
+        ] {
+            assert_eq!(parts(bytes.as_bytes(), bodies), (given, seconds), "{bytes:?}");
+        }
     }
 }

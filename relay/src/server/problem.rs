@@ -34,6 +34,8 @@ pub(super) struct ProblemBody {
     detail: String,
     /// What it is, as a word that programs can compare: one of docs/errors.md.
     code: &'static str,
+    /// Whether the same may work later without a change.
+    retryable: bool,
     /// The value of the limit that was exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -57,6 +59,18 @@ impl Problem {
     /// Says more exactly what it is than its status does.
     pub(super) fn code(self, code: HttpCode) -> Problem {
         Problem { code: code.name(), ..self }
+    }
+
+    /// What it is, as a word.
+    pub(super) fn word(&self) -> &'static str {
+        self.code
+    }
+
+    /// For pages of every origin to read: it says what they may learn by trying, and needs no credentials.
+    pub(super) fn for_every_page(self) -> Response {
+        let mut response = self.into_response();
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
     }
 
     #[cfg(test)]
@@ -92,6 +106,10 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code,
+            retryable: after_ms.is_some()
+                || self.excess.is_some()
+                || self.status.is_server_error()
+                || self.status == StatusCode::REQUEST_TIMEOUT,
             limit: self.excess.as_ref().map(|excess| excess.limit),
             asked: self.excess.as_ref().map(|excess| excess.asked),
             retry_after_ms: self.excess.as_ref().map(Excess::retry_after_ms).or(after_ms),

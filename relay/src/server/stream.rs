@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use hyper::body::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::task::TaskTracker;
 
 use super::connections::Entry;
@@ -17,6 +19,13 @@ use super::pace::Pace;
 const LINGER: Duration = Duration::from_secs(2);
 /// What is thrown away meanwhile.
 const LINGER_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// What is read of a connection without a pause: more than a minute of audio in the shortest chunks.
+const READ_BURST: usize = 4 * 1024 * 1024;
+/// What is read of it in a second beyond that: thirty times as much as a call says. A peer that sends more waits, as on a slow line. The
+/// WebSocket library hands on whole messages only, so whatever comes in pieces that never make one is bounded here and nowhere else.
+const READ_PER_SECOND: usize = 1024 * 1024;
+/// How long a connection rests that was read too much of.
+const REST: Duration = Duration::from_millis(100);
 
 /// A call's connection, whoever holds it after the upgrade: it keeps its place among the calls for as long as it is open, and
 /// is closed so that the peer can read the last words.
@@ -32,7 +41,20 @@ pub(super) struct CallStream {
     place: CallPlace,
     /// Whom its pace is told, until it is a call.
     entry: Option<Arc<Entry>>,
+    allowance: Allowance,
+    /// Set while it rests.
+    rest: Option<Interval>,
     tasks: TaskTracker,
+    /// What came with the end of a head or a body, and is not of it: it is handed on by itself.
+    ahead: Bytes,
+}
+
+/// How many bytes may be read.
+#[derive(Debug)]
+struct Allowance {
+    bytes: usize,
+    /// What flowed in up to here is in `bytes`.
+    filled: Instant,
 }
 
 /// Where the upgrade leaves the connection's place.
@@ -56,7 +78,17 @@ impl CallStream {
         entry: Arc<Entry>,
         tasks: TaskTracker,
     ) -> CallStream {
-        CallStream { stream: Some(stream), ended: false, place, entry: Some(entry), tasks }
+        let allowance = Allowance::new(Instant::now());
+        CallStream {
+            stream: Some(stream),
+            ended: false,
+            place,
+            entry: Some(entry),
+            allowance,
+            rest: None,
+            tasks,
+            ahead: Bytes::new(),
+        }
     }
 
     /// Tells its pace what happened, unless nobody looks at that any more.
@@ -66,6 +98,13 @@ impl CallStream {
             Some(entry) => what(&mut entry.pace(), Instant::now()),
             None => {}
         }
+    }
+
+    /// How many of these bytes may be handed on: all, once nobody looks at its pace.
+    fn hand_on(&mut self, bytes: &[u8]) -> usize {
+        let mut handed_on = bytes.len();
+        self.tell(|pace, now| handed_on = pace.handle_read(now, bytes));
+        handed_on
     }
 
     fn tell_written(&mut self, written: &Poll<io::Result<usize>>) {
@@ -78,6 +117,27 @@ impl CallStream {
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(self.stream.as_mut().expect("it is taken by drop alone"))
+    }
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Allowance {
+        Allowance { bytes: READ_BURST, filled: now }
+    }
+
+    /// Looks at the clock only when it has to.
+    fn is_used_up(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if self.bytes == 0 {
+            let now = now();
+            let gained = (now - self.filled).as_micros() * READ_PER_SECOND as u128 / 1_000_000;
+            self.bytes = usize::try_from(gained).unwrap_or(READ_BURST).min(READ_BURST);
+            self.filled = now;
+        }
+        self.bytes == 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -108,13 +168,27 @@ impl AsyncRead for CallStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let (before, room) = (buffer.filled().len(), buffer.remaining());
-        let read = ready!(self.stream().poll_read(cx, buffer));
-        self.ended = read.is_err() || (room > 0 && buffer.filled().len() == before);
-        if buffer.filled().len() > before {
-            self.tell(Pace::handle_read);
+        while self.allowance.is_used_up(Instant::now) {
+            ready!(self.rest.get_or_insert_with(|| interval_at(Instant::now() + REST, REST)).poll_tick(cx));
         }
-        Poll::Ready(read)
+        self.rest = None;
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        if !self.ahead.is_empty() {
+            let more = self.ahead.slice(..room.min(self.ahead.len()));
+            let handed_on = self.hand_on(&more);
+            buffer.put_slice(&more[..handed_on]);
+            self.ahead.advance(handed_on);
+            return Poll::Ready(Ok(()));
+        }
+        let read = ready!(self.stream().poll_read(cx, buffer));
+        self.allowance.take(buffer.filled().len() - before);
+        self.ended = read.is_err() || (room > 0 && buffer.filled().len() == before);
+        read?;
+        let came = &buffer.filled()[before..];
+        let handed_on = if came.is_empty() { 0 } else { self.hand_on(came) };
+        self.ahead = Bytes::copy_from_slice(&came[handed_on..]);
+        buffer.set_filled(before + handed_on);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -145,5 +219,47 @@ impl AsyncWrite for CallStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read in so many seconds of a peer that always has more, in pieces of this many bytes.
+    fn read_in(seconds: u64, piece: usize) -> usize {
+        let start = Instant::now();
+        let (mut allowance, mut now, mut read) = (Allowance::new(start), start, 0);
+        while now < start + Duration::from_secs(seconds) {
+            match allowance.is_used_up(|| now) {
+                true => now += REST,
+                false => {
+                    allowance.take(piece);
+                    read += piece;
+                }
+            }
+        }
+        read
+    }
+
+    #[test]
+    fn a_minute_of_audio_is_read_at_once_and_a_flood_as_fast_as_it_may_come() {
+        assert!(read_in(1, 4_096) >= READ_BURST);
+        for piece in [1, 100, 4_096, 65_536] {
+            let read = read_in(60, piece);
+            let (least, most) =
+                (READ_BURST + 50 * READ_PER_SECOND, READ_BURST + 61 * READ_PER_SECOND + 600 * piece);
+            assert!((least..most).contains(&read), "{read} in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn whoever_sends_no_more_than_a_call_has_never_to_wait() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        for tenth in 0..36_000 {
+            assert!(!allowance.is_used_up(|| start + tenth * REST), "after {tenth} chunks");
+            allowance.take(3_500);
+        }
     }
 }

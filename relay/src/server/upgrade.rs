@@ -1,20 +1,26 @@
 //! `GET /v1/call`: from a request to a WebSocket.
+//!
+//! A browser hides from its pages why a WebSocket could not be opened. So the same request without an upgrade gets the answer that one with
+//! it would get, for pages of every origin to read: the reason and nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{ErrorCode, HttpCode, SUBPROTOCOL};
-use tokio::sync::Semaphore;
+use protocol::{HttpCode, SUBPROTOCOL};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::address::client_address;
+use super::problem::ProblemBody;
 use super::{Problem, Source};
+use crate::throttle::Waiting;
 use crate::{App, session, telemetry};
 
 /// A read buffer is kept for each connection: 128 KiB by default.
@@ -36,37 +42,48 @@ impl Calls {
     }
 }
 
+/// A call, over a WebSocket: docs/protocol.md.
+#[utoipa::path(
+    get, path = "/v1/call", operation_id = "call", tag = "call", security(()),
+    responses(
+        (status = 101, description = "The WebSocket is open: docs/protocol.md says what goes over it"),
+        (status = 400, description = "What was to open a WebSocket does not", content_type = "application/problem+json", body = ProblemBody),
+        (status = 403, description = "Pages of this origin may not call", content_type = "application/problem+json", body = ProblemBody),
+        (status = 426, description = "A request that does not ask for a WebSocket, where one would be opened",
+            content_type = "application/problem+json", body = ProblemBody),
+        (status = 429, description = "Too many of this address wait to be greeted", content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "The relay takes no more calls now", content_type = "application/problem+json", body = ProblemBody),
+    ),
+)]
 pub(super) async fn open_call(
     State((app, calls)): State<(Arc<App>, Calls)>,
     Extension(source): Extension<Source>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Ok(upgrade) = upgrade else {
-        let detail = "This address takes WebSocket connections (RFC 6455, version 13).";
-        return Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket).into_response();
-    };
-    if let Err(problem) = check(&app, &headers) {
-        return problem.into_response();
-    }
-    let network = &app.config.network;
-    let address = client_address(source.peer.ip(), &headers, |address| network.trusts(address));
-    let waiting = match app.throttle.wait(address, network.pre_login_connections_per_address) {
-        Ok(waiting) => waiting,
-        Err(excess) => {
-            tracing::info!(%address, code = excess.code.name(), "connection refused");
-            telemetry::refused(excess.code.name());
-            return Problem::from(excess).into_response();
+    let admitted = match upgrade {
+        Ok(upgrade) => check(&headers).map(|()| upgrade),
+        Err(_) if headers.contains_key(header::UPGRADE) => {
+            Err(not_a_websocket("This address takes WebSocket connections (RFC 6455, version 13)."))
+        }
+        Err(_) => {
+            // What it takes is given back at once.
+            let place = check_origin(&app, &headers).and_then(|()| place(&app, calls, &source, &headers));
+            return place.map_or_else(Problem::for_every_page, |_| upgrade_required());
         }
     };
-    let Ok(place) = calls.0.try_acquire_owned() else {
-        let detail = "This relay takes no more calls now.";
-        telemetry::refused(ErrorCode::RelayFull.name());
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-            .retry_after(FULL_RETRY_AFTER_SECONDS)
-            .into_response();
+    let admitted = admitted.and_then(|upgrade| {
+        check_origin(&app, &headers)?;
+        Ok((upgrade, place(&app, calls, &source, &headers)?))
+    });
+    let (upgrade, Place { address, waiting, call }) = match admitted {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            note(&problem, &source);
+            return problem.for_every_page();
+        }
     };
-    source.place.keep(place);
+    source.place.keep(call);
     let message_max_bytes = app.config.message_max_bytes();
     // The relay waits for this token's drop before it leaves.
     let running = app.tasks.token();
@@ -83,29 +100,95 @@ pub(super) async fn open_call(
         })
 }
 
+/// What a connection takes until it is greeted, and a call until its end.
+struct Place {
+    address: IpAddr,
+    waiting: Waiting,
+    call: OwnedSemaphorePermit,
+}
+
+/// A place for a call from this address, if there is one.
+fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Result<Place, Problem> {
+    let network = &app.config.network;
+    let address = client_address(source.peer.ip(), headers, |address| network.trusts(address));
+    let waiting =
+        app.throttle.wait(address, network.pre_login_connections_per_address).map_err(Problem::from)?;
+    let call = calls.0.try_acquire_owned().map_err(|_| {
+        let detail = "This relay takes no more calls now.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(FULL_RETRY_AFTER_SECONDS)
+    })?;
+    Ok(Place { address, waiting, call })
+}
+
+/// For whoever asks why no WebSocket could be opened: it is not for anything that the relay knows.
+fn upgrade_required() -> Response {
+    let detail = "This address takes WebSocket connections, and would take one from here.";
+    let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, detail).for_every_page();
+    // What it has to be upgraded to (RFC 9110, 15.5.22).
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response
+}
+
+/// A connection was refused. Whoever only asks why is not counted again.
+fn note(problem: &Problem, source: &Source) {
+    let code = problem.word();
+    if code == HttpCode::NotAWebSocket.name() {
+        return;
+    }
+    tracing::info!(peer = %source.peer, code, "connection refused");
+    telemetry::refused(if code == HttpCode::OriginRefused.name() { "origin" } else { code });
+}
+
+fn not_a_websocket(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket)
+}
+
 /// What the WebSocket library does not check.
-fn check(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    let bad = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket));
+fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if !is_key(headers) {
-        return bad("Sec-WebSocket-Key has to be 16 bytes in base64, once.".to_owned());
+        return Err(not_a_websocket("Sec-WebSocket-Key has to be 16 bytes in base64, once."));
     }
     if !offers_subprotocol(headers) {
-        return bad(format!("Offer the WebSocket subprotocol {SUBPROTOCOL}."));
+        return Err(not_a_websocket(format!("Offer the WebSocket subprotocol {SUBPROTOCOL}.")));
     }
+    // What comes after the head would be taken for frames (RFC 9110, 7.8), and by somebody in between for the body.
+    if has_body(headers) {
+        return Err(not_a_websocket("A request that opens a WebSocket has no body."));
+    }
+    Ok(())
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
+}
+
+fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     // Two Origins are none that could be checked.
     let (Ok(origin), Ok(host)) = (single(headers, &header::ORIGIN), single(headers, &header::HOST)) else {
-        return bad("Origin and Host have to be text, once each.".to_owned());
+        return Err(not_a_websocket("Origin and Host have to be text, once each."));
     };
-    if app.config.origins.allow(origin, host) {
+    let allows = |origin: Option<&str>| app.config.origins.allow(origin, host);
+    let is_allowed = match host.filter(|_| origin.is_none() && is_of_this_host(headers)) {
+        // Of its own host a page asks without naming its origin, while it opens a WebSocket with it.
+        Some(host) => ["https", "http"].iter().any(|scheme| allows(Some(&format!("{scheme}://{host}")))),
+        None => allows(origin),
+    };
+    if is_allowed {
         return Ok(());
     }
     tracing::debug!(origin, host, "origin refused");
-    telemetry::refused("origin");
     let detail = match origin {
         Some(_) => "Pages of this origin may not call this relay; its operator can add it to `origins`.",
         None => "This relay takes calls from browsers only.",
     };
     Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::OriginRefused))
+}
+
+/// Whether a browser says that the page that asks is of the host that is asked. A page cannot write this header.
+fn is_of_this_host(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 fn is_key(headers: &HeaderMap) -> bool {

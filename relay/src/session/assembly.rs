@@ -1,10 +1,9 @@
 //! A session is put together: price, agent, link, call, journal, recording.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use audio::Hz;
-use protocol::relay::{Link, Refusal};
+use protocol::relay::{Elsewhere, Link, Refusal};
 use protocol::{CloseCode, Codec, ErrorCode, Mark, Prices};
 use tokio::sync::mpsc;
 
@@ -32,8 +31,8 @@ pub(super) struct Beginning {
     pub(super) id: String,
     pub(super) conversation_id: String,
     pub(super) epoch: u32,
-    /// Its relay was lost, and this is how long ago it had begun.
-    pub(super) recovered: Option<Duration>,
+    /// Its relay was lost, and this is what it used there.
+    pub(super) recovered: Option<Elsewhere>,
     pub(super) mark: Mark,
     pub(super) turn: u32,
     pub(super) samples: u64,
@@ -66,6 +65,11 @@ impl Parts {
             Refusal::new(CloseCode::Internal, ErrorCode::Internal)
         })?;
         Ok(Parts { price: price.clone(), agent })
+    }
+
+    /// The same for a session that goes on at this mark. Nothing can be refused any more.
+    pub(super) fn going_on_at(self, mark: Mark) -> Parts {
+        Parts { agent: self.agent.beginning_at(mark.position), ..self }
     }
 
     pub(super) fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
@@ -130,9 +134,9 @@ pub(super) fn prepare(
         id: beginning.id.clone(),
         whose,
         caps,
-        link: if let Some(age) = beginning.recovered {
+        link: if let Some(elsewhere) = beginning.recovered {
             let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
-            link.set_age(age);
+            link.carry_over(&elsewhere);
             link
         } else {
             Link::new(now, link, beginning.mark)

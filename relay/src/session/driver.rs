@@ -17,7 +17,7 @@ use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
-use crate::store::{Caps, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::store::{Caps, Leases, Payer, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.
@@ -98,16 +98,16 @@ impl Driver {
         self.drain();
         while !(self.ended && (self.link.is_over() || self.connection.is_none())) {
             let live = self.ending.is_none();
-            let ready = self.connection.as_mut().is_some_and(Connection::is_ready);
             let due = self.due();
             let wake = tokio::select! {
                 biased;
                 () = app.shutdown.cancelled(), if live => Wake::Shutdown,
-                command = self.commands.recv(), if live => Wake::Command(command),
+                // Once the end is stored, whoever comes back is sent to the store, which says so.
+                command = self.commands.recv(), if live || self.ended => Wake::Command(command),
                 written = self.journal.next() => Wake::Journal(written),
                 reserved = waited(&mut self.reserving) => Wake::Reserved(reserved),
                 verified = waited(&mut self.verifying) => Wake::Verified(verified),
-                event = event(&mut self.connection, ready) => Wake::Socket(event),
+                event = event(&mut self.connection) => Wake::Socket(event),
                 () = sleep_until(due) => Wake::Time,
             };
             match wake {
@@ -116,6 +116,7 @@ impl Driver {
                 Wake::Command(Some(Command::End(code))) => self.call(call::Input::Stop(code)),
                 // Ended there, or taken over: the store says which when it gets what is owed.
                 Wake::Command(Some(Command::Lose)) => self.end_refused(),
+                Wake::Command(Some(Command::HandOver)) => return self.hand_over().await,
                 Wake::Command(None) => self.call(call::Input::Stop(CloseCode::Internal)),
                 Wake::Socket(event) => self.handle_socket(event),
                 Wake::Journal(Err(Refused { error: StoreError::Fenced { .. }, .. })) => {
@@ -234,6 +235,11 @@ impl Driver {
                 tracing::warn!(session = %self.id, %error, "the session's end was not stored");
                 self.end();
             }
+            Err(Refused { error: StoreError::Erased { .. }, is_end: false }) => {
+                tracing::info!(session = %self.id, "the session was deleted: it ends, and what was spent is on the account's bill");
+                self.go_on();
+                self.end_refused();
+            }
             Err(Refused { error, is_end: false }) => {
                 tracing::error!(session = %self.id, %error, "a record was not stored: the session ends");
                 self.go_on();
@@ -316,7 +322,7 @@ impl Driver {
         self.call(call::Input::Timeout);
     }
 
-    /// Carries what the machines want, until they want nothing more or the socket is full.
+    /// Carries what the machines want, until they want nothing more. With a full socket the agent's words wait in the link.
     fn drain(&mut self) {
         // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
         let mut exhausted = None;
@@ -343,6 +349,10 @@ impl Driver {
                 call::Output::Settle { row, through, committed, replayable, release } => {
                     self.journal.settle(Settle {
                         session_id: self.id.clone(),
+                        payer: Some(Payer {
+                            user_sub: self.whose.sub.clone(),
+                            account: self.whose.account.clone(),
+                        }),
                         epoch: self.link.epoch(),
                         rows: row.into_iter().collect(),
                         metered_position: through,
@@ -388,11 +398,9 @@ impl Driver {
             ..
         } = self;
         loop {
-            if connection.as_mut().is_some_and(|connection| !connection.is_ready()) {
-                return;
-            }
+            let is_full = connection.as_mut().is_some_and(|connection| !connection.is_ready());
             let now = app.now();
-            match link.poll_output() {
+            match if is_full { link.poll_urgent() } else { link.poll_output() } {
                 None => return,
                 Some(link::Output::Text(text)) => write(connection, Message::Text(text.into())),
                 Some(link::Output::Binary(frame)) => {
@@ -488,7 +496,7 @@ impl Driver {
     /// Until when the session may go on as things are.
     fn grace_ends(&self) -> Option<Instant> {
         let away = self.journal.away_since().map(|since| since + self.app.config.store_grace);
-        let lease = (!self.ended).then(|| self.app.lease.valid_until());
+        let lease = (!self.ended).then(|| self.app.lease.valid_until(&self.id));
         away.into_iter().chain(lease).min()
     }
 
@@ -511,9 +519,20 @@ impl Driver {
         }
     }
 
-    /// The session cannot go on here: write what is owed, and leave it to whoever takes it over.
+    /// The session cannot go on here: write what is owed, and leave it to whoever takes it over. Whoever is sent elsewhere so pays for nothing
+    /// twice.
     async fn leave(mut self, code: CloseCode) {
-        self.call(call::Input::Checkpoint);
+        self.call(call::Input::Checkpoint { sent_away: true });
+        self.write_and_close(code, false).await;
+    }
+
+    /// The client went to another relay, which waits for this one to let go.
+    async fn hand_over(mut self) {
+        self.call(call::Input::Checkpoint { sent_away: false });
+        self.write_and_close(CloseCode::Replaced, true).await;
+    }
+
+    async fn write_and_close(mut self, code: CloseCode, let_go: bool) {
         self.drain();
         // Whoever takes the session over can tell by this that the ledger knows of everything that came here.
         self.journal.attached(false);
@@ -527,14 +546,28 @@ impl Driver {
         };
         if timeout(STORE_TIMEOUT, write).await.is_err() {
             tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
-            if timeout(KEEP_TIMEOUT, self.journal.keep()).await.is_err() {
-                tracing::error!(session = %self.id, "records are lost");
+            // A disk that does not answer is as good as a full one.
+            let _ = timeout(KEEP_TIMEOUT, self.journal.keep()).await;
+            match self.journal.hand_over() {
+                (0, 0) => {}
+                (entries, 0) => {
+                    tracing::warn!(session = %self.id, entries, "records are held in memory until there is room for them");
+                }
+                (_, entries) => tracing::error!(session = %self.id, entries, "records are lost"),
             }
         }
         self.recording = None;
         telemetry::session_ended(code.name());
         tracing::info!(session = %self.id, reason = code.name(), "session left to the next relay");
         self.registration.leave();
+        if let_go {
+            let lease = Leases::Session { id: &self.id, relay: &self.app.relay_id };
+            match timeout(STORE_TIMEOUT, self.app.store.end_leases(lease)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(session = %self.id, %error, "its lease was not ended"),
+                Err(_) => tracing::warn!(session = %self.id, "its lease was not ended in time"),
+            }
+        }
         self.turn_away(code);
         if let Some(connection) = self.connection.take() {
             connection.close(code).await;
@@ -592,9 +625,9 @@ impl Driver {
     }
 }
 
-async fn event(connection: &mut Option<Connection>, read: bool) -> Event {
+async fn event(connection: &mut Option<Connection>) -> Event {
     match connection {
-        Some(connection) => connection.event(read).await,
+        Some(connection) => connection.event().await,
         None => std::future::pending().await,
     }
 }

@@ -221,6 +221,23 @@ impl Journal {
         }
     }
 
+    /// Hands over to the relay what is kept nowhere, for when the session leaves and the relay's own disk takes nothing: it holds it in memory
+    /// until it is written. Says how many entries, and for how many there was no room.
+    pub(super) fn hand_over(&mut self) -> (usize, usize) {
+        let (mut held, mut lost) = (0, 0);
+        for waiting in self.waiting.iter().filter(|waiting| !matches!(waiting.kept, Kept::At(_))) {
+            if let Entry::Owed(owed) = &waiting.entry {
+                let place = if self.app.spill.hold(&self.session_id, self.epoch, owed) {
+                    &mut held
+                } else {
+                    &mut lost
+                };
+                *place += 1;
+            }
+        }
+        (held, lost)
+    }
+
     fn push(&mut self, entry: Entry) {
         self.waiting.push_back(Waiting { number: self.next_number, entry, kept: Kept::No });
         self.next_number += 1;
@@ -275,8 +292,12 @@ impl Journal {
             (Some(owed), Kept::No | Kept::Failed) => {
                 let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
                 self.app.tasks.spawn(async move {
-                    if let Err(error) = app.spill.keep(&id, epoch, &[owed]).await {
-                        tracing::error!(session = %id, %error, "what was spent is not in the ledger");
+                    let entries = [owed];
+                    let kept = app.spill.keep(&id, epoch, &entries).await;
+                    let is_kept = kept.is_ok_and(|places| places.iter().all(Option::is_some));
+                    let [owed] = &entries;
+                    if !is_kept && !app.spill.hold(&id, epoch, owed) {
+                        tracing::error!(session = %id, "what was spent is not in the ledger");
                     }
                 });
             }

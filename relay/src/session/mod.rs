@@ -18,11 +18,13 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use protocol::relay::{Attachment, Handshake, Refusal};
-use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
+use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
+use protocol::{
+    CloseCode, Ended, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume, Resumed, Usage,
+};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
 pub(crate) use lease::keep as keep_leases;
@@ -30,10 +32,13 @@ pub use registry::Registry;
 
 use crate::auth::Identity;
 use crate::call::Agent;
+use crate::config::Limits;
 use crate::recording;
 use crate::server::close_code;
-use crate::store::{Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, unix_ms};
-use crate::throttle::Waiting;
+use crate::store::{
+    Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, TakenOver, unix_ms,
+};
+use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};
 use assembly::{Beginning, Parts, prepare};
@@ -42,6 +47,12 @@ use registry::{Command, Handle, ResumeRequest};
 
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
+/// Samples a second of what is metered.
+const HEARD_RATE: u32 = 16_000;
+/// How long a relay may take to hand a session over: it looks every second, and then writes what is owed.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between two looks at whether it has.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
 /// How long a session may take to answer a resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -128,6 +139,9 @@ async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identi
             None => return,
         },
     };
+    if let Some(row) = hung_up(&app, &resume, identity).await {
+        return tell_end_again(socket, &row, &resume, &app.config.limits_for(identity)).await;
+    }
     tracing::info!(session = %resume.session_id, "resume refused: a new session begins");
     begin(app, socket, hello, identity, address, Attachment::Instead).await;
 }
@@ -157,7 +171,7 @@ async fn hand_over(
     }
 }
 
-/// Takes over a session whose relay is gone. The connection comes back if there is none to take over.
+/// Takes over a session that another relay has, or had. The connection comes back if there is none to take over.
 async fn rebuild(
     app: &Arc<App>,
     socket: WebSocket,
@@ -165,6 +179,11 @@ async fn rebuild(
     identity: &Identity,
 ) -> Option<(WebSocket, Hello)> {
     let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
+    if let Err(error) = ask_for(app, &resume, hello.start, identity).await {
+        tracing::error!(%error, "a session could not be asked for");
+        refuse(socket, later(ErrorCode::StoreUnavailable)).await;
+        return None;
+    }
     // Held for reads and one write only: nobody waits here for somebody else's socket.
     let rebuilding = app.sessions.rebuild(&resume.session_id).await;
     if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
@@ -172,7 +191,12 @@ async fn rebuild(
         return hand_over(&handle, socket, hello, identity).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
-        Ok(Some(taken)) => taken,
+        Ok(Some(Ok(taken))) => taken,
+        Ok(Some(Err(refusal))) => {
+            drop(rebuilding);
+            refuse(socket, refusal).await;
+            return None;
+        }
         Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
             drop(rebuilding);
             Connection::new(socket).close(CloseCode::EndedByOperator).await;
@@ -186,7 +210,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { row, turn, token, recorded_through } = taken;
+    let Taken { row, elsewhere, parts, turn, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity);
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
@@ -194,9 +218,7 @@ async fn rebuild(
         id: row.id.clone(),
         conversation_id: row.conversation_id,
         epoch: row.epoch,
-        recovered: Some(Duration::from_millis(
-            u64::try_from(unix_ms().saturating_sub(row.started_at_ms)).unwrap_or_default(),
-        )),
+        recovered: Some(elsewhere),
         mark: row.committed,
         turn,
         samples: row.audio_samples,
@@ -208,20 +230,35 @@ async fn rebuild(
         recording,
         recorded_through,
     };
-    let parts = match Parts::new(app, row.committed) {
-        Ok(parts) => parts,
-        Err(refusal) => {
-            drop(rebuilding);
-            refuse(socket, refusal).await;
-            return None;
-        }
-    };
     let mut driver = prepare(app, beginning, parts, &limits, identity);
     driver.reconnects = row.reconnects;
     tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
     driver.attach(socket, &hello, Attachment::Resume, &token);
     app.tasks.spawn(driver.run());
     None
+}
+
+/// Where another relay has the session, asks it to hand it over, and waits for that: what it has heard is to be in the ledger before anybody
+/// goes on. From a relay that is gone no answer comes; its session is taken over without.
+async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -> Result<(), StoreError> {
+    let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(()) };
+    if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
+        return Ok(());
+    }
+    let (deadline, fresh) = (Instant::now() + HAND_OVER_TIMEOUT, lease::fresh(app));
+    while app.store.ask_for(&row.id, &app.relay_id, fresh).await? {
+        if Instant::now() >= deadline {
+            tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
+            return Ok(());
+        }
+        sleep(HAND_OVER_LOOK).await;
+    }
+    Ok(())
+}
+
+/// Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
+fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
+    start.seq > row.committed.seq || start.position > row.committed.position
 }
 
 /// The key of the recording that goes on where another relay's ended.
@@ -240,6 +277,8 @@ async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
 /// A session that was taken over.
 struct Taken {
     row: SessionRow,
+    elsewhere: Elsewhere,
+    parts: Parts,
     /// The number of its next turn.
     turn: u32,
     /// The next resume token.
@@ -248,22 +287,29 @@ struct Taken {
     recorded_through: u32,
 }
 
-/// Makes a stored session this relay's, if the resume token is good for it.
+/// Makes a stored session this relay's, if the resume token is good for it. Whatever may refuse is asked before it is taken.
 async fn take_over(
     app: &App,
     resume: &Resume,
     start: Mark,
     identity: &Identity,
-) -> Result<Option<Taken>, StoreError> {
+) -> Result<Option<Result<Taken, Refusal>>, StoreError> {
     let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(None) };
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
     }
-    // Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
-    if start.seq > row.committed.seq || start.position > row.committed.position {
+    if claims_too_much(&row, start) {
         tracing::info!(session = %row.id, ?start, committed = ?row.committed, "a resume claims more than is committed");
         return Ok(None);
     }
+    if let Err(excess) = throttle::resumed_elsewhere(row.reconnects, since(row.started_at_ms)) {
+        tracing::info!(session = %row.id, sub = %identity.sub, "resume on another relay refused for now");
+        return Ok(Some(Err(excess.to_refusal())));
+    }
+    let parts = match Parts::new(app, row.committed) {
+        Ok(parts) => parts,
+        Err(refusal) => return Ok(Some(Err(refusal))),
+    };
     let recorded_through = recording::recorded_through(&row);
     // What this relay still owes of it would be refused afterwards.
     app.spill.replay_of(&*app.store, &row.id).await?;
@@ -275,10 +321,22 @@ async fn take_over(
         relay: app.relay_id.clone(),
         lease: lease::duration(app),
     };
-    let Some(row) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    let turns = app.store.turns(&row.id).await?;
-    let turn = turns.last().map_or(0, |last| last.turn.turn + 1);
-    Ok(Some(Taken { row, turn, token, recorded_through }))
+    let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let TakenOver { session: row, next_turn, metered_at_ms } = taken;
+    let elsewhere = Elsewhere {
+        age: since(row.started_at_ms),
+        quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
+        again: row.replayable_samples,
+        heard: Duration::from_micros(row.audio_samples.saturating_mul(1_000_000) / u64::from(HEARD_RATE)),
+        resumes: row.reconnects,
+    };
+    let parts = parts.going_on_at(row.committed);
+    Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, token, recorded_through })))
+}
+
+/// The time since then, in milliseconds since 1970.
+fn since(at_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(unix_ms().saturating_sub(at_ms)).unwrap_or_default())
 }
 
 /// Whether an administrator ended the session while its client was away: then no new one takes its place.
@@ -287,6 +345,41 @@ async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) 
     row.state == SessionState::Ended
         && row.end_reason.as_deref() == Some(CloseCode::EndedByOperator.name())
         && may_resume(&row, &resume.resume_token, identity)
+}
+
+/// The session that the client has hung up, if that is what it asks for: the answer to its `bye` was lost.
+async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
+    let row = app.store.session(&resume.session_id).await.ok().flatten()?;
+    let is_normal = row.end_reason.as_deref() == Some(CloseCode::Normal.name());
+    let is_it = row.state == SessionState::Ended && is_normal && row.epoch == resume.epoch;
+    (is_it && may_resume(&row, &resume.resume_token, identity)).then_some(row)
+}
+
+/// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
+async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume, limits: &Limits) {
+    tracing::info!(session = %row.id, "the client hears again that its session has ended");
+    let resumed = Resumed {
+        session_id: row.id.clone(),
+        epoch: row.epoch,
+        resume_token: resume.resume_token.clone(),
+        received: row.committed,
+        committed: row.committed,
+    };
+    let usage = Usage {
+        audio_ms: row.audio_samples / 16,
+        tokens: 0,
+        characters: 0,
+        cost_nano_usd: row.cost.get(),
+        left_nano_usd: limits.session_budget.saturating_sub(row.cost).get(),
+    };
+    let ended = Ended { reason: CloseCode::Normal.name().into(), usage };
+    for message in [RelayMessage::from(resumed), RelayMessage::from(ended)] {
+        let text = Message::Text(message.to_json().into());
+        if !matches!(timeout(RESUME_TIMEOUT, socket.send(text)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    Connection::new(socket).close(CloseCode::Normal).await;
 }
 
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {

@@ -23,6 +23,8 @@ pub(super) enum Command {
     End(CloseCode),
     /// Another relay has it: write nothing any more.
     Lose,
+    /// Its client wants to go on with it at another relay: write what is owed, and leave it to that one.
+    HandOver,
 }
 
 /// A connection that wants to go on with a session.
@@ -152,6 +154,11 @@ impl Registry {
         if let Some(handle) = self.lock().get(id) {
             let _ = handle.commands.try_send(command);
         }
+    }
+
+    /// Lets go of a session that another relay is to go on with.
+    pub(crate) fn hand_over(&self, id: &str) {
+        self.tell(id, Command::HandOver);
     }
 
     /// Ends the sessions that `which` picks, and says how many there were.

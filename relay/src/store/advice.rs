@@ -3,7 +3,23 @@
 use std::io::ErrorKind;
 
 use sqlx::Error;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+
+/// What the error says. PostgreSQL names a line of its own source code, which is not one of the operator's.
+pub(super) fn said(error: &Error) -> String {
+    match error {
+        Error::Database(answer) if is_postgres(&**answer) => {
+            format!("error returned from database: {}", answer.message())
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Codes of SQLite are numbers of four digits at most.
+fn is_postgres(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code.len() == 5)
+}
 
 /// What the error means and what to do, to be put behind it; nothing if nothing is known.
 pub(super) fn advice(error: &Error) -> &'static str {
@@ -14,11 +30,15 @@ pub(super) fn advice(error: &Error) -> &'static str {
             }
             ErrorKind::NotFound => ": there is no such socket or file; is the server running?",
             ErrorKind::PermissionDenied => ": give the relay's user the right to it",
+            ErrorKind::IsADirectory => ": there is a folder where the file has to be; move it away",
             ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => {
                 ": the server hung up; is it a PostgreSQL server, and does it run?"
             }
             _ => ": is the name of the server right, and can it be reached from here?",
         },
+        Error::Protocol(_) => {
+            ": what answers there does not speak PostgreSQL; are host and port right, and does the port want no TLS of its own?"
+        }
         Error::PoolTimedOut => {
             ": the server does not answer; are host and port right, and does a firewall let it through?"
         }
@@ -33,6 +53,9 @@ pub(super) fn advice(error: &Error) -> &'static str {
             Some("28000") => ": the server does not let this user in from here; see its pg_hba.conf",
             Some("3D000") => ": create that database first, or correct the URL",
             Some("42501") => ": the role lacks a right; grant it, or use the role that owns the schema",
+            Some("55000") => {
+                ": the server lets nobody into this database; ALTER DATABASE … ALLOW_CONNECTIONS true, or name another one"
+            }
             Some("53300") => ": the server has no connection left; raise its max_connections",
             Some("57P03") => ": the server is starting up or shutting down",
             // Of SQLite, with what is in the higher bytes. The folder counts as well, for the log beside the file.

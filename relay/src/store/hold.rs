@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -11,7 +11,9 @@ use super::{StoreError, create_data_dir, unix_ms};
 
 /// The file in the data folder that is locked.
 pub const HOLD_FILE: &str = "voxrelay.lock";
-/// What is read of it at most.
+/// The file in the data folder that says which relay of a database had the folder last.
+pub const RELAY_FILE: &str = "voxrelay.relay";
+/// What is read of either at most.
 const HOLDER_BYTES: u64 = 500;
 
 /// The data folder is this process's, until this is dropped or the process ends, however it ends.
@@ -20,6 +22,7 @@ pub struct Hold {
     file: File,
     /// Who has it, as the file says it.
     holder: String,
+    dir: PathBuf,
 }
 
 impl Hold {
@@ -47,7 +50,8 @@ impl Hold {
             Err(TryLockError::Error(source)) => return Err(create(source)),
         }
         let since = Timestamp::from_second(unix_ms() / 1_000).unwrap_or_default();
-        let mut hold = Hold { file, holder: format!("process {} since {since}", std::process::id()) };
+        let holder = format!("process {} since {since}", std::process::id());
+        let mut hold = Hold { file, holder, dir: data_dir.to_owned() };
         hold.note(&hold.holder.clone());
         Ok(hold)
     }
@@ -55,6 +59,23 @@ impl Hold {
     /// Adds what it does with it, for whoever comes next.
     pub fn tell(&mut self, doing: &str) {
         self.note(&format!("{}, {doing}", self.holder));
+    }
+
+    /// The relay that had the folder before. It is gone, however it ended: whoever has the folder may free its sessions at once, and need not
+    /// wait until their leases are over.
+    #[must_use]
+    pub fn relay_before(&self) -> Option<String> {
+        let mut id = String::new();
+        let file = File::open(self.dir.join(RELAY_FILE)).ok()?;
+        file.take(HOLDER_BYTES).read_to_string(&mut id).ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
+
+    /// Notes which relay has it, for the one after it.
+    pub fn tell_relay(&self, id: &str) {
+        if let Err(error) = std::fs::write(self.dir.join(RELAY_FILE), format!("{id}\n")) {
+            tracing::warn!(%error, file = RELAY_FILE, "it is not noted which relay has the data folder");
+        }
     }
 
     /// A full disk is no reason not to start.
@@ -94,7 +115,10 @@ mod tests {
         let id = format!("process {} since 20", std::process::id());
         assert!(refused.contains(&id) && refused.contains("listening on 127.0.0.1:8080"), "{refused}");
         assert!(refused.contains(&dir.display().to_string()), "{refused}");
+        assert_eq!(first.relay_before(), None);
+        first.tell_relay("relay-1");
         drop(first);
-        Hold::take(&dir).expect("it is free again");
+        let second = Hold::take(&dir).expect("it is free again");
+        assert_eq!(second.relay_before().as_deref(), Some("relay-1"), "whose sessions are free");
     }
 }

@@ -22,9 +22,10 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use crate::money::ledger::LedgerRow;
-pub use hold::{HOLD_FILE, Hold};
+pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
 pub use query::*;
-pub use sql::{SqlStore, migrate};
+pub(crate) use sql::fault_in_url;
+pub use sql::{SqlStore, look, migrate};
 pub use types::*;
 
 /// The database's file in the data folder.
@@ -36,7 +37,7 @@ pub const DATABASE_FILE: &str = "voxrelay.db";
 /// Every call may be repeated: what was written already is not written, reserved or counted again.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Whether it answers.
+    /// Whether it answers. Waits for nobody who has the connections in use.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Waits for what is being written, then lets go of the database.
@@ -49,9 +50,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Reads a session, live or ended.
     async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError>;
 
+    /// Asks the relay that has a live session to hand it over to this one, once however often it is called. Says whether one has it that has
+    /// renewed its lease so lately that as much as this is left of it; from any other there is nothing to wait for.
+    async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError>;
+
     /// Makes a live session this relay's, with the next epoch. What the lost relay had exposed is charged, the rest it had reserved is
     /// given back. `None` if the session has ended or somebody else was faster.
-    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError>;
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError>;
 
     /// Notes the next resume token of a live session, and the one it replaces if that stays good for a while.
     async fn rotate_resume(
@@ -76,8 +81,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         at_ms: i64,
     ) -> Result<(), StoreError>;
 
-    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are.
-    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError>;
+    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are. Waits for nobody: neither for whoever
+    /// has the connections in use, nor for whoever has locked a session.
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError>;
 
     /// Ends leases: the sessions may be taken over, and do not count.
     async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError>;
@@ -102,7 +108,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError>;
 
     /// Appends to the ledger, takes what it cost out of what was set aside, and tells which thresholds were reached.
-    /// Works for ended sessions, too: what was used is owed.
+    /// Works for ended sessions, too: what was used is owed. Of one that was deleted it goes on the account's bill, with the error
+    /// [`StoreError::Erased`] as the answer.
     async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError>;
 
     /// Reads the ledger of a session, by key.
@@ -265,7 +272,7 @@ pub enum StoreError {
         holder: String,
     },
     /// There is no such database, or it is not one.
-    #[error("cannot open {database}: {source}{}", advice::advice(source))]
+    #[error("cannot open {database}: {}{}", advice::said(source), advice::advice(source))]
     Open {
         /// The file or server, without a password.
         database: String,
@@ -314,6 +321,33 @@ pub enum StoreError {
         /// What is not granted.
         lacking: String,
     },
+    /// The server only reads.
+    #[error(
+        "{database} takes no writes from this role: it is a copy that follows another server, or default_transaction_read_only is on; \
+        give the address of the server that writes, or ALTER ROLE or DATABASE … SET default_transaction_read_only = off"
+    )]
+    ReadOnly {
+        /// The server, without a password.
+        database: String,
+    },
+    /// Tables of the schema are not there, although it is up to date.
+    #[error(
+        "{database} lacks {tables} in the schema voxrelay, although its migrations are noted: go back to a copy"
+    )]
+    Lacking {
+        /// The server, without a password.
+        database: String,
+        /// Which ones.
+        tables: String,
+    },
+    /// The file is a database and not whole.
+    #[error("{database} is damaged ({found}); go back to a copy")]
+    Damaged {
+        /// The file.
+        database: String,
+        /// What SQLite says.
+        found: String,
+    },
     /// A pooler that gives each transaction to another server forgets what is set for a connection.
     #[error(
         "{database} is a pooler in transaction mode, which a relay cannot use: give it the address of the database itself, or of a \
@@ -326,6 +360,12 @@ pub enum StoreError {
     /// No such session, or none that is live.
     #[error("no live session {id}")]
     NoSession {
+        /// The id.
+        id: String,
+    },
+    /// The session was deleted. What was spent is on its account's bill, without a name, and nothing else of it is written.
+    #[error("session {id} was deleted")]
+    Erased {
         /// The id.
         id: String,
     },
@@ -344,10 +384,10 @@ pub enum StoreError {
         column: &'static str,
     },
     /// Anything else.
-    #[error("database: {0}")]
+    #[error("database: {}", advice::said(.0))]
     Database(#[from] sqlx::Error),
     /// There is no connection to be had.
-    #[error("no connection to the database: {0}")]
+    #[error("no connection to the database: {}", advice::said(.0))]
     Unreachable(sqlx::Error),
     /// The answer did not come in time. Whether it was done is not known.
     #[error("database: no answer within {} s", within.as_secs())]
@@ -373,8 +413,12 @@ impl StoreError {
             | StoreError::Outdated { .. }
             | StoreError::Newer { .. }
             | StoreError::Rights { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Lacking { .. }
+            | StoreError::Damaged { .. }
             | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
+            | StoreError::Erased { .. }
             | StoreError::Fenced { .. }
             | StoreError::Corrupt { .. } => false,
         }

@@ -216,12 +216,15 @@ pub enum Whom<'a> {
     User(&'a str),
 }
 
-/// A session that somebody wants to end.
+/// Instead of the name of a close code: another relay wants to go on with the session, which does not end.
+pub const HAND_OVER: &str = "hand_over";
+
+/// A session that somebody wants to end, or to go on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndRequest {
     /// The session.
     pub id: String,
-    /// The name of a close code.
+    /// The name of a close code, or [`HAND_OVER`].
     pub reason: String,
 }
 

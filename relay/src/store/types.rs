@@ -193,6 +193,8 @@ pub enum Reserved {
 pub struct Settle {
     /// The session.
     pub session_id: String,
+    /// Who pays, should the session be deleted by then.
+    pub payer: Option<Payer>,
     /// The memory that spent it. When another has taken over, the audio is played again there: then nothing of this is written.
     pub epoch: u32,
     /// The rows. One that is there already changes nothing.
@@ -211,6 +213,15 @@ pub struct Settle {
     pub caps: Caps,
     /// Milliseconds since 1970.
     pub at_ms: i64,
+}
+
+/// Who pays for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer {
+    /// The user, whose day's budget it comes out of.
+    pub user_sub: String,
+    /// The account, whose bill it is on.
+    pub account: String,
 }
 
 /// What became of a [`Settle`].
@@ -272,6 +283,11 @@ pub enum Expiring<'a> {
     },
     /// Alerts from before this time that do not wait for the webhook any more.
     Alerts {
+        /// The time.
+        before_ms: i64,
+    },
+    /// What is known of sessions that were erased before this time.
+    Erased {
         /// The time.
         before_ms: i64,
     },
@@ -420,6 +436,26 @@ pub struct TakeOver {
     pub relay: String,
     /// How long nobody else may take it for lost.
     pub lease: Duration,
+}
+
+/// A session that another relay goes on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The session, with its new epoch.
+    pub session: SessionRow,
+    /// The number of its next turn.
+    pub next_turn: u32,
+    /// When something was last metered, in milliseconds since 1970; `None` if nothing was.
+    pub metered_at_ms: Option<i64>,
+}
+
+/// What came of renewing a relay's leases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Sessions whose lease was renewed.
+    pub ids: Vec<String>,
+    /// Sessions that are the relay's, and whose lease is as it was: somebody has their row locked.
+    pub held: Vec<String>,
 }
 
 /// What a sweep found.

@@ -119,6 +119,23 @@ impl<C: Clock + Clone> Throttle<C> {
     }
 }
 
+/// Whether a session that was resumed so often since it began may be resumed on another relay: [`Throttle::resume`] counts on each relay for
+/// itself, and this on all of them.
+///
+/// # Errors
+/// When that is more than [`RESUMES_PER_MINUTE`] on average, and as many at once.
+pub fn resumed_elsewhere(resumes: u32, age: Duration) -> Result<(), Excess> {
+    let each = Duration::from_secs(60) / RESUMES_PER_MINUTE;
+    let due = each * resumes.saturating_sub(RESUMES_PER_MINUTE - 1);
+    match due.checked_sub(age).filter(|wait| !wait.is_zero()) {
+        None => Ok(()),
+        Some(retry_after) => {
+            let limit = u64::from(RESUMES_PER_MINUTE);
+            Err(Excess { code: ErrorCode::ResumeRate, limit, asked: limit + 1, retry_after })
+        }
+    }
+}
+
 /// What counts as one network address: IPv6 hands every customer 2⁶⁴ of them at least.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -174,6 +191,23 @@ mod tests {
         assert_eq!(throttle.resume("bob"), Ok(()));
         clock.advance(Duration::from_millis(500));
         assert_eq!(throttle.resume("ada"), Ok(()));
+    }
+
+    #[test]
+    fn resumes_on_other_relays_are_limited_as_if_there_were_one() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        for (resumes, age, wait_ms) in [
+            (0, Duration::ZERO, None),
+            (119, Duration::ZERO, None),
+            (120, Duration::ZERO, Some(500)),
+            (120, Duration::from_millis(500), None),
+            (240, minutes(1), Some(500)),
+            (1_000, minutes(30), None),
+            (u32::MAX, minutes(100_000_000), None),
+        ] {
+            let refused = resumed_elsewhere(resumes, age).err();
+            assert_eq!(refused.map(|excess| excess.retry_after_ms()), wait_ms, "{resumes} in {age:?}");
+        }
     }
 
     #[test]

@@ -60,6 +60,16 @@ async fn a_denied_user_is_cut_off_at_once_and_let_in_again_once_allowed() {
 }
 
 #[tokio::test]
+async fn the_example_of_the_documents_denies_whom_it_names() {
+    let relay = Relay::start().await;
+    let (_, rest) = include_str!("../../../docs/security.md").split_once("-d '").expect("one");
+    let example = rest.split_once('\'').expect("its end").0;
+    let example: Value = serde_json::from_str(example).expect("JSON");
+    let denied = post(&relay, &admin(), "/v1/admin/denials", &example).await;
+    assert_eq!((denied.status, &denied.json()["subject"]), (201, &json!("alice")), "{denied:?}");
+}
+
+#[tokio::test]
 async fn the_list_in_memory_goes_on_while_the_database_is_away() {
     let relay = Relay::start().await;
     post(&relay, &admin(), "/v1/admin/denials", &json!({ "kind": "sub", "subject": "ada" })).await;

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey};
 use relay::auth::{AuthError, Identity};
 use relay::config::{ClaimPath, Secret};
 use relay::{Config, NanoUsd, auth::Verifier};
 use serde_json::{Value, json};
 
-use crate::{AUDIENCE, ISSUER, SECRET, but, configured, hs256};
+use crate::{AUDIENCE, ISSUER, SECRET, but, configured, good, hs256};
 
 async fn identity(app_metadata: Value) -> Result<Identity, AuthError> {
     configured(Some(SECRET), None).verify(&hs256(&but(&json!({ "app_metadata": app_metadata })))).await
@@ -110,5 +113,44 @@ async fn a_name_that_shows_otherwise_than_it_is_is_none() {
     }
     for name in ["a", "Ünïcödé 株式会社", &"a".repeat(255)] {
         assert_eq!(identity(json!({ "account": name })).await.map(|said| said.account), Ok(name.to_owned()));
+    }
+}
+
+/// A token whose parts are these texts, signed as it should be.
+fn signed(header: &str, claims: &str) -> String {
+    let parts = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(parts.as_bytes(), &key, Algorithm::HS256).expect("signed");
+    format!("{parts}.{signature}")
+}
+
+#[tokio::test]
+async fn the_log_says_what_of_a_token_cannot_be_read_and_never_the_token() {
+    let verifier = configured(Some(SECRET), None);
+    let (header, claims) = (r#"{"alg":"HS256"}"#, good().to_string());
+    assert!(verifier.check(&signed(header, &claims)).await.is_ok());
+    let twice = claims.replacen('{', r#"{"sub":"SECRET","#, 1);
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    for (token, says) in [
+        (
+            signed(header, &twice),
+            "the part with the claims has a name twice: the name \"sub\" is given twice",
+        ),
+        (signed(header, r#"{"sub":"SECRET""#), "the part with the claims is not JSON: EOF"),
+        (signed(header, "SECRET"), "the part with the claims is not JSON: expected value at line 1 column 1"),
+        (signed(header, r#"["SECRET"]"#), "the part with the claims is JSON, but no object"),
+        (signed(header, "\"SECRET\""), "the part with the claims is JSON, but no object"),
+        (signed(header, "null"), "the part with the claims is JSON, but no object"),
+        (signed(r#"{"alg":"HS256","alg":"none"}"#, &claims), "its header has a name twice: the name \"alg\""),
+        (signed("{SECRET", &claims), "its header is not JSON: key must be a string"),
+        (signed("[]", &claims), "its header is JSON, but no object"),
+        (signed(r#"{"alg":7}"#, &claims), "its header has no `alg`"),
+        (signed(r#"{"alg":"HS256","crit":["b64"]}"#, &claims), "its header has `crit`"),
+        (format!("+{}", signed(header, &claims)), "its header is not base64url"),
+        (format!("{}.{}", part(header), part(&claims)), "it has to have three parts"),
+        ("SECRET".to_owned(), "it has to have three parts"),
+    ] {
+        let said = verifier.check(&token).await.expect_err(says).to_string();
+        assert!(said.contains(says) && !said.contains("SECRET"), "{said:?} does not say {says:?}");
     }
 }

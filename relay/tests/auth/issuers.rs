@@ -1,6 +1,7 @@
 //! Issuers as operators name them, from the configuration to the token.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::get;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::pair::Pair;
-use crate::{SECRET, USER, but, hs256, hs256_with};
+use crate::{SECRET, USER, but, hs256, hs256_with, now};
 
 fn verifier(auth: &str) -> Verifier {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
@@ -34,6 +35,18 @@ async fn serve(files: Vec<(&'static str, Value)>) -> String {
     });
     tokio::spawn(async move { axum::serve(listener, routes).await });
     here
+}
+
+/// Serves a text that the test may change; says where.
+async fn serve_changing(json: Value) -> (String, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("bound"));
+    let text = Arc::new(Mutex::new(json.to_string()));
+    let served = Arc::clone(&text);
+    let answer = move || async move { served.lock().expect("no panic").clone() };
+    let routes = Router::new().route("/jwks", get(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (url, text)
 }
 
 #[tokio::test]
@@ -213,4 +226,46 @@ async fn a_flood_of_made_up_keys_costs_the_issuer_one_fetch() {
     assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
     let good = pair.sign(Algorithm::ES256, Some("ec-1"), &crate::good());
     assert_eq!(sub(&verifier, &good).await, Ok(USER.to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_right_after_a_fetch_makes_nobody_a_forger() {
+    // Without a name, and under the same one.
+    for kid in [None, Some("same")] {
+        let (old, new) = (Pair::ec("same"), Pair::ec("same"));
+        let published = |pair: &Pair| {
+            let mut key = pair.public.clone();
+            key.common.key_id = kid.map(str::to_owned);
+            json!({ "keys": [key] })
+        };
+        let (url, set) = serve_changing(published(&old)).await;
+        let names = format!("issuer = {:?}\naudience = {:?}\n", crate::ISSUER, crate::AUDIENCE);
+        let verifier = verifier(&format!("{names}jwks_url = \"{url}\""));
+        let sign = |pair: &Pair, claims: &Value| pair.sign(Algorithm::ES256, kid, claims);
+        let user = |user: &str| but(&json!({ "sub": user }));
+        assert!(sub(&verifier, &sign(&old, &user("first"))).await.is_ok());
+        *set.lock().expect("no panic") = published(&new).to_string();
+        assert!(sub(&verifier, &sign(&new, &user("second"))).await.is_ok(), "there is a fetch in reserve");
+        // Again, with none left: the same token is good in a while.
+        *set.lock().expect("no panic") = published(&old).to_string();
+        let waits = verifier.check(&sign(&old, &user("third"))).await.expect_err("nobody can know");
+        assert_eq!(waits.error, AuthError::KeysUnavailable, "{kid:?}");
+        assert!(waits.retry_after.is_some_and(|wait| wait.as_secs() <= 30), "{waits:?}");
+        assert!(sub(&verifier, &sign(&new, &user("fourth"))).await.is_ok(), "the keys that are there serve");
+        // What is bad whatever key comes is bad at once.
+        for changes in [
+            json!({ "iat": now() - 3_600 }),
+            json!({ "exp": now() - 60 }),
+            json!({ "aud": "somebody-else" }),
+            json!({ "iss": "https://somebody.else" }),
+            json!({ "iat": "yesterday" }),
+            json!({ "sub": null }),
+        ] {
+            let bad = sub(&verifier, &sign(&old, &but(&changes))).await;
+            assert_eq!(bad, Err(AuthError::Signature), "{changes}");
+        }
+        let good = sign(&new, &user("fifth"));
+        let cut = &good[..good.len() - 6];
+        assert_eq!(sub(&verifier, cut).await, Err(AuthError::Signature), "no key makes so short a one");
+    }
 }

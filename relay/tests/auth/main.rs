@@ -230,6 +230,24 @@ async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_
             "many",
             "limits",
         ),
+        (
+            json!({ "app_metadata": { "limits": { "chunk_max_bytes": 0 } } }),
+            "app_metadata.limits.chunk_max_bytes",
+            "and 0 came",
+            "at least 2",
+        ),
+        (
+            json!({ "app_metadata": { "limits": { "chunk_min_bytes": 100_000, "chunk_max_bytes": 100 } } }),
+            "app_metadata.limits.chunk_max_bytes",
+            "and 100 came",
+            "at least chunk_min_bytes (100000)",
+        ),
+        (
+            json!({ "app_metadata": { "limits": { "burst_seconds": 0.5 } } }),
+            "app_metadata.limits",
+            "0.5",
+            "an object of limits",
+        ),
     ] {
         let token = hs256(&but(&changes));
         let line = verifier.check(&token).await.expect_err("refused").to_string();
@@ -308,10 +326,12 @@ async fn published_keys_check_what_they_are_for_and_nothing_else() {
         }
     }
 
+    // Issued before the keys were fetched: no key that came later has signed it.
+    let old = but(&json!({ "iat": now() - 3_600 }));
     for (token, expected) in [
         (unsigned(&json!({ "alg": "none", "kid": "ec-1" }), &good()), AuthError::Algorithm),
-        (stranger.sign(Algorithm::ES256, Some("ec-1"), &good()), AuthError::Signature),
-        (stranger.sign(Algorithm::ES256, None, &good()), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, Some("ec-1"), &old), AuthError::Signature),
+        (stranger.sign(Algorithm::ES256, None, &old), AuthError::Signature),
         (stranger.sign(Algorithm::ES256, Some("stranger"), &good()), AuthError::UnknownKey),
         (ec.sign(Algorithm::ES256, Some("rsa-1"), &good()), AuthError::UnknownKey),
         (rsa.sign(Algorithm::RS384, Some("rsa-1"), &good()), AuthError::Algorithm),

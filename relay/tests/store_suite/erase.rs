@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use protocol::{Mark, Role};
 use relay::store::{
-    Denial, DenialKind, NewSession, Quality, SessionFilter, SqlStore, Store, StoreError, Transcript, UsageBy,
-    UsageFilter, unix_ms,
+    Denial, DenialKind, Expiring, NewSession, Payer, Quality, Reserve, SessionFilter, Settle, SqlStore,
+    Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
 };
 use sqlx::{AnyConnection, Connection, Row};
 
-use super::{Bench, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, turn, usd};
+use super::{
+    Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, turn, usd,
+};
 use crate::postgres::Server;
 
 on_both_databases! {
@@ -17,6 +19,7 @@ on_both_databases! {
     an_erased_user_leaves_others_alone_and_no_budget_full_again
     a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_back
     a_long_history_is_erased_whole
+    what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_account_once
 }
 
 const SECRET: &str = "my-sister-is-called-Philomena";
@@ -132,6 +135,65 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
     }
     assert_eq!(store.delete_user("ada").await.expect("erased"), 203);
     assert_eq!(counts(&bench).await[0], ("sessions", 0));
+}
+
+async fn what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_account_once(bench: Bench) {
+    let store = &*bench.store;
+    let wide = caps(WIDE, WIDE, WIDE);
+    let payer = || Some(Payer { user_sub: "ada".into(), account: "acme".into() });
+    let owed = |id: &str, row| Settle { payer: payer(), ..settle(id, vec![row], wide) };
+    let (first, late) = (row("echo/listening@0", 1_600, 8), row("echo/listening@1600", 800, 4));
+    for id in ["by a user", "by sql", "taken over", "charged"] {
+        open(store, &session(id), &quota()).await;
+        store.settle(&owed(id, first.clone())).await.expect("written");
+    }
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("taken over", &by).await.expect("written").expect("live");
+    let again = Settle { epoch: 1, ..owed("taken over", row("echo/listening@1600", 400, 2)) };
+    store.settle(&again).await.expect("played again there");
+    let exposed = Reserve { exposed: usd(30), ..reserve("charged", 100, 100, wide) };
+    store.reserve(&exposed).await.expect("answered");
+    for id in ["by a user", "taken over", "charged"] {
+        assert!(store.delete_session(id).await.expect("erased"));
+    }
+    let mut operator = bench.connect().await;
+    sqlx::raw_sql("DELETE FROM sessions").execute(&mut operator).await.expect("deleted");
+
+    let gone = |result| matches!(result, Err(StoreError::Erased { .. }));
+    for _ in 0..2 {
+        assert!(gone(store.settle(&owed("by a user", first.clone())).await));
+        for id in ["by a user", "by sql"] {
+            assert!(gone(store.settle(&owed(id, late.clone())).await), "{id}");
+        }
+        // Played again and metered there; or charged as lost.
+        for (id, key) in [("taken over", "echo/listening@1900"), ("charged", "echo/listening@1600")] {
+            let refused = store.settle(&owed(id, row(key, 800, 4))).await;
+            assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{id}: {refused:?}");
+        }
+    }
+    let later = row("echo/listening@2400", 100, 1);
+    assert!(gone(store.settle(&owed("by a user", later)).await));
+    let said = store.save_turns("by a user", 0, &[turn(0, Role::User, SECRET)], Mark::default()).await;
+    assert!(matches!(said, Err(StoreError::NoSession { .. })), "what was said is not kept");
+
+    // Of the one that was deleted by SQL, what stood in its ledger went with it.
+    let used = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
+    let used: Vec<_> = used.iter().map(|row| (row.item.as_str(), row.quantity, row.cost.get())).collect();
+    let heard = 3 * 1_600 + 2 * 800 + 400 + 100;
+    assert_eq!(used, [("echo/listening", heard, 3 * 8 + 2 * 4 + 2 + 1), ("unknown/lost", 30, 30)]);
+    let spent = 4 * 8 + 2 * 4 + 2 + 1 + 30;
+    let budgets: Vec<(i64, i64)> = sqlx::query_as("SELECT spent_nano_usd, reserved_nano_usd FROM budgets")
+        .fetch_all(&mut operator)
+        .await
+        .expect("read");
+    assert_eq!(budgets, [(spent, 0); 2]);
+
+    let all = Expiring::Erased { before_ms: unix_ms() + 60_000 };
+    assert_eq!(store.expire(all, 100).await.expect("deleted"), 4);
+    let left: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM erased_rows").fetch_one(&mut operator).await.expect("read");
+    assert_eq!(left, 0);
 }
 
 /// How often the text is in the database's files.

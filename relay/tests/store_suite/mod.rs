@@ -6,6 +6,7 @@ mod denials;
 mod erase;
 mod money;
 mod opening;
+mod prompt;
 mod race;
 mod records;
 mod retention;

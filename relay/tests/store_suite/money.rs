@@ -223,7 +223,7 @@ async fn a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once(bench
     let by =
         TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
     let taken = store.take_over("taken", &by).await.expect("written").expect("live");
-    assert_eq!((taken.cost, taken.authorised), (usd(30), usd(30)));
+    assert_eq!((taken.session.cost, taken.session.authorised), (usd(30), usd(30)));
     let window = Duration::from_secs(600);
     assert_eq!(store.sweep(window).await.expect("swept"), Swept { released: 2, ended: 0 });
     assert_eq!(store.sweep(window).await.expect("swept"), Swept::default());

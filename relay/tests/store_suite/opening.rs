@@ -1,5 +1,8 @@
 //! What a relay says of a database that it cannot use, and how little it needs of one that it can.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::{Mark, Role};
 use relay::config::Secret;
 use relay::store::{
-    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, migrate,
+    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, look, migrate,
 };
 use sqlx::{AnyConnection, Connection};
 
@@ -52,7 +55,7 @@ async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
     }
     assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
     assert_eq!(store.ledger("a").await.expect("read").len(), 1);
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").len(), 2);
+    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").ids.len(), 2);
     assert_eq!(store.claim_alerts(LEASE, 10).await.expect("claimed").len(), 6);
     let denial = Denial {
         kind: DenialKind::Sub,
@@ -101,7 +104,15 @@ async fn what_a_role_lacks_is_said_with_what_grants_it() {
 async fn what_is_wrong_with_a_server_is_said_at_once_where_waiting_does_not_help() {
     let url = postgres::shared().database().await;
     let TlsAndRefused { plain, nobody } = tcp(&url).await;
+    let closed = postgres::shared().database().await;
+    run(&url, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", name(&closed))).await;
+    let web = answering(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    let web = |sslmode: &str| Secret::new(format!("postgres://voxrelay@{web}/db?sslmode={sslmode}"));
     for (url, says, starting) in [
+        (web("prefer"), "does not speak PostgreSQL", false),
+        (web("require"), "does not speak PostgreSQL", false),
+        (web("disable"), "is it a PostgreSQL server", true),
+        (closed, "lets nobody into this database", false),
         (nobody, "nothing listens there", true),
         (changed(&url, "host=/", "host=/nowhere/"), "no such socket", true),
         (changed(&plain, "sslmode=disable", "sslmode=require"), "has no TLS to offer", false),
@@ -118,10 +129,103 @@ async fn what_is_wrong_with_a_server_is_said_at_once_where_waiting_does_not_help
             let said = error.to_string();
             assert!(said.contains(says), "{said}");
             assert_eq!(error.is_starting(), starting, "{said}");
+            assert!(!said.contains("at line"), "a line of PostgreSQL's own source: {said}");
             assert!(!said.contains("timed out"), "{said}");
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "{says}");
     }
+}
+
+/// The name of its database.
+fn name(url: &Secret) -> &str {
+    let (before, _) = url.expose().split_once("?host=").expect("a socket");
+    before.rsplit('/').next().expect("a database")
+}
+
+/// Answers whatever comes with this, until the test is over.
+fn answering(answer: &'static [u8]) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Who asked may have gone.
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_only_reads_and_a_schema_without_a_table_are_refused_in_words() {
+    let owner = postgres::shared().database().await;
+    let reads = role(&owner, "reads_only").await;
+    run(&owner, "GRANT USAGE ON SCHEMA voxrelay TO reads_only; ALTER ROLE reads_only SET default_transaction_read_only = on;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO reads_only").await;
+    let said = SqlStore::postgres(&reads).await.expect_err("it cannot write").to_string();
+    assert!(said.contains("takes no writes") && said.contains("default_transaction_read_only"), "{said}");
+    SqlStore::postgres(&owner).await.expect("it can").close().await;
+    run(&owner, "DROP TABLE voxrelay.denials; DROP TABLE voxrelay.turns").await;
+    let said = SqlStore::postgres(&owner).await.expect_err("tables are gone").to_string();
+    assert!(said.contains("lacks turns, denials in the schema voxrelay"), "{said}");
+}
+
+/// Every file of a folder.
+fn files(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("a file"));
+    entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap_or_default())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_looked_at_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("voxrelay.db");
+    look(&path).await.expect("it can be made");
+    assert!(files(dir.path()).is_empty());
+    let store = SqlStore::sqlite(&path).await.expect("opened");
+    open(&store, &session("a"), &quota()).await;
+    let before = files(dir.path());
+    look(&path).await.expect("a relay has it");
+    // What readers note in the memory that they share is no part of what is stored.
+    let stored = |mut files: BTreeMap<OsString, Vec<u8>>| {
+        files.remove(&OsString::from("voxrelay.db-shm"));
+        files
+    };
+    assert!(stored(files(dir.path())) == stored(before));
+    open(&store, &session("b"), &quota()).await;
+    store.close().await;
+    let good = files(dir.path());
+    assert_eq!(good.len(), 1);
+    look(&path).await.expect("nobody has it");
+    assert!(files(dir.path()) == good);
+
+    let good = &good[&OsString::from("voxrelay.db")];
+    let mut damaged = good.clone();
+    damaged[4_096 * 2..4_096 * 6].fill(0xa5);
+    for (content, says) in [
+        (&good[..good.len() / 2], "the file is damaged"),
+        (&damaged[..], "damaged"),
+        (&b"dear somebody, this is no database but a letter, and a letter has to be a little longer than this one was so far"[..], "not a SQLite database"),
+    ] {
+        std::fs::write(&path, content).expect("written");
+        let said = look(&path).await.expect_err(says).to_string();
+        assert!(said.contains("voxrelay.db") && said.contains(says), "{said}");
+        assert!(files(dir.path())[&OsString::from("voxrelay.db")] == content);
+    }
+    std::fs::write(&path, good).expect("written");
+    let file = Secret::new(format!("sqlite://{}", path.display()));
+    run(
+        &file,
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
+        VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)",
+    )
+    .await;
+    let newer = look(&path).await.expect_err("newer");
+    assert!(matches!(newer, StoreError::Newer { version: 99, .. }), "{newer}");
+    let folder = dir.path().join("spill.db");
+    std::fs::create_dir(&folder).expect("made");
+    let said = look(&folder).await.expect_err("a folder").to_string();
+    assert!(said.contains("there is a folder where the file has to be"), "{said}");
 }
 
 struct TlsAndRefused {
@@ -164,7 +268,7 @@ async fn a_schema_of_a_newer_relay_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 3, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 4, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"

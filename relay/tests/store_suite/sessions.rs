@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use protocol::Mark;
+use protocol::{Mark, Role};
 use relay::store::{
-    Leases, NewSession, Opened, Quality, Quota, SessionState, StoreError, Swept, TakeOver, unix_ms,
+    EndRequest, HAND_OVER, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError,
+    Swept, TakeOver, Whom, unix_ms,
 };
 
-use super::{Bench, LEASE, RELAY, on_both_databases, open, quota, session};
+use super::{Bench, LEASE, RELAY, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
 
 on_both_databases! {
     a_session_is_read_back_as_it_was_written
@@ -15,7 +16,9 @@ on_both_databases! {
     a_session_id_is_taken_once
     a_user_and_an_account_have_no_more_live_sessions_than_their_limits
     a_session_without_a_connection_makes_room
-    a_session_whose_relay_is_lost_does_not_count
+    a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it
+    a_take_over_tells_when_something_was_last_metered_and_which_turn_is_next
+    a_relay_that_is_there_is_asked_to_hand_a_session_over
     of_many_that_begin_at_once_as_many_get_in_as_may
     a_conversation_goes_on_for_its_own_user_only
     a_session_is_taken_over_once
@@ -118,24 +121,81 @@ async fn a_session_without_a_connection_makes_room(bench: Bench) {
     );
 }
 
-async fn a_session_whose_relay_is_lost_does_not_count(bench: Bench) {
+async fn a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it(bench: Bench) {
     let store = &*bench.store;
-    let quota = Quota { sessions_per_user: 1, ..quota() };
-    open(store, &session("1"), &Quota { lease: Duration::ZERO, ..quota.clone() }).await;
-    open(store, &session("2"), &quota).await;
+    let quota = Quota { sessions_per_user: 2, sessions_per_account: 3, ..quota() };
+    for id in ["1", "2"] {
+        open(store, &session(id), &quota).await;
+    }
+    // Its relay stops: both wait to be resumed.
+    store.end_leases(Leases::Of(RELAY)).await.expect("written");
+    open(store, &of("bob", "acme", "3"), &quota).await;
     assert_eq!(
-        store.open_session(&session("3"), &quota).await.expect("answered"),
-        Opened::UserFull { live: 1 }
+        store.open_session(&of("cleo", "acme", "4"), &quota).await.expect("answered"),
+        Opened::AccountFull { live: 3 },
+        "what waits to be resumed counts, and is not given to somebody else"
     );
-    store.end_leases(Leases::OfAllBut("relay-2")).await.expect("written");
-    open(store, &session("3"), &quota).await;
     store.end_leases(Leases::Session { id: "3", relay: "relay-2" }).await.expect("written");
+    let taken = store.take_over("2", &take_over(0, "relay-2")).await.expect("written");
+    assert!(taken.is_some());
+    // Two old ones and two new ones never are there at once: the one that waits makes room, the one that was resumed does not.
+    let opened = store.open_session(&session("5"), &quota).await.expect("answered");
+    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "1"), "{opened:?}");
     assert_eq!(
-        store.open_session(&session("4"), &quota).await.expect("answered"),
-        Opened::UserFull { live: 1 }
+        store.open_session(&session("6"), &quota).await.expect("answered"),
+        Opened::UserFull { live: 2 }
     );
-    store.end_leases(Leases::Session { id: "3", relay: RELAY }).await.expect("written");
-    open(store, &session("4"), &quota).await;
+    assert_eq!(store.take_over("1", &take_over(0, "relay-2")).await.expect("answered"), None, "it is over");
+    store.end_leases(Leases::Session { id: "5", relay: RELAY }).await.expect("written");
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 1, "nobody came back for it");
+    let opened = store.open_session(&session("6"), &quota).await.expect("answered");
+    assert!(matches!(opened, Opened::Yes { replaced: None, .. }), "{opened:?}");
+}
+
+async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    open(store, &session("b"), &quota()).await;
+    let fresh = LEASE - Duration::from_secs(15);
+    assert!(!store.ask_for("a", RELAY, fresh).await.expect("answered"), "it has it itself");
+    assert!(!store.ask_for("nobody", "relay-2", fresh).await.expect("answered"));
+    assert_eq!(store.ends_requested(RELAY).await.expect("read"), []);
+    for _ in 0..2 {
+        assert!(store.ask_for("a", "relay-2", fresh).await.expect("answered"));
+        let asked = EndRequest { id: "a".into(), reason: HAND_OVER.into() };
+        assert_eq!(store.ends_requested(RELAY).await.expect("read"), [asked]);
+    }
+    store.end_leases(Leases::Session { id: "a", relay: RELAY }).await.expect("written");
+    assert!(!store.ask_for("a", "relay-2", fresh).await.expect("answered"), "it has let go");
+    store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    assert_eq!(store.ends_requested("relay-2").await.expect("read"), [], "the wish is fulfilled");
+
+    // One whose relay has not renewed it lately is not waited for; and what an administrator wants stands.
+    assert!(!store.ask_for("b", "relay-2", LEASE + Duration::from_secs(1)).await.expect("answered"));
+    store.request_end(Whom::Session("b"), "ended_by_operator").await.expect("written");
+    assert!(store.ask_for("b", "relay-2", fresh).await.expect("answered"));
+    store.take_over("b", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    let wanted = EndRequest { id: "b".into(), reason: "ended_by_operator".into() };
+    assert_eq!(store.ends_requested("relay-2").await.expect("read"), [wanted]);
+}
+
+async fn a_take_over_tells_when_something_was_last_metered_and_which_turn_is_next(bench: Bench) {
+    let store = &*bench.store;
+    let all = caps(WIDE, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    let taken = store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    assert_eq!(taken.metered_at_ms, None);
+    for (epoch, at_ms, key) in [(1, 5_000, "x@0"), (1, 9_000, "x@1")] {
+        let settle = Settle { epoch, at_ms, ..settle("a", vec![row(key, 1, 3)], all) };
+        store.settle(&settle).await.expect("written");
+    }
+    let taken = store.take_over("a", &take_over(1, "relay-3")).await.expect("written").expect("live");
+    assert_eq!((taken.metered_at_ms, taken.next_turn), (Some(9_000), 0));
+    for number in 0..3 {
+        store.save_turns("a", 2, &[turn(number, Role::User, "one")], Mark::default()).await.expect("written");
+    }
+    let taken = store.take_over("a", &take_over(2, "relay-4")).await.expect("written").expect("live");
+    assert_eq!(taken.next_turn, 3);
 }
 
 async fn of_many_that_begin_at_once_as_many_get_in_as_may(bench: Bench) {
@@ -181,7 +241,8 @@ fn take_over(epoch: u32, relay: &str) -> TakeOver {
 async fn a_session_is_taken_over_once(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
-    let row = store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    let taken = store.take_over("a", &take_over(0, "relay-2")).await.expect("written").expect("live");
+    let row = taken.session;
     assert_eq!((row.epoch, row.reconnects, row.relay.as_str()), (1, 1, "relay-2"));
     assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
     assert_eq!(store.take_over("a", &take_over(0, "relay-3")).await.expect("answered"), None, "too late");
@@ -199,10 +260,10 @@ async fn a_lease_is_renewed_by_its_own_relay_only(bench: Bench) {
     open(store, &session("b"), &brief).await;
     open(store, &session("c"), &Quota { relay: "relay-2".into(), ..brief.clone() }).await;
     store.end_session("b", 0, "normal", Quality::default(), 1).await.expect("written");
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written"), ["a"]);
-    let one = Quota { sessions_per_user: 1, ..quota() };
-    let full = store.open_session(&session("d"), &one).await.expect("answered");
-    assert_eq!(full, Opened::UserFull { live: 1 }, "one is renewed, the other relay's is lost");
+    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").ids, ["a"]);
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
+    let state = async |id| store.session(id).await.expect("read").expect("there").state;
+    assert_eq!((state("a").await, state("c").await), (SessionState::Live, SessionState::Ended));
 }
 
 async fn what_nobody_takes_over_is_ended(bench: Bench) {

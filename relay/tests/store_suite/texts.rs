@@ -2,8 +2,8 @@
 
 use protocol::{Mark, Role};
 use relay::store::{
-    Denial, DenialKind, NewSession, Opened, Quality, SessionFilter, Transcript, Turn, TurnCursor, UsageBy,
-    UsageFilter, Whom,
+    Denial, DenialKind, NewSession, Opened, Quality, Renewed, SessionFilter, Transcript, Turn, TurnCursor,
+    UsageBy, UsageFilter, Whom,
 };
 
 use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
@@ -143,7 +143,7 @@ async fn texts_that_name_nothing_find_nothing(bench: Bench) {
         };
         assert_eq!(store.usage(&filter, None, 10).await.expect("read").rows, []);
         assert_eq!(store.request_end(Whom::User(&text), "normal").await.expect("written"), 0);
-        assert_eq!(store.renew_leases(&text, super::LEASE).await.expect("written"), Vec::<String>::new());
+        assert_eq!(store.renew_leases(&text, super::LEASE).await.expect("written"), Renewed::default());
         assert!(!store.end_elsewhere(&text, "normal").await.expect("written"));
         assert!(!store.delete_session(&text).await.expect("written"));
         assert_eq!(store.delete_user(&text).await.expect("written"), 0);

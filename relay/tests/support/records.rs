@@ -81,6 +81,7 @@ pub fn reserve(id: &str, at_least: u64, at_most: u64, caps: Caps) -> Reserve<'_>
 pub fn settle(id: &str, rows: Vec<LedgerRow>, caps: Caps) -> Settle {
     Settle {
         session_id: id.to_owned(),
+        payer: None,
         epoch: 0,
         rows,
         metered_position: 0,

@@ -39,6 +39,8 @@ pub(crate) struct Link {
     /// What to tell when the drain is over.
     events: Vec<Event>,
     wants_token: bool,
+    /// The page is to ask over HTTP why no socket could be opened.
+    asks_why: bool,
     /// The browser refused to open the socket that the machine asked for.
     refused: bool,
     /// Some of the agent's audio did not fit.
@@ -61,6 +63,7 @@ impl Link {
             timer: None,
             events: Vec::new(),
             wants_token: false,
+            asks_why: false,
             refused: false,
             overflowed: false,
             draining: false,
@@ -73,6 +76,9 @@ impl Link {
 
     /// One thing happened.
     pub(crate) fn input(&mut self, input: Input<'_>, playback: &mut Playback) {
+        if self.held && matches!(input, Input::Online) {
+            return;
+        }
         let now = now();
         self.client.handle_input(now, input);
         self.drain(playback);
@@ -138,6 +144,7 @@ impl Link {
                     self.socket = if self.held { None } else { Socket::open(&self.url, &self.engine) };
                     self.refused = self.socket.is_none();
                 }
+                Output::AskWhy => self.asks_why = true,
                 Output::Disconnect { code } => {
                     self.refused = false;
                     if let Some(socket) = self.socket.take() {
@@ -198,6 +205,9 @@ impl Link {
     fn tell(&mut self, playback: &mut Playback) {
         if std::mem::take(&mut self.wants_token) {
             self.outlet.token();
+        }
+        if std::mem::take(&mut self.asks_why) {
+            self.outlet.why();
         }
         if std::mem::take(&mut self.overflowed) {
             self.report(PLAYOUT_FULL);

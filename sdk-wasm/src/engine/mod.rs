@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::Float32Array;
-use protocol::client::{Config, Input};
+use protocol::client::{Answer, Config, Input};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, MessageEvent, MessagePort};
@@ -101,7 +101,12 @@ impl Engine {
         self.input(Input::Token(Err(cause)));
     }
 
-    /// The browser's `online` event.
+    /// What the outlet's `why()` was answered with; with a status of 0 there was no answer.
+    pub fn why(&self, status: u16, body: &str) {
+        self.input(Input::Why((status != 0).then_some(Answer { status, body })));
+    }
+
+    /// The browser's `online` event. It changes nothing while the connection is held down.
     pub fn online(&self) {
         self.input(Input::Online);
     }

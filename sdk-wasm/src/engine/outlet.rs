@@ -16,6 +16,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn token(this: &Outlet);
 
+    /// Asks over HTTP why no socket could be opened.
+    #[wasm_bindgen(method)]
+    pub(crate) fn why(this: &Outlet);
+
     #[wasm_bindgen(method)]
     pub(crate) fn drained(this: &Outlet);
 

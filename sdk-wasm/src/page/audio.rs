@@ -7,19 +7,17 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AudioContext, AudioContextState, AudioWorkletNode, AudioWorkletNodeOptions};
 
-use super::{Inner, capture, failure};
+use super::watch::Sound;
+use super::{Host, Inner, capture, failure};
 
 /// The processor's name in the worklet file.
 const PLAYBACK: &str = "voxrelay-playback";
 /// How often to look whether the context's clock moves.
 const WATCH_MS: u32 = 1_000;
-/// A context that stood still for so many looks is told to the application.
-const TELL_AFTER: u32 = 2;
-/// A context that says it runs and stood still for so many looks is made anew, and again after as many.
-const REBUILD_AFTER: u32 = 5;
 
 /// Silent when it is dropped.
 pub(super) struct Audio {
+    host: Host,
     context: AudioContext,
     playback: AudioWorkletNode,
     /// The application's own context is not closed.
@@ -28,18 +26,8 @@ pub(super) struct Audio {
 
 impl Drop for Audio {
     fn drop(&mut self) {
-        capture::dismiss(&self.playback);
-        if !self.given {
-            let _ = self.context.close();
-        }
+        self.host.retire(&self.playback, (!self.given).then_some(&self.context));
     }
-}
-
-/// What the last looks at the context's clock showed.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Watch {
-    time: f64,
-    stuck: u32,
 }
 
 impl Inner {
@@ -53,7 +41,8 @@ impl Inner {
             None => playback.connect_with_audio_node(&context.destination())?,
         };
         self.host.speaker(port, context.sample_rate() as u32);
-        self.audio.replace(Some(Audio { context, playback, given: self.given_context }));
+        let host = self.host.clone();
+        self.audio.replace(Some(Audio { host, context, playback, given: self.given_context }));
         self.resume();
         Ok(())
     }
@@ -78,31 +67,51 @@ impl Inner {
         if let Some(context) = self.context()
             && context.state() != AudioContextState::Running
         {
-            // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
-            if let Ok(resuming) = context.resume() {
-                self.host.ignore(resuming.unchecked_into());
-            }
+            self.ask_to_run(&context);
         }
     }
 
-    /// iOS may call a context `running` whose clock stands still, so the clock is what counts.
+    fn ask_to_run(&self, context: &AudioContext) {
+        // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
+        if let Ok(resuming) = context.resume() {
+            self.host.ignore(resuming.unchecked_into());
+        }
+    }
+
+    /// What the context says, if there is one.
+    pub(super) fn sound(&self) -> Option<Sound> {
+        Some(match self.context()?.state() {
+            AudioContextState::Suspended => Sound::Suspended,
+            AudioContextState::Running | AudioContextState::Closed => Sound::Running,
+            // `interrupted`, a word that only some browsers have.
+            _ => Sound::Interrupted,
+        })
+    }
+
     fn look(&self) {
-        let Some(context) = self.context() else { return };
-        let Watch { time: before, stuck } = self.watch.get();
-        let time = context.current_time();
-        let stuck = if time == before { stuck + 1 } else { 0 };
-        self.watch.set(Watch { time, stuck });
+        let (Some(context), Some(sound)) = (self.context(), self.sound()) else { return };
         // An application that gave the context may also pause it.
-        if stuck == 0 || self.given_context {
+        if self.given_context {
             return;
         }
-        self.resume();
-        if stuck == TELL_AFTER {
-            let cause = "the browser holds the sound back until the page is clicked";
+        let mut watch = self.watch.get();
+        let remedy = watch.look(context.current_time(), sound);
+        self.watch.set(watch);
+        if remedy.tell {
+            let cause = match sound {
+                Sound::Suspended => "the browser holds the sound back until the page is clicked",
+                Sound::Interrupted => "another app, such as a phone call, has the sound",
+                Sound::Running => "the sound stands still",
+            };
             self.host.error(failure::make(&self.host, &failure::AUDIO, cause));
         }
-        // A context that waits for a gesture would only be replaced by another that waits.
-        if stuck % REBUILD_AFTER == 0 && context.state() != AudioContextState::Suspended {
+        if remedy.resume {
+            self.ask_to_run(&context);
+        }
+        if remedy.is_back {
+            self.mend_capture();
+        }
+        if remedy.rebuild {
             self.host.reopen_audio();
         }
     }

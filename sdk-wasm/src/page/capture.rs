@@ -10,7 +10,8 @@ use web_sys::{
     MediaStreamAudioSourceNode, MediaStreamTrack, MediaStreamTrackState, MessageChannel, MessagePort,
 };
 
-use super::Inner;
+use super::watch::Sound;
+use super::{Host, Inner};
 use crate::listener::Listener;
 
 /// The processor's name in the worklet file.
@@ -22,6 +23,7 @@ const SETTLE_MS: u32 = 500;
 
 /// Releases its microphone when it is dropped.
 pub(super) struct Capture {
+    host: Host,
     track: MediaStreamTrack,
     source: MediaStreamAudioSourceNode,
     tap: AudioWorkletNode,
@@ -40,7 +42,7 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         let _ = self.source.disconnect();
-        dismiss(&self.tap);
+        self.host.retire(&self.tap, None);
         if !self.given {
             self.track.stop();
         }
@@ -49,7 +51,7 @@ impl Drop for Capture {
 
 impl Inner {
     /// Leads a stream to the engine.
-    pub(super) fn capture(self: &Rc<Self>, stream: &MediaStream) -> Result<(), JsValue> {
+    pub(super) fn capture(self: &Rc<Self>, stream: &MediaStream, given: bool) -> Result<(), JsValue> {
         let Some(context) = self.context() else { return Ok(()) };
         let track = stream.get_audio_tracks().get(0).unchecked_into::<MediaStreamTrack>();
         let source = context.create_media_stream_source(stream)?;
@@ -63,27 +65,28 @@ impl Inner {
         tap.connect_with_audio_node(&context.destination())?;
         let listeners =
             [self.follow(&track, "ended"), self.follow(&track, "mute"), self.follow(&track, "unmute")];
-        let capture = Capture { track, source, tap, given: self.given_stream, _listeners: listeners };
+        let host = self.host.clone();
+        let capture = Capture { host, track, source, tap, given, _listeners: listeners };
         self.host.tap(port, context.sample_rate() as u32);
         self.host.microphone(&capture.track.label(), capture.is_live());
         self.capture.replace(Some(capture));
         Ok(())
     }
 
-    /// Asks for the microphone again if sound can no longer come from this one.
+    /// Asks for the microphone again if sound can no longer come from this one. Whoever interrupts the sound has the microphone, too.
     pub(super) fn mend_capture(&self) {
         let broken = self.capture.borrow().as_ref().is_some_and(|capture| !capture.is_live());
-        if broken {
+        if broken && self.sound() != Some(Sound::Interrupted) {
             self.host.reopen_microphone();
         }
     }
 
     /// Devices came or went.
     pub(super) fn settle(self: &Rc<Self>) {
-        self.later(SETTLE_MS, |inner| {
+        self.settling.set(Some(self.later(SETTLE_MS, |inner| {
             inner.host.devices_changed();
             inner.mend_capture();
-        });
+        })));
     }
 
     /// Tells and mends what happens to the track.
@@ -91,22 +94,23 @@ impl Inner {
         let (weak, label) = (Rc::downgrade(self), track.label());
         Listener::new(track, event, move |_| {
             let Some(inner) = weak.upgrade() else { return };
-            let live = event == "unmute";
-            inner.host.microphone(&label, live);
-            if !live {
-                inner.later(if event == "mute" { MUTED_FOR_MS } else { 0 }, Inner::mend_capture);
+            inner.host.microphone(&label, event == "unmute");
+            match event {
+                "mute" => inner.muted.set(Some(inner.later(MUTED_FOR_MS, Inner::mend_capture))),
+                "ended" => inner.mend_capture(),
+                _ => {}
             }
         })
     }
 
-    fn later(self: &Rc<Self>, wait_ms: u32, act: fn(&Inner)) {
+    /// A timer for one of the slots: each reason to look again has its own, so that none puts off another.
+    fn later(self: &Rc<Self>, wait_ms: u32, act: fn(&Inner)) -> Timeout {
         let weak = Rc::downgrade(self);
-        let timer = Timeout::new(wait_ms, move || {
+        Timeout::new(wait_ms, move || {
             if let Some(inner) = weak.upgrade() {
                 act(&inner);
             }
-        });
-        self.settling.set(Some(timer));
+        })
     }
 }
 
@@ -121,12 +125,4 @@ pub(super) fn node(
     let near = channel.port1();
     node.port()?.post_message_with_transferable(&near, &Array::of1(&near))?;
     Ok((node, channel.port2()))
-}
-
-/// Takes a node out, and tells its processor that it is not needed any more, so that the browser can let go of it.
-pub(super) fn dismiss(node: &AudioWorkletNode) {
-    let _ = node.disconnect();
-    if let Ok(port) = node.port() {
-        let _ = port.post_message(&JsValue::NULL);
-    }
 }

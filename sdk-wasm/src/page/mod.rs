@@ -7,6 +7,7 @@ mod audio;
 mod capture;
 mod failure;
 mod lifecycle;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,10 +16,11 @@ use gloo_timers::callback::{Interval, Timeout};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::{AudioContext, AudioNode, Document, EventTarget, MediaStream, MessagePort};
+use web_sys::{AudioContext, AudioNode, AudioWorkletNode, Document, EventTarget, MediaStream, MessagePort};
 
-use audio::{Audio, Watch};
+use audio::Audio;
 use capture::Capture;
+use watch::Watch;
 
 use crate::listener::Listener;
 
@@ -26,6 +28,7 @@ use crate::listener::Listener;
 extern "C" {
     /// The TypeScript around the page role: waits for promises, passes commands on to the engine and events to the application.
     #[wasm_bindgen(typescript_type = "Host")]
+    #[derive(Clone)]
     pub type Host;
 
     #[wasm_bindgen(method, getter)]
@@ -37,6 +40,10 @@ extern "C" {
     /// `navigator.mediaDevices`, which only secure pages have.
     #[wasm_bindgen(method, getter)]
     fn devices(this: &Host) -> Option<EventTarget>;
+
+    /// Ends the processor of a node, then takes the node out and closes the context that was its own.
+    #[wasm_bindgen(method)]
+    fn retire(this: &Host, node: &AudioWorkletNode, context: Option<&AudioContext>);
 
     /// Asks for the microphone again; answered by [`Page::capture`].
     #[wasm_bindgen(method, js_name = reopenMicrophone)]
@@ -92,8 +99,7 @@ pub struct Page {
 /// Everything is behind a cell, since listeners come back at any time.
 struct Inner {
     host: Host,
-    /// The stream, or the context, is the application's own: neither stopped nor made anew.
-    given_stream: bool,
+    /// The context is the application's own: neither closed nor made anew.
     given_context: bool,
     output: Option<AudioNode>,
     audio: RefCell<Option<Audio>>,
@@ -104,6 +110,8 @@ struct Inner {
     interval: Cell<Option<Interval>>,
     /// Waits until devices have settled.
     settling: Cell<Option<Timeout>>,
+    /// Waits whether the browser unmutes the track again.
+    muted: Cell<Option<Timeout>>,
 }
 
 #[wasm_bindgen]
@@ -111,10 +119,9 @@ impl Page {
     /// A page without microphone and loudspeaker yet. The agent is heard through `output`, or else the context's destination.
     #[wasm_bindgen(constructor)]
     #[must_use]
-    pub fn new(host: Host, given_stream: bool, given_context: bool, output: Option<AudioNode>) -> Page {
+    pub fn new(host: Host, given_context: bool, output: Option<AudioNode>) -> Page {
         let inner = Inner {
             host,
-            given_stream,
             given_context,
             output,
             audio: RefCell::new(None),
@@ -123,6 +130,7 @@ impl Page {
             listeners: RefCell::new(Vec::new()),
             interval: Cell::new(None),
             settling: Cell::new(None),
+            muted: Cell::new(None),
         };
         Page { inner: Rc::new(inner) }
     }
@@ -135,12 +143,13 @@ impl Page {
         self.inner.play(context)
     }
 
-    /// Listens to this stream, in place of the one before; after [`play`](Self::play).
+    /// Listens to this stream, in place of the one before; after [`play`](Self::play). The tracks of one that is `given`, the
+    /// application's own, are not stopped at the end.
     ///
     /// # Errors
     /// What the browser throws if it cannot.
-    pub fn capture(&self, stream: &MediaStream) -> Result<(), JsValue> {
-        self.inner.capture(stream)
+    pub fn capture(&self, stream: &MediaStream, given: bool) -> Result<(), JsValue> {
+        self.inner.capture(stream, given)
     }
 
     /// Listens to the page from now on, and looks after the audio.
@@ -176,6 +185,7 @@ impl Drop for Page {
         self.inner.listeners.borrow_mut().clear();
         self.inner.interval.set(None);
         self.inner.settling.set(None);
+        self.inner.muted.set(None);
         self.inner.capture.replace(None);
         self.inner.audio.replace(None);
     }

@@ -28,6 +28,8 @@ export class TestPage {
    */
   static async open(browser, origin, { policy } = {}) {
     const context = await browser.newContext();
+    // Playwright serves the page itself, so that Chromium takes it for one of the internet, which may not ask this machine for anything.
+    await context.grantPermissions(["local-network-access"], { origin });
     await rawMicrophone(context);
     const page = await context.newPage();
     await page.route(`${origin}/test/**`, async (route) => {
@@ -44,7 +46,7 @@ export class TestPage {
 
   /**
    * Makes the call.
-   * @param {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} [options] `record`: what the agent says instead of
+   * @param {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says instead of
    *   playing it; the others are the SDK's.
    * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
    */
@@ -83,6 +85,11 @@ export class TestPage {
   /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
   block(ms) {
     return this.#tell("block", ms);
+  }
+
+  /** Changes the microphone. @param {string} [deviceId] */
+  setMicrophone(deviceId) {
+    return this.#tell("microphone", deviceId);
   }
 
   /** Hangs up. */

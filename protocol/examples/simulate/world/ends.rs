@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::client::{self, Event};
+use protocol::client::{self, Event, State};
 use protocol::relay::{self, Attachment, Handshake, Link};
 use protocol::{CloseCode, Codec, Limits, Mark, Prices, RelayMessage, Usage};
 
@@ -176,7 +176,7 @@ impl World {
                     let id = self.next_id;
                     self.client_connection = Some(id);
                     let faults = self.scenario.faults && !self.hung_up;
-                    let mut connection = Connection::new(id, &mut self.random, faults);
+                    let mut connection = Connection::new(id, &mut self.random, faults, self.scenario.slow);
                     let away = self
                         .scenario
                         .outage
@@ -188,6 +188,12 @@ impl World {
                         self.greeting.push(id);
                     }
                     self.connections.push(connection);
+                }
+                client::Output::AskWhy => {
+                    if self.asked.is_some() {
+                        return Err("it was asked why twice at a time".into());
+                    }
+                    self.asked = Some(self.now + Duration::from_millis(self.random.between(0, 5_000)));
                 }
                 client::Output::Play { codec, position, payload } => {
                     self.downlink.heard.push(format!("{} {position} {}", codec.name(), payload.len()));
@@ -201,6 +207,7 @@ impl World {
                     self.tally.missing_samples += u64::from(gap.samples);
                     self.told_gaps.push((gap.position, gap.position + gap.samples));
                 }
+                client::Output::Event(Event::State(State::Connected)) => self.tally.connected = true,
                 client::Output::Event(Event::Ended { code, .. }) => self.ended = Some(code),
                 client::Output::Event(_) => {}
             }
@@ -209,6 +216,20 @@ impl World {
             return self.input(client::Input::Token(Ok("a token")));
         }
         Ok(())
+    }
+
+    /// Whatever stands at the address of a relay that is away for a while, its client comes back.
+    pub(super) fn answer_why(&mut self) -> Result<(), String> {
+        self.asked = None;
+        let late = r#"{"status":503,"code":"relay_full","detail":"Later.","retry_after_ms":700}"#;
+        let statuses = if self.tally.connected { [404, 302, 405, 200] } else { [502, 403, 500, 400] };
+        let answer = match self.random.between(0, 4) {
+            0 => None,
+            1 => Some((426, "")),
+            2 => Some((503, late)),
+            _ => Some((statuses[self.random.between(0, 3) as usize], "<!doctype html>")),
+        };
+        self.input(client::Input::Why(answer.map(|(status, body)| client::Answer { status, body })))
     }
 
     pub(super) fn relay_input(&mut self, input: relay::Input<'_>) -> Result<(), String> {

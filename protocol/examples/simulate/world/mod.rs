@@ -18,11 +18,14 @@ use crate::random::Random;
 /// What happened in a call, for the totals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    /// The relay has answered at least once.
+    connected: bool,
     pub(crate) chunks: u64,
     pub(crate) connections: u64,
     pub(crate) crashes: u64,
     pub(crate) failed_resumes: u64,
     pub(crate) limited: u64,
+    pub(crate) slow: u64,
     pub(crate) gaps: u64,
     pub(crate) missing_samples: u64,
 }
@@ -33,6 +36,10 @@ struct Scenario {
     chunk: u32,
     chunks: u32,
     faults: bool,
+    /// Lines carry hardly what is said, and stand still for a while: nothing of the end may be lost, however late it comes.
+    slow: bool,
+    /// The client sees what a line has not carried; else the system takes everything at once, as under a browser.
+    sees_unsent: bool,
     /// Control messages the relay takes: as many as by default, which must be enough, or too few, which must cost time only.
     control_per_second: u32,
     /// How often the user mutes or unmutes, of each chunk's time.
@@ -88,6 +95,8 @@ pub(crate) struct World {
     downlink: Downlink,
     hung_up: bool,
     ended: Option<CloseCode>,
+    /// When the client's question why no socket could be opened will be answered.
+    asked: Option<Time>,
     /// The relay closed the client's connection with 1000: nothing of what it said may be missing.
     closed_in_order: bool,
     tally: Tally,
@@ -100,14 +109,21 @@ const CHUNK_TIME: Duration = Duration::from_millis(100);
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let chunk = [20, 160, 1_600][random.between(0, 2) as usize];
+        let slow = random.percent(10);
+        let chunk = if slow { 1_600 } else { [20, 160, 1_600][random.between(0, 2) as usize] };
         let start = Time::from_micros(random.between(0, 1 << 40));
-        let faults = random.percent(90);
-        let buffer_seconds = [1, 3, 30][random.between(0, 2) as usize];
+        let faults = !slow && random.percent(90);
+        let buffer_seconds = if slow {
+            [30, 60][random.between(0, 1) as usize]
+        } else {
+            [1, 3, 30][random.between(0, 2) as usize]
+        };
         let scenario = Scenario {
             chunk,
-            chunks: random.between(5, 60) as u32,
+            chunks: random.between(5, if slow { 900 } else { 60 }) as u32,
             faults,
+            slow,
+            sees_unsent: random.percent(50),
             control_per_second: [CONTROL_PER_SECOND, CONTROL_PER_SECOND, 3][random.between(0, 2) as usize],
             mute_percent: [0, 5, 60][random.between(0, 2) as usize],
             crash_percent: if faults { random.between(0, 3) } else { 0 },
@@ -116,7 +132,11 @@ impl World {
                 (from, Duration::from_millis(random.between(500, 20_000)))
             }),
             buffer: buffer_seconds as u32 * 16_000,
-            resume_window: Duration::from_millis([2_000, 60_000][random.between(0, 1) as usize]),
+            resume_window: Duration::from_millis(if slow {
+                120_000
+            } else {
+                [2_000, 60_000][random.between(0, 1) as usize]
+            }),
         };
         let config = client::Config {
             buffer: Duration::from_secs(buffer_seconds),
@@ -145,6 +165,7 @@ impl World {
             downlink: Downlink::default(),
             hung_up: false,
             ended: None,
+            asked: None,
             closed_in_order: false,
             tally: Tally::default(),
             random,
@@ -164,6 +185,7 @@ impl World {
             self.step()?;
         }
         self.check()?;
+        self.tally.slow = u64::from(self.scenario.slow);
         Ok(self.tally)
     }
 
@@ -171,18 +193,26 @@ impl World {
         let network = self.connections.iter().filter_map(Connection::due);
         let machines =
             self.client.poll_timeout().into_iter().chain(self.link.as_ref().and_then(Link::poll_timeout));
-        let people = (!self.hung_up).then_some(self.next_chunk).into_iter().chain([self.next_answer]);
+        let people = (!self.hung_up)
+            .then_some(self.next_chunk)
+            .into_iter()
+            .chain([self.next_answer])
+            .chain(self.asked);
         network.chain(machines).chain(people).min().unwrap_or(self.now)
     }
 
     fn step(&mut self) -> Result<(), String> {
         if self.client.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.look_at_socket()?;
             self.input(client::Input::Timeout)?;
         }
         if self.link.as_ref().and_then(Link::poll_timeout).is_some_and(|due| due <= self.now) {
             self.relay_input(relay::Input::Timeout)?;
         }
         self.deliver()?;
+        if self.asked.is_some_and(|due| due <= self.now) {
+            self.answer_why()?;
+        }
         if !self.hung_up && self.next_chunk <= self.now {
             self.next_chunk = self.next_chunk + CHUNK_TIME;
             self.speak()?;
@@ -234,8 +264,14 @@ impl World {
             (self.spoken..self.spoken + self.scenario.chunk).map(|position| position as i16).collect();
         self.spoken += self.scenario.chunk;
         self.tally.chunks += 1;
-        self.input(client::Input::Buffered(0))?;
+        self.look_at_socket()?;
         self.input(client::Input::Chunk(&samples))
+    }
+
+    fn look_at_socket(&mut self) -> Result<(), String> {
+        let using = self.connections.iter().find(|one| Some(one.id) == self.client_connection);
+        let unsent = using.filter(|_| self.scenario.sees_unsent).map_or(0, |one| one.unsent(self.now));
+        self.input(client::Input::Buffered(unsent))
     }
 
     /// The agent says something, if it may.

@@ -35,6 +35,12 @@ impl World {
             return Err(format!("missing audio was told twice: {:?}", self.told_gaps));
         }
         let end = self.heard.last().map_or(0, |last| last.range().1);
+        if self.scenario.slow && end < self.spoken {
+            return Err(format!(
+                "a line that moves was hung up with {} of {} samples heard",
+                end, self.spoken
+            ));
+        }
         let unheard = if end < self.spoken { vec![(end, self.spoken)] } else { Vec::new() };
         let missing = merge(missing.into_iter().chain(unheard));
         if !missing.iter().all(|gap| told.iter().any(|known| known.0 <= gap.0 && gap.1 <= known.1)) {

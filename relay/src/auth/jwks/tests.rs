@@ -14,10 +14,10 @@ use reqwest::Url;
 use tokio::net::TcpListener;
 
 use super::{
-    AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, Pace, Published, STALE_AFTER,
+    AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, LAG, Pace, Published, STALE_AFTER,
     is_safe_key_url,
 };
-use crate::auth::claims::Head;
+use crate::auth::claims::{Head, since_1970};
 
 /// An issuer on this machine that counts how often it is asked.
 struct Issuer {
@@ -242,16 +242,49 @@ async fn a_flood_of_bad_tokens_brings_the_new_key_as_well_as_a_good_one_does() {
     assert_eq!(ask(&jwks, "new").await, Ok(1));
 }
 
+/// What a token hears whose signature fits no key that is there.
+async fn look_again(jwks: &Arc<Jwks>, token: &str) -> Option<AuthError> {
+    jwks.newer(token).await.err()
+}
+
 #[tokio::test]
-async fn a_key_that_is_replaced_under_its_name_is_fetched_again_after_a_while() {
+async fn a_key_that_is_replaced_under_its_name_is_looked_for_once_for_each_token() {
     let issuer = Issuer::start(Answer::Keys(vec!["same"])).await;
-    let interval = Duration::from_millis(100);
+    let interval = Duration::from_secs(1);
     let jwks = issuer.jwks(interval);
     jwks.refresh().await;
-    assert!(jwks.newer().await.is_none(), "they were fetched just now");
-    tokio::time::sleep(interval).await;
-    assert!(jwks.newer().await.is_some());
+    for _ in 0..20 {
+        assert_eq!(look_again(&jwks, "one").await, Some(AuthError::KeysUnavailable), "nobody can know");
+        assert_eq!(look_again(&jwks, "two").await, Some(AuthError::KeysUnavailable));
+    }
+    assert_eq!(issuer.asked(), 1);
+    tokio::time::sleep(jwks.wait()).await;
+    assert_eq!(look_again(&jwks, "one").await, None, "these are the newer ones");
+    // Somebody else's fetch says as much about a token that came before it.
+    for token in ["one", "two"] {
+        assert_eq!(look_again(&jwks, token).await, Some(AuthError::UnknownKey), "{token}");
+    }
+    assert_eq!(look_again(&jwks, "three").await, Some(AuthError::KeysUnavailable), "it came afterwards");
     assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_issued_well_before_the_last_fetch_has_no_newer_key() {
+    let issuer = Issuer::start(Answer::Keys(vec!["same"])).await;
+    let jwks = issuer.jwks(FETCH_INTERVAL);
+    let now = since_1970().as_secs();
+    assert!(jwks.may_be_newer(0), "nothing was fetched yet");
+    jwks.refresh().await;
+    for (issued, expected) in [
+        (now + 60, true),
+        (now, true),
+        (now - LAG.as_secs() + 60, true),
+        (now - LAG.as_secs() - 60, false),
+        (0, false),
+        (253_402_300_799, true),
+    ] {
+        assert_eq!(jwks.may_be_newer(issued), expected, "{issued:?} at {now}");
+    }
 }
 
 #[tokio::test]

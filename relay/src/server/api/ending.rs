@@ -17,11 +17,12 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Asks for the end of live sessions, for this reason, and waits a moment for it, so that what was used is written first. Whether all of them
 /// have ended.
 pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -> Result<bool, Problem> {
-    let asked = app.store.request_end(whom, reason.name()).await?;
+    // The sessions of this relay hear it first, whatever the database is busy with.
     app.sessions.end_all(reason, |whose| match whom {
         Whom::Session(id) => whose.id == id,
         Whom::User(sub) => whose.sub == sub,
     });
+    let asked = app.store.request_end(whom, reason.name()).await?;
     let deadline = Instant::now() + WAIT;
     loop {
         let ended = !is_live(app, whom).await?;

@@ -33,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody};
+use super::upgrade;
 use crate::App;
 
 /// Largest body of a request, in bytes.
@@ -49,9 +50,11 @@ const PREFLIGHT_SECONDS: &str = "600";
             as `cursor` until it is missing.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    paths(upgrade::open_call),
     components(schemas(ProblemBody)),
     security(("token" = [])),
     tags(
+        (name = "call", description = "Where calls are made: docs/protocol.md"),
         (name = "own", description = "What belongs to the user of the token"),
         (name = "admin", description = "For tokens with the administrators' role")
     )

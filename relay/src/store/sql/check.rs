@@ -23,6 +23,9 @@ const LACKING: &str = "SELECT COALESCE(string_agg(DISTINCT privilege, ', '), '')
     FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
     WHERE schemaname = 'voxrelay' AND tablename <> '_sqlx_migrations'
         AND NOT has_table_privilege(format('voxrelay.%I', tablename), privilege)";
+/// On a server that follows another one this is so as well.
+const READS_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on' AS yes";
+const TABLES: &str = "SELECT CAST(tablename AS text) AS name FROM pg_tables WHERE schemaname = 'voxrelay'";
 const WHO: &str = "SELECT CAST(current_user AS text) AS name";
 
 /// Opens and prepares one connection, and lets go of it.
@@ -88,6 +91,18 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
             return Err(StoreError::Outdated { database: database.to_owned(), missing });
         }
         Standing::Newer { version } => return Err(migrations::newer(Dialect::Postgres, database, version)),
+    }
+    let tables = sqlx::raw_sql(TABLES).fetch_all(&mut *connection).await.map_err(opening)?;
+    let tables: Vec<String> =
+        tables.iter().map(|row| row.try_get("name")).collect::<Result<_, _>>().map_err(opening)?;
+    let gone: Vec<&str> = migrations::tables(Dialect::Postgres)
+        .filter(|table| !tables.iter().any(|there| there == table))
+        .collect();
+    if !gone.is_empty() {
+        return Err(StoreError::Lacking { database: database.to_owned(), tables: gone.join(", ") });
+    }
+    if yes(connection, READS_ONLY).await.map_err(opening)? {
+        return Err(StoreError::ReadOnly { database: database.to_owned() });
     }
     let missing: String =
         row(connection, LACKING).await.and_then(|row| row.try_get("lacking")).map_err(opening)?;

@@ -1,12 +1,17 @@
 //! Connections. One is handed back only when nothing is under way on it: whatever ended otherwise (a statement without an answer, a
 //! transaction that could not be undone, a caller who went away, a panic) takes its connection along. This is the only place where
 //! connections are taken and where transactions begin and end.
+//!
+//! What must not wait, because calls end if it comes late, is [`Connections::promptly`] done: it passes by everybody who waits for a
+//! connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::statement::{Place, Ready};
@@ -25,42 +30,55 @@ const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Connections(AnyPool);
+pub(super) struct Connections {
+    pool: AnyPool,
+    /// As many places as the pool has connections. Whoever has none waits here and not in the pool's own queue, where what is prompt is
+    /// therefore behind nobody else.
+    places: Arc<Semaphore>,
+    /// For what is prompt: the same pool, or one that nobody else takes connections from.
+    prompt: AnyPool,
+}
+
+/// What is prompt, and how many connections are kept for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Prompt {
+    /// None: it gets the next one that is free. For SQLite, where one connection writes, and each use of it is short.
+    Next,
+    /// So many of its own. For a server, where the others may all wait for a lock at once.
+    Own(u32),
+}
+
+/// Connections, for what must not wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Promptly<'a>(&'a Connections);
 
 /// A connection that is in use. Dropped, it is thrown away, unless it is handed back.
-struct Taken(Option<PoolConnection<Any>>);
+struct Taken {
+    connection: Option<PoolConnection<Any>>,
+    /// Given back after the connection. What is prompt has none.
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 impl Connections {
-    /// As many as this, each prepared by these statements.
+    /// As many as this, and those for what is prompt, each prepared by these statements.
     pub(super) async fn open(
         options: AnyConnectOptions,
         connections: u32,
+        prompt: Prompt,
         settings: &'static str,
     ) -> Result<Connections, sqlx::Error> {
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| {
-                Box::pin(async move {
-                    let alive = timeout(ALIVE_TIMEOUT, connection.ping()).await;
-                    alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
-            })
-            .connect_with(options)
-            .await?;
-        Ok(Connections(pool))
+        let pool = pool(options.clone(), connections, settings).await?;
+        let prompt = match prompt {
+            Prompt::Next => pool.clone(),
+            Prompt::Own(connections) => self::pool(options, connections, settings).await?,
+        };
+        let places = Arc::new(Semaphore::new(connections as usize));
+        Ok(Connections { pool, places, prompt })
     }
 
-    /// Whether the database answers.
-    pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.use_one(async |connection| connection.ping().await).await
+    /// For what must not wait: short statements that wait for no row that others may hold.
+    pub(super) fn promptly(&self) -> Promptly<'_> {
+        Promptly(self)
     }
 
     /// Runs `work` in a transaction; what it answers as `Err` is an answer, too, but nothing of what it did stays.
@@ -81,63 +99,112 @@ impl Connections {
     }
 
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.prompt.close().await;
+        self.pool.close().await;
     }
 
     /// For what the store does not do by a statement of its own.
     pub(super) fn pool(&self) -> &AnyPool {
-        &self.0
+        &self.pool
     }
 
     async fn take(&self) -> Result<Taken, StoreError> {
-        self.0.acquire().await.map(|connection| Taken(Some(connection))).map_err(StoreError::Unreachable)
+        let taken = timeout(ACQUIRE_TIMEOUT, async {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+            Ok(Taken { connection: Some(self.pool.acquire().await?), _place: Some(place) })
+        });
+        taken.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unreachable)
+    }
+}
+
+impl Promptly<'_> {
+    /// Whether the database answers.
+    pub(super) async fn ping(self) -> Result<(), StoreError> {
+        self.take().await?.use_once(async |connection| connection.ping().await).await
     }
 
-    async fn use_one<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, StoreError> {
-        let mut taken = self.take().await?;
-        let done = timeout(STATEMENT_TIMEOUT, work(taken.connection())).await;
-        let done = done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })?;
-        // Where the database itself said no, it has undone the statement and goes on.
-        if done.is_ok() || matches!(done, Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
-            taken.hand_back();
-        }
-        Ok(done?)
+    async fn take(self) -> Result<Taken, StoreError> {
+        let connection = self.0.prompt.acquire().await.map_err(StoreError::Unreachable)?;
+        Ok(Taken { connection: Some(connection), _place: None })
     }
 }
 
 impl Taken {
+    async fn use_once<T>(
+        mut self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let done = timeout(STATEMENT_TIMEOUT, work(self.connection())).await;
+        let done = done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })?;
+        // Where the database itself said no, it has undone the statement and goes on.
+        if done.is_ok() || matches!(done, Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
+            self.hand_back();
+        }
+        Ok(done?)
+    }
+
     fn connection(&mut self) -> &mut AnyConnection {
-        self.0.as_mut().expect("it is here until it is handed back")
+        self.connection.as_mut().expect("it is here until it is handed back")
     }
 
     fn hand_back(mut self) {
-        drop(self.0.take());
+        drop(self.connection.take());
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(connection.detach());
         }
     }
 }
 
-impl Place for &Connections {
-    async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
-        self.use_one(async |connection| query.execute(connection).await).await
-    }
+/// Makes a [`Place`] of something that connections are taken from.
+macro_rules! place {
+    ($($from:ty),*) => {$(
+        impl Place for $from {
+            async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
+                self.take().await?.use_once(async |connection| query.execute(connection).await).await
+            }
 
-    async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
-        self.use_one(async |connection| query.fetch_all(connection).await).await
-    }
+            async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
+                self.take().await?.use_once(async |connection| query.fetch_all(connection).await).await
+            }
 
-    async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
-        self.use_one(async |connection| query.fetch_optional(connection).await).await
-    }
+            async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
+                self.take().await?.use_once(async |connection| query.fetch_optional(connection).await).await
+            }
+        }
+    )*};
+}
+
+place!(&Connections, Promptly<'_>);
+
+async fn pool(
+    options: AnyConnectOptions,
+    connections: u32,
+    settings: &'static str,
+) -> Result<AnyPool, sqlx::Error> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                let alive = timeout(ALIVE_TIMEOUT, connection.ping()).await;
+                alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+        })
+        .connect_with(options)
+        .await
 }
 
 /// The transaction, from its beginning to its end, and whether the connection is as it was before. sqlx's own counting of transactions is

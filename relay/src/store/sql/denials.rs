@@ -84,11 +84,11 @@ impl SqlStore {
         }
         select.push(" ORDER BY kind, subject", []);
         let cursor = |row: &Denial| DenialCursor { kind: row.kind, subject: row.subject.clone() };
-        select.page(&self.readers, limit, denial, cursor).await
+        select.page(self.readers.promptly(), limit, denial, cursor).await
     }
 
     pub(super) async fn denials_revision(&self) -> Result<i64, StoreError> {
-        let row = self.statement(REVISION).fetch_optional(&self.readers).await?;
+        let row = self.statement(REVISION).fetch_optional(self.readers.promptly()).await?;
         row.map_or(Ok(0), |row| Ok(row.try_get("number")?))
     }
 
@@ -103,7 +103,7 @@ impl SqlStore {
 
     pub(super) async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
         let query = self.statement(ENDS_REQUESTED).bind(relay);
-        let rows = query.fetch_all(&self.readers).await?;
+        let rows = query.fetch_all(self.readers.promptly()).await?;
         rows.iter()
             .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))
             .collect()

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, sql};
 
 /// Sessions that one transaction erases: no other relay waits for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -129,6 +129,7 @@ async fn erase(tx: &mut Tx<'_>, id: &str) -> Result<bool, StoreError> {
     if locked.is_live {
         money::write_off(tx, locked).await?;
     }
+    erased::remember(tx, id).await?;
     for sql in [KEEP_USAGE, KEEP_RECORDING, DELETE] {
         tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
     }

@@ -23,12 +23,14 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     1 "sessions" "0001_sessions.sql";
     2 "records" "0002_records.sql";
     3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
     1 "records" "0001_records.sql";
     2 "relay role" "0002_relay_role.sql";
     3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
 };
 
 /// How a schema stands to this version of the relay.
@@ -71,6 +73,13 @@ pub(super) fn standing(dialect: Dialect, applied: &[i64]) -> Standing {
 /// How many migrations this version has.
 pub(super) fn known(dialect: Dialect) -> usize {
     listed(dialect).len()
+}
+
+/// The tables that they make.
+pub(super) fn tables(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    listed(dialect).iter().flat_map(|(_, _, _, sql)| {
+        sql.split("CREATE TABLE ").skip(1).filter_map(|table| table.split_whitespace().next())
+    })
 }
 
 pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {

@@ -8,6 +8,8 @@ mod check;
 mod connections;
 mod denials;
 mod erase;
+mod erased;
+mod look;
 mod migrations;
 mod money;
 mod page;
@@ -29,10 +31,11 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyConnectOptions;
 use tokio_util::task::TaskTracker;
 
-use self::connections::Connections;
+use self::connections::{Connections, Prompt};
 use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
+pub use look::look;
 
 /// How long a statement waits for another process that writes (a backup, an operator's shell).
 const SQLITE_SETTINGS: &str = "
@@ -49,6 +52,8 @@ SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
+/// Those that nothing waits on: for the leases, what administrators decide, and whether the database answers.
+const POSTGRES_PROMPT: u32 = 2;
 
 /// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -102,7 +107,7 @@ macro_rules! part {
         ""
     };
     (postgres LOCK_FREE_ONES) => {
-        " FOR UPDATE SKIP LOCKED"
+        " FOR NO KEY UPDATE SKIP LOCKED"
     };
     (sqlite DAY) => {
         "strftime('%Y-%m-%d', created_at / 1000, 'unixepoch')"
@@ -167,11 +172,12 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let writer = sqlite_options(path, "rwc").map_err(open)?;
         check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
-        let writer = Connections::open(writer, 1, SQLITE_SETTINGS).await.map_err(open)?;
+        let writer = Connections::open(writer, 1, Prompt::Next, SQLITE_SETTINGS).await.map_err(open)?;
         migrations::run(&writer, Dialect::Sqlite, &database).await?;
         let readers = sqlite_options(path, "ro").map_err(open)?;
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
-        let readers = Connections::open(readers, SQLITE_READERS, settings).await.map_err(open)?;
+        let readers =
+            Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings).await.map_err(open)?;
         Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, tasks: TaskTracker::new() })
     }
 
@@ -186,7 +192,9 @@ impl SqlStore {
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
         let connections =
-            Connections::open(options, POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).await.map_err(open)?;
+            Connections::open(options, POSTGRES_CONNECTIONS, Prompt::Own(POSTGRES_PROMPT), POSTGRES_SETTINGS)
+                .await
+                .map_err(open)?;
         Ok(SqlStore {
             dialect: Dialect::Postgres,
             writer: connections.clone(),
@@ -238,10 +246,16 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
     check::prepares(&options, &database).await?;
-    let connections = Connections::open(options, 1, "SET search_path TO voxrelay;").await.map_err(open)?;
+    let connections =
+        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;").await.map_err(open)?;
     let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
     connections.close().await;
     Ok(applied)
+}
+
+/// What is wrong with the address of a PostgreSQL database, if that shows without asking it.
+pub(crate) fn fault_in_url(url: &str) -> Option<String> {
+    sqlx::postgres::PgConnectOptions::from_str(url).err().map(|error| error.to_string())
 }
 
 /// The database's address without what is secret in it.

@@ -14,7 +14,7 @@ use super::super::types::{
 };
 use super::super::unix_ms;
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, signed, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
 use crate::money::meter::SAMPLE;
@@ -116,9 +116,9 @@ pub(super) struct Counters {
 
 /// What rows that were appended add up to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    cost: NanoUsd,
-    samples: u64,
+pub(super) struct Sums {
+    pub(super) cost: NanoUsd,
+    pub(super) samples: u64,
     tokens: u64,
     characters: u64,
 }
@@ -180,6 +180,18 @@ impl Locked {
     }
 }
 
+impl Sums {
+    pub(super) fn add(&mut self, row: &LedgerRow) {
+        self.cost += row.cost;
+        match row.unit.as_str() {
+            SAMPLE => self.samples = self.samples.saturating_add(row.quantity),
+            "character" => self.characters = self.characters.saturating_add(row.quantity),
+            unit if unit.ends_with("token") => self.tokens = self.tokens.saturating_add(row.quantity),
+            _ => {}
+        }
+    }
+}
+
 impl Counters {
     fn read(row: &AnyRow) -> Result<Counters, StoreError> {
         let row = Reading::new(row, "a budget");
@@ -221,7 +233,8 @@ impl SqlStore {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
-                    return Err(StoreError::NoSession { id: settle.session_id });
+                    erased::settle(&mut tx, &settle).await?;
+                    return Ok(Err(StoreError::Erased { id: settle.session_id }));
                 };
                 if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
@@ -233,17 +246,16 @@ impl SqlStore {
                     book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
                 let standing = locked.standing(settle.caps, account, user);
                 let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
-                Ok(Settled { cost: locked.cost, standing, alerts })
+                Ok(Ok(Settled { cost: locked.cost, standing, alerts }))
             }
             .boxed()
         })
-        .await
+        .await?
     }
 }
 
 /// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
-/// audio was played again, and nothing was charged in its place. A row says in its key from which sample on it counts. One that is there
-/// already may be asked for again.
+/// audio was played again, and nothing was charged in its place. One that is there already may be asked for again.
 async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
     let Some(first) = settle.rows.first().filter(|_| !locked.is_live && locked.epoch > settle.epoch) else {
         return Ok(false);
@@ -252,8 +264,7 @@ async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Res
     let query = query.bind(&*first.key).bind(signed(first.quantity));
     let row = query.fetch_one(&mut *tx.connection).await?;
     let row = Reading::new(&row, &locked.id);
-    let from = first.key.rsplit_once('@').and_then(|(_, from)| from.parse::<u64>().ok());
-    let goes_on = from == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
+    let goes_on = first.begins_at() == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
     Ok(goes_on && row.unsigned("charged")? == 0)
 }
 
@@ -410,13 +421,7 @@ async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Re
             .execute(&mut *tx.connection)
             .await?;
         if done.rows_affected() == 1 {
-            sums.cost += row.cost;
-            match row.unit.as_str() {
-                SAMPLE => sums.samples = sums.samples.saturating_add(row.quantity),
-                "character" => sums.characters = sums.characters.saturating_add(row.quantity),
-                unit if unit.ends_with("token") => sums.tokens = sums.tokens.saturating_add(row.quantity),
-                _ => {}
-            }
+            sums.add(row);
         }
     }
     Ok(sums)
@@ -459,7 +464,7 @@ async fn book(
     change_budgets(tx, locked, signed(sums.cost.get()), change).await
 }
 
-async fn change_budgets(
+pub(super) async fn change_budgets(
     tx: &mut Tx<'_>,
     locked: &Locked,
     spent: i64,

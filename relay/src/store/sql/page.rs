@@ -5,8 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::super::query::{PAGE_MAX, Page};
 use super::StoreError;
-use super::connections::Connections;
-use super::statement::{Statement, Value};
+use super::statement::{Place, Statement, Value};
 
 /// A statement that reads. Its text is ours; what comes from outside is bound.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Select {
     /// Reads a page: `cursor` says where the next one begins.
     pub(super) async fn page<T, C>(
         mut self,
-        connections: &Connections,
+        on: impl Place,
         limit: u32,
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
         cursor: impl Fn(&T) -> C,
@@ -51,7 +50,7 @@ impl Select {
         // One more tells whether there is a next page.
         self.push(" LIMIT ?", [(i64::from(limit) + 1).into()]);
         let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
-        let rows = statement.fetch_all(connections).await?;
+        let rows = statement.fetch_all(on).await?;
         let size = limit as usize;
         let more = rows.len() > size;
         let rows: Vec<T> = rows.iter().take(size).map(read).collect::<Result<_, _>>()?;

@@ -42,12 +42,18 @@ const EXPIRE_ALERTS: Sql = sql!(
         SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
 );
 
+/// With the keys of their rows.
+const EXPIRE_ERASED: Sql = sql!(
+    "DELETE FROM erased_sessions WHERE id IN (SELECT id FROM erased_sessions WHERE erased_at < $1 LIMIT $2)"
+);
+
 impl SqlStore {
     pub(super) async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         let query = match what {
             Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
             Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
                 self.statement(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
             }

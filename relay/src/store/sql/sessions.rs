@@ -6,27 +6,30 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::super::Leases;
+use super::super::query::HAND_OVER;
 use super::super::types::{
-    NewSession, Opened, Quality, Quota, Reserve, Reserved, SessionRow, Swept, TakeOver,
+    NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved, Swept, TakeOver, TakenOver,
 };
 use super::money::{self, Locked, Owners, Periods};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, read, sql};
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, part, read, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
 const SWEEP_MAX: i64 = 500;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub FROM sessions WHERE conversation_id = $1 LIMIT 1");
 
+/// The session that has been without a connection for longest; one whose relay is lost has none.
 const DETACHED: Sql = sql!(
-    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live' AND detached_at IS NOT NULL
-        AND lease_until > " NOW "
-    ORDER BY detached_at, id LIMIT 1" LOCK
+    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live'
+        AND (detached_at IS NOT NULL OR lease_until <= " NOW ")
+    ORDER BY COALESCE(detached_at, lease_until), id LIMIT 1" LOCK
 );
 
+/// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
 const LIVE: Sql = sql!(
-    "SELECT
-        (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live' AND lease_until > " NOW ") AS of_user,
-        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live' AND lease_until > " NOW ") AS of_account"
+    "SELECT (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live') AS of_user,
+        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live') AS of_account"
 );
 
 const INSERT: Sql = sql!(
@@ -36,11 +39,23 @@ const INSERT: Sql = sql!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " NOW " + $11, $12, $13, $14, $14, $15, $16, $17, $18)"
 );
 
+/// What an administrator wants goes on to hold.
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
-        relay = $3, lease_until = " NOW " + $4, detached_at = NULL
-    WHERE id = $5
-    RETURNING *"
+        relay = $3, lease_until = " NOW " + $4, detached_at = NULL,
+        end_requested = CASE WHEN end_requested = $5 THEN NULL ELSE end_requested END
+    WHERE id = $6
+    RETURNING *, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at,
+        (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
+);
+
+const ASK_FOR: Sql = sql!(
+    "UPDATE sessions SET end_requested = $1
+    WHERE id = $2 AND state = 'live' AND relay <> $3 AND lease_until > " NOW " + $4 AND end_requested IS NULL"
+);
+
+const HELD_ELSEWHERE: Sql = sql!(
+    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND lease_until > " NOW " + $3"
 );
 
 const ROTATE_RESUME: Sql = sql!(
@@ -67,9 +82,26 @@ const END_LOST: Sql = sql!(
     WHERE id = $2 AND state = 'live'"
 );
 
-const RENEW: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " + $1 WHERE relay = $2 AND state = 'live' RETURNING id"
-);
+/// Waits for no row: one that somebody else has locked is named and left as it is. In SQLite rows are not locked.
+const RENEW: Sql = Sql {
+    sqlite: concat!(
+        "UPDATE sessions SET lease_until = ",
+        part!(sqlite NOW),
+        " + $1 WHERE relay = $2 AND state = 'live' RETURNING id, 1 AS renewed"
+    ),
+    postgres: concat!(
+        "WITH renewed AS (
+            UPDATE sessions SET lease_until = ",
+        part!(postgres NOW),
+        " + $1
+            WHERE id IN (SELECT id FROM sessions WHERE relay = $2 AND state = 'live'",
+        part!(postgres LOCK_FREE_ONES),
+        ") RETURNING id)
+        SELECT id, CAST(1 AS BIGINT) AS renewed FROM renewed
+        UNION ALL SELECT id, CAST(0 AS BIGINT) FROM sessions
+        WHERE relay = $2 AND state = 'live' AND id NOT IN (SELECT id FROM renewed)"
+    ),
+};
 
 const END_LEASES_OF: Sql = sql!(
     "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
@@ -98,7 +130,7 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<SessionRow>, StoreError> {
+    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<TakenOver>, StoreError> {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
@@ -112,14 +144,24 @@ impl SqlStore {
                     .bind(by.previous.to_vec())
                     .bind(&*by.relay)
                     .bind(millis(by.lease))
+                    .bind(HAND_OVER)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
-                read::session(&row).map(Some)
+                let session = read::session(&row)?;
+                let next_turn = Reading::new(&row, &id).small("next_turn")?;
+                Ok(Some(TakenOver { session, next_turn, metered_at_ms: row.try_get("metered_at")? }))
             }
             .boxed()
         })
         .await
+    }
+
+    pub(super) async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
+        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
+        asked.execute(&self.writer).await?;
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
+        Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 
     pub(super) async fn rotate_resume(
@@ -180,9 +222,14 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
-        let rows = self.statement(RENEW).bind(millis(lease)).bind(relay).fetch_all(&self.writer).await?;
-        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
+        let query = self.statement(RENEW).bind(millis(lease)).bind(relay);
+        let mut done = Renewed::default();
+        for row in query.fetch_all(self.writer.promptly()).await? {
+            let (id, renewed): (String, i64) = (row.try_get("id")?, row.try_get("renewed")?);
+            if renewed == 1 { done.ids.push(id) } else { done.held.push(id) }
+        }
+        Ok(done)
     }
 
     pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {

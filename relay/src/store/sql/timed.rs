@@ -10,8 +10,8 @@ use super::super::query::{
     SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use super::super::types::{
-    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Reserve, Reserved, Scope,
-    SessionRow, Settle, Settled, Swept, TakeOver, Turn, TurnRow,
+    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved,
+    Scope, SessionRow, Settle, Settled, Swept, TakeOver, TakenOver, Turn, TurnRow,
 };
 use super::super::{Leases, Store, StoreError};
 use super::SqlStore;
@@ -21,7 +21,7 @@ use crate::telemetry;
 #[async_trait]
 impl Store for SqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.writer.ping().await
+        self.writer.promptly().ping().await
     }
 
     async fn close(&self) {
@@ -36,7 +36,11 @@ impl Store for SqlStore {
         telemetry::store("session", self.read_session(id)).await
     }
 
-    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<SessionRow>, StoreError> {
+    async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
+        telemetry::store("ask_for", self.ask_for(id, by, renewed)).await
+    }
+
+    async fn take_over(&self, id: &str, by: &TakeOver) -> Result<Option<TakenOver>, StoreError> {
         telemetry::store("take_over", self.take_over(id.to_owned(), by.clone())).await
     }
 
@@ -71,7 +75,7 @@ impl Store for SqlStore {
         .await
     }
 
-    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Vec<String>, StoreError> {
+    async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
         telemetry::store("renew_leases", self.renew_leases(relay, lease)).await
     }
 

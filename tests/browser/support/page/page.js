@@ -15,7 +15,7 @@
   const noted = [];
   /** @type {Float32Array[]} */
   const heard = [];
-  /** @typedef {{ record?: boolean, conversation?: string, giveUpAfterMs?: number }} Start */
+  /** @typedef {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} Start */
 
   /** @type {import("voxrelay").VoiceClient | undefined} */
   let call;
@@ -87,7 +87,15 @@
     },
 
     mute: (/** @type {boolean} */ muted) => call?.mute(muted),
-    close: () => call?.close(),
+
+    /** Changes the microphone. @param {string} [deviceId] */
+    microphone: (deviceId) => call?.setMicrophone(deviceId),
+
+    /** Hangs up, and forgets the call, which holds one end of a port. */
+    async close() {
+      await call?.close();
+      call = undefined;
+    },
   };
   Object.assign(globalThis, { harness });
 }

@@ -1,0 +1,115 @@
+//! Why a socket could not be opened: what a plain HTTP request was answered with, and what that means for the call.
+
+use std::time::Duration;
+
+use super::{Answer, Client, ErrorInfo, Event, Pending, Phase, Timer};
+use crate::json::{self, Read, Value};
+use crate::{CloseCode, ErrorCode, ErrorMessage};
+
+/// What a relay answers to a plain request that it would take as a WebSocket.
+const UPGRADE_REQUIRED: u16 = 426;
+
+/// What was told and learnt since the relay was last connected. It is replaced whole when it is connected again.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// Whether the application was told that the buffer is full.
+    pub(super) told_full: bool,
+    /// Whether it was told why the relay takes no connection now: not at each attempt.
+    told_refusal: bool,
+    /// The last answer's status; 0 if there was none.
+    status: u16,
+}
+
+/// Whether an answer is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Question {
+    #[default]
+    None,
+    Asked,
+    /// A later attempt got through, so what the answer says is over.
+    Overtaken,
+}
+
+impl Outage {
+    /// Says what was learnt of an address that was tried in vain.
+    pub(super) fn explain(&self, message: &mut String) {
+        match self.status {
+            0 => {}
+            UPGRADE_REQUIRED => {
+                message.push_str(" It answers plain requests, so something between may refuse WebSockets.");
+            }
+            status => push_status(status, message),
+        }
+    }
+}
+
+impl Client {
+    /// An attempt failed before its socket was open. Without a network there is nobody to ask.
+    pub(super) fn ask_why(&mut self) {
+        if self.phase == Phase::Waiting && !self.offline && self.question == Question::None {
+            self.question = Question::Asked;
+            self.pending.push_back(Pending::AskWhy);
+        }
+    }
+
+    /// A socket is open: no answer to why one was not matters any more.
+    pub(super) fn forget_question(&mut self) {
+        if self.question == Question::Asked {
+            self.question = Question::Overtaken;
+        }
+    }
+
+    pub(super) fn handle_why(&mut self, answer: Option<Answer<'_>>) {
+        let question = std::mem::take(&mut self.question);
+        let (Question::Asked, Some(answer)) = (question, answer) else { return };
+        self.outage.status = answer.status;
+        let (error, close) = match (answer.status, refusal(&answer)) {
+            // What was there once is being replaced, maybe, and comes back.
+            (..400 | 404 | 405 | 410, _) if !self.was_connected => {
+                let mut error = ErrorInfo::from(const { ErrorCode::NoRelay.info() });
+                push_status(answer.status, &mut error.message);
+                (error, CloseCode::NoRelay)
+            }
+            (_, None) => return,
+            (_, Some(error)) if error.retryable => {
+                self.hold_off(error.retry_after_ms);
+                if !std::mem::replace(&mut self.outage.told_refusal, true) {
+                    self.tell(Event::Error(error));
+                }
+                return;
+            }
+            (403, Some(error)) => (error, CloseCode::Forbidden),
+            (_, Some(error)) => (error, CloseCode::Protocol),
+        };
+        self.tell(Event::Error(error));
+        self.abandon(close);
+    }
+
+    /// No attempt before the relay wants one.
+    pub(super) fn hold_off(&mut self, retry_after_ms: Option<u64>) {
+        let Some(after) = retry_after_ms else { return };
+        let due = self.backoff.hold_until(self.now + Duration::from_millis(after));
+        if self.phase == Phase::Waiting {
+            self.timers.set(Timer::Retry as usize, due);
+            self.tell_state();
+        }
+    }
+}
+
+/// What a relay's problem document (RFC 9457) says; nothing if the answer is somebody else's, or its status says it all.
+fn refusal(answer: &Answer<'_>) -> Option<ErrorInfo> {
+    if matches!(answer.status, ..400 | 404 | 405 | 410 | UPGRADE_REQUIRED) {
+        return None;
+    }
+    let mut json = json::parse(answer.body)?;
+    json.field("status").filter(|status: &u32| *status == u32::from(answer.status))?;
+    // It says `detail` where an `error` message says `message`; the rest they have in common.
+    json.rename("detail", "message");
+    ErrorMessage::read(&json).map(ErrorInfo::from)
+}
+
+fn push_status(status: u16, message: &mut String) {
+    message.push_str(" The address answered with status ");
+    u64::from(status).write(message);
+    message.push('.');
+}

@@ -1,0 +1,56 @@
+//! `GET /readyz`: whether new calls can begin here, for load balancers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use protocol::HttpCode;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::Problem;
+use crate::store::Store;
+
+/// How long an answer of the database counts: however many ask, it is asked no more often.
+const COUNTS_FOR: Duration = Duration::from_secs(1);
+/// How long it may take to answer. Load balancers wait for 2 to 5 s.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// When to come back to a relay whose database is away.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// What the database said last.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    store: Arc<dyn Store>,
+    /// When it was asked, and whether it answered. Held while it is asked: who comes meanwhile has that answer, too.
+    last: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Readiness {
+    pub(super) fn new(store: Arc<dyn Store>) -> Readiness {
+        Readiness { store, last: Mutex::default() }
+    }
+
+    async fn answers(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((_, answered)) = last.filter(|(asked, _)| asked.elapsed() < COUNTS_FOR) {
+            return answered;
+        }
+        let answered = timeout(PATIENCE, self.store.ping()).await.is_ok_and(|answer| answer.is_ok());
+        *last = Some((Instant::now(), answered));
+        answered
+    }
+}
+
+pub(super) async fn readyz(
+    State(readiness): State<Arc<Readiness>>,
+) -> Result<([(HeaderName, &'static str); 1], &'static str), Problem> {
+    if readiness.answers().await {
+        return Ok(([(header::CACHE_CONTROL, "no-store")], "ok\n"));
+    }
+    let detail = "This relay's database is away: new calls cannot begin here.";
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .code(HttpCode::StoreUnavailable)
+        .retry_after(RETRY_AFTER_SECONDS))
+}

@@ -1,0 +1,91 @@
+//! What a relay still owes for a session that was deleted meanwhile: it goes on the account's bill, without a name.
+
+use super::super::types::Settle;
+use super::money::{self, Locked, Owners, Periods, Sums};
+use super::read::Reading;
+use super::{Sql, StoreError, Tx, signed, sql};
+
+/// What is left of a session, and of its ledger rows, to tell what was charged from what was not.
+const REMEMBER: [Sql; 2] = [
+    sql!(
+        "INSERT INTO erased_sessions (id, epoch, audio_samples, erased_at)
+        SELECT id, epoch, audio_samples, " NOW " FROM sessions WHERE id = $1
+        ON CONFLICT (id) DO NOTHING"
+    ),
+    sql!(
+        "INSERT INTO erased_rows (session_id, key) SELECT session_id, key FROM ledger WHERE session_id = $1
+        ON CONFLICT (session_id, key) DO NOTHING"
+    ),
+];
+
+/// Of a session that was not erased by a relay: all that is known is that somebody writes for it.
+const REMEMBER_UNKNOWN: Sql = sql!(
+    "INSERT INTO erased_sessions (id, epoch, audio_samples, erased_at) VALUES ($1, $2, 0, " NOW ")
+    ON CONFLICT (id) DO NOTHING"
+);
+
+const READ: Sql = sql!(
+    "SELECT epoch, audio_samples, (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $2) AS charged,
+        (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $3) AS written
+    FROM erased_sessions WHERE id = $1" LOCK
+);
+
+const WRITE_ROW: Sql = sql!(
+    "INSERT INTO erased_rows (session_id, key) VALUES ($1, $2) ON CONFLICT (session_id, key) DO NOTHING"
+);
+
+const ADD_USAGE: Sql = sql!(
+    "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (account, day, item, unit) DO UPDATE SET
+        quantity = erased_usage.quantity + excluded.quantity,
+        cost_nano_usd = erased_usage.cost_nano_usd + excluded.cost_nano_usd"
+);
+
+const ADD_SAMPLES: Sql = sql!("UPDATE erased_sessions SET audio_samples = audio_samples + $1 WHERE id = $2");
+
+/// Before the session itself is deleted, and after what it had exposed is charged.
+pub(super) async fn remember(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
+    for sql in REMEMBER {
+        tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
+    }
+    Ok(())
+}
+
+/// Charges for a session that is not there any more. The rules are those for one that was ended from outside: each row counts once, and
+/// what another relay has metered again, or what was charged as lost, is not charged on top.
+pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), StoreError> {
+    let id = &*settle.session_id;
+    let (Some(payer), Some(first)) = (&settle.payer, settle.rows.first()) else {
+        return Err(StoreError::NoSession { id: id.to_owned() });
+    };
+    let epoch = i64::from(settle.epoch);
+    tx.query(REMEMBER_UNKNOWN).bind(id).bind(epoch).execute(&mut *tx.connection).await?;
+    let query = tx.query(READ).bind(id).bind(format!("lost@{}", settle.epoch)).bind(&*first.key);
+    let row = query.fetch_one(&mut *tx.connection).await?;
+    let row = Reading::new(&row, id);
+    let goes_on = first.begins_at() == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
+    if row.signed("epoch")? > epoch && (!goes_on || row.unsigned("charged")? > 0) {
+        return Err(StoreError::Fenced { id: id.to_owned() });
+    }
+    let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
+    let mut sums = Sums::default();
+    for row in &settle.rows {
+        let new = tx.query(WRITE_ROW).bind(id).bind(&*row.key).execute(&mut *tx.connection).await?;
+        if new.rows_affected() == 0 {
+            continue;
+        }
+        tx.query(ADD_USAGE)
+            .bind(&*payer.account)
+            .bind(&*periods.user)
+            .bind(&*row.item)
+            .bind(&*row.unit)
+            .bind(signed(row.quantity))
+            .bind(signed(row.cost.get()))
+            .execute(&mut *tx.connection)
+            .await?;
+        sums.add(row);
+    }
+    tx.query(ADD_SAMPLES).bind(signed(sums.samples)).bind(id).execute(&mut *tx.connection).await?;
+    let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
+    money::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await.map(drop)
+}

@@ -1,0 +1,65 @@
+//! What can be told of a SQLite file without changing it, or holding up the relay that may have it open.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::{AnyConnection, Connection, Row};
+use tokio::time::timeout;
+
+use super::migrations::{self, Standing};
+use super::{Dialect, StoreError, sqlite_options};
+
+/// For the pages of the file. A large one is looked through in part: what serves as well is not refused because it takes long.
+const PAGES_TIMEOUT: Duration = Duration::from_secs(4);
+
+const HAS_MIGRATIONS: &str = "SELECT COUNT(*) AS found FROM sqlite_master WHERE name = '_sqlx_migrations'";
+const MIGRATIONS: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+
+/// Whether a relay can use a SQLite file, if there is one.
+///
+/// # Errors
+/// When it cannot be read or written, is no database, is damaged, or was used by a newer relay.
+pub async fn look(path: &Path) -> Result<(), StoreError> {
+    let database = path.display().to_string();
+    let open = |source| StoreError::Open { database: database.clone(), source };
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        if file.exists() {
+            OpenOptions::new().append(true).open(&file).map_err(|error| open(error.into()))?;
+        }
+    }
+    if !path.exists() {
+        return Ok(());
+    }
+    // With its log beside it the file is whole only together with that, and somebody may write to it. Without, nobody has it open, and
+    // whoever reads it leaves no file of its own.
+    let mode = if beside(path, "-wal").exists() { "ro" } else { "ro&immutable=1" };
+    let mut connection =
+        AnyConnection::connect_with(&sqlite_options(path, mode).map_err(open)?).await.map_err(open)?;
+    if number(&mut connection, HAS_MIGRATIONS, "found").await.map_err(open)? > 0 {
+        let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection).await.map_err(open)?;
+        let applied: Vec<i64> =
+            applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(open)?;
+        if let Standing::Newer { version } = migrations::standing(Dialect::Sqlite, &applied) {
+            return Err(migrations::newer(Dialect::Sqlite, &database, version));
+        }
+    }
+    let pages = timeout(PAGES_TIMEOUT, sqlx::raw_sql("PRAGMA quick_check(1)").fetch_one(&mut connection));
+    if let Ok(found) = pages.await {
+        let found: String = found.and_then(|row| row.try_get(0)).map_err(open)?;
+        if found != "ok" {
+            return Err(StoreError::Damaged { database, found: found.replace('\n', " ") });
+        }
+    }
+    Ok(())
+}
+
+async fn number(connection: &mut AnyConnection, sql: &'static str, column: &str) -> Result<i64, sqlx::Error> {
+    sqlx::raw_sql(sql).fetch_one(connection).await?.try_get(column)
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}

@@ -1,0 +1,487 @@
+//! The link and the call run together, as a session's driver runs them: whatever a client sends and a network does, both agree about where
+//! everything stands.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use protocol::relay::{self as link, Attachment, Link, Saying};
+use protocol::{
+    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute, Prices,
+    RelayMessage, Resume, Role, Time,
+};
+use relay::NanoUsd;
+use relay::call::{self, Agent, AgentInput, AgentOutput, Call, Start};
+use relay::money::meter::Meter;
+use relay::money::price::PriceTable;
+use relay::store::{Caps, Grant, Settled, Standing};
+
+/// Steps of one call.
+const STEPS: u32 = 400;
+/// Calls that are tried.
+const CALLS: u64 = 1_500;
+/// The largest chunk of these calls, in bytes: small, so that its bounds are met often.
+const CHUNK_MAX: u32 = 4_000;
+
+/// A small generator that is the same on every machine (Knuth's MMIX constants).
+#[derive(Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % u64::from(end)) as u32
+    }
+}
+
+/// Hears, speaks, answers and is interrupted by chance. It is told positions, and they have to fit.
+struct Moody {
+    dice: Dice,
+    /// Where the next audio begins.
+    heard: u32,
+    /// Where speech began that was not said yet.
+    speaking: Option<u32>,
+    final_through: u32,
+    outputs: VecDeque<AgentOutput>,
+}
+
+impl Moody {
+    fn say(&mut self) {
+        let start = self.speaking.take().unwrap_or(self.final_through);
+        self.outputs.push_back(AgentOutput::Said { text: "words".into(), start, end: self.heard });
+        let audio = vec![7; self.dice.below(60_000) as usize];
+        self.outputs.push_back(AgentOutput::Reply { text: "an answer".into(), audio });
+        self.finalise();
+    }
+
+    fn finalise(&mut self) {
+        if self.speaking.is_none() && self.heard > self.final_through {
+            self.final_through = self.heard;
+            self.outputs.push_back(AgentOutput::Settled { through: self.heard });
+        }
+    }
+}
+
+impl Agent for Moody {
+    fn name(&self) -> &'static str {
+        "moody"
+    }
+
+    fn rate(&self) -> u32 {
+        24_000
+    }
+
+    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+        match input {
+            AgentInput::Audio { position, samples } => {
+                assert_eq!(position, self.heard, "the agent hears each sample once, in its place");
+                self.heard += samples.len() as u32;
+            }
+            AgentInput::Gap { position, end } => {
+                assert_eq!(position, self.heard, "a gap begins where the audio ended");
+                assert!(end >= position);
+                self.heard = end;
+            }
+            AgentInput::Pause => return if self.speaking.is_some() { self.say() } else { self.finalise() },
+        }
+        match self.dice.below(6) {
+            0 if self.speaking.is_none() => {
+                self.speaking = Some(self.heard);
+                self.outputs.push_back(AgentOutput::SpeechStarted { at: self.heard });
+            }
+            1 => self.say(),
+            2 => self.finalise(),
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<AgentOutput> {
+        self.outputs.pop_front()
+    }
+}
+
+/// An answer that the store still owes.
+enum Owed {
+    Turns(Mark),
+    Settle,
+}
+
+struct World {
+    dice: Dice,
+    now: Time,
+    link: Link,
+    call: Call,
+    owed: VecDeque<Owed>,
+    /// The next uplink frame, as a client that sends everything knows it. A refused frame may have had any length up to the largest.
+    next: Mark,
+    /// Where frames and gaps that were handed on have ended: the number that follows, and the position.
+    ends: BTreeMap<u32, u32>,
+    gaps: u64,
+    expected: Mark,
+    /// Samples that the link handed on.
+    samples: u64,
+    committed: Mark,
+    /// What the client got of the downlink: the next frame, where the agent's audio goes on, what was played.
+    received: u32,
+    downlink: u32,
+    played: u32,
+    /// The answer that the page was told last.
+    answer: Option<(u32, u32)>,
+    resumes: u32,
+    ended: Option<CloseCode>,
+}
+
+fn limits() -> Limits {
+    Limits {
+        session_ms: 3_600_000,
+        idle_ms: 3_600_000,
+        chunk_min_bytes: 100,
+        chunk_max_bytes: CHUNK_MAX,
+        burst_ms: 600_000,
+        budget_nano_usd: 5_000_000_000,
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let now = Time::from_millis(1);
+        let config = link::Config {
+            session_id: "s".into(),
+            conversation_id: "s".into(),
+            limits: limits(),
+            control_per_second: 100_000,
+            prices: Prices::default(),
+            agent_codec: Codec::PcmS16le24000,
+            recording: false,
+            heartbeat: Duration::from_secs(3_600),
+            resume_window: Duration::from_secs(3_600),
+        };
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+        let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
+        let start = Start {
+            mark: Mark::default(),
+            turn: 0,
+            meter: Meter::new(price, 16_000),
+            caps,
+            grant: Grant { authorised: NanoUsd::MAX, standing: Standing::unused(caps) },
+            replayable: 0,
+            metered_through: 0,
+        };
+        let moody = Moody {
+            dice: Dice(seed ^ 0x5EED),
+            heard: 0,
+            speaking: None,
+            final_through: 0,
+            outputs: VecDeque::new(),
+        };
+        let mut world = World {
+            dice: Dice(seed),
+            now,
+            link: Link::new(now, config, Mark::default()),
+            call: Call::new(now, Box::new(moody), start),
+            owed: VecDeque::new(),
+            next: Mark::default(),
+            ends: BTreeMap::from([(0, 0)]),
+            gaps: 0,
+            expected: Mark::default(),
+            samples: 0,
+            committed: Mark::default(),
+            received: 0,
+            downlink: 0,
+            played: 0,
+            answer: None,
+            resumes: 0,
+            ended: None,
+        };
+        world.attach(Attachment::New);
+        world
+    }
+
+    fn attach(&mut self, attachment: Attachment) {
+        let token = format!("r{}", self.resumes);
+        self.resumes += 1;
+        let resume = Resume {
+            session_id: "s".into(),
+            resume_token: format!("r{}", self.resumes - 2.min(self.resumes)),
+            epoch: 0,
+            received: self.received,
+        };
+        let hello = Hello {
+            token: "t".into(),
+            client: "c".into(),
+            codec: Codec::PcmS16le16000.name().into(),
+            start: self.committed,
+            resume: (attachment == Attachment::Resume).then_some(resume),
+            conversation: None,
+        };
+        self.link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
+        // What was on its way when the connection broke is sent again from what the relay has.
+        self.next = self.expected;
+    }
+
+    fn link(&mut self, input: link::Input<'_>) {
+        self.link.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn client(&mut self, message: impl Into<ClientMessage>) {
+        let text = message.into().to_json();
+        self.link(link::Input::Text(&text));
+    }
+
+    fn frame(&mut self, codec: Codec, mark: Mark, bytes: usize) {
+        let mut frame = Vec::new();
+        AudioHeader::write(codec, mark.seq, mark.position, &mut frame);
+        frame.resize(frame.len() + bytes, 0);
+        self.link(link::Input::Binary(&frame));
+    }
+
+    /// As a session's driver does it.
+    fn drain(&mut self) {
+        loop {
+            self.drain_link();
+            let Some(output) = self.call.poll_output() else { return };
+            match output {
+                call::Output::Say(saying) => {
+                    if let Saying::Transcript(turn) = &saying
+                        && turn.role == Role::Agent
+                    {
+                        assert!(turn.start <= turn.end);
+                    }
+                    self.link.handle_input(self.now, link::Input::Say(&saying));
+                }
+                call::Output::Speak(samples) => {
+                    assert!(!samples.is_empty(), "no empty frames");
+                    self.link.handle_input(self.now, link::Input::Audio(samples));
+                }
+                call::Output::Usage(usage) => {
+                    assert_eq!(
+                        usage.audio_ms,
+                        self.samples / 16,
+                        "what is metered is what the link handed on"
+                    );
+                    self.link.handle_input(self.now, link::Input::Usage(usage));
+                }
+                call::Output::Commit(mark) => {
+                    assert!(mark.seq > self.committed.seq, "commits grow");
+                    assert!(mark.seq <= self.expected.seq && mark.position <= self.expected.position);
+                    let known = self.ends.get(&mark.seq) == Some(&mark.position);
+                    assert!(known, "{mark:?} is where a frame or a gap ended");
+                    self.committed = mark;
+                    self.link.handle_input(self.now, link::Input::Commit(mark));
+                }
+                call::Output::Store { turns, committed } => {
+                    for turn in turns {
+                        assert!(turn.start <= turn.end);
+                        if let Some(heard) = turn.heard {
+                            assert!((turn.start..=turn.end).contains(&heard), "{turn:?}");
+                        }
+                    }
+                    self.owed.push_back(Owed::Turns(committed));
+                }
+                call::Output::Settle { through, committed, .. } => {
+                    assert!(through <= self.expected.position && committed.seq <= self.expected.seq);
+                    self.owed.push_back(Owed::Settle);
+                }
+                call::Output::Reserve { .. } | call::Output::Exhausted(_) => panic!("there is money"),
+                call::Output::End { code } => {
+                    let usage = self.call.usage();
+                    self.link.handle_input(self.now, link::Input::End { code, usage });
+                }
+            }
+        }
+    }
+
+    fn drain_link(&mut self) {
+        while let Some(output) = self.link.poll_output() {
+            match output {
+                link::Output::Text(text) => {
+                    let message = RelayMessage::parse(text).expect("a message of the protocol");
+                    match message {
+                        RelayMessage::Transcript(turn) => {
+                            if turn.role == Role::Agent {
+                                assert_eq!(
+                                    turn.start, self.downlink,
+                                    "an answer begins where the audio before it ended"
+                                );
+                                self.answer = Some((turn.start, turn.end));
+                            }
+                            self.received += 1;
+                        }
+                        RelayMessage::AgentStateMessage(_)
+                        | RelayMessage::ReplyEnd(_)
+                        | RelayMessage::Flush(_)
+                        | RelayMessage::Budget(_) => self.received += 1,
+                        RelayMessage::RelayAck(ack) => {
+                            assert_eq!(ack.received.seq, self.expected.seq.max(ack.received.seq));
+                            assert!(ack.committed.seq <= ack.received.seq);
+                        }
+                        _ => {}
+                    }
+                }
+                link::Output::Binary(frame) => {
+                    let (header, payload) = AudioHeader::parse(frame).expect("audio");
+                    assert_eq!(header.seq, self.received, "in order and once");
+                    assert_eq!(header.position, self.downlink, "the agent's timeline has no holes");
+                    self.received += 1;
+                    self.downlink += (payload.len() / 2) as u32;
+                    let (start, end) = self.answer.expect("words come before their sound");
+                    assert!(
+                        start < self.downlink && self.downlink <= end,
+                        "{start}..{end} at {}",
+                        self.downlink
+                    );
+                }
+                link::Output::Audio { mark, payload } => {
+                    assert_eq!(mark, self.expected, "in order and once, without holes that nobody announced");
+                    let samples = (payload.len() / 2) as u32;
+                    self.expected = Mark { seq: mark.seq + 1, position: mark.position + samples };
+                    self.ends.insert(self.expected.seq, self.expected.position);
+                    self.samples += u64::from(samples);
+                    self.call.handle_input(self.now, call::Input::Audio { mark, payload });
+                }
+                link::Output::Gap(gap) => {
+                    assert_eq!(
+                        gap.from.position, self.expected.position,
+                        "a gap begins where the audio ended"
+                    );
+                    assert!(gap.from.seq >= self.expected.seq && gap.to.seq >= gap.from.seq);
+                    let frames = u64::from(gap.to.seq - self.expected.seq);
+                    let samples = u64::from(gap.to.position - gap.from.position);
+                    assert!(
+                        samples <= frames * u64::from(CHUNK_MAX / 2 + 1),
+                        "{gap:?} is no longer than its frames can be"
+                    );
+                    self.expected = gap.to;
+                    self.ends.insert(gap.to.seq, gap.to.position);
+                    self.gaps += 1;
+                    self.call.handle_input(self.now, call::Input::Gap(gap));
+                }
+                link::Output::Muted(muted) => self.call.handle_input(self.now, call::Input::Muted(muted)),
+                link::Output::Played(position) => {
+                    self.call.handle_input(self.now, call::Input::Played(position));
+                }
+                link::Output::Bye => self.call.handle_input(self.now, call::Input::Bye),
+                link::Output::Detached => self.call.handle_input(self.now, call::Input::Room(false)),
+                link::Output::Attached => self.call.handle_input(self.now, call::Input::Room(true)),
+                link::Output::Ended(code) => {
+                    self.ended = Some(code);
+                    self.call.handle_input(self.now, call::Input::Stop(code));
+                }
+                link::Output::RoundTrip(_) | link::Output::Token(_) | link::Output::Close(_) => {}
+            }
+        }
+    }
+
+    fn answer(&mut self) {
+        let input = match self.owed.pop_front() {
+            Some(Owed::Turns(committed)) => call::Input::Stored { committed },
+            Some(Owed::Settle) => call::Input::Settled(&Settled::default()),
+            None => return,
+        };
+        let now = self.now;
+        if let call::Input::Settled(_) = input {
+            let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+            let settled = Settled { standing: Standing::unused(caps), ..Settled::default() };
+            self.call.handle_input(now, call::Input::Settled(&settled));
+        } else {
+            self.call.handle_input(now, input);
+        }
+        self.drain();
+    }
+
+    fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = self.link.poll_timeout().into_iter().chain(self.call.poll_timeout()).min();
+            let Some(due) = due.filter(|due| *due <= end) else { break };
+            self.now = self.now.max(due);
+            self.link(link::Input::Timeout);
+            self.call.handle_input(self.now, call::Input::Room(self.link.has_room()));
+            self.drain();
+            self.call.handle_input(self.now, call::Input::Timeout);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn step(&mut self) {
+        let pcm = Codec::PcmS16le16000;
+        let length = (50 + self.dice.below(CHUNK_MAX / 2 - 50)) as usize;
+        match self.dice.below(40) {
+            // Good chunks, mostly.
+            0..=19 => {
+                self.frame(pcm, self.next, length * 2);
+                self.next = self.expected;
+            }
+            // One that is refused; the client goes on behind it, by its length or (what nobody should do) by another.
+            20 => self.refused(pcm, length * 2 + 1, length as u32),
+            21 => self.refused(pcm, self.dice.clone().below(100) as usize, 0),
+            22 => self.refused(Codec::PcmS16le24000, length * 2, length as u32),
+            23 => {
+                let wrong = Mark {
+                    position: self.next.position.wrapping_add(1 + self.dice.below(100_000)),
+                    ..self.next
+                };
+                self.frame(pcm, wrong, length * 2);
+                self.next.seq += 1;
+            }
+            // What it dropped, from where it stands or from before.
+            24 | 25 => {
+                let frames = 1 + self.dice.below(5);
+                let samples = self.dice.below(frames * CHUNK_MAX / 2 + 1);
+                let to = Mark { seq: self.next.seq + frames, position: self.next.position + samples };
+                self.client(Gap { from: self.next, to });
+                self.next = to;
+            }
+            // What is here already, and what is ahead.
+            26 => self.frame(pcm, Mark { seq: self.next.seq.saturating_sub(1), ..self.next }, 200),
+            27 => self.client(Gap { from: Mark::default(), to: Mark { seq: self.next.seq, position: 0 } }),
+            28 => self.frame(pcm, Mark { seq: self.next.seq + 2, position: self.next.position }, 200),
+            29 => self.client(Mute { muted: self.dice.clone().below(2) == 0 }),
+            30..=33 => {
+                let heard = self.downlink - self.played;
+                self.played += self.dice.below(heard + 1);
+                self.client(ClientAck { received: self.received, played: self.played });
+            }
+            34 => {
+                self.link(link::Input::Closed);
+                self.wait(Duration::from_millis(self.dice.clone().below(3_000).into()));
+                self.attach(Attachment::Resume);
+            }
+            35 | 36 => self.wait(Duration::from_millis(self.dice.clone().below(4_000).into())),
+            _ => self.answer(),
+        }
+        // The dice that were cloned are thrown as well.
+        self.dice.below(2);
+    }
+
+    /// A frame that is refused, and where the client goes on.
+    fn refused(&mut self, codec: Codec, bytes: usize, samples: u32) {
+        self.frame(codec, self.next, bytes);
+        self.next.seq += 1;
+        let jump = if self.dice.below(3) == 0 { self.dice.below(30_000) } else { samples };
+        self.next.position += jump;
+    }
+}
+
+#[test]
+fn link_and_call_agree_about_every_position_whatever_a_client_sends() {
+    let (mut ended, mut answers, mut gaps) = (0, 0, 0_u64);
+    for seed in 0..CALLS {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            if world.ended.is_some() {
+                ended += 1;
+                break;
+            }
+            world.step();
+        }
+        answers += u64::from(world.downlink > 0);
+        gaps += world.gaps;
+    }
+    // Otherwise nothing of all this was tried.
+    assert!(
+        answers > CALLS / 2 && gaps > CALLS,
+        "{answers} calls with an answer, {gaps} gaps, {ended} ended"
+    );
+}

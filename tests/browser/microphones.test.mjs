@@ -1,0 +1,125 @@
+// @ts-check
+// Microphones that come, go and change within a call: whoever speaks is heard, and knows through what.
+
+import assert from "node:assert/strict";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { plugIn } from "./support/microphones.mjs";
+import { Relay, until } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+describe("microphones that come and go", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /** A page with two microphones. */
+  async function twoMicrophones() {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    return { page, microphones: await plugIn(page.page, ["desk", "headset"]) };
+  }
+
+  /** @param {TestPage} page @param {string} id @param {object} event @param {number} [from] */
+  function saysMicrophone(page, id, event, from) {
+    const wanted = JSON.stringify({ label: `Microphone ${id}`, ...event });
+    return page.hears(({ name, event: said }) => name === "microphone" && JSON.stringify(said) === wanted, from);
+  }
+
+  /** Waits until more of the user is heard than by now. @param {TestPage} page */
+  async function isHeard(page) {
+    const from = (await page.noted()).length;
+    const more = await page.hears(({ name }) => name === "usage", from);
+    const { audioMs } = (await page.noted())[more - 1].event;
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > audioMs, more);
+  }
+
+  test("a chosen microphone that goes away is stood in for by the default one, which is said, and taken again when it is back", async () => {
+    for (const choose of ["in the options", "in the call"]) {
+      const { page, microphones } = await twoMicrophones();
+      await page.start(choose === "in the call" ? {} : { microphone: { deviceId: { exact: "headset" } } });
+      if (choose === "in the call") await page.setMicrophone("headset");
+      let said = await saysMicrophone(page, "headset", { live: true, fallback: false });
+
+      await microphones.plug(["desk"]);
+      said = await saysMicrophone(page, "headset", { live: false, fallback: false }, said);
+      said = await saysMicrophone(page, "desk", { live: true, fallback: true }, said);
+      await isHeard(page);
+
+      await microphones.plug(["desk", "headset"]);
+      said = await saysMicrophone(page, "headset", { live: true, fallback: false }, said);
+      await until("only the chosen one is open", async () => String(await microphones.live()) === "headset");
+      await isHeard(page);
+      assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
+      await page.close();
+      await stage.clear();
+    }
+  });
+
+  test("with no microphone at all an error says so, and the chosen one is taken when it is back", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await page.setMicrophone("headset");
+    await microphones.plug([]);
+    await page.hears(({ name, event }) => name === "error" && event.code === "microphone_missing");
+    await microphones.plug(["headset"]);
+    await until("the chosen one is open", async () => String(await microphones.live()) === "headset");
+    await isHeard(page);
+    await page.close();
+  });
+
+  test("of two that are asked for, the last one counts, whichever opens first and whatever happens then", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await microphones.hold("headset");
+    const slow = page.setMicrophone("headset");
+    await until("it was asked for", async () => (await microphones.asked()).includes("headset"));
+    await page.setMicrophone("desk");
+    await microphones.release();
+    await slow;
+    assert.deepEqual(await microphones.live(), ["desk"]);
+    assert.deepEqual(await microphones.hiccup(), ["desk"]);
+    await until("it is open again", async () => String(await microphones.live()) === "desk");
+    await page.close();
+  });
+
+  test("one that cannot be opened leaves the one before, also if another one failed meanwhile", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await page.setMicrophone("headset");
+    await microphones.hold("gone");
+    const refused = [page.setMicrophone("gone"), page.setMicrophone("gone")].map((changed) => assert.rejects(changed));
+    await microphones.release();
+    await Promise.all(refused);
+    assert.deepEqual(await microphones.live(), ["headset"]);
+    assert.deepEqual(await microphones.hiccup(), ["headset"]);
+    await page.close();
+  });
+
+  test("a call without a microphone, or with a stream of the page, changes to the one that is asked for", async () => {
+    for (const own of [false, true]) {
+      const { page, microphones } = await twoMicrophones();
+      await page.page.evaluate(async (isOwn) => {
+        const stream = isOwn && (await navigator.mediaDevices.getUserMedia({ audio: true }));
+        await /** @type {any} */ (globalThis).harness.start({ microphone: stream });
+      }, own);
+      assert.deepEqual(await microphones.live(), own ? ["desk"] : []);
+      await page.setMicrophone("headset");
+      // The page's own stream is the page's to stop.
+      assert.deepEqual(await microphones.live(), own ? ["desk", "headset"] : ["headset"]);
+      await isHeard(page);
+      const late = await page.page.evaluate(() => {
+        const { close, microphone } = /** @type {any} */ (globalThis).harness;
+        const closed = close();
+        return Promise.all([closed, microphone("desk").catch(String)]);
+      });
+      assert.match(late[1], /^TypeError: there is no call/, "a call that is hung up opens nothing");
+      assert.deepEqual(await microphones.live(), own ? ["desk"] : []);
+      await stage.clear();
+    }
+  });
+});

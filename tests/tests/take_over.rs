@@ -1,0 +1,102 @@
+//! Limits that hold when a session changes its relay: two real relays on one database.
+
+use std::path::Path;
+
+use protocol::{ClientMessage, Mark, RelayMessage, Resume};
+use relay::config::Secret;
+use serde_json::json;
+use tests::postgres::shared;
+use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token_but};
+
+async fn start(folder: &Path, database: &Secret, limits: &str) -> Relay {
+    let config = format!(
+        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
+         [limits]\n{limits}",
+        folder.join("data"),
+        database.expose()
+    );
+    Relay::start_with(folder, "127.0.0.1:0", &config).await
+}
+
+/// A session of a client that may come back.
+struct Session {
+    id: String,
+    resume_token: String,
+    epoch: u32,
+    committed: Mark,
+}
+
+/// What comes of a `hello`.
+enum Greeted {
+    New(Raw, Session),
+    Resumed(Raw),
+    Refused(String, u16),
+}
+
+async fn greet(relay: &Relay, sub: &str, from: Option<&Session>) -> Greeted {
+    let mut raw = Raw::connect(relay, None).await.expect("connects");
+    let resume = from.map(|session| Resume {
+        session_id: session.id.clone(),
+        resume_token: session.resume_token.clone(),
+        epoch: session.epoch,
+        received: 0,
+    });
+    let mut hello = hello(&token_but(&json!({ "sub": sub })), resume);
+    hello.start = from.map_or_else(Mark::default, |session| session.committed);
+    raw.say(&ClientMessage::from(hello).to_json()).await;
+    let mut why = String::new();
+    loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::Welcome(welcome)) => {
+                let (epoch, committed) = (welcome.epoch, Mark::default());
+                let session =
+                    Session { id: welcome.session_id, resume_token: welcome.resume_token, epoch, committed };
+                return Greeted::New(raw, session);
+            }
+            Heard::Said(RelayMessage::Resumed(resumed)) => {
+                assert_eq!(from.map(|session| &session.id), Some(&resumed.session_id));
+                return Greeted::Resumed(raw);
+            }
+            Heard::Said(RelayMessage::ErrorMessage(error)) => why = error.code,
+            Heard::Closed(code) => return Greeted::Refused(why, code),
+            _ => {}
+        }
+    }
+}
+
+async fn new(relay: &Relay, sub: &str) -> (Raw, Session) {
+    match greet(relay, sub, None).await {
+        Greeted::New(raw, session) => (raw, session),
+        Greeted::Refused(why, code) => panic!("{why} {code}"),
+        Greeted::Resumed(..) => panic!("it asked for nothing"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_old_and_two_new_sessions_are_never_there_at_once() {
+    let database = shared().database().await;
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let limits = "sessions_per_user = 2\n";
+    let relays = [start(here.path(), &database, limits).await, start(there.path(), &database, limits).await];
+    let old = [new(&relays[0], "ada").await, new(&relays[0], "ada").await];
+    let [first, second] = relays;
+    first.terminate().await;
+
+    // One of them comes back; the other one's place is given to a new call, and that is all there is.
+    let [(_, one), (_, other)] = old;
+    let Greeted::Resumed(_one) = greet(&second, "ada", Some(&one)).await else { panic!("it is taken over") };
+    let (_new, _) = new(&second, "ada").await;
+    for _ in 0..2 {
+        match greet(&second, "ada", None).await {
+            Greeted::Refused(why, 4429) => assert_eq!(why, "session_limit"),
+            _ => panic!("a third call"),
+        }
+    }
+    match greet(&second, "ada", Some(&other)).await {
+        Greeted::Refused(why, 4429) => {
+            assert_eq!(why, "session_limit", "its place is gone, and there is no other");
+        }
+        _ => panic!("a third call"),
+    }
+    second.terminate().await;
+}
