@@ -200,7 +200,7 @@ async fn gaps_of_many_minutes_are_recorded_for_as_long_as_they_took() {
     let began = Instant::now();
     let (mut raw, welcome) = Raw::welcomed(&relay, "mallory").await;
     // As long and as many as a client may say that are just here: a minute of the longest chunks each, and a quarter of an hour in all.
-    let mark = |minute| Mark { seq: minute * 20, position: minute * 60 * 16_000 };
+    let mark = |minute: u32| Mark { seq: minute * 20, position: minute * 60 * 16_000 };
     for minute in 0..15 {
         raw.say(&ClientMessage::from(Gap { from: mark(minute), to: mark(minute + 1) }).to_json()).await;
     }
