@@ -1,5 +1,6 @@
 //! `voxrelay migrate` as an operator runs it.
 
+use std::path::Path;
 use std::process::Output;
 
 use protocol::{Bye, ClientMessage};
@@ -65,7 +66,9 @@ async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     assert_eq!(refused.status.code(), Some(1));
     let advice = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(advice.contains("run `voxrelay migrate` first"), "{advice}");
-    for says in ["applied 3 migrations\n", "the schema is up to date\n"] {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../relay/migrations/postgres");
+    let migrations = std::fs::read_dir(folder).expect("the migrations are there").count();
+    for says in [&format!("applied {migrations} migrations\n"), "the schema is up to date\n"] {
         let done = run(&database, &["migrate"]).await;
         assert!(done.status.success(), "{done:?}");
         assert_eq!(String::from_utf8_lossy(&done.stdout), says);

@@ -66,6 +66,12 @@ impl Backoff {
         self.due
     }
 
+    /// Not everything can wait: the next attempt is due within this span, unless the relay said otherwise.
+    pub(super) fn within(&mut self, now: Time, span: Duration) -> Time {
+        self.due = self.due.min(now + span).max(self.not_before);
+        self.due
+    }
+
     /// The relay asked not to come back before this time.
     pub(super) fn hold_until(&mut self, time: Time) -> Time {
         self.not_before = time;

@@ -31,6 +31,8 @@ const STUCK_PART: u32 = 16;
 /// Hanging up goes on for this long after audio last got through. A line that stands still is found out after 10 s, and over a network that
 /// loses every third packet another one takes as long again.
 const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
+/// Meanwhile the next connection is tried within this time, however many attempts have failed: most of the deadline is for the words.
+const CLOSING_RETRY: Duration = Duration::from_secs(5);
 /// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
 const LONGEST_CLOSING: Duration = Duration::from_secs(300);
 /// Probes come no closer than this, however often a page wakes up.
@@ -215,7 +217,10 @@ impl Client {
     }
 
     fn wait(&mut self) {
-        let due = self.backoff.fail(self.now);
+        let mut due = self.backoff.fail(self.now);
+        if self.closing {
+            due = self.backoff.within(self.now, CLOSING_RETRY);
+        }
         self.wait_until(due);
     }
 
