@@ -65,7 +65,7 @@ export const ERROR_CODES = {
   microphone_silent: { retryable: true, message: "The microphone delivers nothing but zeros. It may be muted by the system or by a switch." },
   audio_unavailable: { retryable: false, message: "The browser's audio could not be started. AudioWorklet needs HTTPS or localhost, and the worklet file must load (see the content security policy in the README)." },
   engine_unavailable: { retryable: false, message: "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'." },
-  worker_unavailable: { retryable: false, message: "No Worker started, so the engine runs on the page: a busy page delays the call. Check that the worker's file (worker.js, or voxrelay.js as a script tag) loads and that the content security policy allows it." },
+  worker_unavailable: { retryable: false, message: "No Worker started, so a busy page delays the call. Check that worker.js (as a script tag: voxrelay.js) loads, and that the content security policy allows it." },
   keys_unavailable: { retryable: true, message: "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token." },
   store_unavailable: { retryable: true, message: "The relay's database is away. Wait `retry_after_ms`." },
   internal: { retryable: true, message: "The relay failed. Its log has the session id and the cause." },

@@ -37,7 +37,7 @@ export function errorOf(
 export function workerUnavailable(cause: string): VoxrelayError {
   return new VoxrelayError(
     "worker_unavailable",
-    `No Worker started (${cause}), so the engine runs on the page: a busy page delays the call. Check that its file loads and that the content security policy allows it.`,
+    `No Worker started (${cause}), so a busy page delays the call. Check that its file loads and that the content security policy allows it.`,
     false,
   );
 }

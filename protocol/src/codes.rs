@@ -188,7 +188,7 @@ error_codes! {
     MicrophoneSilent = "microphone_silent", true, "The microphone delivers nothing but zeros. It may be muted by the system or by a switch.";
     AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. AudioWorklet needs HTTPS or localhost, and the worklet file must load (see the content security policy in the README).";
     EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";
-    WorkerUnavailable = "worker_unavailable", false, "No Worker started, so the engine runs on the page: a busy page delays the call. Check that the worker's file (worker.js, or voxrelay.js as a script tag) loads and that the content security policy allows it.";
+    WorkerUnavailable = "worker_unavailable", false, "No Worker started, so a busy page delays the call. Check that worker.js (as a script tag: voxrelay.js) loads, and that the content security policy allows it.";
     KeysUnavailable = "keys_unavailable", true, "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token.";
     StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
     Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";

@@ -21,11 +21,20 @@ pub(super) struct Backoff {
     began: Option<Time>,
     /// The relay's `retry_after`: no attempt before it.
     not_before: Time,
+    /// The highest ceiling.
+    longest: Duration,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Backoff { random: seed, failures: 0, due: Time::ZERO, began: None, not_before: Time::ZERO }
+        Backoff {
+            random: seed,
+            failures: 0,
+            due: Time::ZERO,
+            began: None,
+            not_before: Time::ZERO,
+            longest: LONGEST,
+        }
     }
 
     /// Attempts that failed since the last stable connection.
@@ -52,7 +61,7 @@ impl Backoff {
 
     /// The network went away, which says nothing about the relay: due as after a failure, but it counts as none.
     pub(super) fn pause(&mut self, now: Time) -> Time {
-        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(LONGEST);
+        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(self.longest);
         let ceiling = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         let delay = Duration::from_micros(self.next_random() % (ceiling + 1));
         self.due = (now + delay).max(self.not_before);
@@ -66,17 +75,16 @@ impl Backoff {
         self.due
     }
 
-    /// Not everything can wait: the next attempt is due within this span, unless the relay said otherwise.
-    pub(super) fn within(&mut self, now: Time, span: Duration) -> Time {
-        self.due = self.due.min(now + span).max(self.not_before);
-        self.due
-    }
-
     /// The relay asked not to come back before this time.
     pub(super) fn hold_until(&mut self, time: Time) -> Time {
         self.not_before = time;
         self.due = self.due.max(time);
         self.due
+    }
+
+    /// Words wait for the next connection: from now on no ceiling is higher.
+    pub(super) fn shorten(&mut self, longest: Duration) {
+        self.longest = longest;
     }
 
     /// The connection has been stable.

@@ -217,10 +217,7 @@ impl Client {
     }
 
     fn wait(&mut self) {
-        let mut due = self.backoff.fail(self.now);
-        if self.closing {
-            due = self.backoff.within(self.now, CLOSING_RETRY);
-        }
+        let due = self.backoff.fail(self.now);
         self.wait_until(due);
     }
 
@@ -360,6 +357,7 @@ impl Client {
         if self.phase == Phase::Waiting {
             self.handle_online();
         }
+        self.backoff.shorten(CLOSING_RETRY);
         self.closing_ends = self.now + LONGEST_CLOSING;
         self.set(Timer::Closing, CLOSING_DEADLINE);
         self.tell_state();

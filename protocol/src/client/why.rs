@@ -36,7 +36,7 @@ impl Outage {
         match self.status {
             0 => {}
             UPGRADE_REQUIRED => {
-                message.push_str(" It answers plain requests, so something between may refuse WebSockets.");
+                message.push_str(" Something between may refuse WebSockets.");
             }
             status => push_status(status, message),
         }
