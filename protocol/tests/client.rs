@@ -530,6 +530,31 @@ fn a_hello_that_came_too_late_is_no_refused_token() {
 }
 
 #[test]
+fn while_it_hangs_up_a_connection_is_tried_every_five_seconds_however_many_attempts_have_failed() {
+    for seed in 0..50 {
+        let mut bench = Bench::with(Config { seed, ..Config::default() });
+        bench.input(Input::Start);
+        bench.input(Input::Token(Ok("jwt")));
+        bench.input(Input::Opened);
+        bench.relay(welcome());
+        bench.chunks(5);
+        bench.input(Input::Closed { code: 1006 });
+        let fails_within = |bench: &mut Bench, span| {
+            assert!(bench.wait(span).contains(&Did::RequestToken), "seed {seed}: within {span:?}");
+            bench.input(Input::Token(Ok("jwt")));
+            bench.input(Input::Closed { code: 1006 });
+        };
+        for _ in 0..6 {
+            fails_within(&mut bench, Duration::from_secs(30));
+        }
+        bench.input(Input::Close);
+        for _ in 0..5 {
+            fails_within(&mut bench, Duration::from_secs(5));
+        }
+    }
+}
+
+#[test]
 fn hanging_up_has_an_end_even_while_audio_gets_through() {
     let mut bench = Bench::up();
     bench.chunks(300);

@@ -286,7 +286,7 @@ impl Client {
     /// Something came from the relay.
     pub(super) fn alive(&mut self) {
         let heartbeat = self.heartbeat();
-        self.set(Timer::Dead, heartbeat * DEAD_AFTER_HEARTBEATS);
+        self.set(Timer::Dead, heartbeat.saturating_mul(DEAD_AFTER_HEARTBEATS));
     }
 
     /// Audio gets through: a slow line is not a dead one, and hanging up goes on.

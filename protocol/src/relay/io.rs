@@ -34,9 +34,9 @@ pub struct Elsewhere {
     pub age: Duration,
     /// Since audio of it was last heard.
     pub quiet: Duration,
-    /// How much audio of it was heard.
-    pub heard: Duration,
-    /// Samples of that which are played again: they may come at once.
+    /// Samples of the user that were heard.
+    pub heard: u64,
+    /// Those of them that are played again: they may come at once.
     pub again: u32,
     /// How often it was resumed.
     pub resumes: u32,

@@ -43,9 +43,6 @@ const USUAL_RESUMES: u32 = 10;
 const GREETING_MESSAGES: u64 = 10;
 /// Whoever comes to another relay has this long to say something: when audio was last heard is known, but not when the user last muted.
 const LEAST_IDLE: Duration = Duration::from_secs(60);
-/// A timeline may be this much longer than the time since it began here: its client may have been away for ten minutes, which is when it
-/// gives up, with a minute in its buffer.
-const TIMELINE_SLACK: Duration = Duration::from_secs(15 * 60);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -113,8 +110,6 @@ pub struct Link {
     /// After frames that were refused: how much further on than `expected` the next one may stand, in samples. What such a frame held
     /// is not known, but it was no more than this.
     refused_samples: Option<u32>,
-    /// Where the timeline began here, and when.
-    origin: (u32, Time),
     audio_rate: RateLimit,
     /// Frames of any kind, duplicates and those of no use among them.
     frame_rate: RateLimit,
@@ -157,7 +152,6 @@ impl Link {
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
             refused_samples: None,
-            origin: (start.position, now),
             audio_rate: RateLimit::audio(now, &config.limits),
             frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),
@@ -186,8 +180,7 @@ impl Link {
         let idle = idle.saturating_sub(quiet).max(idle.min(LEAST_IDLE));
         self.set(Timer::Session, session);
         self.set(Timer::Idle, idle);
-        let samples = heard.as_micros() * u128::from(UPLINK.rate()) / 1_000_000;
-        self.audio_rate.carry_over(age, u64::try_from(samples).unwrap_or(u64::MAX), again.into());
+        self.audio_rate.carry_over(age, heard, again.into());
         let usual = u64::from(USUAL_RESUMES) * (1 + age.as_secs() / 60);
         if u64::from(resumes) > usual {
             self.frame_rate.leave_a_second(0);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::rate::{CLOCK_TOLERANCE_PERCENT, CONTROL_BURST};
-use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, TIMELINE_SLACK, Timer, UPLINK, millis};
+use super::rate::CONTROL_BURST;
+use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
     AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, HEADER_LEN, Mark,
     Ping, Pong, Resend,
@@ -174,21 +174,12 @@ impl Link {
         let most = frames * u64::from(self.longest_chunk()) + u64::from(self.refused_samples.unwrap_or(0));
         let skipped = gap.to.position.checked_sub(self.expected.position);
         let fits = skipped.is_some_and(|skipped| u64::from(skipped) <= most);
-        if !starts_here && self.refused_samples.is_none() || !fits || !self.may_have_reached(gap.to.position)
-        {
+        if !starts_here && self.refused_samples.is_none() || !fits {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
         self.refused_samples = None;
         self.pending.push_back(Pending::Gap(Gap { from: self.expected, to: gap.to }));
         self.arrived(gap.to);
-    }
-
-    /// Whether somebody can have spoken up to this position by now.
-    fn may_have_reached(&self, position: u32) -> bool {
-        let (origin, began) = self.origin;
-        let time = (self.now.since(began) + TIMELINE_SLACK).as_millis() * u128::from(UPLINK.rate());
-        let most = time * u128::from(100 + CLOCK_TOLERANCE_PERCENT);
-        u128::from(position.saturating_sub(origin)) * 100_000 <= most
     }
 
     fn arrived(&mut self, next: Mark) {

@@ -548,7 +548,7 @@ impl Driver {
             tracing::warn!(session = %self.id, "records were not stored in time: they are kept here");
             // A disk that does not answer is as good as a full one.
             let _ = timeout(KEEP_TIMEOUT, self.journal.keep()).await;
-            match self.journal.hand_over() {
+            match self.journal.hold_rest() {
                 (0, 0) => {}
                 (entries, 0) => {
                     tracing::warn!(session = %self.id, entries, "records are held in memory until there is room for them");

@@ -221,9 +221,9 @@ impl Journal {
         }
     }
 
-    /// Hands over to the relay what is kept nowhere, for when the session leaves and the relay's own disk takes nothing: it holds it in memory
+    /// Gives the relay what is kept nowhere, for when the session leaves and the relay's own disk takes nothing: it holds it in memory
     /// until it is written. Says how many entries, and for how many there was no room.
-    pub(super) fn hand_over(&mut self) -> (usize, usize) {
+    pub(super) fn hold_rest(&mut self) -> (usize, usize) {
         let (mut held, mut lost) = (0, 0);
         for waiting in self.waiting.iter().filter(|waiting| !matches!(waiting.kept, Kept::At(_))) {
             if let Entry::Owed(owed) = &waiting.entry {

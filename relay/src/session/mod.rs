@@ -47,8 +47,6 @@ use registry::{Command, Handle, ResumeRequest};
 
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
-/// Samples a second of what is metered.
-const HEARD_RATE: u32 = 16_000;
 /// How long a relay may take to hand a session over: it looks every second, and then writes what is owed.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between two looks at whether it has.
@@ -327,7 +325,7 @@ async fn take_over(
         age: since(row.started_at_ms),
         quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
         again: row.replayable_samples,
-        heard: Duration::from_micros(row.audio_samples.saturating_mul(1_000_000) / u64::from(HEARD_RATE)),
+        heard: row.audio_samples,
         resumes: row.reconnects,
     };
     let parts = parts.going_on_at(row.committed);
@@ -367,8 +365,8 @@ async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume
     };
     let usage = Usage {
         audio_ms: row.audio_samples / 16,
-        tokens: 0,
-        characters: 0,
+        tokens: row.tokens,
+        characters: row.characters,
         cost_nano_usd: row.cost.get(),
         left_nano_usd: limits.session_budget.saturating_sub(row.cost).get(),
     };

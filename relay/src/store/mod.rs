@@ -85,7 +85,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// has the connections in use, nor for whoever has locked a session.
     async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError>;
 
-    /// Ends leases: the sessions may be taken over, and do not count.
+    /// Ends leases: the sessions wait to be taken over, and keep their places.
     async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError>;
 
     /// Gives back what lost sessions had reserved, charges what they had exposed, and ends those that nobody took over within the
