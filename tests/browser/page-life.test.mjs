@@ -17,12 +17,18 @@ describe("what calls leave behind", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  test("ten closed calls leave neither a live track nor anything else", async () => {
+  /** A page of a relay of its own, whose tracks are watched. */
+  async function watchedPage() {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const browser = await launch(stage);
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     const tracks = await watchTracks(page.page);
+    return { relay, page, tracks };
+  }
+
+  test("ten closed calls leave neither a live track nor anything else", async () => {
+    const { page, tracks } = await watchedPage();
     for (let call = 0; call < 10; call += 1) {
       await page.start();
       await page.close();
@@ -33,11 +39,7 @@ describe("what calls leave behind", () => {
   });
 
   test("of ten microphones of a call only the last one is live, and with the call everything goes", async () => {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const tracks = await watchTracks(page.page);
+    const { page, tracks } = await watchedPage();
     await page.start();
     for (let change = 0; change < 10; change += 1) await page.setMicrophone(change % 2 ? "default" : undefined);
     assert.equal(await tracks.live(), 1);
@@ -50,11 +52,7 @@ describe("what calls leave behind", () => {
   });
 
   test("ten calls for which no sound could be made leave nothing", async () => {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const tracks = await watchTracks(page.page);
+    const { page, tracks, relay } = await watchedPage();
     for (let call = 0; call < 10; call += 1) {
       await assert.rejects(page.start({ workletUrl: "/missing.js" }), /audio_unavailable: /);
     }
@@ -99,11 +97,7 @@ describe("what calls leave behind", () => {
   });
 
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const tracks = await watchTracks(page.page);
+    const { page, tracks } = await watchedPage();
     for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {
       const outcome = await page.page.evaluate(async (after) => {
         const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
@@ -124,11 +118,7 @@ describe("what calls leave behind", () => {
   });
 
   test("a token function that gives up ends the call at once, and nobody holds a microphone", async () => {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const tracks = await watchTracks(page.page);
+    const { page, tracks, relay } = await watchedPage();
     const said = await page.page.evaluate(async () => {
       const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
       const token = async () => Promise.reject(Object.assign(new Error("signed out"), { retryable: false }));

@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
+use relay::config::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -64,6 +65,11 @@ impl Relay {
             folder.join("data")
         );
         Relay::start_with(folder, listen, &config).await
+    }
+
+    /// Starts `voxrelay serve` as one of several relays that share this database, with these lines of configuration on top.
+    pub async fn start_on(database: &Secret, folder: &Path, extra: &str) -> Relay {
+        Relay::start_with(folder, "127.0.0.1:0", &sharing(database, folder, extra)).await
     }
 
     /// Starts `voxrelay serve` with this configuration, and room for many calls from one address where it says nothing else.
@@ -119,6 +125,15 @@ impl Relay {
         let ended = timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(matches!(ended, Ok(Ok(status)) if status.success()), "{ended:?}");
     }
+}
+
+/// The configuration of one of several relays that share this database, with these lines on top.
+pub fn sharing(database: &Secret, folder: &Path, extra: &str) -> String {
+    format!(
+        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}",
+        folder.join("data"),
+        database.expose()
+    )
 }
 
 /// The relay that is tested.

@@ -1,7 +1,6 @@
 //! Many calls while the database is away, and what is in the ledger afterwards.
 
 use std::fmt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -13,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::caller::{Caller, Told};
 use crate::postgres::Server;
-use crate::{AUDIENCE, ISSUER, Relay, SECRET};
+use crate::{Relay, sharing};
 
 /// When the ledger has to be what was spoken, after the database is back.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -110,7 +109,8 @@ pub async fn go_through(outage: &Outage) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::durable();
     let database = server.database().await;
-    let config = config(folder.path(), &database, outage.grace);
+    let grace = format!("[store]\ngrace_seconds = {}\n", outage.grace);
+    let config = sharing(&database, folder.path(), &grace);
     let mut relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
     let address = relay.address.to_string();
     let url = relay.url();
@@ -210,13 +210,4 @@ async fn metered(database: &Secret, calls: &[Told]) -> (u64, bool) {
     }
     Store::close(&store).await;
     (metered, balanced)
-}
-
-fn config(folder: &Path, database: &Secret, grace: u32) -> String {
-    format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-        [store]\ngrace_seconds = {grace}\n",
-        folder.join("data"),
-        database.expose()
-    )
 }

@@ -8,23 +8,19 @@ use protocol::client::{Event, State};
 use protocol::{CloseCode, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
+use relay::config::Secret;
 use relay::store::{SessionRow, SqlStore, Store};
 use sqlx::{AnyConnection, Connection};
 use tests::outage::{How, Manner, Outage, go_through};
 use tests::postgres::Server;
 use tests::sound::voice;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token};
+use tests::{Heard, Raw, Relay, hello, sharing, token};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-fn config(folder: &Path, database: &relay::config::Secret, grace: u32) -> String {
-    format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-        [store]\ngrace_seconds = {grace}\n",
-        folder.join("data"),
-        database.expose()
-    )
+fn config(folder: &Path, database: &Secret, grace: u32) -> String {
+    sharing(database, folder, &format!("[store]\ngrace_seconds = {grace}\n"))
 }
 
 /// Words, with pauses between them: turns.

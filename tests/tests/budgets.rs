@@ -1,15 +1,13 @@
 //! Caps that hold, seen from outside: real relays, real sockets, both databases.
 
-use std::path::Path;
 use std::time::Duration;
 
 use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
-use relay::config::Secret;
 use relay::store::{AlertFilter, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, hello, token_but};
+use tests::{Heard, Raw, Relay, chunk, hello, token_but};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -145,7 +143,11 @@ async fn two_relays_on_one_server_never_overshoot_and_spend_it_all() {
     let database = shared().database().await;
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     // 100 s and half a chunk, for calls that want 240 s.
-    let relays = [start(here.path(), &database).await, start(there.path(), &database).await];
+    let limits = "[limits]\naccount_month_usd = \"0.008004\"\n";
+    let relays = [
+        Relay::start_on(&database, here.path(), limits).await,
+        Relay::start_on(&database, there.path(), limits).await,
+    ];
     let calls = (0..12).map(|n: usize| {
         let relay = &relays[n % 2];
         async move {
@@ -187,13 +189,3 @@ async fn two_relays_on_one_server_never_overshoot_and_spend_it_all() {
 }
 
 const BUDGET: u64 = 1_000 * CHUNK_COST + CHUNK_COST / 2;
-
-async fn start(folder: &Path, database: &Secret) -> Relay {
-    let config = format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-        [limits]\naccount_month_usd = \"0.008004\"\n",
-        folder.join("data"),
-        database.expose()
-    );
-    Relay::start_with(folder, "127.0.0.1:0", &config).await
-}

@@ -1,16 +1,14 @@
 //! Somebody who goes back and forth between two relays on one database pays for all that is heard, whatever they say of where they stand.
 
-use std::path::Path;
 use std::time::Duration;
 
 use protocol::{AudioHeader, Bye, ClientMessage, Codec, Gap, Mark, RelayMessage, Resume};
-use relay::config::Secret;
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
 use tests::postgres::shared;
 use tests::sound::{silence, voice};
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token_but};
+use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -49,7 +47,11 @@ impl Place {
     async fn new() -> Place {
         let url = shared().database().await;
         let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let relays = [start(folders[0].path(), &url).await, start(folders[1].path(), &url).await];
+        let limits = "[limits]\nsessions_per_user = 20\n";
+        let relays = [
+            Relay::start_on(&url, folders[0].path(), limits).await,
+            Relay::start_on(&url, folders[1].path(), limits).await,
+        ];
         let database = AnyConnection::connect(url.expose()).await.expect("it runs");
         Place { relays, database, _folders: folders }
     }
@@ -68,16 +70,6 @@ impl Place {
         }
         charged
     }
-}
-
-async fn start(folder: &Path, database: &Secret) -> Relay {
-    let config = format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-         [limits]\nsessions_per_user = 20\n",
-        folder.join("data"),
-        database.expose()
-    );
-    Relay::start_with(folder, "127.0.0.1:0", &config).await
 }
 
 impl<'a> Hopper<'a> {

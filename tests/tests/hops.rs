@@ -1,30 +1,17 @@
 //! Somebody who goes from relay to relay in the middle of a call, of two that live and share a database: nothing is heard that is not paid
 //! for, but what is played again, once. `take_over` has the limits.
 
-use std::path::Path;
-
 use protocol::{
     AudioHeader, Bye, ClientMessage, Codec, ErrorMessage, Gap, Hello, Mark, RelayMessage, Resume, Resumed,
 };
-use relay::config::Secret;
 use relay::store::{SessionRow, SqlStore, Store};
 use serde_json::json;
 use tests::postgres::shared;
 use tests::sound::voice;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token_but};
+use tests::{Heard, Raw, Relay, hello, token_but};
 
 /// Samples of 100 ms.
 const CHUNK: u32 = 1_600;
-
-async fn start(folder: &Path, database: &Secret, limits: &str) -> Relay {
-    let config = format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-        [limits]\n{limits}",
-        folder.join("data"),
-        database.expose()
-    );
-    Relay::start_with(folder, "127.0.0.1:0", &config).await
-}
 
 /// Two relays on one database, which may be looked at.
 struct Bench {
@@ -37,9 +24,10 @@ impl Bench {
     async fn start(limits: &str) -> Bench {
         let database = shared().database().await;
         let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let limits = format!("[limits]\n{limits}");
         let relays = [
-            start(folders[0].path(), &database, limits).await,
-            start(folders[1].path(), &database, limits).await,
+            Relay::start_on(&database, folders[0].path(), &limits).await,
+            Relay::start_on(&database, folders[1].path(), &limits).await,
         ];
         let store = SqlStore::postgres(&database).await.expect("opened");
         Bench { relays, store, _folders: folders }

@@ -1,22 +1,9 @@
 //! Limits that hold when a session changes its relay: two real relays on one database.
 
-use std::path::Path;
-
 use protocol::{ClientMessage, Mark, RelayMessage, Resume};
-use relay::config::Secret;
 use serde_json::json;
 use tests::postgres::shared;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token_but};
-
-async fn start(folder: &Path, database: &Secret, limits: &str) -> Relay {
-    let config = format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\
-         [limits]\n{limits}",
-        folder.join("data"),
-        database.expose()
-    );
-    Relay::start_with(folder, "127.0.0.1:0", &config).await
-}
+use tests::{Heard, Raw, Relay, hello, token_but};
 
 /// A session of a client that may come back.
 struct Session {
@@ -77,7 +64,11 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
     let database = shared().database().await;
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let limits = "sessions_per_user = 2\n";
-    let relays = [start(here.path(), &database, limits).await, start(there.path(), &database, limits).await];
+    let limits = format!("[limits]\n{limits}");
+    let relays = [
+        Relay::start_on(&database, here.path(), &limits).await,
+        Relay::start_on(&database, there.path(), &limits).await,
+    ];
     let old = [new(&relays[0], "ada").await, new(&relays[0], "ada").await];
     let [first, second] = relays;
     first.terminate().await;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use protocol::{Bye, ClientMessage, Hello, RelayMessage, Resume};
 use serde_json::json;
 use tests::postgres::Server;
-use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, hello, token, token_but};
+use tests::{Heard, Raw, Relay, hello, token, token_but};
 
 /// What PostgreSQL refuses in text, and what looks like it.
 const TEXTS: [&str; 5] = ["\0", "a\0b", "\u{1}\u{7f}\u{85}", "\\u0000", "\u{ffff}\0\u{10ffff}"];
@@ -40,12 +40,7 @@ async fn no_text_of_a_client_makes_the_store_unavailable() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start();
     let database = server.database().await;
-    let config = format!(
-        "data_dir = {:?}\ndatabase_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n",
-        folder.path().join("data"),
-        database.expose()
-    );
-    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let relay = Relay::start_on(&database, folder.path(), "").await;
     let say = async |hello: Hello| {
         let mut raw = Raw::connect(&relay, None).await.expect("connects");
         raw.say(&ClientMessage::from(hello).to_json()).await;
