@@ -18,9 +18,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
+use crate::money::budget::Caps;
 use crate::money::ledger::LedgerRow;
-use crate::store::{Caps, Latency, Payer, Quality, Settle, Store, StoreError, Turn, create_data_dir};
+use crate::store::{Payer, Quality, Settle, Store, StoreError, create_data_dir};
 use file::{File, Job, Kept};
 use held::Held;
 

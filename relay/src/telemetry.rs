@@ -15,7 +15,8 @@ use protocol::{CloseCode, ErrorCode};
 pub use serve::serve;
 
 use crate::auth::AuthError;
-use crate::store::{Scope, StoreError, THRESHOLDS};
+use crate::money::budget::{Scope, THRESHOLDS};
+use crate::store::StoreError;
 use crate::{NanoUsd, log};
 
 /// Seconds: from a local read to the longest that a transaction may take.

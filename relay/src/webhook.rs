@@ -16,7 +16,8 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::config::{self, Secret};
-use crate::store::{Alert, Attempted, Scope, Store, StoreError, unix_ms};
+use crate::money::budget::Scope;
+use crate::store::{Alert, Attempted, Store, StoreError, unix_ms};
 use crate::{log, outbound, telemetry};
 
 /// For a whole request.

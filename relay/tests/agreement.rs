@@ -11,9 +11,10 @@ use protocol::{
 };
 use relay::NanoUsd;
 use relay::call::{self, Agent, AgentInput, AgentOutput, Call, Start};
+use relay::money::budget::{Caps, Grant, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
-use relay::store::{Caps, Grant, Settled, Standing};
+use relay::store::Settled;
 
 /// Steps of one call.
 const STEPS: u32 = 400;

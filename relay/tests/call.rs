@@ -7,11 +7,13 @@ use std::time::Duration;
 use protocol::relay::Saying;
 use protocol::{AgentState, BudgetScope, CloseCode, Gap, Mark, Role, Time, Usage};
 use relay::NanoUsd;
+use relay::call::Turn;
 use relay::call::{Agent, AgentInput, AgentOutput, Call, Input, Output, Start};
+use relay::money::budget::{Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing};
 use relay::money::ledger::LedgerRow;
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
-use relay::store::{Balance, Caps, Grant, Range, Reserved, Scope, Settled, Shortage, Standing, Turn};
+use relay::store::Settled;
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
 

@@ -6,10 +6,12 @@ use audio::Hz;
 use protocol::relay::Saying;
 use protocol::{Gap, Mark, Role, Time};
 use relay::NanoUsd;
+use relay::call::Turn;
 use relay::call::{Agent, AgentInput, AgentOutput, Call, Echo, Input, Output, Start};
+use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
-use relay::store::{Balance, Caps, Grant, Reserved, Scope, Settled, Shortage, Standing, Turn};
+use relay::store::Settled;
 
 const RATE: usize = 16_000;
 

@@ -5,25 +5,27 @@
 
 mod agent;
 mod echo;
-mod purse;
 mod reply;
 mod spending;
+mod turn;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use agent::{Agent, AgentInput, AgentOutput};
 pub use echo::Echo;
+pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
 use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
 use crate::NanoUsd;
+use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage};
 use crate::money::ledger::LedgerRow;
 use crate::money::meter::Meter;
-use crate::store::{Caps, Grant, Latency, Range, Reserved, Settled, Shortage, Turn};
-use purse::Purse;
+use crate::money::purse::Purse;
+use crate::store::Settled;
 use reply::Reply;
 
 /// Usage is told to the page at most this often.

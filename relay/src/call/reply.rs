@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::Time;
 
-use crate::store::Turn;
+use crate::call::Turn;
 
 /// How far the sending is ahead of the playing: enough for a bad network, little enough to be dropped when interrupted.
 const LEAD: Duration = Duration::from_secs(2);

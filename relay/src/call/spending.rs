@@ -5,8 +5,8 @@ use protocol::{Budget, CloseCode, Role};
 
 use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY};
 use crate::NanoUsd;
+use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
-use crate::store::{Scope, Shortage, Standing, THRESHOLDS};
 
 /// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
 const HELD_BYTES: usize = 3 << 20;

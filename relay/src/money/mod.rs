@@ -4,9 +4,11 @@
 
 mod amount;
 pub mod bill;
+pub mod budget;
 pub mod ledger;
 pub mod meter;
 pub mod price;
+pub mod purse;
 pub mod tab;
 
 pub use amount::{MoneyError, NanoUsd};

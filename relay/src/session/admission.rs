@@ -13,9 +13,8 @@ use super::registry::Command;
 use super::{RETRY_AFTER_MS, later, lease};
 use crate::auth::Identity;
 use crate::config::Limits;
-use crate::store::{
-    Caps, Grant, NewSession, Opened, Quota, Range, Scope, SessionFilter, Shortage, StoreError, unix_ms,
-};
+use crate::money::budget::{Caps, Grant, Range, Scope, Shortage};
+use crate::store::{NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, call};
 
 /// Listening that has to be paid for before a session begins.

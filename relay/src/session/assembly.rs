@@ -15,10 +15,11 @@ use super::token::TokenClock;
 use crate::auth::Identity;
 use crate::call::{Agent, Call, Echo, Start};
 use crate::config::Limits;
+use crate::money::budget::Grant;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
 use crate::recording::Recorder;
-use crate::store::{Grant, Quality, unix_ms};
+use crate::store::{Quality, unix_ms};
 use crate::{App, NanoUsd, telemetry};
 
 /// What the echo agent is metered as.

@@ -15,9 +15,10 @@ use super::token::{self, TokenClock};
 use super::{resume_hash, resume_token};
 use crate::auth::{self, Identity};
 use crate::call::{self, Call};
+use crate::money::budget::{Caps, Range, Reserved};
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
-use crate::store::{Caps, Leases, Payer, Quality, Range, Reserve, Reserved, Settle, StoreError, unix_ms};
+use crate::store::{Leases, Payer, Quality, Reserve, Settle, StoreError, unix_ms};
 use crate::{App, NanoUsd, alerts, telemetry};
 
 /// How long the store may take where something waits for it.

@@ -11,9 +11,11 @@ use protocol::Mark;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::App;
+use crate::call::Turn;
+use crate::money::budget::Shortage;
 use crate::running::{Running, waited};
 use crate::spill::Owed;
-use crate::store::{Alert, Quality, Settle, Settled, Shortage, StoreError, Turn, unix_ms};
+use crate::store::{Alert, Quality, Settle, Settled, StoreError, unix_ms};
 
 /// Between two tries while the database is away: at first, and at most. Each is drawn from half of it to one and a half, so that many
 /// sessions do not come back in the same moment.

@@ -33,11 +33,10 @@ pub use registry::Registry;
 use crate::auth::Identity;
 use crate::call::Agent;
 use crate::config::Limits;
+use crate::money::budget::{Grant, Standing};
 use crate::recording;
 use crate::server::close_code;
-use crate::store::{
-    Grant, NewSession, SessionRow, SessionState, Standing, StoreError, TakeOver, TakenOver, unix_ms,
-};
+use crate::store::{NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, unix_ms};
 use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};

@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use protocol::Mark;
 
+use crate::call::Turn;
+use crate::money::budget::{Balance, Reserved, Scope};
 use crate::money::ledger::LedgerRow;
 pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
 pub use query::*;

@@ -15,8 +15,9 @@ mod support;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use protocol::{Mark, Role};
 use relay::NanoUsd;
+use relay::call::{Latency, Turn};
 use relay::money::ledger::LedgerRow;
-use relay::store::{Latency, NewSession, Quality, Quota, Settle, Turn, unix_ms};
+use relay::store::{NewSession, Quality, Quota, Settle, unix_ms};
 use serde_json::{Value, json};
 use support::{Relay, header, status};
 

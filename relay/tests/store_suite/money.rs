@@ -1,8 +1,8 @@
 //! Reserve, spend, settle.
 
+use relay::money::budget::{Balance, Range, Reserved, Scope};
 use relay::store::{
-    Balance, NewSession, Opened, Quality, Quota, Range, Reserve, Reserved, Scope, Settle, StoreError, Swept,
-    TakeOver, unix_ms,
+    NewSession, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
 };
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ on_both_databases! {
 }
 
 /// What the store says is left for another session of the same user.
-async fn room(bench: &Bench, caps: relay::store::Caps) -> Balance {
+async fn room(bench: &Bench, caps: relay::money::budget::Caps) -> Balance {
     let probe = format!("probe-{}", uuid::Uuid::now_v7());
     let quota = Quota { caps, ..quota() };
     match bench.store.open_session(&session(&probe), &quota).await.expect("answered") {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::poll;
-use relay::store::{Quota, Range, Renewed, Whom};
+use relay::money::budget::Range;
+use relay::store::{Quota, Renewed, Whom};
 use tokio::time::sleep;
 
 use super::{Bench, LEASE, RELAY, WIDE, caps, open, quota, row, session, settle, usd};

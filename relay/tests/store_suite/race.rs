@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::store::{NewSession, Opened, Quota, Range, Reserve, Reserved, Settle, Store};
+use relay::money::budget::{Range, Reserved};
+use relay::store::{NewSession, Opened, Quota, Reserve, Settle, Store};
 use tokio::time::sleep;
 
 use super::{Bench, WIDE, caps, on_both_databases, quota, reserve, row, session, settle, usd};
@@ -52,7 +53,7 @@ async fn a_thousand_sessions_race_for_one_budget_over_two_relays(bench: Bench) {
 
 /// One session: reserves ahead, spends in steps, settles some of them twice, and gives back the rest. Says what it cost and whether it
 /// was refused for good.
-async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::store::Caps) -> (u64, bool) {
+async fn spend(store: Arc<dyn Store>, n: u64, caps: relay::money::budget::Caps) -> (u64, bool) {
     let store = Patient(store);
     let id = format!("s{n}");
     let first = Range { at_least: usd(STEP), at_most: usd(3 * STEP) };

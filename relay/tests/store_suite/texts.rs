@@ -1,9 +1,10 @@
 //! Whatever a client or an administrator writes can be stored, by both databases alike.
 
 use protocol::{Mark, Role};
+use relay::call::Turn;
 use relay::store::{
-    Denial, DenialKind, NewSession, Opened, Quality, Renewed, SessionFilter, Transcript, Turn, TurnCursor,
-    UsageBy, UsageFilter, Whom,
+    Denial, DenialKind, NewSession, Opened, Quality, Renewed, SessionFilter, Transcript, TurnCursor, UsageBy,
+    UsageFilter, Whom,
 };
 
 use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};

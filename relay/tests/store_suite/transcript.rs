@@ -1,7 +1,8 @@
 //! Turns.
 
 use protocol::{Mark, Role};
-use relay::store::{Latency, StoreError, TakeOver, Turn, unix_ms};
+use relay::call::{Latency, Turn};
+use relay::store::{StoreError, TakeOver, unix_ms};
 
 use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 

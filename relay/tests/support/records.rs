@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::NanoUsd;
+use relay::call::{Latency, Turn};
+use relay::money::budget::{Caps, Range};
 use relay::money::ledger::LedgerRow;
-use relay::store::{Caps, Latency, NewSession, Opened, Quota, Range, Reserve, Settle, Store, Turn, unix_ms};
+use relay::store::{NewSession, Opened, Quota, Reserve, Settle, Store, unix_ms};
 
 /// How long a session is nobody else's.
 pub const LEASE: Duration = Duration::from_secs(60);

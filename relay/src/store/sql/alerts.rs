@@ -6,11 +6,12 @@ use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Alert, Attempted, Balance, Scope, Standing, THRESHOLDS};
+use super::super::types::{Alert, Attempted};
 use super::money::{self, Locked, key};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
 use crate::money::NanoUsd;
+use crate::money::budget::{Balance, Scope, Standing, THRESHOLDS};
 
 const ALERT: Sql = sql!(
     "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,

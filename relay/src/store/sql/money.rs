@@ -9,13 +9,12 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
-use super::super::types::{
-    Balance, Caps, Grant, Reserve, Reserved, Scope, Settle, Settled, Shortage, Standing,
-};
+use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
 use crate::money::NanoUsd;
+use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::LedgerRow;
 use crate::money::meter::SAMPLE;
 

@@ -4,8 +4,9 @@ use protocol::{Mark, Role};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Latency, Quality, SessionRow, SessionState, Turn, TurnRow};
+use super::super::types::{Quality, SessionRow, SessionState, TurnRow};
 use super::{SqlStore, StoreError, sql};
+use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
 

@@ -7,12 +7,11 @@ use sqlx::Row;
 
 use super::super::Leases;
 use super::super::query::HAND_OVER;
-use super::super::types::{
-    NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved, Swept, TakeOver, TakenOver,
-};
+use super::super::types::{NewSession, Opened, Quality, Quota, Renewed, Reserve, Swept, TakeOver, TakenOver};
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, part, read, sql};
+use crate::money::budget::Reserved;
 
 /// Lost sessions that one sweep handles: the next one goes on.
 const SWEEP_MAX: i64 = 500;

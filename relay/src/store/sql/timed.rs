@@ -10,11 +10,13 @@ use super::super::query::{
     SessionFilter, Transcript, TurnCursor, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use super::super::types::{
-    Alert, Attempted, Balance, Expiring, NewSession, Opened, Quality, Quota, Renewed, Reserve, Reserved,
-    Scope, SessionRow, Settle, Settled, Swept, TakeOver, TakenOver, Turn, TurnRow,
+    Alert, Attempted, Expiring, NewSession, Opened, Quality, Quota, Renewed, Reserve, SessionRow, Settle,
+    Settled, Swept, TakeOver, TakenOver, TurnRow,
 };
 use super::super::{Leases, Store, StoreError};
 use super::SqlStore;
+use crate::call::Turn;
+use crate::money::budget::{Balance, Reserved, Scope};
 use crate::money::ledger::LedgerRow;
 use crate::telemetry;
 

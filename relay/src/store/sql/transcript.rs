@@ -3,9 +3,9 @@
 use futures_util::FutureExt;
 use protocol::{Mark, Role};
 
-use super::super::types::Turn;
 use super::super::unix_ms;
 use super::{Durability, Sql, SqlStore, StoreError, sessions, sql};
+use crate::call::Turn;
 
 const MOVE_COMMITTED: Sql = sql!(
     "UPDATE sessions SET

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Time;
 
 use crate::NanoUsd;
-use crate::store::{Balance, Caps, Grant, Range, Reserved, Shortage, Standing};
+use crate::money::budget::{Balance, Caps, Grant, Range, Reserved, Shortage, Standing};
 
 /// What is set aside for others may come back: asked for again this often,
 const RETRY_EVERY: Duration = Duration::from_millis(500);
@@ -14,7 +14,7 @@ const RETRY_FOR: Duration = Duration::from_secs(10);
 
 /// The money of one call. A running total may rise to what is authorised; before that is used up, more is asked for.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub struct Purse {
     caps: Caps,
     authorised: NanoUsd,
     /// The budgets when the cost was `told_cost`.
@@ -36,7 +36,9 @@ struct Short {
 }
 
 impl Purse {
-    pub(super) fn new(caps: Caps, grant: Grant, cost: NanoUsd) -> Purse {
+    /// The purse of a call that has cost so much and may spend what the grant says.
+    #[must_use]
+    pub fn new(caps: Caps, grant: Grant, cost: NanoUsd) -> Purse {
         Purse {
             caps,
             authorised: grant.authorised,
@@ -49,17 +51,17 @@ impl Purse {
     }
 
     /// Whether the total may rise to this.
-    pub(super) fn allows(&self, cost: NanoUsd) -> bool {
+    pub fn allows(&self, cost: NanoUsd) -> bool {
         cost <= self.authorised
     }
 
     /// What is left of the tightest budget when the total is `cost`.
-    pub(super) fn left(&self, cost: NanoUsd) -> NanoUsd {
+    pub fn left(&self, cost: NanoUsd) -> NanoUsd {
         self.standing_at(cost).left()
     }
 
     /// The budgets as they were last told, with what this call has spent since.
-    pub(super) fn standing_at(&self, cost: NanoUsd) -> Standing {
+    pub fn standing_at(&self, cost: NanoUsd) -> Standing {
         let since = cost.saturating_sub(self.told_cost);
         let spend = |balance: Balance| Balance { spent: balance.spent + since, ..balance };
         let Standing { session, user, account } = self.standing;
@@ -68,7 +70,7 @@ impl Purse {
 
     /// What to ask for, if it is time: `cost` is the total so far, `needed` what it has to rise to now, `ahead` how much more than that
     /// there should be.
-    pub(super) fn ask(&mut self, now: Time, cost: NanoUsd, needed: NanoUsd, ahead: NanoUsd) -> Option<Range> {
+    pub fn ask(&mut self, now: Time, cost: NanoUsd, needed: NanoUsd, ahead: NanoUsd) -> Option<Range> {
         let half = NanoUsd::new(ahead.min(self.piece).get() / 2);
         let enough = needed <= self.authorised && cost + half <= self.authorised;
         let waits = self.short.is_some_and(|short| now < short.retry);
@@ -86,7 +88,7 @@ impl Purse {
     }
 
     /// The answer to what was asked for. `cost` is the total that was settled by then.
-    pub(super) fn handle_reserved(&mut self, now: Time, reserved: &Reserved, cost: NanoUsd) {
+    pub fn handle_reserved(&mut self, now: Time, reserved: &Reserved, cost: NanoUsd) {
         self.asking = false;
         match reserved {
             Reserved::Granted(grant) => {
@@ -104,19 +106,19 @@ impl Purse {
     }
 
     /// The budgets, as they were when the total that was settled was `cost`.
-    pub(super) fn handle_standing(&mut self, standing: &Standing, cost: NanoUsd) {
+    pub fn handle_standing(&mut self, standing: &Standing, cost: NanoUsd) {
         self.standing = *standing;
         self.told_cost = cost;
     }
 
     /// Why the total may not rise to `needed`, if that is for good.
-    pub(super) fn shortage(&self, now: Time, needed: NanoUsd) -> Option<Shortage> {
+    pub fn shortage(&self, now: Time, needed: NanoUsd) -> Option<Shortage> {
         let Short { shortage, since, .. } = self.short.filter(|_| !self.allows(needed) && !self.asking)?;
         (!shortage.contended || now >= since + RETRY_FOR).then_some(shortage)
     }
 
     /// When [`Purse::ask`] is to be called again, if the total has to rise to `needed`.
-    pub(super) fn due(&self, needed: NanoUsd) -> Option<Time> {
+    pub fn due(&self, needed: NanoUsd) -> Option<Time> {
         self.short.filter(|_| !self.asking && !self.allows(needed)).map(|short| short.retry)
     }
 }
@@ -124,7 +126,7 @@ impl Purse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Scope;
+    use crate::money::budget::Scope;
 
     fn usd(nano: u64) -> NanoUsd {
         NanoUsd::new(nano)
