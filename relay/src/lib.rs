@@ -2,6 +2,7 @@
 //!
 //! The binary `voxrelay` is [`cli`]; everything else is here so that tests and the load generator use the real thing.
 
+pub mod agent;
 mod alerts;
 mod app;
 pub mod auth;

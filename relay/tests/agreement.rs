@@ -10,7 +10,8 @@ use protocol::{
     RelayMessage, Resume, Role, Time,
 };
 use relay::NanoUsd;
-use relay::call::{self, Agent, AgentInput, AgentOutput, Call, Start};
+use relay::agent::{Agent, AgentInput, AgentOutput};
+use relay::call::{self, Call, Start};
 use relay::money::budget::{Caps, Grant, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;

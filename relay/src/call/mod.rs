@@ -3,8 +3,6 @@
 //! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer for
 //! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
-mod agent;
-mod echo;
 mod reply;
 mod spending;
 mod turn;
@@ -12,8 +10,6 @@ mod turn;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use agent::{Agent, AgentInput, AgentOutput};
-pub use echo::Echo;
 pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
@@ -21,6 +17,7 @@ use protocol::relay::Saying;
 use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
 use crate::NanoUsd;
+use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage};
 use crate::money::ledger::LedgerRow;
 use crate::money::meter::Meter;

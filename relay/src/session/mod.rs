@@ -30,8 +30,8 @@ pub use lease::Lease;
 pub(crate) use lease::keep as keep_leases;
 pub use registry::Registry;
 
+use crate::agent::Agent;
 use crate::auth::Identity;
-use crate::call::Agent;
 use crate::config::Limits;
 use crate::money::budget::{Grant, Standing};
 use crate::recording;

@@ -1,6 +1,10 @@
 //! What an agent is: it hears the user and answers.
 
+mod echo;
+
 use protocol::Time;
+
+pub use echo::Echo;
 
 /// What an agent is told.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig, VoiceEvent, f32_to_i16, i16_to_f32};
 use protocol::Time;
 
-use super::agent::{Agent, AgentInput, AgentOutput};
+use super::{Agent, AgentInput, AgentOutput};
 
 /// Speech without a pause is answered after this time, so that it is stored before the client's replay buffer (30 s) is full.
 const LONGEST_UTTERANCE: u32 = 25 * 16_000;
