@@ -373,6 +373,19 @@ fn hanging_up_waits_for_the_relay_to_have_every_word() {
 }
 
 #[test]
+fn who_hangs_up_before_the_relay_has_answered_takes_the_call_back_and_is_told_what_was_not_sent() {
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("t")));
+    bench.chunks(2);
+    bench.input(Input::Opened);
+    let did = bench.input(Input::Close);
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 3_200 }))), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Said(_))), "{did:?}");
+}
+
+#[test]
 fn hanging_up_on_a_dead_link_ends_in_time_and_says_what_may_be_lost() {
     let mut bench = Bench::up();
     bench.chunks(2);
