@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{
     AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute, Prices,
-    RelayMessage, Resume, Role, Time,
+    RelayMessage, Resume, Role, Time, Transcript,
 };
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
@@ -15,6 +15,7 @@ use relay::call::{self, Call, Start};
 use relay::money::budget::{Caps, Grant, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
+use relay::money::tab::{Earlier, Tab};
 use relay::store::Settled;
 
 /// Steps of one call.
@@ -35,7 +36,7 @@ impl Dice {
     }
 }
 
-/// Hears, speaks, answers and is interrupted by chance. It is told positions, and they have to fit.
+/// Hears, speaks, answers in pieces and is interrupted by chance. It is told positions, and they have to fit.
 struct Moody {
     dice: Dice,
     /// Where the next audio begins.
@@ -43,28 +44,92 @@ struct Moody {
     /// Where speech began that was not said yet.
     speaking: Option<u32>,
     final_through: u32,
+    /// The answer that it is giving.
+    answer: Option<Giving>,
+    /// Bytes of the words of each answer so far.
+    answers: Vec<usize>,
+    over: u32,
     outputs: VecDeque<AgentOutput>,
 }
 
+/// What an answer still lacks.
+#[derive(Default)]
+struct Giving {
+    words: u32,
+    sound: u32,
+    given: u32,
+}
+
 impl Moody {
+    fn new(seed: u64) -> Moody {
+        Moody {
+            dice: Dice(seed),
+            heard: 0,
+            speaking: None,
+            final_through: 0,
+            answer: None,
+            answers: Vec::new(),
+            over: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
     fn say(&mut self) {
         let start = self.speaking.take().unwrap_or(self.final_through);
         self.outputs.push_back(AgentOutput::Said { text: "words".into(), start, end: self.heard });
-        let audio = vec![7; self.dice.below(60_000) as usize];
-        self.outputs.push_back(AgentOutput::Reply { text: "an answer".into(), audio });
+        self.cut();
+        let words = 1 + self.dice.below(4);
+        self.answer = Some(Giving { words, sound: self.dice.below(60_000), given: 0 });
+        self.answers.push(0);
+        self.word();
         self.finalise();
+    }
+
+    fn cut(&mut self) {
+        if self.answer.take().is_some() {
+            self.outputs.push_back(AgentOutput::Cut);
+        }
+    }
+
+    /// One more word.
+    fn word(&mut self) {
+        let Some(answer) = self.answer.as_mut().filter(|answer| answer.words > 0) else { return };
+        answer.words -= 1;
+        let (start, last) = (answer.given, answer.words == 0);
+        *self.answers.last_mut().expect("it answers") += 5;
+        self.outputs.push_back(AgentOutput::Words { text: "word ".into(), start, end: start, last });
+        self.end();
+    }
+
+    /// More sound, asked for or not.
+    fn give(&mut self, samples: u32) {
+        let Some(answer) = &mut self.answer else { return };
+        let now = self.dice.below(samples + 1).min(answer.sound);
+        answer.sound -= now;
+        answer.given += now;
+        if now > 0 {
+            self.outputs.push_back(AgentOutput::Sound(vec![7; now as usize]));
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.answer.as_ref().is_some_and(|answer| answer.words == 0 && answer.sound == 0) {
+            self.answer = None;
+            self.outputs.push_back(AgentOutput::AnswerEnd);
+        }
     }
 
     fn finalise(&mut self) {
         if self.speaking.is_none() && self.heard > self.final_through {
             self.final_through = self.heard;
-            self.outputs.push_back(AgentOutput::Settled { through: self.heard });
+            self.outputs.push_back(AgentOutput::Final { through: self.heard });
         }
     }
 }
 
 impl Agent for Moody {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "moody"
     }
 
@@ -83,15 +148,41 @@ impl Agent for Moody {
                 assert!(end >= position);
                 self.heard = end;
             }
+            AgentInput::Room { samples } => return self.give(samples),
             AgentInput::Pause => return if self.speaking.is_some() { self.say() } else { self.finalise() },
+            AgentInput::Typed { position, .. } => {
+                assert_eq!(
+                    position, self.heard,
+                    "what is typed stands between what was heard and what will be"
+                );
+                return self.say();
+            }
+            AgentInput::AnswerOver { answer, heard } => {
+                assert_eq!(answer, self.over, "every answer is over once, in order");
+                self.over += 1;
+                assert!(heard <= self.answers[answer as usize], "nobody hears words that were never said");
+                return;
+            }
+            AgentInput::Event { .. } | AgentInput::Timeout => panic!("it asks nobody"),
+            AgentInput::Leave => return,
         }
-        match self.dice.below(6) {
+        match self.dice.below(8) {
             0 if self.speaking.is_none() => {
                 self.speaking = Some(self.heard);
                 self.outputs.push_back(AgentOutput::SpeechStarted { at: self.heard });
+                if self.dice.below(3) > 0 {
+                    self.cut();
+                }
             }
             1 => self.say(),
             2 => self.finalise(),
+            3 | 4 => self.word(),
+            5 => self.give(3_000),
+            6 => self.outputs.push_back(AgentOutput::Partial {
+                text: "wor".into(),
+                start: self.speaking.unwrap_or(self.final_through),
+                end: self.heard,
+            }),
             _ => {}
         }
     }
@@ -127,7 +218,7 @@ struct World {
     downlink: u32,
     played: u32,
     /// The answer that the page was told last.
-    answer: Option<(u32, u32)>,
+    answer: Option<Transcript>,
     resumes: u32,
     ended: Option<CloseCode>,
 }
@@ -162,19 +253,13 @@ impl World {
         let start = Start {
             mark: Mark::default(),
             turn: 0,
-            meter: Meter::new(price, 16_000),
+            tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
             caps,
             grant: Grant { authorised: NanoUsd::MAX, standing: Standing::unused(caps) },
             replayable: 0,
             metered_through: 0,
         };
-        let moody = Moody {
-            dice: Dice(seed ^ 0x5EED),
-            heard: 0,
-            speaking: None,
-            final_through: 0,
-            outputs: VecDeque::new(),
-        };
+        let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {
             dice: Dice(seed),
             now,
@@ -253,7 +338,7 @@ impl World {
                 }
                 call::Output::Speak(samples) => {
                     assert!(!samples.is_empty(), "no empty frames");
-                    self.link.handle_input(self.now, link::Input::Audio(samples));
+                    self.link.handle_input(self.now, link::Input::Audio(&samples));
                 }
                 call::Output::Usage(usage) => {
                     assert_eq!(
@@ -284,6 +369,9 @@ impl World {
                     assert!(through <= self.expected.position && committed.seq <= self.expected.seq);
                     self.owed.push_back(Owed::Settle);
                 }
+                call::Output::Open { .. } | call::Output::Feed { .. } | call::Output::Cancel(_) => {
+                    panic!("nobody is asked")
+                }
                 call::Output::Reserve { .. } | call::Output::Exhausted(_) => panic!("there is money"),
                 call::Output::End { code } => {
                     let usage = self.call.usage();
@@ -301,16 +389,31 @@ impl World {
                     match message {
                         RelayMessage::Transcript(turn) => {
                             if turn.role == Role::Agent {
-                                assert_eq!(
-                                    turn.start, self.downlink,
-                                    "an answer begins where the audio before it ended"
-                                );
-                                self.answer = Some((turn.start, turn.end));
+                                match self.answer.as_ref().filter(|answer| answer.turn == turn.turn) {
+                                    Some(before) => {
+                                        assert_eq!(
+                                            before.start, turn.start,
+                                            "an answer stays where it begins"
+                                        );
+                                        assert!(!before.last || turn.last, "what was said last stays said");
+                                        assert!(turn.text.starts_with(&before.text), "words are only added");
+                                    }
+                                    None => assert_eq!(
+                                        turn.start, self.downlink,
+                                        "an answer begins where the audio before it ended"
+                                    ),
+                                }
+                                self.answer = Some(turn);
                             }
                             self.received += 1;
                         }
+                        RelayMessage::ReplyEnd(_) => {
+                            let answer = self.answer.as_ref().expect("what ends has begun");
+                            assert!(answer.last, "all words are told when the sound ends");
+                            assert_eq!(answer.end, self.downlink, "its end is where its sound ends");
+                            self.received += 1;
+                        }
                         RelayMessage::AgentStateMessage(_)
-                        | RelayMessage::ReplyEnd(_)
                         | RelayMessage::Flush(_)
                         | RelayMessage::Budget(_) => self.received += 1,
                         RelayMessage::RelayAck(ack) => {
@@ -326,12 +429,8 @@ impl World {
                     assert_eq!(header.position, self.downlink, "the agent's timeline has no holes");
                     self.received += 1;
                     self.downlink += (payload.len() / 2) as u32;
-                    let (start, end) = self.answer.expect("words come before their sound");
-                    assert!(
-                        start < self.downlink && self.downlink <= end,
-                        "{start}..{end} at {}",
-                        self.downlink
-                    );
+                    let answer = self.answer.as_ref().expect("words come before their sound");
+                    assert!(answer.start < self.downlink, "{answer:?} at {}", self.downlink);
                 }
                 link::Output::Audio { mark, payload } => {
                     assert_eq!(mark, self.expected, "in order and once, without holes that nobody announced");

@@ -10,18 +10,29 @@ use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
 use relay::call::{Call, Input, Output, Start};
+use relay::money::bill::{AtMost, ItemPrice, Quantity, TokenUsage};
 use relay::money::budget::{Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing};
 use relay::money::ledger::LedgerRow;
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
+use relay::money::tab::{Earlier, RequestId, Tab};
+use relay::provider::{Ask, Event};
 use relay::store::Settled;
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
 
-struct Puppet(Script);
+/// Does as the script says. What it says of sound comes when there is room for it.
+struct Puppet {
+    script: Script,
+    told: Told,
+    /// Samples of the answer that were not given yet.
+    sound: Option<usize>,
+}
+
+type Told = Arc<Mutex<Vec<String>>>;
 
 impl Agent for Puppet {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "puppet"
     }
 
@@ -29,10 +40,31 @@ impl Agent for Puppet {
         24_000
     }
 
-    fn handle_input(&mut self, _now: Time, _input: AgentInput<'_>) {}
+    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+        let mut script = self.script.lock().expect("one thread");
+        match input {
+            AgentInput::Room { samples } => {
+                let Some(left) = self.sound else { return };
+                let now = left.min(samples as usize);
+                script.push_back(AgentOutput::Sound(vec![5; now]));
+                self.sound = Some(left - now).filter(|left| *left > 0);
+                if self.sound.is_none() {
+                    script.push_back(AgentOutput::AnswerEnd);
+                }
+            }
+            AgentInput::Audio { .. } => {}
+            other => self.told.lock().expect("one thread").push(format!("{other:?}")),
+        }
+    }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {
-        self.0.lock().expect("one thread").pop_front()
+        let output = self.script.lock().expect("one thread").pop_front();
+        match &output {
+            Some(AgentOutput::Words { end, last: true, .. }) => self.sound = Some(*end as usize),
+            Some(AgentOutput::Cut) => self.sound = None,
+            _ => {}
+        }
+        output
     }
 }
 
@@ -43,8 +75,11 @@ enum Did {
     Usage(Usage),
     Commit(Mark),
     Store(Vec<Turn>, Mark),
-    Settle(Option<LedgerRow>, u32, bool),
-    Reserve(Range, NanoUsd),
+    Settle(Vec<LedgerRow>, u32, bool),
+    Reserve(Range, NanoUsd, NanoUsd),
+    Open(RequestId),
+    Feed(RequestId),
+    Cancel(RequestId),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -52,8 +87,12 @@ enum Did {
 struct Bench {
     call: Call,
     script: Script,
+    told: Told,
     now: Time,
     chunks: u32,
+    caps: Caps,
+    /// What the last settlement says to be exposed.
+    exposed: NanoUsd,
 }
 
 impl Bench {
@@ -67,20 +106,34 @@ impl Bench {
     }
 
     fn of(caps: Caps, authorised: NanoUsd, replayable: u32) -> Bench {
-        let script = Script::default();
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
+        let tab = Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default());
+        Bench::of_tab(caps, authorised, replayable, tab)
+    }
+
+    fn of_tab(caps: Caps, authorised: NanoUsd, replayable: u32, tab: Tab) -> Bench {
+        let script = Script::default();
         let start = Start {
             mark: Mark::default(),
             turn: 0,
-            meter: Meter::new(price, 16_000),
+            tab,
             caps,
             grant: Grant { authorised, standing: Standing::unused(caps) },
             replayable,
             metered_through: 0,
         };
         let now = Time::from_millis(1);
-        let mut bench =
-            Bench { call: Call::new(now, Box::new(Puppet(script.clone())), start), script, now, chunks: 0 };
+        let told = Told::default();
+        let puppet = Puppet { script: script.clone(), told: told.clone(), sound: None };
+        let mut bench = Bench {
+            call: Call::new(now, Box::new(puppet), start),
+            script,
+            told,
+            now,
+            chunks: 0,
+            caps,
+            exposed: NanoUsd::ZERO,
+        };
         assert_eq!(bench.drain(), [Did::Say(Saying::Agent(AgentState::Listening))]);
         bench
     }
@@ -99,8 +152,14 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
-                Output::Settle { row, through, release, .. } => Did::Settle(row, through, release),
-                Output::Reserve { through, spent } => Did::Reserve(through, spent),
+                Output::Settle { rows, through, release, exposed, .. } => {
+                    self.exposed = exposed;
+                    Did::Settle(rows, through, release)
+                }
+                Output::Reserve { through, spent, exposed } => Did::Reserve(through, spent, exposed),
+                Output::Open { request, .. } => Did::Open(request),
+                Output::Feed { request, .. } => Did::Feed(request),
+                Output::Cancel(request) => Did::Cancel(request),
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
             });
@@ -143,7 +202,8 @@ fn said(start: u32, end: u32) -> AgentOutput {
 }
 
 fn reply(seconds: usize) -> AgentOutput {
-    AgentOutput::Reply { text: "hello yourself".into(), audio: vec![5; seconds * 24_000] }
+    let end = u32::try_from(seconds * 24_000).expect("short");
+    AgentOutput::Words { text: "hello yourself".into(), start: 0, end, last: true }
 }
 
 fn stored_heard(did: &[Did]) -> Option<u32> {
@@ -169,7 +229,7 @@ fn a_turn_is_told_stored_and_only_then_committed() {
         matches!(&did[0], Did::Say(Saying::Transcript(turn)) if turn.role == Role::User && turn.text == "hello")
     );
     assert!(
-        matches!(&did[1], Did::Settle(Some(_), 3_200, false)),
+        matches!(&did[1], Did::Settle(rows, 3_200, false) if rows.len() == 1),
         "what is committed is in the ledger before: {did:?}"
     );
     assert!(matches!(&did[2], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
@@ -183,13 +243,13 @@ fn what_belongs_to_no_turn_is_committed_when_it_is_in_the_ledger() {
     let mut bench = Bench::new();
     bench.chunk([]);
     bench.chunk([]);
-    assert_eq!(bench.chunk([AgentOutput::Settled { through: 3_300 }]), [], "it is not in the ledger yet");
+    assert_eq!(bench.chunk([AgentOutput::Final { through: 3_300 }]), [], "it is not in the ledger yet");
     let did = bench.input(Input::Checkpoint { sent_away: true });
-    assert!(matches!(did.as_slice(), [Did::Settle(Some(_), 4_800, true)]), "{did:?}");
+    assert!(matches!(did.as_slice(), [Did::Settle(rows, 4_800, true)] if rows.len() == 1), "{did:?}");
     assert_eq!(
         bench.input(settled(&Settled::default())),
         [Did::Commit(Mark { seq: 2, position: 3_200 })],
-        "the frame that is only partly settled stays"
+        "the frame that is only partly final stays"
     );
 }
 
@@ -236,7 +296,7 @@ fn an_interrupted_answer_is_flushed_and_stored_as_far_as_it_was_heard() {
     let mut bench = Bench::new();
     bench.answered(10);
     bench.input(Input::Played(30_000));
-    let did = bench.chunk([AgentOutput::SpeechStarted { at: 1_600 }]);
+    let did = bench.chunk([AgentOutput::Cut, AgentOutput::SpeechStarted { at: 1_600 }]);
     assert_eq!(did[0], Did::Say(Saying::Flush));
     assert_eq!(stored_heard(&did), Some(30_000));
     assert_eq!(spoken(&bench.wait(Duration::from_secs(20))), 0, "the rest is never sent");
@@ -257,8 +317,8 @@ fn usage_is_told_once_a_second_and_recorded_every_five() {
         for did in bench.chunk([]).into_iter().chain(bench.wait(Duration::from_millis(100))) {
             match did {
                 Did::Usage(_) => told += 1,
-                Did::Settle(row, through, false) => {
-                    recorded += row.expect("something was counted").quantity;
+                Did::Settle(rows, through, false) => {
+                    recorded += rows.first().expect("something was counted").quantity;
                     assert_eq!(u64::from(through), recorded);
                 }
                 _ => {}
@@ -275,12 +335,12 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     let mut bench = Bench::with(NanoUsd::new(20_000), 0);
     bench.chunk([]);
     let did = bench.chunk([]);
-    let [.., Did::Settle(Some(row), _, false)] = did.as_slice() else { panic!("{did:?}") };
-    assert_eq!(row.cost, NanoUsd::new(16_000), "four fifths are settled as soon as they are told");
+    let [.., Did::Settle(rows, _, false)] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!(rows[0].cost, NanoUsd::new(16_000), "four fifths are settled as soon as they are told");
     let needed = NanoUsd::new(24_000);
     assert_eq!(
         bench.chunk([]),
-        [Did::Reserve(Range { at_least: needed, at_most: needed }, NanoUsd::new(16_000))]
+        [Did::Reserve(Range { at_least: needed, at_most: needed }, NanoUsd::new(16_000), NanoUsd::ZERO)]
     );
     let balance =
         Balance { limit: NanoUsd::new(20_000), spent: NanoUsd::ZERO, reserved: NanoUsd::new(20_000) };
@@ -292,12 +352,12 @@ fn nothing_is_taken_that_would_cost_more_than_the_budget() {
         Did::Say(words),
         Did::Store(turns, _),
         Did::Say(budget),
-        Did::Settle(None, _, true),
+        Did::Settle(rows, _, true),
     ] = did.as_slice()
     else {
         panic!("{did:?}")
     };
-    assert_eq!(*told, shortage);
+    assert_eq!((*told, rows.len()), (shortage, 0));
     assert!(matches!(words, Saying::Transcript(turn) if turn.text.contains("budget") && turn.last));
     assert_eq!(turns[0].role, Role::Agent);
     assert!(matches!(budget, Saying::Budget(budget) if budget.percent == 100));
@@ -341,8 +401,8 @@ fn audio_waits_for_money_in_its_order_and_then_goes_on() {
     assert_eq!(bench.call.usage().cost_nano_usd, 8_000);
     let grant = Grant { authorised: NanoUsd::new(1_000_000), standing: Standing::unused(caps) };
     let did = bench.input(Input::Reserved(&Reserved::Granted(grant)));
-    let [Did::Settle(Some(row), 6_400, true)] = did.as_slice() else { panic!("{did:?}") };
-    assert_eq!((row.quantity, row.cost), (4_800, NanoUsd::new(24_000)));
+    let [Did::Settle(rows, 6_400, true)] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!((rows[0].quantity, rows[0].cost), (4_800, NanoUsd::new(24_000)));
     assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Normal)]);
 }
 
@@ -422,7 +482,8 @@ fn hanging_up_ends_when_everything_is_written_and_not_before() {
     assert!(
         matches!(
             did.as_slice(),
-            [Did::Say(_), Did::Settle(Some(_), _, false), Did::Store(..), Did::Settle(None, _, true)]
+            [Did::Say(_), Did::Settle(rows, _, false), Did::Store(..), Did::Settle(none, _, true)]
+                if rows.len() == 1 && none.is_empty()
         ),
         "{did:?}"
     );
@@ -437,11 +498,210 @@ fn hanging_up_ends_when_everything_is_written_and_not_before() {
 fn a_gap_costs_nothing_and_can_be_committed() {
     let mut bench = Bench::new();
     let gap = Gap { from: Mark::default(), to: Mark { seq: 10, position: 16_000 } };
-    bench.script.lock().expect("one thread").push_back(AgentOutput::Settled { through: 16_000 });
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Final { through: 16_000 });
     bench.input(Input::Gap(gap));
     bench.now = bench.now + Duration::from_secs(6);
     let did = bench.input(Input::Timeout);
-    assert!(matches!(did.as_slice(), [.., Did::Settle(None, ..)]), "stored before it is told: {did:?}");
+    assert!(
+        matches!(did.as_slice(), [.., Did::Settle(rows, ..)] if rows.is_empty()),
+        "stored before it is told: {did:?}"
+    );
     assert_eq!(bench.input(settled(&Settled::default())), [Did::Commit(gap.to)]);
     assert_eq!(bench.call.usage().cost_nano_usd, 0);
+}
+
+const MIND: RequestId = RequestId(0);
+
+/// A call whose agent may ask a language model, at 1 dollar for a million tokens of the prompt and 5 for those of the answer.
+fn thinking(authorised: u64) -> Bench {
+    let toml = r#"
+        version = "1"
+        item = [
+            { name = "acme/ear", unit = "second", usd = "0.0048", per = 60 },
+            { name = "acme/mind", unit = "input_token", usd = "1", per = 1000000 },
+            { name = "acme/mind", unit = "output_token", usd = "5", per = 1000000 },
+        ]"#;
+    let table = PriceTable::parse(toml).expect("a table");
+    let ear = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
+    let mind = ItemPrice::model(&table, "acme/mind", 0).expect("priced");
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    Bench::of_tab(caps, NanoUsd::new(authorised), 0, Tab::new(ear, vec![mind], 3, Earlier::default()))
+}
+
+fn ask() -> AgentOutput {
+    AgentOutput::Ask {
+        request: MIND,
+        provider: 0,
+        ask: Ask::Chat(relay::provider::Chat { messages: Vec::new(), max_output_tokens: 100 }),
+        at_most: AtMost::Tokens { prompt: 1_000, output: 100 },
+    }
+}
+
+fn spent(input: u64, output: u64) -> AgentOutput {
+    AgentOutput::Spent {
+        request: MIND,
+        used: Some(Quantity::Tokens(TokenUsage { input, output, ..TokenUsage::default() })),
+        estimated: false,
+        provider_id: None,
+    }
+}
+
+const WORST: NanoUsd = NanoUsd::new(1_500_000);
+
+#[test]
+fn a_request_is_made_when_its_worst_case_is_set_aside_and_the_store_knows_that_it_is_exposed() {
+    let mut bench = thinking(100_000_000);
+    let text = Input::Text { mark: Mark::default(), text: "hello" };
+    bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
+    let did = bench.input(text);
+    let exposed = did.iter().find_map(|did| match did {
+        Did::Reserve(through, spent, exposed) => Some((*through, *spent, *exposed)),
+        _ => None,
+    });
+    let (through, spent_so_far, exposed) = exposed.expect("it is asked for");
+    assert_eq!((spent_so_far, exposed), (NanoUsd::ZERO, WORST));
+    assert!(through.at_least >= WORST);
+    let grant = Grant { authorised: through.at_least, standing: Standing::unused(bench.caps) };
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(MIND)]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 0, "nothing is spent yet");
+    // What it did cost is billed, and nothing of it is exposed any more.
+    let words = AgentOutput::Words { text: "Hi.".into(), start: 0, end: 0, last: false };
+    bench.script.lock().expect("one thread").extend([words, spent(900, 10), AgentOutput::AnswerEnd]);
+    let did = bench.input(Input::Provider { request: MIND, event: &Event::Text("Hi.".into()) });
+    assert_eq!(bench.call.usage().cost_nano_usd, 950_000);
+    assert_eq!(bench.call.usage().tokens, 910);
+    let rows: Vec<_> = did
+        .iter()
+        .filter_map(|did| match did {
+            Did::Settle(rows, ..) => Some(rows.iter().map(|row| (row.key.clone(), row.cost.get()))),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("acme/mind@3.0/input_token".to_owned(), 900_000),
+            ("acme/mind@3.0/output_token".to_owned(), 50_000)
+        ]
+    );
+    assert_eq!(bench.exposed, NanoUsd::ZERO);
+}
+
+#[test]
+fn a_request_that_costs_too_much_is_not_made_and_the_call_says_why() {
+    let mut bench = thinking(1_000_000);
+    bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
+    let did = bench.input(Input::Text { mark: Mark::default(), text: "hello" });
+    assert!(did.iter().any(|did| matches!(did, Did::Reserve(..))), "{did:?}");
+    let balance = Balance { limit: NanoUsd::new(1_000_000), ..Balance::default() };
+    let authorised = NanoUsd::new(1_000_000);
+    let short = Reserved::Short(Shortage { scope: Scope::User, balance, contended: false, authorised });
+    let did = bench.input(Input::Reserved(&short));
+    assert!(!did.iter().any(|did| matches!(did, Did::Open(_))), "{did:?}");
+    assert!(did.iter().any(|did| matches!(did, Did::Exhausted(_))), "{did:?}");
+    assert_eq!(bench.call.usage().cost_nano_usd, 0);
+}
+
+#[test]
+fn whoever_leaves_gives_up_what_is_under_way_and_what_nobody_accounts_for_is_billed_whole() {
+    for accounted in [true, false] {
+        let mut bench = thinking(100_000_000);
+        bench.script.lock().expect("one thread").extend([ask()]);
+        let did = bench.input(Input::Text { mark: Mark::default(), text: "hello" });
+        assert!(matches!(did.as_slice(), [Did::Reserve(..)]), "{did:?}");
+        let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
+        assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(MIND)]);
+        if accounted {
+            let cancel = AgentOutput::Cancel { request: MIND };
+            bench.script.lock().expect("one thread").extend([cancel, spent(10, 1)]);
+        }
+        let did = bench.input(Input::Checkpoint { sent_away: true });
+        assert_eq!(did.contains(&Did::Cancel(MIND)), accounted, "{did:?}");
+        let cost = if accounted { 15_000 } else { WORST.get() };
+        assert_eq!(bench.call.usage().cost_nano_usd, cost);
+        let [.., Did::Settle(rows, _, true)] = did.as_slice() else { panic!("{did:?}") };
+        assert!(rows.iter().all(|row| row.estimated != accounted), "{rows:?}");
+        assert_eq!(bench.exposed, NanoUsd::ZERO, "nothing is under way where it goes on");
+    }
+}
+
+#[test]
+fn what_is_typed_is_committed_with_its_own_number_when_its_turn_is_stored() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.script.lock().expect("one thread").push_back(said(1_600, 1_600));
+    let mark = Mark { seq: 1, position: 1_600 };
+    let did = bench.input(Input::Text { mark, text: "hello" });
+    let after = Mark { seq: 2, position: 1_600 };
+    assert!(
+        did.iter().any(|did| matches!(did, Did::Store(turns, mark) if turns.len() == 1 && *mark == after))
+    );
+    assert_eq!(*bench.told.lock().expect("one thread"), [r#"Typed { position: 1600, text: "hello" }"#]);
+}
+
+#[test]
+fn what_the_user_seems_to_say_keeps_its_number_until_it_is_said() {
+    let mut bench = Bench::new();
+    let partial = AgentOutput::Partial { text: "hel".into(), start: 0, end: 800 };
+    let did = bench.chunk([partial.clone(), partial, said(0, 1_600), reply(1)]);
+    let told: Vec<_> = did
+        .iter()
+        .filter_map(|did| match did {
+            Did::Say(Saying::Transcript(turn)) => Some((turn.turn, turn.text.as_str(), turn.last)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(0, "hel", false), (0, "hel", false), (0, "hello", true), (1, "hello yourself", true)]);
+}
+
+#[test]
+fn words_are_told_as_they_come_but_seldom_and_stored_when_all_are_there() {
+    let mut bench = Bench::new();
+    let word = |last| AgentOutput::Words { text: "la ".into(), start: 0, end: 0, last };
+    let mut did = bench.chunk([word(false)]);
+    for _ in 0..50 {
+        did.extend(bench.wait(Duration::from_millis(20)));
+        bench.script.lock().expect("one thread").push_back(word(false));
+        did.extend(bench.input(Input::Muted(true)));
+    }
+    let told = did.iter().filter(|did| matches!(did, Did::Say(Saying::Transcript(_)))).count();
+    assert!((10..=12).contains(&told), "{told}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Store(..))));
+    bench.script.lock().expect("one thread").push_back(word(true));
+    let did = bench.input(Input::Muted(true));
+    let stored = did.iter().find_map(|did| match did {
+        Did::Store(turns, _) => Some(turns[0].text.len()),
+        _ => None,
+    });
+    assert_eq!(stored, Some(52 * 3));
+}
+
+#[test]
+fn the_agent_is_told_how_much_of_its_words_was_heard() {
+    let mut bench = Bench::new();
+    let words = |text: &str, start, last| AgentOutput::Words { text: text.into(), start, end: 0, last };
+    let sound = AgentOutput::Sound(vec![5; 48_000]);
+    let did = bench.chunk([words("One. ", 0, false), words("Two. ", 24_000, true), sound]);
+    assert_eq!(spoken(&did), 48_000);
+    bench.input(Input::Played(24_000));
+    bench.chunk([AgentOutput::Cut]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, ["AnswerOver { answer: 0, heard: 5 }"]);
+}
+
+#[test]
+fn a_settlement_that_says_what_was_exposed_before_never_comes_after_what_is_exposed_now() {
+    let mut bench = thinking(100_000_000);
+    bench.chunk([]);
+    bench.now = bench.now + Duration::from_secs(6);
+    let did = bench.input(Input::Timeout);
+    assert!(did.iter().any(|did| matches!(did, Did::Settle(..))), "{did:?}");
+    let did = bench.chunk([ask()]);
+    assert!(!did.iter().any(|did| matches!(did, Did::Reserve(..))), "it could be overtaken: {did:?}");
+    let did = bench.input(settled(&Settled::default()));
+    assert!(matches!(did.as_slice(), [Did::Reserve(_, _, WORST)]), "{did:?}");
+    bench.now = bench.now + Duration::from_secs(6);
+    bench.chunk([]);
+    assert_eq!(bench.exposed, WORST, "what is asked for may be under way by then");
 }

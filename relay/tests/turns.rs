@@ -12,6 +12,7 @@ use relay::call::{Call, Input, Output, Start};
 use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
+use relay::money::tab::{Earlier, Tab};
 use relay::store::Settled;
 
 const RATE: usize = 16_000;
@@ -114,7 +115,7 @@ impl Bench {
         let start = Start {
             mark: Mark::default(),
             turn: 0,
-            meter: Meter::new(price, 16_000),
+            tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
             caps,
             grant: Grant { authorised: NanoUsd::new(authorised), standing: Standing::unused(caps) },
             replayable,
@@ -146,8 +147,8 @@ impl Bench {
                     did.told.push((turn.turn, turn.role, turn.start, turn.end));
                 }
                 Output::Store { turns, .. } => did.stored.extend(turns),
-                Output::Settle { row, replayable, .. } => {
-                    did.metered += row.map_or(0, |row| row.quantity);
+                Output::Settle { rows, replayable, .. } => {
+                    did.metered += rows.iter().map(|row| row.quantity).sum::<u64>();
                     did.replayable = replayable;
                 }
                 Output::Reserve { .. } => did.asks += 1,

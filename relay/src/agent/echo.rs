@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
-use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig, VoiceEvent, f32_to_i16, i16_to_f32};
+use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig, VoiceEvent};
 use protocol::Time;
 
 use super::{Agent, AgentInput, AgentOutput};
+
+mod playback;
+
+use playback::Playback;
 
 /// Speech without a pause is answered after this time, so that it is stored before the client's replay buffer (30 s) is full.
 const LONGEST_UTTERANCE: u32 = 25 * 16_000;
@@ -13,8 +17,8 @@ const LONGEST_UTTERANCE: u32 = 25 * 16_000;
 const TAIL: u32 = 3_200;
 /// The voice activity detector looks back no further than this: pre-roll, shortest speech and its window.
 const LOOK_BACK: u32 = 16_000;
-/// `Settled` is not said more often than every half second.
-const SETTLE_STEP: u32 = 8_000;
+/// `Final` is not said more often than every half second.
+const FINAL_STEP: u32 = 8_000;
 /// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
 const BLOCK: u32 = 160;
 /// A gap up to this long is filled with silence; a longer one ends the utterance.
@@ -31,7 +35,10 @@ pub struct Echo {
     history_start: u32,
     /// Where the utterance that is being spoken began.
     speech_start: Option<u32>,
-    settled: u32,
+    /// What was last said to be final.
+    final_through: u32,
+    /// The answer that is being given.
+    playback: Option<Playback>,
     outputs: VecDeque<AgentOutput>,
 }
 
@@ -49,7 +56,8 @@ impl Echo {
             history: Vec::new(),
             history_start: position,
             speech_start: None,
-            settled: position,
+            final_through: position,
+            playback: None,
             outputs: VecDeque::new(),
         })
     }
@@ -57,7 +65,7 @@ impl Echo {
     /// The same for audio that begins elsewhere, before it has heard anything.
     #[must_use]
     pub fn beginning_at(self, position: u32) -> Echo {
-        Echo { voice_origin: position, history_start: position, settled: position, ..self }
+        Echo { voice_origin: position, history_start: position, final_through: position, ..self }
     }
 
     fn end(&self) -> u32 {
@@ -74,7 +82,7 @@ impl Echo {
                 if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
                     self.finish();
                 }
-                self.settle();
+                self.finalise();
             }
             samples = rest;
         }
@@ -95,6 +103,9 @@ impl Echo {
     fn speech_started(&mut self, at: u32) {
         let start = at.max(self.history_start);
         self.speech_start = Some(start);
+        if self.playback.take().is_some() {
+            self.outputs.push_back(AgentOutput::Cut);
+        }
         self.outputs.push_back(AgentOutput::SpeechStarted { at: start });
     }
 
@@ -104,9 +115,11 @@ impl Echo {
         let from = (start - self.history_start) as usize;
         let speech = &self.history[from..(end - self.history_start) as usize];
         let seconds = f64::from(at.clamp(start, end) - start) / f64::from(SPEECH_RATE.0);
-        let audio = self.at_own_rate(speech);
         self.outputs.push_back(AgentOutput::Said { text: format!("({seconds:.1} s of speech)"), start, end });
-        self.outputs.push_back(AgentOutput::Reply { text: format!("You spoke for {seconds:.1} s"), audio });
+        let playback = Playback::new(speech.to_vec(), self.rate);
+        let (text, end_of_words) = (format!("You spoke for {seconds:.1} s"), playback.length());
+        self.outputs.push_back(AgentOutput::Words { text, start: 0, end: end_of_words, last: true });
+        self.playback = Some(playback);
         self.forget(end);
     }
 
@@ -116,36 +129,46 @@ impl Echo {
         self.speech_ended(self.end());
     }
 
-    fn at_own_rate(&self, speech: &[i16]) -> Vec<i16> {
-        if self.rate == SPEECH_RATE {
-            return speech.to_vec();
+    /// Says back what was said, and no more than that in text.
+    fn read(&mut self, position: u32, text: &str) {
+        self.finish();
+        self.forget(self.end());
+        if self.playback.take().is_some() {
+            self.outputs.push_back(AgentOutput::Cut);
         }
-        let input: Vec<f32> = speech.iter().map(|sample| i16_to_f32(*sample)).collect();
-        let mut resampler = Resampler::new(SPEECH_RATE, self.rate).expect("`new` made one at this rate");
-        let mut output = vec![0.0; resampler.max_output(input.len())];
-        let written = resampler.process(&input, &mut output);
-        output.truncate(written);
-        let mut tail = vec![0.0; resampler.max_output(resampler.delay_samples())];
-        let flushed = resampler.flush(&mut tail);
-        output.extend_from_slice(&tail[..flushed]);
-        output.into_iter().map(f32_to_i16).collect()
+        self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start: position, end: position });
+        self.outputs.push_back(AgentOutput::Words { text: text.to_owned(), start: 0, end: 0, last: true });
+        self.outputs.push_back(AgentOutput::AnswerEnd);
+    }
+
+    /// Gives more of the answer's sound.
+    fn play(&mut self, samples: u32) {
+        let Some(playback) = &mut self.playback else { return };
+        let sound = playback.next(samples);
+        if !sound.is_empty() {
+            self.outputs.push_back(AgentOutput::Sound(sound));
+        }
+        if playback.is_over() {
+            self.playback = None;
+            self.outputs.push_back(AgentOutput::AnswerEnd);
+        }
     }
 
     /// While nobody speaks, all but the last second is done with.
-    fn settle(&mut self) {
+    fn finalise(&mut self) {
         if self.speech_start.is_some() {
             return;
         }
         let through = self.end().saturating_sub(LOOK_BACK);
-        if through >= self.settled.saturating_add(SETTLE_STEP) {
+        if through >= self.final_through.saturating_add(FINAL_STEP) {
             self.forget(through);
         }
     }
 
     fn forget(&mut self, through: u32) {
-        if through > self.settled {
-            self.settled = through;
-            self.outputs.push_back(AgentOutput::Settled { through });
+        if through > self.final_through {
+            self.final_through = through;
+            self.outputs.push_back(AgentOutput::Final { through });
         }
         let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
         self.history.drain(..cut as usize);
@@ -167,7 +190,7 @@ impl Echo {
 }
 
 impl Agent for Echo {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "echo"
     }
 
@@ -183,6 +206,13 @@ impl Agent for Echo {
                 self.finish();
                 self.forget(self.end());
             }
+            AgentInput::Typed { position, text } => self.read(position, text),
+            AgentInput::Room { samples } => self.play(samples),
+            // It ends its answers itself, and asks nobody.
+            AgentInput::AnswerOver { .. }
+            | AgentInput::Event { .. }
+            | AgentInput::Leave
+            | AgentInput::Timeout => {}
         }
     }
 
@@ -220,6 +250,24 @@ mod tests {
         outputs
     }
 
+    /// The whole sound of its answer, asked for in pieces of this size.
+    fn sound(echo: &mut Echo, piece: u32) -> Vec<i16> {
+        let mut sound = Vec::new();
+        loop {
+            echo.handle_input(Time::ZERO, AgentInput::Room { samples: piece });
+            let outputs: Vec<_> = std::iter::from_fn(|| echo.poll_output()).collect();
+            for output in &outputs {
+                if let AgentOutput::Sound(samples) = output {
+                    assert!(!samples.is_empty() && samples.len() <= piece as usize);
+                    sound.extend(samples);
+                }
+            }
+            if outputs.is_empty() || outputs.contains(&AgentOutput::AnswerEnd) {
+                return sound;
+            }
+        }
+    }
+
     fn said(outputs: &[AgentOutput]) -> Option<(u32, u32)> {
         outputs.iter().find_map(|output| match output {
             AgentOutput::Said { start, end, .. } => Some((*start, *end)),
@@ -239,45 +287,80 @@ mod tests {
         let (start, end) = said(&outputs).expect("the voice is heard");
         assert!((16_000..=24_000).contains(&start), "{start}");
         assert!((56_000..=62_000).contains(&end), "{end}");
-        let reply = outputs.iter().find_map(|output| match output {
-            AgentOutput::Reply { audio, text } => Some((audio, text)),
+        let words = outputs.iter().find_map(|output| match output {
+            AgentOutput::Words { text, start, end, last } => Some((text, *start, *end, *last)),
             _ => None,
         });
-        let (audio, text) = reply.expect("an answer");
-        assert_eq!(audio.as_slice(), &scene[start as usize..end as usize]);
+        let (text, first, last, is_all) = words.expect("an answer");
         assert!(text.starts_with("You spoke for 2."), "{text}");
+        assert_eq!((first, last, is_all), (0, end - start, true), "the words last as long as the sound");
+        assert_eq!(sound(&mut echo, 1_600), &scene[start as usize..end as usize]);
     }
 
     #[test]
-    fn the_echo_at_24_khz_lasts_as_long_as_what_was_said() {
+    fn the_echo_at_24_khz_lasts_as_long_as_what_was_said_however_it_is_asked_for() {
+        let mut whole = Vec::new();
+        for piece in [1, 7, 2_400, 48_000, u32::MAX] {
+            let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
+            let outputs = feed(&mut echo, &scene());
+            let (start, end) = said(&outputs).expect("heard");
+            let sound = sound(&mut echo, piece);
+            assert_eq!(sound.len() as u32, ((end - start) * 3).div_ceil(2));
+            if whole.is_empty() {
+                whole = sound;
+            } else {
+                assert!(sound == whole, "pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_speaks_into_the_answer_ends_it() {
         let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
-        let outputs = feed(&mut echo, &scene());
-        let (start, end) = said(&outputs).expect("heard");
-        let length = outputs.iter().find_map(|output| match output {
-            AgentOutput::Reply { audio, .. } => Some(audio.len() as u32),
-            _ => None,
-        });
-        let expected = (end - start) * 3 / 2;
-        assert!(length.is_some_and(|length| length.abs_diff(expected) <= 1), "{length:?} for {expected}");
+        feed(&mut echo, &scene());
+        echo.handle_input(Time::ZERO, AgentInput::Room { samples: 2_400 });
+        while echo.poll_output().is_some() {}
+        let outputs = feed(&mut echo, &voice(16_000));
+        let cut = outputs.iter().position(|output| *output == AgentOutput::Cut).expect("cut off");
+        assert!(matches!(outputs[cut + 1], AgentOutput::SpeechStarted { .. }), "{outputs:?}");
+        assert!(sound(&mut echo, 2_400).is_empty(), "nothing more of it comes");
     }
 
     #[test]
-    fn nothing_is_settled_while_somebody_speaks() {
+    fn what_is_typed_comes_back_in_text_and_ends_what_was_being_said() {
+        let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
+        let scene = scene();
+        feed(&mut echo, &scene[..40_000]);
+        echo.handle_input(Time::ZERO, AgentInput::Typed { position: 40_000, text: "Hello" });
+        let outputs: Vec<_> = std::iter::from_fn(|| echo.poll_output()).collect();
+        let said: Vec<_> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                AgentOutput::Said { text, end, .. } => Some((text.as_str(), *end)),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(said.as_slice(), [(_, 40_000), ("Hello", 40_000)]), "{outputs:?}");
+        assert_eq!(outputs.last(), Some(&AgentOutput::AnswerEnd));
+    }
+
+    #[test]
+    fn nothing_is_final_while_somebody_speaks() {
         let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
-        let (mut speaking, mut settled) = (None, 0);
+        let (mut speaking, mut last) = (None, 0);
         for output in feed(&mut echo, &scene()) {
             match output {
                 AgentOutput::SpeechStarted { at } => speaking = Some(at),
                 AgentOutput::Said { .. } => speaking = None,
-                AgentOutput::Settled { through } => {
+                AgentOutput::Final { through } => {
                     assert!(speaking.is_none_or(|start| through <= start));
-                    assert!(through > settled);
-                    settled = through;
+                    assert!(through > last);
+                    last = through;
                 }
-                AgentOutput::Reply { .. } => {}
+                _ => {}
             }
         }
-        assert!(settled >= 56_000, "{settled}");
+        assert!(last >= 56_000, "{last}");
     }
 
     #[test]

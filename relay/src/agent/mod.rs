@@ -1,10 +1,26 @@
-//! What an agent is: it hears the user and answers.
+//! What an agent is: it hears or reads the user, and answers.
+//!
+//! An [`Agent`] is a machine without a socket, a clock, a store or money. It makes **requests** of providers and says the most that each may
+//! use and then what it did use; the [call](crate::call) prices that, asks for the money first, and holds the agent to what it said. It gives
+//! its **answer** piece by piece: words as they are known, sound as it is there, each tied to a place in the answer.
+//!
+//! # Run loop
+//! One input, [`Agent::poll_output`] until it is `None`, then one timer for [`Agent::poll_timeout`].
+//!
+//! # Where to add an agent
+//! One file here, and one line where the session puts its parts together (`session::assembly`).
 
+mod chat;
 mod echo;
 
 use protocol::Time;
 
+pub use chat::{Chat, Persona};
 pub use echo::Echo;
+
+use crate::money::bill::{AtMost, Quantity};
+use crate::money::tab::RequestId;
+use crate::provider::{Ask, Event, Feed};
 
 /// What an agent is told.
 #[derive(Clone, Copy, Debug)]
@@ -23,47 +39,130 @@ pub enum AgentInput<'a> {
         /// Where the audio goes on.
         end: u32,
     },
-    /// Nothing more comes for now (muted, hung up): what was being said is complete.
+    /// No audio comes for now (muted, hung up): what was being said is complete.
     Pause,
+    /// The user typed something. What was being said is complete.
+    Typed {
+        /// Where the user's timeline stands.
+        position: u32,
+        /// The words.
+        text: &'a str,
+    },
+    /// More sound of the answer would be sent now, up to so many samples. It is asked again when that is sent.
+    Room {
+        /// At most so many.
+        samples: u32,
+    },
+    /// An answer is over, heard to its end or not.
+    AnswerOver {
+        /// Which one: they are counted from 0, each time that words begin one.
+        answer: u32,
+        /// Bytes of its words that were heard. What has no sound is heard when it is said.
+        heard: usize,
+    },
+    /// A provider says something about a request.
+    Event {
+        /// The request.
+        request: RequestId,
+        /// What it says. After [`Event::Finished`] or [`Event::Failed`] nothing follows.
+        event: &'a Event,
+    },
+    /// The call ends, or goes on elsewhere: every request is to be given up, and what it used is to be said.
+    Leave,
+    /// The time of [`Agent::poll_timeout`] has come.
+    Timeout,
 }
 
 /// What an agent does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AgentOutput {
-    /// The user speaks, since this position. Nothing from here on is settled until [`AgentOutput::Said`].
+    /// The user speaks, since this position. Nothing from here on is final until [`AgentOutput::Said`].
     SpeechStarted {
         /// Where the speech began.
         at: u32,
     },
-    /// The user has said something, whole.
-    Said {
-        /// The words, or a description of them.
+    /// What the user seems to be saying, as far as it is understood. It may change.
+    Partial {
+        /// The words so far.
         text: String,
         /// Where they begin.
         start: u32,
         /// Where they end.
         end: u32,
     },
+    /// The user has said or typed something, whole.
+    Said {
+        /// The words, or a description of them.
+        text: String,
+        /// Where they begin.
+        start: u32,
+        /// Where they end; the same for what was typed.
+        end: u32,
+    },
     /// Nothing before this position will be part of any later [`AgentOutput::Said`].
-    Settled {
+    Final {
         /// The position.
         through: u32,
     },
-    /// The answer, whole, at the agent's rate.
-    Reply {
-        /// Its words.
+    /// More words of the answer. The first ones begin it.
+    Words {
+        /// What is added to those before, to the letter.
         text: String,
-        /// Its sound.
-        audio: Vec<i16>,
+        /// Where in the answer's sound they begin, in samples since its first. 0 for an answer without sound.
+        start: u32,
+        /// Where they end, as far as is known.
+        end: u32,
+        /// No more words come.
+        last: bool,
+    },
+    /// More sound of the answer, at the agent's rate.
+    Sound(Vec<i16>),
+    /// The answer is whole: no more words, no more sound.
+    AnswerEnd,
+    /// The answer is dropped where it is: the user interrupts, or the agent has thought better of it.
+    Cut,
+    /// A request is to be made, as soon as there is the money for it.
+    Ask {
+        /// Another one each time, in ascending order.
+        request: RequestId,
+        /// Whom, as a place among the agent's providers.
+        provider: usize,
+        /// What.
+        ask: Ask,
+        /// What it uses at most.
+        at_most: AtMost,
+    },
+    /// A request that is under way gets more.
+    Feed {
+        /// The request.
+        request: RequestId,
+        /// What is added.
+        feed: Feed,
+    },
+    /// A request is not wanted any more. No event follows.
+    Cancel {
+        /// The request.
+        request: RequestId,
+    },
+    /// A request is over, and has used this. Said once for each that was asked for.
+    Spent {
+        /// The request.
+        request: RequestId,
+        /// How much; `None` if it was never made, or nothing is billed.
+        used: Option<Quantity>,
+        /// It is the agent's own estimate: the provider did not say.
+        estimated: bool,
+        /// The provider's own name for the request.
+        provider_id: Option<String>,
     },
 }
 
-/// Hears the user and answers. A machine like any other: one input, then [`Agent::poll_output`] until it is empty.
+/// Hears the user and answers.
 pub trait Agent: Send {
     /// The name in the session record.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
-    /// Samples a second of [`AgentOutput::Reply`].
+    /// Samples a second of [`AgentOutput::Sound`].
     fn rate(&self) -> u32;
 
     /// One thing happened.
@@ -71,4 +170,9 @@ pub trait Agent: Send {
 
     /// The next thing it does.
     fn poll_output(&mut self) -> Option<AgentOutput>;
+
+    /// When [`AgentInput::Timeout`] is due.
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
 }

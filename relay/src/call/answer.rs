@@ -1,74 +1,204 @@
-//! Sending an answer at the pace at which it is heard.
+//! An answer that is being given: its words as they come, and its sound, sent at the pace at which it is heard.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Time;
 
-use crate::call::Turn;
+use super::Turn;
 
 /// How far the sending is ahead of the playing: enough for a bad network, little enough to be dropped when interrupted.
 const LEAD: Duration = Duration::from_secs(2);
 /// After the end should have been heard, this long is waited for the client to say so.
 const GRACE: Duration = Duration::from_secs(3);
+/// One frame.
+const FRAME_TIME: Duration = Duration::from_millis(100);
+/// Sound that waits to be sent. An agent that gives more, unasked, loses what is beyond.
+const WAITING_MAX: Duration = Duration::from_secs(60);
+/// Words are told at most this often, until they are all there.
+const WORDS_EVERY: Duration = Duration::from_millis(100);
 
-/// An answer that is being sent.
+/// An answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct Answer {
+    /// Counts the answers of the call.
+    number: u32,
+    /// Its words so far, and its place. `end` is the furthest that is known.
     pub(super) turn: Turn,
-    audio: Vec<i16>,
-    cursor: usize,
-    /// Frames handed out that were not taken yet.
-    promised: usize,
-    frame: usize,
-    frame_time: Duration,
+    /// Where each piece of the words begins: in the sound, and as a byte of the text.
+    pieces: Vec<(u32, usize)>,
+    /// Whether all its words are there.
+    is_said: bool,
+    /// Whether the agent gives nothing more.
+    is_whole: bool,
+    /// Sound that was not sent yet.
+    waiting: VecDeque<i16>,
+    /// Samples that were sent.
+    sent: u32,
+    rate: u32,
     /// When the next frame would begin to play if all before it played without a pause.
     plays_at: Time,
+    /// What was told last of its words, and when.
+    told: Option<Told>,
+    /// What was stored last.
+    stored: Option<Turn>,
 }
 
-impl Reply {
-    pub(super) fn new(now: Time, turn: Turn, audio: Vec<i16>, rate: u32) -> Reply {
-        Reply {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    at: Time,
+    bytes: usize,
+    end: u32,
+    last: bool,
+}
+
+impl Answer {
+    pub(super) fn new(now: Time, number: u32, turn: Turn, rate: u32) -> Answer {
+        Answer {
+            number,
             turn,
-            audio,
-            cursor: 0,
-            promised: 0,
-            frame: (rate / 10) as usize,
-            frame_time: Duration::from_millis(100),
+            pieces: Vec::new(),
+            is_said: false,
+            is_whole: false,
+            waiting: VecDeque::new(),
+            sent: 0,
+            rate,
             plays_at: now,
+            told: None,
+            stored: None,
         }
     }
 
-    /// Promises the next frame if its time has come. Says how many samples it has.
-    pub(super) fn promise_frame(&mut self, now: Time) -> Option<u32> {
-        let length = self.frame.min(self.audio.len() - self.promised);
-        if length == 0 || self.plays_at > now + LEAD {
+    /// More words, with their place in the sound.
+    pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
+        self.pieces.push((start, self.turn.text.len()));
+        self.turn.text.push_str(text);
+        self.turn.end = self.turn.end.max(self.turn.start.saturating_add(end));
+        self.is_said |= last;
+    }
+
+    /// More sound.
+    pub(super) fn add_sound(&mut self, samples: &[i16]) {
+        let most = (WAITING_MAX.as_secs() as usize) * self.rate as usize;
+        let room = most.saturating_sub(self.waiting.len());
+        self.waiting.extend(&samples[..samples.len().min(room)]);
+        let known = self.sent.saturating_add(self.waiting.len() as u32);
+        self.turn.end = self.turn.end.max(self.turn.start.saturating_add(known));
+    }
+
+    /// The agent gives nothing more.
+    pub(super) fn complete(&mut self) {
+        self.is_said = true;
+        self.is_whole = true;
+    }
+
+    /// The next frame if its time has come and it is there.
+    pub(super) fn next_frame(&mut self, now: Time) -> Option<Vec<i16>> {
+        let frame = (self.rate / 10) as usize;
+        if !self.has_frame() || self.plays_at > now + LEAD {
             return None;
         }
-        self.promised += length;
-        self.plays_at = self.plays_at.max(now) + self.frame_time;
-        Some(length as u32)
+        let length = frame.min(self.waiting.len());
+        self.plays_at = self.plays_at.max(now) + FRAME_TIME;
+        self.sent += length as u32;
+        Some(self.waiting.drain(..length).collect())
     }
 
-    /// The samples of a promised frame.
-    pub(super) fn next_frame(&mut self) -> &[i16] {
-        let start = self.cursor;
-        self.cursor = self.promised.min(start + self.frame);
-        &self.audio[start..self.cursor]
+    /// Samples that the agent is to give now.
+    pub(super) fn wanted(&self, now: Time) -> u32 {
+        let frame = self.rate / 10;
+        let waiting = self.waiting.len() as u32;
+        if self.is_whole || waiting >= frame || self.plays_at > now + LEAD {
+            return 0;
+        }
+        let ahead = (now + LEAD).since(self.plays_at).min(LEAD).as_millis() as u32 / 100 + 1;
+        (ahead * frame).saturating_sub(waiting)
     }
 
-    /// Samples that were promised and not taken.
-    pub(super) fn untaken(&self) -> u32 {
-        (self.promised - self.cursor) as u32
+    /// Samples that were sent.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent
     }
 
-    /// Whether every frame has been promised.
+    /// Which answer of the call it is.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Samples that are not sent yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether the agent gives nothing more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Whether everything is sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.promised == self.audio.len()
+        self.is_whole && self.waiting.is_empty()
     }
 
-    /// When there is something to do: the next frame, or that nobody told that the end was heard.
-    pub(super) fn due(&self, room: bool) -> Option<Time> {
-        if self.is_sent() { Some(self.plays_at + GRACE) } else { room.then(|| self.plays_at - LEAD) }
+    /// Whether nothing of it can be played, and all of it is said.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_sent() && self.sent == 0
+    }
+
+    /// Whether its words are to be told now. Then they count as told.
+    pub(super) fn tell(&mut self, now: Time) -> bool {
+        let next = Told { at: now, bytes: self.turn.text.len(), end: self.turn.end, last: self.is_said };
+        let news = match self.told {
+            None => true,
+            // Where it ends grows with its sound; it is told with the words, and when all is there.
+            Some(told) if told.last => self.is_whole && next.end != told.end,
+            Some(told) => next.last || next.bytes != told.bytes && now >= told.at + WORDS_EVERY,
+        };
+        if news {
+            self.told = Some(next);
+        }
+        news
+    }
+
+    /// Whether all its words are there.
+    pub(super) fn is_said(&self) -> bool {
+        self.is_said
+    }
+
+    /// Whether it is to be stored. Then it counts as stored.
+    pub(super) fn store(&mut self) -> bool {
+        let news = self.stored.as_ref() != Some(&self.turn);
+        if news {
+            self.stored = Some(self.turn.clone());
+        }
+        news
+    }
+
+    /// Bytes of its words that somebody has heard who heard the sound up to `played`, a place in the agent's timeline. Words without any
+    /// sound are heard when they are said.
+    pub(super) fn heard_words(&self, played: u32) -> usize {
+        let heard = played.saturating_sub(self.turn.start);
+        let is_text = self.turn.end == self.turn.start;
+        let unheard = self.pieces.iter().find(|(start, _)| !is_text && *start >= heard);
+        unheard.map_or(self.turn.text.len(), |(_, byte)| *byte)
+    }
+
+    /// When there is something to do: the next frame, more words, or that nobody told that the end was heard.
+    pub(super) fn due(&self, now: Time, room: bool) -> Option<Time> {
+        let words = self.told.filter(|told| !told.last && told.bytes != self.turn.text.len());
+        let words = words.map(|told| told.at + WORDS_EVERY);
+        let next = self.plays_at - LEAD;
+        let sound = if self.is_sent() {
+            Some(self.plays_at + GRACE)
+        } else {
+            // What should be there by now is the agent's to give: it is not asked twice.
+            (room && (self.has_frame() || next > now)).then_some(next)
+        };
+        words.into_iter().chain(sound).min()
+    }
+
+    fn has_frame(&self) -> bool {
+        self.waiting.len() >= (self.rate / 10) as usize || self.is_whole && !self.waiting.is_empty()
     }
 
     /// Whether the client has had the time to say that it played everything.

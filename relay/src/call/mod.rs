@@ -3,7 +3,7 @@
 //! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer for
 //! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
-mod reply;
+mod answer;
 mod spending;
 mod turn;
 
@@ -18,12 +18,14 @@ use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 
 use crate::NanoUsd;
 use crate::agent::{Agent, AgentInput, AgentOutput};
+use crate::money::bill::AtMost;
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage};
 use crate::money::ledger::LedgerRow;
-use crate::money::meter::Meter;
 use crate::money::purse::Purse;
+use crate::money::tab::{RequestId, Tab};
+use crate::provider::{Ask, Event, Feed};
 use crate::store::Settled;
-use reply::Reply;
+use answer::Answer;
 
 /// Usage is told to the page at most this often.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +51,20 @@ pub enum Input<'a> {
     },
     /// Audio of the user that will never come.
     Gap(Gap),
+    /// The user typed something; it has a number among the frames, and no audio.
+    Text {
+        /// Its place.
+        mark: Mark,
+        /// The words.
+        text: &'a str,
+    },
+    /// A provider says something about a request. See [`Output::Open`].
+    Provider {
+        /// The request.
+        request: RequestId,
+        /// What it says.
+        event: &'a Event,
+    },
     /// The user muted or unmuted.
     Muted(bool),
     /// The user has heard the agent up to this position.
@@ -79,11 +95,29 @@ pub enum Input<'a> {
 
 /// What a driver has to do.
 #[derive(Debug, PartialEq)]
-pub enum Output<'a> {
+pub enum Output {
     /// Send a numbered message.
     Say(Saying),
     /// Send audio of the agent.
-    Speak(&'a [i16]),
+    Speak(Vec<i16>),
+    /// Make a request of a provider, and tell of it with [`Input::Provider`].
+    Open {
+        /// The request.
+        request: RequestId,
+        /// Whom, as a place among the agent's providers.
+        provider: usize,
+        /// What.
+        ask: Ask,
+    },
+    /// Add to a request.
+    Feed {
+        /// The request.
+        request: RequestId,
+        /// What is added.
+        feed: Feed,
+    },
+    /// Give up a request: nothing more of it is told.
+    Cancel(RequestId),
     /// Tell the usage.
     Usage(Usage),
     /// Everything before this frame is settled and needs no row.
@@ -95,10 +129,10 @@ pub enum Output<'a> {
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
     },
-    /// Append this row to the ledger, if there is one, then [`Input::Settled`].
+    /// Append these rows to the ledger, then [`Input::Settled`].
     Settle {
-        /// The row.
-        row: Option<LedgerRow>,
+        /// The rows; maybe none.
+        rows: Vec<LedgerRow>,
         /// With it, the audio before this position is metered.
         through: u32,
         /// With it, everything before this frame is committed.
@@ -106,6 +140,8 @@ pub enum Output<'a> {
         /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if the
         /// client is sent away by this relay: who goes elsewhere by themselves get them once.
         replayable: u32,
+        /// What counts as spent if the relay is lost: what requests under way may cost.
+        exposed: NanoUsd,
         /// Give back what is set aside and not spent.
         release: bool,
     },
@@ -113,8 +149,10 @@ pub enum Output<'a> {
     Reserve {
         /// What the session may spend in all, since its beginning.
         through: Range,
-        /// What it has spent of that.
+        /// What it has spent of that, or may have.
         spent: NanoUsd,
+        /// What counts as spent if the relay is lost.
+        exposed: NanoUsd,
     },
     /// There was no money left.
     Exhausted(Shortage),
@@ -132,8 +170,8 @@ pub struct Start {
     pub mark: Mark,
     /// The number of the first turn.
     pub turn: u32,
-    /// What is metered.
-    pub meter: Meter,
+    /// What has been used, and what things cost.
+    pub tab: Tab,
     /// What may be spent.
     pub caps: Caps,
     /// What is set aside.
@@ -147,7 +185,7 @@ pub struct Start {
 /// A call.
 pub struct Call {
     agent: Box<dyn Agent>,
-    meter: Meter,
+    tab: Tab,
     metered_through: u32,
     /// Samples that may still be played again without being metered.
     replayable: u32,
@@ -158,6 +196,8 @@ pub struct Call {
     /// Audio that waits for money, oldest first.
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// Requests that wait for money, oldest first.
+    wanted: VecDeque<Wanted>,
     /// The highest threshold that was told, of each budget.
     told_percent: [u32; 3],
     told_usage: (Time, Usage),
@@ -173,40 +213,31 @@ pub struct Call {
     /// Writes that were not answered yet.
     storing: u32,
     /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
-    /// ledger knows nor the client sends again.
-    settling: VecDeque<Mark>,
+    /// ledger knows nor the client sends again. And what is exposed then.
+    settling: VecDeque<(Mark, NanoUsd)>,
     /// What was last committed.
     committed: Mark,
     next_turn: u32,
+    /// The turn that the user seems to be taking, once its number was told.
+    partial: Option<u32>,
     /// When the user had said something, and how long after its sound that was.
     said: Option<(Time, u32)>,
     state: AgentState,
-    reply: Option<Reply>,
+    answer: Option<Answer>,
+    /// Answers that were begun.
+    answers: u32,
+    /// Answers that are over and the agent does not know it yet: which one, and how much of its words was heard.
+    over: VecDeque<(u32, usize)>,
     /// Samples of the agent that were sent: where its next answer begins.
     spoken: u32,
     played: u32,
     room: bool,
     /// The samples being handed to the agent.
     samples: Vec<i16>,
-    /// The samples being handed to the driver.
-    frame: Vec<i16>,
-    outputs: VecDeque<Pending>,
+    outputs: VecDeque<Output>,
     ending: Option<CloseCode>,
     ended: bool,
     now: Time,
-}
-
-#[derive(Debug)]
-enum Pending {
-    Say(Saying),
-    Speak,
-    Usage(Usage),
-    Commit(Mark),
-    Store { turns: Vec<Turn>, committed: Mark },
-    Settle { row: Option<LedgerRow>, through: u32, committed: Mark, replayable: u32, release: bool },
-    Reserve { through: Range, spent: NanoUsd },
-    Exhausted(Shortage),
-    End(CloseCode),
 }
 
 /// A frame that is not committed.
@@ -218,11 +249,21 @@ struct Open {
     metered: u32,
 }
 
-/// Something that waits for money.
+/// A request that waits for money.
+#[derive(Debug)]
+struct Wanted {
+    request: RequestId,
+    provider: usize,
+    ask: Ask,
+    at_most: AtMost,
+}
+
+/// Something that waits for money, or behind what does.
 #[derive(Debug)]
 enum Held {
     Audio { mark: Mark, payload: Vec<u8> },
     Gap(Gap),
+    Text { mark: Mark, text: String },
     Muted,
     Bye,
 }
@@ -233,13 +274,14 @@ impl Call {
     pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
         Call {
             agent,
-            purse: Purse::new(start.caps, start.grant, start.meter.cost()),
+            purse: Purse::new(start.caps, start.grant, start.tab.cost()),
             held: VecDeque::new(),
             held_bytes: 0,
+            wanted: VecDeque::new(),
             told_percent: [0; 3],
             told_usage: (now, Usage::default()),
             recorded: now,
-            meter: start.meter,
+            tab: start.tab,
             metered_through: start.metered_through,
             replayable: start.replayable,
             samples_open: 0,
@@ -253,15 +295,17 @@ impl Call {
             settling: VecDeque::new(),
             committed: start.mark,
             next_turn: start.turn,
+            partial: None,
             said: None,
             state: AgentState::Listening,
-            reply: None,
+            answer: None,
+            answers: 0,
+            over: VecDeque::new(),
             spoken: 0,
             played: 0,
             room: true,
             samples: Vec::new(),
-            frame: Vec::new(),
-            outputs: VecDeque::from([Pending::Say(Saying::Agent(AgentState::Listening))]),
+            outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             ending: None,
             ended: false,
             now,
@@ -270,7 +314,7 @@ impl Call {
 
     /// The agent's name.
     #[must_use]
-    pub fn agent(&self) -> &'static str {
+    pub fn agent(&self) -> &str {
         self.agent.name()
     }
 
@@ -278,11 +322,11 @@ impl Call {
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage {
-            audio_ms: self.meter.samples() / 16,
-            tokens: 0,
-            characters: 0,
-            cost_nano_usd: self.meter.cost().get(),
-            left_nano_usd: self.purse.left(self.meter.cost()).get(),
+            audio_ms: self.tab.samples() / 16,
+            tokens: self.tab.tokens(),
+            characters: self.tab.characters(),
+            cost_nano_usd: self.tab.cost().get(),
+            left_nano_usd: self.purse.left(self.tab.cost()).get(),
         }
     }
 
@@ -297,12 +341,13 @@ impl Call {
             Input::Settled(settled) => {
                 self.storing = self.storing.saturating_sub(1);
                 self.purse.handle_standing(&settled.standing, settled.cost);
-                if let Some(mark) = self.settling.pop_front() {
+                if let Some((mark, exposed)) = self.settling.pop_front() {
+                    self.purse.handle_exposed(exposed);
                     self.commit(mark);
                 }
             }
             Input::Reserved(reserved) => {
-                let settled = self.meter.rowed_cost();
+                let settled = self.tab.rowed_cost();
                 self.purse.handle_reserved(self.now, reserved, settled);
             }
             _ if self.ending.is_some() => {}
@@ -313,6 +358,9 @@ impl Call {
             }
             Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
             Input::Gap(gap) => self.hold(Held::Gap(gap)),
+            Input::Text { mark, text } if self.held.is_empty() => self.handle_text(mark, text),
+            Input::Text { mark, text } => self.hold(Held::Text { mark, text: text.to_owned() }),
+            Input::Provider { request, event } => self.ask(AgentInput::Event { request, event }),
             Input::Muted(true) if self.held.is_empty() => self.pause(),
             Input::Muted(true) => self.hold(Held::Muted),
             Input::Muted(false) => {}
@@ -321,9 +369,13 @@ impl Call {
             Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
             Input::Bye => self.hold(Held::Bye),
             Input::Checkpoint { sent_away } => {
+                self.leave();
                 self.settle_all(if sent_away { self.samples_open } else { self.metered_open });
             }
             Input::Stop(code) => self.stop(code),
+            Input::Timeout if self.agent.poll_timeout().is_some_and(|due| due <= self.now) => {
+                self.ask(AgentInput::Timeout);
+            }
             Input::Timeout => {}
         }
         self.spend();
@@ -331,31 +383,13 @@ impl Call {
         self.tell_usage();
         if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
             self.ended = true;
-            self.outputs.push_back(Pending::End(code));
+            self.outputs.push_back(Output::End { code });
         }
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
-        Some(match self.outputs.pop_front()? {
-            Pending::Say(saying) => Output::Say(saying),
-            Pending::Speak => {
-                self.frame.clear();
-                if let Some(reply) = &mut self.reply {
-                    self.frame.extend_from_slice(reply.next_frame());
-                }
-                Output::Speak(&self.frame)
-            }
-            Pending::Usage(usage) => Output::Usage(usage),
-            Pending::Commit(mark) => Output::Commit(mark),
-            Pending::Store { turns, committed } => Output::Store { turns, committed },
-            Pending::Settle { row, through, committed, replayable, release } => {
-                Output::Settle { row, through, committed, replayable, release }
-            }
-            Pending::Reserve { through, spent } => Output::Reserve { through, spent },
-            Pending::Exhausted(shortage) => Output::Exhausted(shortage),
-            Pending::End(code) => Output::End { code },
-        })
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is due.
@@ -365,10 +399,10 @@ impl Call {
             return None;
         }
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
-        let reply = self.reply.as_ref().and_then(|reply| reply.due(self.room));
+        let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.room));
         let money = self.purse.due(self.needed());
-        let record = (self.meter.unrowed_samples() > 0).then(|| self.recorded + RECORD_EVERY);
-        usage.into_iter().chain(reply).chain(money).chain(record).min()
+        let record = self.tab.is_unrowed().then(|| self.recorded + RECORD_EVERY);
+        usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
     }
 
     /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
@@ -376,10 +410,10 @@ impl Call {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
         let fresh = self.fresh(payload.len());
-        if !self.purse.allows(self.meter.cost_with(fresh)) {
+        if !self.purse.allows(self.tab.reach_with(fresh)) {
             return false;
         }
-        self.meter.add_samples(fresh);
+        self.tab.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
         if fresh < samples && self.replayable == self.told_replayable && self.open.is_empty() {
             self.claim();
@@ -404,40 +438,100 @@ impl Call {
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
+    /// What is typed has a number, so it can be committed, and no place in the audio.
+    fn handle_text(&mut self, mark: Mark, text: &str) {
+        self.open(Open { mark, samples: 0, metered: 0 });
+        self.expected = Mark { seq: mark.seq + 1, position: mark.position };
+        self.ask(AgentInput::Typed { position: mark.position, text });
+    }
+
     /// Tells the agent, and does what it wants.
     fn ask(&mut self, input: AgentInput<'_>) {
         self.agent.handle_input(self.now, input);
-        while let Some(output) = self.agent.poll_output() {
-            match output {
-                AgentOutput::SpeechStarted { .. } => self.interrupt(),
-                AgentOutput::Settled { through } => self.settle(through),
-                AgentOutput::Said { text, start, end } => {
-                    let turn = self.say_turn(Role::User, text, start, end);
-                    let behind = self.expected.position.saturating_sub(end) / 16;
-                    self.said = Some((self.now, behind));
-                    self.settle_up();
-                    self.settled = self.mark_before(end);
-                    self.push_turn(turn);
-                    self.change_state(AgentState::Thinking);
+        self.drain_agent();
+    }
+
+    /// Does what the agent wants, and tells it what became of its answers when it wants nothing more.
+    fn drain_agent(&mut self) {
+        loop {
+            while let Some(output) = self.agent.poll_output() {
+                self.act(output);
+            }
+            let Some((answer, heard)) = self.over.pop_front() else { return };
+            self.agent.handle_input(self.now, AgentInput::AnswerOver { answer, heard });
+        }
+    }
+
+    fn act(&mut self, output: AgentOutput) {
+        match output {
+            AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
+            AgentOutput::Partial { text, start, end } => {
+                let turn = self.user_turn();
+                self.partial = Some(turn);
+                self.tell_turn(&Turn::new(turn, Role::User, text, start, end), false);
+            }
+            AgentOutput::Said { text, start, end } => {
+                let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
+                self.partial = None;
+                self.tell_turn(&turn, true);
+                let behind = self.expected.position.saturating_sub(end) / 16;
+                self.said = Some((self.now, behind));
+                self.settle_up();
+                self.settled = self.mark_before(end);
+                self.push_turn(turn);
+                self.change_state(AgentState::Thinking);
+            }
+            AgentOutput::Final { through } => self.settle(through),
+            AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
+            AgentOutput::Sound(samples) => {
+                if let Some(answer) = &mut self.answer {
+                    answer.add_sound(&samples);
                 }
-                AgentOutput::Reply { text, audio } => self.begin_reply(text, audio),
+            }
+            AgentOutput::AnswerEnd => {
+                if let Some(answer) = &mut self.answer {
+                    answer.complete();
+                }
+            }
+            AgentOutput::Cut => self.cut(),
+            AgentOutput::Ask { request, provider, ask, at_most } => {
+                self.wanted.push_back(Wanted { request, provider, ask, at_most });
+            }
+            AgentOutput::Feed { request, feed } => {
+                self.outputs.push_back(Output::Feed { request, feed });
+            }
+            AgentOutput::Cancel { request } => {
+                self.wanted.retain(|wanted| wanted.request != request);
+                self.outputs.push_back(Output::Cancel(request));
+            }
+            AgentOutput::Spent { request, used, estimated, .. } => {
+                self.wanted.retain(|wanted| wanted.request != request);
+                self.tab.settle(request, used, estimated);
             }
         }
     }
 
-    fn say_turn(&mut self, role: Role, text: String, start: u32, end: u32) -> Turn {
+    /// The number of the turn that the user is taking.
+    fn user_turn(&mut self) -> u32 {
+        self.partial.unwrap_or_else(|| self.take_turn())
+    }
+
+    fn take_turn(&mut self) -> u32 {
         let turn = self.next_turn;
         self.next_turn += 1;
-        self.outputs.push_back(Pending::Say(Saying::Transcript(Transcript {
+        turn
+    }
+
+    fn tell_turn(&mut self, turn: &Turn, last: bool) {
+        self.outputs.push_back(Output::Say(Saying::Transcript(Transcript {
             seq: 0,
-            turn,
-            role,
-            text: text.clone(),
-            last: true,
-            start,
-            end,
+            turn: turn.turn,
+            role: turn.role,
+            text: turn.text.clone(),
+            last,
+            start: turn.start,
+            end: turn.end,
         })));
-        Turn { turn, role, text, start, end, heard: None, latency: Latency::default() }
     }
 
     fn store_turn(&mut self, turn: Turn) {
@@ -448,7 +542,7 @@ impl Call {
     /// What its transcript ends with may be committed with it, if it is in the ledger before.
     fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
-        self.outputs.push_back(Pending::Store { turns: vec![turn], committed: self.settled });
+        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.settled });
     }
 
     fn settle(&mut self, through: u32) {
@@ -462,7 +556,7 @@ impl Call {
     fn commit(&mut self, mark: Mark) {
         if mark.seq > self.committed.seq {
             self.committed = mark;
-            self.outputs.push_back(Pending::Commit(mark));
+            self.outputs.push_back(Output::Commit(mark));
         }
     }
 
@@ -495,71 +589,132 @@ impl Call {
         }
     }
 
-    fn begin_reply(&mut self, text: String, audio: Vec<i16>) {
+    /// More words of the answer; the first ones begin it.
+    fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
         if self.ending.is_some() {
             return;
         }
-        self.finish_reply();
-        let end = self.spoken.saturating_add(audio.len() as u32);
-        let mut turn = self.say_turn(Role::Agent, text, self.spoken, end);
-        if let Some((said, behind)) = self.said {
-            turn.latency.stt_ms = Some(behind);
-            turn.latency.llm_ms = Some(millis(self.now.since(said)));
+        if self.answer.as_ref().is_some_and(Answer::is_whole) {
+            self.finish_answer();
         }
-        self.store_turn(turn.clone());
-        self.change_state(AgentState::Speaking);
-        self.reply = Some(Reply::new(self.now, turn, audio, self.agent.rate()));
+        if self.answer.is_none() {
+            let mut turn = Turn::new(self.take_turn(), Role::Agent, String::new(), self.spoken, self.spoken);
+            if let Some((said, behind)) = self.said {
+                turn.latency.stt_ms = Some(behind);
+                turn.latency.llm_ms = Some(millis(self.now.since(said)));
+            }
+            self.answer = Some(Answer::new(self.now, self.answers, turn, self.agent.rate()));
+            self.answers += 1;
+            self.change_state(AgentState::Speaking);
+        }
+        if let Some(answer) = &mut self.answer {
+            answer.add_words(text, start, end, last);
+        }
+        self.tell_words();
     }
 
-    /// Sends what is due of the answer.
-    fn speak(&mut self) {
-        let Some(reply) = &mut self.reply else { return };
-        if reply.is_overdue(self.now) {
-            return self.finish_reply();
-        }
-        if reply.is_sent() {
+    /// Tells the answer's words if it is time, and stores them once all are there.
+    fn tell_words(&mut self) {
+        let Some(answer) = &mut self.answer else { return };
+        if !answer.tell(self.now) {
             return;
         }
-        while self.room
-            && let Some(samples) = reply.promise_frame(self.now)
-        {
-            self.spoken = self.spoken.saturating_add(samples);
-            self.outputs.push_back(Pending::Speak);
-            if let Some((said, behind)) = self.said.take() {
-                let total = millis(self.now.since(said));
-                let latency = &mut reply.turn.latency;
-                latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
-                latency.total_ms = Some(total.saturating_add(behind));
-            }
+        let (turn, last) = (answer.turn.clone(), answer.is_said());
+        self.tell_turn(&turn, last);
+        if last && self.answer.as_mut().is_some_and(Answer::store) {
+            self.store_turn(turn);
         }
-        if reply.is_sent() {
-            self.outputs.push_back(Pending::Say(Saying::ReplyEnd));
+    }
+
+    /// Sends what is due of the answer, and asks the agent for more of it.
+    fn speak(&mut self) {
+        loop {
+            self.tell_words();
+            let Some(answer) = &mut self.answer else { return };
+            if answer.is_overdue(self.now) || answer.is_silent() {
+                self.finish_answer();
+                return self.drain_agent();
+            }
+            if !self.room || self.ending.is_some() {
+                return;
+            }
+            let was_sent = answer.is_sent();
+            while let Some(frame) = answer.next_frame(self.now) {
+                self.spoken = self.spoken.saturating_add(frame.len() as u32);
+                self.outputs.push_back(Output::Speak(frame));
+                if let Some((said, behind)) = self.said.take() {
+                    let total = millis(self.now.since(said));
+                    let latency = &mut answer.turn.latency;
+                    latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
+                    latency.total_ms = Some(total.saturating_add(behind));
+                }
+            }
+            if answer.is_sent() {
+                if !was_sent && answer.sent() > 0 {
+                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
+                }
+                return;
+            }
+            let (samples, had) = (answer.wanted(self.now), answer.is_whole());
+            if samples == 0 {
+                return;
+            }
+            let waiting = answer.waiting();
+            self.ask(AgentInput::Room { samples });
+            let gave = self
+                .answer
+                .as_ref()
+                .is_some_and(|answer| answer.waiting() > waiting || answer.is_whole() != had);
+            if !gave {
+                return;
+            }
         }
     }
 
     fn handle_played(&mut self, position: u32) {
         self.played = self.played.max(position).min(self.spoken);
-        if self.reply.as_ref().is_some_and(|reply| reply.is_sent() && self.played >= reply.turn.end) {
-            self.finish_reply();
+        let is_heard = |answer: &Answer| {
+            answer.is_sent() && self.played >= answer.turn.start.saturating_add(answer.sent())
+        };
+        if self.answer.as_ref().is_some_and(is_heard) {
+            self.finish_answer();
+            self.drain_agent();
         }
     }
 
-    /// The user speaks: an answer in progress is dropped where it is.
-    fn interrupt(&mut self) {
-        if self.reply.is_some() {
-            self.outputs.push_back(Pending::Say(Saying::Flush));
-            self.finish_reply();
+    /// The answer is dropped where it is.
+    fn cut(&mut self) {
+        if self.answer.is_some() {
+            self.outputs.push_back(Output::Say(Saying::Flush));
+            self.finish_answer();
         }
-        self.change_state(AgentState::Listening);
     }
 
     /// The answer is over, heard to its end or not.
-    fn finish_reply(&mut self) {
-        let Some(reply) = self.reply.take() else { return };
-        // Frames that were promised and not taken yet go with it: what was never sent is no part of the agent's timeline.
-        self.outputs.retain(|output| !matches!(output, Pending::Speak));
-        self.spoken -= reply.untaken();
-        let mut turn = reply.turn;
+    fn finish_answer(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        // Frames that nobody has taken yet go with it: what was never sent is no part of the agent's timeline.
+        let mut untaken = 0;
+        self.outputs.retain(|output| match output {
+            Output::Speak(frame) => {
+                untaken += frame.len() as u32;
+                false
+            }
+            Output::Say(Saying::ReplyEnd) => untaken == 0,
+            _ => true,
+        });
+        self.spoken -= untaken;
+        answer.complete();
+        if answer.tell(self.now) {
+            self.tell_turn(&answer.turn, true);
+        }
+        self.over.push_back((answer.number(), answer.heard_words(self.played)));
+        let is_text = answer.sent() == 0;
+        let mut turn = answer.turn;
+        if is_text && self.said.take().is_some() {
+            let latency = &mut turn.latency;
+            latency.total_ms = latency.llm_ms.zip(latency.stt_ms).map(|(llm, stt)| llm.saturating_add(stt));
+        }
         turn.heard = Some(self.played.clamp(turn.start, turn.end));
         self.store_turn(turn);
         self.change_state(AgentState::Listening);
@@ -568,7 +723,7 @@ impl Call {
     fn change_state(&mut self, state: AgentState) {
         if self.state != state && self.ending.is_none() {
             self.state = state;
-            self.outputs.push_back(Pending::Say(Saying::Agent(state)));
+            self.outputs.push_back(Output::Say(Saying::Agent(state)));
         }
     }
 
@@ -576,11 +731,19 @@ impl Call {
         self.ask(AgentInput::Pause);
     }
 
+    /// Whatever is asked of providers is given up, and accounted for.
+    fn leave(&mut self) {
+        self.ask(AgentInput::Leave);
+        self.wanted.clear();
+        self.tab.settle_rest();
+    }
+
     /// Finishes what was said, and ends as soon as it is stored.
     fn stop(&mut self, code: CloseCode) {
         self.ending = Some(code);
         self.pause();
-        self.finish_reply();
+        self.finish_answer();
+        self.leave();
         self.settle_all(self.metered_open);
     }
 }

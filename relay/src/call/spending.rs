@@ -3,10 +3,10 @@
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Pending, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY};
+use super::{AHEAD, Call, Held, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
-use crate::money::ledger::LedgerRow;
+use crate::money::purse::Wish;
 
 /// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
 const HELD_BYTES: usize = 3 << 20;
@@ -31,11 +31,33 @@ impl Call {
         }
     }
 
-    /// What the total has to rise to for the oldest audio that waits, or for nothing.
+    /// What the total has to rise to for the oldest audio and the oldest request that wait, or for nothing.
     pub(super) fn needed(&self) -> NanoUsd {
-        match self.held.front() {
-            Some(Held::Audio { payload, .. }) => self.meter.cost_with(self.fresh(payload.len())),
-            _ => self.meter.cost(),
+        let audio = match self.held.front() {
+            Some(Held::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
+            _ => self.tab.reach(),
+        };
+        audio + self.wanted()
+    }
+
+    /// What the oldest request that waits may cost.
+    fn wanted(&self) -> NanoUsd {
+        let wanted = self.wanted.front();
+        wanted.map_or(NanoUsd::ZERO, |wanted| self.tab.worst_case(wanted.provider, &wanted.at_most))
+    }
+
+    /// Makes the requests that are paid for, and that the store knows of.
+    fn open_requests(&mut self) {
+        while let Some(wanted) = self.wanted.front() {
+            let worst_case = self.tab.worst_case(wanted.provider, &wanted.at_most);
+            if !self.purse.allows(self.tab.reach() + worst_case)
+                || !self.purse.exposes(self.tab.held() + worst_case)
+            {
+                return;
+            }
+            let Some(Wanted { request, provider, ask, at_most }) = self.wanted.pop_front() else { return };
+            self.tab.hold(request, provider, at_most);
+            self.outputs.push_back(Output::Open { request, provider, ask });
         }
     }
 
@@ -53,6 +75,7 @@ impl Call {
                     self.held_bytes -= payload.len();
                 }
                 Held::Gap(gap) => self.handle_gap(gap),
+                Held::Text { mark, text } => self.handle_text(mark, &text),
                 Held::Muted => self.pause(),
                 Held::Bye => self.stop(CloseCode::Normal),
             }
@@ -60,24 +83,32 @@ impl Call {
         if self.ending.is_some() {
             return;
         }
-        let (cost, needed) = (self.meter.cost(), self.needed());
+        self.open_requests();
+        let (reach, needed) = (self.tab.reach(), self.needed());
         if let Some(shortage) = self.purse.shortage(self.now, needed) {
             return self.run_out(shortage);
         }
-        let ahead = self.meter.price_of(AHEAD).max(NanoUsd::new(1));
-        if let Some(through) = self.purse.ask(self.now, cost, needed, ahead) {
-            self.outputs.push_back(Pending::Reserve { through, spent: cost });
+        let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
+        let exposed = self.tab.held() + self.wanted();
+        // A settlement that is on its way says what was exposed before: it may not come after what is asked for now.
+        if self.settling.iter().any(|(_, before)| *before != exposed) {
+            return;
+        }
+        if let Some(through) = self.purse.ask(self.now, &Wish { reach, needed, ahead, exposed }) {
+            self.outputs.push_back(Output::Reserve { through, spent: reach, exposed });
         }
     }
 
     /// There is no more money: the user is told in words, and the call ends with its own code.
     pub(super) fn run_out(&mut self, shortage: Shortage) {
-        self.outputs.push_back(Pending::Exhausted(shortage));
+        self.outputs.push_back(Output::Exhausted(shortage));
         // What was said comes before the notice, and nothing is answered any more.
         self.ending = Some(CloseCode::Budget);
         self.pause();
-        self.finish_reply();
-        let turn = self.say_turn(Role::Agent, BUDGET_NOTICE.to_owned(), self.spoken, self.spoken);
+        self.finish_answer();
+        let notice = BUDGET_NOTICE.to_owned();
+        let turn = Turn::new(self.take_turn(), Role::Agent, notice, self.spoken, self.spoken);
+        self.tell_turn(&turn, true);
         self.store_turn(turn);
         for percent in THRESHOLDS {
             self.tell_budget(shortage.scope, percent);
@@ -88,32 +119,34 @@ impl Call {
     /// Settles what was metered, if there is anything to tell.
     pub(super) fn settle_up(&mut self) {
         self.recorded = self.now;
-        let row = self.meter.take_row();
-        if row.is_some()
+        if self.tab.is_unrowed()
             || self.settled.seq > self.told_settled.seq
             || self.replayable != self.told_replayable
         {
-            self.push_settle(row, self.metered_open, false);
+            self.push_settle(self.metered_open, false);
         }
     }
 
     /// Settles what was metered and gives back what is set aside; so many samples of what is not committed may be played again.
     pub(super) fn settle_all(&mut self, open: u32) {
         self.recorded = self.now;
-        let row = self.meter.take_row();
-        self.push_settle(row, open, true);
+        self.push_settle(open, true);
     }
 
-    fn push_settle(&mut self, row: Option<LedgerRow>, open: u32, release: bool) {
+    fn push_settle(&mut self, open: u32, release: bool) {
+        let rows = self.tab.take_rows();
+        // Who goes on elsewhere, or ends, has nothing under way.
+        let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;
-        self.settling.push_back(self.settled);
+        self.settling.push_back((self.settled, exposed));
         self.told_settled = self.settled;
         self.told_replayable = self.replayable;
-        self.outputs.push_back(Pending::Settle {
-            row,
+        self.outputs.push_back(Output::Settle {
+            rows,
             through: self.metered_through,
             committed: self.settled,
             replayable: self.replayable + open,
+            exposed,
             release,
         });
     }
@@ -123,25 +156,32 @@ impl Call {
     pub(super) fn claim(&mut self) {
         self.told_replayable = 0;
         self.storing += 1;
-        self.settling.push_back(self.settled);
-        self.outputs.push_back(Pending::Settle {
-            row: None,
+        let exposed = self.exposed();
+        self.settling.push_back((self.settled, exposed));
+        self.outputs.push_back(Output::Settle {
+            rows: Vec::new(),
             through: self.metered_through,
             committed: self.settled,
             replayable: 0,
+            exposed,
             release: false,
         });
+    }
+
+    /// What a settlement says to be exposed: what is held, and what was asked for and may be held before it is written.
+    fn exposed(&self) -> NanoUsd {
+        self.tab.held().max(self.purse.asked())
     }
 
     pub(super) fn tell_usage(&mut self) {
         let usage = self.usage();
         if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {
             self.told_usage = (self.now, usage);
-            self.outputs.push_back(Pending::Usage(usage));
+            self.outputs.push_back(Output::Usage(usage));
         }
         let told = self.told_percent;
         if self.ending.is_none() {
-            for (scope, balance) in self.purse.standing_at(self.meter.cost()).each() {
+            for (scope, balance) in self.purse.standing_at(self.tab.cost()).each() {
                 for percent in THRESHOLDS.into_iter().filter(|percent| balance.has_reached(*percent)) {
                     self.tell_budget(scope, percent);
                 }
@@ -150,7 +190,7 @@ impl Call {
         // What has reached a threshold is settled at once: the operator hears of the sum that the page was told.
         if self.told_percent != told
             || self.now >= self.recorded + RECORD_EVERY
-            || self.meter.unrowed_samples() > RECORD_SAMPLES
+            || self.tab.unrowed_samples() > RECORD_SAMPLES
         {
             self.settle_up();
         }
@@ -158,7 +198,7 @@ impl Call {
 
     /// Tells the page once that a budget has reached a threshold.
     pub(super) fn tell_budget(&mut self, scope: Scope, percent: u32) {
-        let Standing { session, user, account } = self.purse.standing_at(self.meter.cost());
+        let Standing { session, user, account } = self.purse.standing_at(self.tab.cost());
         let (told, balance) = match scope {
             Scope::Session => (&mut self.told_percent[0], session),
             Scope::User => (&mut self.told_percent[1], user),
@@ -168,7 +208,7 @@ impl Call {
             return;
         }
         *told = percent;
-        self.outputs.push_back(Pending::Say(Saying::Budget(Budget {
+        self.outputs.push_back(Output::Say(Saying::Budget(Budget {
             seq: 0,
             scope: scope.to_message(),
             percent,

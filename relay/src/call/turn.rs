@@ -33,3 +33,11 @@ pub struct Latency {
     /// From the end of what was said to the first sound of the answer.
     pub total_ms: Option<u32>,
 }
+
+impl Turn {
+    /// What somebody has said, as far as is known.
+    #[must_use]
+    pub fn new(turn: u32, role: Role, text: String, start: u32, end: u32) -> Turn {
+        Turn { turn, role, text, start, end, heard: None, latency: Latency::default() }
+    }
+}

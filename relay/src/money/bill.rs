@@ -3,6 +3,7 @@
 //! Prices are taken from the table once, at the time of the request, so that its worst case and its rows agree even when
 //! midnight brings another price in between. Nothing here asks a clock, a database or a provider.
 
+mod item;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -13,6 +14,7 @@ use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
+pub use item::{AtMost, ItemPrice, Quantity};
 pub use usage::{AnthropicUsage, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
 
 /// Databases count in signed 64-bit integers.
@@ -109,6 +111,12 @@ impl ModelPrices {
         .collect()
     }
 
+    /// What is billed, as the price table names it.
+    #[must_use]
+    pub fn item(&self) -> &str {
+        self.tiers.first().map_or("", |tier| &tier.price.item)
+    }
+
     /// What so many tokens of one side cost at most, whatever their kinds.
     fn side_at_most(&self, output: bool, prompt: u64, tokens: u64) -> NanoUsd {
         let kinds = TokenKind::ALL.into_iter().filter(|kind| kind.is_output() == output).count() as u64;
@@ -144,6 +152,12 @@ impl CharacterPrice {
     pub fn new(table: &PriceTable, item: &str, at_ms: i64) -> Result<CharacterPrice, PriceError> {
         let price = table.price_at(item, Unit::Character, at_ms, 0)?.clone();
         Ok(CharacterPrice { price })
+    }
+
+    /// What is billed, as the price table names it.
+    #[must_use]
+    pub fn item(&self) -> &str {
+        &self.price.item
     }
 
     /// What so many characters cost, to be reserved before they are sent.

@@ -22,9 +22,24 @@ pub struct Purse {
     told_cost: NanoUsd,
     /// What the last answer added: little, where little is left.
     piece: NanoUsd,
-    /// A request that was not answered yet.
-    asking: bool,
+    /// What the store takes for spent should the relay be lost now.
+    exposed: NanoUsd,
+    /// What was asked for and not answered yet: with it, so much is exposed.
+    asking: Option<NanoUsd>,
     short: Option<Short>,
+}
+
+/// What a call wants to be able to spend.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// What it costs at most as things are: what it has cost, and what is held for requests under way.
+    pub reach: NanoUsd,
+    /// What that has to rise to now.
+    pub needed: NanoUsd,
+    /// How much more than that there should be.
+    pub ahead: NanoUsd,
+    /// What is to be exposed: what is held, with what is wanted.
+    pub exposed: NanoUsd,
 }
 
 /// There was too little.
@@ -45,7 +60,8 @@ impl Purse {
             standing: grant.standing,
             told_cost: cost,
             piece: grant.authorised.saturating_sub(cost),
-            asking: false,
+            exposed: NanoUsd::ZERO,
+            asking: None,
             short: None,
         }
     }
@@ -68,30 +84,43 @@ impl Purse {
         Standing { session: spend(session), user: spend(user), account: spend(account) }
     }
 
-    /// What to ask for, if it is time: `cost` is the total so far, `needed` what it has to rise to now, `ahead` how much more than that
-    /// there should be.
-    pub fn ask(&mut self, now: Time, cost: NanoUsd, needed: NanoUsd, ahead: NanoUsd) -> Option<Range> {
+    /// What was asked to be exposed and was not answered yet.
+    #[must_use]
+    pub fn asked(&self) -> NanoUsd {
+        self.asking.unwrap_or(NanoUsd::ZERO)
+    }
+
+    /// Whether so much may be under way: the store knows of it.
+    #[must_use]
+    pub fn exposes(&self, held: NanoUsd) -> bool {
+        held <= self.exposed
+    }
+
+    /// What to ask for, if it is time.
+    pub fn ask(&mut self, now: Time, wish: &Wish) -> Option<Range> {
+        let Wish { reach, needed, ahead, exposed } = *wish;
         let half = NanoUsd::new(ahead.min(self.piece).get() / 2);
-        let enough = needed <= self.authorised && cost + half <= self.authorised;
+        let enough = needed <= self.authorised && reach + half <= self.authorised;
         let waits = self.short.is_some_and(|short| now < short.retry);
         let capped = self.authorised >= self.caps.session && needed <= self.authorised;
-        if self.asking || enough || waits || capped {
+        if self.asking.is_some() || waits || (enough || capped) && self.exposes(exposed) {
             return None;
         }
-        self.asking = true;
+        self.asking = Some(exposed);
         if needed > self.authorised {
             // Should it have to wait for others, what it has beyond its cost goes back.
-            self.authorised = cost;
+            self.authorised = reach;
         }
-        let at_most = (needed + ahead).min(self.caps.session).max(needed);
+        let at_most = (needed + ahead).min(self.caps.session).max(needed).max(self.authorised);
         Some(Range { at_least: needed.max(self.authorised), at_most })
     }
 
     /// The answer to what was asked for. `cost` is the total that was settled by then.
     pub fn handle_reserved(&mut self, now: Time, reserved: &Reserved, cost: NanoUsd) {
-        self.asking = false;
+        let exposed = self.asking.take();
         match reserved {
             Reserved::Granted(grant) => {
+                self.exposed = exposed.unwrap_or(self.exposed);
                 self.piece = grant.authorised.saturating_sub(self.authorised);
                 self.authorised = grant.authorised;
                 self.handle_standing(&grant.standing, cost);
@@ -105,6 +134,11 @@ impl Purse {
         }
     }
 
+    /// A settlement was written, and with it that so much is exposed.
+    pub fn handle_exposed(&mut self, exposed: NanoUsd) {
+        self.exposed = exposed;
+    }
+
     /// The budgets, as they were when the total that was settled was `cost`.
     pub fn handle_standing(&mut self, standing: &Standing, cost: NanoUsd) {
         self.standing = *standing;
@@ -113,13 +147,14 @@ impl Purse {
 
     /// Why the total may not rise to `needed`, if that is for good.
     pub fn shortage(&self, now: Time, needed: NanoUsd) -> Option<Shortage> {
-        let Short { shortage, since, .. } = self.short.filter(|_| !self.allows(needed) && !self.asking)?;
+        let Short { shortage, since, .. } =
+            self.short.filter(|_| !self.allows(needed) && self.asking.is_none())?;
         (!shortage.contended || now >= since + RETRY_FOR).then_some(shortage)
     }
 
     /// When [`Purse::ask`] is to be called again, if the total has to rise to `needed`.
     pub fn due(&self, needed: NanoUsd) -> Option<Time> {
-        self.short.filter(|_| !self.asking && !self.allows(needed)).map(|short| short.retry)
+        self.short.filter(|_| self.asking.is_none() && !self.allows(needed)).map(|short| short.retry)
     }
 }
 
@@ -142,6 +177,10 @@ mod tests {
         Purse::new(caps, Grant { authorised: usd(authorised), standing }, usd(0))
     }
 
+    fn wish(reach: u64, needed: u64, ahead: u64) -> Wish {
+        Wish { reach: usd(reach), needed: usd(needed), ahead: usd(ahead), exposed: usd(0) }
+    }
+
     fn at(ms: u64) -> Time {
         Time::from_micros(ms * 1_000)
     }
@@ -154,33 +193,33 @@ mod tests {
     #[test]
     fn more_is_asked_for_when_half_of_what_was_ahead_is_used_and_only_once() {
         let mut purse = purse(100);
-        assert_eq!(purse.ask(at(0), usd(40), usd(40), usd(100)), None);
+        assert_eq!(purse.ask(at(0), &wish(40, 40, 100)), None);
         assert_eq!(
-            purse.ask(at(0), usd(60), usd(60), usd(100)),
+            purse.ask(at(0), &wish(60, 60, 100)),
             Some(Range { at_least: usd(100), at_most: usd(160) })
         );
-        assert_eq!(purse.ask(at(0), usd(70), usd(70), usd(100)), None, "an answer is on its way");
+        assert_eq!(purse.ask(at(0), &wish(70, 70, 100)), None, "an answer is on its way");
     }
 
     #[test]
     fn a_small_piece_is_followed_by_another_when_half_of_it_is_used() {
         let mut purse = purse(100);
-        assert!(purse.ask(at(0), usd(60), usd(60), usd(100)).is_some());
+        assert!(purse.ask(at(0), &wish(60, 60, 100)).is_some());
         let standing = purse.standing;
         purse.handle_reserved(at(0), &Reserved::Granted(Grant { authorised: usd(108), standing }), usd(60));
-        assert_eq!(purse.ask(at(0), usd(104), usd(104), usd(100)), None);
-        assert!(purse.ask(at(0), usd(105), usd(105), usd(100)).is_some());
+        assert_eq!(purse.ask(at(0), &wish(104, 104, 100)), None);
+        assert!(purse.ask(at(0), &wish(105, 105, 100)).is_some());
         purse.handle_reserved(at(0), &Reserved::Granted(Grant { authorised: usd(108), standing }), usd(60));
-        assert_eq!(purse.ask(at(0), usd(108), usd(108), usd(100)), None, "asked when it is needed");
-        assert!(purse.ask(at(0), usd(108), usd(109), usd(100)).is_some());
+        assert_eq!(purse.ask(at(0), &wish(108, 108, 100)), None, "asked when it is needed");
+        assert!(purse.ask(at(0), &wish(108, 109, 100)).is_some());
     }
 
     #[test]
     fn no_more_than_the_sessions_cap_is_asked_for_unless_more_is_needed() {
         let mut purse = purse(1_000);
-        assert_eq!(purse.ask(at(0), usd(990), usd(1_000), usd(100)), None);
+        assert_eq!(purse.ask(at(0), &wish(990, 1_000, 100)), None);
         assert_eq!(
-            purse.ask(at(0), usd(990), usd(1_001), usd(100)),
+            purse.ask(at(0), &wish(990, 1_001, 100)),
             Some(Range { at_least: usd(1_001), at_most: usd(1_001) })
         );
     }
@@ -188,12 +227,12 @@ mod tests {
     #[test]
     fn what_others_have_set_aside_is_waited_for_and_then_given_up() {
         let mut purse = purse(100);
-        assert!(purse.ask(at(0), usd(100), usd(110), usd(50)).is_some());
+        assert!(purse.ask(at(0), &wish(100, 110, 50)).is_some());
         purse.handle_reserved(at(10), &short(true), usd(100));
         assert_eq!(purse.shortage(at(10), usd(110)), None);
         assert_eq!(purse.due(usd(110)), Some(at(510)));
-        assert_eq!(purse.ask(at(500), usd(100), usd(110), usd(50)), None);
-        assert!(purse.ask(at(510), usd(100), usd(110), usd(50)).is_some());
+        assert_eq!(purse.ask(at(500), &wish(100, 110, 50)), None);
+        assert!(purse.ask(at(510), &wish(100, 110, 50)).is_some());
         purse.handle_reserved(at(10_010), &short(true), usd(100));
         assert!(purse.shortage(at(10_010), usd(110)).is_some());
     }
@@ -201,7 +240,7 @@ mod tests {
     #[test]
     fn what_is_spent_is_not_waited_for() {
         let mut purse = purse(100);
-        assert!(purse.ask(at(0), usd(100), usd(110), usd(50)).is_some());
+        assert!(purse.ask(at(0), &wish(100, 110, 50)).is_some());
         purse.handle_reserved(at(10), &short(false), usd(100));
         assert!(purse.shortage(at(10), usd(110)).is_some());
         assert!(purse.shortage(at(10), usd(100)).is_none(), "what is set aside may still be spent");
@@ -212,5 +251,21 @@ mod tests {
         let purse = purse(100);
         assert_eq!(purse.left(usd(0)), usd(500));
         assert_eq!(purse.left(usd(120)), usd(380));
+    }
+
+    #[test]
+    fn what_is_exposed_is_written_before_it_is_under_way_even_where_the_money_is_there() {
+        let mut purse = purse(1_000);
+        let wish = Wish { exposed: usd(60), ..wish(100, 160, 100) };
+        assert!(!purse.exposes(usd(60)));
+        assert_eq!(purse.ask(at(0), &wish), Some(Range { at_least: usd(1_000), at_most: usd(1_000) }));
+        assert_eq!((purse.asked(), purse.exposes(usd(60))), (usd(60), false), "it is not written yet");
+        let standing = purse.standing;
+        let grant = Grant { authorised: usd(1_000), standing };
+        purse.handle_reserved(at(1), &Reserved::Granted(grant), usd(100));
+        assert!(purse.exposes(usd(60)));
+        assert_eq!(purse.ask(at(2), &wish), None);
+        purse.handle_exposed(usd(0));
+        assert!(!purse.exposes(usd(60)), "it is over");
     }
 }

@@ -1,9 +1,10 @@
 //! What a call consumes, item by item, and what it may yet cost.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::NanoUsd;
-use super::bill::TokenUsage;
+use super::bill::{AtMost, ItemPrice, Quantity};
 use super::ledger::LedgerRow;
 use super::meter::Meter;
 
@@ -19,15 +20,28 @@ pub struct RequestId(pub u32);
 #[derive(Debug)]
 pub struct Tab {
     listening: Meter,
+    /// The prices of the agent's providers, by their places.
+    prices: Vec<ItemPrice>,
+    /// Makes the keys of requests unique among those of every relay that had the session.
+    epoch: u32,
     /// What everything but listening has cost.
     requests: NanoUsd,
     /// That part of `requests` that is in rows which were taken.
     rowed: NanoUsd,
     tokens: u64,
     characters: u64,
-    held: Vec<(RequestId, NanoUsd)>,
+    held: Vec<Hold>,
     /// Rows that were not taken yet, oldest first.
     rows: Vec<LedgerRow>,
+}
+
+/// What is set aside for a request.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    request: RequestId,
+    provider: usize,
+    at_most: AtMost,
+    worst_case: NanoUsd,
 }
 
 /// What the ledger knows of a call besides what it has heard: of the relay before, if it was taken over.
@@ -42,11 +56,13 @@ pub struct Earlier {
 }
 
 impl Tab {
-    /// A tab that goes on where the ledger ends.
+    /// A tab that goes on where the ledger ends, in this epoch of its session.
     #[must_use]
-    pub fn new(listening: Meter, earlier: Earlier) -> Tab {
+    pub fn new(listening: Meter, prices: Vec<ItemPrice>, epoch: u32, earlier: Earlier) -> Tab {
         Tab {
             listening,
+            prices,
+            epoch,
             requests: earlier.cost,
             rowed: earlier.cost,
             tokens: earlier.tokens,
@@ -62,30 +78,42 @@ impl Tab {
     }
 
     /// Sets the worst case of a request aside. It is the purse's to say beforehand whether that is allowed.
-    pub fn hold(&mut self, request: RequestId, worst_case: NanoUsd) {
-        self.held.push((request, worst_case));
+    pub fn hold(&mut self, request: RequestId, provider: usize, at_most: AtMost) {
+        let worst_case = self.worst_case(provider, &at_most);
+        self.held.push(Hold { request, provider, at_most, worst_case });
     }
 
-    /// A request is over, or another part of it is known: these rows are what it cost. Nothing of it is held any more.
-    pub fn settle(&mut self, request: RequestId, rows: Vec<LedgerRow>, used: Used) {
-        self.release(request);
-        self.tokens += used.tokens;
-        self.characters += used.characters;
-        for row in rows {
+    /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing.
+    pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, estimated: bool) {
+        let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
+        let hold = self.held.remove(place);
+        let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
+        self.tokens = self.tokens.saturating_add(used.tokens());
+        self.characters = self.characters.saturating_add(used.characters());
+        let key = format!("{}@{}.{}", price.item(), self.epoch, request);
+        for row in price.rows(&key, &used, estimated) {
             self.requests += row.cost;
             self.rows.push(row);
         }
     }
 
-    /// A request was never made, so it has cost nothing.
-    pub fn release(&mut self, request: RequestId) {
-        self.held.retain(|(held, _)| *held != request);
+    /// Nobody will say any more what the requests under way have used: each is taken to have used all that it may.
+    pub fn settle_rest(&mut self) {
+        while let Some(hold) = self.held.last().copied() {
+            self.settle(hold.request, Some(hold.at_most.whole()), true);
+        }
     }
 
     /// Rows for everything that is not in one yet.
     pub fn take_rows(&mut self) -> Vec<LedgerRow> {
         self.rowed = self.requests;
         self.listening.take_row().into_iter().chain(self.rows.drain(..)).collect()
+    }
+
+    /// What a request costs at most.
+    #[must_use]
+    pub fn worst_case(&self, provider: usize, at_most: &AtMost) -> NanoUsd {
+        self.prices.get(provider).map_or(NanoUsd::MAX, |price| price.worst_case(at_most))
     }
 
     /// What the call has cost so far.
@@ -103,7 +131,13 @@ impl Tab {
     /// What the requests under way may cost: what is exposed should the relay be lost.
     #[must_use]
     pub fn held(&self) -> NanoUsd {
-        self.held.iter().fold(NanoUsd::ZERO, |sum, (_, worst_case)| sum + *worst_case)
+        self.held.iter().fold(NanoUsd::ZERO, |sum, hold| sum + hold.worst_case)
+    }
+
+    /// What the call costs at most as things are.
+    #[must_use]
+    pub fn reach(&self) -> NanoUsd {
+        self.cost() + self.held()
     }
 
     /// What the call costs at most if this many samples more are heard: to be asked before they are.
@@ -112,10 +146,22 @@ impl Tab {
         self.listening.cost_with(samples) + self.requests + self.held()
     }
 
-    /// What the call costs at most if another request is made with this worst case.
+    /// What listening for so long costs, rounded up.
     #[must_use]
-    pub fn reach_with_request(&self, worst_case: NanoUsd) -> NanoUsd {
-        self.cost() + self.held() + worst_case
+    pub fn price_of(&self, audio: Duration) -> NanoUsd {
+        self.listening.price_of(audio)
+    }
+
+    /// Whether something was used that is in no row yet.
+    #[must_use]
+    pub fn is_unrowed(&self) -> bool {
+        self.listening.unrowed_samples() > 0 || !self.rows.is_empty()
+    }
+
+    /// Samples that are in no row yet.
+    #[must_use]
+    pub fn unrowed_samples(&self) -> u64 {
+        self.listening.unrowed_samples()
     }
 
     /// Samples that were heard.
@@ -137,21 +183,6 @@ impl Tab {
     }
 }
 
-/// What a request has used, for the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Used {
-    /// Tokens, of prompt and answer.
-    pub tokens: u64,
-    /// Characters.
-    pub characters: u64,
-}
-
-impl From<&TokenUsage> for Used {
-    fn from(usage: &TokenUsage) -> Used {
-        Used { tokens: usage.prompt_tokens().saturating_add(usage.output_tokens()), characters: 0 }
-    }
-}
-
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -161,8 +192,8 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::bill::ModelPrices;
-    use crate::money::price::{PriceTable, TokenKind};
+    use crate::money::bill::TokenUsage;
+    use crate::money::price::PriceTable;
 
     const ITEM: &str = "acme/mind";
 
@@ -177,13 +208,21 @@ mod tests {
         PriceTable::parse(toml).expect("a table")
     }
 
-    fn prices() -> ModelPrices {
-        ModelPrices::new(&table(), ITEM, &[TokenKind::Input, TokenKind::Output], 0).expect("priced")
+    fn mind() -> ItemPrice {
+        ItemPrice::model(&table(), ITEM, 0).expect("priced")
     }
 
     fn tab() -> Tab {
         let price = table().price("acme/ear").expect("priced").clone();
-        Tab::new(Meter::new(price, 16_000), Earlier::default())
+        Tab::new(Meter::new(price, 16_000), vec![mind()], 0, Earlier::default())
+    }
+
+    fn tokens(prompt: u64, output: u64) -> AtMost {
+        AtMost::Tokens { prompt, output }
+    }
+
+    fn used(input: u64, output: u64) -> Quantity {
+        Quantity::Tokens(TokenUsage { input, output, ..TokenUsage::default() })
     }
 
     fn rows_of(rows: &[LedgerRow]) -> NanoUsd {
@@ -192,13 +231,10 @@ mod tests {
 
     #[test]
     fn what_is_held_counts_until_the_request_is_settled_and_then_what_it_cost_does() {
-        let (mut tab, prices) = (tab(), prices());
-        let worst = prices.worst_case(1_000, 200);
-        assert_eq!(tab.reach_with_request(worst), worst);
-        tab.hold(RequestId(0), worst);
-        assert_eq!((tab.cost(), tab.held()), (NanoUsd::ZERO, worst));
-        let usage = TokenUsage { input: 900, output: 10, ..TokenUsage::default() };
-        tab.settle(RequestId(0), prices.rows("mind@0.0", &usage, false), Used::from(&usage));
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(1_000, 200));
+        assert_eq!((tab.cost(), tab.held()), (NanoUsd::ZERO, NanoUsd::new(2_000_000)));
+        tab.settle(RequestId(0), Some(used(900, 10)), false);
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
         assert_eq!(tab.tokens(), 910);
         assert_eq!(rows_of(&tab.take_rows()), tab.cost());
@@ -208,18 +244,38 @@ mod tests {
     fn requests_under_way_at_once_are_held_apart() {
         let mut tab = tab();
         for n in 1..=3 {
-            tab.hold(RequestId(n), NanoUsd::new(u64::from(n) * 100));
+            tab.hold(RequestId(n), 0, tokens(u64::from(n) * 100, 0));
         }
-        tab.release(RequestId(2));
-        tab.release(RequestId(2));
-        assert_eq!(tab.held(), NanoUsd::new(400));
+        tab.settle(RequestId(2), None, false);
+        tab.settle(RequestId(2), Some(used(200, 0)), false);
+        assert_eq!((tab.held(), tab.cost()), (NanoUsd::new(400_000), NanoUsd::ZERO));
+        assert_eq!(tab.take_rows(), []);
+    }
+
+    #[test]
+    fn what_nobody_accounts_for_is_taken_to_have_used_all_that_it_may() {
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(100, 20));
+        tab.hold(RequestId(1), 0, tokens(10, 2));
+        let reach = tab.reach();
+        tab.settle_rest();
+        assert_eq!((tab.cost(), tab.held()), (reach, NanoUsd::ZERO));
+        assert!(tab.take_rows().iter().all(|row| row.estimated));
+    }
+
+    #[test]
+    fn what_a_price_is_not_for_is_too_dear_for_anybody() {
+        let tab = tab();
+        assert_eq!(tab.worst_case(0, &AtMost::Characters(1)), NanoUsd::MAX);
+        assert_eq!(tab.worst_case(1, &tokens(1, 1)), NanoUsd::MAX, "there is no such provider");
     }
 
     #[test]
     fn a_tab_that_was_taken_over_goes_on_from_the_ledger_and_writes_nothing_twice() {
         let price = table().price("acme/ear").expect("priced").clone();
         let earlier = Earlier { cost: NanoUsd::new(950_000), tokens: 910, characters: 0 };
-        let mut tab = Tab::new(Meter::resume(price, 16_000, 16_000, NanoUsd::new(100_000)), earlier);
+        let mut tab =
+            Tab::new(Meter::resume(price, 16_000, 16_000, NanoUsd::new(100_000)), vec![mind()], 1, earlier);
         assert_eq!((tab.cost(), tab.rowed_cost()), (NanoUsd::new(1_050_000), NanoUsd::new(1_050_000)));
         assert_eq!(tab.take_rows(), []);
         tab.add_samples(1_600);
@@ -229,7 +285,6 @@ mod tests {
     /// However holds, settlements, audio and rows are mixed: the rows add up to the cost, and the cost never passes what was reached before.
     #[test]
     fn nothing_costs_more_than_what_was_asked_for_and_rows_add_up() {
-        let prices = prices();
         for seed in 0..500_u64 {
             let (mut tab, mut state, mut rows) = (tab(), seed, NanoUsd::ZERO);
             let mut below = |end: u64| {
@@ -238,33 +293,26 @@ mod tests {
             };
             let (mut open, mut next) = (Vec::new(), 0);
             for _ in 0..60 {
+                let reach = tab.reach();
                 match below(4) {
                     0 => {
-                        let (prompt, answer) = (below(5_000), below(500));
-                        let worst = prices.worst_case(prompt, answer);
-                        let reach = tab.reach_with_request(worst);
-                        tab.hold(RequestId(next), worst);
-                        assert_eq!(tab.cost() + tab.held(), reach);
-                        open.push((RequestId(next), prompt, answer));
+                        let (prompt, output) = (below(5_000), below(500));
+                        let worst_case = tab.worst_case(0, &tokens(prompt, output));
+                        tab.hold(RequestId(next), 0, tokens(prompt, output));
+                        assert_eq!(tab.reach(), reach + worst_case);
+                        open.push((RequestId(next), prompt, output));
                         next += 1;
                     }
                     1 if !open.is_empty() => {
-                        let (request, prompt, answer) = open.swap_remove(below(open.len() as u64) as usize);
-                        let reach = tab.cost() + tab.held();
-                        let usage = TokenUsage {
-                            input: below(prompt + 1),
-                            output: below(answer + 1),
-                            ..Default::default()
-                        };
-                        let key = format!("mind@0.{request}");
-                        tab.settle(request, prices.rows(&key, &usage, false), Used::from(&usage));
-                        assert!(tab.cost() + tab.held() <= reach);
+                        let (request, prompt, output) = open.swap_remove(below(open.len() as u64) as usize);
+                        tab.settle(request, Some(used(below(prompt + 1), below(output + 1))), false);
+                        assert!(tab.reach() <= reach);
                     }
                     2 => {
                         let samples = below(3_201) as u32;
                         let reach = tab.reach_with(samples);
                         tab.add_samples(samples);
-                        assert_eq!(tab.cost() + tab.held(), reach);
+                        assert_eq!(tab.reach(), reach);
                     }
                     _ => rows += rows_of(&tab.take_rows()),
                 }

@@ -19,6 +19,7 @@ use crate::config::Limits;
 use crate::money::budget::Grant;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
+use crate::money::tab::{Earlier, Tab};
 use crate::recording::Recorder;
 use crate::store::{Quality, unix_ms};
 use crate::{App, NanoUsd, telemetry};
@@ -123,7 +124,12 @@ pub(super) fn prepare(
     let start = Start {
         mark: beginning.mark,
         turn: beginning.turn,
-        meter: parts.meter(beginning.samples, beginning.cost),
+        tab: Tab::new(
+            parts.meter(beginning.samples, beginning.cost),
+            Vec::new(),
+            beginning.epoch,
+            Earlier::default(),
+        ),
         caps,
         grant: beginning.grant,
         replayable: beginning.replayable,

@@ -68,6 +68,7 @@ pub(super) struct Driver {
 pub(super) struct Asked {
     through: Range,
     spent: NanoUsd,
+    exposed: NanoUsd,
     answer: Result<Reserved, StoreError>,
 }
 
@@ -261,12 +262,12 @@ impl Driver {
     }
 
     fn handle_reserved(&mut self, asked: Asked) {
-        let Asked { through, spent, answer } = asked;
+        let Asked { through, spent, exposed, answer } = asked;
         match answer {
             Ok(reserved) => self.call(call::Input::Reserved(&reserved)),
             // What was set aside before may be spent meanwhile.
             Err(error) if error.is_away() => {
-                self.reserving = Some(self.reserve(through, spent, jittered(RESERVE_RETRY)));
+                self.reserving = Some(self.reserve(through, spent, exposed, jittered(RESERVE_RETRY)));
             }
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "no money could be set aside: the session ends");
@@ -341,13 +342,14 @@ impl Driver {
                     self.link.handle_input(now, link::Input::Say(&saying));
                 }
                 call::Output::Speak(samples) => {
-                    record(&mut self.recording, now, recording::Input::Agent(samples));
-                    self.link.handle_input(now, link::Input::Audio(samples));
+                    record(&mut self.recording, now, recording::Input::Agent(&samples));
+                    self.link.handle_input(now, link::Input::Audio(&samples));
                 }
+                call::Output::Open { .. } | call::Output::Feed { .. } | call::Output::Cancel(_) => {}
                 call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
-                call::Output::Settle { row, through, committed, replayable, release } => {
+                call::Output::Settle { rows, through, committed, replayable, exposed, release } => {
                     self.journal.settle(Settle {
                         session_id: self.id.clone(),
                         payer: Some(Payer {
@@ -355,18 +357,18 @@ impl Driver {
                             account: self.whose.account.clone(),
                         }),
                         epoch: self.link.epoch(),
-                        rows: row.into_iter().collect(),
+                        rows,
                         metered_position: through,
                         committed,
                         replayable_samples: replayable,
-                        exposed: NanoUsd::ZERO,
+                        exposed,
                         release,
                         caps: self.caps,
                         at_ms: unix_ms(),
                     });
                 }
-                call::Output::Reserve { through, spent } => {
-                    self.reserving = Some(self.reserve(through, spent, Duration::ZERO));
+                call::Output::Reserve { through, spent, exposed } => {
+                    self.reserving = Some(self.reserve(through, spent, exposed, Duration::ZERO));
                 }
                 call::Output::Exhausted(shortage) => exhausted = Some(shortage),
                 call::Output::End { code } => {
@@ -478,14 +480,13 @@ impl Driver {
     }
 
     /// Sets money aside, after a while.
-    fn reserve(&self, through: Range, spent: NanoUsd, wait: Duration) -> Running<Asked> {
+    fn reserve(&self, through: Range, spent: NanoUsd, exposed: NanoUsd, wait: Duration) -> Running<Asked> {
         let (store, id, epoch, caps) =
             (self.app.store.clone(), self.id.clone(), self.link.epoch(), self.caps);
         Running::start(&self.app.tasks, async move {
             sleep(wait).await;
-            let exposed = NanoUsd::ZERO;
             let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms: unix_ms() };
-            Asked { through, spent, answer: store.reserve(&ask).await }
+            Asked { through, spent, exposed, answer: store.reserve(&ask).await }
         })
     }
 

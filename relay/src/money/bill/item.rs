@@ -1,0 +1,132 @@
+//! What a request may use, what it has used, and its price, whatever is counted.
+
+use super::{CharacterPrice, ModelPrices, TokenUsage};
+use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
+use crate::money::price::{PriceError, PriceTable, TokenKind, Unit};
+
+/// What a request uses at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtMost {
+    /// Tokens of a language model.
+    Tokens {
+        /// Of the prompt.
+        prompt: u64,
+        /// Of the answer, its thinking included.
+        output: u64,
+    },
+    /// Characters that are to be spoken.
+    Characters(u64),
+}
+
+/// What a request has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Tokens of a language model.
+    Tokens(TokenUsage),
+    /// Characters that were to be spoken.
+    Characters(u64),
+}
+
+/// What a provider's requests cost, at the prices of the moment at which the call began.
+#[derive(Clone, Debug)]
+pub enum ItemPrice {
+    /// By the token.
+    Tokens(ModelPrices),
+    /// By the character.
+    Characters(CharacterPrice),
+}
+
+impl AtMost {
+    /// The dearest thing that it can become.
+    #[must_use]
+    pub fn whole(self) -> Quantity {
+        match self {
+            AtMost::Tokens { prompt, output } => {
+                Quantity::Tokens(TokenUsage { input: prompt, output, ..TokenUsage::default() })
+            }
+            AtMost::Characters(characters) => Quantity::Characters(characters),
+        }
+    }
+}
+
+impl Quantity {
+    /// Tokens, of prompt and answer.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        match self {
+            Quantity::Tokens(usage) => usage.prompt_tokens().saturating_add(usage.output_tokens()),
+            Quantity::Characters(_) => 0,
+        }
+    }
+
+    /// Characters.
+    #[must_use]
+    pub fn characters(&self) -> u64 {
+        match self {
+            Quantity::Tokens(_) => 0,
+            Quantity::Characters(characters) => *characters,
+        }
+    }
+}
+
+impl ItemPrice {
+    /// The price of a language model that is asked with text and answers with text. Where the table has a price for what comes from a cache or
+    /// is written to it, that may be billed, too.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
+    pub fn model(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
+        let mut kinds = vec![TokenKind::Input, TokenKind::Output];
+        kinds.extend(
+            [TokenKind::Cached, TokenKind::Written]
+                .into_iter()
+                .filter(|kind| table.price_at(item, Unit::Token(*kind), at_ms, 0).is_ok()),
+        );
+        ModelPrices::new(table, item, &kinds, at_ms).map(ItemPrice::Tokens)
+    }
+
+    /// The price of a voice.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
+    pub fn voice(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
+        CharacterPrice::new(table, item, at_ms).map(ItemPrice::Characters)
+    }
+
+    /// What a request costs at most. What this price is not for is too dear for anybody.
+    #[must_use]
+    pub fn worst_case(&self, at_most: &AtMost) -> NanoUsd {
+        match (self, at_most) {
+            (ItemPrice::Tokens(prices), AtMost::Tokens { prompt, output }) => {
+                prices.worst_case(*prompt, *output)
+            }
+            (ItemPrice::Characters(price), AtMost::Characters(characters)) => price.worst_case(*characters),
+            (ItemPrice::Tokens(_), AtMost::Characters(_))
+            | (ItemPrice::Characters(_), AtMost::Tokens { .. }) => NanoUsd::MAX,
+        }
+    }
+
+    /// The ledger rows of what a request has used, with keys that begin with `key`. What this price is not for was never allowed, so it has
+    /// none.
+    #[must_use]
+    pub fn rows(&self, key: &str, used: &Quantity, estimated: bool) -> Vec<LedgerRow> {
+        match (self, used) {
+            (ItemPrice::Tokens(prices), Quantity::Tokens(usage)) => prices.rows(key, usage, estimated),
+            (ItemPrice::Characters(price), Quantity::Characters(characters)) => {
+                price.rows(key, *characters, estimated)
+            }
+            (ItemPrice::Tokens(_), Quantity::Characters(_))
+            | (ItemPrice::Characters(_), Quantity::Tokens(_)) => Vec::new(),
+        }
+    }
+
+    /// What is billed, as the price table names it.
+    #[must_use]
+    pub fn item(&self) -> &str {
+        match self {
+            ItemPrice::Tokens(prices) => prices.item(),
+            ItemPrice::Characters(price) => price.item(),
+        }
+    }
+}
