@@ -8,6 +8,7 @@ use crate::auth::Verifier;
 use crate::config::Config;
 use crate::denials::Denials;
 use crate::money::price::PriceTable;
+use crate::provider;
 use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
@@ -27,6 +28,8 @@ pub struct App {
     pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
+    /// Asks speech and language providers, and keeps its connections to them.
+    pub provider_client: reqwest::Client,
     /// Where recordings are; nothing is recorded without.
     pub recordings: Option<Arc<Recordings>>,
     /// The sessions that live here, so that a reconnect finds its own.
@@ -67,6 +70,8 @@ impl App {
             store,
             spill,
             prices,
+            provider_client: provider::client()
+                .expect("the system's certificates are read when the verifier is made, too"),
             recordings: None,
             sessions: Registry::default(),
             throttle: Throttle::default(),

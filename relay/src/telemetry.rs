@@ -16,6 +16,7 @@ pub use serve::serve;
 
 use crate::auth::AuthError;
 use crate::money::budget::{Scope, THRESHOLDS};
+use crate::provider::FailureKind;
 use crate::store::StoreError;
 use crate::{NanoUsd, log};
 
@@ -78,6 +79,7 @@ metrics! {
     RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
+    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
@@ -177,6 +179,22 @@ const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// What becomes of a request to a provider that answers.
+const ANSWERED: &str = "ok";
+
+/// Lets the counters of a provider stand at 0, as [`begin`] does for what is known without a configuration.
+pub(crate) fn provider(name: &str) {
+    for outcome in [ANSWERED].into_iter().chain(FailureKind::ALL.map(FailureKind::name)) {
+        counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
+    }
+}
+
+/// A request to a provider is over: with an answer, or with a failure.
+pub(crate) fn provider_request(name: &str, failure: Option<FailureKind>) {
+    let outcome = failure.map_or(ANSWERED, FailureKind::name);
+    counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(1);
+}
 
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
 /// They stay for as long as the relay runs: there are no more series than these tables have words.
@@ -319,6 +337,8 @@ mod tests {
                     (_, "reason") => CloseCode::ALL.len(),
                     (_, "code") => ErrorCode::ALL.len() + 1,
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
+                    // Those of a provider stand there once it is configured.
+                    (PROVIDER_REQUESTS, _) => 0,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

@@ -228,9 +228,18 @@ async fn a_call_in_which_nothing_is_said_and_one_that_is_too_long_are_ended() {
     for (folder, reason) in folders.iter().zip(["idle", "too_long"]) {
         let store =
             SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
-        let sessions = store.list_sessions(&SessionFilter::default(), None, 2).await.expect("readable").rows;
-        let [session] = &sessions[..] else { panic!("{sessions:?}") };
-        assert_eq!((session.state, session.end_reason.as_deref()), (SessionState::Ended, Some(reason)));
+        // The client hears of it before the last row is written.
+        let mut end = (SessionState::Live, None);
+        for _ in 0..100 {
+            let page = store.list_sessions(&SessionFilter::default(), None, 2).await.expect("readable");
+            let [session] = &page.rows[..] else { panic!("{:?}", page.rows) };
+            end = (session.state, session.end_reason.clone());
+            if end.0 == SessionState::Ended {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(end, (SessionState::Ended, Some(reason.to_owned())));
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! It has no ears yet: audio is taken and means nothing to it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use protocol::Time;
@@ -50,8 +53,8 @@ pub struct Chat {
     next_request: u32,
     /// Counts its answers, as the call does.
     answers: u32,
-    /// An answer whose end the call has not told yet: its place among the answers, and in the history.
-    open: Option<(u32, usize)>,
+    /// The answer whose end the call has not told yet.
+    open: Option<u32>,
     final_through: u32,
     outputs: VecDeque<AgentOutput>,
 }
@@ -63,6 +66,8 @@ struct Asked {
     prompt_bytes: u64,
     /// Pieces of the answer, which servers send a token at a time or more.
     deltas: u64,
+    /// The longest answer: nobody bills for more.
+    max_output_tokens: u64,
     text: String,
     /// Nothing was billed before the first of these.
     is_heard: bool,
@@ -128,7 +133,14 @@ impl Chat {
         let max_output_tokens = self.persona.max_output_tokens;
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        self.asked = Some(Asked { request, prompt_bytes, deltas: 0, text: String::new(), is_heard: false });
+        self.asked = Some(Asked {
+            request,
+            prompt_bytes,
+            deltas: 0,
+            max_output_tokens: max_output_tokens.into(),
+            text: String::new(),
+            is_heard: false,
+        });
         self.outputs.push_back(AgentOutput::Ask {
             request,
             provider: MODEL,
@@ -157,7 +169,7 @@ impl Chat {
 
     /// An answer begins.
     fn begin(&mut self) {
-        self.open = Some((self.answers, self.history.len()));
+        self.open = Some(self.answers);
         self.answers += 1;
     }
 
@@ -232,7 +244,9 @@ impl Asked {
     /// What a request has used of which nobody tells: for the answer the larger of its pieces and of its bytes by four.
     fn estimate(&self) -> TokenUsage {
         let output = self.deltas.max((self.text.len() as u64).div_ceil(BYTES_PER_TOKEN));
-        TokenUsage { input: self.prompt_bytes.div_ceil(BYTES_PER_TOKEN), output, ..TokenUsage::default() }
+        let (input, output) =
+            (self.prompt_bytes.div_ceil(BYTES_PER_TOKEN), output.min(self.max_output_tokens));
+        TokenUsage { input, output, ..TokenUsage::default() }
     }
 }
 
@@ -262,7 +276,7 @@ impl Agent for Chat {
                 }
             }
             AgentInput::AnswerOver { answer, .. } => {
-                self.open = self.open.filter(|(open, _)| *open != answer);
+                self.open = self.open.filter(|open| *open != answer);
             }
             AgentInput::Leave => self.give_up(),
             AgentInput::Timeout if self.is_unanswered => self.think(),

@@ -10,7 +10,9 @@ use crate::auth::{Verifier, VerifierError};
 use crate::config::{Config, ConfigError, RecordingPlace};
 use crate::log;
 use crate::money::price::PriceTable;
+use crate::provider::Provider;
 use crate::recording::Recordings;
+use crate::store::unix_ms;
 
 /// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one.
 ///
@@ -48,10 +50,25 @@ pub(super) fn price_table(config: &Config) -> Result<PriceTable, String> {
     shipped.with_overrides(&own).map_err(|error| wrong(&error))
 }
 
+/// The providers that have no price: every call to them would be refused.
+fn unpriced(config: &Config, prices: &PriceTable) -> Vec<String> {
+    let missing = |provider: &Provider| {
+        let error = provider.price(prices, unix_ms()).err()?;
+        Some(format!(
+            "configuration: providers.{}.price = {:?}: {error}; give it a price in the table of prices.file, or name another item",
+            provider.name, provider.price
+        ))
+    };
+    config.providers.values().filter_map(missing).collect()
+}
+
 /// What is wrong with the files and folders that it names.
 fn of_files(config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
-    faults.extend(price_table(config).err());
+    match price_table(config) {
+        Ok(prices) => faults.extend(unpriced(config, &prices)),
+        Err(error) => faults.push(error),
+    }
     let mut folders = vec![("data_dir", config.data_dir.as_path())];
     if let Some(RecordingPlace::Folder(dir)) = &config.recording {
         let key = if config.is_given("recording.dir") { "recording.dir" } else { "recording.url" };

@@ -130,6 +130,7 @@ async fn run(config: Config) -> ExitCode {
     }
     let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
     hold.tell_relay(&app.relay_id);
+    app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
         app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
     }

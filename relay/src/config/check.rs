@@ -12,6 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins, Place,
     RecordingPlace, Retention, Secret, Webhook,
 };
+use super::{agents, keys};
 use crate::auth::is_safe_key_url;
 use crate::{store, webhook};
 
@@ -29,13 +30,14 @@ impl Config {
         })?;
         let seconds = |key| values.whole(key).map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits::check(values)?;
+        let providers = agents::providers(values)?;
         let plan = |name: &str| {
             if name.trim().is_empty() || name.chars().count() > PLAN_MAX_CHARS {
                 let accepted = format!("give a name of 1 to {PLAN_MAX_CHARS} characters");
                 let (key, place) = ("plans".to_owned(), Place::default());
                 return Err(ConfigError::Value { key, place, given: quote(name), accepted });
             }
-            Ok((name.to_owned(), Limits::check(&values.of_plan(name))?))
+            Ok((name.to_owned(), Limits::check(&values.of(keys::PLANS, name))?))
         };
         Ok(Config {
             given: values.places(),
@@ -46,7 +48,7 @@ impl Config {
             auth: AuthConfig::check(values)?,
             origins: Origins::check(values)?,
             limits,
-            plans: values.plans().map(plan).collect::<Result<_, _>>()?,
+            plans: values.names(keys::PLANS).map(plan).collect::<Result<_, _>>()?,
             network: Network::check(values)?,
             heartbeat: seconds("heartbeat_seconds")?,
             resume_window: seconds("resume_window_seconds")?,
@@ -62,6 +64,9 @@ impl Config {
             metrics_listen: metrics_listen(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,
+            agents: agents::agents(values, &providers)?,
+            default_agent: agents::default(values)?,
+            providers,
             echo: echo(values)?,
             log: log(values)?,
         })

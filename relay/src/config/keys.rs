@@ -104,6 +104,17 @@ keys! {
 
     "prices.file" = "", Text, "a price table in TOML instead of the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
+    "agents.default" = "echo", Text, "the agent of a call that names none; `echo` needs no key and is always there";
+    "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` reads what is typed and answers in text, `echo` says back what it hears";
+    "agents.*.llm" = "", Text, "the name of its language model, one of `[providers.NAME]`; needed by `chat`";
+    "agents.*.instructions" = "", Text, "what the model is told before everything else";
+    "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
+    "providers.*.kind" = "openai-chat", OneOf(&["openai-chat"]), "what it speaks: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it";
+    "providers.*.url" = "", Text, "where it is, up to its version, such as `http://127.0.0.1:11434/v1`; `https://api.openai.com/v1` if nothing is given";
+    "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
+    "providers.*.model" = "", Text, "which of its models";
+    "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
+    "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
     "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";
@@ -115,8 +126,13 @@ pub(super) const MOVED: &[(&str, &str)] =
 
 /// The section whose keys a plan may have.
 pub(super) const LIMITS: &str = "limits";
-/// The section of the plans: a table for each.
+/// The sections that have a table for each name, and the section whose keys such a table has.
+pub(super) const NAMED: &[(&str, &str)] =
+    &[(PLANS, LIMITS), ("agents", "agents.*"), ("providers", "providers.*")];
+/// The section of the plans.
 pub(super) const PLANS: &str = "plans";
+/// What stands for a name in the key of such a table.
+pub(super) const ANY: char = '*';
 
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -125,7 +141,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 
 /// The keys of a section, without its name; those of no section for the empty one.
 pub(super) fn of_section(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter_map(move |key| match key.name.split_once('.') {
+    KEYS.iter().filter_map(move |key| match key.name.rsplit_once('.') {
         Some((of, name)) if of == section => Some(name),
         None if section.is_empty() => Some(key.name),
         _ => None,
@@ -135,7 +151,7 @@ pub(super) fn of_section(section: &str) -> impl Iterator<Item = &'static str> {
 /// The sections, in their order.
 pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<&str> =
-        KEYS.iter().filter_map(|key| key.name.split_once('.')).map(|(of, _)| of).collect();
+        KEYS.iter().filter_map(|key| key.name.rsplit_once('.')).map(|(of, _)| of).collect();
     sections.dedup();
     sections
 }

@@ -4,6 +4,7 @@
 //! and an error names the key, what was given and what is accepted. The table of all keys is `keys`; what it says is what is
 //! read, checked and documented.
 
+mod agents;
 mod auth;
 mod check;
 mod error;
@@ -26,6 +27,8 @@ use protocol::Codec;
 use reqwest::Url;
 
 use crate::auth::Identity;
+use crate::provider::Provider;
+pub use agents::{AgentConfig, AgentKind, ECHO};
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
 pub use error::{ConfigError, Place};
 pub use limits::{Limits, TokenLimits, TokenUsd};
@@ -79,6 +82,12 @@ pub struct Config {
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.
     pub api_requests_per_minute: u32,
+    /// The agents that calls may have, by name, beside the echo.
+    pub agents: BTreeMap<String, AgentConfig>,
+    /// The agent of a call that names none.
+    pub default_agent: String,
+    /// The speech and language providers, by name.
+    pub providers: BTreeMap<String, Provider>,
     /// The echo agent.
     pub echo: EchoConfig,
     /// How to log.

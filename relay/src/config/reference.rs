@@ -36,7 +36,7 @@ pub fn reference() -> String {
     section(&mut text, "");
     for name in keys::sections() {
         // Writing to a text does not fail.
-        let _ = write!(text, "\n## `[{name}]`\n");
+        let _ = write!(text, "\n## `[{}]`\n", name.replace(keys::ANY, "NAME"));
         section(&mut text, name);
         if name == keys::LIMITS {
             let _ = write!(text, "\n{PLANS}");
@@ -74,9 +74,10 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
 
 fn section(text: &mut String, section: &str) {
     let _ = write!(text, "\n| key | default | accepted | meaning |\n|---|---|---|---|\n");
-    let keys = keys::KEYS.iter().filter(|key| key.name.split_once('.').map_or("", |(of, _)| of) == section);
+    let keys = keys::KEYS.iter().filter(|key| key.name.rsplit_once('.').map_or("", |(of, _)| of) == section);
     for key in keys {
-        let _ = writeln!(text, "| `{}` | {} | {} | {} |", key.name, default(key), accepted(key), key.meaning);
+        let name = key.name.replace(keys::ANY, "NAME");
+        let _ = writeln!(text, "| `{name}` | {} | {} | {} |", default(key), accepted(key), key.meaning);
     }
 }
 

@@ -210,18 +210,26 @@ fn every_key_of_the_table_is_read() {
             (_, keys::Accepts::Text | keys::Accepts::List) => "\"?..\"",
             _ => "\"?\"",
         };
-        let toml = match key.name.split_once('.') {
+        let name = key.name.replace(keys::ANY, "any");
+        let toml = match name.rsplit_once('.') {
             Some((section, name)) => format!("[{section}]\n{name} = {wrong}"),
-            None => format!("{} = {wrong}", key.name),
+            None => format!("{name} = {wrong}"),
         };
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
+            "agents.*.instructions" | "agents.*.max_output_tokens" => {
+                format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
+            }
+            "providers.*.model" => toml.replace(wrong, "7"),
+            "providers.*.key" => format!("{}\nmodel = \"m\"", toml.replace(wrong, "7")),
+            "providers.*.price" => format!("{}\nmodel = \"m\"", toml.replace(wrong, "7")),
+            text if text.starts_with("providers.") => format!("{toml}\nmodel = \"m\""),
             "webhook.url" => format!("{toml}\nsecret = \"00000000000000000000000000000000\""),
             _ => toml,
         };
         let error = from_toml(&toml).expect_err(&toml).to_string();
-        assert!(error.contains(&format!("{} = ", key.name)), "{toml:?} gave {error:?}");
+        assert!(error.contains(&format!("{name} = ")), "{toml:?} gave {error:?}");
     }
 }
 
@@ -391,4 +399,59 @@ fn what_is_there_and_wrong_is_not_called_missing_as_well() {
         let said = from_toml(toml).expect_err(toml).to_string();
         assert!(!said.contains("missing"), "{toml}: {said}");
     }
+}
+
+#[test]
+fn agents_and_providers_are_known_by_their_names() {
+    let config = from_toml(
+        "[agents]\ndefault = \"doctor\"\n[agents.doctor]\nllm = \"eliza\"\ninstructions = \"Listen.\"\n\
+         [providers.eliza]\nurl = \"http://127.0.0.1:8000/v1\"\nmodel = \"eliza\"\nkey = \"short\"",
+    )
+    .expect("good");
+    assert_eq!(config.default_agent, "doctor");
+    let doctor = &config.agents["doctor"];
+    assert_eq!(doctor.kind, AgentKind::Chat { llm: "eliza".to_owned() });
+    assert_eq!((doctor.instructions.as_str(), doctor.max_output_tokens), ("Listen.", 500));
+    let eliza = &config.providers["eliza"];
+    assert_eq!(eliza.base_url.as_str(), "http://127.0.0.1:8000/v1/");
+    assert_eq!((eliza.price.as_str(), eliza.model.as_str()), ("eliza/eliza", "eliza"));
+    assert_eq!(eliza.key.as_ref().map(Secret::expose), Some("short"));
+    let by_variable = [("VOXRELAY_PROVIDERS__ELIZA__MODEL", "m"), ("VOXRELAY_PROVIDERS__ELIZA__KEY", "k")];
+    let environment = by_variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::load(None, environment).expect("good");
+    assert_eq!(config.providers["eliza"].base_url.as_str(), "https://api.openai.com/v1/");
+    assert_eq!(config.default_agent, ECHO);
+}
+
+#[test]
+fn what_agents_and_providers_lack_is_said_by_name() {
+    for (toml, parts) in [
+        ("[agents]\ndefault = \"doctor\"", &["agents.default = \"doctor\"", "\"echo\""][..]),
+        ("[agents.doctor]\nllm = \"eliza\"", &["agents.doctor.llm = \"eliza\"", "there are none"]),
+        ("[agents.doctor]", &["agents.doctor.llm = nothing", "[providers.NAME]"]),
+        ("[agents.doctor]\nkind = \"dance\"", &["agents.doctor.kind = \"dance\"", "chat or echo"]),
+        ("[agents.doctor]\nvoice = 1", &["agents.doctor.voice", "llm"]),
+        ("[agents.\"a b\"]\nkind = \"echo\"", &["agents = \"a b\"", "letters"]),
+        ("[providers.eliza]", &["providers.eliza.model = nothing", "the model"]),
+        (
+            "[providers.eliza]\nmodel = \"m\"\nurl = \"ftp://x/\"",
+            &["providers.eliza.url = \"ftp://x/\"", "https://"],
+        ),
+        ("[providers.eliza]\nmodel = \"m\"\nurl = \"http://u:p@x/\"", &["providers.eliza.url", "password"]),
+        ("[providers.eliza]\nmodel = \"m\"\nkey = 5", &["providers.eliza.key"]),
+        ("providers = 5", &["providers", "a table"]),
+        ("[agents]\ndoctor = 5", &["agents.doctor", "a table"]),
+    ] {
+        let error = from_toml(toml).expect_err(toml).to_string();
+        for part in parts {
+            assert!(error.contains(part), "{toml:?} gave {error:?}, without {part:?}");
+        }
+    }
+}
+
+#[test]
+fn the_words_for_providers_are_those_of_the_registry() {
+    let key = keys::find("providers.*.kind").expect("there");
+    let words: Vec<&str> = crate::provider::Kind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(key.accepts, keys::Accepts::OneOf(words.leak()));
 }

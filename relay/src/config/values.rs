@@ -8,7 +8,7 @@ use std::path::Path;
 use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Accepts, Key, LIMITS, PLANS};
+use super::keys::{self, Accepts, Key};
 use super::{ConfigError, Place, Secret};
 use crate::money::NanoUsd;
 
@@ -19,11 +19,13 @@ const DATABASE_URL: &str = "VOXRELAY_DATABASE_URL";
 /// How the environment names itself.
 const ENVIRONMENT: &str = "the environment";
 
-/// What was given: by key, for `[limits]` also by plan and key.
+/// What was given: by key, and for the sections with a table for each name by section, name and key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     given: BTreeMap<String, Given>,
-    plans: BTreeMap<String, BTreeMap<String, Given>>,
+    tables: BTreeMap<&'static str, BTreeMap<String, BTreeMap<String, Given>>>,
+    /// Whose table is looked at.
+    name: Option<String>,
 }
 
 /// One value.
@@ -85,33 +87,50 @@ impl Values {
             let place = places.of(&name, &value);
             if keys::find(&name).is_some() {
                 values.given.insert(name.clone(), Given { key: name, value, place });
-            } else if name == PLANS {
-                match table(PLANS, value, place) {
-                    Ok(plans) => {
-                        for (plan, value) in plans {
-                            let key = format!("{PLANS}.{plan}");
-                            let limits = section(&key, LIMITS, value, places, &mut faults);
-                            values.plans.insert(plan, limits);
-                        }
-                    }
+            } else if let Some((named, like)) = keys::NAMED.iter().find(|(named, _)| *named == name) {
+                match table(&name, value, place) {
+                    Ok(entries) => values.sort_named(named, like, entries, places, &mut faults),
                     Err(fault) => faults.push(fault),
                 }
             } else if keys::sections().contains(&name.as_str()) {
                 values.given.extend(section(&name, &name, value, places, &mut faults));
             } else {
-                let near = keys::of_section("").chain(keys::sections()).chain([PLANS]);
+                let sections = keys::sections().into_iter().filter(|section| !section.contains(keys::ANY));
+                let named = keys::NAMED.iter().map(|(named, _)| *named);
+                let near = keys::of_section("").chain(sections).chain(named.filter(|name| *name != "agents"));
                 faults.push(unknown(&name, "", near, place));
             }
         }
         (values, faults)
     }
 
+    /// Sorts a section with a table for each name. Beside those it may have keys of its own.
+    fn sort_named(
+        &mut self,
+        named: &'static str,
+        like: &str,
+        entries: Map<String, Value>,
+        places: &Places<'_>,
+        faults: &mut Vec<ConfigError>,
+    ) {
+        for (name, value) in entries {
+            let key = format!("{named}.{name}");
+            if keys::find(&key).is_some() {
+                let place = places.of(&key, &value);
+                self.given.insert(key.clone(), Given { key, value, place });
+            } else {
+                let table = section(&key, like, value, places, faults);
+                self.tables.entry(named).or_default().insert(name, table);
+            }
+        }
+    }
+
     /// Takes out what a fault is about, or puts in what it misses, so that the rest can be looked at. Whether there was anything to do.
     pub(super) fn repair(&mut self, fault: &ConfigError) -> bool {
         match fault {
             ConfigError::Value { key, .. } => {
-                let limits = self.plans.values_mut().chain([&mut self.given]);
-                limits.fold(false, |found, given| {
+                let tables = self.tables.values_mut().flat_map(BTreeMap::values_mut);
+                tables.chain([&mut self.given]).fold(false, |found, given| {
                     let before = given.len();
                     given.retain(|_, value| value.key != *key);
                     found || given.len() < before
@@ -138,14 +157,17 @@ impl Values {
         self.given.iter().map(|(key, given)| (key.clone(), given.place.clone())).collect()
     }
 
-    pub(super) fn plans(&self) -> impl Iterator<Item = &str> {
-        self.plans.keys().map(String::as_str)
+    /// The names that a section has a table for.
+    pub(super) fn names(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.tables.get(section).into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
-    /// The values with those of a plan over them.
-    pub(super) fn of_plan(&self, plan: &str) -> Values {
+    /// The values with those of a name's table over them.
+    pub(super) fn of(&self, section: &str, name: &str) -> Values {
         let mut values = self.clone();
-        values.given.extend(self.plans.get(plan).cloned().unwrap_or_default());
+        let table = self.tables.get(section).and_then(|names| names.get(name));
+        values.given.extend(table.cloned().unwrap_or_default());
+        values.name = Some(name.to_owned());
         values
     }
 
@@ -227,6 +249,16 @@ impl Values {
         }
     }
 
+    /// Somebody else's secret, however long it is.
+    pub(super) fn hidden(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
+        match self.kind(key) {
+            ValueKind::Nil => Ok(None),
+            ValueKind::String(text) if text.trim().is_empty() => Ok(None),
+            ValueKind::String(text) => Ok(Some(Secret::new(text.trim().to_owned()))),
+            _ => Err(self.refused(key, "give a text")),
+        }
+    }
+
     pub(super) fn list(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
         let kind = self.kind(key);
         let texts = match &kind {
@@ -263,8 +295,13 @@ impl Values {
         accepted: impl Display,
     ) -> ConfigError {
         let place = self.place(key);
-        let key = self.given.get(key).map_or(key, |given| &given.key).to_owned();
+        let key = self.given.get(key).map_or_else(|| self.named(key), |given| given.key.clone());
         ConfigError::Value { key, place, given: given.to_string(), accepted: accepted.to_string() }
+    }
+
+    /// The key with the name whose table is looked at.
+    fn named(&self, key: &str) -> String {
+        self.name.as_ref().map_or_else(|| key.to_owned(), |name| key.replace(keys::ANY, name))
     }
 
     /// What applies, in the order of the reference, and where it comes from.
@@ -272,13 +309,14 @@ impl Values {
         let plain = keys::KEYS.iter().filter_map(|key| match (self.given.get(key.name), key.default) {
             (Some(given), _) => Some(shown(key, given)),
             (None, "") => None,
+            (None, _) if key.name.contains(keys::ANY) => None,
             (None, default) => {
                 let value = say(key, &ValueKind::String(default.to_owned()));
                 Some(Shown { key: key.name.to_owned(), value, origin: "default" })
             }
         });
-        let plans = self.plans.values().flatten().map(|(key, given)| shown(known(key), given));
-        plain.chain(plans).collect()
+        let tables = self.tables.values().flat_map(BTreeMap::values).flatten();
+        plain.chain(tables.map(|(key, given)| shown(known(key), given))).collect()
     }
 
     fn kind(&self, key: &'static str) -> ValueKind {

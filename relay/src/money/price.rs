@@ -83,7 +83,7 @@ impl PriceTable {
     }
 
     /// This table with an operator's own over it. An item that the own table names is priced by the own table alone: each
-    /// of its units, dates and prompt sizes. Every price then carries both versions, such as `2026-11-22+acme-3`.
+    /// of its units, dates and prompt sizes. Every price then carries both versions, such as `2026-11-26+acme-3`.
     ///
     /// # Errors
     /// Those of [`PriceTable::parse`], and a version that is too long with the other before it.

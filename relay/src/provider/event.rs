@@ -154,6 +154,18 @@ impl Failure {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [FailureKind; 8] = [
+        FailureKind::Key,
+        FailureKind::Payment,
+        FailureKind::Busy,
+        FailureKind::Request,
+        FailureKind::Provider,
+        FailureKind::Timeout,
+        FailureKind::Connection,
+        FailureKind::Flood,
+    ];
+
     /// The word in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

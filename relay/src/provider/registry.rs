@@ -6,6 +6,8 @@ use reqwest::Url;
 
 use super::{Ask, Bounds, Codec, chat};
 use crate::config::Secret;
+use crate::money::bill::ItemPrice;
+use crate::money::price::{PriceError, PriceTable};
 
 /// What a provider speaks: one line for each codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,16 @@ impl Provider {
             (Kind::OpenAiChat, Ask::Chat(ask)) => {
                 Box::new(chat::Chat::new(&self.base_url, self.key.as_ref(), &self.model, ask))
             }
+        }
+    }
+
+    /// What its requests cost at a time, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when the table has no price for what it uses.
+    pub fn price(&self, table: &PriceTable, at_ms: i64) -> Result<ItemPrice, PriceError> {
+        match self.kind {
+            Kind::OpenAiChat => ItemPrice::model(table, &self.price, at_ms),
         }
     }
 

@@ -1,6 +1,8 @@
 //! A request under way: a task that carries an exchange over its wire.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use protocol::Time;
@@ -61,15 +63,20 @@ impl Request {
 
     /// The next event; pending for ever after the end. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Event {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next event, if it is there; never after the end.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         if self.over {
-            return std::future::pending().await;
+            return Poll::Pending;
         }
-        let event = self.events.recv().await.unwrap_or_else(|| {
+        let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
             let cause = if self.clogged { "it takes nothing more" } else { "it was given up" };
             Event::Failed(Failure::new(FailureKind::Connection, cause))
         });
         self.over = matches!(event, Event::Finished(_) | Event::Failed(_));
-        event
+        Poll::Ready(event)
     }
 }
 

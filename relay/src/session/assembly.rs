@@ -11,21 +11,26 @@ use super::admission::caps;
 use super::driver::Driver;
 use super::journal::Journal;
 use super::registry::{Commands, Handle, Registry, Whose};
+use super::requests::Requests;
 use super::token::TokenClock;
-use crate::agent::{Agent, Echo};
+use crate::agent::{Agent, Chat, Echo, Persona};
 use crate::auth::Identity;
-use crate::call::{Call, Start};
-use crate::config::Limits;
+use crate::call::{Call, Start, Turn};
+use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
+use crate::money::bill::ItemPrice;
 use crate::money::budget::Grant;
 use crate::money::meter::Meter;
-use crate::money::price::Price;
+use crate::money::price::{Price, PriceError};
 use crate::money::tab::{Earlier, Tab};
+use crate::provider::Provider;
 use crate::recording::Recorder;
 use crate::store::{Quality, unix_ms};
 use crate::{App, NanoUsd, telemetry};
 
 /// What the echo agent is metered as.
 const ECHO_ITEM: &str = "echo/listening";
+/// What the audio of a call is metered as that nobody listens to.
+const DEAF_ITEM: &str = "relay/audio";
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
@@ -38,6 +43,8 @@ pub(super) struct Beginning {
     pub(super) recovered: Option<Elsewhere>,
     pub(super) mark: Mark,
     pub(super) turn: u32,
+    /// What was said before, in this session and in its conversation.
+    pub(super) turns: Vec<Turn>,
     pub(super) samples: u64,
     pub(super) cost: NanoUsd,
     pub(super) grant: Grant,
@@ -51,32 +58,81 @@ pub(super) struct Beginning {
     pub(super) recorded_through: u32,
 }
 
-/// What a session is made of before it has an id.
+/// What a session is made of before it has an id: whom it is with, and what that costs.
 pub(super) struct Parts {
-    pub(super) price: Price,
-    pub(super) agent: Echo,
+    /// The agent's name.
+    pub(super) agent: String,
+    config: Option<AgentConfig>,
+    rate: Hz,
+    listening: Price,
+    /// Whom the agent asks, by their places, and what that costs.
+    providers: Vec<Provider>,
+    prices: Vec<ItemPrice>,
 }
 
 impl Parts {
-    pub(super) fn new(app: &App, mark: Mark) -> Result<Parts, Refusal> {
-        let price = app.prices.second_price_at(ECHO_ITEM, unix_ms()).map_err(|error| {
+    /// The parts of a session with this agent.
+    pub(super) fn new(app: &App, agent: &str) -> Result<Parts, Refusal> {
+        let config = app.config.agents.get(agent).cloned();
+        if config.is_none() && agent != ECHO {
+            tracing::error!(%agent, "there is no such agent");
+            return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::Internal));
+        }
+        let (now, mut providers) = (unix_ms(), Vec::new());
+        let listening = match config.as_ref().map(|config| &config.kind) {
+            None | Some(AgentKind::Echo) => ECHO_ITEM,
+            Some(AgentKind::Chat { llm }) => {
+                providers.extend(app.config.providers.get(llm).cloned());
+                DEAF_ITEM
+            }
+        };
+        let prices = || {
+            let listening = app.prices.second_price_at(listening, now)?.clone();
+            let prices = providers.iter().map(|provider| provider.price(&app.prices, now));
+            Ok::<_, PriceError>((listening, prices.collect::<Result<Vec<_>, _>>()?))
+        };
+        let (listening, prices) = prices().map_err(|error| {
             tracing::error!(%error, "no price, no call");
             Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
         })?;
-        let agent = Echo::new(Hz(app.config.echo.codec.rate()), mark.position).map_err(|error| {
-            tracing::error!(%error, "the echo agent cannot speak at this rate");
-            Refusal::new(CloseCode::Internal, ErrorCode::Internal)
-        })?;
-        Ok(Parts { price: price.clone(), agent })
+        let rate = Hz(app.config.echo.codec.rate());
+        Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices })
     }
 
-    /// The same for a session that goes on at this mark. Nothing can be refused any more.
-    pub(super) fn going_on_at(self, mark: Mark) -> Parts {
-        Parts { agent: self.agent.beginning_at(mark.position), ..self }
-    }
-
+    /// What listening costs, from where it stands.
     pub(super) fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
-        Meter::resume(self.price.clone(), Codec::PcmS16le16000.rate(), samples, cost)
+        Meter::resume(self.listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
+    }
+
+    /// Whether the agent wants to know what was said before.
+    pub(super) fn wants_history(&self) -> bool {
+        matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
+    }
+
+    /// The agent, for audio that begins at `position`, after these turns.
+    ///
+    /// # Panics
+    /// Never: the echo speaks at every rate that a codec has.
+    fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
+        match &self.config {
+            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, max_output_tokens }) => {
+                let persona = Persona {
+                    name: self.agent.clone(),
+                    instructions: instructions.clone(),
+                    max_output_tokens: *max_output_tokens,
+                };
+                Box::new(Chat::new(persona, self.rate.0, position, turns))
+            }
+            None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
+                Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
+            }
+        }
+    }
+
+    /// The prices that the page is told.
+    fn messages(&self, app: &App) -> Vec<protocol::Price> {
+        let items = [&*self.listening.item].into_iter().chain(self.prices.iter().map(ItemPrice::item));
+        items.flat_map(|item| app.prices.messages(item, unix_ms())).collect()
     }
 }
 
@@ -99,7 +155,7 @@ pub(super) fn prepare(
     let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
     let recording =
         app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
-            let (rate, from) = (parts.agent.rate(), beginning.recorded_through);
+            let (rate, from) = (parts.rate.0, beginning.recorded_through);
             Recorder::begin(app, recordings, &beginning.id, key, rate, from)
                 .inspect_err(
                     |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
@@ -110,10 +166,7 @@ pub(super) fn prepare(
         session_id: beginning.id.clone(),
         conversation_id: beginning.conversation_id,
         limits: limits.to_message(),
-        prices: Prices {
-            version: app.prices.version().to_owned(),
-            items: app.prices.messages(ECHO_ITEM, unix_ms()),
-        },
+        prices: Prices { version: app.prices.version().to_owned(), items: parts.messages(app) },
         control_per_second: limits.control_messages_per_second,
         agent_codec: config.echo.codec,
         recording: recording.is_some(),
@@ -126,7 +179,7 @@ pub(super) fn prepare(
         turn: beginning.turn,
         tab: Tab::new(
             parts.meter(beginning.samples, beginning.cost),
-            Vec::new(),
+            parts.prices.clone(),
             beginning.epoch,
             Earlier::default(),
         ),
@@ -149,7 +202,8 @@ pub(super) fn prepare(
         } else {
             Link::new(now, link, beginning.mark)
         },
-        call: Call::new(now, Box::new(parts.agent) as Box<dyn Agent>, start),
+        call: Call::new(now, parts.agent(beginning.mark.position, &beginning.turns), start),
+        requests: Requests::new(app.tasks.clone(), app.provider_client.clone(), app.started, parts.providers),
         journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
         recording,
         connection: None,

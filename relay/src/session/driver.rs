@@ -8,14 +8,17 @@ use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{CloseCode, ErrorCode, Gap, Hello, Time};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::connection::{Connection, Event};
+use super::connection::{self, Connection};
 use super::journal::{Journal, NextToken, Refused, Written, jittered};
 use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
+use super::requests::Requests;
 use super::token::{self, TokenClock};
 use super::{resume_hash, resume_token};
 use crate::auth::{self, Identity};
 use crate::call::{self, Call};
 use crate::money::budget::{Caps, Range, Reserved};
+use crate::money::tab::RequestId;
+use crate::provider::Event;
 use crate::recording::{self, Recorder};
 use crate::running::{Running, waited};
 use crate::store::{Leases, Payer, Quality, Reserve, Settle, StoreError, unix_ms};
@@ -39,6 +42,8 @@ pub(super) struct Driver {
     pub(super) link: Link,
     pub(super) call: Call,
     pub(super) journal: Journal,
+    /// What is under way at providers.
+    pub(super) requests: Requests,
     pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
     pub(super) commands: Commands,
@@ -86,8 +91,9 @@ pub(super) struct Resuming {
 enum Wake {
     Shutdown,
     Command(Option<Command>),
-    Socket(Event),
+    Socket(connection::Event),
     Journal(Result<Written, Refused>),
+    Provider(RequestId, Event),
     Reserved(Asked),
     Verified(Result<Identity, auth::Refused>),
     Time,
@@ -109,6 +115,7 @@ impl Driver {
                 written = self.journal.next() => Wake::Journal(written),
                 reserved = waited(&mut self.reserving) => Wake::Reserved(reserved),
                 verified = waited(&mut self.verifying) => Wake::Verified(verified),
+                (request, event) = self.requests.next() => Wake::Provider(request, event),
                 event = event(&mut self.connection) => Wake::Socket(event),
                 () = sleep_until(due) => Wake::Time,
             };
@@ -125,6 +132,7 @@ impl Driver {
                     return self.lose().await;
                 }
                 Wake::Journal(written) => self.handle_written(written),
+                Wake::Provider(request, event) => self.call(call::Input::Provider { request, event: &event }),
                 Wake::Reserved(Asked { answer: Err(StoreError::Fenced { .. }), .. }) => self.end_refused(),
                 Wake::Reserved(reserved) => self.handle_reserved(reserved),
                 Wake::Verified(verified) => self.handle_verified(verified),
@@ -196,13 +204,15 @@ impl Driver {
         self.link(link::Input::Attach { hello, attachment, resume_token: token });
     }
 
-    fn handle_socket(&mut self, event: Event) {
+    fn handle_socket(&mut self, event: connection::Event) {
         match event {
-            Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
-            Event::Message(Message::Binary(frame)) => self.link(link::Input::Binary(&frame)),
-            Event::Message(Message::Ping(_) | Message::Pong(_)) => self.link(link::Input::Control),
-            Event::Message(_) | Event::Flushed => {}
-            Event::Gone(violation) => {
+            connection::Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
+            connection::Event::Message(Message::Binary(frame)) => self.link(link::Input::Binary(&frame)),
+            connection::Event::Message(Message::Ping(_) | Message::Pong(_)) => {
+                self.link(link::Input::Control);
+            }
+            connection::Event::Message(_) | connection::Event::Flushed => {}
+            connection::Event::Gone(violation) => {
                 if let (Some(code), Some(connection)) = (violation, self.connection.take()) {
                     tracing::info!(session = %self.id, code = code.code(), "the client broke the WebSocket protocol");
                     self.app.tasks.spawn(connection.close(code));
@@ -345,7 +355,9 @@ impl Driver {
                     record(&mut self.recording, now, recording::Input::Agent(&samples));
                     self.link.handle_input(now, link::Input::Audio(&samples));
                 }
-                call::Output::Open { .. } | call::Output::Feed { .. } | call::Output::Cancel(_) => {}
+                call::Output::Open { request, provider, ask } => self.requests.open(request, provider, &ask),
+                call::Output::Feed { request, feed } => self.requests.feed(request, feed),
+                call::Output::Cancel(request) => self.requests.cancel(request),
                 call::Output::Usage(usage) => self.link.handle_input(now, link::Input::Usage(usage)),
                 call::Output::Commit(mark) => self.link.handle_input(now, link::Input::Commit(mark)),
                 call::Output::Store { turns, committed } => self.journal.turns(turns, committed),
@@ -627,7 +639,7 @@ impl Driver {
     }
 }
 
-async fn event(connection: &mut Option<Connection>) -> Event {
+async fn event(connection: &mut Option<Connection>) -> connection::Event {
     match connection {
         Some(connection) => connection.event().await,
         None => std::future::pending().await,

@@ -10,8 +10,10 @@ mod driver;
 mod journal;
 mod lease;
 mod registry;
+mod requests;
 mod token;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,13 +32,15 @@ pub use lease::Lease;
 pub(crate) use lease::keep as keep_leases;
 pub use registry::Registry;
 
-use crate::agent::Agent;
 use crate::auth::Identity;
+use crate::call::Turn;
 use crate::config::Limits;
 use crate::money::budget::{Grant, Standing};
 use crate::recording;
 use crate::server::close_code;
-use crate::store::{NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, unix_ms};
+use crate::store::{
+    NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, Transcript, unix_ms,
+};
 use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};
@@ -50,6 +54,10 @@ const RETRY_AFTER_MS: u64 = 5_000;
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between two looks at whether it has.
 const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
+/// Turns that an agent is told of what was said before, at most, and that are read at once.
+const HISTORY_PAGE: u32 = 500;
+/// Pages that are read to find the newest.
+const HISTORY_PAGES: u32 = 20;
 /// How long a session may take to answer a resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -211,6 +219,7 @@ async fn rebuild(
     let limits = app.config.limits_for(identity);
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
+    let turns = history(app, &parts, &row.conversation_id, &row.user_sub).await;
     let beginning = Beginning {
         id: row.id.clone(),
         conversation_id: row.conversation_id,
@@ -218,6 +227,7 @@ async fn rebuild(
         recovered: Some(elsewhere),
         mark: row.committed,
         turn,
+        turns,
         samples: row.audio_samples,
         cost: row.cost,
         // Nothing is set aside yet: the first audio asks for it.
@@ -303,7 +313,7 @@ async fn take_over(
         tracing::info!(session = %row.id, sub = %identity.sub, "resume on another relay refused for now");
         return Ok(Some(Err(excess.to_refusal())));
     }
-    let parts = match Parts::new(app, row.committed) {
+    let parts = match Parts::new(app, &row.agent) {
         Ok(parts) => parts,
         Err(refusal) => return Ok(Some(Err(refusal))),
     };
@@ -327,8 +337,34 @@ async fn take_over(
         heard: row.audio_samples,
         resumes: row.reconnects,
     };
-    let parts = parts.going_on_at(row.committed);
     Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, token, recorded_through })))
+}
+
+/// What was said in the conversation so far, the newest of it, for an agent that wants to know.
+async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -> Vec<Turn> {
+    let (mut turns, mut after) = (VecDeque::new(), None);
+    if !parts.wants_history() {
+        return Vec::new();
+    }
+    for _ in 0..HISTORY_PAGES {
+        let of = Transcript::Conversation { id: conversation, user_sub };
+        let page = match app.store.transcript(of, after.as_ref(), HISTORY_PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
+                break;
+            }
+        };
+        turns.extend(page.rows.into_iter().map(|said| said.row.turn));
+        while turns.len() > HISTORY_PAGE as usize {
+            turns.pop_front();
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    turns.into()
 }
 
 /// The time since then, in milliseconds since 1970.
@@ -402,7 +438,7 @@ async fn begin(
     if let Err(refusal) = may_begin(&app, identity, address) {
         return refuse(socket, refusal).await;
     }
-    let parts = match Parts::new(&app, hello.start) {
+    let parts = match Parts::new(&app, &app.config.default_agent) {
         Ok(parts) => parts,
         Err(refusal) => return refuse(socket, refusal).await,
     };
@@ -424,7 +460,7 @@ async fn begin(
         plan: identity.plan.clone(),
         login: identity.session_id.clone(),
         client: hello.client.clone(),
-        agent: parts.agent.name().to_owned(),
+        agent: parts.agent.clone(),
         started_at_ms,
         epoch,
         committed: hello.start,
@@ -436,6 +472,7 @@ async fn begin(
         Ok(opened) => opened,
         Err(refusal) => return refuse(socket, refusal).await,
     };
+    let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
     let beginning = Beginning {
         id: session.id,
         conversation_id: session.conversation_id,
@@ -443,6 +480,7 @@ async fn begin(
         recovered: None,
         mark: hello.start,
         turn: 0,
+        turns,
         samples: 0,
         cost: NanoUsd::ZERO,
         grant,

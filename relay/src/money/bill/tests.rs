@@ -112,7 +112,7 @@ fn a_usage_becomes_one_row_for_each_kind_that_was_used() {
         quantity,
         price: NanoUsd::new(price),
         per: 1_000_000,
-        price_version: "2026-11-22".to_owned(),
+        price_version: "2026-11-26".to_owned(),
         cost: NanoUsd::new(cost),
         estimated: false,
     };
@@ -322,7 +322,7 @@ fn characters_cost_what_was_reserved_for_them() {
             quantity: 123,
             price: NanoUsd::new(50_000_000_000),
             per: 1_000_000,
-            price_version: "2026-11-22".to_owned(),
+            price_version: "2026-11-26".to_owned(),
             cost: NanoUsd::new(6_150_000),
             estimated: true,
         }]

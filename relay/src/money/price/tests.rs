@@ -29,6 +29,7 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
     // Item, unit, time, tokens of the prompt, nano-dollars, for so many units.
     let mut expected = vec![
         ("echo/listening", "second", after, 0, 4_800_000, 60),
+        ("relay/audio", "second", after, 0, 0, 60),
         ("deepgram/nova-3", "second", after, 0, 4_800_000, 60),
         ("deepgram/nova-3-multilingual", "second", after, 0, 5_800_000, 60),
         ("deepgram/flux-multilingual", "second", after, 0, 7_800_000, 60),
@@ -79,7 +80,7 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
     }
     // Three prices of sonnet are the same on both days and stand in the list above twice.
     assert_eq!(shipped.entries.len(), expected.len() - 3);
-    assert_eq!(shipped.version(), "2026-11-22");
+    assert_eq!(shipped.version(), "2026-11-26");
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn an_own_table_replaces_the_whole_item_and_leaves_the_others() {
     let haiku = "anthropic/claude-haiku-5-5";
     let price = |kind, prompt| table.price_at(haiku, Unit::Token(kind), NOON, prompt);
 
-    assert_eq!(table.version(), "2026-11-22+acme-3");
+    assert_eq!(table.version(), "2026-11-26+acme-3");
     for prompt in [0, 1_000_000] {
         assert_eq!(price(TokenKind::Input, prompt).expect("priced").amount.get(), 80_000_000);
         assert!(price(TokenKind::Cached, prompt).is_err(), "the shipped price is gone with its item");
@@ -369,7 +370,7 @@ fn an_own_table_replaces_the_whole_item_and_leaves_the_others() {
     assert_eq!(table.price("acme/ears").expect("its own item").amount, NanoUsd::ZERO);
     let sonnet = "anthropic/claude-sonnet-5-5";
     assert_eq!(table.messages(sonnet, NOON), shipped.messages(sonnet, NOON));
-    assert!(table.entries.iter().all(|entry| &*entry.price.version == "2026-11-22+acme-3"));
+    assert!(table.entries.iter().all(|entry| &*entry.price.version == "2026-11-26+acme-3"));
     assert!(table.entries.is_sorted_by(|a, b| a.place() < b.place()));
 }
 

@@ -1,0 +1,226 @@
+use super::*;
+use crate::provider::Finish;
+
+fn persona() -> Persona {
+    Persona { name: "doctor".to_owned(), instructions: "Listen.".to_owned(), max_output_tokens: 5 }
+}
+
+struct Bench(Chat);
+
+impl Bench {
+    fn new() -> Bench {
+        Bench(Chat::new(persona(), 24_000, 0, &[]))
+    }
+
+    fn input(&mut self, input: AgentInput<'_>) -> Vec<AgentOutput> {
+        self.0.handle_input(Time::ZERO, input);
+        std::iter::from_fn(|| self.0.poll_output()).collect()
+    }
+
+    fn types(&mut self, text: &str) -> Vec<AgentOutput> {
+        self.input(AgentInput::Typed { position: 0, text })
+    }
+
+    fn event(&mut self, request: u32, event: &Event) -> Vec<AgentOutput> {
+        self.input(AgentInput::Event { request: RequestId(request), event })
+    }
+
+    fn says(&mut self, request: u32, text: &str) -> Vec<AgentOutput> {
+        self.event(request, &Event::Text(text.to_owned()))
+    }
+
+    fn finishes(&mut self, request: u32, usage: Option<TokenUsage>) -> Vec<AgentOutput> {
+        let answer = Answer { finish: Finish::Complete, usage, request_id: Some("r".to_owned()) };
+        self.event(request, &Event::Finished(answer))
+    }
+}
+
+/// What it asks a model, each message as who says what.
+fn asked(did: &[AgentOutput]) -> Option<Vec<(Role, &str)>> {
+    did.iter().find_map(|did| match did {
+        AgentOutput::Ask { ask: Ask::Chat(chat), .. } => {
+            Some(chat.messages.iter().map(|message| (message.role, message.text.as_str())).collect())
+        }
+        _ => None,
+    })
+}
+
+fn spent(did: &[AgentOutput]) -> Option<(Option<(u64, u64)>, bool)> {
+    did.iter().find_map(|did| match did {
+        AgentOutput::Spent { used, estimated, .. } => {
+            let tokens = used.map(|used| match used {
+                Quantity::Tokens(usage) => (usage.input, usage.output),
+                Quantity::Characters(_) => panic!("it does not speak"),
+            });
+            Some((tokens, *estimated))
+        }
+        _ => None,
+    })
+}
+
+fn words(did: &[AgentOutput]) -> String {
+    did.iter().map(|did| if let AgentOutput::Words { text, .. } = did { text.as_str() } else { "" }).collect()
+}
+
+#[test]
+fn what_is_typed_is_asked_and_the_answer_flows_and_is_remembered() {
+    let mut bench = Bench::new();
+    let did = bench.types("Hello");
+    assert!(matches!(&did[0], AgentOutput::Said { text, .. } if text == "Hello"));
+    assert_eq!(asked(&did), Some(vec![(Role::System, "Listen."), (Role::User, "Hello")]));
+    assert_eq!(words(&bench.says(0, "Hi ")), "Hi ");
+    assert_eq!(words(&bench.says(0, "there.")), "there.");
+    let usage = TokenUsage { input: 11, output: 3, ..TokenUsage::default() };
+    let did = bench.finishes(0, Some(usage));
+    assert_eq!(spent(&did), Some((Some((11, 3)), false)));
+    assert_eq!(did.last(), Some(&AgentOutput::AnswerEnd));
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 9 });
+    let did = bench.types("Well?");
+    assert!(!did.contains(&AgentOutput::Cut), "nothing is being said");
+    let all = [
+        (Role::System, "Listen."),
+        (Role::User, "Hello"),
+        (Role::Assistant, "Hi there."),
+        (Role::User, "Well?"),
+    ];
+    assert_eq!(asked(&did), Some(all.to_vec()));
+}
+
+#[test]
+fn without_a_word_of_the_provider_the_larger_estimate_counts() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    // 16 bytes in 2 pieces are 4 tokens; 3 pieces of a byte are 3.
+    bench.says(0, "12345678");
+    bench.says(0, "12345678");
+    assert_eq!(spent(&bench.finishes(0, None)), Some((Some((3, 4)), true)));
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 16 });
+    bench.types("Hello");
+    for _ in 0..3 {
+        bench.says(1, "a");
+    }
+    assert_eq!(spent(&bench.finishes(1, None)).and_then(|(used, _)| used).map(|used| used.1), Some(3));
+}
+
+#[test]
+fn who_types_into_an_answer_ends_it_and_what_was_said_is_remembered_and_billed() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "I was just ");
+    let did = bench.types("Stop");
+    let kinds: Vec<_> = did.iter().map(std::mem::discriminant).collect();
+    let cancel = AgentOutput::Cancel { request: RequestId(0) };
+    assert!(did.contains(&cancel) && did.contains(&AgentOutput::Cut), "{kinds:?}");
+    assert_eq!(spent(&did).map(|(_, estimated)| estimated), Some(true));
+    let all = [
+        (Role::System, "Listen."),
+        (Role::User, "Hello"),
+        (Role::Assistant, "I was just "),
+        (Role::User, "Stop"),
+    ];
+    assert_eq!(asked(&did), Some(all.to_vec()));
+    assert_eq!(bench.says(0, "late"), [], "what comes of it afterwards is not heard");
+}
+
+#[test]
+fn a_provider_that_fails_leaves_words_and_only_what_it_can_have_billed() {
+    for (kind, billed) in
+        [(FailureKind::Connection, false), (FailureKind::Timeout, true), (FailureKind::Key, false)]
+    {
+        let mut bench = Bench::new();
+        bench.types("Hello");
+        let did = bench.event(0, &Event::Failed(Failure::new(kind, "why")));
+        assert_eq!(spent(&did).map(|(used, _)| used.is_some()), Some(billed), "{kind:?}");
+        assert_eq!(words(&did), NO_ANSWER);
+        assert_eq!(did.last(), Some(&AgentOutput::AnswerEnd));
+        let did = bench.types("Again");
+        assert_eq!(
+            asked(&did),
+            Some(vec![(Role::System, "Listen."), (Role::User, "Hello"), (Role::User, "Again")]),
+            "an apology is no part of the conversation"
+        );
+    }
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "Half ");
+    let did = bench.event(0, &Event::Failed(Failure::new(FailureKind::Connection, "broke off")));
+    assert_eq!(spent(&did).map(|(used, _)| used.is_some()), Some(true), "it has read the question");
+    assert_eq!(words(&did), "", "what was said stays said");
+}
+
+#[test]
+fn a_model_that_does_not_keep_to_its_length_is_stopped_within_its_worst_case() {
+    let mut bench = Bench::new();
+    let did = bench.types("Hello");
+    let at_most = did.iter().find_map(|did| match did {
+        AgentOutput::Ask { at_most: AtMost::Tokens { prompt, output }, .. } => Some((*prompt, *output)),
+        _ => None,
+    });
+    let (prompt, output) = at_most.expect("it asks");
+    assert!(prompt >= 12, "a token of each byte, and what each message costs beside its text");
+    let mut did = Vec::new();
+    for _ in 0..20 {
+        did.extend(bench.says(0, "word "));
+    }
+    let (used, estimated) = spent(&did).expect("it is over");
+    let (read, written) = used.expect("billed");
+    assert!(estimated && read <= prompt && written <= output, "{read} {written}");
+    assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }));
+}
+
+#[test]
+fn whoever_goes_on_with_a_conversation_knows_it_and_answers_what_nobody_has_answered() {
+    let turn = |number, role, text: &str| Turn::new(number, role, text.to_owned(), 0, 0);
+    let turns = [
+        turn(0, protocol::Role::User, "Hello"),
+        turn(1, protocol::Role::Agent, "Hi."),
+        turn(2, protocol::Role::User, "Still there?"),
+    ];
+    let mut bench = Bench(Chat::new(persona(), 24_000, 0, &turns));
+    assert_eq!(bench.0.poll_timeout(), Some(Time::ZERO));
+    let did = bench.input(AgentInput::Timeout);
+    assert_eq!(asked(&did).map(|asked| asked.len()), Some(4));
+    assert_eq!(bench.0.poll_timeout(), None, "it asks once");
+    let bench = Bench(Chat::new(persona(), 24_000, 0, &turns[..2]));
+    assert_eq!(bench.0.poll_timeout(), None, "it has answered");
+}
+
+#[test]
+fn of_a_long_conversation_the_newest_part_is_told() {
+    let mut bench = Bench::new();
+    for n in 0..20 {
+        bench.types(&"x".repeat(4_000));
+        bench.says(n, "y");
+        bench.finishes(n, None);
+        bench.input(AgentInput::AnswerOver { answer: n, heard: 1 });
+    }
+    let did = bench.types("last");
+    let asked = asked(&did).expect("it asks");
+    let bytes: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
+    assert!(bytes <= HISTORY_MAX_BYTES && bytes > HISTORY_MAX_BYTES / 2, "{bytes}");
+    assert_eq!(asked.last(), Some(&(Role::User, "last")));
+}
+
+#[test]
+fn audio_means_nothing_to_it_and_is_let_go_of() {
+    let mut bench = Bench::new();
+    let mut through = 0;
+    for n in 0..50 {
+        for output in bench.input(AgentInput::Audio { position: n * 1_600, samples: &[0; 1_600] }) {
+            let AgentOutput::Final { through: next } = output else { panic!("{output:?}") };
+            assert!(next > through);
+            through = next;
+        }
+    }
+    assert!(through >= 72_000, "{through}");
+}
+
+#[test]
+fn whoever_leaves_gives_up_what_is_under_way() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    let did = bench.input(AgentInput::Leave);
+    assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }));
+    assert_eq!(spent(&did).map(|(used, _)| used.is_some()), Some(true));
+    assert_eq!(bench.input(AgentInput::Leave), [], "once");
+}

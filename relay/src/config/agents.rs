@@ -1,0 +1,138 @@
+//! `[agents.NAME]` and `[providers.NAME]`: whom a call may talk to, and whom that one asks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::values::{Values, quote};
+use super::{ConfigError, Place};
+use crate::provider::{Kind, Provider};
+
+/// The agent that is always there.
+pub const ECHO: &str = "echo";
+/// The longest name of an agent or a provider.
+const NAME_MAX_CHARS: usize = 64;
+
+/// An agent as an operator has configured it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// What it does.
+    pub kind: AgentKind,
+    /// What its model is told before everything else; may be empty.
+    pub instructions: String,
+    /// The longest answer, in tokens.
+    pub max_output_tokens: u32,
+}
+
+/// What an agent does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentKind {
+    /// Says back what it hears.
+    Echo,
+    /// Reads what is typed and answers in text.
+    Chat {
+        /// The name of the provider of its language model.
+        llm: String,
+    },
+}
+
+pub(super) fn providers(values: &Values) -> Result<BTreeMap<String, Provider>, ConfigError> {
+    let names: Vec<&str> = values.names("providers").collect();
+    names.into_iter().map(|name| Ok((good_name("providers", name)?, provider(values, name)?))).collect()
+}
+
+fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
+    let values = values.of("providers", name);
+    let word = values.one_of("providers.*.kind")?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+    let kind = kind.expect("a test holds the words of the table to the registry");
+    let model = values.text("providers.*.model")?;
+    let model = model.ok_or_else(|| {
+        values.wrong("providers.*.model", "nothing", "give the name of the model, as the provider has it")
+    })?;
+    Ok(Provider {
+        name: name.to_owned(),
+        kind,
+        base_url: base_url(&values, kind)?,
+        key: values.hidden("providers.*.key")?,
+        price: values.text("providers.*.price")?.unwrap_or_else(|| format!("{name}/{model}")),
+        model,
+        timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),
+    })
+}
+
+fn base_url(values: &Values, kind: Kind) -> Result<Url, ConfigError> {
+    const KEY: &str = "providers.*.url";
+    let given = values.text(KEY)?.unwrap_or_else(|| kind.default_url().to_owned());
+    // What a path is joined to ends with a slash.
+    let slashed = if given.ends_with('/') { given.clone() } else { format!("{given}/") };
+    let bare = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    Url::parse(&slashed).ok().filter(bare).ok_or_else(|| {
+        let accepted = "give http:// or https://, without a query and without a password, up to the version: https://api.openai.com/v1";
+        values.wrong(KEY, quote(&given), accepted)
+    })
+}
+
+pub(super) fn agents(
+    values: &Values,
+    providers: &BTreeMap<String, Provider>,
+) -> Result<BTreeMap<String, AgentConfig>, ConfigError> {
+    let names: Vec<&str> = values.names("agents").collect();
+    names
+        .into_iter()
+        .map(|name| Ok((good_name("agents", name)?, agent(&values.of("agents", name), providers)?)))
+        .collect()
+}
+
+fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<AgentConfig, ConfigError> {
+    const LLM: &str = "agents.*.llm";
+    let kind = match values.one_of("agents.*.kind")? {
+        "echo" => AgentKind::Echo,
+        _ => {
+            let llm = values.text(LLM)?.unwrap_or_default();
+            if !providers.contains_key(&llm) {
+                let there: Vec<String> = providers.keys().map(quote).collect();
+                let there = if there.is_empty() { "there are none".to_owned() } else { there.join(" or ") };
+                let given = if llm.is_empty() { "nothing".to_owned() } else { quote(&llm) };
+                let accepted = format!("give the name of one of [providers.NAME]: {there}");
+                return Err(values.wrong(LLM, given, accepted));
+            }
+            AgentKind::Chat { llm }
+        }
+    };
+    Ok(AgentConfig {
+        kind,
+        instructions: values.text("agents.*.instructions")?.unwrap_or_default(),
+        max_output_tokens: values.whole("agents.*.max_output_tokens")?,
+    })
+}
+
+pub(super) fn default(values: &Values) -> Result<String, ConfigError> {
+    const KEY: &str = "agents.default";
+    let name = values.word(KEY)?;
+    if name == ECHO || values.names("agents").any(|there| there == name) {
+        return Ok(name);
+    }
+    let there: Vec<String> = [ECHO].into_iter().chain(values.names("agents")).map(quote).collect();
+    Err(values.wrong(KEY, quote(&name), format!("give {}", there.join(" or "))))
+}
+
+/// Names stand in URLs, logs, tables and messages.
+fn good_name(section: &str, name: &str) -> Result<String, ConfigError> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.chars().count() > NAME_MAX_CHARS || !name.chars().all(is_good) {
+        let accepted =
+            format!("give a name of 1 to {NAME_MAX_CHARS} letters, digits, hyphens, underscores and points");
+        let (key, place) = (section.to_owned(), Place::default());
+        return Err(ConfigError::Value { key, place, given: quote(name), accepted });
+    }
+    Ok(name.to_owned())
+}
