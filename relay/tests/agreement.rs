@@ -16,7 +16,6 @@ use relay::money::budget::{Caps, Grant, Standing};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
 use relay::money::tab::{Earlier, Tab};
-use relay::store::Settled;
 
 /// Steps of one call.
 const STEPS: u32 = 400;
@@ -474,19 +473,14 @@ impl World {
     }
 
     fn answer(&mut self) {
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+        let standing = Standing::unused(caps);
         let input = match self.owed.pop_front() {
             Some(Owed::Turns(committed)) => call::Input::Stored { committed },
-            Some(Owed::Settle) => call::Input::Settled(&Settled::default()),
+            Some(Owed::Settle) => call::Input::Settled { cost: NanoUsd::ZERO, standing: &standing },
             None => return,
         };
-        let now = self.now;
-        if let call::Input::Settled(_) = input {
-            let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
-            let settled = Settled { standing: Standing::unused(caps), ..Settled::default() };
-            self.call.handle_input(now, call::Input::Settled(&settled));
-        } else {
-            self.call.handle_input(now, input);
-        }
+        self.call.handle_input(self.now, input);
         self.drain();
     }
 

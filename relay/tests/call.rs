@@ -194,7 +194,7 @@ impl Bench {
 }
 
 fn settled(settled: &Settled) -> Input<'_> {
-    Input::Settled(settled)
+    Input::Settled { cost: settled.cost, standing: &settled.standing }
 }
 
 fn said(start: u32, end: u32) -> AgentOutput {

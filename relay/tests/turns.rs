@@ -13,7 +13,6 @@ use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Stan
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
 use relay::money::tab::{Earlier, Tab};
-use relay::store::Settled;
 
 const RATE: usize = 16_000;
 
@@ -277,7 +276,9 @@ fn what_was_said_stands_before_the_notice_that_the_budget_is_spent() {
     let shortage = Shortage { scope: Scope::User, balance, contended: false, authorised: limit };
     bench.call.handle_input(bench.now, Input::Reserved(&Reserved::Short(shortage)));
     for _ in 0..4 {
-        bench.call.handle_input(bench.now, Input::Settled(&Settled::default()));
+        bench
+            .call
+            .handle_input(bench.now, Input::Settled { cost: NanoUsd::ZERO, standing: &Standing::default() });
     }
     bench.drain(&mut did);
     let roles: Vec<Role> = did.told.iter().map(|turn| turn.1).collect();

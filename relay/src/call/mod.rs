@@ -19,12 +19,11 @@ use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
 use crate::NanoUsd;
 use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::bill::AtMost;
-use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage};
+use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
 use crate::money::ledger::LedgerRow;
 use crate::money::purse::Purse;
 use crate::money::tab::{RequestId, Tab};
 use crate::provider::{Ask, Event, Feed};
-use crate::store::Settled;
 use answer::Answer;
 
 /// Usage is told to the page at most this often.
@@ -77,7 +76,12 @@ pub enum Input<'a> {
         committed: Mark,
     },
     /// The oldest unanswered [`Output::Settle`] is in the ledger.
-    Settled(&'a Settled),
+    Settled {
+        /// Sum of the session's rows.
+        cost: NanoUsd,
+        /// The budgets after it.
+        standing: &'a Standing,
+    },
     /// The answer to [`Output::Reserve`].
     Reserved(&'a Reserved),
     /// The user hung up and all audio was handed in.
@@ -338,9 +342,9 @@ impl Call {
                 self.storing = self.storing.saturating_sub(1);
                 self.commit(committed);
             }
-            Input::Settled(settled) => {
+            Input::Settled { cost, standing } => {
                 self.storing = self.storing.saturating_sub(1);
-                self.purse.handle_standing(&settled.standing, settled.cost);
+                self.purse.handle_standing(standing, cost);
                 if let Some((mark, exposed)) = self.settling.pop_front() {
                     self.purse.handle_exposed(exposed);
                     self.commit(mark);

@@ -76,7 +76,7 @@ pub struct Shortage {
     pub balance: Balance,
     /// What is missing there is set aside for others, who may give some of it back.
     pub contended: bool,
-    /// The session may spend up to here. It is what it had, or less if it was contended: see [`Reserve::spent`](crate::store::Reserve::spent).
+    /// The session may spend up to here. It is what it had, or less if it was contended, so that those who wait do not wait for each other.
     pub authorised: NanoUsd,
 }
 

@@ -233,7 +233,7 @@ impl Driver {
                 }
                 telemetry::settled(settled.cost.saturating_sub(self.settled));
                 self.settled = self.settled.max(settled.cost);
-                self.call(call::Input::Settled(&settled));
+                self.call(call::Input::Settled { cost: settled.cost, standing: &settled.standing });
             }
             Ok(Written::Exhausted(alert)) => alert.iter().for_each(alerts::raised),
             Ok(Written::Attached) => {}
