@@ -46,6 +46,9 @@ impl Default for VoiceConfig {
 /// Power between 200 and 4,000 Hz in windows of 20 ms, one every 5 ms, is compared with the lowest power of the last 3 seconds
 /// (minimum statistics, after R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
 /// statistics", 2001), with one threshold to start and a lower one to go on.
+///
+/// Sound that is softer than the softest floor is not looked at any closer: it cannot be speech to anybody, so most of what a microphone
+/// brings costs a sum of squares and no filter. How the stream is cut into pieces changes nothing.
 #[derive(Clone, Debug)]
 pub struct VoiceActivity {
     min_speech: u64,
@@ -55,9 +58,9 @@ pub struct VoiceActivity {
     floor: NoiseFloor,
     /// Energy of the last hops, which together make the window.
     hops: [f32; WINDOW_HOPS],
-    /// Energy of the hop that is being heard, and how much of it is.
-    energy: f32,
-    heard: u32,
+    /// The hop that is being heard, and how much of it is.
+    hop: [f32; HOP],
+    heard: usize,
     position: u64,
     state: State,
     /// End of the last speech: no later speech may begin before it.
@@ -90,7 +93,7 @@ impl VoiceActivity {
             band: SpeechBand::default(),
             floor: NoiseFloor::default(),
             hops: [0.0; WINDOW_HOPS],
-            energy: 0.0,
+            hop: [0.0; HOP],
             heard: 0,
             position: 0,
             state: State::Silent,
@@ -100,20 +103,13 @@ impl VoiceActivity {
 
     /// Hears samples; calls `on_event` for what they tell. Samples beyond full scale are clamped, NaN is silence.
     pub fn push(&mut self, samples: &[f32], mut on_event: impl FnMut(VoiceEvent)) {
-        for &sample in samples {
-            if let Some(event) = self.push_one(sample) {
-                on_event(event);
-            }
-        }
+        let finite = |sample: f32| if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
+        self.push_as(samples, finite, &mut on_event);
     }
 
     /// Hears samples in `i16`.
     pub fn push_i16(&mut self, samples: &[i16], mut on_event: impl FnMut(VoiceEvent)) {
-        for &sample in samples {
-            if let Some(event) = self.push_one(i16_to_f32(sample)) {
-                on_event(event);
-            }
-        }
+        self.push_as(samples, i16_to_f32, &mut on_event);
     }
 
     /// The stream ends here: so does speech, if there is any.
@@ -137,20 +133,33 @@ impl VoiceActivity {
         self.position
     }
 
-    fn push_one(&mut self, sample: f32) -> Option<VoiceEvent> {
-        let sample = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
-        let voice = self.band.filter(sample);
-        self.energy += voice * voice;
-        self.heard += 1;
-        self.position += 1;
-        if self.heard < HOP { None } else { self.end_hop() }
+    fn push_as<T: Copy>(
+        &mut self,
+        mut samples: &[T],
+        to_f32: impl Fn(T) -> f32,
+        on_event: &mut impl FnMut(VoiceEvent),
+    ) {
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(HOP - self.heard));
+            for (place, sample) in self.hop[self.heard..].iter_mut().zip(now) {
+                *place = to_f32(*sample);
+            }
+            self.heard += now.len();
+            self.position += now.len() as u64;
+            samples = later;
+            if self.heard == HOP
+                && let Some(event) = self.end_hop()
+            {
+                on_event(event);
+            }
+        }
     }
 
     fn end_hop(&mut self) -> Option<VoiceEvent> {
+        let energy = self.band.energy(&self.hop);
         self.hops.rotate_left(1);
-        self.hops[WINDOW_HOPS - 1] = core::mem::take(&mut self.energy);
+        self.hops[WINDOW_HOPS - 1] = energy;
         self.heard = 0;
-        self.band.settle();
         if self.position < WINDOW {
             return None;
         }
@@ -208,7 +217,7 @@ impl Default for VoiceActivity {
 }
 
 /// 5 ms at 16 kHz: how finely onset and duration are measured.
-const HOP: u32 = 80;
+const HOP: usize = 80;
 
 /// Hops a window.
 const WINDOW_HOPS: usize = 4;

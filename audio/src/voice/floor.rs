@@ -41,7 +41,7 @@ const PERIODS: usize = 6;
 const PERIOD_WINDOWS: u32 = 100;
 
 /// -60 dB of full scale (mean square): the floor of a quiet room. Nothing softer than 8 dB above it is speech to anybody.
-const SILENCE: f32 = 1e-6;
+pub(super) const SILENCE: f32 = 1e-6;
 
 /// -36 dB of full scale (mean square). Until three seconds have been heard the floor is not taken to be louder than this, so that somebody
 /// who speaks at once is heard.

@@ -198,3 +198,21 @@ fn i16_and_f32_are_heard_alike() {
     assert_eq!(heard, events(&floats));
     assert_eq!(heard.len(), 2);
 }
+
+#[test]
+fn how_the_stream_is_cut_changes_nothing() {
+    let background = mixed(noise(-70.0, 6.0, 1), 1.0, &speech(-20.0, 1.2));
+    let stream = mixed(mixed(background, 3.0, &noise(-55.0, 1.0, 2)), 4.3, &speech(-30.0, 0.8));
+    let whole = events(&stream);
+    assert!(whole.len() >= 4, "{whole:?}");
+    for piece in [1, 7, 79, 80, 81, 160, 333, 1_600] {
+        let mut detector = VoiceActivity::default();
+        let mut cut = Vec::new();
+        for samples in stream.chunks(piece) {
+            detector.push(samples, |event| cut.push(event));
+        }
+        detector.flush(|event| cut.push(event));
+        assert_eq!(cut, whole, "pieces of {piece}");
+        assert_eq!(detector.position(), stream.len() as u64);
+    }
+}
