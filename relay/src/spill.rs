@@ -368,6 +368,10 @@ struct RowEntry {
     price_version: String,
     cost: u64,
     estimated: bool,
+    #[serde(default)]
+    turn: Option<u32>,
+    #[serde(default)]
+    request_id: Option<String>,
 }
 
 impl From<&Owed> for Entry {
@@ -505,6 +509,8 @@ impl From<&LedgerRow> for RowEntry {
             price_version: row.price_version.clone(),
             cost: row.cost.get(),
             estimated: row.estimated,
+            turn: row.turn,
+            request_id: row.request_id.clone(),
         }
     }
 }
@@ -522,6 +528,8 @@ impl From<RowEntry> for LedgerRow {
             price_version: entry.price_version,
             cost: NanoUsd::new(entry.cost),
             estimated: entry.estimated,
+            turn: entry.turn,
+            request_id: entry.request_id,
         }
     }
 }
@@ -542,6 +550,8 @@ mod tests {
             price_version: "test".into(),
             cost: NanoUsd::new(8_000),
             estimated: true,
+            turn: Some(7),
+            request_id: Some("req_1".into()),
         };
         Settle {
             session_id: "a".into(),

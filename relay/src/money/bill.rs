@@ -191,6 +191,8 @@ fn row(key: &str, unit: Unit, price: &Price, quantity: u64, estimated: bool) -> 
         price_version: price.version.to_string(),
         cost: price.cost(quantity),
         estimated,
+        turn: None,
+        request_id: None,
     }
 }
 

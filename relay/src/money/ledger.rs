@@ -25,10 +25,27 @@ pub struct LedgerRow {
     pub cost: NanoUsd,
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,
+    /// The number of the turn that it was spent for, in the session's transcript; `None` for what belongs to no single turn.
+    pub turn: Option<u32>,
+    /// What the provider calls the request, to find it on the provider's bill; `None` if it has no name for it.
+    pub request_id: Option<String>,
+}
+
+/// What a session's ledger rows of one item and one unit add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemSum {
+    /// What was used, as in [`LedgerRow::item`].
+    pub item: String,
+    /// What is counted, as in [`LedgerRow::unit`].
+    pub unit: String,
+    /// How many of them.
+    pub quantity: u64,
+    /// What they cost.
+    pub cost: NanoUsd,
 }
 
 impl LedgerRow {
-    /// Where it begins, as its key says it.
+    /// After how many of its item it begins, if its key says so, as that of a row of audio does.
     pub(crate) fn begins_at(&self) -> Option<u64> {
         self.key.rsplit_once('@')?.1.parse().ok()
     }

@@ -69,6 +69,8 @@ impl Meter {
             price_version: self.price.version.to_string(),
             cost: self.total.cost.saturating_sub(self.rowed.cost),
             estimated: false,
+            turn: None,
+            request_id: None,
         };
         self.rowed = self.total;
         Some(row)

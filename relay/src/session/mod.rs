@@ -329,7 +329,7 @@ async fn take_over(
         lease: lease::duration(app),
     };
     let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    let TakenOver { session: row, next_turn, metered_at_ms } = taken;
+    let TakenOver { session: row, next_turn, metered_at_ms, .. } = taken;
     let elsewhere = Elsewhere {
         age: since(row.started_at_ms),
         quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),

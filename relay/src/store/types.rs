@@ -7,7 +7,7 @@ use protocol::Mark;
 use crate::call::Turn;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Grant, Range, Scope, Shortage, Standing};
-use crate::money::ledger::LedgerRow;
+use crate::money::ledger::{ItemSum, LedgerRow};
 
 /// A session that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,6 +326,8 @@ pub struct TakeOver {
 pub struct TakenOver {
     /// The session, with its new epoch.
     pub session: SessionRow,
+    /// What its ledger rows add up to, by item and unit, in that order. With what was charged for a relay that was lost.
+    pub by_item: Vec<ItemSum>,
     /// The number of its next turn.
     pub next_turn: u32,
     /// When something was last metered, in milliseconds since 1970; `None` if nothing was.

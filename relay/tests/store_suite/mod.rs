@@ -4,6 +4,7 @@ mod alerts;
 mod crash;
 mod denials;
 mod erase;
+mod items;
 mod money;
 mod opening;
 mod prompt;

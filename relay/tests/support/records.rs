@@ -109,6 +109,8 @@ pub fn row(key: &str, quantity: u64, cost: u64) -> LedgerRow {
         price_version: "test".into(),
         cost: usd(cost),
         estimated: false,
+        turn: None,
+        request_id: None,
     }
 }
 

@@ -115,6 +115,8 @@ fn a_usage_becomes_one_row_for_each_kind_that_was_used() {
         price_version: "2026-11-26".to_owned(),
         cost: NanoUsd::new(cost),
         estimated: false,
+        turn: None,
+        request_id: None,
     };
     assert_eq!(
         rows,
@@ -325,6 +327,8 @@ fn characters_cost_what_was_reserved_for_them() {
             price_version: "2026-11-26".to_owned(),
             cost: NanoUsd::new(6_150_000),
             estimated: true,
+            turn: None,
+            request_id: None,
         }]
     );
     assert_eq!(voice.worst_case(123), NanoUsd::new(6_150_000));

@@ -13,7 +13,8 @@ const REMEMBER: [Sql; 2] = [
         ON CONFLICT (id) DO NOTHING"
     ),
     sql!(
-        "INSERT INTO erased_rows (session_id, key) SELECT session_id, key FROM ledger WHERE session_id = $1
+        "INSERT INTO erased_rows (session_id, key, item, quantity)
+        SELECT session_id, key, item, quantity FROM ledger WHERE session_id = $1
         ON CONFLICT (session_id, key) DO NOTHING"
     ),
 ];
@@ -24,14 +25,19 @@ const REMEMBER_UNKNOWN: Sql = sql!(
     ON CONFLICT (id) DO NOTHING"
 );
 
+/// Where the rows do not say of which item they were, all audio of the session was of one.
 const READ: Sql = sql!(
-    "SELECT epoch, audio_samples, (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $2) AS charged,
-        (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $3) AS written
+    "SELECT epoch, (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $2) AS charged,
+        (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $3) AS written,
+        CASE WHEN EXISTS (SELECT 1 FROM erased_rows WHERE session_id = $1 AND item IS NULL) THEN audio_samples
+            ELSE (SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM erased_rows
+                WHERE session_id = $1 AND item = $4) END AS samples
     FROM erased_sessions WHERE id = $1" LOCK
 );
 
 const WRITE_ROW: Sql = sql!(
-    "INSERT INTO erased_rows (session_id, key) VALUES ($1, $2) ON CONFLICT (session_id, key) DO NOTHING"
+    "INSERT INTO erased_rows (session_id, key, item, quantity) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (session_id, key) DO NOTHING"
 );
 
 const ADD_USAGE: Sql = sql!(
@@ -55,22 +61,24 @@ pub(super) async fn remember(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError
 /// what another relay has metered again, or what was charged as lost, is not charged on top.
 pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), StoreError> {
     let id = &*settle.session_id;
-    let (Some(payer), Some(first)) = (&settle.payer, settle.rows.first()) else {
+    let (Some(payer), Some(first)) = (&settle.payer, money::decisive(&settle.rows)) else {
         return Err(StoreError::NoSession { id: id.to_owned() });
     };
     let epoch = i64::from(settle.epoch);
     tx.query(REMEMBER_UNKNOWN).bind(id).bind(epoch).execute(&mut *tx.connection).await?;
-    let query = tx.query(READ).bind(id).bind(format!("lost@{}", settle.epoch)).bind(&*first.key);
+    let query =
+        tx.query(READ).bind(id).bind(format!("lost@{}", settle.epoch)).bind(&*first.key).bind(&*first.item);
     let row = query.fetch_one(&mut *tx.connection).await?;
     let row = Reading::new(&row, id);
-    let goes_on = first.begins_at() == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
+    let goes_on = money::goes_on(first, row.unsigned("samples")?) || row.unsigned("written")? > 0;
     if row.signed("epoch")? > epoch && (!goes_on || row.unsigned("charged")? > 0) {
         return Err(StoreError::Fenced { id: id.to_owned() });
     }
     let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
     let mut sums = Sums::default();
     for row in &settle.rows {
-        let new = tx.query(WRITE_ROW).bind(id).bind(&*row.key).execute(&mut *tx.connection).await?;
+        let write = tx.query(WRITE_ROW).bind(id).bind(&*row.key).bind(&*row.item).bind(signed(row.quantity));
+        let new = write.execute(&mut *tx.connection).await?;
         if new.rows_affected() == 0 {
             continue;
         }

@@ -24,6 +24,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     2 "records" "0002_records.sql";
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
+    5 "ledger requests" "0005_ledger_requests.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -31,6 +32,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     2 "relay role" "0002_relay_role.sql";
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
+    5 "ledger requests" "0005_ledger_requests.sql";
 };
 
 /// How a schema stands to this version of the relay.

@@ -11,16 +11,19 @@ use sqlx::any::AnyRow;
 
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
-use super::read::Reading;
+use super::read::{self, Reading};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
-use crate::money::ledger::LedgerRow;
+use crate::money::ledger::{ItemSum, LedgerRow};
 use crate::money::meter::SAMPLE;
 
 /// Beyond what it needs at once, a call sets aside one part in so many of what its user and its account have left, so that close to a
 /// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
 const SHARE: u64 = 4;
+
+/// What the charge for a lost relay is an item of: whether its providers were paid cannot be told.
+const LOST: &str = "unknown/lost";
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
@@ -52,8 +55,8 @@ const AUTHORISE: Sql = sql!(
 
 const APPEND: Sql = sql!(
     "INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per,
-        price_version, cost_nano_usd, estimated, created_at)
-    SELECT $1, $2, user_sub, account, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM sessions WHERE id = $1
+        price_version, cost_nano_usd, estimated, turn, request_id, created_at)
+    SELECT $1, $2, user_sub, account, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
     ON CONFLICT (session_id, key) DO NOTHING"
 );
 
@@ -70,9 +73,15 @@ const ADD_COST: Sql = sql!(
 );
 
 const METERED: Sql = sql!(
-    "SELECT audio_samples, (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged,
-        (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $3 AND quantity = $4) AS written
-    FROM sessions WHERE id = $1"
+    "SELECT (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged,
+        (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $3 AND quantity = $4) AS written,
+        (SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM ledger
+            WHERE session_id = $1 AND item = $5 AND unit = 'sample') AS samples"
+);
+
+const SUM_BY_ITEM: Sql = sql!(
+    "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd
+    FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
 );
 
 const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
@@ -256,15 +265,33 @@ impl SqlStore {
 /// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
 /// audio was played again, and nothing was charged in its place. One that is there already may be asked for again.
 async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
-    let Some(first) = settle.rows.first().filter(|_| !locked.is_live && locked.epoch > settle.epoch) else {
+    let Some(first) = decisive(&settle.rows).filter(|_| !locked.is_live && locked.epoch > settle.epoch)
+    else {
         return Ok(false);
     };
     let query = tx.query(METERED).bind(&*locked.id).bind(format!("lost@{}", settle.epoch));
-    let query = query.bind(&*first.key).bind(signed(first.quantity));
+    let query = query.bind(&*first.key).bind(signed(first.quantity)).bind(&*first.item);
     let row = query.fetch_one(&mut *tx.connection).await?;
     let row = Reading::new(&row, &locked.id);
-    let goes_on = first.begins_at() == Some(row.unsigned("audio_samples")?) || row.unsigned("written")? > 0;
+    let goes_on = goes_on(first, row.unsigned("samples")?) || row.unsigned("written")? > 0;
     Ok(goes_on && row.unsigned("charged")? == 0)
+}
+
+/// The row by which it is told whether others went on with the same audio: the first one of audio, if there is one.
+pub(super) fn decisive(rows: &[LedgerRow]) -> Option<&LedgerRow> {
+    rows.iter().find(|row| row.unit == SAMPLE).or(rows.first())
+}
+
+/// Whether a row goes on where the audio of its item ends. A request has no place in the audio: it was made once, and whoever made another
+/// one has paid for that.
+pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
+    row.unit != SAMPLE || row.begins_at() == Some(samples)
+}
+
+/// What a session's rows add up to, by item and unit.
+pub(super) async fn by_item(tx: &mut Tx<'_>, id: &str) -> Result<Vec<ItemSum>, StoreError> {
+    let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await?;
+    rows.iter().map(read::item_sum).collect()
 }
 
 /// The budgets' rows, locked: the account's, then the user's.
@@ -386,7 +413,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
     let row = LedgerRow {
         key: format!("lost@{}", locked.epoch),
         provider: "unknown".into(),
-        item: "unknown/lost".into(),
+        item: LOST.into(),
         unit: "nano_usd".into(),
         quantity: charge.get(),
         price: NanoUsd::new(1),
@@ -394,6 +421,8 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
         price_version: "none".into(),
         cost: charge,
         estimated: true,
+        turn: None,
+        request_id: None,
     };
     let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
     tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
@@ -416,6 +445,8 @@ async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Re
             .bind(&*row.price_version)
             .bind(signed(row.cost.get()))
             .bind(i64::from(row.estimated))
+            .bind(row.turn.map(i64::from))
+            .bind(row.request_id.as_deref())
             .bind(at_ms)
             .execute(&mut *tx.connection)
             .await?;

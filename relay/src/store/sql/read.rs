@@ -8,7 +8,7 @@ use super::super::types::{Quality, SessionRow, SessionState, TurnRow};
 use super::{SqlStore, StoreError, sql};
 use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
-use crate::money::ledger::LedgerRow;
+use crate::money::ledger::{ItemSum, LedgerRow};
 
 /// A row, with its name for when something is wrong with it.
 pub(super) struct Reading<'r> {
@@ -176,6 +176,18 @@ pub(super) fn ledger(row: &AnyRow) -> Result<LedgerRow, StoreError> {
         price_version: row.text("price_version")?,
         cost: row.money("cost_nano_usd")?,
         estimated: row.signed("estimated")? == 1,
+        turn: row.maybe_small("turn")?,
+        request_id: row.maybe_text("request_id")?,
         key,
+    })
+}
+
+pub(super) fn item_sum(row: &AnyRow) -> Result<ItemSum, StoreError> {
+    let row = Reading::new(row, "the sum of an item");
+    Ok(ItemSum {
+        item: row.text("item")?,
+        unit: row.text("unit")?,
+        quantity: row.unsigned("quantity")?,
+        cost: row.money("cost_nano_usd")?,
     })
 }

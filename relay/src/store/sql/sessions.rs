@@ -38,13 +38,14 @@ const INSERT: Sql = sql!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " NOW " + $11, $12, $13, $14, $14, $15, $16, $17, $18)"
 );
 
-/// What an administrator wants goes on to hold.
+/// What an administrator wants goes on to hold. What was charged for the relay that was lost tells nothing of when that one last heard something.
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
         relay = $3, lease_until = " NOW " + $4, detached_at = NULL,
         end_requested = CASE WHEN end_requested = $5 THEN NULL ELSE end_requested END
     WHERE id = $6
-    RETURNING *, (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id) AS metered_at,
+    RETURNING *,
+        (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id AND item <> 'unknown/lost') AS metered_at,
         (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
 );
 
@@ -149,7 +150,9 @@ impl SqlStore {
                     .await?;
                 let session = read::session(&row)?;
                 let next_turn = Reading::new(&row, &id).small("next_turn")?;
-                Ok(Some(TakenOver { session, next_turn, metered_at_ms: row.try_get("metered_at")? }))
+                let metered_at_ms = row.try_get("metered_at")?;
+                let by_item = money::by_item(&mut tx, &id).await?;
+                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms }))
             }
             .boxed()
         })
