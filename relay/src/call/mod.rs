@@ -22,7 +22,7 @@ use crate::money::bill::AtMost;
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
 use crate::money::ledger::LedgerRow;
 use crate::money::purse::Purse;
-use crate::money::tab::{RequestId, Tab};
+use crate::money::tab::{RequestId, Spent, Tab};
 use crate::provider::{Ask, Event, Feed};
 use answer::Answer;
 
@@ -508,9 +508,12 @@ impl Call {
                 self.wanted.retain(|wanted| wanted.request != request);
                 self.outputs.push_back(Output::Cancel(request));
             }
-            AgentOutput::Spent { request, used, estimated, .. } => {
+            AgentOutput::Spent { request, used, estimated, provider_id } => {
                 self.wanted.retain(|wanted| wanted.request != request);
-                self.tab.settle(request, used, estimated);
+                // The answer that it was for, or what the user has said as long as there is none.
+                let answer = self.answer.as_ref().map(|answer| answer.turn.turn);
+                let turn = answer.or(self.next_turn.checked_sub(1));
+                self.tab.settle(request, used, Spent { turn, request_id: provider_id, estimated });
             }
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::NanoUsd;
 use super::bill::{AtMost, ItemPrice, Quantity};
-use super::ledger::LedgerRow;
-use super::meter::Meter;
+use super::ledger::{ItemSum, LedgerRow};
+use super::meter::{Meter, SAMPLE};
+use super::price::Unit;
 
 /// A request of one call to a provider, counted from 0 in each epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,17 @@ struct Hold {
     worst_case: NanoUsd,
 }
 
+/// What a ledger row says of a request beside what it has used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// The turn that it was spent for.
+    pub turn: Option<u32>,
+    /// The provider's own name for the request.
+    pub request_id: Option<String>,
+    /// Nobody reported what it has used.
+    pub estimated: bool,
+}
+
 /// What the ledger knows of a call besides what it has heard: of the relay before, if it was taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Earlier {
@@ -53,6 +65,34 @@ pub struct Earlier {
     pub tokens: u64,
     /// Characters that were to be spoken.
     pub characters: u64,
+}
+
+impl Earlier {
+    /// What a ledger says, by item and unit, besides the audio of this item.
+    #[must_use]
+    pub fn besides(listening: &str, sums: &[ItemSum]) -> Earlier {
+        let mut earlier = Earlier::default();
+        for sum in sums.iter().filter(|sum| !is_listening(listening, sum)) {
+            earlier.cost += sum.cost;
+            match Unit::parse(&sum.unit) {
+                Some(Unit::Token(_)) => earlier.tokens = earlier.tokens.saturating_add(sum.quantity),
+                Some(Unit::Character) => earlier.characters = earlier.characters.saturating_add(sum.quantity),
+                Some(Unit::Second) | None => {}
+            }
+        }
+        earlier
+    }
+}
+
+/// What a ledger says of the audio of this item.
+#[must_use]
+pub fn heard(listening: &str, sums: &[ItemSum]) -> (u64, NanoUsd) {
+    let heard = sums.iter().filter(|sum| is_listening(listening, sum));
+    heard.fold((0, NanoUsd::ZERO), |(samples, cost), sum| (samples + sum.quantity, cost + sum.cost))
+}
+
+fn is_listening(item: &str, sum: &ItemSum) -> bool {
+    sum.item == item && sum.unit == SAMPLE
 }
 
 impl Tab {
@@ -84,23 +124,24 @@ impl Tab {
     }
 
     /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing.
-    pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, estimated: bool) {
+    pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: Spent) {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
         let hold = self.held.remove(place);
         let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
         self.tokens = self.tokens.saturating_add(used.tokens());
         self.characters = self.characters.saturating_add(used.characters());
         let key = format!("{}@{}.{}", price.item(), self.epoch, request);
-        for row in price.rows(&key, &used, estimated) {
+        for row in price.rows(&key, &used, spent.estimated) {
             self.requests += row.cost;
-            self.rows.push(row);
+            self.rows.push(LedgerRow { turn: spent.turn, request_id: spent.request_id.clone(), ..row });
         }
     }
 
     /// Nobody will say any more what the requests under way have used: each is taken to have used all that it may.
     pub fn settle_rest(&mut self) {
         while let Some(hold) = self.held.last().copied() {
-            self.settle(hold.request, Some(hold.at_most.whole()), true);
+            let spent = Spent { estimated: true, ..Spent::default() };
+            self.settle(hold.request, Some(hold.at_most.whole()), spent);
         }
     }
 
@@ -234,7 +275,7 @@ mod tests {
         let mut tab = tab();
         tab.hold(RequestId(0), 0, tokens(1_000, 200));
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::ZERO, NanoUsd::new(2_000_000)));
-        tab.settle(RequestId(0), Some(used(900, 10)), false);
+        tab.settle(RequestId(0), Some(used(900, 10)), Spent::default());
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
         assert_eq!(tab.tokens(), 910);
         assert_eq!(rows_of(&tab.take_rows()), tab.cost());
@@ -246,8 +287,8 @@ mod tests {
         for n in 1..=3 {
             tab.hold(RequestId(n), 0, tokens(u64::from(n) * 100, 0));
         }
-        tab.settle(RequestId(2), None, false);
-        tab.settle(RequestId(2), Some(used(200, 0)), false);
+        tab.settle(RequestId(2), None, Spent::default());
+        tab.settle(RequestId(2), Some(used(200, 0)), Spent::default());
         assert_eq!((tab.held(), tab.cost()), (NanoUsd::new(400_000), NanoUsd::ZERO));
         assert_eq!(tab.take_rows(), []);
     }
@@ -282,6 +323,40 @@ mod tests {
         assert_eq!(rows_of(&tab.take_rows()), NanoUsd::new(10_000));
     }
 
+    #[test]
+    fn a_row_says_for_which_turn_it_was_spent_and_what_the_provider_calls_it() {
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(100, 20));
+        let spent = Spent { turn: Some(7), request_id: Some("req_1".to_owned()), estimated: true };
+        tab.settle(RequestId(0), Some(used(10, 2)), spent);
+        let rows = tab.take_rows();
+        assert_eq!(rows.len(), 2);
+        for row in rows {
+            assert_eq!((row.turn, row.request_id.as_deref(), row.estimated), (Some(7), Some("req_1"), true));
+        }
+    }
+
+    #[test]
+    fn what_goes_on_is_what_the_ledger_says_item_by_item() {
+        let sum = |item: &str, unit: &str, quantity, cost| ItemSum {
+            item: item.to_owned(),
+            unit: unit.to_owned(),
+            quantity,
+            cost: NanoUsd::new(cost),
+        };
+        let sums = [
+            sum("acme/ear", "sample", 16_000, 100),
+            sum("acme/mind", "input_token", 40, 7),
+            sum("acme/mind", "output_token", 2, 3),
+            sum("acme/mouth", "character", 9, 5),
+            sum("other/ear", "sample", 800, 11),
+            sum("unknown/lost", "nano_usd", 13, 13),
+        ];
+        assert_eq!(heard("acme/ear", &sums), (16_000, NanoUsd::new(100)));
+        let expected = Earlier { cost: NanoUsd::new(39), tokens: 42, characters: 9 };
+        assert_eq!(Earlier::besides("acme/ear", &sums), expected);
+    }
+
     /// However holds, settlements, audio and rows are mixed: the rows add up to the cost, and the cost never passes what was reached before.
     #[test]
     fn nothing_costs_more_than_what_was_asked_for_and_rows_add_up() {
@@ -305,7 +380,11 @@ mod tests {
                     }
                     1 if !open.is_empty() => {
                         let (request, prompt, output) = open.swap_remove(below(open.len() as u64) as usize);
-                        tab.settle(request, Some(used(below(prompt + 1), below(output + 1))), false);
+                        tab.settle(
+                            request,
+                            Some(used(below(prompt + 1), below(output + 1))),
+                            Spent::default(),
+                        );
                         assert!(tab.reach() <= reach);
                     }
                     2 => {

@@ -15,7 +15,7 @@ use crate::auth::Identity;
 use crate::config::Limits;
 use crate::money::budget::{Caps, Grant, Range, Scope, Shortage};
 use crate::store::{NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
-use crate::{App, NanoUsd, alerts, call};
+use crate::{App, alerts, call};
 
 /// Listening that has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) async fn open(
     limits: &Limits,
     attachment: Attachment,
 ) -> Result<(NewSession, Grant), Refusal> {
-    let meter = parts.meter(0, NanoUsd::ZERO);
+    let meter = parts.meter(&[]);
     let quota = Quota {
         sessions_per_user: limits.sessions_per_user,
         sessions_per_account: limits.sessions_per_account,

@@ -19,9 +19,10 @@ use crate::call::{Call, Start, Turn};
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::Grant;
+use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::{Price, PriceError};
-use crate::money::tab::{Earlier, Tab};
+use crate::money::tab::{self, Earlier, Tab};
 use crate::provider::Provider;
 use crate::recording::Recorder;
 use crate::store::{Quality, unix_ms};
@@ -45,7 +46,8 @@ pub(super) struct Beginning {
     pub(super) turn: u32,
     /// What was said before, in this session and in its conversation.
     pub(super) turns: Vec<Turn>,
-    pub(super) samples: u64,
+    /// What its ledger says, by item and unit.
+    pub(super) sums: Vec<ItemSum>,
     pub(super) cost: NanoUsd,
     pub(super) grant: Grant,
     /// See [`Start::replayable`].
@@ -100,7 +102,8 @@ impl Parts {
     }
 
     /// What listening costs, from where it stands.
-    pub(super) fn meter(&self, samples: u64, cost: NanoUsd) -> Meter {
+    pub(super) fn meter(&self, sums: &[ItemSum]) -> Meter {
+        let (samples, cost) = tab::heard(&self.listening.item, sums);
         Meter::resume(self.listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
     }
 
@@ -178,10 +181,10 @@ pub(super) fn prepare(
         mark: beginning.mark,
         turn: beginning.turn,
         tab: Tab::new(
-            parts.meter(beginning.samples, beginning.cost),
+            parts.meter(&beginning.sums),
             parts.prices.clone(),
             beginning.epoch,
-            Earlier::default(),
+            Earlier::besides(&parts.listening.item, &beginning.sums),
         ),
         caps,
         grant: beginning.grant,

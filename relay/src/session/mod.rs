@@ -36,6 +36,7 @@ use crate::auth::Identity;
 use crate::call::Turn;
 use crate::config::Limits;
 use crate::money::budget::{Grant, Standing};
+use crate::money::ledger::ItemSum;
 use crate::recording;
 use crate::server::close_code;
 use crate::store::{
@@ -215,7 +216,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { row, elsewhere, parts, turn, token, recorded_through } = taken;
+    let Taken { row, elsewhere, parts, turn, sums, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity);
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
@@ -228,7 +229,7 @@ async fn rebuild(
         mark: row.committed,
         turn,
         turns,
-        samples: row.audio_samples,
+        sums,
         cost: row.cost,
         // Nothing is set aside yet: the first audio asks for it.
         grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
@@ -288,6 +289,8 @@ struct Taken {
     parts: Parts,
     /// The number of its next turn.
     turn: u32,
+    /// What its ledger says, by item and unit.
+    sums: Vec<ItemSum>,
     /// The next resume token.
     token: String,
     /// Audio before this position is in the recording of the relay before.
@@ -329,7 +332,7 @@ async fn take_over(
         lease: lease::duration(app),
     };
     let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    let TakenOver { session: row, next_turn, metered_at_ms, .. } = taken;
+    let TakenOver { session: row, next_turn, metered_at_ms, by_item: sums } = taken;
     let elsewhere = Elsewhere {
         age: since(row.started_at_ms),
         quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
@@ -337,7 +340,7 @@ async fn take_over(
         heard: row.audio_samples,
         resumes: row.reconnects,
     };
-    Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, token, recorded_through })))
+    Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, sums, token, recorded_through })))
 }
 
 /// What was said in the conversation so far, the newest of it, for an agent that wants to know.
@@ -481,7 +484,7 @@ async fn begin(
         mark: hello.start,
         turn: 0,
         turns,
-        samples: 0,
+        sums: Vec::new(),
         cost: NanoUsd::ZERO,
         grant,
         replayable: 0,
