@@ -184,10 +184,14 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
     let memory = std::path::Path::new("/dev/shm");
     let folder = if memory.exists() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.expect("a folder");
+    // A process has the cores of its parent, and as many threads for them.
+    if apart {
+        pin(std::process::id(), 0).await;
+    }
     let server = Server::start(scene, folder.path()).await;
     let pid = server.pid();
     if apart {
-        pin(pid, 0).await;
+        pin(std::process::id(), 1).await;
     }
     let before_kib = resident_kib(pid);
     let (latencies, mut measured) = mpsc::channel(65_536);

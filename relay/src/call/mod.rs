@@ -513,7 +513,7 @@ impl Call {
                 // The answer that it was for, or what the user has said as long as there is none.
                 let answer = self.answer.as_ref().map(|answer| answer.turn.turn);
                 let turn = answer.or(self.next_turn.checked_sub(1));
-                self.tab.settle(request, used, Spent { turn, request_id: provider_id, estimated });
+                self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
             }
         }
     }

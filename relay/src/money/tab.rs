@@ -124,7 +124,7 @@ impl Tab {
     }
 
     /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing.
-    pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: Spent) {
+    pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: &Spent) {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
         let hold = self.held.remove(place);
         let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
@@ -141,7 +141,7 @@ impl Tab {
     pub fn settle_rest(&mut self) {
         while let Some(hold) = self.held.last().copied() {
             let spent = Spent { estimated: true, ..Spent::default() };
-            self.settle(hold.request, Some(hold.at_most.whole()), spent);
+            self.settle(hold.request, Some(hold.at_most.whole()), &spent);
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let mut tab = tab();
         tab.hold(RequestId(0), 0, tokens(1_000, 200));
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::ZERO, NanoUsd::new(2_000_000)));
-        tab.settle(RequestId(0), Some(used(900, 10)), Spent::default());
+        tab.settle(RequestId(0), Some(used(900, 10)), &Spent::default());
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
         assert_eq!(tab.tokens(), 910);
         assert_eq!(rows_of(&tab.take_rows()), tab.cost());
@@ -287,8 +287,8 @@ mod tests {
         for n in 1..=3 {
             tab.hold(RequestId(n), 0, tokens(u64::from(n) * 100, 0));
         }
-        tab.settle(RequestId(2), None, Spent::default());
-        tab.settle(RequestId(2), Some(used(200, 0)), Spent::default());
+        tab.settle(RequestId(2), None, &Spent::default());
+        tab.settle(RequestId(2), Some(used(200, 0)), &Spent::default());
         assert_eq!((tab.held(), tab.cost()), (NanoUsd::new(400_000), NanoUsd::ZERO));
         assert_eq!(tab.take_rows(), []);
     }
@@ -328,7 +328,7 @@ mod tests {
         let mut tab = tab();
         tab.hold(RequestId(0), 0, tokens(100, 20));
         let spent = Spent { turn: Some(7), request_id: Some("req_1".to_owned()), estimated: true };
-        tab.settle(RequestId(0), Some(used(10, 2)), spent);
+        tab.settle(RequestId(0), Some(used(10, 2)), &spent);
         let rows = tab.take_rows();
         assert_eq!(rows.len(), 2);
         for row in rows {
