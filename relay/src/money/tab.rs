@@ -383,7 +383,7 @@ mod tests {
                         tab.settle(
                             request,
                             Some(used(below(prompt + 1), below(output + 1))),
-                            Spent::default(),
+                            &Spent::default(),
                         );
                         assert!(tab.reach() <= reach);
                     }
