@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use super::outcome::Outcome;
+use super::pypi;
 use crate::step::{output, step, watch};
 use crate::workspace;
 
@@ -57,7 +58,7 @@ impl Drop for Relay {
 }
 
 pub(super) fn api() -> Result<Outcome> {
-    let Some(schemathesis) = installed() else {
+    let Some(schemathesis) = pypi::program(SCHEMATHESIS, "schemathesis") else {
         return Ok(Outcome::ok().not_checked("HTTP API: NOT CHECKED, Python 3 or PyPI cannot be reached"));
     };
     let folder = workspace::cache().join("fuzz");
@@ -93,27 +94,6 @@ pub(super) fn api() -> Result<Outcome> {
         outcome = outcome.note(format!("as {who}: {}", facts.join("; ")));
     }
     Ok(outcome)
-}
-
-/// The program, in a virtual environment of its own. `None` if it cannot be had now.
-fn installed() -> Option<PathBuf> {
-    let folder = workspace::cache().join(SCHEMATHESIS.replace("==", "-"));
-    let (bin, python) = if cfg!(windows) { ("Scripts", "python") } else { ("bin", "python3") };
-    let ready = folder.join("ready");
-    if !ready.exists() {
-        let install = || -> Result<()> {
-            output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder), "install Python 3")?;
-            let mut pip = Command::new(folder.join(bin).join("python"));
-            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SCHEMATHESIS]);
-            output(&mut pip, "PyPI cannot be reached")?;
-            fs::write(&ready, "").context("the cache cannot be written")
-        };
-        if let Err(error) = step(format!("installing {SCHEMATHESIS} (pip)"), install) {
-            eprintln!("  {error:#}");
-            return None;
-        }
-    }
-    Some(folder.join(bin).join("schemathesis"))
 }
 
 fn voxrelay(folder: &Path) -> Command {

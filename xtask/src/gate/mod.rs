@@ -6,6 +6,7 @@ mod dependencies;
 mod fuzz;
 mod outcome;
 mod package;
+mod pypi;
 mod snippets;
 mod tests;
 mod tools;
