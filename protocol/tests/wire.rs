@@ -39,7 +39,7 @@ fn every_example_of_the_document_reads_and_writes_to_the_letter() {
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn the_document_shows_every_message_there_is() {
-    let source = include_str!("../src/message.rs");
+    let source = include_str!("../src/message/mod.rs");
     for (name, marker) in [("ClientMessage", "json client\n"), ("RelayMessage", "json relay\n")] {
         let list = source.split(&format!("    {name} {{\n")).nth(1).expect("the list of messages");
         let list = list.split("    }\n").next().expect("its end");

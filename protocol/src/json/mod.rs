@@ -13,7 +13,7 @@ pub(crate) use write::{Value, write_object};
 macro_rules! object {
     ($name:ident { $($field:ident),* }) => {
         impl $name {
-            fn write_with_type(&self, word: Option<&str>, json: &mut String) {
+            pub(crate) fn write_with_type(&self, word: Option<&str>, json: &mut String) {
                 crate::json::write_object(word, &[$((stringify!($field), &self.$field)),*], json);
             }
         }
