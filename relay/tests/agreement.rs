@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{
-    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute, Prices,
-    RelayMessage, Resume, Role, Time,
+    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Features, Gap, Hello, Limits, Mark, Mute,
+    Prices, RelayMessage, Resume, Role, Time,
 };
 use relay::NanoUsd;
 use relay::call::{self, Agent, AgentInput, AgentOutput, Call, Start};
@@ -155,6 +155,8 @@ impl World {
             recording: false,
             heartbeat: Duration::from_secs(3_600),
             resume_window: Duration::from_secs(3_600),
+            agent: None,
+            features: Features::RELAY,
         };
         let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
@@ -213,6 +215,8 @@ impl World {
             start: self.committed,
             resume: (attachment == Attachment::Resume).then_some(resume),
             conversation: None,
+            agent: None,
+            features: Features::CLIENT.into(),
         };
         self.link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
         // What was on its way when the connection broke is sent again from what the relay has.
@@ -331,6 +335,9 @@ impl World {
                         "{start}..{end} at {}",
                         self.downlink
                     );
+                }
+                link::Output::Message { .. } | link::Output::BargeIn(_) | link::Output::Held(_) => {
+                    panic!("nobody said so");
                 }
                 link::Output::Audio { mark, payload } => {
                     assert_eq!(mark, self.expected, "in order and once, without holes that nobody announced");

@@ -32,12 +32,12 @@ macro_rules! object {
     };
 }
 
-/// Makes an enum of plain words readable and writable.
+/// Makes an enum of plain words readable and writable. It has a variant `Unknown` for the words of newer peers.
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* }) => {
         impl crate::json::Value for $name {
             fn write(&self, json: &mut String) {
-                match self { $($name::$variant => $word,)* }.write(json);
+                match self { $($name::$variant => $word,)* $name::Unknown => "unknown" }.write(json);
             }
         }
 
@@ -45,7 +45,7 @@ macro_rules! words {
             fn read(json: &crate::json::Json) -> Option<Self> {
                 match json.text()? {
                     $($word => Some($name::$variant),)*
-                    _ => None,
+                    _ => Some($name::Unknown),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What a client says.
 
-use super::Mark;
+use super::{Features, Mark};
 use crate::json::object;
 
 /// The first message on every connection.
@@ -18,6 +18,10 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// The conversation that a new session goes on with, from an earlier `welcome`; a new one begins if there is none.
     pub conversation: Option<String>,
+    /// The agent to speak with, by its name; the relay's default if there is none.
+    pub agent: Option<String>,
+    /// What the client speaks beyond the first version.
+    pub features: Features,
 }
 
 /// Which session to go on with, and how far the client got.
@@ -81,7 +85,23 @@ pub struct Bye {
     pub end: u32,
 }
 
-object!(Hello { token, client, codec, start, resume, conversation });
+/// The page noticed that the user speaks while the agent does, before the relay can have heard it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BargeIn {
+    /// Position in the downlink timeline up to which the agent was heard then.
+    pub played: u32,
+}
+
+/// The page holds the agent's sound back, or lets it go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Playback {
+    /// Whether it is held.
+    pub held: bool,
+}
+
+object!(Hello { token, client, codec, start, resume, conversation, agent, features });
+object!(BargeIn { played });
+object!(Playback { held });
 object!(Resume { session_id, resume_token, epoch, received });
 object!(ClientAck { received, played });
 object!(Gap { from, to });

@@ -1,6 +1,6 @@
 //! What the relay says.
 
-use super::Mark;
+use super::{Features, Mark};
 use crate::json::{object, words};
 
 /// A new session.
@@ -26,6 +26,10 @@ pub struct Welcome {
     pub limits: Limits,
     /// What it will cost.
     pub prices: Prices,
+    /// The agent that the session is with; a relay of the first version does not say.
+    pub agent: Option<String>,
+    /// What the relay speaks beyond the first version.
+    pub features: Features,
 }
 
 /// What a session may do.
@@ -80,6 +84,8 @@ pub struct Resumed {
     pub received: Mark,
     /// The first uplink frame that is not in the stored transcript.
     pub committed: Mark,
+    /// What this relay speaks beyond the first version: another one than before may speak less.
+    pub features: Features,
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
@@ -192,6 +198,8 @@ pub enum AgentState {
     Thinking,
     /// Its answer is being sent.
     Speaking,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(AgentState { Listening = "listening", Thinking = "thinking", Speaking = "speaking" });
@@ -212,6 +220,8 @@ pub enum Role {
     User,
     /// The agent.
     Agent,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(Role { User = "user", Agent = "agent" });
@@ -258,6 +268,8 @@ pub enum BudgetScope {
     User,
     /// The account's, of a month.
     Account,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(BudgetScope { Session = "session", User = "user", Account = "account" });
@@ -277,6 +289,94 @@ pub struct Budget {
     pub spent_nano_usd: u64,
 }
 
+/// The page is to run a tool and answer with a `tool_result`. Numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Names the call in its result.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments, JSON text as the language model wrote it: it may be broken.
+    pub arguments: String,
+}
+
+/// The result of a tool is not waited for any more. Numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCancel {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// The call.
+    pub call_id: String,
+}
+
+/// What an agent needs in order to converse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ability {
+    /// Recognising speech.
+    Hearing,
+    /// Making an answer.
+    Thinking,
+    /// Speaking it.
+    Speaking,
+    /// A word of a newer relay.
+    Unknown,
+}
+
+words!(Ability { Hearing = "hearing", Thinking = "thinking", Speaking = "speaking" });
+
+/// The agent can do something less well, or not at all, or again as well as ever. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// What it is about.
+    pub what: Ability,
+    /// Whether it is degraded from now on.
+    pub degraded: bool,
+}
+
+/// How long the answer of a turn took, as far as it was measured. Numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// The turn of the answer.
+    pub turn: u32,
+    /// From the end of what was said until it was understood.
+    pub stt_ms: Option<u32>,
+    /// From then until the first words of the answer.
+    pub llm_ms: Option<u32>,
+    /// From then until its first sound.
+    pub tts_ms: Option<u32>,
+    /// From the end of what was said until the answer's first sound, or its first words if it has none.
+    pub total_ms: Option<u32>,
+}
+
+/// An operator listens in, or does not any more. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listened {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Whether somebody listens.
+    pub listening: bool,
+}
+
+/// The relay is about to go: the client connects anew and resumes, at a moment of its own within this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Time until the relay closes the connection by itself.
+    pub within_ms: u32,
+}
+
+/// The fresh token is not good. The one in use stays good until it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenRefused {
+    /// Time left before the connection is closed with 4401.
+    pub in_ms: u64,
+}
+
 object!(Welcome {
     session_id,
     conversation_id,
@@ -287,12 +387,14 @@ object!(Welcome {
     agent_codec,
     recording,
     limits,
-    prices
+    prices,
+    agent,
+    features
 });
 object!(Limits { session_ms, idle_ms, chunk_min_bytes, chunk_max_bytes, burst_ms, budget_nano_usd });
 object!(Prices { version, items });
 object!(Price { item, unit, nano_usd, per });
-object!(Resumed { session_id, epoch, resume_token, received, committed });
+object!(Resumed { session_id, epoch, resume_token, received, committed, features });
 object!(ResumeFailed { reason, epoch });
 object!(RelayAck { received, committed });
 object!(Resend { from });
@@ -307,3 +409,10 @@ object!(Transcript { seq, turn, role, text, last, start, end });
 object!(ReplyEnd { seq });
 object!(Flush { seq });
 object!(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd });
+object!(ToolCall { seq, call_id, name, arguments });
+object!(ToolCancel { seq, call_id });
+object!(Degraded { seq, what, degraded });
+object!(Latency { seq, turn, stt_ms, llm_ms, tts_ms, total_ms });
+object!(Listened { seq, listening });
+object!(Move { within_ms });
+object!(TokenRefused { in_ms });

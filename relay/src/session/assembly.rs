@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use audio::Hz;
 use protocol::relay::{Elsewhere, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, Mark, Prices};
+use protocol::{CloseCode, Codec, ErrorCode, Features, Mark, Prices};
 use tokio::sync::mpsc;
 
 use super::admission::caps;
@@ -24,6 +24,9 @@ use crate::{App, NanoUsd, telemetry};
 
 /// What the echo agent is metered as.
 const ECHO_ITEM: &str = "echo/listening";
+/// What this relay speaks beyond the first version of the protocol: what its link does alone. A word of a message is added with the agent that
+/// takes it.
+pub(super) const FEATURES: &[&str] = &[Features::SAMPLES];
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
@@ -117,6 +120,8 @@ pub(super) fn prepare(
         recording: recording.is_some(),
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
+        agent: None,
+        features: FEATURES,
     };
     let caps = caps(limits);
     let start = Start {

@@ -361,6 +361,7 @@ async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume
         resume_token: resume.resume_token.clone(),
         received: row.committed,
         committed: row.committed,
+        features: assembly::FEATURES.into(),
     };
     let usage = Usage {
         audio_ms: row.audio_samples / 16,
