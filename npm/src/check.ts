@@ -20,6 +20,7 @@ export function checkOptions(options: ConnectOptions): void {
     if (typeof value !== "number") throw new TypeError(`\`${name}\` is ${kind(value)}, not a number`);
     if (!(value >= least && value <= most)) throw new RangeError(`\`${name}\` is ${value}, not ${least} to ${most}`);
   }
+  for (const name of ["conversation", "agent"]) if (given[name] !== undefined) checkText(name, given[name]);
   for (const [name, value] of Object.entries(given)) {
     if (/^on[A-Z]/.test(name) && value !== undefined && typeof value !== "function") {
       throw new TypeError(`\`${name}\` is ${kind(value)}, not a function`);
@@ -33,6 +34,23 @@ export function tokenOf(given: unknown): string {
   const token = given.trim();
   if (!/^[!-~]+$/.test(token)) throw new TypeError(token ? "`token` gave a text that is no token" : "`token` gave an empty text");
   return token;
+}
+
+/** Refuses what is no text: the engine would fail on it. */
+export function checkText(name: string, value: unknown): void {
+  if (typeof value !== "string") throw new TypeError(`\`${name}\` is ${kind(value)}, not a text`);
+}
+
+/** Refuses what is no object of texts. */
+export function checkVariables(variables: unknown): void {
+  if (typeof variables !== "object" || !variables) throw new TypeError(`\`variables\` is ${kind(variables)}, not an object`);
+  for (const [name, value] of Object.entries(variables)) checkText(`variables.${name}`, value);
+}
+
+/** Refuses what cannot be the number of a turn. */
+export function checkTurn(turn: unknown): void {
+  if (typeof turn !== "number") throw new TypeError(`\`turn\` is ${kind(turn)}, not a number`);
+  if (!Number.isInteger(turn) || turn < 0 || turn > 0xffff_ffff) throw new RangeError(`\`turn\` is ${turn}, not the number of a turn`);
 }
 
 function kind(value: unknown): string {

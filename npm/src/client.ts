@@ -1,7 +1,7 @@
-import { checkOptions, tokenOf } from "./check.js";
+import { checkOptions, checkText, checkTurn, checkVariables, tokenOf } from "./check.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, errorOf } from "./error.js";
-import type { CallEvents, CallState, Price, SessionEvent, StateEvent, Usage } from "./events.js";
+import type { CallEvents, CallState, PageMessage, Price, SessionEvent, StateEvent, Usage } from "./events.js";
 import { type RunningEngine, loadModule, startEngine } from "./loader.js";
 import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
 import { CallPage } from "./page.js";
@@ -22,6 +22,12 @@ const ANSWER_MAX = 4_096;
 /** Troubles of the page itself, which say nothing about why there is no connection. */
 const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
+/** What the promise of a message waits for. */
+interface Asked {
+  resolve(): void;
+  reject(error: VoxrelayError): void;
+}
+
 /** A call. Made by {@link VoiceClient.connect}. */
 export class VoiceClient extends Emitter<CallEvents> {
   readonly #options: ConnectOptions;
@@ -33,6 +39,9 @@ export class VoiceClient extends Emitter<CallEvents> {
   #prices: Price[] = [];
   #usage: Usage = { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 };
   #muted = false;
+  /** Messages that the engine has not answered yet. */
+  readonly #asked = new Map<number, Asked>();
+  #messages = 0;
   /** Why there is no connection yet, as far as the relay or the token function told. */
   #refused: VoxrelayError | undefined;
   /** The call has ended. */
@@ -119,6 +128,57 @@ export class VoiceClient extends Emitter<CallEvents> {
   mute(muted = true): void {
     this.#muted = muted;
     this.#send(["mute", muted]);
+  }
+
+  /**
+   * Says in writing what could be said aloud, among what is said aloud. Like audio it is delivered once and in its place, through every
+   * reconnect.
+   *
+   * This and the five below resolve when the message is kept; should the relay turn out not to take it, `undelivered` follows.
+   *
+   * @throws {@link VoxrelayError} `text_too_long` (over 4,000 characters), `messages_full`, `not_supported` (see `features` of `session`) or
+   * `call_over`; a `TypeError` for what is no text
+   */
+  async sendText(text: string): Promise<void> {
+    checkText("text", text);
+    await this.#message({ type: "text", text });
+  }
+
+  /** Has the agent speak these words as they are; with `interrupt` it stops what it is saying. */
+  async say(text: string, options: { readonly interrupt?: boolean } = {}): Promise<void> {
+    checkText("text", text);
+    await this.#message({ type: "say", text, interrupt: options.interrupt === true });
+  }
+
+  /** Tells the agent something that it need not answer, such as what the user looks at. */
+  async addContext(text: string): Promise<void> {
+    checkText("text", text);
+    await this.#message({ type: "context", text });
+  }
+
+  /** Sets variables of the agent's prompt; others stay as they are. At most 16,000 characters in all. */
+  async setVariables(variables: Readonly<Record<string, string>>): Promise<void> {
+    checkVariables(variables);
+    await this.#message({ type: "variables", variables: { ...variables } });
+  }
+
+  /** Answers a `toolCall`: what the tool gave, or what went wrong. At most 16,000 characters. */
+  async sendToolResult(callId: string, output: string, options: { readonly isError?: boolean } = {}): Promise<void> {
+    checkText("callId", callId);
+    checkText("output", output);
+    await this.#message({ type: "tool_result", call_id: callId, output, is_error: options.isError === true });
+  }
+
+  /** Says what the user really said in a turn; a new `transcript` of it follows. */
+  async correct(turn: number, text: string): Promise<void> {
+    checkTurn(turn);
+    checkText("text", text);
+    await this.#message({ type: "correction", turn, text });
+  }
+
+  /** Tells the agent that the user interrupts it, before it can hear that. */
+  interrupt(): void {
+    this.#send(["bargeIn"]);
   }
 
   /**
@@ -214,6 +274,14 @@ export class VoiceClient extends Emitter<CallEvents> {
     return this.#refused ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
   }
 
+  #message(message: PageMessage): Promise<void> {
+    if (this.#over) return Promise.reject(callOver());
+    return new Promise((resolve, reject) => {
+      this.#asked.set(++this.#messages, { resolve, reject });
+      this.#send(["message", this.#messages, JSON.stringify(message)]);
+    });
+  }
+
   #send(command: Command): void {
     const ports = command.filter((part) => part instanceof MessagePort);
     this.#engine.port.postMessage(command, ports);
@@ -226,6 +294,8 @@ export class VoiceClient extends Emitter<CallEvents> {
     this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#page?.close();
     endEngine(this.#engine);
+    for (const asked of this.#asked.values()) asked.reject(callOver());
+    this.#asked.clear();
   }
 
   /** The application's signal hangs up. */
@@ -296,9 +366,10 @@ export class VoiceClient extends Emitter<CallEvents> {
       this.#prices = [];
     },
     price: (item, unit, nanoUsd, per) => void this.#prices.push({ item, unit, nanoUsd, per }),
-    session: (sessionId, conversationId, epoch, recording, version) => {
+    session: (sessionId, conversationId, epoch, recording, version, name, words) => {
       const prices = { version, items: this.#prices };
-      this.#session = { sessionId, conversationId, epoch, recording, limits: this.#limits, prices };
+      const [agent, features] = [name || undefined, words.split(" ").filter(Boolean)];
+      this.#session = { sessionId, conversationId, agent, features, epoch, recording, limits: this.#limits, prices };
       this.emit("session", this.#session);
     },
     agent: (state) => this.emit("agent", { state }),
@@ -310,6 +381,17 @@ export class VoiceClient extends Emitter<CallEvents> {
     },
     budget: (scope, percent, limitNanoUsd, spentNanoUsd) =>
       this.emit("budget", { scope, percent, limitNanoUsd, spentNanoUsd }),
+    toolCall: (callId, name, args) => this.emit("toolCall", { callId, name, arguments: args }),
+    toolCancel: (callId) => this.emit("toolCancel", { callId }),
+    degraded: (what, degraded) => this.emit("degraded", { what, degraded }),
+    latency: (turn, sttMs, llmMs, ttsMs, totalMs) => this.emit("latency", { turn, sttMs, llmMs, ttsMs, totalMs }),
+    listened: (listening) => this.emit("listened", { listening }),
+    undelivered: (json) => {
+      const { seq: _, position: __, ...message } = JSON.parse(json);
+      this.emit("undelivered", { message });
+    },
+    taken: (id) => this.#answered(id)?.resolve(),
+    refused: (id, ...error) => this.#answered(id)?.reject(errorOf(...error)),
     rtt: (ms) => this.emit("rtt", { ms }),
     gap: (position, samples, ms) => this.emit("gap", { position, samples, ms }),
     error: (...error) => this.#fail(errorOf(...error)),
@@ -323,11 +405,21 @@ export class VoiceClient extends Emitter<CallEvents> {
     },
   };
 
+  #answered(id: number): Asked | undefined {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    return asked;
+  }
+
   #fail(error: VoxrelayError): void {
     // That the relay was tried in vain says less than what it answered.
     if (!OF_THE_PAGE.test(error.code) && !(this.#refused && error.code === "gave_up")) this.#refused = error;
     this.emit("error", error);
   }
+}
+
+function callOver(): VoxrelayError {
+  return errorOf("call_over", "The call is over or hung up: nothing more can be said in it.", false);
 }
 
 function endEngine(engine: RunningEngine): void {
@@ -366,6 +458,7 @@ function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] 
     giveUpAfterMs: options.giveUpAfterMs ?? 600_000,
     seed: Math.random() * Number.MAX_SAFE_INTEGER,
     conversation: options.conversation ?? "",
+    agent: options.agent ?? "",
   };
 }
 
@@ -375,7 +468,7 @@ type AnyListener = (event: never) => void;
 function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
   return Object.entries(options)
     .filter(([name, value]) => /^on[A-Z]/.test(name) && typeof value === "function")
-    .map(([name, value]) => [name.slice(2).toLowerCase() as keyof CallEvents, value as AnyListener]);
+    .map(([name, value]) => [(name.charAt(2).toLowerCase() + name.slice(3)) as keyof CallEvents, value as AnyListener]);
 }
 
 function decibels(level: number): number {

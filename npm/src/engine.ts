@@ -13,8 +13,8 @@ export async function serve(
   // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
   const { Engine, initSync } = await import("./wasm.js");
   initSync({ module });
-  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation } = settings;
-  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation);
+  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation, agent } = settings;
+  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation, agent);
   port.onmessage = ({ data: [name, ...args] }: MessageEvent<Command>) => {
     (engine[name] as (...args: unknown[]) => void).apply(engine, args);
   };

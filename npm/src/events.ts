@@ -42,6 +42,10 @@ export interface SessionEvent {
   readonly sessionId: string;
   /** The conversation that the session belongs to: as `conversation` of a later call it goes on with it. */
   readonly conversationId: string;
+  /** The agent that the session is with; `undefined` if the relay does not say. */
+  readonly agent: string | undefined;
+  /** What the relay and its agent take beyond audio, such as `text`: the words are in `docs/protocol.md`. */
+  readonly features: readonly string[];
   readonly epoch: number;
   /** Whether the call is recorded: tell the user. */
   readonly recording: boolean;
@@ -110,6 +114,59 @@ export interface BudgetEvent {
   readonly spentNanoUsd: number;
 }
 
+/** The agent asks the page to run a tool. Answer with `sendToolResult`. */
+export interface ToolCallEvent {
+  /** Names the call in its result. */
+  readonly callId: string;
+  readonly name: string;
+  /** JSON text as a language model wrote it: it may be broken. */
+  readonly arguments: string;
+}
+
+/** The result of a tool is not waited for any more. */
+export interface ToolCancelEvent {
+  readonly callId: string;
+}
+
+/** The agent can do something less well than it should, or again as well as ever. */
+export interface DegradedEvent {
+  readonly what: "hearing" | "thinking" | "speaking";
+  readonly degraded: boolean;
+}
+
+/** How long an answer took, in milliseconds, as far as it was measured. */
+export interface LatencyEvent {
+  /** The turn of the answer. */
+  readonly turn: number;
+  /** From the end of what was said until it was understood. */
+  readonly sttMs: number | undefined;
+  /** From then until the first words of the answer. */
+  readonly llmMs: number | undefined;
+  /** From then until its first sound. */
+  readonly ttsMs: number | undefined;
+  /** In all. */
+  readonly totalMs: number | undefined;
+}
+
+/** An operator listens in, or does not any more. */
+export interface ListenedEvent {
+  readonly listening: boolean;
+}
+
+/** A message that the page sends among its audio. */
+export type PageMessage =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "say"; readonly text: string; readonly interrupt: boolean }
+  | { readonly type: "context"; readonly text: string }
+  | { readonly type: "variables"; readonly variables: Readonly<Record<string, string>> }
+  | { readonly type: "tool_result"; readonly call_id: string; readonly output: string; readonly is_error: boolean }
+  | { readonly type: "correction"; readonly turn: number; readonly text: string };
+
+/** A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. */
+export interface UndeliveredEvent {
+  readonly message: PageMessage;
+}
+
 /** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second. */
 export interface LevelEvent {
   readonly inputRms: number;
@@ -162,6 +219,12 @@ export interface CallEvents {
   transcript: TranscriptEvent;
   usage: Usage;
   budget: BudgetEvent;
+  toolCall: ToolCallEvent;
+  toolCancel: ToolCancelEvent;
+  degraded: DegradedEvent;
+  latency: LatencyEvent;
+  listened: ListenedEvent;
+  undelivered: UndeliveredEvent;
   level: LevelEvent;
   rtt: RttEvent;
   gap: GapEvent;

@@ -46,6 +46,8 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    * that is not the user's is refused with `conversation_unknown`.
    */
   readonly conversation?: string;
+  /** The agent to speak with, by the name that the relay knows it by. Without it the relay's default one answers. */
+  readonly agent?: string;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;
 }

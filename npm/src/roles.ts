@@ -2,7 +2,7 @@
 
 import type { CloseName } from "./codes.js";
 import type { VoxrelayError } from "./error.js";
-import type { BudgetEvent } from "./events.js";
+import type { BudgetEvent, DegradedEvent } from "./events.js";
 
 /** What the engine is told. The words are the methods of the wasm `Engine`. */
 export type Command =
@@ -14,6 +14,8 @@ export type Command =
   | ["hold", boolean]
   | ["tap" | "speaker", MessagePort, number]
   | ["mute", boolean]
+  | ["message", number, string]
+  | ["bargeIn"]
   | ["close"];
 
 /** What an engine is made with. */
@@ -26,6 +28,8 @@ export interface Settings {
   readonly seed: number;
   /** The conversation to go on with; empty for a new one. */
   readonly conversation: string;
+  /** The agent to speak with; empty for the relay's default. */
+  readonly agent: string;
 }
 
 /** What a Worker is sent to become an engine. */
@@ -48,11 +52,19 @@ export interface Outlet {
   state(name: LinkState, attempt: number, retryInMs: number): void;
   limits(sessionMs: number, idleMs: number, budgetNanoUsd: number): void;
   price(item: string, unit: string, nanoUsd: number, per: number): void;
-  session(sessionId: string, conversationId: string, epoch: number, recording: boolean, priceVersion: string): void;
+  session(sessionId: string, conversationId: string, epoch: number, recording: boolean, priceVersion: string, agent: string, features: string): void;
   agent(state: "listening" | "thinking" | "speaking"): void;
   transcript(turn: number, role: "user" | "agent", text: string, last: boolean, start: number, end: number): void;
   usage(audioMs: number, tokens: number, characters: number, costNanoUsd: number, leftNanoUsd: number): void;
   budget(scope: BudgetEvent["scope"], percent: BudgetEvent["percent"], limitNanoUsd: number, spentNanoUsd: number): void;
+  toolCall(callId: string, name: string, args: string): void;
+  toolCancel(callId: string): void;
+  degraded(what: DegradedEvent["what"], degraded: boolean): void;
+  latency(turn: number, sttMs?: number, llmMs?: number, ttsMs?: number, totalMs?: number): void;
+  listened(listening: boolean): void;
+  undelivered(json: string): void;
+  taken(id: number): void;
+  refused(id: number, code: string, message: string, retryable: boolean, limit?: number): void;
   rtt(ms: number): void;
   gap(position: number, samples: number, ms: number): void;
   error(code: string, message: string, retryable: boolean, limit?: number, retryAfterMs?: number): void;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkOptions, tokenOf } from "../src/check.js";
+import { checkOptions, checkText, checkTurn, checkVariables, tokenOf } from "../src/check.js";
 import { unlessAborted } from "../src/client.js";
 import type { ConnectOptions } from "../src/options.js";
 
@@ -21,6 +21,7 @@ test("options that can be meant are taken", () => {
     { url: new URL("https://voice.example.com/v1/call") },
     { chunkMs: 20, bufferSeconds: 60, giveUpAfterMs: 1 },
     { onState: () => undefined, onError: undefined },
+    { conversation: "019a", agent: "concierge" },
   ]) {
     assert.equal(refused(changes), undefined);
   }
@@ -41,6 +42,22 @@ test("options that cannot be meant are refused by name, with what may be", () =>
   }
   for (const token of [undefined, null, "a.b.c", {}]) assert.ok(refused({ token }) instanceof TypeError);
   assert.ok(refused({ onTranscript: "log" }) instanceof TypeError);
+  for (const name of ["conversation", "agent"]) assert.ok(refused({ [name]: 7 }) instanceof TypeError, name);
+});
+
+test("what is said among the audio is of the right type or refused by name", () => {
+  checkText("text", "");
+  checkVariables({ name: "Ada" });
+  checkTurn(0);
+  for (const value of [undefined, null, 7, {}, ["a"]]) {
+    assert.throws(() => checkText("callId", value), { name: "TypeError", message: /^`callId` is / });
+  }
+  for (const value of [undefined, null, "a", 7]) {
+    assert.throws(() => checkVariables(value), { name: "TypeError", message: /^`variables` is / });
+  }
+  assert.throws(() => checkVariables({ plan: 1 }), { name: "TypeError", message: /^`variables.plan` is / });
+  for (const value of [-1, 0.5, Number.NaN, 2 ** 32]) assert.throws(() => checkTurn(value), { name: "RangeError" });
+  assert.throws(() => checkTurn("1"), { name: "TypeError" });
 });
 
 test("whatever a token function gives is a token or an error in words", () => {

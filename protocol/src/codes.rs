@@ -161,6 +161,10 @@ error_codes! {
     ChunkPosition = "chunk_position", false, "An audio chunk did not begin where the one before it ended. Declare what is missing with a `gap` message.";
     AudioTooFast = "audio_too_fast", true, "Audio came faster than real time beyond what a resume needs. Wait `retry_after_ms`.";
     ControlRate = "control_rate", true, "The client sent more control messages a second than the relay takes. Wait `retry_after_ms`, then resume: nothing is lost.";
+    TextTooLong = "text_too_long", false, "The text is longer than an agent takes: `limit` is what it may have, in characters, so nothing of it was taken.";
+    MessagesFull = "messages_full", true, "So much waits to be sent that the message does not fit any more, so it was not taken. Wait until the connection is back.";
+    NotSupported = "not_supported", false, "The relay, or its agent, takes no such messages. Its operator may have to update it.";
+    CallOver = "call_over", false, "The call is over or hung up: nothing more can be said in it.";
     SessionLimit = "session_limit", true, "The user has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     AccountSessionLimit = "account_session_limit", true, "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     SessionRate = "session_rate", true, "The user began more sessions a minute than allowed. Wait `retry_after_ms`.";
@@ -172,6 +176,8 @@ error_codes! {
     UserBudget = "user_budget", false, "The user's budget of the day (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next day begins.";
     AccountBudget = "account_budget", false, "The account's budget of the month (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next month begins.";
     ConversationUnknown = "conversation_unknown", false, "There is no such conversation of this user. Leave `conversation` out to begin a new one.";
+    AgentUnknown = "agent_unknown", false, "The relay has no agent of this name. Its operator knows which there are.";
+    AgentForbidden = "agent_forbidden", false, "The user may not speak with this agent. Its operator knows who may.";
     MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";
     Idle = "idle", false, "Nothing was said for longer than the idle limit.";
     TooLong = "too_long", false, "The session reached its longest duration.";

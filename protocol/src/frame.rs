@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | 0 | 1 | kind | 1 = audio |
 //! | 1 | 1 | codec | see [`Codec`] |
-//! | 2 | 2 | reserved | 0; ignored by the receiver |
+//! | 2 | 2 | samples | number of samples, u16 little-endian; 0 stands for what the payload holds |
 //! | 4 | 4 | seq | number of the frame in its direction, u32 little-endian |
 //! | 8 | 4 | position | place of the first sample in the sender's timeline, in samples of the codec's rate, u32 little-endian |
 //! | 12 | … | payload | samples |
@@ -82,6 +82,8 @@ pub struct AudioHeader {
     pub seq: u32,
     /// Place of the first sample in the sender's timeline, in samples.
     pub position: u32,
+    /// Number of samples; 0 stands for what the payload holds.
+    pub samples: u16,
 }
 
 impl AudioHeader {
@@ -89,17 +91,25 @@ impl AudioHeader {
     #[must_use]
     pub fn parse(frame: &[u8]) -> Option<(AudioHeader, &[u8])> {
         let (header, payload) = frame.split_first_chunk::<HEADER_LEN>()?;
-        let [KIND_AUDIO, codec, _, _, s0, s1, s2, s3, p0, p1, p2, p3] = *header else { return None };
+        let [KIND_AUDIO, codec, n0, n1, s0, s1, s2, s3, p0, p1, p2, p3] = *header else { return None };
         let seq = u32::from_le_bytes([s0, s1, s2, s3]);
         let position = u32::from_le_bytes([p0, p1, p2, p3]);
-        Some((AudioHeader { codec: Codec::from_number(codec), seq, position }, payload))
+        let samples = u16::from_le_bytes([n0, n1]);
+        Some((AudioHeader { codec: Codec::from_number(codec), seq, position, samples }, payload))
     }
 
-    /// Writes the header to the end of `frame`.
+    /// Writes the header to the end of `frame`, without the number of samples.
     pub fn write(codec: Codec, seq: u32, position: u32, frame: &mut Vec<u8>) {
         frame.extend_from_slice(&[KIND_AUDIO, codec.number(), 0, 0]);
         frame.extend_from_slice(&seq.to_le_bytes());
         frame.extend_from_slice(&position.to_le_bytes());
+    }
+
+    /// Writes the number of samples into the header at the beginning of `frame`; 0 for none, or more than it can say.
+    pub fn set_samples(frame: &mut [u8], samples: u32) {
+        if let Some(place) = frame.get_mut(2..4) {
+            place.copy_from_slice(&u16::try_from(samples).unwrap_or(0).to_le_bytes());
+        }
     }
 }
 
@@ -120,7 +130,12 @@ mod tests {
             (header.codec, header.seq, header.position),
             (Some(Codec::PcmS16le24000), 0x0403_0201, 0x0807_0605)
         );
-        assert_eq!(payload, [9, 10]);
+        assert_eq!((header.samples, payload), (0, [9, 10].as_slice()));
+        AudioHeader::set_samples(&mut frame, 0x0201);
+        assert_eq!(frame[..4], [1, 2, 1, 2]);
+        assert_eq!(AudioHeader::parse(&frame).map(|(header, _)| header.samples), Some(0x0201));
+        AudioHeader::set_samples(&mut frame, 0x1_0001);
+        assert_eq!(frame[..4], [1, 2, 0, 0]);
     }
 
     #[test]

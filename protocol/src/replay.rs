@@ -9,12 +9,20 @@ use crate::{AudioHeader, Codec, Mark};
 pub(crate) struct Frame {
     pub(crate) mark: Mark,
     samples: u32,
-    pub(crate) is_text: bool,
+    /// The `type` of a text message; none for audio.
+    pub(crate) word: Option<&'static str>,
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Frame {
+    /// The text of a message.
+    pub(crate) fn text(&self) -> &str {
+        core::str::from_utf8(&self.bytes).expect("text frames are made from strings")
+    }
+}
+
 /// One direction's numbered frames: a queue with a cursor at the next frame to send. Sending does not remove a frame,
-/// [`ReplayBuffer::release`] does. Buffers of released frames are used again, so a running call allocates nothing.
+/// [`ReplayBuffer::release`] does. What is dropped leaves a hole. Buffers of released frames are used again, so a running call allocates nothing.
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer {
     frames: VecDeque<Frame>,
@@ -23,6 +31,7 @@ pub(crate) struct ReplayBuffer {
     end: Mark,
     samples: u64,
     bytes: usize,
+    text_bytes: usize,
 }
 
 /// More than any burst leaves behind; the rest goes back to the allocator.
@@ -37,6 +46,7 @@ impl ReplayBuffer {
             end: start,
             samples: 0,
             bytes: 0,
+            text_bytes: 0,
         }
     }
 
@@ -65,26 +75,31 @@ impl ReplayBuffer {
         self.bytes
     }
 
+    /// Those of them that are text messages.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
     /// Adds an audio frame of 16-bit samples at the end. `false` if the timeline is full (u32), which ends a call.
     pub(crate) fn push_audio(&mut self, codec: Codec, samples: &[i16]) -> bool {
         let mut bytes = self.spare.pop().unwrap_or_default();
         AudioHeader::write(codec, self.end.seq, self.end.position, &mut bytes);
         bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-        self.push(bytes, u32::try_from(samples.len()).unwrap_or(u32::MAX), false)
+        self.push(bytes, u32::try_from(samples.len()).unwrap_or(u32::MAX), None)
     }
 
-    /// Adds a numbered text message; `json` gets its number.
-    pub(crate) fn push_text(&mut self, json: impl FnOnce(u32) -> String) -> bool {
-        let text = json(self.end.seq);
-        self.push(text.into_bytes(), 0, true)
+    /// Adds a text message that was written for [`ReplayBuffer::end`].
+    pub(crate) fn push_text(&mut self, word: &'static str, json: String) -> bool {
+        self.push(json.into_bytes(), 0, Some(word))
     }
 
-    fn push(&mut self, bytes: Vec<u8>, samples: u32, is_text: bool) -> bool {
+    fn push(&mut self, bytes: Vec<u8>, samples: u32, word: Option<&'static str>) -> bool {
         let Some(position) = self.end.position.checked_add(samples) else { return false };
         let Some(seq) = self.end.seq.checked_add(1) else { return false };
         self.samples += u64::from(samples);
         self.bytes += bytes.len();
-        self.frames.push_back(Frame { mark: self.end, samples, is_text, bytes });
+        self.text_bytes += if word.is_some() { bytes.len() } else { 0 };
+        self.frames.push_back(Frame { mark: self.end, samples, word, bytes });
         self.end = Mark { seq, position };
         true
     }
@@ -92,16 +107,38 @@ impl ReplayBuffer {
     /// Forgets every frame before `seq`.
     pub(crate) fn release(&mut self, seq: u32) {
         while self.frames.front().is_some_and(|frame| frame.mark.seq < seq) {
-            self.drop_oldest();
+            self.drop(0);
         }
     }
 
-    /// Forgets the oldest frame and says where it was.
-    pub(crate) fn drop_oldest(&mut self) -> Option<Mark> {
-        let mut frame = self.frames.pop_front()?;
+    /// Forgets the oldest audio and says where it was.
+    pub(crate) fn drop_oldest_audio(&mut self) -> Option<Mark> {
+        let oldest = self.frames.iter().position(|frame| frame.word.is_none())?;
+        self.drop(oldest)
+    }
+
+    /// Takes the text messages that are not before `seq` and that `is_meant` means.
+    pub(crate) fn take_texts(&mut self, seq: u32, is_meant: impl Fn(&'static str) -> bool) -> Vec<String> {
+        let mut taken = Vec::new();
+        let mut index = self.index(seq);
+        while let Some(frame) = self.frames.get(index) {
+            if frame.word.is_some_and(&is_meant) {
+                taken.push(frame.text().to_owned());
+                self.drop(index);
+            } else {
+                index += 1;
+            }
+        }
+        taken
+    }
+
+    fn drop(&mut self, index: usize) -> Option<Mark> {
+        let mut frame = self.frames.remove(index)?;
         self.samples -= u64::from(frame.samples);
         self.bytes -= frame.bytes.len();
-        if !frame.is_text && self.spare.len() < SPARE_FRAMES {
+        if frame.word.is_some() {
+            self.text_bytes -= frame.bytes.len();
+        } else if self.spare.len() < SPARE_FRAMES {
             frame.bytes.clear();
             self.spare.push(frame.bytes);
         }
@@ -113,21 +150,35 @@ impl ReplayBuffer {
         self.cursor = mark;
     }
 
-    /// The frame at the cursor, if it is held. The cursor moves past it.
-    pub(crate) fn advance(&mut self) -> Option<&Frame> {
-        let index = self.cursor.seq.checked_sub(self.start().seq)?;
-        let frame = self.frames.get(index as usize)?;
+    /// The frame at the cursor, if it is held.
+    pub(crate) fn peek(&self) -> Option<&Frame> {
+        self.frames.get(self.index(self.cursor.seq)).filter(|frame| frame.mark.seq == self.cursor.seq)
+    }
+
+    /// The same, and the cursor moves past it. Whether the other side reads the number of samples is known only when it is sent.
+    pub(crate) fn advance(&mut self, with_samples: bool) -> Option<&Frame> {
+        let index = self.index(self.cursor.seq);
+        let frame = self.frames.get_mut(index).filter(|frame| frame.mark.seq == self.cursor.seq)?;
         self.cursor = Mark { seq: frame.mark.seq + 1, position: frame.mark.position + frame.samples };
+        if frame.word.is_none() {
+            AudioHeader::set_samples(&mut frame.bytes, if with_samples { frame.samples } else { 0 });
+        }
         Some(frame)
+    }
+
+    /// The mark of the first frame that is held from `seq` on, or of the next one.
+    pub(crate) fn next_held(&self, seq: u32) -> Mark {
+        self.frames.get(self.index(seq)).map_or(self.end, |frame| frame.mark)
     }
 
     /// The mark of frame `seq`, if it is held or the next one.
     pub(crate) fn mark(&self, seq: u32) -> Option<Mark> {
-        if seq == self.end.seq {
-            return Some(self.end);
-        }
-        let index = seq.checked_sub(self.start().seq)?;
-        self.frames.get(index as usize).map(|frame| frame.mark)
+        Some(self.next_held(seq)).filter(|mark| mark.seq == seq)
+    }
+
+    /// Where the first frame from `seq` on is in the queue.
+    fn index(&self, seq: u32) -> usize {
+        self.frames.partition_point(|frame| frame.mark.seq < seq)
     }
 
     /// Whether everything held has been sent.
@@ -153,7 +204,7 @@ mod tests {
     #[test]
     fn frames_are_numbered_and_placed_one_after_another() {
         let mut buffer = filled();
-        let marks: Vec<_> = std::iter::from_fn(|| buffer.advance().map(|frame| frame.mark)).collect();
+        let marks: Vec<_> = std::iter::from_fn(|| buffer.advance(false).map(|frame| frame.mark)).collect();
         let expected: Vec<_> = (0..5).map(|i| Mark { seq: 10 + i, position: 1_000 + 160 * i }).collect();
         assert_eq!(marks, expected);
         assert!(buffer.is_sent());
@@ -162,20 +213,42 @@ mod tests {
     #[test]
     fn a_sent_frame_stays_until_it_is_released() {
         let mut buffer = filled();
-        while buffer.advance().is_some() {}
+        while buffer.advance(false).is_some() {}
         buffer.release(12);
         assert_eq!(buffer.start(), Mark { seq: 12, position: 1_320 });
         assert_eq!(buffer.samples(), 480);
         buffer.seek(Mark { seq: 13, position: 1_480 });
-        assert_eq!(buffer.advance().map(|frame| frame.mark.seq), Some(13));
+        assert_eq!(buffer.advance(false).map(|frame| frame.mark.seq), Some(13));
     }
 
     #[test]
     fn a_cursor_before_the_oldest_frame_finds_nothing() {
         let mut buffer = filled();
-        buffer.drop_oldest();
-        assert!(buffer.advance().is_none());
+        buffer.drop_oldest_audio();
+        assert!(buffer.advance(false).is_none());
         assert_eq!(buffer.cursor(), Mark { seq: 10, position: 1_000 });
+    }
+
+    #[test]
+    fn only_audio_is_dropped_for_want_of_room_and_the_hole_is_seen() {
+        let mut buffer = ReplayBuffer::new(Mark::default());
+        for word in ["text", "say"] {
+            assert!(buffer.push_text(word, word.into()));
+            assert!(buffer.push_audio(Codec::PcmS16le16000, &[7; 160]));
+        }
+        assert_eq!(buffer.drop_oldest_audio(), Some(Mark { seq: 1, position: 0 }));
+        assert_eq!((buffer.text_bytes(), buffer.samples()), (7, 160));
+        let mut marks = Vec::new();
+        while !buffer.is_sent() {
+            let next = buffer.next_held(buffer.cursor().seq);
+            if next.seq > buffer.cursor().seq {
+                buffer.seek(next);
+            }
+            marks.extend(buffer.advance(true).map(|frame| (frame.mark.seq, frame.word)));
+        }
+        assert_eq!(marks, [(0, Some("text")), (2, Some("say")), (3, None)]);
+        assert_eq!(buffer.take_texts(1, |word| word == "say"), ["say"]);
+        assert_eq!(buffer.next_held(1), Mark { seq: 3, position: 160 });
     }
 
     #[test]

@@ -1,144 +1,18 @@
 //! The relay's machine alone, against a script.
 
+mod relay_bench;
+
 use std::time::Duration;
 
 use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
-    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute,
-    Ping, Prices, RelayMessage, Resume, Time, Usage,
+    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Mark, Mute, Ping,
+    RelayMessage, Resume, Time, Usage,
 };
+use relay_bench::{Bench, Did, config, hello, mark};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-
-#[derive(Clone, Debug, PartialEq)]
-enum Did {
-    Said(RelayMessage),
-    Sent(u32),
-    Audio(Mark, usize),
-    Gap(Gap),
-    Muted(bool),
-    Played(u32),
-    RoundTrip(Duration),
-    Token(String),
-    Bye,
-    Close(CloseCode),
-    Detached,
-    Attached,
-    Ended(CloseCode),
-}
-
-struct Bench {
-    link: Link,
-    now: Time,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let now = Time::from_millis(5);
-        Bench { link: Link::new(now, config(), Mark::default()), now }
-    }
-
-    fn attached() -> Bench {
-        let mut bench = Bench::new();
-        bench.attach(&hello(None), Attachment::New, "r1");
-        bench
-    }
-
-    fn attach(&mut self, hello: &Hello, attachment: Attachment, token: &str) -> Vec<Did> {
-        self.input(Input::Attach { hello, attachment, resume_token: token })
-    }
-
-    fn resume(&mut self, used: &str, next: &str, received: u32) -> Vec<Did> {
-        let resume =
-            Resume { session_id: "s1".into(), resume_token: used.into(), epoch: self.link.epoch(), received };
-        self.attach(&hello(Some(resume)), Attachment::Resume, next)
-    }
-
-    fn input(&mut self, input: Input<'_>) -> Vec<Did> {
-        self.link.handle_input(self.now, input);
-        let mut did = Vec::new();
-        while let Some(output) = self.link.poll_output() {
-            did.push(match output {
-                Output::Text(text) => Did::Said(RelayMessage::parse(text).expect("ours")),
-                Output::Binary(frame) => Did::Sent(AudioHeader::parse(frame).expect("ours").0.seq),
-                Output::Audio { mark, payload } => Did::Audio(mark, payload.len()),
-                Output::Gap(gap) => Did::Gap(gap),
-                Output::Muted(muted) => Did::Muted(muted),
-                Output::Played(position) => Did::Played(position),
-                Output::RoundTrip(time) => Did::RoundTrip(time),
-                Output::Token(token) => Did::Token(token.into()),
-                Output::Bye => Did::Bye,
-                Output::Close(code) => Did::Close(code),
-                Output::Detached => Did::Detached,
-                Output::Attached => Did::Attached,
-                Output::Ended(code) => Did::Ended(code),
-            });
-        }
-        did
-    }
-
-    fn client(&mut self, message: impl Into<ClientMessage>) -> Vec<Did> {
-        self.input(Input::Text(&message.into().to_json()))
-    }
-
-    fn chunk(&mut self, seq: u32) -> Vec<Did> {
-        self.frame(Codec::PcmS16le16000, seq, seq * 1_600, 3_200)
-    }
-
-    fn frame(&mut self, codec: Codec, seq: u32, position: u32, bytes: usize) -> Vec<Did> {
-        let mut frame = Vec::new();
-        AudioHeader::write(codec, seq, position, &mut frame);
-        frame.resize(frame.len() + bytes, 0);
-        self.input(Input::Binary(&frame))
-    }
-
-    fn wait(&mut self, span: Duration) -> Vec<Did> {
-        let (end, mut did) = (self.now + span, Vec::new());
-        while let Some(due) = self.link.poll_timeout().filter(|due| *due <= end) {
-            self.now = self.now.max(due);
-            did.extend(self.input(Input::Timeout));
-        }
-        self.now = end;
-        did
-    }
-}
-
-fn config() -> Config {
-    Config {
-        conversation_id: "conversation".into(),
-        session_id: "s1".into(),
-        limits: Limits {
-            session_ms: 1_800_000,
-            idle_ms: 600_000,
-            chunk_min_bytes: 100,
-            chunk_max_bytes: 100_000,
-            burst_ms: 2_000,
-            budget_nano_usd: 5_000_000_000,
-        },
-        control_per_second: 20,
-        prices: Prices::default(),
-        agent_codec: Codec::PcmS16le24000,
-        recording: false,
-        heartbeat: Duration::from_secs(15),
-        resume_window: Duration::from_secs(120),
-    }
-}
-
-fn hello(resume: Option<Resume>) -> Hello {
-    Hello {
-        conversation: None,
-        token: "jwt".into(),
-        client: "test/1".into(),
-        codec: Codec::PcmS16le16000.name().into(),
-        start: Mark::default(),
-        resume,
-    }
-}
-
-fn mark(seq: u32) -> Mark {
-    Mark { seq, position: seq * 1_600 }
-}
 
 fn pong(id: u32) -> Did {
     Did::Said(protocol::Pong { id }.into())

@@ -11,8 +11,9 @@ mod world;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
-fn every_sample_arrives_once_or_is_announced_as_missing() {
+fn every_sample_and_every_text_arrives_once_or_is_announced_as_missing() {
     let (mut connections, mut gaps, mut crashes, mut limited, mut slow) = (0, 0, 0, 0, 0);
+    let (mut texts, mut refused, mut undelivered) = (0, 0, 0);
     for seed in 0..1_500 {
         let tally = world::World::new(seed).run().unwrap_or_else(|cause| panic!("seed {seed}: {cause}"));
         connections += tally.connections;
@@ -20,8 +21,12 @@ fn every_sample_arrives_once_or_is_announced_as_missing() {
         crashes += tally.crashes;
         limited += tally.limited;
         slow += tally.slow;
+        texts += tally.texts;
+        refused += tally.refused_texts;
+        undelivered += tally.undelivered;
     }
     // The network was as bad as it is meant to be.
     assert!(connections > 2_000 && gaps > 50 && crashes > 20, "{connections} {gaps} {crashes}");
     assert!(limited > 50 && slow > 100, "{limited} {slow}");
+    assert!(texts > 10_000 && refused > 100 && undelivered > 100, "{texts} {refused} {undelivered}");
 }

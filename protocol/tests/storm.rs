@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use protocol::client::{self, Client, Event, State};
 use protocol::relay::{self, Attachment, Handshake, Link};
-use protocol::{CloseCode, Codec, Limits, Mark, Prices, RelayMessage, Time, Usage};
+use protocol::{CloseCode, Codec, Features, Limits, Mark, Prices, RelayMessage, Time, Usage};
 use random::Random;
 
 #[cfg(target_arch = "wasm32")]
@@ -79,6 +79,8 @@ impl Call {
             recording: false,
             heartbeat: Duration::from_secs(15),
             resume_window: Duration::from_secs(120),
+            agent: None,
+            features: Features::RELAY,
         };
         let mut call = Call {
             now: Time::from_millis(5_000),

@@ -457,7 +457,7 @@ impl From<&Turn> for TurnEntry {
         let Latency { stt_ms, llm_ms, tts_ms, total_ms } = turn.latency;
         let role = match turn.role {
             Role::User => "user",
-            Role::Agent => "agent",
+            Role::Agent | Role::Unknown => "agent",
         };
         TurnEntry {
             turn: turn.turn,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{
-    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Gap, Hello, Limits, Mark, Mute, Prices,
-    RelayMessage, Resume, Role, Time, Transcript,
+    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Features, Gap, Hello, Limits, Mark, Mute,
+    Numbered, Prices, RelayMessage, Resume, Role, Time, Transcript, Upward,
 };
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
@@ -208,6 +208,7 @@ struct World {
     /// Where frames and gaps that were handed on have ended: the number that follows, and the position.
     ends: BTreeMap<u32, u32>,
     gaps: u64,
+    typed: u64,
     expected: Mark,
     /// Samples that the link handed on.
     samples: u64,
@@ -246,6 +247,8 @@ impl World {
             recording: false,
             heartbeat: Duration::from_secs(3_600),
             resume_window: Duration::from_secs(3_600),
+            agent: None,
+            features: Features::RELAY,
         };
         let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
@@ -268,6 +271,7 @@ impl World {
             next: Mark::default(),
             ends: BTreeMap::from([(0, 0)]),
             gaps: 0,
+            typed: 0,
             expected: Mark::default(),
             samples: 0,
             committed: Mark::default(),
@@ -298,6 +302,8 @@ impl World {
             start: self.committed,
             resume: (attachment == Attachment::Resume).then_some(resume),
             conversation: None,
+            agent: None,
+            features: Features::CLIENT.into(),
         };
         self.link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
         // What was on its way when the connection broke is sent again from what the relay has.
@@ -431,6 +437,15 @@ impl World {
                     let answer = self.answer.as_ref().expect("words come before their sound");
                     assert!(answer.start < self.downlink, "{answer:?} at {}", self.downlink);
                 }
+                link::Output::Message { mark, message } => {
+                    assert_eq!(mark, self.expected, "in order and once, with the audio around it");
+                    let Upward::Text { text } = message else { panic!("nobody said so: {message:?}") };
+                    self.expected = Mark { seq: mark.seq + 1, position: mark.position };
+                    self.ends.insert(self.expected.seq, self.expected.position);
+                    self.typed += 1;
+                    self.call.handle_input(self.now, call::Input::Text { mark, text: &text });
+                }
+                link::Output::BargeIn(_) | link::Output::Held(_) => panic!("nobody said so"),
                 link::Output::Audio { mark, payload } => {
                     assert_eq!(mark, self.expected, "in order and once, without holes that nobody announced");
                     let samples = (payload.len() / 2) as u32;
@@ -543,7 +558,15 @@ impl World {
                 self.wait(Duration::from_millis(self.dice.clone().below(3_000).into()));
                 self.attach(Attachment::Resume);
             }
-            35 | 36 => self.wait(Duration::from_millis(self.dice.clone().below(4_000).into())),
+            // What is typed, where the client stands and now and then twice.
+            36 => {
+                let typed = Numbered { mark: self.next, message: Upward::Text { text: "typed".into() } };
+                for _ in 0..=self.dice.clone().below(2) {
+                    self.client(typed.clone());
+                }
+                self.next = self.expected;
+            }
+            35 => self.wait(Duration::from_millis(self.dice.clone().below(4_000).into())),
             _ => self.answer(),
         }
         // The dice that were cloned are thrown as well.
@@ -561,7 +584,7 @@ impl World {
 
 #[test]
 fn link_and_call_agree_about_every_position_whatever_a_client_sends() {
-    let (mut ended, mut answers, mut gaps) = (0, 0, 0_u64);
+    let (mut ended, mut answers, mut gaps, mut typed) = (0, 0, 0_u64, 0_u64);
     for seed in 0..CALLS {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
@@ -573,10 +596,11 @@ fn link_and_call_agree_about_every_position_whatever_a_client_sends() {
         }
         answers += u64::from(world.downlink > 0);
         gaps += world.gaps;
+        typed += world.typed;
     }
     // Otherwise nothing of all this was tried.
     assert!(
-        answers > CALLS / 2 && gaps > CALLS,
-        "{answers} calls with an answer, {gaps} gaps, {ended} ended"
+        answers > CALLS / 2 && gaps > CALLS && typed > CALLS,
+        "{answers} calls with an answer, {gaps} gaps, {typed} texts, {ended} ended"
     );
 }

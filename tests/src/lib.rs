@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use protocol::{AudioHeader, Codec, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
+use protocol::{AudioHeader, Codec, Features, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use relay::config::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -198,6 +198,8 @@ pub fn hello(token: &str, resume: Option<Resume>) -> Hello {
         start: Mark::default(),
         resume,
         conversation: None,
+        agent: None,
+        features: Features::CLIENT.into(),
     }
 }
 
@@ -307,6 +309,7 @@ impl Raw {
 
 /// What came.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Heard {
     /// A message.
     Said(RelayMessage),

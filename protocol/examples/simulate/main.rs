@@ -40,6 +40,10 @@ fn main() -> ExitCode {
                 total.slow += tally.slow;
                 total.gaps += tally.gaps;
                 total.missing_samples += tally.missing_samples;
+                total.texts += tally.texts;
+                total.refused_texts += tally.refused_texts;
+                total.undelivered += tally.undelivered;
+                total.old_relays += tally.old_relays;
             }
             Err(cause) => {
                 failed += 1;
@@ -52,7 +56,8 @@ fn main() -> ExitCode {
     }
     println!(
         "{calls} calls from seed {seed}: {} chunks, {} connections, {} relay crashes, {} resumes refused, \
-         {} times limited, {} over slow lines, {} gaps announced ({} samples)",
+         {} times limited, {} over slow lines, {} gaps announced ({} samples), {} texts typed ({} refused, {} told to be \
+         undelivered), {} relays of the first version",
         total.chunks,
         total.connections,
         total.crashes,
@@ -60,7 +65,11 @@ fn main() -> ExitCode {
         total.limited,
         total.slow,
         total.gaps,
-        total.missing_samples
+        total.missing_samples,
+        total.texts,
+        total.refused_texts,
+        total.undelivered,
+        total.old_relays
     );
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

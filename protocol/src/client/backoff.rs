@@ -62,10 +62,14 @@ impl Backoff {
     /// The network went away, which says nothing about the relay: due as after a failure, but it counts as none.
     pub(super) fn pause(&mut self, now: Time) -> Time {
         let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(self.longest);
-        let ceiling = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
-        let delay = Duration::from_micros(self.next_random() % (ceiling + 1));
-        self.due = (now + delay).max(self.not_before);
+        self.due = (now + self.part_of(ceiling)).max(self.not_before);
         self.due
+    }
+
+    /// A random part of a span.
+    pub(super) fn part_of(&mut self, span: Duration) -> Duration {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX - 1);
+        Duration::from_micros(self.next_random() % (micros + 1))
     }
 
     /// The network is back: the next attempt is due at once, unless the relay said otherwise or the one before has only just begun.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Client, Connection, Event, Outage, Pending, Phase, State, TIMERS, Timer, UPLINK};
-use crate::{CloseCode, ErrorCode, Hello, Ping, Reaction, Resume, Time, Token};
+use crate::{CloseCode, ErrorCode, Features, Hello, Ping, Reaction, Resume, Time, Token};
 
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -127,6 +127,8 @@ impl Client {
             start: self.base,
             resume,
             conversation: self.conversation().map(str::to_owned),
+            agent: self.config.agent.clone(),
+            features: Features::CLIENT.into(),
         });
     }
 
@@ -141,6 +143,7 @@ impl Client {
         self.was_connected = true;
         self.refused = None;
         self.outage = Outage::default();
+        self.take_back_unsupported();
         for timer in [Timer::Open, Timer::GiveUp, Timer::Pace] {
             self.timers.stop(timer as usize);
         }
@@ -255,6 +258,21 @@ impl Client {
         }
     }
 
+    /// The relay is about to go: all its clients come back at moments of their own.
+    pub(super) fn prepare_to_move(&mut self, within: Duration) {
+        if !self.timers.is_set(Timer::Move as usize) {
+            let wait = self.backoff.part_of(within);
+            self.set(Timer::Move, wait);
+        }
+    }
+
+    /// Leaves a relay that works, which is neither a failure nor an error.
+    fn move_on(&mut self) {
+        self.disconnect();
+        let due = self.backoff.hurry(self.now);
+        self.wait_until(due);
+    }
+
     /// A socket that loses its network stays silently open, so it is dropped at once: the resume costs one round trip,
     /// waiting for it to fail costs half a minute.
     pub(super) fn handle_offline(&mut self) {
@@ -335,7 +353,7 @@ impl Client {
     fn look_at_pace(&mut self) {
         let waiting = self.uplink.end().position.saturating_sub(self.acknowledged.position);
         let through = self.acknowledged.position.saturating_sub(self.paced);
-        if waiting < KEEPS_UP {
+        if waiting < KEEPS_UP || self.waits_for_turn() {
             self.usual = REAL_TIME;
         } else if through < self.usual / STUCK_PART {
             self.usual /= 2;
@@ -370,9 +388,9 @@ impl Client {
         self.end(code);
     }
 
-    /// The call is over. Audio the relay never acknowledged is announced as missing.
+    /// The call is over. What the relay never acknowledged is announced as missing.
     pub(super) fn end(&mut self, code: CloseCode) {
-        self.tell_gap(self.acknowledged, self.uplink.end());
+        self.tell_missing();
         self.phase = Phase::Closed;
         self.timers.stop_all();
         self.tell(Event::State(State::Closed));
@@ -402,7 +420,8 @@ impl Client {
             }
             Timer::Closing => self.abandon(CloseCode::Normal),
             // The drain that follows says what the relay does not know yet.
-            Timer::Mute => {}
+            Timer::Mute | Timer::Turn => {}
+            Timer::Move => self.move_on(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use crate::{AgentState, Budget, CloseCode, Codec, Limits, Prices, Transcript, Usage};
+use crate::{
+    AgentState, Budget, CloseCode, Codec, Degraded, ErrorCode, Features, Latency, Limits, Prices, TooLong,
+    ToolCall, Transcript, Upward, Usage,
+};
 
 /// What a client is made with.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Config {
     pub give_up_after: Duration,
     /// The conversation to go on with; a new one begins if there is none.
     pub conversation: Option<String>,
+    /// The agent to speak with, by its name; the relay's default if there is none.
+    pub agent: Option<String>,
     /// Seed of the backoff's jitter: any number that differs between clients.
     pub seed: u64,
 }
@@ -26,6 +31,7 @@ impl Default for Config {
             buffer: Duration::from_secs(30),
             give_up_after: Duration::from_secs(600),
             conversation: None,
+            agent: None,
             seed: 0,
         }
     }
@@ -60,6 +66,10 @@ pub enum Input<'a> {
     Played(u32),
     /// The user muted or unmuted.
     Mute(bool),
+    /// The page noticed that the user speaks while the agent does.
+    BargeIn,
+    /// The page holds the agent's sound back, or lets it go on.
+    Hold(bool),
     /// The network is back (`online`).
     Online,
     /// The network is gone (`offline`).
@@ -160,6 +170,18 @@ pub enum Event {
     Usage(Usage),
     /// A budget has reached a threshold.
     Budget(Budget),
+    /// The page is to run a tool, and to answer with [`Upward::ToolResult`].
+    ToolCall(ToolCall),
+    /// The result of the tool call with this id is not waited for any more.
+    ToolCancel(String),
+    /// The agent can do something less well, or again as well as ever.
+    Degraded(Degraded),
+    /// How long an answer took.
+    Latency(Latency),
+    /// Whether an operator listens in, from now on.
+    Listened(bool),
+    /// The relay never had this message, and will not get it: it takes no such messages, or the call ended first.
+    Undelivered(Upward),
     /// A heartbeat was answered after this time.
     RoundTrip(Duration),
     /// Audio of the microphone was dropped from the full replay buffer and will not be heard.
@@ -190,6 +212,37 @@ pub struct SessionInfo {
     pub limits: Limits,
     /// What it costs.
     pub prices: Prices,
+    /// The agent that it is with, if the relay says so.
+    pub agent: Option<String>,
+    /// What the relay speaks beyond the first version of the protocol: the messages it takes, among others.
+    pub features: Features,
+}
+
+/// Why a message of the application was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotTaken {
+    /// Messages alone fill the buffer.
+    Full,
+    /// It has more text than an agent takes.
+    TooLong(TooLong),
+    /// The relay of the current connection takes no such messages.
+    NotSupported,
+    /// The call is over, or hung up.
+    Over,
+}
+
+impl From<NotTaken> for ErrorInfo {
+    fn from(cause: NotTaken) -> Self {
+        match cause {
+            NotTaken::Full => const { ErrorCode::MessagesFull.info() }.into(),
+            NotTaken::TooLong(TooLong { limit, .. }) => {
+                ErrorInfo { limit: Some(limit as u64), ..const { ErrorCode::TextTooLong.info() }.into() }
+            }
+            NotTaken::NotSupported => const { ErrorCode::NotSupported.info() }.into(),
+            NotTaken::Over => const { ErrorCode::CallOver.info() }.into(),
+        }
+    }
 }
 
 /// Audio of the microphone that the relay will never get.

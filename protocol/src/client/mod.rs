@@ -10,6 +10,7 @@ mod connect;
 mod gaps;
 mod io;
 mod receive;
+mod uplink;
 mod why;
 
 use std::collections::VecDeque;
@@ -23,21 +24,12 @@ pub use io::*;
 
 use crate::replay::ReplayBuffer;
 use crate::time::Timers;
-use crate::{Bye, ClientAck, ClientMessage, CloseCode, Codec, ErrorCode, Gap, Mark, Mute, Time, Usage};
+use crate::{ClientAck, ClientMessage, CloseCode, Codec, Features, Mark, Time, Upward, Usage};
 
-/// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
-const SOCKET_HIGH_WATER: usize = 128 * 1024;
-/// A socket that was full takes more when it holds back less than this. What was dropped meanwhile is declared in one piece: on a slow line,
-/// one for each chunk would be more control messages than a relay takes.
-const SOCKET_LOW_WATER: usize = 64 * 1024;
 /// How often to look whether a full socket has room again.
 const SOCKET_POLL: Duration = Duration::from_millis(50);
 /// Acknowledgements of the downlink are gathered for this long.
 const ACK_DELAY: Duration = Duration::from_millis(200);
-/// However often an application mutes, the relay hears of it this seldom: a button must not cost the connection.
-const MUTE_APART: Duration = Duration::from_millis(200);
-/// A socket that held back this much and now holds less hands audio on: the system's own buffers were full before.
-const BACKLOG: usize = 16 * 1024;
 /// Samples of the uplink are 16 kHz.
 const UPLINK: Codec = Codec::PcmS16le16000;
 
@@ -70,9 +62,13 @@ enum Timer {
     Closing,
     /// The relay heard of the microphone a moment ago.
     Mute,
+    /// A relay takes the next message.
+    Turn,
+    /// The relay is about to go.
+    Move,
 }
 
-const TIMERS: [Timer; 13] = [
+const TIMERS: [Timer; 15] = [
     Timer::Token,
     Timer::Open,
     Timer::Retry,
@@ -86,6 +82,8 @@ const TIMERS: [Timer; 13] = [
     Timer::GiveUp,
     Timer::Closing,
     Timer::Mute,
+    Timer::Turn,
+    Timer::Move,
 ];
 
 /// Where the connection is.
@@ -138,8 +136,14 @@ struct Connection {
     told_socket_bytes: usize,
     /// Chunks wait in our own buffer.
     held_back: bool,
+    /// What the relay speaks.
+    features: Features,
     /// What the relay believes of the microphone; unmuted at first.
     told_muted: bool,
+    /// What it believes of the agent's sound; not held at first.
+    told_held: bool,
+    /// What it was told of an interruption.
+    told_barge_in: Option<u32>,
     told_bye: bool,
     /// The `ping` that was not answered yet, and when it was sent.
     ping: Option<(u32, Time)>,
@@ -187,6 +191,12 @@ pub struct Client {
     usual: u32,
     told_gaps: ToldGaps,
     muted: bool,
+    /// The page holds the agent's sound back.
+    playback_held: bool,
+    /// The user speaks while the agent does, who was heard up to here: until the agent is silent.
+    barge_in: Option<u32>,
+    /// The relay's bucket of messages is taken to be full again at this time.
+    refilled: Time,
 
     /// The next downlink frame.
     expected: u32,
@@ -238,6 +248,9 @@ impl Client {
             usual: connect::REAL_TIME,
             told_gaps: ToldGaps::default(),
             muted: false,
+            playback_held: false,
+            barge_in: None,
+            refilled: Time::ZERO,
             expected: 0,
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
@@ -276,6 +289,8 @@ impl Client {
                 }
             }
             Input::Mute(muted) => self.muted = muted,
+            Input::BargeIn => self.barge_in = Some(self.played),
+            Input::Hold(held) => self.playback_held = held,
             Input::Online => self.handle_online(),
             Input::Offline => self.handle_offline(),
             Input::Woke => self.probe(),
@@ -289,6 +304,20 @@ impl Client {
         if self.phase == Phase::Up {
             self.watch_acknowledgements();
         }
+    }
+
+    /// The application says something among the audio: an input like any other, which can be refused. It is kept until it is committed, and
+    /// told back by [`Event::Undelivered`] if the relay turns out not to take it.
+    ///
+    /// # Errors
+    /// When it was not taken, and why.
+    pub fn handle_message(&mut self, now: Time, message: &Upward) -> Result<(), NotTaken> {
+        self.now = self.now.max(now);
+        let taken = self.take_message(message);
+        if self.phase == Phase::Up {
+            self.watch_acknowledgements();
+        }
+        taken
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
@@ -338,72 +367,6 @@ impl Client {
         self.base.seq == self.uplink.end().seq
     }
 
-    fn handle_chunk(&mut self, samples: &[i16]) {
-        if samples.is_empty() || self.muted || self.closing && self.connection.told_bye {
-            return;
-        }
-        let limit = u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX)
-            * u64::from(UPLINK.rate())
-            / 1_000;
-        while self.uplink.samples() + samples.len() as u64 > limit {
-            let Some(dropped) = self.uplink.drop_oldest() else { break };
-            if dropped.seq >= self.acknowledged.seq && !self.outage.told_full {
-                self.outage.told_full = true;
-                self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
-            }
-        }
-        if !self.uplink.push_audio(UPLINK, samples) {
-            self.end(CloseCode::TooLong);
-        }
-    }
-
-    fn handle_buffered(&mut self, bytes: usize) {
-        let drains =
-            self.connection.told_socket_bytes >= BACKLOG && bytes < self.connection.told_socket_bytes;
-        self.connection.told_socket_bytes = bytes;
-        self.connection.socket_bytes = bytes;
-        self.connection.held_back =
-            bytes >= if self.connection.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
-        if drains && self.phase == Phase::Up {
-            self.alive();
-            self.progress();
-        }
-    }
-
-    fn is_held_back(&self) -> bool {
-        self.phase == Phase::Up && self.connection.held_back && !self.uplink.is_sent()
-    }
-
-    /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
-    fn poll_uplink(&mut self) -> Option<Output<'_>> {
-        if self.is_held_back() {
-            return None;
-        }
-        let (cursor, oldest) = (self.uplink.cursor(), self.uplink.start());
-        if cursor.seq < oldest.seq {
-            self.uplink.seek(oldest);
-            self.tell_gap(cursor, oldest);
-            return Some(self.say(&Gap { from: cursor, to: oldest }.into()));
-        }
-        if self.uplink.is_sent() {
-            let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
-            if self.connection.told_muted != self.muted && !waits {
-                self.connection.told_muted = self.muted;
-                self.set(Timer::Mute, MUTE_APART);
-                return Some(self.say(&Mute { muted: self.muted }.into()));
-            }
-            if self.closing && !self.connection.told_bye {
-                self.connection.told_bye = true;
-                return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
-            }
-            return None;
-        }
-        let frame = self.uplink.advance()?;
-        self.connection.socket_bytes += frame.bytes.len();
-        self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
-        Some(Output::Binary(&frame.bytes))
-    }
-
     fn say(&mut self, message: &ClientMessage) -> Output<'_> {
         self.text = message.to_json();
         Output::Text(&self.text)
@@ -415,15 +378,6 @@ impl Client {
 
     fn tell(&mut self, event: Event) {
         self.pending.push_back(Pending::Event(event));
-    }
-
-    /// Tells the application of missing audio, leaving out what it was told before.
-    fn tell_gap(&mut self, from: Mark, to: Mark) {
-        if from.position < to.position {
-            for (position, end) in self.told_gaps.tell(from.position, to.position) {
-                self.tell(Event::Gap(GapInfo { position, samples: end - position }));
-            }
-        }
     }
 
     fn tell_state(&mut self) {

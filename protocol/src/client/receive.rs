@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Client, ErrorInfo, Event, Pending, Phase, Session, SessionInfo, Timer};
 use crate::{
-    AudioHeader, CloseCode, ErrorCode, Mark, ParseError, RelayAck, RelayMessage, ResumeFailed, Resumed,
-    Welcome,
+    Ability, AgentState, AudioHeader, BudgetScope, CloseCode, ErrorCode, Mark, ParseError, RelayAck,
+    RelayMessage, ResumeFailed, Resumed, Role, Welcome,
 };
 
 /// A heartbeat interval outside of this is not believed.
@@ -21,7 +21,7 @@ impl Client {
                 if self.phase == Phase::Up {
                     self.alive();
                 }
-                self.handle_message(message);
+                self.handle_answer(message);
             }
             // A newer relay may know more types and words than we do; a numbered message still counts.
             Err(ParseError::Unknown { seq: Some(seq) }) => {
@@ -32,7 +32,7 @@ impl Client {
         }
     }
 
-    fn handle_message(&mut self, message: RelayMessage) {
+    fn handle_answer(&mut self, message: RelayMessage) {
         match message {
             RelayMessage::Welcome(welcome) if self.phase == Phase::Greeting => self.handle_welcome(welcome),
             RelayMessage::Resumed(resumed) if self.phase == Phase::Greeting => self.handle_resumed(resumed),
@@ -68,14 +68,21 @@ impl Client {
                 self.connection.ended = CloseCode::from_name(&ended.reason);
                 self.tell(Event::Usage(ended.usage));
             }
+            RelayMessage::TokenRefused(_) => {
+                self.tell(Event::Error(const { ErrorCode::TokenRefused.info() }.into()));
+            }
+            RelayMessage::Move(go) => self.prepare_to_move(Duration::from_millis(go.within_ms.into())),
             RelayMessage::AgentStateMessage(agent) => {
                 if self.take_number(agent.seq) {
-                    self.tell(Event::Agent(agent.state));
+                    if agent.state != AgentState::Speaking {
+                        self.barge_in = None;
+                    }
+                    self.tell_known(agent.state != AgentState::Unknown, Event::Agent(agent.state));
                 }
             }
-            RelayMessage::Transcript(transcript) => {
-                if self.take_number(transcript.seq) {
-                    self.tell(Event::Transcript(transcript));
+            RelayMessage::Transcript(said) => {
+                if self.take_number(said.seq) {
+                    self.tell_known(said.role != Role::Unknown, Event::Transcript(said));
                 }
             }
             RelayMessage::ReplyEnd(end) => {
@@ -85,12 +92,38 @@ impl Client {
             }
             RelayMessage::Flush(flush) => {
                 if self.take_number(flush.seq) {
+                    self.barge_in = None;
                     self.pending.push_back(Pending::FlushPlayout);
                 }
             }
             RelayMessage::Budget(budget) => {
                 if self.take_number(budget.seq) {
-                    self.tell(Event::Budget(budget));
+                    self.tell_known(budget.scope != BudgetScope::Unknown, Event::Budget(budget));
+                }
+            }
+            RelayMessage::ToolCall(call) => {
+                if self.take_number(call.seq) {
+                    self.tell(Event::ToolCall(call));
+                }
+            }
+            RelayMessage::ToolCancel(cancel) => {
+                if self.take_number(cancel.seq) {
+                    self.tell(Event::ToolCancel(cancel.call_id));
+                }
+            }
+            RelayMessage::Degraded(degraded) => {
+                if self.take_number(degraded.seq) {
+                    self.tell_known(degraded.what != Ability::Unknown, Event::Degraded(degraded));
+                }
+            }
+            RelayMessage::Latency(latency) => {
+                if self.take_number(latency.seq) {
+                    self.tell(Event::Latency(latency));
+                }
+            }
+            RelayMessage::Listened(listened) => {
+                if self.take_number(listened.seq) {
+                    self.tell(Event::Listened(listened.listening));
                 }
             }
             RelayMessage::TokenAccepted(_)
@@ -100,7 +133,15 @@ impl Client {
         }
     }
 
+    /// An application knows the words of its own version only.
+    fn tell_known(&mut self, is_known: bool, event: Event) {
+        if is_known {
+            self.tell(event);
+        }
+    }
+
     fn handle_welcome(&mut self, welcome: Welcome) {
+        self.connection.features = welcome.features.clone();
         let info = SessionInfo {
             session_id: welcome.session_id,
             conversation_id: welcome.conversation_id,
@@ -108,6 +149,8 @@ impl Client {
             recording: welcome.recording,
             limits: welcome.limits,
             prices: welcome.prices,
+            agent: welcome.agent,
+            features: welcome.features,
         };
         self.conversation_id = Some(info.conversation_id.clone());
         let heartbeat = welcome.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
@@ -126,10 +169,15 @@ impl Client {
     fn handle_resumed(&mut self, resumed: Resumed) {
         let Some(session) = self.session.as_mut() else { return self.drop_link() };
         session.resume_token = resumed.resume_token;
-        if session.info.epoch != resumed.epoch {
+        self.connection.features = resumed.features.clone();
+        let is_new_epoch = session.info.epoch != resumed.epoch;
+        if is_new_epoch || session.info.features != resumed.features {
             session.info.epoch = resumed.epoch;
+            session.info.features = resumed.features;
             let info = session.info.clone();
             self.tell(Event::Session(info));
+        }
+        if is_new_epoch {
             self.begin_epoch();
         }
         if resumed.received.seq > self.uplink.end().seq {
@@ -152,6 +200,7 @@ impl Client {
     /// The relay counts its frames from 0 again.
     fn begin_epoch(&mut self) {
         self.expected = 0;
+        self.barge_in = None;
         self.played = 0;
         self.received_end = 0;
     }

@@ -13,7 +13,7 @@ pub(crate) use write::{Value, write_object};
 macro_rules! object {
     ($name:ident { $($field:ident),* }) => {
         impl $name {
-            fn write_with_type(&self, word: Option<&str>, json: &mut String) {
+            pub(crate) fn write_with_type(&self, word: Option<&str>, json: &mut String) {
                 crate::json::write_object(word, &[$((stringify!($field), &self.$field)),*], json);
             }
         }
@@ -32,12 +32,12 @@ macro_rules! object {
     };
 }
 
-/// Makes an enum of plain words readable and writable.
+/// Makes an enum of plain words readable and writable. It has a variant `Unknown` for the words of newer peers.
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* }) => {
         impl crate::json::Value for $name {
             fn write(&self, json: &mut String) {
-                match self { $($name::$variant => $word,)* }.write(json);
+                match self { $($name::$variant => $word,)* $name::Unknown => "unknown" }.write(json);
             }
         }
 
@@ -45,7 +45,7 @@ macro_rules! words {
             fn read(json: &crate::json::Json) -> Option<Self> {
                 match json.text()? {
                     $($word => Some($name::$variant),)*
-                    _ => None,
+                    _ => Some($name::Unknown),
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Usage};
+use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Upward, Usage};
 
 /// What a session is made with.
 #[derive(Clone, Debug)]
@@ -25,6 +25,11 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a session without a connection is kept.
     pub resume_window: Duration,
+    /// The agent that the session is with; told to the client.
+    pub agent: Option<String>,
+    /// What this relay speaks beyond the first version, of [`Features::RELAY`](crate::Features::RELAY); told to the client. A message whose
+    /// word is not here is of an unknown type.
+    pub features: &'static [&'static str],
 }
 
 /// What a session has used of its limits on the relays before this one, so that no limit grows with a change of relay.
@@ -91,6 +96,16 @@ pub enum Input<'a> {
         /// Time left.
         left: Duration,
     },
+    /// The fresh token is not good; the one in use is, for so long.
+    TokenRefused {
+        /// Time left.
+        left: Duration,
+    },
+    /// The relay is about to go: the client is to come back, to whichever relay answers, within this time.
+    Move {
+        /// Time until the relay closes the connection.
+        within: Duration,
+    },
     /// Report an error; the session goes on.
     Error(&'a ErrorMessage),
     /// End the session: tell the client why and with what usage, and close.
@@ -117,6 +132,16 @@ pub enum Saying {
     Flush,
     /// See [`Budget`](crate::Budget); its `seq` is filled in.
     Budget(crate::Budget),
+    /// See [`ToolCall`](crate::ToolCall); its `seq` is filled in.
+    ToolCall(crate::ToolCall),
+    /// See [`ToolCancel`](crate::ToolCancel); its `seq` is filled in.
+    ToolCancel(crate::ToolCancel),
+    /// See [`Degraded`](crate::Degraded); its `seq` is filled in.
+    Degraded(crate::Degraded),
+    /// See [`Latency`](crate::Latency); its `seq` is filled in.
+    Latency(crate::Latency),
+    /// See [`Listened`](crate::Listened); its `seq` is filled in.
+    Listened(crate::Listened),
 }
 
 /// What a driver has to do.
@@ -133,15 +158,26 @@ pub enum Output<'a> {
         /// 16-bit little-endian samples at 16 kHz.
         payload: &'a [u8],
     },
+    /// What the user's page says among the audio, in order with it, once.
+    Message {
+        /// Its place: a number of its own, and the position of the audio that comes after it.
+        mark: Mark,
+        /// What it says.
+        message: Upward,
+    },
     /// Audio of the user that will never come.
     Gap(Gap),
     /// The user muted or unmuted.
     Muted(bool),
     /// The user has heard the agent up to this position in its timeline.
     Played(u32),
+    /// The user speaks while the agent does, says the page, where the agent was heard up to this position. It may be said again.
+    BargeIn(u32),
+    /// The page holds the agent's sound back, or lets it go on. It may be said again; a new connection holds nothing.
+    Held(bool),
     /// The client measured this round-trip time.
     RoundTrip(Duration),
-    /// The client sent a fresh access token; answer with [`Input::TokenAccepted`] or [`Input::End`].
+    /// The client sent a fresh access token; answer with [`Input::TokenAccepted`], [`Input::TokenRefused`] or [`Input::End`].
     Token(&'a str),
     /// The user hung up and all audio is here: finish, then [`Input::End`].
     Bye,

@@ -24,8 +24,9 @@ use rate::RateLimit;
 use crate::replay::ReplayBuffer;
 use crate::time::Timers;
 use crate::{
-    AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Flush, Gap, Hello, Mark, RelayAck,
-    RelayMessage, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring, Usage, Welcome,
+    AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Features, Flush, Gap, Hello, Mark,
+    Move, RelayAck, RelayMessage, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring,
+    TokenRefused, Upward, Usage, Welcome,
 };
 
 /// Acknowledgements are gathered for this long.
@@ -78,9 +79,12 @@ enum Phase {
 enum Pending {
     Message(RelayMessage),
     Audio(Mark),
+    Numbered(Mark, Upward),
     Gap(Gap),
     Muted(bool),
     Played(u32),
+    BargeIn(u32),
+    Held(bool),
     RoundTrip(Duration),
     Token(String),
     Bye,
@@ -102,6 +106,8 @@ pub struct Link {
     /// still hold. An answer to a resume can be lost, and one attempt of a client can overtake another, so they stay good until the
     /// client shows which one it has.
     resume_tokens: Vec<String>,
+    /// What the client of the attached connection speaks.
+    features: Features,
 
     /// The next uplink frame.
     expected: Mark,
@@ -148,6 +154,7 @@ impl Link {
             timers: Timers::new(),
             pending: VecDeque::with_capacity(8),
             resume_tokens: Vec::new(),
+            features: Features::default(),
             expected: start,
             committed: start,
             told_ack: RelayAck { received: start, committed: start },
@@ -247,6 +254,10 @@ impl Link {
                 self.send(TokenAccepted { expires_in_ms: millis(expires_in) });
             }
             Input::TokenExpiring { left } => self.send(TokenExpiring { in_ms: millis(left) }),
+            Input::TokenRefused { left } => self.refuse_token(left),
+            Input::Move { within } => {
+                self.send(Move { within_ms: u32::try_from(millis(within)).unwrap_or(u32::MAX) });
+            }
             Input::Error(error) => self.send(error.clone()),
             Input::End { code, usage } => self.end(code, usage),
             Input::Timeout => {
@@ -274,12 +285,8 @@ impl Link {
             self.phase = Phase::Ended;
             return self.poll_urgent();
         }
-        let frame = self.downlink.advance()?;
-        Some(if frame.is_text {
-            Output::Text(core::str::from_utf8(&frame.bytes).expect("text frames are made from strings"))
-        } else {
-            Output::Binary(&frame.bytes)
-        })
+        let frame = self.downlink.advance(self.features.has(Features::SAMPLES))?;
+        Some(if frame.word.is_some() { Output::Text(frame.text()) } else { Output::Binary(&frame.bytes) })
     }
 
     /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard
@@ -291,9 +298,12 @@ impl Link {
                 Output::Text(&self.text)
             }
             Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+            Pending::Numbered(mark, message) => Output::Message { mark, message },
             Pending::Gap(gap) => Output::Gap(gap),
             Pending::Muted(muted) => Output::Muted(muted),
             Pending::Played(position) => Output::Played(position),
+            Pending::BargeIn(position) => Output::BargeIn(position),
+            Pending::Held(held) => Output::Held(held),
             Pending::RoundTrip(time) => Output::RoundTrip(time),
             Pending::Token(token) => {
                 self.text = token;
@@ -323,6 +333,7 @@ impl Link {
         if self.resume_tokens.len() > RESUME_TOKENS {
             self.resume_tokens.remove(0);
         }
+        self.features = hello.features.clone();
         self.phase = Phase::Attached;
         // What was queued for the connection before this one.
         self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
@@ -356,6 +367,7 @@ impl Link {
                 resume_token: self.resume_tokens.last().cloned().unwrap_or_default(),
                 received: self.expected,
                 committed: self.committed,
+                features: self.config.features.into(),
             });
         }
         self.pending.push_back(Pending::Attached);
@@ -373,6 +385,8 @@ impl Link {
             recording: self.config.recording,
             limits: self.config.limits.clone(),
             prices: self.config.prices.clone(),
+            agent: self.config.agent.clone(),
+            features: self.config.features.into(),
         });
     }
 
@@ -414,18 +428,31 @@ impl Link {
     }
 
     fn say_numbered(&mut self, saying: &Saying) {
-        let pushed = self.downlink.push_text(|seq| {
-            match saying {
-                Saying::Agent(state) => RelayMessage::from(AgentStateMessage { seq, state: *state }),
-                Saying::Transcript(transcript) => crate::Transcript { seq, ..transcript.clone() }.into(),
-                Saying::ReplyEnd => ReplyEnd { seq }.into(),
-                Saying::Flush => Flush { seq }.into(),
-                Saying::Budget(budget) => crate::Budget { seq, ..*budget }.into(),
-            }
-            .to_json()
-        });
-        if !pushed {
+        let seq = self.downlink.end().seq;
+        let (word, message) = match saying {
+            Saying::Agent(state) => ("agent", AgentStateMessage { seq, state: *state }.into()),
+            Saying::Transcript(said) => ("transcript", crate::Transcript { seq, ..said.clone() }.into()),
+            Saying::ReplyEnd => ("reply_end", ReplyEnd { seq }.into()),
+            Saying::Flush => ("flush", Flush { seq }.into()),
+            Saying::Budget(budget) => ("budget", crate::Budget { seq, ..*budget }.into()),
+            Saying::ToolCall(call) => ("tool_call", crate::ToolCall { seq, ..call.clone() }.into()),
+            Saying::ToolCancel(call) => ("tool_cancel", crate::ToolCancel { seq, ..call.clone() }.into()),
+            Saying::Degraded(what) => ("degraded", crate::Degraded { seq, ..*what }.into()),
+            Saying::Latency(latency) => ("latency", crate::Latency { seq, ..*latency }.into()),
+            Saying::Listened(listened) => ("listened", crate::Listened { seq, ..*listened }.into()),
+        };
+        let message: RelayMessage = message;
+        if !self.downlink.push_text(word, message.to_json()) {
             self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
+        }
+    }
+
+    /// An error to whoever does not know the message that says more.
+    fn refuse_token(&mut self, left: Duration) {
+        if self.features.has("token_refused") {
+            self.send(TokenRefused { in_ms: millis(left) });
+        } else {
+            self.send(ErrorMessage::from(ErrorCode::TokenRefused));
         }
     }
 

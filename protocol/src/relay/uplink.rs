@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::rate::CONTROL_BURST;
 use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
-    AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Gap, HEADER_LEN, Mark,
-    Ping, Pong, Resend,
+    AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Features, Gap,
+    HEADER_LEN, Mark, Numbered, Ping, Pong, Resend, TooLong,
 };
 
 /// A frame this far ahead of the next one is no loss on the way but a broken client.
@@ -38,10 +38,28 @@ impl Link {
             Ok(ClientMessage::Mute(mute)) => self.pending.push_back(Pending::Muted(mute.muted)),
             Ok(ClientMessage::Token(token)) => self.pending.push_back(Pending::Token(token.token)),
             Ok(ClientMessage::Bye(bye)) => self.handle_bye(bye),
-            Ok(ClientMessage::Hello(_)) | Err(_) => {
-                self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+            Ok(ClientMessage::BargeIn(barge_in)) if self.speaks("barge_in") => {
+                self.pending.push_back(Pending::BargeIn(barge_in.played));
             }
+            Ok(ClientMessage::Playback(playback)) if self.speaks("playback") => {
+                self.pending.push_back(Pending::Held(playback.held));
+            }
+            Ok(ClientMessage::Numbered(numbered)) if self.speaks(numbered.message.word()) => {
+                self.handle_numbered(numbered);
+            }
+            Ok(
+                ClientMessage::Hello(_)
+                | ClientMessage::BargeIn(_)
+                | ClientMessage::Playback(_)
+                | ClientMessage::Numbered(_),
+            )
+            | Err(_) => self.fail(CloseCode::Protocol, ErrorCode::Protocol.into()),
         }
+    }
+
+    /// Whether the client was told that this relay knows the word.
+    fn speaks(&self, word: &str) -> bool {
+        self.config.features.contains(&word)
     }
 
     /// Something came: the connection lives, and the client has what it was greeted with.
@@ -50,7 +68,8 @@ impl Link {
         self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
     }
 
-    /// Audio came. Nothing else is a sign that somebody is there: whatever costs nothing could be sent for ever.
+    /// Audio came, or a message that keeps its place among it. Nothing else is a sign that somebody is there: whatever costs nothing could be
+    /// sent for ever.
     fn active(&mut self) {
         self.set(Timer::Idle, Duration::from_millis(self.config.limits.idle_ms));
     }
@@ -132,9 +151,12 @@ impl Link {
         if header.codec != Some(UPLINK) {
             return self.refuse(payload, ErrorCode::ChunkCodec, bytes, None);
         }
-        // After a frame that was left out the timeline may go on further on, by what it can have held, but never before: that was metered.
-        let skipped = header.position.checked_sub(self.expected.position);
-        if skipped.is_none_or(|skipped| skipped > self.refused_samples.unwrap_or(0)) {
+        let samples = UPLINK.samples(payload.len());
+        let counted = u32::from(header.samples);
+        if self.speaks(Features::SAMPLES) && counted != 0 && counted != samples {
+            return self.refuse(payload, ErrorCode::ChunkPosition, counted.into(), Some(samples.into()));
+        }
+        if !self.may_stand(header.position) {
             return self.refuse(
                 payload,
                 ErrorCode::ChunkPosition,
@@ -142,7 +164,6 @@ impl Link {
                 Some(self.expected.position.into()),
             );
         }
-        let samples = UPLINK.samples(payload.len());
         if let Err(wait) = self.audio_rate.take(self.now, samples.into()) {
             return self.too_fast(wait);
         }
@@ -150,15 +171,51 @@ impl Link {
         let Some(next) = after(mark, samples) else {
             return self.fail(CloseCode::TooLong, ErrorCode::TooLong.into());
         };
-        if self.refused_samples.take().is_some() {
-            let from = self.expected;
-            self.pending.push_back(Pending::Gap(Gap { from, to: mark }));
-        }
+        self.skip_refused(mark);
         self.active();
         self.staged.clear();
         self.staged.extend_from_slice(payload);
         self.pending.push_back(Pending::Audio(mark));
         self.arrived(next);
+    }
+
+    /// A message among the audio. What makes it wrong is a bug of the client, since it is lossless: it cannot be left out and go on.
+    fn handle_numbered(&mut self, Numbered { mark, message }: Numbered) {
+        if mark.seq < self.expected.seq {
+            return self.acknowledge_again();
+        }
+        if mark.seq > self.expected.seq {
+            return self.missing(mark.seq);
+        }
+        let next = after(mark, 0).filter(|_| self.may_stand(mark.position));
+        let Some(next) = next else {
+            return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+        };
+        self.skip_refused(mark);
+        self.active();
+        match message.check_length() {
+            Ok(()) => self.pending.push_back(Pending::Numbered(mark, message)),
+            Err(TooLong { limit, asked }) => {
+                self.strike(ErrorCode::TextTooLong, asked as u64, Some(limit as u64));
+                if self.phase != Phase::Attached {
+                    return;
+                }
+            }
+        }
+        self.arrived(next);
+    }
+
+    /// After a frame that was left out the timeline may go on further on, by what it can have held, but never before: that was metered.
+    fn may_stand(&self, position: u32) -> bool {
+        let skipped = position.checked_sub(self.expected.position);
+        skipped.is_some_and(|skipped| skipped <= self.refused_samples.unwrap_or(0))
+    }
+
+    /// What was left out before this place will never come.
+    fn skip_refused(&mut self, to: Mark) {
+        if self.refused_samples.take().is_some() {
+            self.pending.push_back(Pending::Gap(Gap { from: self.expected, to }));
+        }
     }
 
     fn handle_gap(&mut self, gap: Gap) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::client::{Client, Config, Event, Input, Output};
+use protocol::client::{Client, Config, Event, Input, NotTaken, Output};
 use protocol::{
-    AudioHeader, ClientMessage, CloseCode, Codec, Limits, Mark, Prices, RelayAck, RelayMessage, Resumed,
-    Time, Welcome,
+    AudioHeader, ClientMessage, CloseCode, Codec, Features, Limits, Mark, Prices, RelayAck, RelayMessage,
+    Resumed, Time, Upward, Welcome,
 };
 
 /// What came out, as something that can be compared.
@@ -39,15 +39,29 @@ impl Bench {
 
     pub(crate) fn up() -> Bench {
         let mut bench = Bench::new();
-        bench.input(Input::Start);
-        bench.input(Input::Token(Ok("jwt")));
-        bench.input(Input::Opened);
+        bench.begin();
         bench.relay(welcome());
         bench
     }
 
+    /// Up to `hello`.
+    pub(crate) fn begin(&mut self) {
+        self.input(Input::Start);
+        self.input(Input::Token(Ok("jwt")));
+        self.input(Input::Opened);
+    }
+
     pub(crate) fn input(&mut self, input: Input<'_>) -> Vec<Did> {
         self.client.handle_input(self.now, input);
+        self.drain()
+    }
+
+    pub(crate) fn message(&mut self, message: &Upward) -> Result<Vec<Did>, NotTaken> {
+        self.client.handle_message(self.now, message)?;
+        Ok(self.drain())
+    }
+
+    fn drain(&mut self) -> Vec<Did> {
         let mut did = Vec::new();
         while let Some(output) = self.client.poll_output() {
             did.push(match output {
@@ -105,6 +119,8 @@ pub(crate) fn welcome() -> Welcome {
         recording: false,
         limits: Limits::default(),
         prices: Prices::default(),
+        agent: None,
+        features: Features::RELAY.into(),
     }
 }
 
@@ -116,6 +132,7 @@ pub(crate) fn resumed(received: u32, committed: u32) -> Resumed {
         resume_token: "r2".into(),
         received: mark(received),
         committed: mark(committed),
+        features: Features::RELAY.into(),
     }
 }
 

@@ -93,7 +93,9 @@ impl Chat {
         for turn in turns {
             match turn.role {
                 protocol::Role::User => chat.remember(Role::User, turn.text.clone()),
-                protocol::Role::Agent => chat.remember(Role::Assistant, turn.text.clone()),
+                protocol::Role::Agent | protocol::Role::Unknown => {
+                    chat.remember(Role::Assistant, turn.text.clone())
+                }
             }
         }
         chat.is_unanswered = chat.history.back().is_some_and(|last| last.role == Role::User);

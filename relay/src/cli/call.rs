@@ -8,9 +8,10 @@ use clap::Args;
 use protocol::client::{Event, State};
 use protocol::{CloseCode, Role, Transcript};
 use serde_json::json;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::NanoUsd;
-use crate::client::{HEARD_RATE, Options, Report, read_speech, run as make_call, write_heard};
+use crate::client::{HEARD_RATE, Options, Report, converse, read_speech, write_heard};
 
 /// Options of `voxrelay call`.
 #[derive(Debug, Args)]
@@ -22,8 +23,14 @@ pub struct CallArgs {
     #[arg(long, env = "VOXRELAY_TOKEN", hide_env_values = true)]
     token: String,
     /// What to say: a WAV file of any rate, or - for standard input.
-    #[arg(long, value_name = "IN.wav")]
-    audio: PathBuf,
+    #[arg(long, value_name = "IN.wav", required_unless_present = "text")]
+    audio: Option<PathBuf>,
+    /// What to type, each when the one before was answered; - reads lines from standard input. Without --audio there is no microphone.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    text: Vec<String>,
+    /// The agent to speak with, by its name; without it the relay's default one answers.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
     /// Where to write what was answered.
     #[arg(long, value_name = "OUT.wav")]
     save: Option<PathBuf>,
@@ -41,6 +48,25 @@ pub struct CallArgs {
     json: bool,
 }
 
+/// Stands for standard input.
+const STANDARD_INPUT: &str = "-";
+/// Lines that wait to be typed.
+const LINES: usize = 16;
+
+/// The lines of standard input, until it ends. Nothing can end a read of it, so a thread does that and is left behind.
+fn read_lines() -> Receiver<String> {
+    let (sender, receiver) = channel(LINES);
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lines().map_while(Result::ok);
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
 fn socket_url(given: &str) -> Result<String, String> {
     let url: reqwest::Url = given.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
@@ -52,23 +78,28 @@ fn socket_url(given: &str) -> Result<String, String> {
 /// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 pub async fn run(args: CallArgs) -> ExitCode {
-    let speech = match read_speech(&args.audio) {
-        Ok(speech) => speech,
+    let speech = match args.audio.as_deref().map(read_speech).transpose() {
+        Ok(speech) => speech.unwrap_or_default(),
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
+    let (texts, from_input): (Vec<_>, Vec<_>) =
+        args.text.iter().cloned().partition(|text| text != STANDARD_INPUT);
+    let lines = (!from_input.is_empty()).then(read_lines);
     let options = Options {
         url: args.url.clone(),
         token: args.token.clone(),
         speech,
+        texts,
+        agent: args.agent.clone(),
         chunk: args.chunk_ms as usize * 16,
         buffer: Duration::from_secs(args.buffer_seconds.into()),
         waits_for_answer: true,
         longest: Duration::from_secs(args.longest),
     };
-    let report = make_call(options, |event| {
+    let report = converse(options, lines, |event| {
         if !args.json {
             progress(event);
         }
@@ -99,10 +130,10 @@ fn progress(event: &Event) {
         Event::State(State::Reconnecting { attempt, retry_in }) => {
             eprintln!("reconnecting (attempt {attempt}, in {:.1} s)", retry_in.as_secs_f64());
         }
-        Event::Transcript(turn) => {
+        Event::Transcript(turn) if turn.last => {
             let who = match turn.role {
                 Role::User => "you  ",
-                Role::Agent => "agent",
+                Role::Agent | Role::Unknown => "agent",
             };
             println!("{who} {}", turn.text.escape_debug());
         }
@@ -149,6 +180,8 @@ fn as_json(report: &Report) -> serde_json::Value {
         "connected_ms": report.connected_after.as_ref().map(ms),
         "round_trip_ms": report.round_trips.iter().map(ms).collect::<Vec<_>>(),
         "answer_latency_ms": report.answer_latencies.iter().map(ms).collect::<Vec<_>>(),
+        "typed": report.typed,
+        "answered": report.answered,
         "reconnects": report.reconnects,
         "missing_ms": report.missing() / 16,
         "heard_ms": report.heard.len() as u64 * 1_000 / u64::from(HEARD_RATE),
@@ -159,7 +192,7 @@ fn as_json(report: &Report) -> serde_json::Value {
 fn turn_as_json(turn: &Transcript) -> serde_json::Value {
     let role = match turn.role {
         Role::User => "user",
-        Role::Agent => "agent",
+        Role::Agent | Role::Unknown => "agent",
     };
     json!({ "turn": turn.turn, "role": role, "text": turn.text, "start": turn.start, "end": turn.end })
 }
@@ -174,6 +207,9 @@ fn complaint(report: &Report) -> String {
     }
     if report.missing() > 0 {
         return format!("{} ms of audio were lost", report.missing() / 16);
+    }
+    if report.typed > report.answered {
+        return format!("ended by {ended}, {} of {} texts were answered", report.answered, report.typed);
     }
     if report.turns.is_empty() {
         return "the relay heard no speech in the file".into();

@@ -1,16 +1,18 @@
 //! The native client: tokio around the same client machine that runs in browsers.
 //!
-//! [`run`] makes one call: it speaks audio in real time, plays the answers into a buffer in real time, and reports. It is what
+//! [`run`] makes one call: it speaks audio in real time, or types, plays the answers into a buffer in real time, and reports. It is what
 //! `voxrelay call` is made of.
 
 mod ears;
 mod socket;
 mod wav;
 
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use protocol::client::{Answer, Client, Config, Event, GapInfo, Input, Output, State};
-use protocol::{AgentState, CloseCode, Role, Time, Transcript, Usage};
+use protocol::client::{Answer, Client, Config, ErrorInfo, Event, GapInfo, Input, Output, State};
+use protocol::{AgentState, CloseCode, Role, Time, Transcript, Upward, Usage};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use ears::Ears;
@@ -34,8 +36,12 @@ pub struct Options {
     pub url: String,
     /// The access token.
     pub token: String,
-    /// What to say: mono, 16 kHz.
+    /// What to say: mono, 16 kHz. A call without a word has no microphone.
     pub speech: Vec<i16>,
+    /// What to type, after what is said: each text when the one before was answered.
+    pub texts: Vec<String>,
+    /// The agent to speak with; the relay's default if there is none.
+    pub agent: Option<String>,
     /// Samples a chunk: 320 to 3,200.
     pub chunk: usize,
     /// How much of what is said is kept until the relay has stored it: 1 to 60 s.
@@ -54,6 +60,8 @@ impl Options {
             url,
             token,
             speech,
+            texts: Vec::new(),
+            agent: None,
             chunk: 1_600,
             buffer: Duration::from_secs(30),
             waits_for_answer: true,
@@ -81,12 +89,17 @@ pub struct Report {
     pub connected_after: Option<Duration>,
     /// Round-trip times of the heartbeats.
     pub round_trips: Vec<Duration>,
-    /// For each answer: from the moment the end of what was said left the microphone to the answer's first sound being played.
+    /// For each answer: from the moment the end of what was said left the microphone to the answer's first sound being played, or from the
+    /// moment a text was typed to the answer's first words.
     pub answer_latencies: Vec<Duration>,
     /// How often the call was connected again, as the relay counts it in the session.
     pub reconnects: u32,
     /// What the system or the library said when a connection last broke or could not be made.
     pub socket_error: Option<String>,
+    /// Texts that were typed.
+    pub typed: usize,
+    /// Those of them that were answered.
+    pub answered: usize,
     /// Samples that have left the microphone.
     pub spoken: u64,
     /// Audio of the microphone that the relay will never get.
@@ -111,6 +124,9 @@ impl Report {
     /// Whether everything went as it should: connected, ended normally, nothing missing, and every word answered.
     #[must_use]
     pub fn is_good(&self) -> bool {
+        if self.typed > 0 && self.spoken == 0 {
+            return self.ended == Some(CloseCode::Normal) && self.answered == self.typed;
+        }
         let said = self.turns.iter().any(|turn| turn.role == Role::User);
         let answered = self.turns.iter().any(|turn| turn.role == Role::Agent);
         self.ended == Some(CloseCode::Normal)
@@ -122,8 +138,17 @@ impl Report {
 }
 
 /// Makes a call. `tell` hears every event as it happens.
-pub async fn run(options: Options, mut tell: impl FnMut(&Event)) -> Report {
-    let mut call = Call::new(options);
+pub async fn run(options: Options, tell: impl FnMut(&Event)) -> Report {
+    converse(options, None, tell).await
+}
+
+/// The same with texts that come while the call runs, until `lines` ends.
+pub async fn converse(
+    options: Options,
+    lines: Option<Receiver<String>>,
+    mut tell: impl FnMut(&Event),
+) -> Report {
+    let mut call = Call::new(options, lines);
     call.client.handle_input(Time::ZERO, Input::Start);
     call.drain(&mut tell);
     let mut ticks = interval(TICK);
@@ -133,6 +158,10 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Event)) -> Report {
         tokio::select! {
             _ = ticks.tick() => call.tick(),
             message = call.socket.next() => call.handle_message(message),
+            line = next_line(&mut call.lines) => match line {
+                Some(line) => call.texts.push_back(line),
+                None => call.lines = None,
+            },
             () = sleep_until(due) => {
                 call.handle(Input::Buffered(call.socket.buffered()));
                 call.handle(Input::Timeout);
@@ -144,6 +173,14 @@ pub async fn run(options: Options, mut tell: impl FnMut(&Event)) -> Report {
     call.report.spoken = call.spoken as u64;
     call.report.ended_after = call.started.elapsed();
     call.report
+}
+
+/// The next line that is typed; never if there are none any more.
+async fn next_line(lines: &mut Option<Receiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Call {
@@ -164,11 +201,17 @@ struct Call {
     agent: AgentState,
     /// Until when in the speech the turn reached that the next answer answers.
     answering: Option<u32>,
+    /// What is to be typed, and where more comes from.
+    texts: VecDeque<String>,
+    lines: Option<Receiver<String>>,
+    /// When the text was typed whose answer has not begun; and whether it is not complete.
+    typed_at: Option<Instant>,
+    unanswered: bool,
     closing: bool,
 }
 
 impl Call {
-    fn new(options: Options) -> Self {
+    fn new(mut options: Options, lines: Option<Receiver<String>>) -> Self {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
         let client = concat!("voxrelay-cli/", env!("CARGO_PKG_VERSION")).into();
         Call {
@@ -176,6 +219,7 @@ impl Call {
                 client,
                 buffer: options.buffer,
                 seed: seed.into(),
+                agent: options.agent.take(),
                 ..Config::default()
             }),
             socket: Socket::default(),
@@ -188,6 +232,10 @@ impl Call {
             active: Instant::now(),
             agent: AgentState::Listening,
             answering: None,
+            texts: std::mem::take(&mut options.texts).into(),
+            lines,
+            typed_at: None,
+            unanswered: false,
             closing: false,
             options,
         }
@@ -220,12 +268,43 @@ impl Call {
             }
             self.handle(Input::Played(position));
         }
+        self.type_next();
         self.hang_up_when_done();
+    }
+
+    /// The next text, when everything before it was said and answered.
+    fn type_next(&mut self) {
+        if self.closing || !self.has_said() || self.unanswered || !self.is_quiet() {
+            return;
+        }
+        let Some(text) = self.texts.pop_front() else { return };
+        match self.client.handle_message(self.now(), &Upward::Text { text }) {
+            Ok(()) => {
+                self.report.typed += 1;
+                self.unanswered = true;
+                self.typed_at = Some(Instant::now());
+                self.active = Instant::now();
+            }
+            Err(cause) => {
+                let error = ErrorInfo::from(cause);
+                self.report.errors.push(format!("{}: {}", error.code, error.message));
+                self.hang_up();
+            }
+        }
+    }
+
+    fn has_said(&self) -> bool {
+        self.spoken >= self.options.speech.len() && self.spoke_at.is_some()
+    }
+
+    /// Whether the agent has nothing to say any more.
+    fn is_quiet(&self) -> bool {
+        self.agent == AgentState::Listening && !self.ears.is_playing()
     }
 
     /// Every chunk whose time has come: what is to be said, then silence.
     fn speak(&mut self) {
-        let Some(from) = self.spoke_at else { return };
+        let Some(from) = self.spoke_at.filter(|_| !self.options.speech.is_empty()) else { return };
         let due = usize::try_from(from.elapsed().as_micros() as u64 * RATE / 1_000_000).unwrap_or(usize::MAX);
         while self.spoken + self.options.chunk <= due && !self.closing {
             let rest = self.options.speech.get(self.spoken..).unwrap_or_default();
@@ -245,21 +324,23 @@ impl Call {
         if self.closing {
             return;
         }
-        let said = self.spoken >= self.options.speech.len() && self.spoke_at.is_some();
-        let answered = self.report.turns.last().is_some_and(|turn| turn.role == Role::Agent);
+        let said = self.has_said() && self.texts.is_empty() && self.lines.is_none();
+        let answered =
+            self.report.turns.last().is_some_and(|turn| turn.role == Role::Agent) && !self.unanswered;
         let quiet = self.active.elapsed();
-        let done = said && !self.options.waits_for_answer
-            || said
-                && answered
-                && self.agent == AgentState::Listening
-                && !self.ears.is_playing()
-                && quiet > QUIET;
-        let given_up = said && quiet > ANSWER_DEADLINE || self.started.elapsed() > self.options.longest;
+        let done =
+            said && !self.options.waits_for_answer || said && answered && self.is_quiet() && quiet > QUIET;
+        let waits = said || self.unanswered;
+        let given_up = waits && quiet > ANSWER_DEADLINE || self.started.elapsed() > self.options.longest;
         if done || given_up {
-            self.closing = true;
-            self.report.hung_up_after = Some(self.started.elapsed());
-            self.handle(Input::Close);
+            self.hang_up();
         }
+    }
+
+    fn hang_up(&mut self) {
+        self.closing = true;
+        self.report.hung_up_after = Some(self.started.elapsed());
+        self.handle(Input::Close);
     }
 
     fn handle_message(&mut self, message: Message) {
@@ -334,12 +415,29 @@ impl Call {
                 self.active = Instant::now();
             }
             Event::Transcript(transcript) => {
+                self.active = Instant::now();
                 if transcript.role == Role::User {
-                    self.answering = Some(transcript.end);
+                    self.answering = Some(transcript.end).filter(|_| !self.unanswered);
+                } else {
+                    self.report.answer_latencies.extend(self.typed_at.take().map(|typed| typed.elapsed()));
+                    if transcript.last && std::mem::take(&mut self.unanswered) {
+                        self.report.answered += 1;
+                    }
                 }
                 self.report.turns.retain(|turn| turn.turn != transcript.turn);
                 self.report.turns.push(transcript);
             }
+            Event::Undelivered(message) => {
+                self.report.errors.push(format!("not delivered: {}", message.word()));
+                if !self.closing {
+                    self.hang_up();
+                }
+            }
+            Event::ToolCall(_)
+            | Event::ToolCancel(_)
+            | Event::Degraded(_)
+            | Event::Latency(_)
+            | Event::Listened(_) => {}
             Event::Usage(usage) => self.report.usage = usage,
             Event::RoundTrip(time) => self.report.round_trips.push(time),
             Event::Gap(gap) => self.report.gaps.push(gap),

@@ -71,7 +71,7 @@ keys! {
     "limits.session_minutes" = "30", Whole(1, 1_440), "longest session";
     "limits.idle_minutes" = "10", Whole(1, 1_440), "longest time without audio";
     "limits.chunk_min_bytes" = "100", Whole(2, 1_000_000), "smallest audio chunk";
-    "limits.chunk_max_bytes" = "100000", Whole(2, 1_000_000), "largest audio chunk";
+    "limits.chunk_max_bytes" = "100000", Whole(2, 131_070), "largest audio chunk";
     "limits.burst_seconds" = "65", Whole(1, 600), "audio that may come faster than real time; a client's replay buffer holds at most 60 s";
     "limits.control_messages_per_second" = "20", Whole(1, 1_000), "messages of a connection other than audio";
     "limits.sessions_per_user" = "3", Whole(1, 10_000), "sessions of one user at the same time; one that lost its connection makes room";

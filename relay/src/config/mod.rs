@@ -246,7 +246,7 @@ impl Config {
     pub fn message_max_bytes(&self) -> usize {
         let limits = self.plans.values().chain([&self.limits]);
         let chunk = limits.map(|limits| limits.chunk_max_bytes as usize).max().unwrap_or_default();
-        (2 * chunk + protocol::HEADER_LEN).max(16 * 1024)
+        (2 * chunk + protocol::HEADER_LEN).max(protocol::MESSAGE_MAX_BYTES)
     }
 }
 

@@ -236,7 +236,7 @@ fn every_key_of_the_table_is_read() {
 #[test]
 fn a_plan_is_the_limits_but_for_what_it_says() {
     let config = from_toml(
-        "[limits]\nsession_minutes = 5\nsession_usd = 1\n[plans.Pro]\nsession_minutes = 60\nchunk_max_bytes = 200000\n[plans.free]\nsessions_per_user = 1",
+        "[limits]\nsession_minutes = 5\nsession_usd = 1\n[plans.Pro]\nsession_minutes = 60\nchunk_max_bytes = 130000\n[plans.free]\nsessions_per_user = 1",
     )
     .expect("good");
     assert_eq!(config.plans.keys().collect::<Vec<_>>(), ["Pro", "free"]);
@@ -244,7 +244,7 @@ fn a_plan_is_the_limits_but_for_what_it_says() {
     assert_eq!(pro.session, Duration::from_secs(3_600));
     assert_eq!(Limits { session: config.limits.session, chunk_max_bytes: 100_000, ..pro }, config.limits);
     assert_eq!(Limits { sessions_per_user: 3, ..config.plans["free"] }, config.limits);
-    assert_eq!(config.message_max_bytes(), 400_000 + protocol::HEADER_LEN, "the largest of them");
+    assert_eq!(config.message_max_bytes(), 260_000 + protocol::HEADER_LEN, "the largest of them");
 }
 
 #[test]

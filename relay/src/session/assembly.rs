@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use audio::Hz;
 use protocol::relay::{Elsewhere, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, Mark, Prices};
+use protocol::{CloseCode, Codec, ErrorCode, Features, Mark, Prices};
 use tokio::sync::mpsc;
 
 use super::admission::caps;
@@ -32,6 +32,9 @@ use crate::{App, NanoUsd, telemetry};
 const ECHO_ITEM: &str = "echo/listening";
 /// What the audio of a call is metered as that nobody listens to.
 const DEAF_ITEM: &str = "relay/audio";
+/// What this relay speaks beyond the first version of the protocol: what its link does alone. A word of a message is added with the agent that
+/// takes it.
+pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text"];
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
@@ -77,8 +80,8 @@ impl Parts {
     pub(super) fn new(app: &App, agent: &str) -> Result<Parts, Refusal> {
         let config = app.config.agents.get(agent).cloned();
         if config.is_none() && agent != ECHO {
-            tracing::error!(%agent, "there is no such agent");
-            return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::Internal));
+            tracing::info!(%agent, "there is no such agent");
+            return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
         let (now, mut providers) = (unix_ms(), Vec::new());
         let listening = match config.as_ref().map(|config| &config.kind) {
@@ -175,6 +178,8 @@ pub(super) fn prepare(
         recording: recording.is_some(),
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
+        agent: Some(parts.agent.clone()),
+        features: FEATURES,
     };
     let caps = caps(limits);
     let start = Start {

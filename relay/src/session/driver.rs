@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, ErrorCode, Gap, Hello, Time};
+use protocol::{CloseCode, Gap, Hello, Time, Upward};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{self, Connection};
@@ -304,7 +304,7 @@ impl Driver {
             }
             // The token in use is still good: the client is told, and is asked again until it expires.
             Err(refused) => {
-                self.link(link::Input::Error(&ErrorCode::TokenRefused.into()));
+                self.link(link::Input::TokenRefused { left: self.token.left() });
                 tracing::info!(session = %self.id, cause = refused.cause(), why = %refused, "a fresh token was refused");
                 telemetry::token_refused(refused.cause());
             }
@@ -347,7 +347,7 @@ impl Driver {
                     match saying {
                         Saying::ReplyEnd => record(&mut self.recording, now, recording::Input::ReplyEnd),
                         Saying::Flush => record(&mut self.recording, now, recording::Input::Flush),
-                        Saying::Agent(_) | Saying::Transcript(_) | Saying::Budget(_) => {}
+                        _ => {}
                     }
                     self.link.handle_input(now, link::Input::Say(&saying));
                 }
@@ -436,6 +436,11 @@ impl Driver {
                     }
                     call.handle_input(now, call::Input::Gap(gap));
                 }
+                Some(link::Output::Message { mark, message: Upward::Text { text } }) => {
+                    call.handle_input(now, call::Input::Text { mark, text: &text });
+                }
+                // No agent takes these yet, and `FEATURES` does not name them.
+                Some(link::Output::Message { .. } | link::Output::BargeIn(_) | link::Output::Held(_)) => {}
                 Some(link::Output::Muted(muted)) => {
                     record(recording, now, recording::Input::Muted(muted));
                     call.handle_input(now, call::Input::Muted(muted));

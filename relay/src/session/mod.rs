@@ -400,6 +400,7 @@ async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume
         resume_token: resume.resume_token.clone(),
         received: row.committed,
         committed: row.committed,
+        features: assembly::FEATURES.into(),
     };
     let usage = Usage {
         audio_ms: row.audio_samples / 16,
@@ -441,7 +442,7 @@ async fn begin(
     if let Err(refusal) = may_begin(&app, identity, address) {
         return refuse(socket, refusal).await;
     }
-    let parts = match Parts::new(&app, &app.config.default_agent) {
+    let parts = match Parts::new(&app, hello.agent.as_ref().unwrap_or(&app.config.default_agent)) {
         Ok(parts) => parts,
         Err(refusal) => return refuse(socket, refusal).await,
     };

@@ -6,12 +6,12 @@ use std::rc::Weak;
 use audio::Level;
 use gloo_timers::callback::Timeout;
 use js_sys::Uint8Array;
-use protocol::client::{Client, Config, Event, Input, Output};
-use protocol::{ErrorCode, ErrorInfo, Time};
+use protocol::client::{Client, Config, Event, Input, NotTaken, Output};
+use protocol::{ErrorCode, ErrorInfo, Time, Upward};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Inner;
-use super::outlet::{Outlet, tell};
+use super::outlet::{Outlet, answer, tell};
 use super::playback::Playback;
 use super::socket::Socket;
 
@@ -38,6 +38,8 @@ pub(crate) struct Link {
     timer: Option<(Time, Timeout)>,
     /// What to tell when the drain is over.
     events: Vec<Event>,
+    /// What became of messages of the application.
+    answers: Vec<(u32, Result<(), NotTaken>)>,
     wants_token: bool,
     /// The page is to ask over HTTP why no socket could be opened.
     asks_why: bool,
@@ -62,6 +64,7 @@ impl Link {
             held: false,
             timer: None,
             events: Vec::new(),
+            answers: Vec::new(),
             wants_token: false,
             asks_why: false,
             refused: false,
@@ -86,6 +89,15 @@ impl Link {
             self.client.handle_input(now, Input::Closed { code: ABNORMAL });
             self.drain(playback);
         }
+        self.arm(now);
+        self.tell(playback);
+    }
+
+    /// The application says something among the audio.
+    pub(crate) fn message(&mut self, id: u32, message: &Upward, playback: &mut Playback) {
+        let now = now();
+        self.answers.push((id, self.client.handle_message(now, message)));
+        self.drain(playback);
         self.arm(now);
         self.tell(playback);
     }
@@ -211,6 +223,9 @@ impl Link {
         }
         if std::mem::take(&mut self.overflowed) {
             self.report(PLAYOUT_FULL);
+        }
+        for (id, taken) in self.answers.drain(..) {
+            answer(&self.outlet, id, taken);
         }
         for event in self.events.drain(..) {
             if matches!(event, Event::Ended { .. }) {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::Float32Array;
+use protocol::Upward;
 use protocol::client::{Answer, Config, Input};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -48,7 +49,8 @@ impl Engine {
     /// A call that waits for [`start`](Self::start).
     ///
     /// `chunk_ms` is 20 to 200, `buffer_ms` 1,000 to 60,000; values outside are brought to the nearest inside. `seed` is any
-    /// number that differs between pages: it spreads their reconnects. `conversation` is the one to go on with; empty for a new one.
+    /// number that differs between pages: it spreads their reconnects. `conversation` is the one to go on with; empty for a new one. `agent` is
+    /// the name of the one to speak with; empty for the relay's default.
     #[wasm_bindgen(constructor)]
     #[must_use]
     #[expect(
@@ -64,12 +66,14 @@ impl Engine {
         give_up_after_ms: f64,
         seed: f64,
         conversation: String,
+        agent: String,
     ) -> Engine {
         let config = Config {
             client,
             buffer: Duration::from_millis(buffer_ms.into()),
             give_up_after: Duration::from_millis(give_up_after_ms as u64),
             conversation: (!conversation.is_empty()).then_some(conversation),
+            agent: (!agent.is_empty()).then_some(agent),
             seed: seed as u64,
         };
         let inner = Rc::new_cyclic(|weak| {
@@ -158,6 +162,21 @@ impl Engine {
         inner.muted = muted;
         inner.capture.mute(muted, |chunk| inner.link.chunk(chunk, &mut inner.playback));
         inner.link.input(Input::Mute(muted), &mut inner.playback);
+    }
+
+    /// Says something among the audio: a message of the protocol as JSON text, without its place. Answered with the outlet's `taken()` or
+    /// `refused()` with this `id`.
+    pub fn message(&self, id: u32, json: &str) {
+        let inner = &mut *self.inner.borrow_mut();
+        // Whoever calls this makes the text from checked parts.
+        let Ok(message) = Upward::parse(json) else { return };
+        inner.link.message(id, &message, &mut inner.playback);
+    }
+
+    /// The page noticed that the user speaks while the agent does.
+    #[wasm_bindgen(js_name = bargeIn)]
+    pub fn barge_in(&self) {
+        self.input(Input::BargeIn);
     }
 
     /// Hangs up: sends what was said, says goodbye to the relay, and ends with the outlet's `ended()`.

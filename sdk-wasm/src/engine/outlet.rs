@@ -1,8 +1,8 @@
 //! What the engine tells the page.
 
 use audio::SPEECH_RATE;
-use protocol::client::{Event, SessionInfo, State};
-use protocol::{AgentState, BudgetScope, Role, Usage};
+use protocol::client::{ErrorInfo, Event, NotTaken, SessionInfo, State};
+use protocol::{Ability, AgentState, BudgetScope, ClientMessage, Mark, Numbered, Role, Usage};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
@@ -43,6 +43,8 @@ extern "C" {
         epoch: u32,
         recording: bool,
         price_version: &str,
+        agent: &str,
+        features: &str,
     );
 
     #[wasm_bindgen(method)]
@@ -64,6 +66,40 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn budget(this: &Outlet, scope: &str, percent: u32, limit_nano_usd: f64, spent_nano_usd: f64);
 
+    #[wasm_bindgen(method, js_name = toolCall)]
+    fn tool_call(this: &Outlet, call_id: &str, name: &str, arguments: &str);
+
+    #[wasm_bindgen(method, js_name = toolCancel)]
+    fn tool_cancel(this: &Outlet, call_id: &str);
+
+    #[wasm_bindgen(method)]
+    fn degraded(this: &Outlet, what: &str, degraded: bool);
+
+    #[wasm_bindgen(method)]
+    fn latency(
+        this: &Outlet,
+        turn: u32,
+        stt_ms: Option<u32>,
+        llm_ms: Option<u32>,
+        tts_ms: Option<u32>,
+        total_ms: Option<u32>,
+    );
+
+    #[wasm_bindgen(method)]
+    fn listened(this: &Outlet, listening: bool);
+
+    /// A message that the relay will not get, as JSON text.
+    #[wasm_bindgen(method)]
+    fn undelivered(this: &Outlet, json: &str);
+
+    /// The message with this id will be delivered.
+    #[wasm_bindgen(method)]
+    fn taken(this: &Outlet, id: u32);
+
+    /// The message with this id was not taken.
+    #[wasm_bindgen(method)]
+    fn refused(this: &Outlet, id: u32, code: &str, message: &str, retryable: bool, limit: Option<f64>);
+
     #[wasm_bindgen(method)]
     fn rtt(this: &Outlet, ms: f64);
 
@@ -84,6 +120,17 @@ extern "C" {
     fn ended(this: &Outlet, reason: &str, code: u16);
 }
 
+/// Says what became of a message of the application.
+pub(crate) fn answer(outlet: &Outlet, id: u32, taken: Result<(), NotTaken>) {
+    match taken.map_err(ErrorInfo::from) {
+        Ok(()) => outlet.taken(id),
+        Err(error) => {
+            let limit = error.limit.map(|limit| limit as f64);
+            outlet.refused(id, &error.code, &error.message, error.retryable, limit);
+        }
+    }
+}
+
 /// Passes one event on.
 pub(crate) fn tell(outlet: &Outlet, event: &Event) {
     match event {
@@ -102,26 +149,44 @@ pub(crate) fn tell(outlet: &Outlet, event: &Event) {
         }
         Event::Session(session) => tell_session(outlet, session),
         Event::Agent(state) => outlet.agent(match state {
-            AgentState::Listening => "listening",
             AgentState::Thinking => "thinking",
             AgentState::Speaking => "speaking",
+            AgentState::Listening | AgentState::Unknown => "listening",
         }),
         Event::Transcript(said) => {
             let role = match said.role {
                 Role::User => "user",
-                Role::Agent => "agent",
+                Role::Agent | Role::Unknown => "agent",
             };
             outlet.transcript(said.turn, role, &said.text, said.last, said.start, said.end);
         }
         Event::Usage(usage) => tell_usage(outlet, usage),
         Event::Budget(budget) => {
             let scope = match budget.scope {
-                BudgetScope::Session => "session",
+                BudgetScope::Session | BudgetScope::Unknown => "session",
                 BudgetScope::User => "user",
                 BudgetScope::Account => "account",
             };
             let (limit, spent) = (budget.limit_nano_usd as f64, budget.spent_nano_usd as f64);
             outlet.budget(scope, budget.percent, limit, spent);
+        }
+        Event::ToolCall(call) => outlet.tool_call(&call.call_id, &call.name, &call.arguments),
+        Event::ToolCancel(call_id) => outlet.tool_cancel(call_id),
+        Event::Degraded(degraded) => {
+            let what = match degraded.what {
+                Ability::Hearing | Ability::Unknown => "hearing",
+                Ability::Thinking => "thinking",
+                Ability::Speaking => "speaking",
+            };
+            outlet.degraded(what, degraded.degraded);
+        }
+        Event::Latency(took) => {
+            outlet.latency(took.turn, took.stt_ms, took.llm_ms, took.tts_ms, took.total_ms);
+        }
+        Event::Listened(listening) => outlet.listened(*listening),
+        Event::Undelivered(message) => {
+            let numbered = Numbered { mark: Mark::default(), message: message.clone() };
+            outlet.undelivered(&ClientMessage::from(numbered).to_json());
         }
         Event::RoundTrip(time) => outlet.rtt(time.as_secs_f64() * 1_000.0),
         Event::Gap(gap) => {
@@ -152,6 +217,8 @@ fn tell_session(outlet: &Outlet, session: &SessionInfo) {
         session.epoch,
         session.recording,
         &session.prices.version,
+        session.agent.as_deref().unwrap_or_default(),
+        &session.features.0.join(" "),
     );
 }
 

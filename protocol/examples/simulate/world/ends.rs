@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use protocol::client::{self, Event, State};
 use protocol::relay::{self, Attachment, Handshake, Link};
-use protocol::{CloseCode, Codec, Limits, Mark, Prices, RelayMessage, Usage};
+use protocol::{CloseCode, Codec, Features, Gap, Limits, Mark, Prices, RelayMessage, Upward, Usage};
 
+use super::proof::What;
 use super::{CONTROL_PER_SECOND, Downlink, Heard, Stored, World};
 use crate::network::{Connection, Packet};
 use crate::random::Random;
@@ -70,9 +71,10 @@ impl World {
         let known = self.stored.as_ref().filter(own).filter(|_| accepted);
         let attachment = match (known, &hello.resume) {
             (Some(stored), _) => {
-                let (epoch, committed) = (stored.epoch, stored.committed);
+                let (epoch, committed, session_id) =
+                    (stored.epoch, stored.committed, stored.session_id.clone());
                 if self.link.is_none() {
-                    let config = self.relay_config(&stored.session_id.clone());
+                    let config = self.relay_config(&session_id);
                     self.link = Some(Link::recovered(self.now, config, epoch + 1, committed));
                     self.downlink = Downlink::default();
                 }
@@ -82,7 +84,8 @@ impl World {
             (None, _) if self.client_connection != Some(id) => return Ok(()),
             (None, resume) => {
                 let session_id = format!("session-{id}");
-                self.link = Some(Link::new(self.now, self.relay_config(&session_id), hello.start));
+                let config = self.relay_config(&session_id);
+                self.link = Some(Link::new(self.now, config, hello.start));
                 self.stored = Some(Stored { session_id, committed: hello.start, ..Stored::default() });
                 self.downlink = Downlink::default();
                 if resume.is_some() { Attachment::Instead } else { Attachment::New }
@@ -106,8 +109,12 @@ impl World {
         Ok(())
     }
 
-    fn relay_config(&self, session_id: &str) -> relay::Config {
+    fn relay_config(&mut self, session_id: &str) -> relay::Config {
+        let is_old = self.random.percent(self.scenario.old_percent);
+        self.tally.old_relays += u64::from(is_old);
         relay::Config {
+            agent: None,
+            features: if is_old { &[] } else { Features::RELAY },
             conversation_id: "conversation".into(),
             session_id: session_id.into(),
             limits: Limits {
@@ -129,18 +136,12 @@ impl World {
 
     /// A relay lost its memory (or a new session began): what it heard beyond this place it will hear again.
     fn forget_from(&mut self, mark: Mark) -> Result<(), String> {
-        while let Some(last) = self.heard.pop() {
-            let (from, to) = last.range();
-            if from < mark.position {
-                let to = to.min(mark.position);
-                self.heard.push(match last {
-                    Heard::Audio { .. } => Heard::Audio { from, to },
-                    Heard::Gap { .. } => Heard::Gap { from, to },
-                });
-                break;
+        while let Some(last) = self.heard.pop_if(|last| last.to.seq > mark.seq) {
+            if last.from.seq < mark.seq {
+                self.heard.push(Heard { to: mark, ..last });
             }
         }
-        let end = self.heard.last().map_or(0, |last| last.range().1);
+        let end = self.heard.last().map_or(0, |last| last.to.position);
         if end != mark.position {
             return Err(format!("the relay goes on at {} but has only heard {end}", mark.position));
         }
@@ -150,6 +151,10 @@ impl World {
 
     pub(super) fn input(&mut self, input: client::Input<'_>) -> Result<(), String> {
         self.client.handle_input(self.now, input);
+        self.drain()
+    }
+
+    pub(super) fn drain(&mut self) -> Result<(), String> {
         let mut token_wanted = false;
         while let Some(output) = self.client.poll_output() {
             let send = |packet, connections: &mut Vec<Connection>, random: &mut Random| {
@@ -207,6 +212,14 @@ impl World {
                     self.tally.missing_samples += u64::from(gap.samples);
                     self.told_gaps.push((gap.position, gap.position + gap.samples));
                 }
+                client::Output::Event(Event::Undelivered(message)) => {
+                    self.tally.undelivered += 1;
+                    let number = number_of(&message)? as usize;
+                    let typed = self.typed.get_mut(number).ok_or("a text that nobody typed")?;
+                    if std::mem::replace(&mut typed.undelivered, true) {
+                        return Err(format!("text {number} was told twice not to be delivered"));
+                    }
+                }
                 client::Output::Event(Event::State(State::Connected)) => self.tally.connected = true,
                 client::Output::Event(Event::Ended { code, .. }) => self.ended = Some(code),
                 client::Output::Event(_) => {}
@@ -260,9 +273,14 @@ impl World {
                 }
                 (relay::Output::Audio { mark, payload }, _) => {
                     check_samples(mark, payload)?;
-                    heard.push((mark, mark.position + (payload.len() / 2) as u32, false));
+                    let to = Mark { seq: mark.seq + 1, position: mark.position + (payload.len() / 2) as u32 };
+                    heard.push(Heard { from: mark, to, what: What::Audio });
                 }
-                (relay::Output::Gap(gap), _) => heard.push((gap.from, gap.to.position, true)),
+                (relay::Output::Message { mark, message }, _) => {
+                    let to = Mark { seq: mark.seq + 1, ..mark };
+                    heard.push(Heard { from: mark, to, what: What::Text(number_of(&message)?) });
+                }
+                (relay::Output::Gap(Gap { from, to }), _) => heard.push(Heard { from, to, what: What::Gap }),
                 (relay::Output::Bye, _) => bye = true,
                 (relay::Output::Ended(CloseCode::Abnormal), _) => over = true,
                 (relay::Output::Ended(code), _) => {
@@ -274,8 +292,8 @@ impl World {
         if let Some(mark) = goes_on {
             self.forget_from(mark)?;
         }
-        for (mark, to, missing) in heard {
-            self.hear(mark, to, missing)?;
+        for heard in heard {
+            self.hear(heard)?;
         }
         if over {
             // Nobody came back: the session's row is ended, and a resume will fail.
@@ -288,16 +306,15 @@ impl World {
         Ok(())
     }
 
-    fn hear(&mut self, mark: Mark, to: u32, missing: bool) -> Result<(), String> {
-        let from = mark.position;
-        let end = self.heard.last().map_or(0, |last| last.range().1);
-        if from != end {
-            return Err(format!("heard {from}..{to} after {end}"));
+    fn hear(&mut self, heard: Heard) -> Result<(), String> {
+        let end = self.heard.last().map_or(Mark::default(), |last| last.to);
+        if heard.from != end {
+            return Err(format!("heard {heard:?} after {end:?}"));
         }
-        self.heard.push(if missing { Heard::Gap { from, to } } else { Heard::Audio { from, to } });
-        self.expected = Mark { seq: mark.seq + 1, position: to };
+        self.heard.push(heard);
+        self.expected = heard.to;
         // Sometimes the transcript reaches up to here, or everything so far was silence.
-        if !missing && self.random.percent(20) {
+        if heard.what != What::Gap && self.random.percent(20) {
             let committed = self.expected;
             // Nothing is told to be committed that is not stored before.
             if let Some(stored) = self.stored.as_mut() {
@@ -316,6 +333,13 @@ impl World {
             connection.send_to_client(self.now, Packet::Closed(code), &mut self.random);
         }
     }
+}
+
+/// A text begins with its number.
+fn number_of(message: &Upward) -> Result<u32, String> {
+    let Upward::Text { text } = message else { return Err(format!("nobody said {message:?}")) };
+    let number = text.split(' ').next().unwrap_or_default();
+    number.parse().map_err(|_| format!("a broken text: {text}"))
 }
 
 /// The user's voice is its own position, so a sample in the wrong place is seen.

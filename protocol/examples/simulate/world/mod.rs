@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use protocol::client::{self, Client, State};
 use protocol::relay::{self, Link, Saying};
-use protocol::{AgentState, CloseCode, Codec, Mark, Role, Time, Transcript};
+use protocol::{AgentState, CloseCode, Codec, Mark, Role, Time, Transcript, Upward};
 
-use proof::Heard;
+use proof::{Heard, Typed};
 
 use crate::network::Connection;
 use crate::random::Random;
@@ -28,6 +28,10 @@ pub(crate) struct Tally {
     pub(crate) slow: u64,
     pub(crate) gaps: u64,
     pub(crate) missing_samples: u64,
+    pub(crate) texts: u64,
+    pub(crate) refused_texts: u64,
+    pub(crate) undelivered: u64,
+    pub(crate) old_relays: u64,
 }
 
 /// What a call is like.
@@ -44,6 +48,11 @@ struct Scenario {
     control_per_second: u32,
     /// How often the user mutes or unmutes, of each chunk's time.
     mute_percent: u64,
+    /// How often they type, and how many characters at most.
+    type_percent: u64,
+    longest_text: u64,
+    /// How often a relay is one of the first version, which takes no texts.
+    old_percent: u64,
     crash_percent: u64,
     /// Outages during which no connection can be made: from, length.
     outage: Option<(Time, Duration)>,
@@ -86,6 +95,8 @@ pub(crate) struct World {
     tokens: u32,
 
     spoken: u32,
+    typed: Vec<Typed>,
+    typed_bytes: u32,
     muted: bool,
     next_chunk: Time,
     next_answer: Time,
@@ -118,14 +129,20 @@ impl World {
         } else {
             [1, 3, 30][random.between(0, 2) as usize]
         };
+        let control_per_second = [CONTROL_PER_SECOND, CONTROL_PER_SECOND, 3][random.between(0, 2) as usize];
+        // A slow line carries little more than what is said, and a relay that takes few messages takes few texts.
+        let types_little = slow || control_per_second < CONTROL_PER_SECOND;
         let scenario = Scenario {
             chunk,
             chunks: random.between(5, if slow { 900 } else { 60 }) as u32,
             faults,
             slow,
             sees_unsent: random.percent(50),
-            control_per_second: [CONTROL_PER_SECOND, CONTROL_PER_SECOND, 3][random.between(0, 2) as usize],
+            control_per_second,
             mute_percent: [0, 5, 60][random.between(0, 2) as usize],
+            type_percent: [0, 10, 50, 100][random.between(0, if types_little { 1 } else { 3 }) as usize],
+            longest_text: [20, 300, 4_000][random.between(0, if slow { 0 } else { 2 }) as usize],
+            old_percent: if random.percent(20) { 50 } else { 0 },
             crash_percent: if faults { random.between(0, 3) } else { 0 },
             outage: (faults && random.percent(30)).then(|| {
                 let from = start + Duration::from_millis(random.between(0, 3_000));
@@ -156,6 +173,8 @@ impl World {
             next_id: 0,
             tokens: 0,
             spoken: 0,
+            typed: Vec::new(),
+            typed_bytes: 0,
             muted: false,
             next_chunk: start + CHUNK_TIME,
             next_answer: start + CHUNK_TIME,
@@ -257,6 +276,9 @@ impl World {
             self.muted = !self.muted;
             self.input(client::Input::Mute(self.muted))?;
         }
+        if self.random.percent(self.scenario.type_percent) {
+            self.type_text()?;
+        }
         if self.client.state() == State::Idle || self.muted {
             return Ok(());
         }
@@ -266,6 +288,23 @@ impl World {
         self.tally.chunks += 1;
         self.look_at_socket()?;
         self.input(client::Input::Chunk(&samples))
+    }
+
+    /// A text that begins with its number. One that is refused was not typed.
+    fn type_text(&mut self) -> Result<(), String> {
+        let length = self.random.between(0, self.scenario.longest_text - 10) as usize;
+        let text = format!("{} {}", self.typed.len(), "ü".repeat(length));
+        let bytes = text.len() as u32 + 80;
+        match self.client.handle_message(self.now, &Upward::Text { text }) {
+            Ok(()) => {
+                self.tally.texts += 1;
+                self.typed.push(Typed { position: self.spoken, undelivered: false });
+                self.typed_bytes += bytes;
+            }
+            Err(client::NotTaken::Full | client::NotTaken::NotSupported) => self.tally.refused_texts += 1,
+            Err(cause) => return Err(format!("a text was refused: {cause:?}")),
+        }
+        self.drain()
     }
 
     fn look_at_socket(&mut self) -> Result<(), String> {

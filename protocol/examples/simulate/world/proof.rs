@@ -1,22 +1,32 @@
 //! The proof at the end of a call.
 
-use protocol::CloseCode;
+use protocol::{CloseCode, Mark};
 
 use super::World;
 
-/// What the relay's side has of the uplink: stretches of the user's timeline, in order.
+/// What the relay's side has of the uplink, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Audio { from: u32, to: u32 },
-    Gap { from: u32, to: u32 },
+pub(super) struct Heard {
+    pub(super) from: Mark,
+    pub(super) to: Mark,
+    pub(super) what: What,
 }
 
-impl Heard {
-    pub(super) fn range(self) -> (u32, u32) {
-        match self {
-            Heard::Audio { from, to } | Heard::Gap { from, to } => (from, to),
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Audio,
+    Gap,
+    /// A typed text, by its number.
+    Text(u32),
+}
+
+/// What became of a text that the client took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Typed {
+    /// Where in the user's timeline it was typed.
+    pub(super) position: u32,
+    /// Whether the application was told that it was not delivered.
+    pub(super) undelivered: bool,
 }
 
 impl World {
@@ -25,16 +35,15 @@ impl World {
         if self.ended != Some(CloseCode::Normal) {
             return Err(format!("the call ended with {:?}", self.ended));
         }
-        let missing = merge(self.heard.iter().filter_map(|heard| match *heard {
-            Heard::Gap { from, to } => Some((from, to)),
-            Heard::Audio { .. } => None,
-        }));
+        self.check_texts()?;
+        let gaps = self.heard.iter().filter(|heard| heard.what == What::Gap);
+        let missing = merge(gaps.map(|gap| (gap.from.position, gap.to.position)));
         let told = merge(self.told_gaps.iter().copied());
         let length: u64 = self.told_gaps.iter().map(|(from, to)| u64::from(to - from)).sum();
         if length != told.iter().map(|(from, to)| u64::from(to - from)).sum::<u64>() {
             return Err(format!("missing audio was told twice: {:?}", self.told_gaps));
         }
-        let end = self.heard.last().map_or(0, |last| last.range().1);
+        let end = self.heard.last().map_or(0, |last| last.to.position);
         // Who hangs up before the relay has ever answered takes the call back: nothing is sent any more, and the page is told so.
         if self.scenario.slow && self.tally.connected && end < self.spoken {
             return Err(format!(
@@ -51,7 +60,7 @@ impl World {
             return Err(format!("told {told:?} but missing {missing:?}"));
         }
         let inside = told.iter().any(|gap| gap.1 < self.spoken);
-        if inside && self.spoken <= self.scenario.buffer {
+        if inside && self.spoken * 2 + self.typed_bytes <= self.scenario.buffer * 2 {
             return Err(format!("told {told:?} although all {} samples fit the buffer", self.spoken));
         }
         if self.closed_in_order && self.downlink.said != self.downlink.heard {
@@ -62,6 +71,35 @@ impl World {
         }
         if !self.downlink.said.starts_with(&self.downlink.heard) {
             return Err(format!("said {:?}, heard {:?}", self.downlink.said, self.downlink.heard));
+        }
+        Ok(())
+    }
+
+    /// Each text was delivered once, in order, between the samples between which it was typed; or else the application was told that it was
+    /// not. Both are true only of one whose acknowledgement was lost with the relay, at the end of a call.
+    fn check_texts(&self) -> Result<(), String> {
+        let delivered: Vec<(u32, u32)> = self
+            .heard
+            .iter()
+            .filter_map(|heard| {
+                if let What::Text(number) = heard.what { Some((number, heard.from.position)) } else { None }
+            })
+            .collect();
+        if !delivered.is_sorted_by(|one, next| one.0 < next.0) {
+            return Err(format!("texts came out of order, or twice: {delivered:?}"));
+        }
+        for (number, typed) in (0_u32..).zip(&self.typed) {
+            let place = delivered.iter().find(|(delivered, _)| *delivered == number).map(|(_, place)| *place);
+            match place {
+                Some(place) if place != typed.position => {
+                    return Err(format!("text {number} was typed at {} and came at {place}", typed.position));
+                }
+                Some(_) if typed.undelivered && self.closed_in_order => {
+                    return Err(format!("text {number} was delivered, and told not to be"));
+                }
+                None if !typed.undelivered => return Err(format!("text {number} is lost without a word")),
+                _ => {}
+            }
         }
         Ok(())
     }

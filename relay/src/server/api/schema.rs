@@ -334,7 +334,7 @@ impl From<SaidRow> for Turn {
             turn: turn.turn,
             role: match turn.role {
                 protocol::Role::User => Role::User,
-                protocol::Role::Agent => Role::Agent,
+                protocol::Role::Agent | protocol::Role::Unknown => Role::Agent,
             },
             text: turn.text,
             start_position: turn.start,

@@ -81,6 +81,6 @@ impl SqlStore {
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::User => "user",
-        Role::Agent => "agent",
+        Role::Agent | Role::Unknown => "agent",
     }
 }

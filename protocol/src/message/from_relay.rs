@@ -1,193 +1,7 @@
-//! The JSON control messages: every shape that is written in `docs/protocol.md`, and no other.
-//!
-//! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored.
+//! What the relay says.
 
-use crate::json::{self, Read, object, words};
-
-/// The WebSocket subprotocol that both sides must name.
-pub const SUBPROTOCOL: &str = "voxrelay.v1";
-
-/// Why a text message could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Not JSON, no `type`, or a field missing or of the wrong type.
-    #[error("not a message of this protocol")]
-    Malformed,
-    /// A `type` this version does not know, or a numbered message with a word in it that it does not know. Carries the message's `seq`, since a
-    /// numbered message counts all the same.
-    #[error("unknown message type or word")]
-    Unknown {
-        /// The message's number, if it has one.
-        seq: Option<u32>,
-    },
-}
-
-macro_rules! messages {
-    ($(#[$doc:meta])* $name:ident { $($word:literal => $variant:ident,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq)]
-        pub enum $name {
-            $(#[doc = concat!("`", $word, "`, see [`struct@", stringify!($variant), "`].")]
-            $variant($variant),)*
-        }
-
-        impl $name {
-            /// Reads one text message.
-            ///
-            /// # Errors
-            /// When it is not a message of this kind; nothing else about it can be told.
-            pub fn parse(text: &str) -> Result<Self, ParseError> {
-                let json = json::parse(text).ok_or(ParseError::Malformed)?;
-                let message = match json.member("type").text().ok_or(ParseError::Malformed)? {
-                    $($word => $variant::read(&json).map($name::$variant),)*
-                    _ => return Err(ParseError::Unknown { seq: json.field("seq") }),
-                };
-                message.ok_or_else(|| match json.field("seq") {
-                    Some(seq) => ParseError::Unknown { seq: Some(seq) },
-                    None => ParseError::Malformed,
-                })
-            }
-
-            /// Writes the message as JSON text.
-            #[must_use]
-            pub fn to_json(&self) -> String {
-                let mut json = String::new();
-                match self {
-                    $($name::$variant(message) => message.write_with_type(Some($word), &mut json),)*
-                }
-                json
-            }
-        }
-
-        $(impl From<$variant> for $name {
-            fn from(message: $variant) -> Self {
-                $name::$variant(message)
-            }
-        })*
-    };
-}
-
-messages! {
-    /// What a client says.
-    ClientMessage {
-        "hello" => Hello,
-        "ack" => ClientAck,
-        "gap" => Gap,
-        "mute" => Mute,
-        "token" => Token,
-        "ping" => Ping,
-        "bye" => Bye,
-    }
-}
-
-messages! {
-    /// What the relay says.
-    RelayMessage {
-        "welcome" => Welcome,
-        "resumed" => Resumed,
-        "resume_failed" => ResumeFailed,
-        "ack" => RelayAck,
-        "resend" => Resend,
-        "pong" => Pong,
-        "usage" => Usage,
-        "error" => ErrorMessage,
-        "token_expiring" => TokenExpiring,
-        "token_accepted" => TokenAccepted,
-        "ended" => Ended,
-        "agent" => AgentStateMessage,
-        "transcript" => Transcript,
-        "reply_end" => ReplyEnd,
-        "flush" => Flush,
-        "budget" => Budget,
-    }
-}
-
-/// A place in a direction's timeline: the number of a frame and the position of its first sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// Number of the frame.
-    pub seq: u32,
-    /// Samples before the frame, at the rate of the direction's codec.
-    pub position: u32,
-}
-
-/// The first message on every connection.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hello {
-    /// The access token (JWT).
-    pub token: String,
-    /// Name and version of the client, for the session record; at most 64 characters are kept.
-    pub client: String,
-    /// Codec of the audio the client will send.
-    pub codec: String,
-    /// The first frame that is not committed: where a new session begins.
-    pub start: Mark,
-    /// The session to go on with, if there is one.
-    pub resume: Option<Resume>,
-    /// The conversation that a new session goes on with, from an earlier `welcome`; a new one begins if there is none.
-    pub conversation: Option<String>,
-}
-
-/// Which session to go on with, and how far the client got.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resume {
-    /// The session.
-    pub session_id: String,
-    /// The token from the last `welcome` or `resumed`.
-    pub resume_token: String,
-    /// The epoch the client is in.
-    pub epoch: u32,
-    /// The next downlink frame the client expects.
-    pub received: u32,
-}
-
-/// The client has the downlink up to here, and the user has heard it up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAck {
-    /// The next downlink frame the client expects.
-    pub received: u32,
-    /// Position in the downlink timeline up to which the audio was really played.
-    pub played: u32,
-}
-
-/// Frames the client dropped, `[from, to)`: stands in for them in the uplink's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The first missing frame.
-    pub from: Mark,
-    /// The frame after the last missing one.
-    pub to: Mark,
-}
-
-/// The user muted or unmuted; while muted no audio is sent and none is metered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mute {
-    /// Whether the microphone is muted.
-    pub muted: bool,
-}
-
-/// A fresh access token for the running session.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    /// The access token (JWT), of the same `sub`.
-    pub token: String,
-}
-
-/// A heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ping {
-    /// Returned unchanged in `pong`.
-    pub id: u32,
-    /// The round-trip time of the last heartbeat in microseconds, 0 if there was none, for the relay's record.
-    pub rtt_us: u32,
-}
-
-/// The user hangs up. The relay finishes what it has, answers `ended` and closes with 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bye {
-    /// The number after the last uplink frame: the relay waits for all before it.
-    pub end: u32,
-}
+use super::{Features, Mark};
+use crate::json::{object, words};
 
 /// A new session.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,6 +26,10 @@ pub struct Welcome {
     pub limits: Limits,
     /// What it will cost.
     pub prices: Prices,
+    /// The agent that the session is with; a relay of the first version does not say.
+    pub agent: Option<String>,
+    /// What the relay speaks beyond the first version.
+    pub features: Features,
 }
 
 /// What a session may do.
@@ -266,6 +84,8 @@ pub struct Resumed {
     pub received: Mark,
     /// The first uplink frame that is not in the stored transcript.
     pub committed: Mark,
+    /// What this relay speaks beyond the first version: another one than before may speak less.
+    pub features: Features,
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
@@ -378,6 +198,8 @@ pub enum AgentState {
     Thinking,
     /// Its answer is being sent.
     Speaking,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(AgentState { Listening = "listening", Thinking = "thinking", Speaking = "speaking" });
@@ -398,6 +220,8 @@ pub enum Role {
     User,
     /// The agent.
     Agent,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(Role { User = "user", Agent = "agent" });
@@ -444,6 +268,8 @@ pub enum BudgetScope {
     User,
     /// The account's, of a month.
     Account,
+    /// A word of a newer relay.
+    Unknown,
 }
 
 words!(BudgetScope { Session = "session", User = "user", Account = "account" });
@@ -463,15 +289,94 @@ pub struct Budget {
     pub spent_nano_usd: u64,
 }
 
-object!(Mark { seq, position });
-object!(Hello { token, client, codec, start, resume, conversation });
-object!(Resume { session_id, resume_token, epoch, received });
-object!(ClientAck { received, played });
-object!(Gap { from, to });
-object!(Mute { muted });
-object!(Token { token });
-object!(Ping { id, rtt_us });
-object!(Bye { end });
+/// The page is to run a tool and answer with a `tool_result`. Numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Names the call in its result.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments, JSON text as the language model wrote it: it may be broken.
+    pub arguments: String,
+}
+
+/// The result of a tool is not waited for any more. Numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCancel {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// The call.
+    pub call_id: String,
+}
+
+/// What an agent needs in order to converse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ability {
+    /// Recognising speech.
+    Hearing,
+    /// Making an answer.
+    Thinking,
+    /// Speaking it.
+    Speaking,
+    /// A word of a newer relay.
+    Unknown,
+}
+
+words!(Ability { Hearing = "hearing", Thinking = "thinking", Speaking = "speaking" });
+
+/// The agent can do something less well, or not at all, or again as well as ever. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// What it is about.
+    pub what: Ability,
+    /// Whether it is degraded from now on.
+    pub degraded: bool,
+}
+
+/// How long the answer of a turn took, as far as it was measured. Numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// The turn of the answer.
+    pub turn: u32,
+    /// From the end of what was said until it was understood.
+    pub stt_ms: Option<u32>,
+    /// From then until the first words of the answer.
+    pub llm_ms: Option<u32>,
+    /// From then until its first sound.
+    pub tts_ms: Option<u32>,
+    /// From the end of what was said until the answer's first sound, or its first words if it has none.
+    pub total_ms: Option<u32>,
+}
+
+/// An operator listens in, or does not any more. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listened {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Whether somebody listens.
+    pub listening: bool,
+}
+
+/// The relay is about to go: the client connects anew and resumes, at a moment of its own within this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Time until the relay closes the connection by itself.
+    pub within_ms: u32,
+}
+
+/// The fresh token is not good. The one in use stays good until it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenRefused {
+    /// Time left before the connection is closed with 4401.
+    pub in_ms: u64,
+}
+
 object!(Welcome {
     session_id,
     conversation_id,
@@ -482,12 +387,14 @@ object!(Welcome {
     agent_codec,
     recording,
     limits,
-    prices
+    prices,
+    agent,
+    features
 });
 object!(Limits { session_ms, idle_ms, chunk_min_bytes, chunk_max_bytes, burst_ms, budget_nano_usd });
 object!(Prices { version, items });
 object!(Price { item, unit, nano_usd, per });
-object!(Resumed { session_id, epoch, resume_token, received, committed });
+object!(Resumed { session_id, epoch, resume_token, received, committed, features });
 object!(ResumeFailed { reason, epoch });
 object!(RelayAck { received, committed });
 object!(Resend { from });
@@ -502,3 +409,10 @@ object!(Transcript { seq, turn, role, text, last, start, end });
 object!(ReplyEnd { seq });
 object!(Flush { seq });
 object!(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd });
+object!(ToolCall { seq, call_id, name, arguments });
+object!(ToolCancel { seq, call_id });
+object!(Degraded { seq, what, degraded });
+object!(Latency { seq, turn, stt_ms, llm_ms, tts_ms, total_ms });
+object!(Listened { seq, listening });
+object!(Move { within_ms });
+object!(TokenRefused { in_ms });

@@ -1,0 +1,194 @@
+//! What the user and the page say: kept until it is committed, sent in order, and dropped in a written way when there is too much of it.
+
+use std::time::Duration;
+
+use super::{Client, Connection, Event, GapInfo, NotTaken, Output, Phase, Timer, UPLINK};
+use crate::{BargeIn, Bye, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Playback, Upward};
+
+/// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
+const SOCKET_HIGH_WATER: usize = 128 * 1024;
+/// A socket that was full takes more when it holds back less than this. What was dropped meanwhile is declared in one piece: on a slow line,
+/// one for each chunk would be more control messages than a relay takes.
+const SOCKET_LOW_WATER: usize = 64 * 1024;
+/// However often an application mutes, the relay hears of it this seldom: a button must not cost the connection.
+const MUTE_APART: Duration = Duration::from_millis(200);
+/// A socket that held back this much and now holds less hands audio on: the system's own buffers were full before.
+const BACKLOG: usize = 16 * 1024;
+/// Messages and gaps are sent no closer than this in the long run. A relay takes twice as many, for what is said beside them.
+const TURN_APART: Duration = Duration::from_millis(100);
+/// This many may be sent at once: half of what a relay takes.
+const TURNS_AT_ONCE: u32 = 20;
+
+impl Client {
+    pub(super) fn handle_chunk(&mut self, samples: &[i16]) {
+        if samples.is_empty() || self.muted || self.closing && self.connection.told_bye {
+            return;
+        }
+        if !self.uplink.push_audio(UPLINK, samples) {
+            return self.end(CloseCode::TooLong);
+        }
+        self.make_room();
+    }
+
+    pub(super) fn take_message(&mut self, message: &Upward) -> Result<(), NotTaken> {
+        if self.phase == Phase::Closed || self.closing {
+            return Err(NotTaken::Over);
+        }
+        message.check_length().map_err(NotTaken::TooLong)?;
+        if self.phase == Phase::Up && !self.connection.features.has(message.word()) {
+            return Err(NotTaken::NotSupported);
+        }
+        let mut json = String::new();
+        message.write_at(self.uplink.end(), &mut json);
+        if (self.uplink.text_bytes() + json.len()) as u64 > self.capacity() {
+            return Err(NotTaken::Full);
+        }
+        if !self.uplink.push_text(message.word(), json) {
+            self.end(CloseCode::TooLong);
+            return Err(NotTaken::Over);
+        }
+        self.make_room();
+        Ok(())
+    }
+
+    /// Bytes that the buffer holds.
+    fn capacity(&self) -> u64 {
+        let bytes_per_second = u64::from(UPLINK.rate()) * 2;
+        u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX) * bytes_per_second / 1_000
+    }
+
+    /// The oldest audio makes room, and never a message.
+    fn make_room(&mut self) {
+        let capacity = self.capacity();
+        while self.uplink.samples() * 2 + self.uplink.text_bytes() as u64 > capacity {
+            let Some(dropped) = self.uplink.drop_oldest_audio() else { break };
+            if dropped.seq >= self.acknowledged.seq && !self.outage.told_full {
+                self.outage.told_full = true;
+                self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
+            }
+        }
+    }
+
+    pub(super) fn handle_buffered(&mut self, bytes: usize) {
+        let drains =
+            self.connection.told_socket_bytes >= BACKLOG && bytes < self.connection.told_socket_bytes;
+        self.connection.told_socket_bytes = bytes;
+        self.connection.socket_bytes = bytes;
+        self.connection.held_back =
+            bytes >= if self.connection.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
+        if drains && self.phase == Phase::Up {
+            self.alive();
+            self.progress();
+        }
+    }
+
+    pub(super) fn is_held_back(&self) -> bool {
+        self.phase == Phase::Up && self.connection.held_back && !self.uplink.is_sent()
+    }
+
+    /// Whether what comes next waits for its turn, whatever the line carries.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.timers.is_set(Timer::Turn as usize)
+    }
+
+    /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
+    pub(super) fn poll_uplink(&mut self) -> Option<Output<'_>> {
+        if self.poll_playback().is_some() {
+            return Some(Output::Text(&self.text));
+        }
+        if self.is_held_back() {
+            return None;
+        }
+        let cursor = self.uplink.cursor();
+        let held = self.uplink.next_held(cursor.seq);
+        if cursor.seq < held.seq {
+            if !self.take_turn() {
+                return None;
+            }
+            self.uplink.seek(held);
+            self.tell_gap(cursor, held);
+            return Some(self.say(&Gap { from: cursor, to: held }.into()));
+        }
+        if self.uplink.is_sent() {
+            let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
+            if self.connection.told_muted != self.muted && !waits {
+                self.connection.told_muted = self.muted;
+                self.set(Timer::Mute, MUTE_APART);
+                return Some(self.say(&Mute { muted: self.muted }.into()));
+            }
+            if self.closing && !self.connection.told_bye {
+                self.connection.told_bye = true;
+                return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
+            }
+            return None;
+        }
+        if self.uplink.peek()?.word.is_some() && !self.take_turn() {
+            return None;
+        }
+        let frame = self.uplink.advance(self.connection.features.has(Features::SAMPLES))?;
+        self.connection.socket_bytes += frame.bytes.len();
+        self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
+        Some(if frame.word.is_some() { Output::Text(frame.text()) } else { Output::Binary(&frame.bytes) })
+    }
+
+    /// What the relay does not know yet of the agent's sound on the page; the text is in `self.text`.
+    fn poll_playback(&mut self) -> Option<()> {
+        let Connection { features, told_barge_in, told_held, .. } = &self.connection;
+        let barges_in = self.barge_in.filter(|_| *told_barge_in != self.barge_in && features.has("barge_in"));
+        let holds = *told_held != self.playback_held && features.has("playback");
+        if barges_in.is_none() && !holds || !self.take_turn() {
+            return None;
+        }
+        if let Some(played) = barges_in {
+            self.connection.told_barge_in = barges_in;
+            self.say(&BargeIn { played }.into());
+        } else {
+            self.connection.told_held = self.playback_held;
+            self.say(&Playback { held: self.playback_held }.into());
+        }
+        Some(())
+    }
+
+    /// Whether one more message may be sent now: a relay closes on whoever sends too many.
+    fn take_turn(&mut self) -> bool {
+        let refilled = self.refilled.max(self.now) + TURN_APART;
+        let allowed = self.now + TURN_APART * TURNS_AT_ONCE;
+        if refilled > allowed {
+            let due = refilled - TURN_APART * TURNS_AT_ONCE;
+            self.timers.set(Timer::Turn as usize, due);
+            return false;
+        }
+        self.timers.stop(Timer::Turn as usize);
+        self.refilled = refilled;
+        true
+    }
+
+    /// The relay that answered takes no messages of some kinds: what it does not have of them yet it will never get.
+    pub(super) fn take_back_unsupported(&mut self) {
+        let features = &self.connection.features;
+        let texts = self.uplink.take_texts(self.acknowledged.seq, |word| !features.has(word));
+        self.tell_undelivered(&texts);
+    }
+
+    /// The call is over: whatever the relay never acknowledged is missing.
+    pub(super) fn tell_missing(&mut self) {
+        self.tell_gap(self.acknowledged, self.uplink.end());
+        let texts = self.uplink.take_texts(self.acknowledged.seq, |_| true);
+        self.tell_undelivered(&texts);
+    }
+
+    fn tell_undelivered(&mut self, texts: &[String]) {
+        for message in texts.iter().filter_map(|text| Upward::parse(text).ok()) {
+            self.tell(Event::Undelivered(message));
+        }
+    }
+
+    /// Tells the application of missing audio, leaving out what it was told before.
+    fn tell_gap(&mut self, from: Mark, to: Mark) {
+        if from.position < to.position {
+            for (position, end) in self.told_gaps.tell(from.position, to.position) {
+                self.tell(Event::Gap(GapInfo { position, samples: end - position }));
+            }
+        }
+    }
+}

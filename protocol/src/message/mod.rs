@@ -1,0 +1,211 @@
+//! The JSON control messages: every shape that is written in `docs/protocol.md`, and no other.
+//!
+//! Numbers are integers: samples, milliseconds, nano-dollars. Unknown fields are ignored.
+
+mod from_client;
+mod from_relay;
+mod upward;
+
+pub use from_client::*;
+pub use from_relay::*;
+pub use upward::*;
+
+use crate::json::{self, Json, Read, Value, object};
+
+/// The WebSocket subprotocol that both sides must name.
+pub const SUBPROTOCOL: &str = "voxrelay.v1";
+
+/// Why a text message could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON, no `type`, or a field missing or of the wrong type.
+    #[error("not a message of this protocol")]
+    Malformed,
+    /// A `type` this version does not know, or a numbered message that it cannot read. Carries the message's `seq`, since a numbered message
+    /// counts all the same.
+    #[error("unknown message type")]
+    Unknown {
+        /// The message's number, if it has one.
+        seq: Option<u32>,
+    },
+}
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident {
+        $($word:literal => $variant:ident,)*
+        $(_ => $other:ident,)?
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name {
+            $(#[doc = concat!("`", $word, "`, see [`struct@", stringify!($variant), "`].")]
+            $variant($variant),)*
+            $(#[doc = concat!("Any other, see [`struct@", stringify!($other), "`].")]
+            $other($other),)?
+        }
+
+        impl $name {
+            /// The `type` of each, but for those that have a list of their own.
+            pub const WORDS: &[&str] = &[$($word,)*];
+
+            /// Reads one text message.
+            ///
+            /// # Errors
+            /// When it is not a message of this kind; nothing else about it can be told.
+            pub fn parse(text: &str) -> Result<Self, ParseError> {
+                let json = json::parse(text).ok_or(ParseError::Malformed)?;
+                let message = match json.member("type").text().ok_or(ParseError::Malformed)? {
+                    $($word => $variant::read(&json).map($name::$variant),)*
+                    $(word if $other::is(word) => $other::read(word, &json).map($name::$other),)?
+                    _ => return Err(ParseError::Unknown { seq: json.field("seq") }),
+                };
+                message.ok_or_else(|| match json.field("seq") {
+                    Some(seq) => ParseError::Unknown { seq: Some(seq) },
+                    None => ParseError::Malformed,
+                })
+            }
+
+            /// Writes the message as JSON text.
+            #[must_use]
+            pub fn to_json(&self) -> String {
+                let mut json = String::new();
+                match self {
+                    $($name::$variant(message) => message.write_with_type(Some($word), &mut json),)*
+                    $($name::$other(Numbered { mark, message }) => message.write_at(*mark, &mut json),)?
+                }
+                json
+            }
+        }
+
+        $(impl From<$variant> for $name {
+            fn from(message: $variant) -> Self {
+                $name::$variant(message)
+            }
+        })*
+
+        $(impl From<$other> for $name {
+            fn from(message: $other) -> Self {
+                $name::$other(message)
+            }
+        })?
+    };
+}
+
+messages! {
+    /// What a client says.
+    ClientMessage {
+        "hello" => Hello,
+        "ack" => ClientAck,
+        "gap" => Gap,
+        "mute" => Mute,
+        "token" => Token,
+        "ping" => Ping,
+        "bye" => Bye,
+        "barge_in" => BargeIn,
+        "playback" => Playback,
+        _ => Numbered,
+    }
+}
+
+messages! {
+    /// What the relay says.
+    RelayMessage {
+        "welcome" => Welcome,
+        "resumed" => Resumed,
+        "resume_failed" => ResumeFailed,
+        "ack" => RelayAck,
+        "resend" => Resend,
+        "pong" => Pong,
+        "usage" => Usage,
+        "error" => ErrorMessage,
+        "token_expiring" => TokenExpiring,
+        "token_accepted" => TokenAccepted,
+        "ended" => Ended,
+        "agent" => AgentStateMessage,
+        "transcript" => Transcript,
+        "reply_end" => ReplyEnd,
+        "flush" => Flush,
+        "budget" => Budget,
+        "tool_call" => ToolCall,
+        "tool_cancel" => ToolCancel,
+        "degraded" => Degraded,
+        "latency" => Latency,
+        "listened" => Listened,
+        "move" => Move,
+        "token_refused" => TokenRefused,
+    }
+}
+
+/// A place in a direction's timeline: the number of a frame and the position of its first sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Number of the frame.
+    pub seq: u32,
+    /// Samples before the frame, at the rate of the direction's codec.
+    pub position: u32,
+}
+
+object!(Mark { seq, position });
+
+/// What the other side speaks beyond the first version of the protocol: words, most of them the `type` of a message. A side that names none
+/// speaks the first version, and nothing else is sent to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features(pub Vec<String>);
+
+impl Features {
+    /// The number of samples in the header of an audio frame.
+    pub const SAMPLES: &str = "samples";
+
+    /// What this version of a client speaks.
+    pub const CLIENT: &[&str] = &[
+        Features::SAMPLES,
+        "tool_call",
+        "tool_cancel",
+        "degraded",
+        "latency",
+        "listened",
+        "move",
+        "token_refused",
+    ];
+
+    /// What this version of a relay's link speaks; whether its agent does is another matter.
+    pub const RELAY: &[&str] = &[
+        Features::SAMPLES,
+        "text",
+        "say",
+        "context",
+        "variables",
+        "tool_result",
+        "correction",
+        "barge_in",
+        "playback",
+    ];
+
+    /// Whether the word is among them.
+    #[must_use]
+    pub fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|known| known == word)
+    }
+}
+
+impl From<&[&str]> for Features {
+    fn from(words: &[&str]) -> Self {
+        Features(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+}
+
+impl Value for Features {
+    fn write(&self, json: &mut String) {
+        self.0.write(json);
+    }
+}
+
+impl Read for Features {
+    /// Whoever says nothing of them has none.
+    fn read(json: &Json) -> Option<Self> {
+        match json {
+            Json::Null => Some(Features::default()),
+            words => Read::read(words).map(Features),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What a client says among its audio: lossless, numbered in one sequence with it.
+
+use super::{Mark, ParseError};
+use crate::json::{self, Json, Read, Value, write_object};
+
+/// The longest text that an agent is to read, say or know, in characters (Unicode scalar values).
+pub const TEXT_MAX_CHARS: usize = 4_000;
+/// The longest output of a tool, and all variables of one message together, in characters.
+pub const DATA_MAX_CHARS: usize = 16_000;
+/// Room that any message of a client fits in, in bytes, whatever is in its text.
+pub const MESSAGE_MAX_BYTES: usize = 128 * 1024;
+
+macro_rules! upward {
+    ($(
+        $(#[$doc:meta])*
+        $word:literal => $variant:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
+    )*) => {
+        /// A message that keeps its place among the audio: delivered in order with it, once, never swallowed by a gap.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Upward {
+            $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
+        }
+
+        impl Upward {
+            /// The `type` of each on the wire, which is also the word of `features` that a relay has to name.
+            pub const WORDS: &[&str] = &[$($word,)*];
+
+            /// Its `type` on the wire.
+            #[must_use]
+            pub const fn word(&self) -> &'static str {
+                match self { $(Upward::$variant { .. } => $word,)* }
+            }
+
+            /// Reads the one that `word` names.
+            fn read_as(word: &str, json: &Json) -> Option<Self> {
+                match word {
+                    $($word => Some(Upward::$variant { $($field: json.field(stringify!($field))?,)* }),)*
+                    _ => None,
+                }
+            }
+
+            /// Writes it as the message at `mark`.
+            pub(crate) fn write_at(&self, mark: Mark, json: &mut String) {
+                match self {
+                    $(Upward::$variant { $($field,)* } => write_object(
+                        Some($word),
+                        &[("seq", &mark.seq), ("position", &mark.position), $((stringify!($field), $field)),*],
+                        json,
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+upward! {
+    /// What the user typed: an utterance like one that was spoken.
+    "text" => Text {
+        /// The words.
+        text: String,
+    }
+    /// Words that the agent is to speak as they are.
+    "say" => Say {
+        /// The words.
+        text: String,
+        /// Whether what the agent is saying is cut off for them.
+        interrupt: bool,
+    }
+    /// Something that the agent is to know, and need not answer.
+    "context" => Context {
+        /// The words.
+        text: String,
+    }
+    /// Values for the agent's prompt, in place of the earlier ones of the same names.
+    "variables" => Variables {
+        /// Names and values.
+        variables: Variables,
+    }
+    /// What a tool that the page runs has given.
+    "tool_result" => ToolResult {
+        /// The id of the `tool_call`.
+        call_id: String,
+        /// What it gave, or what went wrong.
+        output: String,
+        /// Whether it failed.
+        is_error: bool,
+    }
+    /// What the user really said in a turn, in place of what was understood.
+    "correction" => Correction {
+        /// The turn.
+        turn: u32,
+        /// The words.
+        text: String,
+    }
+}
+
+/// Names and values, an object on the wire. Of one name that comes twice, the later value counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables(pub Vec<(String, String)>);
+
+impl Value for Variables {
+    fn write(&self, json: &mut String) {
+        let fields: Vec<(&str, &dyn Value)> =
+            self.0.iter().map(|(name, value)| (name.as_str(), value as &dyn Value)).collect();
+        if fields.is_empty() { json.push_str("{}") } else { write_object(None, &fields, json) }
+    }
+}
+
+impl Read for Variables {
+    fn read(json: &Json) -> Option<Self> {
+        let Json::Object(members) = json else { return None };
+        members
+            .iter()
+            .map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
+            .collect::<Option<_>>()
+            .map(Variables)
+    }
+}
+
+/// More text than a message may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// Characters that it may have.
+    pub limit: usize,
+    /// Characters that it has.
+    pub asked: usize,
+}
+
+impl Upward {
+    /// Reads one from JSON text, whose `seq` and `position` are of no matter.
+    ///
+    /// # Errors
+    /// When it is another message, or not as it has to be.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let json = json::parse(text).ok_or(ParseError::Malformed)?;
+        let word = json.member("type").text().ok_or(ParseError::Malformed)?;
+        Upward::read_as(word, &json).ok_or(ParseError::Malformed)
+    }
+
+    /// Looks whether its text is as short as it has to be.
+    ///
+    /// # Errors
+    /// With what it may have and what it has.
+    pub fn check_length(&self) -> Result<(), TooLong> {
+        let chars = |text: &String| text.chars().count();
+        let (limit, asked) = match self {
+            Upward::Text { text }
+            | Upward::Say { text, .. }
+            | Upward::Context { text }
+            | Upward::Correction { text, .. } => (TEXT_MAX_CHARS, chars(text)),
+            Upward::ToolResult { call_id, output, .. } => (DATA_MAX_CHARS, chars(call_id) + chars(output)),
+            Upward::Variables { variables } => {
+                (DATA_MAX_CHARS, variables.0.iter().map(|(name, value)| chars(name) + chars(value)).sum())
+            }
+        };
+        if asked > limit { Err(TooLong { limit, asked }) } else { Ok(()) }
+    }
+}
+
+/// An upward message in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Its number, and the position of the audio that it stands before.
+    pub mark: Mark,
+    /// What it says.
+    pub message: Upward,
+}
+
+impl Numbered {
+    pub(super) fn is(word: &str) -> bool {
+        Upward::WORDS.contains(&word)
+    }
+
+    pub(super) fn read(word: &str, json: &Json) -> Option<Self> {
+        Some(Numbered { mark: Mark::read(json)?, message: Upward::read_as(word, json)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn length_is_counted_in_characters_and_the_longest_fits_a_message_however_it_is_written() {
+        for (text, limit) in [("ü", TEXT_MAX_CHARS), ("\u{1}", TEXT_MAX_CHARS), ("\u{10348}", TEXT_MAX_CHARS)]
+        {
+            let longest = Upward::Text { text: text.repeat(limit) };
+            assert_eq!(longest.check_length(), Ok(()));
+            let longer = Upward::Context { text: text.repeat(limit + 1) };
+            assert_eq!(longer.check_length(), Err(TooLong { limit, asked: limit + 1 }));
+        }
+        let output = "\u{1}".repeat(DATA_MAX_CHARS);
+        let longest = Upward::ToolResult { call_id: String::new(), output, is_error: false };
+        assert_eq!(longest.check_length(), Ok(()));
+        let mut json = String::new();
+        longest.write_at(Mark { seq: u32::MAX, position: u32::MAX }, &mut json);
+        assert!(json.len() <= MESSAGE_MAX_BYTES, "{}", json.len());
+    }
+
+    #[test]
+    fn variables_are_an_object_of_texts_and_nothing_else() {
+        let empty = r#"{"type":"variables","seq":1,"position":0,"variables":{}}"#;
+        let read = Upward::parse(empty).expect("none are some, too");
+        let mut json = String::new();
+        read.write_at(Mark { seq: 1, position: 0 }, &mut json);
+        assert_eq!(json, empty);
+        for wrong in
+            [r#"{"type":"variables","variables":{"a":1}}"#, r#"{"type":"variables","variables":["a"]}"#]
+        {
+            assert_eq!(Upward::parse(wrong), Err(ParseError::Malformed), "{wrong}");
+        }
+    }
+}
