@@ -94,7 +94,7 @@ impl Chat {
             match turn.role {
                 protocol::Role::User => chat.remember(Role::User, turn.text.clone()),
                 protocol::Role::Agent | protocol::Role::Unknown => {
-                    chat.remember(Role::Assistant, turn.text.clone())
+                    chat.remember(Role::Assistant, turn.text.clone());
                 }
             }
         }
