@@ -92,6 +92,21 @@ export class TestPage {
     return this.#tell("microphone", deviceId);
   }
 
+  /**
+   * Says something among the audio.
+   * @param {string} method Of the call.
+   * @param {unknown[]} args
+   * @returns {Promise<string>} `taken`, or the code or the name of the error that it was refused with.
+   */
+  say(method, ...args) {
+    return this.#tell("say", [method, ...args]);
+  }
+
+  /** Hangs up; what the call still says is noted. */
+  hangUp() {
+    return this.#tell("hangUp");
+  }
+
   /** Hangs up. */
   close() {
     return this.#tell("close");

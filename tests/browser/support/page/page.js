@@ -49,14 +49,14 @@
   const harness = {
     /** Makes the call; with `record`, what the agent says is recorded instead of played. @param {Start} options */
     async start({ record, ...asked }) {
-      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt"];
+      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt", "Undelivered", "ToolCall"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),
         microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
         ...(record ? await recorder() : {}),
         ...asked,
-        ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.toLowerCase())])),
+        ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.charAt(0).toLowerCase() + name.slice(1))])),
       };
       call = await VoiceClient.connect(options).catch((error) => {
         // An error loses its fields on the way to the test.
@@ -90,6 +90,19 @@
 
     /** Changes the microphone. @param {string} [deviceId] */
     microphone: (deviceId) => call?.setMicrophone(deviceId),
+
+    /** Calls a method of the call, and gives what it was refused with, if it was. @param {[string, ...unknown[]]} asked */
+    async say([method, ...args]) {
+      try {
+        await /** @type {any} */ (call)[method](...args);
+        return "taken";
+      } catch (thrown) {
+        return /** @type {any} */ (thrown).code ?? /** @type {any} */ (thrown).name;
+      }
+    },
+
+    /** Hangs up and keeps the call. */
+    hangUp: () => call?.close(),
 
     /** Hangs up, and forgets the call, which holds one end of a port. */
     async close() {
