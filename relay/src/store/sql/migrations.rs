@@ -8,6 +8,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::connections::Connections;
+use super::statement::in_time;
 use super::{Dialect, StoreError};
 
 /// Version, description, file, SQL.
@@ -50,10 +51,11 @@ pub(super) async fn run(
     database: &str,
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
-    let before = applied(connections.pool()).await.map_err(migrate)?;
+    let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
     if let Standing::Newer { version } = standing(dialect, &before) {
         return Err(newer(dialect, database, version));
     }
+    // The one thing that is waited for without end: how long it takes depends on how much there is to change.
     migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
     Ok(known(dialect) - before.len())
 }

@@ -18,7 +18,6 @@ mod records;
 mod retention;
 mod sessions;
 mod statement;
-mod timed;
 mod transcript;
 
 use std::path::Path;
@@ -228,8 +227,11 @@ impl SqlStore {
         Statement::new(self.dialect.pick(sql))
     }
 
-    #[expect(clippy::same_name_method, reason = "the trait's method is this")]
-    async fn close(&self) {
+    pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
+        self.writer.promptly().ping().await
+    }
+
+    pub(in crate::store) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
         self.readers.close().await;

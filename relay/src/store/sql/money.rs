@@ -212,7 +212,7 @@ impl Counters {
 }
 
 impl SqlStore {
-    pub(super) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+    pub(in crate::store) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
         let id = ask.session_id.to_owned();
         let Reserve { epoch, through, spent, exposed, caps, at_ms, .. } = *ask;
         self.transaction(Durability::PowerCut, move |mut tx| {
@@ -237,7 +237,8 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
+    pub(in crate::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        let settle = settle.clone();
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {

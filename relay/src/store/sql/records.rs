@@ -28,7 +28,7 @@ const USED_BY_ERASED: &str = " UNION ALL
     SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM erased_usage";
 
 impl SqlStore {
-    pub(super) async fn list_sessions(
+    pub(in crate::store) async fn list_sessions(
         &self,
         filter: &SessionFilter,
         after: Option<&Cursor>,
@@ -45,7 +45,7 @@ impl SqlStore {
         select.page(&self.readers, limit, read::session, of_session).await
     }
 
-    pub(super) async fn live_sessions(
+    pub(in crate::store) async fn live_sessions(
         &self,
         after: Option<&Cursor>,
         limit: u32,
@@ -55,7 +55,7 @@ impl SqlStore {
         select.page(&self.readers, limit, live, |row| of_session(&row.session)).await
     }
 
-    pub(super) async fn transcript(
+    pub(in crate::store) async fn transcript(
         &self,
         of: Transcript<'_>,
         after: Option<&TurnCursor>,
@@ -83,7 +83,7 @@ impl SqlStore {
             .await
     }
 
-    pub(super) async fn usage(
+    pub(in crate::store) async fn usage(
         &self,
         filter: &UsageFilter,
         after: Option<&UsageCursor>,
@@ -132,7 +132,7 @@ impl SqlStore {
             .await
     }
 
-    pub(super) async fn list_alerts(
+    pub(in crate::store) async fn list_alerts(
         &self,
         filter: &AlertFilter,
         after: Option<&Cursor>,

@@ -123,14 +123,24 @@ const LOST: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn open_session(&self, session: NewSession, quota: Quota) -> Result<Opened, StoreError> {
+    pub(in crate::store) async fn open_session(
+        &self,
+        session: &NewSession,
+        quota: &Quota,
+    ) -> Result<Opened, StoreError> {
+        let (session, quota) = (session.clone(), quota.clone());
         self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
             async move { open(&mut tx, &session, &quota).await }.boxed()
         })
         .await
     }
 
-    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<TakenOver>, StoreError> {
+    pub(in crate::store) async fn take_over(
+        &self,
+        id: &str,
+        by: &TakeOver,
+    ) -> Result<Option<TakenOver>, StoreError> {
+        let (id, by) = (id.to_owned(), by.clone());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
@@ -159,14 +169,19 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn ask_for(
+        &self,
+        id: &str,
+        by: &str,
+        renewed: Duration,
+    ) -> Result<bool, StoreError> {
         let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
         asked.execute(&self.writer).await?;
         let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
         Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 
-    pub(super) async fn rotate_resume(
+    pub(in crate::store) async fn rotate_resume(
         &self,
         id: &str,
         epoch: u32,
@@ -186,20 +201,26 @@ impl SqlStore {
         found(id, done.rows_affected())
     }
 
-    pub(super) async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
+    pub(in crate::store) async fn set_attached(
+        &self,
+        id: &str,
+        epoch: u32,
+        attached: bool,
+    ) -> Result<(), StoreError> {
         let sql = if attached { ATTACH } else { DETACH };
         let done = self.statement(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
         found(id, done.rows_affected())
     }
 
-    pub(super) async fn end_session(
+    pub(in crate::store) async fn end_session(
         &self,
-        id: String,
+        id: &str,
         epoch: u32,
-        reason: String,
+        reason: &str,
         quality: Quality,
         at_ms: i64,
     ) -> Result<(), StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
@@ -224,7 +245,11 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
+    pub(in crate::store) async fn renew_leases(
+        &self,
+        relay: &str,
+        lease: Duration,
+    ) -> Result<Renewed, StoreError> {
         let query = self.statement(RENEW).bind(millis(lease)).bind(relay);
         let mut done = Renewed::default();
         for row in query.fetch_all(self.writer.promptly()).await? {
@@ -234,7 +259,7 @@ impl SqlStore {
         Ok(done)
     }
 
-    pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
+    pub(in crate::store) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
         let query = match leases {
             Leases::Of(relay) => self.statement(END_LEASES_OF).bind(relay),
             Leases::OfAllBut(relay) => self.statement(END_LEASES_BUT).bind(relay),
@@ -244,7 +269,7 @@ impl SqlStore {
         Ok(())
     }
 
-    pub(super) async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
+    pub(in crate::store) async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
         let window = millis(resume_window);
         let lost = self.statement(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
         let mut swept = Swept::default();
