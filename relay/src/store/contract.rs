@@ -9,9 +9,9 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Cursor, Denial, DenialCursor, DenialKind, EndRequest, Expiring,
-    Leases, LiveRow, NewSession, Opened, Page, Quality, Quota, Renewed, Reserve, SaidRow, SessionFilter,
-    SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor,
-    TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Leases, LiveRow, NewSession, Opened, Page, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow,
+    Settle, Settled, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
+    UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::call::Turn;
 use crate::money::budget::{Balance, Reserved, Scope};
@@ -99,9 +99,12 @@ operations! {
         at_ms: i64,
     ) -> ();
 
-    /// Keeps the live sessions of a relay its own for this long from now. Says which ones they are. Waits for nobody: neither for whoever
-    /// has the connections in use, nor for whoever has locked a session.
-    fn renew_leases(&self, relay: &str, lease: Duration) -> Renewed;
+    /// Keeps the live sessions of a relay its own for this long from now, but for those that were let go. One statement however many there are.
+    /// It waits for nobody: neither for whoever has the connections in use, nor for whoever has locked a session.
+    fn renew_lease(&self, relay: &str, lease: Duration) -> ();
+
+    /// The live sessions of a relay that were not let go, by id in any order. Waits for nobody, likewise.
+    fn sessions_held(&self, relay: &str) -> Vec<String>;
 
     /// Ends leases: the sessions wait to be taken over, and keep their places.
     fn end_leases(&self, leases: Leases<'_>) -> ();

@@ -28,10 +28,10 @@ const COUNT_UP: Sql = sql!(
 const REVISION: Sql = sql!("SELECT number FROM revisions WHERE name = 'denials'");
 
 const REQUEST_END_OF_SESSION: Sql =
-    sql!("UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND id = $2 AND lease_until > " NOW);
+    sql!("UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND id = $2 AND " LEASE " > " NOW);
 
 const REQUEST_END_OF_USER: Sql = sql!(
-    "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND lease_until > " NOW
+    "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND " LEASE " > " NOW
 );
 
 const ENDS_REQUESTED: Sql = sql!(

@@ -26,6 +26,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -34,6 +35,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
 };
 
 /// How a schema stands to this version of the relay.

@@ -27,7 +27,7 @@ const LOST: &str = "unknown/lost";
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
-        account_period, CASE WHEN lease_until <= " NOW " THEN 1 ELSE 0 END AS is_lost
+        account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
     FROM sessions WHERE id = $1" LOCK
 );
 

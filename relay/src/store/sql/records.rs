@@ -18,6 +18,8 @@ const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
     FROM turns JOIN sessions ON sessions.id = turns.session_id
     WHERE 1 = 1";
 
+const LIVE: Sql = sql!("SELECT sessions.*, " LEASE " AS held_until FROM sessions WHERE state = 'live'");
+
 const USED_BY_USER: Sql =
     sql!("SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
 
@@ -50,7 +52,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<LiveRow, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM sessions WHERE state = 'live'");
+        let mut select = Select::new(self.dialect.pick(LIVE));
         newest_first(&mut select, "started_at", after);
         select.page(&self.readers, limit, live, |row| of_session(&row.session)).await
     }
@@ -163,7 +165,7 @@ fn live(row: &AnyRow) -> Result<LiveRow, StoreError> {
     let name = format!("session {}", session.id);
     let row = Reading::new(row, &name);
     Ok(LiveRow {
-        lease_until_ms: row.signed("lease_until")?,
+        lease_until_ms: row.signed("held_until")?,
         detached_at_ms: row.maybe_signed("detached_at")?,
         session,
     })

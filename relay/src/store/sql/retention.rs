@@ -42,6 +42,13 @@ const EXPIRE_ALERTS: Sql = sql!(
         SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
 );
 
+/// A relay that has a session has a row.
+const EXPIRE_RELAYS: Sql = sql!(
+    "DELETE FROM relays WHERE lease_until < $1 AND id IN (
+        SELECT id FROM relays WHERE lease_until < $1
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.relay = relays.id AND state = 'live') LIMIT $2)"
+);
+
 /// With the keys of their rows.
 const EXPIRE_ERASED: Sql = sql!(
     "DELETE FROM erased_sessions WHERE id IN (SELECT id FROM erased_sessions WHERE erased_at < $1 LIMIT $2)"
@@ -53,6 +60,7 @@ impl SqlStore {
         let query = match what {
             Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
             Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
                 self.statement(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
