@@ -16,6 +16,8 @@ const BATCH: u32 = 500;
 const BOOKS_DAYS: i64 = 400;
 /// For so long it is known of an erased session what was charged: what its relay still owes comes in that time.
 const ERASED_DAYS: i64 = 30;
+/// A relay that is gone, and has left no session, is forgotten after so long.
+const RELAYS_DAYS: i64 = 1;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// The database's log is emptied when nobody reads: tries, and the time between them.
 const SCRUBS: u32 = 5;
@@ -151,6 +153,9 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let alerts = expire(store, Expiring::Alerts { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(ERASED_DAYS * DAY_MS);
     let erased = expire(store, Expiring::Erased { before_ms }).await?;
+    // Not counted: a relay that is gone is nobody's record.
+    let before_ms = now_ms.saturating_sub(RELAYS_DAYS * DAY_MS);
+    expire(store, Expiring::Relays { before_ms }).await?;
     Ok(budgets + alerts + erased)
 }
 

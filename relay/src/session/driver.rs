@@ -515,7 +515,7 @@ impl Driver {
     /// Until when the session may go on as things are.
     fn grace_ends(&self) -> Option<Instant> {
         let away = self.journal.away_since().map(|since| since + self.app.config.store_grace);
-        let lease = (!self.ended).then(|| self.app.lease.valid_until(&self.id));
+        let lease = (!self.ended).then(|| self.app.lease.valid_until());
         away.into_iter().chain(lease).min()
     }
 

@@ -1,7 +1,7 @@
-//! A relay's hold on its sessions. While it renews its leases nobody else takes them for lost; once it cannot, it must stop spending before
+//! A relay's hold on its sessions. While it renews its lease nobody else takes them for lost; once it cannot, it must stop spending before
 //! somebody else may.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::registry::Command;
 use crate::App;
-use crate::store::{Leases, Renewed, StoreError};
+use crate::store::{Leases, StoreError};
 
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// After a renewal that failed, or that found rows locked by somebody else.
+/// After a renewal that failed.
 const RENEW_RETRY: Duration = Duration::from_secs(1);
 /// What takes longer will not come back: the next try may.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,38 +39,27 @@ pub(super) fn fresh(app: &App) -> Duration {
     duration(app).saturating_sub(3 * RENEW_EVERY)
 }
 
-/// Until when this relay may go on with its sessions.
+/// Until when this relay may go on with its sessions, unless it renews its lease by then.
 #[derive(Debug)]
-pub struct Lease(Mutex<Valid>);
-
-#[derive(Debug)]
-struct Valid {
-    until: Instant,
-    /// Sessions whose row somebody else had locked at the last renewal: their lease is the one from before.
-    held: HashMap<String, Instant>,
-}
+pub struct Lease(Mutex<Instant>);
 
 impl Lease {
     /// Valid for so long from now on.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease(Mutex::new(Valid { until: Instant::now() + grace + MARGIN - SAFETY, held: HashMap::new() }))
+        Lease(Mutex::new(Instant::now() + grace + MARGIN - SAFETY))
     }
 
-    /// When that of a session ends, unless it is renewed by then.
-    pub(super) fn valid_until(&self, session_id: &str) -> Instant {
-        let valid = self.lock();
-        valid.held.get(session_id).copied().unwrap_or(valid.until)
+    /// When it ends.
+    pub(super) fn valid_until(&self) -> Instant {
+        *self.lock()
     }
 
-    /// Renewed by a request that was sent at this time, but for these sessions.
-    fn renewed(&self, sent: Instant, duration: Duration, held: &[String]) {
-        let mut valid = self.lock();
-        let before = |id| valid.held.get(id).copied().unwrap_or(valid.until);
-        valid.held = held.iter().map(|id| (id.clone(), before(id))).collect();
-        valid.until = sent + duration - SAFETY;
+    /// Renewed by a request that was sent at this time.
+    fn renewed(&self, sent: Instant, duration: Duration) {
+        *self.lock() = sent + duration - SAFETY;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Valid> {
+    fn lock(&self) -> MutexGuard<'_, Instant> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,20 +81,18 @@ async fn renew(app: Arc<App>) {
     // That waits for whoever has such a row locked, and no renewal waits for that.
     let mut giving_up = JoinSet::new();
     while tick(&app, &mut due).await {
-        match timeout(RENEW_TIMEOUT, renew_all(&app)).await {
-            Ok(Ok(Found { held, strays: found })) => {
+        match timeout(RENEW_TIMEOUT, renew_and_look(&app)).await {
+            Ok(Ok(found)) => {
                 while giving_up.try_join_next().is_some() {}
                 if giving_up.is_empty() {
                     let ids: Vec<String> = found.intersection(&strays).cloned().collect();
                     giving_up.spawn(give_up(Arc::clone(&app), ids));
                 }
                 strays = found;
-                if !held {
-                    continue;
-                }
+                continue;
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the leases of the sessions were not renewed"),
-            Err(_) => tracing::warn!("the leases of the sessions were not renewed in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "the lease of this relay was not renewed"),
+            Err(_) => tracing::warn!("the lease of this relay was not renewed in time"),
         }
         due.reset_after(RENEW_RETRY);
     }
@@ -161,52 +148,17 @@ fn every(period: Duration) -> Interval {
     due
 }
 
-/// What a renewal has found in the store.
-struct Found {
-    /// Some rows were locked: they are to be tried again soon.
-    held: bool,
-    /// Sessions that are this relay's and not here.
-    strays: HashSet<String>,
-}
-
-async fn renew_all(app: &App) -> Result<Found, StoreError> {
+/// Renews this relay's lease, and tells sessions that are here and not its own any more. Says which ones are its own and not here.
+async fn renew_and_look(app: &App) -> Result<HashSet<String>, StoreError> {
     let known = app.sessions.ids();
     let sent = Instant::now();
     let duration = duration(app);
-    let Renewed { ids, held } = app.store.renew_leases(&app.relay_id, duration).await?;
-    app.lease.renewed(sent, duration, &held);
-    let any_held = !held.is_empty();
-    let own: HashSet<String> = ids.into_iter().chain(held).collect();
+    app.store.renew_lease(&app.relay_id, duration).await?;
+    app.lease.renewed(sent, duration);
+    let own: HashSet<String> = app.store.sessions_held(&app.relay_id).await?.into_iter().collect();
     for id in known.iter().filter(|id| !own.contains(*id)) {
         app.sessions.tell(id, Command::Lose);
     }
     let here = app.sessions.ids();
-    let strays = own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect();
-    Ok(Found { held: any_held, strays })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_whose_row_was_locked_has_the_lease_from_before_and_others_have_the_new_one() {
-        let (grace, step) = (Duration::from_secs(60), Duration::from_secs(5));
-        let lease = Lease::new(grace);
-        let mut sent = Instant::now();
-        let mut renew = |held: &[&str]| {
-            sent += step;
-            let held: Vec<String> = held.iter().map(|id| (*id).to_owned()).collect();
-            lease.renewed(sent, grace + MARGIN, &held);
-            sent + grace + MARGIN - SAFETY
-        };
-        let first = renew(&[]);
-        for held in [&["a", "b"][..], &["a", "b"], &["a"]] {
-            let now = renew(held);
-            assert_eq!((lease.valid_until("a"), lease.valid_until("c")), (first, now));
-        }
-        assert_eq!(lease.valid_until("b"), first + 3 * step, "it was renewed in the last round");
-        let last = renew(&["b"]);
-        assert_eq!((lease.valid_until("a"), lease.valid_until("b")), (last, last - step));
-    }
+    Ok(own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())
 }

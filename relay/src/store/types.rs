@@ -53,7 +53,7 @@ pub struct Quota {
     pub reserve: Range,
     /// The relay that has it.
     pub relay: String,
-    /// How long nobody else may take it for lost.
+    /// How long nobody else may take that relay for lost, if it has no lease yet.
     pub lease: Duration,
 }
 
@@ -206,6 +206,11 @@ pub enum Expiring<'a> {
         /// The time.
         before_ms: i64,
     },
+    /// Leases of relays that have had no session since this time.
+    Relays {
+        /// The time.
+        before_ms: i64,
+    },
     /// Budgets of periods before these.
     Budgets {
         /// As `2026-11-22`.
@@ -317,7 +322,7 @@ pub struct TakeOver {
     pub previous: [u8; 32],
     /// The relay that has it from now on.
     pub relay: String,
-    /// How long nobody else may take it for lost.
+    /// How long nobody else may take that relay for lost, if it has no lease yet.
     pub lease: Duration,
 }
 
@@ -332,15 +337,6 @@ pub struct TakenOver {
     pub next_turn: u32,
     /// When something was last metered, in milliseconds since 1970; `None` if nothing was.
     pub metered_at_ms: Option<i64>,
-}
-
-/// What came of renewing a relay's leases.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Renewed {
-    /// Sessions whose lease was renewed.
-    pub ids: Vec<String>,
-    /// Sessions that are the relay's, and whose lease is as it was: somebody has their row locked.
-    pub held: Vec<String>,
 }
 
 /// What a sweep found.

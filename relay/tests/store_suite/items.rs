@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use relay::money::ledger::{ItemSum, LedgerRow};
-use relay::store::{Leases, Payer, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, TakenOver};
+use relay::store::{Leases, Payer, Quality, Reserve, Settle, StoreError, Swept, TakeOver, TakenOver};
 
 use super::{
-    Bench, LEASE, RELAY, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd,
+    Bench, LEASE, RELAY, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, reserve, row, session,
+    settle, usd,
 };
 
 on_both_databases! {
@@ -157,7 +158,7 @@ async fn what_a_lost_relay_had_exposed_is_charged_once_as_a_row_that_says_so(ben
 async fn what_was_settled_is_exposed_no_more(bench: Bench) {
     let store = &*bench.store;
     let all = caps(WIDE, WIDE, WIDE);
-    let brief = Quota { lease: Duration::ZERO, ..quota() };
+    let brief = of_a_lost_relay();
     for id in ["settled", "refused", "handed over"] {
         open(store, &session(id), &brief).await;
         let exposed = Reserve { exposed: usd(EXPOSED), ..reserve(id, EXPOSED, EXPOSED, all) };

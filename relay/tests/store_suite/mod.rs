@@ -5,6 +5,7 @@ mod crash;
 mod denials;
 mod erase;
 mod items;
+mod leases;
 mod money;
 mod opening;
 mod prompt;
@@ -55,6 +56,10 @@ impl Bench {
             Place::Sqlite(dir) => dir.path().join("data/voxrelay.db").display().to_string(),
             Place::Postgres(url) => url.expose().to_owned(),
         }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.place, Place::Postgres(_))
     }
 
     /// The database itself.

@@ -6,7 +6,10 @@ use relay::store::{
 };
 use std::time::Duration;
 
-use super::{Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd};
+use super::{
+    Bench, LEASE, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, reserve, row, session, settle,
+    usd,
+};
 
 on_both_databases! {
     what_is_reserved_is_gone_for_others_until_it_is_given_back
@@ -214,7 +217,7 @@ async fn what_was_used_is_owed_after_the_end(bench: Bench) {
 async fn a_lost_session_gives_back_and_what_it_had_exposed_is_charged_once(bench: Bench) {
     let store = &*bench.store;
     let all = caps(WIDE, WIDE, WIDE);
-    let brief = Quota { lease: Duration::ZERO, ..quota() };
+    let brief = of_a_lost_relay();
     for id in ["swept", "taken", "idle"] {
         open(store, &session(id), &brief).await;
         let exposed = if id == "idle" { usd(0) } else { usd(30) };

@@ -55,7 +55,8 @@ async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
     }
     assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
     assert_eq!(store.ledger("a").await.expect("read").len(), 1);
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").ids.len(), 2);
+    store.renew_lease(RELAY, LEASE).await.expect("written");
+    assert_eq!(store.sessions_held(RELAY).await.expect("read").len(), 2);
     assert_eq!(store.claim_alerts(LEASE, 10).await.expect("claimed").len(), 6);
     let denial = Denial {
         kind: DenialKind::Sub,
@@ -268,7 +269,7 @@ async fn a_schema_of_a_newer_relay_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 5, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 6, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"

@@ -8,7 +8,10 @@ use relay::store::{
     Swept, TakeOver, Whom, unix_ms,
 };
 
-use super::{Bench, LEASE, RELAY, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
+use super::{
+    Bench, LEASE, RELAY, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle,
+    turn,
+};
 
 on_both_databases! {
     a_session_is_read_back_as_it_was_written
@@ -22,7 +25,6 @@ on_both_databases! {
     of_many_that_begin_at_once_as_many_get_in_as_may
     a_conversation_goes_on_for_its_own_user_only
     a_session_is_taken_over_once
-    a_lease_is_renewed_by_its_own_relay_only
     what_nobody_takes_over_is_ended
 }
 
@@ -253,23 +255,10 @@ async fn a_session_is_taken_over_once(bench: Bench) {
     assert_eq!(store.take_over("a", &take_over(1, "relay-3")).await.expect("answered"), None, "it is over");
 }
 
-async fn a_lease_is_renewed_by_its_own_relay_only(bench: Bench) {
-    let store = &*bench.store;
-    let brief = Quota { lease: Duration::ZERO, ..quota() };
-    open(store, &session("a"), &brief).await;
-    open(store, &session("b"), &brief).await;
-    open(store, &session("c"), &Quota { relay: "relay-2".into(), ..brief.clone() }).await;
-    store.end_session("b", 0, "normal", Quality::default(), 1).await.expect("written");
-    assert_eq!(store.renew_leases(RELAY, LEASE).await.expect("written").ids, ["a"]);
-    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
-    let state = async |id| store.session(id).await.expect("read").expect("there").state;
-    assert_eq!((state("a").await, state("c").await), (SessionState::Live, SessionState::Ended));
-}
-
 async fn what_nobody_takes_over_is_ended(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("kept"), &quota()).await;
-    open(store, &session("lost"), &Quota { lease: Duration::ZERO, ..quota() }).await;
+    open(store, &session("lost"), &of_a_lost_relay()).await;
     let window = Duration::from_secs(120);
     assert_eq!(store.sweep(window).await.expect("swept"), Swept::default(), "it may still be resumed");
     assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });

@@ -103,7 +103,7 @@ async fn a_statement_without_an_answer_ends_as_away_and_takes_its_connection_alo
     let all = caps(WIDE, WIDE, WIDE);
     let paid = async |store: &SqlStore| store.settle(&settle("a", vec![row("1", 1, 8)], all)).await;
     let (_, _, read, begun, appended, committed) = tokio::join!(
-        ends("SET lease_until", async |store| store.renew_leases(RELAY, LEASE).await),
+        ends("SET lease_until", async |store| store.renew_lease(RELAY, LEASE).await),
         ends("SET detached_at", async |store| store.set_attached("a", 0, false).await),
         ends("SELECT * FROM ledger", async |store| store.ledger("a").await),
         ends("BEGIN", paid),

@@ -3,7 +3,7 @@
 use protocol::{Mark, Role};
 use relay::call::Turn;
 use relay::store::{
-    Denial, DenialKind, NewSession, Opened, Quality, Renewed, SessionFilter, Transcript, TurnCursor, UsageBy,
+    Denial, DenialKind, NewSession, Opened, Quality, SessionFilter, Transcript, TurnCursor, UsageBy,
     UsageFilter, Whom,
 };
 
@@ -144,7 +144,8 @@ async fn texts_that_name_nothing_find_nothing(bench: Bench) {
         };
         assert_eq!(store.usage(&filter, None, 10).await.expect("read").rows, []);
         assert_eq!(store.request_end(Whom::User(&text), "normal").await.expect("written"), 0);
-        assert_eq!(store.renew_leases(&text, super::LEASE).await.expect("written"), Renewed::default());
+        store.renew_lease(&text, super::LEASE).await.expect("written");
+        assert_eq!(store.sessions_held(&text).await.expect("read"), [""; 0]);
         assert!(!store.end_elsewhere(&text, "normal").await.expect("written"));
         assert!(!store.delete_session(&text).await.expect("written"));
         assert_eq!(store.delete_user(&text).await.expect("written"), 0);

@@ -58,6 +58,11 @@ pub fn quota() -> Quota {
     }
 }
 
+/// The same on a relay that is lost already.
+pub fn of_a_lost_relay() -> Quota {
+    Quota { relay: "lost-relay".into(), lease: Duration::ZERO, ..quota() }
+}
+
 /// Opens a session that there is room and money for.
 pub async fn open(store: &dyn Store, session: &NewSession, quota: &Quota) -> NanoUsd {
     match store.open_session(session, quota).await.expect("written") {

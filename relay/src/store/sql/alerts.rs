@@ -47,13 +47,14 @@ const DISMISS: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn exhausted(
+    pub(in crate::store) async fn exhausted(
         &self,
-        id: String,
+        id: &str,
         scope: Scope,
         balance: Balance,
         at_ms: i64,
     ) -> Result<Option<Alert>, StoreError> {
+        let id = id.to_owned();
         let mut told = self
             .transaction(Durability::Process, move |mut tx| {
                 async move {
@@ -72,7 +73,11 @@ impl SqlStore {
         Ok(used_up)
     }
 
-    pub(super) async fn claim_alerts(&self, claim: Duration, limit: u32) -> Result<Vec<Alert>, StoreError> {
+    pub(in crate::store) async fn claim_alerts(
+        &self,
+        claim: Duration,
+        limit: u32,
+    ) -> Result<Vec<Alert>, StoreError> {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
         let rows = claimed.fetch_all(&self.writer).await?;
         let mut alerts: Vec<Alert> = rows.iter().map(read).collect::<Result<_, _>>()?;
@@ -81,7 +86,7 @@ impl SqlStore {
         Ok(alerts)
     }
 
-    pub(super) async fn finish_alert(
+    pub(in crate::store) async fn finish_alert(
         &self,
         id: &str,
         attempts: u32,
@@ -98,7 +103,7 @@ impl SqlStore {
         Ok(())
     }
 
-    pub(super) async fn dismiss_alerts(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn dismiss_alerts(&self) -> Result<(), StoreError> {
         self.statement(DISMISS).execute(&self.writer).await?;
         Ok(())
     }

@@ -14,15 +14,13 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::statement::{Place, Ready};
+use super::statement::{Place, Ready, in_time};
 use super::{Dialect, Durability, StoreError, Tx, Work};
 
 /// For a connection from the pool, a new one if need be.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a connection that was not used for a while to show that it is alive.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a single statement. The database gives up a little earlier, if it is there: see `statement_timeout`.
-pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(12);
 /// For a whole transaction. What takes longer is lost on the way.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// For undoing a transaction that failed. It is undone without being asked when its connection ends.
@@ -135,8 +133,7 @@ impl Taken {
         mut self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let done = timeout(STATEMENT_TIMEOUT, work(self.connection())).await;
-        let done = done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })?;
+        let done = in_time(work(self.connection())).await?;
         // Where the database itself said no, it has undone the statement and goes on.
         if done.is_ok() || matches!(done, Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
             self.hand_back();

@@ -28,10 +28,10 @@ const COUNT_UP: Sql = sql!(
 const REVISION: Sql = sql!("SELECT number FROM revisions WHERE name = 'denials'");
 
 const REQUEST_END_OF_SESSION: Sql =
-    sql!("UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND id = $2 AND lease_until > " NOW);
+    sql!("UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND id = $2 AND " LEASE " > " NOW);
 
 const REQUEST_END_OF_USER: Sql = sql!(
-    "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND lease_until > " NOW
+    "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND " LEASE " > " NOW
 );
 
 const ENDS_REQUESTED: Sql = sql!(
@@ -40,7 +40,8 @@ const ENDS_REQUESTED: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn deny(&self, denial: Denial) -> Result<(), StoreError> {
+    pub(in crate::store) async fn deny(&self, denial: &Denial) -> Result<(), StoreError> {
+        let denial = denial.clone();
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 tx.query(DENY)
@@ -59,7 +60,8 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn allow(&self, kind: DenialKind, subject: String) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn allow(&self, kind: DenialKind, subject: &str) -> Result<bool, StoreError> {
+        let subject = subject.to_owned();
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let query = tx.query(ALLOW).bind(kind.name()).bind(subject);
@@ -72,7 +74,7 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn denials(
+    pub(in crate::store) async fn denials(
         &self,
         after: Option<&DenialCursor>,
         limit: u32,
@@ -87,12 +89,16 @@ impl SqlStore {
         select.page(self.readers.promptly(), limit, denial, cursor).await
     }
 
-    pub(super) async fn denials_revision(&self) -> Result<i64, StoreError> {
+    pub(in crate::store) async fn denials_revision(&self) -> Result<i64, StoreError> {
         let row = self.statement(REVISION).fetch_optional(self.readers.promptly()).await?;
         row.map_or(Ok(0), |row| Ok(row.try_get("number")?))
     }
 
-    pub(super) async fn request_end(&self, whom: Whom<'_>, reason: String) -> Result<u64, StoreError> {
+    pub(in crate::store) async fn request_end(
+        &self,
+        whom: Whom<'_>,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
         let (sql, whose) = match whom {
             Whom::Session(id) => (REQUEST_END_OF_SESSION, id),
             Whom::User(sub) => (REQUEST_END_OF_USER, sub),
@@ -101,7 +107,7 @@ impl SqlStore {
         Ok(done.rows_affected())
     }
 
-    pub(super) async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
+    pub(in crate::store) async fn ends_requested(&self, relay: &str) -> Result<Vec<EndRequest>, StoreError> {
         let query = self.statement(ENDS_REQUESTED).bind(relay);
         let rows = query.fetch_all(self.readers.promptly()).await?;
         rows.iter()

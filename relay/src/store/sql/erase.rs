@@ -43,8 +43,8 @@ const END_ELSEWHERE: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn delete_session(&self, id: String) -> Result<bool, StoreError> {
-        let store = self.clone();
+    pub(in crate::store) async fn delete_session(&self, id: &str) -> Result<bool, StoreError> {
+        let (store, id) = (self.clone(), id.to_owned());
         self.finish(async move {
             let erased = store
                 .transaction(Durability::PowerCut, move |mut tx| {
@@ -57,8 +57,8 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn delete_user(&self, sub: String) -> Result<u64, StoreError> {
-        let store = self.clone();
+    pub(in crate::store) async fn delete_user(&self, sub: &str) -> Result<u64, StoreError> {
+        let (store, sub) = (self.clone(), sub.to_owned());
         self.finish(async move {
             let mut erased = 0;
             loop {
@@ -79,7 +79,8 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn end_elsewhere(&self, id: String, reason: String) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn end_elsewhere(&self, id: &str, reason: &str) -> Result<bool, StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);

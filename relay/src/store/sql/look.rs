@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
 use super::migrations::{self, Standing};
+use super::statement::in_time;
 use super::{Dialect, StoreError, sqlite_options};
 
 /// For the pages of the file. A large one is looked through in part: what serves as well is not refused because it takes long.
@@ -34,10 +35,11 @@ pub async fn look(path: &Path) -> Result<(), StoreError> {
     // With its log beside it the file is whole only together with that, and somebody may write to it. Without, nobody has it open, and
     // whoever reads it leaves no file of its own.
     let mode = if beside(path, "-wal").exists() { "ro" } else { "ro&immutable=1" };
-    let mut connection =
-        AnyConnection::connect_with(&sqlite_options(path, mode).map_err(open)?).await.map_err(open)?;
-    if number(&mut connection, HAS_MIGRATIONS, "found").await.map_err(open)? > 0 {
-        let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection).await.map_err(open)?;
+    let mut connection = in_time(AnyConnection::connect_with(&sqlite_options(path, mode).map_err(open)?))
+        .await?
+        .map_err(open)?;
+    if in_time(number(&mut connection, HAS_MIGRATIONS, "found")).await?.map_err(open)? > 0 {
+        let applied = in_time(sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection)).await?.map_err(open)?;
         let applied: Vec<i64> =
             applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(open)?;
         if let Standing::Newer { version } = migrations::standing(Dialect::Sqlite, &applied) {

@@ -8,6 +8,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::connections::Connections;
+use super::statement::in_time;
 use super::{Dialect, StoreError};
 
 /// Version, description, file, SQL.
@@ -25,6 +26,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -33,6 +35,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     3 "replayable" "0003_replayable.sql";
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
 };
 
 /// How a schema stands to this version of the relay.
@@ -50,10 +53,11 @@ pub(super) async fn run(
     database: &str,
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
-    let before = applied(connections.pool()).await.map_err(migrate)?;
+    let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
     if let Standing::Newer { version } = standing(dialect, &before) {
         return Err(newer(dialect, database, version));
     }
+    // The one thing that is waited for without end: how long it takes depends on how much there is to change.
     migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
     Ok(known(dialect) - before.len())
 }

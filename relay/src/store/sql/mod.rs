@@ -9,6 +9,7 @@ mod connections;
 mod denials;
 mod erase;
 mod erased;
+mod leases;
 mod look;
 mod migrations;
 mod money;
@@ -18,7 +19,6 @@ mod records;
 mod retention;
 mod sessions;
 mod statement;
-mod timed;
 mod transcript;
 
 use std::path::Path;
@@ -52,7 +52,7 @@ SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// Those that nothing waits on: for the leases, what administrators decide, and whether the database answers.
+/// Those that nothing waits on: for what administrators decide, and whether the database answers. One more is for the renewal of leases alone.
 const POSTGRES_PROMPT: u32 = 2;
 
 /// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
@@ -61,6 +61,8 @@ pub struct SqlStore {
     dialect: Dialect,
     writer: Connections,
     readers: Connections,
+    /// For the relay's lease and nothing else.
+    renewals: Connections,
     /// Transactions under way.
     tasks: TaskTracker,
 }
@@ -80,7 +82,8 @@ struct Sql {
 }
 
 /// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read,
-/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked, `DAY` for the day (UTC) of `created_at`.
+/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked, `DAY` for the day (UTC) of `created_at`, `LEASE` for the time
+/// at which a row of `sessions` is nobody's any more, `HELD` for the `lease_until` of one that is its relay's as long as that is there.
 macro_rules! sql {
     ($($part:tt)+) => {
         $crate::store::sql::Sql {
@@ -91,6 +94,14 @@ macro_rules! sql {
 }
 
 macro_rules! part {
+    ($dialect:ident HELD) => {
+        "253370764800000"
+    };
+    ($dialect:ident LEASE) => {
+        "COALESCE((SELECT CASE WHEN relays.lease_until < sessions.lease_until THEN relays.lease_until
+            ELSE sessions.lease_until END FROM relays WHERE relays.id = sessions.relay),
+            CASE WHEN sessions.lease_until < 253370764800000 THEN sessions.lease_until ELSE 0 END)"
+    };
     (sqlite NOW) => {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
     };
@@ -178,7 +189,8 @@ impl SqlStore {
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
         let readers =
             Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings).await.map_err(open)?;
-        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, tasks: TaskTracker::new() })
+        let renewals = writer.clone();
+        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, renewals, tasks: TaskTracker::new() })
     }
 
     /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
@@ -191,6 +203,8 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
+        let renewals =
+            Connections::open(options.clone(), 1, Prompt::Next, POSTGRES_SETTINGS).await.map_err(open)?;
         let connections =
             Connections::open(options, POSTGRES_CONNECTIONS, Prompt::Own(POSTGRES_PROMPT), POSTGRES_SETTINGS)
                 .await
@@ -199,6 +213,7 @@ impl SqlStore {
             dialect: Dialect::Postgres,
             writer: connections.clone(),
             readers: connections,
+            renewals,
             tasks: TaskTracker::new(),
         })
     }
@@ -228,10 +243,14 @@ impl SqlStore {
         Statement::new(self.dialect.pick(sql))
     }
 
-    #[expect(clippy::same_name_method, reason = "the trait's method is this")]
-    async fn close(&self) {
+    pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
+        self.writer.promptly().ping().await
+    }
+
+    pub(in crate::store) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.renewals.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

@@ -27,7 +27,7 @@ const LOST: &str = "unknown/lost";
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
-        account_period, CASE WHEN lease_until <= " NOW " THEN 1 ELSE 0 END AS is_lost
+        account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
     FROM sessions WHERE id = $1" LOCK
 );
 
@@ -212,7 +212,7 @@ impl Counters {
 }
 
 impl SqlStore {
-    pub(super) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+    pub(in crate::store) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
         let id = ask.session_id.to_owned();
         let Reserve { epoch, through, spent, exposed, caps, at_ms, .. } = *ask;
         self.transaction(Durability::PowerCut, move |mut tx| {
@@ -237,7 +237,8 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn settle(&self, settle: Settle) -> Result<Settled, StoreError> {
+    pub(in crate::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        let settle = settle.clone();
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {

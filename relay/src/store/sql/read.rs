@@ -70,19 +70,19 @@ impl<'r> Reading<'r> {
 }
 
 impl SqlStore {
-    pub(super) async fn read_session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
+    pub(in crate::store) async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
         let sql = sql!("SELECT * FROM sessions WHERE id = $1");
         let row = self.statement(sql).bind(id).fetch_optional(&self.readers).await?;
         row.map(|row| session(&row)).transpose()
     }
 
-    pub(super) async fn read_turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
+    pub(in crate::store) async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
         let sql = sql!("SELECT * FROM turns WHERE session_id = $1 ORDER BY turn");
         let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
         rows.iter().map(|row| turn(id, row)).collect()
     }
 
-    pub(super) async fn read_ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
+    pub(in crate::store) async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
         let sql = sql!("SELECT * FROM ledger WHERE session_id = $1 ORDER BY created_at, key");
         let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
         rows.iter().map(ledger).collect()

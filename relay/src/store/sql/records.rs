@@ -18,6 +18,8 @@ const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
     FROM turns JOIN sessions ON sessions.id = turns.session_id
     WHERE 1 = 1";
 
+const LIVE: Sql = sql!("SELECT sessions.*, " LEASE " AS held_until FROM sessions WHERE state = 'live'");
+
 const USED_BY_USER: Sql =
     sql!("SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
 
@@ -28,7 +30,7 @@ const USED_BY_ERASED: &str = " UNION ALL
     SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM erased_usage";
 
 impl SqlStore {
-    pub(super) async fn list_sessions(
+    pub(in crate::store) async fn list_sessions(
         &self,
         filter: &SessionFilter,
         after: Option<&Cursor>,
@@ -45,17 +47,17 @@ impl SqlStore {
         select.page(&self.readers, limit, read::session, of_session).await
     }
 
-    pub(super) async fn live_sessions(
+    pub(in crate::store) async fn live_sessions(
         &self,
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<LiveRow, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM sessions WHERE state = 'live'");
+        let mut select = Select::new(self.dialect.pick(LIVE));
         newest_first(&mut select, "started_at", after);
         select.page(&self.readers, limit, live, |row| of_session(&row.session)).await
     }
 
-    pub(super) async fn transcript(
+    pub(in crate::store) async fn transcript(
         &self,
         of: Transcript<'_>,
         after: Option<&TurnCursor>,
@@ -83,7 +85,7 @@ impl SqlStore {
             .await
     }
 
-    pub(super) async fn usage(
+    pub(in crate::store) async fn usage(
         &self,
         filter: &UsageFilter,
         after: Option<&UsageCursor>,
@@ -132,7 +134,7 @@ impl SqlStore {
             .await
     }
 
-    pub(super) async fn list_alerts(
+    pub(in crate::store) async fn list_alerts(
         &self,
         filter: &AlertFilter,
         after: Option<&Cursor>,
@@ -163,7 +165,7 @@ fn live(row: &AnyRow) -> Result<LiveRow, StoreError> {
     let name = format!("session {}", session.id);
     let row = Reading::new(row, &name);
     Ok(LiveRow {
-        lease_until_ms: row.signed("lease_until")?,
+        lease_until_ms: row.signed("held_until")?,
         detached_at_ms: row.maybe_signed("detached_at")?,
         session,
     })

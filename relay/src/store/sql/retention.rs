@@ -42,17 +42,25 @@ const EXPIRE_ALERTS: Sql = sql!(
         SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
 );
 
+/// A relay that has a session has a row.
+const EXPIRE_RELAYS: Sql = sql!(
+    "DELETE FROM relays WHERE lease_until < $1 AND id IN (
+        SELECT id FROM relays WHERE lease_until < $1
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.relay = relays.id AND state = 'live') LIMIT $2)"
+);
+
 /// With the keys of their rows.
 const EXPIRE_ERASED: Sql = sql!(
     "DELETE FROM erased_sessions WHERE id IN (SELECT id FROM erased_sessions WHERE erased_at < $1 LIMIT $2)"
 );
 
 impl SqlStore {
-    pub(super) async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError> {
+    pub(in crate::store) async fn expire(&self, what: Expiring<'_>, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         let query = match what {
             Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
             Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
                 self.statement(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
@@ -61,7 +69,7 @@ impl SqlStore {
         Ok(query.execute(&self.writer).await?.rows_affected())
     }
 
-    pub(super) async fn expired_recordings(
+    pub(in crate::store) async fn expired_recordings(
         &self,
         before_ms: i64,
         after: &str,
@@ -72,29 +80,42 @@ impl SqlStore {
         rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("recording")?))).collect()
     }
 
-    pub(super) async fn forget_recording(&self, id: &str, recording: &str) -> Result<(), StoreError> {
+    pub(in crate::store) async fn forget_recording(
+        &self,
+        id: &str,
+        recording: &str,
+    ) -> Result<(), StoreError> {
         self.statement(FORGET_RECORDING).bind(id).bind(recording).execute(&self.writer).await?;
         Ok(())
     }
 
-    pub(super) async fn add_recording(&self, id: &str, epoch: u32, key: &str) -> Result<(), StoreError> {
+    pub(in crate::store) async fn add_recording(
+        &self,
+        id: &str,
+        epoch: u32,
+        key: &str,
+    ) -> Result<(), StoreError> {
         let query = self.statement(ADD_RECORDING).bind(key).bind(id).bind(i64::from(epoch));
         super::found(id, query.execute(&self.writer).await?.rows_affected())
     }
 
-    pub(super) async fn erased_recordings(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+    pub(in crate::store) async fn erased_recordings(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
         let query = self.statement(ERASED_RECORDINGS).bind(after).bind(i64::from(limit));
         let rows = query.fetch_all(&self.readers).await?;
         rows.iter().map(|row| Ok(row.try_get("recording")?)).collect()
     }
 
-    pub(super) async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {
+    pub(in crate::store) async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {
         self.statement(FORGET_ERASED).bind(recording).execute(&self.writer).await?;
         Ok(())
     }
 
     /// SQLite overwrites what is deleted, in the file; its log still has it until it is emptied.
-    pub(super) async fn scrub(&self) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn scrub(&self) -> Result<bool, StoreError> {
         if self.dialect == Dialect::Postgres {
             return Ok(true);
         }

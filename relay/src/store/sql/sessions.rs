@@ -1,28 +1,22 @@
-//! Sessions: beginning, leases, taking over, ending.
-
-use std::time::Duration;
+//! Sessions: beginning, taking over, ending.
 
 use futures_util::FutureExt;
 use sqlx::Row;
 
-use super::super::Leases;
 use super::super::query::HAND_OVER;
-use super::super::types::{NewSession, Opened, Quality, Quota, Renewed, Reserve, Swept, TakeOver, TakenOver};
+use super::super::types::{NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver};
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, millis, part, read, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, read, sql};
 use crate::money::budget::Reserved;
-
-/// Lost sessions that one sweep handles: the next one goes on.
-const SWEEP_MAX: i64 = 500;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub FROM sessions WHERE conversation_id = $1 LIMIT 1");
 
 /// The session that has been without a connection for longest; one whose relay is lost has none.
 const DETACHED: Sql = sql!(
     "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live'
-        AND (detached_at IS NOT NULL OR lease_until <= " NOW ")
-    ORDER BY COALESCE(detached_at, lease_until), id LIMIT 1" LOCK
+        AND (detached_at IS NOT NULL OR " LEASE " <= " NOW ")
+    ORDER BY COALESCE(detached_at, " LEASE "), id LIMIT 1" LOCK
 );
 
 /// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
@@ -35,27 +29,18 @@ const INSERT: Sql = sql!(
     "INSERT INTO sessions (id, conversation_id, user_sub, account, plan, login, client, agent, state, started_at, relay,
         lease_until, epoch, uplink_seq_committed, uplink_position_committed, metered_position, resume_hash, recording,
         user_period, account_period)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " NOW " + $11, $12, $13, $14, $14, $15, $16, $17, $18)"
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " HELD ", $11, $12, $13, $13, $14, $15, $16, $17)"
 );
 
 /// What an administrator wants goes on to hold. What was charged for the relay that was lost tells nothing of when that one last heard something.
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
-        relay = $3, lease_until = " NOW " + $4, detached_at = NULL,
-        end_requested = CASE WHEN end_requested = $5 THEN NULL ELSE end_requested END
-    WHERE id = $6
+        relay = $3, lease_until = " HELD ", detached_at = NULL,
+        end_requested = CASE WHEN end_requested = $4 THEN NULL ELSE end_requested END
+    WHERE id = $5
     RETURNING *,
         (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id AND item <> 'unknown/lost') AS metered_at,
         (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
-);
-
-const ASK_FOR: Sql = sql!(
-    "UPDATE sessions SET end_requested = $1
-    WHERE id = $2 AND state = 'live' AND relay <> $3 AND lease_until > " NOW " + $4 AND end_requested IS NULL"
-);
-
-const HELD_ELSEWHERE: Sql = sql!(
-    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND lease_until > " NOW " + $3"
 );
 
 const ROTATE_RESUME: Sql = sql!(
@@ -77,60 +62,31 @@ const END: Sql = sql!(
 );
 
 const END_LOST: Sql = sql!(
-    "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN lease_until > 0 THEN lease_until ELSE started_at END,
+    "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN " LEASE " <= 0 THEN started_at
+            WHEN " LEASE " > " NOW " THEN " NOW " ELSE " LEASE " END,
         end_reason = $1, resume_hash_previous = NULL
     WHERE id = $2 AND state = 'live'"
 );
 
-/// Waits for no row: one that somebody else has locked is named and left as it is. In SQLite rows are not locked.
-const RENEW: Sql = Sql {
-    sqlite: concat!(
-        "UPDATE sessions SET lease_until = ",
-        part!(sqlite NOW),
-        " + $1 WHERE relay = $2 AND state = 'live' RETURNING id, 1 AS renewed"
-    ),
-    postgres: concat!(
-        "WITH renewed AS (
-            UPDATE sessions SET lease_until = ",
-        part!(postgres NOW),
-        " + $1
-            WHERE id IN (SELECT id FROM sessions WHERE relay = $2 AND state = 'live'",
-        part!(postgres LOCK_FREE_ONES),
-        ") RETURNING id)
-        SELECT id, CAST(1 AS BIGINT) AS renewed FROM renewed
-        UNION ALL SELECT id, CAST(0 AS BIGINT) FROM sessions
-        WHERE relay = $2 AND state = 'live' AND id NOT IN (SELECT id FROM renewed)"
-    ),
-};
-
-const END_LEASES_OF: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
-);
-
-const END_LEASES_BUT: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay <> $1"
-);
-
-const END_LEASE: Sql = sql!(
-    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1 AND id = $2"
-);
-
-const LOST: Sql = sql!(
-    "SELECT id, CASE WHEN lease_until <= " NOW " - $1 THEN 1 ELSE 0 END AS over FROM sessions
-    WHERE state = 'live' AND lease_until <= " NOW "
-        AND (lease_until <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
-    ORDER BY lease_until LIMIT $2"
-);
-
 impl SqlStore {
-    pub(super) async fn open_session(&self, session: NewSession, quota: Quota) -> Result<Opened, StoreError> {
+    pub(in crate::store) async fn open_session(
+        &self,
+        session: &NewSession,
+        quota: &Quota,
+    ) -> Result<Opened, StoreError> {
+        let (session, quota) = (session.clone(), quota.clone());
         self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
             async move { open(&mut tx, &session, &quota).await }.boxed()
         })
         .await
     }
 
-    pub(super) async fn take_over(&self, id: String, by: TakeOver) -> Result<Option<TakenOver>, StoreError> {
+    pub(in crate::store) async fn take_over(
+        &self,
+        id: &str,
+        by: &TakeOver,
+    ) -> Result<Option<TakenOver>, StoreError> {
+        let (id, by) = (id.to_owned(), by.clone());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
@@ -138,12 +94,12 @@ impl SqlStore {
                     return Ok(None);
                 }
                 money::write_off(&mut tx, locked).await?;
+                leases::begin(&mut tx, &by.relay, by.lease).await?;
                 let row = tx
                     .query(TAKE_OVER)
                     .bind(by.resume_hash.to_vec())
                     .bind(by.previous.to_vec())
                     .bind(&*by.relay)
-                    .bind(millis(by.lease))
                     .bind(HAND_OVER)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
@@ -159,14 +115,7 @@ impl SqlStore {
         .await
     }
 
-    pub(super) async fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> Result<bool, StoreError> {
-        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
-        asked.execute(&self.writer).await?;
-        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
-        Ok(held.fetch_optional(&self.writer).await?.is_some())
-    }
-
-    pub(super) async fn rotate_resume(
+    pub(in crate::store) async fn rotate_resume(
         &self,
         id: &str,
         epoch: u32,
@@ -186,20 +135,26 @@ impl SqlStore {
         found(id, done.rows_affected())
     }
 
-    pub(super) async fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
+    pub(in crate::store) async fn set_attached(
+        &self,
+        id: &str,
+        epoch: u32,
+        attached: bool,
+    ) -> Result<(), StoreError> {
         let sql = if attached { ATTACH } else { DETACH };
         let done = self.statement(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
         found(id, done.rows_affected())
     }
 
-    pub(super) async fn end_session(
+    pub(in crate::store) async fn end_session(
         &self,
-        id: String,
+        id: &str,
         epoch: u32,
-        reason: String,
+        reason: &str,
         quality: Quality,
         at_ms: i64,
     ) -> Result<(), StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
@@ -222,43 +177,6 @@ impl SqlStore {
             .boxed()
         })
         .await
-    }
-
-    pub(super) async fn renew_leases(&self, relay: &str, lease: Duration) -> Result<Renewed, StoreError> {
-        let query = self.statement(RENEW).bind(millis(lease)).bind(relay);
-        let mut done = Renewed::default();
-        for row in query.fetch_all(self.writer.promptly()).await? {
-            let (id, renewed): (String, i64) = (row.try_get("id")?, row.try_get("renewed")?);
-            if renewed == 1 { done.ids.push(id) } else { done.held.push(id) }
-        }
-        Ok(done)
-    }
-
-    pub(super) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
-        let query = match leases {
-            Leases::Of(relay) => self.statement(END_LEASES_OF).bind(relay),
-            Leases::OfAllBut(relay) => self.statement(END_LEASES_BUT).bind(relay),
-            Leases::Session { id, relay } => self.statement(END_LEASE).bind(relay).bind(id),
-        };
-        query.execute(&self.writer).await?;
-        Ok(())
-    }
-
-    pub(super) async fn sweep(&self, resume_window: Duration) -> Result<Swept, StoreError> {
-        let window = millis(resume_window);
-        let lost = self.statement(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
-        let mut swept = Swept::default();
-        for row in lost {
-            let (id, over): (String, i64) = (row.try_get("id")?, row.try_get("over")?);
-            let (released, ended) = self
-                .transaction(Durability::PowerCut, move |mut tx| {
-                    async move { bury(&mut tx, &id, over == 1).await }.boxed()
-                })
-                .await?;
-            swept.released += u32::from(released);
-            swept.ended += u32::from(ended);
-        }
-        Ok(swept)
     }
 }
 
@@ -310,6 +228,7 @@ async fn open(
     if let Some(id) = &replaced {
         end_lost(tx, id, protocol::CloseCode::Replaced).await?;
     }
+    leases::begin(tx, &quota.relay, quota.lease).await?;
     tx.query(INSERT)
         .bind(&*session.id)
         .bind(&*session.conversation_id)
@@ -321,7 +240,6 @@ async fn open(
         .bind(&*session.agent)
         .bind(session.started_at_ms)
         .bind(&*quota.relay)
-        .bind(millis(quota.lease))
         .bind(i64::from(session.epoch))
         .bind(i64::from(session.committed.seq))
         .bind(i64::from(session.committed.position))
@@ -352,20 +270,11 @@ async fn open(
     }
 }
 
-/// Gives back what a lost session had reserved, and ends it if it waited for long enough.
-async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
-    let Some(locked) = Locked::read(tx, id).await?.filter(|locked| locked.is_live && locked.is_lost) else {
-        return Ok((false, false));
-    };
-    if over {
-        end_lost(tx, id, protocol::CloseCode::Abnormal).await?;
-        return Ok((true, true));
-    }
-    money::write_off(tx, locked).await?;
-    Ok((true, false))
-}
-
-async fn end_lost(tx: &mut Tx<'_>, id: &str, reason: protocol::CloseCode) -> Result<(), StoreError> {
+pub(super) async fn end_lost(
+    tx: &mut Tx<'_>,
+    id: &str,
+    reason: protocol::CloseCode,
+) -> Result<(), StoreError> {
     if let Some(locked) = Locked::read(tx, id).await? {
         money::write_off(tx, locked).await?;
     }

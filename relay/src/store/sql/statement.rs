@@ -1,11 +1,17 @@
 //! A statement with its values. Everything that is bound goes through [`Value`], the one place where text is made clean: PostgreSQL
 //! refuses U+0000 in text and SQLite takes it, and a client's text is not to decide whether a session is stored.
 
+use std::time::Duration;
+
 use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
+use tokio::time::timeout;
 
 use super::StoreError;
+
+/// For a single statement. The database gives up a little earlier, if it is there: see `statement_timeout`.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A statement. Its text is ours; what comes from outside is bound.
 #[derive(Debug)]
@@ -71,16 +77,23 @@ impl Statement {
 
 impl Place for &mut AnyConnection {
     async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
-        Ok(query.execute(self).await?)
+        Ok(in_time(query.execute(self)).await??)
     }
 
     async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
-        Ok(query.fetch_all(self).await?)
+        Ok(in_time(query.fetch_all(self)).await??)
     }
 
     async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
-        Ok(query.fetch_optional(self).await?)
+        Ok(in_time(query.fetch_optional(self)).await??)
     }
+}
+
+/// Waits for a statement as long as one may take, and no longer. A connection whose statement has had no answer is in the middle of it: it is
+/// to be thrown away.
+pub(super) async fn in_time<T>(statement: impl Future<Output = T>) -> Result<T, StoreError> {
+    let done = timeout(STATEMENT_TIMEOUT, statement).await;
+    done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })
 }
 
 /// U+0000 becomes the sign for what cannot be shown. Everything else that is text is text to both databases.

@@ -31,14 +31,14 @@ const SAVE_TURN: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(super) async fn save_turns(
+    pub(in crate::store) async fn save_turns(
         &self,
-        id: String,
+        id: &str,
         epoch: u32,
-        turns: Vec<Turn>,
+        turns: &[Turn],
         committed: Mark,
     ) -> Result<(), StoreError> {
-        let now = unix_ms();
+        let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.transaction(Durability::Process, move |mut tx| {
             async move {
                 let moved = tx
