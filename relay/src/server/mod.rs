@@ -13,6 +13,7 @@ mod ready;
 mod socket;
 mod stream;
 mod upgrade;
+mod websocket;
 
 use std::convert::Infallible;
 use std::io;
@@ -41,7 +42,6 @@ pub use api::openapi;
 use connections::{Connection, Connections, Full};
 use problem::Problem;
 use ready::Readiness;
-pub use socket::close_code;
 use stream::{CallPlace, CallStream};
 
 /// When to come back to a relay that is full.

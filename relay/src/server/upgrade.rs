@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::address::client_address;
 use super::problem::ProblemBody;
+use super::websocket::WebSocketWire;
 use super::{Problem, Source};
 use crate::throttle::Waiting;
 use crate::{App, session, telemetry};
@@ -95,7 +96,7 @@ pub(super) async fn open_call(
         .max_message_size(message_max_bytes)
         .max_frame_size(message_max_bytes)
         .on_upgrade(move |socket| async move {
-            session::serve_socket(socket, app, address, waiting).await;
+            session::serve(Box::new(WebSocketWire(socket)), app, address, waiting).await;
             drop(running);
         })
 }

@@ -1,26 +1,24 @@
-//! A WebSocket as the driver uses it: reads when asked, writes without waiting, closes in order.
+//! A wire as a session uses it: read when asked, written without waiting, never with too much in it, closed in order.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::{SinkExt, StreamExt};
 use protocol::CloseCode;
 use tokio::time::{Instant, timeout};
 
-use crate::server::close_code;
+use super::wire::{Gone, Incoming, Outgoing, Wire};
 
 /// A peer that takes nothing for this long, and says nothing, is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A close frame may take this long there and back.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What may still come before the answer to a close frame, in messages and bytes: a minute that is played again, in the shortest chunks, was on
-/// its way. Whoever sends more does not listen, and may miss the code.
+/// Messages that may still come before the answer to a close frame: a minute that is played again, in the shortest chunks, was on its way.
+/// Whoever sends more does not listen, and may miss the code.
 const CLOSE_MESSAGES: u32 = 20_000;
-/// See [`CLOSE_MESSAGES`].
+/// Bytes that may still come before the answer to a close frame, for the same reason.
 const CLOSE_BYTES: usize = 4 << 20;
-/// Bytes that may wait in the socket; beyond them the agent's words wait in the replay buffer, where they can be resumed from. A third of a
+/// Bytes that may wait in the wire; beyond them the agent's words wait in the replay buffer, where they can be resumed from. A third of a
 /// second of audio: what is said next about the user's own words is not to wait for long.
 const HIGH_WATER: usize = 16 * 1024;
 /// With this much waiting, nothing more is read, since it might have to be answered.
@@ -29,18 +27,16 @@ const DEAF_WATER: usize = 64 * 1024;
 /// What a connection has to tell.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A message came.
-    Message(Message),
+    /// Something came, or the peer is gone.
+    Incoming(Incoming),
     /// Everything written so far is on its way.
     Flushed,
-    /// It is gone; a client that broke the WebSocket protocol is to be told how.
-    Gone(Option<CloseCode>),
 }
 
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: WebSocket,
+    wire: Box<dyn Wire>,
     /// Bytes written since everything was last on its way.
     unflushed: usize,
     /// Since when the peer has taken nothing of them and said nothing.
@@ -48,14 +44,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: WebSocket) -> Self {
-        Connection { socket, unflushed: 0, since: None }
+    pub(super) fn new(wire: Box<dyn Wire>) -> Self {
+        Connection { wire, unflushed: 0, since: None }
     }
 
     /// Whether it takes what the agent says now.
     pub(super) fn is_ready(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        self.unflushed < HIGH_WATER && self.socket.poll_ready_unpin(&mut context).is_ready()
+        self.unflushed < HIGH_WATER && self.wire.poll_ready(&mut context).is_ready()
     }
 
     /// Whether what comes can be answered: a message that cannot is better left where it is.
@@ -63,15 +59,23 @@ impl Connection {
         self.unflushed < DEAF_WATER
     }
 
-    /// Hands a message over; `false` if the connection is gone.
-    pub(super) fn write(&mut self, message: Message) -> bool {
-        self.unflushed += match &message {
-            Message::Text(text) => text.len(),
-            Message::Binary(bytes) => bytes.len(),
-            _ => 0,
-        };
+    /// Hands a message over.
+    ///
+    /// # Errors
+    /// When the connection is gone. [`Connection::event`] says so, too.
+    pub(super) fn write(&mut self, message: Outgoing) -> Result<(), Gone> {
+        self.unflushed += message.len();
         self.since.get_or_insert_with(Instant::now);
-        self.socket.start_send_unpin(message).is_ok()
+        self.wire.write(message)
+    }
+
+    /// Hands a text over and waits until it is on its way.
+    ///
+    /// # Errors
+    /// When the connection is gone, or the peer does not take the text within this time.
+    pub(super) async fn say(&mut self, text: String, within: Duration) -> Result<(), Gone> {
+        self.write(Outgoing::Text(text))?;
+        timeout(within, self.flush()).await.unwrap_or(Err(Gone))
     }
 
     /// When the peer is given up.
@@ -83,50 +87,52 @@ impl Connection {
     pub(super) async fn event(&mut self) -> Event {
         poll_fn(|context| {
             if self.since.is_some() {
-                match self.socket.poll_flush_unpin(context) {
+                match self.wire.poll_flush(context) {
                     Poll::Ready(Ok(())) => {
                         self.unflushed = 0;
                         self.since = None;
                         return Poll::Ready(Event::Flushed);
                     }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone(None)),
+                    Poll::Ready(Err(Gone)) => return Poll::Ready(Event::Incoming(Incoming::Gone(None))),
                     Poll::Pending => {}
                 }
             }
             if !self.may_listen() {
                 return Poll::Pending;
             }
-            let message = ready!(self.socket.poll_next_unpin(context));
+            let incoming = ready!(self.wire.poll_incoming(context));
             // A line over which something comes is alive, however slow the other way is.
             self.since = self.since.map(|_| Instant::now());
-            if let Some(Ok(Message::Close(_))) = message {
-                // The library answers it when it is asked for the next message. There is none.
-                let _ = self.socket.poll_next_unpin(context);
-            }
-            Poll::Ready(match message {
-                Some(Ok(Message::Close(_))) | None => Event::Gone(None),
-                Some(Ok(message)) => Event::Message(message),
-                Some(Err(error)) => Event::Gone(close_code(error)),
-            })
+            Poll::Ready(Event::Incoming(incoming))
         })
         .await
     }
 
     /// Says goodbye, waits a moment for the answer, and lets go.
     pub(super) async fn close(mut self, code: CloseCode) {
-        let frame = CloseFrame { code: code.code(), reason: code.name().into() };
-        let _ = timeout(CLOSE_TIMEOUT, async {
-            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                let (mut messages, mut bytes) = (0, 0);
-                while let Some(Ok(message)) = self.socket.next().await {
-                    messages += 1;
-                    bytes += message.into_data().len();
-                    if messages > CLOSE_MESSAGES || bytes > CLOSE_BYTES {
-                        break;
-                    }
-                }
+        let goodbye = async {
+            self.wire.write_close(code, code.name())?;
+            self.flush().await?;
+            let (mut messages, mut bytes) = (0, 0);
+            while messages <= CLOSE_MESSAGES && bytes <= CLOSE_BYTES {
+                messages += 1;
+                bytes += match poll_fn(|context| self.wire.poll_incoming(context)).await {
+                    Incoming::Text(text) => text.len(),
+                    Incoming::Binary(payload) => payload.len(),
+                    Incoming::Control(payload) => payload,
+                    Incoming::Gone(_) => break,
+                };
             }
-        })
-        .await;
+            Ok::<(), Gone>(())
+        };
+        // Whether the peer heard it or not, the connection ends here.
+        let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        poll_fn(|context| self.wire.poll_flush(context)).await?;
+        self.unflushed = 0;
+        self.since = None;
+        Ok(())
     }
 }

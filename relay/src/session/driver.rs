@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{CloseCode, Gap, Hello, Time, Upward};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -13,6 +13,7 @@ use super::journal::{Journal, NextToken, Refused, Written, jittered};
 use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
 use super::requests::Requests;
 use super::token::{self, TokenClock};
+use super::wire::{Incoming, Outgoing};
 use super::{resume_hash, resume_token};
 use crate::auth::{self, Identity};
 use crate::call::{self, Call};
@@ -154,7 +155,7 @@ impl Driver {
         }
         if self.resuming.is_some() {
             if let Some(before) = self.resuming_next.replace(request) {
-                self.app.tasks.spawn(Connection::new(before.socket).close(CloseCode::Replaced));
+                self.app.tasks.spawn(before.connection.close(CloseCode::Replaced));
             }
             return;
         }
@@ -173,10 +174,10 @@ impl Driver {
     /// Attaches the connection that waited.
     fn go_on(&mut self) {
         let Some(Resuming { request, token, reconnects, .. }) = self.resuming.take() else { return };
-        let ResumeRequest { socket, hello, identity, .. } = request;
+        let ResumeRequest { connection, hello, identity, .. } = request;
         self.accept(identity);
         tracing::info!(session = %self.id, reconnects, "session resumed");
-        self.attach(socket, &hello, Attachment::Resume, &token);
+        self.attach(connection, &hello, Attachment::Resume, &token);
         if let Some(next) = self.resuming_next.take() {
             self.resume(next);
         }
@@ -197,8 +198,14 @@ impl Driver {
     }
 
     /// Takes the place of the connection there may be.
-    pub(super) fn attach(&mut self, socket: WebSocket, hello: &Hello, attachment: Attachment, token: &str) {
-        if let Some(old) = self.connection.replace(Connection::new(socket)) {
+    pub(super) fn attach(
+        &mut self,
+        connection: Connection,
+        hello: &Hello,
+        attachment: Attachment,
+        token: &str,
+    ) {
+        if let Some(old) = self.connection.replace(connection) {
             self.app.tasks.spawn(old.close(CloseCode::Replaced));
         }
         self.link(link::Input::Attach { hello, attachment, resume_token: token });
@@ -206,15 +213,13 @@ impl Driver {
 
     fn handle_socket(&mut self, event: connection::Event) {
         match event {
-            connection::Event::Message(Message::Text(text)) => self.link(link::Input::Text(&text)),
-            connection::Event::Message(Message::Binary(frame)) => self.link(link::Input::Binary(&frame)),
-            connection::Event::Message(Message::Ping(_) | Message::Pong(_)) => {
-                self.link(link::Input::Control);
-            }
-            connection::Event::Message(_) | connection::Event::Flushed => {}
-            connection::Event::Gone(violation) => {
+            connection::Event::Flushed => {}
+            connection::Event::Incoming(Incoming::Text(text)) => self.link(link::Input::Text(&text)),
+            connection::Event::Incoming(Incoming::Binary(frame)) => self.link(link::Input::Binary(&frame)),
+            connection::Event::Incoming(Incoming::Control(_)) => self.link(link::Input::Control),
+            connection::Event::Incoming(Incoming::Gone(violation)) => {
                 if let (Some(code), Some(connection)) = (violation, self.connection.take()) {
-                    tracing::info!(session = %self.id, code = code.code(), "the client broke the WebSocket protocol");
+                    tracing::info!(session = %self.id, code = code.code(), "the client broke the rules of its transport");
                     self.app.tasks.spawn(connection.close(code));
                     self.call(call::Input::Stop(code));
                 }
@@ -417,9 +422,9 @@ impl Driver {
             let now = app.now();
             match if is_full { link.poll_urgent() } else { link.poll_output() } {
                 None => return,
-                Some(link::Output::Text(text)) => write(connection, Message::Text(text.into())),
+                Some(link::Output::Text(text)) => write(connection, Outgoing::Text(text.to_owned())),
                 Some(link::Output::Binary(frame)) => {
-                    write(connection, Message::Binary(frame.to_vec().into()));
+                    write(connection, Outgoing::Binary(Bytes::copy_from_slice(frame)));
                 }
                 Some(link::Output::Audio { mark, payload }) => {
                     if let Some(recorder) = recording {
@@ -595,8 +600,8 @@ impl Driver {
 
     /// Closes the connections that waited to go on with the session.
     fn turn_away(&mut self, code: CloseCode) {
-        for ResumeRequest { socket, .. } in self.waiting_connections() {
-            self.app.tasks.spawn(Connection::new(socket).close(code));
+        for ResumeRequest { connection, .. } in self.waiting_connections() {
+            self.app.tasks.spawn(connection.close(code));
         }
     }
 
@@ -657,14 +662,14 @@ fn used_token(request: &ResumeRequest) -> String {
 }
 
 /// Gives a connection back to whoever brought it: a new session begins there.
-fn hand_back(ResumeRequest { socket, hello, refused, .. }: ResumeRequest) {
+fn hand_back(ResumeRequest { connection, hello, refused, .. }: ResumeRequest) {
     // Nobody waits for it any more if this fails.
-    let _ = refused.send((socket, hello));
+    let _ = refused.send((connection, hello));
 }
 
-fn write(connection: &mut Option<Connection>, message: Message) {
+fn write(connection: &mut Option<Connection>, message: Outgoing) {
     if let Some(writing) = connection
-        && !writing.write(message)
+        && writing.write(message).is_err()
     {
         // The reading side says so, too: the link hears of it there.
         tracing::debug!("a message could not be written");

@@ -1,6 +1,6 @@
 //! Sessions: from a connection's first message to the session it belongs to.
 //!
-//! [`serve_socket`] greets a connection and brings it to its session: a new one, a living one it resumes, or one rebuilt from the
+//! [`serve`] greets a connection and brings it to its session: a new one, a living one it resumes, or one rebuilt from the
 //! store after another relay was lost. The session itself is `driver::Driver`, one task each.
 
 mod admission;
@@ -12,12 +12,12 @@ mod lease;
 mod registry;
 mod requests;
 mod token;
+mod wire;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
@@ -31,6 +31,7 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 pub use lease::Lease;
 pub(crate) use lease::keep as keep_leases;
 pub use registry::Registry;
+pub use wire::{Gone, Incoming, Outgoing, Wire};
 
 use crate::auth::Identity;
 use crate::call::Turn;
@@ -38,7 +39,6 @@ use crate::config::Limits;
 use crate::money::budget::{Grant, Standing};
 use crate::money::ledger::ItemSum;
 use crate::recording;
-use crate::server::close_code;
 use crate::store::{
     NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, Transcript, unix_ms,
 };
@@ -46,7 +46,7 @@ use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};
 use assembly::{Beginning, Parts, prepare};
-use connection::Connection;
+use connection::{Connection, Event};
 use registry::{Command, Handle, ResumeRequest};
 
 /// When a refused client may come back.
@@ -63,8 +63,9 @@ const HISTORY_PAGES: u32 = 20;
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves one connection until it belongs to a session, or is refused. It waits until its user is known.
-pub async fn serve_socket(mut socket: WebSocket, app: Arc<App>, address: IpAddr, waiting: Waiting) {
-    let greeted = match greet(&mut socket, &app).await {
+pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting: Waiting) {
+    let mut connection = Connection::new(wire);
+    let greeted = match greet(&mut connection, &app).await {
         Ok(hello) => admit(&app, &hello, address).await.map(|identity| (hello, identity)),
         Err(None) => return,
         Err(Some(refusal)) => Err(refusal),
@@ -72,36 +73,31 @@ pub async fn serve_socket(mut socket: WebSocket, app: Arc<App>, address: IpAddr,
     match greeted {
         Ok((hello, identity)) => {
             drop(waiting);
-            place(app, socket, hello, &identity, address).await;
+            place(app, connection, hello, &identity, address).await;
         }
         // It still waits: a stranger who does not take no for an answer keeps the place.
-        Err(refusal) => refuse(socket, refusal).await,
+        Err(refusal) => refuse(connection, refusal).await,
     }
 }
 
 /// Waits for `hello`. `None` if the connection ended by itself.
-async fn greet(socket: &mut WebSocket, app: &App) -> Result<Hello, Option<Refusal>> {
+async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<Refusal>> {
     let mut handshake = Handshake::new(app.now());
     let deadline = app.started + Duration::from_micros(handshake.poll_timeout().as_micros());
     loop {
-        return match timeout_at(Instant::from_std(deadline), socket.recv()).await {
-            Err(_) => Err(Some(Refusal::unauthorized())),
-            Ok(Some(Ok(Message::Text(text)))) => handshake.handle_text(&text).map_err(Some),
-            Ok(Some(Ok(Message::Binary(_)))) => Err(Some(handshake.handle_binary())),
-            Ok(Some(Ok(Message::Ping(bytes) | Message::Pong(bytes)))) => {
-                match handshake.handle_control(bytes.len()) {
-                    Ok(()) => continue,
-                    Err(refusal) => Err(Some(refusal)),
-                }
-            }
-            Ok(Some(Ok(Message::Close(_)))) => {
-                // The library answers it when it is asked for the next message. There is none.
-                let _ = timeout_at(Instant::from_std(deadline), socket.recv()).await;
-                Err(None)
-            }
-            Ok(None) => Err(None),
-            Ok(Some(Err(error))) => {
-                Err(close_code(error).map(|code| Refusal::new(code, ErrorCode::Protocol)))
+        let Ok(event) = timeout_at(Instant::from_std(deadline), connection.event()).await else {
+            return Err(Some(Refusal::unauthorized()));
+        };
+        return match event {
+            Event::Flushed => continue,
+            Event::Incoming(Incoming::Text(text)) => handshake.handle_text(&text).map_err(Some),
+            Event::Incoming(Incoming::Binary(_)) => Err(Some(handshake.handle_binary())),
+            Event::Incoming(Incoming::Control(bytes)) => match handshake.handle_control(bytes) {
+                Ok(()) => continue,
+                Err(refusal) => Err(Some(refusal)),
+            },
+            Event::Incoming(Incoming::Gone(violation)) => {
+                Err(violation.map(|code| Refusal::new(code, ErrorCode::Protocol)))
             }
         };
     }
@@ -127,51 +123,51 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
 }
 
 /// Brings a connection to its session.
-async fn place(app: Arc<App>, socket: WebSocket, hello: Hello, identity: &Identity, address: IpAddr) {
+async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &Identity, address: IpAddr) {
     let Some(resume) = hello.resume.clone() else {
-        return begin(app, socket, hello, identity, address, Attachment::New).await;
+        return begin(app, connection, hello, identity, address, Attachment::New).await;
     };
     if let Err(excess) = app.throttle.resume(&identity.sub) {
         tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
-        return refuse(socket, excess.to_refusal()).await;
+        return refuse(connection, excess.to_refusal()).await;
     }
-    let (socket, hello) = match app.sessions.find(&resume.session_id, identity) {
-        Some(handle) => match hand_over(&handle, socket, hello, identity).await {
+    let (connection, hello) = match app.sessions.find(&resume.session_id, identity) {
+        Some(handle) => match hand_over(&handle, connection, hello, identity).await {
             Some(back) => back,
             None => return,
         },
-        None => match rebuild(&app, socket, hello, identity).await {
+        None => match rebuild(&app, connection, hello, identity).await {
             Some(back) => back,
             None => return,
         },
     };
     if let Some(row) = hung_up(&app, &resume, identity).await {
-        return tell_end_again(socket, &row, &resume, &app.config.limits_for(identity)).await;
+        return tell_end_again(connection, &row, &resume, &app.config.limits_for(identity)).await;
     }
     tracing::info!(session = %resume.session_id, "resume refused: a new session begins");
-    begin(app, socket, hello, identity, address, Attachment::Instead).await;
+    begin(app, connection, hello, identity, address, Attachment::Instead).await;
 }
 
 /// Hands a connection to a living session. Comes back if the session does not take it.
 async fn hand_over(
     handle: &Handle,
-    socket: WebSocket,
+    connection: Connection,
     hello: Hello,
     identity: &Identity,
-) -> Option<(WebSocket, Hello)> {
+) -> Option<(Connection, Hello)> {
     // The connection is not handed out before there is a place for it: whoever does not get one is told so.
     match timeout(RESUME_TIMEOUT, handle.commands.reserve()).await {
         Ok(Ok(place)) => {
             let (refused, answer) = oneshot::channel();
-            let request = ResumeRequest { socket, hello, identity: identity.clone(), refused };
+            let request = ResumeRequest { connection, hello, identity: identity.clone(), refused };
             place.send(Command::Resume(Box::new(request)));
             // Without an answer the session has kept it.
             answer.await.ok()
         }
-        Ok(Err(_)) => Some((socket, hello)),
+        Ok(Err(_)) => Some((connection, hello)),
         Err(_) => {
             tracing::info!(session = %handle.whose.id, "a resume waited for too long behind others");
-            refuse(socket, later(ErrorCode::RelayFull)).await;
+            refuse(connection, later(ErrorCode::RelayFull)).await;
             None
         }
     }
@@ -180,39 +176,39 @@ async fn hand_over(
 /// Takes over a session that another relay has, or had. The connection comes back if there is none to take over.
 async fn rebuild(
     app: &Arc<App>,
-    socket: WebSocket,
+    connection: Connection,
     hello: Hello,
     identity: &Identity,
-) -> Option<(WebSocket, Hello)> {
-    let Some(resume) = hello.resume.clone() else { return Some((socket, hello)) };
+) -> Option<(Connection, Hello)> {
+    let Some(resume) = hello.resume.clone() else { return Some((connection, hello)) };
     if let Err(error) = ask_for(app, &resume, hello.start, identity).await {
         tracing::error!(%error, "a session could not be asked for");
-        refuse(socket, later(ErrorCode::StoreUnavailable)).await;
+        refuse(connection, later(ErrorCode::StoreUnavailable)).await;
         return None;
     }
     // Held for reads and one write only: nobody waits here for somebody else's socket.
     let rebuilding = app.sessions.rebuild(&resume.session_id).await;
     if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
-        return hand_over(&handle, socket, hello, identity).await;
+        return hand_over(&handle, connection, hello, identity).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(Ok(taken))) => taken,
         Ok(Some(Err(refusal))) => {
             drop(rebuilding);
-            refuse(socket, refusal).await;
+            refuse(connection, refusal).await;
             return None;
         }
         Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
             drop(rebuilding);
-            Connection::new(socket).close(CloseCode::EndedByOperator).await;
+            connection.close(CloseCode::EndedByOperator).await;
             return None;
         }
-        Ok(None) => return Some((socket, hello)),
+        Ok(None) => return Some((connection, hello)),
         Err(error) => {
             tracing::error!(%error, "a session could not be taken over");
             drop(rebuilding);
-            refuse(socket, later(ErrorCode::StoreUnavailable)).await;
+            refuse(connection, later(ErrorCode::StoreUnavailable)).await;
             return None;
         }
     };
@@ -241,7 +237,7 @@ async fn rebuild(
     let mut driver = prepare(app, beginning, parts, &limits, identity);
     driver.reconnects = row.reconnects;
     tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
-    driver.attach(socket, &hello, Attachment::Resume, &token);
+    driver.attach(connection, &hello, Attachment::Resume, &token);
     app.tasks.spawn(driver.run());
     None
 }
@@ -392,7 +388,7 @@ async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<Sess
 }
 
 /// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
-async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume, limits: &Limits) {
+async fn tell_end_again(mut connection: Connection, row: &SessionRow, resume: &Resume, limits: &Limits) {
     tracing::info!(session = %row.id, "the client hears again that its session has ended");
     let resumed = Resumed {
         session_id: row.id.clone(),
@@ -411,12 +407,11 @@ async fn tell_end_again(mut socket: WebSocket, row: &SessionRow, resume: &Resume
     };
     let ended = Ended { reason: CloseCode::Normal.name().into(), usage };
     for message in [RelayMessage::from(resumed), RelayMessage::from(ended)] {
-        let text = Message::Text(message.to_json().into());
-        if !matches!(timeout(RESUME_TIMEOUT, socket.send(text)).await, Ok(Ok(()))) {
+        if connection.say(message.to_json(), RESUME_TIMEOUT).await.is_err() {
             return;
         }
     }
-    Connection::new(socket).close(CloseCode::Normal).await;
+    connection.close(CloseCode::Normal).await;
 }
 
 fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
@@ -433,18 +428,18 @@ fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {
 /// Begins a new session.
 async fn begin(
     app: Arc<App>,
-    socket: WebSocket,
+    connection: Connection,
     hello: Hello,
     identity: &Identity,
     address: IpAddr,
     attachment: Attachment,
 ) {
     if let Err(refusal) = may_begin(&app, identity, address) {
-        return refuse(socket, refusal).await;
+        return refuse(connection, refusal).await;
     }
     let parts = match Parts::new(&app, hello.agent.as_ref().unwrap_or(&app.config.default_agent)) {
         Ok(parts) => parts,
-        Err(refusal) => return refuse(socket, refusal).await,
+        Err(refusal) => return refuse(connection, refusal).await,
     };
     if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
         tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
@@ -474,7 +469,7 @@ async fn begin(
     };
     let (session, grant) = match open(&app, session, &parts, &limits, attachment).await {
         Ok(opened) => opened,
-        Err(refusal) => return refuse(socket, refusal).await,
+        Err(refusal) => return refuse(connection, refusal).await,
     };
     let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
     let beginning = Beginning {
@@ -498,7 +493,7 @@ async fn begin(
         session = %driver.whose.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
     );
-    driver.attach(socket, &hello, attachment, &token);
+    driver.attach(connection, &hello, attachment, &token);
     app.tasks.spawn(driver.run());
 }
 
@@ -507,11 +502,12 @@ fn later(code: ErrorCode) -> Refusal {
     Refusal { error, close: CloseCode::TryLater }
 }
 
-async fn refuse(mut socket: WebSocket, refusal: Refusal) {
+async fn refuse(mut connection: Connection, refusal: Refusal) {
     telemetry::refused(&refusal.error.code);
     let error = RelayMessage::from(refusal.error).to_json();
-    let _ = timeout(RESUME_TIMEOUT, socket.send(Message::Text(error.into()))).await;
-    Connection::new(socket).close(refusal.close).await;
+    // A peer that does not take it is closed all the same.
+    let _ = connection.say(error, RESUME_TIMEOUT).await;
+    connection.close(refusal.close).await;
 }
 
 /// 192 random bits as text.

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::WebSocket;
 use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
 
+use super::connection::Connection;
 use crate::App;
 use crate::auth::Identity;
 
@@ -30,12 +30,12 @@ pub(super) enum Command {
 /// A connection that wants to go on with a session.
 #[derive(Debug)]
 pub(super) struct ResumeRequest {
-    pub(super) socket: WebSocket,
+    pub(super) connection: Connection,
     pub(super) hello: Hello,
     /// What its token says.
     pub(super) identity: Identity,
     /// Where it goes back to if its resume token is not good.
-    pub(super) refused: oneshot::Sender<(WebSocket, Hello)>,
+    pub(super) refused: oneshot::Sender<(Connection, Hello)>,
 }
 
 /// What is said to a session, as the session hears it.
@@ -55,9 +55,9 @@ impl Drop for Commands {
         self.0.close();
         while let Ok(command) = self.0.try_recv() {
             if let Command::Resume(request) = command {
-                let ResumeRequest { socket, hello, refused, .. } = *request;
+                let ResumeRequest { connection, hello, refused, .. } = *request;
                 // Whoever hung up meanwhile needs no answer.
-                let _ = refused.send((socket, hello));
+                let _ = refused.send((connection, hello));
             }
         }
     }

@@ -27,21 +27,26 @@ pub(crate) struct Relay {
     _data: TempDir,
 }
 
+/// What a relay is made of, before it listens.
+pub(crate) async fn app(configure: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut config = Config::defaults();
+    config.data_dir = data.path().to_owned();
+    config.auth.hs256_secret = Some(Secret::new("an-example-secret-of-more-than-32-bytes".into()));
+    configure(&mut config);
+    let verifier = Verifier::from_config(&config.auth).expect("a verifier");
+    let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await.expect("a store");
+    let spill = Spill::open(&config.data_dir).await.expect("a file for what is owed");
+    (Arc::new(App::new(config, verifier, Arc::new(store), spill, PriceTable::shipped())), data)
+}
+
 impl Relay {
     pub(crate) async fn start() -> Relay {
         Relay::with(|_| {}).await
     }
 
     pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Relay {
-        let data = tempfile::tempdir().expect("a folder");
-        let mut config = Config::defaults();
-        config.data_dir = data.path().to_owned();
-        config.auth.hs256_secret = Some(Secret::new("an-example-secret-of-more-than-32-bytes".into()));
-        configure(&mut config);
-        let verifier = Verifier::from_config(&config.auth).expect("a verifier");
-        let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await.expect("a store");
-        let spill = Spill::open(&config.data_dir).await.expect("a file for what is owed");
-        let app = Arc::new(App::new(config, verifier, Arc::new(store), spill, PriceTable::shipped()));
+        let (app, data) = app(configure).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn(server::run(listener, Arc::clone(&app)));
