@@ -41,25 +41,37 @@ pub(super) fn fresh(app: &App) -> Duration {
 
 /// Until when this relay may go on with its sessions, unless it renews its lease by then.
 #[derive(Debug)]
-pub struct Lease(Mutex<Instant>);
+pub struct Lease(Mutex<Held>);
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    until: Instant,
+    /// The last try to renew it failed: the database takes no writes, whether or not it answers questions.
+    failed: bool,
+}
 
 impl Lease {
     /// Valid for so long from now on.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease(Mutex::new(Instant::now() + grace + MARGIN - SAFETY))
+        Lease(Mutex::new(Held { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
     }
 
     /// When it ends.
     pub(super) fn valid_until(&self) -> Instant {
-        *self.lock()
+        self.lock().until
+    }
+
+    /// Whether the database took the last renewal. A disk that is full, and a server that follows another one, take none.
+    pub(crate) fn is_renewed(&self) -> bool {
+        !self.lock().failed
     }
 
     /// Renewed by a request that was sent at this time.
     fn renewed(&self, sent: Instant, duration: Duration) {
-        *self.lock() = sent + duration - SAFETY;
+        *self.lock() = Held { until: sent + duration - SAFETY, failed: false };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Instant> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,6 +106,7 @@ async fn renew(app: Arc<App>) {
             Ok(Err(error)) => tracing::warn!(%error, "the lease of this relay was not renewed"),
             Err(_) => tracing::warn!("the lease of this relay was not renewed in time"),
         }
+        app.lease.lock().failed = true;
         due.reset_after(RENEW_RETRY);
     }
 }

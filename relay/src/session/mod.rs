@@ -73,6 +73,7 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
     match greeted {
         Ok((hello, identity)) => {
             drop(waiting);
+            connection.greeted();
             place(app, connection, hello, &identity, address).await;
         }
         // It still waits: a stranger who does not take no for an answer keeps the place.
