@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
-pub(crate) use lease::keep as keep_leases;
+pub(crate) use lease::keep as keep_lease;
 pub use registry::Registry;
 
 use crate::auth::Identity;
