@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
-pub(crate) use lease::keep as keep_leases;
+pub(crate) use lease::keep as keep_lease;
 pub use registry::Registry;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 

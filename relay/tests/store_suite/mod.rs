@@ -8,6 +8,7 @@ mod items;
 mod leases;
 mod money;
 mod opening;
+mod owed;
 mod prompt;
 mod race;
 mod records;

@@ -14,8 +14,8 @@ use super::{Bench, LEASE, RELAY, WIDE, caps, open, quota, row, session, settle, 
 
 /// More than there are connections.
 const PAYING: usize = 40;
-/// As many as one sweep handles.
-const LOST: usize = 500;
+/// More than one sweep handles.
+const LOST: usize = 200;
 
 /// A call that goes on, calls that have something to pay, and calls that another relay has lost.
 async fn calls(bench: &Bench) -> (Vec<String>, Quota) {
