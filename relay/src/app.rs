@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,5 +93,16 @@ impl App {
     #[must_use]
     pub fn now(&self) -> protocol::Time {
         protocol::Time::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// That time on the runtime's clock.
+    pub(crate) fn instant(&self, time: protocol::Time) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.started) + Duration::from_micros(time.as_micros())
+    }
+
+    /// A time of the runtime's clock, as the machines want it.
+    pub(crate) fn time(&self, instant: tokio::time::Instant) -> protocol::Time {
+        let since = instant.into_std().saturating_duration_since(self.started);
+        protocol::Time::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }

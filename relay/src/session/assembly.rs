@@ -1,18 +1,22 @@
-//! A session is put together: price, agent, link, call, journal, recording.
+//! A session is put together: price, agent, link, call, policy, journal, recording.
 
 use std::sync::Arc;
 
 use audio::Hz;
-use protocol::relay::{Elsewhere, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, Features, Mark, Prices};
+use protocol::relay::{Attachment, Elsewhere, Link, Refusal};
+use protocol::{CloseCode, Codec, ErrorCode, Features, Hello, Mark, Prices};
 use tokio::sync::mpsc;
 
 use super::admission::caps;
+use super::connection::Connection;
 use super::driver::Driver;
 use super::journal::Journal;
+use super::machine::{Input, Machine};
+use super::policy::{self, Policy};
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
-use super::token::TokenClock;
+use super::seconds_left;
+use super::work::Work;
 use crate::agent::{Agent, Chat, Echo, Persona};
 use crate::auth::Identity;
 use crate::call::{Call, Start, Turn};
@@ -25,7 +29,7 @@ use crate::money::price::{Price, PriceError};
 use crate::money::tab::{self, Earlier, Tab};
 use crate::provider::Provider;
 use crate::recording::Recorder;
-use crate::store::{Quality, unix_ms};
+use crate::store::{Payer, unix_ms};
 use crate::{App, NanoUsd, telemetry};
 
 /// What the echo agent is metered as.
@@ -45,6 +49,8 @@ pub(super) struct Beginning {
     pub(super) epoch: u32,
     /// Its relay was lost, and this is what it used there.
     pub(super) recovered: Option<Elsewhere>,
+    /// How often it was resumed before.
+    pub(super) reconnects: u32,
     pub(super) mark: Mark,
     pub(super) turn: u32,
     /// What was said before, in this session and in its conversation.
@@ -142,6 +148,15 @@ impl Parts {
     }
 }
 
+/// The first connection of a session at this relay.
+pub(super) struct First {
+    pub(super) connection: Connection,
+    pub(super) hello: Hello,
+    pub(super) attachment: Attachment,
+    /// Its next resume token.
+    pub(super) token: String,
+}
+
 /// Puts a session together and enters it in the registry.
 pub(super) fn prepare(
     app: &Arc<App>,
@@ -149,6 +164,7 @@ pub(super) fn prepare(
     parts: Parts,
     limits: &Limits,
     identity: &Identity,
+    first: First,
 ) -> Driver {
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
@@ -198,36 +214,45 @@ pub(super) fn prepare(
         metered_through: beginning.metered_through,
     };
     let now = app.now();
+    let link = if let Some(elsewhere) = beginning.recovered {
+        let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
+        link.carry_over(&elsewhere);
+        link
+    } else {
+        Link::new(now, link, beginning.mark)
+    };
+    let call = Call::new(now, parts.agent(beginning.mark.position, &beginning.turns), start);
+    let policy = policy::Config {
+        identity: identity.clone(),
+        left: seconds_left(identity.expires_at),
+        token_grace: config.auth.token_grace,
+        store_grace: config.store_grace,
+        lease: app.time(app.lease.valid_until()),
+        reconnects: beginning.reconnects,
+        seed: seed(),
+    };
+    let (policy, journal) = (Policy::new(now, policy), Journal::new(seed()));
+    let mut machine = Machine::new(now, link, call, policy, journal, recording.is_some());
+    let First { connection, hello, attachment, token } = first;
+    machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
+    let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
     telemetry::session_opened();
     Driver {
         app: app.clone(),
-        id: beginning.id.clone(),
         whose,
-        caps,
-        link: if let Some(elsewhere) = beginning.recovered {
-            let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
-            link.carry_over(&elsewhere);
-            link
-        } else {
-            Link::new(now, link, beginning.mark)
-        },
-        call: Call::new(now, parts.agent(beginning.mark.position, &beginning.turns), start),
+        machine,
+        work: Work::new(app.clone(), beginning.id, beginning.epoch, payer, caps, beginning.cost),
         requests: Requests::new(app.tasks.clone(), app.provider_client.clone(), app.started, parts.providers),
-        journal: Journal::new(app.clone(), beginning.id, beginning.epoch),
         recording,
-        connection: None,
+        connection: Some(connection),
+        visitors: Vec::new(),
+        next_visitor: 0,
         commands: Commands(commands),
         registration,
-        reconnects: 0,
-        token: TokenClock::new(identity.expires_at, config.auth.token_grace),
-        verifying: None,
-        reserving: None,
-        resuming: None,
-        resuming_next: None,
-        quality: Quality::default(),
-        round_trips: (0, 0),
-        settled: beginning.cost,
-        ending: None,
-        ended: false,
     }
+}
+
+/// Of waits that are to differ between sessions.
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or_default()
 }

@@ -1,39 +1,73 @@
 //! What a session has to write to the store: one thing after another, without the call waiting for it.
 //!
-//! While the database is away the writes wait, in order, kept on the relay's own disk as well, and are tried again. How long that may go
-//! on is the driver's to say. Each write is a task: it lets go of the database however long nobody asks how it goes.
+//! A machine: it says what is to be written next, and is told what became of it. While the database is away the writes wait, in order,
+//! kept on the relay's own disk as well, and are tried again. How long that may go on is the policy's to say.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Mark;
-use tokio::time::{Instant, sleep, sleep_until};
+use protocol::{CloseCode, Mark, Time};
 
-use crate::App;
+use super::jitter::Jitter;
 use crate::call::Turn;
-use crate::money::budget::Shortage;
-use crate::running::{Running, waited};
-use crate::spill::Owed;
-use crate::store::{Alert, Quality, Settle, Settled, StoreError, unix_ms};
+use crate::money::NanoUsd;
+use crate::money::budget::{Shortage, Standing};
+use crate::money::ledger::LedgerRow;
 
-/// Between two tries while the database is away: at first, and at most. Each is drawn from half of it to one and a half, so that many
-/// sessions do not come back in the same moment.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// The first wait between two tries while the database is away. Each is drawn from half of it to one and a half, so that many sessions do
+/// not come back in the same moment.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait between two tries, drawn in the same way.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A write that takes longer than this may not come back: what waits is kept on the relay's own disk from then on.
 const KEEP_AFTER: Duration = Duration::from_secs(1);
 
 /// Something to write.
-#[derive(Clone, Debug)]
-enum Entry {
-    Owed(Owed),
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Entry {
+    /// Turns, and that everything before `committed` is in the transcript.
+    Turns { turns: Vec<Turn>, committed: Mark },
+    /// What was spent.
+    Settlement(Settlement),
+    /// The session's end.
+    End { code: CloseCode, quality: LineQuality, at: Time },
+    /// A budget is used up.
     Exhausted(Shortage),
+    /// Whether the session has a connection.
     Attached(bool),
+    /// The next resume token.
     Resumed(NextToken),
 }
 
-/// A resume token and the one that it replaces.
-#[derive(Clone, Debug)]
+impl Entry {
+    /// Whether the entry outlives the session: it is kept on the relay's own disk while the database is away.
+    fn is_owed(&self) -> bool {
+        match self {
+            Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => true,
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => false,
+        }
+    }
+}
+
+/// What was spent, as the call says it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Settlement {
+    pub(super) rows: Vec<LedgerRow>,
+    /// The audio before this position is metered.
+    pub(super) through: u32,
+    /// Everything before this frame is committed.
+    pub(super) committed: Mark,
+    /// Samples that are metered and not committed, and may be played again.
+    pub(super) replayable: u32,
+    /// What counts as spent if the relay is lost.
+    pub(super) exposed: NanoUsd,
+    /// Give back what is set aside and not spent.
+    pub(super) release: bool,
+    pub(super) at: Time,
+}
+
+/// A resume token by its hash, and the one that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NextToken {
     pub(super) hash: [u8; 32],
     pub(super) replaced: [u8; 32],
@@ -41,32 +75,92 @@ pub(super) struct NextToken {
     pub(super) reconnects: u32,
 }
 
-/// What was written.
-#[derive(Debug)]
-pub(super) enum Written {
-    /// These turns are stored: everything before the mark is in the transcript.
-    Turns(Mark),
-    /// What was spent.
-    Settled(Settled),
-    /// That a budget is used up, if that is news.
-    Exhausted(Option<Alert>),
-    /// Whether there is a connection.
-    Attached,
-    /// The next resume token, with the number of reconnects.
-    Resumed(u32),
-    /// That the session has ended.
-    End,
+/// Round trips and lost audio of a session's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LineQuality {
+    pub(super) rtt_max_us: u32,
+    /// Sum of all round trips, in microseconds.
+    pub(super) rtt_sum_us: u64,
+    /// How many there were.
+    pub(super) rtt_count: u64,
+    /// Samples of the user that never came.
+    pub(super) lost_samples: u64,
 }
 
-/// The database said no to something. It goes on with the next.
+/// What the store answers to an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    /// It is written.
+    Done,
+    /// A settlement is written: the sum of the session's rows, and the budgets after it.
+    Settled { cost: NanoUsd, standing: Standing },
+}
+
+/// The store did not do something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    /// In words, for the log.
+    pub(super) why: String,
+}
+
+/// What follows from a failure of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The store may do it in a while.
+    Away,
+    /// The session is another relay's.
+    Fenced,
+    /// The session was deleted.
+    Erased,
+    /// The database refuses it, maybe for a reason that an operator can mend.
+    Mendable,
+    /// Nothing helps.
+    Refused,
+}
+
+/// What happens to a journal.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) error: StoreError,
-    /// Whether it was the session's end: nothing follows it.
-    pub(super) is_end: bool,
+pub(super) enum Input {
+    /// Something is to be written, after what waits already.
+    Entry(Entry),
+    /// The answer to [`Output::Write`].
+    Written(Result<Answer, Failure>),
+    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk; `None` where there was no room.
+    Kept(Vec<Option<i64>>),
+    /// The session leaves, and the database does not answer in time: nothing more is written, and everything is kept.
+    KeepAll,
+    /// What is kept nowhere is to be held in memory: the relay's own disk takes nothing, or does not answer.
+    HoldRest,
+    /// The time of [`Journal::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What a journal wants done, or says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Output {
+    /// Write this to the store after so long, then [`Input::Written`].
+    Write { entry: Entry, wait: Duration },
+    /// Keep these on the relay's own disk, then [`Input::Kept`].
+    Keep(Vec<Entry>),
+    /// What has these numbers on the relay's own disk is written elsewhere.
+    Forget(Vec<i64>),
+    /// Keep this until it is written, whatever becomes of the session.
+    Rescue(Entry),
+    /// Hold these in memory until they are written.
+    Hold(Vec<Entry>),
+    /// This was written.
+    Written { entry: Entry, answer: Answer },
+    /// This was refused; the journal goes on with the next.
+    Refused { entry: Entry, failure: Failure },
+    /// The database is away since then.
+    Away { since: Time, why: String },
+    /// The database answers again.
+    Back,
 }
 
 /// An entry of the queue.
+#[derive(Debug)]
 struct Waiting {
     /// Counts the session's entries.
     number: u64,
@@ -75,7 +169,7 @@ struct Waiting {
 }
 
 /// Whether an entry is kept on the relay's own disk, too.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     No,
     /// It is being written.
@@ -86,87 +180,79 @@ enum Kept {
     Failed,
 }
 
-/// A write under way.
-struct Writing {
-    running: Option<Running<Result<Written, StoreError>>>,
-    begun: Instant,
-}
-
-/// Which entries, and under which numbers they are kept.
-type Keeping = Running<(Vec<u64>, Result<Vec<Option<i64>>, StoreError>)>;
-
 /// The queue of a session's writes.
+#[derive(Debug)]
 pub(super) struct Journal {
-    app: Arc<App>,
-    session_id: String,
-    epoch: u32,
     /// Oldest first; the first one is being written.
     waiting: VecDeque<Waiting>,
     next_number: u64,
-    writing: Option<Writing>,
+    /// When the write under way began, or begins.
+    writing: Option<Time>,
     /// The write under way takes long.
-    slow: bool,
-    keeping: Option<Keeping>,
+    is_slow: bool,
+    /// The numbers of the entries that are on their way to the relay's own disk.
+    keeping: Option<Vec<u64>>,
     /// Whether the store knows that there is a connection.
     attached: bool,
     /// Whether the session's end is written, or waits to be.
-    ending: bool,
+    is_ending: bool,
+    /// Whether nothing more is written, and everything kept.
+    is_leaving: bool,
     /// Since when the database is away, and how long to wait before the next try.
-    away: Option<(Instant, Duration)>,
+    away: Option<(Time, Duration)>,
+    jitter: Jitter,
+    outputs: VecDeque<Output>,
 }
 
 impl Journal {
-    pub(super) fn new(app: Arc<App>, session_id: String, epoch: u32) -> Self {
+    /// The journal of a session that has a connection.
+    pub(super) fn new(seed: u64) -> Journal {
         Journal {
-            app,
-            session_id,
-            epoch,
             waiting: VecDeque::new(),
             next_number: 0,
             writing: None,
-            slow: false,
+            is_slow: false,
             keeping: None,
             attached: true,
-            ending: false,
+            is_ending: false,
+            is_leaving: false,
             away: None,
+            jitter: Jitter::new(seed),
+            outputs: VecDeque::new(),
         }
     }
 
-    pub(super) fn turns(&mut self, turns: Vec<Turn>, committed: Mark) {
-        self.push(Entry::Owed(Owed::Turns { turns, committed }));
-    }
-
-    pub(super) fn settle(&mut self, settle: Settle) {
-        self.push(Entry::Owed(Owed::Settle(Box::new(settle))));
-    }
-
-    /// A budget is used up.
-    pub(super) fn exhausted(&mut self, shortage: Shortage) {
-        self.push(Entry::Exhausted(shortage));
-    }
-
-    /// Whether the session has a connection.
-    pub(super) fn attached(&mut self, attached: bool) {
-        if std::mem::replace(&mut self.attached, attached) != attached {
-            self.push(Entry::Attached(attached));
+    /// One thing happened. Drain [`Journal::poll_output`] afterwards, then arm one timer for [`Journal::poll_timeout`].
+    pub(super) fn handle_input(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Entry(entry) => self.push(entry),
+            Input::Written(answer) => self.handle_written(now, answer),
+            Input::Kept(places) => self.handle_kept(&places),
+            Input::KeepAll => {
+                self.is_leaving = true;
+                for waiting in self.waiting.iter_mut().filter(|waiting| waiting.kept == Kept::Failed) {
+                    waiting.kept = Kept::No;
+                }
+            }
+            Input::HoldRest => self.hold_rest(),
+            Input::Timeout => self.is_slow |= self.slow_at().is_some_and(|due| due <= now),
+        }
+        if self.away.is_some() || self.is_slow || self.is_leaving {
+            self.keep();
+        }
+        if !self.is_leaving {
+            self.write(now);
         }
     }
 
-    /// The next resume token.
-    pub(super) fn resumed(&mut self, token: NextToken) {
-        self.push(Entry::Resumed(token));
+    /// The next thing to do; `None` when there is nothing until the next input.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
-    /// The session has ended, with the name of a close code. The first time counts.
-    pub(super) fn end(&mut self, reason: &'static str, quality: Quality) {
-        if !std::mem::replace(&mut self.ending, true) {
-            self.push(Entry::Owed(Owed::End { reason: reason.to_owned(), quality, at_ms: unix_ms() }));
-        }
-    }
-
-    /// Whether the session's end is written, or waits to be.
-    pub(super) fn is_ending(&self) -> bool {
-        self.ending
+    /// When [`Input::Timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.slow_at()
     }
 
     /// Whether everything is written.
@@ -174,172 +260,105 @@ impl Journal {
         self.waiting.is_empty()
     }
 
-    /// Since when the database has been away.
-    pub(super) fn away_since(&self) -> Option<Instant> {
-        self.away.map(|(since, _)| since)
-    }
-
-    /// Goes on writing; pending for ever when there is nothing to write. Dropping the future loses nothing.
-    ///
-    /// # Errors
-    /// When the database said no. While it is away this waits and tries again.
-    pub(super) async fn next(&mut self) -> Result<Written, Refused> {
-        loop {
-            if self.away.is_some() || self.slow {
-                self.begin_keeping();
-            }
-            self.begin_writing();
-            let Journal { writing, keeping, slow, .. } = self;
-            let due = writing.as_ref().filter(|_| !*slow).map(|writing| writing.begun + KEEP_AFTER);
-            let mut nothing = None;
-            let write = writing.as_mut().map_or(&mut nothing, |writing| &mut writing.running);
-            tokio::select! {
-                biased;
-                written = waited(write) => {
-                    if let Some(answer) = self.handle_written(written) {
-                        return answer;
-                    }
-                }
-                kept = waited(keeping) => self.handle_kept(kept),
-                () = at(due) => *slow = true,
-            }
-        }
-    }
-
-    /// Keeps everything that waits on the relay's own disk, however long that takes: for when the session leaves.
-    pub(super) async fn keep(&mut self) {
-        for waiting in &mut self.waiting {
-            if waiting.kept == Kept::Failed {
-                waiting.kept = Kept::No;
-            }
-        }
-        loop {
-            self.begin_keeping();
-            if self.keeping.is_none() {
-                return;
-            }
-            let kept = waited(&mut self.keeping).await;
-            self.handle_kept(kept);
-        }
-    }
-
-    /// Gives the relay what is kept nowhere, for when the session leaves and the relay's own disk takes nothing: it holds it in memory
-    /// until it is written. Says how many entries, and for how many there was no room.
-    pub(super) fn hold_rest(&mut self) -> (usize, usize) {
-        let (mut held, mut lost) = (0, 0);
-        for waiting in self.waiting.iter().filter(|waiting| !matches!(waiting.kept, Kept::At(_))) {
-            if let Entry::Owed(owed) = &waiting.entry {
-                let place = if self.app.spill.hold(&self.session_id, self.epoch, owed) {
-                    &mut held
-                } else {
-                    &mut lost
-                };
-                *place += 1;
-            }
-        }
-        (held, lost)
+    /// Whether everything that is owed is on the relay's own disk, as far as there was room.
+    pub(super) fn is_kept(&self) -> bool {
+        let mut owed = self.waiting.iter().filter(|waiting| waiting.entry.is_owed());
+        !owed.any(|waiting| matches!(waiting.kept, Kept::No | Kept::Asked))
     }
 
     fn push(&mut self, entry: Entry) {
+        match &entry {
+            // The store knows it already.
+            Entry::Attached(attached) if *attached == self.attached => return,
+            Entry::Attached(attached) => self.attached = *attached,
+            // The first end counts.
+            Entry::End { .. } if self.is_ending => return,
+            Entry::End { .. } => self.is_ending = true,
+            Entry::Turns { .. } | Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Resumed(_) => {}
+        }
         self.waiting.push_back(Waiting { number: self.next_number, entry, kept: Kept::No });
         self.next_number += 1;
     }
 
-    fn begin_writing(&mut self) {
-        let (None, Some(first)) = (&self.writing, self.waiting.front()) else { return };
-        let (app, id, epoch, entry) =
-            (self.app.clone(), self.session_id.clone(), self.epoch, first.entry.clone());
-        let wait = self.away.map_or(Duration::ZERO, |(_, wait)| jittered(wait));
-        self.slow = false;
-        self.writing = Some(Writing {
-            begun: Instant::now() + wait,
-            running: Some(Running::start(&self.app.tasks, async move {
-                sleep(wait).await;
-                write(&app, &id, epoch, entry).await
-            })),
-        });
+    /// When the write under way has taken long.
+    fn slow_at(&self) -> Option<Time> {
+        self.writing.filter(|_| !self.is_slow && !self.is_leaving).map(|begun| begun + KEEP_AFTER)
     }
 
-    /// The answer that is worth telling; `None` while the database is away.
-    fn handle_written(&mut self, written: Result<Written, StoreError>) -> Option<Result<Written, Refused>> {
-        let begun = self.writing.take().map_or_else(Instant::now, |writing| writing.begun);
-        match written {
-            Err(error) if error.is_away() => {
-                self.handle_away(&error, begun);
-                None
-            }
-            written => {
-                if self.away.take().is_some() {
-                    tracing::info!(session = %self.session_id, "the database is back");
-                }
-                let done = self.waiting.pop_front();
-                let is_end = matches!(&done, Some(Waiting { entry: Entry::Owed(Owed::End { .. }), .. }));
-                if let Some(done) = done {
-                    self.dispose(done, written.as_ref().err());
-                }
-                Some(written.map_err(|error| Refused { error, is_end }))
-            }
+    /// Begins with the oldest entry, unless it is under way.
+    fn write(&mut self, now: Time) {
+        let (None, Some(first)) = (self.writing, self.waiting.front()) else { return };
+        let wait = self.away.map_or(Duration::ZERO, |(_, wait)| self.jitter.about(wait));
+        self.writing = Some(now + wait);
+        self.outputs.push_back(Output::Write { entry: first.entry.clone(), wait });
+    }
+
+    fn handle_written(&mut self, now: Time, answer: Result<Answer, Failure>) {
+        let begun = self.writing.take().unwrap_or(now);
+        self.is_slow = false;
+        let answer = match answer {
+            Err(Failure { kind: FailureKind::Away, why }) => return self.handle_away(begun, why),
+            answer => answer,
+        };
+        if self.away.take().is_some() {
+            self.outputs.push_back(Output::Back);
         }
+        let Some(Waiting { entry, kept, .. }) = self.waiting.pop_front() else { return };
+        self.dispose(&entry, kept, answer.as_ref().err());
+        self.outputs.push_back(match answer {
+            Ok(answer) => Output::Written { entry, answer },
+            Err(failure) => Output::Refused { entry, failure },
+        });
     }
 
     /// An entry is written, or refused: what is kept of it may go. Not so what was spent and found no place for a reason that an operator can
     /// mend: that stays until it is written.
-    fn dispose(&self, Waiting { entry, kept, .. }: Waiting, refused: Option<&StoreError>) {
-        let owed = match (entry, refused) {
-            (Entry::Owed(owed @ Owed::Settle(_)), Some(StoreError::Database(_))) => Some(owed),
-            _ => None,
-        };
-        match (owed, kept) {
-            (None, Kept::At(number)) => self.app.spill.forget(vec![number]),
-            (Some(owed), Kept::No | Kept::Failed) => {
-                let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
-                self.app.tasks.spawn(async move {
-                    let entries = [owed];
-                    let kept = app.spill.keep(&id, epoch, &entries).await;
-                    let is_kept = kept.is_ok_and(|places| places.iter().all(Option::is_some));
-                    let [owed] = &entries;
-                    if !is_kept && !app.spill.hold(&id, epoch, owed) {
-                        tracing::error!(session = %id, "what was spent is not in the ledger");
-                    }
-                });
+    fn dispose(&mut self, entry: &Entry, kept: Kept, refused: Option<&Failure>) {
+        let stays = matches!(entry, Entry::Settlement(_))
+            && refused.is_some_and(|failure| failure.kind == FailureKind::Mendable);
+        match (stays, kept) {
+            (false, Kept::At(number)) => self.outputs.push_back(Output::Forget(vec![number])),
+            // What is still on its way to the disk is forgotten when it is there, so it is kept once more.
+            (true, Kept::No | Kept::Failed | Kept::Asked) => {
+                self.outputs.push_back(Output::Rescue(entry.clone()));
             }
-            // What is still on its way to the disk is forgotten when it is there.
-            _ => {}
+            (true, Kept::At(_)) | (false, Kept::No | Kept::Failed | Kept::Asked) => {}
         }
     }
 
-    fn begin_keeping(&mut self) {
+    fn handle_away(&mut self, begun: Time, why: String) {
+        self.away = Some(match self.away {
+            Some((since, wait)) => (since, (wait * 2).min(RETRY_MAX)),
+            None => {
+                self.outputs.push_back(Output::Away { since: begun, why });
+                (begun, RETRY_FIRST)
+            }
+        });
+    }
+
+    /// Begins to keep what is not kept, all of it at once.
+    fn keep(&mut self) {
         if self.keeping.is_some() {
             return;
         }
-        let (mut numbers, mut all) = (Vec::new(), Vec::new());
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.kept == Kept::No) {
-            if let Entry::Owed(owed) = &waiting.entry {
+        let (mut numbers, mut entries) = (Vec::new(), Vec::new());
+        for waiting in &mut self.waiting {
+            if waiting.kept == Kept::No && waiting.entry.is_owed() {
                 waiting.kept = Kept::Asked;
                 numbers.push(waiting.number);
-                all.push(owed.clone());
+                entries.push(waiting.entry.clone());
             }
         }
-        if all.is_empty() {
-            return;
+        if !entries.is_empty() {
+            self.keeping = Some(numbers);
+            self.outputs.push_back(Output::Keep(entries));
         }
-        let (app, id, epoch) = (self.app.clone(), self.session_id.clone(), self.epoch);
-        self.keeping = Some(Running::start(&self.app.tasks, async move {
-            let kept = app.spill.keep(&id, epoch, &all).await;
-            (numbers, kept)
-        }));
     }
 
-    fn handle_kept(&mut self, (numbers, kept): (Vec<u64>, Result<Vec<Option<i64>>, StoreError>)) {
-        let places = match kept {
-            Ok(places) => places,
-            Err(error) => {
-                tracing::error!(session = %self.session_id, %error, "what is to be written is kept in memory only");
-                vec![None; numbers.len()]
-            }
-        };
+    fn handle_kept(&mut self, places: &[Option<i64>]) {
         let mut written = Vec::new();
-        for (number, place) in numbers.into_iter().zip(places) {
+        for (index, number) in self.keeping.take().into_iter().flatten().enumerate() {
+            let place = places.get(index).copied().flatten();
             match (self.waiting.iter_mut().find(|waiting| waiting.number == number), place) {
                 (Some(waiting), Some(place)) => waiting.kept = Kept::At(place),
                 (Some(waiting), None) => waiting.kept = Kept::Failed,
@@ -348,54 +367,19 @@ impl Journal {
             }
         }
         if !written.is_empty() {
-            self.app.spill.forget(written);
+            self.outputs.push_back(Output::Forget(written));
         }
     }
 
-    fn handle_away(&mut self, error: &StoreError, begun: Instant) {
-        let (since, wait) = match self.away {
-            Some((since, wait)) => (since, (wait * 2).min(RETRY.1)),
-            None => {
-                tracing::warn!(session = %self.session_id, %error, "the database is away; what is to be written waits");
-                (begun, RETRY.0)
-            }
-        };
-        self.away = Some((since, wait));
+    fn hold_rest(&mut self) {
+        let rest = self.waiting.iter().filter(|waiting| !matches!(waiting.kept, Kept::At(_)));
+        let rest: Vec<_> =
+            rest.map(|waiting| &waiting.entry).filter(|entry| entry.is_owed()).cloned().collect();
+        if !rest.is_empty() {
+            self.outputs.push_back(Output::Hold(rest));
+        }
     }
 }
 
-async fn write(app: &App, id: &str, epoch: u32, entry: Entry) -> Result<Written, StoreError> {
-    let store = &app.store;
-    match entry {
-        Entry::Owed(Owed::Turns { turns, committed }) => {
-            store.save_turns(id, epoch, &turns, committed).await.map(|()| Written::Turns(committed))
-        }
-        Entry::Owed(Owed::Settle(settle)) => store.settle(&settle).await.map(Written::Settled),
-        Entry::Owed(Owed::End { reason, quality, at_ms }) => {
-            store.end_session(id, epoch, &reason, quality, at_ms).await.map(|()| Written::End)
-        }
-        Entry::Exhausted(Shortage { scope, balance, .. }) => {
-            store.exhausted(id, scope, balance, unix_ms()).await.map(Written::Exhausted)
-        }
-        Entry::Attached(attached) => {
-            store.set_attached(id, epoch, attached).await.map(|()| Written::Attached)
-        }
-        Entry::Resumed(NextToken { hash, replaced, reconnects }) => store
-            .rotate_resume(id, epoch, &hash, Some(&replaced), reconnects)
-            .await
-            .map(|()| Written::Resumed(reconnects)),
-    }
-}
-
-/// From half of it to one and a half.
-pub(super) fn jittered(wait: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX))
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
+#[cfg(test)]
+mod tests;

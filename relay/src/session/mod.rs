@@ -7,16 +7,22 @@ mod admission;
 mod assembly;
 mod connection;
 mod driver;
+mod jitter;
 mod journal;
 mod lease;
+mod logged;
+mod machine;
+mod policy;
 mod registry;
 mod requests;
 mod token;
 mod wire;
+mod work;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -45,7 +51,7 @@ use crate::store::{
 use crate::throttle::{self, Waiting};
 use crate::{App, NanoUsd, telemetry};
 use admission::{caps, may_begin, open};
-use assembly::{Beginning, Parts, prepare};
+use assembly::{Beginning, First, Parts, prepare};
 use connection::{Connection, Event};
 use registry::{Command, Handle, ResumeRequest};
 
@@ -223,6 +229,7 @@ async fn rebuild(
         conversation_id: row.conversation_id,
         epoch: row.epoch,
         recovered: Some(elsewhere),
+        reconnects: row.reconnects,
         mark: row.committed,
         turn,
         turns,
@@ -235,10 +242,9 @@ async fn rebuild(
         recording,
         recorded_through,
     };
-    let mut driver = prepare(app, beginning, parts, &limits, identity);
-    driver.reconnects = row.reconnects;
+    let first = First { connection, hello, attachment: Attachment::Resume, token };
+    let driver = prepare(app, beginning, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
-    driver.attach(connection, &hello, Attachment::Resume, &token);
     app.tasks.spawn(driver.run());
     None
 }
@@ -478,6 +484,7 @@ async fn begin(
         conversation_id: session.conversation_id,
         epoch: session.epoch,
         recovered: None,
+        reconnects: 0,
         mark: hello.start,
         turn: 0,
         turns,
@@ -489,12 +496,12 @@ async fn begin(
         recording: session.recording,
         recorded_through: 0,
     };
-    let mut driver = prepare(&app, beginning, parts, &limits, identity);
     tracing::info!(
-        session = %driver.whose.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
+        session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
     );
-    driver.attach(connection, &hello, attachment, &token);
+    let first = First { connection, hello, attachment, token };
+    let driver = prepare(&app, beginning, parts, &limits, identity, first);
     app.tasks.spawn(driver.run());
 }
 
@@ -509,6 +516,12 @@ async fn refuse(mut connection: Connection, refusal: Refusal) {
     // A peer that does not take it is closed all the same.
     let _ = connection.say(error, RESUME_TIMEOUT).await;
     connection.close(refusal.close).await;
+}
+
+/// The time until then, in seconds since 1970.
+fn seconds_left(expires_at: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(expires_at).saturating_sub(now)
 }
 
 /// 192 random bits as text.

@@ -1,59 +1,37 @@
 //! How long the token in use is good.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
-use crate::auth::{Identity, Refused, Verifier};
+use protocol::Time;
 
 /// How long before a token expires another is asked for; a third of what is left of it if that is shorter.
-const LEAD: Duration = Duration::from_secs(60);
+pub(super) const LEAD: Duration = Duration::from_secs(60);
 /// The shortest time between two requests for another token.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// No timer further away than this: a year.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a call goes on after its token's grace while nobody can know whether the fresh one is good, once a token. More than the longest
 /// time between two fetches of the issuer's keys.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The shortest time between two looks at the same token.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Looks at a fresh token, and again for as long as nobody can know whether it is good: the call need not ask for another one.
-pub(super) async fn check(verifier: &Verifier, token: &str) -> Result<Identity, Refused> {
-    let end = Instant::now() + LEAD + PATIENCE;
-    loop {
-        let checked = verifier.check(token).await;
-        let wait = checked.as_ref().err().and_then(|refused| refused.retry_after);
-        match wait.map(|wait| wait.max(AGAIN_AFTER)) {
-            Some(wait) if Instant::now() + wait <= end => sleep(wait).await,
-            _ => return checked,
-        }
-    }
-}
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Knows when to ask for another token and when to stop waiting for it.
 #[derive(Debug)]
 pub(super) struct TokenClock {
-    /// When the token expires, as it says: seconds since 1970.
+    /// When the token expires, as it says: seconds since 1970. Tells tokens apart.
     expires_at: u64,
-    expires: Instant,
+    expires: Time,
     /// How long the call goes on after that.
     grace: Duration,
     /// When to ask for another, the next time.
-    ask: Instant,
+    ask: Time,
     /// Whether a fresh token is being looked at.
     held: bool,
 }
 
 impl TokenClock {
-    /// A token that expires at this time (seconds since 1970); the call goes on for the grace after that.
-    pub(super) fn new(expires_at: u64, grace: Duration) -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        TokenClock::at(Instant::now(), since_1970, expires_at, grace)
-    }
-
-    fn at(now: Instant, since_1970: Duration, expires_at: u64, grace: Duration) -> Self {
-        let left = Duration::from_secs(expires_at).saturating_sub(since_1970).min(FAR);
+    /// A token that expires at this time (seconds since 1970), of which so much is left; the call goes on for the grace after that.
+    pub(super) fn new(now: Time, expires_at: u64, left: Duration, grace: Duration) -> Self {
+        let left = left.min(FAR);
         // A short token is asked for after two thirds of what is left of it, not at once.
         let ask = now + left - LEAD.min(left / 3);
         TokenClock { expires_at, expires: now + left, grace, ask, held: false }
@@ -61,30 +39,26 @@ impl TokenClock {
 
     /// The call goes on with another token. One that lives no longer, out of a cache maybe, changes nothing: asking for the next one is
     /// under way already.
-    pub(super) fn renew(&mut self, expires_at: u64, grace: Duration) {
+    pub(super) fn renew(&mut self, now: Time, expires_at: u64, left: Duration) {
         if expires_at != self.expires_at {
-            *self = TokenClock::new(expires_at, grace);
+            *self = TokenClock::new(now, expires_at, left, self.grace);
         }
     }
 
     /// Time until it expires.
-    pub(super) fn left(&self) -> Duration {
-        self.expires.saturating_duration_since(Instant::now())
+    pub(super) fn left(&self, now: Time) -> Duration {
+        self.expires.since(now)
     }
 
     /// When there is something to do.
-    pub(super) fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Time {
         if self.held { self.end() } else { self.ask.min(self.end()) }
     }
 
     /// Whether it is time to ask for another, with the time until the call would end. It is asked again while there is time, since a client's
     /// own server may be away, or its token may be refused.
-    pub(super) fn expiring(&mut self) -> Option<Duration> {
-        self.expiring_at(Instant::now())
-    }
-
-    fn expiring_at(&mut self, now: Instant) -> Option<Duration> {
-        let left = self.end().saturating_duration_since(now);
+    pub(super) fn expiring(&mut self, now: Time) -> Option<Duration> {
+        let left = self.end().since(now);
         if self.held || now < self.ask || left.is_zero() {
             return None;
         }
@@ -103,11 +77,11 @@ impl TokenClock {
     }
 
     /// Whether the grace is over.
-    pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= self.end()
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        now >= self.end()
     }
 
-    fn end(&self) -> Instant {
+    fn end(&self) -> Time {
         self.expires + self.grace + if self.held { PATIENCE } else { Duration::ZERO }
     }
 }
@@ -124,13 +98,13 @@ mod tests {
 
     /// When another token is asked for, in seconds, by a client that never brings one.
     fn asked(lifetime: u64) -> Vec<u64> {
-        let begin = Instant::now();
-        let mut clock = TokenClock::at(begin, secs(1_000), 1_000 + lifetime, GRACE);
+        let begin = Time::from_millis(7_000);
+        let mut clock = TokenClock::new(begin, 1_000 + lifetime, secs(lifetime), GRACE);
         let mut asked = Vec::new();
         while clock.due() < clock.end() {
             let now = clock.due();
-            assert!(clock.expiring_at(now).is_some());
-            asked.push((now - begin).as_secs());
+            assert!(clock.expiring(now).is_some());
+            asked.push(now.since(begin).as_secs());
         }
         asked
     }
@@ -148,22 +122,22 @@ mod tests {
 
     #[test]
     fn the_same_token_out_of_a_cache_does_not_begin_the_asking_anew() {
-        let now = Instant::now();
-        let mut clock = TokenClock::at(now, secs(1_000), 1_040, GRACE);
-        assert!(clock.expiring_at(now + secs(30)).is_some());
+        let now = Time::ZERO;
+        let mut clock = TokenClock::new(now, 1_040, secs(40), GRACE);
+        assert!(clock.expiring(now + secs(30)).is_some());
         let due = clock.due();
-        clock.renew(1_040, GRACE);
+        clock.renew(now + secs(30), 1_040, secs(10));
         assert_eq!(clock.due(), due);
     }
 
     #[test]
     fn nothing_is_asked_while_a_fresh_token_is_looked_at() {
-        let now = Instant::now();
-        let mut clock = TokenClock::at(now, secs(1_000), 1_040, GRACE);
+        let now = Time::ZERO;
+        let mut clock = TokenClock::new(now, 1_040, secs(40), GRACE);
         clock.hold();
-        assert_eq!(clock.expiring_at(now + secs(39)), None);
+        assert_eq!(clock.expiring(now + secs(39)), None);
         assert_eq!(clock.due(), now + secs(40) + GRACE + PATIENCE);
         clock.release();
-        assert!(clock.expiring_at(now + secs(39)).is_some());
+        assert!(clock.expiring(now + secs(39)).is_some());
     }
 }

@@ -1,0 +1,76 @@
+//! What a session's machine has to say, in the log and in the metrics.
+
+use protocol::CloseCode;
+
+use super::machine::{Log, Machine};
+use super::policy::{Departure, Note};
+use crate::telemetry;
+
+pub(super) fn log(session: &str, log: Log) {
+    match log {
+        Log::ConnectionLost => tracing::info!(%session, "connection lost"),
+        Log::Violation(code) => {
+            tracing::info!(%session, code = code.code(), "the client broke the rules of its transport");
+        }
+        Log::Dropped(samples) => tracing::warn!(%session, ms = samples / 16, "the client dropped audio"),
+        Log::Away(error) => {
+            tracing::warn!(%session, %error, "the database is away; what is to be written waits");
+        }
+        Log::Back => tracing::info!(%session, "the database is back"),
+        Log::Policy(note) => note_of_policy(session, note),
+    }
+}
+
+fn note_of_policy(session: &str, note: Note) {
+    match note {
+        Note::Resumed { reconnects } => tracing::info!(%session, reconnects, "session resumed"),
+        Note::ResumeTokenLate => tracing::warn!(%session, "the resume token was not stored in time"),
+        Note::Erased => tracing::info!(
+            %session,
+            "the session was deleted: it ends, and what was spent is on the account's bill"
+        ),
+        Note::NotStored { why } => {
+            tracing::error!(%session, error = %why, "a record was not stored: the session ends");
+        }
+        Note::NotStoredOnLeaving { why } => {
+            tracing::error!(%session, error = %why, "a record was not stored");
+        }
+        Note::EndNotStored { why } => {
+            tracing::warn!(%session, error = %why, "the session's end was not stored");
+        }
+        Note::NotSetAside { why } => {
+            tracing::error!(%session, error = %why, "no money could be set aside: the session ends");
+        }
+        Note::KeptHere => tracing::warn!(%session, "records were not stored in time: they are kept here"),
+        Note::TokenRefused { cause, why } => {
+            tracing::info!(%session, cause, %why, "a fresh token was refused");
+            telemetry::token_refused(cause);
+        }
+    }
+}
+
+/// Says how the session is over here, and with which code its connection is closed.
+pub(super) fn departure(session: &str, departure: Departure, machine: &Machine) -> CloseCode {
+    match departure {
+        Departure::Ended(code) => {
+            let usage = machine.usage();
+            tracing::info!(
+                %session,
+                reason = code.name(),
+                audio_ms = usage.audio_ms,
+                cost_nano_usd = usage.cost_nano_usd,
+                reconnects = machine.reconnects(),
+                "session ended"
+            );
+            code
+        }
+        Departure::TakenOver => {
+            tracing::info!(%session, "session lost to another relay");
+            CloseCode::Replaced
+        }
+        Departure::HandedOff { code, .. } => {
+            tracing::info!(%session, reason = code.name(), "session left to the next relay");
+            code
+        }
+    }
+}

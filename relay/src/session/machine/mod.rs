@@ -1,0 +1,334 @@
+//! A session whole: link, call, policy and journal, wired to each other. One machine for whoever drives it, over sockets or in a simulation.
+//!
+//! Change, drain, wait: [`Machine::handle_input`] with one thing that happened, [`Machine::poll_output`] until it is `None`, then one timer
+//! for [`Machine::poll_timeout`]. Inside, each machine is drained to its end before the next one is fed, and what comes of one output is
+//! done before the output after it.
+
+mod io;
+mod routes;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::relay::{self as link, Attachment, Link, Saying};
+use protocol::{CloseCode, Gap, Hello, Mark, Time, Usage};
+
+pub(super) use io::*;
+use routes::{of_link, write};
+
+use super::journal::{self, Entry, Journal, LineQuality};
+use super::policy::{self, Policy, Visitor};
+use super::wire::Incoming;
+use crate::call::{self, Call};
+use crate::money::NanoUsd;
+use crate::money::budget::{Reserved, Standing};
+use crate::money::tab::RequestId;
+use crate::provider;
+
+/// Something that one of the machines is to be told, or the driver.
+#[derive(Debug)]
+enum Step {
+    Attach {
+        hello: Box<Hello>,
+        attachment: Attachment,
+        token: String,
+    },
+    Incoming(Incoming),
+    Closed,
+    Say(Saying),
+    Speak(Vec<i16>),
+    Usage(Usage),
+    Commit(Mark),
+    TokenAccepted(Duration),
+    TokenExpiring(Duration),
+    TokenRefused(Duration),
+    TellEnd(CloseCode),
+    LinkTimeout,
+    Attached,
+    Detached,
+    RoundTrip(Duration),
+    Audio(Mark, Bytes),
+    Text(Mark, String),
+    Gap(Gap),
+    Muted(bool),
+    Played(u32),
+    Room(bool),
+    Bye,
+    Stop(CloseCode),
+    Checkpoint {
+        sent_away: bool,
+    },
+    Stored(Mark),
+    Settled {
+        cost: NanoUsd,
+        standing: Standing,
+    },
+    Reserved(Reserved),
+    Provider(RequestId, provider::Event),
+    /// The call hears whether there is room.
+    CallRoom,
+    CallTimeout,
+    Policy(policy::Input),
+    /// A connection wants to go on with the session: the link says whether its resume token is good.
+    Resume(Box<Visitor>),
+    Journal(journal::Input),
+    WriteEnd(CloseCode),
+    Out(Output),
+}
+
+/// See the module.
+pub(super) struct Machine {
+    link: Link,
+    call: Call,
+    policy: Policy,
+    journal: Journal,
+    is_recorded: bool,
+    quality: LineQuality,
+    /// What is to be done next, in this order.
+    steps: VecDeque<Step>,
+    /// What came of the step that is being done.
+    news: Vec<Step>,
+    now: Time,
+}
+
+impl Machine {
+    pub(super) fn new(
+        now: Time,
+        link: Link,
+        call: Call,
+        policy: Policy,
+        journal: Journal,
+        is_recorded: bool,
+    ) -> Machine {
+        Machine {
+            link,
+            call,
+            policy,
+            journal,
+            is_recorded,
+            quality: LineQuality::default(),
+            steps: VecDeque::new(),
+            news: Vec::new(),
+            now,
+        }
+    }
+
+    /// One thing happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
+    pub(super) fn handle_input(&mut self, now: Time, input: Input) {
+        use policy::Input as P;
+        self.now = self.now.max(now);
+        let policy = Step::Policy;
+        self.steps.push_back(match input {
+            Input::Begin { hello, attachment, token } => Step::Attach { hello, attachment, token },
+            Input::Incoming(incoming) => Step::Incoming(incoming),
+            Input::Provider(request, event) => Step::Provider(request, event),
+            Input::Resume(visitor) => Step::Resume(visitor),
+            Input::Shutdown => policy(P::Shutdown),
+            Input::End(code) => policy(P::End(code)),
+            Input::TakenOver => policy(P::TakenOver),
+            Input::HandOff => policy(P::HandOff),
+            Input::Forgotten => policy(P::Forgotten),
+            Input::Lease(until) => policy(P::Lease(until)),
+            Input::Written(answer) => Step::Journal(journal::Input::Written(answer)),
+            Input::Kept(places) => Step::Journal(journal::Input::Kept(places)),
+            Input::Reserved(answer) => policy(P::Reserved(answer)),
+            Input::Checked(checked) => policy(P::Checked(checked)),
+            Input::Timeout => return self.handle_timeout(),
+        });
+    }
+
+    /// The next thing to do; `None` when there is nothing until the next input. Unless the connection `is_ready`, the agent's words wait: they
+    /// can be resumed from where they are.
+    pub(super) fn poll_output(&mut self, is_ready: bool) -> Option<Output> {
+        loop {
+            while let Some(step) = self.steps.pop_front() {
+                if let Step::Out(output) = step {
+                    return Some(output);
+                }
+                self.take(step);
+                self.do_news();
+            }
+            if self.policy.is_over() {
+                return None;
+            }
+            if self.policy.is_leaving() {
+                let (is_empty, is_kept) = (self.journal.is_empty(), self.journal.is_kept());
+                self.tell_policy(policy::Input::Owed { is_empty, is_kept });
+            } else {
+                if is_ready && let Some(output) = self.link.poll_output() {
+                    self.news.extend(of_link(output));
+                    self.do_news();
+                    continue;
+                }
+                if self.link.is_over() || !self.link.is_attached() {
+                    self.policy.finish();
+                    self.drain_policy();
+                }
+            }
+            self.do_news();
+            if self.steps.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let own = self.policy.poll_timeout().into_iter().chain(self.journal.poll_timeout());
+        if self.policy.is_leaving() {
+            return own.min();
+        }
+        own.chain(self.link.poll_timeout()).chain(self.call.poll_timeout()).min()
+    }
+
+    /// Whether the session goes on as far as is known: it wants to hear of [`Input::Shutdown`] then.
+    pub(super) fn is_live(&self) -> bool {
+        self.policy.is_live()
+    }
+
+    /// Whether the session takes commands. Once its end is stored, whoever comes back is sent to the store, which says so.
+    pub(super) fn takes_commands(&self) -> bool {
+        self.policy.is_live() || self.policy.has_ended()
+    }
+
+    /// Whether the session listens to its connection and its providers.
+    pub(super) fn listens(&self) -> bool {
+        !self.policy.is_leaving()
+    }
+
+    /// What the session has used so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.call.usage()
+    }
+
+    /// How often the session was resumed.
+    pub(super) fn reconnects(&self) -> u32 {
+        self.policy.reconnects()
+    }
+
+    fn handle_timeout(&mut self) {
+        self.steps.extend([
+            Step::Journal(journal::Input::Timeout),
+            Step::Policy(policy::Input::Timeout),
+            Step::LinkTimeout,
+            Step::CallRoom,
+            Step::CallTimeout,
+        ]);
+    }
+
+    /// What came of a step is done before the steps after it.
+    fn do_news(&mut self) {
+        for step in self.news.drain(..).rev() {
+            self.steps.push_front(step);
+        }
+    }
+
+    /// Feeds one machine, and drains it.
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Out(_) => {}
+            Step::Attach { hello, attachment, token } => {
+                self.tell_link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
+            }
+            Step::Incoming(Incoming::Text(text)) => self.tell_link(link::Input::Text(&text)),
+            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(&frame)),
+            Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
+            Step::Incoming(Incoming::Gone(None)) => {
+                self.news.extend([Step::Out(Output::Drop), Step::Closed]);
+            }
+            Step::Incoming(Incoming::Gone(Some(code))) => self.news.extend([
+                Step::Out(Output::Log(Log::Violation(code))),
+                Step::Out(Output::Close(code)),
+                Step::Stop(code),
+                Step::Closed,
+            ]),
+            Step::Closed => self.tell_link(link::Input::Closed),
+            Step::Say(saying) => self.tell_link(link::Input::Say(&saying)),
+            Step::Speak(samples) => {
+                self.tell_link(link::Input::Audio(&samples));
+                self.record(Recorded::Agent(samples));
+            }
+            Step::Usage(usage) => self.tell_link(link::Input::Usage(usage)),
+            Step::Commit(mark) => self.tell_link(link::Input::Commit(mark)),
+            Step::TokenAccepted(expires_in) => self.tell_link(link::Input::TokenAccepted { expires_in }),
+            Step::TokenExpiring(left) => self.tell_link(link::Input::TokenExpiring { left }),
+            Step::TokenRefused(left) => self.tell_link(link::Input::TokenRefused { left }),
+            Step::TellEnd(code) => {
+                let usage = self.call.usage();
+                self.tell_link(link::Input::End { code, usage });
+            }
+            Step::LinkTimeout if self.policy.is_leaving() => {}
+            Step::LinkTimeout => self.tell_link(link::Input::Timeout),
+            Step::Attached => {
+                self.news.push(write(Entry::Attached(true)));
+                self.record(Recorded::Connected(true));
+                self.news.push(Step::Room(true));
+            }
+            Step::Detached => {
+                self.news.extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
+                self.news.push(write(Entry::Attached(false)));
+                self.record(Recorded::Connected(false));
+                self.news.push(Step::Room(false));
+            }
+            Step::RoundTrip(time) => {
+                let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+                self.quality.rtt_max_us = self.quality.rtt_max_us.max(micros);
+                self.quality.rtt_sum_us += u64::from(micros);
+                self.quality.rtt_count += 1;
+            }
+            Step::Audio(mark, payload) => {
+                self.record(Recorded::User(mark, payload.clone()));
+                self.tell_call(call::Input::Audio { mark, payload: &payload });
+            }
+            Step::Text(mark, text) => self.tell_call(call::Input::Text { mark, text: &text }),
+            Step::Gap(gap) => {
+                let lost = gap.to.position.saturating_sub(gap.from.position);
+                self.quality.lost_samples += u64::from(lost);
+                self.news.push(Step::Out(Output::Log(Log::Dropped(lost))));
+                self.record(Recorded::Gap(gap));
+                self.tell_call(call::Input::Gap(gap));
+            }
+            Step::Muted(muted) => {
+                self.record(Recorded::Muted(muted));
+                self.tell_call(call::Input::Muted(muted));
+            }
+            Step::Played(position) => {
+                self.record(Recorded::Played(position));
+                self.tell_call(call::Input::Played(position));
+            }
+            Step::Room(room) => self.tell_call(call::Input::Room(room)),
+            Step::Bye => {
+                self.record(Recorded::End);
+                self.tell_call(call::Input::Bye);
+            }
+            Step::Stop(code) => self.tell_call(call::Input::Stop(code)),
+            Step::Checkpoint { sent_away } => self.tell_call(call::Input::Checkpoint { sent_away }),
+            Step::Stored(committed) => self.tell_call(call::Input::Stored { committed }),
+            Step::Settled { cost, standing } => {
+                self.tell_call(call::Input::Settled { cost, standing: &standing });
+            }
+            Step::Reserved(reserved) => self.tell_call(call::Input::Reserved(&reserved)),
+            Step::Provider(request, event) => {
+                self.tell_call(call::Input::Provider { request, event: &event });
+            }
+            Step::CallRoom | Step::CallTimeout if self.policy.is_leaving() => {}
+            Step::CallRoom => self.tell_call(call::Input::Room(self.link.has_room())),
+            Step::CallTimeout => self.tell_call(call::Input::Timeout),
+            Step::Policy(input) => self.tell_policy(input),
+            Step::Resume(visitor) => {
+                let resume = visitor.hello.resume.as_ref();
+                let is_good = resume.is_some_and(|resume| self.link.accepts(&resume.resume_token));
+                self.tell_policy(policy::Input::Resume { visitor, is_good });
+            }
+            Step::Journal(input) => self.tell_journal(input),
+            Step::WriteEnd(code) => {
+                let entry = Entry::End { code, quality: self.quality, at: self.now };
+                self.tell_journal(journal::Input::Entry(entry));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

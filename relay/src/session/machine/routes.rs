@@ -1,0 +1,190 @@
+//! Which machine hears of what another one says.
+
+use bytes::Bytes;
+use protocol::Upward;
+use protocol::relay::{self as link, Attachment, Saying};
+
+use super::{Log, Machine, Output, Recorded, Step};
+use crate::call;
+use crate::session::journal::{self, Answer, Entry, Settlement};
+use crate::session::policy::{self, Ask, Written};
+use crate::session::wire::Outgoing;
+
+impl Machine {
+    /// Feeds the link, and takes what cannot wait. The agent's words wait in it until the connection is ready.
+    pub(super) fn tell_link(&mut self, input: link::Input<'_>) {
+        self.link.handle_input(self.now, input);
+        while let Some(output) = self.link.poll_urgent() {
+            self.news.extend(of_link(output));
+        }
+    }
+
+    pub(super) fn tell_call(&mut self, input: call::Input<'_>) {
+        self.call.handle_input(self.now, input);
+        // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
+        let mut exhausted = None;
+        while let Some(output) = self.call.poll_output() {
+            use call::Output as C;
+            let step = match output {
+                C::Say(saying) => {
+                    match saying {
+                        Saying::ReplyEnd => self.record(Recorded::ReplyEnd),
+                        Saying::Flush => self.record(Recorded::Flush),
+                        Saying::Agent(_)
+                        | Saying::Transcript(_)
+                        | Saying::Budget(_)
+                        | Saying::ToolCall(_)
+                        | Saying::ToolCancel(_)
+                        | Saying::Degraded(_)
+                        | Saying::Latency(_)
+                        | Saying::Listened(_) => {}
+                    }
+                    Step::Say(saying)
+                }
+                C::Speak(samples) => Step::Speak(samples),
+                C::Usage(usage) => Step::Usage(usage),
+                C::Commit(mark) => Step::Commit(mark),
+                C::Open { request, provider, ask } => Step::Out(Output::Open { request, provider, ask }),
+                C::Feed { request, feed } => Step::Out(Output::Feed { request, feed }),
+                C::Cancel(request) => Step::Out(Output::Cancel(request)),
+                C::Store { turns, committed } => write(Entry::Turns { turns, committed }),
+                C::Settle { rows, through, committed, replayable, exposed, release } => {
+                    let at = self.now;
+                    write(Entry::Settlement(Settlement {
+                        rows,
+                        through,
+                        committed,
+                        replayable,
+                        exposed,
+                        release,
+                        at,
+                    }))
+                }
+                C::Reserve { through, spent, exposed } => {
+                    Step::Policy(policy::Input::Reserve(Ask { through, spent, exposed }))
+                }
+                C::Exhausted(shortage) => {
+                    exhausted = Some(write(Entry::Exhausted(shortage)));
+                    continue;
+                }
+                C::End { code } => Step::Policy(policy::Input::CallEnded(code)),
+            };
+            self.news.push(step);
+        }
+        self.news.extend(exhausted);
+    }
+
+    pub(super) fn tell_policy(&mut self, input: policy::Input) {
+        self.policy.handle_input(self.now, input);
+        self.drain_policy();
+    }
+
+    pub(super) fn drain_policy(&mut self) {
+        while let Some(output) = self.policy.poll_output() {
+            use policy::Output as P;
+            let step = match output {
+                P::Stop(code) => Step::Stop(code),
+                P::Stored(mark) => Step::Stored(mark),
+                P::Settled { cost, standing } => Step::Settled { cost, standing },
+                P::Reserved(reserved) => Step::Reserved(reserved),
+                P::Checkpoint { sent_away } => Step::Checkpoint { sent_away },
+                P::TokenAccepted { left } => Step::TokenAccepted(left),
+                P::TokenExpiring { left } => Step::TokenExpiring(left),
+                P::TokenRefused { left } => Step::TokenRefused(left),
+                P::TellEnd(code) => Step::TellEnd(code),
+                P::WriteResumed(token) => write(Entry::Resumed(token)),
+                P::WriteEnd(code) => Step::WriteEnd(code),
+                P::WriteDetached => write(Entry::Attached(false)),
+                P::KeepAll => Step::Journal(journal::Input::KeepAll),
+                P::HoldRest => Step::Journal(journal::Input::HoldRest),
+                P::EndRecording if self.is_recorded => Step::Out(Output::Record(Recorded::End)),
+                P::EndRecording => continue,
+                P::Attach { number, hello, token } => {
+                    self.news.push(Step::Out(Output::Attach(number)));
+                    Step::Attach { hello, attachment: Attachment::Resume, token }
+                }
+                P::HandBack(number) => Step::Out(Output::HandBack(number)),
+                P::TurnAway(number, code) => Step::Out(Output::TurnAway(number, code)),
+                P::Revisit(visitor) => Step::Resume(visitor),
+                P::Reserve { ask, wait } => Step::Out(Output::Reserve { ask, wait }),
+                P::Check { token, wait } => Step::Out(Output::Check { token, wait }),
+                P::Login(login) => Step::Out(Output::Login(login)),
+                P::Over(departure) => Step::Out(Output::Over(departure)),
+                P::Note(note) => Step::Out(Output::Log(Log::Policy(note))),
+            };
+            self.news.push(step);
+        }
+    }
+
+    pub(super) fn tell_journal(&mut self, input: journal::Input) {
+        self.journal.handle_input(self.now, input);
+        while let Some(output) = self.journal.poll_output() {
+            use journal::Output as J;
+            let step = match output {
+                J::Write { entry, wait } => Step::Out(Output::Write { entry, wait }),
+                J::Keep(entries) => Step::Out(Output::Keep(entries)),
+                J::Forget(numbers) => Step::Out(Output::Forget(numbers)),
+                J::Rescue(entry) => Step::Out(Output::Rescue(entry)),
+                J::Hold(entries) => Step::Out(Output::Hold(entries)),
+                J::Written { entry, answer } => Step::Policy(policy::Input::Written(written(entry, answer))),
+                J::Refused { entry, failure } => {
+                    let is_end = matches!(entry, Entry::End { .. });
+                    Step::Policy(policy::Input::Refused { failure, is_end })
+                }
+                J::Away { since, why } => {
+                    self.news.push(Step::Out(Output::Log(Log::Away(why))));
+                    Step::Policy(policy::Input::Away(Some(since)))
+                }
+                J::Back => {
+                    self.news.push(Step::Out(Output::Log(Log::Back)));
+                    Step::Policy(policy::Input::Away(None))
+                }
+            };
+            self.news.push(step);
+        }
+    }
+
+    pub(super) fn record(&mut self, recorded: Recorded) {
+        if self.is_recorded {
+            self.news.push(Step::Out(Output::Record(recorded)));
+        }
+    }
+}
+
+/// What is to be done about what the link says, if anything.
+pub(super) fn of_link(output: link::Output<'_>) -> Option<Step> {
+    use link::Output as L;
+    Some(match output {
+        L::Text(text) => Step::Out(Output::Send(Outgoing::Text(text.to_owned()))),
+        L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(Bytes::copy_from_slice(frame)))),
+        L::Audio { mark, payload } => Step::Audio(mark, Bytes::copy_from_slice(payload)),
+        L::Message { mark, message: Upward::Text { text } } => Step::Text(mark, text),
+        // No agent takes these yet, and the relay's features do not name them.
+        L::Message { .. } | L::BargeIn(_) | L::Held(_) => return None,
+        L::Gap(gap) => Step::Gap(gap),
+        L::Muted(muted) => Step::Muted(muted),
+        L::Played(position) => Step::Played(position),
+        L::RoundTrip(time) => Step::RoundTrip(time),
+        L::Token(token) => Step::Policy(policy::Input::Token(token.to_owned())),
+        L::Bye => Step::Bye,
+        L::Close(code) => Step::Out(Output::Close(code)),
+        L::Detached => Step::Detached,
+        L::Attached => Step::Attached,
+        L::Ended(code) => Step::Policy(policy::Input::LinkEnded(code)),
+    })
+}
+
+pub(super) fn write(entry: Entry) -> Step {
+    Step::Journal(journal::Input::Entry(entry))
+}
+
+/// What follows from a written entry.
+fn written(entry: Entry, answer: Answer) -> Written {
+    match (entry, answer) {
+        (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
+        (Entry::Settlement(_), Answer::Settled { cost, standing }) => Written::Settled { cost, standing },
+        (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
+        (Entry::End { .. }, _) => Written::End,
+        (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_), _) => Written::Other,
+    }
+}

@@ -1,0 +1,258 @@
+//! What a session has under way: in the store, on the relay's own disk, at the identity provider.
+//!
+//! Each piece is a task that goes on by itself ([`Running`]): it lets go of the database however long nobody asks how it goes. What comes of
+//! it is an input of the session's machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Time;
+use tokio::time::sleep;
+
+use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, Settlement};
+use super::machine::Input;
+use super::policy::{Ask, Checked};
+use super::seconds_left;
+use crate::auth::{Identity, Refused};
+use crate::money::budget::{Caps, Reserved};
+use crate::running::{Running, waited};
+use crate::spill::Owed;
+use crate::store::{Alert, Payer, Quality, Reserve, Settle, Settled, StoreError, unix_ms};
+use crate::{App, NanoUsd, alerts, telemetry};
+
+/// See the module.
+pub(super) struct Work {
+    app: Arc<App>,
+    session_id: String,
+    epoch: u32,
+    payer: Payer,
+    caps: Caps,
+    /// Cost of the ledger rows that are written.
+    settled: NanoUsd,
+    /// The journal's oldest entry, on its way to the store.
+    writing: Option<Running<Result<Wrote, StoreError>>>,
+    /// Entries on their way to the relay's own disk.
+    keeping: Option<Running<Vec<Option<i64>>>>,
+    /// Money that is being set aside.
+    reserving: Option<Running<Result<Reserved, StoreError>>>,
+    /// A fresh access token that is being looked at.
+    checking: Option<Running<Result<Identity, Refused>>>,
+}
+
+/// What the store says about an entry.
+enum Wrote {
+    Done,
+    Settled(Settled),
+    /// That a budget is used up, if that is news.
+    Exhausted(Option<Alert>),
+}
+
+impl Work {
+    /// Nothing is under way yet. `settled` is the cost of the ledger rows of relays before this one.
+    pub(super) fn new(
+        app: Arc<App>,
+        session_id: String,
+        epoch: u32,
+        payer: Payer,
+        caps: Caps,
+        settled: NanoUsd,
+    ) -> Work {
+        let (writing, keeping, reserving, checking) = (None, None, None, None);
+        Work { app, session_id, epoch, payer, caps, settled, writing, keeping, reserving, checking }
+    }
+
+    /// What comes next of what is under way; pending for ever while nothing is. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
+            wrote = waited(&mut self.writing) => Input::Written(self.answer(wrote)),
+            kept = waited(&mut self.keeping) => Input::Kept(kept),
+            reserved = waited(&mut self.reserving) => Input::Reserved(reserved.map_err(|error| failure(&error))),
+            checked = waited(&mut self.checking) => Input::Checked(self.checked(checked)),
+        }
+    }
+
+    /// Writes an entry to the store, after a while.
+    pub(super) fn write(&mut self, entry: Entry, wait: Duration) {
+        let (store, id, epoch) = (self.app.store.clone(), self.session_id.clone(), self.epoch);
+        let owed = self.owed(&entry);
+        self.writing = Some(Running::start(&self.app.tasks, async move {
+            sleep(wait).await;
+            match (owed, entry) {
+                (Some(Owed::Turns { turns, committed }), _) => {
+                    store.save_turns(&id, epoch, &turns, committed).await.map(|()| Wrote::Done)
+                }
+                (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(Wrote::Settled),
+                (Some(Owed::End { reason, quality, at_ms }), _) => {
+                    store.end_session(&id, epoch, &reason, quality, at_ms).await.map(|()| Wrote::Done)
+                }
+                (None, Entry::Exhausted(shortage)) => store
+                    .exhausted(&id, shortage.scope, shortage.balance, unix_ms())
+                    .await
+                    .map(Wrote::Exhausted),
+                (None, Entry::Attached(attached)) => {
+                    store.set_attached(&id, epoch, attached).await.map(|()| Wrote::Done)
+                }
+                (None, Entry::Resumed(token)) => store
+                    .rotate_resume(&id, epoch, &token.hash, Some(&token.replaced), token.reconnects)
+                    .await
+                    .map(|()| Wrote::Done),
+                (None, Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. }) => Ok(Wrote::Done),
+            }
+        }));
+    }
+
+    /// Keeps entries on the relay's own disk.
+    pub(super) fn keep(&mut self, entries: &[Entry]) {
+        let (spill, id, epoch) = (self.app.spill.clone(), self.session_id.clone(), self.epoch);
+        let owed: Vec<_> = entries.iter().filter_map(|entry| self.owed(entry)).collect();
+        self.keeping = Some(Running::start(&self.app.tasks, async move {
+            spill.keep(&id, epoch, &owed).await.unwrap_or_else(|error| {
+                tracing::error!(session = %id, %error, "what is to be written is kept in memory only");
+                vec![None; owed.len()]
+            })
+        }));
+    }
+
+    /// Forgets what is kept under these numbers.
+    pub(super) fn forget(&self, numbers: Vec<i64>) {
+        self.app.spill.forget(numbers);
+    }
+
+    /// Keeps an entry until it is written, whatever becomes of the session.
+    pub(super) fn rescue(&self, entry: &Entry) {
+        let Some(owed) = self.owed(entry) else { return };
+        let (spill, id, epoch) = (self.app.spill.clone(), self.session_id.clone(), self.epoch);
+        self.app.tasks.spawn(async move {
+            let entries = [owed];
+            let kept = spill.keep(&id, epoch, &entries).await;
+            let is_kept = kept.is_ok_and(|places| places.iter().all(Option::is_some));
+            let [owed] = &entries;
+            if !is_kept && !spill.hold(&id, epoch, owed) {
+                tracing::error!(session = %id, "what was spent is not in the ledger");
+            }
+        });
+    }
+
+    /// Holds entries in memory until they are written: the relay's own disk takes nothing.
+    pub(super) fn hold(&self, entries: &[Entry]) {
+        let owed = entries.iter().filter_map(|entry| self.owed(entry));
+        let held = owed.map(|owed| self.app.spill.hold(&self.session_id, self.epoch, &owed));
+        let (held, lost): (Vec<bool>, Vec<bool>) = held.partition(|is_held| *is_held);
+        match (held.len(), lost.len()) {
+            (entries, 0) => {
+                tracing::warn!(session = %self.session_id, entries, "records are held in memory until there is room for them");
+            }
+            (_, entries) => tracing::error!(session = %self.session_id, entries, "records are lost"),
+        }
+    }
+
+    /// Sets money aside, after a while.
+    pub(super) fn reserve(&mut self, ask: Ask, wait: Duration) {
+        let (store, id, epoch, caps) =
+            (self.app.store.clone(), self.session_id.clone(), self.epoch, self.caps);
+        self.reserving = Some(Running::start(&self.app.tasks, async move {
+            sleep(wait).await;
+            let Ask { through, spent, exposed } = ask;
+            let at_ms = unix_ms();
+            store.reserve(&Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms }).await
+        }));
+    }
+
+    /// Looks at a fresh access token, after a while. What was looked at before does not count any more.
+    pub(super) fn check(&mut self, token: String, wait: Duration) {
+        let app = self.app.clone();
+        self.checking = Some(Running::start(&self.app.tasks, async move {
+            sleep(wait).await;
+            app.verifier.check(&token).await
+        }));
+    }
+
+    /// Tells the operators, and the journal what it needs to know.
+    fn answer(&mut self, wrote: Result<Wrote, StoreError>) -> Result<Answer, Failure> {
+        Ok(match wrote.map_err(|error| failure(&error))? {
+            Wrote::Done => Answer::Done,
+            Wrote::Exhausted(alert) => {
+                alert.iter().for_each(alerts::raised);
+                Answer::Done
+            }
+            Wrote::Settled(Settled { cost, standing, alerts }) => {
+                alerts.iter().for_each(alerts::raised);
+                telemetry::settled(cost.saturating_sub(self.settled));
+                self.settled = self.settled.max(cost);
+                Answer::Settled { cost, standing }
+            }
+        })
+    }
+
+    fn checked(&self, checked: Result<Identity, Refused>) -> Checked {
+        match checked {
+            Ok(identity) => Checked::Good {
+                left: seconds_left(identity.expires_at),
+                is_denied: self.app.denials.denies(&identity),
+                identity,
+            },
+            Err(refused) => Checked::Bad {
+                cause: refused.cause(),
+                why: refused.to_string(),
+                retry_after: refused.retry_after,
+            },
+        }
+    }
+
+    /// An entry as the store and the relay's own disk have it, if it outlives the session.
+    fn owed(&self, entry: &Entry) -> Option<Owed> {
+        Some(match entry {
+            Entry::Turns { turns, committed } => Owed::Turns { turns: turns.clone(), committed: *committed },
+            Entry::Settlement(settlement) => Owed::Settle(Box::new(self.settle(settlement))),
+            Entry::End { code, quality, at } => Owed::End {
+                reason: code.name().to_owned(),
+                quality: stored_quality(quality),
+                at_ms: self.unix_ms_at(*at),
+            },
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => return None,
+        })
+    }
+
+    fn settle(&self, settlement: &Settlement) -> Settle {
+        Settle {
+            session_id: self.session_id.clone(),
+            payer: Some(self.payer.clone()),
+            epoch: self.epoch,
+            rows: settlement.rows.clone(),
+            metered_position: settlement.through,
+            committed: settlement.committed,
+            replayable_samples: settlement.replayable,
+            exposed: settlement.exposed,
+            release: settlement.release,
+            caps: self.caps,
+            at_ms: self.unix_ms_at(settlement.at),
+        }
+    }
+
+    /// When something happened, as rows have it.
+    fn unix_ms_at(&self, at: Time) -> i64 {
+        let ago = self.app.now().since(at).as_millis();
+        unix_ms() - i64::try_from(ago).unwrap_or_default()
+    }
+}
+
+fn failure(error: &StoreError) -> Failure {
+    let kind = match error {
+        error if error.is_away() => FailureKind::Away,
+        StoreError::Fenced { .. } => FailureKind::Fenced,
+        StoreError::Erased { .. } => FailureKind::Erased,
+        StoreError::Database(_) => FailureKind::Mendable,
+        _ => FailureKind::Refused,
+    };
+    Failure { kind, why: error.to_string() }
+}
+
+fn stored_quality(line: &LineQuality) -> Quality {
+    let average = line.rtt_sum_us.checked_div(line.rtt_count).unwrap_or_default();
+    Quality {
+        rtt_avg_us: u32::try_from(average).unwrap_or(u32::MAX),
+        rtt_max_us: line.rtt_max_us,
+        lost_samples: line.lost_samples,
+    }
+}
