@@ -6,7 +6,6 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::time::Instant;
 use super::AuthError;
 use super::claims::{Head, since_1970};
 use super::keys::KeySet;
+use crate::outbound::is_safe_url;
 use crate::{log, outbound};
 
 /// Between two fetches on average, whatever tokens ask for.
@@ -122,14 +122,6 @@ enum FetchError {
     Timeout,
 }
 
-/// Whether keys may be fetched from there: over TLS, or without ever leaving the machine.
-pub(crate) fn is_safe_key_url(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    !host.is_empty() && (url.scheme() == "https" || (url.scheme() == "http" && is_local))
-}
-
 impl Jwks {
     pub(super) fn new(published: Published, may_be_empty: bool) -> Result<Jwks, reqwest::Error> {
         let pace = Pace { interval: FETCH_INTERVAL, burst: FETCH_BURST, stale_after: STALE_AFTER };
@@ -140,7 +132,7 @@ impl Jwks {
         let redirects = Policy::custom(|attempt| {
             if attempt.previous().len() > REDIRECTS_MAX {
                 attempt.error("too many redirects")
-            } else if !is_safe_key_url(attempt.url()) {
+            } else if !is_safe_url(attempt.url()) {
                 attempt.error("a redirect away from https")
             } else {
                 attempt.follow()
@@ -329,12 +321,12 @@ impl Jwks {
             return Ok(url);
         }
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let url = Url::parse(&url).ok().filter(is_safe_key_url).ok_or(FetchError::UnsafeUrl)?;
+        let url = Url::parse(&url).ok().filter(is_safe_url).ok_or(FetchError::UnsafeUrl)?;
         let metadata: Metadata = serde_json::from_slice(&self.get(url).await?)?;
         if metadata.issuer != issuer {
             return Err(FetchError::OtherIssuer(metadata.issuer));
         }
-        let url = Url::parse(&metadata.jwks_uri).ok().filter(is_safe_key_url).ok_or(FetchError::UnsafeUrl)?;
+        let url = Url::parse(&metadata.jwks_uri).ok().filter(is_safe_url).ok_or(FetchError::UnsafeUrl)?;
         *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some((url.clone(), Instant::now()));
         Ok(url)
     }

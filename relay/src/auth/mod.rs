@@ -19,10 +19,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
 use crate::config::{AuthConfig, TokenLimits};
 use claims::{Head, Reader};
-pub(crate) use jwks::is_safe_key_url;
 use jwks::{Jwks, Published};
 use keys::{Key, KeySet};
-pub use keys::{PublicKey, PublicKeyError};
 pub use mint::{Bearer, MintError, development_secret, mint, mint_for};
 pub use refused::Refused;
 use unique::Unique;

@@ -7,8 +7,8 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::values::{Values, quote};
-use super::{ConfigError, Secret};
-use crate::auth::{PublicKey, is_safe_key_url};
+use super::{ConfigError, PublicKey, Secret};
+use crate::outbound::is_safe_url;
 
 /// Claims that users write themselves: Supabase's and Clerk's.
 const USER_EDITABLE: [&str; 2] = ["user_metadata", "unsafe_metadata"];
@@ -197,7 +197,7 @@ impl KeySource {
         }
         if let Some(url) = values.text("auth.jwks_url")? {
             let accepted = "give an https:// URL (http:// only for localhost)";
-            let safe = Url::parse(&url).ok().filter(is_safe_key_url);
+            let safe = Url::parse(&url).ok().filter(is_safe_url);
             return safe
                 .map(KeySource::Jwks)
                 .ok_or_else(|| values.wrong("auth.jwks_url", quote(&url), accepted));
@@ -278,7 +278,7 @@ fn base_url(given: &str) -> Option<Url> {
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none()
-            && is_safe_key_url(url)
+            && is_safe_url(url)
     };
     Url::parse(given).ok().filter(bare)
 }

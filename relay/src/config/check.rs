@@ -13,7 +13,7 @@ use super::{
     RecordingPlace, Retention, Secret, Webhook,
 };
 use super::{agents, keys};
-use crate::auth::is_safe_key_url;
+use crate::outbound::is_safe_url;
 use crate::{store, webhook};
 
 /// Longest name of a plan, as long as a claim may be.
@@ -91,7 +91,7 @@ fn webhook_config(values: &Values) -> Result<Option<Webhook>, ConfigError> {
     match (url, values.secret("webhook.secret")?) {
         (None, None) => Ok(None),
         (Some(given), Some(secret)) => {
-            let url = Url::parse(&given).ok().filter(is_safe_key_url).ok_or_else(|| {
+            let url = Url::parse(&given).ok().filter(is_safe_url).ok_or_else(|| {
                 let accepted = "give an https:// URL (http:// only for localhost)";
                 values.wrong("webhook.url", quote(&given), accepted)
             })?;

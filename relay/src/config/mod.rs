@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod network;
 mod origins;
+mod public_key;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,6 @@ use std::time::Duration;
 use protocol::Codec;
 use reqwest::Url;
 
-use crate::auth::Identity;
 use crate::provider::Provider;
 pub use agents::{AgentConfig, AgentKind, ECHO};
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
@@ -34,6 +34,8 @@ pub use error::{ConfigError, Place};
 pub use limits::{Limits, TokenLimits, TokenUsd};
 pub use network::Network;
 pub use origins::Origins;
+pub(crate) use public_key::RSA_BITS;
+pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
 use values::Values;
 
@@ -232,12 +234,12 @@ impl Config {
         Config::load(None, []).expect("a test loads the defaults")
     }
 
-    /// What this caller may do: the limits of their plan, or the default ones if it has no such plan, each as tight as their
-    /// token wants it.
+    /// What a caller may do: the limits of the plan that their token names, or the default ones if there is no such plan, each as tight as
+    /// their token wants it.
     #[must_use]
-    pub fn limits_for(&self, identity: &Identity) -> Limits {
-        let plan = identity.plan.as_ref().and_then(|plan| self.plans.get(plan));
-        plan.unwrap_or(&self.limits).tightened(&identity.limits)
+    pub fn limits_for(&self, plan: Option<&str>, token: &TokenLimits) -> Limits {
+        let plan = plan.and_then(|plan| self.plans.get(plan));
+        plan.unwrap_or(&self.limits).tightened(token)
     }
 
     /// The largest WebSocket message taken from a client, in bytes. Twice the largest chunk of any plan, so that a chunk that

@@ -255,16 +255,7 @@ fn the_plan_of_a_token_applies_as_tight_as_the_token_wants_it() {
             .expect("good");
     let minutes = |plan: Option<&str>, session_minutes: Option<u64>| {
         let limits = TokenLimits { session_minutes, ..TokenLimits::default() };
-        let identity = Identity {
-            sub: "ada".into(),
-            expires_at: 0,
-            session_id: None,
-            account: "default".into(),
-            plan: plan.map(str::to_owned),
-            is_admin: false,
-            limits: Box::new(limits),
-        };
-        config.limits_for(&identity).session.as_secs() / 60
+        config.limits_for(plan, &limits).session.as_secs() / 60
     };
     assert_eq!(minutes(None, None), 5);
     assert_eq!(minutes(Some("pro"), None), 60);

@@ -24,7 +24,10 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Whether the user may begin another session, and from this address. One that is resumed does not begin.
 pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
-    let user = (identity.sub.as_str(), app.config.limits_for(identity).sessions_per_minute);
+    let user = (
+        identity.sub.as_str(),
+        app.config.limits_for(identity.plan.as_deref(), &identity.limits).sessions_per_minute,
+    );
     let address = (address, app.config.network.sessions_per_minute_per_address);
     app.throttle.begin(user, address).map_err(|excess| {
         tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");

@@ -149,7 +149,13 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
         },
     };
     if let Some(row) = hung_up(&app, &resume, identity).await {
-        return tell_end_again(connection, &row, &resume, &app.config.limits_for(identity)).await;
+        return tell_end_again(
+            connection,
+            &row,
+            &resume,
+            &app.config.limits_for(identity.plan.as_deref(), &identity.limits),
+        )
+        .await;
     }
     tracing::info!(session = %resume.session_id, "resume refused: a new session begins");
     begin(app, connection, hello, identity, address, Attachment::Instead).await;
@@ -220,7 +226,7 @@ async fn rebuild(
         }
     };
     let Taken { row, elsewhere, parts, turn, sums, token, recorded_through } = taken;
-    let limits = app.config.limits_for(identity);
+    let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let caps = caps(&limits);
     let recording = record_again(app, &row).await;
     let turns = history(app, &parts, &row.conversation_id, &row.user_sub).await;
@@ -451,7 +457,7 @@ async fn begin(
     if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
         tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
     }
-    let limits = app.config.limits_for(identity);
+    let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let id = uuid::Uuid::now_v7().to_string();
     let token = resume_token();
     let started_at_ms = unix_ms();

@@ -25,7 +25,7 @@ async fn account_plan_role_and_limits_come_from_what_the_issuer_wrote() {
     .await
     .expect("good");
     assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("acme", Some("pro"), true));
-    let limits = Config::defaults().limits_for(&said);
+    let limits = Config::defaults().limits_for(said.plan.as_deref(), &said.limits);
     assert_eq!(limits.session, Duration::from_secs(300));
     assert_eq!(limits.session_budget, NanoUsd::new(500_000_000));
     assert_eq!(limits.idle, Config::defaults().limits.idle);
@@ -38,7 +38,10 @@ async fn without_them_it_is_the_default_account_without_a_plan() {
     {
         let said = identity(nothing).await.expect("good");
         assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("default", None, false));
-        assert_eq!(Config::defaults().limits_for(&said), Config::defaults().limits);
+        assert_eq!(
+            Config::defaults().limits_for(said.plan.as_deref(), &said.limits),
+            Config::defaults().limits
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{
     AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, LAG, Pace, Published, STALE_AFTER,
-    is_safe_key_url,
+    is_safe_url,
 };
 use crate::auth::claims::{Head, since_1970};
 
@@ -397,7 +397,7 @@ async fn keys_that_never_came_are_not_the_callers_fault() {
 
 #[test]
 fn keys_come_over_tls_or_from_this_machine() {
-    let safe = |url: &str| is_safe_key_url(&Url::parse(url).expect("a URL"));
+    let safe = |url: &str| is_safe_url(&Url::parse(url).expect("a URL"));
     for url in ["https://example.com/jwks", "http://localhost:9/", "http://127.0.0.1/", "http://[::1]:80/"] {
         assert!(safe(url), "{url}");
     }
