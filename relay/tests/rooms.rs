@@ -104,3 +104,17 @@ fn a_session_names_nothing_above_it() {
     );
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+/// What is configured is below whatever it configures, and what checks tokens is told with which.
+#[test]
+fn the_configuration_names_nobody_who_reads_it_to_check_tokens_or_to_carry_calls() {
+    let faults = faults(&["config"], &["crate::auth", "crate::session", "crate::server", "crate::App"]);
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// What a call goes through: whoever comes over HTTP is brought to a session, and what goes on beside the calls is started from above.
+#[test]
+fn the_server_starts_nothing_but_sessions() {
+    let faults = faults(&["server"], &["crate::upkeep", "crate::cli", "crate::run"]);
+    assert!(faults.is_empty(), "{faults:#?}");
+}

@@ -16,7 +16,7 @@ use crate::recording::{RecordingError, Recordings};
 use crate::spill::{SPILL_FILE, Spill};
 use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
-use crate::{App, log, server};
+use crate::{App, log};
 
 /// How long the relay waits for its database when it starts.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
@@ -146,7 +146,7 @@ async fn run(config: Config) -> ExitCode {
             if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
         tracing::info!("open http://{page}/ in a browser, or get a token with: voxrelay token --sub me");
     }
-    server::run(listener, Arc::clone(&app)).await;
+    crate::run(listener, Arc::clone(&app)).await;
     signals.abort();
     drop(hold);
     tracing::info!("voxrelay has stopped");

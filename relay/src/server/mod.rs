@@ -32,12 +32,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::HttpCode;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::store::Leases;
-use crate::throttle::{SWEEP_INTERVAL, network};
-use crate::{App, denials, upkeep};
+use crate::App;
+use crate::throttle::network;
 pub use api::openapi;
 use connections::{Connection, Connections, Full};
 use problem::Problem;
@@ -56,50 +55,18 @@ struct Source {
     place: CallPlace,
 }
 
-/// Serves until [`App::shutdown`] is cancelled; then lets what runs end within the configured grace, and closes the store.
-pub async fn run(listener: TcpListener, app: Arc<App>) {
-    app.tasks.spawn(sweep(Arc::clone(&app)));
-    let router = router(Arc::clone(&app));
+/// Serves until [`App::shutdown`] is cancelled. The connections that are open then go on among [`App::tasks`].
+pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
+    let router = router(Arc::clone(app));
     let network = &app.config.network;
     let connections = Arc::new(Connections::new(
         network.http_connections,
         network.http_connections_per_address,
         network.keep_alive,
     ));
-    if let Err(error) = denials::look(&app).await {
-        tracing::warn!(%error, "the deny-list was not read yet");
-    }
-    app.tasks.spawn(denials::keep(Arc::clone(&app)));
-    let mut upkeep = upkeep::start(&app);
-    while let Some((stream, peer, place)) = accept(&listener, &connections, &app).await {
+    while let Some((stream, peer, place)) = accept(&listener, &connections, app).await {
         let (connections, router) = (Arc::clone(&connections), router.clone());
-        app.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(&app)));
-    }
-    drop(listener);
-    app.tasks.close();
-    if tokio::time::timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
-    }
-    upkeep.shutdown().await;
-    if let Err(error) = app.store.end_leases(Leases::Of(&app.relay_id)).await {
-        tracing::warn!(%error, "the sessions that were left could not be set free at once");
-    }
-    app.store.close().await;
-    app.spill.close().await;
-}
-
-/// Forgets who called a while ago, so that what is remembered of strangers stays small.
-async fn sweep(app: Arc<App>) {
-    let mut due = tokio::time::interval(SWEEP_INTERVAL);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = app.shutdown.cancelled() => return,
-            _ = due.tick() => {
-                app.throttle.sweep();
-                app.api_requests.sweep();
-            }
-        }
+        app.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(app)));
     }
 }
 

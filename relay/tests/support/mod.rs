@@ -9,7 +9,7 @@ use relay::config::Secret;
 use relay::money::price::PriceTable;
 use relay::spill::Spill;
 use relay::store::{DATABASE_FILE, SqlStore};
-use relay::{App, Config, server};
+use relay::{App, Config};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -49,7 +49,7 @@ impl Relay {
         let (app, data) = app(configure).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let serving = tokio::spawn(server::run(listener, Arc::clone(&app)));
+        let serving = tokio::spawn(relay::run(listener, Arc::clone(&app)));
         Relay { address, app, serving, _data: data }
     }
 
@@ -63,7 +63,7 @@ impl Relay {
         let app = Arc::new(App::new(config, verifier, store, spill, PriceTable::shipped()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let serving = tokio::spawn(server::run(listener, Arc::clone(&app)));
+        let serving = tokio::spawn(relay::run(listener, Arc::clone(&app)));
         Relay { address, app, serving, _data: data }
     }
 

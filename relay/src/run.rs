@@ -1,0 +1,46 @@
+//! A relay from its first connection to its last: what stands above its rooms, and starts and ends them in order.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::store::Leases;
+use crate::throttle::SWEEP_INTERVAL;
+use crate::{App, denials, server, upkeep};
+
+/// Runs until [`App::shutdown`] is cancelled; then lets what goes on end within the configured grace, and closes the store.
+pub async fn run(listener: TcpListener, app: Arc<App>) {
+    app.tasks.spawn(sweep(Arc::clone(&app)));
+    if let Err(error) = denials::look(&app).await {
+        tracing::warn!(%error, "the deny-list was not read yet");
+    }
+    app.tasks.spawn(denials::keep(Arc::clone(&app)));
+    let mut upkeep = upkeep::start(&app);
+    server::serve(listener, &app).await;
+    app.tasks.close();
+    if timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
+    }
+    upkeep.shutdown().await;
+    if let Err(error) = app.store.end_leases(Leases::Of(&app.relay_id)).await {
+        tracing::warn!(%error, "the sessions that were left could not be set free at once");
+    }
+    app.store.close().await;
+    app.spill.close().await;
+}
+
+/// Forgets who called a while ago, so that what is remembered of strangers stays small.
+async fn sweep(app: Arc<App>) {
+    let mut due = interval(SWEEP_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            _ = due.tick() => {
+                app.throttle.sweep();
+                app.api_requests.sweep();
+            }
+        }
+    }
+}
