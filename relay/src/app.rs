@@ -15,35 +15,56 @@ use crate::spill::Spill;
 use crate::store::Store;
 use crate::throttle::{Rates, Throttle};
 
-/// What every connection shares.
+/// What a relay is made of, in three: who may come in, what is written, what is live. Whatever needs two or three fields of it takes those.
 #[derive(Debug)]
 pub struct App {
     /// How the operator wants it; it does not change while the relay runs.
     pub config: Config,
-    /// Says whose token it is.
-    pub verifier: Verifier,
-    /// Sessions, turns and usage, on disk.
-    pub store: Arc<dyn Store>,
-    /// Where what is to be written is kept while the database is away.
-    pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
     /// Asks speech and language providers, and keeps its connections to them.
     pub provider_client: reqwest::Client,
-    /// Where recordings are; nothing is recorded without.
-    pub recordings: Option<Arc<Recordings>>,
-    /// The sessions that live here, so that a reconnect finds its own.
-    pub sessions: Registry,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
+    /// What is written.
+    pub records: Arc<Records>,
+    /// What is live.
+    pub live: Arc<Live>,
+}
+
+/// Who may come in.
+#[derive(Debug)]
+pub struct Admission {
+    /// Says whose token it is.
+    pub verifier: Verifier,
     /// Who may not call.
     pub denials: Denials,
-    /// Requests of each user to the HTTP API.
-    pub api_requests: Rates,
-    /// Until when they are this relay's.
-    pub lease: Lease,
-    /// This relay among those that share a database: another one each time it starts.
-    pub relay_id: String,
     /// How often sessions begin, and how many connections wait to be greeted.
     pub throttle: Throttle,
+    /// Requests of each user to the HTTP API.
+    pub api_requests: Rates,
+}
+
+/// What is written, and where.
+#[derive(Debug)]
+pub struct Records {
+    /// Sessions, turns and usage, on disk.
+    pub store: Arc<dyn Store>,
+    /// Where what is to be written is kept while the database is away.
+    pub spill: Spill,
+    /// Where recordings are; nothing is recorded without.
+    pub recordings: Option<Arc<Recordings>>,
+}
+
+/// What lives in this relay now, and until when.
+#[derive(Debug)]
+pub struct Live {
+    /// This relay among those that share a database: another one each time it starts.
+    pub relay_id: String,
+    /// The sessions that live here, so that a reconnect finds its own.
+    pub sessions: Registry,
+    /// Until when they are this relay's.
+    pub lease: Lease,
     /// Cancelled when the relay is to stop: sessions then say goodbye.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
@@ -55,38 +76,36 @@ pub struct App {
 impl App {
     /// Puts the parts together; the clock starts here.
     #[must_use]
-    pub fn new(
-        config: Config,
-        verifier: Verifier,
-        store: Arc<dyn Store>,
-        spill: Spill,
-        prices: PriceTable,
-    ) -> App {
-        App {
-            lease: Lease::new(config.store_grace),
-            relay_id: uuid::Uuid::now_v7().to_string(),
-            config,
+    pub fn new(config: Config, verifier: Verifier, records: Records, prices: PriceTable) -> App {
+        let admission = Admission {
             verifier,
-            store,
-            spill,
+            denials: Denials::default(),
+            throttle: Throttle::default(),
+            api_requests: Rates::default(),
+        };
+        App {
+            live: Arc::new(Live::new(config.store_grace)),
+            config,
             prices,
             provider_client: provider::client()
                 .expect("the system's certificates are read when the verifier is made, too"),
-            recordings: None,
+            admission: Arc::new(admission),
+            records: Arc::new(records),
+        }
+    }
+}
+
+impl Live {
+    /// Nothing lives here yet. A call goes on for the grace while the database is away.
+    fn new(store_grace: Duration) -> Live {
+        Live {
+            relay_id: uuid::Uuid::now_v7().to_string(),
             sessions: Registry::default(),
-            throttle: Throttle::default(),
-            denials: Denials::default(),
-            api_requests: Rates::default(),
+            lease: Lease::new(store_grace),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }
-    }
-
-    /// Records calls, and finds what was recorded.
-    #[must_use]
-    pub fn with_recordings(self, recordings: Option<Recordings>) -> App {
-        App { recordings: recordings.map(Arc::new), ..self }
     }
 
     /// The time since the start, as the machines want it.

@@ -13,7 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::auth::Identity;
-use crate::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, StoreError, unix_ms};
+use crate::session::Registry;
+use crate::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, Store, StoreError, unix_ms};
 
 /// Between two looks at what administrators decided at other relays.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -87,7 +88,7 @@ pub(crate) async fn keep(app: Arc<App>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = app.shutdown.cancelled() => return,
+            () = app.live.shutdown.cancelled() => return,
             _ = due.tick() => {
                 if let Err(error) = look(&app).await {
                     tracing::warn!(%error, "the deny-list was not read: the one in memory goes on");
@@ -103,48 +104,47 @@ pub(crate) async fn keep(app: Arc<App>) {
 /// # Errors
 /// When the database cannot be read. The list in memory was applied nevertheless.
 pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
-    let read = refresh(app).await;
-    apply(app);
+    let read = refresh(&app.admission.denials, &*app.records.store).await;
+    apply(&app.admission.denials, &app.live.sessions);
     read?;
-    for request in app.store.ends_requested(&app.relay_id).await? {
+    for request in app.records.store.ends_requested(&app.live.relay_id).await? {
         if request.reason == HAND_OVER {
-            app.sessions.hand_over(&request.id);
+            app.live.sessions.hand_over(&request.id);
             continue;
         }
         let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);
-        app.sessions.end_all(code, |whose| whose.id == request.id);
+        app.live.sessions.end_all(code, |whose| whose.id == request.id);
     }
     Ok(())
 }
 
-async fn refresh(app: &App) -> Result<(), StoreError> {
-    let revision = app.store.denials_revision().await?;
-    if app.denials.revision() == Some(revision) {
+async fn refresh(list: &Denials, store: &dyn Store) -> Result<(), StoreError> {
+    let revision = store.denials_revision().await?;
+    if list.revision() == Some(revision) {
         return Ok(());
     }
     let mut denials = Vec::new();
     let mut after = None;
     loop {
-        let page = app.store.denials(after.as_ref(), PAGE_MAX).await?;
+        let page = store.denials(after.as_ref(), PAGE_MAX).await?;
         denials.extend(page.rows);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    app.denials.replace(revision, denials);
+    list.replace(revision, denials);
     Ok(())
 }
 
 /// Closes the calls of those on the list. A session that was about to begin when the list changed is found the next time.
-fn apply(app: &App) {
-    if app.denials.is_empty() {
+fn apply(list: &Denials, sessions: &Registry) {
+    if list.is_empty() {
         return;
     }
     let now_ms = unix_ms();
-    let closed = app
-        .sessions
-        .end_all(CloseCode::Forbidden, |whose| app.denials.has(&whose.sub, whose.login.as_deref(), now_ms));
+    let closed =
+        sessions.end_all(CloseCode::Forbidden, |whose| list.has(&whose.sub, whose.login.as_deref(), now_ms));
     if closed > 0 {
         tracing::info!(closed, "calls closed by the deny-list");
     }

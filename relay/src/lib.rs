@@ -28,7 +28,7 @@ pub mod throttle;
 mod upkeep;
 pub mod webhook;
 
-pub use app::App;
+pub use app::{Admission, App, Live, Records};
 pub use config::Config;
 pub use money::{MoneyError, NanoUsd};
 pub use run::run;

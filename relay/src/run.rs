@@ -9,25 +9,25 @@ use crate::store::Leases;
 use crate::throttle::SWEEP_INTERVAL;
 use crate::{App, denials, server, upkeep};
 
-/// Runs until [`App::shutdown`] is cancelled; then lets what goes on end within the configured grace, and closes the store.
+/// Runs until [`Live::shutdown`](crate::Live::shutdown) is cancelled; then lets what goes on end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
-    app.tasks.spawn(sweep(Arc::clone(&app)));
+    app.live.tasks.spawn(sweep(Arc::clone(&app)));
     if let Err(error) = denials::look(&app).await {
         tracing::warn!(%error, "the deny-list was not read yet");
     }
-    app.tasks.spawn(denials::keep(Arc::clone(&app)));
+    app.live.tasks.spawn(denials::keep(Arc::clone(&app)));
     let mut upkeep = upkeep::start(&app);
     server::serve(listener, &app).await;
-    app.tasks.close();
-    if timeout(app.config.shutdown_grace, app.tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = app.tasks.len(), "some connections did not end in time");
+    app.live.tasks.close();
+    if timeout(app.config.shutdown_grace, app.live.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = app.live.tasks.len(), "some connections did not end in time");
     }
     upkeep.shutdown().await;
-    if let Err(error) = app.store.end_leases(Leases::Of(&app.relay_id)).await {
+    if let Err(error) = app.records.store.end_leases(Leases::Of(&app.live.relay_id)).await {
         tracing::warn!(%error, "the sessions that were left could not be set free at once");
     }
-    app.store.close().await;
-    app.spill.close().await;
+    app.records.store.close().await;
+    app.records.spill.close().await;
 }
 
 /// Forgets who called a while ago, so that what is remembered of strangers stays small.
@@ -36,10 +36,10 @@ async fn sweep(app: Arc<App>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = app.shutdown.cancelled() => return,
+            () = app.live.shutdown.cancelled() => return,
             _ = due.tick() => {
-                app.throttle.sweep();
-                app.api_requests.sweep();
+                app.admission.throttle.sweep();
+                app.admission.api_requests.sweep();
             }
         }
     }

@@ -30,7 +30,7 @@ const ERASED_EVERY: Duration = Duration::from_secs(15);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Starts all of it. It ends with [`App::shutdown`]; dropped, it ends at once.
+/// Starts all of it. It ends with [`Live::shutdown`](crate::Live::shutdown); dropped, it ends at once.
 pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(session::keep_lease(Arc::clone(app)));
@@ -45,7 +45,7 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
 
 /// Each of these may be dropped at any moment.
 fn spawn(tasks: &mut JoinSet<()>, app: &Arc<App>, work: impl Future<Output = ()> + Send + 'static) {
-    let shutdown = app.shutdown.clone();
+    let shutdown = app.live.shutdown.clone();
     tasks.spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -61,7 +61,12 @@ async fn replay(app: Arc<App>) {
         tick.tick().await;
         let (mut round, mut entries) = (Round::default(), 0);
         let done = loop {
-            match app.spill.replay_some(&*app.store, |id| app.sessions.has(id), &mut round).await {
+            match app
+                .records
+                .spill
+                .replay_some(&*app.records.store, |id| app.live.sessions.has(id), &mut round)
+                .await
+            {
                 Ok(None) => break round.end(),
                 Ok(Some(written)) => entries += written,
                 Err(error) => break Err(error),
@@ -83,7 +88,7 @@ async fn sweep_lost(app: Arc<App>) {
     loop {
         tick.tick().await;
         loop {
-            match app.store.sweep(app.config.resume_window).await {
+            match app.records.store.sweep(app.config.resume_window).await {
                 Ok(swept) if swept == Swept::default() => break,
                 Ok(Swept { released, ended }) => tracing::info!(released, ended, "lost sessions"),
                 Err(error) => {
@@ -107,13 +112,13 @@ async fn deliver_alerts(app: Arc<App>) {
         tick.tick().await;
         let done = match &webhook {
             Some(webhook) => loop {
-                match webhook.deliver_due(&*app.store).await {
+                match webhook.deliver_due(&*app.records.store).await {
                     Ok(0) => break Ok(()),
                     Ok(_) => {}
                     Err(error) => break Err(error),
                 }
             },
-            None => app.store.dismiss_alerts().await,
+            None => app.records.store.dismiss_alerts().await,
         };
         if let Err(error) = done {
             tracing::warn!(%error, "alerts wait for the database");
@@ -122,11 +127,11 @@ async fn deliver_alerts(app: Arc<App>) {
 }
 
 async fn carry_recordings(app: Arc<App>) {
-    let Some(recordings) = &app.recordings else { return };
+    let Some(recordings) = &app.records.recordings else { return };
     let mut tick = every(RECORDINGS_EVERY);
     loop {
         tick.tick().await;
-        match recordings.carry_left(&*app.store).await {
+        match recordings.carry_left(&*app.records.store).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "recordings that were left on their way are in their place"),
             Err(error) => tracing::warn!(%error, "recordings on their way were not looked for"),
@@ -138,9 +143,11 @@ async fn erase_recordings(app: Arc<App>) {
     let mut tick = every(ERASED_EVERY);
     loop {
         tick.tick().await;
-        let done = match app.store.erased_recordings("", 1).await {
-            Ok(waiting) if waiting.is_empty() || app.recordings.is_none() => continue,
-            Ok(_) => retention::sweep_erased(&*app.store, app.recordings.as_deref()).await.map(drop),
+        let done = match app.records.store.erased_recordings("", 1).await {
+            Ok(waiting) if waiting.is_empty() || app.records.recordings.is_none() => continue,
+            Ok(_) => retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref())
+                .await
+                .map(drop),
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -154,11 +161,12 @@ async fn expire(app: Arc<App>) {
     loop {
         tick.tick().await;
         let keep = &app.config.retention;
-        match retention::sweep(&*app.store, app.recordings.as_deref(), keep, unix_ms()).await {
+        match retention::sweep(&*app.records.store, app.records.recordings.as_deref(), keep, unix_ms()).await
+        {
             Ok(purged) if purged == Purged::default() => {}
             Ok(Purged { turns, recordings, erased, left, books }) => {
                 tracing::info!(turns, recordings, erased, left, books, "what was too old is deleted");
-                if left > 0 && app.recordings.is_none() {
+                if left > 0 && app.records.recordings.is_none() {
                     tracing::error!(
                         left,
                         "recordings that have to be deleted stay: `recording` does not say where they are"

@@ -30,7 +30,7 @@ async fn it_says_whether_new_calls_can_begin() {
     let relay = Relay::start().await;
     let (head, body) = relay.get("/readyz", "").await;
     assert_eq!((status(&head), body.as_str()), (200, "ok\n"));
-    relay.app.store.close().await;
+    relay.app.records.store.close().await;
     let end = Instant::now() + PATIENCE;
     let (head, body) = loop {
         let (head, body) = relay.get("/readyz", "").await;
@@ -548,7 +548,7 @@ async fn when_it_stops_it_waits_for_nobody_longer_than_the_grace() {
     let _idle = relay.connect().await;
     let (_call, head, _) = relay.call(|_| {}).await;
     assert_eq!(status(&head), 101);
-    relay.app.shutdown.cancel();
+    relay.app.live.shutdown.cancel();
     timeout(Duration::from_secs(3), relay.serving).await.expect("in time").expect("no panic");
     let refused = tokio::net::TcpStream::connect(relay.address).await;
     assert!(refused.is_err(), "nobody listens any more");
@@ -581,7 +581,7 @@ async fn the_demo_gets_a_token_on_this_machine_only() {
     let (head, token) = relay.get("/dev/token", "").await;
     assert_eq!((status(&head), header(&head, "cache-control")), (200, Some("no-store")));
     assert_eq!(header(&head, "access-control-allow-origin"), None);
-    assert_eq!(relay.app.verifier.verify(&token).await.expect("good").sub, "demo");
+    assert_eq!(relay.app.admission.verifier.verify(&token).await.expect("good").sub, "demo");
     for headers in [
         "sec-fetch-site: cross-site\r\n",
         "sec-fetch-site: same-site\r\n",

@@ -69,7 +69,7 @@ impl Caller {
     fn connect(app: &Arc<App>) -> Caller {
         let (up, incoming) = mpsc::unbounded_channel();
         let (outgoing, down) = mpsc::unbounded_channel();
-        let waiting = app.throttle.wait(ADDRESS, 10).expect("there is room");
+        let waiting = app.admission.throttle.wait(ADDRESS, 10).expect("there is room");
         let wire = MemoryWire { up: incoming, down: outgoing };
         tokio::spawn(session::serve(Box::new(wire), Arc::clone(app), ADDRESS, waiting));
         Caller { up: Some(up), down }
@@ -167,9 +167,9 @@ async fn a_whole_call_is_carried_by_wires_that_are_no_sockets() {
     second.text(&json!({ "type": "bye", "end": 30 }));
     assert_eq!(second.hear("ended").await["usage"]["audio_ms"], 3_000);
     assert_eq!(second.closed().await, CloseCode::Normal);
-    let row = app.store.session(&id).await.expect("it answers").expect("it is there");
+    let row = app.records.store.session(&id).await.expect("it answers").expect("it is there");
     assert_eq!((row.state, row.reconnects), (SessionState::Ended, 1));
-    assert_eq!(app.store.turns(&id).await.expect("it answers").len(), 2);
+    assert_eq!(app.records.store.turns(&id).await.expect("it answers").len(), 2);
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn whoever_breaks_the_rules_of_its_transport_is_told_how_and_its_session_e
     assert_eq!(caller.closed().await, CloseCode::TooBig);
     let ended = async {
         loop {
-            let row = app.store.session(&id).await.expect("it answers").expect("it is there");
+            let row = app.records.store.session(&id).await.expect("it answers").expect("it is there");
             if row.state == SessionState::Ended {
                 return row.end_reason;
             }

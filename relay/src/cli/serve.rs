@@ -16,7 +16,7 @@ use crate::recording::{RecordingError, Recordings};
 use crate::spill::{SPILL_FILE, Spill};
 use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
-use crate::{App, log};
+use crate::{App, Records, log};
 
 /// How long the relay waits for its database when it starts.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
@@ -128,14 +128,15 @@ async fn run(config: Config) -> ExitCode {
     {
         return failed(1, &error);
     }
-    let app = Arc::new(App::new(config, verifier, store, spill, prices).with_recordings(recordings));
-    hold.tell_relay(&app.relay_id);
+    let records = Records { store, spill, recordings: recordings.map(Arc::new) };
+    let app = Arc::new(App::new(config, verifier, records, prices));
+    hold.tell_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
-        app.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
+        app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app.live)));
     }
-    app.verifier.warm_up().await;
-    let signals = stop_on_signals(app.shutdown.clone());
+    app.admission.verifier.warm_up().await;
+    let signals = stop_on_signals(app.live.shutdown.clone());
     // The first line on standard output, for whoever started the relay on port 0.
     announce(&format!("listening on http://{address}"));
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");

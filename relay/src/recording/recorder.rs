@@ -7,11 +7,13 @@ use protocol::{Gap, Mark, Time};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::mixer::{Input, Mixer, Output};
 use super::spool::{Spool, Spooled};
 use super::{Recordings, wav};
-use crate::{App, telemetry};
+use crate::store::Store;
+use crate::telemetry;
 
 /// Frames that are handed over at once: half a second.
 const BLOCK_FRAMES: usize = 8_000;
@@ -59,7 +61,8 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be made.
     pub(crate) fn begin(
-        app: &Arc<App>,
+        tasks: &TaskTracker,
+        store: &Arc<dyn Store>,
         recordings: &Arc<Recordings>,
         session_id: &str,
         key: &str,
@@ -69,11 +72,11 @@ impl Recorder {
         let mixer = Mixer::new(agent_rate).map_err(io::Error::other)?;
         let spooled = recordings.spool.begin(key)?;
         let (recorder, blocks, used) = Recorder::new(session_id, mixer, from);
-        let (app_, recordings) = (Arc::clone(app), Arc::clone(recordings));
-        app.tasks.spawn(async move {
+        let (store, recordings) = (Arc::clone(store), Arc::clone(recordings));
+        tasks.spawn(async move {
             let session_id = spooled.key.clone();
             match write(&recordings.spool, spooled, blocks, used).await {
-                Ok(spooled) => drop(recordings.carry(spooled, &*app_.store).await),
+                Ok(spooled) => drop(recordings.carry(spooled, &*store).await),
                 Err(error) => tracing::error!(key = %session_id, %error, "a recording cannot be finished"),
             }
         });

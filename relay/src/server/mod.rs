@@ -55,7 +55,7 @@ struct Source {
     place: CallPlace,
 }
 
-/// Serves until [`App::shutdown`] is cancelled. The connections that are open then go on among [`App::tasks`].
+/// Serves until [`Live::shutdown`](crate::Live::shutdown) is cancelled. The connections that are open then go on among [`Live::tasks`](crate::Live::tasks).
 pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
     let router = router(Arc::clone(app));
     let network = &app.config.network;
@@ -66,7 +66,7 @@ pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
     ));
     while let Some((stream, peer, place)) = accept(&listener, &connections, app).await {
         let (connections, router) = (Arc::clone(&connections), router.clone());
-        app.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(app)));
+        app.live.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(app)));
     }
 }
 
@@ -94,7 +94,7 @@ async fn accept(
     };
     tokio::select! {
         biased;
-        () = app.shutdown.cancelled() => None,
+        () = app.live.shutdown.cancelled() => None,
         connection = next => Some(connection),
     }
 }
@@ -134,7 +134,7 @@ async fn serve_connection(
     socket::set_options(&stream);
     let source = Source { peer, place: CallPlace::default() };
     let entry = Arc::clone(&place.entry);
-    let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.tasks.clone());
+    let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.live.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         entry.pace().handle_request(request.body().size_hint().exact());
         request.extensions_mut().insert(source.clone());
@@ -166,7 +166,7 @@ async fn serve_connection(
             tracing::debug!(%peer, why, "connection closed");
             return;
         }
-        () = app.shutdown.cancelled() => {
+        () = app.live.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,

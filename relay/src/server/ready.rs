@@ -38,8 +38,8 @@ impl Readiness {
             return answered;
         }
         // A full disk and a server that follows another one answer as ever, and take nothing.
-        let answered = self.app.lease.is_renewed()
-            && timeout(PATIENCE, self.app.store.ping()).await.is_ok_and(|answer| answer.is_ok());
+        let answered = self.app.live.lease.is_renewed()
+            && timeout(PATIENCE, self.app.records.store.ping()).await.is_ok_and(|answer| answer.is_ok());
         *last = Some((Instant::now(), answered));
         answered
     }

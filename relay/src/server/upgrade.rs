@@ -88,7 +88,7 @@ pub(super) async fn open_call(
     let place = source.place.clone();
     let message_max_bytes = app.config.message_max_bytes();
     // The relay waits for this token's drop before it leaves.
-    let running = app.tasks.token();
+    let running = app.live.tasks.token();
     upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -113,8 +113,11 @@ struct Place {
 fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Result<Place, Problem> {
     let network = &app.config.network;
     let address = client_address(source.peer.ip(), headers, |address| network.trusts(address));
-    let waiting =
-        app.throttle.wait(address, network.pre_login_connections_per_address).map_err(Problem::from)?;
+    let waiting = app
+        .admission
+        .throttle
+        .wait(address, network.pre_login_connections_per_address)
+        .map_err(Problem::from)?;
     let call = calls.0.try_acquire_owned().map_err(|_| {
         let detail = "This relay takes no more calls now.";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(FULL_RETRY_AFTER_SECONDS)

@@ -29,7 +29,7 @@ pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Resu
         app.config.limits_for(identity.plan.as_deref(), &identity.limits).sessions_per_minute,
     );
     let address = (address, app.config.network.sessions_per_minute_per_address);
-    app.throttle.begin(user, address).map_err(|excess| {
+    app.admission.throttle.begin(user, address).map_err(|excess| {
         tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
         excess.to_refusal()
     })
@@ -49,11 +49,11 @@ pub(super) async fn open(
         sessions_per_account: limits.sessions_per_account,
         caps: caps(limits),
         reserve: Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(call::AHEAD) },
-        relay: app.relay_id.clone(),
+        relay: app.live.relay_id.clone(),
         lease: lease::duration(app),
     };
     loop {
-        let opened = match timeout(OPEN_TIMEOUT, app.store.open_session(&session, &quota)).await {
+        let opened = match timeout(OPEN_TIMEOUT, app.records.store.open_session(&session, &quota)).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a session could not be stored, so it is refused");
@@ -67,7 +67,7 @@ pub(super) async fn open(
         return match opened {
             Opened::Yes { grant, replaced } => {
                 if let Some(replaced) = replaced {
-                    app.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
+                    app.live.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
                 }
                 Ok((session, grant))
             }
@@ -110,9 +110,9 @@ async fn tell_operators(app: &App, refused: &NewSession, shortage: &Shortage) {
         return;
     }
     let told = async {
-        let newest = app.store.list_sessions(&filter, None, 1).await?;
+        let newest = app.records.store.list_sessions(&filter, None, 1).await?;
         let Some(session) = newest.rows.first() else { return Ok(None) };
-        app.store.exhausted(&session.id, shortage.scope, shortage.balance, unix_ms()).await
+        app.records.store.exhausted(&session.id, shortage.scope, shortage.balance, unix_ms()).await
     };
     let told: Result<_, StoreError> = told.await;
     match told {

@@ -16,7 +16,7 @@ use super::policy::{self, Policy};
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
-use super::work::Work;
+use super::work::{Books, Work};
 use crate::agent::{Agent, Chat, Echo, Persona};
 use crate::auth::Identity;
 use crate::call::{Call, Start, Turn};
@@ -174,11 +174,12 @@ pub(super) fn prepare(
         account: identity.account.clone(),
         login: identity.session_id.clone(),
     });
-    let registration = Registry::enter(app, &beginning.id, Handle { whose: whose.clone(), commands: sender });
+    let registration =
+        Registry::enter(&app.live, &beginning.id, Handle { whose: whose.clone(), commands: sender });
     let recording =
-        app.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
+        app.records.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
             let (rate, from) = (parts.rate.0, beginning.recorded_through);
-            Recorder::begin(app, recordings, &beginning.id, key, rate, from)
+            Recorder::begin(&app.live.tasks, &app.records.store, recordings, &beginning.id, key, rate, from)
                 .inspect_err(
                     |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
                 )
@@ -213,7 +214,7 @@ pub(super) fn prepare(
         replayable: beginning.replayable,
         metered_through: beginning.metered_through,
     };
-    let now = app.now();
+    let now = app.live.now();
     let link = if let Some(elsewhere) = beginning.recovered {
         let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
         link.carry_over(&elsewhere);
@@ -227,7 +228,7 @@ pub(super) fn prepare(
         left: seconds_left(identity.expires_at),
         token_grace: config.auth.token_grace,
         store_grace: config.store_grace,
-        lease: app.time(app.lease.valid_until()),
+        lease: app.live.time(app.live.lease.valid_until()),
         reconnects: beginning.reconnects,
         seed: seed(),
     };
@@ -236,13 +237,21 @@ pub(super) fn prepare(
     let First { connection, hello, attachment, token } = first;
     machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
     let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
+    let books =
+        Books { session_id: beginning.id, epoch: beginning.epoch, payer, caps, settled: beginning.cost };
     telemetry::session_opened();
     Driver {
-        app: app.clone(),
+        live: app.live.clone(),
+        store: app.records.store.clone(),
         whose,
         machine,
-        work: Work::new(app.clone(), beginning.id, beginning.epoch, payer, caps, beginning.cost),
-        requests: Requests::new(app.tasks.clone(), app.provider_client.clone(), app.started, parts.providers),
+        work: Work::new(app, books),
+        requests: Requests::new(
+            app.live.tasks.clone(),
+            app.provider_client.clone(),
+            app.live.started,
+            parts.providers,
+        ),
         recording,
         connection: Some(connection),
         visitors: Vec::new(),

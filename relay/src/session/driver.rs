@@ -15,15 +15,16 @@ use super::requests::Requests;
 use super::work::Work;
 use super::{resume_hash, resume_token, seconds_left};
 use crate::recording::{self, Recorder};
-use crate::store::Leases;
-use crate::{App, telemetry};
+use crate::store::{Leases, Store};
+use crate::{Live, telemetry};
 
 /// When nothing is due: something else will happen before.
 const FAR: Duration = Duration::from_secs(3_600);
 
 /// What a session is made of.
 pub(super) struct Driver {
-    pub(super) app: Arc<App>,
+    pub(super) live: Arc<Live>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) whose: Arc<Whose>,
     pub(super) machine: Machine,
     pub(super) work: Work,
@@ -48,9 +49,9 @@ impl Driver {
             }
             let Some(input) = self.wait(was_timeout).await else { continue };
             was_timeout = matches!(input, Input::Timeout);
-            let lease = self.app.time(self.app.lease.valid_until());
-            self.machine.handle_input(self.app.now(), Input::Lease(lease));
-            self.machine.handle_input(self.app.now(), input);
+            let lease = self.live.time(self.live.lease.valid_until());
+            self.machine.handle_input(self.live.now(), Input::Lease(lease));
+            self.machine.handle_input(self.live.now(), input);
         }
     }
 
@@ -59,13 +60,13 @@ impl Driver {
     async fn wait(&mut self, was_timeout: bool) -> Option<Input> {
         let machine = &self.machine;
         let silent = self.connection.as_ref().filter(|_| machine.listens()).and_then(Connection::deadline);
-        let due = machine.poll_timeout().map(|due| self.app.instant(due));
+        let due = machine.poll_timeout().map(|due| self.live.instant(due));
         let due = due.into_iter().chain(silent).min().unwrap_or_else(|| Instant::now() + FAR);
         let is_due = due <= Instant::now();
         if !is_due || was_timeout {
             tokio::select! {
                 biased;
-                () = self.app.shutdown.cancelled(), if machine.is_live() => return Some(Input::Shutdown),
+                () = self.live.shutdown.cancelled(), if machine.is_live() => return Some(Input::Shutdown),
                 command = self.commands.recv(), if machine.takes_commands() => {
                     return Some(self.handle_command(command));
                 }
@@ -129,7 +130,7 @@ impl Driver {
                 Output::HandBack(number) => self.visitor(number).into_iter().for_each(hand_back),
                 Output::TurnAway(number, code) => {
                     if let Some(ResumeRequest { connection, .. }) = self.visitor(number) {
-                        self.app.tasks.spawn(connection.close(code));
+                        self.live.tasks.spawn(connection.close(code));
                     }
                 }
                 Output::Record(recorded) => self.record(recorded),
@@ -154,7 +155,7 @@ impl Driver {
     }
 
     fn record(&mut self, recorded: Recorded) {
-        let (Some(recorder), now) = (&mut self.recording, self.app.now()) else { return };
+        let (Some(recorder), now) = (&mut self.recording, self.live.now()) else { return };
         use recording::Input as R;
         match recorded {
             Recorded::User(mark, payload) => recorder.handle_audio(now, mark, &payload),
@@ -181,7 +182,7 @@ impl Driver {
             Departure::TakenOver => self.turn_away(visitors, CloseCode::TryLater),
             Departure::HandedOff { let_go, .. } => {
                 if let_go {
-                    end_lease(&self.app, &self.whose.id).await;
+                    end_lease(&*self.store, &self.live.relay_id, &self.whose.id).await;
                 }
                 self.turn_away(visitors, code);
             }
@@ -194,14 +195,14 @@ impl Driver {
     /// Closes the connections that waited to go on with the session.
     fn turn_away(&self, visitors: Vec<(u64, ResumeRequest)>, code: CloseCode) {
         for (_, ResumeRequest { connection, .. }) in visitors {
-            self.app.tasks.spawn(connection.close(code));
+            self.live.tasks.spawn(connection.close(code));
         }
     }
 
     /// Closes the connection there may be. The session does not wait for that.
     fn close(&mut self, code: CloseCode) {
         if let Some(connection) = self.connection.take() {
-            self.app.tasks.spawn(connection.close(code));
+            self.live.tasks.spawn(connection.close(code));
         }
     }
 
@@ -212,9 +213,8 @@ impl Driver {
 }
 
 /// Lets go of the session in the store: another relay waits for that.
-async fn end_lease(app: &App, id: &str) {
-    let lease = Leases::Session { id, relay: &app.relay_id };
-    match timeout(STORE_TIMEOUT, app.store.end_leases(lease)).await {
+async fn end_lease(store: &dyn Store, relay: &str, id: &str) {
+    match timeout(STORE_TIMEOUT, store.end_leases(Leases::Session { id, relay })).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(session = %id, %error, "its lease was not ended"),
         Err(_) => tracing::warn!(session = %id, "its lease was not ended in time"),

@@ -93,7 +93,7 @@ pub(crate) async fn keep(app: Arc<App>) {
             Ok(Err(error)) => tracing::warn!(%error, "the lease of this relay was not renewed"),
             Err(_) => tracing::warn!("the lease of this relay was not renewed in time"),
         }
-        app.lease.lock().failed = true;
+        app.live.lease.lock().failed = true;
         due.reset_after(RENEW_RETRY);
     }
 }
@@ -101,8 +101,8 @@ pub(crate) async fn keep(app: Arc<App>) {
 async fn give_up(app: Arc<App>, ids: Vec<String>) {
     for id in ids {
         tracing::warn!(session = %id, "a session without a task here is given up");
-        let lease = Leases::Session { id: &id, relay: &app.relay_id };
-        if let Err(error) = app.store.end_leases(lease).await {
+        let lease = Leases::Session { id: &id, relay: &app.live.relay_id };
+        if let Err(error) = app.records.store.end_leases(lease).await {
             tracing::warn!(session = %id, %error, "its lease was not ended");
         }
     }
@@ -112,22 +112,23 @@ async fn give_up(app: Arc<App>, ids: Vec<String>) {
 async fn tick(app: &App, due: &mut Interval) -> bool {
     tokio::select! {
         biased;
-        () = app.shutdown.cancelled() => false,
+        () = app.live.shutdown.cancelled() => false,
         _ = due.tick() => true,
     }
 }
 
 /// Renews this relay's lease, and tells sessions that are here and not its own any more. Says which ones are its own and not here.
 async fn renew_and_look(app: &App) -> Result<HashSet<String>, StoreError> {
-    let known = app.sessions.ids();
+    let known = app.live.sessions.ids();
     let sent = Instant::now();
     let duration = duration(app);
-    app.store.renew_lease(&app.relay_id, duration).await?;
-    app.lease.renewed(sent, duration);
-    let own: HashSet<String> = app.store.sessions_held(&app.relay_id).await?.into_iter().collect();
+    app.records.store.renew_lease(&app.live.relay_id, duration).await?;
+    app.live.lease.renewed(sent, duration);
+    let own: HashSet<String> =
+        app.records.store.sessions_held(&app.live.relay_id).await?.into_iter().collect();
     for id in known.iter().filter(|id| !own.contains(*id)) {
-        app.sessions.tell(id, Command::Lose);
+        app.live.sessions.tell(id, Command::Lose);
     }
-    let here = app.sessions.ids();
+    let here = app.live.sessions.ids();
     Ok(own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())
 }

@@ -89,8 +89,8 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
 
 /// Waits for `hello`. `None` if the connection ended by itself.
 async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<Refusal>> {
-    let mut handshake = Handshake::new(app.now());
-    let deadline = app.started + Duration::from_micros(handshake.poll_timeout().as_micros());
+    let mut handshake = Handshake::new(app.live.now());
+    let deadline = app.live.started + Duration::from_micros(handshake.poll_timeout().as_micros());
     loop {
         let Ok(event) = timeout_at(Instant::from_std(deadline), connection.event()).await else {
             return Err(Some(Refusal::unauthorized()));
@@ -111,10 +111,10 @@ async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<R
 }
 
 async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Refusal> {
-    if app.shutdown.is_cancelled() {
+    if app.live.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
     }
-    let identity = app.verifier.check(&hello.token).await.map_err(|refused| {
+    let identity = app.admission.verifier.check(&hello.token).await.map_err(|refused| {
         tracing::info!(%address, cause = refused.cause(), why = %refused, "token refused");
         telemetry::token_refused(refused.cause());
         match refused.retry_after {
@@ -126,7 +126,7 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
             None => Refusal::unauthorized(),
         }
     })?;
-    app.denials.admit(identity)
+    app.admission.denials.admit(identity)
 }
 
 /// Brings a connection to its session.
@@ -134,11 +134,11 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
     let Some(resume) = hello.resume.clone() else {
         return begin(app, connection, hello, identity, address, Attachment::New).await;
     };
-    if let Err(excess) = app.throttle.resume(&identity.sub) {
+    if let Err(excess) = app.admission.throttle.resume(&identity.sub) {
         tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
         return refuse(connection, excess.to_refusal()).await;
     }
-    let (connection, hello) = match app.sessions.find(&resume.session_id, identity) {
+    let (connection, hello) = match app.live.sessions.find(&resume.session_id, identity) {
         Some(handle) => match hand_over(&handle, connection, hello, identity).await {
             Some(back) => back,
             None => return,
@@ -200,8 +200,8 @@ async fn rebuild(
         return None;
     }
     // Held for reads and one write only: nobody waits here for somebody else's socket.
-    let rebuilding = app.sessions.rebuild(&resume.session_id).await;
-    if let Some(handle) = app.sessions.find(&resume.session_id, identity) {
+    let rebuilding = app.live.sessions.rebuild(&resume.session_id).await;
+    if let Some(handle) = app.live.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
         return hand_over(&handle, connection, hello, identity).await;
     }
@@ -251,19 +251,19 @@ async fn rebuild(
     let first = First { connection, hello, attachment: Attachment::Resume, token };
     let driver = prepare(app, beginning, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
-    app.tasks.spawn(driver.run());
+    app.live.tasks.spawn(driver.run());
     None
 }
 
 /// Where another relay has the session, asks it to hand it over, and waits for that: what it has heard is to be in the ledger before anybody
 /// goes on. From a relay that is gone no answer comes; its session is taken over without.
 async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -> Result<(), StoreError> {
-    let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(()) };
+    let Some(row) = app.records.store.session(&resume.session_id).await? else { return Ok(()) };
     if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
         return Ok(());
     }
     let (deadline, fresh) = (Instant::now() + HAND_OVER_TIMEOUT, lease::fresh(app));
-    while app.store.ask_for(&row.id, &app.relay_id, fresh).await? {
+    while app.records.store.ask_for(&row.id, &app.live.relay_id, fresh).await? {
         if Instant::now() >= deadline {
             tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
             return Ok(());
@@ -280,9 +280,9 @@ fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
 
 /// The key of the recording that goes on where another relay's ended.
 async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
-    app.recordings.as_ref()?;
+    app.records.recordings.as_ref()?;
     let key = recording::key(&row.id, row.epoch, row.started_at_ms);
-    match app.store.add_recording(&row.id, row.epoch, &key).await {
+    match app.records.store.add_recording(&row.id, row.epoch, &key).await {
         Ok(()) => Some(key),
         Err(error) => {
             tracing::error!(session = %row.id, %error, "the rest of the call is not recorded");
@@ -313,7 +313,7 @@ async fn take_over(
     start: Mark,
     identity: &Identity,
 ) -> Result<Option<Result<Taken, Refusal>>, StoreError> {
-    let Some(row) = app.store.session(&resume.session_id).await? else { return Ok(None) };
+    let Some(row) = app.records.store.session(&resume.session_id).await? else { return Ok(None) };
     if !may_take_over(&row, &resume.resume_token, identity) {
         return Ok(None);
     }
@@ -331,16 +331,16 @@ async fn take_over(
     };
     let recorded_through = recording::recorded_through(&row);
     // What this relay still owes of it would be refused afterwards.
-    app.spill.replay_of(&*app.store, &row.id).await?;
+    app.records.spill.replay_of(&*app.records.store, &row.id).await?;
     let token = resume_token();
     let by = TakeOver {
         epoch: row.epoch,
         resume_hash: resume_hash(&token),
         previous: resume_hash(&resume.resume_token),
-        relay: app.relay_id.clone(),
+        relay: app.live.relay_id.clone(),
         lease: lease::duration(app),
     };
-    let Some(taken) = app.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let Some(taken) = app.records.store.take_over(&row.id, &by).await? else { return Ok(None) };
     let TakenOver { session: row, next_turn, metered_at_ms, by_item: sums } = taken;
     let elsewhere = Elsewhere {
         age: since(row.started_at_ms),
@@ -360,7 +360,7 @@ async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -
     }
     for _ in 0..HISTORY_PAGES {
         let of = Transcript::Conversation { id: conversation, user_sub };
-        let page = match app.store.transcript(of, after.as_ref(), HISTORY_PAGE).await {
+        let page = match app.records.store.transcript(of, after.as_ref(), HISTORY_PAGE).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
@@ -386,7 +386,7 @@ fn since(at_ms: i64) -> Duration {
 
 /// Whether an administrator ended the session while its client was away: then no new one takes its place.
 async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> bool {
-    let Ok(Some(row)) = app.store.session(&resume.session_id).await else { return false };
+    let Ok(Some(row)) = app.records.store.session(&resume.session_id).await else { return false };
     row.state == SessionState::Ended
         && row.end_reason.as_deref() == Some(CloseCode::EndedByOperator.name())
         && may_resume(&row, &resume.resume_token, identity)
@@ -394,7 +394,7 @@ async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) 
 
 /// The session that the client has hung up, if that is what it asks for: the answer to its `bye` was lost.
 async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
-    let row = app.store.session(&resume.session_id).await.ok().flatten()?;
+    let row = app.records.store.session(&resume.session_id).await.ok().flatten()?;
     let is_normal = row.end_reason.as_deref() == Some(CloseCode::Normal.name());
     let is_it = row.state == SessionState::Ended && is_normal && row.epoch == resume.epoch;
     (is_it && may_resume(&row, &resume.resume_token, identity)).then_some(row)
@@ -477,7 +477,7 @@ async fn begin(
         epoch,
         committed: hello.start,
         resume_hash: resume_hash(&token),
-        recording: app.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
+        recording: app.records.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
         id,
     };
     let (session, grant) = match open(&app, session, &parts, &limits, attachment).await {
@@ -508,7 +508,7 @@ async fn begin(
     );
     let first = First { connection, hello, attachment, token };
     let driver = prepare(&app, beginning, parts, &limits, identity, first);
-    app.tasks.spawn(driver.run());
+    app.live.tasks.spawn(driver.run());
 }
 
 fn later(code: ErrorCode) -> Refusal {

@@ -8,7 +8,7 @@ use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Connection;
-use crate::App;
+use crate::Live;
 use crate::auth::Identity;
 
 /// Sessions that are rebuilt side by side after a restart, at most.
@@ -123,13 +123,13 @@ impl Registry {
     }
 
     /// Enters a session. One of the same id, which was taken over in the meantime, is told that it is lost.
-    pub(super) fn enter(app: &Arc<App>, id: &str, handle: Handle) -> Registration {
+    pub(super) fn enter(live: &Arc<Live>, id: &str, handle: Handle) -> Registration {
         let commands = handle.commands.clone();
-        let before = app.sessions.lock().insert(id.to_owned(), handle);
+        let before = live.sessions.lock().insert(id.to_owned(), handle);
         if let Some(before) = before {
             let _ = before.commands.try_send(Command::Lose);
         }
-        Registration { app: app.clone(), id: id.to_owned(), commands }
+        Registration { live: live.clone(), id: id.to_owned(), commands }
     }
 
     /// To be held while a session is rebuilt from the store, so that two connections do not rebuild the same one.
@@ -184,7 +184,7 @@ impl Registry {
 /// A session's place on the list. Given back when this is dropped, however the session ends: a panic leaves no place taken.
 #[derive(Debug)]
 pub(super) struct Registration {
-    app: Arc<App>,
+    live: Arc<Live>,
     id: String,
     commands: mpsc::Sender<Command>,
 }
@@ -192,7 +192,7 @@ pub(super) struct Registration {
 impl Registration {
     /// A session goes on with a token of another login.
     pub(super) fn update(&self, whose: &Arc<Whose>) {
-        let mut sessions = self.app.sessions.lock();
+        let mut sessions = self.live.sessions.lock();
         let own = sessions.get_mut(&self.id).filter(|handle| handle.commands.same_channel(&self.commands));
         if let Some(handle) = own {
             handle.whose = whose.clone();
@@ -201,7 +201,7 @@ impl Registration {
 
     /// Gives the place back before the session is dropped.
     pub(super) fn leave(&self) {
-        self.app.sessions.remove(&self.id, &self.commands);
+        self.live.sessions.remove(&self.id, &self.commands);
     }
 }
 

@@ -18,17 +18,14 @@ use crate::money::budget::{Caps, Reserved};
 use crate::running::{Running, waited};
 use crate::spill::Owed;
 use crate::store::{Alert, Payer, Quality, Reserve, Settle, Settled, StoreError, unix_ms};
-use crate::{App, NanoUsd, alerts, telemetry};
+use crate::{Admission, App, Live, NanoUsd, Records, alerts, telemetry};
 
 /// See the module.
 pub(super) struct Work {
-    app: Arc<App>,
-    session_id: String,
-    epoch: u32,
-    payer: Payer,
-    caps: Caps,
-    /// Cost of the ledger rows that are written.
-    settled: NanoUsd,
+    admission: Arc<Admission>,
+    records: Arc<Records>,
+    live: Arc<Live>,
+    books: Books,
     /// The journal's oldest entry, on its way to the store.
     writing: Option<Running<Result<Wrote, StoreError>>>,
     /// Entries on their way to the relay's own disk.
@@ -37,6 +34,16 @@ pub(super) struct Work {
     reserving: Option<Running<Result<Reserved, StoreError>>>,
     /// A fresh access token that is being looked at.
     checking: Option<Running<Result<Identity, Refused>>>,
+}
+
+/// What the store knows a session by, and what goes with whatever it spends.
+pub(super) struct Books {
+    pub(super) session_id: String,
+    pub(super) epoch: u32,
+    pub(super) payer: Payer,
+    pub(super) caps: Caps,
+    /// Cost of the ledger rows that are written, by whichever relay.
+    pub(super) settled: NanoUsd,
 }
 
 /// What the store says about an entry.
@@ -48,17 +55,18 @@ enum Wrote {
 }
 
 impl Work {
-    /// Nothing is under way yet. `settled` is the cost of the ledger rows of relays before this one.
-    pub(super) fn new(
-        app: Arc<App>,
-        session_id: String,
-        epoch: u32,
-        payer: Payer,
-        caps: Caps,
-        settled: NanoUsd,
-    ) -> Work {
-        let (writing, keeping, reserving, checking) = (None, None, None, None);
-        Work { app, session_id, epoch, payer, caps, settled, writing, keeping, reserving, checking }
+    /// Nothing is under way yet.
+    pub(super) fn new(app: &App, books: Books) -> Work {
+        Work {
+            admission: app.admission.clone(),
+            records: app.records.clone(),
+            live: app.live.clone(),
+            books,
+            writing: None,
+            keeping: None,
+            reserving: None,
+            checking: None,
+        }
     }
 
     /// What comes next of what is under way; pending for ever while nothing is. Dropping the future loses nothing.
@@ -74,9 +82,10 @@ impl Work {
 
     /// Writes an entry to the store, after a while.
     pub(super) fn write(&mut self, entry: Entry, wait: Duration) {
-        let (store, id, epoch) = (self.app.store.clone(), self.session_id.clone(), self.epoch);
+        let (store, id, epoch) =
+            (self.records.store.clone(), self.books.session_id.clone(), self.books.epoch);
         let owed = self.owed(&entry);
-        self.writing = Some(Running::start(&self.app.tasks, async move {
+        self.writing = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
             match (owed, entry) {
                 (Some(Owed::Turns { turns, committed }), _) => {
@@ -104,9 +113,10 @@ impl Work {
 
     /// Keeps entries on the relay's own disk.
     pub(super) fn keep(&mut self, entries: &[Entry]) {
-        let (spill, id, epoch) = (self.app.spill.clone(), self.session_id.clone(), self.epoch);
+        let (spill, id, epoch) =
+            (self.records.spill.clone(), self.books.session_id.clone(), self.books.epoch);
         let owed: Vec<_> = entries.iter().filter_map(|entry| self.owed(entry)).collect();
-        self.keeping = Some(Running::start(&self.app.tasks, async move {
+        self.keeping = Some(Running::start(&self.live.tasks, async move {
             spill.keep(&id, epoch, &owed).await.unwrap_or_else(|error| {
                 tracing::error!(session = %id, %error, "what is to be written is kept in memory only");
                 vec![None; owed.len()]
@@ -116,14 +126,15 @@ impl Work {
 
     /// Forgets what is kept under these numbers.
     pub(super) fn forget(&self, numbers: Vec<i64>) {
-        self.app.spill.forget(numbers);
+        self.records.spill.forget(numbers);
     }
 
     /// Keeps an entry until it is written, whatever becomes of the session.
     pub(super) fn rescue(&self, entry: &Entry) {
         let Some(owed) = self.owed(entry) else { return };
-        let (spill, id, epoch) = (self.app.spill.clone(), self.session_id.clone(), self.epoch);
-        self.app.tasks.spawn(async move {
+        let (spill, id, epoch) =
+            (self.records.spill.clone(), self.books.session_id.clone(), self.books.epoch);
+        self.live.tasks.spawn(async move {
             let entries = [owed];
             let kept = spill.keep(&id, epoch, &entries).await;
             let is_kept = kept.is_ok_and(|places| places.iter().all(Option::is_some));
@@ -137,21 +148,21 @@ impl Work {
     /// Holds entries in memory until they are written: the relay's own disk takes nothing.
     pub(super) fn hold(&self, entries: &[Entry]) {
         let owed = entries.iter().filter_map(|entry| self.owed(entry));
-        let held = owed.map(|owed| self.app.spill.hold(&self.session_id, self.epoch, &owed));
+        let held = owed.map(|owed| self.records.spill.hold(&self.books.session_id, self.books.epoch, &owed));
         let (held, lost): (Vec<bool>, Vec<bool>) = held.partition(|is_held| *is_held);
         match (held.len(), lost.len()) {
             (entries, 0) => {
-                tracing::warn!(session = %self.session_id, entries, "records are held in memory until there is room for them");
+                tracing::warn!(session = %self.books.session_id, entries, "records are held in memory until there is room for them");
             }
-            (_, entries) => tracing::error!(session = %self.session_id, entries, "records are lost"),
+            (_, entries) => tracing::error!(session = %self.books.session_id, entries, "records are lost"),
         }
     }
 
     /// Sets money aside, after a while.
     pub(super) fn reserve(&mut self, ask: Ask, wait: Duration) {
         let (store, id, epoch, caps) =
-            (self.app.store.clone(), self.session_id.clone(), self.epoch, self.caps);
-        self.reserving = Some(Running::start(&self.app.tasks, async move {
+            (self.records.store.clone(), self.books.session_id.clone(), self.books.epoch, self.books.caps);
+        self.reserving = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
             let Ask { through, spent, exposed } = ask;
             let at_ms = unix_ms();
@@ -161,10 +172,10 @@ impl Work {
 
     /// Looks at a fresh access token, after a while. What was looked at before does not count any more.
     pub(super) fn check(&mut self, token: String, wait: Duration) {
-        let app = self.app.clone();
-        self.checking = Some(Running::start(&self.app.tasks, async move {
+        let admission = self.admission.clone();
+        self.checking = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
-            app.verifier.check(&token).await
+            admission.verifier.check(&token).await
         }));
     }
 
@@ -178,8 +189,8 @@ impl Work {
             }
             Wrote::Settled(Settled { cost, standing, alerts }) => {
                 alerts.iter().for_each(alerts::raised);
-                telemetry::settled(cost.saturating_sub(self.settled));
-                self.settled = self.settled.max(cost);
+                telemetry::settled(cost.saturating_sub(self.books.settled));
+                self.books.settled = self.books.settled.max(cost);
                 Answer::Settled { cost, standing }
             }
         })
@@ -189,7 +200,7 @@ impl Work {
         match checked {
             Ok(identity) => Checked::Good {
                 left: seconds_left(identity.expires_at),
-                is_denied: self.app.denials.denies(&identity),
+                is_denied: self.admission.denials.denies(&identity),
                 identity,
             },
             Err(refused) => Checked::Bad {
@@ -216,23 +227,23 @@ impl Work {
 
     fn settle(&self, settlement: &Settlement) -> Settle {
         Settle {
-            session_id: self.session_id.clone(),
-            payer: Some(self.payer.clone()),
-            epoch: self.epoch,
+            session_id: self.books.session_id.clone(),
+            payer: Some(self.books.payer.clone()),
+            epoch: self.books.epoch,
             rows: settlement.rows.clone(),
             metered_position: settlement.through,
             committed: settlement.committed,
             replayable_samples: settlement.replayable,
             exposed: settlement.exposed,
             release: settlement.release,
-            caps: self.caps,
+            caps: self.books.caps,
             at_ms: self.unix_ms_at(settlement.at),
         }
     }
 
     /// When something happened, as rows have it.
     fn unix_ms_at(&self, at: Time) -> i64 {
-        let ago = self.app.now().since(at).as_millis();
+        let ago = self.live.now().since(at).as_millis();
         unix_ms() - i64::try_from(ago).unwrap_or_default()
     }
 }

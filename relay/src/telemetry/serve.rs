@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Telemetry;
-use crate::App;
+use crate::Live;
 
 /// For the head of a request; also how long a connection may stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,20 +27,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Serves until the relay stops.
-pub async fn serve(listener: TcpListener, telemetry: Telemetry, app: Arc<App>) {
+pub async fn serve(listener: TcpListener, telemetry: Telemetry, live: Arc<Live>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = app.shutdown.cancelled() => return,
+            () = live.shutdown.cancelled() => return,
             _ = upkeep.tick() => telemetry.run_upkeep(),
             connection = listener.accept() => match (connection, Arc::clone(&places).try_acquire_owned()) {
                 (Ok((stream, _)), Ok(place)) => {
-                    let (telemetry, tasks) = (telemetry.clone(), app.tasks.clone());
-                    let app = Arc::clone(&app);
+                    let (telemetry, tasks) = (telemetry.clone(), live.tasks.clone());
+                    let live = Arc::clone(&live);
                     tasks.spawn(async move {
-                        serve_connection(stream, &telemetry, &app).await;
+                        serve_connection(stream, &telemetry, &live).await;
                         drop(place);
                     });
                 }
@@ -55,9 +55,9 @@ pub async fn serve(listener: TcpListener, telemetry: Telemetry, app: Arc<App>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, app: &App) {
+async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, live: &Live) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(&request, telemetry, app))
+        Ok::<_, Infallible>(answer(&request, telemetry, live))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -67,13 +67,13 @@ async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, app: &App) {
     tokio::select! {
         // A scraper that hangs up is nothing to report.
         _ = connection.as_mut() => {}
-        () = app.shutdown.cancelled() => {}
+        () = live.shutdown.cancelled() => {}
     }
 }
 
-fn answer(request: &Request<Incoming>, telemetry: &Telemetry, app: &App) -> Response<Body> {
+fn answer(request: &Request<Incoming>, telemetry: &Telemetry, live: &Live) -> Response<Body> {
     let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, telemetry.render(app.sessions.len())),
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, telemetry.render(live.sessions.len())),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
         _ => (StatusCode::NOT_FOUND, String::new()),
     };

@@ -89,7 +89,7 @@ async fn post(relay: &Relay, token: &str, path: &str, body: &Value) -> Answer {
 
 /// A session that ended after ten seconds, with two turns and ten samples that cost 70 nano-dollars.
 async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
-    let store = &relay.app.store;
+    let store = &relay.app.records.store;
     let new = NewSession {
         user_sub: sub.into(),
         login: Some(format!("login-of-{sub}")),

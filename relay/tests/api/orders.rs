@@ -73,7 +73,7 @@ async fn the_example_of_the_documents_denies_whom_it_names() {
 async fn the_list_in_memory_goes_on_while_the_database_is_away() {
     let relay = Relay::start().await;
     post(&relay, &admin(), "/v1/admin/denials", &json!({ "kind": "sub", "subject": "ada" })).await;
-    relay.app.store.close().await;
+    relay.app.records.store.close().await;
     let (mut wire, answer) = hello(&relay, "ada").await;
     assert_eq!(answer["code"], "denied");
     assert_eq!(wire.close_code().await, Some(4403));

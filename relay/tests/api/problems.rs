@@ -222,7 +222,7 @@ async fn pages_of_listed_origins_may_use_it_and_others_may_not() {
 #[tokio::test]
 async fn a_database_that_is_away_is_a_problem_with_a_time_to_come_back() {
     let relay = Relay::start().await;
-    relay.app.store.close().await;
+    relay.app.records.store.close().await;
     let answer = get(&relay, &token("ada"), "/v1/sessions").await;
     is_problem(&answer, 503);
     assert!(answer.header("retry-after").is_some());

@@ -9,7 +9,7 @@ use relay::config::Secret;
 use relay::money::price::PriceTable;
 use relay::spill::Spill;
 use relay::store::{DATABASE_FILE, SqlStore};
-use relay::{App, Config};
+use relay::{App, Config, Records};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -37,7 +37,8 @@ pub(crate) async fn app(configure: impl FnOnce(&mut Config)) -> (Arc<App>, TempD
     let verifier = Verifier::from_config(&config.auth).expect("a verifier");
     let store = SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await.expect("a store");
     let spill = Spill::open(&config.data_dir).await.expect("a file for what is owed");
-    (Arc::new(App::new(config, verifier, Arc::new(store), spill, PriceTable::shipped())), data)
+    let records = Records { store: Arc::new(store), spill, recordings: None };
+    (Arc::new(App::new(config, verifier, records, PriceTable::shipped())), data)
 }
 
 impl Relay {
@@ -59,8 +60,9 @@ impl Relay {
         let config = self.app.config.clone();
         let verifier = Verifier::from_config(&config.auth).expect("a verifier");
         let spill = Spill::open(data.path()).await.expect("a file for what is owed");
-        let store = Arc::clone(&self.app.store);
-        let app = Arc::new(App::new(config, verifier, store, spill, PriceTable::shipped()));
+        let store = Arc::clone(&self.app.records.store);
+        let records = Records { store, spill, recordings: None };
+        let app = Arc::new(App::new(config, verifier, records, PriceTable::shipped()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn(relay::run(listener, Arc::clone(&app)));

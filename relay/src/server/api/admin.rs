@@ -158,7 +158,7 @@ pub(super) async fn sessions(
     let AllSessions { cursor: after, limit, user_sub, account, state, from, to } = asked;
     let filter = Filter { user_sub, account, state, from, to }.read()?;
     let after = cursor::read(after.as_deref())?;
-    let page = app.store.list_sessions(&filter, after.as_ref(), cursor::limit(limit)?).await?;
+    let page = app.records.store.list_sessions(&filter, after.as_ref(), cursor::limit(limit)?).await?;
     Ok(Json(AdminSessions {
         next: cursor::write(page.next.as_ref()),
         sessions: page.rows.into_iter().map(AdminSession::from).collect(),
@@ -176,7 +176,7 @@ pub(super) async fn live(
     Query(asked): Query<Paged>,
 ) -> Result<Json<LiveSessions>, Problem> {
     let after = cursor::read(asked.cursor.as_deref())?;
-    let page = app.store.live_sessions(after.as_ref(), cursor::limit(asked.limit)?).await?;
+    let page = app.records.store.live_sessions(after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(LiveSessions {
         next: cursor::write(page.next.as_ref()),
         sessions: page.rows.into_iter().map(LiveSession::from).collect(),
@@ -194,12 +194,12 @@ pub(super) async fn end_session(
     Admin(identity): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let session = if is_id(&id) { app.store.session(&id).await? } else { None };
+    let session = if is_id(&id) { app.records.store.session(&id).await? } else { None };
     let session = session.ok_or_else(none)?;
     if session.state == SessionState::Live {
         tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
         if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await? {
-            app.store.end_elsewhere(&id, CloseCode::EndedByOperator.name()).await?;
+            app.records.store.end_elsewhere(&id, CloseCode::EndedByOperator.name()).await?;
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -217,11 +217,11 @@ pub(super) async fn delete_session(
     Admin(identity): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if !is_id(&id) || app.store.session(&id).await?.is_none() {
+    if !is_id(&id) || app.records.store.session(&id).await?.is_none() {
         return Err(none());
     }
     end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await?;
-    match app.store.delete_session(&id).await? {
+    match app.records.store.delete_session(&id).await? {
         true => {
             erased(&app).await;
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
@@ -244,7 +244,7 @@ pub(super) async fn delete_user(
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
-    let sessions = app.store.delete_user(&sub).await?;
+    let sessions = app.records.store.delete_user(&sub).await?;
     erased(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))
@@ -265,7 +265,7 @@ pub(super) async fn alerts(
         account: maybe_name("account", asked.account)?,
     };
     let after = cursor::read(asked.cursor.as_deref())?;
-    let page = app.store.list_alerts(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
+    let page = app.records.store.list_alerts(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Alerts {
         next: cursor::write(page.next.as_ref()),
         alerts: page.rows.into_iter().map(Alert::from).collect(),

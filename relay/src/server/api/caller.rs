@@ -28,7 +28,7 @@ impl FromRequestParts<Arc<App>> for User {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<User, Problem> {
         limit_address(parts, app)?;
         let token = bearer(&parts.headers).ok_or_else(unauthorized)?;
-        let identity = app.verifier.check(token).await.map_err(|refused| {
+        let identity = app.admission.verifier.check(token).await.map_err(|refused| {
             tracing::info!(cause = refused.cause(), why = %refused, "token refused");
             let Some(wait) = refused.retry_after else { return unauthorized() };
             let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
@@ -39,15 +39,17 @@ impl FromRequestParts<Arc<App>> for User {
             .code(HttpCode::KeysUnavailable)
             .retry_after(seconds.max(1))
         })?;
-        if app.denials.denies(&identity) {
+        if app.admission.denials.denies(&identity) {
             let detail = "This user or this login may not use this relay.";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::Denied));
         }
         let per_minute = app.config.api_requests_per_minute;
-        app.api_requests.take(ErrorCode::RelayFull, &identity.sub, per_minute).map_err(|excess| {
-            let detail = "More requests a minute than a user may make. Wait `retry_after_ms`.";
-            Problem::too_often(detail, excess)
-        })?;
+        app.admission.api_requests.take(ErrorCode::RelayFull, &identity.sub, per_minute).map_err(
+            |excess| {
+                let detail = "More requests a minute than a user may make. Wait `retry_after_ms`.";
+                Problem::too_often(detail, excess)
+            },
+        )?;
         Ok(User(identity))
     }
 }
@@ -71,7 +73,7 @@ fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
     let trusts = |address| app.config.network.trusts(address);
     let address = client_address(source.peer.ip(), &parts.headers, trusts);
     let per_minute = app.config.api_requests_per_minute.saturating_mul(USERS_OF_AN_ADDRESS);
-    app.api_requests.take(ErrorCode::AddressRate, &address, per_minute).map_err(|excess| {
+    app.admission.api_requests.take(ErrorCode::AddressRate, &address, per_minute).map_err(|excess| {
         let detail = "More requests a minute than an address may make. Wait `retry_after_ms`.";
         Problem::too_often(detail, excess)
     })

@@ -58,7 +58,7 @@ pub(super) async fn list(
     Query(asked): Query<Paged>,
 ) -> Result<Json<DenyList>, Problem> {
     let after = cursor::read(asked.cursor.as_deref())?;
-    let page = app.store.denials(after.as_ref(), cursor::limit(asked.limit)?).await?;
+    let page = app.records.store.denials(after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(DenyList {
         next: cursor::write(page.next.as_ref()),
         denials: page.rows.into_iter().map(DenialEntry::from).collect(),
@@ -92,7 +92,7 @@ pub(super) async fn deny(
         created_at_ms: now_ms,
         expires_at_ms,
     };
-    app.store.deny(&denial).await?;
+    app.records.store.deny(&denial).await?;
     tracing::info!(kind = denial.kind.name(), subject = %denial.subject, by = %denial.created_by, "denied");
     look(&app).await;
     Ok((StatusCode::CREATED, Json(denial.into())))
@@ -113,7 +113,7 @@ pub(super) async fn allow(
     Path((kind, subject)): Path<(Kind, String)>,
 ) -> Result<StatusCode, Problem> {
     let subject = name("subject", subject).map_err(|problem| problem.code(HttpCode::BadPath))?;
-    if !app.store.allow(kind.into(), &subject).await? {
+    if !app.records.store.allow(kind.into(), &subject).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");

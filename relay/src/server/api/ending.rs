@@ -18,11 +18,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// have ended.
 pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -> Result<bool, Problem> {
     // The sessions of this relay hear it first, whatever the database is busy with.
-    app.sessions.end_all(reason, |whose| match whom {
+    app.live.sessions.end_all(reason, |whose| match whom {
         Whom::Session(id) => whose.id == id,
         Whom::User(sub) => whose.sub == sub,
     });
-    let asked = app.store.request_end(whom, reason.name()).await?;
+    let asked = app.records.store.request_end(whom, reason.name()).await?;
     let deadline = Instant::now() + WAIT;
     loop {
         let ended = !is_live(app, whom).await?;
@@ -36,7 +36,8 @@ pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -
 
 /// Deletes the recordings of what was just erased. One that is still being written or sent is deleted a little later.
 pub(super) async fn erased(app: &App) {
-    if let Err(error) = retention::sweep_erased(&*app.store, app.recordings.as_deref()).await {
+    if let Err(error) = retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref()).await
+    {
         tracing::warn!(%error, "recordings of erased sessions are deleted later");
     }
 }
@@ -44,7 +45,7 @@ pub(super) async fn erased(app: &App) {
 async fn is_live(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
     match whom {
         Whom::Session(id) => {
-            let session = app.store.session(id).await?;
+            let session = app.records.store.session(id).await?;
             Ok(session.is_some_and(|session| session.state == SessionState::Live))
         }
         Whom::User(sub) => {
@@ -53,7 +54,7 @@ async fn is_live(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
                 state: Some(SessionState::Live),
                 ..SessionFilter::default()
             };
-            Ok(!app.store.list_sessions(&filter, None, 1).await?.rows.is_empty())
+            Ok(!app.records.store.list_sessions(&filter, None, 1).await?.rows.is_empty())
         }
     }
 }

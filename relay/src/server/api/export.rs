@@ -92,7 +92,7 @@ impl Pages for Export {
     type Cursor = Cursor;
 
     async fn page(&mut self, after: Option<Cursor>) -> Result<(Vec<u8>, Option<Cursor>), Problem> {
-        let page = self.app.store.list_sessions(&self.filter, after.as_ref(), PAGE).await?;
+        let page = self.app.records.store.list_sessions(&self.filter, after.as_ref(), PAGE).await?;
         Ok(((self.write)(page.rows, after.is_none()), page.next))
     }
 }

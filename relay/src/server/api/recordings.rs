@@ -45,7 +45,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let session = sessions::own(&app, &identity, &id).await?;
     let none = || Problem::new(StatusCode::NOT_FOUND, "There is no recording of this session.");
-    let (name, recordings) = session.recording.zip(app.recordings.as_ref()).ok_or_else(none)?;
+    let (name, recordings) = session.recording.zip(app.records.recordings.as_ref()).ok_or_else(none)?;
     match recordings.open(&name).await {
         Ok(playback) => Ok(answer(playback, &headers)),
         // Nothing any more, or nothing yet.

@@ -71,7 +71,7 @@ pub(super) async fn list(
         to_ms: time::maybe_read("to", asked.to.as_deref())?,
     };
     let after = cursor::read(asked.cursor.as_deref())?;
-    let page = app.store.list_sessions(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
+    let page = app.records.store.list_sessions(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Sessions {
         next: cursor::write(page.next.as_ref()),
         sessions: page.rows.into_iter().map(Session::from).collect(),
@@ -106,7 +106,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let session = own(&app, &identity, &id).await?;
     end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
-    match app.store.delete_session(&session.id).await? {
+    match app.records.store.delete_session(&session.id).await? {
         true => {
             erased(&app).await;
             Ok(StatusCode::NO_CONTENT)
@@ -117,7 +117,7 @@ pub(super) async fn delete(
 
 /// A session of this user's.
 pub(super) async fn own(app: &App, identity: &Identity, id: &str) -> Result<SessionRow, Problem> {
-    let session = if is_id(id) { app.store.session(id).await? } else { None };
+    let session = if is_id(id) { app.records.store.session(id).await? } else { None };
     session.filter(|session| session.user_sub == identity.sub).ok_or_else(none)
 }
 

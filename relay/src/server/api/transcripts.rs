@@ -113,7 +113,7 @@ pub(super) async fn of_conversation(
         conversation_id: Some(id.clone()),
         ..SessionFilter::default()
     };
-    if app.store.list_sessions(&filter, None, 1).await?.rows.is_empty() {
+    if app.records.store.list_sessions(&filter, None, 1).await?.rows.is_empty() {
         return Err(none());
     }
     answer(app, Of::Conversation { id, user_sub: identity.sub }, &wanted).await
@@ -125,7 +125,7 @@ async fn answer(app: Arc<App>, of: Of, wanted: &Wanted) -> Result<Response, Prob
         let body = export::stream(Text { app, of, session_id: None }, after).await?;
         return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response());
     }
-    let page = app.store.transcript(of.borrow(), after.as_ref(), limit).await?;
+    let page = app.records.store.transcript(of.borrow(), after.as_ref(), limit).await?;
     let turns = page.rows.into_iter().map(Turn::from).collect();
     Ok(Json(Turns { turns, next: cursor::write(page.next.as_ref()) }).into_response())
 }
@@ -142,7 +142,7 @@ impl Pages for Text {
     type Cursor = TurnCursor;
 
     async fn page(&mut self, after: Option<TurnCursor>) -> Result<(Vec<u8>, Option<TurnCursor>), Problem> {
-        let page = self.app.store.transcript(self.of.borrow(), after.as_ref(), export::PAGE).await?;
+        let page = self.app.records.store.transcript(self.of.borrow(), after.as_ref(), export::PAGE).await?;
         let mut text = String::new();
         for said in page.rows {
             if self.session_id.as_ref() != Some(&said.session_id) {

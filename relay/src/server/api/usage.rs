@@ -135,7 +135,7 @@ async fn page(
     limit: Option<u32>,
 ) -> Result<Json<UsagePage>, Problem> {
     let after = cursor::read(after)?;
-    let page = app.store.usage(filter, after.as_ref(), cursor::limit(limit)?).await?;
+    let page = app.records.store.usage(filter, after.as_ref(), cursor::limit(limit)?).await?;
     Ok(Json(UsagePage {
         from: days.from.to_string(),
         to: days.to.to_string(),
