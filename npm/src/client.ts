@@ -1,4 +1,16 @@
-import { checkOptions, checkText, checkTurn, checkVariables, tokenOf } from "./check.js";
+import {
+  EVENTS,
+  checkFlag,
+  checkFlags,
+  checkNumber,
+  checkOptional,
+  checkOptions,
+  checkText,
+  checkTurn,
+  checkVariables,
+  eventOf,
+  tokenOf,
+} from "./check.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, errorOf } from "./error.js";
 import type { CallEvents, CallState, PageMessage, Price, SessionEvent, StateEvent, Usage } from "./events.js";
@@ -15,6 +27,9 @@ const DRAIN_DEADLINE_MS = 30_000;
 
 /** A plain request that asks why there is no connection is given up after this. */
 const ASKING_DEADLINE_MS = 5_000;
+
+/** A browser's timer for longer than this ends at once. */
+const OUTAGE_MAX_MS = 2_147_483_647;
 
 /** Characters of its answer that are looked at. */
 const ANSWER_MAX = 4_096;
@@ -75,11 +90,12 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   /** Fetches and compiles the engine ahead of the first call, so that a click is answered at once. */
   static async preload(options: AssetOptions = {}): Promise<void> {
+    checkOptional(options);
     await loadModule(options);
   }
 
   private constructor(options: ConnectOptions, engine: RunningEngine) {
-    super();
+    super(EVENTS);
     this.#options = options;
     this.#engine = engine;
     for (const [name, listener] of listenersOf(options)) this.on(name, listener as (event: unknown) => void);
@@ -126,6 +142,7 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   /** Mutes or unmutes the microphone. While muted nothing is sent, and nothing is billed for listening. */
   mute(muted = true): void {
+    checkFlag("muted", muted);
     this.#muted = muted;
     this.#send(["mute", muted]);
   }
@@ -147,6 +164,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** Has the agent speak these words as they are; with `interrupt` it stops what it is saying. */
   async say(text: string, options: { readonly interrupt?: boolean } = {}): Promise<void> {
     checkText("text", text);
+    checkFlags(options, "interrupt");
     await this.#message({ type: "say", text, interrupt: options.interrupt === true });
   }
 
@@ -166,6 +184,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   async sendToolResult(callId: string, output: string, options: { readonly isError?: boolean } = {}): Promise<void> {
     checkText("callId", callId);
     checkText("output", output);
+    checkFlags(options, "isError");
     await this.#message({ type: "tool_result", call_id: callId, output, is_error: options.isError === true });
   }
 
@@ -188,6 +207,7 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
   async setMicrophone(deviceId?: string): Promise<void> {
+    if (deviceId !== undefined) checkText("deviceId", deviceId);
     if (!this.#page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
     await this.#page.setMicrophone(deviceId);
   }
@@ -214,6 +234,7 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @returns the function that ends it earlier
    */
   simulateOutage(ms: number): () => void {
+    checkNumber("ms", ms, 0, OUTAGE_MAX_MS);
     const end = (): void => {
       clearTimeout(timer);
       if (!this.#over) this.#send(["hold", false]);
@@ -468,7 +489,7 @@ type AnyListener = (event: never) => void;
 function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
   return Object.entries(options)
     .filter(([name, value]) => /^on[A-Z]/.test(name) && typeof value === "function")
-    .map(([name, value]) => [(name.charAt(2).toLowerCase() + name.slice(3)) as keyof CallEvents, value as AnyListener]);
+    .map(([name, value]) => [eventOf(name) as keyof CallEvents, value as AnyListener]);
 }
 
 function decibels(level: number): number {
