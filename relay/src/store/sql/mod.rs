@@ -281,9 +281,10 @@ impl SqlStore {
     pub(in crate::store) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.renewals.close().await;
         self.readers.close().await;
+        // The last connection to a SQLite file folds its log in, which one that only reads cannot.
         self.writer.close().await;
+        self.renewals.close().await;
     }
 }
 
