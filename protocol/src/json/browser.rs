@@ -56,10 +56,18 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number of at least 0 that JavaScript is sure of.
+    #[inline(never)]
     fn whole(self) -> u64 {
         let number = self.value.as_f64().unwrap_or(-1.0);
         self.expect(number >= 0.0 && Number::is_safe_integer(self.value));
         number as u64
+    }
+
+    #[inline(never)]
+    fn text(self) -> String {
+        let text = self.value.as_string();
+        self.expect(text.is_some());
+        text.unwrap_or_default()
     }
 
     fn is_missing(self) -> bool {
@@ -96,9 +104,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        let text = self.value.as_string();
-        self.expect(text.is_some());
-        visitor.visit_string(text.unwrap_or_default())
+        visitor.visit_string(self.text())
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
@@ -150,13 +156,20 @@ struct Fields<'a> {
     fields: &'static [&'static str],
 }
 
+impl Fields<'_> {
+    #[inline(never)]
+    fn next(&mut self) -> JsValue {
+        let (field, rest) = self.fields.split_first().unwrap_or((&"", &[]));
+        self.fields = rest;
+        self.object.member(&JsValue::from_str(field))
+    }
+}
+
 impl<'de> SeqAccess<'de> for Fields<'_> {
     type Error = Never;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Never> {
-        let (field, rest) = self.fields.split_first().unwrap_or((&"", &[]));
-        self.fields = rest;
-        let value = self.object.member(&JsValue::from_str(field));
+        let value = self.next();
         seed.deserialize(Value { value: &value, ..self.object }).map(Some)
     }
 }

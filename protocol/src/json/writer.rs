@@ -18,6 +18,7 @@ struct Writer<'a>(&'a mut String);
 
 impl Writer<'_> {
     /// RFC 8259, section 7: quotes, backslashes and control characters are escaped.
+    #[inline(never)]
     fn text(&mut self, text: &str) {
         self.0.push('"');
         for character in text.chars() {
@@ -35,6 +36,7 @@ impl Writer<'_> {
         self.0.push('"');
     }
 
+    #[inline(never)]
     fn whole(&mut self, number: u64) {
         let (mut digits, mut rest) = ([0; 20], number);
         let mut start = digits.len();
@@ -57,6 +59,7 @@ impl Writer<'_> {
     }
 
     /// What stands before the value of a member. An item before it never ends with a bracket that opens.
+    #[inline(never)]
     fn name(&mut self, name: &str) {
         self.separate();
         self.text(name);
