@@ -26,8 +26,11 @@ const WORKS: usize = 64;
 const BUDGET: Duration = Duration::from_millis(10);
 
 /// Works in their order. Clones share them.
-#[derive(Clone, Default)]
-pub(super) struct Group(Arc<Mutex<Line>>);
+#[derive(Clone)]
+pub(super) struct Group {
+    line: Arc<Mutex<Line>>,
+    budget: Duration,
+}
 
 #[derive(Default)]
 struct Line {
@@ -69,6 +72,12 @@ struct Ended {
     failed: Option<Arc<StoreError>>,
     /// Whether the connection is as it was before.
     clean: bool,
+}
+
+impl Default for Group {
+    fn default() -> Group {
+        Group { line: Arc::default(), budget: BUDGET }
+    }
 }
 
 impl Group {
@@ -143,14 +152,12 @@ impl Group {
             let failed = StoreError::NoAnswer { within: TRANSACTION_TIMEOUT };
             Ended { failed: Some(Arc::new(failed)), clean: false }
         });
-        // Before anybody hears of it, so that whoever goes on finds a connection.
-        if clean {
-            taken.hand_back();
-        } else {
-            drop(taken);
-        }
+        // Before the connection is free: nobody who has an answer is to be on the way to it, and throw it away in the middle of that.
         for Done { tell, .. } in done {
             tell(failed.as_ref());
+        }
+        if clean {
+            taken.hand_back();
         }
     }
 
@@ -170,7 +177,7 @@ impl Group {
         }
         let begun = Instant::now();
         for number in 0..works {
-            if number > 0 && begun.elapsed() >= BUDGET {
+            if number > 0 && begun.elapsed() >= self.budget {
                 break;
             }
             // What is alone is undone with its transaction.
@@ -205,7 +212,7 @@ impl Group {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

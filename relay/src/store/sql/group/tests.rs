@@ -29,7 +29,9 @@ enum How {
 
 async fn store() -> (SqlStore, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    let mut store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    // What is together in a test is so on a slow machine, too.
+    store.group = Some(Group { budget: Duration::MAX, ..Group::default() });
     for make in MAKE.split(';') {
         Statement::new(make).execute(&store.writer).await.expect("made");
     }
@@ -232,4 +234,13 @@ async fn what_could_not_be_begun_is_not_done_later() {
     assert!(together(&store, &[How::Refused]).await[0].is_err());
     assert_eq!(kept(&store).await, [0; 0]);
     Store::close(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finds_no_time_left_in_a_transaction_has_the_next_one() {
+    let (mut store, _dir) = store().await;
+    store.group = Some(Group { budget: Duration::ZERO, ..Group::default() });
+    let answers = together(&store, &[How::Well, How::Ownerless, How::Well, How::Undone]).await;
+    let [Ok(0), Err(StoreError::Shared(_)), Ok(2), Ok(3)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(kept(&store).await, [0, 2], "each alone");
 }
