@@ -380,6 +380,31 @@ fn a_call_that_gets_no_relay_to_answer_says_what_it_got() {
     }
 }
 
+#[tokio::test]
+async fn the_command_that_dev_names_prints_a_token_for_it_wherever_it_is_typed() {
+    for name in ["plain", "it's a folder"] {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join(name);
+        std::fs::create_dir(&folder).expect("made");
+        let mut relay = Running::start(voxrelay(&folder).args(["dev", "--listen", "127.0.0.1:0"]));
+        let icon = relay.get("/favicon.ico");
+        assert!(icon.starts_with("HTTP/1.1 200") && icon.contains("content-type: image/svg+xml"), "{icon}");
+        let log = BufReader::new(relay.child.stderr.take().expect("piped"));
+        let says = "or get a token with: ";
+        let line = log.lines().map_while(Result::ok).find(|line| line.contains(says)).expect("said");
+        let (_, command) = line.split_once(says).expect("said");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir("/").env_remove("VOXRELAY_AUTH__HS256_SECRET");
+        let (output, errors) = run(&mut shell);
+        assert!(output.status.success(), "{command}: {errors}");
+        let token = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut config = Config::defaults().auth;
+        let secret = auth::development_secret(&folder.join("voxrelay-data"));
+        config.hs256_secret = Some(secret.expect("a secret"));
+        Verifier::from_config(&config).expect("a verifier").verify(token.trim()).await.expect("good");
+    }
+}
+
 #[test]
 fn an_address_that_is_none_is_refused_with_what_to_write_instead() {
     let folder = tempfile::tempdir().expect("a folder");
