@@ -8,6 +8,7 @@ mod lines;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use self::lines::Lines;
 
@@ -76,7 +80,7 @@ pub(crate) fn start(config: &LogConfig) {
         .with_ansi(colours);
     // Fails only if logging has started already.
     let _ = match config.format {
-        LogFormat::Text => lines.try_init(),
+        LogFormat::Text => lines.fmt_fields(debug_fn(field).delimited(" ")).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
@@ -88,6 +92,37 @@ pub(crate) fn start(config: &LogConfig) {
         // Nobody to tell if it cannot be written.
         let _ = say(To::Log, "ERROR", &format!("{panic}{trace}"));
     }));
+}
+
+/// Writes a field of a line. Much of what is logged is the words of strangers: nothing in it begins a line, or moves the cursor of whoever
+/// reads it. (In JSON the library sees to that.)
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    write!(Printable(writer), "{value:?}")
+}
+
+/// Writes with escapes what is no visible character, or changes the direction of those that are.
+struct Printable<'a, W>(&'a mut W);
+
+impl<W: fmt::Write> fmt::Write for Printable<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_hidden = |c: char| {
+            let is_format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            c.is_control() || is_format
+        };
+        for part in text.split_inclusive(is_hidden) {
+            match part.chars().next_back().filter(|c| is_hidden(*c)) {
+                None => self.0.write_str(part)?,
+                Some(hidden) => {
+                    self.0.write_str(&part[..part.len() - hidden.len_utf8()])?;
+                    write!(self.0, "{}", hidden.escape_default())?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Waits a moment for the last lines: the process is to end.
@@ -182,6 +217,37 @@ mod tests {
         ] {
             assert_eq!(format_in(text).as_deref(), format, "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_that_a_stranger_says_begins_a_line_or_moves_a_cursor() {
+        let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let written = Arc::clone(&lines);
+        #[derive(Clone)]
+        struct Into(Arc<std::sync::Mutex<Vec<u8>>>);
+        impl Write for Into {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().expect("one thread").extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let subscriber = tracing_subscriber::fmt()
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .with_writer(move || Into(Arc::clone(&written)))
+            .with_ansi(false)
+            .finish();
+        let said = "js\n2026-11-26 ERROR relay::store: the ledger was lost\r\u{1b}[2J\u{202e}\u{2028}ü";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(client = %said, sub = said, debug = ?said, "session {said} began");
+        });
+        let log = String::from_utf8(lines.lock().expect("one thread").clone()).expect("text");
+        assert_eq!(log.matches('\n').count(), 1, "{log:?}");
+        assert!(log.ends_with('\n') && !log.trim_end().contains(|c: char| c.is_control()), "{log:?}");
+        assert!(!log.contains(['\u{202e}', '\u{2028}']) && log.contains('ü'), "{log:?}");
+        assert!(log.contains("client=js\\n2026-11-26 ERROR"), "{log:?}");
     }
 
     #[test]

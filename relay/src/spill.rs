@@ -8,6 +8,7 @@ mod held;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
@@ -45,6 +46,31 @@ pub struct Spill {
     task: TaskTracker,
     /// What a session left behind and the file could not take.
     held: Arc<Mutex<Held>>,
+}
+
+/// A way through everything that is kept, in steps.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    begun: bool,
+    /// Entries up to this number were looked at.
+    after: i64,
+    /// Sessions one of whose entries the database did not take for now: the rest of theirs waits, too, and keeps its order.
+    waiting: HashSet<String>,
+    /// Why the first one of them waits.
+    away: Option<StoreError>,
+    /// Sessions that were tried in vain, since the last one that was answered.
+    in_vain: AtomicUsize,
+    over: bool,
+}
+
+impl Round {
+    /// What became of it, once there is nothing more to look at.
+    ///
+    /// # Errors
+    /// When something is left for the next round, because the database did not take it.
+    pub(crate) fn end(self) -> Result<(), StoreError> {
+        self.away.map_or(Ok(()), Err)
+    }
 }
 
 /// Something to write.
@@ -112,9 +138,23 @@ impl Spill {
     /// for good is dropped with a word in the log: the session was deleted, or goes on elsewhere, where its audio was played again.
     ///
     /// # Errors
-    /// When the database is still away: what was not written stays.
+    /// When the database is still away, for all or for some of them: what was not written stays.
     pub async fn replay(&self, store: &dyn Store, lives: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
-        self.pay_all(store, None, lives).await
+        self.replay_all(store, None, lives).await
+    }
+
+    /// A step of [`Spill::replay`], with a bounded number of entries, so that it holds nobody up; `None` when nothing is left to look at. A session
+    /// whose entries have to wait, because its row is locked, holds up no other.
+    ///
+    /// # Errors
+    /// When the database takes nothing at all: what was not written stays.
+    pub(crate) async fn replay_some(
+        &self,
+        store: &dyn Store,
+        lives: impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        self.step(store, None, &lives, round).await
     }
 
     /// Writes what one session has left behind, before somebody goes on with it: what is written afterwards is refused.
@@ -122,25 +162,46 @@ impl Spill {
     /// # Errors
     /// When the database is away: what was not written stays.
     pub(crate) async fn replay_of(&self, store: &dyn Store, session_id: &str) -> Result<u64, StoreError> {
-        self.pay_all(store, Some(session_id), |_| false).await
+        self.replay_all(store, Some(session_id), |_| false).await
     }
 
-    async fn pay_all(
+    async fn replay_all(
         &self,
         store: &dyn Store,
         of: Option<&str>,
         lives: impl Fn(&str) -> bool,
     ) -> Result<u64, StoreError> {
-        let is_wanted = |id: &str| of.map_or_else(|| !lives(id), |of| of == id);
-        self.move_held(is_wanted).await;
-        let kept = self.pay(store, of, &lives).await;
-        match &kept {
-            // The database is away, so each session's entries wait in their order.
-            Err(error) if !matches!(error, StoreError::Unfinished) => return kept,
-            _ => {}
+        let (mut round, mut written) = (Round::default(), 0);
+        while let Some(step) = self.step(store, of, &lives, &mut round).await? {
+            written += step;
         }
-        let held = self.pay_held(store, is_wanted).await?;
-        kept.map(|kept| kept + held)
+        round.end().map(|()| written)
+    }
+
+    async fn step(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: &impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        if round.over {
+            return Ok(None);
+        }
+        let is_wanted = |id: &str| of.map_or_else(|| !lives(id), |of| of == id);
+        if !std::mem::replace(&mut round.begun, true) {
+            self.move_held(is_wanted).await;
+        }
+        let kept = self.pay(store, of, lives, round).await;
+        match kept {
+            Ok(Some(written)) => return Ok(Some(written)),
+            // The database is away, so each session's entries wait in their order.
+            Err(error) if !matches!(error, StoreError::Unfinished) => return Err(error),
+            Ok(None) | Err(_) => round.over = true,
+        }
+        let waits = |id: &str| round.waiting.contains(id);
+        let held = self.pay_held(store, |id| is_wanted(id) && !waits(id)).await?;
+        kept.map(|_| Some(held))
     }
 
     /// Writes what is held in memory to the file, if it takes it by now: a crash loses nothing from then on.
@@ -172,45 +233,48 @@ impl Spill {
         Ok(written)
     }
 
+    /// Writes the entries that come next in the file; `None` when there are no more.
     async fn pay(
         &self,
         store: &dyn Store,
         of: Option<&str>,
-        lives: impl Fn(&str) -> bool,
-    ) -> Result<u64, StoreError> {
-        let (mut written, mut after) = (0, 0);
-        loop {
-            let job = |rows| Job::Read { of: of.map(str::to_owned), after, limit: REPLAY_BATCH, rows };
-            let found = self.ask(job).await?;
-            let Some(last) = found.last() else { return Ok(written) };
-            let before = std::mem::replace(&mut after, last.number);
-            let gone: HashSet<String> =
-                found.into_iter().map(|kept| kept.session_id).filter(|id| !lives(id)).collect();
-            if gone.is_empty() {
-                continue;
+        lives: &impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        let read = |after, rows| Job::Read { of: of.map(str::to_owned), after, limit: REPLAY_BATCH, rows };
+        let before = round.after;
+        let found = self.ask(|rows| read(before, rows)).await?;
+        let Some(last) = found.last() else { return Ok(None) };
+        let after = last.number;
+        let is_left = |id: &str| !lives(id) && !round.waiting.contains(id);
+        let gone: HashSet<String> =
+            found.into_iter().map(|kept| kept.session_id).filter(|id| is_left(id)).collect();
+        round.after = after;
+        if gone.is_empty() {
+            return Ok(Some(0));
+        }
+        // Once more: what a session has written itself it has forgotten before it was gone.
+        let found = self.ask(|rows| read(before, rows)).await?.into_iter();
+        let sessions =
+            by_session(found.filter(|kept| kept.number <= after && gone.contains(&kept.session_id)));
+        let paid = pay_sessions(store, sessions, &round.in_vain).await;
+        let done: Vec<i64> = paid.iter().flat_map(|paid| &paid.done).copied().collect();
+        if !done.is_empty() {
+            // Waits for a place: an entry that was dropped is not to come again.
+            let _ = self.jobs.send(Job::Forget { numbers: done }).await;
+        }
+        let mut written = 0;
+        for paid in paid {
+            written += paid.written;
+            if let Some(error) = paid.away {
+                round.waiting.insert(paid.session_id);
+                round.away.get_or_insert(error);
             }
-            // Once more: what a session has written itself it has forgotten before it was gone.
-            let job =
-                |rows| Job::Read { of: of.map(str::to_owned), after: before, limit: REPLAY_BATCH, rows };
-            let found = self.ask(job).await?.into_iter();
-            let sessions =
-                by_session(found.filter(|kept| kept.number <= after && gone.contains(&kept.session_id)));
-            let paid: Vec<Paid> = stream::iter(sessions)
-                .map(|entries| pay_session(store, entries))
-                .buffer_unordered(REPLAY_SIDE_BY_SIDE)
-                .collect()
-                .await;
-            let done: Vec<i64> = paid.iter().flat_map(|paid| &paid.done).copied().collect();
-            if !done.is_empty() {
-                // Waits for a place: an entry that was dropped is not to come again.
-                let _ = self.jobs.send(Job::Forget { numbers: done }).await;
-            }
-            for paid in paid {
-                written += paid.written;
-                if let Some(error) = paid.away {
-                    return Err(error);
-                }
-            }
+        }
+        // Where one after another waits it is the database that is away, and not only a row of it.
+        match round.away.take_if(|_| round.in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE) {
+            Some(error) => Err(error),
+            None => Ok(Some(written)),
         }
     }
 
@@ -243,10 +307,18 @@ impl Spill {
 /// What became of a session's entries.
 #[derive(Default)]
 struct Paid {
+    session_id: String,
     written: u64,
     /// The numbers of those that need not be kept any more.
     done: Vec<i64>,
     away: Option<StoreError>,
+}
+
+impl Paid {
+    fn untried(entries: Vec<Kept>) -> Paid {
+        let session_id = entries.into_iter().next().map(|kept| kept.session_id).unwrap_or_default();
+        Paid { session_id, away: Some(StoreError::Unfinished), ..Paid::default() }
+    }
 }
 
 /// The entries of each session, in their order.
@@ -258,8 +330,29 @@ fn by_session(found: impl Iterator<Item = Kept>) -> Vec<Vec<Kept>> {
     sessions.into_values().collect()
 }
 
+/// Writes the entries of several sessions, some side by side. Where one after another finds the database away the rest is not tried: each would
+/// wait for an answer that does not come.
+async fn pay_sessions(store: &dyn Store, sessions: Vec<Vec<Kept>>, in_vain: &AtomicUsize) -> Vec<Paid> {
+    stream::iter(sessions)
+        .map(|entries| async {
+            if in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE {
+                return Paid::untried(entries);
+            }
+            let paid = pay_session(store, entries).await;
+            match paid.away {
+                Some(_) => in_vain.fetch_add(1, Ordering::Relaxed),
+                None => in_vain.swap(0, Ordering::Relaxed),
+            };
+            paid
+        })
+        .buffer_unordered(REPLAY_SIDE_BY_SIDE)
+        .collect()
+        .await
+}
+
 async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
-    let mut paid = Paid::default();
+    let session_id = entries.first().map(|kept| kept.session_id.clone()).unwrap_or_default();
+    let mut paid = Paid { session_id, ..Paid::default() };
     for Kept { number, session_id, epoch, entry } in entries {
         let owed = match serde_json::from_str::<Entry>(&entry).map(Owed::try_from) {
             Ok(Ok(owed)) => Ok(owed),
@@ -278,7 +371,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
                 paid.away = Some(error);
                 return paid;
             }
-            Err(error @ StoreError::Database(_)) if is_money => {
+            Err(error) if is_money && error.is_mendable() => {
                 tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
                 continue;
             }

@@ -1,17 +1,26 @@
-//! What a relay does beside its calls, until it stops: leases, alerts, recordings on their way, what is too old.
+//! What a relay does beside its calls, until it stops: its lease, sessions that others have lost, what is owed to the database, alerts, recordings
+//! on their way, what is too old. Each is a task of its own, and those that may have much to do do it in small steps: none holds up another, or a
+//! call.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::retention::{self, Purged};
-use crate::store::unix_ms;
+use crate::spill::Round;
+use crate::store::{Swept, unix_ms};
 use crate::webhook::{Pace, Webhook};
 use crate::{App, session};
 
+/// Between two looks for what could not be written.
+const REPLAY_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for sessions that others have lost.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// Between two steps of something that has many: calls have the database to themselves for so long.
+const BREATH: Duration = Duration::from_millis(50);
 /// Between two looks for alerts.
 const ALERTS_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks for recordings that stayed.
@@ -24,11 +33,13 @@ const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 /// Starts all of it. It ends with [`App::shutdown`]; dropped, it ends at once.
 pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(session::keep_leases(Arc::clone(app)));
+    tasks.spawn(session::keep_lease(Arc::clone(app)));
+    spawn(&mut tasks, app, replay(Arc::clone(app)));
+    spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
     spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
-    spawn(&mut tasks, app, sweep(Arc::clone(app)));
+    spawn(&mut tasks, app, expire(Arc::clone(app)));
     tasks
 }
 
@@ -41,6 +52,48 @@ fn spawn(tasks: &mut JoinSet<()>, app: &Arc<App>, work: impl Future<Output = ()>
             () = work => {}
         }
     });
+}
+
+/// Writes what sessions that had to leave have left behind.
+async fn replay(app: Arc<App>) {
+    let mut tick = every(REPLAY_EVERY);
+    loop {
+        tick.tick().await;
+        let (mut round, mut entries) = (Round::default(), 0);
+        let done = loop {
+            match app.spill.replay_some(&*app.store, |id| app.sessions.has(id), &mut round).await {
+                Ok(None) => break round.end(),
+                Ok(Some(written)) => entries += written,
+                Err(error) => break Err(error),
+            }
+            sleep(BREATH).await;
+        };
+        if entries > 0 {
+            tracing::info!(entries, "what was owed to the database is written");
+        }
+        if let Err(error) = done {
+            tracing::debug!(%error, "what is owed to the database waits");
+        }
+    }
+}
+
+/// Looks after the sessions that others have lost.
+async fn sweep_lost(app: Arc<App>) {
+    let mut tick = every(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match app.store.sweep(app.config.resume_window).await {
+                Ok(swept) if swept == Swept::default() => break,
+                Ok(Swept { released, ended }) => tracing::info!(released, ended, "lost sessions"),
+                Err(error) => {
+                    tracing::warn!(%error, "lost sessions were not looked for");
+                    break;
+                }
+            }
+            sleep(BREATH).await;
+        }
+    }
 }
 
 async fn deliver_alerts(app: Arc<App>) {
@@ -96,7 +149,7 @@ async fn erase_recordings(app: Arc<App>) {
     }
 }
 
-async fn sweep(app: Arc<App>) {
+async fn expire(app: Arc<App>) {
     let mut tick = every(RETENTION_EVERY);
     loop {
         tick.tick().await;

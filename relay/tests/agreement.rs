@@ -258,6 +258,7 @@ impl World {
             tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
             caps,
             grant: Grant { authorised: NanoUsd::MAX, standing: Standing::unused(caps) },
+            is_taken_over: false,
             replayable: 0,
             metered_through: 0,
         };

@@ -93,6 +93,8 @@ struct Bench {
     caps: Caps,
     /// What the last settlement says to be exposed.
     exposed: NanoUsd,
+    /// What it says may be played again.
+    replayable: Option<u32>,
 }
 
 impl Bench {
@@ -111,7 +113,19 @@ impl Bench {
         Bench::of_tab(caps, authorised, replayable, tab)
     }
 
+    /// One that another relay had.
+    fn taken_over() -> Bench {
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::new(100), account_month: NanoUsd::MAX };
+        let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
+        let tab = Tab::new(Meter::new(price, 16_000), Vec::new(), 1, Earlier::default());
+        Bench::start(caps, NanoUsd::ZERO, 0, tab, true)
+    }
+
     fn of_tab(caps: Caps, authorised: NanoUsd, replayable: u32, tab: Tab) -> Bench {
+        Bench::start(caps, authorised, replayable, tab, false)
+    }
+
+    fn start(caps: Caps, authorised: NanoUsd, replayable: u32, tab: Tab, is_taken_over: bool) -> Bench {
         let script = Script::default();
         let start = Start {
             mark: Mark::default(),
@@ -119,6 +133,7 @@ impl Bench {
             tab,
             caps,
             grant: Grant { authorised, standing: Standing::unused(caps) },
+            is_taken_over,
             replayable,
             metered_through: 0,
         };
@@ -133,6 +148,7 @@ impl Bench {
             chunks: 0,
             caps,
             exposed: NanoUsd::ZERO,
+            replayable: None,
         };
         assert_eq!(bench.drain(), [Did::Say(Saying::Agent(AgentState::Listening))]);
         bench
@@ -152,8 +168,9 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
-                Output::Settle { rows, through, release, exposed, .. } => {
+                Output::Settle { rows, through, release, exposed, replayable, .. } => {
                     self.exposed = exposed;
+                    self.replayable = Some(replayable);
                     Did::Settle(rows, through, release)
                 }
                 Output::Reserve { through, spent, exposed } => Did::Reserve(through, spent, exposed),
@@ -474,6 +491,24 @@ fn audio_that_was_metered_before_a_crash_is_not_metered_again() {
 }
 
 #[test]
+fn what_is_played_again_is_claimed_before_anybody_else_may_have_it_whatever_comes_before_it() {
+    for before in 0..3 {
+        let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 24_000);
+        let mut did = Vec::new();
+        match before {
+            1 => {
+                let gap = Gap { from: Mark::default(), to: Mark { seq: 1, position: 0 } };
+                did.extend(bench.input(Input::Gap(gap)));
+            }
+            2 => did.extend(bench.input(Input::Text { mark: Mark::default(), text: "hello" })),
+            _ => {}
+        }
+        did.extend(bench.input(Input::Audio { mark: Mark { seq: 1, position: 0 }, payload: &[0; 3_200] }));
+        assert_eq!(bench.replayable, Some(0), "after {before}: {did:?}");
+    }
+}
+
+#[test]
 fn hanging_up_ends_when_everything_is_written_and_not_before() {
     let mut bench = Bench::new();
     bench.chunk([]);
@@ -704,4 +739,25 @@ fn a_settlement_that_says_what_was_exposed_before_never_comes_after_what_is_expo
     bench.now = bench.now + Duration::from_secs(6);
     bench.chunk([]);
     assert_eq!(bench.exposed, WORST, "what is asked for may be under way by then");
+}
+
+#[test]
+fn what_another_relay_has_told_of_a_budget_is_not_told_again() {
+    let mut bench = Bench::taken_over();
+    let standing = |user: u64| Standing {
+        user: Balance { limit: NanoUsd::new(100), spent: NanoUsd::new(user), reserved: NanoUsd::ZERO },
+        ..Standing::default()
+    };
+    let mut told = |user| -> Vec<u32> {
+        let standing = standing(user);
+        let did = bench.input(Input::Settled { cost: NanoUsd::ZERO, standing: &standing });
+        let percent = |did: &Did| match did {
+            Did::Say(Saying::Budget(budget)) => Some(budget.percent),
+            _ => None,
+        };
+        did.iter().filter_map(percent).collect()
+    };
+    assert_eq!(told(60), [0; 0], "half of it was told there");
+    assert_eq!(told(79), [0; 0]);
+    assert_eq!(told(80), [80]);
 }

@@ -117,6 +117,7 @@ impl Bench {
             tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
             caps,
             grant: Grant { authorised: NanoUsd::new(authorised), standing: Standing::unused(caps) },
+            is_taken_over: false,
             replayable,
             metered_through: 0,
         };

@@ -180,6 +180,8 @@ pub struct Start {
     pub caps: Caps,
     /// What is set aside.
     pub grant: Grant,
+    /// Whether another relay had it before.
+    pub is_taken_over: bool,
     /// Samples that were metered before its relay was lost, and not committed: so much audio is played again, and not metered again.
     pub replayable: u32,
     /// Audio before this position was metered before.
@@ -204,6 +206,8 @@ pub struct Call {
     wanted: VecDeque<Wanted>,
     /// The highest threshold that was told, of each budget.
     told_percent: [u32; 3],
+    /// How the budgets stand is not known yet: what they have reached by then was told by the relay before.
+    is_unsure: bool,
     told_usage: (Time, Usage),
     recorded: Time,
     /// Frames that are not committed, oldest first.
@@ -214,6 +218,8 @@ pub struct Call {
     /// What the last settlement says is committed, and may still be played again.
     told_settled: Mark,
     told_replayable: u32,
+    /// Whether the store was told that what may be played again is being played again here.
+    has_claimed: bool,
     /// Writes that were not answered yet.
     storing: u32,
     /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
@@ -283,6 +289,7 @@ impl Call {
             held_bytes: 0,
             wanted: VecDeque::new(),
             told_percent: [0; 3],
+            is_unsure: start.is_taken_over,
             told_usage: (now, Usage::default()),
             recorded: now,
             tab: start.tab,
@@ -292,6 +299,7 @@ impl Call {
             metered_open: 0,
             told_settled: start.mark,
             told_replayable: start.replayable,
+            has_claimed: false,
             open: VecDeque::new(),
             expected: start.mark,
             settled: start.mark,
@@ -345,6 +353,7 @@ impl Call {
             Input::Settled { cost, standing } => {
                 self.storing = self.storing.saturating_sub(1);
                 self.purse.handle_standing(standing, cost);
+                self.learn_standing();
                 if let Some((mark, exposed)) = self.settling.pop_front() {
                     self.purse.handle_exposed(exposed);
                     self.commit(mark);
@@ -353,6 +362,9 @@ impl Call {
             Input::Reserved(reserved) => {
                 let settled = self.tab.rowed_cost();
                 self.purse.handle_reserved(self.now, reserved, settled);
+                if matches!(reserved, Reserved::Granted(_)) {
+                    self.learn_standing();
+                }
             }
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } => {
@@ -419,7 +431,7 @@ impl Call {
         }
         self.tab.add_samples(fresh);
         self.metered_through = self.metered_through.max(end);
-        if fresh < samples && self.replayable == self.told_replayable && self.open.is_empty() {
+        if fresh < samples && !self.has_claimed {
             self.claim();
         }
         self.replayable -= samples - fresh;

@@ -154,6 +154,7 @@ impl Call {
     /// Says in the store that what may be played again is being played again here: whoever takes the call over meanwhile does not get it a
     /// second time. What is left of it is written with the next settlement.
     pub(super) fn claim(&mut self) {
+        self.has_claimed = true;
         self.told_replayable = 0;
         self.storing += 1;
         let exposed = self.exposed();
@@ -193,6 +194,18 @@ impl Call {
             || self.tab.unrowed_samples() > RECORD_SAMPLES
         {
             self.settle_up();
+        }
+    }
+
+    /// How the budgets stand is known. What they had reached when another relay had the call was told there.
+    pub(super) fn learn_standing(&mut self) {
+        if !std::mem::take(&mut self.is_unsure) {
+            return;
+        }
+        let standing = self.purse.standing_at(self.tab.rowed_cost());
+        for (told, (_, balance)) in self.told_percent.iter_mut().zip(standing.each()) {
+            let reached = THRESHOLDS.into_iter().filter(|percent| balance.has_reached(*percent));
+            *told = reached.max().unwrap_or(0);
         }
     }
 

@@ -104,6 +104,10 @@ impl Limits {
             let accepted = format!("give at least limits.chunk_min_bytes ({chunk_min_bytes})");
             return Err(values.wrong("limits.chunk_max_bytes", chunk_max_bytes, accepted));
         }
+        if !has_even(chunk_min_bytes, chunk_max_bytes) {
+            let accepted = "give a range that an even number is in: a sample has two bytes";
+            return Err(values.wrong("limits.chunk_max_bytes", chunk_max_bytes, accepted));
+        }
         Ok(Limits {
             session: 60 * seconds("limits.session_minutes")?,
             idle: 60 * seconds("limits.idle_minutes")?,
@@ -136,6 +140,12 @@ impl Limits {
             .chunk_min_bytes
             .map_or(self.chunk_min_bytes, |theirs| self.chunk_min_bytes.max(number(theirs)))
             .min(chunk_max_bytes);
+        let (chunk_min_bytes, chunk_max_bytes) = match has_even(chunk_min_bytes, chunk_max_bytes) {
+            true => (chunk_min_bytes, chunk_max_bytes),
+            // One odd length is left: the nearest even one that we take, which there is.
+            false if chunk_max_bytes > self.chunk_min_bytes => (chunk_max_bytes - 1, chunk_max_bytes - 1),
+            false => (chunk_max_bytes + 1, chunk_max_bytes + 1),
+        };
         Limits {
             session: time(self.session, token.session_minutes, 60),
             idle: time(self.idle, token.idle_minutes, 60),
@@ -194,6 +204,9 @@ impl TokenLimits {
             (Some(min), Some(max)) if max < min => {
                 Some(("chunk_max_bytes", format!("at least chunk_min_bytes ({min})")))
             }
+            (Some(min), Some(max)) if min == max && min % 2 == 1 => {
+                Some(("chunk_max_bytes", format!("at least {}: a sample has two bytes", min + 1)))
+            }
             _ => None,
         }
     }
@@ -205,6 +218,11 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
     let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=LARGEST_EXACT).contains(number);
     let whole = number.as_u64().or_else(|| number.as_f64().filter(is_whole).map(|number| number as u64));
     whole.map(Some).ok_or_else(|| de::Error::custom(format!("{number} is no whole number from 0")))
+}
+
+/// Whether a chunk of whole samples passes.
+fn has_even(min: u32, max: u32) -> bool {
+    max & !1 >= min
 }
 
 impl TryFrom<NumberOrText> for TokenUsd {
@@ -332,7 +350,7 @@ mod tests {
             let token = random.token();
             let applies = ours.tightened(&token);
             let (shortest, longest) = (applies.chunk_min_bytes, applies.chunk_max_bytes);
-            assert!(shortest <= longest, "a chunk passes: {token:?}");
+            assert!(has_even(shortest, longest), "a chunk passes: {token:?}");
             let max = sizes(&ours)[3].min(token.chunk_max_bytes.unwrap_or(u64::MAX));
             let chunks = u64::from(ours.chunk_min_bytes)..=max;
             for (at, ((applies, ours), theirs)) in
@@ -347,6 +365,8 @@ mod tests {
                     2 | 3 if chunks.is_empty() => {
                         assert_eq!((shortest, longest), (100, 100), "{token:?}");
                     }
+                    // One odd length would be left.
+                    2 | 3 if shortest == longest => assert!(applies.abs_diff(wanted) <= 1, "{token:?}"),
                     _ => assert_eq!(applies, wanted, "limit {at}: {token:?}"),
                 }
                 assert!(applies <= ours, "limit {at} is no looser: {token:?}");
@@ -373,7 +393,7 @@ mod tests {
             }
             assert!(!zero, "nothing that stands still is taken: {token:?}");
             let limits = ours.tightened(&token);
-            assert!(limits.chunk_min_bytes <= limits.chunk_max_bytes && limits.chunk_max_bytes >= 2);
+            assert!(has_even(limits.chunk_min_bytes, limits.chunk_max_bytes) && limits.chunk_max_bytes >= 2);
             assert!(limits.burst >= Duration::from_secs(1) && limits.session >= Duration::from_secs(60));
         }
         assert!(refused.iter().all(|times| *times > 1_000), "both happen: {refused:?}");

@@ -114,6 +114,7 @@ fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
         ("[limits]\nmax_connections = 5", &["limits.max_connections", "network.max_connections"]),
         ("[plans.pro]\nsession_minutes = 0", &["plans.pro.session_minutes = 0", "1 to 1440"]),
         ("[plans.pro]\nchunk_max_bytes = 50", &["plans.pro.chunk_max_bytes", "50", "100"]),
+        ("[limits]\nchunk_min_bytes = 101\nchunk_max_bytes = 101", &["limits.chunk_max_bytes = 101", "even"]),
         ("[plans.pro]\nmax_connections = 50", &["plans.pro.max_connections", "network.max_connections"]),
         ("[plans.pro]\nsesion_minutes = 50", &["plans.pro.sesion_minutes", "session_minutes"]),
         ("[plans]\npro = 5", &["plans.pro", "5", "a table"]),

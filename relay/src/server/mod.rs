@@ -230,7 +230,7 @@ fn router(app: Arc<App>) -> Router {
     let calls = upgrade::Calls::new(app.config.network.max_connections);
     let mut routes = Router::new()
         .route("/livez", get(livez))
-        .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app.store)))))
+        .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app)))))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));

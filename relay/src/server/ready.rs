@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::Problem;
-use crate::store::Store;
+use crate::App;
 
 /// How long an answer of the database counts: however many ask, it is asked no more often.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
@@ -22,14 +22,14 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 /// What the database said last.
 #[derive(Debug)]
 pub(super) struct Readiness {
-    store: Arc<dyn Store>,
+    app: Arc<App>,
     /// When it was asked, and whether it answered. Held while it is asked: who comes meanwhile has that answer, too.
     last: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Readiness {
-    pub(super) fn new(store: Arc<dyn Store>) -> Readiness {
-        Readiness { store, last: Mutex::default() }
+    pub(super) fn new(app: Arc<App>) -> Readiness {
+        Readiness { app, last: Mutex::default() }
     }
 
     async fn answers(&self) -> bool {
@@ -37,7 +37,9 @@ impl Readiness {
         if let Some((_, answered)) = last.filter(|(asked, _)| asked.elapsed() < COUNTS_FOR) {
             return answered;
         }
-        let answered = timeout(PATIENCE, self.store.ping()).await.is_ok_and(|answer| answer.is_ok());
+        // A full disk and a server that follows another one answer as ever, and take nothing.
+        let answered = self.app.lease.is_renewed()
+            && timeout(PATIENCE, self.app.store.ping()).await.is_ok_and(|answer| answer.is_ok());
         *last = Some((Instant::now(), answered));
         answered
     }
@@ -49,7 +51,7 @@ pub(super) async fn readyz(
     if readiness.answers().await {
         return Ok(([(header::CACHE_CONTROL, "no-store")], "ok\n"));
     }
-    let detail = "This relay's database is away: new calls cannot begin here.";
+    let detail = "This relay's database is away, or takes no writes: new calls cannot begin here.";
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         .code(HttpCode::StoreUnavailable)
         .retry_after(RETRY_AFTER_SECONDS))

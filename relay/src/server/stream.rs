@@ -1,5 +1,6 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,11 +20,21 @@ use super::pace::Pace;
 const LINGER: Duration = Duration::from_secs(2);
 /// What is thrown away meanwhile.
 const LINGER_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// What is read of a connection without a pause: more than a minute of audio in the shortest chunks.
-const READ_BURST: usize = 4 * 1024 * 1024;
-/// What is read of it in a second beyond that: thirty times as much as a call says. A peer that sends more waits, as on a slow line. The
-/// WebSocket library hands on whole messages only, so whatever comes in pieces that never make one is bounded here and nowhere else.
-const READ_PER_SECOND: usize = 1024 * 1024;
+/// What is read of a connection at once, and in a second beyond that. A peer that sends more waits, as on a slow line. The WebSocket library
+/// hands on whole messages only, so whatever comes in pieces that never make one is bounded here and nowhere else: each piece costs time, and
+/// the smallest have two bytes.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    burst: i64,
+    per_second: i64,
+}
+
+/// A connection that is no call: the requests of one person, or of a proxy that brings those of many.
+const REQUESTS: Rate = Rate { burst: 4 << 20, per_second: 1 << 20 };
+/// A call whose user is not known yet: the largest message that it may send, and little more.
+const STRANGER: Rate = Rate { burst: 320 << 10, per_second: 64 << 10 };
+/// A call: more than a minute of audio in the shortest chunks at once, and eight times as much as a call says.
+const CALL: Rate = Rate { burst: 4 << 20, per_second: 256 << 10 };
 /// How long a connection rests that was read too much of.
 const REST: Duration = Duration::from_millis(100);
 
@@ -52,22 +63,45 @@ pub(super) struct CallStream {
 /// How many bytes may be read.
 #[derive(Debug)]
 struct Allowance {
-    bytes: usize,
+    rate: Rate,
+    /// Below zero if more was read than there was: a buffer is read whole, and what it was too much is waited for.
+    bytes: i64,
     /// What flowed in up to here is in `bytes`.
     filled: Instant,
 }
 
-/// Where the upgrade leaves the connection's place.
+/// Where the upgrade leaves the connection's place, and the greeting a word.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CallPlace(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(super) struct CallPlace(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    is_call: AtomicBool,
+    is_known: AtomicBool,
+}
 
 impl CallPlace {
     pub(super) fn keep(&self, permit: OwnedSemaphorePermit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        self.0.is_call.store(true, Ordering::Relaxed);
+    }
+
+    /// The user of the call is known.
+    pub(super) fn greeted(&self) {
+        self.0.is_known.store(true, Ordering::Relaxed);
     }
 
     fn is_kept(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.0.is_call.load(Ordering::Relaxed)
+    }
+
+    fn rate(&self) -> Rate {
+        match (self.is_kept(), self.0.is_known.load(Ordering::Relaxed)) {
+            (false, _) => REQUESTS,
+            (true, false) => STRANGER,
+            (true, true) => CALL,
+        }
     }
 }
 
@@ -78,7 +112,7 @@ impl CallStream {
         entry: Arc<Entry>,
         tasks: TaskTracker,
     ) -> CallStream {
-        let allowance = Allowance::new(Instant::now());
+        let allowance = Allowance::new(Instant::now(), REQUESTS);
         CallStream {
             stream: Some(stream),
             ended: false,
@@ -121,23 +155,34 @@ impl CallStream {
 }
 
 impl Allowance {
-    fn new(now: Instant) -> Allowance {
-        Allowance { bytes: READ_BURST, filled: now }
+    fn new(now: Instant, rate: Rate) -> Allowance {
+        Allowance { rate, bytes: rate.burst, filled: now }
     }
 
     /// Looks at the clock only when it has to.
     fn is_used_up(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        if self.bytes == 0 {
+        if self.bytes <= 0 {
             let now = now();
-            let gained = (now - self.filled).as_micros() * READ_PER_SECOND as u128 / 1_000_000;
-            self.bytes = usize::try_from(gained).unwrap_or(READ_BURST).min(READ_BURST);
-            self.filled = now;
+            let micros = i64::try_from((now - self.filled).as_micros()).unwrap_or(i64::MAX);
+            let gained = micros.saturating_mul(self.rate.per_second) / 1_000_000;
+            // What is less than a byte goes on flowing in.
+            if gained > 0 {
+                self.bytes = self.bytes.saturating_add(gained).min(self.rate.burst);
+                self.filled = now;
+            }
         }
-        self.bytes == 0
+        self.bytes <= 0
+    }
+
+    /// From now on it is another kind of connection.
+    fn change(&mut self, now: impl FnOnce() -> Instant, rate: Rate) {
+        if rate.burst != self.rate.burst || rate.per_second != self.rate.per_second {
+            *self = Allowance::new(now(), rate);
+        }
     }
 
     fn take(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
 
@@ -168,6 +213,8 @@ impl AsyncRead for CallStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let rate = self.place.rate();
+        self.allowance.change(Instant::now, rate);
         while self.allowance.is_used_up(Instant::now) {
             ready!(self.rest.get_or_insert_with(|| interval_at(Instant::now() + REST, REST)).poll_tick(cx));
         }
@@ -226,16 +273,17 @@ impl AsyncWrite for CallStream {
 mod tests {
     use super::*;
 
-    /// What is read in so many seconds of a peer that always has more, in pieces of this many bytes.
-    fn read_in(seconds: u64, piece: usize) -> usize {
+    /// What is read in so many seconds of a peer that always has more, in pieces of this many bytes, each of which takes a moment to read.
+    fn read_in(rate: Rate, seconds: u64, piece: usize, moment: Duration) -> i64 {
         let start = Instant::now();
-        let (mut allowance, mut now, mut read) = (Allowance::new(start), start, 0);
+        let (mut allowance, mut now, mut read) = (Allowance::new(start, rate), start, 0);
         while now < start + Duration::from_secs(seconds) {
             match allowance.is_used_up(|| now) {
                 true => now += REST,
                 false => {
                     allowance.take(piece);
-                    read += piece;
+                    read += piece as i64;
+                    now += moment;
                 }
             }
         }
@@ -243,20 +291,40 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_of_audio_is_read_at_once_and_a_flood_as_fast_as_it_may_come() {
-        assert!(read_in(1, 4_096) >= READ_BURST);
-        for piece in [1, 100, 4_096, 65_536] {
-            let read = read_in(60, piece);
-            let (least, most) =
-                (READ_BURST + 50 * READ_PER_SECOND, READ_BURST + 61 * READ_PER_SECOND + 600 * piece);
-            assert!((least..most).contains(&read), "{read} in pieces of {piece}");
+    fn a_flood_is_read_as_fast_as_it_may_come_however_long_each_piece_takes() {
+        for rate in [REQUESTS, STRANGER, CALL] {
+            for (piece, micros) in [(100, 0), (100, 3), (4_096, 0), (4_096, 1), (4_096, 400), (65_536, 7)] {
+                let read = read_in(rate, 60, piece, Duration::from_micros(micros));
+                let (least, most) =
+                    (rate.burst / 2 + 50 * rate.per_second, rate.burst + 61 * rate.per_second + piece as i64);
+                assert!(
+                    (least..most).contains(&read),
+                    "{read} of {rate:?} in pieces of {piece}, {micros} µs each"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_minute_of_audio_is_read_at_once_from_whoever_is_known() {
+        assert!(read_in(CALL, 1, 4_096, Duration::from_micros(1)) >= CALL.burst);
+    }
+
+    #[test]
+    fn whoever_is_greeted_begins_anew_and_nobody_else_does() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start, STRANGER);
+        allowance.take(400_000);
+        allowance.change(|| start, STRANGER);
+        assert!(allowance.is_used_up(|| start));
+        allowance.change(|| start, CALL);
+        assert!(!allowance.is_used_up(|| start));
     }
 
     #[test]
     fn whoever_sends_no_more_than_a_call_has_never_to_wait() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
+        let mut allowance = Allowance::new(start, CALL);
         for tenth in 0..36_000 {
             assert!(!allowance.is_used_up(|| start + tenth * REST), "after {tenth} chunks");
             allowance.take(3_500);

@@ -85,6 +85,7 @@ pub(super) async fn open_call(
         }
     };
     source.place.keep(call);
+    let place = source.place.clone();
     let message_max_bytes = app.config.message_max_bytes();
     // The relay waits for this token's drop before it leaves.
     let running = app.tasks.token();
@@ -96,7 +97,7 @@ pub(super) async fn open_call(
         .max_message_size(message_max_bytes)
         .max_frame_size(message_max_bytes)
         .on_upgrade(move |socket| async move {
-            session::serve(Box::new(WebSocketWire(socket)), app, address, waiting).await;
+            session::serve(Box::new(WebSocketWire::new(socket, place)), app, address, waiting).await;
             drop(running);
         })
 }

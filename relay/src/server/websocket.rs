@@ -7,21 +7,25 @@ use futures_util::{SinkExt, StreamExt};
 use protocol::CloseCode;
 use tungstenite::error::{Error, ProtocolError};
 
+use super::stream::CallPlace;
 use crate::session::{Gone, Incoming, Outgoing, Wire};
 
 /// A WebSocket that carries a call.
 #[derive(Debug)]
-pub(super) struct WebSocketWire(pub(super) WebSocket);
+pub(super) struct WebSocketWire {
+    socket: WebSocket,
+    place: CallPlace,
+}
 
 impl Wire for WebSocketWire {
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
-        Poll::Ready(match ready!(self.0.poll_next_unpin(context)) {
+        Poll::Ready(match ready!(self.socket.poll_next_unpin(context)) {
             Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
             Some(Ok(Message::Binary(payload))) => Incoming::Binary(payload),
             Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => Incoming::Control(payload.len()),
             Some(Ok(Message::Close(_))) => {
                 // The library answers it when it is asked for the next message. There is none.
-                let _ = self.0.poll_next_unpin(context);
+                let _ = self.socket.poll_next_unpin(context);
                 Incoming::Gone(None)
             }
             Some(Err(error)) => Incoming::Gone(close_code(error)),
@@ -30,7 +34,7 @@ impl Wire for WebSocketWire {
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_ready_unpin(context).map(drop)
+        self.socket.poll_ready_unpin(context).map(drop)
     }
 
     fn write(&mut self, message: Outgoing) -> Result<(), Gone> {
@@ -44,14 +48,23 @@ impl Wire for WebSocketWire {
         self.send(Message::Close(Some(CloseFrame { code: code.code(), reason: reason.into() })))
     }
 
+    fn greeted(&mut self) {
+        self.place.greeted();
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        self.0.poll_flush_unpin(context).map_err(|_| Gone)
+        self.socket.poll_flush_unpin(context).map_err(|_| Gone)
     }
 }
 
 impl WebSocketWire {
+    /// The wire of a connection that keeps its place there.
+    pub(super) fn new(socket: WebSocket, place: CallPlace) -> WebSocketWire {
+        WebSocketWire { socket, place }
+    }
+
     fn send(&mut self, message: Message) -> Result<(), Gone> {
-        self.0.start_send_unpin(message).map_err(|_| Gone)
+        self.socket.start_send_unpin(message).map_err(|_| Gone)
     }
 }
 

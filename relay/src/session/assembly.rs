@@ -193,6 +193,7 @@ pub(super) fn prepare(
         ),
         caps,
         grant: beginning.grant,
+        is_taken_over: beginning.recovered.is_some(),
         replayable: beginning.replayable,
         metered_through: beginning.metered_through,
     };

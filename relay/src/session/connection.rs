@@ -54,6 +54,11 @@ impl Connection {
         self.unflushed < HIGH_WATER && self.wire.poll_ready(&mut context).is_ready()
     }
 
+    /// The user is known.
+    pub(super) fn greeted(&mut self) {
+        self.wire.greeted();
+    }
+
     /// Whether what comes can be answered: a message that cannot is better left where it is.
     pub(super) fn may_listen(&self) -> bool {
         self.unflushed < DEAF_WATER

@@ -286,7 +286,7 @@ impl Journal {
     /// mend: that stays until it is written.
     fn dispose(&self, Waiting { entry, kept, .. }: Waiting, refused: Option<&StoreError>) {
         let owed = match (entry, refused) {
-            (Entry::Owed(owed @ Owed::Settle(_)), Some(StoreError::Database(_))) => Some(owed),
+            (Entry::Owed(owed @ Owed::Settle(_)), Some(refused)) if refused.is_mendable() => Some(owed),
             _ => None,
         };
         match (owed, kept) {

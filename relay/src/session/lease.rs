@@ -22,11 +22,6 @@ const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(30);
 /// Of that, what is left when sessions stop.
 const SAFETY: Duration = Duration::from_secs(10);
-/// Between two looks for what could not be written.
-const REPLAY_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks for sessions that others have lost.
-const SWEEP_EVERY: Duration = Duration::from_secs(15);
-
 /// How long a session is this relay's after a renewal.
 #[must_use]
 pub(crate) fn duration(app: &App) -> Duration {
@@ -41,41 +36,45 @@ pub(super) fn fresh(app: &App) -> Duration {
 
 /// Until when this relay may go on with its sessions, unless it renews its lease by then.
 #[derive(Debug)]
-pub struct Lease(Mutex<Instant>);
+pub struct Lease(Mutex<Held>);
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    until: Instant,
+    /// The last try to renew it failed: the database takes no writes, whether or not it answers questions.
+    failed: bool,
+}
 
 impl Lease {
     /// Valid for so long from now on.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease(Mutex::new(Instant::now() + grace + MARGIN - SAFETY))
+        Lease(Mutex::new(Held { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
     }
 
     /// When it ends.
     pub(super) fn valid_until(&self) -> Instant {
-        *self.lock()
+        self.lock().until
+    }
+
+    /// Whether the database took the last renewal. A disk that is full, and a server that follows another one, take none.
+    pub(crate) fn is_renewed(&self) -> bool {
+        !self.lock().failed
     }
 
     /// Renewed by a request that was sent at this time.
     fn renewed(&self, sent: Instant, duration: Duration) {
-        *self.lock() = sent + duration - SAFETY;
+        *self.lock() = Held { until: sent + duration - SAFETY, failed: false };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Instant> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Renews the leases of this relay's sessions, writes what is owed and looks after the sessions that others have lost, until the relay
-/// stops. Each is a task of its own: a renewal waits for none of the others, however much they have to do.
+/// Renews this relay's lease until the relay stops. It waits for nothing else that the relay does.
 pub(crate) async fn keep(app: Arc<App>) {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(renew(Arc::clone(&app)));
-    tasks.spawn(pay(Arc::clone(&app)));
-    tasks.spawn(sweep(app));
-    while tasks.join_next().await.is_some() {}
-}
-
-async fn renew(app: Arc<App>) {
-    let mut due = every(RENEW_EVERY);
+    let mut due = interval(RENEW_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
     let mut strays = HashSet::new();
     // That waits for whoever has such a row locked, and no renewal waits for that.
@@ -94,6 +93,7 @@ async fn renew(app: Arc<App>) {
             Ok(Err(error)) => tracing::warn!(%error, "the lease of this relay was not renewed"),
             Err(_) => tracing::warn!("the lease of this relay was not renewed in time"),
         }
+        app.lease.lock().failed = true;
         due.reset_after(RENEW_RETRY);
     }
 }
@@ -108,31 +108,6 @@ async fn give_up(app: Arc<App>, ids: Vec<String>) {
     }
 }
 
-/// Writes what sessions that had to leave have left behind.
-async fn pay(app: Arc<App>) {
-    let mut due = every(REPLAY_EVERY);
-    while tick(&app, &mut due).await {
-        match app.spill.replay(&*app.store, |id| app.sessions.has(id)).await {
-            Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "what was owed to the database is written"),
-            Err(error) => tracing::debug!(%error, "what is owed to the database waits"),
-        }
-    }
-}
-
-async fn sweep(app: Arc<App>) {
-    let mut due = every(SWEEP_EVERY);
-    while tick(&app, &mut due).await {
-        match app.store.sweep(app.config.resume_window).await {
-            Ok(swept) if swept.released + swept.ended > 0 => {
-                tracing::info!(released = swept.released, ended = swept.ended, "lost sessions");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "lost sessions were not looked for"),
-        }
-    }
-}
-
 /// Waits until it is time; `false` when the relay stops.
 async fn tick(app: &App, due: &mut Interval) -> bool {
     tokio::select! {
@@ -140,12 +115,6 @@ async fn tick(app: &App, due: &mut Interval) -> bool {
         () = app.shutdown.cancelled() => false,
         _ = due.tick() => true,
     }
-}
-
-fn every(period: Duration) -> Interval {
-    let mut due = interval(period);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    due
 }
 
 /// Renews this relay's lease, and tells sessions that are here and not its own any more. Says which ones are its own and not here.

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
-pub(crate) use lease::keep as keep_leases;
+pub(crate) use lease::keep as keep_lease;
 pub use registry::Registry;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 
@@ -73,6 +73,7 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
     match greeted {
         Ok((hello, identity)) => {
             drop(waiting);
+            connection.greeted();
             place(app, connection, hello, &identity, address).await;
         }
         // It still waits: a stranger who does not take no for an answer keeps the place.

@@ -140,7 +140,7 @@ impl Registry {
     }
 
     /// Whether a session lives here.
-    pub(super) fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.lock().contains_key(id)
     }
 

@@ -76,6 +76,9 @@ pub trait Wire: fmt::Debug + Send {
     /// When the wire is broken.
     fn write_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Gone>;
 
+    /// The user of the call is known: whatever strangers may send less of than callers is not bounded so tightly any more.
+    fn greeted(&mut self) {}
+
     /// Carries off what was written: ready when all of it is on its way.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ operations! {
     fn end_leases(&self, leases: Leases<'_>) -> ();
 
     /// Gives back what lost sessions had reserved, charges what they had exposed, and ends those that nobody took over within the
-    /// window.
+    /// window: some of them, those that have waited longest, and none that somebody else has locked. It is called again until it finds none.
     fn sweep(&self, resume_window: Duration) -> Swept;
 
     /// Writes turns, each over an earlier version of itself, and moves what is committed forward (never back), together.

@@ -17,6 +17,7 @@ on_both_databases! {
     relays_of_the_version_before_and_of_this_one_take_nothing_from_each_other
     a_relay_is_forgotten_when_it_is_gone_and_has_left_no_session
     a_session_that_makes_room_ended_when_it_did_and_not_when_its_lease_would_have
+    a_sweep_is_a_bounded_number_of_sessions_and_goes_on_with_those_that_have_waited_longest
 }
 
 /// Longer than any test takes.
@@ -221,4 +222,44 @@ async fn a_session_that_makes_room_ended_when_it_did_and_not_when_its_lease_woul
     open(store, &session("b"), &quota).await;
     let ended = store.session("a").await.expect("read").expect("there").ended_at_ms.expect("over");
     assert!((unix_ms() - ended).abs() < LEASE.as_millis() as i64 / 2, "{ended}");
+}
+
+async fn a_sweep_is_a_bounded_number_of_sessions_and_goes_on_with_those_that_have_waited_longest(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    let limits = Quota { sessions_per_user: 1_000, ..of_a_lost_relay() };
+    for n in 0..120 {
+        open(store, &session(&format!("{n:03}")), &limits).await;
+    }
+    // Another relay was lost before.
+    open(store, &session("first"), &Quota { relay: "earlier".into(), ..limits.clone() }).await;
+    run(&bench, "UPDATE relays SET lease_until = 1 WHERE id = 'earlier'").await;
+    assert_eq!(state(store, "first").await, SessionState::Live);
+    let mut sweeps = Vec::new();
+    loop {
+        match store.sweep(Duration::ZERO).await.expect("swept") {
+            Swept { ended: 0, .. } => break,
+            Swept { ended, .. } => sweeps.push(ended),
+        }
+        assert_eq!(state(store, "first").await, SessionState::Ended, "the first sweep has it");
+    }
+    assert!(sweeps.len() >= 2 && sweeps.iter().sum::<u32>() == 121, "{sweeps:?}");
+}
+
+/// Rows of SQLite are not locked.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_a_lost_session_that_somebody_has_locked_holds_up_no_other() {
+    let bench = Bench::postgres().await;
+    let store = &*bench.store;
+    for id in ["a", "b", "c"] {
+        open(store, &session(id), &of_a_lost_relay()).await;
+    }
+    let mut operator = bench.connect().await;
+    let lock = "BEGIN; SELECT * FROM sessions WHERE id = 'a' FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut operator).await.expect("locked");
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 2);
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept::default());
+    sqlx::raw_sql("ROLLBACK").execute(&mut operator).await.expect("free");
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 1);
 }

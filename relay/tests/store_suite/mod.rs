@@ -8,6 +8,7 @@ mod items;
 mod leases;
 mod money;
 mod opening;
+mod owed;
 mod prompt;
 mod race;
 mod records;
@@ -16,6 +17,7 @@ mod schema;
 mod sessions;
 mod silence;
 mod texts;
+mod together;
 mod transcript;
 
 use std::sync::Arc;

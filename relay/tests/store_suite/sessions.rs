@@ -19,6 +19,7 @@ on_both_databases! {
     a_session_id_is_taken_once
     a_user_and_an_account_have_no_more_live_sessions_than_their_limits
     a_session_without_a_connection_makes_room
+    a_session_of_another_account_makes_no_room_in_one_that_is_full
     a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it
     a_take_over_tells_when_something_was_last_metered_and_which_turn_is_next
     a_relay_that_is_there_is_asked_to_hand_a_session_over
@@ -121,6 +122,30 @@ async fn a_session_without_a_connection_makes_room(bench: Bench) {
         store.open_session(&session("4"), &quota).await.expect("answered"),
         Opened::UserFull { live: 2 }
     );
+}
+
+async fn a_session_of_another_account_makes_no_room_in_one_that_is_full(bench: Bench) {
+    let store = &*bench.store;
+    let quota = Quota { sessions_per_user: 3, sessions_per_account: 2, ..quota() };
+    for session in [of("bob", "acme", "1"), of("cleo", "acme", "2"), of("ada", "other", "3")] {
+        open(store, &session, &quota).await;
+    }
+    store.set_attached("3", 0, false).await.expect("written");
+    assert_eq!(
+        store.open_session(&of("ada", "acme", "4"), &quota).await.expect("answered"),
+        Opened::AccountFull { live: 2 }
+    );
+    assert_eq!(store.session("3").await.expect("read").expect("there").state, SessionState::Live);
+    // Of the user's own that wait, one of the account that is called makes room before those of others.
+    store.end_session("1", 0, "normal", Quality::default(), 1).await.expect("written");
+    open(store, &of("ada", "acme", "5"), &quota).await;
+    store.set_attached("5", 0, false).await.expect("written");
+    let opened = store.open_session(&of("ada", "acme", "6"), &quota).await.expect("answered");
+    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "5"), "{opened:?}");
+    // Where the user has too many, any of them that waits makes room.
+    open(store, &of("ada", "third", "7"), &quota).await;
+    let opened = store.open_session(&of("ada", "third", "8"), &quota).await.expect("answered");
+    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "3"), "{opened:?}");
 }
 
 async fn a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it(bench: Bench) {
@@ -231,6 +256,8 @@ async fn a_conversation_goes_on_for_its_own_user_only(bench: Bench) {
     for foreign in [
         NewSession { conversation_id: "a".into(), ..of("bob", "acme", "c") },
         NewSession { conversation_id: "b".into(), ..session("d") },
+        // Another tenant may have the same user, and is not to read what they said here.
+        NewSession { conversation_id: "a".into(), ..of("ada", "other", "e") },
     ] {
         assert_eq!(store.open_session(&foreign, &quota()).await.expect("answered"), Opened::NoConversation);
     }

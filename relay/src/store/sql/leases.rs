@@ -15,7 +15,7 @@ use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
 
 /// Lost sessions that one sweep handles: the next one goes on.
-const SWEEP_MAX: i64 = 500;
+const SWEEP_MAX: i64 = 50;
 
 const RENEW: Sql = sql!(
     "INSERT INTO relays (id, lease_until) VALUES ($1, " NOW " + $2)
@@ -58,13 +58,15 @@ const END_LEASE: Sql = sql!(
 );
 
 const LOST: Sql = sql!(
-    "SELECT id, CASE WHEN lease <= " NOW " - $1 THEN 1 ELSE 0 END AS over
-    FROM (SELECT id, " LEASE " AS lease, authorised_nano_usd, cost_nano_usd FROM sessions
-        WHERE state = 'live' AND (lease_until <= " NOW "
-            OR relay NOT IN (SELECT id FROM relays WHERE lease_until > " NOW "))) AS lost
-    WHERE lease <= " NOW " AND (lease <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
-    ORDER BY lease LIMIT $2"
+    "SELECT id, CASE WHEN " LEASE " <= " NOW " - $1 THEN 1 ELSE 0 END AS over FROM sessions
+    WHERE state = 'live'
+        AND (lease_until <= " NOW " OR relay NOT IN (SELECT relays.id FROM relays WHERE relays.lease_until > " NOW "))
+        AND " LEASE " <= " NOW " AND (" LEASE " <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
+    ORDER BY " LEASE " LIMIT $2" LOCK_FREE_ONES
 );
+
+/// Nothing of one that somebody else has locked by now.
+const LOCK_FREE: Sql = sql!("SELECT id FROM sessions WHERE id = $1" LOCK_FREE_ONES);
 
 impl SqlStore {
     pub(in crate::store) async fn ask_for(
@@ -129,6 +131,9 @@ pub(super) async fn begin(tx: &mut Tx<'_>, relay: &str, lease: Duration) -> Resu
 
 /// Gives back what a lost session had reserved, and ends it if it waited for long enough.
 async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
+    if tx.query(LOCK_FREE).bind(id).fetch_optional(&mut *tx.connection).await?.is_none() {
+        return Ok((false, false));
+    }
     let Some(locked) = Locked::read(tx, id).await?.filter(|locked| locked.is_live && locked.is_lost) else {
         return Ok((false, false));
     };

@@ -10,13 +10,13 @@ use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, read, sql};
 use crate::money::budget::Reserved;
 
-const CONVERSATION: Sql = sql!("SELECT user_sub FROM sessions WHERE conversation_id = $1 LIMIT 1");
+const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
 
-/// The session that has been without a connection for longest; one whose relay is lost has none.
+/// The session that has been without a connection for longest, of this account if there is one; one whose relay is lost has none.
 const DETACHED: Sql = sql!(
-    "SELECT id FROM sessions WHERE user_sub = $1 AND state = 'live'
+    "SELECT id, account FROM sessions WHERE user_sub = $1 AND state = 'live'
         AND (detached_at IS NOT NULL OR " LEASE " <= " NOW ")
-    ORDER BY COALESCE(detached_at, " LEASE "), id LIMIT 1" LOCK
+    ORDER BY CASE WHEN account = $2 THEN 0 ELSE 1 END, COALESCE(detached_at, " LEASE "), id LIMIT 1" LOCK
 );
 
 /// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
@@ -75,7 +75,7 @@ impl SqlStore {
         quota: &Quota,
     ) -> Result<Opened, StoreError> {
         let (session, quota) = (session.clone(), quota.clone());
-        self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
+        self.shared_or_undo(Durability::PowerCut, move |mut tx| {
             async move { open(&mut tx, &session, &quota).await }.boxed()
         })
         .await
@@ -87,7 +87,7 @@ impl SqlStore {
         by: &TakeOver,
     ) -> Result<Option<TakenOver>, StoreError> {
         let (id, by) = (id.to_owned(), by.clone());
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
                 if !locked.is_live || locked.epoch != by.epoch {
@@ -155,7 +155,7 @@ impl SqlStore {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         let (id, reason) = (id.to_owned(), reason.to_owned());
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
                 let Some(locked) = locked else { return Err(StoreError::NoSession { id }) };
@@ -191,13 +191,20 @@ async fn open(
             .bind(&*session.conversation_id)
             .fetch_optional(&mut *tx.connection)
             .await?;
-        let owner: Option<String> = row.map(|row| row.try_get("user_sub")).transpose()?;
-        if owner.as_deref() != Some(&*session.user_sub) {
+        let owner = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("user_sub")?, row.try_get("account")?)));
+        let owner: Option<(String, String)> = owner.transpose()?;
+        if !owner.is_some_and(|(sub, account)| sub == session.user_sub && account == session.account) {
             return Ok(Err(Opened::NoConversation));
         }
     }
-    let detached = tx.query(DETACHED).bind(&*session.user_sub).fetch_optional(&mut *tx.connection).await?;
-    let detached: Option<String> = detached.map(|row| row.try_get("id")).transpose()?;
+    let detached = tx
+        .query(DETACHED)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    let detached = detached.map(|row| Ok::<_, sqlx::Error>((row.try_get("id")?, row.try_get("account")?)));
+    let detached: Option<(String, String)> = detached.transpose()?;
     let owners = Owners::new(&session.user_sub, &session.account);
     let periods = Periods::at(session.started_at_ms);
     // From here on nobody else opens a session of this account.
@@ -214,8 +221,11 @@ async fn open(
     };
     let (of_user, of_account) = (count("of_user")?, count("of_account")?);
     let mut replaced = None;
-    if of_user >= quota.sessions_per_user || of_account >= quota.sessions_per_account {
-        replaced = detached;
+    let account_is_full = of_account >= quota.sessions_per_account;
+    if of_user >= quota.sessions_per_user || account_is_full {
+        // One of another account makes no room in this one.
+        let makes_room = |account: &str| !account_is_full || account == session.account;
+        replaced = detached.filter(|(_, account)| makes_room(account)).map(|(id, _)| id);
         if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account
         {
             return Ok(Err(if of_user >= quota.sessions_per_user {
