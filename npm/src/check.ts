@@ -1,67 +1,193 @@
-import type { ConnectOptions } from "./options.js";
+import type { CallEvents } from "./events.js";
+import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
 
-/** Numbers among the options, with the least and the most that each may be. */
-const RANGES = { chunkMs: [20, 200], bufferSeconds: [1, 60], giveUpAfterMs: [1, 86_400_000] } as const;
+/** What an application gives may be anything, whatever its declared type says. */
+type Given = any;
+
+/** Whether a value may be given, which may hang on the other options, and what may, in words. */
+type Rule = readonly [fits: (value: Given, options: Given) => unknown, may: string];
+
+const ADDRESS: Rule = [addressOf, "an address"];
+const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text that is not blank"];
+
+/** A number's rule: the least and the most that it may be. */
+type Range = readonly [least: number, most: number];
+
+/** What each option may be that need not be there, besides the listeners. */
+const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof EventOptions | "url" | "token">, Rule | Range> = {
+  wasmUrl: ADDRESS,
+  workerUrl: ADDRESS,
+  workletUrl: ADDRESS,
+  worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
+  microphone: [isMicrophone, "constraints of audio, a MediaStream with audio that has not ended, or false"],
+  chunkMs: [20, 200],
+  bufferSeconds: [1, 60],
+  giveUpAfterMs: [1, 86_400_000],
+  audioContext: [(value) => isMethod(value?.createMediaStreamSource) && value.state !== "closed", "an AudioContext that is not closed"],
+  output: [
+    (value, { audioContext }) => isMethod(value?.connect) && value.numberOfInputs && value.context === audioContext,
+    "an AudioNode of `audioContext` that takes audio",
+  ],
+  conversation: NAME,
+  agent: NAME,
+  signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
+};
+
+/** The events of a call. */
+export const EVENTS: Record<keyof CallEvents, 1> = {
+  state: 1,
+  session: 1,
+  agent: 1,
+  transcript: 1,
+  usage: 1,
+  budget: 1,
+  toolCall: 1,
+  toolCancel: 1,
+  degraded: 1,
+  latency: 1,
+  listened: 1,
+  undelivered: 1,
+  level: 1,
+  rtt: 1,
+  gap: 1,
+  microphone: 1,
+  error: 1,
+  ended: 1,
+};
 
 /**
- * Refuses options that cannot be meant, before anything is loaded or opened.
+ * Refuses options of a call that cannot be meant, before anything is loaded or opened.
  *
  * @throws TypeError for what is of another type, RangeError for a number outside its range
  */
 export function checkOptions(options: ConnectOptions): void {
-  const given = options as unknown as Record<string, unknown>;
-  if (typeof given["token"] !== "function") throw new TypeError(`\`token\` is ${kind(given["token"])}, not a function that gives an access token`);
-  if (!given["url"] || !/^(ws|http)s?:$/.test(schemeOf(String(given["url"])))) {
-    throw new TypeError(`\`url\` is ${JSON.stringify(given["url"])}, not the address of a relay's socket, such as wss://voice.example.com/v1/call`);
+  checkObject("options", options);
+  const { url, token } = options;
+  const isSocket = /^(ws|http)s?:[^#]*$/.test(addressOf(url)?.href ?? "");
+  check("url", url, isSocket, "the address of a relay's socket, such as wss://voice.example.com/v1/call, without a fragment");
+  // It may be a token, which is not to stand in a log.
+  check("token", isText(token) ? Object(token) : token, isMethod(token), "a function that gives an access token");
+  checkOptional(options);
+  for (const [name, listener] of Object.entries(options)) {
+    if (listener === undefined || !/^on[A-Z]/.test(name)) continue;
+    check(name, listener, isMethod(listener) && Object.hasOwn(EVENTS, eventOf(name)), "a listener of an event that there is");
   }
-  for (const [name, [least, most]] of Object.entries(RANGES)) {
-    const value = given[name];
+}
+
+/** The same for those that need not be there. */
+export function checkOptional(options: AssetOptions): void {
+  checkObject("options", options);
+  for (const [name, rule] of Object.entries(RULES)) {
+    const value = (options as Given)[name];
     if (value === undefined) continue;
-    if (typeof value !== "number") throw new TypeError(`\`${name}\` is ${kind(value)}, not a number`);
-    if (!(value >= least && value <= most)) throw new RangeError(`\`${name}\` is ${value}, not ${least} to ${most}`);
+    const [fits, may] = rule;
+    if (typeof fits === "number") checkNumber(name, value, fits, may as number);
+    else check(name, value, fits(value, options), may as string);
   }
-  for (const name of ["conversation", "agent"]) if (given[name] !== undefined) checkText(name, given[name]);
-  for (const [name, value] of Object.entries(given)) {
-    if (/^on[A-Z]/.test(name) && value !== undefined && typeof value !== "function") {
-      throw new TypeError(`\`${name}\` is ${kind(value)}, not a function`);
-    }
-  }
+}
+
+/** `state` of `onState`, and so on. */
+export function eventOf(option: string): string {
+  return option.charAt(2).toLowerCase() + option.slice(3);
 }
 
 /** An access token as the application gave it, without white space around it. What cannot be one is an error in words. */
 export function tokenOf(given: unknown): string {
-  if (typeof given !== "string") throw new TypeError(`\`token\` gave ${kind(given)}, not a text`);
+  if (!isText(given)) throw new TypeError(`\`token\` gave ${shown(given)}, not a text`);
   const token = given.trim();
   if (!/^[!-~]+$/.test(token)) throw new TypeError(token ? "`token` gave a text that is no token" : "`token` gave an empty text");
   return token;
 }
 
+/** Refuses what is no listener, or listens to none of these events. */
+export function checkListener(events: object, name: unknown, listener: unknown): void {
+  check("name", name, isText(name) && Object.hasOwn(events, name), `one of ${Object.keys(events).join(", ")}`);
+  check("listener", listener, isMethod(listener), "a function");
+}
+
 /** Refuses what is no text: the engine would fail on it. */
 export function checkText(name: string, value: unknown): void {
-  if (typeof value !== "string") throw new TypeError(`\`${name}\` is ${kind(value)}, not a text`);
+  check(name, value, isText(value), "a text");
+}
+
+/** Refuses what is neither `true` nor `false`. */
+export function checkFlag(name: string, value: unknown): void {
+  check(name, value, typeof value === "boolean", "true or false");
+}
+
+/** Refuses options of a message that are no object, or one that is neither `true` nor `false` nor left out. */
+export function checkFlags(options: unknown, name: string): void {
+  checkObject("options", options);
+  const flag = (options as Given)[name];
+  if (flag !== undefined) checkFlag(name, flag);
 }
 
 /** Refuses what is no object of texts. */
 export function checkVariables(variables: unknown): void {
-  if (typeof variables !== "object" || !variables) throw new TypeError(`\`variables\` is ${kind(variables)}, not an object`);
-  for (const [name, value] of Object.entries(variables)) checkText(`variables.${name}`, value);
+  check("variables", variables, isRecord(variables), "an object of texts");
+  for (const [name, value] of Object.entries(variables as object)) checkText(`variables.${name}`, value);
 }
 
 /** Refuses what cannot be the number of a turn. */
 export function checkTurn(turn: unknown): void {
-  if (typeof turn !== "number") throw new TypeError(`\`turn\` is ${kind(turn)}, not a number`);
-  if (!Number.isInteger(turn) || turn < 0 || turn > 0xffff_ffff) throw new RangeError(`\`turn\` is ${turn}, not the number of a turn`);
+  checkNumber("turn", turn, 0, 0xffff_ffff);
+  if (!Number.isInteger(turn)) throw new RangeError(`\`turn\` is ${shown(turn)}, not a whole number`);
 }
 
-function kind(value: unknown): string {
-  return value === null || value === undefined ? String(value) : `of type ${typeof value}`;
-}
-
-/** The scheme of an address; of one without, that of the page. */
-function schemeOf(url: string): string {
-  try {
-    return new URL(url, globalThis.location?.href).protocol;
-  } catch {
-    return "";
+/** Refuses what is no number from `least` to `most`. */
+export function checkNumber(name: string, value: unknown, least: number, most: number): void {
+  check(name, value, typeof value === "number", "a number");
+  if (!(Number(value) >= least && Number(value) <= most)) {
+    throw new RangeError(`\`${name}\` is ${shown(value)}, not ${least} to ${most}`);
   }
+}
+
+/** Refuses a value that does not fit, in words that say what may be. */
+export function check(name: string, value: unknown, fits: unknown, may: string): void {
+  if (!fits) throw new TypeError(`\`${name}\` is ${shown(value)}, not ${may}`);
+}
+
+function checkObject(name: string, value: unknown): void {
+  check(name, value, typeof value === "object" && value && !Array.isArray(value), "an object");
+}
+
+/** Whether it is what `getUserMedia` may be asked for, as `audio`, or what it gives. */
+function isMicrophone(value: Given): unknown {
+  if (value instanceof MediaStream) return value.getAudioTracks().some(({ readyState }) => readyState === "live");
+  // Of what wraps the constraints of audio, and of other objects, the browser would take nothing.
+  return value === false || (isRecord(value) && !("audio" in value));
+}
+
+/** Whether it is an object that has no class of the language's or the browser's. */
+function isRecord(value: unknown): value is object {
+  return typeof value === "object" && kindOf(value) === "Object";
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isMethod(value: unknown): boolean {
+  return typeof value === "function";
+}
+
+/** A whole address; of one without a scheme, on the page's server. Nothing for what is none. */
+function addressOf(value: unknown): URL | undefined {
+  try {
+    const isGiven = isText(value) ? value.trim() : kindOf(value) === "URL";
+    return isGiven ? new URL(value as string, globalThis.location?.href) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A value that has a name of its own by that, and any other by its type. */
+function shown(value: unknown): string {
+  if (isText(value)) return JSON.stringify(value.slice(0, 99));
+  return Object(value) === value ? `of type ${kindOf(value)}` : String(value);
+}
+
+/** `Array`, `Map`, `MediaStream`, … */
+function kindOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
 }

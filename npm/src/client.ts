@@ -1,11 +1,24 @@
-import { checkOptions, checkText, checkTurn, checkVariables, tokenOf } from "./check.js";
+import {
+  EVENTS,
+  checkFlag,
+  checkFlags,
+  checkNumber,
+  checkOptional,
+  checkOptions,
+  checkText,
+  checkTurn,
+  checkVariables,
+  eventOf,
+  tokenOf,
+} from "./check.js";
 import { Emitter } from "./emitter.js";
-import { VoxrelayError, errorOf } from "./error.js";
-import type { CallEvents, CallState, PageMessage, Price, SessionEvent, StateEvent, Usage } from "./events.js";
+import type { CloseName } from "./codes.js";
+import { VoxrelayError, errorFrom, errorOf } from "./error.js";
+import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, Usage } from "./events.js";
 import { type RunningEngine, loadModule, startEngine } from "./loader.js";
 import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
 import { CallPage } from "./page.js";
-import type { Command, Outlet, Report } from "./roles.js";
+import type { Command, Report, Settings } from "./roles.js";
 
 /** What the relay's record says about us; the version is put in by the build. */
 declare const VERSION: string;
@@ -15,6 +28,9 @@ const DRAIN_DEADLINE_MS = 30_000;
 
 /** A plain request that asks why there is no connection is given up after this. */
 const ASKING_DEADLINE_MS = 5_000;
+
+/** A browser's timer for longer than this ends at once. */
+const OUTAGE_MAX_MS = 2_147_483_647;
 
 /** Characters of its answer that are looked at. */
 const ANSWER_MAX = 4_096;
@@ -35,8 +51,6 @@ export class VoiceClient extends Emitter<CallEvents> {
   #page: CallPage | undefined;
   #state: StateEvent = { state: "starting", attempt: 0, retryInMs: 0 };
   #session: SessionEvent | undefined;
-  #limits: SessionEvent["limits"] = { sessionMs: 0, idleMs: 0, budgetNanoUsd: 0 };
-  #prices: Price[] = [];
   #usage: Usage = { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 };
   #muted = false;
   /** Messages that the engine has not answered yet. */
@@ -75,23 +89,17 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   /** Fetches and compiles the engine ahead of the first call, so that a click is answered at once. */
   static async preload(options: AssetOptions = {}): Promise<void> {
+    checkOptional(options);
     await loadModule(options);
   }
 
   private constructor(options: ConnectOptions, engine: RunningEngine) {
-    super();
+    super(EVENTS);
     this.#options = options;
     this.#engine = engine;
     for (const [name, listener] of listenersOf(options)) this.on(name, listener as (event: unknown) => void);
-    engine.port.onmessage = ({ data: [name, ...args] }: MessageEvent<Report>) => {
-      (this.#outlet[name] as (...args: unknown[]) => void)(...args);
-    };
-    engine.onbreak = (cause) => {
-      this.emit("error", new VoxrelayError("internal", `The engine broke: ${cause}`, true));
-      this.#outlet.state("closed", 0, 0);
-      this.#outlet.ended("abnormal", 1006);
-      this.#release();
-    };
+    engine.port.onmessage = ({ data }: MessageEvent<string>) => this.#hear(JSON.parse(data) as Report);
+    engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
   }
 
   /** Where the call stands. */
@@ -126,6 +134,7 @@ export class VoiceClient extends Emitter<CallEvents> {
 
   /** Mutes or unmutes the microphone. While muted nothing is sent, and nothing is billed for listening. */
   mute(muted = true): void {
+    checkFlag("muted", muted);
     this.#muted = muted;
     this.#send(["mute", muted]);
   }
@@ -141,39 +150,41 @@ export class VoiceClient extends Emitter<CallEvents> {
    */
   async sendText(text: string): Promise<void> {
     checkText("text", text);
-    await this.#message({ type: "text", text });
+    await this.#message("text", { text });
   }
 
   /** Has the agent speak these words as they are; with `interrupt` it stops what it is saying. */
   async say(text: string, options: { readonly interrupt?: boolean } = {}): Promise<void> {
     checkText("text", text);
-    await this.#message({ type: "say", text, interrupt: options.interrupt === true });
+    checkFlags(options, "interrupt");
+    await this.#message("say", { text, interrupt: options.interrupt === true });
   }
 
   /** Tells the agent something that it need not answer, such as what the user looks at. */
   async addContext(text: string): Promise<void> {
     checkText("text", text);
-    await this.#message({ type: "context", text });
+    await this.#message("context", { text });
   }
 
   /** Sets variables of the agent's prompt; others stay as they are. At most 16,000 characters in all. */
   async setVariables(variables: Readonly<Record<string, string>>): Promise<void> {
     checkVariables(variables);
-    await this.#message({ type: "variables", variables: { ...variables } });
+    await this.#message("variables", { variables });
   }
 
   /** Answers a `toolCall`: what the tool gave, or what went wrong. At most 16,000 characters. */
   async sendToolResult(callId: string, output: string, options: { readonly isError?: boolean } = {}): Promise<void> {
     checkText("callId", callId);
     checkText("output", output);
-    await this.#message({ type: "tool_result", call_id: callId, output, is_error: options.isError === true });
+    checkFlags(options, "isError");
+    await this.#message("tool_result", { call_id: callId, output, is_error: options.isError === true });
   }
 
   /** Says what the user really said in a turn; a new `transcript` of it follows. */
   async correct(turn: number, text: string): Promise<void> {
     checkTurn(turn);
     checkText("text", text);
-    await this.#message({ type: "correction", turn, text });
+    await this.#message("correction", { turn, text });
   }
 
   /** Tells the agent that the user interrupts it, before it can hear that. */
@@ -188,6 +199,7 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
   async setMicrophone(deviceId?: string): Promise<void> {
+    if (deviceId !== undefined) checkText("deviceId", deviceId);
     if (!this.#page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
     await this.#page.setMicrophone(deviceId);
   }
@@ -214,6 +226,7 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @returns the function that ends it earlier
    */
   simulateOutage(ms: number): () => void {
+    checkNumber("ms", ms, 0, OUTAGE_MAX_MS);
     const end = (): void => {
       clearTimeout(timer);
       if (!this.#over) this.#send(["hold", false]);
@@ -274,11 +287,12 @@ export class VoiceClient extends Emitter<CallEvents> {
     return this.#refused ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
   }
 
-  #message(message: PageMessage): Promise<void> {
+  /** Hands the engine a message as it goes over the wire. */
+  #message(type: PageMessage["type"], fields: object): Promise<void> {
     if (this.#over) return Promise.reject(callOver());
     return new Promise((resolve, reject) => {
       this.#asked.set(++this.#messages, { resolve, reject });
-      this.#send(["message", this.#messages, JSON.stringify(message)]);
+      this.#send(["message", this.#messages, JSON.stringify({ type, ...fields })]);
     });
   }
 
@@ -340,70 +354,70 @@ export class VoiceClient extends Emitter<CallEvents> {
     if (this.#over) return;
     this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(thrown)}`, false));
     if (this.#state.state === "connected") return void this.close();
-    this.#outlet.state("closed", 0, 0);
-    this.#outlet.ended("unauthorized", 4401);
-    this.#release();
+    this.#end("unauthorized", 4401);
   }
 
   /** What the engine says. */
-  readonly #outlet: Outlet = {
-    token: () => void this.#token(),
-    why: () => void this.#why(),
-    drained: () => this.#release(),
-    level: (inputRms, inputPeak, outputRms, outputPeak) =>
-      this.emit("level", {
-        inputRms: decibels(inputRms),
-        inputPeak: decibels(inputPeak),
-        outputRms: decibels(outputRms),
-        outputPeak: decibels(outputPeak),
-      }),
-    state: (state, attempt, retryInMs) => {
-      this.#state = { state: state === "idle" ? "starting" : state, attempt, retryInMs };
-      this.emit("state", this.#state);
-    },
-    limits: (sessionMs, idleMs, budgetNanoUsd) => {
-      this.#limits = { sessionMs, idleMs, budgetNanoUsd };
-      this.#prices = [];
-    },
-    price: (item, unit, nanoUsd, per) => void this.#prices.push({ item, unit, nanoUsd, per }),
-    session: (sessionId, conversationId, epoch, recording, version, name, words) => {
-      const prices = { version, items: this.#prices };
-      const [agent, features] = [name || undefined, words.split(" ").filter(Boolean)];
-      this.#session = { sessionId, conversationId, agent, features, epoch, recording, limits: this.#limits, prices };
-      this.emit("session", this.#session);
-    },
-    agent: (state) => this.emit("agent", { state }),
-    transcript: (turn, role, text, last, start, end) =>
-      this.emit("transcript", { turn, role, text, last, start, end }),
-    usage: (audioMs, tokens, characters, costNanoUsd, leftNanoUsd) => {
-      this.#usage = { audioMs, tokens, characters, cost: costNanoUsd / 1e9, costNanoUsd, leftNanoUsd };
-      this.emit("usage", this.#usage);
-    },
-    budget: (scope, percent, limitNanoUsd, spentNanoUsd) =>
-      this.emit("budget", { scope, percent, limitNanoUsd, spentNanoUsd }),
-    toolCall: (callId, name, args) => this.emit("toolCall", { callId, name, arguments: args }),
-    toolCancel: (callId) => this.emit("toolCancel", { callId }),
-    degraded: (what, degraded) => this.emit("degraded", { what, degraded }),
-    latency: (turn, sttMs, llmMs, ttsMs, totalMs) => this.emit("latency", { turn, sttMs, llmMs, ttsMs, totalMs }),
-    listened: (listening) => this.emit("listened", { listening }),
-    undelivered: (json) => {
-      const { seq: _, position: __, ...message } = JSON.parse(json);
-      this.emit("undelivered", { message });
-    },
-    taken: (id) => this.#answered(id)?.resolve(),
-    refused: (id, ...error) => this.#answered(id)?.reject(errorOf(...error)),
-    rtt: (ms) => this.emit("rtt", { ms }),
-    gap: (position, samples, ms) => this.emit("gap", { position, samples, ms }),
-    error: (...error) => this.#fail(errorOf(...error)),
-    ended: (reason, code) => {
-      this.#over = true;
-      this.#options.signal?.removeEventListener("abort", this.#abort);
-      // The microphone at once; the agent's last words are still to be heard.
-      this.#page?.release();
-      this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
-      this.emit("ended", { reason, code, usage: this.#usage });
-    },
-  };
+  #hear(report: Report): void {
+    const { type, ...event } = report;
+    switch (report.type) {
+      case "token":
+        return void this.#token();
+      case "why":
+        return void this.#why();
+      case "drained":
+        return this.#release();
+      case "level": {
+        const [inputRms, inputPeak] = [decibels(report.inputRms), decibels(report.inputPeak)];
+        const [outputRms, outputPeak] = [decibels(report.outputRms), decibels(report.outputPeak)];
+        return this.emit("level", { inputRms, inputPeak, outputRms, outputPeak });
+      }
+      case "state": {
+        const { state, attempt, retryInMs } = report;
+        this.#state = { state: state === "idle" ? "starting" : state, attempt, retryInMs };
+        return this.emit("state", this.#state);
+      }
+      case "session":
+        this.#session = { ...(event as SessionEvent), agent: report.agent ?? undefined };
+        return this.emit("session", this.#session);
+      case "usage":
+        this.#usage = { ...(event as Omit<Usage, "cost">), cost: report.costNanoUsd / 1e9 };
+        return this.emit("usage", this.#usage);
+      case "rtt":
+        return this.emit("rtt", { ms: report.us / 1_000 });
+      case "gap":
+        return this.emit("gap", { position: report.position, samples: report.samples, ms: report.samples / 16 });
+      case "error":
+        return this.#fail(errorFrom(report.error));
+      case "taken":
+        return this.#answered(report.id)?.resolve();
+      case "refused":
+        return this.#answered(report.id)?.reject(errorFrom(report.error));
+      case "ended": {
+        const { reason, code } = report;
+        this.#over = true;
+        this.#options.signal?.removeEventListener("abort", this.#abort);
+        // The microphone at once; the agent's last words are still to be heard.
+        this.#page?.release();
+        this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
+        return this.emit("ended", { reason, code, usage: this.#usage });
+      }
+      case "broke":
+        if (this.#over) return this.#release();
+        this.emit("error", new VoxrelayError("internal", `The engine broke: ${report.cause}`, true));
+        return this.#end("abnormal", 1006);
+      default:
+        // These are events as they stand.
+        this.emit(report.type, event as never);
+    }
+  }
+
+  /** Ends without the engine. */
+  #end(reason: CloseName, code: number): void {
+    this.#hear({ type: "state", state: "closed", attempt: 0, retryInMs: 0 });
+    this.#hear({ type: "ended", reason, code });
+    this.#release();
+  }
 
   #answered(id: number): Asked | undefined {
     const asked = this.#asked.get(id);
@@ -449,16 +463,18 @@ function socketOf({ url }: ConnectOptions): string {
   return new URL(url, location.href).href.replace(/^http/, "ws");
 }
 
-function settingsOf(options: ConnectOptions): Parameters<typeof startEngine>[1] {
+function settingsOf(options: ConnectOptions): Settings {
+  const { chunkMs = 100, bufferSeconds = 30, giveUpAfterMs = 600_000, conversation, agent } = options;
+  const whole = Math.round;
   return {
     url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
-    chunkMs: options.chunkMs ?? 100,
-    bufferMs: (options.bufferSeconds ?? 30) * 1_000,
-    giveUpAfterMs: options.giveUpAfterMs ?? 600_000,
-    seed: Math.random() * Number.MAX_SAFE_INTEGER,
-    conversation: options.conversation ?? "",
-    agent: options.agent ?? "",
+    chunkMs: whole(chunkMs),
+    bufferMs: whole(bufferSeconds * 1_000),
+    giveUpAfterMs: whole(giveUpAfterMs),
+    seed: whole(Math.random() * Number.MAX_SAFE_INTEGER),
+    ...(conversation && { conversation }),
+    ...(agent && { agent }),
   };
 }
 
@@ -468,9 +484,10 @@ type AnyListener = (event: never) => void;
 function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
   return Object.entries(options)
     .filter(([name, value]) => /^on[A-Z]/.test(name) && typeof value === "function")
-    .map(([name, value]) => [(name.charAt(2).toLowerCase() + name.slice(3)) as keyof CallEvents, value as AnyListener]);
+    .map(([name, value]) => [eventOf(name) as keyof CallEvents, value as AnyListener]);
 }
 
+/** Of millionths of full scale. */
 function decibels(level: number): number {
-  return level > 1e-5 ? 20 * Math.log10(level) : -100;
+  return level > 10 ? 20 * Math.log10(level / 1e6) : -100;
 }

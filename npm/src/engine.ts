@@ -1,4 +1,4 @@
-import type { Command, Outlet, Report, Settings } from "./roles.js";
+import type { Command, Outlet, Settings } from "./roles.js";
 
 /**
  * Runs an engine behind `port`: on the page or in a Worker, the same.
@@ -13,8 +13,8 @@ export async function serve(
   // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
   const { Engine, initSync } = await import("./wasm.js");
   initSync({ module });
-  const { url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation, agent } = settings;
-  const engine = new Engine(outletTo(port), url, client, chunkMs, bufferMs, giveUpAfterMs, seed, conversation, agent);
+  const outlet: Outlet = { tell: (report) => port.postMessage(report) };
+  const engine = new Engine(outlet, JSON.stringify(settings));
   port.onmessage = ({ data: [name, ...args] }: MessageEvent<Command>) => {
     (engine[name] as (...args: unknown[]) => void).apply(engine, args);
   };
@@ -22,11 +22,4 @@ export async function serve(
     port.close();
     engine.free();
   };
-}
-
-/** Posts each call as a {@link Report}. */
-function outletTo(port: MessagePort): Outlet {
-  return new Proxy({} as Outlet, {
-    get: (_, name) => (...args: unknown[]) => port.postMessage([name, ...args] as unknown as Report),
-  });
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "./codes.js";
+import type { Failure } from "./wasm/voxrelay_wasm.js";
 
 /** Something went wrong. The table of codes is in `docs/errors.md`. */
 export class VoxrelayError extends Error {
@@ -31,6 +32,11 @@ export function errorOf(
   retryAfterMs?: number,
 ): VoxrelayError {
   return new VoxrelayError(code as ErrorCode, message, retryable, limit, retryAfterMs);
+}
+
+/** What the engine says went wrong. */
+export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Failure): VoxrelayError {
+  return errorOf(code, message, retryable, limit ?? undefined, retryAfterMs ?? undefined);
 }
 
 /** The engine had to start on the page. */

@@ -134,18 +134,18 @@ export interface DegradedEvent {
   readonly degraded: boolean;
 }
 
-/** How long an answer took, in milliseconds, as far as it was measured. */
+/** How long an answer took, in milliseconds; `null` is what was not measured. */
 export interface LatencyEvent {
   /** The turn of the answer. */
   readonly turn: number;
   /** From the end of what was said until it was understood. */
-  readonly sttMs: number | undefined;
+  readonly sttMs: number | null;
   /** From then until the first words of the answer. */
-  readonly llmMs: number | undefined;
+  readonly llmMs: number | null;
   /** From then until its first sound. */
-  readonly ttsMs: number | undefined;
+  readonly ttsMs: number | null;
   /** In all. */
-  readonly totalMs: number | undefined;
+  readonly totalMs: number | null;
 }
 
 /** An operator listens in, or does not any more. */
@@ -159,7 +159,7 @@ export type PageMessage =
   | { readonly type: "say"; readonly text: string; readonly interrupt: boolean }
   | { readonly type: "context"; readonly text: string }
   | { readonly type: "variables"; readonly variables: Readonly<Record<string, string>> }
-  | { readonly type: "tool_result"; readonly call_id: string; readonly output: string; readonly is_error: boolean }
+  | { readonly type: "tool_result"; readonly callId: string; readonly output: string; readonly isError: boolean }
   | { readonly type: "correction"; readonly turn: number; readonly text: string };
 
 /** A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. */

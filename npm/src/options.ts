@@ -19,7 +19,7 @@ export type EventOptions = {
 
 /** How to make a call. */
 export interface ConnectOptions extends AssetOptions, EventOptions {
-  /** The relay's socket, such as `wss://voice.example.com/v1/call`. */
+  /** The relay's socket, such as `wss://voice.example.com/v1/call`. Like a WebSocket's it may have no fragment: nothing of one would arrive. */
   readonly url: string | URL;
   /**
    * Fetches an access token from your own server. Called for each connection, and again before the token expires; an answer is
@@ -27,8 +27,8 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    */
   readonly token: () => string | Promise<string>;
   /**
-   * What to ask of `getUserMedia`, a stream of your own (it is not stopped at the end), or `false` for none. By default the
-   * system's default microphone with echo cancellation, noise suppression and gain control.
+   * What to ask of `getUserMedia` as `audio`, a stream of your own with audio that has not ended (it is not stopped at the end), or `false`
+   * for none. By default the system's default microphone with echo cancellation, noise suppression and gain control.
    */
   readonly microphone?: MediaTrackConstraints | MediaStream | false;
   /** Milliseconds of audio a message: 20 to 200. Default 100. */
@@ -37,16 +37,16 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly bufferSeconds?: number;
   /** How long to try to get a lost connection back, in milliseconds. Default 600,000. */
   readonly giveUpAfterMs?: number;
-  /** A context of your own: it is neither paused, rebuilt nor closed by the SDK. */
+  /** A context of your own that is not closed: it is neither paused, rebuilt nor closed by the SDK. */
   readonly audioContext?: AudioContext;
-  /** Where the agent is heard: a node of `audioContext`. Default: its destination. */
+  /** Where the agent is heard: a node of `audioContext`, which has to be given then. Default: its destination. */
   readonly output?: AudioNode;
   /**
-   * The `conversationId` of an earlier call of the same user, to go on with what was said there. Without it a new conversation begins. One
-   * that is not the user's is refused with `conversation_unknown`.
+   * The `conversationId` of an earlier call of the same user, to go on with what was said there. Without it, or with an
+   * empty text, a new conversation begins. One that is not the user's is refused with `conversation_unknown`.
    */
   readonly conversation?: string;
-  /** The agent to speak with, by the name that the relay knows it by. Without it the relay's default one answers. */
+  /** The agent to speak with, by the name that the relay knows it by. Without it, or with an empty text, the relay's default one answers. */
   readonly agent?: string;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;

@@ -4,6 +4,10 @@ import { test } from "node:test";
 import { Emitter } from "../src/emitter.js";
 
 class Bell extends Emitter<{ ring: number; stop: string }> {
+  constructor() {
+    super({ ring: 1, stop: 1 });
+  }
+
   ring(count: number): void {
     this.emit("ring", count);
   }

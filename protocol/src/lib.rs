@@ -38,3 +38,17 @@ pub use codes::{CloseCode, CloseInfo, ErrorCode, ErrorInfo, HttpCode, HttpInfo, 
 pub use frame::{AudioHeader, Codec, HEADER_LEN};
 pub use message::*;
 pub use time::Time;
+
+/// Writes JSON text as messages are written in a page. Kinds of values that no message has (numbers that are negative or not whole, bytes, tuples,
+/// variants with fields in a list) end in a panic.
+#[must_use]
+pub fn write_json(value: &impl serde::Serialize) -> String {
+    json::write(value)
+}
+
+/// Reads JSON text as messages are read in a page: objects, lists, texts, whole numbers from 0 on, booleans and what may be missing. Nothing if it is
+/// not as it has to be; a type that asks for anything else ends in a panic.
+#[must_use]
+pub fn read_json<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Option<T> {
+    json::Document::parse(text)?.read()
+}

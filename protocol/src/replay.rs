@@ -11,13 +11,13 @@ pub(crate) struct Frame {
     samples: u32,
     /// The `type` of a text message; none for audio.
     pub(crate) word: Option<&'static str>,
+    pub(crate) text: String,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Frame {
-    /// The text of a message.
-    pub(crate) fn text(&self) -> &str {
-        core::str::from_utf8(&self.bytes).expect("text frames are made from strings")
+    fn len(&self) -> usize {
+        self.text.len() + self.bytes.len()
     }
 }
 
@@ -85,21 +85,22 @@ impl ReplayBuffer {
         let mut bytes = self.spare.pop().unwrap_or_default();
         AudioHeader::write(codec, self.end.seq, self.end.position, &mut bytes);
         bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-        self.push(bytes, u32::try_from(samples.len()).unwrap_or(u32::MAX), None)
+        self.push(bytes, u32::try_from(samples.len()).unwrap_or(u32::MAX), None, String::new())
     }
 
     /// Adds a text message that was written for [`ReplayBuffer::end`].
     pub(crate) fn push_text(&mut self, word: &'static str, json: String) -> bool {
-        self.push(json.into_bytes(), 0, Some(word))
+        self.push(Vec::new(), 0, Some(word), json)
     }
 
-    fn push(&mut self, bytes: Vec<u8>, samples: u32, word: Option<&'static str>) -> bool {
+    fn push(&mut self, bytes: Vec<u8>, samples: u32, word: Option<&'static str>, text: String) -> bool {
         let Some(position) = self.end.position.checked_add(samples) else { return false };
         let Some(seq) = self.end.seq.checked_add(1) else { return false };
         self.samples += u64::from(samples);
-        self.bytes += bytes.len();
-        self.text_bytes += if word.is_some() { bytes.len() } else { 0 };
-        self.frames.push_back(Frame { mark: self.end, samples, word, bytes });
+        let frame = Frame { mark: self.end, samples, word, text, bytes };
+        self.bytes += frame.len();
+        self.text_bytes += frame.text.len();
+        self.frames.push_back(frame);
         self.end = Mark { seq, position };
         true
     }
@@ -114,7 +115,7 @@ impl ReplayBuffer {
     /// Forgets the oldest audio and says where it was.
     pub(crate) fn drop_oldest_audio(&mut self) -> Option<Mark> {
         let oldest = self.frames.iter().position(|frame| frame.word.is_none())?;
-        self.drop(oldest)
+        self.drop(oldest).map(|frame| frame.mark)
     }
 
     /// Takes the text messages that are not before `seq` and that `is_meant` means.
@@ -123,8 +124,7 @@ impl ReplayBuffer {
         let mut index = self.index(seq);
         while let Some(frame) = self.frames.get(index) {
             if frame.word.is_some_and(&is_meant) {
-                taken.push(frame.text().to_owned());
-                self.drop(index);
+                taken.extend(self.drop(index).map(|frame| frame.text));
             } else {
                 index += 1;
             }
@@ -132,17 +132,16 @@ impl ReplayBuffer {
         taken
     }
 
-    fn drop(&mut self, index: usize) -> Option<Mark> {
+    fn drop(&mut self, index: usize) -> Option<Frame> {
         let mut frame = self.frames.remove(index)?;
         self.samples -= u64::from(frame.samples);
-        self.bytes -= frame.bytes.len();
-        if frame.word.is_some() {
-            self.text_bytes -= frame.bytes.len();
-        } else if self.spare.len() < SPARE_FRAMES {
+        self.bytes -= frame.len();
+        self.text_bytes -= frame.text.len();
+        if frame.word.is_none() && self.spare.len() < SPARE_FRAMES {
             frame.bytes.clear();
-            self.spare.push(frame.bytes);
+            self.spare.push(std::mem::take(&mut frame.bytes));
         }
-        Some(frame.mark)
+        Some(frame)
     }
 
     /// Sends again from here; the mark comes from the other side and is not beyond the end.

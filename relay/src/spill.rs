@@ -371,7 +371,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
                 paid.away = Some(error);
                 return paid;
             }
-            Err(error @ StoreError::Database(_)) if is_money => {
+            Err(error) if is_money && error.is_mendable() => {
                 tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
                 continue;
             }

@@ -359,14 +359,15 @@ fn a_call_that_gets_no_relay_to_answer_says_what_it_got() {
     let plain_to_tls = answering(
         b"HTTP/1.1 400 Bad Request\r\ncontent-length: 42\r\n\r\nplain HTTP request was sent to HTTPS port",
     );
+    let refused = "no connection came about in 5 s: nothing listens at this address (connection refused)";
     let calls = [
-        (format!("ws://{closed}/v1/call"), "Connection refused"),
-        (plain_to_tls, "The address answered with status 400."),
-        (answering(b"\x15\x03\x01\0\x02\x02\x46"), "The last attempt: "),
+        (format!("ws://{closed}/v1/call"), "5", refused),
+        (plain_to_tls, "600", "gave_up: The relay could not be reached"),
+        (answering(b"\x15\x03\x01\0\x02\x02\x46"), "600", "no connection came about in 30 s: "),
     ]
-    .map(|(url, says)| {
+    .map(|(url, longest, says)| {
         let mut call = voxrelay(folder.path());
-        call.args(["call", &url, "--token", "none", "--audio", "in.wav"]);
+        call.args(["call", &url, "--token", "none", "--audio", "in.wav", "--longest", longest]);
         (call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"), says)
     });
     for (call, says) in calls {
@@ -374,7 +375,118 @@ fn a_call_that_gets_no_relay_to_answer_says_what_it_got() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{errors}");
         let last = errors.lines().last().expect("a line");
-        assert!(last.contains("gave_up: ") && last.contains(says), "{errors}");
+        assert!(last.starts_with("The call did not go as it should: ") && last.contains(says), "{errors}");
+        assert!(!last.contains("os error"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_that_dev_names_prints_a_token_for_it_wherever_it_is_typed() {
+    for name in ["plain", "it's a folder"] {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join(name);
+        std::fs::create_dir(&folder).expect("made");
+        let mut relay = Running::start(voxrelay(&folder).args(["dev", "--listen", "127.0.0.1:0"]));
+        let icon = relay.get("/favicon.ico");
+        assert!(icon.starts_with("HTTP/1.1 200") && icon.contains("content-type: image/svg+xml"), "{icon}");
+        let log = BufReader::new(relay.child.stderr.take().expect("piped"));
+        let says = "or get a token with: ";
+        let line = log.lines().map_while(Result::ok).find(|line| line.contains(says)).expect("said");
+        let (_, command) = line.split_once(says).expect("said");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir("/").env_remove("VOXRELAY_AUTH__HS256_SECRET");
+        let (output, errors) = run(&mut shell);
+        assert!(output.status.success(), "{command}: {errors}");
+        let token = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut config = Config::defaults().auth;
+        let secret = auth::development_secret(&folder.join("voxrelay-data"));
+        config.hs256_secret = Some(secret.expect("a secret"));
+        Verifier::from_config(&config).expect("a verifier").verify(token.trim()).await.expect("good");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_what_to_write_instead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (given, says) in [
+        ("localhost:8080/v1/call", "write ws://localhost:8080/v1/call"),
+        ("127.0.0.1:8080/v1/call", "write ws://127.0.0.1:8080/v1/call"),
+        ("[::1]:8080/v1/call", "write ws://[::1]:8080/v1/call"),
+        ("voice.example.com/v1/call", "write wss://voice.example.com/v1/call"),
+        ("http://localhost:8080/v1/call", "write ws://localhost:8080/v1/call"),
+        ("HTTPS://voice.example.com/v1/call", "write wss://voice.example.com/v1/call"),
+        ("ftp://voice.example.com", "begin with ws:// or wss://"),
+        ("/v1/call", "write an address such as ws://127.0.0.1:8080/v1/call"),
+        ("", "write an address such as ws://127.0.0.1:8080/v1/call"),
+        ("ws://", "it is no address"),
+        ("ws://a b/v1/call", "it is no address"),
+        ("ws://localhost:99999/v1/call", "it is no address"),
+        ("wss://voice.example.com/v1/call#here", "leave #here away"),
+    ] {
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(["call", given, "--token", "none", "--text", "a"]));
+        assert_eq!(output.status.code(), Some(2), "{given}: {errors}");
+        assert!(errors.contains(says) && !errors.contains("without a base"), "{given}: {errors}");
+    }
+}
+
+#[test]
+fn a_folder_where_a_file_should_be_is_called_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (args, key) in [
+        (["config", "--check", "--config", "."].as_slice(), "configuration: .: "),
+        (&["serve", "--config", "."], "configuration: .: "),
+        (&["token", "--sub", "ada", "--config", "."], "configuration: .: "),
+        (&["call", "ws://127.0.0.1:1/v1/call", "--token", "a", "--audio", "."], "cannot read .: "),
+    ] {
+        let (output, errors) = run(voxrelay(folder.path()).args(args));
+        assert!(!output.status.success(), "{args:?}");
+        assert!(errors.contains(key) && errors.contains("it is a folder"), "{args:?}: {errors}");
+        assert!(!errors.contains("os error"), "{args:?}: {errors}");
+    }
+    for name in ["VOXRELAY_PRICES__FILE", "VOXRELAY_AUTH__PUBLIC_KEYS"] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(["config", "--check"])
+            .env(name, folder.path())
+            .env("VOXRELAY_AUTH__ISSUER", "https://example.com")
+            .env("VOXRELAY_AUTH__AUDIENCE", "relay"));
+        assert!(!output.status.success(), "{name}");
+        assert!(errors.contains("it is a folder") && !errors.contains("os error"), "{name}: {errors}");
+    }
+}
+
+#[test]
+fn token_signs_nothing_that_the_relay_would_refuse() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "a".repeat(256);
+    let wrong =
+        ["a\tb", "a\nb", " a", "a ", " ", "\u{200b}", "a\u{202e}b", "\u{feff}a", "a\u{7f}b", long.as_str()];
+    for option in ["--sub", "--account", "--plan"] {
+        for value in wrong {
+            let mut command = voxrelay(folder.path());
+            command.args(["token", option, value]);
+            if option != "--sub" {
+                command.args(["--sub", "ada"]);
+            }
+            let (output, errors) = run(&mut command);
+            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(
+                (output.status.code(), printed.as_str()),
+                (Some(2), ""),
+                "{option} {value:?}: {errors}"
+            );
+            assert!(errors.contains("a text of 1 to 255 visible characters"), "{option} {value:?}: {errors}");
+        }
+    }
+    for role in ["anon", "service_role"] {
+        let (output, errors) = run(voxrelay(folder.path())
+            .args(["token", "--sub", "ada", "--role", role])
+            .env("VOXRELAY_AUTH__ROLE_CLAIM", "role"));
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+    }
+    for value in ["ada", "Ada Lovelace", "ä", "日本", &"a".repeat(255)] {
+        let (output, errors) = run(voxrelay(folder.path()).args(["token", "--sub", value]));
+        assert!(output.status.success(), "{value}: {errors}");
     }
 }
 

@@ -38,6 +38,9 @@ describe("what is said among the audio", () => {
       assert.equal(await page.say("sendText", "ü".repeat(4_001)), "text_too_long");
       await page.hangUp();
       assert.equal(await page.say("sendText", "late"), "call_over");
+      const noted = await page.noted();
+      assert.deepEqual(noted.filter(({ name }) => name === "error"), []);
+      assert.deepEqual(noted.filter(({ name }) => name === "ended").map(({ event }) => event.code), [1000]);
     });
   }
 });

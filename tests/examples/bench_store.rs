@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, RelayMessage};
+use protocol::{ClientMessage, Mark, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::config::Secret;
 use relay::money::budget::{Caps, Range, Reserved};
@@ -25,6 +25,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// At the same time.
 const TASKS: u64 = 32;
+/// Calls that settle and store turns at the same time.
+const MANY: u64 = 256;
 /// Of each kind.
 const OPERATIONS: u64 = 3_200;
 /// Calls whose chunks are timed, and for how long.
@@ -93,9 +95,9 @@ async fn main() {
         println!("{}", json!({ "operations": lines, "chunks": chunks, "goal_added_p99_ms": GOAL_MS }));
         return;
     }
-    println!("{:<12}{:<24}{:>12}{:>12}{:>12}", "", "", "a second", "p50, ms", "p99, ms");
+    println!("{:<12}{:<26}{:>12}{:>12}{:>12}", "", "", "a second", "p50, ms", "p99, ms");
     for Line { database, what, per_second, p50_ms, p99_ms } in &lines {
-        println!("{database:<12}{what:<24}{per_second:>12.0}{p50_ms:>12.2}{p99_ms:>12.2}");
+        println!("{database:<12}{what:<26}{per_second:>12.0}{p50_ms:>12.2}{p99_ms:>12.2}");
     }
     println!(
         "\nwhat a chunk waits, {CALLS} calls at once{:>12}{:>12}{:>16}",
@@ -164,6 +166,27 @@ async fn operations(database: &'static str, store: &Arc<dyn Store>, lines: &mut 
         })
         .await,
     );
+    // With nobody beside it each write is a transaction of its own: what grouping them costs a single call, and gains many.
+    let (alone, many) = (with(store), with(store));
+    lines.push(
+        measure_with(1, database, "settlements, 1 call", move |_, n| {
+            let store = alone.clone();
+            async move { settle(&*store, "0-1", n).await }
+        })
+        .await,
+    );
+    lines.push(
+        measure_with(MANY, database, "turns + money, 256 calls", move |task, n| {
+            let (store, id) = (many.clone(), format!("{}-{}", task % TASKS, 2 + task / TASKS));
+            async move {
+                match n % 2 {
+                    0 => settle(&*store, &id, n).await,
+                    _ => save_turn(&*store, &id, n).await,
+                }
+            }
+        })
+        .await,
+    );
 }
 
 /// Runs an operation in several tasks at once: it is told which task and how many before it.
@@ -171,11 +194,23 @@ async fn measure<F>(database: &'static str, what: &'static str, operation: impl 
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    measure_with(TASKS, database, what, operation).await
+}
+
+async fn measure_with<F>(
+    tasks: u64,
+    database: &'static str,
+    what: &'static str,
+    operation: impl Fn(u64, u64) -> F,
+) -> Line
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let begin = Instant::now();
     let operation = &operation;
-    let tasks = (0..TASKS).map(|task| async move {
+    let tasks = (0..tasks).map(|task| async move {
         let mut times = Vec::new();
-        for n in 0..OPERATIONS / TASKS {
+        for n in 0..OPERATIONS / tasks {
             let begin = Instant::now();
             tokio::spawn(operation(task, n)).await.expect("no panic");
             times.push(begin.elapsed());
@@ -215,6 +250,11 @@ async fn settle(store: &dyn Store, id: &str, n: u64) {
     let row = records::row(&format!("row {n}"), 80_000, 400);
     let settle = records::settle(id, vec![row], CAPS);
     store.settle(&settle).await.expect("written");
+}
+
+async fn save_turn(store: &dyn Store, id: &str, n: u64) {
+    let turn = records::turn(n as u32, Role::User, "what was said");
+    store.save_turns(id, 0, &[turn], Mark::default()).await.expect("written");
 }
 
 /// Round trips of pings that are sent right after a chunk, ten times a second in each of many calls.

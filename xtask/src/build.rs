@@ -91,7 +91,6 @@ fn bind(wasm: &Path) -> Result<()> {
             .web(true)?
             .typescript(true)
             .omit_default_module_path(true)
-            .remove_name_section(false)
             .remove_producers_section(true)
             .generate(&folder)
             .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")?;

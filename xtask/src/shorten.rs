@@ -1,7 +1,4 @@
-//! Takes out of a bound module what a page never needs: long names, and the words of panics and the places in the source that they name.
-//!
-//! A panic is a trap without a message either way, since no hook prints it and the build aborts; but what would have composed the message
-//! would be downloaded.
+//! Takes long names out of a bound module, which a page never needs.
 //!
 //! wasm-bindgen names each import after its JavaScript function and a hash, once in the module and once in the glue: about 100 names of 50
 //! bytes that do not compress. Nobody but these two files ever says them.
@@ -11,42 +8,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use walrus::{FunctionBuilder, FunctionKind, Module};
+use walrus::Module;
 
 /// The name under which the glue hands its functions over.
 const MODULE: &str = "w";
 
-/// Parts of the names of functions that only compose the message of a panic.
-const PANICS: [&str; 11] = [
-    "panicking::",
-    "::panic_",
-    "panic_handler",
-    "rust_panic",
-    "slice_index_fail",
-    "slice_error_fail",
-    "unwrap_failed",
-    "expect_failed",
-    "len_mismatch_fail",
-    "raw_vec::handle_error",
-    "raw_vec::capacity_overflow",
-];
-
-/// How the paths of sources begin, and end.
-const SOURCES: [&str; 6] = ["/rustc/", "sdk-wasm/src/", "protocol/src/", "audio/src/", "js-sys-", "web-sys-"];
-const END: &str = ".rs";
-
-/// Makes panics traps, and renames every import and export of the module at `wasm` and the same names in its `glue`. The names of
-/// functions have to be there still.
+/// Renames every import and export of the module at `wasm`, and the same names in its `glue`.
 pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
     let mut module = Module::from_file(wasm).context("the bound module cannot be read")?;
-    if trap_panics(&mut module) == 0 {
-        bail!(
-            "no function that composes panics was found by name: the module was stripped too early, or Rust names them differently now"
-        );
-    }
-    let segments: Vec<_> = module.data.iter().map(walrus::Data::id).collect();
-    segments.into_iter().for_each(|id| blank_paths(&mut module.data.get_mut(id).value));
-    walrus::passes::gc::run(&mut module);
     let mut short = HashMap::new();
     for (number, import) in module.imports.iter_mut().enumerate() {
         let name = format!("i{}", base36(number));
@@ -64,59 +33,6 @@ pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
     let text = replace(&text, &short)?;
     fs::write(glue, text)?;
     module.emit_wasm_file(wasm)
-}
-
-/// Empties every function that composes the message of a panic, down to the trap. Returns how many there were.
-fn trap_panics(module: &mut Module) -> usize {
-    let composes = |name: &str| {
-        let name = without_hashes(name);
-        PANICS.iter().any(|part| name.contains(part))
-    };
-    let found: Vec<_> = module
-        .funcs
-        .iter()
-        .filter(|function| matches!(function.kind, FunctionKind::Local(_)))
-        .filter(|function| function.name.as_deref().is_some_and(composes))
-        .map(|function| (function.id(), function.ty()))
-        .collect();
-    for (id, kind) in &found {
-        let kind = module.types.get(*kind);
-        let (params, results) = (kind.params().to_vec(), kind.results().to_vec());
-        let mut builder = FunctionBuilder::new(&mut module.types, &params, &results);
-        builder.func_body().unreachable();
-        let arguments = params.iter().map(|param| module.locals.add(*param)).collect();
-        module.funcs.get_mut(*id).kind = FunctionKind::Local(builder.local_func(arguments));
-    }
-    found.len()
-}
-
-/// Blanks the paths of sources, which only panics would say.
-fn blank_paths(data: &mut [u8]) {
-    let is_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
-    let ends = data.windows(END.len()).enumerate().filter(|(_, part)| *part == END.as_bytes());
-    for end in ends.map(|(at, _)| at + END.len()).collect::<Vec<_>>() {
-        let run = data[..end].iter().rev().take_while(|byte| is_path(byte)).count();
-        let path = &mut data[end - run..end];
-        let root = |root: &&str| path.windows(root.len()).position(|part| part == root.as_bytes());
-        if let Some(start) = SOURCES.iter().filter_map(root).min() {
-            path[start..].fill(0);
-        }
-    }
-}
-
-/// `core[5c930]::panicking` is `core::panicking`.
-fn without_hashes(name: &str) -> String {
-    let mut depth = 0;
-    let mut plain = String::with_capacity(name.len());
-    for character in name.chars() {
-        match character {
-            '[' => depth += 1,
-            ']' => depth -= 1,
-            _ if depth == 0 => plain.push(character),
-            _ => {}
-        }
-    }
-    plain
 }
 
 /// Replaces names where they are properties: keys of the object of imports, and members of `wasm`.
@@ -159,21 +75,6 @@ fn base36(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_read_without_hashes() {
-        assert_eq!(without_hashes("<core[c59]::panicking>::panic_fmt"), "<core::panicking>::panic_fmt");
-    }
-
-    #[test]
-    fn paths_of_sources_are_blanked_and_nothing_else() {
-        let mut data =
-            b"\0closed.audio/src/a_b.rs/rustc/5f/core/src/x.rs\0a user's.rs, \x10web-sys-0.3/src/lib.rs\0"
-                .to_vec();
-        blank_paths(&mut data);
-        let left: Vec<&[u8]> = data.split(|byte| *byte == 0).filter(|part| !part.is_empty()).collect();
-        assert_eq!(left, [b"closed.".as_slice(), b"a user's.rs, \x10"]);
-    }
 
     #[test]
     fn members_and_import_keys_are_renamed_and_nothing_else() {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Client, Connection, Event, GapInfo, NotTaken, Output, Phase, Timer, UPLINK};
-use crate::{BargeIn, Bye, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Playback, Upward};
+use crate::{
+    BargeIn, Bye, ClientMessage, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Numbered, Playback, Upward,
+};
 
 /// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
 const SOCKET_HIGH_WATER: usize = 128 * 1024;
@@ -38,8 +40,8 @@ impl Client {
         if self.phase == Phase::Up && !self.connection.features.has(message.word()) {
             return Err(NotTaken::NotSupported);
         }
-        let mut json = String::new();
-        message.write_at(self.uplink.end(), &mut json);
+        let numbered = Numbered { mark: self.uplink.end(), message: message.clone() };
+        let json = ClientMessage::from(numbered).to_json();
         if (self.uplink.text_bytes() + json.len()) as u64 > self.capacity() {
             return Err(NotTaken::Full);
         }
@@ -126,9 +128,9 @@ impl Client {
             return None;
         }
         let frame = self.uplink.advance(self.connection.features.has(Features::SAMPLES))?;
-        self.connection.socket_bytes += frame.bytes.len();
+        self.connection.socket_bytes += frame.bytes.len() + frame.text.len();
         self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
-        Some(if frame.word.is_some() { Output::Text(frame.text()) } else { Output::Binary(&frame.bytes) })
+        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
     }
 
     /// What the relay does not know yet of the agent's sound on the page; the text is in `self.text`.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::{Answer, Client, ErrorInfo, Event, Pending, Phase, Timer};
-use crate::json::{self, Read, Value};
-use crate::{CloseCode, ErrorCode, ErrorMessage};
+use crate::json::Document;
+use crate::{CloseCode, ErrorCode};
 
 /// What a relay answers to a plain request that it would take as a WebSocket.
 const UPGRADE_REQUIRED: u16 = 426;
@@ -101,15 +103,25 @@ fn refusal(answer: &Answer<'_>) -> Option<ErrorInfo> {
     if matches!(answer.status, ..400 | 404 | 405 | 410 | UPGRADE_REQUIRED) {
         return None;
     }
-    let mut json = json::parse(answer.body)?;
-    json.field("status").filter(|status: &u32| *status == u32::from(answer.status))?;
-    // It says `detail` where an `error` message says `message`; the rest they have in common.
-    json.rename("detail", "message");
-    ErrorMessage::read(&json).map(ErrorInfo::from)
+    let problem: Problem = Document::parse(answer.body)?.read()?;
+    let Problem { status, code, detail, retryable, limit, retry_after_ms } = problem;
+    let is_its_own = status == u32::from(answer.status);
+    is_its_own.then_some(ErrorInfo { code, message: detail, retryable, limit, retry_after_ms })
+}
+
+/// What a problem document has of a relay's own.
+#[derive(Deserialize)]
+struct Problem {
+    status: u32,
+    code: String,
+    detail: String,
+    retryable: bool,
+    limit: Option<u64>,
+    retry_after_ms: Option<u64>,
 }
 
 fn push_status(status: u16, message: &mut String) {
     message.push_str(" The address answered with status ");
-    u64::from(status).write(message);
+    message.push_str(&status.to_string());
     message.push('.');
 }

@@ -1,55 +1,49 @@
-//! JSON made of strings, whole numbers, booleans, lists and objects, and nothing else: what this protocol is written in.
-//!
-//! Our own, because every page downloads it: general readers bring floating-point numbers, error texts and one copy of themselves for each
-//! message (`docs/decisions` has the figures). A test compares it with serde_json.
+//! JSON as serde's types are read from it and written to it: natively by `serde_json`; in a browser by the browser itself, since a page downloads
+//! whatever else does it (`docs/decisions` has the figures).
 
-mod read;
-mod write;
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(any(target_arch = "wasm32", test))]
+mod never;
+#[cfg(any(target_arch = "wasm32", test))]
+mod writer;
 
-pub(crate) use read::{Json, Read, parse};
-pub(crate) use write::{Value, write_object};
-
-/// Makes a struct readable and writable, field by field under their own names.
-macro_rules! object {
-    ($name:ident { $($field:ident),* }) => {
-        impl $name {
-            pub(crate) fn write_with_type(&self, word: Option<&str>, json: &mut String) {
-                crate::json::write_object(word, &[$((stringify!($field), &self.$field)),*], json);
-            }
-        }
-
-        impl crate::json::Value for $name {
-            fn write(&self, json: &mut String) {
-                self.write_with_type(None, json);
-            }
-        }
-
-        impl crate::json::Read for $name {
-            fn read(json: &crate::json::Json) -> Option<Self> {
-                Some($name { $($field: json.field(stringify!($field))?),* })
-            }
-        }
-    };
-}
+#[cfg(target_arch = "wasm32")]
+pub(crate) use browser::Document;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{Document, write};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use writer::write;
 
 /// Makes an enum of plain words readable and writable. It has a variant `Unknown` for the words of newer peers.
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* }) => {
-        impl crate::json::Value for $name {
-            fn write(&self, json: &mut String) {
-                match self { $($name::$variant => $word,)* $name::Unknown => "unknown" }.write(json);
+        impl $name {
+            /// The word on the wire.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)* $name::Unknown => "unknown" }
             }
         }
 
-        impl crate::json::Read for $name {
-            fn read(json: &crate::json::Json) -> Option<Self> {
-                match json.text()? {
-                    $($word => Some($name::$variant),)*
-                    _ => Some($name::Unknown),
-                }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                Ok(match word.as_str() {
+                    $($word => $name::$variant,)*
+                    _ => $name::Unknown,
+                })
             }
         }
     };
 }
 
-pub(crate) use {object, words};
+pub(crate) use words;

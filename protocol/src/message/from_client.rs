@@ -1,10 +1,11 @@
 //! What a client says.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Features, Mark};
-use crate::json::object;
 
 /// The first message on every connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// The access token (JWT).
     pub token: String,
@@ -21,11 +22,12 @@ pub struct Hello {
     /// The agent to speak with, by its name; the relay's default if there is none.
     pub agent: Option<String>,
     /// What the client speaks beyond the first version.
+    #[serde(default)]
     pub features: Features,
 }
 
 /// Which session to go on with, and how far the client got.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resume {
     /// The session.
     pub session_id: String,
@@ -38,7 +40,7 @@ pub struct Resume {
 }
 
 /// The client has the downlink up to here, and the user has heard it up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientAck {
     /// The next downlink frame the client expects.
     pub received: u32,
@@ -47,7 +49,7 @@ pub struct ClientAck {
 }
 
 /// Frames the client dropped, `[from, to)`: stands in for them in the uplink's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The first missing frame.
     pub from: Mark,
@@ -56,21 +58,21 @@ pub struct Gap {
 }
 
 /// The user muted or unmuted; while muted no audio is sent and none is metered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mute {
     /// Whether the microphone is muted.
     pub muted: bool,
 }
 
 /// A fresh access token for the running session.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Token {
     /// The access token (JWT), of the same `sub`.
     pub token: String,
 }
 
 /// A heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
     /// Returned unchanged in `pong`.
     pub id: u32,
@@ -79,33 +81,22 @@ pub struct Ping {
 }
 
 /// The user hangs up. The relay finishes what it has, answers `ended` and closes with 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bye {
     /// The number after the last uplink frame: the relay waits for all before it.
     pub end: u32,
 }
 
 /// The page noticed that the user speaks while the agent does, before the relay can have heard it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BargeIn {
     /// Position in the downlink timeline up to which the agent was heard then.
     pub played: u32,
 }
 
 /// The page holds the agent's sound back, or lets it go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Playback {
     /// Whether it is held.
     pub held: bool,
 }
-
-object!(Hello { token, client, codec, start, resume, conversation, agent, features });
-object!(BargeIn { played });
-object!(Playback { held });
-object!(Resume { session_id, resume_token, epoch, received });
-object!(ClientAck { received, played });
-object!(Gap { from, to });
-object!(Mute { muted });
-object!(Token { token });
-object!(Ping { id, rtt_us });
-object!(Bye { end });

@@ -1,10 +1,12 @@
 //! What the relay says.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Features, Mark};
-use crate::json::{object, words};
+use crate::json::words;
 
 /// A new session.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The session's id.
     pub session_id: String,
@@ -29,11 +31,12 @@ pub struct Welcome {
     /// The agent that the session is with; a relay of the first version does not say.
     pub agent: Option<String>,
     /// What the relay speaks beyond the first version.
+    #[serde(default)]
     pub features: Features,
 }
 
 /// What a session may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Longest duration of the session.
     pub session_ms: u64,
@@ -50,7 +53,7 @@ pub struct Limits {
 }
 
 /// The prices that apply to a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     /// Version of the price table.
     pub version: String,
@@ -59,7 +62,7 @@ pub struct Prices {
 }
 
 /// One price.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// What is metered, such as `deepgram/nova-3`.
     pub item: String,
@@ -72,7 +75,7 @@ pub struct Price {
 }
 
 /// The session goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumed {
     /// The session's id.
     pub session_id: String,
@@ -85,11 +88,12 @@ pub struct Resumed {
     /// The first uplink frame that is not in the stored transcript.
     pub committed: Mark,
     /// What this relay speaks beyond the first version: another one than before may speak less.
+    #[serde(default)]
     pub features: Features,
 }
 
 /// The session to resume is not known (any more); a `welcome` to a new one follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeFailed {
     /// Always `unknown`: a relay does not say which sessions exist.
     pub reason: String,
@@ -98,7 +102,7 @@ pub struct ResumeFailed {
 }
 
 /// How far the relay has the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayAck {
     /// The next uplink frame the relay expects: it has all before.
     pub received: Mark,
@@ -107,21 +111,21 @@ pub struct RelayAck {
 }
 
 /// Frames are missing on this connection: send again from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resend {
     /// The first missing frame.
     pub from: Mark,
 }
 
 /// The answer to a `ping`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
     /// The id of the `ping`.
     pub id: u32,
 }
 
 /// What the session has used so far. Cumulative, so a lost one does not matter; at most one a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Audio metered, in milliseconds.
     pub audio_ms: u64,
@@ -136,7 +140,7 @@ pub struct Usage {
 }
 
 /// Something went wrong. A close frame follows if it ends the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorMessage {
     /// A word of `docs/errors.md`.
     pub code: String,
@@ -167,21 +171,21 @@ impl From<crate::ErrorCode> for ErrorMessage {
 }
 
 /// The token expires soon: send a fresh one in a `token` message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenExpiring {
     /// Time left before the connection is closed with 4401.
     pub in_ms: u64,
 }
 
 /// The fresh token is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenAccepted {
     /// Time until it expires in turn.
     pub expires_in_ms: u64,
 }
 
 /// The session is over; the close frame follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Name of the close code.
     pub reason: String,
@@ -205,7 +209,7 @@ pub enum AgentState {
 words!(AgentState { Listening = "listening", Thinking = "thinking", Speaking = "speaking" });
 
 /// The agent changed its state. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentStateMessage {
     /// Number in the downlink.
     pub seq: u32,
@@ -227,7 +231,7 @@ pub enum Role {
 words!(Role { User = "user", Agent = "agent" });
 
 /// What was said. Numbered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
     /// Number in the downlink.
     pub seq: u32,
@@ -246,14 +250,14 @@ pub struct Transcript {
 }
 
 /// All audio of the agent's reply was sent: play the rest without waiting for more. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyEnd {
     /// Number in the downlink.
     pub seq: u32,
 }
 
 /// The agent was interrupted: whatever audio came before this message and was not played yet is to be dropped. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flush {
     /// Number in the downlink.
     pub seq: u32,
@@ -275,7 +279,7 @@ pub enum BudgetScope {
 words!(BudgetScope { Session = "session", User = "user", Account = "account" });
 
 /// A budget that applies to the session has reached a threshold: told once for each. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Number in the downlink.
     pub seq: u32,
@@ -290,7 +294,7 @@ pub struct Budget {
 }
 
 /// The page is to run a tool and answer with a `tool_result`. Numbered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Number in the downlink.
     pub seq: u32,
@@ -303,7 +307,7 @@ pub struct ToolCall {
 }
 
 /// The result of a tool is not waited for any more. Numbered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCancel {
     /// Number in the downlink.
     pub seq: u32,
@@ -327,7 +331,7 @@ pub enum Ability {
 words!(Ability { Hearing = "hearing", Thinking = "thinking", Speaking = "speaking" });
 
 /// The agent can do something less well, or not at all, or again as well as ever. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Degraded {
     /// Number in the downlink.
     pub seq: u32,
@@ -338,7 +342,7 @@ pub struct Degraded {
 }
 
 /// How long the answer of a turn took, as far as it was measured. Numbered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// Number in the downlink.
     pub seq: u32,
@@ -355,7 +359,7 @@ pub struct Latency {
 }
 
 /// An operator listens in, or does not any more. Numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listened {
     /// Number in the downlink.
     pub seq: u32,
@@ -364,55 +368,15 @@ pub struct Listened {
 }
 
 /// The relay is about to go: the client connects anew and resumes, at a moment of its own within this time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Time until the relay closes the connection by itself.
     pub within_ms: u32,
 }
 
 /// The fresh token is not good. The one in use stays good until it expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRefused {
     /// Time left before the connection is closed with 4401.
     pub in_ms: u64,
 }
-
-object!(Welcome {
-    session_id,
-    conversation_id,
-    epoch,
-    resume_token,
-    resume_window_ms,
-    heartbeat_ms,
-    agent_codec,
-    recording,
-    limits,
-    prices,
-    agent,
-    features
-});
-object!(Limits { session_ms, idle_ms, chunk_min_bytes, chunk_max_bytes, burst_ms, budget_nano_usd });
-object!(Prices { version, items });
-object!(Price { item, unit, nano_usd, per });
-object!(Resumed { session_id, epoch, resume_token, received, committed, features });
-object!(ResumeFailed { reason, epoch });
-object!(RelayAck { received, committed });
-object!(Resend { from });
-object!(Pong { id });
-object!(Usage { audio_ms, tokens, characters, cost_nano_usd, left_nano_usd });
-object!(ErrorMessage { code, message, retryable, retry_after_ms, limit, asked });
-object!(TokenExpiring { in_ms });
-object!(TokenAccepted { expires_in_ms });
-object!(Ended { reason, usage });
-object!(AgentStateMessage { seq, state });
-object!(Transcript { seq, turn, role, text, last, start, end });
-object!(ReplyEnd { seq });
-object!(Flush { seq });
-object!(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd });
-object!(ToolCall { seq, call_id, name, arguments });
-object!(ToolCancel { seq, call_id });
-object!(Degraded { seq, what, degraded });
-object!(Latency { seq, turn, stt_ms, llm_ms, tts_ms, total_ms });
-object!(Listened { seq, listening });
-object!(Move { within_ms });
-object!(TokenRefused { in_ms });

@@ -10,7 +10,9 @@ pub use from_client::*;
 pub use from_relay::*;
 pub use upward::*;
 
-use crate::json::{self, Json, Read, Value, object};
+use serde::{Deserialize, Serialize};
+
+use crate::json::{self, Document};
 
 /// The WebSocket subprotocol that both sides must name.
 pub const SUBPROTOCOL: &str = "voxrelay.v1";
@@ -36,11 +38,14 @@ macro_rules! messages {
         $(_ => $other:ident,)?
     }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(tag = "type")]
         pub enum $name {
             $(#[doc = concat!("`", $word, "`, see [`struct@", stringify!($variant), "`].")]
+            #[serde(rename = $word)]
             $variant($variant),)*
             $(#[doc = concat!("Any other, see [`struct@", stringify!($other), "`].")]
+            #[serde(untagged)]
             $other($other),)?
         }
 
@@ -53,13 +58,13 @@ macro_rules! messages {
             /// # Errors
             /// When it is not a message of this kind; nothing else about it can be told.
             pub fn parse(text: &str) -> Result<Self, ParseError> {
-                let json = json::parse(text).ok_or(ParseError::Malformed)?;
-                let message = match json.member("type").text().ok_or(ParseError::Malformed)? {
-                    $($word => $variant::read(&json).map($name::$variant),)*
-                    $(word if $other::is(word) => $other::read(word, &json).map($name::$other),)?
-                    _ => return Err(ParseError::Unknown { seq: json.field("seq") }),
+                let document = Document::parse(text).ok_or(ParseError::Malformed)?;
+                let message = match document.word().ok_or(ParseError::Malformed)?.as_str() {
+                    $($word => document.read().map($name::$variant),)*
+                    $(word if $other::is(word) => $other::read(word, &document).map($name::$other),)?
+                    _ => return Err(ParseError::Unknown { seq: document.seq() }),
                 };
-                message.ok_or_else(|| match json.field("seq") {
+                message.ok_or_else(|| match document.seq() {
                     Some(seq) => ParseError::Unknown { seq: Some(seq) },
                     None => ParseError::Malformed,
                 })
@@ -68,12 +73,7 @@ macro_rules! messages {
             /// Writes the message as JSON text.
             #[must_use]
             pub fn to_json(&self) -> String {
-                let mut json = String::new();
-                match self {
-                    $($name::$variant(message) => message.write_with_type(Some($word), &mut json),)*
-                    $($name::$other(Numbered { mark, message }) => message.write_at(*mark, &mut json),)?
-                }
-                json
+                json::write(self)
             }
         }
 
@@ -137,7 +137,7 @@ messages! {
 }
 
 /// A place in a direction's timeline: the number of a frame and the position of its first sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Number of the frame.
     pub seq: u32,
@@ -145,12 +145,18 @@ pub struct Mark {
     pub position: u32,
 }
 
-object!(Mark { seq, position });
-
 /// What the other side speaks beyond the first version of the protocol: words, most of them the `type` of a message. A side that names none
 /// speaks the first version, and nothing else is sent to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Vec<String>>")]
 pub struct Features(pub Vec<String>);
+
+/// Whoever says nothing of them has none.
+impl From<Option<Vec<String>>> for Features {
+    fn from(words: Option<Vec<String>>) -> Self {
+        Features(words.unwrap_or_default())
+    }
+}
 
 impl Features {
     /// The number of samples in the header of an audio frame.
@@ -194,18 +200,24 @@ impl From<&[&str]> for Features {
     }
 }
 
-impl Value for Features {
-    fn write(&self, json: &mut String) {
-        self.0.write(json);
-    }
+/// Whatever may carry a `type`.
+#[derive(Deserialize)]
+struct Head {
+    r#type: String,
 }
 
-impl Read for Features {
-    /// Whoever says nothing of them has none.
-    fn read(json: &Json) -> Option<Self> {
-        match json {
-            Json::Null => Some(Features::default()),
-            words => Read::read(words).map(Features),
-        }
+/// Whatever may have a number.
+#[derive(Deserialize)]
+struct Place {
+    seq: u32,
+}
+
+impl Document<'_> {
+    fn word(&self) -> Option<String> {
+        self.read().map(|head: Head| head.r#type)
+    }
+
+    fn seq(&self) -> Option<u32> {
+        self.read().map(|place: Place| place.seq)
     }
 }

@@ -1,7 +1,11 @@
 //! What a client says among its audio: lossless, numbered in one sequence with it.
 
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::{Mark, ParseError};
-use crate::json::{self, Json, Read, Value, write_object};
+use crate::json::Document;
 
 /// The longest text that an agent is to read, say or know, in characters (Unicode scalar values).
 pub const TEXT_MAX_CHARS: usize = 4_000;
@@ -16,9 +20,12 @@ macro_rules! upward {
         $word:literal => $variant:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
     )*) => {
         /// A message that keeps its place among the audio: delivered in order with it, once, never swallowed by a gap.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        ///
+        /// As a value of its own, without its place, its fields are written in camel case: as an application sees them.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(tag = "type", rename_all_fields = "camelCase")]
         pub enum Upward {
-            $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
+            $($(#[$doc])* #[serde(rename = $word)] $variant { $($(#[$field_doc])* $field: $type,)* },)*
         }
 
         impl Upward {
@@ -32,21 +39,30 @@ macro_rules! upward {
             }
 
             /// Reads the one that `word` names.
-            fn read_as(word: &str, json: &Json) -> Option<Self> {
+            fn read_as(word: &str, document: &Document<'_>) -> Option<Self> {
                 match word {
-                    $($word => Some(Upward::$variant { $($field: json.field(stringify!($field))?,)* }),)*
+                    $($word => {
+                        #[derive(Deserialize)]
+                        struct Fields { $($field: $type,)* }
+                        document.read().map(|Fields { $($field,)* }| Upward::$variant { $($field,)* })
+                    })*
                     _ => None,
                 }
             }
+        }
 
-            /// Writes it as the message at `mark`.
-            pub(crate) fn write_at(&self, mark: Mark, json: &mut String) {
-                match self {
-                    $(Upward::$variant { $($field,)* } => write_object(
-                        Some($word),
-                        &[("seq", &mark.seq), ("position", &mark.position), $((stringify!($field), $field)),*],
-                        json,
-                    ),)*
+        impl Serialize for Numbered {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match &self.message {
+                    $(Upward::$variant { $($field,)* } => {
+                        let fields = [$(stringify!($field),)*].len() + 3;
+                        let mut object = serializer.serialize_struct($word, fields)?;
+                        object.serialize_field("type", $word)?;
+                        object.serialize_field("seq", &self.mark.seq)?;
+                        object.serialize_field("position", &self.mark.position)?;
+                        $(object.serialize_field(stringify!($field), $field)?;)*
+                        object.end()
+                    })*
                 }
             }
         }
@@ -98,22 +114,31 @@ upward! {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(pub Vec<(String, String)>);
 
-impl Value for Variables {
-    fn write(&self, json: &mut String) {
-        let fields: Vec<(&str, &dyn Value)> =
-            self.0.iter().map(|(name, value)| (name.as_str(), value as &dyn Value)).collect();
-        if fields.is_empty() { json.push_str("{}") } else { write_object(None, &fields, json) }
+impl Serialize for Variables {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
-impl Read for Variables {
-    fn read(json: &Json) -> Option<Self> {
-        let Json::Object(members) = json else { return None };
-        members
-            .iter()
-            .map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
-            .collect::<Option<_>>()
-            .map(Variables)
+impl<'de> Deserialize<'de> for Variables {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Variables;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variables, A::Error> {
+                let mut variables = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    variables.push(entry);
+                }
+                Ok(Variables(variables))
+            }
+        }
+        deserializer.deserialize_map(Texts)
     }
 }
 
@@ -132,9 +157,9 @@ impl Upward {
     /// # Errors
     /// When it is another message, or not as it has to be.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let json = json::parse(text).ok_or(ParseError::Malformed)?;
-        let word = json.member("type").text().ok_or(ParseError::Malformed)?;
-        Upward::read_as(word, &json).ok_or(ParseError::Malformed)
+        let document = Document::parse(text).ok_or(ParseError::Malformed)?;
+        let word = document.word().ok_or(ParseError::Malformed)?;
+        Upward::read_as(&word, &document).ok_or(ParseError::Malformed)
     }
 
     /// Looks whether its text is as short as it has to be.
@@ -171,14 +196,15 @@ impl Numbered {
         Upward::WORDS.contains(&word)
     }
 
-    pub(super) fn read(word: &str, json: &Json) -> Option<Self> {
-        Some(Numbered { mark: Mark::read(json)?, message: Upward::read_as(word, json)? })
+    pub(super) fn read(word: &str, document: &Document<'_>) -> Option<Self> {
+        Some(Numbered { mark: document.read()?, message: Upward::read_as(word, document)? })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClientMessage;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -194,8 +220,8 @@ mod tests {
         let output = "\u{1}".repeat(DATA_MAX_CHARS);
         let longest = Upward::ToolResult { call_id: String::new(), output, is_error: false };
         assert_eq!(longest.check_length(), Ok(()));
-        let mut json = String::new();
-        longest.write_at(Mark { seq: u32::MAX, position: u32::MAX }, &mut json);
+        let mark = Mark { seq: u32::MAX, position: u32::MAX };
+        let json = ClientMessage::from(Numbered { mark, message: longest }).to_json();
         assert!(json.len() <= MESSAGE_MAX_BYTES, "{}", json.len());
     }
 
@@ -203,9 +229,8 @@ mod tests {
     fn variables_are_an_object_of_texts_and_nothing_else() {
         let empty = r#"{"type":"variables","seq":1,"position":0,"variables":{}}"#;
         let read = Upward::parse(empty).expect("none are some, too");
-        let mut json = String::new();
-        read.write_at(Mark { seq: 1, position: 0 }, &mut json);
-        assert_eq!(json, empty);
+        let numbered = Numbered { mark: Mark { seq: 1, position: 0 }, message: read };
+        assert_eq!(ClientMessage::from(numbered).to_json(), empty);
         for wrong in
             [r#"{"type":"variables","variables":{"a":1}}"#, r#"{"type":"variables","variables":["a"]}"#]
         {

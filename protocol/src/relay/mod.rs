@@ -286,7 +286,7 @@ impl Link {
             return self.poll_urgent();
         }
         let frame = self.downlink.advance(self.features.has(Features::SAMPLES))?;
-        Some(if frame.word.is_some() { Output::Text(frame.text()) } else { Output::Binary(&frame.bytes) })
+        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
     }
 
     /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::refused::{Refused, one_of};
 use super::unique::Unique;
 use super::{AuthError, Identity};
-use crate::config::{ClaimPath, ClaimPaths, TokenLimits};
+use crate::config::{AuthConfig, ClaimPath, ClaimPaths, TokenLimits};
 
 /// Longest `sub` and `session_id`, in characters (OpenID Connect Core, section 2).
 const NAME_MAX_CHARS: usize = 255;
@@ -82,6 +82,14 @@ const TEXTS: &str = "a text or a list of texts";
 const TIME: &str = "a number of seconds since 1970";
 
 impl Reader {
+    pub(super) fn new(config: &AuthConfig) -> Reader {
+        Reader {
+            paths: config.claims.clone(),
+            audiences: config.audiences.clone(),
+            admin_role: config.admin_role.clone(),
+        }
+    }
+
     /// Whose token it is, from its claims, which somebody we trust has signed.
     pub(super) fn identity(&self, value: &Value) -> Result<Identity, Refused> {
         // A list would do as well, by the order of the fields.

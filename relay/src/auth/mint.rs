@@ -10,6 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
+use super::Refused;
+use super::claims::Reader;
 use crate::config::{AuthConfig, ClaimPaths, Secret};
 
 /// The secret's file in the data folder.
@@ -25,6 +27,9 @@ pub enum MintError {
          and cannot sign any; get one from that issuer, or configure auth.hs256_secret"
     )]
     NoSecret,
+    /// No relay of this configuration would take such a token.
+    #[error("the relay would refuse this token: {0}")]
+    Refused(Refused),
     /// The library could not sign.
     #[error("signing failed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
@@ -54,7 +59,7 @@ pub fn mint(config: &AuthConfig, sub: &str, now: u64, ttl: Duration) -> Result<S
 /// The same with an account, a plan and a role.
 ///
 /// # Errors
-/// When no secret is configured.
+/// When no secret is configured, or the relay would refuse what the token says.
 pub fn mint_for(
     config: &AuthConfig,
     bearer: Bearer<'_>,
@@ -75,6 +80,7 @@ pub fn mint_for(
             path.put(&mut claims, value.into());
         }
     }
+    Reader::new(config).identity(&claims).map_err(MintError::Refused)?;
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
 }

@@ -158,11 +158,7 @@ impl Verifier {
             jwks,
             issuers: config.issuers.clone(),
             leeway_seconds: config.leeway.as_secs(),
-            claims: Reader {
-                paths: config.claims.clone(),
-                audiences: config.audiences.clone(),
-                admin_role: config.admin_role.clone(),
-            },
+            claims: Reader::new(config),
         })
     }
 

@@ -67,11 +67,27 @@ fn read_lines() -> Receiver<String> {
     receiver
 }
 
+/// The address of a relay's socket; of what is none, what to write instead.
 fn socket_url(given: &str) -> Result<String, String> {
-    let url: reqwest::Url = given.parse().map_err(|error| format!("{error}"))?;
-    match url.scheme() {
-        "ws" | "wss" => Ok(given.to_owned()),
-        _ => Err("begin with ws:// or wss://".to_owned()),
+    let Some((scheme, rest)) = given.split_once("://") else {
+        let host = given.split(['/', '?', '#']).next().unwrap_or_default();
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err("write an address such as ws://127.0.0.1:8080/v1/call".to_owned());
+        }
+        let is_here = ["localhost", "127.", "[::1]"].iter().any(|here| host.starts_with(here));
+        let scheme = if is_here { "ws" } else { "wss" };
+        return Err(format!("it has no scheme: write {scheme}://{given}"));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "ws" | "wss" => {}
+        "http" => return Err(format!("begin with ws:// or wss://: write ws://{rest}")),
+        "https" => return Err(format!("begin with ws:// or wss://: write wss://{rest}")),
+        _ => return Err("begin with ws:// or wss://".to_owned()),
+    }
+    let url: reqwest::Url = given.parse().map_err(|error| format!("it is no address: {error}"))?;
+    match url.fragment() {
+        Some(fragment) => Err(format!("a socket's address has no fragment: leave #{fragment} away")),
+        None => Ok(given.to_owned()),
     }
 }
 
@@ -199,11 +215,12 @@ fn turn_as_json(turn: &Transcript) -> serde_json::Value {
 
 fn complaint(report: &Report) -> String {
     let ended = report.ended.map_or("nothing", |code| code.name());
+    if let (None, Some(cause), true) = (report.connected_after, &report.socket_error, report.was_never_told())
+    {
+        return format!("no connection came about in {:.0} s: {cause}", report.ended_after.as_secs_f64());
+    }
     if let Some(last) = report.errors.last() {
-        // What the system said of the last attempt says more than that there were many.
-        let cause = report.socket_error.as_deref().filter(|_| report.connected_after.is_none());
-        let cause = cause.map_or_else(String::new, |cause| format!(" The last attempt: {cause}."));
-        return format!("ended by {ended}; {last}{cause}");
+        return format!("ended by {ended}; {last}");
     }
     if report.missing() > 0 {
         return format!("{} ms of audio were lost", report.missing() / 16);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::failed;
 use crate::auth::{Verifier, VerifierError};
-use crate::config::{Config, ConfigError, RecordingPlace};
+use crate::config::{Config, ConfigError, RecordingPlace, unreadable};
 use crate::log;
 use crate::money::price::PriceTable;
 use crate::provider::Provider;
@@ -46,7 +46,7 @@ pub(super) fn price_table(config: &Config) -> Result<PriceTable, String> {
             config.place("prices.file")
         )
     };
-    let own = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let own = fs::read_to_string(path).map_err(|error| wrong(&unreadable(path, &error)))?;
     shipped.with_overrides(&own).map_err(|error| wrong(&error))
 }
 

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,13 +145,31 @@ async fn run(config: Config) -> ExitCode {
         let port = address.port();
         let page =
             if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
-        tracing::info!("open http://{page}/ in a browser, or get a token with: voxrelay token --sub me");
+        let command = token_command(&app.config.data_dir);
+        tracing::info!("open http://{page}/ in a browser, or get a token with: {command}");
     }
     crate::run(listener, Arc::clone(&app)).await;
     signals.abort();
     drop(hold);
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
+}
+
+/// What prints a token for this relay, in whatever folder of this machine it is typed.
+fn token_command(data_dir: &Path) -> String {
+    // One that was found by its name alone is found again.
+    let is_known = std::env::args_os().next().is_some_and(|name| Path::new(&name).components().count() == 1);
+    let program = std::env::current_exe().ok().filter(|_| !is_known);
+    let program = program.map_or_else(|| "voxrelay".to_owned(), |program| for_shell(&program));
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    format!("VOXRELAY_DATA_DIR={} {program} token --sub me", for_shell(&data_dir))
+}
+
+/// A path as a shell takes it for one word.
+fn for_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-+:@%,".contains(char);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use protocol::client::{Answer, Client, Config, ErrorInfo, Event, GapInfo, Input, Output, State};
-use protocol::{AgentState, CloseCode, Role, Time, Transcript, Upward, Usage};
+use protocol::{AgentState, CloseCode, ErrorCode, Role, Time, Transcript, Upward, Usage};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -26,6 +26,8 @@ const RATE: u64 = 16_000;
 const TICK: Duration = Duration::from_millis(20);
 /// After the last word, an answer is waited for this long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+/// Begins what a connection broke of, among the errors.
+const SOCKET: &str = "socket: ";
 /// After an answer, this much quiet ends the call.
 const QUIET: Duration = Duration::from_millis(1_500);
 
@@ -119,6 +121,13 @@ impl Report {
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.gaps.iter().map(|gap| u64::from(gap.samples)).sum()
+    }
+
+    /// Whether nobody said why there was no connection: it broke, or was tried in vain.
+    #[must_use]
+    pub fn was_never_told(&self) -> bool {
+        let in_vain = format!("{}: ", ErrorCode::GaveUp.info().name);
+        self.errors.iter().all(|error| error.starts_with(SOCKET) || error.starts_with(&in_vain))
     }
 
     /// Whether everything went as it should: connected, ended normally, nothing missing, and every word answered.
@@ -349,9 +358,12 @@ impl Call {
             Message::Text(text) => self.handle(Input::Text(&text)),
             Message::Binary(frame) => self.handle(Input::Binary(&frame)),
             Message::Closed { code, cause, answer } => {
+                if cause.is_some() || answer.is_some() {
+                    self.report.socket_error = None;
+                }
                 self.answer = answer;
                 if let Some(cause) = cause {
-                    self.report.errors.push(format!("socket: {cause}"));
+                    self.report.errors.push(format!("{SOCKET}{cause}"));
                     self.report.socket_error = Some(cause);
                 }
                 self.handle(Input::Closed { code });

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Once;
 
@@ -123,7 +124,7 @@ impl Socket {
                     // The machine says in words what it means.
                     Message::Closed { code: 1006, cause: None, answer }
                 }
-                Err(error) => self.closed(1006, Some(error.to_string())),
+                Err(error) => self.closed(1006, Some(in_words(&error))),
             },
             State::Open(stream) => {
                 let (queue, queued) = (&mut self.queue, &mut self.queued);
@@ -159,7 +160,7 @@ impl Socket {
                     }
                     Ok(Some(_)) => Message::Written,
                     Ok(None) => self.closed(1006, None),
-                    Err(error) => self.closed(1006, Some(error.to_string())),
+                    Err(error) => self.closed(1006, Some(in_words(&error))),
                 }
             }
         }
@@ -180,6 +181,19 @@ impl Socket {
         self.queue.clear();
         self.queued = 0;
     }
+}
+
+/// What a person can do something with: the system's own words without its numbers.
+fn in_words(error: &Error) -> String {
+    let Error::Io(error) = error else { return error.to_string() };
+    let says = match error.kind() {
+        ErrorKind::ConnectionRefused => "nothing listens at this address (connection refused)",
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the other side cut the connection",
+        ErrorKind::TimedOut => "the address did not answer in time",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "there is no way to this address",
+        _ => return error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
+    };
+    says.to_owned()
 }
 
 /// Little waits inside the system.

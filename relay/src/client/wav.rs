@@ -20,6 +20,17 @@ pub enum WavError {
         /// Why.
         source: hound::Error,
     },
+    /// It is a WAV file whose audio is in a form that is not read.
+    #[error(
+        "cannot read {path}: its audio is {form}; PCM of 8, 16, 24 or 32 bits and 32-bit float are read. \
+         `ffmpeg -i IN -c:a pcm_s16le OUT.wav` makes such a file of it"
+    )]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        form: String,
+    },
     /// Its rate cannot be brought to 16 kHz.
     #[error("cannot use {path}: {source}")]
     Rate {
@@ -40,14 +51,33 @@ pub enum WavError {
 
 /// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
-/// A program that writes to a pipe does not know how long its audio will be, and says 0 or some length that is larger than any file.
+/// A program that writes to a pipe, or is ended in the middle, says 0 or some length that is larger than any file.
 const UNKNOWN_LENGTH: u32 = 0;
+/// Forms of audio in a WAV file (the `wFormatTag` of RFC 2361) by their names; the first two are read.
+const FORMS: [(u16, &str); 12] = [
+    (PCM, "PCM"),
+    (FLOAT, "float"),
+    (0x02, "Microsoft ADPCM"),
+    (0x06, "A-law"),
+    (0x07, "mu-law"),
+    (0x11, "IMA ADPCM"),
+    (0x31, "GSM 6.10"),
+    (0x45, "G.726 ADPCM"),
+    (0x50, "MPEG"),
+    (0x55, "MP3"),
+    (0xff, "AAC"),
+    (0x2000, "AC-3"),
+];
+const PCM: u16 = 1;
+const FLOAT: u16 = 3;
+/// Says that the form stands further behind, at the begin of a GUID.
+const EXTENSIBLE: u16 = 0xfffe;
 
 /// Reads the first channel of a WAV file (integer or float, 8 to 192 kHz) as mono 16 kHz; of standard input if the path is `-`. What was
 /// written by way of a pipe, or is cut off, is read to its end, whatever its head says about its length.
 ///
 /// # Errors
-/// When it cannot be read, has no audio, or its rate is not between 8 and 192 kHz.
+/// When it cannot be read, has no audio, its audio is compressed or of another width, or its rate is not between 8 and 192 kHz.
 pub fn read_speech(path: &Path) -> Result<Vec<i16>, WavError> {
     let read = |source| WavError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -56,8 +86,19 @@ pub fn read_speech(path: &Path) -> Result<Vec<i16>, WavError> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     }
-    .map_err(|error| read(error.into()))?;
-    let whole = with_true_lengths(&bytes).map_err(|says| read(hound::Error::FormatError(says)))?;
+    .map_err(|error| match path.is_dir() {
+        true => read(io::Error::other("it is a folder").into()),
+        false => read(error.into()),
+    })?;
+    let (format, audio) = parts(&bytes).map_err(|says| read(hound::Error::FormatError(says)))?;
+    let form = form(format);
+    let not_read = |form: &str| WavError::Form { path: path.to_owned(), form: form.to_owned() };
+    let form = form.map_err(|form| not_read(&form))?;
+    let read = |error| match error {
+        hound::Error::Unsupported => not_read(&form),
+        source => WavError::Read { path: path.to_owned(), source },
+    };
+    let whole = rewrite(format, audio).map_err(|says| read(hound::Error::FormatError(says)))?;
     drop(bytes);
     let mut reader = WavReader::new(Cursor::new(whole)).map_err(read)?;
     let spec = reader.spec();
@@ -85,15 +126,13 @@ pub fn read_speech(path: &Path) -> Result<Vec<i16>, WavError> {
     Ok(output.into_iter().map(f32_to_i16).collect())
 }
 
-/// The same audio with a head that is right about its length, and nothing besides.
-fn with_true_lengths(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let word =
-        |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+/// What the head says about the form of the audio, and all of the audio that there is.
+fn parts(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    let word = |at: usize| word(bytes, at);
     let is_riff = matches!(bytes.get(..4), Some(b"RIFF" | b"RF64" | b"BW64"));
     if !is_riff || bytes.get(8..12) != Some(b"WAVE") {
         return Err("it is no WAV file");
     }
-    let riff_is_whole = word(4).is_some_and(|length| length as usize == bytes.len() - 8);
     let (mut format, mut long_length, mut at) = (None, None, 12);
     while let (Some(id), Some(length)) = (bytes.get(at..at + 4), word(at + 4)) {
         let rest = &bytes[at + 8..];
@@ -104,9 +143,10 @@ fn with_true_lengths(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
             b"data" => {
                 let format = format.ok_or("its head does not say what kind of audio it is")?;
                 let length = long_length.filter(|_| length == u32::MAX).unwrap_or(length);
-                let is_unknown = length == UNKNOWN_LENGTH && !riff_is_whole;
+                // A file can be whole and have no audio: then pieces follow, and nothing besides.
+                let is_unknown = length == UNKNOWN_LENGTH && !are_pieces(rest);
                 let audio = if is_unknown { rest } else { rest.get(..length as usize).unwrap_or(rest) };
-                return rewrite(format, audio);
+                return Ok((format, audio));
             }
             _ => {}
         }
@@ -117,6 +157,41 @@ fn with_true_lengths(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     Err("there is no audio in it")
 }
 
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes)
+}
+
+/// Whether these bytes are pieces of a file, each with a name and its length, to the last byte.
+fn are_pieces(mut bytes: &[u8]) -> bool {
+    while let (Some(id), Some(length)) = (bytes.get(..4), word(bytes, 4)) {
+        let end = (length as usize).checked_add(8 + length as usize % 2);
+        let rest = end.and_then(|end| bytes.get(end..));
+        let Some(rest) = rest.filter(|_| id.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '))
+        else {
+            return false;
+        };
+        bytes = rest;
+    }
+    bytes.is_empty()
+}
+
+/// What kind of audio it is by its head, in words; as an error if it is of a kind that is not read.
+fn form(format: &[u8]) -> Result<String, String> {
+    let number =
+        |at: usize| format.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    let tag = if number(0) == EXTENSIBLE { number(24) } else { number(0) };
+    let bits = number(14);
+    let name = FORMS.iter().find(|(number, _)| *number == tag).map(|(_, name)| *name);
+    let is_read = matches!((tag, bits), (PCM, 8 | 16 | 24 | 32) | (FLOAT, 32));
+    let words = match name {
+        Some(name) if matches!(tag, PCM | FLOAT) => format!("{bits}-bit {name}"),
+        Some(name) => name.to_owned(),
+        None => format!("of the form {tag:#x}"),
+    };
+    if is_read { Ok(words) } else { Err(words) }
+}
+
+/// The same audio with a head that is right about its length, and nothing besides.
 fn rewrite(format: &[u8], audio: &[u8]) -> Result<Vec<u8>, &'static str> {
     // What may come after the 16 bytes of plain PCM says nothing.
     let format = if format.starts_with(&[1, 0]) { format.get(..16).unwrap_or(format) } else { format };
@@ -214,6 +289,72 @@ mod tests {
                         "{riff:x} {length:x}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_its_writer_never_filled_in_is_not_believed_where_the_whole_has_its_own() {
+        let (mono, audio) = (format(16, 1), [1_u8; 400]);
+        for riff in [0, 36, 436, u32::MAX] {
+            let pieces: [(&[u8; 4], u32, &[u8]); 2] = [(b"fmt ", 16, &mono), (b"data", 0, &audio)];
+            assert_eq!(read(&file(riff, &pieces)).expect("audio").len(), 200, "{riff}");
+            let long = [[0_u8; 20].as_slice(), &0_u32.to_le_bytes()].concat();
+            let pieces: [(&[u8; 4], u32, &[u8]); 3] =
+                [(b"ds64", 24, &long), (b"fmt ", 16, &mono), (b"data", u32::MAX, &audio)];
+            assert_eq!(read(&file(riff, &pieces)).expect("audio").len(), 200, "{riff}, of a long file");
+            let pieces: [(&[u8; 4], u32, &[u8]); 3] =
+                [(b"fmt ", 16, &mono), (b"data", 0, b""), (b"LIST", 3, b"INF\0")];
+            assert!(read(&file(riff, &pieces)).is_err(), "{riff}, without audio");
+        }
+    }
+
+    #[test]
+    fn audio_of_a_form_that_is_not_read_is_named_with_what_is_read() {
+        let extensible = |tag: u16, bits: u16| {
+            let mut format = format(bits, 1);
+            format[..2].copy_from_slice(&EXTENSIBLE.to_le_bytes());
+            format.extend([22, 0]);
+            format.extend(bits.to_le_bytes());
+            format.extend(4_u32.to_le_bytes());
+            format.extend(tag.to_le_bytes());
+            format.extend(*b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71");
+            format
+        };
+        let plain = |tag: u16, bits: u16| {
+            let mut format = format(bits, 1);
+            format[..2].copy_from_slice(&tag.to_le_bytes());
+            format
+        };
+        let read_with = |format: &[u8]| {
+            let pieces: [(&[u8; 4], u32, &[u8]); 2] =
+                [(b"fmt ", format.len() as u32, format), (b"data", 400, &[0_u8; 400])];
+            read(&file(u32::MAX, &pieces))
+        };
+        for bits in [8, 16, 24, 32] {
+            read_with(&plain(PCM, bits)).expect("read");
+        }
+        for format in [plain(FLOAT, 32), extensible(PCM, 16), extensible(PCM, 24), extensible(FLOAT, 32)] {
+            read_with(&format).expect("read");
+        }
+        for (tag, bits, says) in [
+            (FLOAT, 64, "64-bit float"),
+            (FLOAT, 16, "16-bit float"),
+            (PCM, 64, "64-bit PCM"),
+            (PCM, 12, "12-bit PCM"),
+            (0x02, 4, "Microsoft ADPCM"),
+            (0x06, 8, "A-law"),
+            (0x07, 8, "mu-law"),
+            (0x55, 0, "MP3"),
+            (0x1234, 16, "of the form 0x1234"),
+        ] {
+            for mut format in [plain(tag, bits), extensible(tag, bits)] {
+                // A compressed block has a length of its own, and most writers give one to the others, too.
+                format[12] = 8;
+                let error = read_with(&format).expect_err(says).to_string();
+                let words =
+                    format!("its audio is {says}; PCM of 8, 16, 24 or 32 bits and 32-bit float are read");
+                assert!(error.contains(&words), "{error}");
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Whose tokens are good, and which of their claims say what.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
 use serde_json::Value;
 
+use super::error::unreadable;
 use super::values::{Values, quote};
 use super::{ConfigError, PublicKey, Secret};
 use crate::outbound::is_safe_url;
@@ -261,7 +263,8 @@ fn public_keys(values: &Values) -> Result<Vec<PublicKey>, ConfigError> {
             false => match std::fs::read_to_string(&given) {
                 Ok(pem) => (pem, quote(&given)),
                 Err(error) => {
-                    let accepted = format!("give a PEM text or the path of a PEM file ({error})");
+                    let why = unreadable(Path::new(&given), &error);
+                    let accepted = format!("give a PEM text or the path of a PEM file ({why})");
                     return Err(values.wrong(KEY, quote(&given), accepted));
                 }
             },

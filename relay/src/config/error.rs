@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::Path;
 
 /// Why the configuration is not good. The text names the key, what was given, what is accepted, and where it was given.
 #[derive(Debug, thiserror::Error)]
@@ -76,4 +77,10 @@ impl fmt::Display for Place {
 
 fn lines(errors: &[ConfigError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a file cannot be read, in words: of a folder the system says so only after a number.
+#[must_use]
+pub fn unreadable(path: &Path, error: &dyn fmt::Display) -> String {
+    if path.is_dir() { "it is a folder: name the file in it".to_owned() } else { error.to_string() }
 }

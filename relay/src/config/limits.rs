@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::Number;
 
 use super::values::Values;
@@ -11,6 +11,9 @@ use crate::money::NanoUsd;
 
 /// A sample: no chunk is shorter.
 const CHUNK_BYTES_MIN: u64 = 2;
+
+/// Beyond it a number with a fraction does not say which whole number is meant (2^53).
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// What a session, its user and its account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,22 +49,31 @@ pub struct Limits {
 #[serde(deny_unknown_fields, default)]
 pub struct TokenLimits {
     /// Longest session.
+    #[serde(deserialize_with = "whole")]
     pub session_minutes: Option<u64>,
     /// Longest time without audio.
+    #[serde(deserialize_with = "whole")]
     pub idle_minutes: Option<u64>,
     /// Smallest audio chunk.
+    #[serde(deserialize_with = "whole")]
     pub chunk_min_bytes: Option<u64>,
     /// Largest audio chunk.
+    #[serde(deserialize_with = "whole")]
     pub chunk_max_bytes: Option<u64>,
     /// Audio that may come faster than real time.
+    #[serde(deserialize_with = "whole")]
     pub burst_seconds: Option<u64>,
     /// Messages of a connection other than audio.
+    #[serde(deserialize_with = "whole")]
     pub control_messages_per_second: Option<u64>,
     /// Sessions of the user at the same time.
+    #[serde(deserialize_with = "whole")]
     pub sessions_per_user: Option<u64>,
     /// Sessions of the account at the same time.
+    #[serde(deserialize_with = "whole")]
     pub sessions_per_account: Option<u64>,
     /// New sessions of the user in a minute.
+    #[serde(deserialize_with = "whole")]
     pub sessions_per_minute: Option<u64>,
     /// What a session may cost.
     pub session_usd: Option<TokenUsd>,
@@ -198,6 +210,14 @@ impl TokenLimits {
             _ => None,
         }
     }
+}
+
+/// A whole number, also one that is written with a fraction of nothing: to JavaScript, and to JSON, 1 and 1.0 are one number.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=LARGEST_EXACT).contains(number);
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(is_whole).map(|number| number as u64));
+    whole.map(Some).ok_or_else(|| de::Error::custom(format!("{number} is no whole number from 0")))
 }
 
 /// Whether a chunk of whole samples passes.

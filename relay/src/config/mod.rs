@@ -30,7 +30,7 @@ use reqwest::Url;
 use crate::provider::Provider;
 pub use agents::{AgentConfig, AgentKind, ECHO};
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, Place, unreadable};
 pub use limits::{Limits, TokenLimits, TokenUsd};
 pub use network::Network;
 pub use origins::Origins;

@@ -21,7 +21,7 @@ what applies and where it comes from, without its secrets. With `--connect` it a
 const PLANS: &str = "\
 A section `[plans.NAME]` has the keys of `[limits]`, those that differ. A caller whose token names the plan gets its limits; without a plan, or with one that is not configured, those of `[limits]`.
 A variable names a plan in small letters: `VOXRELAY_PLANS__PRO__SESSION_USD=20` is for `[plans.pro]`. The limits in a token make each of these tighter, never looser; an amount there is a number or a text such as `\"0.50\"`,
-everything else a whole number. A token is refused, with the limit's name in the log, if a limit in it is smaller than the table takes it, is no whole number, or lets no chunk through (`chunk_max_bytes` below `chunk_min_bytes`).
+everything else a whole number (`4.0` is one, too). A token is refused, with the limit's name in the log, if a limit in it is smaller than the table takes it, is no whole number, or lets no chunk through (`chunk_max_bytes` below `chunk_min_bytes`).
 If all chunks that it allows are too short or too long for the limits here, those of the nearest length that is not are allowed.
 ";
 

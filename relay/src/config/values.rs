@@ -8,6 +8,7 @@ use std::path::Path;
 use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
+use super::error::unreadable;
 use super::keys::{self, Accepts, Key};
 use super::{ConfigError, Place, Secret};
 use crate::money::NanoUsd;
@@ -75,7 +76,14 @@ impl Values {
             .prefix_separator("_")
             .separator("__")
             .source(Some(ours(environment)));
-        Ok(Values::sort(builder.add_source(environment).build()?.collect()?, &places))
+        let built = builder.add_source(environment).build().map_err(|error| match path {
+            Some(path) if path.is_dir() => {
+                let why = unreadable(path, &error);
+                config::ConfigError::Message(format!("{}: {why}", path.display()))
+            }
+            _ => error,
+        })?;
+        Ok(Values::sort(built.collect()?, &places))
     }
 
     /// The values whose keys there are, and what is wrong with the others.

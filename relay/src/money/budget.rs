@@ -80,7 +80,7 @@ pub struct Shortage {
     pub authorised: NanoUsd,
 }
 
-/// What became of a [`Reserve`].
+/// What became of a wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
     /// The money is set aside.

@@ -52,6 +52,8 @@ pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Respons
 pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path() {
         "/" => "index.html",
+        // Asked for by browsers on behalf of a page that names no icon.
+        "/favicon.ico" => "icon.svg",
         path => path.trim_start_matches('/'),
     };
     let Some(response) = file::<Demo>(path, &headers) else {

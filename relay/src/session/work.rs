@@ -253,7 +253,7 @@ fn failure(error: &StoreError) -> Failure {
         error if error.is_away() => FailureKind::Away,
         StoreError::Fenced { .. } => FailureKind::Fenced,
         StoreError::Erased { .. } => FailureKind::Erased,
-        StoreError::Database(_) => FailureKind::Mendable,
+        error if error.is_mendable() => FailureKind::Mendable,
         _ => FailureKind::Refused,
     };
     Failure { kind, why: error.to_string() }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::advice;
@@ -152,6 +153,9 @@ pub enum StoreError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// The transaction failed that it shared with others: none of them is done.
+    #[error("{0}")]
+    Shared(Arc<StoreError>),
     /// The transaction's task ended without an answer.
     #[error("database: the transaction was not finished")]
     Unfinished,
@@ -164,6 +168,7 @@ impl StoreError {
         match self {
             StoreError::Unfinished | StoreError::Unreachable(_) | StoreError::NoAnswer { .. } => true,
             StoreError::Open { source: error, .. } | StoreError::Database(error) => is_away(error),
+            StoreError::Shared(error) => error.is_away(),
             StoreError::Create { .. }
             | StoreError::InUse { .. }
             | StoreError::Migrate { .. }
@@ -178,6 +183,16 @@ impl StoreError {
             | StoreError::Erased { .. }
             | StoreError::Fenced { .. }
             | StoreError::Corrupt { .. } => false,
+        }
+    }
+
+    /// Whether the database itself said no to something that is as it should be: that is for an operator to mend, a missing permission for example.
+    #[must_use]
+    pub(crate) fn is_mendable(&self) -> bool {
+        match self {
+            StoreError::Database(_) => true,
+            StoreError::Shared(error) => error.is_mendable(),
+            _ => false,
         }
     }
 

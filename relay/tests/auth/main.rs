@@ -16,7 +16,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pair::Pair;
 use relay::Config;
 use relay::auth::{AuthError, Identity, Verifier};
-use relay::config::Secret;
+use relay::config::{Secret, TokenLimits};
 use serde_json::{Value, json};
 
 const SECRET: &str = "an-example-secret-of-more-than-32-bytes";
@@ -203,6 +203,33 @@ async fn claims_that_are_missing_wrong_or_of_the_wrong_type_are_refused() {
     }
     for claims in [json!([]), json!("text"), json!(7), json!({})] {
         assert!(verifier.verify(&hs256(&claims)).await.is_err(), "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_a_token_that_is_written_with_a_fraction_of_nothing_is_a_whole_number() {
+    let verifier = configured(Some(SECRET), None);
+    let names = [
+        "session_minutes",
+        "idle_minutes",
+        "chunk_min_bytes",
+        "chunk_max_bytes",
+        "burst_seconds",
+        "control_messages_per_second",
+        "sessions_per_user",
+        "sessions_per_account",
+        "sessions_per_minute",
+    ];
+    for name in names {
+        let with = |value: Value| hs256(&but(&json!({ "app_metadata": { "limits": { name: value } } })));
+        let whole = verifier.verify(&with(json!(4))).await.expect("good").limits;
+        assert_ne!(*whole, TokenLimits::default(), "{name}");
+        for value in [json!(4.0), serde_json::from_str("4e0").expect("JSON")] {
+            assert_eq!(verifier.verify(&with(value)).await.expect("good").limits, whole, "{name}");
+        }
+        for value in [json!(4.5), json!(-1.0), json!(1e300), json!("4"), json!(true), json!([4])] {
+            assert!(verifier.verify(&with(value.clone())).await.is_err(), "{name}: {value}");
+        }
     }
 }
 

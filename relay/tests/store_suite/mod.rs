@@ -17,6 +17,7 @@ mod schema;
 mod sessions;
 mod silence;
 mod texts;
+mod together;
 mod transcript;
 
 use std::sync::Arc;

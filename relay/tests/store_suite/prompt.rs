@@ -104,14 +104,18 @@ async fn on_sqlite_leases_are_renewed_before_whatever_waits_to_be_written() {
             BEGIN INSERT INTO seen (what) VALUES ('renewed'); END;
         BEGIN IMMEDIATE";
     sqlx::raw_sql(watch).execute(&mut operator).await.expect("locked");
-    let begun = paying.iter().cloned().map(|id| {
+    let mut begun = Vec::new();
+    for id in paying {
         let store = bench.store.clone();
-        tokio::spawn(async move {
+        begun.push(tokio::spawn(async move {
             let all = caps(WIDE, WIDE, WIDE);
             store.settle(&settle(&id, vec![row("1", 1, 1)], all)).await.map(drop)
-        })
-    });
-    let begun: Vec<_> = begun.collect();
+        }));
+        if begun.len() == 1 {
+            // It is being written, as soon as the file is free; all others are written together after it.
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
     let store = bench.store.clone();
     let sweeping = tokio::spawn(async move { store.sweep(Duration::from_secs(120)).await });
     sleep(Duration::from_millis(500)).await;

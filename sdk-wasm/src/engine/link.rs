@@ -6,20 +6,20 @@ use std::rc::Weak;
 use audio::Level;
 use gloo_timers::callback::Timeout;
 use js_sys::Uint8Array;
-use protocol::client::{Client, Config, Event, Input, NotTaken, Output};
-use protocol::{ErrorCode, ErrorInfo, Time, Upward};
+use protocol::client::{Client, Config, ErrorInfo, Event, Input, NotTaken, Output};
+use protocol::{ErrorCode, Time, Upward};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Inner;
-use super::outlet::{Outlet, answer, tell};
 use super::playback::Playback;
+use super::report::{Outlet, Report};
 use super::socket::Socket;
 
 /// What a socket reports that never opened, or broke.
 const ABNORMAL: u16 = 1006;
 
 /// A constant, so that of all the errors' texts only this one is downloaded.
-const PLAYOUT_FULL: ErrorInfo = ErrorCode::PlayoutFull.info();
+const PLAYOUT_FULL: protocol::ErrorInfo = ErrorCode::PlayoutFull.info();
 
 #[wasm_bindgen]
 extern "C" {
@@ -102,6 +102,11 @@ impl Link {
         self.tell(playback);
     }
 
+    /// Who is told.
+    pub(crate) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
     /// The microphone completed a chunk.
     pub(crate) fn chunk(&mut self, samples: &[i16], playback: &mut Playback) {
         self.buffered(playback);
@@ -124,20 +129,25 @@ impl Link {
     }
 
     /// Tells the application of trouble that does not concern the link.
-    pub(crate) fn report(&self, error: ErrorInfo) {
-        self.outlet.error(error.name, error.message, error.retryable, None, None);
+    pub(crate) fn report(&self, error: protocol::ErrorInfo) {
+        self.outlet.tell(Report::Error { error: (&error).into() });
     }
 
     /// Tells the application how loud it is.
     pub(crate) fn tell_level(&self, input: Level, output: Level) {
-        self.outlet.level(input.rms, input.peak, output.rms, output.peak);
+        self.outlet.tell(Report::Level {
+            input_rms: millionths(input.rms),
+            input_peak: millionths(input.peak),
+            output_rms: millionths(output.rms),
+            output_peak: millionths(output.peak),
+        });
     }
 
     /// Tells the application, once, that the last words of an ended call were heard.
     pub(crate) fn tell_drained(&mut self, playback: &Playback) {
         if self.draining && playback.is_idle() {
             self.draining = false;
-            self.outlet.drained();
+            self.outlet.tell(Report::Drained);
         }
     }
 
@@ -216,26 +226,34 @@ impl Link {
 
     fn tell(&mut self, playback: &mut Playback) {
         if std::mem::take(&mut self.wants_token) {
-            self.outlet.token();
+            self.outlet.tell(Report::Token);
         }
         if std::mem::take(&mut self.asks_why) {
-            self.outlet.why();
+            self.outlet.tell(Report::Why);
         }
         if std::mem::take(&mut self.overflowed) {
             self.report(PLAYOUT_FULL);
         }
         for (id, taken) in self.answers.drain(..) {
-            answer(&self.outlet, id, taken);
+            match taken.map_err(ErrorInfo::from) {
+                Ok(()) => self.outlet.tell(Report::Taken { id }),
+                Err(error) => self.outlet.tell(Report::Refused { id, error: (&error).into() }),
+            }
         }
         for event in self.events.drain(..) {
-            if matches!(event, Event::Ended { .. }) {
+            if let Event::Ended { usage, .. } = &event {
+                self.outlet.tell(usage);
                 playback.end_of_reply();
                 self.draining = true;
             }
-            tell(&self.outlet, &event);
+            self.outlet.tell(&event);
         }
         self.tell_drained(playback);
     }
+}
+
+fn millionths(level: f32) -> u32 {
+    (level * 1e6) as u32
 }
 
 fn now() -> Time {

@@ -2,8 +2,8 @@
 
 mod capture;
 mod link;
-mod outlet;
 mod playback;
+mod report;
 mod socket;
 
 use std::cell::RefCell;
@@ -11,13 +11,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::Float32Array;
-use protocol::Upward;
 use protocol::client::{Answer, Config, Input};
+use protocol::{Upward, read_json};
+use serde::Deserialize;
+use tsify::Tsify;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, MessageEvent, MessagePort};
 
-pub use outlet::Outlet;
+pub use report::Outlet;
 
 use capture::Capture;
 use link::Link;
@@ -44,42 +46,54 @@ pub(crate) struct Inner {
     level_told_ms: f64,
 }
 
+/// What an engine is made with.
+#[derive(Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Settings {
+    /// The relay's socket.
+    url: String,
+    /// Name and version, for the relay's record.
+    client: String,
+    /// 20 to 200; values outside are brought to the nearest inside.
+    chunk_ms: u32,
+    /// 1,000 to 60,000, the same.
+    buffer_ms: u64,
+    /// How long a lost connection is tried.
+    give_up_after_ms: u64,
+    /// Any number that differs between pages: it spreads their reconnects.
+    seed: u64,
+    /// The conversation to go on with, if it is not a new one.
+    #[tsify(optional)]
+    conversation: Option<String>,
+    /// The name of the agent to speak with, if it is not the relay's default.
+    #[tsify(optional)]
+    agent: Option<String>,
+}
+
 #[wasm_bindgen]
 impl Engine {
-    /// A call that waits for [`start`](Self::start).
+    /// A call that waits for [`start`](Self::start), made with `settings` as JSON text.
     ///
-    /// `chunk_ms` is 20 to 200, `buffer_ms` 1,000 to 60,000; values outside are brought to the nearest inside. `seed` is any
-    /// number that differs between pages: it spreads their reconnects. `conversation` is the one to go on with; empty for a new one. `agent` is
-    /// the name of the one to speak with; empty for the relay's default.
+    /// # Panics
+    /// If the settings are not those of this version.
     #[wasm_bindgen(constructor)]
     #[must_use]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an object of settings would have to be read field by field"
-    )]
-    pub fn new(
-        outlet: Outlet,
-        url: String,
-        client: String,
-        chunk_ms: u32,
-        buffer_ms: u32,
-        give_up_after_ms: f64,
-        seed: f64,
-        conversation: String,
-        agent: String,
-    ) -> Engine {
+    pub fn new(outlet: Outlet, settings: &str) -> Engine {
+        report::tell_panics_to(&outlet);
+        let settings: Settings =
+            read_json(settings).expect("the TypeScript around the engine is of its version");
         let config = Config {
-            client,
-            buffer: Duration::from_millis(buffer_ms.into()),
-            give_up_after: Duration::from_millis(give_up_after_ms as u64),
-            conversation: (!conversation.is_empty()).then_some(conversation),
-            agent: (!agent.is_empty()).then_some(agent),
-            seed: seed as u64,
+            client: settings.client,
+            buffer: Duration::from_millis(settings.buffer_ms),
+            give_up_after: Duration::from_millis(settings.give_up_after_ms),
+            conversation: settings.conversation,
+            agent: settings.agent,
+            seed: settings.seed,
         };
         let inner = Rc::new_cyclic(|weak| {
             RefCell::new(Inner {
-                link: Link::new(weak.clone(), outlet, url, config),
-                capture: Capture::new(chunk_ms),
+                link: Link::new(weak.clone(), outlet, settings.url, config),
+                capture: Capture::new(settings.chunk_ms),
                 playback: Playback::new(),
                 muted: false,
                 closing: false,
@@ -94,18 +108,18 @@ impl Engine {
         self.input(Input::Start);
     }
 
-    /// The application's answer to the outlet's `token()`.
+    /// The application's answer to the report `token`.
     pub fn token(&self, token: &str) {
         self.input(Input::Token(Ok(token)));
     }
 
-    /// The application could not answer the outlet's `token()`.
+    /// The application could not answer the report `token`.
     #[wasm_bindgen(js_name = tokenFailed)]
     pub fn token_failed(&self, cause: &str) {
         self.input(Input::Token(Err(cause)));
     }
 
-    /// What the outlet's `why()` was answered with; with a status of 0 there was no answer.
+    /// What the report `why` was answered with; with a status of 0 there was no answer.
     pub fn why(&self, status: u16, body: &str) {
         self.input(Input::Why((status != 0).then_some(Answer { status, body })));
     }
@@ -164,8 +178,8 @@ impl Engine {
         inner.link.input(Input::Mute(muted), &mut inner.playback);
     }
 
-    /// Says something among the audio: a message of the protocol as JSON text, without its place. Answered with the outlet's `taken()` or
-    /// `refused()` with this `id`.
+    /// Says something among the audio: a message of the protocol as JSON text, without its place. Answered with the report `taken` or
+    /// `refused` with this `id`.
     pub fn message(&self, id: u32, json: &str) {
         let inner = &mut *self.inner.borrow_mut();
         // Whoever calls this makes the text from checked parts.
@@ -179,7 +193,7 @@ impl Engine {
         self.input(Input::BargeIn);
     }
 
-    /// Hangs up: sends what was said, says goodbye to the relay, and ends with the outlet's `ended()`.
+    /// Hangs up: sends what was said, says goodbye to the relay, and ends with the report `ended`.
     pub fn close(&self) {
         let inner = &mut *self.inner.borrow_mut();
         inner.closing = true;
@@ -191,6 +205,12 @@ impl Engine {
     fn input(&self, input: Input<'_>) {
         let inner = &mut *self.inner.borrow_mut();
         inner.link.input(input, &mut inner.playback);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        report::tell_no_panics_to(self.inner.borrow().link.outlet());
     }
 }
 

@@ -13,7 +13,7 @@ const START_MS = 20_000;
 const STOP_MS = 10_000;
 
 /** The relay that `cargo xtask test` built. */
-const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/debug/voxrelay", import.meta.url));
+export const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/debug/voxrelay", import.meta.url));
 
 /**
  * A row of `sessions`.
@@ -28,6 +28,7 @@ const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/
  * @property {number} reconnects
  * @property {number} audio_samples
  * @property {number} cost_nano_usd
+ * @property {string} agent
  */
 
 /**
@@ -37,6 +38,11 @@ const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../target/
  * @property {number} quantity
  * @property {number} price_nano_usd
  * @property {number} per
+ * @property {string} item
+ * @property {string} unit
+ * @property {0 | 1} estimated
+ * @property {number | null} turn
+ * @property {string | null} request_id
  * @property {number} cost_nano_usd
  */
 

@@ -136,6 +136,13 @@ const STEPS: &[Step] = &[
         run: tests::browser,
     },
     Step {
+        name: "conversation",
+        title: "a conversation with a language model that is somebody else's",
+        needs: &["build", "sdk"],
+        when: When::Always,
+        run: tests::conversation,
+    },
+    Step {
         name: "simulation-long",
         title: "1,000,000 simulated calls",
         needs: &[],

@@ -1,8 +1,11 @@
 //! Steps that run tests and count them.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::outcome::Outcome;
+use super::pypi;
 use super::tools;
 use crate::simulate;
 use crate::step::{run, watch};
@@ -69,12 +72,28 @@ pub(super) fn node() -> Result<Outcome> {
     Ok(outcome.finish(ok, "npm test"))
 }
 
+/// Eliza behind OpenAI's chat API.
+const ELIZA: &str = "eliza-gpt==0.2.0";
+
+pub(super) fn conversation() -> Result<Outcome> {
+    let Some(eliza) = pypi::program(ELIZA, "eliza-gpt") else {
+        return Ok(Outcome::ok().not_checked("Eliza: NOT CHECKED, Python 3 or PyPI cannot be reached"));
+    };
+    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza))
+}
+
 pub(super) fn browser() -> Result<Outcome> {
+    node_tests("tests/browser", |node| node)
+}
+
+/// The tests of a folder, with the relay and a browser.
+fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_INSTALLED", workspace::target().join("installed"));
-    let mut files: Vec<_> = std::fs::read_dir(workspace::path("tests/browser"))?
+    with(&mut node);
+    let mut files: Vec<_> = std::fs::read_dir(workspace::path(folder))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
         .collect();
@@ -83,5 +102,5 @@ pub(super) fn browser() -> Result<Outcome> {
     // One file at a time: real time audio next to another browser would be a test of the machine.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
-    Ok(outcome.finish(ok, "node --test tests/browser"))
+    Ok(outcome.finish(ok, &format!("node --test {folder}")))
 }

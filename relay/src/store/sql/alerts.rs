@@ -56,7 +56,7 @@ impl SqlStore {
     ) -> Result<Option<Alert>, StoreError> {
         let id = id.to_owned();
         let mut told = self
-            .transaction(Durability::Process, move |mut tx| {
+            .shared(Durability::Process, move |mut tx| {
                 async move {
                     let Some(locked) = Locked::read(&mut tx, &id).await? else {
                         return Err(StoreError::NoSession { id });

@@ -22,7 +22,7 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a connection that was not used for a while to show that it is alive.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole transaction. What takes longer is lost on the way.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// For undoing a transaction that failed. It is undone without being asked when its connection ends.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,7 +51,7 @@ pub(super) enum Prompt {
 pub(super) struct Promptly<'a>(&'a Connections);
 
 /// A connection that is in use. Dropped, it is thrown away, unless it is handed back.
-struct Taken {
+pub(super) struct Taken {
     connection: Option<PoolConnection<Any>>,
     /// Given back after the connection. What is prompt has none.
     _place: Option<OwnedSemaphorePermit>,
@@ -106,7 +106,7 @@ impl Connections {
         &self.pool
     }
 
-    async fn take(&self) -> Result<Taken, StoreError> {
+    pub(super) async fn take(&self) -> Result<Taken, StoreError> {
         let taken = timeout(ACQUIRE_TIMEOUT, async {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
@@ -141,11 +141,11 @@ impl Taken {
         Ok(done?)
     }
 
-    fn connection(&mut self) -> &mut AnyConnection {
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
         self.connection.as_mut().expect("it is here until it is handed back")
     }
 
-    fn hand_back(mut self) {
+    pub(super) fn hand_back(mut self) {
         drop(self.connection.take());
     }
 }
@@ -212,22 +212,8 @@ async fn run<T, W: Work<T>>(
     durability: Durability,
     work: W,
 ) -> (Result<T, StoreError>, bool) {
-    let begun = async {
-        let begin = match dialect {
-            Dialect::Postgres => "BEGIN",
-            Dialect::Sqlite => {
-                let synchronous = match durability {
-                    Durability::Process => "PRAGMA synchronous = NORMAL",
-                    Durability::PowerCut => "PRAGMA synchronous = FULL",
-                };
-                sqlx::raw_sql(synchronous).execute(&mut *connection).await?;
-                "BEGIN IMMEDIATE"
-            }
-        };
-        sqlx::raw_sql(begin).execute(&mut *connection).await
-    };
-    if let Err(error) = begun.await {
-        return (Err(error.into()), false);
+    if let Err(error) = begin(connection, dialect, durability).await {
+        return (Err(error), false);
     }
     let worked = work(Tx { connection: &mut *connection, dialect }).await;
     let failed = match worked {
@@ -238,10 +224,28 @@ async fn run<T, W: Work<T>>(
         Ok(Err(undone)) => Ok(undone),
         Err(error) => Err(error),
     };
-    let undone = timeout(ROLLBACK_TIMEOUT, sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await;
-    let clean = matches!(undone, Ok(Ok(_)));
+    let clean = undo(connection, "ROLLBACK").await;
     // Nothing of a transaction stays whose connection ends: the answer is good even so.
     (failed, clean)
+}
+
+pub(super) async fn begin(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let begin = match (dialect, durability) {
+        (Dialect::Postgres, _) => "BEGIN",
+        (Dialect::Sqlite, Durability::Process) => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+        (Dialect::Sqlite, Durability::PowerCut) => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+    };
+    sqlx::raw_sql(begin).execute(connection).await?;
+    Ok(())
+}
+
+/// Undoes a transaction, or a part of it. Says whether that was done.
+pub(super) async fn undo(connection: &mut AnyConnection, rollback: &'static str) -> bool {
+    matches!(timeout(ROLLBACK_TIMEOUT, sqlx::raw_sql(rollback).execute(connection)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]

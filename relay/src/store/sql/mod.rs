@@ -1,7 +1,8 @@
 //! The store in SQL: SQLite and PostgreSQL by the same statements.
 //!
-//! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as
-//! busy. Every transaction runs in its own task to its end. Row locks are taken in one order everywhere: session, account, user.
+//! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as busy. What
+//! calls write meanwhile shares the next transaction. Every transaction runs in a task to its end. Row locks are taken in one order
+//! everywhere: session, account, user.
 
 mod alerts;
 mod check;
@@ -9,6 +10,7 @@ mod connections;
 mod denials;
 mod erase;
 mod erased;
+mod group;
 mod leases;
 mod look;
 mod migrations;
@@ -32,6 +34,7 @@ use sqlx::any::AnyConnectOptions;
 use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Prompt};
+use self::group::Group;
 use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
@@ -61,6 +64,9 @@ pub struct SqlStore {
     dialect: Dialect,
     writer: Connections,
     readers: Connections,
+    /// What the writes of calls wait in, to share a transaction. With PostgreSQL each has its own: a server commits many at once by itself, and who
+    /// shared one would wait for the locks of all.
+    group: Option<Group>,
     /// For the relay's lease and nothing else.
     renewals: Connections,
     /// Transactions under way.
@@ -135,7 +141,7 @@ use {part, sql};
 
 /// What a committed transaction outlives. (`synchronous` of SQLite's writer, which cannot change inside a transaction.
 /// PostgreSQL waits for its log always.)
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Durability {
     /// The end of the process.
     Process,
@@ -190,7 +196,8 @@ impl SqlStore {
         let readers =
             Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings).await.map_err(open)?;
         let renewals = writer.clone();
-        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, renewals, tasks: TaskTracker::new() })
+        let group = Some(Group::default());
+        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks: TaskTracker::new() })
     }
 
     /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
@@ -213,12 +220,36 @@ impl SqlStore {
             dialect: Dialect::Postgres,
             writer: connections.clone(),
             readers: connections,
+            group: None,
             renewals,
             tasks: TaskTracker::new(),
         })
     }
 
-    /// Runs `work` in a transaction that ends, one way or the other, even if the caller is dropped.
+    /// Runs a short `work` of a call in a transaction that it may share with those of other calls. As [`SqlStore::transaction`] otherwise.
+    async fn shared<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.shared_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
+    }
+
+    /// As [`SqlStore::shared`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    async fn shared_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> + Send + 'static,
+    {
+        let Some(group) = self.group.clone() else {
+            return self.transaction_or_undo(durability, work).await;
+        };
+        let writer = self.writer.clone();
+        let task = self.tasks.spawn(async move { group.run(&writer, durability, work).await });
+        task.await.map_err(|_| StoreError::Unfinished)?
+    }
+
+    /// Runs `work` in a transaction of its own that ends, one way or the other, even if the caller is dropped.
     async fn transaction<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -250,9 +281,10 @@ impl SqlStore {
     pub(in crate::store) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.renewals.close().await;
         self.readers.close().await;
+        // The last connection to a SQLite file folds its log in, which one that only reads cannot.
         self.writer.close().await;
+        self.renewals.close().await;
     }
 }
 

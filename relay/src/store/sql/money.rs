@@ -215,7 +215,7 @@ impl SqlStore {
     pub(in crate::store) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
         let id = ask.session_id.to_owned();
         let Reserve { epoch, through, spent, exposed, caps, at_ms, .. } = *ask;
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
                 let Some(mut locked) = locked else { return Err(StoreError::NoSession { id }) };
@@ -239,7 +239,7 @@ impl SqlStore {
 
     pub(in crate::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
         let settle = settle.clone();
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
                     erased::settle(&mut tx, &settle).await?;

@@ -75,7 +75,7 @@ impl SqlStore {
         quota: &Quota,
     ) -> Result<Opened, StoreError> {
         let (session, quota) = (session.clone(), quota.clone());
-        self.transaction_or_undo(Durability::PowerCut, move |mut tx| {
+        self.shared_or_undo(Durability::PowerCut, move |mut tx| {
             async move { open(&mut tx, &session, &quota).await }.boxed()
         })
         .await
@@ -87,7 +87,7 @@ impl SqlStore {
         by: &TakeOver,
     ) -> Result<Option<TakenOver>, StoreError> {
         let (id, by) = (id.to_owned(), by.clone());
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
                 if !locked.is_live || locked.epoch != by.epoch {
@@ -155,7 +155,7 @@ impl SqlStore {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         let (id, reason) = (id.to_owned(), reason.to_owned());
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
                 let Some(locked) = locked else { return Err(StoreError::NoSession { id }) };

@@ -39,7 +39,7 @@ impl SqlStore {
         committed: Mark,
     ) -> Result<(), StoreError> {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
-        self.transaction(Durability::Process, move |mut tx| {
+        self.shared(Durability::Process, move |mut tx| {
             async move {
                 let moved = tx
                     .query(MOVE_COMMITTED)

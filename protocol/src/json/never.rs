@@ -1,0 +1,27 @@
+//! The error of what cannot fail.
+
+use std::fmt::{self, Display};
+
+/// An error that there is not, so that nothing has to be downloaded for it.
+#[derive(Debug)]
+pub(super) enum Never {}
+
+impl Display for Never {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl std::error::Error for Never {}
+
+impl serde::ser::Error for Never {
+    fn custom<T: Display>(_: T) -> Self {
+        unreachable!("no message refuses to be written")
+    }
+}
+
+impl serde::de::Error for Never {
+    fn custom<T: Display>(_: T) -> Self {
+        unreachable!("no message refuses what it is given")
+    }
+}

@@ -1,0 +1,76 @@
+//! The documents: what they point at is there, and each is found from the README.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn documents_in(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// What a document links to, without what is on the web.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
+}
+
+/// The name that a heading is linked by: GitHub's own rule.
+fn anchor(heading: &str) -> String {
+    let kept = |char: &char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_');
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars().filter(kept).map(|char| if char == ' ' { '-' } else { char }).collect()
+}
+
+#[test]
+fn the_readme_links_every_page_of_the_docs() {
+    let readme = read(&root().join("README.md"));
+    let read_on = readme.split("## Read on").nth(1).expect("its last chapter");
+    for page in documents_in("docs") {
+        let name = page.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(
+            links(read_on).contains(&format!("docs/{name}").as_str()),
+            "docs/{name} is not in \"Read on\""
+        );
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let folders = [".", "docs", "docs/decisions", "npm"];
+    for document in folders.into_iter().flat_map(documents_in) {
+        for link in links(&read(&document)) {
+            let (path, place) = link.split_once('#').unwrap_or((link, ""));
+            let folder = document.parent().expect("a folder");
+            let target = if path.is_empty() { document.clone() } else { folder.join(path) };
+            assert!(target.exists(), "{}: {link} is not there", document.display());
+            let is_there =
+                || read(&target).lines().any(|line| line.starts_with('#') && anchor(line) == place);
+            assert!(place.is_empty() || is_there(), "{}: there is no heading {link}", document.display());
+        }
+    }
+}
+
+/// The unit as it is shipped, but with the relay of this build. Where there is no systemd nothing can be said.
+#[test]
+fn the_systemd_unit_is_one() {
+    let unit = read(&root().join("deploy/voxrelay.service"));
+    let program = "/usr/local/bin/voxrelay";
+    assert_eq!(unit.matches(program).count(), 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("voxrelay.service");
+    fs::write(&path, unit.replace(program, env!("CARGO_BIN_EXE_voxrelay"))).expect("written");
+    let verify = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let Ok(output) = verify else { return };
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("voxrelay")).collect();
+    assert!(output.status.success() && of_ours.is_empty(), "{said}");
+}
