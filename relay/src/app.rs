@@ -8,7 +8,6 @@ use crate::auth::Verifier;
 use crate::config::Config;
 use crate::denials::Denials;
 use crate::money::price::PriceTable;
-use crate::provider;
 use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
@@ -28,8 +27,8 @@ pub struct App {
     pub spill: Spill,
     /// What things cost.
     pub prices: PriceTable,
-    /// Asks speech and language providers, and keeps its connections to them.
-    pub provider_client: reqwest::Client,
+    /// Asks speech and language providers, and keeps its connections to them. A relay without providers needs none, and no certificates.
+    pub provider_client: Option<reqwest::Client>,
     /// Where recordings are; nothing is recorded without.
     pub recordings: Option<Arc<Recordings>>,
     /// The sessions that live here, so that a reconnect finds its own.
@@ -70,8 +69,7 @@ impl App {
             store,
             spill,
             prices,
-            provider_client: provider::client()
-                .expect("the system's certificates are read when the verifier is made, too"),
+            provider_client: None,
             recordings: None,
             sessions: Registry::default(),
             throttle: Throttle::default(),
@@ -81,6 +79,12 @@ impl App {
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }
+    }
+
+    /// Asks providers with this client.
+    #[must_use]
+    pub fn with_provider_client(self, client: Option<reqwest::Client>) -> App {
+        App { provider_client: client, ..self }
     }
 
     /// Records calls, and finds what was recorded.
