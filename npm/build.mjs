@@ -1,6 +1,6 @@
 // Makes dist/ of src/: `node build.mjs`, after `cargo xtask build` has put the engine into src/wasm/.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,6 +45,10 @@ await Promise.all([
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
+// What events and errors are made of is declared there. Nobody outside frees its classes, and older libraries of types have no `dispose`.
+mkdirSync(join(dist, "wasm"));
+const declared = readFileSync(join(src, "wasm", "voxrelay_wasm.d.ts"), "utf8");
+writeFileSync(join(dist, "wasm", "voxrelay_wasm.d.ts"), declared.replace(/^.*\[Symbol\.dispose\].*\n/gm, ""));
 
 // The compiler is a native program behind a small launcher.
 const launcher = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");

@@ -8,7 +8,6 @@ use crate::auth::Verifier;
 use crate::config::Config;
 use crate::denials::Denials;
 use crate::money::price::PriceTable;
-use crate::provider;
 use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
 use crate::spill::Spill;
@@ -22,8 +21,8 @@ pub struct App {
     pub config: Config,
     /// What things cost.
     pub prices: PriceTable,
-    /// Asks speech and language providers, and keeps its connections to them.
-    pub provider_client: reqwest::Client,
+    /// Asks speech and language providers, and keeps its connections to them. A relay without providers needs none, and no certificates.
+    pub provider_client: Option<reqwest::Client>,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What is written.
@@ -87,11 +86,16 @@ impl App {
             live: Arc::new(Live::new(config.store_grace)),
             config,
             prices,
-            provider_client: provider::client()
-                .expect("the system's certificates are read when the verifier is made, too"),
+            provider_client: None,
             admission: Arc::new(admission),
             records: Arc::new(records),
         }
+    }
+
+    /// Asks providers with this client.
+    #[must_use]
+    pub fn with_provider_client(self, client: Option<reqwest::Client>) -> App {
+        App { provider_client: client, ..self }
     }
 }
 

@@ -97,6 +97,10 @@ pub(crate) fn start(config: &LogConfig) {
 /// Writes a field of a line. Much of what is logged is the words of strangers: nothing in it begins a line, or moves the cursor of whoever
 /// reads it. (In JSON the library sees to that.)
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    // Of lines that come by the crate `log`: where they are from is said before the fields.
+    if field.name().starts_with("log.") {
+        return Ok(());
+    }
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;
     }

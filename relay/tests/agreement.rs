@@ -128,10 +128,6 @@ impl Moody {
 }
 
 impl Agent for Moody {
-    fn name(&self) -> &str {
-        "moody"
-    }
-
     fn rate(&self) -> u32 {
         24_000
     }

@@ -32,10 +32,6 @@ struct Puppet {
 type Told = Arc<Mutex<Vec<String>>>;
 
 impl Agent for Puppet {
-    fn name(&self) -> &str {
-        "puppet"
-    }
-
     fn rate(&self) -> u32 {
         24_000
     }
@@ -760,4 +756,21 @@ fn what_another_relay_has_told_of_a_budget_is_not_told_again() {
     assert_eq!(told(60), [0; 0], "half of it was told there");
     assert_eq!(told(79), [0; 0]);
     assert_eq!(told(80), [80]);
+}
+
+#[test]
+fn texts_that_wait_for_money_are_bounded_like_audio() {
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    let mut bench = Bench::of(caps, NanoUsd::ZERO, 0);
+    bench.chunk([]);
+    let text = "x".repeat(16_000);
+    let mut waiting = 0;
+    for seq in 1..1_000 {
+        let did = bench.input(Input::Text { mark: Mark { seq, position: 1_600 }, text: &text });
+        if did.iter().any(|did| matches!(did, Did::Settle(_, _, true))) {
+            break;
+        }
+        waiting += text.len();
+    }
+    assert!((1 << 20..4 << 20).contains(&waiting), "{waiting}");
 }

@@ -812,3 +812,29 @@ async fn a_second_relay_on_a_data_folder_is_refused_and_takes_nothing_from_the_f
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// As in a container that has none.
+fn without_certificates(command: &mut Command) -> &mut Command {
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_relay_that_asks_nobody_needs_no_certificates_and_one_that_does_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = voxrelay(folder.path());
+    let relay = Running::start(without_certificates(command.args(["dev", "--listen", "127.0.0.1:0"])));
+    assert!(relay.get("/livez").ends_with("ok\n"));
+    drop(relay);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = format!(
+        "data_dir = \"data\"\n[auth]\nhs256_secret = \"{SECRET}\"\n[providers.openai]\nmodel = \"tts-1\"\nprice = \"anthropic/claude-haiku-4-5\"\n"
+    );
+    std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    let mut command = voxrelay(folder.path());
+    let serve = command.args(["serve", "--config", "voxrelay.toml", "--listen", "127.0.0.1:0"]);
+    let (output, errors) = run(without_certificates(serve));
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("ca-certificates") && !errors.contains("panicked"), "{errors}");
+}

@@ -31,8 +31,6 @@ const MODEL: usize = 0;
 /// How an agent is to behave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persona {
-    /// Its name, in the configuration and in the session record.
-    pub name: String,
     /// What the model is told before everything else; may be empty.
     pub instructions: String,
     /// The longest answer, in tokens.
@@ -253,10 +251,6 @@ impl Asked {
 }
 
 impl Agent for Chat {
-    fn name(&self) -> &str {
-        &self.persona.name
-    }
-
     fn rate(&self) -> u32 {
         self.rate
     }

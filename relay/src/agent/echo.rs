@@ -190,10 +190,6 @@ impl Echo {
 }
 
 impl Agent for Echo {
-    fn name(&self) -> &str {
-        "echo"
-    }
-
     fn rate(&self) -> u32 {
         self.rate.0
     }

@@ -159,9 +159,6 @@ pub enum AgentOutput {
 
 /// Hears the user and answers.
 pub trait Agent: Send {
-    /// The name in the session record.
-    fn name(&self) -> &str;
-
     /// Samples a second of [`AgentOutput::Sound`].
     fn rate(&self) -> u32;
 

@@ -278,6 +278,17 @@ enum Held {
     Bye,
 }
 
+impl Held {
+    /// What it takes in memory, as far as that is the client's to say.
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Audio { payload, .. } => payload.len(),
+            Held::Text { text, .. } => text.len(),
+            Held::Gap(_) | Held::Muted | Held::Bye => 0,
+        }
+    }
+}
+
 impl Call {
     /// A call that begins, or goes on after its relay was lost.
     #[must_use]
@@ -322,12 +333,6 @@ impl Call {
             ended: false,
             now,
         }
-    }
-
-    /// The agent's name.
-    #[must_use]
-    pub fn agent(&self) -> &str {
-        self.agent.name()
     }
 
     /// What the session has used so far.

@@ -8,7 +8,7 @@ use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
 
-/// Audio that can be waiting for money, in bytes: what a replay brings at once, and a little.
+/// Audio and texts that can be waiting for money, in bytes: what a replay brings at once, and a little.
 const HELD_BYTES: usize = 3 << 20;
 /// What the user reads when there is no more money.
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
@@ -21,9 +21,7 @@ impl Call {
     }
 
     pub(super) fn hold(&mut self, held: Held) {
-        if let Held::Audio { payload, .. } = &held {
-            self.held_bytes += payload.len();
-        }
+        self.held_bytes += held.bytes();
         self.held.push_back(held);
         if self.held_bytes > HELD_BYTES {
             // The client has it still, since it is not committed: it comes again in the session that follows.
@@ -66,13 +64,14 @@ impl Call {
         while self.ending.is_none()
             && let Some(held) = self.held.pop_front()
         {
+            self.held_bytes -= held.bytes();
             match held {
                 Held::Audio { mark, payload } => {
                     if !self.handle_audio(mark, &payload) {
+                        self.held_bytes += payload.len();
                         self.held.push_front(Held::Audio { mark, payload });
                         break;
                     }
-                    self.held_bytes -= payload.len();
                 }
                 Held::Gap(gap) => self.handle_gap(gap),
                 Held::Text { mark, text } => self.handle_text(mark, &text),

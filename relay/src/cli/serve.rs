@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{announce, failed, faults};
 use crate::auth::{self, Verifier};
 use crate::config::{Config, Secret};
+use crate::provider;
 use crate::recording::{RecordingError, Recordings};
 use crate::spill::{SPILL_FILE, Spill};
 use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
@@ -86,6 +87,10 @@ async fn run(config: Config) -> ExitCode {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
     };
+    let provider_client = match provider_client(&config) {
+        Ok(client) => client,
+        Err(error) => return failed(2, &error),
+    };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
     let mut hold = match Hold::take(&config.data_dir) {
         Ok(hold) => hold,
@@ -129,7 +134,8 @@ async fn run(config: Config) -> ExitCode {
         return failed(1, &error);
     }
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
-    let app = Arc::new(App::new(config, verifier, records, prices));
+    let app = App::new(config, verifier, records, prices).with_provider_client(provider_client);
+    let app = Arc::new(app);
     hold.tell_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
@@ -195,6 +201,18 @@ async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
             opened => return opened,
         }
     }
+}
+
+/// What asks the providers, if there are any.
+fn provider_client(config: &Config) -> Result<Option<reqwest::Client>, String> {
+    if config.providers.is_empty() {
+        return Ok(None);
+    }
+    let client = provider::client().map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        format!("the providers cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates")
+    });
+    client.map(Some)
 }
 
 fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {

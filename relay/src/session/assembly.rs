@@ -97,6 +97,10 @@ impl Parts {
                 DEAF_ITEM
             }
         };
+        if !providers.is_empty() && app.provider_client.is_none() {
+            tracing::error!(%agent, "its providers cannot be asked: there is no client");
+            return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
+        }
         let prices = || {
             let listening = app.prices.second_price_at(listening, now)?.clone();
             let prices = providers.iter().map(|provider| provider.price(&app.prices, now));
@@ -128,11 +132,8 @@ impl Parts {
     fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
         match &self.config {
             Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, max_output_tokens }) => {
-                let persona = Persona {
-                    name: self.agent.clone(),
-                    instructions: instructions.clone(),
-                    max_output_tokens: *max_output_tokens,
-                };
+                let persona =
+                    Persona { instructions: instructions.clone(), max_output_tokens: *max_output_tokens };
                 Box::new(Chat::new(persona, self.rate.0, position, turns))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {

@@ -14,7 +14,7 @@ use crate::telemetry;
 #[derive(Debug)]
 pub(super) struct Requests {
     tasks: TaskTracker,
-    client: reqwest::Client,
+    client: Option<reqwest::Client>,
     started: Instant,
     /// The agent's providers, by their places.
     providers: Vec<Provider>,
@@ -24,7 +24,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn new(
         tasks: TaskTracker,
-        client: reqwest::Client,
+        client: Option<reqwest::Client>,
         started: Instant,
         providers: Vec<Provider>,
     ) -> Requests {
@@ -33,8 +33,9 @@ impl Requests {
 
     /// Makes a request.
     pub(super) fn open(&mut self, id: RequestId, provider: usize, ask: &Ask) {
-        let Some(of) = self.providers.get(provider) else { return };
-        let request = Request::open(&self.tasks, &self.client, self.started, of.codec(ask), of.bounds());
+        // A session whose agent asks somebody is not begun without a client.
+        let (Some(of), Some(client)) = (self.providers.get(provider), &self.client) else { return };
+        let request = Request::open(&self.tasks, client, self.started, of.codec(ask), of.bounds());
         self.running.push((id, provider, request));
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::provider::Finish;
 
 fn persona() -> Persona {
-    Persona { name: "doctor".to_owned(), instructions: "Listen.".to_owned(), max_output_tokens: 5 }
+    Persona { instructions: "Listen.".to_owned(), max_output_tokens: 5 }
 }
 
 struct Bench(Chat);
