@@ -17,7 +17,7 @@ use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
 use relay::money::tab::{Earlier, RequestId, Tab};
 use relay::provider::{Ask, Event};
-use relay::store::Settled;
+use relay::records::store::Settled;
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
 

@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOT_SENT_MAX_BYTES: u32 = 16 * 1024;
 
-use crate::outbound;
+use crate::operations::outbound;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;

@@ -17,8 +17,8 @@ use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
 use super::work::{Books, Work};
+use crate::admission::auth::Identity;
 use crate::agent::{Agent, Chat, Echo, Persona};
-use crate::auth::Identity;
 use crate::call::{Call, Start, Turn};
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
@@ -27,10 +27,11 @@ use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::{Price, PriceError};
 use crate::money::tab::{self, Earlier, Tab};
+use crate::operations::telemetry;
 use crate::provider::Provider;
-use crate::recording::Recorder;
-use crate::store::{Payer, unix_ms};
-use crate::{App, NanoUsd, telemetry};
+use crate::records::recording::Recorder;
+use crate::records::store::{Payer, unix_ms};
+use crate::{App, NanoUsd};
 
 /// What the echo agent is metered as.
 const ECHO_ITEM: &str = "echo/listening";
