@@ -37,9 +37,10 @@ use crate::{App, NanoUsd};
 const ECHO_ITEM: &str = "echo/listening";
 /// What the audio of a call is metered as that nobody listens to.
 const DEAF_ITEM: &str = "relay/audio";
-/// What this relay speaks beyond the first version of the protocol: what its link does alone. A word of a message is added with the agent that
-/// takes it.
-pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text"];
+/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
+pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
+/// The same with an agent that can be told what to say.
+const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
@@ -121,6 +122,14 @@ impl Parts {
         Meter::resume(self.listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
     }
 
+    /// What the session speaks beyond the first version of the protocol.
+    fn features(&self) -> &'static [&'static str] {
+        match self.config.as_ref().map(|config| &config.kind) {
+            None | Some(AgentKind::Echo) => FEATURES,
+            Some(AgentKind::Chat { .. }) => FEATURES_OF_CHAT,
+        }
+    }
+
     /// Whether the agent wants to know what was said before.
     pub(super) fn wants_history(&self) -> bool {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
@@ -198,7 +207,7 @@ pub(super) fn prepare(
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
         agent: Some(parts.agent.clone()),
-        features: FEATURES,
+        features: parts.features(),
     };
     let caps = caps(limits);
     let start = Start {
