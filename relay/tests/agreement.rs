@@ -335,7 +335,7 @@ impl World {
         let mut frame = Vec::new();
         AudioHeader::write(codec, mark.seq, mark.position, &mut frame);
         frame.resize(frame.len() + bytes, 0);
-        self.link(link::Input::Binary(&frame));
+        self.link(link::Input::Binary(frame.into()));
     }
 
     /// As a session's driver does it.
@@ -405,7 +405,7 @@ impl World {
         while let Some(output) = self.link.poll_output() {
             match output {
                 link::Output::Text(text) => {
-                    let message = RelayMessage::parse(text).expect("a message of the protocol");
+                    let message = RelayMessage::parse(&text).expect("a message of the protocol");
                     match message {
                         RelayMessage::Transcript(turn) => {
                             if turn.role == Role::Agent {
@@ -445,7 +445,7 @@ impl World {
                     }
                 }
                 link::Output::Binary(frame) => {
-                    let (header, payload) = AudioHeader::parse(frame).expect("audio");
+                    let (header, payload) = AudioHeader::parse(&frame).expect("audio");
                     assert_eq!(header.seq, self.received, "in order and once");
                     assert_eq!(header.position, self.downlink, "the agent's timeline has no holes");
                     self.received += 1;
@@ -467,7 +467,7 @@ impl World {
                     self.expected = Mark { seq: mark.seq + 1, position: mark.position + samples };
                     self.ends.insert(self.expected.seq, self.expected.position);
                     self.samples += u64::from(samples);
-                    self.call.handle_input(self.now, call::Input::Audio { mark, payload });
+                    self.call.handle_input(self.now, call::Input::Audio { mark, payload: &payload });
                 }
                 link::Output::Gap(gap) => {
                     assert_eq!(

@@ -233,7 +233,7 @@ impl Machine {
                 self.tell_link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
             }
             Step::Incoming(Incoming::Text(text)) => self.tell_link(link::Input::Text(&text)),
-            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(&frame)),
+            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(frame)),
             Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
             Step::Incoming(Incoming::Gone(None)) => {
                 self.news.extend([Step::Out(Output::Drop), Step::Closed]);

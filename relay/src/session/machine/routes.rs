@@ -1,6 +1,5 @@
 //! Which machine hears of what another one says.
 
-use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step};
@@ -152,12 +151,12 @@ impl Machine {
 }
 
 /// What is to be done about what the link says, if anything.
-pub(super) fn of_link(output: link::Output<'_>) -> Option<Step> {
+pub(super) fn of_link(output: link::Output) -> Option<Step> {
     use link::Output as L;
     Some(match output {
-        L::Text(text) => Step::Out(Output::Send(Outgoing::Text(text.to_owned()))),
-        L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(Bytes::copy_from_slice(frame)))),
-        L::Audio { mark, payload } => Step::Audio(mark, Bytes::copy_from_slice(payload)),
+        L::Text(text) => Step::Out(Output::Send(Outgoing::Text(text))),
+        L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(frame))),
+        L::Audio { mark, payload } => Step::Audio(mark, payload),
         L::Message { mark, message } => Step::Message(mark, message),
         // No agent takes these, and a session's features do not name them.
         L::BargeIn(_) | L::Held(_) => return None,
@@ -165,7 +164,7 @@ pub(super) fn of_link(output: link::Output<'_>) -> Option<Step> {
         L::Muted(muted) => Step::Muted(muted),
         L::Played(position) => Step::Played(position),
         L::RoundTrip(time) => Step::RoundTrip(time),
-        L::Token(token) => Step::Policy(policy::Input::Token(token.to_owned())),
+        L::Token(token) => Step::Policy(policy::Input::Token(token)),
         L::Bye => Step::Bye,
         L::Close(code) => Step::Out(Output::Close(code)),
         L::Detached => Step::Detached,
