@@ -584,3 +584,14 @@ fn hanging_up_does_not_wait_for_a_frame_that_was_refused() {
     assert_eq!(error(&did), Some("chunk_too_small"));
     assert!(did.contains(&Did::Bye), "{did:?}");
 }
+
+#[test]
+fn an_acknowledgement_that_was_due_on_the_connection_before_is_said_once_on_the_next() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    let did = bench.resume("r1", "r2", 0);
+    assert!(
+        matches!(&did[..], [Did::Said(RelayMessage::Resumed(resumed)), Did::Attached] if resumed.received.seq == 1)
+    );
+    assert_eq!(bench.wait(Duration::from_secs(1)), [], "the greeting has said it");
+}

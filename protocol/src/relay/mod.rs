@@ -331,8 +331,9 @@ impl Link {
         self.phase = Phase::Attached;
         // What was queued for the connection before this one.
         self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
-        self.timers.stop(Timer::ResumeWindow as usize);
-        self.timers.stop(Timer::Resend as usize);
+        for timer in [Timer::ResumeWindow, Timer::Resend, Timer::Ack] {
+            self.timers.stop(timer as usize);
+        }
         self.resends = 0;
         self.bye = None;
         self.set(Timer::Dead, self.config.heartbeat * DEAD_AFTER_HEARTBEATS);
