@@ -15,7 +15,7 @@ use std::process::Command;
 use relay::NanoUsd;
 use relay::config::Secret;
 use relay::money::budget::{Caps, Range, Reserved};
-use relay::store::{Quota, Reserve, SqlStore, Store};
+use relay::records::store::{Quota, Reserve, SqlStore, Store};
 
 /// The round in which it dies at the step it is told to.
 const LAST_ROUND: u64 = 3;

@@ -4,15 +4,13 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Verifier;
+use crate::admission::auth::Verifier;
+use crate::admission::denials::Denials;
+use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
-use crate::denials::Denials;
 use crate::money::price::PriceTable;
-use crate::recording::Recordings;
 use crate::session::{Lease, Registry};
-use crate::spill::Spill;
-use crate::store::Store;
-use crate::throttle::{Rates, Throttle};
+use crate::{Admission, Records};
 
 /// What a relay is made of, in three: who may come in, what is written, what is live. Whatever needs two or three fields of it takes those.
 #[derive(Debug)]
@@ -29,30 +27,6 @@ pub struct App {
     pub records: Arc<Records>,
     /// What is live.
     pub live: Arc<Live>,
-}
-
-/// Who may come in.
-#[derive(Debug)]
-pub struct Admission {
-    /// Says whose token it is.
-    pub verifier: Verifier,
-    /// Who may not call.
-    pub denials: Denials,
-    /// How often sessions begin, and how many connections wait to be greeted.
-    pub throttle: Throttle,
-    /// Requests of each user to the HTTP API.
-    pub api_requests: Rates,
-}
-
-/// What is written, and where.
-#[derive(Debug)]
-pub struct Records {
-    /// Sessions, turns and usage, on disk.
-    pub store: Arc<dyn Store>,
-    /// Where what is to be written is kept while the database is away.
-    pub spill: Spill,
-    /// Where recordings are; nothing is recorded without.
-    pub recordings: Option<Arc<Recordings>>,
 }
 
 /// What lives in this relay now, and until when.

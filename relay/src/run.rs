@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::store::Leases;
-use crate::throttle::SWEEP_INTERVAL;
-use crate::{App, denials, server, upkeep};
+use crate::admission::denials;
+use crate::admission::throttle::SWEEP_INTERVAL;
+use crate::operations::upkeep;
+use crate::records::store::Leases;
+use crate::{App, server};
 
 /// Runs until [`Live::shutdown`](crate::Live::shutdown) is cancelled; then lets what goes on end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {

@@ -11,10 +11,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use records::{caps, open, quota, reserve, session};
-use relay::auth::Verifier;
+use relay::Config;
+use relay::admission::auth;
+use relay::admission::auth::Verifier;
 use relay::config::Secret;
-use relay::store::{DATABASE_FILE, SqlStore, Store};
-use relay::{Config, auth};
+use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 
 fn voxrelay(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxrelay"));

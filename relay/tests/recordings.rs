@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
 use relay::config::RecordingPlace;
-use relay::recording::{RecordingError, Recordings, key};
-use relay::store::{NewSession, SqlStore, unix_ms};
+use relay::records::recording::{RecordingError, Recordings, key};
+use relay::records::store::{NewSession, SqlStore, unix_ms};
 use tempfile::TempDir;
 
 /// What a relay with recordings has.

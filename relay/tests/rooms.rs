@@ -8,18 +8,17 @@ const MACHINES: &[&str] = &[
     "agent",
     "call",
     "money",
-    "recording/mixer.rs",
+    "records/recording/mixer.rs",
     "provider/exchange.rs",
     "provider/chat.rs",
     "provider/event.rs",
 ];
 /// What none of them may name.
 const FOREIGN: &[&str] = &[
-    "crate::store",
+    "crate::records",
     "crate::session",
     "crate::server",
     "crate::App",
-    "crate::spill",
     "axum",
     "sqlx",
     "tokio",
@@ -100,7 +99,7 @@ fn the_machines_of_a_session_name_nothing_that_acts() {
 fn a_session_names_nothing_above_it() {
     let faults = faults(
         &["session"],
-        &["crate::server", "crate::upkeep", "crate::cli", "axum", "tungstenite", "hyper"],
+        &["crate::server", "crate::operations::upkeep", "crate::cli", "axum", "tungstenite", "hyper"],
     );
     assert!(faults.is_empty(), "{faults:#?}");
 }
@@ -108,13 +107,13 @@ fn a_session_names_nothing_above_it() {
 /// What is configured is below whatever it configures, and what checks tokens is told with which.
 #[test]
 fn the_configuration_names_nobody_who_reads_it_to_check_tokens_or_to_carry_calls() {
-    let faults = faults(&["config"], &["crate::auth", "crate::session", "crate::server", "crate::App"]);
+    let faults = faults(&["config"], &["crate::admission", "crate::session", "crate::server", "crate::App"]);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
 /// What a call goes through: whoever comes over HTTP is brought to a session, and what goes on beside the calls is started from above.
 #[test]
 fn the_server_starts_nothing_but_sessions() {
-    let faults = faults(&["server"], &["crate::upkeep", "crate::cli", "crate::run"]);
+    let faults = faults(&["server"], &["crate::operations::upkeep", "crate::cli", "crate::run"]);
     assert!(faults.is_empty(), "{faults:#?}");
 }

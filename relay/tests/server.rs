@@ -5,8 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use relay::store::unix_ms;
-use relay::{Config, auth};
+use relay::Config;
+use relay::admission::auth;
+use relay::records::store::unix_ms;
 use serde_json::json;
 use support::{PATIENCE, Relay, Wire, header, set, status, upgrade};
 use tokio::time::timeout;
@@ -397,7 +398,7 @@ async fn each_of_many_resumes_at_once_gets_an_answer() {
     let welcome: serde_json::Value = serde_json::from_slice(&welcome).expect("JSON");
     assert_eq!(welcome["type"], "welcome", "{welcome}");
 
-    let file = relay.app.config.data_dir.join(relay::store::DATABASE_FILE);
+    let file = relay.app.config.data_dir.join(relay::records::store::DATABASE_FILE);
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
     let mut lock = sqlx::SqliteConnection::connect_with(&options).await.expect("a connection");
     sqlx::query("BEGIN IMMEDIATE").execute(&mut lock).await.expect("locked");

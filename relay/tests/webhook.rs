@@ -20,8 +20,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use records::{caps, open, quota, row, session, settle};
 use relay::config::{self, Secret};
-use relay::store::{Quota, Settle, SqlStore, Store, unix_ms};
-use relay::webhook::{Pace, Webhook};
+use relay::operations::webhook::{Pace, Webhook};
+use relay::records::store::{Quota, Settle, SqlStore, Store, unix_ms};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{AudioHeader, CloseCode, Codec};
+use relay::App;
+use relay::admission::auth;
+use relay::records::store::{SessionState, unix_ms};
 use relay::session::{self, Gone, Incoming, Outgoing, Wire};
-use relay::store::{SessionState, unix_ms};
-use relay::{App, auth};
 use serde_json::{Value, json};
 use support::PATIENCE;
 use tokio::sync::mpsc;

@@ -15,7 +15,7 @@ use protocol::{ClientMessage, Mark, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::config::Secret;
 use relay::money::budget::{Caps, Range, Reserved};
-use relay::store::{NewSession, Quota, SqlStore, Store};
+use relay::records::store::{NewSession, Quota, SqlStore, Store};
 use serde_json::json;
 use sqlx::any::AnyPoolOptions;
 use tests::postgres::Server;

@@ -21,7 +21,7 @@ pub struct BadToken {
     pub name: String,
     /// The token.
     pub token: String,
-    /// As [`relay::auth::AuthError::cause`] says it.
+    /// As [`relay::admission::auth::AuthError::cause`] says it.
     pub cause: &'static str,
 }
 

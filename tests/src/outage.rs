@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use protocol::CloseCode;
 use relay::NanoUsd;
 use relay::config::Secret;
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::caller::{Caller, Told};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use protocol::{AudioHeader, ClientMessage, Codec, HEADER_LEN, RelayMessage, Resume, SUBPROTOCOL};
-use relay::auth::Verifier;
-use relay::store::{SqlStore, Store};
+use relay::admission::auth::Verifier;
+use relay::records::store::{SqlStore, Store};
 use serde_json::json;
 use tests::bad_tokens::{self, BadToken, JWKS};
 use tests::sound::{silence, voice};

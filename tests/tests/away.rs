@@ -9,7 +9,7 @@ use protocol::{CloseCode, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::config::Secret;
-use relay::store::{SessionRow, SqlStore, Store};
+use relay::records::store::{SessionRow, SqlStore, Store};
 use sqlx::{AnyConnection, Connection};
 use tests::outage::{How, Manner, Outage, go_through};
 use tests::postgres::Server;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
-use relay::store::{AlertFilter, SqlStore, Store};
+use relay::records::store::{AlertFilter, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::client::{Event, State};
 use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
 use relay::client::{Options, Report, run};
-use relay::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
+use relay::records::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use serde_json::json;
 use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, chunk, hello, token, token_but};

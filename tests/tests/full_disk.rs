@@ -14,7 +14,7 @@ use protocol::client::Event;
 use protocol::{CloseCode, RelayMessage};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use tests::sound::voice;
 use tests::{Heard, Raw, Relay, hello, token};
 use tokio::sync::mpsc;

@@ -4,7 +4,7 @@
 use protocol::{
     AudioHeader, Bye, ClientMessage, Codec, ErrorMessage, Gap, Hello, Mark, RelayMessage, Resume, Resumed,
 };
-use relay::store::{SessionRow, SqlStore, Store};
+use relay::records::store::{SessionRow, SqlStore, Store};
 use serde_json::json;
 use tests::postgres::shared;
 use tests::sound::voice;

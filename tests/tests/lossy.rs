@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::CloseCode;
 use relay::client::{Options, run};
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use tests::sound::voice;
 use tests::{Relay, token};
 use tokio::io::copy;

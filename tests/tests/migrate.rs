@@ -5,7 +5,7 @@ use std::process::Output;
 
 use protocol::{Bye, ClientMessage};
 use relay::config::Secret;
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, binary, chunk};

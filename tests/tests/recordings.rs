@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::client::{Event, State};
 use protocol::{Bye, ClientMessage, Gap, Mark};
 use relay::client::{Options, run};
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -113,7 +113,7 @@ async fn the_operator_sees_what_happens_and_nobodys_name() {
     let id = report.session_id.expect("there was a session");
     assert!(!answer.contains("ada") && !answer.contains(&id));
     let documented = |line: &str| {
-        relay::telemetry::METRICS
+        relay::operations::telemetry::METRICS
             .iter()
             .any(|metric| line.trim_start_matches("# HELP ").starts_with(metric.name))
     };

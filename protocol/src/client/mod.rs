@@ -14,6 +14,7 @@ mod uplink;
 mod why;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::Backoff;
@@ -119,7 +120,7 @@ enum Pending {
     AskWhy,
     Disconnect(u16),
     Message(ClientMessage),
-    Play { codec: Codec, position: u32 },
+    Play { codec: Codec, position: u32, payload: Vec<u8> },
     EndOfReply,
     FlushPlayout,
     Event(Event),
@@ -180,7 +181,7 @@ pub struct Client {
     outage: Outage,
     connection: Connection,
 
-    uplink: ReplayBuffer,
+    uplink: ReplayBuffer<Arc<[u8]>>,
     /// The first frame that is not committed: where a new session would begin.
     base: Mark,
     /// The next frame the relay expects, as it last said.
@@ -205,10 +206,6 @@ pub struct Client {
     played: u32,
     /// Where the agent's audio that came in this epoch ends: what is played beyond it belongs to an earlier one.
     received_end: u32,
-    /// Payload of the audio frame being handed to the driver.
-    staged: Vec<u8>,
-    /// Text being handed to the driver.
-    text: String,
 
     ping_id: u32,
     round_trip: Option<Duration>,
@@ -255,8 +252,6 @@ impl Client {
             told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
             received_end: 0,
-            staged: Vec::new(),
-            text: String::new(),
             ping_id: 0,
             round_trip: None,
             usage: Usage::default(),
@@ -321,15 +316,15 @@ impl Client {
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(pending) = self.pending.pop_front() {
             return Some(match pending {
                 Pending::RequestToken => Output::RequestToken,
                 Pending::Connect => Output::Connect,
                 Pending::AskWhy => Output::AskWhy,
                 Pending::Disconnect(code) => Output::Disconnect { code },
-                Pending::Message(message) => self.say(&message),
-                Pending::Play { codec, position } => Output::Play { codec, position, payload: &self.staged },
+                Pending::Message(message) => say(&message),
+                Pending::Play { codec, position, payload } => Output::Play { codec, position, payload },
                 Pending::EndOfReply => Output::EndOfReply,
                 Pending::FlushPlayout => Output::FlushPlayout,
                 Pending::Event(event) => Output::Event(event),
@@ -367,11 +362,6 @@ impl Client {
         self.base.seq == self.uplink.end().seq
     }
 
-    fn say(&mut self, message: &ClientMessage) -> Output<'_> {
-        self.text = message.to_json();
-        Output::Text(&self.text)
-    }
-
     fn send(&mut self, message: impl Into<ClientMessage>) {
         self.pending.push_back(Pending::Message(message.into()));
     }
@@ -400,4 +390,8 @@ impl Client {
         self.told_ack = ClientAck { received: self.expected, played: self.played };
         self.send(self.told_ack);
     }
+}
+
+fn say(message: &ClientMessage) -> Output {
+    Output::Text(message.to_json())
 }

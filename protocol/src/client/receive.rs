@@ -244,9 +244,8 @@ impl Client {
         // A codec of a newer relay counts, but cannot be played.
         let Some(codec) = header.codec else { return };
         self.received_end = header.position.saturating_add(codec.samples(payload.len()));
-        self.staged.clear();
-        self.staged.extend_from_slice(payload);
-        self.pending.push_back(Pending::Play { codec, position: header.position });
+        let payload = payload.to_vec();
+        self.pending.push_back(Pending::Play { codec, position: header.position, payload });
     }
 
     /// Whether a numbered frame is the next one. Duplicates are acknowledged again; a hole cannot happen on a healthy

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Client, Connection, Event, GapInfo, NotTaken, Output, Phase, Timer, UPLINK};
+use super::{Client, Connection, Event, GapInfo, NotTaken, Output, Phase, Timer, UPLINK, say};
+use crate::replay::Message;
 use crate::{
     BargeIn, Bye, ClientMessage, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Numbered, Playback, Upward,
 };
@@ -94,9 +95,9 @@ impl Client {
     }
 
     /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
-    pub(super) fn poll_uplink(&mut self) -> Option<Output<'_>> {
-        if self.poll_playback().is_some() {
-            return Some(Output::Text(&self.text));
+    pub(super) fn poll_uplink(&mut self) -> Option<Output> {
+        if let Some(message) = self.poll_playback() {
+            return Some(say(&message));
         }
         if self.is_held_back() {
             return None;
@@ -109,32 +110,35 @@ impl Client {
             }
             self.uplink.seek(held);
             self.tell_gap(cursor, held);
-            return Some(self.say(&Gap { from: cursor, to: held }.into()));
+            return Some(say(&Gap { from: cursor, to: held }.into()));
         }
         if self.uplink.is_sent() {
             let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
             if self.connection.told_muted != self.muted && !waits {
                 self.connection.told_muted = self.muted;
                 self.set(Timer::Mute, MUTE_APART);
-                return Some(self.say(&Mute { muted: self.muted }.into()));
+                return Some(say(&Mute { muted: self.muted }.into()));
             }
             if self.closing && !self.connection.told_bye {
                 self.connection.told_bye = true;
-                return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
+                return Some(say(&Bye { end: self.uplink.end().seq }.into()));
             }
             return None;
         }
-        if self.uplink.peek()?.word.is_some() && !self.take_turn() {
+        if self.uplink.is_text_next() && !self.take_turn() {
             return None;
         }
-        let frame = self.uplink.advance(self.connection.features.has(Features::SAMPLES))?;
-        self.connection.socket_bytes += frame.bytes.len() + frame.text.len();
+        let message = self.uplink.advance(self.connection.features.has(Features::SAMPLES))?;
+        self.connection.socket_bytes += message.len();
         self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
-        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
+        Some(match message {
+            Message::Text(text) => Output::Text(text),
+            Message::Binary(frame) => Output::Binary(frame),
+        })
     }
 
-    /// What the relay does not know yet of the agent's sound on the page; the text is in `self.text`.
-    fn poll_playback(&mut self) -> Option<()> {
+    /// What the relay does not know yet of the agent's sound on the page.
+    fn poll_playback(&mut self) -> Option<ClientMessage> {
         let Connection { features, told_barge_in, told_held, .. } = &self.connection;
         let barges_in = self.barge_in.filter(|_| *told_barge_in != self.barge_in && features.has("barge_in"));
         let holds = *told_held != self.playback_held && features.has("playback");
@@ -143,12 +147,10 @@ impl Client {
         }
         if let Some(played) = barges_in {
             self.connection.told_barge_in = barges_in;
-            self.say(&BargeIn { played }.into());
-        } else {
-            self.connection.told_held = self.playback_held;
-            self.say(&Playback { held: self.playback_held }.into());
+            return Some(BargeIn { played }.into());
         }
-        Some(())
+        self.connection.told_held = self.playback_held;
+        Some(Playback { held: self.playback_held }.into())
     }
 
     /// Whether one more message may be sent now: a relay closes on whoever sends too many.

@@ -16,12 +16,14 @@ mod uplink;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use handshake::*;
 pub use io::*;
 
 use rate::RateLimit;
 
-use crate::replay::ReplayBuffer;
+use crate::replay::{Message, ReplayBuffer};
 use crate::time::Timers;
 use crate::{
     AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Features, Flush, Gap, Hello, Mark,
@@ -78,7 +80,7 @@ enum Phase {
 #[derive(Debug)]
 enum Pending {
     Message(RelayMessage),
-    Audio(Mark),
+    Audio(Mark, Bytes),
     Numbered(Mark, Upward),
     Gap(Gap),
     Muted(bool),
@@ -127,9 +129,7 @@ pub struct Link {
     /// The session ends as soon as what was said before is sent.
     ending: Option<(CloseCode, Usage)>,
 
-    downlink: ReplayBuffer,
-    staged: Vec<u8>,
-    text: String,
+    downlink: ReplayBuffer<Bytes>,
     now: Time,
 }
 
@@ -167,8 +167,6 @@ impl Link {
             bye: None,
             ending: None,
             downlink: ReplayBuffer::new(Mark::default()),
-            staged: Vec::new(),
-            text: String::new(),
             now,
             config,
         };
@@ -239,7 +237,7 @@ impl Link {
         match input {
             Input::Attach { hello, attachment, resume_token } => self.attach(hello, attachment, resume_token),
             Input::Text(text) => self.handle_text(text),
-            Input::Binary(frame) => self.handle_binary(frame),
+            Input::Binary(frame) => self.handle_binary(&frame),
             Input::Control => self.handle_control(),
             Input::Closed => self.detach(None),
             Input::Commit(mark) => self.commit(mark),
@@ -269,7 +267,7 @@ impl Link {
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         if !self.pending.is_empty() {
             return self.poll_urgent();
         }
@@ -285,19 +283,18 @@ impl Link {
             self.phase = Phase::Ended;
             return self.poll_urgent();
         }
-        let frame = self.downlink.advance(self.features.has(Features::SAMPLES))?;
-        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
+        Some(match self.downlink.advance(self.features.has(Features::SAMPLES))? {
+            Message::Text(text) => Output::Text(text),
+            Message::Binary(frame) => Output::Binary(frame),
+        })
     }
 
     /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard
     /// and acknowledged meanwhile, however slowly the line takes the agent's words.
-    pub fn poll_urgent(&mut self) -> Option<Output<'_>> {
+    pub fn poll_urgent(&mut self) -> Option<Output> {
         self.pending.pop_front().map(|pending| match pending {
-            Pending::Message(message) => {
-                self.text = message.to_json();
-                Output::Text(&self.text)
-            }
-            Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+            Pending::Message(message) => Output::Text(message.to_json()),
+            Pending::Audio(mark, payload) => Output::Audio { mark, payload },
             Pending::Numbered(mark, message) => Output::Message { mark, message },
             Pending::Gap(gap) => Output::Gap(gap),
             Pending::Muted(muted) => Output::Muted(muted),
@@ -305,10 +302,7 @@ impl Link {
             Pending::BargeIn(position) => Output::BargeIn(position),
             Pending::Held(held) => Output::Held(held),
             Pending::RoundTrip(time) => Output::RoundTrip(time),
-            Pending::Token(token) => {
-                self.text = token;
-                Output::Token(&self.text)
-            }
+            Pending::Token(token) => Output::Token(token),
             Pending::Bye => Output::Bye,
             Pending::Close(code) => Output::Close(code),
             Pending::Detached => Output::Detached,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::rate::CONTROL_BURST;
 use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
 use crate::{
@@ -104,7 +106,7 @@ impl Link {
         }
     }
 
-    pub(super) fn handle_binary(&mut self, frame: &[u8]) {
+    pub(super) fn handle_binary(&mut self, frame: &Bytes) {
         if self.phase != Phase::Attached {
             return;
         }
@@ -173,9 +175,7 @@ impl Link {
         };
         self.skip_refused(mark);
         self.active();
-        self.staged.clear();
-        self.staged.extend_from_slice(payload);
-        self.pending.push_back(Pending::Audio(mark));
+        self.pending.push_back(Pending::Audio(mark, frame.slice_ref(payload)));
         self.arrived(next);
     }
 

@@ -8,12 +8,12 @@ use clap::{ArgGroup, Args};
 use tokio::time::timeout;
 
 use super::{answer, failed, faults};
-use crate::auth::Verifier;
+use crate::admission::auth::Verifier;
 use crate::config::{self, Config};
-use crate::outbound;
-use crate::recording::Recordings;
-use crate::spill::SPILL_FILE;
-use crate::store::{DATABASE_FILE, SqlStore, Store, look};
+use crate::operations::outbound;
+use crate::records::recording::Recordings;
+use crate::records::spill::SPILL_FILE;
+use crate::records::store::{DATABASE_FILE, SqlStore, Store, look};
 
 /// How long each of the others may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

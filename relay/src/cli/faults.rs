@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::failed;
-use crate::auth::{Verifier, VerifierError};
+use crate::admission::auth::{Verifier, VerifierError};
 use crate::config::{Config, ConfigError, RecordingPlace, unreadable};
-use crate::log;
 use crate::money::price::PriceTable;
+use crate::operations::log;
 use crate::provider::Provider;
-use crate::recording::Recordings;
-use crate::store::unix_ms;
+use crate::records::recording::Recordings;
+use crate::records::store::unix_ms;
 
 /// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one.
 ///

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{answer, failed};
 use crate::config::Config;
-use crate::store::{DATABASE_FILE, Hold, SqlStore, Store, StoreError, migrate};
+use crate::records::store::{DATABASE_FILE, Hold, SqlStore, Store, StoreError, migrate};
 
 /// Options of `voxrelay migrate`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::log;
+use crate::operations::log;
 
 #[derive(Debug, Parser)]
 #[command(

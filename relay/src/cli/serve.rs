@@ -10,14 +10,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{announce, failed, faults};
-use crate::auth::{self, Verifier};
+use crate::admission::auth::{self, Verifier};
 use crate::config::{Config, Secret};
+use crate::operations::log;
+use crate::operations::telemetry::{self, Telemetry};
 use crate::provider;
-use crate::recording::{RecordingError, Recordings};
-use crate::spill::{SPILL_FILE, Spill};
-use crate::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
-use crate::telemetry::{self, Telemetry};
-use crate::{App, Records, log};
+use crate::records::recording::{RecordingError, Recordings};
+use crate::records::spill::{SPILL_FILE, Spill};
+use crate::records::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
+use crate::{App, Records};
 
 /// How long the relay waits for its database when it starts.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);

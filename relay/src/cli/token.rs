@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use super::{answer, failed};
-use crate::auth::{self, Bearer};
+use crate::admission::auth::{self, Bearer};
 use crate::config::Config;
 
 /// Options of `voxrelay token`.

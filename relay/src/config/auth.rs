@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::unreadable;
 use super::values::{Values, quote};
 use super::{ConfigError, PublicKey, Secret};
-use crate::outbound::is_safe_url;
+use crate::operations::outbound::is_safe_url;
 
 /// Claims that users write themselves: Supabase's and Clerk's.
 const USER_EDITABLE: [&str; 2] = ["user_metadata", "unsafe_metadata"];

@@ -13,8 +13,9 @@ use super::{
     RecordingPlace, Retention, Secret, Webhook,
 };
 use super::{agents, keys};
-use crate::outbound::is_safe_url;
-use crate::{store, webhook};
+use crate::operations::outbound::is_safe_url;
+use crate::operations::webhook;
+use crate::records::store;
 
 /// Longest name of a plan, as long as a claim may be.
 const PLAN_MAX_CHARS: usize = 255;

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::request::Carried;
 use super::{Input, Target};
-use crate::outbound::http_client;
+use crate::operations::outbound::http_client;
 
 /// Headers in which providers name a request.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];

@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{Problem, Source};
-use crate::{App, auth};
+use crate::App;
+use crate::admission::auth;
 
 /// Whom the demo page calls as.
 const SUB: &str = "demo";

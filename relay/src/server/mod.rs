@@ -36,7 +36,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::App;
-use crate::throttle::network;
+use crate::admission::throttle::network;
 pub use api::openapi;
 use connections::{Connection, Connections, Full};
 use problem::Problem;

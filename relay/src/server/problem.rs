@@ -4,7 +4,7 @@ use protocol::HttpCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::throttle::Excess;
+use crate::admission::throttle::Excess;
 
 /// An error as RFC 9457 wants it: `application/problem+json` with type, title, status and detail.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,8 +21,9 @@ use super::address::client_address;
 use super::problem::ProblemBody;
 use super::websocket::WebSocketWire;
 use super::{Problem, Source};
-use crate::throttle::Waiting;
-use crate::{App, session, telemetry};
+use crate::admission::throttle::Waiting;
+use crate::operations::telemetry;
+use crate::{App, session};
 
 /// A read buffer is kept for each connection: 128 KiB by default.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

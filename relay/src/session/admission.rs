@@ -11,11 +11,12 @@ use tokio::time::{Duration, timeout};
 use super::assembly::Parts;
 use super::registry::Command;
 use super::{RETRY_AFTER_MS, later, lease};
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
 use crate::config::Limits;
 use crate::money::budget::{Caps, Grant, Range, Scope, Shortage};
-use crate::store::{NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
-use crate::{App, alerts, call};
+use crate::operations::alerts;
+use crate::records::store::{NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
+use crate::{App, call};
 
 /// Listening that has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);

@@ -17,8 +17,8 @@ use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
 use super::work::{Books, Work};
+use crate::admission::auth::Identity;
 use crate::agent::{Agent, Chat, Echo, Persona};
-use crate::auth::Identity;
 use crate::call::{Call, Start, Turn};
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
@@ -27,18 +27,20 @@ use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::{Price, PriceError};
 use crate::money::tab::{self, Earlier, Tab};
+use crate::operations::telemetry;
 use crate::provider::Provider;
-use crate::recording::Recorder;
-use crate::store::{Payer, unix_ms};
-use crate::{App, NanoUsd, telemetry};
+use crate::records::recording::Recorder;
+use crate::records::store::{Payer, unix_ms};
+use crate::{App, NanoUsd};
 
 /// What the echo agent is metered as.
 const ECHO_ITEM: &str = "echo/listening";
 /// What the audio of a call is metered as that nobody listens to.
 const DEAF_ITEM: &str = "relay/audio";
-/// What this relay speaks beyond the first version of the protocol: what its link does alone. A word of a message is added with the agent that
-/// takes it.
-pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text"];
+/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
+pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
+/// The same with an agent that can be told what to say.
+const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
@@ -120,6 +122,14 @@ impl Parts {
         Meter::resume(self.listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
     }
 
+    /// What the session speaks beyond the first version of the protocol.
+    fn features(&self) -> &'static [&'static str] {
+        match self.config.as_ref().map(|config| &config.kind) {
+            None | Some(AgentKind::Echo) => FEATURES,
+            Some(AgentKind::Chat { .. }) => FEATURES_OF_CHAT,
+        }
+    }
+
     /// Whether the agent wants to know what was said before.
     pub(super) fn wants_history(&self) -> bool {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
@@ -197,7 +207,7 @@ pub(super) fn prepare(
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
         agent: Some(parts.agent.clone()),
-        features: FEATURES,
+        features: parts.features(),
     };
     let caps = caps(limits);
     let start = Start {

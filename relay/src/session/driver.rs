@@ -14,9 +14,10 @@ use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
 use super::requests::Requests;
 use super::work::Work;
 use super::{resume_hash, resume_token, seconds_left};
-use crate::recording::{self, Recorder};
-use crate::store::{Leases, Store};
-use crate::{Live, telemetry};
+use crate::Live;
+use crate::operations::telemetry;
+use crate::records::recording::{self, Recorder};
+use crate::records::store::{Leases, Store};
 
 /// When nothing is due: something else will happen before.
 const FAR: Duration = Duration::from_secs(3_600);

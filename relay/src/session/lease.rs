@@ -10,7 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::registry::Command;
 use crate::App;
-use crate::store::{Leases, StoreError};
+use crate::records::store::{Leases, StoreError};
 
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use protocol::CloseCode;
 
 use super::machine::{Log, Machine};
 use super::policy::{Departure, Note};
-use crate::telemetry;
+use crate::operations::telemetry;
 
 pub(super) fn log(session: &str, log: Log) {
     match log {

@@ -39,17 +39,18 @@ pub(crate) use lease::keep as keep_lease;
 pub use registry::Registry;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
+use crate::admission::throttle::{self, Waiting};
 use crate::call::Turn;
 use crate::config::Limits;
 use crate::money::budget::{Grant, Standing};
 use crate::money::ledger::ItemSum;
-use crate::recording;
-use crate::store::{
+use crate::operations::telemetry;
+use crate::records::recording;
+use crate::records::store::{
     NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, Transcript, unix_ms,
 };
-use crate::throttle::{self, Waiting};
-use crate::{App, NanoUsd, telemetry};
+use crate::{App, NanoUsd};
 use admission::{caps, may_begin, open};
 use assembly::{Beginning, First, Parts, prepare};
 use connection::{Connection, Event};

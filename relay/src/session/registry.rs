@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Connection;
 use crate::Live;
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
 
 /// Sessions that are rebuilt side by side after a restart, at most.
 const STRIPES: usize = 64;

@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::money::tab::RequestId;
+use crate::operations::telemetry;
 use crate::provider::{Ask, Event, Feed, Provider, Request};
-use crate::telemetry;
 
 /// Requests, oldest first. Dropping it cancels them.
 #[derive(Debug)]

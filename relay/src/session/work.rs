@@ -13,12 +13,13 @@ use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, Settlemen
 use super::machine::Input;
 use super::policy::{Ask, Checked};
 use super::seconds_left;
-use crate::auth::{Identity, Refused};
+use crate::admission::auth::{Identity, Refused};
 use crate::money::budget::{Caps, Reserved};
+use crate::operations::{alerts, telemetry};
+use crate::records::spill::Owed;
+use crate::records::store::{Alert, Payer, Quality, Reserve, Settle, Settled, StoreError, unix_ms};
 use crate::running::{Running, waited};
-use crate::spill::Owed;
-use crate::store::{Alert, Payer, Quality, Reserve, Settle, Settled, StoreError, unix_ms};
-use crate::{Admission, App, Live, NanoUsd, Records, alerts, telemetry};
+use crate::{Admission, App, Live, NanoUsd, Records};
 
 /// See the module.
 pub(super) struct Work {

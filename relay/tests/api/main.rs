@@ -17,7 +17,7 @@ use protocol::{Mark, Role};
 use relay::NanoUsd;
 use relay::call::{Latency, Turn};
 use relay::money::ledger::LedgerRow;
-use relay::store::{NewSession, Quality, Quota, Settle, unix_ms};
+use relay::records::store::{NewSession, Quality, Quota, Settle, unix_ms};
 use serde_json::{Value, json};
 use support::{Relay, header, status};
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use relay::auth::{AuthError, Identity};
+use relay::admission::auth::Verifier;
+use relay::admission::auth::{AuthError, Identity};
 use relay::config::{ClaimPath, Secret};
-use relay::{Config, NanoUsd, auth::Verifier};
+use relay::{Config, NanoUsd};
 use serde_json::{Value, json};
 
 use crate::{AUDIENCE, ISSUER, SECRET, but, configured, good, hs256};

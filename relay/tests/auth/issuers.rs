@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use jsonwebtoken::Algorithm;
 use relay::Config;
-use relay::auth::{AuthError, Verifier};
+use relay::admission::auth::{AuthError, Verifier};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

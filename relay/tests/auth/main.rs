@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pair::Pair;
 use relay::Config;
-use relay::auth::{AuthError, Identity, Verifier};
+use relay::admission::auth::{AuthError, Identity, Verifier};
 use relay::config::{Secret, TokenLimits};
 use serde_json::{Value, json};
 
@@ -309,8 +309,8 @@ async fn the_audience_may_be_in_another_claim() {
         let verified = verifier.verify(&hs256(&but(&changes))).await.err();
         assert_eq!(verified, expected, "{changes}");
     }
-    let minted =
-        relay::auth::mint(&config, "ada", now(), std::time::Duration::from_secs(60)).expect("signed");
+    let minted = relay::admission::auth::mint(&config, "ada", now(), std::time::Duration::from_secs(60))
+        .expect("signed");
     assert_eq!(verifier.verify(&minted).await.expect("good").sub, "ada");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use relay::store::{Alert, Attempted, Store};
+use relay::records::store::{Alert, Attempted, Store};
 
 use super::{Bench, caps, on_both_databases, open, quota, row, session, settle};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use relay::store::Leases;
+use relay::records::store::Leases;
 
 use super::{Bench, on_both_databases, usd};
 

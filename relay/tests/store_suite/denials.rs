@@ -1,6 +1,6 @@
 //! The deny-list, and sessions that are to end.
 
-use relay::store::{
+use relay::records::store::{
     Denial, DenialKind, EndRequest, NewSession, SessionState, Store, StoreError, Whom, unix_ms,
 };
 
@@ -88,7 +88,7 @@ async fn the_relay_that_has_a_session_is_asked_to_end_it(bench: Bench) {
     assert_eq!(store.ends_requested(RELAY).await.expect("read").len(), 3);
     assert!(store.end_elsewhere("c", "normal").await.expect("ended"));
     assert_eq!(store.ends_requested(RELAY).await.expect("read").len(), 2, "an ended one is not asked again");
-    store.end_leases(relay::store::Leases::Of(RELAY)).await.expect("written");
+    store.end_leases(relay::records::store::Leases::Of(RELAY)).await.expect("written");
     assert_eq!(store.request_end(Whom::User("ada"), "normal").await.expect("written"), 0, "nobody is there");
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use protocol::{Mark, Role};
-use relay::store::{
+use relay::records::store::{
     Denial, DenialKind, Expiring, NewSession, Payer, Quality, Reserve, SessionFilter, Settle, SqlStore,
     Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
 };
@@ -129,7 +129,7 @@ async fn a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_
 
 async fn a_long_history_is_erased_whole(bench: Bench) {
     let store = &*bench.store;
-    let limits = relay::store::Quota { sessions_per_user: 1_000, ..quota() };
+    let limits = relay::records::store::Quota { sessions_per_user: 1_000, ..quota() };
     for number in 0..203 {
         open(store, &session(&format!("s{number}")), &limits).await;
     }

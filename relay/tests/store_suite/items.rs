@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use relay::money::ledger::{ItemSum, LedgerRow};
-use relay::store::{Leases, Payer, Quality, Reserve, Settle, StoreError, Swept, TakeOver, TakenOver};
+use relay::records::store::{
+    Leases, Payer, Quality, Reserve, Settle, StoreError, Swept, TakeOver, TakenOver,
+};
 
 use super::{
     Bench, LEASE, RELAY, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, reserve, row, session,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay::store::{
+use relay::records::store::{
     Expiring, Leases, Quality, Quota, SessionState, Store, Swept, TakeOver, TakenOver, unix_ms,
 };
 

@@ -23,7 +23,7 @@ mod transcript;
 use std::sync::Arc;
 
 use relay::config::Secret;
-use relay::store::{SqlStore, Store};
+use relay::records::store::{SqlStore, Store};
 use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! Reserve, spend, settle.
 
 use relay::money::budget::{Balance, Range, Reserved, Scope};
-use relay::store::{
+use relay::records::store::{
     NewSession, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
 };
 use std::time::Duration;

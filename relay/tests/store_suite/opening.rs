@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{Mark, Role};
 use relay::config::Secret;
-use relay::store::{
+use relay::records::store::{
     Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, look, migrate,
 };
 use sqlx::{AnyConnection, Connection};

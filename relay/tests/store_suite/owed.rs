@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use relay::spill::Spill;
+use relay::records::spill::Spill;
 use sqlx::{AnyConnection, Connection};
 
 use super::{Bench, open, quota, session};

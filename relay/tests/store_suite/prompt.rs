@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use relay::money::budget::Range;
-use relay::store::{Quota, Whom};
+use relay::records::store::{Quota, Whom};
 use tokio::time::sleep;
 
 use super::{Bench, LEASE, RELAY, WIDE, caps, open, quota, row, session, settle, usd};

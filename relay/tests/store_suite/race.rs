@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::money::budget::{Range, Reserved};
-use relay::store::{NewSession, Opened, Quota, Reserve, Settle, Store};
+use relay::records::store::{NewSession, Opened, Quota, Reserve, Settle, Store};
 use tokio::time::sleep;
 
 use super::{Bench, WIDE, caps, on_both_databases, quota, reserve, row, session, settle, usd};

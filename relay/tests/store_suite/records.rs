@@ -1,7 +1,7 @@
 //! Lists, a page at a time.
 
 use protocol::{Mark, Role};
-use relay::store::{
+use relay::records::store::{
     AlertFilter, Cursor, NewSession, Quality, SessionFilter, SessionState, Store, Transcript, UsageBy,
     UsageFilter, UsageRow,
 };
@@ -155,7 +155,8 @@ async fn usage_is_added_up_by_day_for_users_and_for_accounts(bench: Bench) {
         ("c", "1", MIDNIGHT + 5, 5, 50),
         ("a", "4", MIDNIGHT + DAY, 6, 60),
     ] {
-        let settled = relay::store::Settle { at_ms, ..settle(id, vec![row(key, quantity, cost)], wide) };
+        let settled =
+            relay::records::store::Settle { at_ms, ..settle(id, vec![row(key, quantity, cost)], wide) };
         store.settle(&settled).await.expect("written");
     }
     let used = |day: &str, account: &str, user: Option<&str>, quantity, cost| UsageRow {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use protocol::{Mark, Role};
 use relay::config::{RecordingPlace, Retention};
-use relay::recording::{Recordings, key};
-use relay::retention::{Purged, sweep};
-use relay::store::{Attempted, Expiring, NewSession, Quality, Store, StoreError, unix_ms};
+use relay::records::recording::{Recordings, key};
+use relay::records::retention::{Purged, sweep};
+use relay::records::store::{Attempted, Expiring, NewSession, Quality, Store, StoreError, unix_ms};
 use std::time::Duration;
 
 use super::{Bench, Place, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use protocol::Role;
 use relay::NanoUsd;
-use relay::store::{NewSession, SessionState, SqlStore, Store, StoreError, migrate};
+use relay::records::store::{NewSession, SessionState, SqlStore, Store, StoreError, migrate};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection, Executor, SqlSafeStr};
 

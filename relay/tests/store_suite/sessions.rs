@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::{Mark, Role};
-use relay::store::{
+use relay::records::store::{
     EndRequest, HAND_OVER, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError,
     Swept, TakeOver, Whom, unix_ms,
 };

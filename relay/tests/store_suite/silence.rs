@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay::config::Secret;
-use relay::store::{Quality, SqlStore, Store, StoreError};
+use relay::records::store::{Quality, SqlStore, Store, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::time::timeout;

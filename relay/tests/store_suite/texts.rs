@@ -2,7 +2,7 @@
 
 use protocol::{Mark, Role};
 use relay::call::Turn;
-use relay::store::{
+use relay::records::store::{
     Denial, DenialKind, NewSession, Opened, Quality, SessionFilter, Transcript, TurnCursor, UsageBy,
     UsageFilter, Whom,
 };

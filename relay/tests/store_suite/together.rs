@@ -2,7 +2,7 @@
 
 use protocol::{Mark, Role};
 use relay::money::budget::Reserved;
-use relay::store::{NewSession, Payer, Quality, Quota, Reserve, Settle, StoreError, TakeOver};
+use relay::records::store::{NewSession, Payer, Quality, Quota, Reserve, Settle, StoreError, TakeOver};
 
 use super::{
     Bench, LEASE, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, turn, usd,

@@ -2,7 +2,7 @@
 
 use protocol::{Mark, Role};
 use relay::call::{Latency, Turn};
-use relay::store::{StoreError, TakeOver, unix_ms};
+use relay::records::store::{StoreError, TakeOver, unix_ms};
 
 use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 

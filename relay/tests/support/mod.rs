@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay::auth::Verifier;
+use relay::admission::auth::Verifier;
 use relay::config::Secret;
 use relay::money::price::PriceTable;
-use relay::spill::Spill;
-use relay::store::{DATABASE_FILE, SqlStore};
+use relay::records::spill::Spill;
+use relay::records::store::{DATABASE_FILE, SqlStore};
 use relay::{App, Config, Records};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use relay::config::Secret;
-use relay::store::migrate;
+use relay::records::store::migrate;
 use sqlx::{AnyConnection, Connection};
 
 /// How long a server may take to start.

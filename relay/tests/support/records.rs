@@ -7,7 +7,7 @@ use relay::NanoUsd;
 use relay::call::{Latency, Turn};
 use relay::money::budget::{Caps, Range};
 use relay::money::ledger::LedgerRow;
-use relay::store::{NewSession, Opened, Quota, Reserve, Settle, Store, unix_ms};
+use relay::records::store::{NewSession, Opened, Quota, Reserve, Settle, Store, unix_ms};
 
 /// How long a session is nobody else's.
 pub const LEASE: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use protocol::client::Event;
 use protocol::{AudioHeader, ClientMessage, Codec};
 use relay::client::{Options, Report, run};
-use relay::store::{DATABASE_FILE, SqlStore, Store};
+use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;

@@ -51,7 +51,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "codegen",
         title: "generated files are current",
-        needs: &[],
+        needs: &["tools"],
         when: When::Always,
         run: checks::codegen,
     },

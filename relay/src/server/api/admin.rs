@@ -17,7 +17,7 @@ use super::schema::{AdminSession, Alert, LiveSession, State};
 use super::sessions::none;
 use super::{Problem, cursor, time};
 use crate::App;
-use crate::store::{AlertFilter, SessionFilter, SessionState, Whom};
+use crate::records::store::{AlertFilter, SessionFilter, SessionState, Whom};
 
 /// Which sessions.
 #[derive(Deserialize, IntoParams)]

@@ -11,7 +11,7 @@ use super::super::Source;
 use super::super::address::client_address;
 use super::Problem;
 use crate::App;
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
 
 /// Users who may share an address: it may ask so many times as often as one of them.
 const USERS_OF_AN_ADDRESS: u32 = 10;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Problem;
 use super::extract::bad;
-use crate::store::StoreError;
+use crate::records::store::StoreError;
 
 /// Longest cursor that is looked at, in bytes.
 const CURSOR_MAX_BYTES: usize = 4 * 1024;
@@ -65,7 +65,7 @@ impl From<StoreError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Cursor, TurnCursor};
+    use crate::records::store::{Cursor, TurnCursor};
 
     #[test]
     fn a_cursor_reads_back_and_what_is_not_ours_is_refused() {

@@ -15,8 +15,9 @@ use super::extract::{self, Path, Query, bad, name};
 use super::responses::{OrNone, Usual, WithBody};
 use super::schema::{DenialEntry, Kind};
 use super::{Problem, cursor, time};
-use crate::store::{Denial, unix_ms};
-use crate::{App, denials};
+use crate::App;
+use crate::admission::denials;
+use crate::records::store::{Denial, unix_ms};
 
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 500;

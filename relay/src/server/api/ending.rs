@@ -6,8 +6,9 @@ use protocol::CloseCode;
 use tokio::time::{Instant, sleep};
 
 use super::Problem;
-use crate::store::{SessionFilter, SessionState, Whom};
-use crate::{App, retention};
+use crate::App;
+use crate::records::retention;
+use crate::records::store::{SessionFilter, SessionState, Whom};
 
 /// How long the relays that have the sessions may take: they look every second.
 const WAIT: Duration = Duration::from_secs(4);

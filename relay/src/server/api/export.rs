@@ -15,7 +15,7 @@ use super::extract::Query;
 use super::responses::Usual;
 use super::schema::AdminSession;
 use crate::App;
-use crate::store::{Cursor, SessionFilter, SessionRow};
+use crate::records::store::{Cursor, SessionFilter, SessionRow};
 
 /// Rows that are in memory at the same time.
 pub(super) const PAGE: u32 = 500;

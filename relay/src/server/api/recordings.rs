@@ -18,7 +18,7 @@ use super::extract::Path;
 use super::responses::OrNone;
 use super::{Problem, sessions};
 use crate::App;
-use crate::recording::{Playback, RecordingError};
+use crate::records::recording::{Playback, RecordingError};
 use crate::server::etag::is_known;
 use crate::server::problem::ProblemBody;
 
@@ -139,7 +139,8 @@ mod tests {
     async fn what_the_client_has_already_is_not_sent_again() {
         let dir = tempfile::tempdir().expect("a folder");
         let place = crate::config::RecordingPlace::Folder(dir.path().join("rec"));
-        let recordings = crate::recording::Recordings::new(&place, dir.path(), 0, []).expect("a place");
+        let recordings =
+            crate::records::recording::Recordings::new(&place, dir.path(), 0, []).expect("a place");
         std::fs::write(dir.path().join("rec/a.wav"), vec![0; 444]).expect("written");
         let ask = async |fields: &[(HeaderName, &str)]| {
             let headers =

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::time;
-use crate::store::{AlertRow, Denial, DenialKind, LiveRow, SaidRow, SessionRow, SessionState, UsageRow};
+use crate::records::store::{
+    AlertRow, Denial, DenialKind, LiveRow, SaidRow, SessionRow, SessionState, UsageRow,
+};
 
 /// A session.
 #[derive(Clone, Debug, Serialize, ToSchema)]

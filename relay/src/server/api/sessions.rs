@@ -16,8 +16,8 @@ use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
 use super::{Problem, cursor, time};
 use crate::App;
-use crate::auth::Identity;
-use crate::store::{SessionFilter, SessionRow, Whom};
+use crate::admission::auth::Identity;
+use crate::records::store::{SessionFilter, SessionRow, Whom};
 
 /// Which of one's own sessions.
 #[derive(Deserialize, IntoParams)]

@@ -16,7 +16,7 @@ use super::responses::OrNone;
 use super::schema::{Role, Turn};
 use super::{Problem, cursor, sessions, time};
 use crate::App;
-use crate::store::{SessionFilter, Transcript, TurnCursor};
+use crate::records::store::{SessionFilter, Transcript, TurnCursor};
 
 /// How a transcript is wanted.
 #[derive(Deserialize, IntoParams)]

@@ -14,7 +14,7 @@ use super::schema::Usage;
 use super::time::Days;
 use super::{Problem, cursor};
 use crate::App;
-use crate::store::{UsageBy, UsageFilter, unix_ms};
+use crate::records::store::{UsageBy, UsageFilter, unix_ms};
 
 /// Which days of one's own.
 #[derive(Deserialize, IntoParams)]

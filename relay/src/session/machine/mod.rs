@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, Gap, Hello, Mark, Time, Usage};
+use protocol::{CloseCode, ErrorCode, Gap, Hello, Mark, Time, Upward, Usage};
 
 pub(super) use io::*;
 use routes::{of_link, write};
@@ -37,6 +37,7 @@ enum Step {
     Incoming(Incoming),
     Closed,
     Say(Saying),
+    Trouble(ErrorCode),
     Speak(Vec<i16>),
     Usage(Usage),
     Commit(Mark),
@@ -49,7 +50,7 @@ enum Step {
     Detached,
     RoundTrip(Duration),
     Audio(Mark, Bytes),
-    Text(Mark, String),
+    Message(Mark, Upward),
     Gap(Gap),
     Muted(bool),
     Played(u32),
@@ -232,7 +233,7 @@ impl Machine {
                 self.tell_link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
             }
             Step::Incoming(Incoming::Text(text)) => self.tell_link(link::Input::Text(&text)),
-            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(&frame)),
+            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(frame)),
             Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
             Step::Incoming(Incoming::Gone(None)) => {
                 self.news.extend([Step::Out(Output::Drop), Step::Closed]);
@@ -245,6 +246,7 @@ impl Machine {
             ]),
             Step::Closed => self.tell_link(link::Input::Closed),
             Step::Say(saying) => self.tell_link(link::Input::Say(&saying)),
+            Step::Trouble(code) => self.tell_link(link::Input::Error(&code.into())),
             Step::Speak(samples) => {
                 self.tell_link(link::Input::Audio(&samples));
                 self.record(Recorded::Agent(samples));
@@ -281,7 +283,9 @@ impl Machine {
                 self.record(Recorded::User(mark, payload.clone()));
                 self.tell_call(call::Input::Audio { mark, payload: &payload });
             }
-            Step::Text(mark, text) => self.tell_call(call::Input::Text { mark, text: &text }),
+            Step::Message(mark, message) => {
+                self.tell_call(call::Input::Message { mark, message: &message });
+            }
             Step::Gap(gap) => {
                 let lost = gap.to.position.saturating_sub(gap.from.position);
                 self.quality.lost_samples += u64::from(lost);

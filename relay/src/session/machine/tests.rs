@@ -8,8 +8,8 @@ use protocol::{AudioHeader, Codec, Hello, Limits, Mark, Prices};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::auth::Identity;
 use crate::agent::Echo;
-use crate::auth::Identity;
 use crate::call::Start;
 use crate::config::TokenLimits;
 use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Hello, Mark, Time};
 
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
 use crate::money::NanoUsd;
 use crate::money::budget::{Range, Reserved, Standing};
 use crate::session::journal::{Failure, NextToken};

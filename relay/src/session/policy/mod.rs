@@ -15,7 +15,7 @@ pub(super) use io::*;
 use super::jitter::Jitter;
 use super::journal::{Failure, FailureKind, NextToken};
 use super::token::{LEAD, PATIENCE, TokenClock};
-use crate::auth::Identity;
+use crate::admission::auth::Identity;
 use crate::money::budget::Reserved;
 
 /// How long the store may take where something waits for it.

@@ -1,0 +1,193 @@
+//! The deny-list: users and logins that may not use the relay, whatever their tokens say.
+//!
+//! It is kept in memory, so that it applies while the database is away, too. An administrator's decision reaches the sessions of
+//! this relay at once and those of others within [`LOOK_EVERY`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use protocol::relay::Refusal;
+use protocol::{CloseCode, ErrorCode};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::App;
+use crate::admission::auth::Identity;
+use crate::records::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, Store, StoreError, unix_ms};
+use crate::session::Registry;
+
+/// Between two looks at what administrators decided at other relays.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The deny-list as this relay knows it.
+#[derive(Debug, Default)]
+pub struct Denials(RwLock<List>);
+
+#[derive(Debug, Default)]
+struct List {
+    /// Of the database when it was read; `None` before the first time.
+    revision: Option<i64>,
+    /// Until when each subject is denied, in milliseconds since 1970.
+    subs: HashMap<String, Option<i64>>,
+    logins: HashMap<String, Option<i64>>,
+}
+
+impl Denials {
+    /// Lets an identity pass, unless it is denied.
+    ///
+    /// # Errors
+    /// When its user or its login is on the list. The client is not told which, nor why.
+    pub(crate) fn admit(&self, identity: Identity) -> Result<Identity, Refusal> {
+        if self.denies(&identity) {
+            tracing::info!(sub = %identity.sub, "refused by the deny-list");
+            return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::Denied));
+        }
+        Ok(identity)
+    }
+
+    /// Whether an identity is denied.
+    pub(crate) fn denies(&self, identity: &Identity) -> bool {
+        self.has(&identity.sub, identity.session_id.as_deref(), unix_ms())
+    }
+
+    fn has(&self, sub: &str, login: Option<&str>, now_ms: i64) -> bool {
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let applies =
+            |until: Option<&Option<i64>>| until.is_some_and(|until| until.is_none_or(|at| at > now_ms));
+        applies(list.subs.get(sub)) || login.is_some_and(|login| applies(list.logins.get(login)))
+    }
+
+    fn is_empty(&self) -> bool {
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        list.subs.is_empty() && list.logins.is_empty()
+    }
+
+    fn revision(&self) -> Option<i64> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).revision
+    }
+
+    /// Takes over what was read at this revision or later, unless something later is there already.
+    fn replace(&self, revision: i64, denials: Vec<Denial>) {
+        let mut list = List { revision: Some(revision), ..List::default() };
+        for Denial { kind, subject, expires_at_ms, .. } in denials {
+            match kind {
+                DenialKind::Sub => list.subs.insert(subject, expires_at_ms),
+                DenialKind::Login => list.logins.insert(subject, expires_at_ms),
+            };
+        }
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.revision <= list.revision {
+            *current = list;
+        }
+    }
+}
+
+/// Looks again and again at what was decided elsewhere, until the relay stops.
+pub(crate) async fn keep(app: Arc<App>) {
+    let mut due = interval(LOOK_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.live.shutdown.cancelled() => return,
+            _ = due.tick() => {
+                if let Err(error) = look(&app).await {
+                    tracing::warn!(%error, "the deny-list was not read: the one in memory goes on");
+                }
+            }
+        }
+    }
+}
+
+/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that somebody wants to end, and hands over those
+/// that another relay wants to go on with.
+///
+/// # Errors
+/// When the database cannot be read. The list in memory was applied nevertheless.
+pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
+    let read = refresh(&app.admission.denials, &*app.records.store).await;
+    apply(&app.admission.denials, &app.live.sessions);
+    read?;
+    for request in app.records.store.ends_requested(&app.live.relay_id).await? {
+        if request.reason == HAND_OVER {
+            app.live.sessions.hand_over(&request.id);
+            continue;
+        }
+        let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);
+        app.live.sessions.end_all(code, |whose| whose.id == request.id);
+    }
+    Ok(())
+}
+
+async fn refresh(list: &Denials, store: &dyn Store) -> Result<(), StoreError> {
+    let revision = store.denials_revision().await?;
+    if list.revision() == Some(revision) {
+        return Ok(());
+    }
+    let mut denials = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.denials(after.as_ref(), PAGE_MAX).await?;
+        denials.extend(page.rows);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    list.replace(revision, denials);
+    Ok(())
+}
+
+/// Closes the calls of those on the list. A session that was about to begin when the list changed is found the next time.
+fn apply(list: &Denials, sessions: &Registry) {
+    if list.is_empty() {
+        return;
+    }
+    let now_ms = unix_ms();
+    let closed =
+        sessions.end_all(CloseCode::Forbidden, |whose| list.has(&whose.sub, whose.login.as_deref(), now_ms));
+    if closed > 0 {
+        tracing::info!(closed, "calls closed by the deny-list");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denial(kind: DenialKind, subject: &str, expires_at_ms: Option<i64>) -> Denial {
+        Denial {
+            kind,
+            subject: subject.into(),
+            reason: String::new(),
+            created_by: String::new(),
+            created_at_ms: 0,
+            expires_at_ms,
+        }
+    }
+
+    #[test]
+    fn a_user_and_a_login_are_denied_each_by_its_own_name_until_their_time_is_over() {
+        let denials = Denials::default();
+        assert!(!denials.has("ada", Some("login-1"), 0));
+        let list = vec![
+            denial(DenialKind::Sub, "ada", Some(1_000)),
+            denial(DenialKind::Sub, "bob", None),
+            denial(DenialKind::Login, "login-1", Some(2_000)),
+        ];
+        denials.replace(1, list);
+        assert!(denials.has("ada", None, 999) && !denials.has("ada", None, 1_000));
+        assert!(denials.has("bob", Some("any"), i64::MAX));
+        assert!(denials.has("cyd", Some("login-1"), 1_999) && !denials.has("cyd", Some("login-1"), 2_000));
+        assert!(!denials.has("login-1", Some("bob"), 0), "a login is no user");
+    }
+
+    #[test]
+    fn a_list_that_was_read_earlier_does_not_replace_a_later_one() {
+        let denials = Denials::default();
+        denials.replace(2, vec![denial(DenialKind::Sub, "ada", None)]);
+        denials.replace(1, Vec::new());
+        assert!(denials.has("ada", None, 0));
+        denials.replace(3, Vec::new());
+        assert!(!denials.has("ada", None, 0));
+    }
+}

@@ -1,0 +1,8 @@
+//! What an operator sees and is told, and what a relay does beside its calls.
+
+pub(crate) mod alerts;
+pub(crate) mod log;
+pub(crate) mod outbound;
+pub mod telemetry;
+pub(crate) mod upkeep;
+pub mod webhook;

@@ -1,0 +1,317 @@
+//! What an operator can watch: counters, gauges and histograms in the format of Prometheus. `docs/metrics.md` lists them.
+//!
+//! No label is anything a user can choose, so there are no more series than the tables of codes, reasons and operations have words.
+
+mod serve;
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use protocol::{CloseCode, ErrorCode};
+
+pub use serve::serve;
+
+use crate::NanoUsd;
+use crate::admission::auth::AuthError;
+use crate::money::budget::{Scope, THRESHOLDS};
+use crate::operations::log;
+use crate::provider::FailureKind;
+use crate::records::store::{OPERATIONS, StoreError};
+
+/// Seconds: from a local read to the longest that a transaction may take.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+/// How long the database counts as away after an answer that said so.
+const AWAY_LASTS: Duration = Duration::from_secs(10);
+
+/// When the database was last away.
+static LAST_AWAY: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// A metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, with the unit at the end.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in a line.
+    pub meaning: &'static str,
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the relay runs.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+macro_rules! metrics {
+    ($($name:ident = $text:literal, $kind:ident, [$($label:literal),*], $meaning:literal;)*) => {
+        $(const $name: &str = $text;)*
+
+        /// All there are.
+        pub const METRICS: &[Metric] = &[
+            $(Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], meaning: $meaning },)*
+        ];
+    };
+}
+
+metrics! {
+    SESSIONS_LIVE = "voxrelay_sessions_live", Gauge, [], "sessions that live in this relay";
+    SESSIONS_OPENED = "voxrelay_sessions_opened_total", Counter, [], "sessions that began here, or were taken over from another relay";
+    SESSIONS_ENDED = "voxrelay_sessions_ended_total", Counter, ["reason"], "sessions that ended or left this relay, by the name of the close code";
+    REFUSALS = "voxrelay_refusals_total", Counter, ["code"], "connections that got no session, by the code of the error, or `origin`";
+    TOKENS_REFUSED = "voxrelay_tokens_refused_total", Counter, ["cause"], "tokens that were not accepted, in the first message or later";
+    BUDGET_ALERTS = "voxrelay_budget_alerts_total", Counter, ["scope", "percent"], "thresholds of budgets that were reached";
+    SETTLED = "voxrelay_settled_nano_usd_total", Counter, [], "cost in the ledger rows that sessions of this relay wrote";
+    STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
+    STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";
+    STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 while the database could not be reached or written to within the last 10 s";
+    RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
+    RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
+    WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
+    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure";
+    LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
+}
+
+/// Counts from now on, and gives out what was counted.
+#[derive(Clone)]
+pub struct Telemetry(PrometheusHandle);
+
+impl Telemetry {
+    /// Counts in this process from now on. `None` if something else does already.
+    #[must_use]
+    pub fn install() -> Option<Telemetry> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .expect("there are buckets")
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok()?;
+        begin();
+        for metric in METRICS {
+            match metric.kind {
+                Kind::Counter => metrics::describe_counter!(metric.name, metric.meaning),
+                Kind::Gauge => metrics::describe_gauge!(metric.name, metric.meaning),
+                Kind::Histogram => metrics::describe_histogram!(metric.name, metric.meaning),
+            }
+        }
+        Some(Telemetry(handle))
+    }
+
+    /// Everything that was counted, as text.
+    #[must_use]
+    pub fn render(&self, sessions: usize) -> String {
+        gauge!(SESSIONS_LIVE).set(sessions as f64);
+        counter!(LOG_LINES_DROPPED).absolute(log::dropped());
+        self.0.render()
+    }
+
+    /// Puts what was observed into its buckets: to be called now and then, or it grows.
+    pub fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Telemetry")
+    }
+}
+
+/// Kinds of the errors of a database.
+const ERROR_KINDS: &[&str] = &["away", "fenced", "other"];
+/// Refused tokens of another user or account, beside those that are not good.
+const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
+/// What becomes of a recording.
+const RECORDED: &[&str] = &["stored", "discarded", "kept"];
+/// What becomes of a try to deliver an alert.
+const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// What becomes of a request to a provider that answers.
+const ANSWERED: &str = "ok";
+
+/// Lets the counters of a provider stand at 0, as [`begin`] does for what is known without a configuration.
+pub(crate) fn provider(name: &str) {
+    for outcome in [ANSWERED].into_iter().chain(FailureKind::ALL.map(FailureKind::name)) {
+        counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
+    }
+}
+
+/// A request to a provider is over: with an answer, or with a failure.
+pub(crate) fn provider_request(name: &str, failure: Option<FailureKind>) {
+    let outcome = failure.map_or(ANSWERED, FailureKind::name);
+    counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
+/// They stay for as long as the relay runs: there are no more series than these tables have words.
+fn begin() {
+    counter!(SESSIONS_OPENED).increment(0);
+    counter!(SETTLED).increment(0);
+    counter!(RECORDING_DROPPED).increment(0);
+    counter!(LOG_LINES_DROPPED).increment(0);
+    for code in CloseCode::ALL {
+        counter!(SESSIONS_ENDED, "reason" => code.name()).increment(0);
+    }
+    for code in ErrorCode::ALL.iter().map(|code| code.name()).chain(["origin"]) {
+        counter!(REFUSALS, "code" => code).increment(0);
+    }
+    for cause in AuthError::CAUSES.iter().chain(OTHERS_TOKENS) {
+        counter!(TOKENS_REFUSED, "cause" => *cause).increment(0);
+    }
+    for scope in [Scope::Session, Scope::User, Scope::Account] {
+        for percent in THRESHOLDS {
+            counter!(BUDGET_ALERTS, "scope" => scope.name(), "percent" => percent.to_string()).increment(0);
+        }
+    }
+    for operation in OPERATIONS {
+        for kind in ERROR_KINDS {
+            counter!(STORE_ERRORS, "operation" => *operation, "kind" => *kind).increment(0);
+        }
+    }
+    for outcome in RECORDED {
+        counter!(RECORDINGS, "outcome" => *outcome).increment(0);
+    }
+    for outcome in DELIVERIES {
+        counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
+    }
+    gauge!(STORE_AWAY).set(0.0);
+}
+
+pub(crate) fn session_opened() {
+    counter!(SESSIONS_OPENED).increment(1);
+}
+
+/// `reason` is the name of a close code.
+pub(crate) fn session_ended(reason: &'static str) {
+    counter!(SESSIONS_ENDED, "reason" => reason).increment(1);
+}
+
+/// `code` is the name of an error code.
+pub(crate) fn refused(code: &str) {
+    counter!(REFUSALS, "code" => code.to_owned()).increment(1);
+}
+
+pub(crate) fn token_refused(cause: &'static str) {
+    counter!(TOKENS_REFUSED, "cause" => cause).increment(1);
+}
+
+pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
+    counter!(BUDGET_ALERTS, "scope" => scope, "percent" => percent.to_string()).increment(1);
+}
+
+pub(crate) fn settled(cost: NanoUsd) {
+    counter!(SETTLED).increment(cost.get());
+}
+
+pub(crate) fn recording_dropped(samples: u64) {
+    counter!(RECORDING_DROPPED).increment(samples);
+}
+
+pub(crate) fn recording(outcome: &'static str) {
+    counter!(RECORDINGS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn webhook(outcome: &'static str) {
+    counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// Measures what the database takes for an operation, and counts its errors.
+pub(crate) async fn store<T>(
+    operation: &'static str,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let asked = Instant::now();
+    let answer = answer.await;
+    histogram!(STORE_SECONDS, "operation" => operation).record(asked.elapsed().as_secs_f64());
+    let away = answer.as_ref().is_err_and(StoreError::is_away);
+    gauge!(STORE_AWAY).set(u8::from(is_store_away(away)));
+    if let Err(error) = &answer {
+        let kind = match error {
+            _ if away => "away",
+            StoreError::Fenced { .. } => "fenced",
+            _ => "other",
+        };
+        counter!(STORE_ERRORS, "operation" => operation, "kind" => kind).increment(1);
+    }
+    answer
+}
+
+/// Whether the database counts as away after this answer. On a full disk what is read is answered as ever: one good answer proves nothing.
+fn is_store_away(now: bool) -> bool {
+    let mut last = LAST_AWAY.lock().unwrap_or_else(PoisonError::into_inner);
+    if now {
+        *last = Some(Instant::now());
+    }
+    last.is_some_and(|last| last.elapsed() < AWAY_LASTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_lists_what_there_is() {
+        let document = include_str!("../../../docs/metrics.md");
+        let listed: BTreeSet<&str> =
+            document.lines().filter(|line| line.starts_with("| `voxrelay_")).collect();
+        let there: BTreeSet<String> = METRICS
+            .iter()
+            .map(|Metric { name, kind, labels, meaning }| {
+                let kind = format!("{kind:?}").to_lowercase();
+                let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+                format!("| `{name}` | {kind} | {} | {meaning} |", labels.join(", "))
+            })
+            .collect();
+        assert_eq!(listed, there.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, begin);
+        let text = handle.render();
+        let series =
+            |name: &str| text.lines().filter(|line| line.starts_with(name) && line.ends_with(" 0")).count();
+        for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+            let values: usize = metric
+                .labels
+                .iter()
+                .map(|label| match (metric.name, *label) {
+                    (_, "reason") => CloseCode::ALL.len(),
+                    (_, "code") => ErrorCode::ALL.len() + 1,
+                    (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
+                    // Those of a provider stand there once it is configured.
+                    (PROVIDER_REQUESTS, _) => 0,
+                    (_, "scope" | "percent" | "kind" | "outcome") => 3,
+                    (_, "operation") => OPERATIONS.len(),
+                    (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
+                })
+                .product();
+            assert_eq!(series(metric.name), values, "{}: {text}", metric.name);
+        }
+        assert!(text.contains("\nvoxrelay_store_away 0"), "{text}");
+    }
+
+    #[test]
+    fn names_end_with_their_unit() {
+        for Metric { name, kind, .. } in METRICS {
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(*kind == Kind::Histogram, name.ends_with("_seconds"), "{name}");
+        }
+    }
+}

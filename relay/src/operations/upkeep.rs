@@ -1,0 +1,185 @@
+//! What a relay does beside its calls, until it stops: its lease, sessions that others have lost, what is owed to the database, alerts, recordings
+//! on their way, what is too old. Each is a task of its own, and those that may have much to do do it in small steps: none holds up another, or a
+//! call.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::operations::webhook::{Pace, Webhook};
+use crate::records::retention::{self, Purged};
+use crate::records::spill::Round;
+use crate::records::store::{Swept, unix_ms};
+use crate::{App, session};
+
+/// Between two looks for what could not be written.
+const REPLAY_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for sessions that others have lost.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// Between two steps of something that has many: calls have the database to themselves for so long.
+const BREATH: Duration = Duration::from_millis(50);
+/// Between two looks for alerts.
+const ALERTS_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks for recordings that stayed.
+const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
+/// Between two looks for recordings of erased sessions that could not be deleted at once.
+const ERASED_EVERY: Duration = Duration::from_secs(15);
+/// Between two looks for what is too old.
+const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Starts all of it. It ends with [`Live::shutdown`](crate::Live::shutdown); dropped, it ends at once.
+pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(session::keep_lease(Arc::clone(app)));
+    spawn(&mut tasks, app, replay(Arc::clone(app)));
+    spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
+    spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
+    spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
+    spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
+    spawn(&mut tasks, app, expire(Arc::clone(app)));
+    tasks
+}
+
+/// Each of these may be dropped at any moment.
+fn spawn(tasks: &mut JoinSet<()>, app: &Arc<App>, work: impl Future<Output = ()> + Send + 'static) {
+    let shutdown = app.live.shutdown.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = work => {}
+        }
+    });
+}
+
+/// Writes what sessions that had to leave have left behind.
+async fn replay(app: Arc<App>) {
+    let mut tick = every(REPLAY_EVERY);
+    loop {
+        tick.tick().await;
+        let (mut round, mut entries) = (Round::default(), 0);
+        let done = loop {
+            match app
+                .records
+                .spill
+                .replay_some(&*app.records.store, |id| app.live.sessions.has(id), &mut round)
+                .await
+            {
+                Ok(None) => break round.end(),
+                Ok(Some(written)) => entries += written,
+                Err(error) => break Err(error),
+            }
+            sleep(BREATH).await;
+        };
+        if entries > 0 {
+            tracing::info!(entries, "what was owed to the database is written");
+        }
+        if let Err(error) = done {
+            tracing::debug!(%error, "what is owed to the database waits");
+        }
+    }
+}
+
+/// Looks after the sessions that others have lost.
+async fn sweep_lost(app: Arc<App>) {
+    let mut tick = every(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match app.records.store.sweep(app.config.resume_window).await {
+                Ok(swept) if swept == Swept::default() => break,
+                Ok(Swept { released, ended }) => tracing::info!(released, ended, "lost sessions"),
+                Err(error) => {
+                    tracing::warn!(%error, "lost sessions were not looked for");
+                    break;
+                }
+            }
+            sleep(BREATH).await;
+        }
+    }
+}
+
+async fn deliver_alerts(app: Arc<App>) {
+    let webhook = app.config.webhook.as_ref().map(|config| Webhook::new(config, Pace::default())).transpose();
+    let webhook = match webhook {
+        Ok(webhook) => webhook,
+        Err(error) => return tracing::error!(%error, "alerts are not sent"),
+    };
+    let mut tick = every(ALERTS_EVERY);
+    loop {
+        tick.tick().await;
+        let done = match &webhook {
+            Some(webhook) => loop {
+                match webhook.deliver_due(&*app.records.store).await {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                }
+            },
+            None => app.records.store.dismiss_alerts().await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "alerts wait for the database");
+        }
+    }
+}
+
+async fn carry_recordings(app: Arc<App>) {
+    let Some(recordings) = &app.records.recordings else { return };
+    let mut tick = every(RECORDINGS_EVERY);
+    loop {
+        tick.tick().await;
+        match recordings.carry_left(&*app.records.store).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "recordings that were left on their way are in their place"),
+            Err(error) => tracing::warn!(%error, "recordings on their way were not looked for"),
+        }
+    }
+}
+
+async fn erase_recordings(app: Arc<App>) {
+    let mut tick = every(ERASED_EVERY);
+    loop {
+        tick.tick().await;
+        let done = match app.records.store.erased_recordings("", 1).await {
+            Ok(waiting) if waiting.is_empty() || app.records.recordings.is_none() => continue,
+            Ok(_) => retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref())
+                .await
+                .map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "recordings of erased sessions are deleted later");
+        }
+    }
+}
+
+async fn expire(app: Arc<App>) {
+    let mut tick = every(RETENTION_EVERY);
+    loop {
+        tick.tick().await;
+        let keep = &app.config.retention;
+        match retention::sweep(&*app.records.store, app.records.recordings.as_deref(), keep, unix_ms()).await
+        {
+            Ok(purged) if purged == Purged::default() => {}
+            Ok(Purged { turns, recordings, erased, left, books }) => {
+                tracing::info!(turns, recordings, erased, left, books, "what was too old is deleted");
+                if left > 0 && app.records.recordings.is_none() {
+                    tracing::error!(
+                        left,
+                        "recordings that have to be deleted stay: `recording` does not say where they are"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what is too old was not deleted"),
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut tick = interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}

@@ -1,0 +1,270 @@
+//! Alerts to the operator's webhook: signed, retried, at least once.
+//!
+//! The outbox is the table of alerts. [`Webhook::deliver_due`] claims what is due, so that of several relays one sends it; a relay that
+//! is lost in the middle leaves a claim that ends. Receivers tell repetitions by `webhook-id`. `docs/webhooks.md` is what they read.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url};
+use serde_json::json;
+use sha2::Sha256;
+
+use crate::config::{self, Secret};
+use crate::money::budget::Scope;
+use crate::operations::{log, outbound, telemetry};
+use crate::records::store::{Alert, Attempted, Store, StoreError, unix_ms};
+
+/// For a whole request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Nobody else sends a claimed alert for so long: more than the requests for the three thresholds of a budget take.
+const CLAIM: Duration = Duration::from_secs(60);
+/// Alerts that are sent at the same time.
+const BATCH: u32 = 8;
+/// Of a key in the form of the specification.
+const KEY_PREFIX: &str = "whsec_";
+
+/// When a delivery that failed is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The first wait, at most. Each further one may be three times as long,
+    pub first: Duration,
+    /// but no longer than this.
+    pub longest: Duration,
+    /// Tries in all.
+    pub attempts: u32,
+    /// Nothing is tried when the alert is as old as this.
+    pub give_up_after: Duration,
+}
+
+/// Sends alerts to one address.
+#[derive(Debug)]
+pub struct Webhook {
+    url: Url,
+    secret: Secret,
+    client: Client,
+    pace: Pace,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(6 * 3_600),
+            attempts: 12,
+            give_up_after: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
+impl Pace {
+    /// How long to wait after so many tries: any time up to a limit that grows (full jitter), so that many who failed together do not
+    /// come back together. `random` picks it. `None` gives up.
+    #[must_use]
+    pub fn wait(&self, attempts: u32, age: Duration, random: u64) -> Option<Duration> {
+        if attempts >= self.attempts || age >= self.give_up_after {
+            return None;
+        }
+        let longest = 3_u32
+            .checked_pow(attempts.saturating_sub(1))
+            .and_then(|factor| self.first.checked_mul(factor))
+            .map_or(self.longest, |wait| wait.min(self.longest));
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        Some(Duration::from_millis(random % millis.saturating_add(1).max(1)))
+    }
+}
+
+impl Webhook {
+    /// A webhook as it is configured.
+    ///
+    /// # Errors
+    /// When the system has no TLS to offer.
+    pub fn new(config: &config::Webhook, pace: Pace) -> Result<Webhook, reqwest::Error> {
+        let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
+        Ok(Webhook { url: config.url.clone(), secret: config.secret.clone(), client, pace })
+    }
+
+    /// Sends what is due. Says how many alerts were tried: as long as there are any, there may be more.
+    ///
+    /// # Errors
+    /// When the database does not answer. What was sent and could not be noted is sent again when the claim is over.
+    pub async fn deliver_due(&self, store: &dyn Store) -> Result<usize, StoreError> {
+        let claimed = store.claim_alerts(CLAIM, BATCH).await?;
+        // Of one budget one after another, the lowest threshold first: a receiver does not hear that it is used up before it hears
+        // that it is half used.
+        let mut budgets: Vec<Vec<&Alert>> = Vec::new();
+        for alert in &claimed {
+            match budgets.iter_mut().find(|alerts| same_budget(alerts[0], alert)) {
+                Some(alerts) => alerts.push(alert),
+                None => budgets.push(vec![alert]),
+            }
+        }
+        let noted = join_all(budgets.into_iter().map(|alerts| self.deliver_in_order(store, alerts)));
+        noted.await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(claimed.len())
+    }
+
+    async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Alert>) -> Result<(), StoreError> {
+        for alert in alerts {
+            // One that fails holds up none of the others: it may be refused for good.
+            let attempted = self.deliver(alert).await;
+            telemetry::webhook(match attempted {
+                Attempted::Delivered => "delivered",
+                Attempted::Again(_) => "failed",
+                Attempted::GivenUp => "given_up",
+            });
+            store.finish_alert(&alert.id, alert.attempts, attempted).await?;
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, alert: &Alert) -> Attempted {
+        let failure = match self.send(alert).await {
+            Ok(status) if status.is_success() => return Attempted::Delivered,
+            Ok(StatusCode::GONE) => {
+                tracing::error!(alert = %alert.id, "the webhook says that it is gone: the alert is given up");
+                return Attempted::GivenUp;
+            }
+            Ok(status) => format!("status {}", status.as_u16()),
+            Err(error) => why(error),
+        };
+        let age = u64::try_from(unix_ms().saturating_sub(alert.created_at_ms)).unwrap_or_default();
+        let wait = self.pace.wait(alert.attempts, Duration::from_millis(age), random());
+        let attempts = alert.attempts;
+        match wait {
+            Some(wait) => {
+                tracing::warn!(alert = %alert.id, attempts, %failure, again_in_s = wait.as_secs(), "an alert was not delivered");
+                Attempted::Again(wait)
+            }
+            None => {
+                tracing::error!(alert = %alert.id, attempts, %failure, "an alert was not delivered and is given up");
+                Attempted::GivenUp
+            }
+        }
+    }
+
+    async fn send(&self, alert: &Alert) -> Result<StatusCode, reqwest::Error> {
+        let body = body(alert);
+        let timestamp = unix_ms() / 1_000;
+        let response = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .header("webhook-id", &alert.id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", sign(&self.secret, &alert.id, timestamp, &body))
+            .body(body)
+            .send()
+            .await?;
+        Ok(response.status())
+    }
+}
+
+/// A signature of the Standard Webhooks specification: `v1,` and the HMAC-SHA256 of id, time (seconds since 1970) and body in base64.
+/// Of a secret that begins with `whsec_` the rest is the key in base64, as the specification wants it; any other is the key itself.
+#[must_use]
+pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &str) -> String {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key(secret).unwrap_or_default()).expect("a key may have any length");
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// Whether there is a key in the secret.
+pub(crate) fn is_key(secret: &Secret) -> bool {
+    key(secret).is_some_and(|key| !key.is_empty())
+}
+
+fn key(secret: &Secret) -> Option<Vec<u8>> {
+    let secret = secret.expose();
+    match secret.strip_prefix(KEY_PREFIX) {
+        Some(key) => STANDARD.decode(key).ok(),
+        None => Some(secret.as_bytes().to_vec()),
+    }
+}
+
+fn body(alert: &Alert) -> String {
+    let at = Timestamp::from_millisecond(alert.created_at_ms).unwrap_or_default();
+    json!({
+        "type": "budget.threshold",
+        "timestamp": at.to_string(),
+        "data": {
+            "alert_id": alert.id,
+            "scope": alert.scope.name(),
+            "period": alert.period,
+            "percent": alert.percent,
+            "limit_nano_usd": alert.limit.get(),
+            "spent_nano_usd": alert.spent.get(),
+            "account": alert.account,
+            "user": alert.user_sub,
+            "session_id": alert.session_id,
+        },
+    })
+    .to_string()
+}
+
+/// With its causes and without the address, which may hold a secret.
+fn why(error: reqwest::Error) -> String {
+    log::with_causes(&error.without_url())
+}
+
+fn same_budget(a: &Alert, b: &Alert) -> bool {
+    let owner = |alert: &Alert| match alert.scope {
+        Scope::Session => alert.session_id.clone(),
+        Scope::User => alert.user_sub.clone(),
+        Scope::Account => alert.account.clone(),
+    };
+    (a.scope, &a.period) == (b.scope, &b.period) && owner(a) == owner(b)
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the operating system gives random numbers once it has given one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specifications_own_example_has_the_signature_that_it_says() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into());
+        let signature =
+            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_says_why_and_not_where() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let client = outbound::http_client().build().expect("there is TLS");
+        let ask = |url: String| client.get(url).timeout(Duration::from_millis(300)).send();
+        let silent = ask(format!("http://{address}/secret")).await.expect_err("nobody answers");
+        assert!(why(silent).contains("timed out"));
+        drop(listener);
+        let refused = why(ask(format!("http://{address}/secret")).await.expect_err("nobody is there"));
+        assert!(refused.contains("refused") && !refused.contains("/secret"), "{refused}");
+        let unknown =
+            why(ask("http://nobody.invalid/secret".into()).await.expect_err("there is no such host"));
+        assert!(unknown.contains("dns") && !unknown.contains("/secret"), "{unknown}");
+    }
+
+    #[test]
+    fn waits_grow_from_seconds_to_hours_and_end_within_a_day() {
+        let pace = Pace::default();
+        for (attempts, limit_s) in [(1, 5), (2, 15), (4, 135), (8, 10_935), (9, 21_600), (11, 21_600)] {
+            let wait = |random| pace.wait(attempts, Duration::ZERO, random);
+            assert_eq!(wait(limit_s * 1_000), Some(Duration::from_secs(limit_s)), "after {attempts}");
+            assert_eq!(wait(limit_s * 1_000 + 1), Some(Duration::ZERO), "after {attempts}");
+        }
+        for attempts in [12, 13, u32::MAX] {
+            assert_eq!(pace.wait(attempts, Duration::ZERO, 1), None);
+        }
+        assert_eq!(pace.wait(3, Duration::from_secs(24 * 3_600), 1), None);
+    }
+}

@@ -1,0 +1,749 @@
+//! What is to be written while the database is away, kept on the relay's own disk: a crash in that time loses nothing.
+//!
+//! A small SQLite file beside the relay's data. It is empty but for such times. What a session could not write is written by the session
+//! itself when the database is back; what a lost relay left behind, or a session that had to leave, is written by [`Spill::replay`].
+
+mod file;
+mod held;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use protocol::{Mark, Role};
+use serde::{Deserialize, Serialize};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::call::{Latency, Turn};
+use crate::money::NanoUsd;
+use crate::money::budget::Caps;
+use crate::money::ledger::LedgerRow;
+use crate::records::store::{Payer, Quality, Settle, Store, StoreError, create_data_dir};
+use file::{File, Job, Kept};
+use held::Held;
+
+/// The file in the data folder.
+pub(crate) const SPILL_FILE: &str = "spill.db";
+/// Entries that are kept at most. A session makes one every five seconds and two for each turn.
+const ENTRIES_MAX: i64 = 1_000_000;
+/// Wishes that wait for the file at most; whoever has another one waits for a place.
+const JOBS: usize = 1_024;
+/// Entries that [`Spill::replay`] holds in memory at a time.
+const REPLAY_BATCH: u32 = 512;
+/// Sessions whose entries it writes side by side. The other connections to the database are left to the sessions that live.
+const REPLAY_SIDE_BY_SIDE: usize = 4;
+
+/// The file. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    jobs: mpsc::Sender<Job>,
+    /// The task that has the file. It ends when the last clone is gone, or by [`Spill::close`].
+    task: TaskTracker,
+    /// What a session left behind and the file could not take.
+    held: Arc<Mutex<Held>>,
+}
+
+/// A way through everything that is kept, in steps.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    begun: bool,
+    /// Entries up to this number were looked at.
+    after: i64,
+    /// Sessions one of whose entries the database did not take for now: the rest of theirs waits, too, and keeps its order.
+    waiting: HashSet<String>,
+    /// Why the first one of them waits.
+    away: Option<StoreError>,
+    /// Sessions that were tried in vain, since the last one that was answered.
+    in_vain: AtomicUsize,
+    over: bool,
+}
+
+impl Round {
+    /// What became of it, once there is nothing more to look at.
+    ///
+    /// # Errors
+    /// When something is left for the next round, because the database did not take it.
+    pub(crate) fn end(self) -> Result<(), StoreError> {
+        self.away.map_or(Ok(()), Err)
+    }
+}
+
+/// Something to write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Owed {
+    /// Turns, and what is committed with them.
+    Turns { turns: Vec<Turn>, committed: Mark },
+    /// What was spent.
+    Settle(Box<Settle>),
+    /// The session's end.
+    End { reason: String, quality: Quality, at_ms: i64 },
+}
+
+impl Spill {
+    /// Opens the file in the data folder, creates it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be created or opened.
+    pub async fn open(data_dir: &Path) -> Result<Spill, StoreError> {
+        let path = data_dir.join(SPILL_FILE);
+        let database = path.display().to_string();
+        create_data_dir(data_dir).map_err(|source| StoreError::Create { path: database.clone(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "ON");
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let connection = options.connect().await.map_err(open)?;
+        let file = File::new(connection).await.map_err(open)?;
+        let (jobs, wanted) = mpsc::channel(JOBS);
+        let task = TaskTracker::new();
+        task.spawn(file.serve(wanted));
+        task.close();
+        Ok(Spill { jobs, task, held: Arc::default() })
+    }
+
+    /// Keeps entries of a session through a crash. Says under which numbers; `None` for those that there is no room for.
+    pub(crate) async fn keep(
+        &self,
+        session_id: &str,
+        epoch: u32,
+        owed: &[Owed],
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let entries = owed.iter().map(to_text).collect();
+        let session_id = session_id.to_owned();
+        self.ask(|kept| Job::Keep { session_id, epoch, entries, kept }).await
+    }
+
+    /// Holds an entry that the file could not take in memory, until [`Spill::replay`] finds a place for it: in the file or in the database. Says
+    /// whether there was room.
+    pub(crate) fn hold(&self, session_id: &str, epoch: u32, owed: &Owed) -> bool {
+        self.held().add(session_id, epoch, to_text(owed))
+    }
+
+    /// Forgets entries that were written, soon. Should a copy stay, it is written twice and counts once.
+    pub(crate) fn forget(&self, numbers: Vec<i64>) {
+        if self.jobs.try_send(Job::Forget { numbers }).is_err() {
+            tracing::warn!("a copy of what was written stays");
+        }
+    }
+
+    /// Writes what sessions that are gone have left behind, each session's in its order. Says how much that was. What the store refuses
+    /// for good is dropped with a word in the log: the session was deleted, or goes on elsewhere, where its audio was played again.
+    ///
+    /// # Errors
+    /// When the database is still away, for all or for some of them: what was not written stays.
+    pub async fn replay(&self, store: &dyn Store, lives: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+        self.replay_all(store, None, lives).await
+    }
+
+    /// A step of [`Spill::replay`], with a bounded number of entries, so that it holds nobody up; `None` when nothing is left to look at. A session
+    /// whose entries have to wait, because its row is locked, holds up no other.
+    ///
+    /// # Errors
+    /// When the database takes nothing at all: what was not written stays.
+    pub(crate) async fn replay_some(
+        &self,
+        store: &dyn Store,
+        lives: impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        self.step(store, None, &lives, round).await
+    }
+
+    /// Writes what one session has left behind, before somebody goes on with it: what is written afterwards is refused.
+    ///
+    /// # Errors
+    /// When the database is away: what was not written stays.
+    pub(crate) async fn replay_of(&self, store: &dyn Store, session_id: &str) -> Result<u64, StoreError> {
+        self.replay_all(store, Some(session_id), |_| false).await
+    }
+
+    async fn replay_all(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<u64, StoreError> {
+        let (mut round, mut written) = (Round::default(), 0);
+        while let Some(step) = self.step(store, of, &lives, &mut round).await? {
+            written += step;
+        }
+        round.end().map(|()| written)
+    }
+
+    async fn step(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: &impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        if round.over {
+            return Ok(None);
+        }
+        let is_wanted = |id: &str| of.map_or_else(|| !lives(id), |of| of == id);
+        if !std::mem::replace(&mut round.begun, true) {
+            self.move_held(is_wanted).await;
+        }
+        let kept = self.pay(store, of, lives, round).await;
+        match kept {
+            Ok(Some(written)) => return Ok(Some(written)),
+            // The database is away, so each session's entries wait in their order.
+            Err(error) if !matches!(error, StoreError::Unfinished) => return Err(error),
+            Ok(None) | Err(_) => round.over = true,
+        }
+        let waits = |id: &str| round.waiting.contains(id);
+        let held = self.pay_held(store, |id| is_wanted(id) && !waits(id)).await?;
+        kept.map(|_| Some(held))
+    }
+
+    /// Writes what is held in memory to the file, if it takes it by now: a crash loses nothing from then on.
+    async fn move_held(&self, is_wanted: impl Fn(&str) -> bool) {
+        let held = self.held().of(is_wanted);
+        for entries in by_session(held.into_iter()) {
+            let Some(Kept { session_id, epoch, .. }) = entries.first().cloned() else { continue };
+            let texts = entries.iter().map(|kept| kept.entry.clone()).collect();
+            let kept = self.ask(|kept| Job::Keep { session_id, epoch, entries: texts, kept }).await;
+            let Ok(places) = kept else { return };
+            let placed = entries.iter().zip(places).filter(|(_, place)| place.is_some());
+            let moved = placed.map(|(kept, _)| kept.number).collect();
+            self.held().remove(&moved);
+        }
+    }
+
+    /// Writes what is held in memory to the database, for when the file takes nothing.
+    async fn pay_held(&self, store: &dyn Store, is_wanted: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+        let mut written = 0;
+        let held = self.held().of(is_wanted);
+        for entries in by_session(held.into_iter()) {
+            let paid = pay_session(store, entries).await;
+            self.held().remove(&paid.done.into_iter().collect());
+            written += paid.written;
+            if let Some(error) = paid.away {
+                return Err(error);
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes the entries that come next in the file; `None` when there are no more.
+    async fn pay(
+        &self,
+        store: &dyn Store,
+        of: Option<&str>,
+        lives: &impl Fn(&str) -> bool,
+        round: &mut Round,
+    ) -> Result<Option<u64>, StoreError> {
+        let read = |after, rows| Job::Read { of: of.map(str::to_owned), after, limit: REPLAY_BATCH, rows };
+        let before = round.after;
+        let found = self.ask(|rows| read(before, rows)).await?;
+        let Some(last) = found.last() else { return Ok(None) };
+        let after = last.number;
+        let is_left = |id: &str| !lives(id) && !round.waiting.contains(id);
+        let gone: HashSet<String> =
+            found.into_iter().map(|kept| kept.session_id).filter(|id| is_left(id)).collect();
+        round.after = after;
+        if gone.is_empty() {
+            return Ok(Some(0));
+        }
+        // Once more: what a session has written itself it has forgotten before it was gone.
+        let found = self.ask(|rows| read(before, rows)).await?.into_iter();
+        let sessions =
+            by_session(found.filter(|kept| kept.number <= after && gone.contains(&kept.session_id)));
+        let paid = pay_sessions(store, sessions, &round.in_vain).await;
+        let done: Vec<i64> = paid.iter().flat_map(|paid| &paid.done).copied().collect();
+        if !done.is_empty() {
+            // Waits for a place: an entry that was dropped is not to come again.
+            let _ = self.jobs.send(Job::Forget { numbers: done }).await;
+        }
+        let mut written = 0;
+        for paid in paid {
+            written += paid.written;
+            if let Some(error) = paid.away {
+                round.waiting.insert(paid.session_id);
+                round.away.get_or_insert(error);
+            }
+        }
+        // Where one after another waits it is the database that is away, and not only a row of it.
+        match round.away.take_if(|_| round.in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE) {
+            Some(error) => Err(error),
+            None => Ok(Some(written)),
+        }
+    }
+
+    /// Lets go of the file, after another try to write to it what is held in memory.
+    pub(crate) async fn close(&self) {
+        self.move_held(|_| true).await;
+        let lost = self.held().len();
+        if lost > 0 {
+            tracing::error!(
+                entries = lost,
+                "what is owed to the database has no place on this disk: it is lost"
+            );
+        }
+        if self.ask(|closed| Job::Close { closed }).await.is_ok() {
+            self.task.wait().await;
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+        let (tell, answer) = oneshot::channel();
+        self.jobs.send(job(tell)).await.map_err(|_| StoreError::Unfinished)?;
+        answer.await.map_err(|_| StoreError::Unfinished)
+    }
+}
+
+/// What became of a session's entries.
+#[derive(Default)]
+struct Paid {
+    session_id: String,
+    written: u64,
+    /// The numbers of those that need not be kept any more.
+    done: Vec<i64>,
+    away: Option<StoreError>,
+}
+
+impl Paid {
+    fn untried(entries: Vec<Kept>) -> Paid {
+        let session_id = entries.into_iter().next().map(|kept| kept.session_id).unwrap_or_default();
+        Paid { session_id, away: Some(StoreError::Unfinished), ..Paid::default() }
+    }
+}
+
+/// The entries of each session, in their order.
+fn by_session(found: impl Iterator<Item = Kept>) -> Vec<Vec<Kept>> {
+    let mut sessions: HashMap<String, Vec<Kept>> = HashMap::new();
+    for kept in found {
+        sessions.entry(kept.session_id.clone()).or_default().push(kept);
+    }
+    sessions.into_values().collect()
+}
+
+/// Writes the entries of several sessions, some side by side. Where one after another finds the database away the rest is not tried: each would
+/// wait for an answer that does not come.
+async fn pay_sessions(store: &dyn Store, sessions: Vec<Vec<Kept>>, in_vain: &AtomicUsize) -> Vec<Paid> {
+    stream::iter(sessions)
+        .map(|entries| async {
+            if in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE {
+                return Paid::untried(entries);
+            }
+            let paid = pay_session(store, entries).await;
+            match paid.away {
+                Some(_) => in_vain.fetch_add(1, Ordering::Relaxed),
+                None => in_vain.swap(0, Ordering::Relaxed),
+            };
+            paid
+        })
+        .buffer_unordered(REPLAY_SIDE_BY_SIDE)
+        .collect()
+        .await
+}
+
+async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
+    let session_id = entries.first().map(|kept| kept.session_id.clone()).unwrap_or_default();
+    let mut paid = Paid { session_id, ..Paid::default() };
+    for Kept { number, session_id, epoch, entry } in entries {
+        let owed = match serde_json::from_str::<Entry>(&entry).map(Owed::try_from) {
+            Ok(Ok(owed)) => Ok(owed),
+            Ok(Err(())) | Err(_) => {
+                Err(StoreError::Corrupt { row: format!("entry {number} of {SPILL_FILE}"), column: "entry" })
+            }
+        };
+        let is_money = matches!(owed, Ok(Owed::Settle(_)));
+        let done = match owed {
+            Ok(owed) => write(store, &session_id, epoch, owed).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) | Err(StoreError::Erased { .. }) => paid.written += 1,
+            Err(error) if error.is_away() => {
+                paid.away = Some(error);
+                return paid;
+            }
+            Err(error) if is_money && error.is_mendable() => {
+                tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
+                continue;
+            }
+            Err(error) => tracing::warn!(session = %session_id, %error, "what is owed is not written"),
+        }
+        paid.done.push(number);
+    }
+    paid
+}
+
+async fn write(store: &dyn Store, session: &str, epoch: u32, owed: Owed) -> Result<(), StoreError> {
+    match owed {
+        Owed::Turns { turns, committed } => store.save_turns(session, epoch, &turns, committed).await,
+        Owed::Settle(settle) => {
+            let settled = store.settle(&settle).await?;
+            settled.alerts.iter().for_each(crate::operations::alerts::raised);
+            Ok(())
+        }
+        Owed::End { reason, quality, at_ms } => {
+            store.end_session(session, epoch, &reason, quality, at_ms).await
+        }
+    }
+}
+
+fn to_text(owed: &Owed) -> String {
+    serde_json::to_string(&Entry::from(owed)).expect("plain structs are JSON")
+}
+
+/// An entry as it stands in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Entry {
+    Turns { turns: Vec<TurnEntry>, seq: u32, position: u32 },
+    Settle(SettleEntry),
+    End { reason: String, rtt_avg_us: u32, rtt_max_us: u32, lost_samples: u64, at_ms: i64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct TurnEntry {
+    turn: u32,
+    role: String,
+    text: String,
+    start: u32,
+    end: u32,
+    heard: Option<u32>,
+    stt_ms: Option<u32>,
+    llm_ms: Option<u32>,
+    tts_ms: Option<u32>,
+    total_ms: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettleEntry {
+    session_id: String,
+    #[serde(default)]
+    payer: Option<PayerEntry>,
+    epoch: u32,
+    rows: Vec<RowEntry>,
+    metered_position: u32,
+    #[serde(default)]
+    seq: u32,
+    #[serde(default)]
+    position: u32,
+    #[serde(default)]
+    replayable_samples: u32,
+    exposed: u64,
+    release: bool,
+    caps: [u64; 3],
+    at_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PayerEntry {
+    user_sub: String,
+    account: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowEntry {
+    key: String,
+    provider: String,
+    item: String,
+    unit: String,
+    quantity: u64,
+    price: u64,
+    per: u64,
+    price_version: String,
+    cost: u64,
+    estimated: bool,
+    #[serde(default)]
+    turn: Option<u32>,
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+impl From<&Owed> for Entry {
+    fn from(owed: &Owed) -> Entry {
+        match owed {
+            Owed::Turns { turns, committed } => Entry::Turns {
+                turns: turns.iter().map(TurnEntry::from).collect(),
+                seq: committed.seq,
+                position: committed.position,
+            },
+            Owed::Settle(settle) => Entry::Settle(SettleEntry {
+                session_id: settle.session_id.clone(),
+                payer: settle.payer.as_ref().map(PayerEntry::from),
+                epoch: settle.epoch,
+                rows: settle.rows.iter().map(RowEntry::from).collect(),
+                metered_position: settle.metered_position,
+                seq: settle.committed.seq,
+                position: settle.committed.position,
+                replayable_samples: settle.replayable_samples,
+                exposed: settle.exposed.get(),
+                release: settle.release,
+                caps: [settle.caps.session, settle.caps.user_day, settle.caps.account_month]
+                    .map(NanoUsd::get),
+                at_ms: settle.at_ms,
+            }),
+            Owed::End { reason, quality, at_ms } => Entry::End {
+                reason: reason.clone(),
+                rtt_avg_us: quality.rtt_avg_us,
+                rtt_max_us: quality.rtt_max_us,
+                lost_samples: quality.lost_samples,
+                at_ms: *at_ms,
+            },
+        }
+    }
+}
+
+impl TryFrom<Entry> for Owed {
+    type Error = ();
+
+    fn try_from(entry: Entry) -> Result<Owed, ()> {
+        Ok(match entry {
+            Entry::Turns { turns, seq, position } => Owed::Turns {
+                turns: turns.into_iter().map(Turn::try_from).collect::<Result<_, ()>>()?,
+                committed: Mark { seq, position },
+            },
+            Entry::Settle(settle) => {
+                let [session, user_day, account_month] = settle.caps.map(NanoUsd::new);
+                Owed::Settle(Box::new(Settle {
+                    session_id: settle.session_id,
+                    payer: settle.payer.map(Payer::from),
+                    epoch: settle.epoch,
+                    rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
+                    metered_position: settle.metered_position,
+                    committed: Mark { seq: settle.seq, position: settle.position },
+                    replayable_samples: settle.replayable_samples,
+                    exposed: NanoUsd::new(settle.exposed),
+                    release: settle.release,
+                    caps: Caps { session, user_day, account_month },
+                    at_ms: settle.at_ms,
+                }))
+            }
+            Entry::End { reason, rtt_avg_us, rtt_max_us, lost_samples, at_ms } => {
+                Owed::End { reason, quality: Quality { rtt_avg_us, rtt_max_us, lost_samples }, at_ms }
+            }
+        })
+    }
+}
+
+impl From<&Payer> for PayerEntry {
+    fn from(payer: &Payer) -> PayerEntry {
+        PayerEntry { user_sub: payer.user_sub.clone(), account: payer.account.clone() }
+    }
+}
+
+impl From<PayerEntry> for Payer {
+    fn from(PayerEntry { user_sub, account }: PayerEntry) -> Payer {
+        Payer { user_sub, account }
+    }
+}
+
+impl From<&Turn> for TurnEntry {
+    fn from(turn: &Turn) -> TurnEntry {
+        let Latency { stt_ms, llm_ms, tts_ms, total_ms } = turn.latency;
+        let role = match turn.role {
+            Role::User => "user",
+            Role::Agent | Role::Unknown => "agent",
+        };
+        TurnEntry {
+            turn: turn.turn,
+            role: role.into(),
+            text: turn.text.clone(),
+            start: turn.start,
+            end: turn.end,
+            heard: turn.heard,
+            stt_ms,
+            llm_ms,
+            tts_ms,
+            total_ms,
+        }
+    }
+}
+
+impl TryFrom<TurnEntry> for Turn {
+    type Error = ();
+
+    fn try_from(entry: TurnEntry) -> Result<Turn, ()> {
+        let TurnEntry { turn, role, text, start, end, heard, stt_ms, llm_ms, tts_ms, total_ms } = entry;
+        let role = match role.as_str() {
+            "user" => Role::User,
+            "agent" => Role::Agent,
+            _ => return Err(()),
+        };
+        Ok(Turn {
+            turn,
+            role,
+            text,
+            start,
+            end,
+            heard,
+            latency: Latency { stt_ms, llm_ms, tts_ms, total_ms },
+        })
+    }
+}
+
+impl From<&LedgerRow> for RowEntry {
+    fn from(row: &LedgerRow) -> RowEntry {
+        RowEntry {
+            key: row.key.clone(),
+            provider: row.provider.clone(),
+            item: row.item.clone(),
+            unit: row.unit.clone(),
+            quantity: row.quantity,
+            price: row.price.get(),
+            per: row.per,
+            price_version: row.price_version.clone(),
+            cost: row.cost.get(),
+            estimated: row.estimated,
+            turn: row.turn,
+            request_id: row.request_id.clone(),
+        }
+    }
+}
+
+impl From<RowEntry> for LedgerRow {
+    fn from(entry: RowEntry) -> LedgerRow {
+        LedgerRow {
+            key: entry.key,
+            provider: entry.provider,
+            item: entry.item,
+            unit: entry.unit,
+            quantity: entry.quantity,
+            price: NanoUsd::new(entry.price),
+            per: entry.per,
+            price_version: entry.price_version,
+            cost: NanoUsd::new(entry.cost),
+            estimated: entry.estimated,
+            turn: entry.turn,
+            request_id: entry.request_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle() -> Settle {
+        let row = LedgerRow {
+            key: "echo/listening@0".into(),
+            provider: "echo".into(),
+            item: "echo/listening".into(),
+            unit: "sample".into(),
+            quantity: 1_600,
+            price: NanoUsd::new(4_800_000),
+            per: 960_000,
+            price_version: "test".into(),
+            cost: NanoUsd::new(8_000),
+            estimated: true,
+            turn: Some(7),
+            request_id: Some("req_1".into()),
+        };
+        Settle {
+            session_id: "a".into(),
+            payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
+            epoch: 3,
+            rows: vec![row],
+            metered_position: 1_600,
+            committed: Mark { seq: 1, position: 800 },
+            replayable_samples: 800,
+            exposed: NanoUsd::new(9),
+            release: true,
+            caps: Caps { session: NanoUsd::new(1), user_day: NanoUsd::new(2), account_month: NanoUsd::MAX },
+            at_ms: 1_700_000_000_000,
+        }
+    }
+
+    #[test]
+    fn whatever_is_owed_reads_back_as_it_was() {
+        let latency = Latency { stt_ms: Some(1), llm_ms: None, tts_ms: Some(3), total_ms: Some(4) };
+        let turn =
+            |role| Turn {
+                turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency
+            };
+        for owed in [
+            Owed::Turns {
+                turns: vec![turn(Role::User), turn(Role::Agent)],
+                committed: Mark { seq: 5, position: 6 },
+            },
+            Owed::Settle(Box::new(settle())),
+            Owed::End {
+                reason: "normal".into(),
+                quality: Quality { rtt_avg_us: 1, rtt_max_us: 2, lost_samples: u64::MAX },
+                at_ms: -1,
+            },
+        ] {
+            let text = serde_json::to_string(&Entry::from(&owed)).expect("JSON");
+            let entry: Entry = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(Owed::try_from(entry), Ok(owed));
+        }
+    }
+
+    async fn numbers(spill: &Spill) -> Vec<i64> {
+        let read = |rows| Job::Read { of: None, after: 0, limit: 10_000, rows };
+        spill.ask(read).await.expect("read").iter().map(|kept| kept.number).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_there_after_a_crash_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(dir.path()).await.expect("opened");
+        let owed = Owed::Settle(Box::new(settle()));
+        let kept = spill.keep("a", 3, &[owed.clone(), owed]).await.expect("kept");
+        let [Some(first), Some(second)] = kept[..] else { panic!("there is room: {kept:?}") };
+        assert!(first < second);
+        spill.forget(vec![first]);
+        assert_eq!(numbers(&spill).await, [second]);
+        std::mem::forget(spill);
+        let again = Spill::open(dir.path()).await.expect("opened");
+        assert_eq!(numbers(&again).await, [second]);
+    }
+
+    #[tokio::test]
+    async fn what_the_file_cannot_take_is_held_until_it_can_or_the_database_does() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(dir.path()).await.expect("opened");
+        let store =
+            crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+        let owed = Owed::Settle(Box::new(settle()));
+        assert!(spill.hold("a", 3, &owed) && spill.hold("b", 3, &owed));
+        assert_eq!(numbers(&spill).await, [0; 0]);
+        // Of those that live nothing is written: they do it themselves.
+        assert_eq!(spill.replay(&store, |_| true).await.expect("nothing to do"), 0);
+        assert_eq!(spill.held().len(), 2);
+        spill.move_held(|id| id == "a").await;
+        assert_eq!((numbers(&spill).await.len(), spill.held().len()), (1, 1), "the file took it");
+        // The file takes nothing any more: what is left goes to the database, which does not know the session, and says so.
+        let full = Spill { jobs: mpsc::channel(1).0, ..spill.clone() };
+        assert!(full.replay(&store, |_| false).await.is_err(), "what is in the file is not read");
+        assert_eq!(full.held().len(), 0);
+        assert!(spill.hold("c", 3, &owed));
+        spill.close().await;
+        let again = Spill::open(dir.path()).await.expect("opened");
+        assert_eq!(numbers(&again).await.len(), 2, "written before the relay stopped");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(dir.path()).await.expect("opened");
+        let owed = [Owed::Settle(Box::new(settle()))];
+        let all = (0..2_000).map(|n| {
+            let (spill, owed) = (spill.clone(), owed.clone());
+            async move { spill.keep(&format!("session {n}"), 0, &owed).await.expect("kept") }
+        });
+        let kept = futures_util::future::join_all(all).await;
+        assert!(kept.iter().all(|kept| matches!(kept[..], [Some(_)])));
+        assert_eq!(numbers(&spill).await.len(), 2_000);
+        spill.close().await;
+        assert!(spill.keep("a", 0, &owed).await.is_err(), "it is closed, and says so");
+    }
+}

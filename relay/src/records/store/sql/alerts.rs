@@ -1,0 +1,198 @@
+//! Alerts: written with what reached their threshold, and an outbox for the webhook.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::types::{Alert, Attempted};
+use super::money::{self, Locked, key};
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
+use crate::money::NanoUsd;
+use crate::money::budget::{Balance, Scope, Standing, THRESHOLDS};
+
+const ALERT: Sql = sql!(
+    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, next_attempt_at)
+    SELECT $1, $2, $3, $4, $5, id, user_sub, account, $6, $7, $8, $8 FROM sessions WHERE id = $9
+    ON CONFLICT (scope, owner, period, percent) DO NOTHING
+    RETURNING *"
+);
+
+/// Pushes the time of the next try into the future before anything is sent: nobody else sends the same meanwhile.
+const CLAIM: Sql = sql!(
+    "UPDATE alerts SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
+    WHERE id IN (
+        SELECT id FROM alerts WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
+        ORDER BY next_attempt_at, percent, id LIMIT $2" LOCK_FREE_ONES ")
+    RETURNING *"
+);
+
+const DELIVERED: Sql = sql!(
+    "UPDATE alerts SET delivered_at = " NOW ", next_attempt_at = NULL WHERE id = $1 AND delivered_at IS NULL"
+);
+
+/// Not if it was claimed again since, or delivered.
+const AGAIN: Sql = sql!(
+    "UPDATE alerts SET next_attempt_at = " NOW " + $1 WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+);
+
+const GIVE_UP: Sql =
+    sql!("UPDATE alerts SET next_attempt_at = NULL WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL");
+
+const DISMISS: Sql = sql!(
+    "UPDATE alerts SET next_attempt_at = NULL WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn exhausted(
+        &self,
+        id: &str,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        let id = id.to_owned();
+        let mut told = self
+            .shared(Durability::Process, move |mut tx| {
+                async move {
+                    let Some(locked) = Locked::read(&mut tx, &id).await? else {
+                        return Err(StoreError::NoSession { id });
+                    };
+                    // Who found it used up may have heard less of it than is in the ledger by now.
+                    let spent = money::spent(&mut tx, &locked, scope).await?.max(balance.spent);
+                    through(&mut tx, &locked, scope, Balance { spent, ..balance }, 100, at_ms).await
+                }
+                .boxed()
+            })
+            .await?;
+        let used_up = told.pop_if(|alert| alert.percent == 100);
+        told.iter().for_each(crate::operations::alerts::raised);
+        Ok(used_up)
+    }
+
+    pub(in crate::records::store) async fn claim_alerts(
+        &self,
+        claim: Duration,
+        limit: u32,
+    ) -> Result<Vec<Alert>, StoreError> {
+        let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
+        let rows = claimed.fetch_all(&self.writer).await?;
+        let mut alerts: Vec<Alert> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        // Databases return what they changed in any order.
+        alerts.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        Ok(alerts)
+    }
+
+    pub(in crate::records::store) async fn finish_alert(
+        &self,
+        id: &str,
+        attempts: u32,
+        attempted: Attempted,
+    ) -> Result<(), StoreError> {
+        let query = match attempted {
+            Attempted::Delivered => self.statement(DELIVERED).bind(id),
+            Attempted::Again(wait) => {
+                self.statement(AGAIN).bind(millis(wait)).bind(id).bind(i64::from(attempts))
+            }
+            Attempted::GivenUp => self.statement(GIVE_UP).bind(id).bind(i64::from(attempts)),
+        };
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn dismiss_alerts(&self) -> Result<(), StoreError> {
+        self.statement(DISMISS).execute(&self.writer).await?;
+        Ok(())
+    }
+}
+
+/// Notes the thresholds that `cost` has just reached.
+pub(super) async fn reached(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    standing: &Standing,
+    cost: NanoUsd,
+    at_ms: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for (scope, balance) in standing.each() {
+        let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
+        let crossed = |percent: &u32| balance.has_reached(*percent) && !before.has_reached(*percent);
+        if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
+            alerts.extend(through(tx, locked, scope, balance, highest, at_ms).await?);
+        }
+    }
+    Ok(alerts)
+}
+
+/// Notes a threshold and those below it, the lowest first, as far as they are not noted in this period: whoever hears of one has heard of
+/// the lower ones, even where sessions of one user have different limits.
+async fn through(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    scope: Scope,
+    balance: Balance,
+    highest: u32,
+    at_ms: i64,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = Vec::new();
+    for percent in THRESHOLDS.into_iter().filter(|percent| *percent <= highest) {
+        alerts.extend(insert(tx, locked, scope, balance, percent, at_ms).await?);
+    }
+    Ok(alerts)
+}
+
+async fn insert(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    scope: Scope,
+    balance: Balance,
+    percent: u32,
+    at_ms: i64,
+) -> Result<Option<Alert>, StoreError> {
+    let (owner, period) = match scope {
+        Scope::Session => (&*locked.id, ""),
+        scope => key(scope, &locked.owners, &locked.periods),
+    };
+    let row = tx
+        .query(ALERT)
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(scope.name())
+        .bind(owner)
+        .bind(period)
+        .bind(i64::from(percent))
+        .bind(signed(balance.limit.get()))
+        .bind(signed(balance.spent.get()))
+        .bind(at_ms)
+        .bind(&*locked.id)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+pub(super) fn read(row: &AnyRow) -> Result<Alert, StoreError> {
+    let id: String = row.try_get("id")?;
+    let name = format!("alert {id}");
+    let row = Reading::new(row, &name);
+    Ok(Alert {
+        scope: match row.text("scope")?.as_str() {
+            "session" => Scope::Session,
+            "user" => Scope::User,
+            "account" => Scope::Account,
+            _ => return Err(row.corrupt("scope")),
+        },
+        period: row.text("period")?,
+        percent: row.small("percent")?,
+        session_id: row.text("session_id")?,
+        user_sub: row.text("user_sub")?,
+        account: row.text("account")?,
+        limit: row.money("limit_nano_usd")?,
+        spent: row.money("spent_nano_usd")?,
+        created_at_ms: row.signed("created_at")?,
+        attempts: row.small("attempts")?,
+        id,
+    })
+}

@@ -1,0 +1,149 @@
+//! Who may not call, and which sessions are to end: what one relay is told and every relay has to hear of.
+
+use futures_util::FutureExt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, Page, Whom};
+use super::super::unix_ms;
+use super::page::Select;
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+
+const DENY: Sql = sql!(
+    "INSERT INTO denials (kind, subject, reason, created_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (kind, subject) DO UPDATE SET reason = excluded.reason, created_by = excluded.created_by,
+        created_at = excluded.created_at, expires_at = excluded.expires_at"
+);
+
+const ALLOW: Sql = sql!("DELETE FROM denials WHERE kind = $1 AND subject = $2");
+
+const FORGET_EXPIRED: Sql = sql!("DELETE FROM denials WHERE expires_at <= $1");
+
+const COUNT_UP: Sql = sql!(
+    "INSERT INTO revisions (name, number) VALUES ('denials', 1)
+    ON CONFLICT (name) DO UPDATE SET number = revisions.number + 1"
+);
+
+const REVISION: Sql = sql!("SELECT number FROM revisions WHERE name = 'denials'");
+
+const REQUEST_END_OF_SESSION: Sql =
+    sql!("UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND id = $2 AND " LEASE " > " NOW);
+
+const REQUEST_END_OF_USER: Sql = sql!(
+    "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND " LEASE " > " NOW
+);
+
+const ENDS_REQUESTED: Sql = sql!(
+    "SELECT id, end_requested FROM sessions
+    WHERE relay = $1 AND end_requested IS NOT NULL AND state = 'live' LIMIT 1000"
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn deny(&self, denial: &Denial) -> Result<(), StoreError> {
+        let denial = denial.clone();
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                tx.query(DENY)
+                    .bind(denial.kind.name())
+                    .bind(denial.subject)
+                    .bind(denial.reason)
+                    .bind(denial.created_by)
+                    .bind(denial.created_at_ms)
+                    .bind(denial.expires_at_ms)
+                    .execute(&mut *tx.connection)
+                    .await?;
+                changed(&mut tx).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn allow(
+        &self,
+        kind: DenialKind,
+        subject: &str,
+    ) -> Result<bool, StoreError> {
+        let subject = subject.to_owned();
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let query = tx.query(ALLOW).bind(kind.name()).bind(subject);
+                let gone = query.execute(&mut *tx.connection).await?.rows_affected() > 0;
+                changed(&mut tx).await?;
+                Ok(gone)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn denials(
+        &self,
+        after: Option<&DenialCursor>,
+        limit: u32,
+    ) -> Result<Page<Denial, DenialCursor>, StoreError> {
+        let mut select = Select::new("SELECT * FROM denials WHERE");
+        select.push(" (expires_at IS NULL OR expires_at > ?)", [unix_ms().into()]);
+        if let Some(DenialCursor { kind, subject }) = after {
+            select.push(" AND (kind, subject) > (?, ?)", [kind.name().into(), subject.into()]);
+        }
+        select.push(" ORDER BY kind, subject", []);
+        let cursor = |row: &Denial| DenialCursor { kind: row.kind, subject: row.subject.clone() };
+        select.page(self.readers.promptly(), limit, denial, cursor).await
+    }
+
+    pub(in crate::records::store) async fn denials_revision(&self) -> Result<i64, StoreError> {
+        let row = self.statement(REVISION).fetch_optional(self.readers.promptly()).await?;
+        row.map_or(Ok(0), |row| Ok(row.try_get("number")?))
+    }
+
+    pub(in crate::records::store) async fn request_end(
+        &self,
+        whom: Whom<'_>,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let (sql, whose) = match whom {
+            Whom::Session(id) => (REQUEST_END_OF_SESSION, id),
+            Whom::User(sub) => (REQUEST_END_OF_USER, sub),
+        };
+        let done = self.statement(sql).bind(reason).bind(whose).execute(&self.writer).await?;
+        Ok(done.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn ends_requested(
+        &self,
+        relay: &str,
+    ) -> Result<Vec<EndRequest>, StoreError> {
+        let query = self.statement(ENDS_REQUESTED).bind(relay);
+        let rows = query.fetch_all(self.readers.promptly()).await?;
+        rows.iter()
+            .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))
+            .collect()
+    }
+}
+
+/// Others are to look again; what applies no more is forgotten.
+async fn changed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.query(FORGET_EXPIRED).bind(unix_ms()).execute(&mut *tx.connection).await?;
+    tx.query(COUNT_UP).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+fn denial(row: &AnyRow) -> Result<Denial, StoreError> {
+    let subject: String = row.try_get("subject")?;
+    let name = "a denial";
+    let row = Reading::new(row, name);
+    Ok(Denial {
+        kind: match row.text("kind")?.as_str() {
+            "sub" => DenialKind::Sub,
+            "login" => DenialKind::Login,
+            _ => return Err(row.corrupt("kind")),
+        },
+        subject,
+        reason: row.text("reason")?,
+        created_by: row.text("created_by")?,
+        created_at_ms: row.signed("created_at")?,
+        expires_at_ms: row.maybe_signed("expires_at")?,
+    })
+}

@@ -1,0 +1,142 @@
+//! Erasing: what somebody said goes, to the last byte; what it cost stays, without a name.
+
+use futures_util::FutureExt;
+use sqlx::Row;
+
+use super::money::{self, Locked};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, sql};
+
+/// Sessions that one transaction erases: no other relay waits for long, and a long history does not run into a time limit.
+const BATCH: i64 = 100;
+/// How often SQLite is asked to empty its log, each time for as long as its busy timeout, while somebody still reads in it.
+const CHECKPOINTS: usize = 3;
+
+const KEEP_USAGE: Sql = sql!(
+    "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
+    SELECT account, day, item, unit, CAST(SUM(quantity) AS BIGINT), CAST(SUM(cost_nano_usd) AS BIGINT)
+    FROM (SELECT account, " DAY " AS day, item, unit, quantity, cost_nano_usd FROM ledger WHERE session_id = $1) AS used
+    WHERE 1 = 1
+    GROUP BY account, day, item, unit
+    ORDER BY account, day, item, unit
+    ON CONFLICT (account, day, item, unit) DO UPDATE SET
+        quantity = erased_usage.quantity + excluded.quantity,
+        cost_nano_usd = erased_usage.cost_nano_usd + excluded.cost_nano_usd"
+);
+
+const KEEP_RECORDING: Sql = sql!(
+    "INSERT INTO erased_recordings (recording)
+    SELECT recording FROM sessions WHERE id = $1 AND recording IS NOT NULL
+    ON CONFLICT (recording) DO NOTHING"
+);
+
+/// With its turns, its ledger and its alerts.
+const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
+
+const OF_USER: Sql = sql!("SELECT id FROM sessions WHERE user_sub = $1 ORDER BY id LIMIT $2" LOCK);
+
+const FORGET_WHO_DENIED: Sql = sql!("UPDATE denials SET created_by = '' WHERE created_by = $1");
+
+const END_ELSEWHERE: Sql = sql!(
+    "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
+        epoch = epoch + 1
+    WHERE id = $2 AND state = 'live'"
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn delete_session(&self, id: &str) -> Result<bool, StoreError> {
+        let (store, id) = (self.clone(), id.to_owned());
+        self.finish(async move {
+            let erased = store
+                .transaction(Durability::PowerCut, move |mut tx| {
+                    async move { erase(&mut tx, &id).await }.boxed()
+                })
+                .await?;
+            store.empty_log().await?;
+            Ok(erased)
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn delete_user(&self, sub: &str) -> Result<u64, StoreError> {
+        let (store, sub) = (self.clone(), sub.to_owned());
+        self.finish(async move {
+            let mut erased = 0;
+            loop {
+                let of = sub.clone();
+                let batch = store
+                    .transaction(Durability::PowerCut, move |mut tx| {
+                        async move { erase_batch(&mut tx, &of).await }.boxed()
+                    })
+                    .await?;
+                erased += batch;
+                if batch < BATCH.unsigned_abs() {
+                    break;
+                }
+            }
+            store.empty_log().await?;
+            Ok(erased)
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn end_elsewhere(
+        &self,
+        id: &str,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                let Some(locked) = locked else { return Ok(false) };
+                money::write_off(&mut tx, locked).await?;
+                tx.query(END_ELSEWHERE).bind(reason).bind(id).execute(&mut *tx.connection).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// To its end, even if the caller is dropped.
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.tasks.spawn(work).await.map_err(|_| StoreError::Unfinished)?
+    }
+
+    /// SQLite's log still has the pages as they were. PostgreSQL's is the operator's: `docs/records.md` says how.
+    async fn empty_log(&self) -> Result<(), StoreError> {
+        for _ in 0..CHECKPOINTS {
+            if self.scrub().await? {
+                return Ok(());
+            }
+        }
+        tracing::error!("the database's log still holds what was erased: somebody reads in it for too long");
+        Err(StoreError::Unfinished)
+    }
+}
+
+async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
+    // All of them are locked before the first budget is.
+    let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
+    for row in &rows {
+        let id: String = row.try_get("id")?;
+        erase(tx, &id).await?;
+    }
+    tx.query(FORGET_WHO_DENIED).bind(sub).execute(&mut *tx.connection).await?;
+    Ok(rows.len() as u64)
+}
+
+async fn erase(tx: &mut Tx<'_>, id: &str) -> Result<bool, StoreError> {
+    let Some(locked) = Locked::read(tx, id).await? else { return Ok(false) };
+    if locked.is_live {
+        money::write_off(tx, locked).await?;
+    }
+    erased::remember(tx, id).await?;
+    for sql in [KEEP_USAGE, KEEP_RECORDING, DELETE] {
+        tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,156 @@
+//! Leases: until when a session is its relay's, and what becomes of those whose relay is lost.
+//!
+//! A lease is one row a relay, so that renewing it is one statement, however many sessions there are, and waits for none of them. What a
+//! session has of its own only ends that sooner.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sqlx::Row;
+
+use super::super::Leases;
+use super::super::query::HAND_OVER;
+use super::super::types::Swept;
+use super::money::{self, Locked};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
+
+/// Lost sessions that one sweep handles: the next one goes on.
+const SWEEP_MAX: i64 = 50;
+
+const RENEW: Sql = sql!(
+    "INSERT INTO relays (id, lease_until) VALUES ($1, " NOW " + $2)
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+);
+
+/// Only where there is none, or it is over: a row that is as it should be is not locked, so that no renewal waits for whoever begins a session.
+const BEGIN: Sql = sql!(
+    "INSERT INTO relays (id, lease_until) SELECT $1, " NOW " + $2
+    WHERE NOT EXISTS (SELECT 1 FROM relays WHERE id = $1 AND lease_until > " NOW ")
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+);
+
+const OF_RELAY: Sql =
+    sql!("SELECT id FROM sessions WHERE relay = $1 AND state = 'live' AND lease_until > " NOW);
+
+const ASK_FOR: Sql = sql!(
+    "UPDATE sessions SET end_requested = $1
+    WHERE id = $2 AND state = 'live' AND relay <> $3 AND " LEASE " > " NOW " + $4 AND end_requested IS NULL"
+);
+
+const HELD_ELSEWHERE: Sql = sql!(
+    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND " LEASE " > " NOW " + $3"
+);
+
+const END_LEASE_OF_RELAY: Sql =
+    sql!("UPDATE relays SET lease_until = " NOW " WHERE id = $1 AND lease_until > " NOW);
+
+/// Should the relay come back, it is not theirs again; and those of a relay from before there was a table of relays have no other lease.
+const END_LEASES_OF: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
+);
+
+const END_LEASES_BUT: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay <> $1"
+);
+
+const END_LEASE: Sql = sql!(
+    "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1 AND id = $2"
+);
+
+const LOST: Sql = sql!(
+    "SELECT id, CASE WHEN " LEASE " <= " NOW " - $1 THEN 1 ELSE 0 END AS over FROM sessions
+    WHERE state = 'live'
+        AND (lease_until <= " NOW " OR relay NOT IN (SELECT relays.id FROM relays WHERE relays.lease_until > " NOW "))
+        AND " LEASE " <= " NOW " AND (" LEASE " <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
+    ORDER BY " LEASE " LIMIT $2" LOCK_FREE_ONES
+);
+
+/// Nothing of one that somebody else has locked by now.
+const LOCK_FREE: Sql = sql!("SELECT id FROM sessions WHERE id = $1" LOCK_FREE_ONES);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn ask_for(
+        &self,
+        id: &str,
+        by: &str,
+        renewed: Duration,
+    ) -> Result<bool, StoreError> {
+        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
+        asked.execute(&self.writer).await?;
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
+        Ok(held.fetch_optional(&self.writer).await?.is_some())
+    }
+
+    pub(in crate::records::store) async fn renew_lease(
+        &self,
+        relay: &str,
+        lease: Duration,
+    ) -> Result<(), StoreError> {
+        let query = self.statement(RENEW).bind(relay).bind(millis(lease));
+        query.execute(self.renewals.promptly()).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn sessions_held(
+        &self,
+        relay: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.statement(OF_RELAY).bind(relay).fetch_all(self.readers.promptly()).await?;
+        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    }
+
+    pub(in crate::records::store) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
+        if let Leases::Of(relay) = leases {
+            self.statement(END_LEASE_OF_RELAY).bind(relay).execute(&self.writer).await?;
+        }
+        let query = match leases {
+            Leases::Of(relay) => self.statement(END_LEASES_OF).bind(relay),
+            Leases::OfAllBut(relay) => self.statement(END_LEASES_BUT).bind(relay),
+            Leases::Session { id, relay } => self.statement(END_LEASE).bind(relay).bind(id),
+        };
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn sweep(
+        &self,
+        resume_window: Duration,
+    ) -> Result<Swept, StoreError> {
+        let window = millis(resume_window);
+        let lost = self.statement(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
+        let mut swept = Swept::default();
+        for row in lost {
+            let (id, over): (String, i64) = (row.try_get("id")?, row.try_get("over")?);
+            let (released, ended) = self
+                .transaction(Durability::PowerCut, move |mut tx| {
+                    async move { bury(&mut tx, &id, over == 1).await }.boxed()
+                })
+                .await?;
+            swept.released += u32::from(released);
+            swept.ended += u32::from(ended);
+        }
+        Ok(swept)
+    }
+}
+
+/// Gives a relay a lease, if it has none that is good: a session that it begins, or goes on with, is its from that moment.
+pub(super) async fn begin(tx: &mut Tx<'_>, relay: &str, lease: Duration) -> Result<(), StoreError> {
+    tx.query(BEGIN).bind(relay).bind(millis(lease)).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// Gives back what a lost session had reserved, and ends it if it waited for long enough.
+async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
+    if tx.query(LOCK_FREE).bind(id).fetch_optional(&mut *tx.connection).await?.is_none() {
+        return Ok((false, false));
+    }
+    let Some(locked) = Locked::read(tx, id).await?.filter(|locked| locked.is_live && locked.is_lost) else {
+        return Ok((false, false));
+    };
+    if over {
+        sessions::end_lost(tx, id, protocol::CloseCode::Abnormal).await?;
+        return Ok((true, true));
+    }
+    money::write_off(tx, locked).await?;
+    Ok((true, false))
+}

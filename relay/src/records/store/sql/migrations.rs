@@ -1,0 +1,161 @@
+//! The schema's history, one list for each database. `sqlx::migrate!` would read the folders by itself, but compiles SQLite a
+//! second time for the host.
+
+use std::borrow::Cow;
+
+use sqlx::AnyPool;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+
+use super::connections::Connections;
+use super::statement::in_time;
+use super::{Dialect, StoreError};
+
+/// Version, description, file, SQL.
+type Listed = (i64, &'static str, &'static str, &'static str);
+
+macro_rules! migrations {
+    ($folder:literal: $($version:literal $description:literal $file:literal;)*) => {
+        &[$(($version, $description, $file, include_str!(concat!("../../../../migrations/", $folder, "/", $file))),)*]
+    };
+}
+
+const SQLITE: &[Listed] = migrations! { "sqlite":
+    1 "sessions" "0001_sessions.sql";
+    2 "records" "0002_records.sql";
+    3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
+    5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
+};
+
+const POSTGRES: &[Listed] = migrations! { "postgres":
+    1 "records" "0001_records.sql";
+    2 "relay role" "0002_relay_role.sql";
+    3 "replayable" "0003_replayable.sql";
+    4 "erased sessions" "0004_erased_sessions.sql";
+    5 "ledger requests" "0005_ledger_requests.sql";
+    6 "relays" "0006_relays.sql";
+};
+
+/// How a schema stands to this version of the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    UpToDate,
+    Older { missing: usize },
+    Newer { version: i64 },
+}
+
+/// Brings the schema up to date. Says how many migrations were applied.
+pub(super) async fn run(
+    connections: &Connections,
+    dialect: Dialect,
+    database: &str,
+) -> Result<usize, StoreError> {
+    let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
+    let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
+    if let Standing::Newer { version } = standing(dialect, &before) {
+        return Err(newer(dialect, database, version));
+    }
+    // The one thing that is waited for without end: how long it takes depends on how much there is to change.
+    migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
+    Ok(known(dialect) - before.len())
+}
+
+/// How these migrations stand to those of this version.
+pub(super) fn standing(dialect: Dialect, applied: &[i64]) -> Standing {
+    let listed = listed(dialect);
+    if let Some(version) =
+        applied.iter().find(|version| !listed.iter().any(|migration| migration.0 == **version))
+    {
+        return Standing::Newer { version: *version };
+    }
+    match listed.len().saturating_sub(applied.len()) {
+        0 => Standing::UpToDate,
+        missing => Standing::Older { missing },
+    }
+}
+
+/// How many migrations this version has.
+pub(super) fn known(dialect: Dialect) -> usize {
+    listed(dialect).len()
+}
+
+/// The tables that they make.
+pub(super) fn tables(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    listed(dialect).iter().flat_map(|(_, _, _, sql)| {
+        sql.split("CREATE TABLE ").skip(1).filter_map(|table| table.split_whitespace().next())
+    })
+}
+
+pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {
+    let known = listed(dialect).last().map_or(0, |migration| migration.0);
+    StoreError::Newer { database: database.to_owned(), version, known }
+}
+
+async fn applied(pool: &AnyPool) -> Result<Vec<i64>, MigrateError> {
+    let mut connection = pool.acquire().await?;
+    let table = &Migrator::DEFAULT.table_name;
+    connection.ensure_migrations_table(table).await?;
+    let applied = connection.list_applied_migrations(table).await?;
+    Ok(applied.iter().map(|migration| migration.version).collect())
+}
+
+fn migrator(dialect: Dialect) -> Migrator {
+    let migrations = listed(dialect).iter().map(|(version, description, _, sql)| {
+        let description = Cow::Borrowed(*description);
+        Migration::new(*version, description, MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator { migrations: migrations.collect(), ..Migrator::DEFAULT }
+}
+
+fn listed(dialect: Dialect) -> &'static [Listed] {
+    match dialect {
+        Dialect::Sqlite => SQLITE,
+        Dialect::Postgres => POSTGRES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_in_the_folders_is_in_its_list() {
+        for (folder, listed) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
+            let folder = format!("{}/migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .expect("the folder")
+                .map(|entry| entry.expect("a file").file_name().into_string().expect("UTF-8"))
+                .collect();
+            files.sort();
+            assert_eq!(files, listed.iter().map(|(_, _, file, _)| *file).collect::<Vec<_>>());
+            assert!(listed.iter().zip(1..).all(|(migration, version)| migration.0 == version));
+        }
+    }
+
+    #[test]
+    fn both_schemas_have_the_same_tables_and_columns() {
+        let columns = |sql: &str| -> Vec<String> {
+            let tables = sql.split("CREATE TABLE ").skip(1);
+            let mut found = Vec::new();
+            for table in tables {
+                let (name, rest) = table.split_once(" (\n").expect("a table");
+                for line in rest.lines().take_while(|line| !line.starts_with(')')) {
+                    let word = line.split_whitespace().next().unwrap_or_default();
+                    if word.chars().next().is_some_and(char::is_lowercase) {
+                        let rest = line.trim_start().trim_start_matches(word);
+                        let rest = rest.replace("INTEGER", "BIGINT").replace("BLOB", "BYTEA");
+                        found.push(format!(
+                            "{name}.{word} {}",
+                            rest.split_whitespace().collect::<Vec<_>>().join(" ")
+                        ));
+                    }
+                }
+            }
+            found
+        };
+        assert_eq!(columns(SQLITE[1].3), columns(POSTGRES[0].3));
+        assert!(columns(POSTGRES[0].3).len() > 60);
+    }
+}

@@ -1,0 +1,346 @@
+//! The store in SQL: SQLite and PostgreSQL by the same statements.
+//!
+//! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as busy. What
+//! calls write meanwhile shares the next transaction. Every transaction runs in a task to its end. Row locks are taken in one order
+//! everywhere: session, account, user.
+
+mod alerts;
+mod check;
+mod connections;
+mod denials;
+mod erase;
+mod erased;
+mod group;
+mod leases;
+mod look;
+mod migrations;
+mod money;
+mod page;
+mod read;
+mod records;
+mod retention;
+mod sessions;
+mod statement;
+mod transcript;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
+use sqlx::AnyConnection;
+use sqlx::any::AnyConnectOptions;
+use tokio_util::task::TaskTracker;
+
+use self::connections::{Connections, Prompt};
+use self::group::Group;
+use self::statement::Statement;
+use super::{StoreError, create_data_dir};
+use crate::config::Secret;
+pub use look::look;
+
+/// How long a statement waits for another process that writes (a backup, an operator's shell).
+const SQLITE_SETTINGS: &str = "
+PRAGMA busy_timeout = 5000;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA foreign_keys = ON;
+PRAGMA secure_delete = ON;";
+/// A relay that vanishes in a transaction must not hold its locks; one that waits too long must hear of it.
+const POSTGRES_SETTINGS: &str = "
+SET search_path TO voxrelay;
+SET statement_timeout = '10s';
+SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '15s';";
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 10;
+/// Those that nothing waits on: for what administrators decide, and whether the database answers. One more is for the renewal of leases alone.
+const POSTGRES_PROMPT: u32 = 2;
+
+/// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    dialect: Dialect,
+    writer: Connections,
+    readers: Connections,
+    /// What the writes of calls wait in, to share a transaction. With PostgreSQL each has its own: a server commits many at once by itself, and who
+    /// shared one would wait for the locks of all.
+    group: Option<Group>,
+    /// For the relay's lease and nothing else.
+    renewals: Connections,
+    /// Transactions under way.
+    tasks: TaskTracker,
+}
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A statement in both dialects.
+#[derive(Clone, Copy, Debug)]
+struct Sql {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read,
+/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked, `DAY` for the day (UTC) of `created_at`, `LEASE` for the time
+/// at which a row of `sessions` is nobody's any more, `HELD` for the `lease_until` of one that is its relay's as long as that is there.
+macro_rules! sql {
+    ($($part:tt)+) => {
+        $crate::records::store::sql::Sql {
+            sqlite: concat!($($crate::records::store::sql::part!(sqlite $part)),+),
+            postgres: concat!($($crate::records::store::sql::part!(postgres $part)),+),
+        }
+    };
+}
+
+macro_rules! part {
+    ($dialect:ident HELD) => {
+        "253370764800000"
+    };
+    ($dialect:ident LEASE) => {
+        "COALESCE((SELECT CASE WHEN relays.lease_until < sessions.lease_until THEN relays.lease_until
+            ELSE sessions.lease_until END FROM relays WHERE relays.id = sessions.relay),
+            CASE WHEN sessions.lease_until < 253370764800000 THEN sessions.lease_until ELSE 0 END)"
+    };
+    (sqlite NOW) => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+    (postgres NOW) => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+    (sqlite LOCK) => {
+        ""
+    };
+    (postgres LOCK) => {
+        " FOR UPDATE"
+    };
+    (sqlite LOCK_FREE_ONES) => {
+        ""
+    };
+    (postgres LOCK_FREE_ONES) => {
+        " FOR NO KEY UPDATE SKIP LOCKED"
+    };
+    (sqlite DAY) => {
+        "strftime('%Y-%m-%d', created_at / 1000, 'unixepoch')"
+    };
+    (postgres DAY) => {
+        "to_char(to_timestamp(created_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    };
+    ($dialect:ident $text:literal) => {
+        $text
+    };
+}
+
+use {part, sql};
+
+/// What a committed transaction outlives. (`synchronous` of SQLite's writer, which cannot change inside a transaction.
+/// PostgreSQL waits for its log always.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Durability {
+    /// The end of the process.
+    Process,
+    /// The end of the machine as well: one more wait for the disk, for money.
+    PowerCut,
+}
+
+/// An open transaction.
+struct Tx<'c> {
+    connection: &'c mut AnyConnection,
+    dialect: Dialect,
+}
+
+/// What is done in a transaction.
+trait Work<T>: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> {}
+
+impl<T, W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>>> Work<T> for W {}
+
+impl Tx<'_> {
+    fn query(&self, sql: Sql) -> Statement {
+        Statement::new(self.dialect.pick(sql))
+    }
+}
+
+impl Dialect {
+    fn pick(self, sql: Sql) -> &'static str {
+        match self {
+            Dialect::Sqlite => sql.sqlite,
+            Dialect::Postgres => sql.postgres,
+        }
+    }
+}
+
+impl SqlStore {
+    /// Opens a SQLite file, creates it (and its folder, for its owner only) if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be created, opened or migrated.
+    pub async fn sqlite(path: &Path) -> Result<SqlStore, StoreError> {
+        if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            create_data_dir(dir)
+                .map_err(|source| StoreError::Create { path: dir.display().to_string(), source })?;
+        }
+        let database = path.display().to_string();
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let writer = sqlite_options(path, "rwc").map_err(open)?;
+        check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
+        let writer = Connections::open(writer, 1, Prompt::Next, SQLITE_SETTINGS).await.map_err(open)?;
+        migrations::run(&writer, Dialect::Sqlite, &database).await?;
+        let readers = sqlite_options(path, "ro").map_err(open)?;
+        let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
+        let readers =
+            Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings).await.map_err(open)?;
+        let renewals = writer.clone();
+        let group = Some(Group::default());
+        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks: TaskTracker::new() })
+    }
+
+    /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is not as this relay needs it: its schema, the rights of the role, a pooler in between. Nothing is
+    /// changed: a role that may read and write the rows is enough.
+    pub async fn postgres(url: &Secret) -> Result<SqlStore, StoreError> {
+        let database = shown(url);
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let options = options(url.expose()).map_err(open)?;
+        check::serves(&options, &database).await?;
+        let renewals =
+            Connections::open(options.clone(), 1, Prompt::Next, POSTGRES_SETTINGS).await.map_err(open)?;
+        let connections =
+            Connections::open(options, POSTGRES_CONNECTIONS, Prompt::Own(POSTGRES_PROMPT), POSTGRES_SETTINGS)
+                .await
+                .map_err(open)?;
+        Ok(SqlStore {
+            dialect: Dialect::Postgres,
+            writer: connections.clone(),
+            readers: connections,
+            group: None,
+            renewals,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Runs a short `work` of a call in a transaction that it may share with those of other calls. As [`SqlStore::transaction`] otherwise.
+    async fn shared<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.shared_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
+    }
+
+    /// As [`SqlStore::shared`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    async fn shared_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> + Send + 'static,
+    {
+        let Some(group) = self.group.clone() else {
+            return self.transaction_or_undo(durability, work).await;
+        };
+        let writer = self.writer.clone();
+        let task = self.tasks.spawn(async move { group.run(&writer, durability, work).await });
+        task.await.map_err(|_| StoreError::Unfinished)?
+    }
+
+    /// Runs `work` in a transaction of its own that ends, one way or the other, even if the caller is dropped.
+    async fn transaction<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.transaction_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
+    }
+
+    /// As [`SqlStore::transaction`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    async fn transaction_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> + Send + 'static,
+    {
+        let (writer, dialect) = (self.writer.clone(), self.dialect);
+        let task = self.tasks.spawn(async move { writer.transaction(dialect, durability, work).await });
+        task.await.map_err(|_| StoreError::Unfinished)?
+    }
+
+    /// One statement.
+    fn statement(&self, sql: Sql) -> Statement {
+        Statement::new(self.dialect.pick(sql))
+    }
+
+    pub(in crate::records::store) async fn ping(&self) -> Result<(), StoreError> {
+        self.writer.promptly().ping().await
+    }
+
+    pub(in crate::records::store) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.readers.close().await;
+        // The last connection to a SQLite file folds its log in, which one that only reads cannot.
+        self.writer.close().await;
+        self.renewals.close().await;
+    }
+}
+
+/// Brings a PostgreSQL schema up to date, and says how many migrations that took.
+///
+/// # Errors
+/// When the database cannot be reached, or a migration fails; it is undone then.
+pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
+    let database = shown(url);
+    let open = |source| StoreError::Open { database: database.clone(), source };
+    let options = options(url.expose()).map_err(open)?;
+    check::prepares(&options, &database).await?;
+    let connections =
+        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;").await.map_err(open)?;
+    let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
+    connections.close().await;
+    Ok(applied)
+}
+
+/// What is wrong with the address of a PostgreSQL database, if that shows without asking it.
+pub(crate) fn fault_in_url(url: &str) -> Option<String> {
+    sqlx::postgres::PgConnectOptions::from_str(url).err().map(|error| error.to_string())
+}
+
+/// The database's address without what is secret in it.
+fn shown(url: &Secret) -> String {
+    match reqwest::Url::parse(url.expose()) {
+        Ok(url) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+        }
+        Err(_) => "the database".to_owned(),
+    }
+}
+
+fn sqlite_options(path: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    let path = std::path::absolute(path)?;
+    let path = reqwest::Url::from_file_path(path)
+        .map_err(|()| sqlx::Error::InvalidArgument("the path of the database".into()))?;
+    options(&format!("sqlite://{}?mode={mode}", path.path()))
+}
+
+fn options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    AnyConnectOptions::from_str(url)
+}
+
+fn found(id: &str, rows: u64) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::NoSession { id: id.to_owned() }) } else { Ok(()) }
+}
+
+/// Quantities and money stay far below 2⁶³; a figure beyond is stored as the largest.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

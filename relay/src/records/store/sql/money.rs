@@ -1,0 +1,545 @@
+//! Reserve, spend, settle.
+//!
+//! A session is *authorised* up to an amount that only grows while it spends; what is above its cost is reserved in the budgets of its user's
+//! day and its account's month. Both ends are running totals, so a repeated request finds its work done.
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+use sqlx::any::AnyRow;
+
+use super::super::types::{Reserve, Settle, Settled};
+use super::super::unix_ms;
+use super::read::{self, Reading};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
+use crate::money::NanoUsd;
+use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
+use crate::money::ledger::{ItemSum, LedgerRow};
+use crate::money::meter::SAMPLE;
+
+/// Beyond what it needs at once, a call sets aside one part in so many of what its user and its account have left, so that close to a
+/// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
+const SHARE: u64 = 4;
+
+/// What the charge for a lost relay is an item of: whether its providers were paid cannot be told.
+const LOST: &str = "unknown/lost";
+
+const LOCK_SESSION: Sql = sql!(
+    "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
+        account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
+    FROM sessions WHERE id = $1" LOCK
+);
+
+/// Makes the row if need be, locks it, reads it.
+const LOCK_BUDGET: Sql = sql!(
+    "INSERT INTO budgets (scope, owner, period) VALUES ($1, $2, $3)
+    ON CONFLICT (scope, owner, period) DO UPDATE SET spent_nano_usd = budgets.spent_nano_usd
+    RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+const READ_BUDGET: Sql = sql!(
+    "SELECT spent_nano_usd, reserved_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
+);
+
+const CHANGE_BUDGET: Sql = sql!(
+    "UPDATE budgets SET spent_nano_usd = spent_nano_usd + $1, reserved_nano_usd = reserved_nano_usd + $2
+    WHERE scope = $3 AND owner = $4 AND period = $5
+    RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+const AUTHORISE: Sql = sql!(
+    "UPDATE sessions SET authorised_nano_usd = $1, exposed_nano_usd = $2, user_period = $3, account_period = $4
+    WHERE id = $5"
+);
+
+const APPEND: Sql = sql!(
+    "INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per,
+        price_version, cost_nano_usd, estimated, turn, request_id, created_at)
+    SELECT $1, $2, user_sub, account, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
+    ON CONFLICT (session_id, key) DO NOTHING"
+);
+
+const ADD_COST: Sql = sql!(
+    "UPDATE sessions SET cost_nano_usd = $1, authorised_nano_usd = $2, exposed_nano_usd = $3,
+        audio_samples = audio_samples + $4, tokens = tokens + $5, characters = characters + $6,
+        metered_position = CASE WHEN metered_position < $7 THEN $7 ELSE metered_position END,
+        uplink_seq_committed = CASE WHEN uplink_seq_committed < $8 THEN $8 ELSE uplink_seq_committed END,
+        uplink_position_committed =
+            CASE WHEN uplink_position_committed < $9 THEN $9 ELSE uplink_position_committed END,
+        replayable_samples = CASE WHEN metered_position > $7 THEN replayable_samples
+            ELSE COALESCE($10, replayable_samples) END
+    WHERE id = $11"
+);
+
+const METERED: Sql = sql!(
+    "SELECT (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $2) AS charged,
+        (SELECT COUNT(*) FROM ledger WHERE session_id = $1 AND key = $3 AND quantity = $4) AS written,
+        (SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM ledger
+            WHERE session_id = $1 AND item = $5 AND unit = 'sample') AS samples"
+);
+
+const SUM_BY_ITEM: Sql = sql!(
+    "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd
+    FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
+);
+
+const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
+
+/// Whose budgets: a hash each, see the schema.
+#[derive(Clone, Debug)]
+pub(super) struct Owners {
+    user: String,
+    account: String,
+}
+
+/// Which day and month (UTC).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Periods {
+    pub(super) user: String,
+    pub(super) account: String,
+}
+
+/// A session whose row is locked.
+#[derive(Clone, Debug)]
+pub(super) struct Locked {
+    pub(super) id: String,
+    pub(super) epoch: u32,
+    pub(super) is_live: bool,
+    /// Its lease is over.
+    pub(super) is_lost: bool,
+    pub(super) owners: Owners,
+    pub(super) periods: Periods,
+    cost: NanoUsd,
+    authorised: NanoUsd,
+    exposed: NanoUsd,
+}
+
+/// What a budget's row says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    spent: NanoUsd,
+    reserved: NanoUsd,
+}
+
+/// What rows that were appended add up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) cost: NanoUsd,
+    pub(super) samples: u64,
+    tokens: u64,
+    characters: u64,
+}
+
+impl Owners {
+    pub(super) fn new(user_sub: &str, account: &str) -> Owners {
+        let hash = |scope: &str, name: &str| {
+            let digest = Sha256::digest(format!("{scope}\n{name}").as_bytes());
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        Owners { user: hash("user", user_sub), account: hash("account", account) }
+    }
+}
+
+impl Periods {
+    pub(super) fn at(unix_ms: i64) -> Periods {
+        let date = Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+        Periods { user: date.to_string(), account: format!("{:04}-{:02}", date.year(), date.month()) }
+    }
+}
+
+impl Locked {
+    /// A session that was just written.
+    pub(super) fn new(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
+        let zero = NanoUsd::ZERO;
+        let (cost, authorised, exposed) = (zero, zero, zero);
+        Locked { id, epoch, is_live: true, is_lost: false, owners, periods, cost, authorised, exposed }
+    }
+
+    pub(super) async fn read(tx: &mut Tx<'_>, id: &str) -> Result<Option<Locked>, StoreError> {
+        let row = tx.query(LOCK_SESSION).bind(id).fetch_optional(&mut *tx.connection).await?;
+        let Some(row) = row else { return Ok(None) };
+        let name = format!("session {id}");
+        let row = Reading::new(&row, &name);
+        Ok(Some(Locked {
+            id: id.to_owned(),
+            epoch: row.small("epoch")?,
+            is_live: row.text("state")? == "live",
+            is_lost: row.signed("is_lost")? == 1,
+            owners: Owners::new(&row.text("user_sub")?, &row.text("account")?),
+            periods: Periods { user: row.text("user_period")?, account: row.text("account_period")? },
+            cost: row.money("cost_nano_usd")?,
+            authorised: row.money("authorised_nano_usd")?,
+            exposed: row.money("exposed_nano_usd")?,
+        }))
+    }
+
+    fn reserved(&self) -> NanoUsd {
+        self.authorised.saturating_sub(self.cost)
+    }
+
+    fn standing(&self, caps: Caps, account: Counters, user: Counters) -> Standing {
+        let session = Counters { spent: self.cost, reserved: self.reserved() };
+        Standing {
+            session: session.with(caps.session),
+            user: user.with(caps.user_day),
+            account: account.with(caps.account_month),
+        }
+    }
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, row: &LedgerRow) {
+        self.cost += row.cost;
+        match row.unit.as_str() {
+            SAMPLE => self.samples = self.samples.saturating_add(row.quantity),
+            "character" => self.characters = self.characters.saturating_add(row.quantity),
+            unit if unit.ends_with("token") => self.tokens = self.tokens.saturating_add(row.quantity),
+            _ => {}
+        }
+    }
+}
+
+impl Counters {
+    fn read(row: &AnyRow) -> Result<Counters, StoreError> {
+        let row = Reading::new(row, "a budget");
+        Ok(Counters { spent: row.money("spent_nano_usd")?, reserved: row.money("reserved_nano_usd")? })
+    }
+
+    fn with(self, limit: NanoUsd) -> Balance {
+        Balance { limit, spent: self.spent, reserved: self.reserved }
+    }
+}
+
+impl SqlStore {
+    pub(in crate::records::store) async fn reserve(&self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+        let id = ask.session_id.to_owned();
+        let Reserve { epoch, through, spent, exposed, caps, at_ms, .. } = *ask;
+        self.shared(Durability::PowerCut, move |mut tx| {
+            async move {
+                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                let Some(mut locked) = locked else { return Err(StoreError::NoSession { id }) };
+                if locked.epoch != epoch {
+                    return Err(StoreError::Fenced { id });
+                }
+                let periods = Periods::at(at_ms);
+                if locked.periods != periods {
+                    // A new day: what is reserved in the old one has to find room in the new one.
+                    release(&mut tx, locked.clone()).await?;
+                    locked = Locked { authorised: locked.cost, periods, ..locked };
+                }
+                let (account, user) = lock_budgets(&mut tx, &locked.owners, &locked.periods).await?;
+                let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms };
+                grant(&mut tx, locked, &ask, account, user).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
+        let settle = settle.clone();
+        self.shared(Durability::PowerCut, move |mut tx| {
+            async move {
+                let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
+                    erased::settle(&mut tx, &settle).await?;
+                    return Ok(Err(StoreError::Erased { id: settle.session_id }));
+                };
+                if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
+                    return Err(StoreError::Fenced { id: settle.session_id });
+                }
+                let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                let exposed = if locked.is_live { settle.exposed } else { NanoUsd::ZERO };
+                let release = settle.release || !locked.is_live;
+                let (account, user) =
+                    book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
+                let standing = locked.standing(settle.caps, account, user);
+                let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
+                Ok(Ok(Settled { cost: locked.cost, standing, alerts }))
+            }
+            .boxed()
+        })
+        .await?
+    }
+}
+
+/// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
+/// audio was played again, and nothing was charged in its place. One that is there already may be asked for again.
+async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
+    let Some(first) = decisive(&settle.rows).filter(|_| !locked.is_live && locked.epoch > settle.epoch)
+    else {
+        return Ok(false);
+    };
+    let query = tx.query(METERED).bind(&*locked.id).bind(format!("lost@{}", settle.epoch));
+    let query = query.bind(&*first.key).bind(signed(first.quantity)).bind(&*first.item);
+    let row = query.fetch_one(&mut *tx.connection).await?;
+    let row = Reading::new(&row, &locked.id);
+    let goes_on = goes_on(first, row.unsigned("samples")?) || row.unsigned("written")? > 0;
+    Ok(goes_on && row.unsigned("charged")? == 0)
+}
+
+/// The row by which it is told whether others went on with the same audio: the first one of audio, if there is one.
+pub(super) fn decisive(rows: &[LedgerRow]) -> Option<&LedgerRow> {
+    rows.iter().find(|row| row.unit == SAMPLE).or(rows.first())
+}
+
+/// Whether a row goes on where the audio of its item ends. A request has no place in the audio: it was made once, and whoever made another
+/// one has paid for that.
+pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
+    row.unit != SAMPLE || row.begins_at() == Some(samples)
+}
+
+/// What a session's rows add up to, by item and unit.
+pub(super) async fn by_item(tx: &mut Tx<'_>, id: &str) -> Result<Vec<ItemSum>, StoreError> {
+    let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await?;
+    rows.iter().map(read::item_sum).collect()
+}
+
+/// The budgets' rows, locked: the account's, then the user's.
+pub(super) async fn lock_budgets(
+    tx: &mut Tx<'_>,
+    owners: &Owners,
+    periods: &Periods,
+) -> Result<(Counters, Counters), StoreError> {
+    let account = budget(tx, LOCK_BUDGET, Scope::Account, owners, periods).await?;
+    let user = budget(tx, LOCK_BUDGET, Scope::User, owners, periods).await?;
+    Ok((account, user))
+}
+
+async fn budget(
+    tx: &mut Tx<'_>,
+    sql: Sql,
+    scope: Scope,
+    owners: &Owners,
+    periods: &Periods,
+) -> Result<Counters, StoreError> {
+    let (owner, period) = key(scope, owners, periods);
+    let row =
+        tx.query(sql).bind(scope.name()).bind(owner).bind(period).fetch_optional(&mut *tx.connection).await?;
+    row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
+}
+
+/// What was spent of one of a session's budgets.
+pub(super) async fn spent(tx: &mut Tx<'_>, locked: &Locked, scope: Scope) -> Result<NanoUsd, StoreError> {
+    if scope == Scope::Session {
+        return Ok(locked.cost);
+    }
+    Ok(budget(tx, READ_BUDGET, scope, &locked.owners, &locked.periods).await?.spent)
+}
+
+pub(super) fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
+    match scope {
+        Scope::Account => (&owners.account, &periods.account),
+        Scope::User | Scope::Session => (&owners.user, &periods.user),
+    }
+}
+
+/// Sets aside what fits, in budgets that are locked.
+pub(super) async fn grant(
+    tx: &mut Tx<'_>,
+    mut locked: Locked,
+    ask: &Reserve<'_>,
+    account: Counters,
+    user: Counters,
+) -> Result<Reserved, StoreError> {
+    let caps = ask.caps;
+    let standing = locked.standing(caps, account, user);
+    let (scope, tightest) = standing
+        .each()
+        .into_iter()
+        .min_by_key(|(_, balance)| balance.room())
+        .expect("there are three budgets");
+    let least = ask.through.at_least.saturating_sub(locked.authorised);
+    let most = ask.through.at_most.max(ask.through.at_least).saturating_sub(locked.authorised);
+    if tightest.room() < least {
+        let contended = tightest.left().saturating_sub(locked.reserved()) >= least && scope != Scope::Session;
+        let spent = ask.spent.max(locked.cost + locked.exposed);
+        let before = locked.authorised;
+        // Who waits keeps nothing; and what is spent stays reserved when a new day begins, too.
+        locked.authorised = if contended { spent } else { before.max(spent) };
+        if locked.authorised != before {
+            authorise(tx, &locked, locked.exposed).await?;
+            let change = signed(locked.authorised.get()) - signed(before.get());
+            change_budgets(tx, &locked, 0, change).await?;
+        }
+        return Ok(Reserved::Short(Shortage {
+            scope,
+            balance: tightest,
+            contended,
+            authorised: locked.authorised,
+        }));
+    }
+    let share = |budget: Balance| least.max(NanoUsd::new(budget.room().get() / SHARE));
+    let more = most.min(standing.session.room()).min(share(standing.user)).min(share(standing.account));
+    locked.authorised += more;
+    authorise(tx, &locked, ask.exposed).await?;
+    let (account, user) = if more == NanoUsd::ZERO {
+        (account, user)
+    } else {
+        change_budgets(tx, &locked, 0, signed(more.get())).await?
+    };
+    Ok(Reserved::Granted(Grant {
+        authorised: locked.authorised,
+        standing: locked.standing(caps, account, user),
+    }))
+}
+
+async fn authorise(tx: &mut Tx<'_>, locked: &Locked, exposed: NanoUsd) -> Result<(), StoreError> {
+    tx.query(AUTHORISE)
+        .bind(signed(locked.authorised.get()))
+        .bind(signed(exposed.get()))
+        .bind(&*locked.periods.user)
+        .bind(&*locked.periods.account)
+        .bind(&*locked.id)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives back everything a session has reserved and not spent.
+pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
+    if locked.reserved() > NanoUsd::ZERO || locked.exposed > NanoUsd::ZERO {
+        book(tx, &mut locked, Sums::default(), NanoUsd::ZERO, true, None).await?;
+    }
+    Ok(())
+}
+
+/// Charges what a lost session had exposed, as an estimate, and gives back the rest. What was charged so is not to be charged again: the
+/// lost relay's own figures, should they come after all, find that the session is not its own any more.
+pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
+    let charge = locked.exposed.min(locked.reserved());
+    if charge == NanoUsd::ZERO {
+        return release(tx, locked).await;
+    }
+    let row = LedgerRow {
+        key: format!("lost@{}", locked.epoch),
+        provider: "unknown".into(),
+        item: LOST.into(),
+        unit: "nano_usd".into(),
+        quantity: charge.get(),
+        price: NanoUsd::new(1),
+        per: 1,
+        price_version: "none".into(),
+        cost: charge,
+        estimated: true,
+        turn: None,
+        request_id: None,
+    };
+    let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
+    tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
+    book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await.map(drop)
+}
+
+async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Result<Sums, StoreError> {
+    let mut sums = Sums::default();
+    for row in rows {
+        let done = tx
+            .query(APPEND)
+            .bind(id)
+            .bind(&*row.key)
+            .bind(&*row.provider)
+            .bind(&*row.item)
+            .bind(&*row.unit)
+            .bind(signed(row.quantity))
+            .bind(signed(row.price.get()))
+            .bind(signed(row.per))
+            .bind(&*row.price_version)
+            .bind(signed(row.cost.get()))
+            .bind(i64::from(row.estimated))
+            .bind(row.turn.map(i64::from))
+            .bind(row.request_id.as_deref())
+            .bind(at_ms)
+            .execute(&mut *tx.connection)
+            .await?;
+        if done.rows_affected() == 1 {
+            sums.add(row);
+        }
+    }
+    Ok(sums)
+}
+
+/// Adds to a session's cost and takes it out of what is reserved, there and in the budgets.
+async fn book(
+    tx: &mut Tx<'_>,
+    locked: &mut Locked,
+    sums: Sums,
+    exposed: NanoUsd,
+    release: bool,
+    settle: Option<&Settle>,
+) -> Result<(Counters, Counters), StoreError> {
+    let reserved = locked.reserved();
+    let committed = settle.map(|settle| settle.committed).unwrap_or_default();
+    locked.cost += sums.cost;
+    locked.authorised = if release { locked.cost } else { locked.authorised.max(locked.cost) };
+    locked.exposed = exposed;
+    tx.query(ADD_COST)
+        .bind(signed(locked.cost.get()))
+        .bind(signed(locked.authorised.get()))
+        .bind(signed(exposed.get()))
+        .bind(signed(sums.samples))
+        .bind(signed(sums.tokens))
+        .bind(signed(sums.characters))
+        .bind(settle.map_or(0, |settle| i64::from(settle.metered_position)))
+        .bind(i64::from(committed.seq))
+        .bind(i64::from(committed.position))
+        .bind(settle.map(|settle| i64::from(settle.replayable_samples)))
+        .bind(&*locked.id)
+        .execute(&mut *tx.connection)
+        .await?;
+    let change = signed(locked.reserved().get()) - signed(reserved.get());
+    if sums.cost == NanoUsd::ZERO && change == 0 {
+        let account = budget(tx, READ_BUDGET, Scope::Account, &locked.owners, &locked.periods).await?;
+        let user = budget(tx, READ_BUDGET, Scope::User, &locked.owners, &locked.periods).await?;
+        return Ok((account, user));
+    }
+    change_budgets(tx, locked, signed(sums.cost.get()), change).await
+}
+
+pub(super) async fn change_budgets(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    spent: i64,
+    reserved: i64,
+) -> Result<(Counters, Counters), StoreError> {
+    let mut after = [Counters::default(); 2];
+    for (scope, after) in [Scope::Account, Scope::User].into_iter().zip(&mut after) {
+        let (owner, period) = key(scope, &locked.owners, &locked.periods);
+        let mut changed = None;
+        // A session from before there were budgets has no row yet.
+        for _ in 0..2 {
+            let query = tx.query(CHANGE_BUDGET).bind(spent).bind(reserved);
+            let query = query.bind(scope.name()).bind(owner).bind(period);
+            changed = query.fetch_optional(&mut *tx.connection).await?;
+            if changed.is_some() {
+                break;
+            }
+            budget(tx, LOCK_BUDGET, scope, &locked.owners, &locked.periods).await?;
+        }
+        *after = Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?)?;
+    }
+    let [account, user] = after;
+    Ok((account, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_and_a_month_are_those_of_utc() {
+        let periods = |ms| {
+            let Periods { user, account } = Periods::at(ms);
+            (user, account)
+        };
+        assert_eq!(periods(0), ("1970-01-01".into(), "1970-01".into()));
+        assert_eq!(periods(1_798_761_599_999), ("2026-12-31".into(), "2026-12".into()));
+        assert_eq!(periods(1_798_761_600_000), ("2027-01-01".into(), "2027-01".into()));
+    }
+
+    #[test]
+    fn a_user_and_an_account_of_one_name_are_two_owners() {
+        let owners = Owners::new("ada", "ada");
+        assert_ne!(owners.user, owners.account);
+        assert_eq!(owners.user.len(), 64);
+    }
+}

@@ -1,0 +1,196 @@
+//! Rows into types.
+
+use protocol::{Mark, Role};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::types::{Quality, SessionRow, SessionState, TurnRow};
+use super::{SqlStore, StoreError, sql};
+use crate::call::{Latency, Turn};
+use crate::money::NanoUsd;
+use crate::money::ledger::{ItemSum, LedgerRow};
+
+/// A row, with its name for when something is wrong with it.
+pub(super) struct Reading<'r> {
+    row: &'r AnyRow,
+    name: &'r str,
+}
+
+impl<'r> Reading<'r> {
+    pub(super) fn new(row: &'r AnyRow, name: &'r str) -> Self {
+        Reading { row, name }
+    }
+
+    pub(super) fn corrupt(&self, column: &'static str) -> StoreError {
+        StoreError::Corrupt { row: self.name.to_owned(), column }
+    }
+
+    pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(super) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(super) fn signed(&self, column: &'static str) -> Result<i64, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(super) fn maybe_signed(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(super) fn unsigned(&self, column: &'static str) -> Result<u64, StoreError> {
+        u64::try_from(self.signed(column)?).map_err(|_| self.corrupt(column))
+    }
+
+    pub(super) fn small(&self, column: &'static str) -> Result<u32, StoreError> {
+        u32::try_from(self.signed(column)?).map_err(|_| self.corrupt(column))
+    }
+
+    pub(super) fn maybe_small(&self, column: &'static str) -> Result<Option<u32>, StoreError> {
+        let number = self.maybe_signed(column)?;
+        number.map(|number| u32::try_from(number).map_err(|_| self.corrupt(column))).transpose()
+    }
+
+    pub(super) fn money(&self, column: &'static str) -> Result<NanoUsd, StoreError> {
+        self.unsigned(column).map(NanoUsd::new)
+    }
+
+    fn hash(&self, column: &'static str) -> Result<[u8; 32], StoreError> {
+        let bytes: Vec<u8> = self.row.try_get(column)?;
+        bytes.try_into().map_err(|_| self.corrupt(column))
+    }
+
+    fn maybe_hash(&self, column: &'static str) -> Result<Option<[u8; 32]>, StoreError> {
+        let bytes: Option<Vec<u8>> = self.row.try_get(column)?;
+        bytes.map(|bytes| bytes.try_into().map_err(|_| self.corrupt(column))).transpose()
+    }
+}
+
+impl SqlStore {
+    pub(in crate::records::store) async fn session(
+        &self,
+        id: &str,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        let sql = sql!("SELECT * FROM sessions WHERE id = $1");
+        let row = self.statement(sql).bind(id).fetch_optional(&self.readers).await?;
+        row.map(|row| session(&row)).transpose()
+    }
+
+    pub(in crate::records::store) async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
+        let sql = sql!("SELECT * FROM turns WHERE session_id = $1 ORDER BY turn");
+        let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
+        rows.iter().map(|row| turn(id, row)).collect()
+    }
+
+    pub(in crate::records::store) async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
+        let sql = sql!("SELECT * FROM ledger WHERE session_id = $1 ORDER BY created_at, key");
+        let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
+        rows.iter().map(ledger).collect()
+    }
+}
+
+pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
+    let id: String = row.try_get("id")?;
+    let name = format!("session {id}");
+    let row = Reading::new(row, &name);
+    let state = match row.text("state")?.as_str() {
+        "live" => SessionState::Live,
+        "ended" => SessionState::Ended,
+        _ => return Err(row.corrupt("state")),
+    };
+    Ok(SessionRow {
+        id,
+        conversation_id: row.text("conversation_id")?,
+        user_sub: row.text("user_sub")?,
+        account: row.text("account")?,
+        plan: row.maybe_text("plan")?,
+        login: row.maybe_text("login")?,
+        client: row.text("client")?,
+        agent: row.text("agent")?,
+        state,
+        started_at_ms: row.signed("started_at")?,
+        ended_at_ms: row.maybe_signed("ended_at")?,
+        end_reason: row.maybe_text("end_reason")?,
+        relay: row.text("relay")?,
+        attached: row.maybe_signed("detached_at")?.is_none(),
+        epoch: row.small("epoch")?,
+        committed: Mark {
+            seq: row.small("uplink_seq_committed")?,
+            position: row.small("uplink_position_committed")?,
+        },
+        resume_hash: row.hash("resume_hash")?,
+        resume_hash_previous: row.maybe_hash("resume_hash_previous")?,
+        reconnects: row.small("reconnects")?,
+        quality: Quality {
+            rtt_avg_us: row.small("rtt_avg_us")?,
+            rtt_max_us: row.small("rtt_max_us")?,
+            lost_samples: row.unsigned("lost_samples")?,
+        },
+        recording: row.maybe_text("recording")?,
+        audio_samples: row.unsigned("audio_samples")?,
+        tokens: row.unsigned("tokens")?,
+        characters: row.unsigned("characters")?,
+        cost: row.money("cost_nano_usd")?,
+        authorised: row.money("authorised_nano_usd")?,
+        metered_position: row.small("metered_position")?,
+        replayable_samples: row.small("replayable_samples")?,
+    })
+}
+
+pub(super) fn turn(session_id: &str, row: &AnyRow) -> Result<TurnRow, StoreError> {
+    let name = format!("a turn of session {session_id}");
+    let row = Reading::new(row, &name);
+    let role = match row.text("role")?.as_str() {
+        "user" => Role::User,
+        "agent" => Role::Agent,
+        _ => return Err(row.corrupt("role")),
+    };
+    let turn = Turn {
+        turn: row.small("turn")?,
+        role,
+        text: row.text("text")?,
+        start: row.small("start_position")?,
+        end: row.small("end_position")?,
+        heard: row.maybe_small("heard_position")?,
+        latency: Latency {
+            stt_ms: row.maybe_small("stt_ms")?,
+            llm_ms: row.maybe_small("llm_ms")?,
+            tts_ms: row.maybe_small("tts_ms")?,
+            total_ms: row.maybe_small("total_ms")?,
+        },
+    };
+    Ok(TurnRow { turn, created_at_ms: row.signed("created_at")? })
+}
+
+pub(super) fn ledger(row: &AnyRow) -> Result<LedgerRow, StoreError> {
+    let key: String = row.try_get("key")?;
+    let name = format!("ledger row {key}");
+    let row = Reading::new(row, &name);
+    Ok(LedgerRow {
+        provider: row.text("provider")?,
+        item: row.text("item")?,
+        unit: row.text("unit")?,
+        quantity: row.unsigned("quantity")?,
+        price: row.money("price_nano_usd")?,
+        per: row.unsigned("per")?,
+        price_version: row.text("price_version")?,
+        cost: row.money("cost_nano_usd")?,
+        estimated: row.signed("estimated")? == 1,
+        turn: row.maybe_small("turn")?,
+        request_id: row.maybe_text("request_id")?,
+        key,
+    })
+}
+
+pub(super) fn item_sum(row: &AnyRow) -> Result<ItemSum, StoreError> {
+    let row = Reading::new(row, "the sum of an item");
+    Ok(ItemSum {
+        item: row.text("item")?,
+        unit: row.text("unit")?,
+        quantity: row.unsigned("quantity")?,
+        cost: row.money("cost_nano_usd")?,
+    })
+}

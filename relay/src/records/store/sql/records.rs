@@ -1,0 +1,201 @@
+//! Lists of what is stored, a page at a time.
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::query::{
+    AlertFilter, AlertRow, Cursor, LiveRow, Page, SaidRow, SessionFilter, Transcript, TurnCursor, UsageBy,
+    UsageCursor, UsageFilter, UsageRow,
+};
+use super::super::types::{SessionRow, SessionState};
+use super::money::Periods;
+use super::page::Select;
+use super::read::{self, Reading};
+use super::statement::Value;
+use super::{Sql, SqlStore, StoreError, alerts, sql};
+
+const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
+    FROM turns JOIN sessions ON sessions.id = turns.session_id
+    WHERE 1 = 1";
+
+const LIVE: Sql = sql!("SELECT sessions.*, " LEASE " AS held_until FROM sessions WHERE state = 'live'");
+
+const USED_BY_USER: Sql =
+    sql!("SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
+
+const USED_BY_ACCOUNT: Sql =
+    sql!("SELECT " DAY " AS day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
+
+const USED_BY_ERASED: &str = " UNION ALL
+    SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM erased_usage";
+
+impl SqlStore {
+    pub(in crate::records::store) async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<SessionRow, Cursor>, StoreError> {
+        let mut select = Select::new("SELECT * FROM sessions WHERE 1 = 1");
+        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+        select.push_if(" AND account = ?", filter.account.as_ref());
+        select.push_if(" AND conversation_id = ?", filter.conversation_id.as_ref());
+        select.push_if(" AND state = ?", filter.state.map(SessionState::name));
+        select.push_if(" AND started_at >= ?", filter.from_ms);
+        select.push_if(" AND started_at < ?", filter.to_ms);
+        newest_first(&mut select, "started_at", after);
+        select.page(&self.readers, limit, read::session, of_session).await
+    }
+
+    pub(in crate::records::store) async fn live_sessions(
+        &self,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<LiveRow, Cursor>, StoreError> {
+        let mut select = Select::new(self.dialect.pick(LIVE));
+        newest_first(&mut select, "started_at", after);
+        select.page(&self.readers, limit, live, |row| of_session(&row.session)).await
+    }
+
+    pub(in crate::records::store) async fn transcript(
+        &self,
+        of: Transcript<'_>,
+        after: Option<&TurnCursor>,
+        limit: u32,
+    ) -> Result<Page<SaidRow, TurnCursor>, StoreError> {
+        let mut select = Select::new(TURNS);
+        match of {
+            Transcript::Session(id) => select.push(" AND sessions.id = ?", [id.into()]),
+            Transcript::Conversation { id, user_sub } => {
+                let whose = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
+                select.push(whose, [id.into(), user_sub.into()]);
+            }
+        }
+        if let Some(TurnCursor { started_at_ms, session_id, turn }) = after {
+            let after = [(*started_at_ms).into(), session_id.into(), i64::from(*turn).into()];
+            select.push(" AND (sessions.started_at, sessions.id, turns.turn) > (?, ?, ?)", after);
+        }
+        select.push(" ORDER BY sessions.started_at, sessions.id, turns.turn", []);
+        select
+            .page(&self.readers, limit, said, |said| TurnCursor {
+                started_at_ms: said.session_started_at_ms,
+                session_id: said.session_id.clone(),
+                turn: said.row.turn.turn,
+            })
+            .await
+    }
+
+    pub(in crate::records::store) async fn usage(
+        &self,
+        filter: &UsageFilter,
+        after: Option<&UsageCursor>,
+        limit: u32,
+    ) -> Result<Page<UsageRow, UsageCursor>, StoreError> {
+        let used = match filter.by {
+            UsageBy::User => USED_BY_USER,
+            UsageBy::Account => USED_BY_ACCOUNT,
+        };
+        let mut select = Select::new(
+            "SELECT day, account, user_sub, item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity,
+                CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd FROM (",
+        );
+        select.push(self.dialect.pick(used), []);
+        let range = [filter.from_ms.into(), filter.to_ms.into()];
+        select.push(" WHERE created_at >= ? AND created_at < ?", range);
+        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+        select.push_if(" AND account = ?", filter.account.as_ref());
+        if filter.by == UsageBy::Account && filter.user_sub.is_none() {
+            let day = |ms| Value::from(Periods::at(ms).user);
+            select.push(USED_BY_ERASED, []);
+            select.push(" WHERE day >= ? AND day < ?", [day(filter.from_ms), day(filter.to_ms)]);
+            select.push_if(" AND account = ?", filter.account.as_ref());
+        }
+        select.push(") AS used", []);
+        if let Some(UsageCursor { day, account, user_sub, item, unit }) = after {
+            let after = [day, account, user_sub, item, unit].map(Value::from);
+            select.push(" WHERE (day, account, user_sub, item, unit) > (?, ?, ?, ?, ?)", after);
+        }
+        select.push(" GROUP BY day, account, user_sub, item, unit", []);
+        select.push(" ORDER BY day, account, user_sub, item, unit", []);
+        let by = filter.by;
+        select
+            .page(
+                &self.readers,
+                limit,
+                |row| usage(row, by),
+                |row| UsageCursor {
+                    day: row.day.clone(),
+                    account: row.account.clone(),
+                    user_sub: row.user_sub.clone().unwrap_or_default(),
+                    item: row.item.clone(),
+                    unit: row.unit.clone(),
+                },
+            )
+            .await
+    }
+
+    pub(in crate::records::store) async fn list_alerts(
+        &self,
+        filter: &AlertFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<AlertRow, Cursor>, StoreError> {
+        let mut select = Select::new("SELECT * FROM alerts WHERE 1 = 1");
+        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+        select.push_if(" AND account = ?", filter.account.as_ref());
+        newest_first(&mut select, "created_at", after);
+        let cursor = |row: &AlertRow| Cursor { at_ms: row.alert.created_at_ms, id: row.alert.id.clone() };
+        select.page(&self.readers, limit, alert, cursor).await
+    }
+}
+
+fn newest_first(select: &mut Select, time: &str, after: Option<&Cursor>) {
+    if let Some(Cursor { at_ms, id }) = after {
+        select.push(&format!(" AND ({time}, id) < (?, ?)"), [(*at_ms).into(), id.into()]);
+    }
+    select.push(&format!(" ORDER BY {time} DESC, id DESC"), []);
+}
+
+fn of_session(row: &SessionRow) -> Cursor {
+    Cursor { at_ms: row.started_at_ms, id: row.id.clone() }
+}
+
+fn live(row: &AnyRow) -> Result<LiveRow, StoreError> {
+    let session = read::session(row)?;
+    let name = format!("session {}", session.id);
+    let row = Reading::new(row, &name);
+    Ok(LiveRow {
+        lease_until_ms: row.signed("held_until")?,
+        detached_at_ms: row.maybe_signed("detached_at")?,
+        session,
+    })
+}
+
+fn said(row: &AnyRow) -> Result<SaidRow, StoreError> {
+    let session_id: String = row.try_get("session_id")?;
+    Ok(SaidRow {
+        row: read::turn(&session_id, row)?,
+        session_started_at_ms: row.try_get("session_started_at")?,
+        session_id,
+    })
+}
+
+fn usage(row: &AnyRow, by: UsageBy) -> Result<UsageRow, StoreError> {
+    let row = Reading::new(row, "usage");
+    Ok(UsageRow {
+        day: row.text("day")?,
+        account: row.text("account")?,
+        user_sub: match by {
+            UsageBy::User => Some(row.text("user_sub")?),
+            UsageBy::Account => None,
+        },
+        item: row.text("item")?,
+        unit: row.text("unit")?,
+        quantity: row.unsigned("quantity")?,
+        cost: row.money("cost_nano_usd")?,
+    })
+}
+
+fn alert(row: &AnyRow) -> Result<AlertRow, StoreError> {
+    Ok(AlertRow { alert: alerts::read(row)?, delivered_at_ms: row.try_get("delivered_at")? })
+}

@@ -1,0 +1,130 @@
+//! What is kept for a while only.
+
+use sqlx::Row;
+
+use super::super::types::Expiring;
+use super::statement::Statement;
+use super::{Dialect, Sql, SqlStore, StoreError, sql};
+
+const EXPIRE_TURNS: Sql = sql!(
+    "DELETE FROM turns WHERE (session_id, turn) IN (
+        SELECT session_id, turn FROM turns WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+
+/// A live one is still being written.
+const EXPIRED_RECORDINGS: Sql = sql!(
+    "SELECT id, recording FROM sessions
+    WHERE recording IS NOT NULL AND state = 'ended' AND started_at < $1 AND id > $2
+    ORDER BY id LIMIT $3"
+);
+
+const FORGET_RECORDING: Sql = sql!("UPDATE sessions SET recording = NULL WHERE id = $1 AND recording = $2");
+
+const ADD_RECORDING: Sql = sql!(
+    "UPDATE sessions SET recording = CASE WHEN recording IS NULL THEN $1 ELSE recording || ' ' || $1 END
+    WHERE id = $2 AND epoch = $3 AND state = 'live'"
+);
+
+const ERASED_RECORDINGS: Sql =
+    sql!("SELECT recording FROM erased_recordings WHERE recording > $1 ORDER BY recording LIMIT $2");
+
+const FORGET_ERASED: Sql = sql!("DELETE FROM erased_recordings WHERE recording = $1");
+
+const EXPIRE_BUDGETS: Sql = sql!(
+    "DELETE FROM budgets WHERE (scope, owner, period) IN (
+        SELECT scope, owner, period FROM budgets
+        WHERE (scope = 'user' AND period < $1) OR (scope = 'account' AND period < $2) LIMIT $3)"
+);
+
+/// Those that still wait for the webhook stay.
+const EXPIRE_ALERTS: Sql = sql!(
+    "DELETE FROM alerts WHERE id IN (
+        SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
+);
+
+/// A relay that has a session has a row.
+const EXPIRE_RELAYS: Sql = sql!(
+    "DELETE FROM relays WHERE lease_until < $1 AND id IN (
+        SELECT id FROM relays WHERE lease_until < $1
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.relay = relays.id AND state = 'live') LIMIT $2)"
+);
+
+/// With the keys of their rows.
+const EXPIRE_ERASED: Sql = sql!(
+    "DELETE FROM erased_sessions WHERE id IN (SELECT id FROM erased_sessions WHERE erased_at < $1 LIMIT $2)"
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn expire(
+        &self,
+        what: Expiring<'_>,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
+        let query = match what {
+            Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
+            Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
+            Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
+            Expiring::Budgets { day, month } => {
+                self.statement(EXPIRE_BUDGETS).bind(day.to_owned()).bind(month.to_owned()).bind(limit)
+            }
+        };
+        Ok(query.execute(&self.writer).await?.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn expired_recordings(
+        &self,
+        before_ms: i64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let query = self.statement(EXPIRED_RECORDINGS).bind(before_ms).bind(after).bind(i64::from(limit));
+        let rows = query.fetch_all(&self.readers).await?;
+        rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("recording")?))).collect()
+    }
+
+    pub(in crate::records::store) async fn forget_recording(
+        &self,
+        id: &str,
+        recording: &str,
+    ) -> Result<(), StoreError> {
+        self.statement(FORGET_RECORDING).bind(id).bind(recording).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn add_recording(
+        &self,
+        id: &str,
+        epoch: u32,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        let query = self.statement(ADD_RECORDING).bind(key).bind(id).bind(i64::from(epoch));
+        super::found(id, query.execute(&self.writer).await?.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn erased_recordings(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let query = self.statement(ERASED_RECORDINGS).bind(after).bind(i64::from(limit));
+        let rows = query.fetch_all(&self.readers).await?;
+        rows.iter().map(|row| Ok(row.try_get("recording")?)).collect()
+    }
+
+    pub(in crate::records::store) async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {
+        self.statement(FORGET_ERASED).bind(recording).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// SQLite overwrites what is deleted, in the file; its log still has it until it is emptied.
+    pub(in crate::records::store) async fn scrub(&self) -> Result<bool, StoreError> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(true);
+        }
+        let row = Statement::new("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+        let busy: i64 = row.try_get(0)?;
+        Ok(busy == 0)
+    }
+}

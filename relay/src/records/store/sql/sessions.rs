@@ -1,0 +1,304 @@
+//! Sessions: beginning, taking over, ending.
+
+use futures_util::FutureExt;
+use sqlx::Row;
+
+use super::super::query::HAND_OVER;
+use super::super::types::{NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver};
+use super::money::{self, Locked, Owners, Periods};
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, read, sql};
+use crate::money::budget::Reserved;
+
+const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
+
+/// The session that has been without a connection for longest, of this account if there is one; one whose relay is lost has none.
+const DETACHED: Sql = sql!(
+    "SELECT id, account FROM sessions WHERE user_sub = $1 AND state = 'live'
+        AND (detached_at IS NOT NULL OR " LEASE " <= " NOW ")
+    ORDER BY CASE WHEN account = $2 THEN 0 ELSE 1 END, COALESCE(detached_at, " LEASE "), id LIMIT 1" LOCK
+);
+
+/// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
+const LIVE: Sql = sql!(
+    "SELECT (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live') AS of_user,
+        (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live') AS of_account"
+);
+
+const INSERT: Sql = sql!(
+    "INSERT INTO sessions (id, conversation_id, user_sub, account, plan, login, client, agent, state, started_at, relay,
+        lease_until, epoch, uplink_seq_committed, uplink_position_committed, metered_position, resume_hash, recording,
+        user_period, account_period)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " HELD ", $11, $12, $13, $13, $14, $15, $16, $17)"
+);
+
+/// What an administrator wants goes on to hold. What was charged for the relay that was lost tells nothing of when that one last heard something.
+const TAKE_OVER: Sql = sql!(
+    "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
+        relay = $3, lease_until = " HELD ", detached_at = NULL,
+        end_requested = CASE WHEN end_requested = $4 THEN NULL ELSE end_requested END
+    WHERE id = $5
+    RETURNING *,
+        (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id AND item <> 'unknown/lost') AS metered_at,
+        (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
+);
+
+const ROTATE_RESUME: Sql = sql!(
+    "UPDATE sessions SET resume_hash = $1, resume_hash_previous = $2, reconnects = $3
+    WHERE id = $4 AND epoch = $5 AND state = 'live'"
+);
+
+const ATTACH: Sql =
+    sql!("UPDATE sessions SET detached_at = NULL WHERE id = $1 AND epoch = $2 AND state = 'live'");
+
+const DETACH: Sql = sql!(
+    "UPDATE sessions SET detached_at = " NOW " WHERE id = $1 AND epoch = $2 AND state = 'live'"
+);
+
+const END: Sql = sql!(
+    "UPDATE sessions SET state = 'ended', ended_at = $1, end_reason = $2, resume_hash_previous = NULL,
+        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5
+    WHERE id = $6 AND state = 'live'"
+);
+
+const END_LOST: Sql = sql!(
+    "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN " LEASE " <= 0 THEN started_at
+            WHEN " LEASE " > " NOW " THEN " NOW " ELSE " LEASE " END,
+        end_reason = $1, resume_hash_previous = NULL
+    WHERE id = $2 AND state = 'live'"
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn open_session(
+        &self,
+        session: &NewSession,
+        quota: &Quota,
+    ) -> Result<Opened, StoreError> {
+        let (session, quota) = (session.clone(), quota.clone());
+        self.shared_or_undo(Durability::PowerCut, move |mut tx| {
+            async move { open(&mut tx, &session, &quota).await }.boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn take_over(
+        &self,
+        id: &str,
+        by: &TakeOver,
+    ) -> Result<Option<TakenOver>, StoreError> {
+        let (id, by) = (id.to_owned(), by.clone());
+        self.shared(Durability::PowerCut, move |mut tx| {
+            async move {
+                let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
+                if !locked.is_live || locked.epoch != by.epoch {
+                    return Ok(None);
+                }
+                money::write_off(&mut tx, locked).await?;
+                leases::begin(&mut tx, &by.relay, by.lease).await?;
+                let row = tx
+                    .query(TAKE_OVER)
+                    .bind(by.resume_hash.to_vec())
+                    .bind(by.previous.to_vec())
+                    .bind(&*by.relay)
+                    .bind(HAND_OVER)
+                    .bind(&*id)
+                    .fetch_one(&mut *tx.connection)
+                    .await?;
+                let session = read::session(&row)?;
+                let next_turn = Reading::new(&row, &id).small("next_turn")?;
+                let metered_at_ms = row.try_get("metered_at")?;
+                let by_item = money::by_item(&mut tx, &id).await?;
+                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms }))
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn rotate_resume(
+        &self,
+        id: &str,
+        epoch: u32,
+        resume_hash: &[u8; 32],
+        previous: Option<&[u8; 32]>,
+        reconnects: u32,
+    ) -> Result<(), StoreError> {
+        let done = self
+            .statement(ROTATE_RESUME)
+            .bind(resume_hash.to_vec())
+            .bind(previous.map(|hash| hash.to_vec()))
+            .bind(i64::from(reconnects))
+            .bind(id)
+            .bind(i64::from(epoch))
+            .execute(&self.writer)
+            .await?;
+        found(id, done.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn set_attached(
+        &self,
+        id: &str,
+        epoch: u32,
+        attached: bool,
+    ) -> Result<(), StoreError> {
+        let sql = if attached { ATTACH } else { DETACH };
+        let done = self.statement(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
+        found(id, done.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn end_session(
+        &self,
+        id: &str,
+        epoch: u32,
+        reason: &str,
+        quality: Quality,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        let (id, reason) = (id.to_owned(), reason.to_owned());
+        self.shared(Durability::PowerCut, move |mut tx| {
+            async move {
+                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                let Some(locked) = locked else { return Err(StoreError::NoSession { id }) };
+                if locked.epoch != epoch {
+                    return Err(StoreError::Fenced { id });
+                }
+                money::release(&mut tx, locked).await?;
+                tx.query(END)
+                    .bind(at_ms)
+                    .bind(reason)
+                    .bind(i64::from(quality.rtt_avg_us))
+                    .bind(i64::from(quality.rtt_max_us))
+                    .bind(super::signed(quality.lost_samples))
+                    .bind(&*id)
+                    .execute(&mut *tx.connection)
+                    .await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+async fn open(
+    tx: &mut Tx<'_>,
+    session: &NewSession,
+    quota: &Quota,
+) -> Result<Result<Opened, Opened>, StoreError> {
+    if session.conversation_id != session.id {
+        let row = tx
+            .query(CONVERSATION)
+            .bind(&*session.conversation_id)
+            .fetch_optional(&mut *tx.connection)
+            .await?;
+        let owner = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("user_sub")?, row.try_get("account")?)));
+        let owner: Option<(String, String)> = owner.transpose()?;
+        if !owner.is_some_and(|(sub, account)| sub == session.user_sub && account == session.account) {
+            return Ok(Err(Opened::NoConversation));
+        }
+    }
+    let detached = tx
+        .query(DETACHED)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    let detached = detached.map(|row| Ok::<_, sqlx::Error>((row.try_get("id")?, row.try_get("account")?)));
+    let detached: Option<(String, String)> = detached.transpose()?;
+    let owners = Owners::new(&session.user_sub, &session.account);
+    let periods = Periods::at(session.started_at_ms);
+    // From here on nobody else opens a session of this account.
+    let (account, user) = money::lock_budgets(tx, &owners, &periods).await?;
+    let live = tx
+        .query(LIVE)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .fetch_one(&mut *tx.connection)
+        .await?;
+    let count = |column| -> Result<u32, StoreError> {
+        let count: i64 = live.try_get(column)?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    };
+    let (of_user, of_account) = (count("of_user")?, count("of_account")?);
+    let mut replaced = None;
+    let account_is_full = of_account >= quota.sessions_per_account;
+    if of_user >= quota.sessions_per_user || account_is_full {
+        // One of another account makes no room in this one.
+        let makes_room = |account: &str| !account_is_full || account == session.account;
+        replaced = detached.filter(|(_, account)| makes_room(account)).map(|(id, _)| id);
+        if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account
+        {
+            return Ok(Err(if of_user >= quota.sessions_per_user {
+                Opened::UserFull { live: of_user }
+            } else {
+                Opened::AccountFull { live: of_account }
+            }));
+        }
+    }
+    if let Some(id) = &replaced {
+        end_lost(tx, id, protocol::CloseCode::Replaced).await?;
+    }
+    leases::begin(tx, &quota.relay, quota.lease).await?;
+    tx.query(INSERT)
+        .bind(&*session.id)
+        .bind(&*session.conversation_id)
+        .bind(&*session.user_sub)
+        .bind(&*session.account)
+        .bind(session.plan.as_deref())
+        .bind(session.login.as_deref())
+        .bind(&*session.client)
+        .bind(&*session.agent)
+        .bind(session.started_at_ms)
+        .bind(&*quota.relay)
+        .bind(i64::from(session.epoch))
+        .bind(i64::from(session.committed.seq))
+        .bind(i64::from(session.committed.position))
+        .bind(session.resume_hash.to_vec())
+        .bind(session.recording.as_deref())
+        .bind(&*periods.user)
+        .bind(&*periods.account)
+        .execute(&mut *tx.connection)
+        .await?;
+    let locked = Locked::new(session.id.clone(), session.epoch, owners, periods);
+    let ask = Reserve {
+        session_id: &session.id,
+        epoch: session.epoch,
+        through: quota.reserve,
+        spent: crate::NanoUsd::ZERO,
+        exposed: crate::NanoUsd::ZERO,
+        caps: quota.caps,
+        at_ms: session.started_at_ms,
+    };
+    // What a replaced session gives back is there for this one.
+    let (account, user) = match replaced {
+        None => (account, user),
+        Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
+    };
+    match money::grant(tx, locked, &ask, account, user).await? {
+        Reserved::Granted(grant) => Ok(Ok(Opened::Yes { grant, replaced })),
+        Reserved::Short(shortage) => Ok(Err(Opened::NoMoney(shortage))),
+    }
+}
+
+pub(super) async fn end_lost(
+    tx: &mut Tx<'_>,
+    id: &str,
+    reason: protocol::CloseCode,
+) -> Result<(), StoreError> {
+    if let Some(locked) = Locked::read(tx, id).await? {
+        money::write_off(tx, locked).await?;
+    }
+    tx.query(END_LOST).bind(reason.name()).bind(id).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// Why a write found no live session of this epoch.
+pub(super) async fn not_ours(tx: &mut Tx<'_>, id: &str, epoch: u32) -> StoreError {
+    match Locked::read(tx, id).await {
+        Ok(Some(locked)) if locked.is_live && locked.epoch != epoch => {
+            StoreError::Fenced { id: id.to_owned() }
+        }
+        Ok(_) => StoreError::NoSession { id: id.to_owned() },
+        Err(error) => error,
+    }
+}
