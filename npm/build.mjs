@@ -39,7 +39,7 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
 await Promise.all([
-  // Each is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
+  // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),

@@ -57,6 +57,13 @@ const STEPS: &[Step] = &[
     },
     Step { name: "sdk", title: "the SDK builds", needs: &["tools"], when: When::Always, run: checks::sdk },
     Step {
+        name: "size",
+        title: "what a page downloads",
+        needs: &["sdk"],
+        when: When::Always,
+        run: checks::size,
+    },
+    Step {
         name: "types",
         title: "TypeScript, strict",
         needs: &["sdk"],
