@@ -349,6 +349,7 @@ async fn take_over(
         again: row.replayable_samples,
         heard: row.audio_samples,
         resumes: row.reconnects,
+        strikes: row.strikes,
     };
     Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, sums, token, recorded_through })))
 }

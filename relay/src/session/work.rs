@@ -103,6 +103,9 @@ impl Work {
                 (None, Entry::Attached(attached)) => {
                     store.set_attached(&id, epoch, attached).await.map(|()| Wrote::Done)
                 }
+                (None, Entry::Strikes(strikes)) => {
+                    store.note_strikes(&id, epoch, strikes).await.map(|()| Wrote::Done)
+                }
                 (None, Entry::Resumed(token)) => store
                     .rotate_resume(&id, epoch, &token.hash, Some(&token.replaced), token.reconnects)
                     .await
@@ -222,7 +225,7 @@ impl Work {
                 quality: stored_quality(quality),
                 at_ms: self.unix_ms_at(*at),
             },
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => return None,
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) | Entry::Strikes(_) => return None,
         })
     }
 

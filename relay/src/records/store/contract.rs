@@ -90,6 +90,9 @@ operations! {
     /// Notes whether a live session has a connection.
     fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> ();
 
+    /// Notes how many frames and texts of a live session were refused.
+    fn note_strikes(&self, id: &str, epoch: u32, strikes: u32) -> ();
+
     /// Ends a live session and gives back what it had reserved. `reason` is the name of a close code.
     fn end_session(
         &self,
