@@ -104,15 +104,11 @@ impl Answer {
         Some(self.waiting.drain(..length).collect())
     }
 
-    /// Samples that the agent is to give now.
+    /// Samples that the agent is to give now: up to the next frame, so that no more of it waits here than it gives at once.
     pub(super) fn wanted(&self, now: Time) -> u32 {
         let frame = self.rate / 10;
         let waiting = self.waiting.len() as u32;
-        if self.is_whole || waiting >= frame || self.plays_at > now + LEAD {
-            return 0;
-        }
-        let ahead = (now + LEAD).since(self.plays_at).min(LEAD).as_millis() as u32 / 100 + 1;
-        (ahead * frame).saturating_sub(waiting)
+        if self.is_whole || self.plays_at > now + LEAD { 0 } else { frame.saturating_sub(waiting) }
     }
 
     /// Samples that were sent.

@@ -4,9 +4,12 @@ use audio::{Hz, Resampler, SPEECH_RATE, f32_to_i16, i16_to_f32};
 
 /// Samples of the speech that are resampled at a time: 50 ms.
 const BLOCK: usize = 800;
+/// What was taken is given back in pieces of so many samples: 1 s.
+const GIVE_BACK: usize = 16_000;
 
 /// An utterance that is being said back.
 pub(super) struct Playback {
+    /// What is left of the utterance, and what was taken of it and not given back.
     speech: Vec<i16>,
     /// Samples of `speech` that were taken.
     taken: usize,
@@ -54,6 +57,11 @@ impl Playback {
 
     /// Makes at least one sample more ready, as long as there is any.
     fn make_ready(&mut self) {
+        if self.taken >= GIVE_BACK {
+            self.speech.drain(..self.taken);
+            self.speech.shrink_to_fit();
+            self.taken = 0;
+        }
         let Playback { speech, taken, resampler, ready, scratch, .. } = self;
         let block = &speech[*taken..speech.len().min(*taken + BLOCK)];
         *taken += block.len();
