@@ -73,7 +73,7 @@ keys! {
     "limits.chunk_min_bytes" = "100", Whole(2, 1_000_000), "smallest audio chunk";
     "limits.chunk_max_bytes" = "100000", Whole(2, 131_070), "largest audio chunk";
     "limits.burst_seconds" = "65", Whole(1, 600), "audio that may come faster than real time; a client's replay buffer holds at most 60 s";
-    "limits.control_messages_per_second" = "20", Whole(1, 1_000), "messages of a connection other than audio";
+    "limits.control_messages_per_second" = "20", Whole(1, 1_000), "messages of a session other than audio and `ack`";
     "limits.sessions_per_user" = "3", Whole(1, 10_000), "sessions of one user at the same time; one that lost its connection makes room";
     "limits.sessions_per_account" = "10", Whole(1, 1_000_000), "sessions of one account at the same time";
     "limits.sessions_per_minute" = "10", Whole(1, 10_000), "new sessions of one user in a minute";
@@ -102,7 +102,7 @@ keys! {
 
     "metrics.listen" = "", Text, "address and port of `GET /metrics` for Prometheus, such as `127.0.0.1:9464`; for the operator's eyes only";
 
-    "prices.file" = "", Text, "a price table in TOML instead of the one in the binary";
+    "prices.file" = "", Text, "a price table in TOML that goes over the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
     "agents.default" = "echo", Text, "the agent of a call that names none; `echo` needs no key and is always there";
     "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` reads what is typed and answers in text, `echo` says back what it hears";
