@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn bounds() -> Bounds {
     Bounds {
         // A busy machine may stand still for a while.
+        first: None,
         head: Duration::from_secs(3),
         silence: Some(Duration::from_secs(3)),
         whole: Some(Duration::from_secs(15)),
@@ -61,7 +62,7 @@ fn open(codec: Box<dyn Codec>) -> Request {
 fn chat(port: u16) -> Request {
     let provider = Provider {
         name: "local".to_owned(),
-        kind: Kind::OpenAiChat,
+        kind: Kind::named("openai-chat").expect("registered"),
         base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
         key: None,
         model: "small".to_owned(),
@@ -69,7 +70,7 @@ fn chat(port: u16) -> Request {
         timeout: Duration::from_secs(1),
     };
     let messages = vec![Message { role: Role::User, text: "Hello".to_owned() }];
-    open(provider.codec(&Ask::Chat(Chat { messages, max_output_tokens: 50 })))
+    open(provider.codec(&Ask::Chat(Chat { messages, max_output_tokens: 50 })).expect("it is asked so"))
 }
 
 /// A server that answers like this; returns its port.

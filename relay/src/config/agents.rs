@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place};
-use crate::provider::{Kind, Provider};
+use crate::provider::{Kind, Provider, Service};
 
 /// The agent that is always there.
 pub const ECHO: &str = "echo";
@@ -45,8 +45,7 @@ pub(super) fn providers(values: &Values) -> Result<BTreeMap<String, Provider>, C
 fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
     let values = values.of("providers", name);
     let word = values.one_of("providers.*.kind")?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
-    let kind = kind.expect("a test holds the words of the table to the registry");
+    let kind = Kind::named(word).expect("the words of the table are those of the registry");
     let model = values.text("providers.*.model")?;
     let model = model.ok_or_else(|| {
         values.wrong("providers.*.model", "nothing", "give the name of the model, as the provider has it")
@@ -62,9 +61,9 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
     })
 }
 
-fn base_url(values: &Values, kind: Kind) -> Result<Url, ConfigError> {
+fn base_url(values: &Values, kind: &Kind) -> Result<Url, ConfigError> {
     const KEY: &str = "providers.*.url";
-    let given = values.text(KEY)?.unwrap_or_else(|| kind.default_url().to_owned());
+    let given = values.text(KEY)?.unwrap_or_else(|| kind.default_url.to_owned());
     // What a path is joined to ends with a slash.
     let slashed = if given.ends_with('/') { given.clone() } else { format!("{given}/") };
     let bare = |url: &Url| {
@@ -98,11 +97,15 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         "echo" => AgentKind::Echo,
         _ => {
             let llm = values.text(LLM)?.unwrap_or_default();
-            if !providers.contains_key(&llm) {
-                let there: Vec<String> = providers.keys().map(quote).collect();
+            let good = |provider: &Provider| provider.kind.service == Service::LanguageModel;
+            if !providers.get(&llm).is_some_and(good) {
+                let there = providers.values().filter(|provider| good(provider));
+                let there: Vec<String> = there.map(|provider| quote(&provider.name)).collect();
                 let there = if there.is_empty() { "there are none".to_owned() } else { there.join(" or ") };
                 let given = if llm.is_empty() { "nothing".to_owned() } else { quote(&llm) };
-                let accepted = format!("give the name of one of [providers.NAME]: {there}");
+                let service = Service::LanguageModel.name();
+                let accepted =
+                    format!("give the name of one of [providers.NAME] that is a {service}: {there}");
                 return Err(values.wrong(LLM, given, accepted));
             }
             AgentKind::Chat { llm }

@@ -440,10 +440,3 @@ fn what_agents_and_providers_lack_is_said_by_name() {
         }
     }
 }
-
-#[test]
-fn the_words_for_providers_are_those_of_the_registry() {
-    let key = keys::find("providers.*.kind").expect("there");
-    let words: Vec<&str> = crate::provider::Kind::ALL.iter().map(|kind| kind.name()).collect();
-    assert_eq!(key.accepts, keys::Accepts::OneOf(words.leak()));
-}

@@ -13,9 +13,29 @@ use serde::{Deserialize, Serialize};
 use sse_parse::SseParser;
 
 use super::event;
-use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Role, Target};
+use super::{
+    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Opening, Output, Role,
+    Service, Target,
+};
 use crate::config::Secret;
-use crate::money::bill::TokenUsage;
+use crate::money::bill::{ItemPrice, TokenUsage};
+
+/// OpenAI's chat completions, and everything that is compatible with it.
+pub(super) const OPENAI_CHAT: Kind = Kind {
+    name: "openai-chat",
+    service: Service::LanguageModel,
+    default_url: "https://api.openai.com/v1/",
+    codec: |provider, ask| {
+        let Ask::Chat(ask) = ask;
+        Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
+    },
+    bounds: |provider, _| Bounds {
+        head: provider.timeout,
+        first: Some(provider.timeout),
+        ..Bounds::default()
+    },
+    price: ItemPrice::model,
+};
 
 /// The longest event: several times the longest answer, should a server send it in one piece.
 const EVENT_MAX_BYTES: usize = 256 * 1024;

@@ -11,6 +11,8 @@ use super::{Codec, Event, Failure, FailureKind, Input, Opening, Output};
 pub struct Bounds {
     /// From the opening to the head of the answer, or the WebSocket's being open.
     pub head: Duration,
+    /// From the opening to the first piece of the answer; `None` where that is a silence like any other.
+    pub first: Option<Duration>,
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
@@ -24,6 +26,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Bounds {
             head: Duration::from_secs(10),
+            first: None,
             silence: Some(Duration::from_secs(15)),
             whole: Some(Duration::from_secs(120)),
             bytes: 1 << 20,
@@ -35,6 +38,7 @@ impl Default for Bounds {
 pub struct Exchange {
     codec: Box<dyn Codec>,
     bounds: Bounds,
+    began: Time,
     /// When the provider has been silent for too long.
     silent_at: Option<Time>,
     /// When it has taken too long in all.
@@ -53,6 +57,7 @@ impl Exchange {
         let exchange = Exchange {
             codec,
             bounds,
+            began: now,
             silent_at: Some(now + bounds.head),
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
@@ -68,7 +73,10 @@ impl Exchange {
             return;
         }
         match input {
-            Input::Head { .. } => self.heard(now),
+            Input::Head { .. } => {
+                self.heard(now);
+                self.silent_at = self.bounds.first.map(|first| self.began + first).or(self.silent_at);
+            }
             Input::Bytes(bytes) | Input::Binary(bytes) => self.receive(now, bytes.len()),
             Input::Text(text) => self.receive(now, text.len()),
             Input::Timeout if self.due().is_some_and(|due| due <= now) => {
@@ -204,6 +212,17 @@ mod tests {
             exchange.handle_input(Time::from_millis(silent_at), Input::Timeout);
             assert_eq!(failure(&mut exchange), Some(FailureKind::Timeout));
         }
+    }
+
+    #[test]
+    fn where_the_first_piece_has_a_time_of_its_own_the_head_alone_gives_no_more() {
+        let bounds = Bounds { first: Some(Duration::from_secs(12)), ..Bounds::default() };
+        let parrot = Box::new(Parrot(std::collections::VecDeque::new()));
+        let mut exchange = Exchange::open(Time::ZERO, parrot, bounds).0;
+        exchange.handle_input(Time::from_millis(9_000), HEAD);
+        assert_eq!(exchange.poll_timeout(), Some(Time::from_millis(12_000)));
+        exchange.handle_input(Time::from_millis(11_000), Input::Text("word"));
+        assert_eq!(exchange.poll_timeout(), Some(Time::from_millis(26_000)));
     }
 
     #[test]

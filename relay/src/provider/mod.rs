@@ -1,7 +1,7 @@
 //! Speech and language providers: what is asked of them, what they answer, and how both look on their wires.
 //!
 //! A provider is a [`Codec`]: bytes in, events out. It knows one wire and nothing else: no socket, no clock, no money, no call. It is
-//! one file here and one line in the [registry](Kind). A codec is held by an [`Exchange`], the machine that bounds what a provider may do: how
+//! one file here and one line in the [registry](KINDS). A codec is held by an [`Exchange`], the machine that bounds what a provider may do: how
 //! long it may be silent, how much it may send, and that it ends once, with one answer or one failure. Two drivers carry an exchange:
 //! streamed HTTP and WebSocket ([`Request`]). A stranger's provider never decides anything: what an event means is the agent's to say,
 //! and what it costs the tab's.
@@ -21,7 +21,7 @@ pub use chat::Chat as ChatCodec;
 pub use event::{Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Message, Role};
 pub use exchange::{Bounds, Exchange};
 pub use http::client;
-pub use registry::{Kind, Provider};
+pub use registry::{KIND_NAMES, KINDS, Kind, Provider, Service};
 pub use request::Request;
 
 use protocol::Time;

@@ -35,7 +35,12 @@ impl Requests {
     pub(super) fn open(&mut self, id: RequestId, provider: usize, ask: &Ask) {
         // A session whose agent asks somebody is not begun without a client.
         let (Some(of), Some(client)) = (self.providers.get(provider), &self.client) else { return };
-        let request = Request::open(&self.tasks, client, self.started, of.codec(ask), of.bounds());
+        let Some(codec) = of.codec(ask) else {
+            // An agent is configured with providers of the service that it asks for, and a test holds it to that.
+            tracing::error!(provider = %of.name, kind = of.kind.name, "it cannot be asked that");
+            return;
+        };
+        let request = Request::open(&self.tasks, client, self.started, codec, of.bounds(ask));
         self.running.push((id, provider, request));
     }
 
