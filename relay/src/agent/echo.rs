@@ -11,6 +11,32 @@ mod playback;
 
 use playback::Playback;
 
+/// Finds where somebody speaks, for an [`Echo`]. The real one is [`VoiceActivity`]; a simulation has one that knows beforehand.
+pub trait Ears: Send {
+    /// Hears audio. A block of 10 ms holds one event at most.
+    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent));
+
+    /// What was being said ends here, as the echo knows.
+    fn flush(&mut self);
+
+    /// Begins anew at this place of the user's timeline: events count from it.
+    fn begin_at(&mut self, position: u32);
+}
+
+impl Ears for VoiceActivity {
+    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+        self.push_i16(samples, on_event);
+    }
+
+    fn flush(&mut self) {
+        VoiceActivity::flush(self, |_| {});
+    }
+
+    fn begin_at(&mut self, _position: u32) {
+        *self = VoiceActivity::new(VoiceConfig::default());
+    }
+}
+
 /// Speech without a pause is answered after this time, so that it is stored before the client's replay buffer (30 s) is full.
 const LONGEST_UTTERANCE: u32 = 25 * 16_000;
 /// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
@@ -25,9 +51,9 @@ const BLOCK: u32 = 160;
 const LONGEST_FILL: u32 = 16_000;
 
 /// Says back what it heard, with a caption of how long it was.
-pub struct Echo {
+pub struct Echo<E = VoiceActivity> {
     rate: Hz,
-    voice: VoiceActivity,
+    voice: E,
     /// Position in the user's timeline at which `voice` began to count.
     voice_origin: u32,
     /// What may still become part of an utterance; it begins at `history_start`.
@@ -48,10 +74,21 @@ impl Echo {
     /// # Errors
     /// For a rate the resampler cannot do.
     pub fn new(rate: Hz, position: u32) -> Result<Echo, audio::Error> {
+        Echo::with_ears(VoiceActivity::new(VoiceConfig::default()), rate, position)
+    }
+}
+
+impl<E: Ears> Echo<E> {
+    /// The same with other ears.
+    ///
+    /// # Errors
+    /// For a rate the resampler cannot do.
+    pub fn with_ears(mut ears: E, rate: Hz, position: u32) -> Result<Self, audio::Error> {
         Resampler::new(SPEECH_RATE, rate)?;
+        ears.begin_at(position);
         Ok(Echo {
             rate,
-            voice: VoiceActivity::new(VoiceConfig::default()),
+            voice: ears,
             voice_origin: position,
             history: Vec::new(),
             history_start: position,
@@ -60,12 +97,6 @@ impl Echo {
             playback: None,
             outputs: VecDeque::new(),
         })
-    }
-
-    /// The same for audio that begins elsewhere, before it has heard anything.
-    #[must_use]
-    pub fn beginning_at(self, position: u32) -> Echo {
-        Echo { voice_origin: position, history_start: position, final_through: position, ..self }
     }
 
     fn end(&self) -> u32 {
@@ -92,7 +123,7 @@ impl Echo {
         self.history.extend_from_slice(samples);
         // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
         let (mut heard, origin) = (None, self.voice_origin);
-        self.voice.push_i16(samples, |event| heard = Some(event));
+        self.voice.push(samples, |event| heard = Some(event));
         match heard {
             Some(VoiceEvent::SpeechStarted { at }) => self.speech_started(place(origin, at)),
             Some(VoiceEvent::SpeechEnded { at }) => self.speech_ended(place(origin, at)),
@@ -125,7 +156,7 @@ impl Echo {
 
     /// Ends the utterance where the audio ends, and starts to listen anew.
     fn finish(&mut self) {
-        self.voice.flush(|_| {});
+        self.voice.flush();
         self.speech_ended(self.end());
     }
 
@@ -181,7 +212,7 @@ impl Echo {
             return self.hear(&vec![0; length as usize]);
         }
         self.finish();
-        self.voice = VoiceActivity::new(VoiceConfig::default());
+        self.voice.begin_at(end);
         self.voice_origin = end;
         self.history.clear();
         self.history_start = end;
@@ -189,7 +220,7 @@ impl Echo {
     }
 }
 
-impl Agent for Echo {
+impl<E: Ears> Agent for Echo<E> {
     fn rate(&self) -> u32 {
         self.rate.0
     }

@@ -16,7 +16,7 @@ mod echo;
 use protocol::{Ability, ErrorCode, Time};
 
 pub use chat::{Chat, Persona};
-pub use echo::Echo;
+pub use echo::{Ears, Echo};
 
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;

@@ -75,13 +75,51 @@ impl Round {
 
 /// Something to write.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Owed {
+pub enum Owed {
     /// Turns, and what is committed with them.
-    Turns { turns: Vec<Turn>, committed: Mark },
+    Turns {
+        /// The turns; one that is stored already is replaced.
+        turns: Vec<Turn>,
+        /// Everything before this frame is in the transcript.
+        committed: Mark,
+    },
     /// What was spent.
     Settle(Box<Settle>),
     /// The session's end.
-    End { reason: String, quality: Quality, at_ms: i64 },
+    End {
+        /// The name of a close code.
+        reason: String,
+        /// How well it went.
+        quality: Quality,
+        /// Milliseconds since 1970.
+        at_ms: i64,
+    },
+}
+
+/// What becomes of an entry after a try to write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is written, for its session or for the account of one that was deleted.
+    Written,
+    /// The database is away: it stays, and so does everything of its session that comes after it.
+    Waits,
+    /// It stays for a reason that an operator can mend, and holds up nothing.
+    Stays,
+    /// Nobody will ever take it.
+    Dropped,
+}
+
+impl Owed {
+    /// What becomes of it when the store says this.
+    #[must_use]
+    pub fn fate(&self, done: &Result<(), StoreError>) -> Fate {
+        match done {
+            Ok(()) | Err(StoreError::Erased { .. }) => Fate::Written,
+            Err(error) if error.is_away() => Fate::Waits,
+            Err(error) if matches!(self, Owed::Settle(_)) && error.is_mendable() => Fate::Stays,
+            Err(_) => Fate::Dropped,
+        }
+    }
 }
 
 impl Spill {
@@ -360,38 +398,42 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
                 Err(StoreError::Corrupt { row: format!("entry {number} of {SPILL_FILE}"), column: "entry" })
             }
         };
-        let is_money = matches!(owed, Ok(Owed::Settle(_)));
-        let done = match owed {
-            Ok(owed) => write(store, &session_id, epoch, owed).await,
-            Err(error) => Err(error),
+        let (fate, done) = match owed {
+            Ok(owed) => {
+                let done = write(store, &session_id, epoch, &owed).await;
+                (owed.fate(&done), done)
+            }
+            Err(error) => (Fate::Dropped, Err(error)),
         };
-        match done {
-            Ok(()) | Err(StoreError::Erased { .. }) => paid.written += 1,
-            Err(error) if error.is_away() => {
-                paid.away = Some(error);
+        match (fate, done) {
+            (Fate::Waits, done) => {
+                paid.away = done.err();
                 return paid;
             }
-            Err(error) if is_money && error.is_mendable() => {
+            (Fate::Stays, Err(error)) => {
                 tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
                 continue;
             }
-            Err(error) => tracing::warn!(session = %session_id, %error, "what is owed is not written"),
+            (Fate::Dropped, Err(error)) => {
+                tracing::warn!(session = %session_id, %error, "what is owed is not written");
+            }
+            (Fate::Written | Fate::Stays | Fate::Dropped, _) => paid.written += 1,
         }
         paid.done.push(number);
     }
     paid
 }
 
-async fn write(store: &dyn Store, session: &str, epoch: u32, owed: Owed) -> Result<(), StoreError> {
+async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Result<(), StoreError> {
     match owed {
-        Owed::Turns { turns, committed } => store.save_turns(session, epoch, &turns, committed).await,
+        Owed::Turns { turns, committed } => store.save_turns(session, epoch, turns, *committed).await,
         Owed::Settle(settle) => {
-            let settled = store.settle(&settle).await?;
+            let settled = store.settle(settle).await?;
             settled.alerts.iter().for_each(crate::operations::alerts::raised);
             Ok(())
         }
         Owed::End { reason, quality, at_ms } => {
-            store.end_session(session, epoch, &reason, quality, at_ms).await
+            store.end_session(session, epoch, reason, *quality, *at_ms).await
         }
     }
 }

@@ -11,15 +11,13 @@ use tokio::time::{Duration, timeout};
 use super::assembly::Parts;
 use super::registry::Command;
 use super::{RETRY_AFTER_MS, later, lease};
+use crate::App;
 use crate::admission::auth::Identity;
 use crate::config::Limits;
-use crate::money::budget::{Caps, Grant, Range, Scope, Shortage};
+use crate::money::budget::{Caps, Grant, Scope, Shortage};
 use crate::operations::alerts;
 use crate::records::store::{NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
-use crate::{App, call};
 
-/// Listening that has to be paid for before a session begins.
-const FIRST: Duration = Duration::from_secs(1);
 /// How long a client waits for its session to be stored.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -44,12 +42,11 @@ pub(super) async fn open(
     limits: &Limits,
     attachment: Attachment,
 ) -> Result<(NewSession, Grant), Refusal> {
-    let meter = parts.meter(&[]);
     let quota = Quota {
         sessions_per_user: limits.sessions_per_user,
         sessions_per_account: limits.sessions_per_account,
         caps: caps(limits),
-        reserve: Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(call::AHEAD) },
+        reserve: parts.first_money(),
         relay: app.live.relay_id.clone(),
         lease: lease::duration(app),
     };

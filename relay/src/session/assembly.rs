@@ -1,32 +1,29 @@
-//! A session is put together: price, agent, link, call, policy, journal, recording.
+//! A session is put together: price, agent, machine, connection, recording.
 
 use std::sync::Arc;
 
 use audio::Hz;
-use protocol::relay::{Attachment, Elsewhere, Link, Refusal};
-use protocol::{CloseCode, Codec, ErrorCode, Features, Hello, Mark, Prices};
+use protocol::relay::{Attachment, Refusal};
+use protocol::{CloseCode, ErrorCode, Hello, Prices};
 use tokio::sync::mpsc;
 
 use super::admission::caps;
+use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms, first_money};
+use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
-use super::journal::Journal;
-use super::machine::{Input, Machine};
-use super::policy::{self, Policy};
+use super::machine::Input;
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
-use super::work::{Books, Work};
+use super::work::Work;
 use crate::admission::auth::Identity;
 use crate::agent::{Agent, Chat, Echo, Persona};
-use crate::call::{Call, Start, Turn};
+use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
-use crate::money::budget::Grant;
-use crate::money::ledger::ItemSum;
-use crate::money::meter::Meter;
+use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
-use crate::money::tab::{self, Earlier, Tab};
 use crate::operations::telemetry;
 use crate::provider::Provider;
 use crate::records::recording::Recorder;
@@ -37,34 +34,16 @@ use crate::{App, NanoUsd};
 const ECHO_ITEM: &str = "echo/listening";
 /// What the audio of a call is metered as that nobody listens to.
 const DEAF_ITEM: &str = "relay/audio";
-/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
-pub(super) const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
-/// The same with an agent that can be told what to say.
-const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
 /// Commands to a session that may wait.
 const COMMANDS: usize = 4;
 
-/// Where a session begins, or goes on.
-pub(super) struct Beginning {
-    pub(super) id: String,
-    pub(super) conversation_id: String,
-    pub(super) epoch: u32,
-    /// Its relay was lost, and this is what it used there.
-    pub(super) recovered: Option<Elsewhere>,
-    /// How often it was resumed before.
-    pub(super) reconnects: u32,
-    pub(super) mark: Mark,
-    pub(super) turn: u32,
+/// A session that begins, or goes on.
+pub(super) struct Prepared {
+    pub(super) beginning: Beginning,
     /// What was said before, in this session and in its conversation.
     pub(super) turns: Vec<Turn>,
-    /// What its ledger says, by item and unit.
-    pub(super) sums: Vec<ItemSum>,
+    /// What its ledger rows cost.
     pub(super) cost: NanoUsd,
-    pub(super) grant: Grant,
-    /// See [`Start::replayable`].
-    pub(super) replayable: u32,
-    /// See [`Start::metered_through`].
-    pub(super) metered_through: u32,
     /// The key of its recording.
     pub(super) recording: Option<String>,
     /// Audio before this position is in the recording of the relay before.
@@ -116,10 +95,9 @@ impl Parts {
         Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices })
     }
 
-    /// What listening costs, from where it stands.
-    pub(super) fn meter(&self, sums: &[ItemSum]) -> Meter {
-        let (samples, cost) = tab::heard(&self.listening.item, sums);
-        Meter::resume(self.listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
+    /// What is set aside for a session when it begins.
+    pub(super) fn first_money(&self) -> Range {
+        first_money(&self.listening)
     }
 
     /// What the session speaks beyond the first version of the protocol.
@@ -171,12 +149,13 @@ pub(super) struct First {
 /// Puts a session together and enters it in the registry.
 pub(super) fn prepare(
     app: &Arc<App>,
-    beginning: Beginning,
+    prepared: Prepared,
     parts: Parts,
     limits: &Limits,
     identity: &Identity,
     first: First,
 ) -> Driver {
+    let Prepared { beginning, turns, cost, recording, recorded_through } = prepared;
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
     let whose = Arc::new(Whose {
@@ -187,76 +166,47 @@ pub(super) fn prepare(
     });
     let registration =
         Registry::enter(&app.live, &beginning.id, Handle { whose: whose.clone(), commands: sender });
-    let recording =
-        app.records.recordings.as_ref().zip(beginning.recording.as_ref()).and_then(|(recordings, key)| {
-            let (rate, from) = (parts.rate.0, beginning.recorded_through);
-            Recorder::begin(&app.live.tasks, &app.records.store, recordings, &beginning.id, key, rate, from)
-                .inspect_err(
-                    |error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"),
-                )
-                .ok()
-        });
-    let link = protocol::relay::Config {
-        session_id: beginning.id.clone(),
-        conversation_id: beginning.conversation_id,
-        limits: limits.to_message(),
+    let recording = app.records.recordings.as_ref().zip(recording.as_ref()).and_then(|(recordings, key)| {
+        let (rate, from) = (parts.rate.0, recorded_through);
+        Recorder::begin(&app.live.tasks, &app.records.store, recordings, &beginning.id, key, rate, from)
+            .inspect_err(|error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"))
+            .ok()
+    });
+    let caps = caps(limits);
+    let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
+    let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
+    let agent = parts.agent(beginning.mark.position, &turns);
+    let now = app.live.now();
+    let terms = Terms {
+        features: parts.features(),
         prices: Prices { version: app.prices.version().to_owned(), items: parts.messages(app) },
+        agent: parts.agent,
+        listening: parts.listening,
+        items: parts.prices,
+        caps,
+        limits: limits.to_message(),
         control_per_second: limits.control_messages_per_second,
         agent_codec: config.echo.codec,
-        recording: recording.is_some(),
+        is_recorded: recording.is_some(),
         heartbeat: config.heartbeat,
         resume_window: config.resume_window,
-        agent: Some(parts.agent.clone()),
-        features: parts.features(),
-    };
-    let caps = caps(limits);
-    let start = Start {
-        mark: beginning.mark,
-        turn: beginning.turn,
-        tab: Tab::new(
-            parts.meter(&beginning.sums),
-            parts.prices.clone(),
-            beginning.epoch,
-            Earlier::besides(&parts.listening.item, &beginning.sums),
-        ),
-        caps,
-        grant: beginning.grant,
-        is_taken_over: beginning.recovered.is_some(),
-        replayable: beginning.replayable,
-        metered_through: beginning.metered_through,
-    };
-    let now = app.live.now();
-    let link = if let Some(elsewhere) = beginning.recovered {
-        let mut link = Link::recovered(now, link, beginning.epoch, beginning.mark);
-        link.carry_over(&elsewhere);
-        link
-    } else {
-        Link::new(now, link, beginning.mark)
-    };
-    let call = Call::new(now, parts.agent(beginning.mark.position, &beginning.turns), start);
-    let policy = policy::Config {
         identity: identity.clone(),
-        left: seconds_left(identity.expires_at),
+        token_left: seconds_left(identity.expires_at),
         token_grace: config.auth.token_grace,
         store_grace: config.store_grace,
         lease: app.live.time(app.live.lease.valid_until()),
-        reconnects: beginning.reconnects,
-        seed: seed(),
+        seeds: [seed(), seed()],
     };
-    let (policy, journal) = (Policy::new(now, policy), Journal::new(seed()));
-    let mut machine = Machine::new(now, link, call, policy, journal, recording.is_some());
+    let mut machine = beginning.machine(now, terms, agent);
     let First { connection, hello, attachment, token } = first;
     machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
-    let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
-    let books =
-        Books { session_id: beginning.id, epoch: beginning.epoch, payer, caps, settled: beginning.cost };
     telemetry::session_opened();
     Driver {
         live: app.live.clone(),
         store: app.records.store.clone(),
         whose,
         machine,
-        work: Work::new(app, books),
+        work: Work::new(app, books, cost),
         requests: Requests::new(
             app.live.tasks.clone(),
             app.provider_client.clone(),

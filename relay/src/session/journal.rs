@@ -24,13 +24,25 @@ const KEEP_AFTER: Duration = Duration::from_secs(1);
 
 /// Something to write.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Entry {
+pub enum Entry {
     /// Turns, and that everything before `committed` is in the transcript.
-    Turns { turns: Vec<Turn>, committed: Mark },
+    Turns {
+        /// The turns; one that is stored already is replaced.
+        turns: Vec<Turn>,
+        /// Everything before this frame is in the transcript.
+        committed: Mark,
+    },
     /// What was spent.
     Settlement(Settlement),
     /// The session's end.
-    End { code: CloseCode, quality: LineQuality, at: Time },
+    End {
+        /// Why.
+        code: CloseCode,
+        /// How well it went.
+        quality: LineQuality,
+        /// When.
+        at: Time,
+    },
     /// A budget is used up.
     Exhausted(Shortage),
     /// Whether the session has a connection.
@@ -51,62 +63,73 @@ impl Entry {
 
 /// What was spent, as the call says it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Settlement {
-    pub(super) rows: Vec<LedgerRow>,
+pub struct Settlement {
+    /// The rows; maybe none.
+    pub rows: Vec<LedgerRow>,
     /// The audio before this position is metered.
-    pub(super) through: u32,
+    pub through: u32,
     /// Everything before this frame is committed.
-    pub(super) committed: Mark,
+    pub committed: Mark,
     /// Samples that are metered and not committed, and may be played again.
-    pub(super) replayable: u32,
+    pub replayable: u32,
     /// What counts as spent if the relay is lost.
-    pub(super) exposed: NanoUsd,
+    pub exposed: NanoUsd,
     /// Give back what is set aside and not spent.
-    pub(super) release: bool,
-    pub(super) at: Time,
+    pub release: bool,
+    /// When.
+    pub at: Time,
 }
 
 /// A resume token by its hash, and the one that it replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NextToken {
-    pub(super) hash: [u8; 32],
-    pub(super) replaced: [u8; 32],
+pub struct NextToken {
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// The hash of the one that it replaces.
+    pub replaced: [u8; 32],
     /// How often the session was resumed, with this time.
-    pub(super) reconnects: u32,
+    pub reconnects: u32,
 }
 
 /// Round trips and lost audio of a session's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LineQuality {
-    pub(super) rtt_max_us: u32,
+pub struct LineQuality {
+    /// The longest round trip, in microseconds.
+    pub rtt_max_us: u32,
     /// Sum of all round trips, in microseconds.
-    pub(super) rtt_sum_us: u64,
+    pub rtt_sum_us: u64,
     /// How many there were.
-    pub(super) rtt_count: u64,
+    pub rtt_count: u64,
     /// Samples of the user that never came.
-    pub(super) lost_samples: u64,
+    pub lost_samples: u64,
 }
 
 /// What the store answers to an entry.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// It is written.
     Done,
     /// A settlement is written: the sum of the session's rows, and the budgets after it.
-    Settled { cost: NanoUsd, standing: Standing },
+    Settled {
+        /// Sum of the session's rows.
+        cost: NanoUsd,
+        /// The budgets after it.
+        standing: Standing,
+    },
 }
 
 /// The store did not do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
+pub struct Failure {
+    /// What follows from it.
+    pub kind: FailureKind,
     /// In words, for the log.
-    pub(super) why: String,
+    pub why: String,
 }
 
 /// What follows from a failure of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub enum FailureKind {
     /// The store may do it in a while.
     Away,
     /// The session is another relay's.

@@ -5,16 +5,19 @@
 
 mod admission;
 mod assembly;
+pub mod beginning;
+pub mod books;
 mod connection;
 mod driver;
 mod jitter;
 mod journal;
 mod lease;
 mod logged;
-mod machine;
+pub mod machine;
 mod policy;
 mod registry;
 mod requests;
+pub mod resume;
 mod token;
 mod wire;
 mod work;
@@ -26,11 +29,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use protocol::relay::{Attachment, Elsewhere, Handshake, Refusal};
+use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{
     CloseCode, Ended, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume, Resumed, Usage,
 };
-use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
@@ -43,18 +45,16 @@ use crate::admission::auth::Identity;
 use crate::admission::throttle::{self, Waiting};
 use crate::call::Turn;
 use crate::config::Limits;
-use crate::money::budget::{Grant, Standing};
-use crate::money::ledger::ItemSum;
 use crate::operations::telemetry;
 use crate::records::recording;
-use crate::records::store::{
-    NewSession, SessionRow, SessionState, StoreError, TakeOver, TakenOver, Transcript, unix_ms,
-};
+use crate::records::store::{NewSession, SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
 use crate::{App, NanoUsd};
 use admission::{caps, may_begin, open};
-use assembly::{Beginning, First, Parts, prepare};
+use assembly::{First, Parts, Prepared, prepare};
+use beginning::{Beginning, FEATURES, since};
 use connection::{Connection, Event};
 use registry::{Command, Handle, ResumeRequest};
+use resume::{claims_too_much, ended_with, may_take_over, resume_hash, was_hung_up};
 
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -226,32 +226,16 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { row, elsewhere, parts, turn, sums, token, recorded_through } = taken;
+    let Taken { taken, parts, token, recorded_through } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
-    let caps = caps(&limits);
-    let recording = record_again(app, &row).await;
-    let turns = history(app, &parts, &row.conversation_id, &row.user_sub).await;
-    let beginning = Beginning {
-        id: row.id.clone(),
-        conversation_id: row.conversation_id,
-        epoch: row.epoch,
-        recovered: Some(elsewhere),
-        reconnects: row.reconnects,
-        mark: row.committed,
-        turn,
-        turns,
-        sums,
-        cost: row.cost,
-        // Nothing is set aside yet: the first audio asks for it.
-        grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
-        replayable: row.replayable_samples,
-        metered_through: row.metered_position,
-        recording,
-        recorded_through,
-    };
+    let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
+    let beginning = Beginning::taken_over(taken, caps(&limits), unix_ms());
+    let turns = history(app, &parts, &beginning.conversation_id, &identity.sub).await;
+    let epoch = beginning.epoch;
+    let prepared = Prepared { beginning, turns, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
-    let driver = prepare(app, beginning, parts, &limits, identity, first);
-    tracing::info!(session = %driver.whose.id, epoch = row.epoch, "session taken over from the store");
+    let driver = prepare(app, prepared, parts, &limits, identity, first);
+    tracing::info!(session = %driver.whose.id, epoch, "session taken over from the store");
     app.live.tasks.spawn(driver.run());
     None
 }
@@ -274,11 +258,6 @@ async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -
     Ok(())
 }
 
-/// Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
-fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
-    start.seq > row.committed.seq || start.position > row.committed.position
-}
-
 /// The key of the recording that goes on where another relay's ended.
 async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
     app.records.recordings.as_ref()?;
@@ -294,13 +273,8 @@ async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
 
 /// A session that was taken over.
 struct Taken {
-    row: SessionRow,
-    elsewhere: Elsewhere,
+    taken: TakenOver,
     parts: Parts,
-    /// The number of its next turn.
-    turn: u32,
-    /// What its ledger says, by item and unit.
-    sums: Vec<ItemSum>,
     /// The next resume token.
     token: String,
     /// Audio before this position is in the recording of the relay before.
@@ -322,7 +296,7 @@ async fn take_over(
         tracing::info!(session = %row.id, ?start, committed = ?row.committed, "a resume claims more than is committed");
         return Ok(None);
     }
-    if let Err(excess) = throttle::resumed_elsewhere(row.reconnects, since(row.started_at_ms)) {
+    if let Err(excess) = throttle::resumed_elsewhere(row.reconnects, since(row.started_at_ms, unix_ms())) {
         tracing::info!(session = %row.id, sub = %identity.sub, "resume on another relay refused for now");
         return Ok(Some(Err(excess.to_refusal())));
     }
@@ -342,15 +316,7 @@ async fn take_over(
         lease: lease::duration(app),
     };
     let Some(taken) = app.records.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    let TakenOver { session: row, next_turn, metered_at_ms, by_item: sums } = taken;
-    let elsewhere = Elsewhere {
-        age: since(row.started_at_ms),
-        quiet: since(metered_at_ms.unwrap_or(row.started_at_ms)),
-        again: row.replayable_samples,
-        heard: row.audio_samples,
-        resumes: row.reconnects,
-    };
-    Ok(Some(Ok(Taken { row, elsewhere, parts, turn: next_turn, sums, token, recorded_through })))
+    Ok(Some(Ok(Taken { taken, parts, token, recorded_through })))
 }
 
 /// What was said in the conversation so far, the newest of it, for an agent that wants to know.
@@ -380,25 +346,16 @@ async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -
     turns.into()
 }
 
-/// The time since then, in milliseconds since 1970.
-fn since(at_ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(unix_ms().saturating_sub(at_ms)).unwrap_or_default())
-}
-
 /// Whether an administrator ended the session while its client was away: then no new one takes its place.
 async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> bool {
     let Ok(Some(row)) = app.records.store.session(&resume.session_id).await else { return false };
-    row.state == SessionState::Ended
-        && row.end_reason.as_deref() == Some(CloseCode::EndedByOperator.name())
-        && may_resume(&row, &resume.resume_token, identity)
+    ended_with(&row, CloseCode::EndedByOperator, resume, identity)
 }
 
 /// The session that the client has hung up, if that is what it asks for: the answer to its `bye` was lost.
 async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
     let row = app.records.store.session(&resume.session_id).await.ok().flatten()?;
-    let is_normal = row.end_reason.as_deref() == Some(CloseCode::Normal.name());
-    let is_it = row.state == SessionState::Ended && is_normal && row.epoch == resume.epoch;
-    (is_it && may_resume(&row, &resume.resume_token, identity)).then_some(row)
+    was_hung_up(&row, resume, identity).then_some(row)
 }
 
 /// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
@@ -410,7 +367,7 @@ async fn tell_end_again(mut connection: Connection, row: &SessionRow, resume: &R
         resume_token: resume.resume_token.clone(),
         received: row.committed,
         committed: row.committed,
-        features: assembly::FEATURES.into(),
+        features: FEATURES.into(),
     };
     let usage = Usage {
         audio_ms: row.audio_samples / 16,
@@ -426,17 +383,6 @@ async fn tell_end_again(mut connection: Connection, row: &SessionRow, resume: &R
         }
     }
     connection.close(CloseCode::Normal).await;
-}
-
-fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
-    row.state == SessionState::Live && may_resume(row, token, identity)
-}
-
-fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {
-    let hash = resume_hash(token);
-    row.user_sub == identity.sub
-        && row.account == identity.account
-        && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
 }
 
 /// Begins a new session.
@@ -486,29 +432,15 @@ async fn begin(
         Err(refusal) => return refuse(connection, refusal).await,
     };
     let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
-    let beginning = Beginning {
-        id: session.id,
-        conversation_id: session.conversation_id,
-        epoch: session.epoch,
-        recovered: None,
-        reconnects: 0,
-        mark: hello.start,
-        turn: 0,
-        turns,
-        sums: Vec::new(),
-        cost: NanoUsd::ZERO,
-        grant,
-        replayable: 0,
-        metered_through: hello.start.position,
-        recording: session.recording,
-        recorded_through: 0,
-    };
+    let beginning = Beginning::new(&session, grant);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
     );
     let first = First { connection, hello, attachment, token };
-    let driver = prepare(&app, beginning, parts, &limits, identity, first);
+    let recording = session.recording;
+    let prepared = Prepared { beginning, turns, cost: NanoUsd::ZERO, recording, recorded_through: 0 };
+    let driver = prepare(&app, prepared, parts, &limits, identity, first);
     app.live.tasks.spawn(driver.run());
 }
 
@@ -536,9 +468,4 @@ fn resume_token() -> String {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers once it has given one");
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// What is stored of a resume token.
-fn resume_hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }

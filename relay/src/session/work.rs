@@ -9,15 +9,14 @@ use std::time::Duration;
 use protocol::Time;
 use tokio::time::sleep;
 
-use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, Settlement};
-use super::machine::Input;
-use super::policy::{Ask, Checked};
+use super::books::{Books, failure};
+use super::machine::{Answer, Ask, Checked, Entry, Failure, Input};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
-use crate::money::budget::{Caps, Reserved};
+use crate::money::budget::Reserved;
 use crate::operations::{alerts, telemetry};
 use crate::records::spill::Owed;
-use crate::records::store::{Alert, Payer, Quality, Reserve, Settle, Settled, StoreError, unix_ms};
+use crate::records::store::{Alert, Reserve, Settled, StoreError, unix_ms};
 use crate::running::{Running, waited};
 use crate::{Admission, App, Live, NanoUsd, Records};
 
@@ -27,6 +26,8 @@ pub(super) struct Work {
     records: Arc<Records>,
     live: Arc<Live>,
     books: Books,
+    /// Cost of the ledger rows that are written, by whichever relay.
+    settled: NanoUsd,
     /// The journal's oldest entry, on its way to the store.
     writing: Option<Running<Result<Wrote, StoreError>>>,
     /// Entries on their way to the relay's own disk.
@@ -35,16 +36,6 @@ pub(super) struct Work {
     reserving: Option<Running<Result<Reserved, StoreError>>>,
     /// A fresh access token that is being looked at.
     checking: Option<Running<Result<Identity, Refused>>>,
-}
-
-/// What the store knows a session by, and what goes with whatever it spends.
-pub(super) struct Books {
-    pub(super) session_id: String,
-    pub(super) epoch: u32,
-    pub(super) payer: Payer,
-    pub(super) caps: Caps,
-    /// Cost of the ledger rows that are written, by whichever relay.
-    pub(super) settled: NanoUsd,
 }
 
 /// What the store says about an entry.
@@ -57,12 +48,13 @@ enum Wrote {
 
 impl Work {
     /// Nothing is under way yet.
-    pub(super) fn new(app: &App, books: Books) -> Work {
+    pub(super) fn new(app: &App, books: Books, settled: NanoUsd) -> Work {
         Work {
             admission: app.admission.clone(),
             records: app.records.clone(),
             live: app.live.clone(),
             books,
+            settled,
             writing: None,
             keeping: None,
             reserving: None,
@@ -190,8 +182,8 @@ impl Work {
             }
             Wrote::Settled(Settled { cost, standing, alerts }) => {
                 alerts.iter().for_each(alerts::raised);
-                telemetry::settled(cost.saturating_sub(self.books.settled));
-                self.books.settled = self.books.settled.max(cost);
+                telemetry::settled(cost.saturating_sub(self.settled));
+                self.settled = self.settled.max(cost);
                 Answer::Settled { cost, standing }
             }
         })
@@ -214,57 +206,12 @@ impl Work {
 
     /// An entry as the store and the relay's own disk have it, if it outlives the session.
     fn owed(&self, entry: &Entry) -> Option<Owed> {
-        Some(match entry {
-            Entry::Turns { turns, committed } => Owed::Turns { turns: turns.clone(), committed: *committed },
-            Entry::Settlement(settlement) => Owed::Settle(Box::new(self.settle(settlement))),
-            Entry::End { code, quality, at } => Owed::End {
-                reason: code.name().to_owned(),
-                quality: stored_quality(quality),
-                at_ms: self.unix_ms_at(*at),
-            },
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => return None,
-        })
-    }
-
-    fn settle(&self, settlement: &Settlement) -> Settle {
-        Settle {
-            session_id: self.books.session_id.clone(),
-            payer: Some(self.books.payer.clone()),
-            epoch: self.books.epoch,
-            rows: settlement.rows.clone(),
-            metered_position: settlement.through,
-            committed: settlement.committed,
-            replayable_samples: settlement.replayable,
-            exposed: settlement.exposed,
-            release: settlement.release,
-            caps: self.books.caps,
-            at_ms: self.unix_ms_at(settlement.at),
-        }
+        self.books.owed(entry, |at| self.unix_ms_at(at))
     }
 
     /// When something happened, as rows have it.
     fn unix_ms_at(&self, at: Time) -> i64 {
         let ago = self.live.now().since(at).as_millis();
         unix_ms() - i64::try_from(ago).unwrap_or_default()
-    }
-}
-
-fn failure(error: &StoreError) -> Failure {
-    let kind = match error {
-        error if error.is_away() => FailureKind::Away,
-        StoreError::Fenced { .. } => FailureKind::Fenced,
-        StoreError::Erased { .. } => FailureKind::Erased,
-        error if error.is_mendable() => FailureKind::Mendable,
-        _ => FailureKind::Refused,
-    };
-    Failure { kind, why: error.to_string() }
-}
-
-fn stored_quality(line: &LineQuality) -> Quality {
-    let average = line.rtt_sum_us.checked_div(line.rtt_count).unwrap_or_default();
-    Quality {
-        rtt_avg_us: u32::try_from(average).unwrap_or(u32::MAX),
-        rtt_max_us: line.rtt_max_us,
-        lost_samples: line.lost_samples,
     }
 }

@@ -188,7 +188,7 @@ impl StoreError {
 
     /// Whether the database itself said no to something that is as it should be: that is for an operator to mend, a missing permission for example.
     #[must_use]
-    pub(crate) fn is_mendable(&self) -> bool {
+    pub fn is_mendable(&self) -> bool {
         match self {
             StoreError::Database(_) => true,
             StoreError::Shared(error) => error.is_mendable(),

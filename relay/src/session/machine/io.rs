@@ -15,30 +15,37 @@ use crate::session::wire::{Incoming, Outgoing};
 
 /// What happens to a session.
 #[derive(Debug)]
-pub(in crate::session) enum Input {
+pub enum Input {
     /// The session begins, or goes on here: the link has its first connection.
-    Begin { hello: Box<Hello>, attachment: Attachment, token: String },
+    Begin {
+        /// Its first message.
+        hello: Box<Hello>,
+        /// How it comes to the session.
+        attachment: Attachment,
+        /// Its next resume token.
+        token: String,
+    },
     /// Something came over the connection.
     Incoming(Incoming),
     /// A provider says something about a request.
     Provider(RequestId, provider::Event),
     /// A connection wants to go on with the session.
     Resume(Box<Visitor>),
-    /// See [`crate::session::policy::Input::Shutdown`].
+    /// The relay stops.
     Shutdown,
-    /// See [`crate::session::policy::Input::End`].
+    /// Somebody ends the session.
     End(CloseCode),
-    /// See [`crate::session::policy::Input::TakenOver`].
+    /// Another relay has the session, or it was ended there.
     TakenOver,
-    /// See [`crate::session::policy::Input::HandOff`].
+    /// The client wants to go on with it at another relay, which waits for this one to let go.
     HandOff,
-    /// See [`crate::session::policy::Input::Forgotten`].
+    /// Nobody can tell the session anything any more.
     Forgotten,
-    /// See [`crate::session::policy::Input::Lease`].
+    /// Nobody else takes the session for lost before this time.
     Lease(Time),
     /// The answer to [`Output::Write`].
     Written(Result<Answer, Failure>),
-    /// The answer to [`Output::Keep`].
+    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk; `None` where there was no room.
     Kept(Vec<Option<i64>>),
     /// The answer to [`Output::Reserve`].
     Reserved(Result<Reserved, Failure>),
@@ -50,7 +57,7 @@ pub(in crate::session) enum Input {
 
 /// What a session wants done.
 #[derive(Debug)]
-pub(in crate::session) enum Output {
+pub enum Output {
     /// Send a message over the connection.
     Send(Outgoing),
     /// Close the connection with this code, if there is one.
@@ -59,33 +66,60 @@ pub(in crate::session) enum Output {
     Drop,
     /// Use this connection instead of the one there may be, which is closed.
     Attach(u64),
-    /// See [`crate::session::policy::Output::HandBack`].
+    /// Give a connection back to whoever brought it: the session does not take it.
     HandBack(u64),
-    /// See [`crate::session::policy::Output::TurnAway`].
+    /// Close a connection that waits.
     TurnAway(u64, CloseCode),
     /// Tell the recording.
     Record(Recorded),
     /// Make a request of a provider.
-    Open { request: RequestId, provider: usize, ask: provider::Ask },
+    Open {
+        /// The request.
+        request: RequestId,
+        /// Whom, as a place among the agent's providers.
+        provider: usize,
+        /// What.
+        ask: provider::Ask,
+    },
     /// Add to a request.
-    Feed { request: RequestId, feed: provider::Feed },
+    Feed {
+        /// The request.
+        request: RequestId,
+        /// What is added.
+        feed: provider::Feed,
+    },
     /// Give up a request.
     Cancel(RequestId),
-    /// See [`crate::session::journal::Output::Write`].
-    Write { entry: Entry, wait: Duration },
-    /// See [`crate::session::journal::Output::Keep`].
+    /// Write this to the store after so long, then [`Input::Written`].
+    Write {
+        /// What.
+        entry: Entry,
+        /// After so long.
+        wait: Duration,
+    },
+    /// Keep these on the relay's own disk, then [`Input::Kept`].
     Keep(Vec<Entry>),
-    /// See [`crate::session::journal::Output::Forget`].
+    /// What has these numbers on the relay's own disk is written elsewhere.
     Forget(Vec<i64>),
-    /// See [`crate::session::journal::Output::Rescue`].
+    /// Keep this until it is written, whatever becomes of the session.
     Rescue(Entry),
-    /// See [`crate::session::journal::Output::Hold`].
+    /// Hold these in memory until they are written.
     Hold(Vec<Entry>),
-    /// See [`crate::session::policy::Output::Reserve`].
-    Reserve { ask: Ask, wait: Duration },
-    /// See [`crate::session::policy::Output::Check`].
-    Check { token: String, wait: Duration },
-    /// See [`crate::session::policy::Output::Login`].
+    /// Set money aside after so long, then [`Input::Reserved`].
+    Reserve {
+        /// How much.
+        ask: Ask,
+        /// After so long.
+        wait: Duration,
+    },
+    /// Look at a fresh access token after so long, then [`Input::Checked`]. What was looked at before does not count any more.
+    Check {
+        /// The token.
+        token: String,
+        /// After so long.
+        wait: Duration,
+    },
+    /// The token in use comes from this login.
     Login(Option<String>),
     /// The session is over here. Nothing follows.
     Over(Departure),
@@ -95,24 +129,31 @@ pub(in crate::session) enum Output {
 
 /// Something for the recording.
 #[derive(Debug)]
-pub(in crate::session) enum Recorded {
+pub enum Recorded {
     /// Audio of the user, and where it begins.
     User(Mark, Bytes),
     /// Audio of the user that will never come.
     Gap(Gap),
+    /// The user muted or unmuted.
     Muted(bool),
+    /// The connection is there, or is gone.
     Connected(bool),
     /// Audio of the agent.
     Agent(Vec<i16>),
+    /// An answer is complete.
     ReplyEnd,
+    /// The user has heard the agent up to this position.
     Played(u32),
+    /// The agent's audio that was not heard is dropped.
     Flush,
+    /// Nothing more comes.
     End,
 }
 
 /// Something for the log.
 #[derive(Debug)]
-pub(in crate::session) enum Log {
+pub enum Log {
+    /// What the session's policy has to say.
     Policy(Note),
     /// The connection is gone.
     ConnectionLost,

@@ -14,11 +14,13 @@ use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{CloseCode, ErrorCode, Gap, Hello, Mark, Time, Upward, Usage};
 
-pub(super) use io::*;
+pub use io::*;
 use routes::{of_link, write};
 
-use super::journal::{self, Entry, Journal, LineQuality};
-use super::policy::{self, Policy, Visitor};
+use super::journal::{self, Journal};
+pub use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, NextToken, Settlement};
+use super::policy::{self, Policy};
+pub use super::policy::{Ask, Checked, Departure, Note, Visitor};
 use super::wire::Incoming;
 use crate::call::{self, Call};
 use crate::money::NanoUsd;
@@ -78,8 +80,8 @@ enum Step {
     Out(Output),
 }
 
-/// See the module.
-pub(super) struct Machine {
+/// See the module. It is made by a [`Beginning`](super::beginning::Beginning).
+pub struct Machine {
     link: Link,
     call: Call,
     policy: Policy,
@@ -116,7 +118,7 @@ impl Machine {
     }
 
     /// One thing happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
-    pub(super) fn handle_input(&mut self, now: Time, input: Input) {
+    pub fn handle_input(&mut self, now: Time, input: Input) {
         use policy::Input as P;
         self.now = self.now.max(now);
         let policy = Step::Policy;
@@ -141,7 +143,7 @@ impl Machine {
 
     /// The next thing to do; `None` when there is nothing until the next input. Unless the connection `is_ready`, the agent's words wait: they
     /// can be resumed from where they are.
-    pub(super) fn poll_output(&mut self, is_ready: bool) -> Option<Output> {
+    pub fn poll_output(&mut self, is_ready: bool) -> Option<Output> {
         loop {
             while let Some(step) = self.steps.pop_front() {
                 if let Step::Out(output) = step {
@@ -175,7 +177,8 @@ impl Machine {
     }
 
     /// When [`Input::Timeout`] is due.
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.policy.poll_timeout().into_iter().chain(self.journal.poll_timeout());
         if self.policy.is_leaving() {
             return own.min();
@@ -184,27 +187,32 @@ impl Machine {
     }
 
     /// Whether the session goes on as far as is known: it wants to hear of [`Input::Shutdown`] then.
-    pub(super) fn is_live(&self) -> bool {
+    #[must_use]
+    pub fn is_live(&self) -> bool {
         self.policy.is_live()
     }
 
     /// Whether the session takes commands. Once its end is stored, whoever comes back is sent to the store, which says so.
-    pub(super) fn takes_commands(&self) -> bool {
+    #[must_use]
+    pub fn takes_commands(&self) -> bool {
         self.policy.is_live() || self.policy.has_ended()
     }
 
     /// Whether the session listens to its connection and its providers.
-    pub(super) fn listens(&self) -> bool {
+    #[must_use]
+    pub fn listens(&self) -> bool {
         !self.policy.is_leaving()
     }
 
     /// What the session has used so far.
-    pub(super) fn usage(&self) -> Usage {
+    #[must_use]
+    pub fn usage(&self) -> Usage {
         self.call.usage()
     }
 
     /// How often the session was resumed.
-    pub(super) fn reconnects(&self) -> u32 {
+    #[must_use]
+    pub fn reconnects(&self) -> u32 {
         self.policy.reconnects()
     }
 

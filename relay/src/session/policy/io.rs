@@ -11,40 +11,42 @@ use crate::session::journal::{Failure, NextToken};
 
 /// A connection that wants to go on with the session.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::session) struct Visitor {
+pub struct Visitor {
     /// The driver's number for it.
-    pub(in crate::session) number: u64,
+    pub number: u64,
     /// Its first message.
-    pub(in crate::session) hello: Hello,
+    pub hello: Hello,
     /// What its access token says.
-    pub(in crate::session) identity: Identity,
+    pub identity: Identity,
     /// How long that one is good.
-    pub(in crate::session) left: Duration,
+    pub left: Duration,
     /// The next resume token, should it be let in.
-    pub(in crate::session) token: String,
+    pub token: String,
     /// The hash of that.
-    pub(in crate::session) hash: [u8; 32],
+    pub hash: [u8; 32],
     /// The hash of the resume token that it came with.
-    pub(in crate::session) replaced: [u8; 32],
+    pub replaced: [u8; 32],
 }
 
 /// A wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) struct Ask {
+pub struct Ask {
     /// What the session may spend in all, since its beginning.
-    pub(in crate::session) through: Range,
+    pub through: Range,
     /// What it has spent of that, or may have.
-    pub(in crate::session) spent: NanoUsd,
+    pub spent: NanoUsd,
     /// What counts as spent if the relay is lost.
-    pub(in crate::session) exposed: NanoUsd,
+    pub exposed: NanoUsd,
 }
 
 /// What was found out about a fresh access token.
 #[derive(Debug)]
-pub(in crate::session) enum Checked {
+pub enum Checked {
     /// It is good, for this long, and whose it is.
     Good {
+        /// Whose it is.
         identity: Identity,
+        /// How long it is good.
         left: Duration,
         /// Whether the deny-list names its user or its login.
         is_denied: bool,
@@ -179,7 +181,7 @@ pub(in crate::session) enum Output {
 
 /// How a session is over at this relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Departure {
+pub enum Departure {
     /// It has ended.
     Ended(CloseCode),
     /// Another relay has it: nothing more may be written.
@@ -195,23 +197,43 @@ pub(in crate::session) enum Departure {
 
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Note {
+pub enum Note {
     /// A connection goes on with the session.
-    Resumed { reconnects: u32 },
+    Resumed {
+        /// How often the session was resumed, with this time.
+        reconnects: u32,
+    },
     /// A resume token was not stored in time.
     ResumeTokenLate,
     /// The session was deleted.
     Erased,
     /// A record was not stored: the session ends.
-    NotStored { why: String },
+    NotStored {
+        /// In words.
+        why: String,
+    },
     /// The session leaves, and a record was not stored.
-    NotStoredOnLeaving { why: String },
+    NotStoredOnLeaving {
+        /// In words.
+        why: String,
+    },
     /// The session's end was not stored.
-    EndNotStored { why: String },
+    EndNotStored {
+        /// In words.
+        why: String,
+    },
     /// No money could be set aside: the session ends.
-    NotSetAside { why: String },
+    NotSetAside {
+        /// In words.
+        why: String,
+    },
     /// Records were not stored in time: they are kept here.
     KeptHere,
     /// A fresh token was refused.
-    TokenRefused { cause: &'static str, why: String },
+    TokenRefused {
+        /// The word for the metrics.
+        cause: &'static str,
+        /// In words.
+        why: String,
+    },
 }

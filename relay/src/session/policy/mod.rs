@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Time};
 
-pub(super) use io::*;
+pub use io::{Ask, Checked, Departure, Note, Visitor};
+pub(super) use io::{Input, Output, Written};
 
 use super::jitter::Jitter;
 use super::journal::{Failure, FailureKind, NextToken};

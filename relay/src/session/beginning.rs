@@ -1,0 +1,217 @@
+//! How a session begins, or goes on: from what the store says to the machine that carries it. Whoever drives sessions shares this.
+
+use std::time::Duration;
+
+use protocol::relay::{Elsewhere, Link};
+use protocol::{Codec, Features, Mark, Prices, Time};
+
+use super::journal::Journal;
+use super::machine::Machine;
+use super::policy::{self, Policy};
+use crate::admission::auth::Identity;
+use crate::agent::Agent;
+use crate::call::{AHEAD, Call, Start};
+use crate::money::bill::ItemPrice;
+use crate::money::budget::{Caps, Grant, Range, Standing};
+use crate::money::ledger::ItemSum;
+use crate::money::meter::Meter;
+use crate::money::price::Price;
+use crate::money::tab::{self, Earlier, Tab};
+use crate::records::store::{NewSession, TakenOver};
+
+/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
+pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
+/// The same with an agent that can be told what to say.
+pub const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
+/// Listening that has to be paid for before a session begins.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Where a session begins, or goes on.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Its id.
+    pub id: String,
+    /// The conversation it belongs to.
+    pub conversation_id: String,
+    /// Which memory of a relay this is.
+    pub epoch: u32,
+    /// Its relay was lost, and this is what it used there.
+    pub recovered: Option<Elsewhere>,
+    /// How often it was resumed before.
+    pub reconnects: u32,
+    /// The first frame to come.
+    pub mark: Mark,
+    /// The number of its next turn.
+    pub turn: u32,
+    /// What its ledger says, by item and unit.
+    pub sums: Vec<ItemSum>,
+    /// What is set aside.
+    pub grant: Grant,
+    /// See [`Start::replayable`].
+    pub replayable: u32,
+    /// See [`Start::metered_through`].
+    pub metered_through: u32,
+}
+
+/// What goes for a session at this relay.
+#[derive(Debug)]
+pub struct Terms {
+    /// The agent's name.
+    pub agent: String,
+    /// What the session speaks beyond the first version of the protocol.
+    pub features: &'static [&'static str],
+    /// What listening costs.
+    pub listening: Price,
+    /// What the agent's providers cost, by their places.
+    pub items: Vec<ItemPrice>,
+    /// What the session may spend.
+    pub caps: Caps,
+    /// What it may do, as the page is told.
+    pub limits: protocol::Limits,
+    /// What it costs, as the page is told.
+    pub prices: Prices,
+    /// Control messages a second.
+    pub control_per_second: u32,
+    /// Codec of the agent's audio.
+    pub agent_codec: Codec,
+    /// Whether the call is recorded.
+    pub is_recorded: bool,
+    /// How often the client is to send `ping`.
+    pub heartbeat: Duration,
+    /// How long a session without a connection is kept.
+    pub resume_window: Duration,
+    /// Whose session it is, by the token that it begins with.
+    pub identity: Identity,
+    /// How long that token is good.
+    pub token_left: Duration,
+    /// How long a call goes on after its token has expired.
+    pub token_grace: Duration,
+    /// How long a call goes on while the database is away.
+    pub store_grace: Duration,
+    /// Until when nobody else takes the session for lost, unless the lease is renewed.
+    pub lease: Time,
+    /// Seeds of waits that are to differ between sessions.
+    pub seeds: [u64; 2],
+}
+
+impl Beginning {
+    /// A session that begins now.
+    #[must_use]
+    pub fn new(session: &NewSession, grant: Grant) -> Beginning {
+        Beginning {
+            id: session.id.clone(),
+            conversation_id: session.conversation_id.clone(),
+            epoch: session.epoch,
+            recovered: None,
+            reconnects: 0,
+            mark: session.committed,
+            turn: 0,
+            sums: Vec::new(),
+            grant,
+            replayable: 0,
+            metered_through: session.committed.position,
+        }
+    }
+
+    /// A session that another relay had, taken over at this time, in milliseconds since 1970.
+    #[must_use]
+    pub fn taken_over(taken: TakenOver, caps: Caps, at_ms: i64) -> Beginning {
+        let TakenOver { session: row, next_turn, metered_at_ms, by_item } = taken;
+        let elsewhere = Elsewhere {
+            age: since(row.started_at_ms, at_ms),
+            quiet: since(metered_at_ms.unwrap_or(row.started_at_ms), at_ms),
+            again: row.replayable_samples,
+            heard: row.audio_samples,
+            resumes: row.reconnects,
+        };
+        Beginning {
+            id: row.id,
+            conversation_id: row.conversation_id,
+            epoch: row.epoch,
+            recovered: Some(elsewhere),
+            reconnects: row.reconnects,
+            mark: row.committed,
+            turn: next_turn,
+            sums: by_item,
+            // Nothing is set aside yet: the first audio asks for it.
+            grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
+            replayable: row.replayable_samples,
+            metered_through: row.metered_position,
+        }
+    }
+
+    /// The machine that carries it from now on, with an agent that begins to hear at [`Beginning::mark`].
+    #[must_use]
+    pub fn machine(self, now: Time, terms: Terms, agent: Box<dyn Agent>) -> Machine {
+        let meter = meter(&terms.listening, &self.sums);
+        let earlier = Earlier::besides(&terms.listening.item, &self.sums);
+        let start = Start {
+            mark: self.mark,
+            turn: self.turn,
+            tab: Tab::new(meter, terms.items, self.epoch, earlier),
+            caps: terms.caps,
+            grant: self.grant,
+            is_taken_over: self.recovered.is_some(),
+            replayable: self.replayable,
+            metered_through: self.metered_through,
+        };
+        let link = protocol::relay::Config {
+            session_id: self.id,
+            conversation_id: self.conversation_id,
+            limits: terms.limits,
+            prices: terms.prices,
+            control_per_second: terms.control_per_second,
+            agent_codec: terms.agent_codec,
+            recording: terms.is_recorded,
+            heartbeat: terms.heartbeat,
+            resume_window: terms.resume_window,
+            agent: Some(terms.agent),
+            features: terms.features,
+        };
+        let link = match self.recovered {
+            Some(elsewhere) => {
+                let mut link = Link::recovered(now, link, self.epoch, self.mark);
+                link.carry_over(&elsewhere);
+                link
+            }
+            None => Link::new(now, link, self.mark),
+        };
+        let [policy_seed, journal_seed] = terms.seeds;
+        let policy = policy::Config {
+            identity: terms.identity,
+            left: terms.token_left,
+            token_grace: terms.token_grace,
+            store_grace: terms.store_grace,
+            lease: terms.lease,
+            reconnects: self.reconnects,
+            seed: policy_seed,
+        };
+        Machine::new(
+            now,
+            link,
+            Call::new(now, agent, start),
+            Policy::new(now, policy),
+            Journal::new(journal_seed),
+            terms.is_recorded,
+        )
+    }
+}
+
+/// What listening costs, from where a ledger stands.
+#[must_use]
+pub fn meter(listening: &Price, sums: &[ItemSum]) -> Meter {
+    let (samples, cost) = tab::heard(&listening.item, sums);
+    Meter::resume(listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
+}
+
+/// What is set aside for a session when it begins.
+#[must_use]
+pub fn first_money(listening: &Price) -> Range {
+    let meter = meter(listening, &[]);
+    Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(AHEAD) }
+}
+
+/// The time from then until now, both in milliseconds since 1970.
+pub(super) fn since(at_ms: i64, now_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or_default())
+}

@@ -1,0 +1,80 @@
+//! What the store knows a session by: its entries as the store and the relay's own disk have them, and what follows from what the store
+//! answers. Whoever drives sessions shares this.
+
+use protocol::Time;
+
+use super::journal::{Entry, Failure, FailureKind, LineQuality, Settlement};
+use crate::money::budget::Caps;
+use crate::records::spill::Owed;
+use crate::records::store::{Payer, Quality, Settle, StoreError};
+
+/// What the store knows a session by, and what goes with whatever it spends.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// The session.
+    pub session_id: String,
+    /// Which memory of it writes.
+    pub epoch: u32,
+    /// Who pays.
+    pub payer: Payer,
+    /// The budgets.
+    pub caps: Caps,
+}
+
+impl Books {
+    /// An entry as the store and the relay's own disk have it, if it outlives the session. `unix_ms` says when something was, in milliseconds
+    /// since 1970.
+    #[must_use]
+    pub fn owed(&self, entry: &Entry, unix_ms: impl Fn(Time) -> i64) -> Option<Owed> {
+        Some(match entry {
+            Entry::Turns { turns, committed } => Owed::Turns { turns: turns.clone(), committed: *committed },
+            Entry::Settlement(settlement) => {
+                Owed::Settle(Box::new(self.settle(settlement, unix_ms(settlement.at))))
+            }
+            Entry::End { code, quality, at } => Owed::End {
+                reason: code.name().to_owned(),
+                quality: stored_quality(quality),
+                at_ms: unix_ms(*at),
+            },
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => return None,
+        })
+    }
+
+    fn settle(&self, settlement: &Settlement, at_ms: i64) -> Settle {
+        Settle {
+            session_id: self.session_id.clone(),
+            payer: Some(self.payer.clone()),
+            epoch: self.epoch,
+            rows: settlement.rows.clone(),
+            metered_position: settlement.through,
+            committed: settlement.committed,
+            replayable_samples: settlement.replayable,
+            exposed: settlement.exposed,
+            release: settlement.release,
+            caps: self.caps,
+            at_ms,
+        }
+    }
+}
+
+/// What follows from an error of the store.
+#[must_use]
+pub fn failure(error: &StoreError) -> Failure {
+    let kind = match error {
+        error if error.is_away() => FailureKind::Away,
+        StoreError::Fenced { .. } => FailureKind::Fenced,
+        StoreError::Erased { .. } => FailureKind::Erased,
+        error if error.is_mendable() => FailureKind::Mendable,
+        _ => FailureKind::Refused,
+    };
+    Failure { kind, why: error.to_string() }
+}
+
+fn stored_quality(line: &LineQuality) -> Quality {
+    let average = line.rtt_sum_us.checked_div(line.rtt_count).unwrap_or_default();
+    Quality {
+        rtt_avg_us: u32::try_from(average).unwrap_or(u32::MAX),
+        rtt_max_us: line.rtt_max_us,
+        lost_samples: line.lost_samples,
+    }
+}

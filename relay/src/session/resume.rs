@@ -1,0 +1,46 @@
+//! Who may go on with a stored session. Whoever drives sessions shares this.
+
+use protocol::{CloseCode, Mark, Resume};
+use sha2::{Digest, Sha256};
+
+use crate::admission::auth::Identity;
+use crate::records::store::{SessionRow, SessionState};
+
+/// What is stored of a resume token.
+#[must_use]
+pub fn resume_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Whether this user may make a live session that another relay has, or had, this relay's, with this resume token.
+#[must_use]
+pub fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
+    row.state == SessionState::Live && may_resume(row, token, identity)
+}
+
+/// Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
+#[must_use]
+pub fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
+    start.seq > row.committed.seq || start.position > row.committed.position
+}
+
+/// Whether the client has hung up the session that it asks for: the answer to its `bye` was lost, and is said once more.
+#[must_use]
+pub fn was_hung_up(row: &SessionRow, resume: &Resume, identity: &Identity) -> bool {
+    row.epoch == resume.epoch && ended_with(row, CloseCode::Normal, resume, identity)
+}
+
+/// Whether the session was ended with this code while its client was away.
+#[must_use]
+pub fn ended_with(row: &SessionRow, code: CloseCode, resume: &Resume, identity: &Identity) -> bool {
+    row.state == SessionState::Ended
+        && row.end_reason.as_deref() == Some(code.name())
+        && may_resume(row, &resume.resume_token, identity)
+}
+
+fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {
+    let hash = resume_hash(token);
+    row.user_sub == identity.sub
+        && row.account == identity.account
+        && (row.resume_hash == hash || row.resume_hash_previous == Some(hash))
+}
