@@ -266,6 +266,8 @@ pub struct SessionRow {
     pub resume_hash_previous: Option<[u8; 32]>,
     /// How often the client came back.
     pub reconnects: u32,
+    /// Its frames and texts that were refused.
+    pub strikes: u32,
     /// How well it went.
     pub quality: Quality,
     /// What its user thinks of it.

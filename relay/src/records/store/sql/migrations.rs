@@ -27,7 +27,8 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
-    7 "feedback" "0007_feedback.sql";
+    7 "strikes" "0007_strikes.sql";
+    8 "feedback" "0008_feedback.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -37,7 +38,8 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
-    7 "feedback" "0007_feedback.sql";
+    7 "strikes" "0007_strikes.sql";
+    8 "feedback" "0008_feedback.sql";
 };
 
 /// How a schema stands to this version of the relay.
