@@ -1,6 +1,8 @@
 // @ts-check
 // The demo page: one call with the relay that serves it. Run it with `cargo xtask demo`.
 
+import { Writing } from "./writing.js";
+
 /** @typedef {import("../../npm/src/index.ts").VoiceClient} Call */
 /** @typedef {import("../../npm/src/index.ts").CallEvents} Events */
 /** @typedef {Events["budget"]["scope"]} Scope */
@@ -17,7 +19,7 @@ const MOST_NOTICES = 2;
 const LEAST_NANO_USD = 1_000;
 const TITLE = document.title;
 /** What is true before and after a call. */
-const FOOT = "Nothing is sent before you call, nor while you are muted.";
+const FOOT = "Nothing is sent before you call or write, nor heard while you are muted.";
 /** Marks the notice of audio that was lost. */
 const GAP = "gap";
 /** Marks the notice of why there is no connection yet. */
@@ -31,6 +33,17 @@ const halo = element("halo");
 const captions = element("captions");
 const lines = element("lines");
 const microphones = element("microphones", HTMLSelectElement);
+const form = element("write", HTMLFormElement);
+const field = element("text", HTMLInputElement);
+const writing = new Writing(form, field, {
+  begin: (text) => void start(text),
+  addLine,
+  refused: (thrown) => {
+    showError(thrown);
+    // Without a microphone nothing else can be said to an agent that does not read.
+    if (!isSpoken && thrown instanceof VoxrelayError && thrown.code === "not_supported") hangUp();
+  },
+});
 
 /** @type {Call | undefined} */
 let call;
@@ -45,6 +58,8 @@ let outageTimer = 0;
 let countdownTimer = 0;
 /** Of the microphone, in this call. */
 let lostMs = 0;
+/** The call has a microphone, and an agent that listens to it. Before and after a call it may have. */
+let isSpoken = true;
 /** @type {Events["agent"]["state"]} */
 let agentState = "listening";
 /** Whose budget is used up. @type {Scope | undefined} */
@@ -58,11 +73,26 @@ const STATES = {
   closing: ["Hanging up", "Your last words are on their way.", "Ending", "wait"],
 };
 
+/** The same of a call without a microphone. @type {typeof STATES} */
+const UNSPOKEN = {
+  starting: ["Connecting", "What you wrote is sent as soon as the relay answers.", "Starting", "wait"],
+  connecting: ["Connecting", "What you wrote is sent as soon as the relay answers.", "Connecting", "wait"],
+  reconnecting: ["Connection lost", "Write on. It is kept and sent when it is back.", "Reconnecting", "wait"],
+  closing: STATES.closing,
+};
+
 /** Headline, hint, and what the agent does in one word. @type {Record<Events["agent"]["state"], [string, string, string]>} */
 const AGENT = {
   listening: ["The agent is listening", "Say something, then pause.", "Listening"],
   thinking: ["The agent is thinking", "An answer is being made.", "Thinking"],
   speaking: ["The agent is speaking", "You can interrupt by speaking.", "Speaking"],
+};
+
+/** The same where nothing is said aloud. @type {typeof AGENT} */
+const READER = {
+  listening: ["The agent is reading", "Write to it below. It answers in the conversation.", "Reading"],
+  thinking: AGENT.thinking,
+  speaking: ["The agent is answering", "You can write on meanwhile.", "Answering"],
 };
 
 /** Why a call ended, in plain words. @type {Record<string, [string, string]>} */
@@ -86,9 +116,9 @@ const BUDGETS = {
 const ERRORS = {
   microphone_denied: [
     "No access to the microphone",
-    `Allow it in the browser's address bar or settings for this page, then call again.${isSecureContext ? "" : " It also needs HTTPS."}`,
+    `Allow it in the browser's address bar or settings for this page and call again, or write below.${isSecureContext ? "" : " It also needs HTTPS."}`,
   ],
-  microphone_missing: ["No microphone found", "Plug one in, or close the program that holds it, then call again."],
+  microphone_missing: ["No microphone found", "Plug one in, or close the program that holds it, and call again; or write below."],
   microphone_silent: ["Your microphone is silent", "Check its switch, the system's mute, or choose another one."],
   audio_unavailable: ["The sound cannot start", "Click anywhere on the page. If that does not help, reload it."],
   engine_unavailable: ["The voice engine did not load", "Reload the page. If that does not help, use a current browser."],
@@ -109,6 +139,8 @@ const ERRORS = {
   resume_failed: ["A new session began", "The relay had forgotten the old one. What it had not kept was sent again."],
   buffer_full: ["The connection is away for long", "The oldest of what you say now is being dropped."],
   playout_full: ["A very long answer", "Its end was dropped."],
+  messages_full: ["Too much waits to be sent", "Wait until the connection is back, then send it again."],
+  not_supported: ["The agent does not read", "Press the button and speak to it."],
 };
 
 // Every press counts: whatever the page is about, the next one takes it back.
@@ -130,7 +162,8 @@ new ResizeObserver(() => (captions.scrollTop = captions.scrollHeight)).observe(c
 // The engine is there when the button is pressed; a failure shows then.
 VoiceClient.preload().catch(() => undefined);
 
-async function start() {
+/** Makes a call: with a microphone, or for what was typed. @param {string} [typed] */
+async function start(typed) {
   const own = (attempt = new AbortController());
   const { signal } = own;
   /**
@@ -141,19 +174,26 @@ async function start() {
   const current = (listener) => (/** @type {Event} */ event) => {
     if (!signal.aborted) listener(event);
   };
+  isSpoken = typed === undefined;
   reset();
+  writing.begin(typed);
+  form.dataset.live = "";
   showState({ state: "starting", attempt: 0, retryInMs: 0 });
   try {
     const connected = await VoiceClient.connect({
       url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/call`,
       token,
       signal,
+      ...(isSpoken ? {} : { microphone: /** @type {const} */ (false) }),
       onState: current(showState),
       onSession: current(showSession),
       onAgent: current(showAgent),
       onTranscript: current(showCaption),
       onUsage: current(showUsage),
       onBudget: current(showBudget),
+      onUndelivered: current(({ message }) => {
+        if (message.type === "text") writing.undelivered(message.text);
+      }),
       onLevel: current(showLevel),
       onRtt: current(({ ms }) => show("rtt", ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`)),
       onGap: current(({ ms }) => {
@@ -181,6 +221,7 @@ async function start() {
     attempt = undefined;
     dropNotice(ATTEMPT);
     showControls(true);
+    writing.connected(call);
     if (call.engine === "page") {
       notice("wait", "The engine runs on the page", "No Worker could be started, so a busy page can delay the sound.");
     }
@@ -210,7 +251,7 @@ function hangUp() {
 
 /** What was said is still being sent. @param {boolean} thenCall Whether another call follows. */
 function waitForEnd(thenCall) {
-  ending = true;
+  ending = field.readOnly = true;
   again = thenCall;
   const [headline, hint, pill, tone] = STATES.closing;
   action(again ? "hang-up" : "call");
@@ -225,7 +266,7 @@ function showState({ state, attempt: failed, retryInMs }) {
   action("hang-up");
   if (state === "connected") return showAgent({ state: agentState });
   if (state === "closed") return;
-  const said = STATES[state];
+  const said = (isSpoken ? STATES : UNSPOKEN)[state];
   if (said) say(...said);
   show("agent", "–");
   if (state === "reconnecting") {
@@ -249,14 +290,19 @@ function countDown(due, failed) {
 function showAgent({ state }) {
   agentState = state;
   if (ending || (call && call.state !== "connected")) return;
-  const [headline, hint, word] = AGENT[state];
+  const [headline, hint, word] = (isSpoken ? AGENT : READER)[state];
   show("agent", word);
   if (call?.muted) say("You are muted", "Nothing is sent, and nothing is billed for listening.", "Muted", "wait");
   else say(headline, hint, "Connected", "good");
 }
 
 /** @param {Events["session"]} event */
-function showSession({ recording, limits }) {
+function showSession({ recording, limits, features, prices }) {
+  const reads = features.includes("text");
+  writing.offer(reads);
+  // An agent that listens has a price for it, by the second.
+  isSpoken &&= !reads || prices.items.some(({ unit }) => unit === "second");
+  showSpoken();
   const most = `at most ${Math.round(limits.sessionMs / 60_000)} minutes and ${dollars(limits.budgetNanoUsd)}`;
   show("foot", `${recording ? "This call is recorded. " : ""}This call lasts ${most}.`);
 }
@@ -264,31 +310,44 @@ function showSession({ recording, limits }) {
 /** @param {Events["transcript"]} event */
 function showCaption({ role, turn, text, last }) {
   const id = `${role}-${turn}`;
-  let line = document.getElementById(id);
-  if (!line) {
-    line = document.createElement("li");
-    line.id = id;
-    line.className = role;
-    const who = document.createElement("b");
-    who.textContent = role === "user" ? "You" : "Agent";
-    line.append(who, document.createElement("span"));
-    lines.append(line);
-    // There is something to scroll with the keys.
-    captions.tabIndex = 0;
-  }
+  const line = document.getElementById(id) ?? ((role === "user" && writing.spoken(text)) || addLine(role, text));
+  line.id = id;
   line.dataset.last = String(last);
   const words = line.querySelector("span");
-  // What was said is foreign text: never HTML.
-  if (words) words.textContent = text;
-  element("empty").hidden = true;
+  if (words && words.textContent !== text) words.textContent = text;
   captions.scrollTop = captions.scrollHeight;
 }
 
+/** Adds a line to the conversation. @param {"user" | "agent"} role @param {string} text */
+function addLine(role, text) {
+  const line = document.createElement("li");
+  line.className = role;
+  const who = document.createElement("b");
+  who.textContent = role === "user" ? "You" : "Agent";
+  const words = document.createElement("span");
+  // What was said is foreign text: never HTML.
+  words.textContent = text;
+  line.append(who, words);
+  lines.append(line);
+  // There is something to scroll with the keys.
+  captions.tabIndex = 0;
+  element("empty").hidden = true;
+  captions.scrollTop = captions.scrollHeight;
+  return line;
+}
+
+/** Whether something is said aloud: else what is of the microphone is not there, and tokens are billed in place of time. */
+function showSpoken() {
+  element("stage").toggleAttribute("data-silent", !isSpoken);
+  show("billed", isSpoken ? "Billed time" : "Tokens");
+}
+
 /** @param {Events["usage"]} event */
-function showUsage({ audioMs, costNanoUsd, leftNanoUsd }) {
+function showUsage({ audioMs, tokens, costNanoUsd, leftNanoUsd }) {
   const seconds = audioMs / 1000;
   const whole = Math.floor(seconds);
-  show("seconds", seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`);
+  const time = seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  show("seconds", isSpoken ? time : String(tokens));
   show("cost", dollars(costNanoUsd));
   show("left", leftNanoUsd < LEAST_NANO_USD ? "nothing left" : `${dollars(leftNanoUsd, true)} left`);
 }
@@ -359,7 +418,10 @@ function words(thrown) {
 function over(headline, hint, pill, tone) {
   call = attempt = undefined;
   const next = again;
-  ending = again = false;
+  ending = again = field.readOnly = false;
+  writing.close();
+  writing.offer(true);
+  delete form.dataset.live;
   stopOutage();
   showControls(false);
   clearInterval(countdownTimer);
@@ -390,9 +452,9 @@ function say(headline, hint, pill, tone) {
 
 /** @param {boolean} live */
 function showControls(live) {
-  mute.disabled = cut.disabled = !live;
-  meter.toggleAttribute("data-off", !live);
-  element("picker").hidden = !live || microphones.length < 2;
+  cut.disabled = !live;
+  mute.disabled = !live || !isSpoken;
+  element("picker").hidden = mute.disabled || microphones.length < 2;
   showMute();
 }
 
@@ -458,6 +520,7 @@ function reset() {
   agentState = "listening";
   spent = undefined;
   lostMs = 0;
+  showSpoken();
   lines.replaceChildren();
   captions.removeAttribute("tabindex");
   element("notices").replaceChildren();

@@ -130,8 +130,20 @@ export function checkVariables(variables: unknown): void {
 
 /** Refuses what cannot be the number of a turn. */
 export function checkTurn(turn: unknown): void {
-  checkNumber("turn", turn, 0, 0xffff_ffff);
-  if (!Number.isInteger(turn)) throw new RangeError(`\`turn\` is ${shown(turn)}, not a whole number`);
+  checkWhole("turn", turn, 0, 0xffff_ffff);
+}
+
+/** Refuses what says nothing about a call. */
+export function checkFeedback(feedback: unknown): void {
+  checkObject("feedback", feedback);
+  const { rating, comment } = feedback as Given;
+  if (rating !== undefined) checkWhole("rating", rating, 1, 5);
+  if (comment !== undefined) checkText("comment", comment);
+}
+
+function checkWhole(name: string, value: unknown, least: number, most: number): void {
+  checkNumber(name, value, least, most);
+  if (!Number.isInteger(value)) throw new RangeError(`\`${name}\` is ${shown(value)}, not a whole number`);
 }
 
 /** Refuses what is no number from `least` to `most`. */

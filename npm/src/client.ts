@@ -1,5 +1,6 @@
 import {
   EVENTS,
+  checkFeedback,
   checkFlag,
   checkFlags,
   checkNumber,
@@ -16,7 +17,7 @@ import type { CloseName } from "./codes.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
 import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, Usage } from "./events.js";
 import { type Parts, type RunningEngine, loadParts, startEngine } from "./loader.js";
-import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
+import type { AssetOptions, ConnectOptions, EventOptions, Feedback } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Command, Report, Settings } from "./roles.js";
 
@@ -28,6 +29,9 @@ const DRAIN_DEADLINE_MS = 30_000;
 
 /** A plain request that asks why there is no connection is given up after this. */
 const ASKING_DEADLINE_MS = 5_000;
+
+/** Feedback that is not answered is given up after this. */
+const FEEDBACK_DEADLINE_MS = 10_000;
 
 /** A browser's timer for longer than this ends at once. */
 const OUTAGE_MAX_MS = 2_147_483_647;
@@ -205,6 +209,43 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   /**
+   * Says what the user thinks of the call, while it goes on or after it has ended. It takes the place of what was said before: what is left out
+   * is taken back. `rating` is 1 (bad) to 5 (good), a thumb down 1 and a thumb up 5; `comment` may have 2,000 characters. It needs a token, as
+   * a call does.
+   *
+   * @throws {@link VoxrelayError} when there is no token, the relay cannot be reached (`link_lost`) or refuses it; a `TypeError` or `RangeError`
+   * for what is no feedback, a `TypeError` before there is a session
+   */
+  async feedback(feedback: Feedback): Promise<void> {
+    checkFeedback(feedback);
+    const { sessionId } = this;
+    if (!sessionId) throw new TypeError("there is no call yet of which something could be said");
+    const { rating, comment } = feedback;
+    let response: Response | undefined;
+    let token: string | undefined;
+    try {
+      token = tokenOf(await this.#options.token());
+      response = await fetch(new URL(`sessions/${sessionId}/feedback`, plainOf(this.#options)), {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        body: JSON.stringify({ rating, comment }),
+        credentials: "omit",
+        // Whoever rates closes the page next.
+        keepalive: true,
+        signal: AbortSignal.timeout(FEEDBACK_DEADLINE_MS),
+      });
+      if (response.ok) return;
+      const problem = await response.json();
+      throw errorOf(problem.code, problem.detail, problem.retryable, problem.limit, problem.retry_after_ms);
+    } catch (thrown) {
+      if (thrown instanceof VoxrelayError) throw thrown;
+      if (!token) throw new VoxrelayError("token_unavailable", `The \`token\` function failed: ${String(thrown)}`, true);
+      if (!response) throw new VoxrelayError("link_lost", `The relay could not be reached: ${String(thrown)}`, true);
+      throw new VoxrelayError("internal", `The relay answered ${response.status}.`, response.status >= 500);
+    }
+  }
+
+  /**
    * Hangs up: the microphone is released at once, what was said is still sent, then everything else is released. Resolves when the call is over:
    * over a slow line 30 s after some of it last got through, and after 300 s in all.
    */
@@ -327,7 +368,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     let status = 0;
     let body = "";
     try {
-      const response = await fetch(socketOf(this.#options).replace("ws", "http"), {
+      const response = await fetch(plainOf(this.#options), {
         credentials: "omit",
         cache: "no-store",
         redirect: "manual",
@@ -459,6 +500,11 @@ export function unlessAborted<T>(
 
 function socketOf({ url }: ConnectOptions): string {
   return new URL(url, location.href).href.replace(/^http/, "ws");
+}
+
+/** Where plain requests go. */
+function plainOf(options: ConnectOptions): string {
+  return socketOf(options).replace("ws", "http");
 }
 
 function settingsOf(options: ConnectOptions): Settings {

@@ -17,6 +17,14 @@ export type EventOptions = {
   readonly [Name in keyof CallEvents as `on${Capitalize<Name>}`]?: (event: CallEvents[Name]) => void;
 };
 
+/** What a user thinks of a call. */
+export interface Feedback {
+  /** 1 (bad) to 5 (good). A thumb down is 1, a thumb up is 5. */
+  readonly rating?: number | undefined;
+  /** In words: at most 2,000 characters. */
+  readonly comment?: string | undefined;
+}
+
 /** How to make a call. */
 export interface ConnectOptions extends AssetOptions, EventOptions {
   /** The relay's socket, such as `wss://voice.example.com/v1/call`. Like a WebSocket's it may have no fragment: nothing of one would arrive. */

@@ -74,6 +74,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   sendToolResult: [["a", TEXT], ["b", TEXT], [{}, [...OPTIONAL, ...ANY_OBJECT]]],
   correct: [[1, ["zero", "five"]], ["a", TEXT]],
   interrupt: [],
+  feedback: [[{ rating: 5 }, ANY_OBJECT]],
   setMicrophone: [["a", [...OPTIONAL, ...TEXT]]],
   close: [],
   simulateOutage: [[1, ["zero", "five"]]],
@@ -219,5 +220,9 @@ test("what stands in an argument is looked at, too", async () => {
     await assert.rejects(made.say("a", { interrupt: value } as never), { name: "TypeError", message: /^`interrupt` is / });
     await assert.rejects(made.sendToolResult("a", "b", { isError: value } as never), { name: "TypeError", message: /^`isError` is / });
   }
+  for (const rating of [0, 6, 2.5, Number.NaN]) {
+    await assert.rejects(made.feedback({ rating }), { name: "RangeError", message: /^`rating` is .+, not (1 to 5|a whole number)$/ });
+  }
+  await assert.rejects(made.feedback({ comment: 5 } as never), { name: "TypeError", message: /^`comment` is 5, not a text/ });
   assert.deepEqual(sent, []);
 });

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
-import { STATES, connect, openDemo, refuse, tell } from "./support/demo-states.mjs";
+import { STATES, connect, openDemo, refuse, tell, write } from "./support/demo-states.mjs";
 import { CACHE, install } from "./support/installed.mjs";
 import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -70,7 +70,7 @@ describe("the demo page in each state", () => {
   for (const viewport of [PHONE, PHONE_ON_ITS_SIDE]) {
     test(`the newest words and every control are in sight on a phone with its bars, ${viewport.width} x ${viewport.height}`, async () => {
       await inEachState({ viewport }, async (page, name) => {
-        for (const id of ["call", "mute", "cut", "talk-title"]) {
+        for (const id of ["call", "mute", "cut", "talk-title", "text"]) {
           const bottom = await page.locator(`#${id}`).evaluate((element) => element.getBoundingClientRect().bottom);
           assert.ok(bottom <= viewport.height, `#${id} ends at ${bottom}: ${name}`);
         }
@@ -141,6 +141,50 @@ describe("the demo page in each state", () => {
     assert.equal(await page.locator("#pill-text").textContent(), "Ended");
   });
 
+  test("Enter sends what is typed and keeps the focus, and what was not taken, or will not arrive, is in the field again", async () => {
+    const page = await fresh();
+    const stub = (/** @type {string} */ name) => page.evaluate((which) => /** @type {Stub} */ (globalThis).stub[which], name);
+    const lines = () => page.locator("#lines li span").allTextContents();
+    await write(page);
+    assert.equal(await stub("microphone"), false, "nobody is asked for a microphone");
+    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace."], "the first one waited for the call");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
+    assert.equal((await lines()).length, 4, "what was typed is there once, and the transcript has it");
+    await tell(page, "transcript", { role: "agent", turn: 2, text: "Does that question interest you?", last: true });
+    assert.equal((await lines()).at(-1), "Does that question interest you?");
+
+    await page.keyboard.type("  ");
+    await page.keyboard.press("Enter");
+    await page.locator("#text").fill("<b>one</b>");
+    await page.locator("#write button").click();
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
+    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace.", "<b>one</b>"], "a blank is nothing");
+    assert.equal((await lines()).at(-1), "<b>one</b>", "it is text");
+    await tell(page, "undelivered", { message: { type: "text", text: "<b>one</b>" } });
+    assert.equal(await page.locator("#text").inputValue(), "<b>one</b>");
+    assert.equal((await lines()).length, 4);
+
+    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("messages_full"));
+    await page.keyboard.press("Enter");
+    await until("it is back", async () => (await page.locator("#text").inputValue()) === "<b>one</b>");
+    assert.match(String(await page.locator("#notices").textContent()), /^Too much waits/);
+  });
+
+  test("an agent that does not read has no field, and a call that was typed to it ends with what to do", async () => {
+    const page = await fresh();
+    await STATES["that does not read"]?.(page);
+    assert.equal(await page.locator("#write").isVisible(), false);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    await page.locator("#text").fill("Hello");
+    await page.keyboard.press("Enter");
+    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("not_supported"));
+    await connected(page);
+    await until("it is hung up", async () => (await count(page)).closed === 1);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.match(String(await page.locator("#notices").textContent()), /^The agent does not read/);
+    assert.equal(await page.locator("#text").inputValue(), "Hello");
+  });
+
   test("the tab's title says where the call stands", async () => {
     const titles = new Set();
     await inEachState({}, async (page, name) => {
@@ -189,13 +233,13 @@ function count(page) {
   return page.evaluate(() => /** @type {Stub} */ (globalThis).stubCount);
 }
 
-/** Neither the page nor any text is wider than its place. @param {Page} page @param {string} name */
+/** Neither the page nor any text is wider than its place; what is typed moves in its field. @param {Page} page @param {string} name */
 async function assertNothingSticksOut(page, name) {
   const out = await page.evaluate(() => {
     const wide = document.documentElement.clientWidth;
     const shown = [...document.querySelectorAll("body *")].filter((element) => element.getClientRects().length > 0 && !element.matches(".sr, select"));
     return shown
-      .filter((element) => element.getBoundingClientRect().right > wide + 1 || (element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1))
+      .filter((element) => element.getBoundingClientRect().right > wide + 1 || (element.clientWidth > 0 && !element.matches("input") && element.scrollWidth > element.clientWidth + 1))
       .map((element) => `${element.tagName}#${element.id}.${element.getAttribute("class")}`);
   });
   assert.deepEqual(out, [], name);

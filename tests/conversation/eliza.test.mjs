@@ -120,4 +120,25 @@ describe("a conversation with Eliza", () => {
     await page.hangUp();
     await billed();
   });
+
+  test("by the demo page: typed with the keyboard alone, answered in the conversation, and billed as it is shown", async () => {
+    const browser = await launch(stage);
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${relay.port}/`);
+    await page.locator("#text").focus();
+    const answers = () => page.locator("#lines li.agent[data-last=true] span").allTextContents();
+    for (const [index, text] of ["I am sad about my computer", "My mother never calls"].entries()) {
+      await page.keyboard.type(text);
+      await page.keyboard.press("Enter");
+      await until("it is answered", async () => (await answers()).length > index);
+      assert.equal(await page.evaluate(() => document.activeElement?.id), "text", "the field kept the focus");
+    }
+    assert.match((await answers()).join(" "), /sad|computer|mother|calls/i);
+    const typed = await page.locator("#lines li.user span").allTextContents();
+    assert.deepEqual(typed, ["I am sad about my computer", "My mother never calls"], "each is there once");
+    await page.locator("#call").click();
+    await until("it has ended", async () => (await page.locator("#pill-text").textContent()) === "Ended");
+    assert.equal(await page.locator("#cost").textContent(), `$${((await billed()) / 1e9).toFixed(6)}`);
+    assert.match(String(await page.locator("#seconds").textContent()), /^[1-9]\d*$/, "tokens are shown");
+  });
 });

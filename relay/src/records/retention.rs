@@ -52,6 +52,7 @@ pub async fn sweep(
     let mut purged = Purged::default();
     if let Some(days) = keep.transcript_days {
         purged.turns = expire(store, Expiring::Turns { before_ms: before(days) }).await?;
+        purged.turns += expire(store, Expiring::Comments { before_ms: before(days) }).await?;
     }
     if let Some(days) = keep.recording_days {
         expire_recordings(store, recordings, before(days), &mut purged).await?;

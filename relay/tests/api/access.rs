@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::Relay;
-use super::{MIDNIGHT, admin, as_user, ask, get, session, token};
+use super::{MIDNIGHT, admin, as_user, ask, get, post, session, token};
 
 /// Every operation of the document: method, path, tag.
 async fn operations(relay: &Relay) -> Vec<(String, String, Option<String>)> {
@@ -50,13 +50,18 @@ async fn two_users_see_nothing_of_each_other_at_any_endpoint() {
             assert_eq!(answer.status, 401, "{method} {path}");
             assert!(answer.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")));
         }
-        let answer = as_user(&relay, &bob, method, &of_ada).await;
+        // What has a body is asked with one.
+        let as_bob = async |path: &str| match (tag.as_deref(), method.as_str()) {
+            (Some("own"), "POST") => post(&relay, &bob, path, &json!({})).await,
+            _ => as_user(&relay, &bob, method, path).await,
+        };
+        let answer = as_bob(&of_ada).await;
         let seen = format!("{} {}", answer.head, answer.body);
         assert!(!seen.contains("ada") && !seen.contains("a-1"), "{method} {path}: {answer:?}");
         match tag.as_deref() {
             Some("admin") => assert_eq!(answer.status, 403, "{method} {path}"),
             Some("own") if path.contains('{') => {
-                let missing = as_user(&relay, &bob, method, &fill(path, "no-such-id", "nobody")).await;
+                let missing = as_bob(&fill(path, "no-such-id", "nobody")).await;
                 assert_eq!(answer.status, 404, "{method} {path}");
                 assert_eq!(answer.body, missing.body, "theirs is answered like one that is not there");
             }
@@ -156,12 +161,8 @@ async fn the_document_is_openapi_3_1_and_says_every_answer() {
                 let none = path.contains('{') && path != "/v1/admin/users/{sub}";
                 expected.extend(none.then_some("404"));
                 expected.extend((path == RECORDING).then_some("416"));
-                expected.extend(
-                    (path == "/v1/admin/denials" && method == "post")
-                        .then_some(["413", "415"])
-                        .into_iter()
-                        .flatten(),
-                );
+                let has_body = operation["requestBody"].is_object();
+                expected.extend(has_body.then_some(["413", "415"]).into_iter().flatten());
             }
             let problems: BTreeSet<&str> =
                 said.iter().copied().filter(|status| !status.starts_with('2')).collect();

@@ -12,9 +12,9 @@ async fn ndjson_has_a_session_a_line() {
     assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"sessions.ndjson\""));
     let expected = concat!(
-        r#"{"id":"b-1","conversation_id":"b-1","user_sub":"=bob","account":"acme","plan":null,"client":"page of =bob/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.001Z","ended_at":"2026-03-01T00:00:10.001Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-=bob","relay":"relay-1"}"#,
+        r#"{"id":"b-1","conversation_id":"b-1","user_sub":"=bob","account":"acme","plan":null,"client":"page of =bob/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.001Z","ended_at":"2026-03-01T00:00:10.001Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"rating":null,"comment":null,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-=bob","relay":"relay-1"}"#,
         "\n",
-        r#"{"id":"a-1","conversation_id":"a-1","user_sub":"ada","account":"acme","plan":null,"client":"page of ada/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.000Z","ended_at":"2026-03-01T00:00:10.000Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-ada","relay":"relay-1"}"#,
+        r#"{"id":"a-1","conversation_id":"a-1","user_sub":"ada","account":"acme","plan":null,"client":"page of ada/1","agent":"echo","state":"ended","started_at":"2026-03-01T00:00:00.000Z","ended_at":"2026-03-01T00:00:10.000Z","end_reason":"normal","reconnects":0,"rtt_avg_us":20000,"rtt_max_us":45000,"lost_samples":160,"recorded":false,"rating":null,"comment":null,"audio_samples":10,"tokens":0,"characters":0,"cost_nano_usd":70,"login":"login-of-ada","relay":"relay-1"}"#,
         "\n",
     );
     assert_eq!(answer.body, expected);
@@ -29,11 +29,11 @@ async fn csv_has_a_header_and_no_formula() {
     assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"));
     let expected = concat!(
         "id,conversation_id,user_sub,account,plan,client,agent,state,started_at,ended_at,end_reason,reconnects,",
-        "rtt_avg_us,rtt_max_us,lost_samples,recorded,audio_samples,tokens,characters,cost_nano_usd,login,relay\r\n",
+        "rtt_avg_us,rtt_max_us,lost_samples,recorded,rating,comment,audio_samples,tokens,characters,cost_nano_usd,login,relay\r\n",
         "b-1,b-1,'=bob,acme,,page of =bob/1,echo,ended,2026-03-01T00:00:00.001Z,2026-03-01T00:00:10.001Z,normal,0,",
-        "20000,45000,160,false,10,0,0,70,login-of-=bob,relay-1\r\n",
+        "20000,45000,160,false,,,10,0,0,70,login-of-=bob,relay-1\r\n",
         "a-1,a-1,\"ada, \"\"the first\"\"\",acme,,\"page of ada, \"\"the first\"\"/1\",echo,ended,",
-        "2026-03-01T00:00:00.000Z,2026-03-01T00:00:10.000Z,normal,0,20000,45000,160,false,10,0,0,70,",
+        "2026-03-01T00:00:00.000Z,2026-03-01T00:00:10.000Z,normal,0,20000,45000,160,false,,,10,0,0,70,",
         "\"login-of-ada, \"\"the first\"\"\",relay-1\r\n",
     );
     assert_eq!(answer.body, expected);

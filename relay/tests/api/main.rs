@@ -2,6 +2,7 @@
 
 mod access;
 mod exports;
+mod feedback;
 mod orders;
 mod pages;
 mod problems;

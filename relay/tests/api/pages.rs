@@ -39,6 +39,7 @@ async fn a_session_says_what_is_kept_of_it() {
         "client": "page of ada/1", "agent": "echo", "state": "ended",
         "started_at": "2026-03-01T00:00:00.000Z", "ended_at": "2026-03-01T00:00:10.000Z", "end_reason": "normal",
         "reconnects": 0, "rtt_avg_us": 20_000, "rtt_max_us": 45_000, "lost_samples": 160, "recorded": false,
+        "rating": null, "comment": null,
         "audio_samples": 10, "tokens": 0, "characters": 0, "cost_nano_usd": 70,
     });
     assert_eq!(answer.json(), expected);

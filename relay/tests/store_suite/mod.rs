@@ -4,6 +4,7 @@ mod alerts;
 mod crash;
 mod denials;
 mod erase;
+mod feedback;
 mod items;
 mod leases;
 mod money;

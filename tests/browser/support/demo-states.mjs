@@ -30,7 +30,13 @@ export async function openDemo(context) {
 
 /** Runs in the page. `stub` is typed by nobody. @typedef {any} Stub */
 
-const SESSION = { recording: true, limits: { sessionMs: 1_800_000, idleMs: 0, budgetNanoUsd: 5e9 } };
+/** With an agent that listens and reads. */
+const SESSION = {
+  recording: true,
+  features: ["text"],
+  limits: { sessionMs: 1_800_000, idleMs: 0, budgetNanoUsd: 5e9 },
+  prices: { version: "1", items: [{ item: "deepgram/nova-3", unit: "second", nanoUsd: 80_000, per: 1 }] },
+};
 const USAGE = { audioMs: 83_400, tokens: 0, characters: 0, cost: 0, costNanoUsd: 6_672_000, leftNanoUsd: 4_993_328_000 };
 
 /** How each state is reached from a fresh page. @type {Record<string, (page: import("playwright-core").Page) => Promise<void>>} */
@@ -45,6 +51,17 @@ export const STATES = {
   speaking: async (page) => {
     await connect(page);
     await tell(page, "agent", { state: "speaking" });
+  },
+  "that does not read": async (page) => {
+    await connect(page, { ...SESSION, features: [] });
+  },
+  writing: write,
+  "writing while it is away": async (page) => {
+    await write(page);
+    await tell(page, "state", { state: "reconnecting", attempt: 1, retryInMs: 600_000 });
+    await page.locator("#text").fill("Are you still there?");
+    await page.keyboard.press("Enter");
+    await page.locator("#text").fill("A long one that is not sent yet, so long that it does not fit into the field.");
   },
   muted: async (page) => {
     await connect(page);
@@ -86,10 +103,10 @@ export const STATES = {
 };
 
 /** A call that runs, with words said. @param {import("playwright-core").Page} page */
-export async function connect(page) {
+export async function connect(page, session = SESSION) {
   await page.locator("#call").click();
   await tell(page, "state", { state: "connecting", attempt: 0, retryInMs: 0 });
-  await tell(page, "session", SESSION);
+  await tell(page, "session", session);
   await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
   await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
   await tell(page, "microphone", { live: true });
@@ -98,6 +115,26 @@ export async function connect(page) {
   await tell(page, "transcript", { role: "user", turn: 1, text: "Hello, can you hear me?", last: true });
   await tell(page, "transcript", { role: "agent", turn: 1, text: "You spoke for 1.8 s. This is what you said.", last: true });
   await tell(page, "level", { inputRms: -22, inputPeak: -12, outputRms: -30, outputPeak: -20 });
+}
+
+/** A call without a microphone, with an agent that only reads; its second answer is on its way. @param {import("playwright-core").Page} page */
+export async function write(page) {
+  await page.locator("#text").fill("I need some help.");
+  await page.keyboard.press("Enter");
+  await tell(page, "state", { state: "connecting", attempt: 0, retryInMs: 0 });
+  const items = [{ item: "eliza/eliza", unit: "input_token", nanoUsd: 1e9, per: 1_000_000 }];
+  await tell(page, "session", { ...SESSION, recording: false, prices: { version: "1", items } });
+  await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
+  await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
+  await tell(page, "usage", { ...USAGE, audioMs: 0, tokens: 412, costNanoUsd: 612_000, leftNanoUsd: 4_999_388_000 });
+  await tell(page, "rtt", { ms: 23 });
+  await tell(page, "transcript", { role: "user", turn: 1, text: "I need some help.", last: true });
+  await tell(page, "transcript", { role: "agent", turn: 1, text: "What would it mean to you if you got some help?", last: true });
+  await page.locator("#text").fill("Peace.");
+  await page.keyboard.press("Enter");
+  await tell(page, "transcript", { role: "user", turn: 2, text: "Peace.", last: true });
+  await tell(page, "agent", { state: "speaking" });
+  await tell(page, "transcript", { role: "agent", turn: 2, text: "Does that question interest", last: false });
 }
 
 /** @param {import("playwright-core").Page} page @param {string} name @param {unknown} event */

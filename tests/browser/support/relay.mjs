@@ -29,6 +29,8 @@ export const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../
  * @property {number} audio_samples
  * @property {number} cost_nano_usd
  * @property {string} agent
+ * @property {number | null} rating
+ * @property {string | null} comment
  */
 
 /**

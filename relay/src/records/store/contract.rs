@@ -9,9 +9,9 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Cursor, Denial, DenialCursor, DenialKind, EndRequest, Expiring,
-    Leases, LiveRow, NewSession, Opened, Page, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow,
-    Settle, Settled, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
-    UsageCursor, UsageFilter, UsageRow, Whom,
+    Feedback, Leases, LiveRow, NewSession, Opened, Page, Quality, Quota, Reserve, SaidRow, SessionFilter,
+    SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor,
+    TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::call::Turn;
 use crate::money::budget::{Balance, Reserved, Scope};
@@ -222,6 +222,9 @@ operations! {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Page<AlertRow, Cursor>;
+
+    /// Notes what a user thinks of a session of theirs, live or ended, in place of what they said before. Says whether they have such a session.
+    fn give_feedback(&self, id: &str, user_sub: &str, feedback: &Feedback) -> bool;
 
     /// Erases a session with all that was said and recorded in it, live or not; its usage stays, without a name. A relay that
     /// still has it can write nothing more. Says whether it was there.

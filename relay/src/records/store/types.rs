@@ -196,6 +196,11 @@ pub enum Expiring<'a> {
         /// The time.
         before_ms: i64,
     },
+    /// Comments on sessions that began before this time, in milliseconds since 1970. Ratings stay.
+    Comments {
+        /// The time.
+        before_ms: i64,
+    },
     /// Alerts from before this time that do not wait for the webhook any more.
     Alerts {
         /// The time.
@@ -265,6 +270,8 @@ pub struct SessionRow {
     pub strikes: u32,
     /// How well it went.
     pub quality: Quality,
+    /// What its user thinks of it.
+    pub feedback: Feedback,
     /// The keys of its recordings, one for each relay that had it, with a space between them.
     pub recording: Option<String>,
     /// Audio in ledger rows, in samples.
@@ -291,6 +298,15 @@ pub enum SessionState {
     Live,
     /// It is over.
     Ended,
+}
+
+/// What the user of a session thinks of it, as far as they said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Feedback {
+    /// From 1, bad, to 5, good.
+    pub rating: Option<u32>,
+    /// In words.
+    pub comment: Option<String>,
 }
 
 /// How well a session went.

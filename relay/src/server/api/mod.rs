@@ -10,6 +10,7 @@ mod denials;
 mod ending;
 mod export;
 mod extract;
+mod feedback;
 mod recordings;
 mod responses;
 mod schema;
@@ -92,6 +93,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(document_itself))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::read, sessions::delete))
+        .routes(routes!(feedback::give))
         .routes(routes!(transcripts::of_session))
         .routes(routes!(recordings::read))
         .routes(routes!(transcripts::of_conversation))

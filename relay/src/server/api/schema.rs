@@ -45,6 +45,11 @@ pub(super) struct Session {
     lost_samples: u64,
     /// Whether it is recorded.
     recorded: bool,
+    /// What its user thinks of it: 1 (bad) to 5 (good).
+    #[schema(minimum = 1, maximum = 5)]
+    rating: Option<u32>,
+    /// The same in words. Plain text: escape it before it is shown.
+    comment: Option<String>,
     /// Audio that was metered, in samples.
     audio_samples: u64,
     /// Tokens that were metered.
@@ -228,6 +233,8 @@ impl From<SessionRow> for Session {
             rtt_max_us: row.quality.rtt_max_us,
             lost_samples: row.quality.lost_samples,
             recorded: row.recording.is_some(),
+            rating: row.feedback.rating,
+            comment: row.feedback.comment,
             audio_samples: row.audio_samples,
             tokens: row.tokens,
             characters: row.characters,
@@ -245,7 +252,7 @@ impl From<SessionRow> for AdminSession {
 
 impl AdminSession {
     /// The header of its table.
-    pub(super) const COLUMNS: [&str; 22] = [
+    pub(super) const COLUMNS: [&str; 24] = [
         "id",
         "conversation_id",
         "user_sub",
@@ -262,6 +269,8 @@ impl AdminSession {
         "rtt_max_us",
         "lost_samples",
         "recorded",
+        "rating",
+        "comment",
         "audio_samples",
         "tokens",
         "characters",
@@ -271,7 +280,7 @@ impl AdminSession {
     ];
 
     /// Its row, in the order of the columns.
-    pub(super) fn cells(self) -> [String; 22] {
+    pub(super) fn cells(self) -> [String; 24] {
         let AdminSession { session, login, relay } = self;
         [
             session.id,
@@ -290,6 +299,8 @@ impl AdminSession {
             session.rtt_max_us.to_string(),
             session.lost_samples.to_string(),
             session.recorded.to_string(),
+            session.rating.map(|rating| rating.to_string()).unwrap_or_default(),
+            session.comment.unwrap_or_default(),
             session.audio_samples.to_string(),
             session.tokens.to_string(),
             session.characters.to_string(),

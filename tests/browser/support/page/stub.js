@@ -28,6 +28,19 @@
         muted: false,
         mute: (/** @type {boolean} */ muted) => void (call.muted = muted),
         setMicrophone: () => Promise.resolve(),
+        /** What was typed. @type {string[]} */
+        typed: [],
+        /** Why the next text is not taken. @type {unknown} */
+        refusal: undefined,
+        /** @param {string} text */
+        sendText(text) {
+          if (call.refusal) return Promise.reject(call.refusal);
+          call.typed.push(text);
+          return Promise.resolve();
+        },
+        /** Takes no texts from now on. @param {string} code */
+        takeNone: (code) => void (call.refusal = new VoxrelayError(code, `The message of ${code}.`, false)),
+        microphone: options.microphone,
         simulateOutage: () => () => undefined,
         close: () => {
           count.closed++;

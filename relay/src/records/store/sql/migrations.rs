@@ -28,6 +28,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
+    8 "feedback" "0008_feedback.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -38,6 +39,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
+    8 "feedback" "0008_feedback.sql";
 };
 
 /// How a schema stands to this version of the relay.

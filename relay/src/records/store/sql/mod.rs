@@ -10,6 +10,7 @@ mod connections;
 mod denials;
 mod erase;
 mod erased;
+mod feedback;
 mod group;
 mod leases;
 mod look;

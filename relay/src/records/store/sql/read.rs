@@ -4,7 +4,7 @@ use protocol::{Mark, Role};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Quality, SessionRow, SessionState, TurnRow};
+use super::super::types::{Feedback, Quality, SessionRow, SessionState, TurnRow};
 use super::{SqlStore, StoreError, sql};
 use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
@@ -130,6 +130,7 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
             rtt_max_us: row.small("rtt_max_us")?,
             lost_samples: row.unsigned("lost_samples")?,
         },
+        feedback: Feedback { rating: row.maybe_small("rating")?, comment: row.maybe_text("comment")? },
         recording: row.maybe_text("recording")?,
         audio_samples: row.unsigned("audio_samples")?,
         tokens: row.unsigned("tokens")?,

@@ -11,6 +11,11 @@ const EXPIRE_TURNS: Sql = sql!(
         SELECT session_id, turn FROM turns WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
 );
 
+const EXPIRE_COMMENTS: Sql = sql!(
+    "UPDATE sessions SET comment = NULL WHERE id IN (
+        SELECT id FROM sessions WHERE comment IS NOT NULL AND started_at < $1 ORDER BY started_at LIMIT $2)"
+);
+
 /// A live one is still being written.
 const EXPIRED_RECORDINGS: Sql = sql!(
     "SELECT id, recording FROM sessions
@@ -63,6 +68,7 @@ impl SqlStore {
         let limit = i64::from(limit);
         let query = match what {
             Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
+            Expiring::Comments { before_ms } => self.statement(EXPIRE_COMMENTS).bind(before_ms).bind(limit),
             Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
             Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
