@@ -204,8 +204,13 @@ export class VoiceClient extends Emitter<CallEvents> {
    */
   async setMicrophone(deviceId?: string): Promise<void> {
     if (deviceId !== undefined) checkText("deviceId", deviceId);
-    if (!this.#page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
-    await this.#page.setMicrophone(deviceId);
+    const page = this.#page;
+    const check = (): void => {
+      if (!page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
+    };
+    check();
+    await page?.setMicrophone(deviceId);
+    check();
   }
 
   /**

@@ -31,6 +31,12 @@ export interface PageListener {
   microphone(event: MicrophoneEvent): void;
 }
 
+/** Whether the browser gave another microphone than the one that was asked for: a wish (`ideal`, or a bare id) does not fail. */
+function standsIn(stream: MediaStream, { deviceId }: MediaTrackConstraints): boolean {
+  const given = stream.getAudioTracks()[0]?.getSettings().deviceId;
+  return Boolean(deviceId && given && !JSON.stringify(deviceId).includes(JSON.stringify(given)));
+}
+
 /** Microphone and loudspeaker of a call: waits for the browser's promises on behalf of the wasm `Page`. */
 export class CallPage {
   readonly #options: ConnectOptions;
@@ -71,7 +77,10 @@ export class CallPage {
     if (this.#closed) return this.#discard(stream);
     try {
       await this.#play();
-      if (stream) this.#capture(stream);
+      if (stream) {
+        this.#fallback = standsIn(stream, this.#choice.constraints);
+        this.#capture(stream);
+      }
     } catch (thrown) {
       this.#discard(stream);
       throw thrown;
@@ -120,7 +129,7 @@ export class CallPage {
     if (!stream) return;
     if (attempt < this.#opened) return this.#discard(stream);
     this.#opened = attempt;
-    this.#fallback = fallback;
+    this.#fallback = fallback || standsIn(stream, choice.constraints);
     this.#capture(stream);
   }
 

@@ -85,14 +85,15 @@ describe("something else has the sound", () => {
   const stage = new Stage();
   after(() => stage.clear());
 
-  for (const afterwards of ["suspended", undefined]) {
-    test(`it is waited for, told once, and resumed once when the context is ${afterwards ?? "running"} again`, async () => {
+  for (const [afterwards, isOwn] of /** @type {const} */ ([["suspended", false], [undefined, false], ["suspended", true]])) {
+    const context = isOwn ? "page's own context" : "context";
+    test(`it is waited for, told once, and resumed once when the ${context} is ${afterwards ?? "running"} again`, async () => {
       const relay = await Relay.start();
       stage.after(() => relay.stop());
       const browser = await launch(stage);
       const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
       const sound = await holdSound(page.page);
-      await page.start();
+      await page.start({ record: isOwn });
       const before = await sound.counts();
       assert.equal(await sound.opened(), 1);
 

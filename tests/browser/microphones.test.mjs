@@ -39,10 +39,10 @@ describe("microphones that come and go", () => {
   }
 
   test("a chosen microphone that goes away is stood in for by the default one, which is said, and taken again when it is back", async () => {
-    for (const choose of ["in the options", "in the call"]) {
+    for (const deviceId of [undefined, { exact: "headset" }, { ideal: "headset" }, "headset"]) {
       const { page, microphones } = await twoMicrophones();
-      await page.start(choose === "in the call" ? {} : { microphone: { deviceId: { exact: "headset" } } });
-      if (choose === "in the call") await page.setMicrophone("headset");
+      await page.start(deviceId ? { microphone: { deviceId } } : {});
+      if (!deviceId) await page.setMicrophone("headset");
       let said = await saysMicrophone(page, "headset", { live: true, fallback: false });
 
       await microphones.plug(["desk"]);
@@ -70,6 +70,29 @@ describe("microphones that come and go", () => {
     await until("the chosen one is open", async () => String(await microphones.live()) === "headset");
     await isHeard(page);
     await page.close();
+  });
+
+  test("one that is only wished for is taken as soon as it is there", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await microphones.plug(["desk"]);
+    await page.start({ microphone: { deviceId: "headset" } });
+    const said = await saysMicrophone(page, "desk", { live: true, fallback: true });
+    await microphones.plug(["desk", "headset"]);
+    await saysMicrophone(page, "headset", { live: true, fallback: false }, said);
+    assert.deepEqual(await microphones.live(), ["headset"]);
+    await page.close();
+  });
+
+  test("one that opens when the call is hung up is refused and let go", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await microphones.hold("headset");
+    const late = assert.rejects(page.setMicrophone("headset"), /there is no call/);
+    await until("it was asked for", async () => (await microphones.asked()).includes("headset"));
+    await page.close();
+    await microphones.release();
+    await late;
+    assert.deepEqual(await microphones.live(), []);
   });
 
   test("of two that are asked for, the last one counts, whichever opens first and whatever happens then", async () => {

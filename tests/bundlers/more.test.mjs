@@ -22,6 +22,34 @@ describe("the packed package", () => {
     await assertCalls(stage, join(folder, "dist"));
   });
 
+  test("builds with a Vite that inlines more, and the README's line, and calls under the documented policy", async () => {
+    const folder = workplace("vite-8");
+    const [line] = /assetsInlineLimit: \(file\) => [^`]*/.exec(README) ?? [];
+    // What the line leaves alone is inlined as by a limit of that size.
+    const settings = String(line).replace("undefined", "true");
+    writeFileSync(join(folder, "vite.config.js"), `export default { build: { ${settings} } };\n`);
+    build(folder);
+    await assertCalls(stage, join(folder, "dist"));
+  });
+
+  for (const name of ["vite-8", "webpack"]) {
+    test(`calls by the script tag's file in a bundle of ${name}, with the addresses that the README names`, async () => {
+      const folder = workplace(name);
+      const main = readFileSync(join(folder, "main.js"), "utf8");
+      const global = 'import "voxrelay/voxrelay.js";\n\nconst { VoiceClient } = globalThis.Voxrelay;';
+      writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', global));
+      const call = readFileSync(join(folder, "call.js"), "utf8");
+      const addresses = 'wasmUrl: "/voxrelay.wasm", workerUrl: "/voxrelay.js", workletUrl: "/voxrelay.js",';
+      writeFileSync(join(folder, "call.js"), call.replace("connect({", `connect({ ${addresses}`));
+      build(folder);
+      if (name === "webpack") cpSync(join(folder, "index.html"), join(folder, "dist", "index.html"));
+      for (const file of ["voxrelay.js", "voxrelay.wasm"]) {
+        cpSync(join(folder, "node_modules", "voxrelay", "dist", file), join(folder, "dist", file));
+      }
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
   for (const [name, script] of [
     ["parcel", "build"],
     ["next", "build"],

@@ -90,11 +90,11 @@ impl Inner {
 
     fn look(&self) {
         let (Some(context), Some(sound)) = (self.context(), self.sound()) else { return };
-        // An application that gave the context may also pause it.
-        if self.given_context {
+        let mut watch = self.watch.get();
+        // An application that gave the context may also pause it. What interrupts it is never the application.
+        if self.given_context && sound != Sound::Interrupted && !watch.is_interrupted() {
             return;
         }
-        let mut watch = self.watch.get();
         let remedy = watch.look(context.current_time(), sound);
         self.watch.set(watch);
         if remedy.tell {

@@ -38,6 +38,11 @@ pub(super) struct Remedy {
 }
 
 impl Watch {
+    /// Whether something else had the sound at the last look.
+    pub(super) fn is_interrupted(self) -> bool {
+        self.sound == Sound::Interrupted
+    }
+
     /// Looks at a context's clock and at what it says. iOS may call a context `running` whose clock stands still, so the clock is what
     /// counts.
     pub(super) fn look(&mut self, time: f64, sound: Sound) -> Remedy {

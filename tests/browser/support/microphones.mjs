@@ -22,8 +22,9 @@ export async function plugIn(page, ids) {
 
     /** @param {any} constraints */
     mediaDevices.getUserMedia = async ({ audio }) => {
-      const wanted = audio.deviceId?.exact ?? audio.deviceId;
-      const id = wanted ?? plugged[0];
+      const wanted = audio.deviceId?.exact;
+      const wish = audio.deviceId?.ideal ?? audio.deviceId;
+      const id = wanted ?? (plugged.includes(wish) ? wish : plugged[0]);
       asked.push(id);
       await held.get(id);
       if (!plugged.includes(id)) throw new DOMException("no such microphone", wanted ? "OverconstrainedError" : "NotFoundError");
@@ -34,6 +35,7 @@ export async function plugIn(page, ids) {
       const { stream } = loudspeaker;
       const [track] = stream.getAudioTracks();
       Object.defineProperty(track, "label", { value: `Microphone ${id}` });
+      track.getSettings = () => ({ deviceId: id });
       opened.push({ id, track });
       return stream;
     };
