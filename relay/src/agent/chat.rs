@@ -53,6 +53,8 @@ pub struct Chat {
     answers: u32,
     /// The answer whose end the call has not told yet.
     open: Option<u32>,
+    /// Where the audio ends that has come.
+    heard_through: u32,
     final_through: u32,
     outputs: VecDeque<AgentOutput>,
 }
@@ -85,6 +87,7 @@ impl Chat {
             next_request: 0,
             answers: 0,
             open: None,
+            heard_through: position,
             final_through: position,
             outputs: VecDeque::new(),
         };
@@ -233,6 +236,7 @@ impl Chat {
     }
 
     fn finalise(&mut self, through: u32, step: u32) {
+        self.heard_through = self.heard_through.max(through);
         if through >= self.final_through.saturating_add(step) && through > self.final_through {
             self.final_through = through;
             self.outputs.push_back(AgentOutput::Final { through });
@@ -276,7 +280,9 @@ impl Agent for Chat {
             }
             AgentInput::Leave => self.give_up(),
             AgentInput::Timeout if self.is_unanswered => self.think(),
-            AgentInput::Pause | AgentInput::Room { .. } | AgentInput::Timeout => {}
+            // Nothing more comes of what has come: who hangs up has all of it committed.
+            AgentInput::Pause => self.finalise(self.heard_through, 0),
+            AgentInput::Room { .. } | AgentInput::Timeout => {}
         }
     }
 
