@@ -39,12 +39,13 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
 await Promise.all([
-  // Each is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
+  // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
+leaveToTheBrowser(join(dist, "index.js"));
 // What events and errors are made of is declared there. Nobody outside frees its classes, and older libraries of types have no `dispose`.
 mkdirSync(join(dist, "wasm"));
 const declared = readFileSync(join(src, "wasm", "voxrelay_wasm.d.ts"), "utf8");
@@ -63,3 +64,11 @@ try {
 }
 // What it passes on is inside the bundles.
 rmSync(join(dist, "wasm.d.ts"));
+
+/** Says to bundlers, in comments that the minifier drops, that an import is of an address that is known only while the page runs. */
+function leaveToTheBrowser(file) {
+  const module = readFileSync(file, "utf8");
+  const parts = module.split(/(?<=\bimport\()(?=\w+\))/);
+  if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} imports by address instead of one`);
+  writeFileSync(file, parts.join("/* webpackIgnore: true *//* @vite-ignore */"));
+}

@@ -1,6 +1,7 @@
 // Where the package's other files are: as a script tag. The script is Worker and worklet, too, so that a page that allows this one
 // file needs to allow no other.
 
+import type { Glue } from "./glue.js";
 import { registerProcessors } from "./processors.js";
 
 /** Known only while the tag is being run. */
@@ -16,6 +17,11 @@ export function wasmUrl(): string {
 export function workletUrls(): readonly (() => string)[] {
   // Where the other origin does not share the file, its source is still here.
   return [...(own ? [() => own] : []), () => blobOf(`(${registerProcessors.toString()})()`)];
+}
+
+/** Loads the glue, which is in the script. Evaluated here and not at the top, since it needs TextDecoder and the script is the worklet, too. */
+export function loadGlue(): Promise<Glue> {
+  return import("./wasm.js");
 }
 
 /** How the Worker may be started: the first that works is used. */

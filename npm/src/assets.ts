@@ -1,6 +1,8 @@
 // Where the package's other files are: beside this module. Bundlers know the pattern `new URL("./…", import.meta.url)`, so each is
 // written out.
 
+import { SHARED, type Glue, type Sharing } from "./glue.js";
+
 /** Known only while a classic script is being run: a bundle of such a form has no `import.meta.url`. */
 const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
 
@@ -12,6 +14,20 @@ export function wasmUrl(): string {
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
   return [fileUrl];
+}
+
+/** How often the glue was asked for. */
+let asked = 0;
+
+/** Loads the glue, from the file that is Worker and worklet, too. */
+export async function loadGlue(workletUrl: string | URL | undefined): Promise<Glue> {
+  // Firefox and Safari remember an address that did not load for as long as the page lives: each attempt has one of its own.
+  const url = new URL(`#${++asked}`, new URL(workletUrl ?? fileUrl(), location.href)).href;
+  // The build adds what bundlers have to be told about it.
+  await import(url);
+  const glue = (globalThis as Sharing)[SHARED];
+  if (!glue) throw new Error(`${url} is not the worker.js of this version`);
+  return glue;
 }
 
 /** How the Worker may be started: the first that works is used. */

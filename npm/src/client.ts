@@ -15,7 +15,7 @@ import { Emitter } from "./emitter.js";
 import type { CloseName } from "./codes.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
 import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, Usage } from "./events.js";
-import { type RunningEngine, loadModule, startEngine } from "./loader.js";
+import { type Parts, type RunningEngine, loadParts, startEngine } from "./loader.js";
 import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Command, Report, Settings } from "./roles.js";
@@ -80,17 +80,17 @@ export class VoiceClient extends Emitter<CallEvents> {
     const { signal } = options;
     signal?.throwIfAborted();
     options.onState?.({ state: "starting", attempt: 0, retryInMs: 0 });
-    const module = await unlessAborted(signal, loadModule(options));
-    const engine = await unlessAborted(signal, startEngine(module, settingsOf(options), options), endEngine);
+    const parts = await unlessAborted(signal, loadParts(options));
+    const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options), endEngine);
     const call = new VoiceClient(options, engine);
-    await call.#open(module);
+    await call.#open(parts);
     return call;
   }
 
   /** Fetches and compiles the engine ahead of the first call, so that a click is answered at once. */
   static async preload(options: AssetOptions = {}): Promise<void> {
     checkOptional(options);
-    await loadModule(options);
+    await loadParts(options);
   }
 
   private constructor(options: ConnectOptions, engine: RunningEngine) {
@@ -236,12 +236,12 @@ export class VoiceClient extends Emitter<CallEvents> {
     return end;
   }
 
-  async #open(module: WebAssembly.Module): Promise<void> {
+  async #open(parts: Parts): Promise<void> {
     const { signal } = this.#options;
     const { fallback } = this.#engine;
     if (fallback) this.#fail(fallback);
     try {
-      await unlessAborted(signal, this.#start(module));
+      await unlessAborted(signal, this.#start(parts));
       signal?.throwIfAborted();
     } catch (thrown) {
       // A session may have begun that nobody has heard of yet: it is told that it is over. The microphone is released at once.
@@ -253,14 +253,12 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
-  async #start(module: WebAssembly.Module): Promise<void> {
-    const page = await CallPage.make(module, this.#options, {
+  async #start(parts: Parts): Promise<void> {
+    const page = (this.#page = CallPage.make(parts, this.#options, {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (event) => this.emit("microphone", event),
-    });
-    if (this.#released) return page.close();
-    this.#page = page;
+    }));
     await page.open();
     if (!this.#released) await this.#connected();
   }

@@ -55,6 +55,8 @@ export const ERROR_CODES = {
   conversation_unknown: { retryable: false, message: "There is no such conversation of this user. Leave `conversation` out to begin a new one." },
   agent_unknown: { retryable: false, message: "The relay has no agent of this name. Its operator knows which there are." },
   agent_forbidden: { retryable: false, message: "The user may not speak with this agent. Its operator knows who may." },
+  agent_unavailable: { retryable: true, message: "The agent cannot answer just now. Say it again in a moment; the relay's log has the cause." },
+  turn_unknown: { retryable: false, message: "The relay does not know the turn any more, so it stays as it was understood." },
   missing_price: { retryable: false, message: "The relay has no price for what this call would use. Its operator has to add one to the price table." },
   idle: { retryable: false, message: "Nothing was said for longer than the idle limit." },
   too_long: { retryable: false, message: "The session reached its longest duration." },

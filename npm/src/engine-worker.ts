@@ -7,10 +7,13 @@ export function runEngineWorker(): void {
     const { voxrelay, module, settings, port } = data ?? {};
     if (voxrelay !== "engine" || !module || !settings || !port) return;
     removeEventListener("message", born);
-    serve(module, settings, port).then(
-      () => postMessage(true),
-      (thrown: unknown) => postMessage(String(thrown)),
-    );
+    // Evaluated here and not at the top, since the glue needs TextDecoder and this file also runs as a worklet.
+    import("./wasm.js")
+      .then((glue) => serve(glue, module, settings, port))
+      .then(
+        () => postMessage(true),
+        (thrown: unknown) => postMessage(String(thrown)),
+      );
   };
   addEventListener("message", born);
   addEventListener("messageerror", () => postMessage("what it was sent could not be read"));

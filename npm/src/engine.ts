@@ -1,3 +1,4 @@
+import type { Glue } from "./glue.js";
 import type { Command, Outlet, Settings } from "./roles.js";
 
 /**
@@ -5,13 +6,12 @@ import type { Command, Outlet, Settings } from "./roles.js";
  *
  * @returns the function that ends it
  */
-export async function serve(
+export function serve(
+  { Engine, initSync }: Glue,
   module: WebAssembly.Module,
   settings: Settings,
   port: MessagePort,
-): Promise<() => void> {
-  // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
-  const { Engine, initSync } = await import("./wasm.js");
+): () => void {
   initSync({ module });
   const outlet: Outlet = { tell: (report) => port.postMessage(report) };
   const engine = new Engine(outlet, JSON.stringify(settings));

@@ -1,6 +1,7 @@
-import { wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
+import { loadGlue, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
 import { serve } from "./engine.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
+import type { Glue } from "./glue.js";
 import type { AssetOptions } from "./options.js";
 import type { Birth, Settings } from "./roles.js";
 
@@ -19,21 +20,24 @@ export interface RunningEngine {
   stop(): void;
 }
 
-const modules = new Map<string, Promise<WebAssembly.Module>>();
+/** What an engine is made of: the compiled wasm file, and the JavaScript around it. */
+export type Parts = readonly [module: WebAssembly.Module, glue: Glue];
 
-/** Fetches and compiles the wasm file; once a page. */
-export function loadModule(options: AssetOptions): Promise<WebAssembly.Module> {
+const loads = new Map<string, Promise<Parts>>();
+
+/** Fetches and compiles what an engine is made of; once a page. */
+export function loadParts(options: AssetOptions): Promise<Parts> {
   const url = String(options.wasmUrl ?? wasmUrl());
-  let module = modules.get(url);
-  if (!module) {
-    module = compile(url).catch((thrown: unknown) => {
+  let parts = loads.get(url);
+  if (!parts) {
+    parts = Promise.all([compile(url), loadGlue(options.workletUrl)]).catch((thrown: unknown) => {
       // A failure is not kept: the next call tries again.
-      modules.delete(url);
+      loads.delete(url);
       throw engineUnavailable(thrown);
     });
-    modules.set(url, module);
+    loads.set(url, parts);
   }
-  return module;
+  return parts;
 }
 
 async function compile(url: string): Promise<WebAssembly.Module> {
@@ -54,7 +58,7 @@ async function compile(url: string): Promise<WebAssembly.Module> {
 
 /** Starts an engine in a Worker, or on the page where none starts. */
 export async function startEngine(
-  module: WebAssembly.Module,
+  [module, glue]: Parts,
   settings: Settings,
   options: AssetOptions,
 ): Promise<RunningEngine> {
@@ -72,7 +76,7 @@ export async function startEngine(
   }
   const { port1, port2 } = new MessageChannel();
   try {
-    const stop = await serve(module, settings, port2);
+    const stop = serve(glue, module, settings, port2);
     const fallback = wanted ? workerUnavailable(causes.join(", then ") || "its address is unknown: set `workerUrl`") : undefined;
     return { place: "page", port: port1, fallback, onbreak: undefined, stop };
   } catch (thrown) {

@@ -6,7 +6,7 @@ export interface AssetOptions {
   readonly wasmUrl?: string | URL;
   /** Where `worker.js` is (as a script tag: `voxrelay.js`). Must be of the page's origin. */
   readonly workerUrl?: string | URL;
-  /** Where the worklet is: `worker.js`, too (as a script tag: `voxrelay.js`). */
+  /** Where the worklet is: `worker.js`, too (as a script tag: `voxrelay.js`). The module loads it into the page, too. */
   readonly workletUrl?: string | URL;
   /** `"never"` runs the engine on the page, where a busy page delays it. Default `"auto"`: in a Worker if one starts. */
   readonly worker?: "auto" | "never";

@@ -1,7 +1,7 @@
 import { errorOf } from "./error.js";
 import type { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent } from "./events.js";
-import { loadWorklet } from "./loader.js";
+import { type Parts, loadWorklet } from "./loader.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command, Host } from "./roles.js";
 import type { Page } from "./wasm/voxrelay_wasm.js";
@@ -50,11 +50,9 @@ export class CallPage {
   #closed = false;
 
   /** Instantiates the page role of `module`. */
-  static async make(module: WebAssembly.Module, options: ConnectOptions, listener: PageListener): Promise<CallPage> {
-    // Evaluated here and not at the top, since the glue needs TextDecoder and the script-tag build also runs as a worklet.
-    const wasm = await import("./wasm.js");
-    wasm.initSync({ module });
-    return new CallPage(wasm.Page, options, listener);
+  static make([module, glue]: Parts, options: ConnectOptions, listener: PageListener): CallPage {
+    glue.initSync({ module });
+    return new CallPage(glue.Page, options, listener);
   }
 
   private constructor(page: typeof Page, options: ConnectOptions, listener: PageListener) {

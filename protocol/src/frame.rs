@@ -108,9 +108,19 @@ impl AudioHeader {
     /// Writes the number of samples into the header at the beginning of `frame`; 0 for none, or more than it can say.
     pub fn set_samples(frame: &mut [u8], samples: u32) {
         if let Some(place) = frame.get_mut(2..4) {
-            place.copy_from_slice(&u16::try_from(samples).unwrap_or(0).to_le_bytes());
+            place.copy_from_slice(&sayable(samples));
         }
     }
+
+    /// Whether the header at the beginning of `frame` is as [`AudioHeader::set_samples`] makes it.
+    pub(crate) fn has_samples(frame: &[u8], samples: u32) -> bool {
+        frame.get(2..4) == Some(&sayable(samples))
+    }
+}
+
+/// A number of samples as the header has it; 0 for more than it can say.
+fn sayable(samples: u32) -> [u8; 2] {
+    u16::try_from(samples).unwrap_or(0).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -75,10 +75,6 @@ impl<const N: usize> Timers<N> {
         self.0[timer] = None;
     }
 
-    pub(crate) fn stop_all(&mut self) {
-        self.0 = [None; N];
-    }
-
     pub(crate) fn is_set(&self, timer: usize) -> bool {
         self.0[timer].is_some()
     }

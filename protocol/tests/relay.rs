@@ -4,10 +4,11 @@ mod relay_bench;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
-    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, Mark, Mute, Ping,
-    RelayMessage, Resume, Time, Usage,
+    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, HEADER_LEN, Mark, Mute,
+    Ping, RelayMessage, Resume, Time, Usage,
 };
 use relay_bench::{Bench, Did, config, hello, mark};
 
@@ -95,7 +96,7 @@ fn frames_and_pings_without_end_close_the_connection_but_not_the_session() {
             let did = if input.is_empty() {
                 bench.input(Input::Control)
             } else {
-                bench.input(Input::Binary(input))
+                bench.input(Input::Binary(input.to_vec().into()))
             };
             did.contains(&Did::Close(CloseCode::Limited)).then_some(did)
         });
@@ -360,13 +361,29 @@ fn acknowledgements_that_a_line_held_back_for_a_minute_pass_at_once_and_without_
 }
 
 #[test]
+fn the_users_audio_comes_out_in_the_bytes_that_it_came_in() {
+    let mut bench = Bench::attached();
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le16000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 3_200, 0);
+    let frame = Bytes::from(frame);
+    bench.link.handle_input(bench.now, Input::Binary(frame.clone()));
+    let output = std::iter::from_fn(|| bench.link.poll_output())
+        .find_map(|output| if let Output::Audio { payload, .. } = output { Some(payload) } else { None });
+    assert_eq!(
+        output.map(|payload| (payload.as_ptr(), payload.len())),
+        Some((frame[HEADER_LEN..].as_ptr(), 3_200))
+    );
+}
+
+#[test]
 fn a_full_socket_keeps_the_agents_words_waiting_and_nothing_of_the_users() {
     let mut bench = Bench::attached();
     bench.link.handle_input(bench.now, Input::Audio(&[7; 480]));
     let mut frame = Vec::new();
     AudioHeader::write(Codec::PcmS16le16000, 0, 0, &mut frame);
     frame.resize(frame.len() + 3_200, 0);
-    bench.link.handle_input(bench.now, Input::Binary(&frame));
+    bench.link.handle_input(bench.now, Input::Binary(frame.into()));
     assert!(matches!(bench.link.poll_urgent(), Some(Output::Audio { .. })));
     assert!(bench.link.poll_urgent().is_none());
     bench.now = bench.now + Duration::from_millis(200);
@@ -550,8 +567,12 @@ fn nonsense_is_a_protocol_error_and_never_a_panic() {
         Bench::attached().input(Input::Text(&hello)).contains(&Did::Close(CloseCode::Protocol)),
         "hello again"
     );
-    assert_eq!(error(&Bench::attached().input(Input::Binary(&[]))), Some("chunk_too_small"));
-    assert_eq!(error(&Bench::attached().input(Input::Binary(&[9; 64]))), Some("protocol"), "no audio");
+    assert_eq!(error(&Bench::attached().input(Input::Binary(Bytes::new()))), Some("chunk_too_small"));
+    assert_eq!(
+        error(&Bench::attached().input(Input::Binary(vec![9; 64].into()))),
+        Some("protocol"),
+        "no audio"
+    );
 }
 
 #[test]
@@ -562,4 +583,15 @@ fn hanging_up_does_not_wait_for_a_frame_that_was_refused() {
     let did = bench.frame(Codec::PcmS16le16000, 1, 1_600, 10);
     assert_eq!(error(&did), Some("chunk_too_small"));
     assert!(did.contains(&Did::Bye), "{did:?}");
+}
+
+#[test]
+fn an_acknowledgement_that_was_due_on_the_connection_before_is_said_once_on_the_next() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    let did = bench.resume("r1", "r2", 0);
+    assert!(
+        matches!(&did[..], [Did::Said(RelayMessage::Resumed(resumed)), Did::Attached] if resumed.received.seq == 1)
+    );
+    assert_eq!(bench.wait(Duration::from_secs(1)), [], "the greeting has said it");
 }

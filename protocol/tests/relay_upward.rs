@@ -136,14 +136,14 @@ fn a_number_of_samples_that_disagrees_with_the_payload_is_a_wrong_position_unles
     frame.resize(frame.len() + 3_200, 0);
     for (samples, expected) in [(0, None), (1_600, None), (1_599, Some("chunk_position"))] {
         AudioHeader::set_samples(&mut frame, samples);
-        let did = Bench::attached().input(Input::Binary(&frame));
+        let did = Bench::attached().input(Input::Binary(frame.clone().into()));
         assert_eq!(told(&did).first().copied(), expected, "{samples}");
     }
     let now = Time::from_millis(5);
     let mut bench =
         Bench { link: Link::new(now, Config { features: &[], ..config() }, Mark::default()), now };
     bench.attach(&hello(None), Attachment::New, "r1");
-    assert_eq!(bench.input(Input::Binary(&frame)), [Did::Audio(Mark::default(), 3_200)]);
+    assert_eq!(bench.input(Input::Binary(frame.into())), [Did::Audio(Mark::default(), 3_200)]);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn only_a_client_that_knows_it_is_sent_the_number_of_samples() {
         let counts: Vec<u16> = std::iter::from_fn(|| {
             let output = bench.link.poll_output()?;
             Some(if let Output::Binary(frame) = output {
-                AudioHeader::parse(frame).map(|(header, _)| header.samples)
+                AudioHeader::parse(&frame).map(|(header, _)| header.samples)
             } else {
                 None
             })

@@ -6,6 +6,7 @@ mod random;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::client::{self, Client, Event, State};
 use protocol::relay::{self, Attachment, Handshake, Link};
 use protocol::{CloseCode, Codec, Features, Limits, Mark, Prices, RelayMessage, Time, Usage};
@@ -56,7 +57,7 @@ struct Call {
 enum Packet {
     Opened,
     Text(String),
-    Binary(Vec<u8>),
+    Binary(Bytes),
     Closed(u16),
 }
 
@@ -117,8 +118,8 @@ impl Call {
                     self.to_client.push((due + TRAVEL, self.connection, Packet::Opened));
                     continue;
                 }
-                client::Output::Text(text) => Packet::Text(text.into()),
-                client::Output::Binary(frame) => Packet::Binary(frame.to_vec()),
+                client::Output::Text(text) => Packet::Text(text),
+                client::Output::Binary(frame) => Packet::Binary(Bytes::from_owner(frame)),
                 client::Output::Disconnect { code } => {
                     self.to_relay.push((due, self.connection, Packet::Closed(code)));
                     self.to_client.clear();
@@ -144,10 +145,10 @@ impl Call {
         while let Some(output) = self.link.poll_output() {
             match output {
                 relay::Output::Text(text) => {
-                    self.to_client.push((due, self.connection, Packet::Text(text.into())));
+                    self.to_client.push((due, self.connection, Packet::Text(text)));
                 }
                 relay::Output::Binary(frame) => {
-                    self.to_client.push((due, self.connection, Packet::Binary(frame.to_vec())));
+                    self.to_client.push((due, self.connection, Packet::Binary(frame)));
                 }
                 relay::Output::Close(code) => {
                     self.closes.push(code);
@@ -177,7 +178,7 @@ impl Call {
                 self.relay(relay::Input::Closed);
             }
             Packet::Text(text) if self.attached => self.relay(relay::Input::Text(&text)),
-            Packet::Binary(frame) if self.attached => self.relay(relay::Input::Binary(&frame)),
+            Packet::Binary(frame) if self.attached => self.relay(relay::Input::Binary(frame)),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::client::{self, Client, Event, NotTaken, State};
 use protocol::relay::{self, Attachment, Handshake, Link, Saying};
 use protocol::{
@@ -115,8 +116,8 @@ impl Call {
             match output {
                 client::Output::RequestToken => next.push("token"),
                 client::Output::Connect => next.push("open"),
-                client::Output::Text(text) => packets.push(Ok(text.to_owned())),
-                client::Output::Binary(frame) => packets.push(Err(frame.to_vec())),
+                client::Output::Text(text) => packets.push(Ok(text)),
+                client::Output::Binary(frame) => packets.push(Err(Bytes::from_owner(frame))),
                 client::Output::Play { payload, .. } => self.heard += payload.len(),
                 client::Output::Event(event) => self.told.push(event),
                 client::Output::Disconnect { .. } => self.relay(relay::Input::Closed),
@@ -128,7 +129,7 @@ impl Call {
                 Ok(text) => self.arrive_at_relay(&text),
                 Err(frame) => {
                     self.counts.push(AudioHeader::parse(&frame).expect("ours").0.samples);
-                    self.relay(relay::Input::Binary(&frame));
+                    self.relay(relay::Input::Binary(frame));
                 }
             }
         }
@@ -168,8 +169,8 @@ impl Call {
         let mut packets = Vec::new();
         while let Some(output) = link.poll_output() {
             match output {
-                relay::Output::Text(text) => packets.push(Ok(text.to_owned())),
-                relay::Output::Binary(frame) => packets.push(Err(frame.to_vec())),
+                relay::Output::Text(text) => packets.push(Ok(text)),
+                relay::Output::Binary(frame) => packets.push(Err(frame)),
                 relay::Output::Audio { payload, .. } => self.had.push(format!("{} bytes", payload.len())),
                 relay::Output::Message { message, .. } => self.had.push(message.word().to_owned()),
                 relay::Output::Gap(gap) => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use protocol::relay::{self as link, Attachment, Link, Saying};
 use protocol::{
-    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, Features, Gap, Hello, Limits, Mark, Mute,
-    Numbered, Prices, RelayMessage, Resume, Role, Time, Transcript, Upward,
+    AudioHeader, ClientAck, ClientMessage, CloseCode, Codec, ErrorCode, Features, Gap, Hello, Limits, Mark,
+    Mute, Numbered, Prices, RelayMessage, Resume, Role, Time, Transcript, Upward,
 };
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
@@ -48,6 +48,8 @@ struct Moody {
     /// Bytes of the words of each answer so far.
     answers: Vec<usize>,
     over: u32,
+    /// How often it has understood something.
+    said: u32,
     outputs: VecDeque<AgentOutput>,
 }
 
@@ -69,6 +71,7 @@ impl Moody {
             answer: None,
             answers: Vec::new(),
             over: 0,
+            said: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -76,12 +79,17 @@ impl Moody {
     fn say(&mut self) {
         let start = self.speaking.take().unwrap_or(self.final_through);
         self.outputs.push_back(AgentOutput::Said { text: "words".into(), start, end: self.heard });
+        self.said += 1;
         self.cut();
         let words = 1 + self.dice.below(4);
         self.answer = Some(Giving { words, sound: self.dice.below(60_000), given: 0 });
         self.answers.push(0);
         self.word();
         self.finalise();
+    }
+
+    fn assert_place(&self, position: u32) {
+        assert_eq!(position, self.heard, "what the page says stands between what was heard and what will be");
     }
 
     fn cut(&mut self) {
@@ -146,12 +154,18 @@ impl Agent for Moody {
             AgentInput::Room { samples } => return self.give(samples),
             AgentInput::Pause => return if self.speaking.is_some() { self.say() } else { self.finalise() },
             AgentInput::Typed { position, .. } => {
-                assert_eq!(
-                    position, self.heard,
-                    "what is typed stands between what was heard and what will be"
-                );
+                self.assert_place(position);
                 return self.say();
             }
+            AgentInput::Say { position, .. } => {
+                self.assert_place(position);
+                self.word();
+            }
+            AgentInput::Corrected { said, .. } => {
+                assert!(said < self.said, "it has understood that");
+                return;
+            }
+            AgentInput::ToolResult { .. } => return,
             AgentInput::AnswerOver { answer, heard } => {
                 assert_eq!(answer, self.over, "every answer is over once, in order");
                 self.over += 1;
@@ -321,7 +335,7 @@ impl World {
         let mut frame = Vec::new();
         AudioHeader::write(codec, mark.seq, mark.position, &mut frame);
         frame.resize(frame.len() + bytes, 0);
-        self.link(link::Input::Binary(&frame));
+        self.link(link::Input::Binary(frame.into()));
     }
 
     /// As a session's driver does it.
@@ -341,6 +355,10 @@ impl World {
                 call::Output::Speak(samples) => {
                     assert!(!samples.is_empty(), "no empty frames");
                     self.link.handle_input(self.now, link::Input::Audio(&samples));
+                }
+                call::Output::Trouble(code) => {
+                    assert_eq!(code, ErrorCode::TurnUnknown, "nothing else goes wrong here");
+                    self.link.handle_input(self.now, link::Input::Error(&code.into()));
                 }
                 call::Output::Usage(usage) => {
                     assert_eq!(
@@ -387,7 +405,7 @@ impl World {
         while let Some(output) = self.link.poll_output() {
             match output {
                 link::Output::Text(text) => {
-                    let message = RelayMessage::parse(text).expect("a message of the protocol");
+                    let message = RelayMessage::parse(&text).expect("a message of the protocol");
                     match message {
                         RelayMessage::Transcript(turn) => {
                             if turn.role == Role::Agent {
@@ -417,6 +435,7 @@ impl World {
                         }
                         RelayMessage::AgentStateMessage(_)
                         | RelayMessage::Flush(_)
+                        | RelayMessage::Latency(_)
                         | RelayMessage::Budget(_) => self.received += 1,
                         RelayMessage::RelayAck(ack) => {
                             assert_eq!(ack.received.seq, self.expected.seq.max(ack.received.seq));
@@ -426,7 +445,7 @@ impl World {
                     }
                 }
                 link::Output::Binary(frame) => {
-                    let (header, payload) = AudioHeader::parse(frame).expect("audio");
+                    let (header, payload) = AudioHeader::parse(&frame).expect("audio");
                     assert_eq!(header.seq, self.received, "in order and once");
                     assert_eq!(header.position, self.downlink, "the agent's timeline has no holes");
                     self.received += 1;
@@ -436,11 +455,10 @@ impl World {
                 }
                 link::Output::Message { mark, message } => {
                     assert_eq!(mark, self.expected, "in order and once, with the audio around it");
-                    let Upward::Text { text } = message else { panic!("nobody said so: {message:?}") };
                     self.expected = Mark { seq: mark.seq + 1, position: mark.position };
                     self.ends.insert(self.expected.seq, self.expected.position);
                     self.typed += 1;
-                    self.call.handle_input(self.now, call::Input::Text { mark, text: &text });
+                    self.call.handle_input(self.now, call::Input::Message { mark, message: &message });
                 }
                 link::Output::BargeIn(_) | link::Output::Held(_) => panic!("nobody said so"),
                 link::Output::Audio { mark, payload } => {
@@ -449,7 +467,7 @@ impl World {
                     self.expected = Mark { seq: mark.seq + 1, position: mark.position + samples };
                     self.ends.insert(self.expected.seq, self.expected.position);
                     self.samples += u64::from(samples);
-                    self.call.handle_input(self.now, call::Input::Audio { mark, payload });
+                    self.call.handle_input(self.now, call::Input::Audio { mark, payload: &payload });
                 }
                 link::Output::Gap(gap) => {
                     assert_eq!(
@@ -557,7 +575,13 @@ impl World {
             }
             // What is typed, where the client stands and now and then twice.
             36 => {
-                let typed = Numbered { mark: self.next, message: Upward::Text { text: "typed".into() } };
+                let message = match self.dice.clone().below(7) {
+                    0 => Upward::Say { text: "said".into(), interrupt: false },
+                    1 => Upward::Correction { turn: self.dice.clone().below(20), text: "meant".into() },
+                    2 => Upward::ToolResult { call_id: "c".into(), output: String::new(), is_error: false },
+                    _ => Upward::Text { text: "typed".into() },
+                };
+                let typed = Numbered { mark: self.next, message };
                 for _ in 0..=self.dice.clone().below(2) {
                     self.client(typed.clone());
                 }

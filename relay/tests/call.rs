@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::relay::Saying;
-use protocol::{AgentState, BudgetScope, CloseCode, Gap, Mark, Role, Time, Usage};
+use protocol::{
+    Ability, AgentState, BudgetScope, CloseCode, Degraded, ErrorCode, Gap, Latency, Mark, Role, Time,
+    ToolCall, ToolCancel, Upward, Usage,
+};
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
@@ -69,6 +72,7 @@ enum Did {
     Say(Saying),
     Speak(usize),
     Usage(Usage),
+    Trouble(ErrorCode),
     Commit(Mark),
     Store(Vec<Turn>, Mark),
     Settle(Vec<LedgerRow>, u32, bool),
@@ -162,6 +166,7 @@ impl Bench {
                 Output::Say(saying) => Did::Say(saying),
                 Output::Speak(samples) => Did::Speak(samples.len()),
                 Output::Usage(usage) => Did::Usage(usage),
+                Output::Trouble(code) => Did::Trouble(code),
                 Output::Commit(mark) => Did::Commit(mark),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
                 Output::Settle { rows, through, release, exposed, replayable, .. } => {
@@ -230,6 +235,11 @@ fn stored_heard(did: &[Did]) -> Option<u32> {
 
 fn spoken(did: &[Did]) -> usize {
     did.iter().map(|did| if let Did::Speak(samples) = did { *samples } else { 0 }).sum()
+}
+
+/// What the user typed.
+fn typed(text: &str) -> Upward {
+    Upward::Text { text: text.to_owned() }
 }
 
 #[test]
@@ -496,7 +506,7 @@ fn what_is_played_again_is_claimed_before_anybody_else_may_have_it_whatever_come
                 let gap = Gap { from: Mark::default(), to: Mark { seq: 1, position: 0 } };
                 did.extend(bench.input(Input::Gap(gap)));
             }
-            2 => did.extend(bench.input(Input::Text { mark: Mark::default(), text: "hello" })),
+            2 => did.extend(bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") })),
             _ => {}
         }
         did.extend(bench.input(Input::Audio { mark: Mark { seq: 1, position: 0 }, payload: &[0; 3_200] }));
@@ -582,7 +592,7 @@ const WORST: NanoUsd = NanoUsd::new(1_500_000);
 #[test]
 fn a_request_is_made_when_its_worst_case_is_set_aside_and_the_store_knows_that_it_is_exposed() {
     let mut bench = thinking(100_000_000);
-    let text = Input::Text { mark: Mark::default(), text: "hello" };
+    let text = Input::Message { mark: Mark::default(), message: &typed("hello") };
     bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
     let did = bench.input(text);
     let exposed = did.iter().find_map(|did| match did {
@@ -620,10 +630,43 @@ fn a_request_is_made_when_its_worst_case_is_set_aside_and_the_store_knows_that_i
 }
 
 #[test]
+fn no_request_is_made_while_a_settlement_is_on_its_way_that_takes_back_what_is_exposed() {
+    let mut bench = thinking(100_000_000);
+    bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
+    bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") });
+    let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(MIND)]);
+    let settlements = |did: &[Did]| did.iter().filter(|did| matches!(did, Did::Settle(..))).count();
+    // The request is over, which is being written, with nothing exposed; and the user types again.
+    bench.script.lock().expect("one thread").extend([spent(900, 10), said(0, 0)]);
+    let failed = Event::Failed(relay::provider::Failure::new(relay::provider::FailureKind::Busy, "busy"));
+    let first = bench.input(Input::Provider { request: MIND, event: &failed });
+    let again = RequestId(MIND.0 + 1);
+    let asks = match ask() {
+        AgentOutput::Ask { provider, ask, at_most, .. } => {
+            AgentOutput::Ask { request: again, provider, ask, at_most }
+        }
+        other => other,
+    };
+    bench.script.lock().expect("one thread").extend([asks]);
+    let second =
+        bench.input(Input::Message { mark: Mark { seq: 1, position: 0 }, message: &typed("hello?") });
+    let is_opened = |did: &[Did]| did.iter().any(|did| matches!(did, Did::Open(_)));
+    assert!(!is_opened(&second), "a relay that is killed now would leave nothing to charge: {second:?}");
+    let mut did = Vec::new();
+    // One for what was typed first is not answered yet, either.
+    for _ in 0..1 + settlements(&first) + settlements(&second) {
+        did.extend(bench.input(settled(&Settled::default())));
+    }
+    assert!(!is_opened(&did) && did.iter().any(|did| matches!(did, Did::Reserve(_, _, WORST))), "{did:?}");
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(again)]);
+}
+
+#[test]
 fn a_request_that_costs_too_much_is_not_made_and_the_call_says_why() {
     let mut bench = thinking(1_000_000);
     bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
-    let did = bench.input(Input::Text { mark: Mark::default(), text: "hello" });
+    let did = bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") });
     assert!(did.iter().any(|did| matches!(did, Did::Reserve(..))), "{did:?}");
     let balance = Balance { limit: NanoUsd::new(1_000_000), ..Balance::default() };
     let authorised = NanoUsd::new(1_000_000);
@@ -639,7 +682,7 @@ fn whoever_leaves_gives_up_what_is_under_way_and_what_nobody_accounts_for_is_bil
     for accounted in [true, false] {
         let mut bench = thinking(100_000_000);
         bench.script.lock().expect("one thread").extend([ask()]);
-        let did = bench.input(Input::Text { mark: Mark::default(), text: "hello" });
+        let did = bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") });
         assert!(matches!(did.as_slice(), [Did::Reserve(..)]), "{did:?}");
         let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
         assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(MIND)]);
@@ -663,7 +706,7 @@ fn what_is_typed_is_committed_with_its_own_number_when_its_turn_is_stored() {
     bench.chunk([]);
     bench.script.lock().expect("one thread").push_back(said(1_600, 1_600));
     let mark = Mark { seq: 1, position: 1_600 };
-    let did = bench.input(Input::Text { mark, text: "hello" });
+    let did = bench.input(Input::Message { mark, message: &typed("hello") });
     let after = Mark { seq: 2, position: 1_600 };
     assert!(
         did.iter().any(|did| matches!(did, Did::Store(turns, mark) if turns.len() == 1 && *mark == after))
@@ -766,11 +809,80 @@ fn texts_that_wait_for_money_are_bounded_like_audio() {
     let text = "x".repeat(16_000);
     let mut waiting = 0;
     for seq in 1..1_000 {
-        let did = bench.input(Input::Text { mark: Mark { seq, position: 1_600 }, text: &text });
+        let did = bench.input(Input::Message { mark: Mark { seq, position: 1_600 }, message: &typed(&text) });
         if did.iter().any(|did| matches!(did, Did::Settle(_, _, true))) {
             break;
         }
         waiting += text.len();
     }
     assert!((1 << 20..4 << 20).contains(&waiting), "{waiting}");
+}
+
+#[test]
+fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() {
+    let mut bench = Bench::new();
+    let call = AgentOutput::CallTool { call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
+    let did = bench.chunk([call, AgentOutput::CancelTool { call_id: "c0".into() }]);
+    let called = ToolCall { seq: 0, call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
+    assert!(did.contains(&Did::Say(Saying::ToolCall(called))), "{did:?}");
+    assert!(did.contains(&Did::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id: "c0".into() }))));
+    bench.told.lock().expect("one thread").clear();
+    let message = Upward::ToolResult { call_id: "c1".into(), output: "none".into(), is_error: true };
+    bench.input(Input::Message { mark: Mark { seq: 1, position: 1_600 }, message: &message });
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, [r#"ToolResult { call_id: "c1", output: "none", is_error: true }"#]);
+}
+
+#[test]
+fn what_the_agent_cannot_do_is_told_to_the_page() {
+    let mut bench = Bench::new();
+    let degraded = |degraded| AgentOutput::Degraded { what: Ability::Thinking, degraded };
+    let did = bench.chunk([degraded(true), AgentOutput::Trouble(ErrorCode::AgentUnavailable)]);
+    let said = Degraded { seq: 0, what: Ability::Thinking, degraded: true };
+    assert!(did.contains(&Did::Say(Saying::Degraded(said))), "{did:?}");
+    assert!(did.contains(&Did::Trouble(ErrorCode::AgentUnavailable)));
+}
+
+#[test]
+fn a_correction_takes_the_place_of_what_was_understood_on_the_page_and_in_the_record() {
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 800), reply(1), said(800, 1_600)]);
+    bench.told.lock().expect("one thread").clear();
+    // Turn 0 is the user's, 1 the agent's, 2 the user's.
+    let correct = |turn| Upward::Correction { turn, text: "hallo".into() };
+    let mark = Mark { seq: 1, position: 1_600 };
+    let did = bench.input(Input::Message { mark, message: &correct(2) });
+    let transcripts = did.iter().filter_map(|did| match did {
+        Did::Say(Saying::Transcript(turn)) => {
+            Some((turn.turn, turn.text.as_str(), turn.start, turn.end, turn.last))
+        }
+        _ => None,
+    });
+    assert_eq!(transcripts.collect::<Vec<_>>(), [(2, "hallo", 800, 1_600, true)]);
+    let stored = did.iter().filter_map(|did| match did {
+        Did::Store(turns, _) => Some((turns[0].turn, turns[0].text.as_str())),
+        _ => None,
+    });
+    assert_eq!(stored.collect::<Vec<_>>(), [(2, "hallo")]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, [r#"Corrected { said: 1, text: "hallo" }"#]);
+    for (seq, other) in [(2, 1), (3, 7)] {
+        let mark = Mark { seq, position: 1_600 };
+        let did = bench.input(Input::Message { mark, message: &correct(other) });
+        assert_eq!(did, [Did::Trouble(ErrorCode::TurnUnknown)], "turn {other}");
+    }
+}
+
+#[test]
+fn how_long_an_answer_took_is_told_once_it_is_known() {
+    let mut bench = Bench::new();
+    let word = AgentOutput::Words { text: "yes".into(), start: 0, end: 0, last: true };
+    let did = bench.chunk([said(0, 1_600), word, AgentOutput::AnswerEnd]);
+    let latencies: Vec<_> = did
+        .iter()
+        .filter_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
+        .collect();
+    let expected =
+        Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
+    assert_eq!(latencies, [expected]);
 }

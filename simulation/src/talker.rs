@@ -293,6 +293,19 @@ impl Agent for Talker {
                 });
                 self.think(now, text);
             }
+            AgentInput::Say { position, text, interrupt } => {
+                if interrupt {
+                    self.stop_answering();
+                }
+                if self.speech.is_none() {
+                    self.finalise(position);
+                }
+                if self.giving.is_none() && self.asked.is_none() && self.thinking.is_none() {
+                    self.say(text);
+                    self.said();
+                }
+            }
+            AgentInput::Corrected { .. } | AgentInput::ToolResult { .. } => {}
             AgentInput::Room { samples } => self.sound(samples),
             AgentInput::AnswerOver { answer, .. } => {
                 if self.giving.take_if(|giving| giving.answer == answer).is_some() {

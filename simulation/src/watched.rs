@@ -102,6 +102,9 @@ impl Agent for Watched {
                 log.typed.push(text.to_owned());
             }
             AgentInput::Pause
+            | AgentInput::Say { .. }
+            | AgentInput::Corrected { .. }
+            | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }
             | AgentInput::AnswerOver { .. }
             | AgentInput::Event { .. }

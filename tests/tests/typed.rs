@@ -91,7 +91,7 @@ impl Scripted {
             while let Some(output) = link.poll_output() {
                 match output {
                     Output::Text(text) => out.push(Message::text(text)),
-                    Output::Binary(frame) => out.push(Message::binary(frame.to_vec())),
+                    Output::Binary(frame) => out.push(Message::Binary(frame)),
                     Output::Message { mark, message: Upward::Text { text } } => typed.push((mark, text)),
                     Output::Bye => bye = true,
                     Output::Close(_) => close = true,
@@ -124,7 +124,7 @@ impl Scripted {
             }
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => self.handle(Input::Text(&text)),
-                Some(Ok(Message::Binary(frame))) => self.handle(Input::Binary(&frame)),
+                Some(Ok(Message::Binary(frame))) => self.handle(Input::Binary(frame)),
                 _ => return self.handle(Input::Closed),
             }
         }

@@ -103,8 +103,16 @@ fn bind(wasm: &Path) -> Result<()> {
         run(
             workspace::node()
                 .arg("node_modules/binaryen/bin/wasm-opt")
+                // Brotli finds more that is alike in small functions than in large ones, and when what is alike stands together.
+                .args([
+                    "--one-caller-inline-max-function-size",
+                    "20",
+                    "--always-inline-max-function-size",
+                    "4",
+                ])
                 // Nothing lies in the first KB: a stack that reaches there has overflowed.
                 .args(["--low-memory-unused", "-Os", "--flatten", "--rereloop", "-Oz", "-Os"])
+                .args(["--reorder-functions-by-name", "--reorder-locals"])
                 .args(WASM_FEATURES)
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .arg("-o")

@@ -1,9 +1,10 @@
-//! `cargo xtask codegen`: the close and error codes for TypeScript and for the docs, from the one source in `protocol`.
+//! `cargo xtask codegen`: the close and error codes for TypeScript and for the docs, from the one source in `protocol`; and the pictures of
+//! the docs, from their texts.
 
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::workspace;
+use crate::{prerequisites, step, workspace};
 use anyhow::{Context, Result, bail};
 use codes::{CloseCode, ErrorCode, HttpCode};
 
@@ -27,6 +28,17 @@ pub(crate) fn run(check: bool) -> Result<()> {
             }
         }
     }
+    pictures(check)
+}
+
+/// Graphviz draws them, which comes from npm.
+fn pictures(check: bool) -> Result<()> {
+    prerequisites::node()?;
+    prerequisites::npm_packages()?;
+    let mut draw = workspace::node();
+    draw.arg("docs/pictures/draw.mjs").args(check.then_some("--check"));
+    step::run(&mut draw, "the line above says which picture is stale, or where its text is wrong")?;
+    eprintln!("✓ docs/pictures");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Takes long names out of a bound module, which a page never needs.
+//! Takes out of a bound module what a page never needs: long names, and what its glue does for older browsers than the SDK's.
 //!
 //! wasm-bindgen names each import after its JavaScript function and a hash, once in the module and once in the glue: about 100 names of 50
 //! bytes that do not compress. Nobody but these two files ever says them.
@@ -13,7 +13,20 @@ use walrus::Module;
 /// The name under which the glue hands its functions over.
 const MODULE: &str = "w";
 
-/// Renames every import and export of the module at `wasm`, and the same names in its `glue`.
+/// What is cut out of the glue: from one text to another, which stays. Every browser since 2023 has `encodeInto` and `FinalizationRegistry`;
+/// `initSync` is called with an object, and texts are never passed without a way to grow; nobody disposes of what is the SDK's own.
+const CUTS: [(&str, &str); 5] = [
+    ("if (Symbol.dispose) ", "\n"),
+    ("(typeof FinalizationRegistry === 'undefined')", "new FinalizationRegistry"),
+    ("if (!('encodeInto' in cachedTextEncoder)) {", "let WASM_VECTOR_LEN"),
+    ("if (realloc === undefined) {", "let len = arg.length"),
+    (
+        " else {\n            console.warn('using deprecated parameters for `initSync()`",
+        "\n    }\n\n    const imports",
+    ),
+];
+
+/// Renames every import and export of the module at `wasm`, and the same names in its `glue`, and cuts the glue.
 pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
     let mut module = Module::from_file(wasm).context("the bound module cannot be read")?;
     let mut short = HashMap::new();
@@ -30,9 +43,23 @@ pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
         }
     }
     let text = fs::read_to_string(glue)?;
-    let text = replace(&text, &short)?;
-    fs::write(glue, text)?;
+    let text = CUTS.iter().try_fold(text, |text, (from, to)| cut(&text, from, to))?;
+    fs::write(glue, replace(&text, &short)?)?;
     module.emit_wasm_file(wasm)
+}
+
+/// Takes out each part of the glue that begins with `from`, up to the `to` that follows.
+fn cut(glue: &str, from: &str, to: &str) -> Result<String> {
+    let mut parts = glue.split(from);
+    let mut rest = parts.next().unwrap_or_default().to_owned();
+    if rest.len() == glue.len() {
+        bail!("`{from}` is not in the glue: wasm-bindgen writes it differently now");
+    }
+    for part in parts {
+        let end = part.find(to).with_context(|| format!("`{from}` does not end with `{to}` in the glue"))?;
+        rest.push_str(&part[end..]);
+    }
+    Ok(rest)
 }
 
 /// Replaces names where they are properties: keys of the object of imports, and members of `wasm`.
@@ -86,5 +113,12 @@ mod tests {
         let expected = r#"class Engine { tap() { wasm.e2.get(1); } } const i = { i0: f }; ({ "w": i })"#;
         assert_eq!(replace(glue, &short).expect("all found"), expected);
         assert!(replace("nothing here", &short).is_err());
+    }
+
+    #[test]
+    fn every_part_that_is_not_needed_is_cut_out_and_one_that_is_missing_is_told() {
+        assert_eq!(cut("a OLD x NEW b OLD NEW c", "OLD", "NEW").expect("both end"), "a NEW b NEW c");
+        assert!(cut("a NEW b", "OLD", "NEW").is_err());
+        assert!(cut("a OLD b", "OLD", "NEW").is_err());
     }
 }

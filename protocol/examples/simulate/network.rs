@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::Time;
 
 use crate::random::Random;
@@ -12,7 +13,7 @@ use crate::random::Random;
 pub(crate) enum Packet {
     Opened,
     Text(String),
-    Binary(Vec<u8>),
+    Binary(Bytes),
     /// The other end closed, or the connection broke.
     Closed(u16),
 }

@@ -42,11 +42,6 @@ impl Backoff {
         self.failures
     }
 
-    /// When the next attempt is due.
-    pub(super) fn due(&self) -> Time {
-        self.due
-    }
-
     /// An attempt begins.
     pub(super) fn begin(&mut self, now: Time) {
         self.began = Some(now);

@@ -2,67 +2,40 @@
 
 use std::time::Duration;
 
-use super::{Client, Connection, Event, Outage, Pending, Phase, State, TIMERS, Timer, UPLINK};
-use crate::{CloseCode, ErrorCode, Features, Hello, Ping, Reaction, Resume, Time, Token};
+use super::phase::{Attempt, Away, Closing, Due, Phase, Socket, Timer, Up};
+use super::why::Outage;
+use super::{Client, ErrorInfo, Event, Pending, State, UPLINK};
+use crate::{CloseCode, ErrorCode, Features, Hello, Reaction, Resume, Time, Token};
 
-const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// A refusal that takes so long may be one of the silence before a `hello` that came too late: relays wait for it for 5 s.
 const HELLO_LATE_AFTER: Duration = Duration::from_secs(4);
-/// A connection that held this long makes the backoff start anew.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// A first connection is given up sooner than a lost one: somebody is waiting at a button.
 const FIRST_GIVE_UP: Duration = Duration::from_secs(30);
-/// Audio sent but not acknowledged for this long leads to a probe.
-const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(5);
-/// The answer to a probe is due within this, and so is the acknowledgement of some audio: when nothing of it gets through for so long, TCP
-/// waits for longer and longer between its tries, and another connection is there sooner. Longer than a stalled page's 2 s and most of a
-/// lossy link's retransmissions.
-const PROBE_DEADLINE: Duration = Duration::from_secs(5);
-/// How often it is looked at how much audio has got through while some waits.
-const PACE_WINDOW: Duration = Duration::from_secs(12);
-/// What is said meanwhile, in samples.
-pub(super) const REAL_TIME: u32 = 12 * 16_000;
-/// A line that lets less audio than this wait keeps up: 2 s, in samples.
-const KEEPS_UP: u32 = 2 * 16_000;
-/// A line that carries less than one part in so many of what was expected is stuck. Over a network that loses many packets TCP comes to wait for
-/// up to two minutes between two of them, and another connection carries a hundred times as much.
-const STUCK_PART: u32 = 16;
-/// Hanging up goes on for this long after audio last got through. A line that stands still is found out after 10 s, and over a network that
-/// loses every third packet another one takes as long again.
-const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
-/// Meanwhile the next connection is tried within this time, however many attempts have failed: most of the deadline is for the words.
+/// While the user hangs up, the next connection is tried within this time, however many attempts have failed: most of the deadline is for the words.
 const CLOSING_RETRY: Duration = Duration::from_secs(5);
-/// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
-const LONGEST_CLOSING: Duration = Duration::from_secs(300);
-/// Probes come no closer than this, however often a page wakes up.
-const PROBES_APART: Duration = Duration::from_secs(1);
 /// A refusal (4401) ends the call if there was another so short a time before: the token that it was for was asked for anew. Of one longer
 /// ago, before an outage say, an application's cache may know nothing any more.
 const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(60);
-/// Missed heartbeats after which the other side is dead.
-const DEAD_AFTER_HEARTBEATS: u32 = 2;
-
 impl Client {
     pub(super) fn start(&mut self) {
-        if self.phase != Phase::Idle {
-            return;
-        }
-        self.set(Timer::GiveUp, FIRST_GIVE_UP.min(self.config.give_up_after));
+        let Phase::Idle { told_full } = self.phase else { return };
+        self.phase = Phase::Away(Away {
+            attempt: Attempt::Waiting(self.now),
+            outage: Outage::default(),
+            told_full,
+            refused: None,
+            gives_up: self.now + FIRST_GIVE_UP.min(self.config.give_up_after),
+        });
         self.request_token();
         self.tell_state();
     }
 
     fn request_token(&mut self) {
-        self.phase = Phase::Token;
-        self.timers.stop(Timer::Retry as usize);
+        self.turn_to(Attempt::Token(self.now + TOKEN_DEADLINE));
         self.backoff.begin(self.now);
-        self.ask_for_token();
-    }
-
-    pub(super) fn ask_for_token(&mut self) {
         self.wants_token = true;
-        self.set(Timer::Token, TOKEN_DEADLINE);
         self.pending.push_back(Pending::RequestToken);
     }
 
@@ -71,49 +44,53 @@ impl Client {
         if !std::mem::take(&mut self.wants_token) {
             return;
         }
-        match (self.phase, token) {
-            (Phase::Token, Ok(token)) => {
-                self.timers.stop(Timer::Token as usize);
-                self.token = Some(token.into());
-                self.phase = Phase::Opening;
-                self.connection = Connection { began: self.now, ..Connection::default() };
-                self.set(Timer::Open, OPEN_DEADLINE);
+        match (&self.phase, token) {
+            (Phase::Away(Away { attempt: Attempt::Token(_), .. }), Ok(token)) => {
+                let (token, socket) = (token.into(), Socket::new(self.now));
+                self.turn_to(Attempt::Opening { token, socket, late: self.now + OPEN_DEADLINE });
                 self.pending.push_back(Pending::Connect);
             }
-            (Phase::Up, Ok(token)) => {
-                self.timers.stop(Timer::Token as usize);
+            (Phase::Up(_), Ok(token)) => {
+                self.stop(Timer::Token);
                 self.send(Token { token: token.into() });
             }
-            (Phase::Token | Phase::Up, Err(cause)) => self.token_failed(cause),
-            _ => {}
+            (_, Ok(_)) => {}
+            (_, Err(cause)) => self.token_failed(cause),
         }
     }
 
+    pub(super) fn token_is_late(&mut self) {
+        self.token_failed("no answer within 10 s");
+    }
+
     fn token_failed(&mut self, cause: &str) {
-        self.timers.stop(Timer::Token as usize);
-        if self.offline && self.phase == Phase::Token {
+        let connects = match &self.phase {
+            Phase::Away(Away { attempt: Attempt::Token(_), .. }) => true,
+            Phase::Up(_) => false,
+            Phase::Away(_) | Phase::Idle { .. } | Phase::Closed => return,
+        };
+        self.stop(Timer::Token);
+        if self.offline && connects {
             return self.wait();
         }
-        let mut error = super::ErrorInfo::from(const { ErrorCode::TokenUnavailable.info() });
+        let mut error = ErrorInfo::from(const { ErrorCode::TokenUnavailable.info() });
         if !cause.is_empty() {
             error.message.push_str(" Cause: ");
             error.message.push_str(cause);
         }
         self.tell(Event::Error(error));
-        if self.phase == Phase::Token {
+        if connects {
             self.wait();
         }
     }
 
     pub(super) fn handle_opened(&mut self) {
-        if self.phase != Phase::Opening {
-            return;
-        }
-        let Some(token) = self.token.take() else { return };
-        self.phase = Phase::Greeting;
+        let Phase::Away(Away { attempt, .. }) = &mut self.phase else { return };
+        let Attempt::Opening { token, socket, .. } = attempt else { return };
+        let (token, socket) = (std::mem::take(token), *socket);
+        *attempt = Attempt::Greeting { socket, late: self.now + OPEN_DEADLINE };
         self.offline = false;
         self.forget_question();
-        self.set(Timer::Open, OPEN_DEADLINE);
         let resume = self.session.as_ref().map(|session| Resume {
             session_id: session.info.session_id.clone(),
             resume_token: session.resume_token.clone(),
@@ -132,43 +109,50 @@ impl Client {
         });
     }
 
+    fn turn_to(&mut self, next: Attempt) {
+        if let Phase::Away(away) = &mut self.phase {
+            away.attempt = next;
+        }
+    }
+
     /// What is said belongs to it, whichever session it is said in.
     fn conversation(&self) -> Option<&str> {
         self.conversation_id.as_deref().or(self.config.conversation.as_deref())
     }
 
     /// The relay answered the greeting: everything the connection needs is set going.
-    pub(super) fn connected(&mut self) {
-        self.phase = Phase::Up;
+    pub(super) fn connected(&mut self, features: Features) {
+        let Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, .. }) = &self.phase else { return };
+        self.phase = Phase::Up(Box::new(Up::new(*socket, features)));
         self.was_connected = true;
-        self.refused = None;
-        self.outage = Outage::default();
         self.take_back_unsupported();
-        for timer in [Timer::Open, Timer::GiveUp, Timer::Pace] {
-            self.timers.stop(timer as usize);
-        }
-        self.set(Timer::Stable, STABLE_AFTER);
-        self.progress();
-        self.send_ack();
-        self.send_ping();
-        self.alive();
-        self.tell_state();
+        self.go_live();
     }
 
     pub(super) fn handle_closed(&mut self, code: u16) {
-        if matches!(self.phase, Phase::Idle | Phase::Token | Phase::Waiting) {
-            return;
-        }
-        let code = self.connection.ended.unwrap_or(CloseCode::from_code(code));
+        let (ended, refused, began) = match &self.phase {
+            Phase::Up(up) => (up.ended, None, None),
+            Phase::Away(Away { attempt: Attempt::Opening { .. }, refused, .. }) => (None, *refused, None),
+            Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, refused, .. }) => {
+                (None, *refused, Some(socket.began))
+            }
+            Phase::Away(_) | Phase::Idle { .. } | Phase::Closed => return,
+        };
+        let code = ended.unwrap_or(CloseCode::from_code(code));
+        let was_late = began.is_some_and(|began| self.now.since(began) >= HELLO_LATE_AFTER);
         match code.reaction() {
             Reaction::Stop => self.end(code),
             // The relay did not hear `hello` in time, and may never have seen the token.
-            Reaction::RefreshToken if self.phase == Phase::Greeting && self.hello_was_late() => self.failed(),
+            Reaction::RefreshToken if was_late => self.failed(),
+            Reaction::RefreshToken
+                if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) =>
+            {
+                self.end(code);
+            }
             Reaction::RefreshToken => {
-                let before = self.refused.replace(self.now);
-                match before.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
-                    true => self.end(code),
-                    false => self.lost(),
+                self.lost();
+                if let Phase::Away(away) = &mut self.phase {
+                    away.refused = Some(self.now);
                 }
             }
             Reaction::Retry => self.failed(),
@@ -177,15 +161,15 @@ impl Client {
 
     /// The connection broke, or was never made: then it is asked why.
     fn failed(&mut self) {
-        let opening = self.phase == Phase::Opening;
+        let opening = self.is_opening();
         self.lost();
         if opening {
             self.ask_why();
         }
     }
 
-    fn hello_was_late(&self) -> bool {
-        self.now.since(self.connection.began) >= HELLO_LATE_AFTER
+    fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Away(Away { attempt: Attempt::Opening { .. }, .. }))
     }
 
     /// The connection is gone; the driver has no socket (any more).
@@ -195,11 +179,8 @@ impl Client {
     }
 
     fn tell_loss(&mut self) {
-        if self.phase == Phase::Up {
-            self.outage = Outage::default();
-            if !self.closing {
-                self.tell(Event::Error(const { ErrorCode::LinkLost.info() }.into()));
-            }
+        if self.up().is_some() && self.closing.is_none() {
+            self.tell(Event::Error(const { ErrorCode::LinkLost.info() }.into()));
         }
     }
 
@@ -212,7 +193,11 @@ impl Client {
 
     /// Whether there was a socket.
     fn disconnect(&mut self) -> bool {
-        let is_there = matches!(self.phase, Phase::Opening | Phase::Greeting | Phase::Up);
+        let is_there = match &self.phase {
+            Phase::Up(_) => true,
+            Phase::Away(away) => matches!(away.attempt, Attempt::Opening { .. } | Attempt::Greeting { .. }),
+            Phase::Idle { .. } | Phase::Closed => false,
+        };
         if is_there {
             self.pending.push_back(Pending::Disconnect(CloseCode::Normal.code()));
         }
@@ -225,25 +210,25 @@ impl Client {
     }
 
     fn wait_until(&mut self, due: Time) {
-        // All but these two belong to the connection, or to the attempt to make one.
-        for timer in TIMERS.into_iter().filter(|timer| !matches!(timer, Timer::GiveUp | Timer::Closing)) {
-            self.timers.stop(timer as usize);
+        if self.closing.is_some() && self.is_committed() {
+            return self.end(CloseCode::Normal);
         }
-        if !self.timers.is_set(Timer::GiveUp as usize) {
-            self.set(Timer::GiveUp, self.config.give_up_after);
+        let attempt = Attempt::Waiting(due);
+        match &mut self.phase {
+            Phase::Away(away) => away.attempt = attempt,
+            Phase::Up(_) => {
+                let gives_up = self.now + self.config.give_up_after;
+                let outage = Outage::default();
+                self.phase = Phase::Away(Away { attempt, outage, told_full: false, refused: None, gives_up });
+            }
+            Phase::Idle { .. } | Phase::Closed => return,
         }
-        if self.closing && self.is_committed() {
-            self.end(CloseCode::Normal);
-            return;
-        }
-        self.phase = Phase::Waiting;
-        self.timers.set(Timer::Retry as usize, due);
         self.tell_state();
     }
 
     pub(super) fn handle_online(&mut self) {
         // A socket that began to open while the network was away may hang for minutes.
-        if std::mem::take(&mut self.offline) && self.phase == Phase::Opening {
+        if std::mem::take(&mut self.offline) && self.is_opening() {
             self.interrupt();
         }
         self.probe();
@@ -258,16 +243,8 @@ impl Client {
         }
     }
 
-    /// The relay is about to go: all its clients come back at moments of their own.
-    pub(super) fn prepare_to_move(&mut self, within: Duration) {
-        if !self.timers.is_set(Timer::Move as usize) {
-            let wait = self.backoff.part_of(within);
-            self.set(Timer::Move, wait);
-        }
-    }
-
     /// Leaves a relay that works, which is neither a failure nor an error.
-    fn move_on(&mut self) {
+    pub(super) fn move_on(&mut self) {
         self.disconnect();
         let due = self.backoff.hurry(self.now);
         self.wait_until(due);
@@ -280,104 +257,18 @@ impl Client {
         self.interrupt();
     }
 
-    /// Finds out soon whether the link lives.
-    pub(super) fn probe(&mut self) {
-        match self.phase {
-            Phase::Up => {
-                if self.connection.probed.is_none_or(|probed| self.now.since(probed) >= PROBES_APART) {
-                    self.connection.probed = Some(self.now);
-                    self.send_ping();
-                }
-                // One that was answered a moment ago shows that the link lives.
-                if self.connection.ping.is_some() {
-                    self.timers.hasten(Timer::Dead as usize, self.now + PROBE_DEADLINE);
-                }
-            }
-            Phase::Waiting => {
-                let due = self.backoff.hurry(self.now);
-                self.timers.set(Timer::Retry as usize, due);
-            }
-            _ => {}
-        }
-    }
-
-    /// Something came from the relay.
-    pub(super) fn alive(&mut self) {
-        let heartbeat = self.heartbeat();
-        self.set(Timer::Dead, heartbeat.saturating_mul(DEAD_AFTER_HEARTBEATS));
-    }
-
-    /// Audio gets through: a slow line is not a dead one, and hanging up goes on.
-    pub(super) fn progress(&mut self) {
-        for timer in [Timer::Unacknowledged, Timer::Stalled] {
-            self.timers.stop(timer as usize);
-        }
-        if self.timers.is_set(Timer::Closing as usize) {
-            let due = (self.now + CLOSING_DEADLINE).min(self.closing_ends);
-            self.timers.set(Timer::Closing as usize, due);
-        }
-    }
-
-    fn heartbeat(&self) -> Duration {
-        self.session.as_ref().map_or(Duration::from_secs(15), |session| session.heartbeat)
-    }
-
-    fn send_ping(&mut self) {
-        self.ping_id = self.ping_id.wrapping_add(1);
-        self.connection.ping = Some((self.ping_id, self.now));
-        let heartbeat = self.heartbeat();
-        self.set(Timer::Heartbeat, heartbeat);
-        let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
-        self.send(Ping { id: self.ping_id, rtt_us });
-    }
-
-    /// Keeps the timer for unacknowledged audio running exactly while there is some.
-    pub(super) fn watch_acknowledgements(&mut self) {
-        let waiting = self.acknowledged.seq < self.uplink.end().seq;
-        match (waiting, self.timers.is_set(Timer::Unacknowledged as usize)) {
-            (true, false) => self.set(Timer::Unacknowledged, UNACKNOWLEDGED_AFTER),
-            (false, true) => self.timers.stop(Timer::Unacknowledged as usize),
-            _ => {}
-        }
-        if !waiting {
-            self.timers.stop(Timer::Pace as usize);
-            self.usual = REAL_TIME;
-        } else if !self.timers.is_set(Timer::Pace as usize) {
-            self.paced = self.acknowledged.position;
-            self.set(Timer::Pace, PACE_WINDOW);
-        }
-    }
-
-    /// Replaces a line that is stuck. On a network that is really so slow the next one carries no more, so less is expected of it, and soon it
-    /// is left alone.
-    fn look_at_pace(&mut self) {
-        let waiting = self.uplink.end().position.saturating_sub(self.acknowledged.position);
-        let through = self.acknowledged.position.saturating_sub(self.paced);
-        if waiting < KEEPS_UP || self.waits_for_turn() {
-            self.usual = REAL_TIME;
-        } else if through < self.usual / STUCK_PART {
-            self.usual /= 2;
-            self.drop_link();
-        } else {
-            self.usual = self.usual.max(through).min(REAL_TIME);
-        }
-    }
-
     pub(super) fn close(&mut self) {
-        if self.closing {
+        if self.closing.is_some() {
             return;
         }
-        self.closing = true;
-        if !self.was_connected || self.phase != Phase::Up && self.is_committed() {
-            self.abandon(CloseCode::Normal);
-            return;
+        if !self.was_connected || self.up().is_none() && self.is_committed() {
+            return self.abandon(CloseCode::Normal);
         }
-        if self.phase == Phase::Waiting {
+        if matches!(self.phase, Phase::Away(Away { attempt: Attempt::Waiting(_), .. })) {
             self.handle_online();
         }
         self.backoff.shorten(CLOSING_RETRY);
-        self.closing_ends = self.now + LONGEST_CLOSING;
-        self.set(Timer::Closing, CLOSING_DEADLINE);
+        self.closing = Some(Closing::new(self.now));
         self.tell_state();
     }
 
@@ -392,36 +283,31 @@ impl Client {
     pub(super) fn end(&mut self, code: CloseCode) {
         self.tell_missing();
         self.phase = Phase::Closed;
-        self.timers.stop_all();
+        self.closing = None;
         self.tell(Event::State(State::Closed));
         self.tell(Event::Ended { code, usage: self.usage });
     }
 
-    pub(super) fn handle_timer(&mut self, timer: Timer) {
-        match timer {
-            Timer::Token => self.token_failed("no answer within 10 s"),
-            Timer::Open | Timer::Dead | Timer::Stalled => self.drop_link(),
-            Timer::Retry => self.request_token(),
-            Timer::Heartbeat => self.send_ping(),
-            Timer::Pace => self.look_at_pace(),
-            Timer::Unacknowledged => {
-                self.probe();
-                if !self.timers.is_set(Timer::Stalled as usize) {
-                    self.set(Timer::Stalled, PROBE_DEADLINE);
-                }
-            }
-            Timer::Ack => self.send_ack(),
-            Timer::Stable => self.backoff.reset(),
-            Timer::GiveUp => {
-                let mut error = super::ErrorInfo::from(const { ErrorCode::GaveUp.info() });
-                self.outage.explain(&mut error.message);
-                self.tell(Event::Error(error));
-                self.abandon(CloseCode::Abnormal);
-            }
-            Timer::Closing => self.abandon(CloseCode::Normal),
-            // The drain that follows says what the relay does not know yet.
-            Timer::Mute | Timer::Turn => {}
-            Timer::Move => self.move_on(),
+    pub(super) fn handle_due(&mut self, due: Due) {
+        match due {
+            Due::Attempt => match &self.phase {
+                Phase::Away(Away { attempt: Attempt::Token(_), .. }) => self.token_is_late(),
+                Phase::Away(Away { attempt: Attempt::Waiting(_), .. }) => self.request_token(),
+                Phase::Away(_) => self.drop_link(),
+                Phase::Up(_) | Phase::Idle { .. } | Phase::Closed => {}
+            },
+            Due::GiveUp => self.give_up(),
+            Due::Closing => self.abandon(CloseCode::Normal),
+            Due::Timer(timer) => self.handle_timer(timer),
         }
+    }
+
+    fn give_up(&mut self) {
+        let mut error = ErrorInfo::from(const { ErrorCode::GaveUp.info() });
+        if let Phase::Away(away) = &self.phase {
+            away.outage.explain(&mut error.message);
+        }
+        self.tell(Event::Error(error));
+        self.abandon(CloseCode::Abnormal);
     }
 }

@@ -1,6 +1,7 @@
 //! What goes into the client machine and what comes out.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::{
     AgentState, Budget, CloseCode, Codec, Degraded, ErrorCode, Features, Latency, Limits, Prices, TooLong,
@@ -96,9 +97,9 @@ impl Answer<'_> {
     pub const BODY_MAX_BYTES: usize = 4_096;
 }
 
-/// What a driver has to do.
+/// What a driver has to do. It owns what it carries: a frame of audio shares its bytes with the buffer that keeps it.
 #[derive(Debug)]
-pub enum Output<'a> {
+pub enum Output {
     /// Ask the application for an access token; answer with [`Input::Token`].
     RequestToken,
     /// Open a socket; answer with [`Input::Opened`] or [`Input::Closed`].
@@ -113,9 +114,9 @@ pub enum Output<'a> {
         code: u16,
     },
     /// Send a text message.
-    Text(&'a str),
+    Text(String),
     /// Send a binary message.
-    Binary(&'a [u8]),
+    Binary(Arc<[u8]>),
     /// Queue this audio of the agent for playing.
     Play {
         /// How `payload` is encoded.
@@ -123,7 +124,7 @@ pub enum Output<'a> {
         /// Position of its first sample in the agent's timeline.
         position: u32,
         /// The encoded samples.
-        payload: &'a [u8],
+        payload: Vec<u8>,
     },
     /// The reply is complete: play the rest without waiting for more.
     EndOfReply,

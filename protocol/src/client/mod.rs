@@ -9,99 +9,30 @@ mod backoff;
 mod connect;
 mod gaps;
 mod io;
+mod live;
+mod phase;
 mod receive;
 mod uplink;
 mod why;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::Backoff;
 use gaps::ToldGaps;
-use why::{Outage, Question};
+use phase::{Attempt, Away, Closing, Due, Phase, Up};
+use why::Question;
 
 pub use io::*;
 
 use crate::replay::ReplayBuffer;
-use crate::time::Timers;
-use crate::{ClientAck, ClientMessage, CloseCode, Codec, Features, Mark, Time, Upward, Usage};
+use crate::{ClientMessage, Codec, Mark, Time, Upward, Usage};
 
 /// How often to look whether a full socket has room again.
 const SOCKET_POLL: Duration = Duration::from_millis(50);
-/// Acknowledgements of the downlink are gathered for this long.
-const ACK_DELAY: Duration = Duration::from_millis(200);
 /// Samples of the uplink are 16 kHz.
 const UPLINK: Codec = Codec::PcmS16le16000;
-
-/// Names of the timers.
-#[derive(Clone, Copy)]
-enum Timer {
-    /// The application's token function takes too long.
-    Token,
-    /// Socket or greeting takes too long.
-    Open,
-    /// The next attempt to connect.
-    Retry,
-    /// The next `ping`.
-    Heartbeat,
-    /// The relay was silent for too long.
-    Dead,
-    /// Sent audio was not acknowledged for long.
-    Unacknowledged,
-    /// It was not for too long, whatever the relay said meanwhile.
-    Stalled,
-    /// How much audio has got through is looked at.
-    Pace,
-    /// The next `ack`.
-    Ack,
-    /// The connection has held long enough to forget earlier failures.
-    Stable,
-    /// The relay could not be reached for too long.
-    GiveUp,
-    /// Hanging up makes no progress.
-    Closing,
-    /// The relay heard of the microphone a moment ago.
-    Mute,
-    /// A relay takes the next message.
-    Turn,
-    /// The relay is about to go.
-    Move,
-}
-
-const TIMERS: [Timer; 15] = [
-    Timer::Token,
-    Timer::Open,
-    Timer::Retry,
-    Timer::Heartbeat,
-    Timer::Dead,
-    Timer::Unacknowledged,
-    Timer::Stalled,
-    Timer::Pace,
-    Timer::Ack,
-    Timer::Stable,
-    Timer::GiveUp,
-    Timer::Closing,
-    Timer::Mute,
-    Timer::Turn,
-    Timer::Move,
-];
-
-/// Where the connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    /// Waiting for the application's token.
-    Token,
-    /// Waiting for the socket.
-    Opening,
-    /// `hello` is sent.
-    Greeting,
-    /// The relay has answered.
-    Up,
-    /// Waiting for the next attempt.
-    Waiting,
-    Closed,
-}
 
 /// What to resume with.
 #[derive(Debug)]
@@ -119,38 +50,10 @@ enum Pending {
     AskWhy,
     Disconnect(u16),
     Message(ClientMessage),
-    Play { codec: Codec, position: u32 },
+    Play { codec: Codec, position: u32, payload: Vec<u8> },
     EndOfReply,
     FlushPlayout,
     Event(Event),
-}
-
-/// What belongs to one connection. It is replaced whole by the next, so that nothing of it can outlive it.
-#[derive(Debug, Default)]
-struct Connection {
-    /// When it was begun.
-    began: Time,
-    /// Bytes the socket holds back.
-    socket_bytes: usize,
-    /// What the socket itself last said of that.
-    told_socket_bytes: usize,
-    /// Chunks wait in our own buffer.
-    held_back: bool,
-    /// What the relay speaks.
-    features: Features,
-    /// What the relay believes of the microphone; unmuted at first.
-    told_muted: bool,
-    /// What it believes of the agent's sound; not held at first.
-    told_held: bool,
-    /// What it was told of an interruption.
-    told_barge_in: Option<u32>,
-    told_bye: bool,
-    /// The `ping` that was not answered yet, and when it was sent.
-    ping: Option<(u32, Time)>,
-    /// When it was last probed, answered or not.
-    probed: Option<Time>,
-    /// Why the session is over, if the relay said `ended`.
-    ended: Option<CloseCode>,
 }
 
 /// The client's end of the link.
@@ -158,11 +61,8 @@ struct Connection {
 pub struct Client {
     config: Config,
     phase: Phase,
-    timers: Timers<{ TIMERS.len() }>,
     pending: VecDeque<Pending>,
     backoff: Backoff,
-    /// Set while the application's token travels from `Token` to `hello`.
-    token: Option<String>,
     /// Set by the first `welcome`, so that a later connection resumes.
     session: Option<Session>,
     /// The conversation that a session began or went on with.
@@ -171,22 +71,16 @@ pub struct Client {
     was_connected: bool,
     /// The network is away, as far as is known: then it is no news that no token can be had.
     offline: bool,
-    /// When a token was last refused (4401).
-    refused: Option<Time>,
     /// The application was asked for a token and has not answered.
     wants_token: bool,
     /// Whether it is being asked why no socket could be opened.
     question: Question,
-    outage: Outage,
-    connection: Connection,
 
-    uplink: ReplayBuffer,
+    uplink: ReplayBuffer<Arc<[u8]>>,
     /// The first frame that is not committed: where a new session would begin.
     base: Mark,
     /// The next frame the relay expects, as it last said.
     acknowledged: Mark,
-    /// Where `acknowledged` was when the pace was last looked at.
-    paced: u32,
     /// Samples that a line is expected to carry between two looks.
     usual: u32,
     told_gaps: ToldGaps,
@@ -200,23 +94,15 @@ pub struct Client {
 
     /// The next downlink frame.
     expected: u32,
-    /// What was last acknowledged, and what is to be.
-    told_ack: ClientAck,
+    /// How much of the agent was heard.
     played: u32,
     /// Where the agent's audio that came in this epoch ends: what is played beyond it belongs to an earlier one.
     received_end: u32,
-    /// Payload of the audio frame being handed to the driver.
-    staged: Vec<u8>,
-    /// Text being handed to the driver.
-    text: String,
 
     ping_id: u32,
     round_trip: Option<Duration>,
     usage: Usage,
-    /// The user hung up.
-    closing: bool,
-    /// When hanging up ends, progress or not.
-    closing_ends: Time,
+    closing: Option<Closing>,
     now: Time,
 }
 
@@ -228,40 +114,30 @@ impl Client {
         Client {
             backoff: Backoff::new(config.seed),
             config,
-            phase: Phase::Idle,
-            timers: Timers::new(),
+            phase: Phase::Idle { told_full: false },
             pending: VecDeque::with_capacity(8),
-            token: None,
             session: None,
             conversation_id: None,
             was_connected: false,
             offline: false,
-            refused: None,
             wants_token: false,
             question: Question::None,
-            outage: Outage::default(),
-            connection: Connection::default(),
             uplink: ReplayBuffer::new(Mark::default()),
             base: Mark::default(),
             acknowledged: Mark::default(),
-            paced: 0,
-            usual: connect::REAL_TIME,
+            usual: live::REAL_TIME,
             told_gaps: ToldGaps::default(),
             muted: false,
             playback_held: false,
             barge_in: None,
             refilled: Time::ZERO,
             expected: 0,
-            told_ack: ClientAck { received: 0, played: 0 },
             played: 0,
             received_end: 0,
-            staged: Vec::new(),
-            text: String::new(),
             ping_id: 0,
             round_trip: None,
             usage: Usage::default(),
-            closing: false,
-            closing_ends: Time::ZERO,
+            closing: None,
             now: Time::ZERO,
         }
     }
@@ -269,7 +145,7 @@ impl Client {
     /// One thing happened. Drain [`Client::poll_output`] afterwards, then arm one timer for [`Client::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
-        if self.phase == Phase::Closed {
+        if matches!(self.phase, Phase::Closed) {
             return;
         }
         match input {
@@ -296,14 +172,12 @@ impl Client {
             Input::Woke => self.probe(),
             Input::Close => self.close(),
             Input::Timeout => {
-                while let Some(timer) = self.timers.expire(self.now) {
-                    self.handle_timer(TIMERS[timer]);
+                while let Some(due) = self.take_due() {
+                    self.handle_due(due);
                 }
             }
         }
-        if self.phase == Phase::Up {
-            self.watch_acknowledgements();
-        }
+        self.watch_acknowledgements();
     }
 
     /// The application says something among the audio: an input like any other, which can be refused. It is kept until it is committed, and
@@ -314,62 +188,56 @@ impl Client {
     pub fn handle_message(&mut self, now: Time, message: &Upward) -> Result<(), NotTaken> {
         self.now = self.now.max(now);
         let taken = self.take_message(message);
-        if self.phase == Phase::Up {
-            self.watch_acknowledgements();
-        }
+        self.watch_acknowledgements();
         taken
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(pending) = self.pending.pop_front() {
             return Some(match pending {
                 Pending::RequestToken => Output::RequestToken,
                 Pending::Connect => Output::Connect,
                 Pending::AskWhy => Output::AskWhy,
                 Pending::Disconnect(code) => Output::Disconnect { code },
-                Pending::Message(message) => self.say(&message),
-                Pending::Play { codec, position } => Output::Play { codec, position, payload: &self.staged },
+                Pending::Message(message) => say(&message),
+                Pending::Play { codec, position, payload } => Output::Play { codec, position, payload },
                 Pending::EndOfReply => Output::EndOfReply,
                 Pending::FlushPlayout => Output::FlushPlayout,
                 Pending::Event(event) => Output::Event(event),
             });
         }
-        if self.phase == Phase::Up { self.poll_uplink() } else { None }
+        self.poll_uplink()
     }
 
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let socket = self.is_held_back().then(|| self.now + SOCKET_POLL);
-        self.timers.next_timeout().into_iter().chain(socket).min()
+        let closing = self.closing.map(|closing| closing.stuck);
+        self.phase.next_timeout().into_iter().chain(closing).chain(socket).min()
     }
 
     /// The connection as the application sees it.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.phase {
-            Phase::Idle => State::Idle,
+        let attempt = self.backoff.failures();
+        match &self.phase {
+            Phase::Idle { .. } => State::Idle,
             Phase::Closed => State::Closed,
-            _ if self.closing => State::Closing,
-            Phase::Up => State::Connected,
-            _ if !self.was_connected => State::Connecting,
-            Phase::Waiting => State::Reconnecting {
-                attempt: self.backoff.failures(),
-                retry_in: self.backoff.due().since(self.now),
-            },
-            _ => State::Reconnecting { attempt: self.backoff.failures(), retry_in: Duration::ZERO },
+            _ if self.closing.is_some() => State::Closing,
+            Phase::Up(_) => State::Connected,
+            Phase::Away(_) if !self.was_connected => State::Connecting,
+            Phase::Away(Away { attempt: Attempt::Waiting(due), .. }) => {
+                State::Reconnecting { attempt, retry_in: due.since(self.now) }
+            }
+            Phase::Away(_) => State::Reconnecting { attempt, retry_in: Duration::ZERO },
         }
     }
 
     /// Whether everything said is in the stored transcript.
     fn is_committed(&self) -> bool {
         self.base.seq == self.uplink.end().seq
-    }
-
-    fn say(&mut self, message: &ClientMessage) -> Output<'_> {
-        self.text = message.to_json();
-        Output::Text(&self.text)
     }
 
     fn send(&mut self, message: impl Into<ClientMessage>) {
@@ -384,20 +252,24 @@ impl Client {
         self.tell(Event::State(self.state()));
     }
 
-    fn set(&mut self, timer: Timer, span: Duration) {
-        self.timers.set(timer as usize, self.now + span);
+    fn up(&self) -> Option<&Up> {
+        if let Phase::Up(up) = &self.phase { Some(up) } else { None }
     }
 
-    fn schedule_ack(&mut self) {
-        let ack = ClientAck { received: self.expected, played: self.played };
-        if self.phase == Phase::Up && ack != self.told_ack && !self.timers.is_set(Timer::Ack as usize) {
-            self.set(Timer::Ack, ACK_DELAY);
+    fn up_mut(&mut self) -> Option<&mut Up> {
+        if let Phase::Up(up) = &mut self.phase { Some(up) } else { None }
+    }
+
+    /// Takes what is due first, of the call and of its connection.
+    fn take_due(&mut self) -> Option<Due> {
+        let closing = self.closing.map(|closing| closing.stuck).filter(|stuck| *stuck <= self.now);
+        if closing.is_some_and(|stuck| self.phase.next_timeout().is_none_or(|next| stuck < next)) {
+            return Some(Due::Closing);
         }
+        self.phase.take_due(self.now)
     }
+}
 
-    fn send_ack(&mut self) {
-        self.timers.stop(Timer::Ack as usize);
-        self.told_ack = ClientAck { received: self.expected, played: self.played };
-        self.send(self.told_ack);
-    }
+fn say(message: &ClientMessage) -> Output {
+    Output::Text(message.to_json())
 }

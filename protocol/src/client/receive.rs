@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Client, ErrorInfo, Event, Pending, Phase, Session, SessionInfo, Timer};
+use super::phase::{Attempt, Away, Phase};
+use super::{Client, ErrorInfo, Event, Pending, Session, SessionInfo};
 use crate::{
     Ability, AgentState, AudioHeader, BudgetScope, CloseCode, ErrorCode, Mark, ParseError, RelayAck,
     RelayMessage, ResumeFailed, Resumed, Role, Welcome,
@@ -13,14 +14,12 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u32> = 1_000..=60_000;
 
 impl Client {
     pub(super) fn handle_text(&mut self, text: &str) {
-        if !matches!(self.phase, Phase::Greeting | Phase::Up) {
+        if self.up().is_none() && !self.is_greeting() {
             return;
         }
         match RelayMessage::parse(text) {
             Ok(message) => {
-                if self.phase == Phase::Up {
-                    self.alive();
-                }
+                self.alive();
                 self.handle_answer(message);
             }
             // A newer relay may know more types and words than we do; a numbered message still counts.
@@ -34,38 +33,29 @@ impl Client {
 
     fn handle_answer(&mut self, message: RelayMessage) {
         match message {
-            RelayMessage::Welcome(welcome) if self.phase == Phase::Greeting => self.handle_welcome(welcome),
-            RelayMessage::Resumed(resumed) if self.phase == Phase::Greeting => self.handle_resumed(resumed),
-            RelayMessage::ResumeFailed(failed) if self.phase == Phase::Greeting => {
+            RelayMessage::Welcome(welcome) if self.is_greeting() => self.handle_welcome(welcome),
+            RelayMessage::Resumed(resumed) if self.is_greeting() => self.handle_resumed(resumed),
+            RelayMessage::ResumeFailed(failed) if self.is_greeting() => {
                 self.handle_resume_failed(&failed);
             }
             RelayMessage::ErrorMessage(error) => {
                 self.hold_off(error.retry_after_ms);
                 self.tell(Event::Error(error.into()));
             }
-            _ if self.phase != Phase::Up => {}
+            _ if self.up().is_none() => {}
             RelayMessage::RelayAck(ack) => self.handle_ack(ack),
             RelayMessage::Resend(resend) => self.rewind(resend.from),
-            RelayMessage::Pong(pong) => {
-                if let Some((_, sent)) = self.connection.ping.take_if(|(id, _)| *id == pong.id) {
-                    let round_trip = self.now.since(sent);
-                    self.round_trip = Some(round_trip);
-                    self.tell(Event::RoundTrip(round_trip));
-                }
-            }
+            RelayMessage::Pong(pong) => self.handle_pong(pong.id),
             RelayMessage::Usage(usage) => {
                 self.usage = usage;
                 self.tell(Event::Usage(usage));
             }
-            RelayMessage::TokenExpiring(_) => {
-                // The application is asked once at a time.
-                if !self.timers.is_set(Timer::Token as usize) {
-                    self.ask_for_token();
-                }
-            }
+            RelayMessage::TokenExpiring(_) => self.refresh_token(),
             RelayMessage::Ended(ended) => {
                 self.usage = ended.usage;
-                self.connection.ended = CloseCode::from_name(&ended.reason);
+                if let Some(up) = self.up_mut() {
+                    up.ended = CloseCode::from_name(&ended.reason);
+                }
                 self.tell(Event::Usage(ended.usage));
             }
             RelayMessage::TokenRefused(_) => {
@@ -141,7 +131,7 @@ impl Client {
     }
 
     fn handle_welcome(&mut self, welcome: Welcome) {
-        self.connection.features = welcome.features.clone();
+        let features = welcome.features.clone();
         let info = SessionInfo {
             session_id: welcome.session_id,
             conversation_id: welcome.conversation_id,
@@ -163,13 +153,13 @@ impl Client {
         self.begin_epoch();
         self.acknowledged = self.base;
         self.uplink.seek(self.base);
-        self.connected();
+        self.connected(features);
     }
 
     fn handle_resumed(&mut self, resumed: Resumed) {
         let Some(session) = self.session.as_mut() else { return self.drop_link() };
         session.resume_token = resumed.resume_token;
-        self.connection.features = resumed.features.clone();
+        let features = resumed.features.clone();
         let is_new_epoch = session.info.epoch != resumed.epoch;
         if is_new_epoch || session.info.features != resumed.features {
             session.info.epoch = resumed.epoch;
@@ -186,7 +176,7 @@ impl Client {
         self.acknowledged = resumed.received;
         self.commit(resumed.committed);
         self.uplink.seek(resumed.received);
-        self.connected();
+        self.connected(features);
     }
 
     fn handle_resume_failed(&mut self, failed: &ResumeFailed) {
@@ -233,7 +223,7 @@ impl Client {
     }
 
     pub(super) fn handle_binary(&mut self, frame: &[u8]) {
-        if self.phase != Phase::Up {
+        if self.up().is_none() {
             return;
         }
         self.alive();
@@ -244,15 +234,18 @@ impl Client {
         // A codec of a newer relay counts, but cannot be played.
         let Some(codec) = header.codec else { return };
         self.received_end = header.position.saturating_add(codec.samples(payload.len()));
-        self.staged.clear();
-        self.staged.extend_from_slice(payload);
-        self.pending.push_back(Pending::Play { codec, position: header.position });
+        let payload = payload.to_vec();
+        self.pending.push_back(Pending::Play { codec, position: header.position, payload });
+    }
+
+    fn is_greeting(&self) -> bool {
+        matches!(self.phase, Phase::Away(Away { attempt: Attempt::Greeting { .. }, .. }))
     }
 
     /// Whether a numbered frame is the next one. Duplicates are acknowledged again; a hole cannot happen on a healthy
     /// connection, so the connection is dropped and resumed from what is there.
     fn take_number(&mut self, seq: u32) -> bool {
-        if self.phase != Phase::Up || seq < self.expected {
+        if self.up().is_none() || seq < self.expected {
             self.schedule_ack();
             return false;
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Client, Connection, Event, GapInfo, NotTaken, Output, Phase, Timer, UPLINK};
+use super::phase::{Attempt, Away, Phase, Timer, Up};
+use super::{Client, Event, GapInfo, NotTaken, Output, UPLINK, say};
+use crate::replay::Message;
 use crate::{
     BargeIn, Bye, ClientMessage, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Numbered, Playback, Upward,
 };
@@ -23,7 +25,7 @@ const TURNS_AT_ONCE: u32 = 20;
 
 impl Client {
     pub(super) fn handle_chunk(&mut self, samples: &[i16]) {
-        if samples.is_empty() || self.muted || self.closing && self.connection.told_bye {
+        if samples.is_empty() || self.muted || self.up().is_some_and(|up| up.told_bye) {
             return;
         }
         if !self.uplink.push_audio(UPLINK, samples) {
@@ -33,11 +35,11 @@ impl Client {
     }
 
     pub(super) fn take_message(&mut self, message: &Upward) -> Result<(), NotTaken> {
-        if self.phase == Phase::Closed || self.closing {
+        if matches!(self.phase, Phase::Closed) || self.closing.is_some() {
             return Err(NotTaken::Over);
         }
         message.check_length().map_err(NotTaken::TooLong)?;
-        if self.phase == Phase::Up && !self.connection.features.has(message.word()) {
+        if self.up().is_some_and(|up| !up.features.has(message.word())) {
             return Err(NotTaken::NotSupported);
         }
         let numbered = Numbered { mark: self.uplink.end(), message: message.clone() };
@@ -64,39 +66,58 @@ impl Client {
         let capacity = self.capacity();
         while self.uplink.samples() * 2 + self.uplink.text_bytes() as u64 > capacity {
             let Some(dropped) = self.uplink.drop_oldest_audio() else { break };
-            if dropped.seq >= self.acknowledged.seq && !self.outage.told_full {
-                self.outage.told_full = true;
-                self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
+            if dropped.seq >= self.acknowledged.seq {
+                self.tell_full();
             }
         }
     }
 
+    /// Once in each phase.
+    fn tell_full(&mut self) {
+        let told = match &mut self.phase {
+            Phase::Idle { told_full } => told_full,
+            Phase::Away(away) => &mut away.told_full,
+            Phase::Up(up) => &mut up.told_full,
+            Phase::Closed => return,
+        };
+        if !std::mem::replace(told, true) {
+            self.tell(Event::Error(const { ErrorCode::BufferFull.info() }.into()));
+        }
+    }
+
     pub(super) fn handle_buffered(&mut self, bytes: usize) {
-        let drains =
-            self.connection.told_socket_bytes >= BACKLOG && bytes < self.connection.told_socket_bytes;
-        self.connection.told_socket_bytes = bytes;
-        self.connection.socket_bytes = bytes;
-        self.connection.held_back =
-            bytes >= if self.connection.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
-        if drains && self.phase == Phase::Up {
+        let socket = match &mut self.phase {
+            Phase::Up(up) => &mut up.socket,
+            Phase::Away(Away {
+                attempt: Attempt::Opening { socket, .. } | Attempt::Greeting { socket, .. },
+                ..
+            }) => socket,
+            Phase::Away(_) | Phase::Idle { .. } | Phase::Closed => return,
+        };
+        let drains = socket.told_bytes >= BACKLOG && bytes < socket.told_bytes;
+        socket.told_bytes = bytes;
+        socket.bytes = bytes;
+        socket.held_back = bytes >= if socket.held_back { SOCKET_LOW_WATER } else { SOCKET_HIGH_WATER };
+        if drains && self.up().is_some() {
             self.alive();
             self.progress();
         }
     }
 
     pub(super) fn is_held_back(&self) -> bool {
-        self.phase == Phase::Up && self.connection.held_back && !self.uplink.is_sent()
+        self.up().is_some_and(|up| up.socket.held_back) && !self.uplink.is_sent()
     }
 
     /// Whether what comes next waits for its turn, whatever the line carries.
     pub(super) fn waits_for_turn(&self) -> bool {
-        self.timers.is_set(Timer::Turn as usize)
+        self.is_set(Timer::Turn)
     }
 
     /// What the uplink has to send: what was dropped, then what is held, then what must come after it.
-    pub(super) fn poll_uplink(&mut self) -> Option<Output<'_>> {
-        if self.poll_playback().is_some() {
-            return Some(Output::Text(&self.text));
+    pub(super) fn poll_uplink(&mut self) -> Option<Output> {
+        self.up()?;
+        if let Some(message) = self.poll_playback() {
+            return Some(say(&message));
         }
         if self.is_held_back() {
             return None;
@@ -109,46 +130,55 @@ impl Client {
             }
             self.uplink.seek(held);
             self.tell_gap(cursor, held);
-            return Some(self.say(&Gap { from: cursor, to: held }.into()));
+            return Some(say(&Gap { from: cursor, to: held }.into()));
         }
         if self.uplink.is_sent() {
-            let waits = self.connection.told_bye || self.timers.is_set(Timer::Mute as usize);
-            if self.connection.told_muted != self.muted && !waits {
-                self.connection.told_muted = self.muted;
-                self.set(Timer::Mute, MUTE_APART);
-                return Some(self.say(&Mute { muted: self.muted }.into()));
-            }
-            if self.closing && !self.connection.told_bye {
-                self.connection.told_bye = true;
-                return Some(self.say(&Bye { end: self.uplink.end().seq }.into()));
-            }
+            return self.poll_last();
+        }
+        if self.uplink.is_text_next() && !self.take_turn() {
             return None;
         }
-        if self.uplink.peek()?.word.is_some() && !self.take_turn() {
-            return None;
-        }
-        let frame = self.uplink.advance(self.connection.features.has(Features::SAMPLES))?;
-        self.connection.socket_bytes += frame.bytes.len() + frame.text.len();
-        self.connection.held_back |= self.connection.socket_bytes >= SOCKET_HIGH_WATER;
-        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
+        let Phase::Up(up) = &mut self.phase else { return None };
+        let message = self.uplink.advance(up.features.has(Features::SAMPLES))?;
+        up.socket.bytes += message.len();
+        up.socket.held_back |= up.socket.bytes >= SOCKET_HIGH_WATER;
+        Some(match message {
+            Message::Text(text) => Output::Text(text),
+            Message::Binary(frame) => Output::Binary(frame),
+        })
     }
 
-    /// What the relay does not know yet of the agent's sound on the page; the text is in `self.text`.
-    fn poll_playback(&mut self) -> Option<()> {
-        let Connection { features, told_barge_in, told_held, .. } = &self.connection;
+    /// What is said when everything else is.
+    fn poll_last(&mut self) -> Option<Output> {
+        let Phase::Up(up) = &mut self.phase else { return None };
+        let waits = up.told_bye || up.timers.is_set(Timer::Mute as usize);
+        if up.told_muted != self.muted && !waits {
+            up.told_muted = self.muted;
+            up.timers.set(Timer::Mute as usize, self.now + MUTE_APART);
+            return Some(say(&Mute { muted: self.muted }.into()));
+        }
+        if self.closing.is_some() && !up.told_bye {
+            up.told_bye = true;
+            return Some(say(&Bye { end: self.uplink.end().seq }.into()));
+        }
+        None
+    }
+
+    /// What the relay does not know yet of the agent's sound on the page.
+    fn poll_playback(&mut self) -> Option<ClientMessage> {
+        let Up { features, told_barge_in, told_held, .. } = self.up()?;
         let barges_in = self.barge_in.filter(|_| *told_barge_in != self.barge_in && features.has("barge_in"));
         let holds = *told_held != self.playback_held && features.has("playback");
         if barges_in.is_none() && !holds || !self.take_turn() {
             return None;
         }
+        let Phase::Up(up) = &mut self.phase else { return None };
         if let Some(played) = barges_in {
-            self.connection.told_barge_in = barges_in;
-            self.say(&BargeIn { played }.into());
-        } else {
-            self.connection.told_held = self.playback_held;
-            self.say(&Playback { held: self.playback_held }.into());
+            up.told_barge_in = barges_in;
+            return Some(BargeIn { played }.into());
         }
-        Some(())
+        up.told_held = self.playback_held;
+        Some(Playback { held: self.playback_held }.into())
     }
 
     /// Whether one more message may be sent now: a relay closes on whoever sends too many.
@@ -156,18 +186,18 @@ impl Client {
         let refilled = self.refilled.max(self.now) + TURN_APART;
         let allowed = self.now + TURN_APART * TURNS_AT_ONCE;
         if refilled > allowed {
-            let due = refilled - TURN_APART * TURNS_AT_ONCE;
-            self.timers.set(Timer::Turn as usize, due);
+            self.set(Timer::Turn, (refilled - TURN_APART * TURNS_AT_ONCE).since(self.now));
             return false;
         }
-        self.timers.stop(Timer::Turn as usize);
+        self.stop(Timer::Turn);
         self.refilled = refilled;
         true
     }
 
     /// The relay that answered takes no messages of some kinds: what it does not have of them yet it will never get.
     pub(super) fn take_back_unsupported(&mut self) {
-        let features = &self.connection.features;
+        let Phase::Up(up) = &self.phase else { return };
+        let features = &up.features;
         let texts = self.uplink.take_texts(self.acknowledged.seq, |word| !features.has(word));
         self.tell_undelivered(&texts);
     }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Answer, Client, ErrorInfo, Event, Pending, Phase, Timer};
+use super::phase::{Attempt, Away, Phase};
+use super::{Answer, Client, ErrorInfo, Event, Pending};
 use crate::json::Document;
 use crate::{CloseCode, ErrorCode};
 
 /// What a relay answers to a plain request that it would take as a WebSocket.
 const UPGRADE_REQUIRED: u16 = 426;
 
-/// What was told and learnt since the relay was last connected. It is replaced whole when it is connected again.
+/// What was told and learnt while no relay was connected.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// Whether the application was told that the buffer is full.
-    pub(super) told_full: bool,
     /// Whether it was told why the relay takes no connection now: not at each attempt.
     told_refusal: bool,
     /// The last answer's status; 0 if there was none.
@@ -48,7 +47,8 @@ impl Outage {
 impl Client {
     /// An attempt failed before its socket was open. Without a network there is nobody to ask.
     pub(super) fn ask_why(&mut self) {
-        if self.phase == Phase::Waiting && !self.offline && self.question == Question::None {
+        let waits = matches!(self.phase, Phase::Away(Away { attempt: Attempt::Waiting(_), .. }));
+        if waits && !self.offline && self.question == Question::None {
             self.question = Question::Asked;
             self.pending.push_back(Pending::AskWhy);
         }
@@ -64,7 +64,8 @@ impl Client {
     pub(super) fn handle_why(&mut self, answer: Option<Answer<'_>>) {
         let question = std::mem::take(&mut self.question);
         let (Question::Asked, Some(answer)) = (question, answer) else { return };
-        self.outage.status = answer.status;
+        let Phase::Away(Away { outage, .. }) = &mut self.phase else { return };
+        outage.status = answer.status;
         let (error, close) = match (answer.status, refusal(&answer)) {
             // What was there once is being replaced, maybe, and comes back.
             (..400 | 404 | 405 | 410, _) if !self.was_connected => {
@@ -74,8 +75,9 @@ impl Client {
             }
             (_, None) => return,
             (_, Some(error)) if error.retryable => {
+                let is_news = !std::mem::replace(&mut outage.told_refusal, true);
                 self.hold_off(error.retry_after_ms);
-                if !std::mem::replace(&mut self.outage.told_refusal, true) {
+                if is_news {
                     self.tell(Event::Error(error));
                 }
                 return;
@@ -91,8 +93,8 @@ impl Client {
     pub(super) fn hold_off(&mut self, retry_after_ms: Option<u64>) {
         let Some(after) = retry_after_ms else { return };
         let due = self.backoff.hold_until(self.now + Duration::from_millis(after));
-        if self.phase == Phase::Waiting {
-            self.timers.set(Timer::Retry as usize, due);
+        if let Phase::Away(Away { attempt: Attempt::Waiting(next), .. }) = &mut self.phase {
+            *next = due;
             self.tell_state();
         }
     }

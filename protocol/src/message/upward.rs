@@ -162,6 +162,21 @@ impl Upward {
         Upward::read_as(&word, &document).ok_or(ParseError::Malformed)
     }
 
+    /// Bytes of all its text.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        match self {
+            Upward::Text { text }
+            | Upward::Say { text, .. }
+            | Upward::Context { text }
+            | Upward::Correction { text, .. } => text.len(),
+            Upward::ToolResult { call_id, output, .. } => call_id.len() + output.len(),
+            Upward::Variables { variables } => {
+                variables.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+            }
+        }
+    }
+
     /// Looks whether its text is as short as it has to be.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{CloseCode, Codec, ErrorMessage, Gap, Hello, Limits, Mark, Prices, Upward, Usage};
 
 /// What a session is made with.
@@ -59,7 +61,7 @@ pub enum Attachment {
 }
 
 /// What happens to a session. One input, then [`poll_output`](super::Link::poll_output) until it is empty.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// An authenticated connection; whichever was attached before is to be closed with [`CloseCode::Replaced`] by the driver.
     Attach {
@@ -72,8 +74,8 @@ pub enum Input<'a> {
     },
     /// A text message came.
     Text(&'a str),
-    /// A binary message came.
-    Binary(&'a [u8]),
+    /// A binary message came. Its audio comes out as a part of the same bytes.
+    Binary(Bytes),
     /// A frame of the WebSocket came that carries no message: a ping or a pong.
     Control,
     /// The connection is gone.
@@ -144,19 +146,19 @@ pub enum Saying {
     Listened(crate::Listened),
 }
 
-/// What a driver has to do.
+/// What a driver has to do. It owns what it carries: audio shares its bytes with the buffer that keeps it, or with the message that it came in.
 #[derive(Debug)]
-pub enum Output<'a> {
+pub enum Output {
     /// Send a text message on the attached connection.
-    Text(&'a str),
+    Text(String),
     /// Send a binary message on the attached connection.
-    Binary(&'a [u8]),
+    Binary(Bytes),
     /// Audio of the user, in order, each sample once. Meter it and hand it to the call.
     Audio {
         /// Its place.
         mark: Mark,
         /// 16-bit little-endian samples at 16 kHz.
-        payload: &'a [u8],
+        payload: Bytes,
     },
     /// What the user's page says among the audio, in order with it, once.
     Message {
@@ -178,7 +180,7 @@ pub enum Output<'a> {
     /// The client measured this round-trip time.
     RoundTrip(Duration),
     /// The client sent a fresh access token; answer with [`Input::TokenAccepted`], [`Input::TokenRefused`] or [`Input::End`].
-    Token(&'a str),
+    Token(String),
     /// The user hung up and all audio is here: finish, then [`Input::End`].
     Bye,
     /// Close the attached connection, with this code if it still takes one.

@@ -10,19 +10,22 @@
 mod documented;
 mod handshake;
 mod io;
+mod phase;
 mod rate;
 mod uplink;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use handshake::*;
 pub use io::*;
 
+use phase::{Attached, Due, Phase, Timer};
 use rate::RateLimit;
 
-use crate::replay::ReplayBuffer;
-use crate::time::Timers;
+use crate::replay::{Message, ReplayBuffer};
 use crate::{
     AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Features, Flush, Gap, Hello, Mark,
     Move, RelayAck, RelayMessage, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring,
@@ -47,38 +50,11 @@ const LEAST_IDLE: Duration = Duration::from_secs(60);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
-/// Names of the timers.
-#[derive(Clone, Copy)]
-enum Timer {
-    /// The client was silent for too long.
-    Dead,
-    /// Nobody resumed in time.
-    ResumeWindow,
-    /// The longest duration of the session.
-    Session,
-    /// Nothing but heartbeats for too long.
-    Idle,
-    /// The next `ack`.
-    Ack,
-    /// A `resend` may be asked for again.
-    Resend,
-}
-
-const TIMERS: [Timer; 6] =
-    [Timer::Dead, Timer::ResumeWindow, Timer::Session, Timer::Idle, Timer::Ack, Timer::Resend];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Detached,
-    Attached,
-    Ended,
-}
-
 /// Something to do that is not a frame of the replay buffer.
 #[derive(Debug)]
 enum Pending {
     Message(RelayMessage),
-    Audio(Mark),
+    Audio(Mark, Bytes),
     Numbered(Mark, Upward),
     Gap(Gap),
     Muted(bool),
@@ -100,19 +76,19 @@ pub struct Link {
     config: Config,
     epoch: u32,
     phase: Phase,
-    timers: Timers<{ TIMERS.len() }>,
+    /// When the session has lasted as long as it may.
+    session_ends: Time,
+    /// When there has been nothing but heartbeats for too long.
+    idle_ends: Time,
     pending: VecDeque<Pending>,
     /// The tokens that resume the session: what the attached connection was greeted with, last, and before it those the client may
     /// still hold. An answer to a resume can be lost, and one attempt of a client can overtake another, so they stay good until the
     /// client shows which one it has.
     resume_tokens: Vec<String>,
-    /// What the client of the attached connection speaks.
-    features: Features,
 
     /// The next uplink frame.
     expected: Mark,
     committed: Mark,
-    told_ack: RelayAck,
     /// After frames that were refused: how much further on than `expected` the next one may stand, in samples. What such a frame held
     /// is not known, but it was no more than this.
     refused_samples: Option<u32>,
@@ -121,15 +97,8 @@ pub struct Link {
     frame_rate: RateLimit,
     control_rate: RateLimit,
     strikes: u32,
-    /// `resend` requests without progress.
-    resends: u32,
-    bye: Option<u32>,
-    /// The session ends as soon as what was said before is sent.
-    ending: Option<(CloseCode, Usage)>,
 
-    downlink: ReplayBuffer,
-    staged: Vec<u8>,
-    text: String,
+    downlink: ReplayBuffer<Bytes>,
     now: Time,
 }
 
@@ -148,34 +117,24 @@ impl Link {
     }
 
     fn with_epoch(now: Time, config: Config, epoch: u32, start: Mark) -> Self {
-        let mut link = Link {
+        Link {
             epoch,
-            phase: Phase::Detached,
-            timers: Timers::new(),
+            phase: Phase::Detached(now + config.resume_window),
+            session_ends: now + Duration::from_millis(config.limits.session_ms),
+            idle_ends: now + Duration::from_millis(config.limits.idle_ms),
             pending: VecDeque::with_capacity(8),
             resume_tokens: Vec::new(),
-            features: Features::default(),
             expected: start,
             committed: start,
-            told_ack: RelayAck { received: start, committed: start },
             refused_samples: None,
             audio_rate: RateLimit::audio(now, &config.limits),
             frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),
             strikes: 0,
-            resends: 0,
-            bye: None,
-            ending: None,
             downlink: ReplayBuffer::new(Mark::default()),
-            staged: Vec::new(),
-            text: String::new(),
             now,
             config,
-        };
-        link.set(Timer::Session, Duration::from_millis(link.config.limits.session_ms));
-        link.set(Timer::Idle, Duration::from_millis(link.config.limits.idle_ms));
-        link.set(Timer::ResumeWindow, link.config.resume_window);
-        link
+        }
     }
 
     /// The session goes on here: its limits count from its beginning, whichever relay that was on.
@@ -185,8 +144,8 @@ impl Link {
         let session = Duration::from_millis(limits.session_ms).saturating_sub(age);
         let idle = Duration::from_millis(limits.idle_ms);
         let idle = idle.saturating_sub(quiet).max(idle.min(LEAST_IDLE));
-        self.set(Timer::Session, session);
-        self.set(Timer::Idle, idle);
+        self.session_ends = self.now + session;
+        self.idle_ends = self.now + idle;
         self.audio_rate.carry_over(age, heard, again.into());
         let usual = u64::from(USUAL_RESUMES) * (1 + age.as_secs() / 60);
         if u64::from(resumes) > usual {
@@ -203,7 +162,7 @@ impl Link {
                 && token.bytes().zip(resume_token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
         };
         let good = self.resume_tokens.iter().fold(false, |good, token| good | is(token));
-        self.phase != Phase::Ended && self.ending.is_none() && good
+        matches!(self.phase, Phase::Detached(_) | Phase::Attached(_)) && good
     }
 
     /// Which memory of the relay this is.
@@ -215,31 +174,33 @@ impl Link {
     /// Whether a connection is attached.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.phase == Phase::Attached
+        matches!(self.phase, Phase::Attached(_) | Phase::Ending { .. })
     }
 
     /// Whether the session is over and everything about it was told.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.phase == Phase::Ended && self.pending.is_empty()
+        matches!(self.phase, Phase::Ended) && self.pending.is_empty()
     }
 
     /// Whether the agent may go on: a connection is there and not too far behind.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.phase == Phase::Attached && self.downlink.bytes() < DOWNLINK_BYTES
+        self.is_attached() && self.downlink.bytes() < DOWNLINK_BYTES
     }
 
     /// One thing happened. Drain [`Link::poll_output`] afterwards, then arm one timer for [`Link::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
-        if self.phase == Phase::Ended || self.ending.is_some() && !matches!(input, Input::Closed) {
-            return;
+        match self.phase {
+            Phase::Ended => return,
+            Phase::Ending { .. } if !matches!(input, Input::Closed) => return,
+            Phase::Ending { .. } | Phase::Detached(_) | Phase::Attached(_) => {}
         }
         match input {
             Input::Attach { hello, attachment, resume_token } => self.attach(hello, attachment, resume_token),
             Input::Text(text) => self.handle_text(text),
-            Input::Binary(frame) => self.handle_binary(frame),
+            Input::Binary(frame) => self.handle_binary(&frame),
             Input::Control => self.handle_control(),
             Input::Closed => self.detach(None),
             Input::Commit(mark) => self.commit(mark),
@@ -260,44 +221,44 @@ impl Link {
             }
             Input::Error(error) => self.send(error.clone()),
             Input::End { code, usage } => self.end(code, usage),
-            Input::Timeout => {
-                while let Some(timer) = self.timers.expire(self.now) {
-                    self.handle_timer(TIMERS[timer]);
-                }
-            }
+            Input::Timeout => while self.handle_due() {},
         }
     }
 
     /// The next thing to do; `None` when there is nothing until the next input.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         if !self.pending.is_empty() {
             return self.poll_urgent();
         }
-        if self.phase != Phase::Attached {
-            return None;
-        }
-        if self.downlink.is_sent()
-            && let Some((code, usage)) = self.ending.take()
-        {
-            self.send(RelayAck { received: self.expected, committed: self.committed });
-            self.send(Ended { reason: code.name().into(), usage });
-            self.pending.push_back(Pending::Close(code));
-            self.phase = Phase::Ended;
-            return self.poll_urgent();
-        }
-        let frame = self.downlink.advance(self.features.has(Features::SAMPLES))?;
-        Some(if frame.word.is_some() { Output::Text(&frame.text) } else { Output::Binary(&frame.bytes) })
+        let counted = match &self.phase {
+            Phase::Attached(attached) => attached.features.has(Features::SAMPLES),
+            Phase::Ending { code, usage, .. } if self.downlink.is_sent() => {
+                let (code, usage) = (*code, *usage);
+                let ack = RelayAck { received: self.expected, committed: self.committed };
+                let ended = Ended { reason: code.name().into(), usage };
+                self.pending.extend([
+                    Pending::Message(ack.into()),
+                    Pending::Message(ended.into()),
+                    Pending::Close(code),
+                ]);
+                self.phase = Phase::Ended;
+                return self.poll_urgent();
+            }
+            Phase::Ending { counted, .. } => *counted,
+            Phase::Detached(_) | Phase::Ended => return None,
+        };
+        Some(match self.downlink.advance(counted)? {
+            Message::Text(text) => Output::Text(text),
+            Message::Binary(frame) => Output::Binary(frame),
+        })
     }
 
     /// The same without what the agent says: for a driver whose socket is full. What is not taken stays. What the client says is heard
     /// and acknowledged meanwhile, however slowly the line takes the agent's words.
-    pub fn poll_urgent(&mut self) -> Option<Output<'_>> {
+    pub fn poll_urgent(&mut self) -> Option<Output> {
         self.pending.pop_front().map(|pending| match pending {
-            Pending::Message(message) => {
-                self.text = message.to_json();
-                Output::Text(&self.text)
-            }
-            Pending::Audio(mark) => Output::Audio { mark, payload: &self.staged },
+            Pending::Message(message) => Output::Text(message.to_json()),
+            Pending::Audio(mark, payload) => Output::Audio { mark, payload },
             Pending::Numbered(mark, message) => Output::Message { mark, message },
             Pending::Gap(gap) => Output::Gap(gap),
             Pending::Muted(muted) => Output::Muted(muted),
@@ -305,10 +266,7 @@ impl Link {
             Pending::BargeIn(position) => Output::BargeIn(position),
             Pending::Held(held) => Output::Held(held),
             Pending::RoundTrip(time) => Output::RoundTrip(time),
-            Pending::Token(token) => {
-                self.text = token;
-                Output::Token(&self.text)
-            }
+            Pending::Token(token) => Output::Token(token),
             Pending::Bye => Output::Bye,
             Pending::Close(code) => Output::Close(code),
             Pending::Detached => Output::Detached,
@@ -320,7 +278,12 @@ impl Link {
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next_timeout()
+        match self.phase {
+            Phase::Ending { .. } | Phase::Ended => None,
+            Phase::Detached(_) | Phase::Attached(_) => {
+                self.phase.next_timeout().into_iter().chain([self.session_ends, self.idle_ends]).min()
+            }
+        }
     }
 
     fn attach(&mut self, hello: &Hello, attachment: Attachment, resume_token: &str) {
@@ -333,14 +296,10 @@ impl Link {
         if self.resume_tokens.len() > RESUME_TOKENS {
             self.resume_tokens.remove(0);
         }
-        self.features = hello.features.clone();
-        self.phase = Phase::Attached;
+        let ack = RelayAck { received: self.expected, committed: self.committed };
+        self.phase = Phase::Attached(Attached::new(hello.features.clone(), ack));
         // What was queued for the connection before this one.
         self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
-        self.timers.stop(Timer::ResumeWindow as usize);
-        self.timers.stop(Timer::Resend as usize);
-        self.resends = 0;
-        self.bye = None;
         self.set(Timer::Dead, self.config.heartbeat * DEAD_AFTER_HEARTBEATS);
         if !resumes {
             if attachment == Attachment::Instead {
@@ -360,7 +319,6 @@ impl Link {
                 // Rebuilt from the store, whose word counts: a client knows nothing to be committed that is not stored.
                 self.downlink.seek(self.downlink.start());
             }
-            self.told_ack = RelayAck { received: self.expected, committed: self.committed };
             self.send(Resumed {
                 session_id: self.config.session_id.clone(),
                 epoch: self.epoch,
@@ -391,39 +349,34 @@ impl Link {
     }
 
     fn detach(&mut self, close: Option<CloseCode>) {
-        if self.phase != Phase::Attached {
-            return;
+        match self.phase {
+            Phase::Detached(_) | Phase::Ended => {}
+            Phase::Ending { .. } => self.phase = Phase::Ended,
+            Phase::Attached(_) => {
+                self.phase = Phase::Detached(self.now + self.config.resume_window);
+                self.pending.extend(close.map(Pending::Close));
+                self.pending.push_back(Pending::Detached);
+            }
         }
-        if self.ending.take().is_some() {
-            self.phase = Phase::Ended;
-            return;
-        }
-        self.phase = Phase::Detached;
-        self.pending.extend(close.map(Pending::Close));
-        self.pending.push_back(Pending::Detached);
-        for timer in [Timer::Dead, Timer::Ack, Timer::Resend] {
-            self.timers.stop(timer as usize);
-        }
-        self.set(Timer::ResumeWindow, self.config.resume_window);
     }
 
     fn end(&mut self, code: CloseCode, usage: Usage) {
-        self.timers.stop_all();
-        if self.phase == Phase::Attached {
-            self.ending = Some((code, usage));
-        } else {
-            self.phase = Phase::Ended;
-        }
+        self.phase = match &self.phase {
+            Phase::Attached(attached) => {
+                let counted = attached.features.has(Features::SAMPLES);
+                Phase::Ending { code, usage, counted }
+            }
+            Phase::Detached(_) | Phase::Ending { .. } | Phase::Ended => Phase::Ended,
+        };
     }
 
     /// Ends the session by the link's own decision.
     fn fail(&mut self, code: CloseCode, error: ErrorMessage) {
-        if self.phase == Phase::Attached {
+        if self.attached().is_some() {
             self.send(error);
             self.pending.push_back(Pending::Close(code));
         }
         self.phase = Phase::Ended;
-        self.timers.stop_all();
         self.pending.push_back(Pending::Ended(code));
     }
 
@@ -449,7 +402,7 @@ impl Link {
 
     /// An error to whoever does not know the message that says more.
     fn refuse_token(&mut self, left: Duration) {
-        if self.features.has("token_refused") {
+        if self.attached().is_some_and(|attached| attached.features.has("token_refused")) {
             self.send(TokenRefused { in_ms: millis(left) });
         } else {
             self.send(ErrorMessage::from(ErrorCode::TokenRefused));
@@ -458,26 +411,44 @@ impl Link {
 
     /// Sends an unnumbered message; without a connection there is nobody to tell.
     fn send(&mut self, message: impl Into<RelayMessage>) {
-        if self.phase == Phase::Attached {
+        if self.attached().is_some() {
             self.pending.push_back(Pending::Message(message.into()));
         }
     }
 
+    fn attached(&self) -> Option<&Attached> {
+        if let Phase::Attached(attached) = &self.phase { Some(attached) } else { None }
+    }
+
+    fn attached_mut(&mut self) -> Option<&mut Attached> {
+        if let Phase::Attached(attached) = &mut self.phase { Some(attached) } else { None }
+    }
+
+    /// Sets a timer of the connection, if there is one.
     fn set(&mut self, timer: Timer, span: Duration) {
-        self.timers.set(timer as usize, self.now + span);
+        let due = self.now + span;
+        if let Some(attached) = self.attached_mut() {
+            attached.timers.set(timer as usize, due);
+        }
+    }
+
+    fn is_set(&self, timer: Timer) -> bool {
+        self.attached().is_some_and(|attached| attached.timers.is_set(timer as usize))
     }
 
     fn schedule_ack(&mut self) {
         let ack = RelayAck { received: self.expected, committed: self.committed };
-        if self.phase == Phase::Attached && ack != self.told_ack && !self.timers.is_set(Timer::Ack as usize) {
+        if self.attached().is_some_and(|attached| attached.told_ack != ack) && !self.is_set(Timer::Ack) {
             self.set(Timer::Ack, ACK_DELAY);
         }
     }
 
     fn send_ack(&mut self) {
-        self.timers.stop(Timer::Ack as usize);
-        self.told_ack = RelayAck { received: self.expected, committed: self.committed };
-        self.send(self.told_ack);
+        let ack = RelayAck { received: self.expected, committed: self.committed };
+        if let Some(attached) = self.attached_mut() {
+            attached.told_ack = ack;
+            self.send(ack);
+        }
     }
 
     fn commit(&mut self, mark: Mark) {
@@ -487,15 +458,33 @@ impl Link {
         }
     }
 
-    fn handle_timer(&mut self, timer: Timer) {
-        match timer {
-            Timer::Dead => self.detach(Some(CloseCode::GoingAway)),
-            Timer::ResumeWindow => self.fail(CloseCode::Abnormal, ErrorCode::LinkLost.into()),
-            Timer::Session => self.fail(CloseCode::TooLong, ErrorCode::TooLong.into()),
-            Timer::Idle => self.fail(CloseCode::Idle, ErrorCode::Idle.into()),
-            Timer::Ack => self.send_ack(),
-            Timer::Resend => {}
+    /// Does what is due first; whether there was anything.
+    fn handle_due(&mut self) -> bool {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Ended) {
+            return false;
         }
+        let session = self.session_ends.min(self.idle_ends);
+        let due = if self.phase.next_timeout().is_some_and(|next| next <= session) {
+            self.phase.take_due(self.now)
+        } else if session <= self.now {
+            let (code, error) = if self.session_ends <= self.idle_ends {
+                (CloseCode::TooLong, ErrorCode::TooLong)
+            } else {
+                (CloseCode::Idle, ErrorCode::Idle)
+            };
+            self.fail(code, error.into());
+            return true;
+        } else {
+            None
+        };
+        match due {
+            Some(Due::ResumeWindow) => self.fail(CloseCode::Abnormal, ErrorCode::LinkLost.into()),
+            Some(Due::Timer(Timer::Dead)) => self.detach(Some(CloseCode::GoingAway)),
+            Some(Due::Timer(Timer::Ack)) => self.send_ack(),
+            Some(Due::Timer(Timer::Resend)) => {}
+            None => return false,
+        }
+        true
     }
 }
 

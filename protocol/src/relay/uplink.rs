@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::rate::CONTROL_BURST;
-use super::{ACK_DELAY, Link, Pending, Phase, STRIKES, Timer, UPLINK, millis};
+use super::{ACK_DELAY, Link, Pending, STRIKES, Timer, UPLINK, millis};
 use crate::{
     AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, ErrorCode, ErrorMessage, Features, Gap,
     HEADER_LEN, Mark, Numbered, Ping, Pong, Resend, TooLong,
@@ -18,7 +20,7 @@ pub(super) const RESENDS: u32 = 5;
 
 impl Link {
     pub(super) fn handle_text(&mut self, text: &str) {
-        if self.phase != Phase::Attached {
+        if self.attached().is_none() {
             return;
         }
         self.alive();
@@ -71,7 +73,7 @@ impl Link {
     /// Audio came, or a message that keeps its place among it. Nothing else is a sign that somebody is there: whatever costs nothing could be
     /// sent for ever.
     fn active(&mut self) {
-        self.set(Timer::Idle, Duration::from_millis(self.config.limits.idle_ms));
+        self.idle_ends = self.now + Duration::from_millis(self.config.limits.idle_ms);
     }
 
     fn handle_ack(&mut self, ack: ClientAck) {
@@ -93,19 +95,21 @@ impl Link {
         if bye.end < self.expected.seq || bye.end - self.expected.seq > FAR_AHEAD {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
-        self.bye = Some(bye.end);
+        if let Some(attached) = self.attached_mut() {
+            attached.bye = Some(bye.end);
+        }
         self.check_bye();
     }
 
     fn check_bye(&mut self) {
-        if self.bye == Some(self.expected.seq) {
-            self.bye = None;
+        let next = self.expected.seq;
+        if self.attached_mut().and_then(|attached| attached.bye.take_if(|end| *end == next)).is_some() {
             self.pending.push_back(Pending::Bye);
         }
     }
 
-    pub(super) fn handle_binary(&mut self, frame: &[u8]) {
-        if self.phase != Phase::Attached {
+    pub(super) fn handle_binary(&mut self, frame: &Bytes) {
+        if self.attached().is_none() {
             return;
         }
         self.alive();
@@ -173,9 +177,7 @@ impl Link {
         };
         self.skip_refused(mark);
         self.active();
-        self.staged.clear();
-        self.staged.extend_from_slice(payload);
-        self.pending.push_back(Pending::Audio(mark));
+        self.pending.push_back(Pending::Audio(mark, frame.slice_ref(payload)));
         self.arrived(next);
     }
 
@@ -197,7 +199,7 @@ impl Link {
             Ok(()) => self.pending.push_back(Pending::Numbered(mark, message)),
             Err(TooLong { limit, asked }) => {
                 self.strike(ErrorCode::TextTooLong, asked as u64, Some(limit as u64));
-                if self.phase != Phase::Attached {
+                if self.attached().is_none() {
                     return;
                 }
             }
@@ -241,20 +243,29 @@ impl Link {
 
     fn arrived(&mut self, next: Mark) {
         self.expected = next;
-        self.resends = 0;
-        self.timers.stop(Timer::Resend as usize);
+        self.forget_resends();
         self.schedule_ack();
         self.check_bye();
     }
 
+    /// Something came that was waited for.
+    fn forget_resends(&mut self) {
+        if let Some(attached) = self.attached_mut() {
+            attached.resends = 0;
+            attached.timers.stop(Timer::Resend as usize);
+        }
+    }
+
     /// Frames are missing before `seq`: ask for them, patiently.
     fn missing(&mut self, seq: u32) {
-        let may_ask = !self.timers.is_set(Timer::Resend as usize);
-        if seq - self.expected.seq > FAR_AHEAD || may_ask && self.resends >= RESENDS {
+        let may_ask = !self.is_set(Timer::Resend);
+        let Some(attached) = self.attached_mut() else { return };
+        let is_hopeless = may_ask && attached.resends >= RESENDS;
+        attached.resends += u32::from(may_ask);
+        if is_hopeless || seq - self.expected.seq > FAR_AHEAD {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
         if may_ask {
-            self.resends += 1;
             self.set(Timer::Resend, RESEND_AFTER);
             self.send(Resend { from: self.expected });
         }
@@ -266,13 +277,10 @@ impl Link {
         // Of another codec, a shorter payload may have held more.
         let samples = (payload.len().div_ceil(2) as u32).max(self.longest_chunk());
         self.refused_samples = Some(self.refused_samples.unwrap_or(0).saturating_add(samples));
-        self.resends = 0;
-        self.timers.stop(Timer::Resend as usize);
+        self.forget_resends();
         self.schedule_ack();
         self.strike(code, asked, limit);
-        if self.phase == Phase::Attached {
-            self.check_bye();
-        }
+        self.check_bye();
     }
 
     /// Samples of the longest chunk.
@@ -292,14 +300,14 @@ impl Link {
 
     /// What is here already came again: the client may not know that it is here. Acknowledgements are gathered as for anything else.
     fn acknowledge_again(&mut self) {
-        if !self.timers.is_set(Timer::Ack as usize) {
+        if !self.is_set(Timer::Ack) {
             self.set(Timer::Ack, ACK_DELAY);
         }
     }
 
     /// Frames of the WebSocket that say nothing, such as its own pings, are under the same bucket as frames of audio.
     pub(super) fn handle_control(&mut self) {
-        if self.phase != Phase::Attached {
+        if self.attached().is_none() {
             return;
         }
         self.alive();

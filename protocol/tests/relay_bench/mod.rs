@@ -60,8 +60,8 @@ impl Bench {
         let mut did = Vec::new();
         while let Some(output) = self.link.poll_output() {
             did.push(match output {
-                Output::Text(text) => Did::Said(RelayMessage::parse(text).expect("ours")),
-                Output::Binary(frame) => Did::Sent(AudioHeader::parse(frame).expect("ours").0.seq),
+                Output::Text(text) => Did::Said(RelayMessage::parse(&text).expect("ours")),
+                Output::Binary(frame) => Did::Sent(AudioHeader::parse(&frame).expect("ours").0.seq),
                 Output::Audio { mark, payload } => Did::Audio(mark, payload.len()),
                 Output::Message { mark, message } => Did::Message(mark, message),
                 Output::Gap(gap) => Did::Gap(gap),
@@ -70,7 +70,7 @@ impl Bench {
                 Output::Muted(muted) => Did::Muted(muted),
                 Output::Played(position) => Did::Played(position),
                 Output::RoundTrip(time) => Did::RoundTrip(time),
-                Output::Token(token) => Did::Token(token.into()),
+                Output::Token(token) => Did::Token(token),
                 Output::Bye => Did::Bye,
                 Output::Close(code) => Did::Close(code),
                 Output::Detached => Did::Detached,
@@ -93,7 +93,7 @@ impl Bench {
         let mut frame = Vec::new();
         AudioHeader::write(codec, seq, position, &mut frame);
         frame.resize(frame.len() + bytes, 0);
-        self.input(Input::Binary(&frame))
+        self.input(Input::Binary(frame.into()))
     }
 
     pub(crate) fn wait(&mut self, span: Duration) -> Vec<Did> {

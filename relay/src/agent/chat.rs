@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use protocol::Time;
+use protocol::{Ability, ErrorCode, Time};
 
 use super::{Agent, AgentInput, AgentOutput};
 use crate::call::Turn;
@@ -23,6 +23,8 @@ const MESSAGE_TOKENS: u64 = 8;
 const BYTES_PER_TOKEN: u64 = 4;
 /// `Final` is not said more often than every half second of audio.
 const FINAL_STEP: u32 = 8_000;
+/// Texts that can wait to be said. Another one is refused.
+const TO_SAY_MAX: usize = 16;
 /// What the user reads when there is no answer.
 const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
 /// The place of the model among the agent's providers.
@@ -42,8 +44,14 @@ pub struct Persona {
 pub struct Chat {
     persona: Persona,
     rate: u32,
-    /// What was said, oldest first.
-    history: VecDeque<Message>,
+    /// What was said, oldest first. Of what the user has said in this call, which one it was.
+    history: VecDeque<(Message, Option<u32>)>,
+    /// How often the user has said something.
+    sayings: u32,
+    /// What it is to say when the answer that it waits for is there, oldest first, and where the user's timeline stood.
+    to_say: VecDeque<(u32, String)>,
+    /// The model did not answer when it was last asked.
+    is_degraded: bool,
     /// The last thing that was said is the user's, and nobody has answered it.
     is_unanswered: bool,
     /// The request that is under way.
@@ -82,6 +90,9 @@ impl Chat {
             persona,
             rate,
             history: VecDeque::new(),
+            sayings: 0,
+            to_say: VecDeque::new(),
+            is_degraded: false,
             is_unanswered: false,
             asked: None,
             next_request: 0,
@@ -93,24 +104,29 @@ impl Chat {
         };
         for turn in turns {
             match turn.role {
-                protocol::Role::User => chat.remember(Role::User, turn.text.clone()),
+                protocol::Role::User => chat.remember(Role::User, turn.text.clone(), None),
                 protocol::Role::Agent | protocol::Role::Unknown => {
-                    chat.remember(Role::Assistant, turn.text.clone());
+                    chat.remember(Role::Assistant, turn.text.clone(), None);
                 }
             }
         }
-        chat.is_unanswered = chat.history.back().is_some_and(|last| last.role == Role::User);
+        chat.is_unanswered = chat.history.back().is_some_and(|(last, _)| last.role == Role::User);
         chat
     }
 
-    fn remember(&mut self, role: Role, text: String) {
+    fn remember(&mut self, role: Role, text: String, said: Option<u32>) {
         if text.is_empty() {
             return;
         }
-        self.history.push_back(Message { role, text });
-        let mut bytes: usize = self.history.iter().map(|message| message.text.len()).sum();
+        self.history.push_back((Message { role, text }, said));
+        self.shorten();
+    }
+
+    /// Forgets the oldest of what is more than a model is told.
+    fn shorten(&mut self) {
+        let mut bytes: usize = self.history.iter().map(|(message, _)| message.text.len()).sum();
         while bytes > HISTORY_MAX_BYTES && self.history.len() > 1 {
-            bytes -= self.history.pop_front().map_or(0, |oldest| oldest.text.len());
+            bytes -= self.history.pop_front().map_or(0, |(oldest, _)| oldest.text.len());
         }
     }
 
@@ -119,9 +135,59 @@ impl Chat {
         if self.open.is_some() {
             self.outputs.push_back(AgentOutput::Cut);
         }
+        // What waits was to be said before this.
+        self.say_rest();
         self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start: position, end: position });
-        self.remember(Role::User, text.to_owned());
+        self.remember(Role::User, text.to_owned(), Some(self.sayings));
+        self.sayings += 1;
         self.think();
+    }
+
+    /// Says something that it was told to say: now, or when the answer is there that it waits for.
+    fn say(&mut self, position: u32, text: &str, interrupt: bool) {
+        if self.to_say.len() == TO_SAY_MAX {
+            self.outputs.push_back(AgentOutput::Trouble(ErrorCode::MessagesFull));
+            return;
+        }
+        self.to_say.push_back((position, text.to_owned()));
+        if interrupt {
+            self.give_up();
+            if self.open.is_some() {
+                self.outputs.push_back(AgentOutput::Cut);
+            }
+        }
+        if self.asked.is_none() {
+            self.say_rest();
+        }
+    }
+
+    /// Says what waits to be said. Only then is its place final: it is stored by then, or is stored before that.
+    fn say_rest(&mut self) {
+        while let Some((position, text)) = self.to_say.pop_front() {
+            self.begin();
+            let words = text.clone();
+            self.outputs.push_back(AgentOutput::Words { text: words, start: 0, end: 0, last: true });
+            self.end(text);
+            self.final_through = self.final_through.max(position);
+            self.outputs.push_back(AgentOutput::Final { through: self.final_through });
+        }
+    }
+
+    /// What the user really said is what the model is told from now on.
+    fn correct(&mut self, said: u32, text: &str) {
+        let corrected = self.history.iter_mut().find(|(_, which)| *which == Some(said));
+        if let Some((message, _)) = corrected {
+            text.clone_into(&mut message.text);
+            self.shorten();
+        }
+    }
+
+    /// The page hears when the model fails, and when it answers again.
+    fn tell_degraded(&mut self, degraded: bool) {
+        if self.is_degraded != degraded {
+            self.is_degraded = degraded;
+            self.outputs.push_back(AgentOutput::Degraded { what: Ability::Thinking, degraded });
+        }
     }
 
     /// Asks the model for the next answer.
@@ -129,7 +195,8 @@ impl Chat {
         self.is_unanswered = false;
         let system = Message { role: Role::System, text: self.persona.instructions.clone() };
         let system = (!system.text.is_empty()).then_some(system);
-        let messages: Vec<Message> = system.into_iter().chain(self.history.iter().cloned()).collect();
+        let messages: Vec<Message> =
+            system.into_iter().chain(self.history.iter().map(|(message, _)| message.clone())).collect();
         let prompt_bytes: u64 = messages.iter().map(|message| message.text.len() as u64).sum();
         // No tokenizer makes more tokens of a text than it has bytes.
         let prompt = prompt_bytes + MESSAGE_TOKENS * (messages.len() as u64 + 1);
@@ -188,7 +255,9 @@ impl Chat {
         if asked.text.is_empty() {
             return self.apologise();
         }
+        self.tell_degraded(false);
         self.end(asked.text);
+        self.say_rest();
     }
 
     fn fail(&mut self, failure: &Failure) {
@@ -204,20 +273,25 @@ impl Chat {
         if asked.text.is_empty() {
             return self.apologise();
         }
+        self.tell_degraded(true);
         self.end(asked.text);
+        self.say_rest();
     }
 
     /// What was said stays said.
     fn end(&mut self, text: String) {
-        self.remember(Role::Assistant, text);
+        self.remember(Role::Assistant, text, None);
         self.outputs.push_back(AgentOutput::AnswerEnd);
     }
 
     fn apologise(&mut self) {
+        self.tell_degraded(true);
+        self.outputs.push_back(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
         self.begin();
         let text = NO_ANSWER.to_owned();
         self.outputs.push_back(AgentOutput::Words { text, start: 0, end: 0, last: true });
         self.outputs.push_back(AgentOutput::AnswerEnd);
+        self.say_rest();
     }
 
     /// Gives up what is under way: what has come is kept, and billed as far as can be told.
@@ -237,7 +311,11 @@ impl Chat {
 
     fn finalise(&mut self, through: u32, step: u32) {
         self.heard_through = self.heard_through.max(through);
-        if through >= self.final_through.saturating_add(step) && through > self.final_through {
+        // What waits to be said is not said by that.
+        if self.to_say.is_empty()
+            && through >= self.final_through.saturating_add(step)
+            && through > self.final_through
+        {
             self.final_through = through;
             self.outputs.push_back(AgentOutput::Final { through });
         }
@@ -266,6 +344,8 @@ impl Agent for Chat {
             }
             AgentInput::Gap { end, .. } => self.finalise(end, 0),
             AgentInput::Typed { position, text } => self.read(position, text),
+            AgentInput::Say { position, text, interrupt } => self.say(position, text, interrupt),
+            AgentInput::Corrected { said, text } => self.correct(said, text),
             AgentInput::Event { request, event } => {
                 if self.asked.as_ref().is_some_and(|asked| asked.request == request) {
                     match event {
@@ -282,7 +362,8 @@ impl Agent for Chat {
             AgentInput::Timeout if self.is_unanswered => self.think(),
             // Nothing more comes of what has come: who hangs up has all of it committed.
             AgentInput::Pause => self.finalise(self.heard_through, 0),
-            AgentInput::Room { .. } | AgentInput::Timeout => {}
+            // It has no tools.
+            AgentInput::ToolResult { .. } | AgentInput::Room { .. } | AgentInput::Timeout => {}
         }
     }
 

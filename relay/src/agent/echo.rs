@@ -235,8 +235,11 @@ impl<E: Ears> Agent for Echo<E> {
             }
             AgentInput::Typed { position, text } => self.read(position, text),
             AgentInput::Room { samples } => self.play(samples),
-            // It ends its answers itself, and asks nobody.
+            // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
             AgentInput::AnswerOver { .. }
+            | AgentInput::Say { .. }
+            | AgentInput::Corrected { .. }
+            | AgentInput::ToolResult { .. }
             | AgentInput::Event { .. }
             | AgentInput::Leave
             | AgentInput::Timeout => {}

@@ -13,7 +13,7 @@
 mod chat;
 mod echo;
 
-use protocol::Time;
+use protocol::{Ability, ErrorCode, Time};
 
 pub use chat::{Chat, Persona};
 pub use echo::{Ears, Echo};
@@ -47,6 +47,31 @@ pub enum AgentInput<'a> {
         position: u32,
         /// The words.
         text: &'a str,
+    },
+    /// Words that the agent is to say as they are.
+    Say {
+        /// Where the user's timeline stands.
+        position: u32,
+        /// The words.
+        text: &'a str,
+        /// At once, whatever it is saying.
+        interrupt: bool,
+    },
+    /// What the user has really said, in place of what was understood.
+    Corrected {
+        /// Which [`AgentOutput::Said`]: they are counted from 0.
+        said: u32,
+        /// The words.
+        text: &'a str,
+    },
+    /// What came of an [`AgentOutput::CallTool`]. It may come late, or never.
+    ToolResult {
+        /// The call.
+        call_id: &'a str,
+        /// What the tool gave, or what went wrong.
+        output: &'a str,
+        /// Whether it failed.
+        is_error: bool,
     },
     /// More sound of the answer would be sent now, up to so many samples. It is asked again when that is sent.
     Room {
@@ -121,6 +146,29 @@ pub enum AgentOutput {
     AnswerEnd,
     /// The answer is dropped where it is: the user interrupts, or the agent has thought better of it.
     Cut,
+    /// The page is to run a tool, and to say what came of it.
+    CallTool {
+        /// Names the call in its result: another one each time.
+        call_id: String,
+        /// The tool.
+        name: String,
+        /// Its arguments, JSON text as a language model wrote it.
+        arguments: String,
+    },
+    /// What comes of a tool is not wanted any more.
+    CancelTool {
+        /// The call.
+        call_id: String,
+    },
+    /// The agent can do something less well, or not at all; or again as well as ever.
+    Degraded {
+        /// What it is about.
+        what: Ability,
+        /// Whether it is degraded from now on.
+        degraded: bool,
+    },
+    /// Something went wrong that the page is to know of. The call goes on.
+    Trouble(ErrorCode),
     /// A request is to be made, as soon as there is the money for it.
     Ask {
         /// Another one each time, in ascending order.

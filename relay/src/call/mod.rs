@@ -14,7 +14,10 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Gap, Mark, Role, Time, Transcript, Usage};
+use protocol::{
+    AgentState, CloseCode, Degraded, ErrorCode, Gap, Mark, Role, Time, ToolCall, ToolCancel, Transcript,
+    Upward, Usage,
+};
 
 use crate::NanoUsd;
 use crate::agent::{Agent, AgentInput, AgentOutput};
@@ -35,6 +38,8 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 const RECORD_SAMPLES: u64 = 160_000;
 /// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
 pub const AHEAD: Duration = Duration::from_secs(90);
+/// Turns of the user that can be corrected: the newest of them.
+const CORRECTABLE: usize = 64;
 /// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
 const OPEN_MARKS: usize = 3_000;
 
@@ -50,12 +55,12 @@ pub enum Input<'a> {
     },
     /// Audio of the user that will never come.
     Gap(Gap),
-    /// The user typed something; it has a number among the frames, and no audio.
-    Text {
+    /// The page says something; it has a number among the frames, and no audio.
+    Message {
         /// Its place.
         mark: Mark,
-        /// The words.
-        text: &'a str,
+        /// What it says.
+        message: &'a Upward,
     },
     /// A provider says something about a request. See [`Output::Open`].
     Provider {
@@ -122,6 +127,8 @@ pub enum Output {
     },
     /// Give up a request: nothing more of it is told.
     Cancel(RequestId),
+    /// Tell an error; the call goes on.
+    Trouble(ErrorCode),
     /// Tell the usage.
     Usage(Usage),
     /// Everything before this frame is settled and needs no row.
@@ -230,6 +237,10 @@ pub struct Call {
     next_turn: u32,
     /// The turn that the user seems to be taking, once its number was told.
     partial: Option<u32>,
+    /// What the user has said lately, oldest first.
+    understood: VecDeque<Understood>,
+    /// How often the user has said something.
+    sayings: u32,
     /// When the user had said something, and how long after its sound that was.
     said: Option<(Time, u32)>,
     state: AgentState,
@@ -259,6 +270,16 @@ struct Open {
     metered: u32,
 }
 
+/// A turn of the user that can be corrected.
+#[derive(Clone, Copy, Debug)]
+struct Understood {
+    turn: u32,
+    /// Counts what the agent has understood.
+    said: u32,
+    start: u32,
+    end: u32,
+}
+
 /// A request that waits for money.
 #[derive(Debug)]
 struct Wanted {
@@ -273,7 +294,7 @@ struct Wanted {
 enum Held {
     Audio { mark: Mark, payload: Vec<u8> },
     Gap(Gap),
-    Text { mark: Mark, text: String },
+    Message { mark: Mark, message: Upward },
     Muted,
     Bye,
 }
@@ -283,7 +304,7 @@ impl Held {
     fn bytes(&self) -> usize {
         match self {
             Held::Audio { payload, .. } => payload.len(),
-            Held::Text { text, .. } => text.len(),
+            Held::Message { message, .. } => message.length(),
             Held::Gap(_) | Held::Muted | Held::Bye => 0,
         }
     }
@@ -319,6 +340,8 @@ impl Call {
             committed: start.mark,
             next_turn: start.turn,
             partial: None,
+            understood: VecDeque::new(),
+            sayings: 0,
             said: None,
             state: AgentState::Listening,
             answer: None,
@@ -379,8 +402,8 @@ impl Call {
             }
             Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
             Input::Gap(gap) => self.hold(Held::Gap(gap)),
-            Input::Text { mark, text } if self.held.is_empty() => self.handle_text(mark, text),
-            Input::Text { mark, text } => self.hold(Held::Text { mark, text: text.to_owned() }),
+            Input::Message { mark, message } if self.held.is_empty() => self.handle_message(mark, message),
+            Input::Message { mark, message } => self.hold(Held::Message { mark, message: message.clone() }),
             Input::Provider { request, event } => self.ask(AgentInput::Event { request, event }),
             Input::Muted(true) if self.held.is_empty() => self.pause(),
             Input::Muted(true) => self.hold(Held::Muted),
@@ -422,7 +445,8 @@ impl Call {
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.room));
         let money = self.purse.due(self.needed());
-        let record = self.tab.is_unrowed().then(|| self.recorded + RECORD_EVERY);
+        let is_owed = self.tab.is_unrowed() || self.settled.seq > self.told_settled.seq;
+        let record = is_owed.then(|| self.recorded + RECORD_EVERY);
         usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
     }
 
@@ -459,11 +483,40 @@ impl Call {
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
-    /// What is typed has a number, so it can be committed, and no place in the audio.
-    fn handle_text(&mut self, mark: Mark, text: &str) {
+    /// What the page says has a number, so it can be committed, and no place in the audio.
+    fn handle_message(&mut self, mark: Mark, message: &Upward) {
         self.open(Open { mark, samples: 0, metered: 0 });
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
-        self.ask(AgentInput::Typed { position: mark.position, text });
+        let position = mark.position;
+        match message {
+            Upward::Text { text } => self.ask(AgentInput::Typed { position, text }),
+            Upward::Say { text, interrupt } => {
+                self.ask(AgentInput::Say { position, text, interrupt: *interrupt });
+            }
+            Upward::ToolResult { call_id, output, is_error } => {
+                self.ask(AgentInput::ToolResult { call_id, output, is_error: *is_error });
+            }
+            Upward::Correction { turn, text } => self.correct(*turn, text),
+            // No agent takes these, and a session's features do not name them.
+            Upward::Context { .. } | Upward::Variables { .. } => {}
+        }
+    }
+
+    /// What the user really said takes the place of what was understood, in the record as well.
+    fn correct(&mut self, turn: u32, text: &str) {
+        let understood = self.understood.iter().find(|understood| understood.turn == turn);
+        if let Some(&Understood { said, start, end, .. }) = understood {
+            let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
+            self.tell_turn(&turn, true);
+            self.store_turn(turn);
+            self.ask(AgentInput::Corrected { said, text });
+        } else {
+            self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
+        }
+        // With what the agent has not done with before it, it is final later.
+        if self.open.len() == 1 {
+            self.settle(self.expected.position);
+        }
     }
 
     /// Tells the agent, and does what it wants.
@@ -494,6 +547,7 @@ impl Call {
             AgentOutput::Said { text, start, end } => {
                 let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
                 self.partial = None;
+                self.remember(turn.turn, start, end);
                 self.tell_turn(&turn, true);
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
@@ -515,6 +569,21 @@ impl Call {
                 }
             }
             AgentOutput::Cut => self.cut(),
+            AgentOutput::CallTool { call_id, name, arguments } => {
+                self.outputs.push_back(Output::Say(Saying::ToolCall(ToolCall {
+                    seq: 0,
+                    call_id,
+                    name,
+                    arguments,
+                })));
+            }
+            AgentOutput::CancelTool { call_id } => {
+                self.outputs.push_back(Output::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id })));
+            }
+            AgentOutput::Degraded { what, degraded } => {
+                self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
+            }
+            AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
             AgentOutput::Ask { request, provider, ask, at_most } => {
                 self.wanted.push_back(Wanted { request, provider, ask, at_most });
             }
@@ -533,6 +602,15 @@ impl Call {
                 self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
             }
         }
+    }
+
+    /// A turn of the user can be corrected for a while.
+    fn remember(&mut self, turn: u32, start: u32, end: u32) {
+        if self.understood.len() == CORRECTABLE {
+            self.understood.pop_front();
+        }
+        self.understood.push_back(Understood { turn, said: self.sayings, start, end });
+        self.sayings += 1;
     }
 
     /// The number of the turn that the user is taking.
@@ -671,6 +749,8 @@ impl Call {
                     let latency = &mut answer.turn.latency;
                     latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
                     latency.total_ms = Some(total.saturating_add(behind));
+                    let told = Output::Say(Saying::Latency(answer.turn.told_latency()));
+                    self.outputs.push_back(told);
                 }
             }
             if answer.is_sent() {
@@ -738,6 +818,7 @@ impl Call {
         if is_text && self.said.take().is_some() {
             let latency = &mut turn.latency;
             latency.total_ms = latency.llm_ms.zip(latency.stt_ms).map(|(llm, stt)| llm.saturating_add(stt));
+            self.outputs.push_back(Output::Say(Saying::Latency(turn.told_latency())));
         }
         turn.heard = Some(self.played.clamp(turn.start, turn.end));
         self.store_turn(turn);

@@ -77,7 +77,7 @@ impl Call {
                     }
                 }
                 Held::Gap(gap) => self.handle_gap(gap),
-                Held::Text { mark, text } => self.handle_text(mark, &text),
+                Held::Message { mark, message } => self.handle_message(mark, &message),
                 Held::Muted => self.pause(),
                 Held::Bye => self.stop(CloseCode::Normal),
             }

@@ -40,4 +40,10 @@ impl Turn {
     pub fn new(turn: u32, role: Role, text: String, start: u32, end: u32) -> Turn {
         Turn { turn, role, text, start, end, heard: None, latency: Latency::default() }
     }
+
+    /// How long it took, as the page is told.
+    pub(super) fn told_latency(&self) -> protocol::Latency {
+        let Latency { stt_ms, llm_ms, tts_ms, total_ms } = self.latency;
+        protocol::Latency { seq: 0, turn: self.turn, stt_ms, llm_ms, tts_ms, total_ms }
+    }
 }

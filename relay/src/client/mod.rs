@@ -10,6 +10,7 @@ mod wav;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use protocol::client::{Answer, Client, Config, ErrorInfo, Event, GapInfo, Input, Output, State};
 use protocol::{AgentState, CloseCode, ErrorCode, Role, Time, Transcript, Upward, Usage};
 use tokio::sync::mpsc::Receiver;
@@ -395,8 +396,8 @@ impl Call {
                 }
                 Output::Disconnect { code } => self.socket.close(code),
                 Output::Text(text) => self.socket.text(text),
-                Output::Binary(frame) => self.socket.binary(frame),
-                Output::Play { codec, position, payload } => self.ears.play(codec, position, payload),
+                Output::Binary(frame) => self.socket.binary(Bytes::from_owner(frame)),
+                Output::Play { codec, position, payload } => self.ears.play(codec, position, &payload),
                 Output::EndOfReply => self.ears.end_of_reply(),
                 Output::FlushPlayout => self.ears.flush(),
                 Output::Event(event) => {

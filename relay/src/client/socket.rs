@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Once;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use protocol::SUBPROTOCOL;
 use protocol::client::Answer;
@@ -30,7 +31,7 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
 pub(super) enum Message {
     Opened,
     Text(String),
-    Binary(Vec<u8>),
+    Binary(Bytes),
     Closed {
         code: u16,
         cause: Option<String>,
@@ -78,12 +79,12 @@ impl Socket {
         self.state = State::Connecting(connecting);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: String) {
         self.push(text.len(), tungstenite::Message::text(text));
     }
 
-    pub(super) fn binary(&mut self, frame: &[u8]) {
-        self.push(frame.len(), tungstenite::Message::binary(frame.to_vec()));
+    pub(super) fn binary(&mut self, frame: Bytes) {
+        self.push(frame.len(), tungstenite::Message::Binary(frame));
     }
 
     /// Closes and forgets the connection; the close frame is sent on a best effort.
@@ -154,7 +155,7 @@ impl Socket {
                 .await;
                 match event {
                     Ok(Some(tungstenite::Message::Text(text))) => Message::Text(text.to_string()),
-                    Ok(Some(tungstenite::Message::Binary(frame))) => Message::Binary(frame.to_vec()),
+                    Ok(Some(tungstenite::Message::Binary(frame))) => Message::Binary(frame),
                     Ok(Some(tungstenite::Message::Close(frame))) => {
                         self.closed(frame.map_or(1005, |frame| frame.code.into()), None)
                     }

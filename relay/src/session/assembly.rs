@@ -8,7 +8,7 @@ use protocol::{CloseCode, ErrorCode, Hello, Prices};
 use tokio::sync::mpsc;
 
 use super::admission::caps;
-use super::beginning::{Beginning, Terms, first_money};
+use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms, first_money};
 use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
@@ -100,6 +100,14 @@ impl Parts {
         first_money(&self.listening)
     }
 
+    /// What the session speaks beyond the first version of the protocol.
+    fn features(&self) -> &'static [&'static str] {
+        match self.config.as_ref().map(|config| &config.kind) {
+            None | Some(AgentKind::Echo) => FEATURES,
+            Some(AgentKind::Chat { .. }) => FEATURES_OF_CHAT,
+        }
+    }
+
     /// Whether the agent wants to know what was said before.
     pub(super) fn wants_history(&self) -> bool {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
@@ -170,6 +178,7 @@ pub(super) fn prepare(
     let agent = parts.agent(beginning.mark.position, &turns);
     let now = app.live.now();
     let terms = Terms {
+        features: parts.features(),
         prices: Prices { version: app.prices.version().to_owned(), items: parts.messages(app) },
         agent: parts.agent,
         listening: parts.listening,

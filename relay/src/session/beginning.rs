@@ -19,9 +19,10 @@ use crate::money::price::Price;
 use crate::money::tab::{self, Earlier, Tab};
 use crate::records::store::{NewSession, TakenOver};
 
-/// What this relay speaks beyond the first version of the protocol: what its link does alone. A word of a message is added with the agent that
-/// takes it.
-pub const FEATURES: &[&str] = &[Features::SAMPLES, "text"];
+/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
+pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
+/// The same with an agent that can be told what to say.
+pub const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
 /// Listening that has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -57,6 +58,8 @@ pub struct Beginning {
 pub struct Terms {
     /// The agent's name.
     pub agent: String,
+    /// What the session speaks beyond the first version of the protocol.
+    pub features: &'static [&'static str],
     /// What listening costs.
     pub listening: Price,
     /// What the agent's providers cost, by their places.
@@ -163,7 +166,7 @@ impl Beginning {
             heartbeat: terms.heartbeat,
             resume_window: terms.resume_window,
             agent: Some(terms.agent),
-            features: FEATURES,
+            features: terms.features,
         };
         let link = match self.recovered {
             Some(elsewhere) => {

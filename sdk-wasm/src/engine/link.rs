@@ -175,16 +175,16 @@ impl Link {
                 }
                 Output::Text(text) => {
                     if let Some(socket) = &self.socket {
-                        socket.send_text(text);
+                        socket.send_text(&text);
                     }
                 }
                 Output::Binary(bytes) => {
                     if let Some(socket) = &self.socket {
-                        socket.send_binary(bytes);
+                        socket.send_binary(&bytes);
                     }
                 }
                 Output::Play { codec, position, payload } => {
-                    self.overflowed |= playback.push(codec.rate(), position, payload);
+                    self.overflowed |= playback.push(codec.rate(), position, &payload);
                 }
                 Output::EndOfReply => playback.end_of_reply(),
                 Output::FlushPlayout => playback.flush(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::client::{self, Event, NotTaken, State};
 use protocol::{CloseCode, Time, Transcript, Upward, Usage};
 
@@ -219,9 +220,9 @@ impl World<'_> {
                     if self.trace.is_on() {
                         self.trace.line(self.now.since(self.start), &format!("> {text}"));
                     }
-                    Packet::Text(text.into())
+                    Packet::Text(text)
                 }
-                client::Output::Binary(frame) => Packet::Binary(frame.to_vec().into()),
+                client::Output::Binary(frame) => Packet::Binary(Bytes::from_owner(frame)),
                 client::Output::Disconnect { code } => Packet::Closed(code),
                 client::Output::Connect => {
                     connects = true;

@@ -6,7 +6,7 @@ use ::relay::agent::{Agent, Chat, Echo, Persona};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
-use ::relay::session::beginning::{Beginning, Terms};
+use ::relay::session::beginning::{Beginning, FEATURES, Terms};
 use ::relay::session::books::Books;
 use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Visitor};
 use ::relay::session::resume::resume_hash;
@@ -123,6 +123,7 @@ impl World<'_> {
             prices: Prices { version: self.fixed.prices.version().to_owned(), items: Vec::new() },
             control_per_second: 20,
             agent_codec: self.scenario.agent_codec,
+            features: FEATURES,
             is_recorded: true,
             heartbeat: std::time::Duration::from_secs(15),
             resume_window: self.scenario.resume_window,

@@ -25,6 +25,12 @@ pub(super) fn sdk() -> Result<Outcome> {
     Ok(Outcome::ok())
 }
 
+pub(super) fn size() -> Result<Outcome> {
+    let (verdicts, over) = crate::size::check()?;
+    let outcome = Outcome { failed: over as u64, ..Outcome::ok() };
+    Ok(verdicts.into_iter().fold(outcome, Outcome::note))
+}
+
 pub(super) fn clippy() -> Result<Outcome> {
     let advice = "clippy says above what it wants";
     let strict = ["--", "-D", "warnings"];

@@ -51,11 +51,18 @@ const STEPS: &[Step] = &[
     Step {
         name: "codegen",
         title: "generated files are current",
-        needs: &[],
+        needs: &["tools"],
         when: When::Always,
         run: checks::codegen,
     },
     Step { name: "sdk", title: "the SDK builds", needs: &["tools"], when: When::Always, run: checks::sdk },
+    Step {
+        name: "size",
+        title: "what a page downloads",
+        needs: &["sdk"],
+        when: When::Always,
+        run: checks::size,
+    },
     Step {
         name: "types",
         title: "TypeScript, strict",

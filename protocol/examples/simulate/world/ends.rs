@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::client::{self, Event, State};
 use protocol::relay::{self, Attachment, Handshake, Link};
 use protocol::{CloseCode, Codec, Features, Gap, Limits, Mark, Prices, RelayMessage, Upward, Usage};
@@ -42,7 +43,7 @@ impl World {
         match packet {
             Packet::Opened => Ok(()),
             Packet::Text(text) => self.relay_input(relay::Input::Text(&text)),
-            Packet::Binary(frame) => self.relay_input(relay::Input::Binary(&frame)),
+            Packet::Binary(frame) => self.relay_input(relay::Input::Binary(frame)),
             Packet::Closed(_) => {
                 self.relay_connection = None;
                 self.relay_input(relay::Input::Closed)
@@ -166,10 +167,10 @@ impl World {
             match output {
                 client::Output::RequestToken => token_wanted = true,
                 client::Output::Text(text) => {
-                    send(Packet::Text(text.into()), &mut self.connections, &mut self.random);
+                    send(Packet::Text(text), &mut self.connections, &mut self.random);
                 }
                 client::Output::Binary(frame) => {
-                    send(Packet::Binary(frame.to_vec()), &mut self.connections, &mut self.random);
+                    send(Packet::Binary(Bytes::from_owner(frame)), &mut self.connections, &mut self.random);
                 }
                 client::Output::Disconnect { code } => {
                     send(Packet::Closed(code), &mut self.connections, &mut self.random);
@@ -253,13 +254,13 @@ impl World {
             let connection = self.connections.iter_mut().find(|one| Some(one.id) == self.relay_connection);
             match (output, connection) {
                 (relay::Output::Text(text), Some(connection)) => {
-                    if let Ok(RelayMessage::Resumed(resumed)) = RelayMessage::parse(text) {
+                    if let Ok(RelayMessage::Resumed(resumed)) = RelayMessage::parse(&text) {
                         goes_on = Some(resumed.received);
                     }
-                    connection.send_to_client(self.now, Packet::Text(text.into()), &mut self.random);
+                    connection.send_to_client(self.now, Packet::Text(text), &mut self.random);
                 }
                 (relay::Output::Binary(frame), Some(connection)) => {
-                    connection.send_to_client(self.now, Packet::Binary(frame.to_vec()), &mut self.random);
+                    connection.send_to_client(self.now, Packet::Binary(frame), &mut self.random);
                 }
                 (relay::Output::Close(code), Some(connection)) => {
                     if code == CloseCode::Limited {
@@ -272,7 +273,7 @@ impl World {
                     self.relay_connection = None;
                 }
                 (relay::Output::Audio { mark, payload }, _) => {
-                    check_samples(mark, payload)?;
+                    check_samples(mark, &payload)?;
                     let to = Mark { seq: mark.seq + 1, position: mark.position + (payload.len() / 2) as u32 };
                     heard.push(Heard { from: mark, to, what: What::Audio });
                 }

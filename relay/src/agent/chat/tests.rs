@@ -233,3 +233,92 @@ fn all_audio_is_done_with_when_no_more_comes() {
     chat.handle_input(Time::ZERO, AgentInput::Pause);
     assert_eq!(chat.poll_output(), Some(AgentOutput::Final { through: 1_600 }));
 }
+
+fn finals(did: &[AgentOutput]) -> Vec<u32> {
+    did.iter()
+        .filter_map(|did| if let AgentOutput::Final { through } = did { Some(*through) } else { None })
+        .collect()
+}
+
+#[test]
+fn what_it_is_told_to_say_waits_for_the_answer_that_is_coming_and_its_place_is_not_final_before() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "Hi.");
+    let did = bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    assert_eq!(did, []);
+    let did = bench.input(AgentInput::Audio { position: 0, samples: &[0; 16_000] });
+    assert_eq!(finals(&did), [] as [u32; 0], "it is not said yet");
+    let did = bench.finishes(0, None);
+    assert_eq!(words(&did), "We close soon.");
+    assert_eq!(finals(&did), [0]);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 3 });
+    bench.input(AgentInput::AnswerOver { answer: 1, heard: 14 });
+    let asks = bench.types("Why?");
+    let all = [
+        (Role::System, "Listen."),
+        (Role::User, "Hello"),
+        (Role::Assistant, "Hi."),
+        (Role::Assistant, "We close soon."),
+        (Role::User, "Why?"),
+    ];
+    assert_eq!(asked(&asks), Some(all.to_vec()), "it knows what it said");
+}
+
+#[test]
+fn what_it_is_told_to_say_at_once_cuts_the_answer_off_and_what_has_come_is_paid() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "Hi the");
+    let did = bench.input(AgentInput::Say { position: 0, text: "Fire!", interrupt: true });
+    assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }), "{did:?}");
+    assert!(did.contains(&AgentOutput::Cut));
+    assert!(spent(&did).is_some());
+    assert_eq!(words(&did), "Fire!");
+}
+
+#[test]
+fn more_than_can_wait_to_be_said_is_refused_in_words() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    let mut refused = 0;
+    for _ in 0..TO_SAY_MAX + 2 {
+        let did = bench.input(AgentInput::Say { position: 0, text: "la", interrupt: false });
+        refused += usize::from(did == [AgentOutput::Trouble(ErrorCode::MessagesFull)]);
+    }
+    assert_eq!(refused, 2);
+}
+
+#[test]
+fn the_model_is_told_what_the_user_really_said() {
+    let mut bench = Bench::new();
+    bench.types("Hell");
+    bench.says(0, "Oh.");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 3 });
+    bench.input(AgentInput::Corrected { said: 0, text: "Hello" });
+    let did = bench.types("Well?");
+    let messages = asked(&did).expect("it asks");
+    assert_eq!(messages[1], (Role::User, "Hello"));
+}
+
+#[test]
+fn the_page_hears_that_the_model_fails_and_that_it_answers_again_once_each() {
+    let mut bench = Bench::new();
+    let failed = Event::Failed(Failure::new(FailureKind::Provider, "down"));
+    let mut told = Vec::new();
+    for request in 0..4 {
+        let mut did = bench.types("Hello");
+        did.extend(if request < 2 { bench.event(request, &failed) } else { bench.says(request, "Hi") });
+        if request >= 2 {
+            did.extend(bench.finishes(request, None));
+        }
+        bench.input(AgentInput::AnswerOver { answer: request, heard: 0 });
+        told.extend(did.into_iter().filter_map(|did| match did {
+            AgentOutput::Degraded { degraded, .. } => Some(if degraded { "worse" } else { "well" }),
+            AgentOutput::Trouble(ErrorCode::AgentUnavailable) => Some("trouble"),
+            _ => None,
+        }));
+    }
+    assert_eq!(told, ["worse", "trouble", "trouble", "well"]);
+}

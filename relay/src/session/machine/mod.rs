@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, Gap, Hello, Mark, Time, Usage};
+use protocol::{CloseCode, ErrorCode, Gap, Hello, Mark, Time, Upward, Usage};
 
 pub use io::*;
 use routes::{of_link, write};
@@ -39,6 +39,7 @@ enum Step {
     Incoming(Incoming),
     Closed,
     Say(Saying),
+    Trouble(ErrorCode),
     Speak(Vec<i16>),
     Usage(Usage),
     Commit(Mark),
@@ -51,7 +52,7 @@ enum Step {
     Detached,
     RoundTrip(Duration),
     Audio(Mark, Bytes),
-    Text(Mark, String),
+    Message(Mark, Upward),
     Gap(Gap),
     Muted(bool),
     Played(u32),
@@ -158,7 +159,9 @@ impl Machine {
                 let (is_empty, is_kept) = (self.journal.is_empty(), self.journal.is_kept());
                 self.tell_policy(policy::Input::Owed { is_empty, is_kept });
             } else {
-                if is_ready && let Some(output) = self.link.poll_output() {
+                // Acknowledgements and the goodbye never wait.
+                let output = if is_ready { self.link.poll_output() } else { self.link.poll_urgent() };
+                if let Some(output) = output {
                     self.news.extend(of_link(output));
                     self.do_news();
                     continue;
@@ -240,7 +243,7 @@ impl Machine {
                 self.tell_link(link::Input::Attach { hello: &hello, attachment, resume_token: &token });
             }
             Step::Incoming(Incoming::Text(text)) => self.tell_link(link::Input::Text(&text)),
-            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(&frame)),
+            Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(frame)),
             Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
             Step::Incoming(Incoming::Gone(None)) => {
                 self.news.extend([Step::Out(Output::Drop), Step::Closed]);
@@ -253,6 +256,7 @@ impl Machine {
             ]),
             Step::Closed => self.tell_link(link::Input::Closed),
             Step::Say(saying) => self.tell_link(link::Input::Say(&saying)),
+            Step::Trouble(code) => self.tell_link(link::Input::Error(&code.into())),
             Step::Speak(samples) => {
                 self.tell_link(link::Input::Audio(&samples));
                 self.record(Recorded::Agent(samples));
@@ -289,7 +293,9 @@ impl Machine {
                 self.record(Recorded::User(mark, payload.clone()));
                 self.tell_call(call::Input::Audio { mark, payload: &payload });
             }
-            Step::Text(mark, text) => self.tell_call(call::Input::Text { mark, text: &text }),
+            Step::Message(mark, message) => {
+                self.tell_call(call::Input::Message { mark, message: &message });
+            }
             Step::Gap(gap) => {
                 let lost = gap.to.position.saturating_sub(gap.from.position);
                 self.quality.lost_samples += u64::from(lost);

@@ -1,7 +1,5 @@
 //! Which machine hears of what another one says.
 
-use bytes::Bytes;
-use protocol::Upward;
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step};
@@ -42,6 +40,7 @@ impl Machine {
                     Step::Say(saying)
                 }
                 C::Speak(samples) => Step::Speak(samples),
+                C::Trouble(code) => Step::Trouble(code),
                 C::Usage(usage) => Step::Usage(usage),
                 C::Commit(mark) => Step::Commit(mark),
                 C::Open { request, provider, ask } => Step::Out(Output::Open { request, provider, ask }),
@@ -152,20 +151,20 @@ impl Machine {
 }
 
 /// What is to be done about what the link says, if anything.
-pub(super) fn of_link(output: link::Output<'_>) -> Option<Step> {
+pub(super) fn of_link(output: link::Output) -> Option<Step> {
     use link::Output as L;
     Some(match output {
-        L::Text(text) => Step::Out(Output::Send(Outgoing::Text(text.to_owned()))),
-        L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(Bytes::copy_from_slice(frame)))),
-        L::Audio { mark, payload } => Step::Audio(mark, Bytes::copy_from_slice(payload)),
-        L::Message { mark, message: Upward::Text { text } } => Step::Text(mark, text),
-        // No agent takes these yet, and the relay's features do not name them.
-        L::Message { .. } | L::BargeIn(_) | L::Held(_) => return None,
+        L::Text(text) => Step::Out(Output::Send(Outgoing::Text(text))),
+        L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(frame))),
+        L::Audio { mark, payload } => Step::Audio(mark, payload),
+        L::Message { mark, message } => Step::Message(mark, message),
+        // No agent takes these, and a session's features do not name them.
+        L::BargeIn(_) | L::Held(_) => return None,
         L::Gap(gap) => Step::Gap(gap),
         L::Muted(muted) => Step::Muted(muted),
         L::Played(position) => Step::Played(position),
         L::RoundTrip(time) => Step::RoundTrip(time),
-        L::Token(token) => Step::Policy(policy::Input::Token(token.to_owned())),
+        L::Token(token) => Step::Policy(policy::Input::Token(token)),
         L::Bye => Step::Bye,
         L::Close(code) => Step::Out(Output::Close(code)),
         L::Detached => Step::Detached,

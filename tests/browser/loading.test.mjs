@@ -1,0 +1,45 @@
+// @ts-check
+// The module by itself, as a page with an import map has it: it fetches the two files beside it, and one that did not come is asked for again.
+
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { Relay } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+describe("the module and the files beside it", () => {
+  const stage = new Stage();
+  after(() => stage.clear());
+
+  test("a worker.js that does not come, or is of another version, is told in words, and the next call has it", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const { page } = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
+    const token = relay.token("alice");
+    /** Makes a call and hangs up. @returns {Promise<string>} Where its engine ran, or what went wrong. */
+    const call = () =>
+      page.evaluate(async (secret) => {
+        const address = "/sdk/index.js";
+        const { VoiceClient } = await import(address);
+        try {
+          const made = await VoiceClient.connect({ url: "/v1/call", token: () => secret, microphone: false });
+          await made.close();
+          return made.engine;
+        } catch (thrown) {
+          const { code, message } = /** @type {any} */ (thrown);
+          return `${code}: ${message}`;
+        }
+      }, token);
+    /** @type {((route: import("playwright-core").Route) => Promise<void>)[]} */
+    const answers = [
+      (route) => route.abort(),
+      (route) => route.fulfill({ contentType: "text/javascript", body: `globalThis[Symbol.for("voxrelay 0.0.0")] = {};` }),
+    ];
+    await page.route("**/sdk/worker.js", (route) => (answers.shift() ?? ((same) => same.continue()))(route));
+    assert.match(await call(), /^engine_unavailable: .+worker\.js/);
+    assert.match(await call(), /^engine_unavailable: .+worker\.js#2 is not the worker\.js of this version/);
+    assert.equal(await call(), "worker");
+  });
+});
