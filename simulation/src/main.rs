@@ -56,7 +56,10 @@ fn work(next: &AtomicU64, total: &Mutex<(Tally, Vec<(u64, String)>)>, calls: u64
             let seed = seed.wrapping_add(call);
             match std::panic::catch_unwind(|| simulation::run(&fixed, seed, trace)) {
                 Ok(Ok(one)) => tally += one,
-                Ok(Err(cause)) => failures.push((seed, cause)),
+                Ok(Err(cause)) => {
+                    eprintln!("seed {seed} fails");
+                    failures.push((seed, cause));
+                }
                 Err(_) => failures.push((seed, "it panics".to_owned())),
             }
         }

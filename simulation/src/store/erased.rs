@@ -24,10 +24,12 @@ impl Model {
             self.write_off(now, id);
         }
         let Some(session) = self.sessions.remove(id) else { return false };
-        let rows =
-            session.ledger.values().map(|(row, _)| (row.key.clone(), (row.item.clone(), row.quantity)));
-        let erased = Erased { epoch: session.row.epoch, rows: rows.collect() };
-        self.erased.insert(id.to_owned(), erased);
+        let epoch = session.row.epoch;
+        let erased =
+            self.erased.entry(id.to_owned()).or_insert_with(|| Erased { epoch, ..Erased::default() });
+        for (row, _) in session.ledger.values() {
+            erased.rows.entry(row.key.clone()).or_insert_with(|| (row.item.clone(), row.quantity));
+        }
         *self.erased_cost.entry(session.row.account).or_default() += session.row.cost;
         self.alerts.retain(|alert| alert.session_id != id);
         true
