@@ -159,6 +159,23 @@ fn who_changes_relays_again_and_again_finds_no_full_buckets_there() {
 }
 
 #[test]
+fn what_was_refused_on_another_relay_counts_on_the_next_one() {
+    for before in [0, 3, 10] {
+        let now = Time::from_millis(1);
+        let mut link = Link::recovered(now, config(), 1, Mark::default());
+        link.carry_over(&Elsewhere { strikes: before, ..Elsewhere::default() });
+        let mut bench = Bench { link, now };
+        bench.resume("old", "r1", 0);
+        for strikes in before + 1..=10 {
+            let did = bench.input(Input::Binary(Bytes::from_static(&[1])));
+            assert!(did.contains(&Did::Strikes(strikes)), "the next relay is to know: {did:?}");
+        }
+        let did = bench.input(Input::Binary(Bytes::from_static(&[1])));
+        assert!(did.contains(&Did::Ended(CloseCode::Protocol)), "{before} before: {did:?}");
+    }
+}
+
+#[test]
 fn a_hole_is_asked_for_once_and_nothing_after_it_comes_through() {
     let mut bench = Bench::attached();
     bench.chunk(0);

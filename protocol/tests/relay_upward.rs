@@ -70,7 +70,10 @@ fn a_text_that_is_too_long_is_answered_and_counts_and_the_eleventh_ends_the_call
     let mut bench = Bench::attached();
     for seq in 0..10 {
         let did = bench.client(text(seq, 0, &"ü".repeat(4_001)));
-        let [Did::Said(RelayMessage::ErrorMessage(error))] = did.as_slice() else { panic!("{did:?}") };
+        let [Did::Strikes(strikes), Did::Said(RelayMessage::ErrorMessage(error))] = did.as_slice() else {
+            panic!("{did:?}")
+        };
+        assert_eq!(*strikes, seq + 1);
         assert_eq!(
             (error.code.as_str(), error.limit, error.asked),
             ("text_too_long", Some(4_000), Some(4_001))

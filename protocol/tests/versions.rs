@@ -184,6 +184,7 @@ impl Call {
                 relay::Output::Muted(_)
                 | relay::Output::Played(_)
                 | relay::Output::RoundTrip(_)
+                | relay::Output::Strikes(_)
                 | relay::Output::Token(_)
                 | relay::Output::Detached
                 | relay::Output::Attached => {}

@@ -497,7 +497,10 @@ impl World {
                     self.ended = Some(code);
                     self.call.handle_input(self.now, call::Input::Stop(code));
                 }
-                link::Output::RoundTrip(_) | link::Output::Token(_) | link::Output::Close(_) => {}
+                link::Output::RoundTrip(_)
+                | link::Output::Token(_)
+                | link::Output::Strikes(_)
+                | link::Output::Close(_) => {}
             }
         }
     }

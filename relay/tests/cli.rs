@@ -839,3 +839,50 @@ fn a_relay_that_asks_nobody_needs_no_certificates_and_one_that_does_says_so() {
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("ca-certificates") && !errors.contains("panicked"), "{errors}");
 }
+
+/// What a command says on standard error, and how it ends, when nobody reads what it answers.
+fn unread(command: &mut Command) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().expect("it runs");
+    (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+}
+
+#[test]
+fn a_command_whose_answer_nobody_reads_to_its_end_ends_quietly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = ("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+    for arguments in [
+        &["config", "--reference"][..],
+        &["config", "--check"],
+        &["token", "--sub", "ada"],
+        &["migrate"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let ended = unread(voxrelay(folder.path()).args(arguments).env(secret.0, secret.1));
+        assert_eq!(ended, (Some(0), String::new()), "{arguments:?}");
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let url = format!("ws://{closed}/v1/call");
+    for more in [&[][..], &["--json"]] {
+        let call = ["call", &url, "--token", "a.b.c", "--text", "hello", "--longest", "1"];
+        let (code, errors) = unread(voxrelay(folder.path()).args(call).args(more));
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("did not go as it should") && !errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_command_whose_answer_finds_no_room_says_so_and_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = ("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+    for arguments in [&["config", "--reference"][..], &["token", "--sub", "ada"], &["migrate"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(arguments).env(secret.0, secret.1).stdout(full));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(errors.contains("standard output: No space left"), "{arguments:?}: {errors}");
+    }
+}

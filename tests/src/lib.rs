@@ -25,10 +25,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Features, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use relay::config::Secret;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -110,6 +110,29 @@ impl Relay {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}/v1/call", self.address)
+    }
+
+    /// The status of the answer to a plain `GET`.
+    pub async fn status(&self, path: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// What a load balancer hears of this relay within 10 s, if it hears `wanted` by then.
+    pub async fn becomes_ready(&self, wanted: u16) -> u16 {
+        let mut status = self.status("/readyz").await;
+        for _ in 0..20 {
+            if status == wanted {
+                break;
+            }
+            sleep(Duration::from_millis(500)).await;
+            status = self.status("/readyz").await;
+        }
+        status
     }
 
     /// As `kill -9` does it.

@@ -71,30 +71,6 @@ async fn metrics(address: &str) -> String {
     answer
 }
 
-/// What a load balancer is told, once it is no answer from before.
-async fn ready(relay: &Relay) -> u16 {
-    let address = relay.address.to_string();
-    let mut status = 0;
-    for _ in 0..10 {
-        status = status_of(&address, "/readyz").await;
-        if status == 503 {
-            break;
-        }
-        sleep(Duration::from_secs(1)).await;
-    }
-    status
-}
-
-async fn status_of(address: &str, path: &str) -> u16 {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
-}
-
 async fn call(relay: &Relay, seconds: f64, tell: mpsc::UnboundedSender<Event>) -> Report {
     let mut speech = voice(seconds);
     for piece in speech.chunks_mut(48_000) {
@@ -135,7 +111,7 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
         raw.say(&protocol::ClientMessage::from(hello(&token(), None)).to_json()).await;
         assert_eq!(raw.end().await, (vec!["store_unavailable".to_owned()], CloseCode::TryLater.code()));
         assert_eq!(metric(&free, "voxrelay_store_away ").await, "1", "who watches hears of it");
-        assert_eq!(ready(&relay).await, 503, "nobody sends it calls that it would refuse");
+        assert_eq!(relay.becomes_ready(503).await, 503, "nobody sends it calls that it would refuse");
         disk.clear();
     });
     assert!(report.is_good(), "{report:?}");

@@ -1,9 +1,14 @@
 //! Limits that hold when a session changes its relay: two real relays on one database.
 
+use std::time::Duration;
+
 use protocol::{ClientMessage, Mark, RelayMessage, Resume};
+use relay::records::store::{SqlStore, Store};
 use serde_json::json;
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, hello, token_but};
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Message;
 
 /// A session of a client that may come back.
 struct Session {
@@ -16,7 +21,7 @@ struct Session {
 /// What comes of a `hello`.
 enum Greeted {
     New(Raw, Session),
-    Resumed(Raw),
+    Resumed(Raw, Session),
     Refused(String, u16),
 }
 
@@ -42,7 +47,13 @@ async fn greet(relay: &Relay, sub: &str, from: Option<&Session>) -> Greeted {
             }
             Heard::Said(RelayMessage::Resumed(resumed)) => {
                 assert_eq!(from.map(|session| &session.id), Some(&resumed.session_id));
-                return Greeted::Resumed(raw);
+                let session = Session {
+                    id: resumed.session_id,
+                    resume_token: resumed.resume_token,
+                    epoch: resumed.epoch,
+                    committed: resumed.committed,
+                };
+                return Greeted::Resumed(raw, session);
             }
             Heard::Said(RelayMessage::ErrorMessage(error)) => why = error.code,
             Heard::Closed(code) => return Greeted::Refused(why, code),
@@ -75,7 +86,9 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
 
     // One of them comes back; the other one's place is given to a new call, and that is all there is.
     let [(_, one), (_, other)] = old;
-    let Greeted::Resumed(_one) = greet(&second, "ada", Some(&one)).await else { panic!("it is taken over") };
+    let Greeted::Resumed(_one, _) = greet(&second, "ada", Some(&one)).await else {
+        panic!("it is taken over")
+    };
     let (_new, _) = new(&second, "ada").await;
     for _ in 0..2 {
         match greet(&second, "ada", None).await {
@@ -90,4 +103,47 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
         _ => panic!("a third call"),
     }
     second.terminate().await;
+}
+
+/// Sends a frame that is none. The error that comes, or the close.
+async fn misbehave(raw: &mut Raw) -> Result<String, u16> {
+    raw.send(Message::binary(vec![1])).await;
+    loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::ErrorMessage(error)) => return Ok(error.code),
+            Heard::Closed(code) => return Err(code),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_were_refused_count_on_every_relay_that_has_the_session() {
+    let database = shared().database().await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let first = Relay::start_on(&database, folders[0].path(), "").await;
+    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    let (mut raw, session) = new(&first, "ada").await;
+    for _ in 0..6 {
+        assert_eq!(misbehave(&mut raw).await.as_deref(), Ok("chunk_too_small"));
+    }
+    // Handed over by a relay that is there, and once more by one that is killed.
+    let Greeted::Resumed(mut raw, session) = greet(&second, "ada", Some(&session)).await else {
+        panic!("it is taken over")
+    };
+    for _ in 0..3 {
+        assert_eq!(misbehave(&mut raw).await.as_deref(), Ok("chunk_too_small"));
+    }
+    while store.session(&session.id).await.expect("read").expect("stored").strikes < 9 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    second.kill().await;
+    let Greeted::Resumed(mut raw, _) = greet(&first, "ada", Some(&session)).await else {
+        panic!("it is taken over again")
+    };
+    assert_eq!(misbehave(&mut raw).await.as_deref(), Ok("chunk_too_small"));
+    assert_eq!(misbehave(&mut raw).await, Ok("chunk_too_small".into()), "it says why");
+    assert_eq!(raw.end().await.1, 4400, "the eleventh, wherever the ten were");
+    first.terminate().await;
 }

@@ -47,6 +47,8 @@ pub struct Elsewhere {
     pub again: u32,
     /// How often it was resumed.
     pub resumes: u32,
+    /// Its frames and texts that were refused, as [`Output::Strikes`] said it last.
+    pub strikes: u32,
 }
 
 /// How a connection comes to a session.
@@ -177,6 +179,8 @@ pub enum Output {
     BargeIn(u32),
     /// The page holds the agent's sound back, or lets it go on. It may be said again; a new connection holds nothing.
     Held(bool),
+    /// So many frames and texts of the session were refused so far: another relay that goes on with it is to know.
+    Strikes(u32),
     /// The client measured this round-trip time.
     RoundTrip(Duration),
     /// The client sent a fresh access token; answer with [`Input::TokenAccepted`], [`Input::TokenRefused`] or [`Input::End`].

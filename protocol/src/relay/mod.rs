@@ -61,6 +61,7 @@ enum Pending {
     Played(u32),
     BargeIn(u32),
     Held(bool),
+    Strikes(u32),
     RoundTrip(Duration),
     Token(String),
     Bye,
@@ -139,13 +140,14 @@ impl Link {
 
     /// The session goes on here: its limits count from its beginning, whichever relay that was on.
     pub fn carry_over(&mut self, elsewhere: &Elsewhere) {
-        let Elsewhere { age, quiet, heard, again, resumes } = *elsewhere;
+        let Elsewhere { age, quiet, heard, again, resumes, strikes } = *elsewhere;
         let limits = &self.config.limits;
         let session = Duration::from_millis(limits.session_ms).saturating_sub(age);
         let idle = Duration::from_millis(limits.idle_ms);
         let idle = idle.saturating_sub(quiet).max(idle.min(LEAST_IDLE));
         self.session_ends = self.now + session;
         self.idle_ends = self.now + idle;
+        self.strikes = strikes;
         self.audio_rate.carry_over(age, heard, again.into());
         let usual = u64::from(USUAL_RESUMES) * (1 + age.as_secs() / 60);
         if u64::from(resumes) > usual {
@@ -265,6 +267,7 @@ impl Link {
             Pending::Played(position) => Output::Played(position),
             Pending::BargeIn(position) => Output::BargeIn(position),
             Pending::Held(held) => Output::Held(held),
+            Pending::Strikes(strikes) => Output::Strikes(strikes),
             Pending::RoundTrip(time) => Output::RoundTrip(time),
             Pending::Token(token) => Output::Token(token),
             Pending::Bye => Output::Bye,

@@ -290,10 +290,11 @@ impl Link {
 
     fn strike(&mut self, code: ErrorCode, asked: u64, limit: Option<u64>) {
         let error = ErrorMessage { asked: Some(asked), limit, ..code.into() };
-        self.strikes += 1;
+        self.strikes = self.strikes.saturating_add(1);
         if self.strikes > STRIKES {
             self.fail(CloseCode::Protocol, error);
         } else {
+            self.pending.push_back(Pending::Strikes(self.strikes));
             self.send(error);
         }
     }

@@ -1,5 +1,6 @@
 //! `voxrelay call`: speaks a WAV file to a relay, and says how it went.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use protocol::{CloseCode, Role, Transcript};
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use super::{answer, tell, unwritten};
 use crate::NanoUsd;
 use crate::client::{HEARD_RATE, Options, Report, converse, read_speech, write_heard};
 
@@ -91,13 +93,13 @@ fn socket_url(given: &str) -> Result<String, String> {
     }
 }
 
-/// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
+/// Makes the call: prints the transcript while it runs, then cost and latencies. Fails when something did. The call goes on when nobody
+/// reads any more: what it is saved to, and how it ends, is wanted even so.
 pub async fn run(args: CallArgs) -> ExitCode {
     let speech = match args.audio.as_deref().map(read_speech).transpose() {
         Ok(speech) => speech.unwrap_or_default(),
         Err(error) => {
-            eprintln!("{error}");
+            tell(&error);
             return ExitCode::FAILURE;
         }
     };
@@ -115,72 +117,80 @@ pub async fn run(args: CallArgs) -> ExitCode {
         waits_for_answer: true,
         longest: Duration::from_secs(args.longest),
     };
+    let mut written = Ok(());
     let report = converse(options, lines, |event| {
-        if !args.json {
-            progress(event);
+        if !args.json
+            && let Err(error) = progress(event)
+        {
+            written = Err(error);
         }
     })
     .await;
     if let Some(path) = &args.save
         && let Err(error) = write_heard(path, &report.heard)
     {
-        eprintln!("{error}");
+        tell(&error);
         return ExitCode::FAILURE;
     }
-    if args.json {
-        println!("{}", as_json(&report));
-    } else {
-        summary(&report);
+    let said = if args.json { as_json(&report).to_string() } else { summary(&report) };
+    let written = written.and(answer(&said));
+    if !report.is_good() {
+        tell(&format!("The call did not go as it should: {}", complaint(&report)));
+        return ExitCode::FAILURE;
     }
-    if report.is_good() {
-        return ExitCode::SUCCESS;
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unwritten(&error),
     }
-    eprintln!("The call did not go as it should: {}", complaint(&report));
-    ExitCode::FAILURE
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
-fn progress(event: &Event) {
+/// Says what happens. Only the transcript is an answer.
+fn progress(event: &Event) -> io::Result<()> {
     match event {
-        Event::State(State::Connected) => eprintln!("connected"),
+        Event::State(State::Connected) => tell(&"connected"),
         Event::State(State::Reconnecting { attempt, retry_in }) => {
-            eprintln!("reconnecting (attempt {attempt}, in {:.1} s)", retry_in.as_secs_f64());
+            tell(&format!("reconnecting (attempt {attempt}, in {:.1} s)", retry_in.as_secs_f64()));
         }
         Event::Transcript(turn) if turn.last => {
             let who = match turn.role {
                 Role::User => "you  ",
                 Role::Agent | Role::Unknown => "agent",
             };
-            println!("{who} {}", turn.text.escape_debug());
+            return answer(&format!("{who} {}", turn.text.escape_debug()));
         }
-        Event::Budget(budget) => eprintln!(
+        Event::Budget(budget) => tell(&format!(
             "{} % of a budget is spent: {} of {}",
             budget.percent,
             NanoUsd::new(budget.spent_nano_usd),
             NanoUsd::new(budget.limit_nano_usd)
-        ),
-        Event::Gap(gap) => eprintln!("{} ms of audio were lost", gap.samples / 16),
-        Event::Error(error) => eprintln!("{}: {}", error.code.escape_debug(), error.message.escape_debug()),
+        )),
+        Event::Gap(gap) => tell(&format!("{} ms of audio were lost", gap.samples / 16)),
+        Event::Error(error) => {
+            tell(&format!("{}: {}", error.code.escape_debug(), error.message.escape_debug()));
+        }
         _ => {}
     }
+    Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
-fn summary(report: &Report) {
+fn summary(report: &Report) -> String {
     let ms = |time: &Duration| format!("{:.1} ms", time.as_secs_f64() * 1_000.0);
     let list = |times: &[Duration], none: &str, more: &str| match times {
         [] => none.to_owned(),
         times => times.iter().map(ms).collect::<Vec<_>>().join(", ") + more,
     };
-    println!("session    {}", report.session_id.as_deref().unwrap_or("none"));
-    println!("metered    {:.1} s", report.usage.audio_ms as f64 / 1_000.0);
-    println!("cost       {}", NanoUsd::new(report.usage.cost_nano_usd));
-    println!("connected  {}", report.connected_after.as_ref().map_or_else(|| "never".into(), ms));
-    println!("round trip {}", list(&report.round_trips, "not measured", ""));
     let after = " after the end of what was said";
-    println!("answered   {}", list(&report.answer_latencies, "nothing", after));
-    println!("heard      {:.1} s", report.heard.len() as f64 / f64::from(HEARD_RATE));
-    println!("reconnects {}", report.reconnects);
+    [
+        format!("session    {}", report.session_id.as_deref().unwrap_or("none")),
+        format!("metered    {:.1} s", report.usage.audio_ms as f64 / 1_000.0),
+        format!("cost       {}", NanoUsd::new(report.usage.cost_nano_usd)),
+        format!("connected  {}", report.connected_after.as_ref().map_or_else(|| "never".into(), ms)),
+        format!("round trip {}", list(&report.round_trips, "not measured", "")),
+        format!("answered   {}", list(&report.answer_latencies, "nothing", after)),
+        format!("heard      {:.1} s", report.heard.len() as f64 / f64::from(HEARD_RATE)),
+        format!("reconnects {}", report.reconnects),
+    ]
+    .join("\n")
 }
 
 fn as_json(report: &Report) -> serde_json::Value {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use tokio::time::timeout;
 
-use super::{answer, failed, faults};
+use super::{answered, failed, faults};
 use crate::admission::auth::Verifier;
 use crate::config::{self, Config};
 use crate::operations::outbound;
@@ -40,7 +40,7 @@ pub(super) struct ConfigArgs {
 
 pub(super) async fn run(args: ConfigArgs) -> ExitCode {
     if !args.check {
-        return say(&config::reference());
+        return answered(&config::reference().trim_end());
     }
     let path = args.config.as_deref();
     let config = match faults::load(path, false) {
@@ -55,20 +55,13 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
     }
     match Config::explain(path, std::env::vars()) {
         Ok(said) if args.connect => {
-            say(&format!("{}\n\n# All is well, also with what it names.", said.trim_end()))
+            answered(&format!("{}\n\n# All is well, also with what it names.", said.trim_end()))
         }
         Ok(said) => {
             let end = "# All is well. Whether what it names can be reached is tried with --connect.";
-            say(&format!("{}\n\n{end}", said.trim_end()))
+            answered(&format!("{}\n\n{end}", said.trim_end()))
         }
         Err(error) => failed(2, &error),
-    }
-}
-
-fn say(said: &str) -> ExitCode {
-    match answer(&said.trim_end()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(1, &format!("standard output: {error}")),
     }
 }
 

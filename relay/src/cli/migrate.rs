@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{answer, failed};
+use super::{answered, failed};
 use crate::config::Config;
 use crate::records::store::{DATABASE_FILE, Hold, SqlStore, Store, StoreError, migrate};
 
@@ -30,8 +30,7 @@ pub(super) async fn run(args: MigrateArgs) -> ExitCode {
         None => migrate_file(&config.data_dir).await.map(|()| "the schema is up to date".to_owned()),
     };
     match done {
-        Ok(line) if answer(&line).is_ok() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(line) => answered(&line),
         Err(error) => failed(1, &error),
     }
 }

@@ -8,7 +8,7 @@ mod serve;
 mod token;
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,11 +72,29 @@ fn failed(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What a command answers, on standard output.
+/// What a command answers, on standard output. Whoever closes it, as `head` does, wants to read no more: that is no failure.
 fn answer(line: &dyn std::fmt::Display) -> io::Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "{line}")?;
-    out.flush()
+    let written = writeln!(out, "{line}").and_then(|()| out.flush());
+    written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// The end of a command that is done when it has answered.
+fn answered(line: &dyn std::fmt::Display) -> ExitCode {
+    match answer(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unwritten(&error),
+    }
+}
+
+/// The answer did not reach whoever asked.
+fn unwritten(error: &io::Error) -> ExitCode {
+    failed(1, &format!("standard output: {error}"))
+}
+
+/// What a person is told beside the answer, on standard error. There is nobody to tell if that is closed.
+fn tell(line: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The same of a relay, whose lines are all JSON if that is configured. It calls whether or not anybody reads them.

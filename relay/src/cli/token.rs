@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::{answer, failed};
+use super::{answered, failed};
 use crate::admission::auth::{self, Bearer};
 use crate::config::Config;
 
@@ -51,10 +51,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         role: args.role.as_deref(),
     };
     match auth::mint_for(&config.auth, bearer, now, args.ttl) {
-        Ok(token) => match answer(&token) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(1, &format!("standard output: {error}")),
-        },
+        Ok(token) => answered(&token),
         Err(error) => failed(2, &error),
     }
 }

@@ -123,6 +123,7 @@ impl Beginning {
             again: row.replayable_samples,
             heard: row.audio_samples,
             resumes: row.reconnects,
+            strikes: row.strikes,
         };
         Beginning {
             id: row.id,

@@ -36,7 +36,7 @@ impl Books {
                 quality: stored_quality(quality),
                 at_ms: unix_ms(*at),
             },
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => return None,
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) | Entry::Strikes(_) => return None,
         })
     }
 

@@ -49,6 +49,8 @@ pub enum Entry {
     Attached(bool),
     /// The next resume token.
     Resumed(NextToken),
+    /// So many frames and texts were refused.
+    Strikes(u32),
 }
 
 impl Entry {
@@ -56,7 +58,7 @@ impl Entry {
     fn is_owed(&self) -> bool {
         match self {
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => true,
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) => false,
+            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) | Entry::Strikes(_) => false,
         }
     }
 }
@@ -297,7 +299,11 @@ impl Journal {
             // The first end counts.
             Entry::End { .. } if self.is_ending => return,
             Entry::End { .. } => self.is_ending = true,
-            Entry::Turns { .. } | Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Resumed(_) => {}
+            Entry::Turns { .. }
+            | Entry::Settlement(_)
+            | Entry::Exhausted(_)
+            | Entry::Resumed(_)
+            | Entry::Strikes(_) => {}
         }
         self.waiting.push_back(Waiting { number: self.next_number, entry, kept: Kept::No });
         self.next_number += 1;

@@ -95,6 +95,9 @@ impl Work {
                 (None, Entry::Attached(attached)) => {
                     store.set_attached(&id, epoch, attached).await.map(|()| Wrote::Done)
                 }
+                (None, Entry::Strikes(strikes)) => {
+                    store.note_strikes(&id, epoch, strikes).await.map(|()| Wrote::Done)
+                }
                 (None, Entry::Resumed(token)) => store
                     .rotate_resume(&id, epoch, &token.hash, Some(&token.replaced), token.reconnects)
                     .await

@@ -102,6 +102,48 @@ async fn what_a_role_lacks_is_said_with_what_grants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_loses_a_right_is_noticed_before_somebody_needs_it() {
+    let owner = postgres::shared().database().await;
+    let url = role(&owner, "losing").await;
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO losing";
+    run(&owner, &format!("GRANT USAGE ON SCHEMA voxrelay TO losing; {grant}")).await;
+    let store = SqlStore::postgres(&url).await.expect("opened");
+    for lost in ["INSERT", "UPDATE", "DELETE", "SELECT"] {
+        store.ping().await.expect("it may all");
+        run(&owner, &format!("REVOKE {lost} ON voxrelay.sessions FROM losing")).await;
+        let error = store.ping().await.expect_err("it may not");
+        assert!(matches!(&error, StoreError::Rights { lacking, .. } if lacking == lost), "{error:?}");
+        run(&owner, grant).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_took_no_writes_for_a_while_takes_them_again_over_every_connection() {
+    let url = postgres::shared().database().await;
+    let set = async |what: &str| {
+        run(&postgres::shared().url("postgres"), &format!("ALTER DATABASE {} {what}", name(&url))).await;
+    };
+    let store = SqlStore::postgres(&url).await.expect("opened");
+    let lease = async || store.renew_lease(RELAY, LEASE).await;
+    lease().await.expect("written");
+    let many = async || {
+        let writes = (0..32).map(|_| store.allow(DenialKind::Sub, "bob"));
+        futures_util::future::join_all(writes).await.into_iter().filter_map(Result::err).collect::<Vec<_>>()
+    };
+    // It counts for connections that are opened from now on.
+    set("SET default_transaction_read_only = on").await;
+    lease().await.expect("nobody was refused so far");
+    let refused = many().await;
+    assert!(!refused.is_empty() && refused.iter().all(StoreError::is_away), "{refused:?}");
+    assert!(matches!(store.ping().await, Err(StoreError::ReadOnly { .. })));
+    assert!(lease().await.expect_err("the same over all of them").is_away());
+    set("RESET default_transaction_read_only").await;
+    store.ping().await.expect("it takes writes");
+    lease().await.expect("written");
+    assert!(many().await.is_empty(), "no connection is left that takes none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_server_is_said_at_once_where_waiting_does_not_help() {
     let url = postgres::shared().database().await;
     let TlsAndRefused { plain, nobody } = tcp(&url).await;
@@ -269,7 +311,7 @@ async fn a_schema_of_a_newer_relay_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 6, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 7, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"
@@ -298,6 +340,9 @@ async fn what_is_wrong_with_a_file_is_said_with_its_name_and_at_once() {
     }
 }
 
+/// Without it PgBouncer refuses what sqlx says first.
+const IGNORES: &str = "ignore_startup_parameters = extra_float_digits";
+
 /// PgBouncer before the shared server. It ends with the test.
 struct Pooler {
     process: Child,
@@ -305,13 +350,13 @@ struct Pooler {
 }
 
 impl Pooler {
-    async fn start(url: &Secret, mode: &str) -> Pooler {
+    async fn start(url: &Secret, mode: &str, more: &str) -> Pooler {
         let folder = tempfile::tempdir_in("/tmp").expect("a folder");
         let (_, server) = url.expose().split_once("?host=").expect("a socket");
         let place = folder.path().display();
         let config = format!(
             "[databases]\n* = host={server}\n[pgbouncer]\npool_mode = {mode}\nunix_socket_dir = {place}\nlisten_port = 6432\n\
-            auth_type = any\nlogfile =\nignore_startup_parameters = extra_float_digits\n"
+            auth_type = any\nlogfile =\n{more}\n"
         )
         .replace("* = host", "* = user=voxrelay host");
         let file = folder.path().join("pgbouncer.ini");
@@ -329,7 +374,8 @@ impl Pooler {
             .expect("PgBouncer is needed for the tests: `cargo xtask test` installs it");
         let pooler = Pooler { process, folder };
         let begun = Instant::now();
-        while AnyConnection::connect(pooler.url(url).expose()).await.is_err() {
+        let socket = pooler.folder.path().join(".s.PGSQL.6432");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(60), "PgBouncer does not start");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -357,7 +403,7 @@ impl Drop for Pooler {
 async fn a_pooler_is_used_in_session_mode_and_refused_in_the_others() {
     let url = postgres::shared().database().await;
     for mode in ["transaction", "statement"] {
-        let pooler = Pooler::start(&url, mode).await;
+        let pooler = Pooler::start(&url, mode, IGNORES).await;
         for error in [
             SqlStore::postgres(&pooler.url(&url)).await.expect_err("it forgets"),
             migrate(&pooler.url(&url)).await.expect_err("it forgets"),
@@ -366,7 +412,15 @@ async fn a_pooler_is_used_in_session_mode_and_refused_in_the_others() {
             assert!(error.to_string().contains("session mode") && !error.is_starting(), "{error}");
         }
     }
-    let pooler = Pooler::start(&url, "session").await;
+    let pooler = Pooler::start(&url, "session", "").await;
+    for error in [
+        SqlStore::postgres(&pooler.url(&url)).await.expect_err("it does not let it in"),
+        migrate(&pooler.url(&url)).await.expect_err("it does not let it in"),
+    ] {
+        let said = error.to_string();
+        assert!(said.contains(IGNORES) && !error.is_starting(), "what to set there: {said}");
+    }
+    let pooler = Pooler::start(&url, "session", IGNORES).await;
     let store = SqlStore::postgres(&pooler.url(&url)).await.expect("opened");
     open(&store, &session("a"), &quota()).await;
     assert!(store.session("a").await.expect("read").is_some());

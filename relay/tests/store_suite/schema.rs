@@ -54,9 +54,9 @@ async fn an_older_file_is_brought_up_to_date_with_everything_in_it() {
 async fn a_server_is_used_when_its_schema_is_up_to_date_and_not_before() {
     let url = postgres::shared().empty_database().await;
     let outdated = SqlStore::postgres(&url).await;
-    let Err(error @ StoreError::Outdated { missing: 6, .. }) = outdated else { panic!("{outdated:?}") };
+    let Err(error @ StoreError::Outdated { missing: 7, .. }) = outdated else { panic!("{outdated:?}") };
     assert!(error.to_string().contains("voxrelay migrate"), "{error}");
-    assert_eq!(migrate(&url).await.expect("migrated"), 6);
+    assert_eq!(migrate(&url).await.expect("migrated"), 7);
     assert_eq!(migrate(&url).await.expect("migrated"), 0);
     SqlStore::postgres(&url).await.expect("opened").ping().await.expect("it answers");
 }

@@ -45,6 +45,7 @@ async fn a_session_is_read_back_as_it_was_written(bench: Bench) {
     };
     open(store, &new, &quota()).await;
     store.rotate_resume("a", 2, &[8; 32], Some(&[7; 32]), 1).await.expect("written");
+    store.note_strikes("a", 2, 3).await.expect("written");
 
     let row = store.session("a").await.expect("read").expect("there");
     assert_eq!((row.state, row.ended_at_ms, row.end_reason.as_deref()), (SessionState::Live, None, None));
@@ -55,7 +56,8 @@ async fn a_session_is_read_back_as_it_was_written(bench: Bench) {
     assert_eq!((row.client.as_str(), row.agent.as_str(), row.relay.as_str()), ("test/1", "echo", RELAY));
     assert_eq!((row.conversation_id.as_str(), row.login.as_deref()), ("a", Some("login-1")));
     assert_eq!((row.resume_hash, row.resume_hash_previous), ([8; 32], Some([7; 32])));
-    assert_eq!((row.epoch, row.reconnects, row.started_at_ms), (2, 1, new.started_at_ms));
+    assert_eq!((row.epoch, row.reconnects, row.strikes), (2, 1, 3));
+    assert_eq!(row.started_at_ms, new.started_at_ms);
     assert_eq!((row.committed, row.metered_position), (new.committed, 4_800));
     assert_eq!(row.recording, new.recording);
 
@@ -76,6 +78,7 @@ async fn an_ended_session_takes_nothing_more(bench: Bench) {
         store.end_session("a", 0, "idle", Quality::default(), 3_000).await,
         store.rotate_resume("a", 0, &[1; 32], None, 1).await,
         store.set_attached("a", 0, true).await,
+        store.note_strikes("a", 0, 1).await,
         store.save_turns("a", 0, &[], Mark::default()).await,
         store.end_session("nobody", 0, "normal", Quality::default(), 3_000).await,
     ] {

@@ -49,6 +49,9 @@ pub(super) fn advice(error: &Error) -> &'static str {
             ": the address of the database is not right; it is postgres://user:password@host/database"
         }
         Error::Database(error) => match error.code().as_deref() {
+            Some("08P01") if error.message().contains("startup parameter") => {
+                ": that is a pooler's word; in PgBouncer set ignore_startup_parameters = extra_float_digits, and pool_mode = session"
+            }
             Some("28P01") => ": the password is wrong, or there is no such user",
             Some("28000") => ": the server does not let this user in from here; see its pg_hba.conf",
             Some("3D000") => ": create that database first, or correct the URL",

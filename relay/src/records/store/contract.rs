@@ -31,7 +31,8 @@ macro_rules! operations {
         /// without end.
         #[async_trait]
         pub trait Store: fmt::Debug + Send + Sync {
-            /// Whether it answers. Waits for nobody who has the connections in use.
+            /// Whether it answers, and would take writes as far as it says so itself: a server that only reads and a role without rights do not.
+            /// Waits for nobody who has the connections in use.
             async fn ping(&self) -> Result<(), StoreError>;
 
             /// Waits for what is being written, then lets go of the database.
@@ -88,6 +89,9 @@ operations! {
 
     /// Notes whether a live session has a connection.
     fn set_attached(&self, id: &str, epoch: u32, attached: bool) -> ();
+
+    /// Notes how many frames and texts of a live session were refused.
+    fn note_strikes(&self, id: &str, epoch: u32, strikes: u32) -> ();
 
     /// Ends a live session and gives back what it had reserved. `reason` is the name of a close code.
     fn end_session(

@@ -261,6 +261,8 @@ pub struct SessionRow {
     pub resume_hash_previous: Option<[u8; 32]>,
     /// How often the client came back.
     pub reconnects: u32,
+    /// Its frames and texts that were refused.
+    pub strikes: u32,
     /// How well it went.
     pub quality: Quality,
     /// The keys of its recordings, one for each relay that had it, with a space between them.

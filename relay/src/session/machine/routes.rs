@@ -164,6 +164,7 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Muted(muted) => Step::Muted(muted),
         L::Played(position) => Step::Played(position),
         L::RoundTrip(time) => Step::RoundTrip(time),
+        L::Strikes(strikes) => write(Entry::Strikes(strikes)),
         L::Token(token) => Step::Policy(policy::Input::Token(token)),
         L::Bye => Step::Bye,
         L::Close(code) => Step::Out(Output::Close(code)),
@@ -184,6 +185,8 @@ fn written(entry: Entry, answer: Answer) -> Written {
         (Entry::Settlement(_), Answer::Settled { cost, standing }) => Written::Settled { cost, standing },
         (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
         (Entry::End { .. }, _) => Written::End,
-        (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_), _) => Written::Other,
+        (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_) | Entry::Strikes(_), _) => {
+            Written::Other
+        }
     }
 }

@@ -238,6 +238,7 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Attached(true) => "attached",
         Entry::Attached(false) => "detached",
         Entry::Resumed(_) => "resumed",
+        Entry::Strikes(_) => "strikes",
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::connections::ACQUIRE_TIMEOUT;
 use super::migrations::{self, Standing};
+use super::statement::{Place, Statement};
 use super::{Dialect, StoreError};
 
 /// How often two connections are asked who serves them. A pooler that shares servers gives the one that was free last, or the next one
@@ -18,13 +19,13 @@ const MAY_USE_SCHEMA: &str = "SELECT has_schema_privilege('voxrelay', 'USAGE') A
 const HAS_MIGRATIONS: &str = "SELECT to_regclass('voxrelay._sqlx_migrations') IS NOT NULL AS yes";
 const MAY_READ_MIGRATIONS: &str = "SELECT has_table_privilege('voxrelay._sqlx_migrations', 'SELECT') AS yes";
 const MIGRATIONS: &str = "SELECT version FROM voxrelay._sqlx_migrations WHERE success ORDER BY version";
-/// What a relay does with its tables.
-const LACKING: &str = "SELECT COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking
+/// Whether nothing is written over this connection, which on a server that follows another one is so as well; and what a relay does with its
+/// tables and this role may not.
+const LACKING: &str = "SELECT current_setting('transaction_read_only') = 'on' AS reads_only,
+    COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking, CAST(current_user AS text) AS name
     FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
     WHERE schemaname = 'voxrelay' AND tablename <> '_sqlx_migrations'
         AND NOT has_table_privilege(format('voxrelay.%I', tablename), privilege)";
-/// On a server that follows another one this is so as well.
-const READS_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on' AS yes";
 const TABLES: &str = "SELECT CAST(tablename AS text) AS name FROM pg_tables WHERE schemaname = 'voxrelay'";
 const WHO: &str = "SELECT CAST(current_user AS text) AS name";
 
@@ -101,12 +102,24 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
     if !gone.is_empty() {
         return Err(StoreError::Lacking { database: database.to_owned(), tables: gone.join(", ") });
     }
-    if yes(connection, READS_ONLY).await.map_err(opening)? {
-        return Err(StoreError::ReadOnly { database: database.to_owned() });
+    let row = row(connection, LACKING).await.map_err(opening)?;
+    writable(&row, database).map_err(opening)?
+}
+
+/// Whether a PostgreSQL database that is in use would take what a relay writes.
+pub(super) async fn takes_writes(on: impl Place) -> Result<(), StoreError> {
+    let row = Statement::new(LACKING).fetch_one(on).await?;
+    writable(&row, "the database")?
+}
+
+/// What [`LACKING`] says.
+fn writable(row: &AnyRow, database: &str) -> Result<Result<(), StoreError>, sqlx::Error> {
+    let database = database.to_owned();
+    if row.try_get("reads_only")? {
+        return Ok(Err(StoreError::ReadOnly { database }));
     }
-    let missing: String =
-        row(connection, LACKING).await.and_then(|row| row.try_get("lacking")).map_err(opening)?;
-    if missing.is_empty() { Ok(()) } else { Err(lacking(missing)) }
+    let (lacking, role): (String, String) = (row.try_get("lacking")?, row.try_get("name")?);
+    Ok(if lacking.is_empty() { Ok(()) } else { Err(StoreError::Rights { database, role, lacking }) })
 }
 
 /// A connection to a server of one's own, not one that a pooler hands to somebody else after each transaction.

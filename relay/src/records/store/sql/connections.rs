@@ -14,6 +14,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::refusals::Refusals;
 use super::statement::{Place, Ready, in_time};
 use super::{Dialect, Durability, StoreError, Tx, Work};
 
@@ -35,6 +36,8 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     /// For what is prompt: the same pool, or one that nobody else takes connections from.
     prompt: AnyPool,
+    /// Of writes, by a server that takes none.
+    refusals: Refusals,
 }
 
 /// What is prompt, and how many connections are kept for it.
@@ -55,23 +58,31 @@ pub(super) struct Taken {
     connection: Option<PoolConnection<Any>>,
     /// Given back after the connection. What is prompt has none.
     _place: Option<OwnedSemaphorePermit>,
+    refusals: Refusals,
 }
 
 impl Connections {
-    /// As many as this, and those for what is prompt, each prepared by these statements.
+    /// As many as this, and those for what is prompt, each prepared by these statements. What is refused over one of them is known to all that
+    /// share `refusals`.
     pub(super) async fn open(
         options: AnyConnectOptions,
         connections: u32,
         prompt: Prompt,
         settings: &'static str,
+        refusals: &Refusals,
     ) -> Result<Connections, sqlx::Error> {
-        let pool = pool(options.clone(), connections, settings).await?;
+        let pool = pool(options.clone(), connections, settings, refusals.clone()).await?;
         let prompt = match prompt {
             Prompt::Next => pool.clone(),
-            Prompt::Own(connections) => self::pool(options, connections, settings).await?,
+            Prompt::Own(connections) => self::pool(options, connections, settings, refusals.clone()).await?,
         };
         let places = Arc::new(Semaphore::new(connections as usize));
-        Ok(Connections { pool, places, prompt })
+        Ok(Connections { pool, places, prompt, refusals: refusals.clone() })
+    }
+
+    /// Says whether it is a server's word that it takes no writes: then no connection from before is used any more.
+    pub(super) fn learn<T>(&self, answer: &Result<T, StoreError>) -> bool {
+        answer.as_ref().is_err_and(|error| self.refusals.note_failure(error))
     }
 
     /// For what must not wait: short statements that wait for no row that others may hold.
@@ -90,7 +101,8 @@ impl Connections {
         let done = timeout(TRANSACTION_TIMEOUT, run(taken.connection(), dialect, durability, work)).await;
         // What is dropped here is in the middle of anything: nobody else is to have it.
         let (done, clean) = done.map_err(|_| StoreError::NoAnswer { within: TRANSACTION_TIMEOUT })?;
-        if clean {
+        let is_refused = self.learn(&done);
+        if clean && !is_refused {
             taken.hand_back();
         }
         done
@@ -110,7 +122,8 @@ impl Connections {
         let taken = timeout(ACQUIRE_TIMEOUT, async {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-            Ok(Taken { connection: Some(self.pool.acquire().await?), _place: Some(place) })
+            let connection = Some(self.pool.acquire().await?);
+            Ok(Taken { connection, _place: Some(place), refusals: self.refusals.clone() })
         });
         taken.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unreachable)
     }
@@ -124,7 +137,7 @@ impl Promptly<'_> {
 
     async fn take(self) -> Result<Taken, StoreError> {
         let connection = self.0.prompt.acquire().await.map_err(StoreError::Unreachable)?;
-        Ok(Taken { connection: Some(connection), _place: None })
+        Ok(Taken { connection: Some(connection), _place: None, refusals: self.0.refusals.clone() })
     }
 }
 
@@ -134,8 +147,13 @@ impl Taken {
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let done = in_time(work(self.connection())).await?;
-        // Where the database itself said no, it has undone the statement and goes on.
-        if done.is_ok() || matches!(done, Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
+        let is_clean = match &done {
+            Ok(_) | Err(sqlx::Error::RowNotFound) => true,
+            // Where the database itself said no, it has undone the statement and goes on.
+            Err(error @ sqlx::Error::Database(_)) => !self.refusals.note(error),
+            Err(_) => false,
+        };
+        if is_clean {
             self.hand_back();
         }
         Ok(done?)
@@ -183,6 +201,7 @@ async fn pool(
     options: AnyConnectOptions,
     connections: u32,
     settings: &'static str,
+    refusals: Refusals,
 ) -> Result<AnyPool, sqlx::Error> {
     AnyPoolOptions::new()
         .max_connections(connections)
@@ -191,8 +210,12 @@ async fn pool(
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| {
+        .before_acquire(move |connection, about| {
+            let is_trusted = refusals.trust(about.age);
             Box::pin(async move {
+                if !is_trusted {
+                    return Ok(false);
+                }
                 let alive = timeout(ALIVE_TIMEOUT, connection.ping()).await;
                 alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
             })

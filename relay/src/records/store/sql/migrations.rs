@@ -27,6 +27,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
+    7 "strikes" "0007_strikes.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -36,6 +37,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     4 "erased sessions" "0004_erased_sessions.sql";
     5 "ledger requests" "0005_ledger_requests.sql";
     6 "relays" "0006_relays.sql";
+    7 "strikes" "0007_strikes.sql";
 };
 
 /// How a schema stands to this version of the relay.

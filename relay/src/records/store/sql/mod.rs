@@ -18,6 +18,7 @@ mod money;
 mod page;
 mod read;
 mod records;
+mod refusals;
 mod retention;
 mod sessions;
 mod statement;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Prompt};
 use self::group::Group;
+use self::refusals::Refusals;
 use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
@@ -187,14 +189,17 @@ impl SqlStore {
         }
         let database = path.display().to_string();
         let open = |source| StoreError::Open { database: database.clone(), source };
+        let refusals = Refusals::default();
         let writer = sqlite_options(path, "rwc").map_err(open)?;
         check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
-        let writer = Connections::open(writer, 1, Prompt::Next, SQLITE_SETTINGS).await.map_err(open)?;
+        let writer =
+            Connections::open(writer, 1, Prompt::Next, SQLITE_SETTINGS, &refusals).await.map_err(open)?;
         migrations::run(&writer, Dialect::Sqlite, &database).await?;
         let readers = sqlite_options(path, "ro").map_err(open)?;
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
-        let readers =
-            Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings).await.map_err(open)?;
+        let readers = Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings, &refusals)
+            .await
+            .map_err(open)?;
         let renewals = writer.clone();
         let group = Some(Group::default());
         Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks: TaskTracker::new() })
@@ -210,12 +215,13 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
+        let (refusals, settings) = (Refusals::default(), POSTGRES_SETTINGS);
         let renewals =
-            Connections::open(options.clone(), 1, Prompt::Next, POSTGRES_SETTINGS).await.map_err(open)?;
-        let connections =
-            Connections::open(options, POSTGRES_CONNECTIONS, Prompt::Own(POSTGRES_PROMPT), POSTGRES_SETTINGS)
-                .await
-                .map_err(open)?;
+            Connections::open(options.clone(), 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
+        let prompt = Prompt::Own(POSTGRES_PROMPT);
+        let connections = Connections::open(options, POSTGRES_CONNECTIONS, prompt, settings, &refusals)
+            .await
+            .map_err(open)?;
         Ok(SqlStore {
             dialect: Dialect::Postgres,
             writer: connections.clone(),
@@ -275,7 +281,14 @@ impl SqlStore {
     }
 
     pub(in crate::records::store) async fn ping(&self) -> Result<(), StoreError> {
-        self.writer.promptly().ping().await
+        match self.dialect {
+            Dialect::Sqlite => self.writer.promptly().ping().await,
+            Dialect::Postgres => {
+                let standing = check::takes_writes(self.writer.promptly()).await;
+                self.writer.learn(&standing);
+                standing
+            }
+        }
     }
 
     pub(in crate::records::store) async fn close(&self) {
@@ -298,7 +311,9 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let options = options(url.expose()).map_err(open)?;
     check::prepares(&options, &database).await?;
     let connections =
-        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;").await.map_err(open)?;
+        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;", &Refusals::default())
+            .await
+            .map_err(open)?;
     let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
     connections.close().await;
     Ok(applied)

@@ -124,6 +124,7 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
         resume_hash: row.hash("resume_hash")?,
         resume_hash_previous: row.maybe_hash("resume_hash_previous")?,
         reconnects: row.small("reconnects")?,
+        strikes: row.small("strikes")?,
         quality: Quality {
             rtt_avg_us: row.small("rtt_avg_us")?,
             rtt_max_us: row.small("rtt_max_us")?,

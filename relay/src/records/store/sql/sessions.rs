@@ -55,6 +55,8 @@ const DETACH: Sql = sql!(
     "UPDATE sessions SET detached_at = " NOW " WHERE id = $1 AND epoch = $2 AND state = 'live'"
 );
 
+const STRIKES: Sql = sql!("UPDATE sessions SET strikes = $1 WHERE id = $2 AND epoch = $3 AND state = 'live'");
+
 const END: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = $1, end_reason = $2, resume_hash_previous = NULL,
         rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5
@@ -144,6 +146,16 @@ impl SqlStore {
         let sql = if attached { ATTACH } else { DETACH };
         let done = self.statement(sql).bind(id).bind(i64::from(epoch)).execute(&self.writer).await?;
         found(id, done.rows_affected())
+    }
+
+    pub(in crate::records::store) async fn note_strikes(
+        &self,
+        id: &str,
+        epoch: u32,
+        strikes: u32,
+    ) -> Result<(), StoreError> {
+        let noted = self.statement(STRIKES).bind(i64::from(strikes)).bind(id).bind(i64::from(epoch));
+        found(id, noted.execute(&self.writer).await?.rows_affected())
     }
 
     pub(in crate::records::store) async fn end_session(
