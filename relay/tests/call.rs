@@ -630,6 +630,39 @@ fn a_request_is_made_when_its_worst_case_is_set_aside_and_the_store_knows_that_i
 }
 
 #[test]
+fn no_request_is_made_while_a_settlement_is_on_its_way_that_takes_back_what_is_exposed() {
+    let mut bench = thinking(100_000_000);
+    bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);
+    bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") });
+    let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(MIND)]);
+    let settlements = |did: &[Did]| did.iter().filter(|did| matches!(did, Did::Settle(..))).count();
+    // The request is over, which is being written, with nothing exposed; and the user types again.
+    bench.script.lock().expect("one thread").extend([spent(900, 10), said(0, 0)]);
+    let failed = Event::Failed(relay::provider::Failure::new(relay::provider::FailureKind::Busy, "busy"));
+    let first = bench.input(Input::Provider { request: MIND, event: &failed });
+    let again = RequestId(MIND.0 + 1);
+    let asks = match ask() {
+        AgentOutput::Ask { provider, ask, at_most, .. } => {
+            AgentOutput::Ask { request: again, provider, ask, at_most }
+        }
+        other => other,
+    };
+    bench.script.lock().expect("one thread").extend([asks]);
+    let second =
+        bench.input(Input::Message { mark: Mark { seq: 1, position: 0 }, message: &typed("hello?") });
+    let is_opened = |did: &[Did]| did.iter().any(|did| matches!(did, Did::Open(_)));
+    assert!(!is_opened(&second), "a relay that is killed now would leave nothing to charge: {second:?}");
+    let mut did = Vec::new();
+    // One for what was typed first is not answered yet, either.
+    for _ in 0..1 + settlements(&first) + settlements(&second) {
+        did.extend(bench.input(settled(&Settled::default())));
+    }
+    assert!(!is_opened(&did) && did.iter().any(|did| matches!(did, Did::Reserve(_, _, WORST))), "{did:?}");
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), [Did::Open(again)]);
+}
+
+#[test]
 fn a_request_that_costs_too_much_is_not_made_and_the_call_says_why() {
     let mut bench = thinking(1_000_000);
     bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);

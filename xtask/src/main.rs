@@ -65,7 +65,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run simulated calls over terrible networks
+    /// Run simulated calls: the link alone over terrible networks, and calls whole, with everything that goes wrong in a relay
     Simulate {
         /// How many calls
         #[arg(long, default_value_t = 100_000)]
@@ -73,6 +73,9 @@ enum Command {
         /// The seed of an earlier run, to repeat it
         #[arg(long)]
         seed: Option<u64>,
+        /// Print everything that happens in the whole calls
+        #[arg(long)]
+        trace: bool,
     },
 }
 
@@ -89,7 +92,7 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::run(check),
         Command::Size { json } => size::run(json),
         Command::Bench { what, json } => bench::run_bench(what, json),
-        Command::Simulate { calls, seed } => simulate::run_calls(calls, seed).map(|_| ()),
+        Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: many calls over terrible networks, on simulated time.
+//! `cargo xtask simulate`: many calls on simulated time, over terrible networks: the link alone, and calls whole.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,16 +7,25 @@ use anyhow::Result;
 use crate::step::run;
 use crate::workspace;
 
-/// Runs `calls` simulated calls and prints their count and the seed, with which the run can be repeated.
-pub(crate) fn run_calls(calls: u64, seed: Option<u64>) -> Result<u64> {
+/// Runs `calls` simulated calls of each kind, the link alone and the whole, and prints the seed with which both can be repeated.
+pub(crate) fn run_calls(calls: u64, seed: Option<u64>, trace: bool) -> Result<u64> {
     let seed = seed.unwrap_or_else(random_seed);
     eprintln!("{calls} calls, seed {seed}");
     let replay = format!("replay it with `cargo xtask simulate --calls {calls} --seed {seed}`");
     let (calls, seed_text) = (calls.to_string(), seed.to_string());
+    let numbers = ["--calls", &calls, "--seed", &seed_text];
     run(
         workspace::cargo()
             .args(["run", "--quiet", "--release", "--package", "protocol", "--example", "simulate", "--"])
-            .args(["--calls", &calls, "--seed", &seed_text]),
+            .args(numbers),
+        &replay,
+    )?;
+    // The relay is built for its tests anyway: for this, optimising it would take longer than it saves.
+    run(
+        workspace::cargo()
+            .args(["run", "--quiet", "--package", "simulation", "--bin", "simulate", "--"])
+            .args(numbers)
+            .args(trace.then_some("--trace")),
         &replay,
     )?;
     Ok(seed)

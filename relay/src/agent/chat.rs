@@ -61,6 +61,8 @@ pub struct Chat {
     answers: u32,
     /// The answer whose end the call has not told yet.
     open: Option<u32>,
+    /// Where the audio ends that has come.
+    heard_through: u32,
     final_through: u32,
     outputs: VecDeque<AgentOutput>,
 }
@@ -96,6 +98,7 @@ impl Chat {
             next_request: 0,
             answers: 0,
             open: None,
+            heard_through: position,
             final_through: position,
             outputs: VecDeque::new(),
         };
@@ -307,6 +310,7 @@ impl Chat {
     }
 
     fn finalise(&mut self, through: u32, step: u32) {
+        self.heard_through = self.heard_through.max(through);
         // What waits to be said is not said by that.
         if self.to_say.is_empty()
             && through >= self.final_through.saturating_add(step)
@@ -356,11 +360,10 @@ impl Agent for Chat {
             }
             AgentInput::Leave => self.give_up(),
             AgentInput::Timeout if self.is_unanswered => self.think(),
+            // Nothing more comes of what has come: who hangs up has all of it committed.
+            AgentInput::Pause => self.finalise(self.heard_through, 0),
             // It has no tools.
-            AgentInput::ToolResult { .. }
-            | AgentInput::Pause
-            | AgentInput::Room { .. }
-            | AgentInput::Timeout => {}
+            AgentInput::ToolResult { .. } | AgentInput::Room { .. } | AgentInput::Timeout => {}
         }
     }
 

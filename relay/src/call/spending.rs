@@ -48,8 +48,11 @@ impl Call {
     fn open_requests(&mut self) {
         while let Some(wanted) = self.wanted.front() {
             let worst_case = self.tab.worst_case(wanted.provider, &wanted.at_most);
+            let exposed = self.tab.held() + worst_case;
+            // A settlement that is on its way takes back whatever it does not say to be exposed.
             if !self.purse.allows(self.tab.reach() + worst_case)
-                || !self.purse.exposes(self.tab.held() + worst_case)
+                || !self.purse.exposes(exposed)
+                || self.settling.iter().any(|(_, said)| *said < exposed)
             {
                 return;
             }

@@ -293,8 +293,8 @@ impl Journal {
 
     fn push(&mut self, entry: Entry) {
         match &entry {
-            // The store knows it already.
-            Entry::Attached(attached) if *attached == self.attached => return,
+            // The store knows it already, or takes nothing of the kind any more.
+            Entry::Attached(attached) if *attached == self.attached || self.is_ending => return,
             Entry::Attached(attached) => self.attached = *attached,
             // The first end counts.
             Entry::End { .. } if self.is_ending => return,

@@ -16,6 +16,7 @@ on_both_databases! {
     a_request_that_is_repeated_reserves_once
     a_quarter_of_what_is_left_is_granted_beyond_what_is_needed
     who_waits_for_others_keeps_no_more_than_is_spent
+    who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is
     a_shortage_names_the_tightest_budget_and_whether_waiting_helps
     what_is_spent_comes_out_of_what_is_reserved
     a_row_that_is_written_twice_counts_once
@@ -133,6 +134,21 @@ async fn who_waits_for_others_keeps_no_more_than_is_spent(bench: Bench) {
         .await
         .expect("read");
     assert_eq!(budgets, [(100, 0); 2]);
+}
+
+async fn who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(100, WIDE, WIDE);
+    open(store, &session("a"), &quota()).await;
+    let ask = Reserve { exposed: usd(40), ..reserve("a", 100, 100, caps) };
+    assert!(matches!(store.reserve(&ask).await.expect("answered"), Reserved::Granted(_)));
+    let spent = Settle { exposed: usd(40), ..settle("a", vec![row("1", 1, 90)], caps) };
+    store.settle(&spent).await.expect("written");
+    let ask = Reserve { spent: usd(90), ..reserve("a", 120, 120, caps) };
+    let Reserved::Short(short) = store.reserve(&ask).await.expect("answered") else { panic!("granted") };
+    assert_eq!((short.scope, short.authorised), (Scope::Session, usd(100)), "the cap holds");
+    let stored = store.session("a").await.expect("read").expect("there");
+    assert_eq!(stored.authorised, usd(100));
 }
 
 async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {

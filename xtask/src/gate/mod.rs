@@ -102,7 +102,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "simulation",
-        title: "100,000 simulated calls",
+        title: "100,000 simulated links, 100,000 calls whole",
         needs: &[],
         when: When::Always,
         run: tests::simulation,
@@ -151,7 +151,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "simulation-long",
-        title: "1,000,000 simulated calls",
+        title: "400,000 simulated links, 400,000 calls whole",
         needs: &[],
         when: When::All,
         run: tests::long_simulation,

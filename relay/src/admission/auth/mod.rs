@@ -67,6 +67,22 @@ pub struct Identity {
     pub limits: Box<TokenLimits>,
 }
 
+impl Identity {
+    /// A user of an account, with a token that expires at this time (seconds since 1970), and nothing else in it.
+    #[must_use]
+    pub fn new(sub: String, account: String, expires_at: u64) -> Identity {
+        Identity {
+            sub,
+            expires_at,
+            session_id: None,
+            account,
+            plan: None,
+            is_admin: false,
+            limits: Box::default(),
+        }
+    }
+}
+
 /// Why a token is refused. For logs and metrics only: the caller is told nothing but that it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

@@ -225,6 +225,15 @@ fn whoever_leaves_gives_up_what_is_under_way() {
     assert_eq!(bench.input(AgentInput::Leave), [], "once");
 }
 
+#[test]
+fn all_audio_is_done_with_when_no_more_comes() {
+    let mut chat = Chat::new(persona(), 24_000, 0, &[]);
+    chat.handle_input(Time::ZERO, AgentInput::Audio { position: 0, samples: &[0; 1_600] });
+    assert_eq!(chat.poll_output(), None, "it is not said for every chunk");
+    chat.handle_input(Time::ZERO, AgentInput::Pause);
+    assert_eq!(chat.poll_output(), Some(AgentOutput::Final { through: 1_600 }));
+}
+
 fn finals(did: &[AgentOutput]) -> Vec<u32> {
     did.iter()
         .filter_map(|did| if let AgentOutput::Final { through } = did { Some(*through) } else { None })

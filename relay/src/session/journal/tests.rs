@@ -209,3 +209,13 @@ fn what_a_silent_disk_was_asked_to_keep_is_held_as_well() {
     assert_eq!(bench.input(Input::KeepAll), [Output::Keep(vec![turns(1)])]);
     assert_eq!(bench.input(Input::HoldRest), [Output::Hold(vec![turns(1)])]);
 }
+
+#[test]
+fn whether_there_is_a_connection_is_of_no_interest_after_the_end() {
+    let mut bench = Bench::new();
+    bench.entry(end(CloseCode::Normal));
+    assert_eq!(bench.entry(Entry::Attached(false)), []);
+    bench.done();
+    assert_eq!(bench.entry(Entry::Attached(false)), []);
+    assert!(bench.journal.is_empty());
+}

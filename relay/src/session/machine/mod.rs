@@ -159,7 +159,9 @@ impl Machine {
                 let (is_empty, is_kept) = (self.journal.is_empty(), self.journal.is_kept());
                 self.tell_policy(policy::Input::Owed { is_empty, is_kept });
             } else {
-                if is_ready && let Some(output) = self.link.poll_output() {
+                // Acknowledgements and the goodbye never wait.
+                let output = if is_ready { self.link.poll_output() } else { self.link.poll_urgent() };
+                if let Some(output) = output {
                     self.news.extend(of_link(output));
                     self.do_news();
                     continue;

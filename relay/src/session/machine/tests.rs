@@ -426,3 +426,20 @@ fn while_the_database_is_away_the_call_goes_on_and_leaves_after_the_grace() {
         Some(Departure::HandedOff { code: CloseCode::TryLater, let_go: false })
     ));
 }
+
+#[test]
+fn a_goodbye_is_said_to_its_end_even_if_the_connection_fills_up_in_the_middle_of_it() {
+    let mut bench = Bench::begin();
+    bench.audio(3, 0.0);
+    bench.is_ready = false;
+    bench.text(&json!({ "type": "bye", "end": bench.chunks }));
+    let outputs = bench.settle();
+    assert_eq!(over(&outputs), None, "the connection takes nothing");
+    let mut outputs = vec![bench.machine.poll_output(true).expect("it goes on")];
+    while kinds(&outputs).last().is_none_or(|kind| kind != "ack") {
+        outputs.push(bench.machine.poll_output(true).expect("it goes on"));
+    }
+    let outputs = bench.drain();
+    assert_eq!(kinds(&outputs), ["ended", "close normal"]);
+    assert_eq!(over(&outputs), Some(Departure::Ended(CloseCode::Normal)));
+}

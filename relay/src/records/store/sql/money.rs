@@ -222,6 +222,8 @@ impl SqlStore {
                 if locked.epoch != epoch {
                     return Err(StoreError::Fenced { id });
                 }
+                // No more can be lost than is set aside: the rest of what was exposed has been spent meanwhile.
+                locked.exposed = locked.exposed.min(locked.reserved());
                 let periods = Periods::at(at_ms);
                 if locked.periods != periods {
                     // A new day: what is reserved in the old one has to find room in the new one.

@@ -1,0 +1,125 @@
+//! Whole calls on simulated time, without a thread, a socket or a database.
+//!
+//! In each call run the real client, the real session of the relay (link, call, policy, journal) with real agents, the real codec of a language
+//! model, and the rules by which a relay begins, resumes and takes over sessions. Simulated are the network, the user, the database
+//! ([`store::Model`], which a test compares with the real one), a relay's own disk, a model on a bad day, and whatever else goes wrong. Everything
+//! comes from a seed: the same seed is the same call, to the last byte.
+//!
+//! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
+//! happens in it, by `--calls 1 --seed THAT --trace`.
+
+mod disk;
+mod network;
+mod provider;
+mod random;
+mod scenario;
+pub mod store;
+mod talker;
+mod voice;
+mod watched;
+mod world;
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+pub use world::Fixed;
+
+/// Whether everything that happens is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace(pub bool);
+
+impl Trace {
+    fn is_on(self) -> bool {
+        self.0
+    }
+
+    #[expect(clippy::print_stderr, reason = "that is what a trace is for")]
+    fn line(self, at: Duration, what: &str) {
+        let short: String = what.chars().take(400).collect();
+        eprintln!("{:9.3} {short}", at.as_secs_f64());
+    }
+}
+
+macro_rules! tally {
+    ($($(#[$doc:meta])* $name:ident: $word:literal,)*) => {
+        /// What happened in calls, counted.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Tally {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Tally) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl fmt::Display for Tally {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut comma = "";
+                $(
+                    write!(f, "{comma}{} {}", self.$name, $word)?;
+                    comma = ", ";
+                )*
+                let _ = comma;
+                Ok(())
+            }
+        }
+    };
+}
+
+tally! {
+    /// Calls.
+    calls: "calls",
+    /// Chunks of the microphone.
+    chunks: "chunks",
+    /// Connections that clients made.
+    connections: "connections",
+    /// Sessions that were stored.
+    sessions: "sessions",
+    /// Calls that ended as the user wished.
+    normal: "hung up in order",
+    /// Turns that were stored.
+    turns: "turns",
+    /// Texts that were typed.
+    texts: "texts",
+    /// Requests that were made of a model.
+    requests: "requests",
+    /// Answers that were interrupted.
+    flushes: "interruptions",
+    /// Gaps that were announced.
+    gaps: "gaps",
+    /// Relays that were killed.
+    crashes: "relays killed",
+    /// Relays that were stopped.
+    stops: "relays stopped",
+    /// Sessions that went to another relay.
+    take_overs: "taken over",
+    /// Sessions that a relay was asked to hand over.
+    hand_overs: "asked to hand over",
+    /// Resumes that began another session.
+    failed_resumes: "resumes refused",
+    /// Sessions that a sweep ended.
+    swept: "swept",
+    /// Charges for requests of relays that were killed.
+    written_off: "charged as lost",
+    /// Entries that were written from a relay's own disk.
+    replayed: "written from disks",
+    /// Budgets that were used up.
+    exhausted: "budgets used up",
+    /// Calls that were refused for want of money.
+    short: "refused for want of money",
+    /// Times that somebody else spent the same money.
+    others: "times others spent",
+    /// Calls with voice activity that was computed from audio.
+    computed: "calls listened to",
+}
+
+/// Makes one call.
+///
+/// # Errors
+/// With what was not as it should be.
+pub fn run(fixed: &Fixed, seed: u64, trace: Trace) -> Result<Tally, String> {
+    world::World::new(fixed, seed, trace).run()
+}

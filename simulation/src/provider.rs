@@ -1,0 +1,174 @@
+//! A language model on a bad day: what it puts on OpenAI's wire, and when. The real codec and the real exchange read it.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::Duration;
+
+use protocol::Time;
+use relay::money::tab::RequestId;
+use relay::provider::{Ask, Event, Exchange, Input, Kind, Output, Provider};
+
+use crate::random::Random;
+
+/// The item that requests are billed by.
+pub(crate) const ITEM: &str = "anthropic/claude-haiku-5-5";
+
+/// What a model does, piece by piece.
+#[derive(Clone, Debug)]
+enum Act {
+    Head(u16),
+    Bytes(Vec<u8>),
+    End,
+    Lost,
+}
+
+/// A request that a simulated provider answers.
+pub(crate) struct Answering {
+    pub(crate) id: RequestId,
+    exchange: Exchange,
+    acts: VecDeque<(Time, Act)>,
+    /// Tokens that it bills: of the prompt, and of the answer. Only if it got so far.
+    pub(crate) billed: Option<(u64, u64)>,
+}
+
+/// The provider as an operator has configured it.
+pub(crate) fn provider() -> Provider {
+    Provider {
+        name: "model".into(),
+        kind: Kind::OpenAiChat,
+        base_url: "http://model.test/v1/".parse().expect("an address"),
+        key: None,
+        model: "model".into(),
+        price: ITEM.into(),
+        timeout: Duration::from_secs(4),
+    }
+}
+
+impl Answering {
+    pub(crate) fn open(
+        now: Time,
+        id: RequestId,
+        provider: &Provider,
+        ask: &Ask,
+        faults: u64,
+        random: &mut Random,
+    ) -> Answering {
+        let (exchange, _) = Exchange::open(now, provider.codec(ask), provider.bounds());
+        let mut at = now + Duration::from_millis(random.between(20, 900));
+        let mut acts = VecDeque::new();
+        let (prompt, most) = match ask {
+            Ask::Chat(chat) => {
+                let bytes: usize = chat.messages.iter().map(|message| message.text.len()).sum();
+                (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens))
+            }
+            _ => (1, 1),
+        };
+        if random.percent(faults) {
+            match random.between(0, 4) {
+                // Nobody there; a refusal; silence.
+                0 => {
+                    acts.push_back((at, Act::Lost));
+                    return Answering { id, exchange, acts, billed: None };
+                }
+                1 => {
+                    let status = [400, 401, 429, 500, 503][random.between(0, 4) as usize];
+                    acts.push_back((at, Act::Head(status)));
+                    acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
+                    acts.push_back((at, Act::End));
+                    return Answering { id, exchange, acts, billed: None };
+                }
+                2 => return Answering { id, exchange, acts, billed: None },
+                _ => {}
+            }
+        }
+        acts.push_back((at, Act::Head(200)));
+        // Some models do not keep to what they were asked for.
+        let tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
+        let mut wire = String::new();
+        for token in 0..tokens {
+            let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
+            let _ = write!(
+                wire,
+                "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}{token} \"}}}}]}}\n\n"
+            );
+            if random.percent(faults / 6) {
+                wire.push_str(
+                    ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize],
+                );
+            }
+        }
+        let says_usage = random.percent(70);
+        if says_usage {
+            let _ = write!(
+                wire,
+                "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}],\
+                 \"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{tokens}}}}}\n\n"
+            );
+        }
+        wire.push_str("data: [DONE]\n\n");
+        if random.percent(faults / 6) {
+            // It answers twice.
+            wire.push_str(
+                "data: {\"id\":\"again\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"again\"}}]}\n\n",
+            );
+        }
+        let breaks = random.percent(faults / 2).then(|| random.between(0, wire.len() as u64) as usize);
+        let stalls = random.percent(faults / 4);
+        let bytes = &wire.as_bytes()[..breaks.unwrap_or(wire.len())];
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Cut anywhere, in the middle of a character, too.
+            let (piece, after) = rest.split_at(rest.len().min(random.between(20, 400) as usize));
+            rest = after;
+            at = at + Duration::from_millis(random.between(0, 120));
+            acts.push_back((at, Act::Bytes(piece.to_vec())));
+        }
+        if !stalls {
+            acts.push_back((at, if breaks.is_some() && random.percent(50) { Act::Lost } else { Act::End }));
+        }
+        let billed = (says_usage && breaks.is_none()).then_some((prompt, tokens));
+        Answering { id, exchange, acts, billed }
+    }
+
+    pub(crate) fn due(&self) -> Option<Time> {
+        let act = self.acts.front().map(|(at, _)| *at);
+        act.into_iter().chain(self.exchange.poll_timeout()).min()
+    }
+
+    /// What is due by now, as events.
+    pub(crate) fn step(&mut self, now: Time) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.exchange.poll_timeout().is_some_and(|due| due <= now) {
+            self.exchange.handle_input(now, Input::Timeout);
+            self.drain(&mut events);
+        }
+        while let Some((_, act)) = self.acts.pop_front_if(|(at, _)| *at <= now) {
+            let input = match &act {
+                Act::Head(status) => Input::Head {
+                    status: *status,
+                    retry_after: None,
+                    request_id: None,
+                    media_type: if *status == 200 { "text/event-stream" } else { "application/json" },
+                },
+                Act::Bytes(bytes) => Input::Bytes(bytes),
+                Act::End => Input::End,
+                Act::Lost => Input::Lost("reset"),
+            };
+            self.exchange.handle_input(now, input);
+            self.drain(&mut events);
+        }
+        events
+    }
+
+    fn drain(&mut self, events: &mut Vec<Event>) {
+        while let Some(output) = self.exchange.poll_output() {
+            if let Output::Event(event) = output {
+                events.push(event);
+            }
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.exchange.is_over()
+    }
+}

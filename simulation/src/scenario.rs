@@ -1,0 +1,188 @@
+//! What a call is like: drawn from its seed before it begins.
+
+use std::time::Duration;
+
+use protocol::{Codec, Time};
+use relay::NanoUsd;
+use relay::money::budget::Caps;
+
+use crate::random::Random;
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Says back what it hears.
+    Echo,
+    /// Asks a language model about what is typed.
+    Chat,
+    /// Follows a script: thinks, asks, answers in pieces, is interrupted.
+    Talker,
+}
+
+/// How a call ends, as far as it is the user's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// The user hangs up.
+    HangsUp,
+    /// The page is gone, without a word.
+    Vanishes,
+}
+
+/// A span of time in which something is so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) from: Time,
+    pub(crate) to: Time,
+}
+
+impl Span {
+    pub(crate) fn holds(&self, now: Time) -> bool {
+        self.from <= now && now < self.to
+    }
+}
+
+/// What the database says to a write that it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusing {
+    /// It says no for a reason that an operator can mend.
+    Mendable,
+    /// It says no for good.
+    ForGood,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) who: Who,
+    /// Voice activity is computed from audio, and not scripted.
+    pub(crate) computed: bool,
+    pub(crate) agent_codec: Codec,
+    /// Chunks that the user's microphone gives.
+    pub(crate) chunks: u32,
+    /// Samples of each.
+    pub(crate) chunk: u32,
+    pub(crate) mute_percent: u64,
+    pub(crate) type_percent: u64,
+    pub(crate) leave: Leave,
+    /// The network is bad.
+    pub(crate) bad_network: bool,
+    pub(crate) slow_line: bool,
+    /// How often in a thousand, at each misfortune's turn, a relay is killed, is stopped, is too slow to let go.
+    pub(crate) crash: u64,
+    pub(crate) stop: u64,
+    /// Relays that share the database.
+    pub(crate) relays: usize,
+    /// A client that comes back goes to any of them.
+    pub(crate) hops: bool,
+    /// The database is away.
+    pub(crate) away: Vec<Span>,
+    /// It does as it is told, and the answer is lost, so often in a hundred, in these times.
+    pub(crate) lost_answers: u64,
+    /// It refuses writes.
+    pub(crate) refuses: Option<(Span, Refusing)>,
+    /// Longest time that it takes, in milliseconds.
+    pub(crate) store_ms: u64,
+    /// The relay's own disk takes nothing.
+    pub(crate) disk_full: bool,
+    pub(crate) caps: Caps,
+    /// Somebody else spends the account's money, so much at a time.
+    pub(crate) others: Option<NanoUsd>,
+    /// The session is deleted, or ended by an operator, at this time.
+    pub(crate) erased: Option<Time>,
+    pub(crate) ended: Option<Time>,
+    /// How long a token is good.
+    pub(crate) token: Duration,
+    pub(crate) bad_tokens: u64,
+    pub(crate) buffer: Duration,
+    pub(crate) resume_window: Duration,
+    pub(crate) store_grace: Duration,
+    /// How bad the providers' day is, in a hundred.
+    pub(crate) provider_faults: u64,
+    /// A new day and a new month begin soon.
+    pub(crate) is_midnight: bool,
+    /// The wall clock when the call begins, in milliseconds since 1970.
+    pub(crate) begins_ms: i64,
+}
+
+impl Scenario {
+    pub(crate) fn new(start: Time, random: &mut Random) -> Scenario {
+        let who = match random.between(0, 99) {
+            0..=39 => Who::Echo,
+            40..=64 => Who::Chat,
+            _ => Who::Talker,
+        };
+        let bad_network = random.percent(55);
+        let bad_day = random.percent(45);
+        let at = |random: &mut Random, most| start + Duration::from_millis(random.between(0, most));
+        let span = |random: &mut Random, longest| {
+            let from = at(random, 9_000);
+            Span { from, to: from + Duration::from_millis(random.between(50, longest)) }
+        };
+        let mut away = Vec::new();
+        if bad_day && random.percent(50) {
+            let longest = if random.percent(20) { 90_000 } else { 6_000 };
+            for _ in 0..random.between(1, 2) {
+                away.push(span(random, longest));
+            }
+        }
+        let refuses = (bad_day && random.percent(12)).then(|| {
+            let kind = if random.percent(70) { Refusing::Mendable } else { Refusing::ForGood };
+            (span(random, 4_000), kind)
+        });
+        let wide = NanoUsd::new(5_000_000_000);
+        let mut caps = Caps { session: wide, user_day: wide, account_month: wide };
+        let short = random.percent(18);
+        if short {
+            // Listening costs 80,000 nano-dollars a second, and a request of a model about as much.
+            let amount = NanoUsd::new(random.between(50_000, 1_600_000));
+            match random.between(0, 2) {
+                0 => caps.session = amount,
+                1 => caps.user_day = amount,
+                _ => caps.account_month = amount,
+            }
+        }
+        let is_midnight = random.percent(4);
+        let crash = if bad_day && random.percent(45) { random.between(5, 40) } else { 0 };
+        Scenario {
+            who,
+            computed: random.percent(1),
+            agent_codec: if random.percent(10) { Codec::PcmS16le24000 } else { Codec::PcmS16le16000 },
+            chunks: random.between(5, 90) as u32,
+            chunk: [1_600, 1_600, 1_600, 800, 320][random.between(0, 4) as usize],
+            mute_percent: if random.percent(30) { 4 } else { 0 },
+            type_percent: match who {
+                Who::Chat => 5,
+                _ if random.percent(30) => 3,
+                _ => 0,
+            },
+            leave: if random.percent(10) { Leave::Vanishes } else { Leave::HangsUp },
+            bad_network,
+            slow_line: bad_network && random.percent(15),
+            crash,
+            stop: if bad_day && random.percent(35) { random.between(5, 30) } else { 0 },
+            relays: if random.percent(60) { 2 } else { 1 },
+            hops: random.percent(50),
+            away,
+            lost_answers: if bad_day && random.percent(40) { random.between(2, 25) } else { 0 },
+            refuses,
+            store_ms: if bad_day && random.percent(20) { 2_500 } else { 40 },
+            disk_full: bad_day && random.percent(10),
+            caps,
+            others: (short && random.percent(50)).then(|| NanoUsd::new(random.between(10_000, 400_000))),
+            erased: (bad_day && random.percent(5)).then(|| at(random, 12_000)),
+            ended: (bad_day && random.percent(5)).then(|| at(random, 12_000)),
+            token: Duration::from_secs(if random.percent(10) { random.between(2, 20) } else { 3_600 }),
+            bad_tokens: if random.percent(10) { 40 } else { 0 },
+            buffer: Duration::from_secs(if random.percent(10) { random.between(2, 5) } else { 30 }),
+            resume_window: Duration::from_secs(if random.percent(20) { 5 } else { 60 }),
+            store_grace: Duration::from_secs(if random.percent(30) { 10 } else { 60 }),
+            provider_faults: if random.percent(50) { random.between(5, 60) } else { 0 },
+            is_midnight,
+            begins_ms: if is_midnight {
+                1_798_761_600_000 - random.between(0, 12_000) as i64
+            } else {
+                1_795_608_000_000
+            },
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What is left of a session that was deleted: enough to tell what is still owed for it.
+
+use std::collections::BTreeMap;
+
+use relay::NanoUsd;
+use relay::records::store::{Settle, StoreError};
+
+use super::periods::Periods;
+use super::{Model, money};
+
+/// A session that was deleted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Erased {
+    epoch: u32,
+    /// Item and quantity, by key.
+    rows: BTreeMap<String, (String, u64)>,
+}
+
+impl Model {
+    /// See [`relay::records::store::Store::delete_session`].
+    pub fn delete_session(&mut self, now: i64, id: &str) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        if session.is_live() {
+            self.write_off(now, id);
+        }
+        let Some(session) = self.sessions.remove(id) else { return false };
+        let epoch = session.row.epoch;
+        let erased =
+            self.erased.entry(id.to_owned()).or_insert_with(|| Erased { epoch, ..Erased::default() });
+        for (row, _) in session.ledger.values() {
+            erased.rows.entry(row.key.clone()).or_insert_with(|| (row.item.clone(), row.quantity));
+        }
+        *self.erased_cost.entry(session.row.account).or_default() += session.row.cost;
+        self.alerts.retain(|alert| alert.session_id != id);
+        true
+    }
+
+    /// Charges the account for a session that is not there any more.
+    pub(super) fn settle_erased(&mut self, settle: &Settle) -> Result<(), StoreError> {
+        let id = &settle.session_id;
+        let (Some(payer), Some(first)) = (&settle.payer, money::decisive(&settle.rows)) else {
+            return Err(StoreError::NoSession { id: id.clone() });
+        };
+        let erased = self
+            .erased
+            .entry(id.clone())
+            .or_insert_with(|| Erased { epoch: settle.epoch, ..Erased::default() });
+        let of_item = erased.rows.values().filter(|(item, _)| *item == first.item);
+        let samples: u64 = of_item.map(|(_, quantity)| quantity).sum();
+        let goes_on = money::goes_on(first, samples) || erased.rows.contains_key(&first.key);
+        let charged = erased.rows.contains_key(&format!("lost@{}", settle.epoch));
+        if erased.epoch > settle.epoch && (!goes_on || charged) {
+            return Err(StoreError::Fenced { id: id.clone() });
+        }
+        let mut cost = NanoUsd::ZERO;
+        for row in &settle.rows {
+            if !erased.rows.contains_key(&row.key) {
+                erased.rows.insert(row.key.clone(), (row.item.clone(), row.quantity));
+                cost += row.cost;
+            }
+        }
+        *self.erased_cost.entry(payer.account.clone()).or_default() += cost;
+        let (user, account) = (payer.user_sub.clone(), payer.account.clone());
+        self.change_budgets(&user, &account, Periods::at(settle.at_ms), cost, 0);
+        Ok(())
+    }
+
+    /// What sessions that were deleted have cost.
+    #[must_use]
+    pub fn erased_cost(&self, account: &str) -> NanoUsd {
+        self.erased_cost.get(account).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,392 @@
+//! A model of the store: the same answers as the real one's, in memory, on simulated time.
+//!
+//! `tests/store.rs` holds it to that: the same operations, at random, on the model and on the real store in SQLite.
+
+mod erased;
+mod leases;
+mod money;
+mod periods;
+
+use std::collections::BTreeMap;
+
+use protocol::{CloseCode, Mark};
+use relay::NanoUsd;
+use relay::call::Turn;
+use relay::money::budget::{Reserved, Scope};
+use relay::money::ledger::LedgerRow;
+use relay::records::store::{
+    Alert, HAND_OVER, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState, StoreError,
+    TakeOver, TakenOver, TurnRow,
+};
+
+use erased::Erased;
+pub(crate) use money::Counters;
+use periods::Periods;
+
+/// `lease_until` of a session that is its relay's as long as that is there.
+const HELD: i64 = 253_370_764_800_000;
+
+/// Everything that is stored. Every operation is told the database's clock, in milliseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    sessions: BTreeMap<String, Session>,
+    /// By scope, owner and period.
+    budgets: BTreeMap<(bool, String, i64), Counters>,
+    /// Until when each relay has its sessions.
+    relays: BTreeMap<String, i64>,
+    alerts: Vec<Alert>,
+    erased: BTreeMap<String, Erased>,
+    /// What sessions that were deleted have cost, by account.
+    erased_cost: BTreeMap<String, NanoUsd>,
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    row: SessionRow,
+    exposed: NanoUsd,
+    periods: Periods,
+    lease_until: i64,
+    detached_at: Option<i64>,
+    end_requested: Option<String>,
+    ledger: BTreeMap<String, (LedgerRow, i64)>,
+    turns: BTreeMap<u32, TurnRow>,
+}
+
+impl Session {
+    fn is_live(&self) -> bool {
+        self.row.state == SessionState::Live
+    }
+}
+
+impl Model {
+    /// See the store's own words for each of these.
+    pub fn open_session(&mut self, now: i64, session: &NewSession, quota: &Quota) -> Opened {
+        let mut after = self.clone();
+        let opened = after.open(now, session, quota);
+        if matches!(opened, Opened::Yes { .. }) {
+            *self = after;
+        }
+        opened
+    }
+
+    fn open(&mut self, now: i64, session: &NewSession, quota: &Quota) -> Opened {
+        if session.conversation_id != session.id {
+            let mut known =
+                self.sessions.values().filter(|known| known.row.conversation_id == session.conversation_id);
+            let owned = known.next().is_some_and(|known| {
+                known.row.user_sub == session.user_sub && known.row.account == session.account
+            });
+            if !owned {
+                return Opened::NoConversation;
+            }
+        }
+        let live = || self.sessions.values().filter(|known| known.is_live());
+        let of_user = live().filter(|known| known.row.user_sub == session.user_sub).count() as u32;
+        let of_account = live().filter(|known| known.row.account == session.account).count() as u32;
+        let mut replaced = None;
+        let account_is_full = of_account >= quota.sessions_per_account;
+        if of_user >= quota.sessions_per_user || account_is_full {
+            let makes_room = |account: &str| !account_is_full || account == session.account;
+            replaced = self
+                .detached(now, &session.user_sub, &session.account)
+                .filter(|id| makes_room(&self.sessions[id].row.account));
+            if replaced.is_none()
+                || of_user > quota.sessions_per_user
+                || of_account > quota.sessions_per_account
+            {
+                return if of_user >= quota.sessions_per_user {
+                    Opened::UserFull { live: of_user }
+                } else {
+                    Opened::AccountFull { live: of_account }
+                };
+            }
+        }
+        if let Some(id) = &replaced {
+            self.end_lost(now, id, CloseCode::Replaced);
+        }
+        self.begin_lease(now, &quota.relay, quota.lease);
+        let row = SessionRow {
+            id: session.id.clone(),
+            conversation_id: session.conversation_id.clone(),
+            user_sub: session.user_sub.clone(),
+            account: session.account.clone(),
+            plan: session.plan.clone(),
+            login: session.login.clone(),
+            client: session.client.clone(),
+            agent: session.agent.clone(),
+            state: SessionState::Live,
+            started_at_ms: session.started_at_ms,
+            ended_at_ms: None,
+            end_reason: None,
+            relay: quota.relay.clone(),
+            attached: true,
+            epoch: session.epoch,
+            committed: session.committed,
+            resume_hash: session.resume_hash,
+            resume_hash_previous: None,
+            reconnects: 0,
+            quality: Quality::default(),
+            recording: session.recording.clone(),
+            audio_samples: 0,
+            tokens: 0,
+            characters: 0,
+            cost: NanoUsd::ZERO,
+            authorised: NanoUsd::ZERO,
+            metered_position: session.committed.position,
+            replayable_samples: 0,
+        };
+        self.sessions.insert(
+            session.id.clone(),
+            Session {
+                row,
+                exposed: NanoUsd::ZERO,
+                periods: Periods::at(session.started_at_ms),
+                lease_until: HELD,
+                detached_at: None,
+                end_requested: None,
+                ledger: BTreeMap::new(),
+                turns: BTreeMap::new(),
+            },
+        );
+        let ask = Reserve {
+            session_id: &session.id,
+            epoch: session.epoch,
+            through: quota.reserve,
+            spent: NanoUsd::ZERO,
+            exposed: NanoUsd::ZERO,
+            caps: quota.caps,
+            at_ms: session.started_at_ms,
+        };
+        match self.grant(&ask) {
+            Reserved::Granted(grant) => Opened::Yes { grant, replaced },
+            Reserved::Short(shortage) => Opened::NoMoney(shortage),
+        }
+    }
+
+    /// The session of a user that has been without a connection for longest.
+    fn detached(&self, now: i64, sub: &str, account: &str) -> Option<String> {
+        self.sessions
+            .values()
+            .filter(|one| one.is_live() && one.row.user_sub == sub)
+            .filter(|one| one.detached_at.is_some() || self.lease(one) <= now)
+            .min_by_key(|one| {
+                let since = one.detached_at.unwrap_or_else(|| self.lease(one));
+                (one.row.account != account, since, one.row.id.clone())
+            })
+            .map(|one| one.row.id.clone())
+    }
+
+    /// See [`relay::records::store::Store::session`].
+    #[must_use]
+    pub fn session(&self, id: &str) -> Option<SessionRow> {
+        let session = self.sessions.get(id)?;
+        let attached = session.detached_at.is_none();
+        Some(SessionRow { attached, ..session.row.clone() })
+    }
+
+    /// See [`relay::records::store::Store::take_over`].
+    pub fn take_over(&mut self, now: i64, id: &str, by: &TakeOver) -> Option<TakenOver> {
+        let session = self.sessions.get(id)?;
+        if !session.is_live() || session.row.epoch != by.epoch {
+            return None;
+        }
+        self.write_off(now, id);
+        self.begin_lease(now, &by.relay, by.lease);
+        let session = self.sessions.get_mut(id)?;
+        session.row.epoch += 1;
+        session.row.reconnects += 1;
+        session.row.resume_hash = by.resume_hash;
+        session.row.resume_hash_previous = Some(by.previous);
+        session.row.relay.clone_from(&by.relay);
+        session.lease_until = HELD;
+        session.detached_at = None;
+        if session.end_requested.as_deref() == Some(HAND_OVER) {
+            session.end_requested = None;
+        }
+        let metered = session.ledger.values().filter(|(row, _)| row.item != money::LOST);
+        let metered_at_ms = metered.map(|(_, at)| *at).max();
+        let next_turn = session.turns.keys().next_back().map_or(0, |last| last + 1);
+        let by_item = money::by_item(session);
+        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms })
+    }
+
+    /// See [`relay::records::store::Store::rotate_resume`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn rotate_resume(
+        &mut self,
+        id: &str,
+        epoch: u32,
+        hash: &[u8; 32],
+        previous: Option<&[u8; 32]>,
+        reconnects: u32,
+    ) -> Result<(), StoreError> {
+        let session = self.live_of_epoch(id, epoch)?;
+        session.row.resume_hash = *hash;
+        session.row.resume_hash_previous = previous.copied();
+        session.row.reconnects = reconnects;
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::set_attached`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn set_attached(&mut self, now: i64, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
+        self.live_of_epoch(id, epoch)?.detached_at = (!attached).then_some(now);
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::end_session`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn end_session(
+        &mut self,
+        now: i64,
+        id: &str,
+        epoch: u32,
+        reason: &str,
+        quality: Quality,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        let live = self.sessions.get(id).filter(|session| session.is_live());
+        let Some(session) = live else { return Err(StoreError::NoSession { id: id.to_owned() }) };
+        if session.row.epoch != epoch {
+            return Err(StoreError::Fenced { id: id.to_owned() });
+        }
+        self.release(now, id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.end(at_ms, reason);
+            session.row.quality = quality;
+        }
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::end_elsewhere`].
+    pub fn end_elsewhere(&mut self, now: i64, id: &str, reason: &str) -> bool {
+        if !self.sessions.get(id).is_some_and(Session::is_live) {
+            return false;
+        }
+        self.write_off(now, id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.end(now, reason);
+            session.row.epoch += 1;
+        }
+        true
+    }
+
+    /// Ends a session whose relay is lost, or that makes room for another one.
+    fn end_lost(&mut self, now: i64, id: &str, reason: CloseCode) {
+        self.write_off(now, id);
+        let Some(lease) = self.sessions.get(id).map(|session| self.lease(session)) else { return };
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_live()) {
+            let at = if lease <= 0 { session.row.started_at_ms } else { lease.min(now) };
+            session.end(at, reason.name());
+        }
+    }
+
+    /// See [`relay::records::store::Store::save_turns`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn save_turns(
+        &mut self,
+        now: i64,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+    ) -> Result<(), StoreError> {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_live()) else {
+            return Err(StoreError::NoSession { id: id.to_owned() });
+        };
+        if session.row.epoch != epoch {
+            return Err(StoreError::Fenced { id: id.to_owned() });
+        }
+        let row = &mut session.row;
+        row.replayable_samples =
+            row.replayable_samples.min(row.metered_position.saturating_sub(committed.position));
+        row.move_committed(committed);
+        for turn in turns {
+            let stored = session
+                .turns
+                .entry(turn.turn)
+                .or_insert_with(|| TurnRow { turn: turn.clone(), created_at_ms: now });
+            let before = std::mem::replace(&mut stored.turn, turn.clone());
+            let (after, latency) = (&mut stored.turn, before.latency);
+            after.heard = after.heard.or(before.heard);
+            after.latency.stt_ms = after.latency.stt_ms.or(latency.stt_ms);
+            after.latency.llm_ms = after.latency.llm_ms.or(latency.llm_ms);
+            after.latency.tts_ms = after.latency.tts_ms.or(latency.tts_ms);
+            after.latency.total_ms = after.latency.total_ms.or(latency.total_ms);
+        }
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::turns`].
+    #[must_use]
+    pub fn turns(&self, id: &str) -> Vec<TurnRow> {
+        self.sessions.get(id).map(|session| session.turns.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// See [`relay::records::store::Store::ledger`].
+    #[must_use]
+    pub fn ledger(&self, id: &str) -> Vec<LedgerRow> {
+        let rows = self.sessions.get(id).map(|session| session.ledger.values());
+        rows.map(|rows| rows.map(|(row, _)| row.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Every session, by its id.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.sessions.keys().map(String::as_str)
+    }
+
+    /// What counts as spent if the session's relay is lost.
+    #[must_use]
+    pub fn exposed(&self, id: &str) -> NanoUsd {
+        self.sessions.get(id).map(|session| session.exposed).unwrap_or_default()
+    }
+
+    /// Every threshold that was told, in order.
+    #[must_use]
+    pub fn alerts(&self) -> &[Alert] {
+        &self.alerts
+    }
+
+    /// A threshold of a session's budget that was reached, as the store tells alerts: by scope and percent.
+    #[must_use]
+    pub fn is_alerted(&self, scope: Scope, percent: u32) -> bool {
+        self.alerts.iter().any(|alert| alert.scope == scope && alert.percent == percent)
+    }
+
+    /// A live session of this epoch, as statements without a transaction find it.
+    fn live_of_epoch(&mut self, id: &str, epoch: u32) -> Result<&mut Session, StoreError> {
+        self.sessions
+            .get_mut(id)
+            .filter(|session| session.is_live() && session.row.epoch == epoch)
+            .ok_or_else(|| StoreError::NoSession { id: id.to_owned() })
+    }
+}
+
+impl Session {
+    fn end(&mut self, at_ms: i64, reason: &str) {
+        self.row.state = SessionState::Ended;
+        self.row.ended_at_ms = Some(at_ms);
+        self.row.end_reason = Some(reason.to_owned());
+        self.row.resume_hash_previous = None;
+    }
+}
+
+/// Moves what is committed forward, never back.
+trait MoveCommitted {
+    fn move_committed(&mut self, to: Mark);
+}
+
+impl MoveCommitted for SessionRow {
+    fn move_committed(&mut self, to: Mark) {
+        self.committed.seq = self.committed.seq.max(to.seq);
+        self.committed.position = self.committed.position.max(to.position);
+    }
+}

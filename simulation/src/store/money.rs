@@ -1,0 +1,376 @@
+//! Reserve, spend, settle.
+
+use relay::NanoUsd;
+use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing, THRESHOLDS};
+use relay::money::ledger::{ItemSum, LedgerRow};
+use relay::money::meter::SAMPLE;
+use relay::records::store::{Alert, Reserve, Settle, Settled, StoreError};
+
+use super::periods::Periods;
+use super::{Model, MoveCommitted, Session};
+
+/// One part in so many of what is left is set aside beyond what is needed.
+const SHARE: u64 = 4;
+/// What the charge for a lost relay is an item of.
+pub(super) const LOST: &str = "unknown/lost";
+
+/// A budget of a user's day or an account's month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// What was spent of it.
+    pub spent: NanoUsd,
+    /// What is set aside.
+    pub reserved: NanoUsd,
+}
+
+/// What rows add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    cost: NanoUsd,
+    samples: u64,
+    tokens: u64,
+    characters: u64,
+}
+
+impl Session {
+    fn reserved(&self) -> NanoUsd {
+        self.row.authorised.saturating_sub(self.row.cost)
+    }
+}
+
+impl Model {
+    /// See [`relay::records::store::Store::reserve`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn reserve(&mut self, now: i64, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+        let id = ask.session_id;
+        let live = self.sessions.get(id).filter(|session| session.is_live());
+        let Some(session) = live else { return Err(StoreError::NoSession { id: id.to_owned() }) };
+        if session.row.epoch != ask.epoch {
+            return Err(StoreError::Fenced { id: id.to_owned() });
+        }
+        let periods = Periods::at(ask.at_ms);
+        let exposed = session.exposed.min(session.reserved());
+        if session.periods != periods {
+            self.release(now, id);
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            if session.periods != periods {
+                session.row.authorised = session.row.cost;
+                session.periods = periods;
+            }
+            session.exposed = exposed;
+        }
+        Ok(self.grant(ask))
+    }
+
+    /// Sets aside what fits.
+    pub(super) fn grant(&mut self, ask: &Reserve<'_>) -> Reserved {
+        let id = ask.session_id;
+        let standing = self.standing(id, ask.caps);
+        let mut budgets = standing.each();
+        budgets.sort_by_key(|(_, balance)| balance.room());
+        let [(scope, tightest), ..] = budgets;
+        let Some(session) = self.sessions.get_mut(id) else {
+            unreachable!("the session was looked up before")
+        };
+        let before = session.row.authorised;
+        let least = ask.through.at_least.saturating_sub(before);
+        let most = ask.through.at_most.max(ask.through.at_least).saturating_sub(before);
+        if tightest.room() < least {
+            let contended =
+                tightest.left().saturating_sub(session.reserved()) >= least && scope != Scope::Session;
+            let spent = ask.spent.max(session.row.cost + session.exposed);
+            let authorised = if contended { spent } else { before.max(spent) };
+            session.row.authorised = authorised;
+            self.reserved_changed(id, before);
+            return Reserved::Short(Shortage { scope, balance: tightest, contended, authorised });
+        }
+        let share = |budget: Balance| least.max(NanoUsd::new(budget.room().get() / SHARE));
+        let more = most.min(standing.session.room()).min(share(standing.user)).min(share(standing.account));
+        session.row.authorised += more;
+        session.exposed = ask.exposed;
+        let authorised = session.row.authorised;
+        self.reserved_changed(id, before);
+        Reserved::Granted(Grant { authorised, standing: self.standing(id, ask.caps) })
+    }
+
+    /// What a session has set aside was `before` and is another amount now.
+    fn reserved_changed(&mut self, id: &str, before: NanoUsd) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let change = signed(session.row.authorised) - signed(before);
+        let (user, account, periods) =
+            (session.row.user_sub.clone(), session.row.account.clone(), session.periods);
+        self.change_budgets(&user, &account, periods, NanoUsd::ZERO, change);
+    }
+
+    /// See [`relay::records::store::Store::settle`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn settle(&mut self, now: i64, settle: &Settle) -> Result<Settled, StoreError> {
+        let id = &*settle.session_id;
+        let Some(session) = self.sessions.get(id) else {
+            self.settle_erased(settle)?;
+            return Err(StoreError::Erased { id: id.to_owned() });
+        };
+        if session.row.epoch != settle.epoch && !is_still_owed(session, settle) {
+            return Err(StoreError::Fenced { id: id.to_owned() });
+        }
+        let is_live = session.is_live();
+        let sums = self.append(id, &settle.rows, settle.at_ms);
+        let exposed = if is_live { settle.exposed } else { NanoUsd::ZERO };
+        self.book(id, sums, exposed, settle.release || !is_live, Some(settle));
+        let standing = self.standing(id, settle.caps);
+        let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
+        let _ = now;
+        let cost = self.sessions.get(id).map(|session| session.row.cost).unwrap_or_default();
+        Ok(Settled { cost, standing, alerts })
+    }
+
+    /// See [`relay::records::store::Store::exhausted`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn exhausted(
+        &mut self,
+        id: &str,
+        scope: Scope,
+        balance: Balance,
+        at_ms: i64,
+    ) -> Result<Option<Alert>, StoreError> {
+        let Some(session) = self.sessions.get(id) else {
+            return Err(StoreError::NoSession { id: id.to_owned() });
+        };
+        let spent = match scope {
+            Scope::Session => session.row.cost,
+            Scope::User | Scope::Account => self.counters_of(session, scope).spent,
+        };
+        let balance = Balance { spent: spent.max(balance.spent), ..balance };
+        let mut told = self.through(id, scope, balance, 100, at_ms);
+        Ok(told.pop_if(|alert| alert.percent == 100))
+    }
+
+    /// Gives back everything a session has reserved and not spent.
+    pub(super) fn release(&mut self, _now: i64, id: &str) {
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.reserved() > NanoUsd::ZERO || session.exposed > NanoUsd::ZERO {
+            self.book(id, Sums::default(), NanoUsd::ZERO, true, None);
+        }
+    }
+
+    /// Charges what a lost session had exposed, and gives back the rest.
+    pub(super) fn write_off(&mut self, now: i64, id: &str) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let charge = session.exposed.min(session.reserved());
+        if charge == NanoUsd::ZERO {
+            return self.release(now, id);
+        }
+        let row = LedgerRow {
+            key: format!("lost@{}", session.row.epoch),
+            provider: "unknown".into(),
+            item: LOST.into(),
+            unit: "nano_usd".into(),
+            quantity: charge.get(),
+            price: NanoUsd::new(1),
+            per: 1,
+            price_version: "none".into(),
+            cost: charge,
+            estimated: true,
+            turn: None,
+            request_id: None,
+        };
+        session.row.epoch += 1;
+        let sums = self.append(id, &[row], now);
+        self.book(id, sums, NanoUsd::ZERO, true, None);
+    }
+
+    fn append(&mut self, id: &str, rows: &[LedgerRow], at_ms: i64) -> Sums {
+        let mut sums = Sums::default();
+        let Some(session) = self.sessions.get_mut(id) else { return sums };
+        for row in rows {
+            if !session.ledger.contains_key(&row.key) {
+                session.ledger.insert(row.key.clone(), (row.clone(), at_ms));
+                sums.cost += row.cost;
+                match row.unit.as_str() {
+                    SAMPLE => sums.samples += row.quantity,
+                    "character" => sums.characters += row.quantity,
+                    unit if unit.ends_with("token") => sums.tokens += row.quantity,
+                    _ => {}
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds to a session's cost and takes it out of what is reserved, there and in the budgets.
+    fn book(&mut self, id: &str, sums: Sums, exposed: NanoUsd, release: bool, settle: Option<&Settle>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let reserved = session.reserved();
+        let row = &mut session.row;
+        row.cost += sums.cost;
+        row.authorised = if release { row.cost } else { row.authorised.max(row.cost) };
+        row.audio_samples += sums.samples;
+        row.tokens += sums.tokens;
+        row.characters += sums.characters;
+        if let Some(settle) = settle {
+            if row.metered_position <= settle.metered_position {
+                row.replayable_samples = settle.replayable_samples;
+            }
+            row.metered_position = row.metered_position.max(settle.metered_position);
+            row.move_committed(settle.committed);
+        }
+        session.exposed = exposed;
+        let change = signed(session.reserved()) - signed(reserved);
+        let (user, account, periods) =
+            (session.row.user_sub.clone(), session.row.account.clone(), session.periods);
+        self.change_budgets(&user, &account, periods, sums.cost, change);
+    }
+
+    pub(super) fn change_budgets(
+        &mut self,
+        user: &str,
+        account: &str,
+        periods: Periods,
+        spent: NanoUsd,
+        reserved: i64,
+    ) {
+        for (is_account, owner, period) in [(true, account, periods.month), (false, user, periods.day)] {
+            let counters = self.budgets.entry((is_account, owner.to_owned(), period)).or_default();
+            counters.spent += spent;
+            let after = signed(counters.reserved) + reserved;
+            assert!(after >= 0, "a budget has less than nothing set aside");
+            counters.reserved = NanoUsd::new(after.unsigned_abs());
+        }
+    }
+
+    fn counters_of(&self, session: &Session, scope: Scope) -> Counters {
+        let key = match scope {
+            Scope::Account => (true, session.row.account.clone(), session.periods.month),
+            Scope::User | Scope::Session => (false, session.row.user_sub.clone(), session.periods.day),
+        };
+        self.budgets.get(&key).copied().unwrap_or_default()
+    }
+
+    /// The budgets of a session.
+    #[must_use]
+    pub fn standing(&self, id: &str, caps: Caps) -> Standing {
+        let Some(session) = self.sessions.get(id) else { return Standing::unused(caps) };
+        let with =
+            |counters: Counters, limit| Balance { limit, spent: counters.spent, reserved: counters.reserved };
+        let own = Counters { spent: session.row.cost, reserved: session.reserved() };
+        Standing {
+            session: with(own, caps.session),
+            user: with(self.counters_of(session, Scope::User), caps.user_day),
+            account: with(self.counters_of(session, Scope::Account), caps.account_month),
+        }
+    }
+
+    /// Every budget: whether it is an account's, whose, and how it stands.
+    pub fn budgets(&self) -> impl Iterator<Item = (bool, &str, Counters)> {
+        self.budgets.iter().map(|((is_account, owner, _), counters)| (*is_account, owner.as_str(), *counters))
+    }
+
+    /// Notes the thresholds that `cost` has just reached.
+    fn reached(&mut self, id: &str, standing: &Standing, cost: NanoUsd, at_ms: i64) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for (scope, balance) in standing.each() {
+            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
+            let crossed = |percent: &u32| balance.has_reached(*percent) && !before.has_reached(*percent);
+            if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
+                alerts.extend(self.through(id, scope, balance, highest, at_ms));
+            }
+        }
+        alerts
+    }
+
+    fn through(&mut self, id: &str, scope: Scope, balance: Balance, highest: u32, at_ms: i64) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        let Some(session) = self.sessions.get(id) else { return alerts };
+        let row = &session.row;
+        let period = match scope {
+            Scope::Session => String::new(),
+            Scope::User => session.periods.day_name(),
+            Scope::Account => session.periods.month_name(),
+        };
+        for percent in THRESHOLDS.into_iter().filter(|percent| *percent <= highest) {
+            let is_same = |alert: &&Alert| {
+                let is_owner = match scope {
+                    Scope::Session => alert.session_id == row.id,
+                    Scope::User => alert.user_sub == row.user_sub,
+                    Scope::Account => alert.account == row.account,
+                };
+                alert.scope == scope && is_owner && alert.period == period && alert.percent == percent
+            };
+            if self.alerts.iter().any(|alert| is_same(&alert)) {
+                continue;
+            }
+            alerts.push(Alert {
+                id: format!("alert-{}", self.alerts.len() + alerts.len()),
+                scope,
+                period: period.clone(),
+                percent,
+                session_id: row.id.clone(),
+                user_sub: row.user_sub.clone(),
+                account: row.account.clone(),
+                limit: balance.limit,
+                spent: balance.spent,
+                created_at_ms: at_ms,
+                attempts: 0,
+            });
+        }
+        self.alerts.extend(alerts.iter().cloned());
+        alerts
+    }
+}
+
+/// Whether what an earlier epoch spent is owed nevertheless.
+fn is_still_owed(session: &Session, settle: &Settle) -> bool {
+    let Some(first) =
+        decisive(&settle.rows).filter(|_| !session.is_live() && session.row.epoch > settle.epoch)
+    else {
+        return false;
+    };
+    let of_item = session.ledger.values().filter(|(row, _)| row.item == first.item && row.unit == SAMPLE);
+    let samples: u64 = of_item.map(|(row, _)| row.quantity).sum();
+    let written = session.ledger.get(&first.key).is_some_and(|(row, _)| row.quantity == first.quantity);
+    let charged = session.ledger.contains_key(&format!("lost@{}", settle.epoch));
+    (goes_on(first, samples) || written) && !charged
+}
+
+/// The row by which it is told whether others went on with the same audio.
+pub(super) fn decisive(rows: &[LedgerRow]) -> Option<&LedgerRow> {
+    rows.iter().find(|row| row.unit == SAMPLE).or(rows.first())
+}
+
+/// Whether a row goes on where the audio of its item ends.
+pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
+    let begins_at = || row.key.rsplit_once('@').and_then(|(_, at)| at.parse().ok());
+    row.unit != SAMPLE || begins_at() == Some(samples)
+}
+
+/// What a session's rows add up to, by item and unit.
+pub(super) fn by_item(session: &Session) -> Vec<ItemSum> {
+    let mut sums: Vec<ItemSum> = Vec::new();
+    for (row, _) in session.ledger.values() {
+        match sums.iter_mut().find(|sum| sum.item == row.item && sum.unit == row.unit) {
+            Some(sum) => {
+                sum.quantity += row.quantity;
+                sum.cost += row.cost;
+            }
+            None => sums.push(ItemSum {
+                item: row.item.clone(),
+                unit: row.unit.clone(),
+                quantity: row.quantity,
+                cost: row.cost,
+            }),
+        }
+    }
+    sums.sort_by(|one, other| (&one.item, &one.unit).cmp(&(&other.item, &other.unit)));
+    sums
+}
+
+fn signed(money: NanoUsd) -> i64 {
+    money.get() as i64
+}

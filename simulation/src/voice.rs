@@ -1,0 +1,161 @@
+//! What the user says: when, and how it sounds; and ears that know.
+
+use std::sync::OnceLock;
+
+use audio::{VoiceActivity, VoiceConfig, VoiceEvent};
+use relay::agent::Ears;
+
+use crate::random::Random;
+
+/// One second of a voiced sound at 16 kHz.
+const SECOND: usize = 16_000;
+/// Ears know of speech after so much of it: 100 ms.
+const ONSET: u32 = 1_600;
+
+/// When the user speaks, in samples of the user's timeline: beginnings and ends, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) spans: Vec<(u32, u32)>,
+    /// A pause this long ends what is said.
+    pub(crate) pause: u32,
+}
+
+impl Script {
+    /// Utterances of a fifth of a second to three, with pauses, up to this many samples.
+    pub(crate) fn new(length: u32, random: &mut Random) -> Script {
+        let pause = 16 * random.between(200, 600) as u32;
+        let (mut spans, mut at) = (Vec::new(), 160 * random.between(0, 100) as u32);
+        loop {
+            let long = if random.percent(70) { 12_000 } else { 48_000 };
+            let end = at + random.between(4_000, long) as u32;
+            if end > length {
+                return Script { spans, pause };
+            }
+            spans.push((at, end));
+            let silence = if random.percent(60) { 12_000 } else { 40_000 };
+            at = end + pause + random.between(1_600, silence) as u32;
+        }
+    }
+
+    /// The samples from a place in the timeline on.
+    pub(crate) fn samples(&self, from: u32, count: u32) -> Vec<i16> {
+        let voice = voice();
+        let mut samples = vec![0; count as usize];
+        for (start, end) in &self.spans {
+            for at in (*start).max(from)..(*end).min(from + count) {
+                samples[(at - from) as usize] = voice[at as usize % SECOND];
+            }
+        }
+        samples
+    }
+
+    /// What stands at this place.
+    pub(crate) fn sample(&self, at: u32) -> i16 {
+        let speaks = self.spans.iter().any(|(start, end)| (*start..*end).contains(&at));
+        if speaks { voice()[at as usize % SECOND] } else { 0 }
+    }
+}
+
+/// Harmonics of 120 Hz, swelling four times a second, as a mouth makes them; never silent.
+fn voice() -> &'static [i16] {
+    static VOICE: OnceLock<Vec<i16>> = OnceLock::new();
+    VOICE.get_or_init(|| {
+        (0..SECOND)
+            .map(|i| {
+                let t = i as f64 / SECOND as f64;
+                let swell = 0.6 + 0.4 * (t * 25.0).sin();
+                let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+                ((tone * swell * 6_000.0) as i16) | 1
+            })
+            .collect()
+    })
+}
+
+/// Ears of a simulated agent.
+#[derive(Debug)]
+pub(crate) enum SimulatedEars {
+    /// They know the script.
+    Scripted(Scripted),
+    /// They listen.
+    Computed(Box<VoiceActivity>),
+}
+
+/// Ears that know the script and count samples.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    script: Script,
+    origin: u32,
+    at: u32,
+    /// Where the speech began that is being heard.
+    speaking: Option<u32>,
+    /// Speech before this place is done with.
+    done: u32,
+}
+
+impl SimulatedEars {
+    pub(crate) fn scripted(script: Script) -> SimulatedEars {
+        SimulatedEars::Scripted(Scripted { script, origin: 0, at: 0, speaking: None, done: 0 })
+    }
+
+    pub(crate) fn computed() -> SimulatedEars {
+        SimulatedEars::Computed(Box::new(VoiceActivity::new(VoiceConfig::default())))
+    }
+}
+
+impl Ears for SimulatedEars {
+    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+        match self {
+            SimulatedEars::Scripted(scripted) => scripted.push(samples.len() as u32, on_event),
+            SimulatedEars::Computed(voice) => voice.push_i16(samples, on_event),
+        }
+    }
+
+    fn flush(&mut self) {
+        match self {
+            SimulatedEars::Scripted(scripted) => {
+                scripted.speaking = None;
+                scripted.done = scripted.at;
+            }
+            SimulatedEars::Computed(voice) => voice.flush(|_| {}),
+        }
+    }
+
+    fn begin_at(&mut self, position: u32) {
+        match self {
+            SimulatedEars::Scripted(scripted) => {
+                scripted.origin = position;
+                scripted.at = position;
+                scripted.speaking = None;
+                scripted.done = position;
+            }
+            SimulatedEars::Computed(voice) => **voice = VoiceActivity::new(VoiceConfig::default()),
+        }
+    }
+}
+
+impl Scripted {
+    fn push(&mut self, samples: u32, mut on_event: impl FnMut(VoiceEvent)) {
+        self.at += samples;
+        let (origin, at) = (self.origin, self.at);
+        let place = |position: u32| u64::from(position.saturating_sub(origin));
+        if let Some(start) = self.speaking {
+            let end = self.script.spans.iter().find(|(_, end)| *end > start).map_or(start, |(_, end)| *end);
+            if at >= end + self.script.pause {
+                self.speaking = None;
+                self.done = end;
+                on_event(VoiceEvent::SpeechEnded { at: place(end) });
+            }
+            return;
+        }
+        let begun = self.script.spans.iter().find(|(_, end)| *end > self.done);
+        if let Some((start, end)) = begun {
+            let start = (*start).max(self.done);
+            if at >= start + ONSET.min(end - start) && at < end + self.script.pause {
+                self.speaking = Some(start);
+                on_event(VoiceEvent::SpeechStarted { at: place(start) });
+            } else if at >= end + self.script.pause {
+                self.done = *end;
+            }
+        }
+    }
+}

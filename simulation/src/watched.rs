@@ -1,0 +1,142 @@
+//! What an agent was told and did, beside the agent: the truth that records are compared with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use protocol::Time;
+use relay::agent::{Agent, AgentInput, AgentOutput};
+use relay::money::bill::{AtMost, Quantity};
+use relay::money::tab::RequestId;
+
+use crate::voice::Script;
+
+/// What one agent of one session in one epoch was told and did.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Audio that it heard, as places in the user's timeline.
+    pub(crate) heard: Vec<(u32, u32)>,
+    /// Samples of it.
+    pub(crate) samples: u64,
+    pub(crate) gaps: Vec<(u32, u32)>,
+    pub(crate) typed: Vec<String>,
+    /// Requests that it asked for.
+    pub(crate) asked: BTreeMap<RequestId, AtMost>,
+    /// What it said that they used.
+    pub(crate) spent: BTreeMap<RequestId, Option<Quantity>>,
+    /// Those of them that are estimates.
+    pub(crate) estimated: Vec<RequestId>,
+    /// What it heard last ends here.
+    at: u32,
+    /// What is wrong, if anything is.
+    pub(crate) error: Option<String>,
+}
+
+/// The log of an agent, shared with whoever compares it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared(Arc<Mutex<Log>>);
+
+impl Shared {
+    pub(crate) fn at(position: u32) -> Shared {
+        Shared(Arc::new(Mutex::new(Log { at: position, ..Log::default() })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An agent that is watched.
+pub(crate) struct Watched {
+    pub(crate) agent: Box<dyn Agent>,
+    pub(crate) log: Shared,
+    pub(crate) script: Script,
+}
+
+impl Log {
+    fn hear(&mut self, position: u32, samples: &[i16], script: &Script) {
+        if position != self.at {
+            self.wrong(format!("audio at {position} after {}", self.at));
+        }
+        let end = position + samples.len() as u32;
+        for index in [0, samples.len() / 3, samples.len() / 2, samples.len() - 1] {
+            let place = position + index as u32;
+            if samples[index] != script.sample(place) {
+                self.wrong(format!("another sample at {place} than was said"));
+            }
+        }
+        match self.heard.last_mut().filter(|(_, end)| *end == position) {
+            Some(last) => last.1 = end,
+            None => self.heard.push((position, end)),
+        }
+        self.samples += samples.len() as u64;
+        self.at = end;
+    }
+
+    fn wrong(&mut self, what: String) {
+        self.error.get_or_insert(what);
+    }
+}
+
+impl Agent for Watched {
+    fn rate(&self) -> u32 {
+        self.agent.rate()
+    }
+
+    fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
+        let mut log = self.log.lock();
+        match input {
+            AgentInput::Audio { position, samples } => log.hear(position, samples, &self.script),
+            AgentInput::Gap { position, end } => {
+                if position != log.at || end < position {
+                    let at = log.at;
+                    log.wrong(format!("a gap from {position} to {end} at {at}"));
+                }
+                log.gaps.push((position, end));
+                log.at = end;
+            }
+            AgentInput::Typed { position, text } => {
+                if position != log.at {
+                    let at = log.at;
+                    log.wrong(format!("a text at {position} and not at {at}"));
+                }
+                log.typed.push(text.to_owned());
+            }
+            AgentInput::Pause
+            | AgentInput::Say { .. }
+            | AgentInput::Corrected { .. }
+            | AgentInput::ToolResult { .. }
+            | AgentInput::Room { .. }
+            | AgentInput::AnswerOver { .. }
+            | AgentInput::Event { .. }
+            | AgentInput::Leave
+            | AgentInput::Timeout => {}
+        }
+        drop(log);
+        self.agent.handle_input(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<AgentOutput> {
+        let output = self.agent.poll_output()?;
+        let mut log = self.log.lock();
+        match &output {
+            AgentOutput::Ask { request, at_most, .. } => {
+                log.asked.insert(*request, *at_most);
+            }
+            AgentOutput::Spent { request, used, estimated, .. } => {
+                if *estimated {
+                    log.estimated.push(*request);
+                }
+                if log.spent.insert(*request, *used).is_some() {
+                    log.wrong(format!("request {request} was spent twice"));
+                }
+            }
+            _ => {}
+        }
+        drop(log);
+        Some(output)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.agent.poll_timeout()
+    }
+}

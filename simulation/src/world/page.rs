@@ -1,0 +1,402 @@
+//! The user and the page: what is said, typed, muted, heard; and the client's driver.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::client::{self, Event, NotTaken, State};
+use protocol::{CloseCode, Time, Transcript, Upward, Usage};
+
+use super::World;
+use super::door::Door;
+use crate::network::{Connection, Packet};
+use crate::scenario::Scenario;
+
+/// What was rendered is told this often.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the page was told of one session.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The last word about each turn.
+    pub(super) turns: BTreeMap<u32, Transcript>,
+    pub(super) usage: Option<Usage>,
+    /// In which epochs it was connected.
+    pub(super) epochs: Vec<u32>,
+    /// Scope and percent, of budgets.
+    pub(super) budgets: Vec<(protocol::BudgetScope, u32)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) connection: Option<u32>,
+    /// The relay that the client went to last.
+    relay: usize,
+    next_chunk: Time,
+    chunk_time: Duration,
+    /// Samples of the microphone that the client took.
+    pub(super) spoken: u32,
+    pub(super) muted: bool,
+    pub(super) typed: Vec<String>,
+    pub(super) undelivered: Vec<String>,
+    pub(super) gaps: Vec<(u32, u32)>,
+    pub(super) hung_up: bool,
+    /// The page is closed, without a word.
+    pub(super) is_gone: bool,
+    pub(super) ended: Option<CloseCode>,
+    /// The relay has said that the call is over, and all of its words came before that.
+    pub(super) is_closed_in_order: bool,
+    asked: Option<Time>,
+    /// Sound that waits for the loudspeaker: its place in the agent's timeline, and how much.
+    queue: VecDeque<(u32, u32)>,
+    tick: Option<Time>,
+    /// Samples of the agent that are rendered in a tick.
+    per_tick: u32,
+    /// What was told, by session.
+    pub(super) told: BTreeMap<String, Told>,
+    session: Option<(String, u32)>,
+    /// The furthest that was heard, by session and epoch.
+    pub(super) heard: BTreeMap<(String, u32), u32>,
+}
+
+impl Page {
+    pub(super) fn new(now: Time, scenario: &Scenario) -> Page {
+        let chunk_time = Duration::from_micros(u64::from(scenario.chunk) * 1_000_000 / 16_000);
+        Page {
+            connection: None,
+            relay: 0,
+            next_chunk: now + chunk_time,
+            chunk_time,
+            spoken: 0,
+            muted: false,
+            typed: Vec::new(),
+            undelivered: Vec::new(),
+            gaps: Vec::new(),
+            hung_up: false,
+            is_gone: false,
+            ended: None,
+            is_closed_in_order: false,
+            asked: None,
+            queue: VecDeque::new(),
+            tick: None,
+            per_tick: scenario.agent_codec.rate() / 10,
+            told: BTreeMap::new(),
+            session: None,
+            heard: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some() || self.is_gone
+    }
+
+    pub(super) fn due(&self, is_aftermath: bool) -> Option<Time> {
+        if is_aftermath {
+            return None;
+        }
+        let chunk = (!self.hung_up).then_some(self.next_chunk);
+        chunk.into_iter().chain(self.tick).chain(self.asked).min()
+    }
+
+    fn told(&mut self) -> Option<&mut Told> {
+        let (session, _) = self.session.as_ref()?;
+        Some(self.told.entry(session.clone()).or_default())
+    }
+}
+
+impl World<'_> {
+    pub(super) fn step_page(&mut self) -> Result<(), String> {
+        if self.page.is_over() {
+            return Ok(());
+        }
+        if self.page.asked.take_if(|due| *due <= self.now).is_some() {
+            self.client_input(client::Input::Why(None))?;
+        }
+        if self.page.tick.is_some_and(|due| due <= self.now) {
+            self.play()?;
+        }
+        if !self.page.hung_up && self.page.next_chunk <= self.now {
+            self.page.next_chunk = self.page.next_chunk + self.page.chunk_time;
+            self.speak()?;
+        }
+        Ok(())
+    }
+
+    fn speak(&mut self) -> Result<(), String> {
+        let chunk = self.scenario.chunk;
+        if self.page.spoken >= self.scenario.chunks * chunk {
+            self.page.hung_up = true;
+            if self.is_vanishing() {
+                self.say(|_| "the page is gone".to_owned());
+                self.page.is_gone = true;
+                let (now, random) = (self.now, &mut self.random);
+                let used = self.page.connection.take();
+                if let Some(connection) = self.connections.iter_mut().find(|one| Some(one.id) == used) {
+                    connection.cut(now, random);
+                }
+                return Ok(());
+            }
+            return self.client_input(client::Input::Close);
+        }
+        if self.random.percent(self.scenario.mute_percent) {
+            self.page.muted = !self.page.muted;
+            self.client_input(client::Input::Mute(self.page.muted))?;
+        }
+        if self.random.percent(self.scenario.type_percent) {
+            self.type_text()?;
+        }
+        if self.client.state() == State::Idle || self.page.is_over() {
+            return Ok(());
+        }
+        if self.page.muted {
+            // Somebody who is muted for ever says nothing.
+            self.page.muted = !self.random.percent(10);
+            return self.client_input(client::Input::Mute(self.page.muted));
+        }
+        let samples = self.script.samples(self.page.spoken, chunk);
+        self.page.spoken += chunk;
+        self.look_at_socket()?;
+        self.tally.chunks += 1;
+        self.client_input(client::Input::Chunk(&samples))
+    }
+
+    fn type_text(&mut self) -> Result<(), String> {
+        let text = format!("typed {}", self.page.typed.len());
+        match self.client.handle_message(self.now, &Upward::Text { text: text.clone() }) {
+            Ok(()) => {
+                self.tally.texts += 1;
+                self.page.typed.push(text);
+            }
+            Err(NotTaken::Full | NotTaken::NotSupported) => {}
+            Err(cause) => return Err(format!("a text was refused: {cause:?}")),
+        }
+        self.drain_client()
+    }
+
+    /// The loudspeaker renders what it has.
+    fn play(&mut self) -> Result<(), String> {
+        let mut left = self.page.per_tick;
+        let mut end = None;
+        while left > 0
+            && let Some((position, samples)) = self.page.queue.pop_front()
+        {
+            let now = samples.min(left);
+            left -= now;
+            end = Some(position + now);
+            if now < samples {
+                self.page.queue.push_front((position + now, samples - now));
+            }
+        }
+        self.page.tick = (!self.page.queue.is_empty()).then(|| self.now + TICK);
+        let Some(end) = end else { return Ok(()) };
+        if let Some(session) = self.page.session.clone() {
+            let heard = self.page.heard.entry(session).or_default();
+            *heard = end.max(*heard);
+        }
+        self.client_input(client::Input::Played(end))
+    }
+
+    pub(super) fn look_at_socket(&mut self) -> Result<(), String> {
+        let using = self.connections.iter().find(|one| Some(one.id) == self.page.connection);
+        let unsent = using.map_or(0, |one| one.unsent(self.now));
+        self.client_input(client::Input::Buffered(unsent))
+    }
+
+    pub(super) fn client_input(&mut self, input: client::Input<'_>) -> Result<(), String> {
+        self.client.handle_input(self.now, input);
+        self.drain_client()
+    }
+
+    fn drain_client(&mut self) -> Result<(), String> {
+        let (mut token_wanted, mut connects) = (false, false);
+        while let Some(output) = self.client.poll_output() {
+            let packet = match output {
+                client::Output::RequestToken => {
+                    token_wanted = true;
+                    continue;
+                }
+                client::Output::Text(text) => {
+                    if self.trace.is_on() {
+                        self.trace.line(self.now.since(self.start), &format!("> {text}"));
+                    }
+                    Packet::Text(text)
+                }
+                client::Output::Binary(frame) => Packet::Binary(Bytes::from_owner(frame)),
+                client::Output::Disconnect { code } => Packet::Closed(code),
+                client::Output::Connect => {
+                    connects = true;
+                    continue;
+                }
+                client::Output::AskWhy => {
+                    self.page.asked = Some(self.now + Duration::from_millis(300));
+                    continue;
+                }
+                client::Output::Play { codec, position, payload } => {
+                    let samples = codec.samples(payload.len());
+                    self.page.queue.push_back((position, samples));
+                    self.page.tick.get_or_insert(self.now + TICK);
+                    continue;
+                }
+                client::Output::EndOfReply => continue,
+                client::Output::FlushPlayout => {
+                    self.tally.flushes += 1;
+                    self.page.queue.clear();
+                    continue;
+                }
+                client::Output::Event(event) => {
+                    self.page.handle_event(event, &mut self.tally);
+                    continue;
+                }
+            };
+            let is_last = matches!(packet, Packet::Closed(_));
+            let used = self.page.connection;
+            if let Some(connection) = self.connections.iter_mut().find(|one| Some(one.id) == used) {
+                connection.send_to_relay(self.now, packet, &mut self.random);
+            }
+            if is_last {
+                self.page.connection = None;
+            }
+        }
+        if connects {
+            self.connect();
+        }
+        if token_wanted {
+            return self.client_input(client::Input::Token(Ok("a token")));
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) {
+        self.tally.connections += 1;
+        self.next_connection += 1;
+        let id = self.next_connection;
+        self.page.connection = Some(id);
+        let faults = self.scenario.bad_network && !self.page.hung_up;
+        let mut connection = Connection::new(id, &mut self.random, faults, self.scenario.slow_line);
+        let up: Vec<usize> = (0..self.relays.len()).filter(|number| self.relays[*number].is_up()).collect();
+        let stays = up.contains(&self.page.relay) && !(self.scenario.hops && self.random.percent(50));
+        if let Some(last) = up.len().checked_sub(1) {
+            if !stays {
+                self.page.relay = up[self.random.between(0, last as u64) as usize];
+            }
+            connection.send_to_client(self.now, Packet::Opened, &mut self.random);
+            self.doors.push(Door::new(id, self.page.relay, self.now));
+        } else {
+            connection.refuse(self.now);
+        }
+        self.say(|world| format!("connection {id} to {}", world.relays[world.page.relay].id));
+        self.connections.push(connection);
+    }
+
+    /// When something is to be read of a connection. Of one that waits to be placed nothing is.
+    pub(super) fn connection_due(&self, connection: &Connection) -> Option<Time> {
+        let to_client = connection.due_at_client();
+        let to_relay = connection.due_at_relay().filter(|_| !self.waits(connection.id));
+        to_client.into_iter().chain(to_relay).min()
+    }
+
+    /// Whether nobody reads of a connection for now.
+    fn waits(&self, id: u32) -> bool {
+        self.doors.iter().any(|door| door.connection == id && !door.is_greeting())
+            || self.live.iter().any(|live| {
+                live.visitors.iter().any(|visitor| visitor.connection == id)
+                    || live.commands.iter().any(|command| command.connection() == Some(id))
+                    || live.connection == Some(id) && !live.machine.listens()
+            })
+    }
+
+    pub(super) fn step_network(&mut self) -> Result<(), String> {
+        for index in 0..self.connections.len() {
+            let id = self.connections[index].id;
+            while !self.waits(id)
+                && let Some(packet) = self.connections[index].arrived_at_relay(self.now)
+            {
+                self.arrived_at_relay(id, packet)?;
+            }
+            while let Some(packet) = self.connections[index].arrived_at_client(self.now) {
+                if self.page.connection == Some(id) && !self.page.is_gone {
+                    self.arrived_at_client(packet)?;
+                }
+            }
+        }
+        let is_used = |id: u32| {
+            self.page.connection == Some(id)
+                || self.doors.iter().any(|door| door.connection == id)
+                || self.live.iter().any(|live| live.connection == Some(id))
+                || self.waits(id)
+        };
+        let unused: Vec<u32> = self
+            .connections
+            .iter()
+            .filter(|one| one.due_at_client().is_none() && one.due_at_relay().is_none() && !is_used(one.id))
+            .map(|one| one.id)
+            .collect();
+        self.connections.retain(|one| !unused.contains(&one.id));
+        Ok(())
+    }
+
+    fn arrived_at_relay(&mut self, id: u32, packet: Packet) -> Result<(), String> {
+        if self.doors.iter().any(|door| door.connection == id) {
+            return self.greet(id, &packet);
+        }
+        match self.live.iter().find(|live| live.connection == Some(id)).map(|live| live.key) {
+            Some(key) => self.arrived_at_session(key, packet),
+            None => Ok(()),
+        }
+    }
+
+    fn arrived_at_client(&mut self, packet: Packet) -> Result<(), String> {
+        match packet {
+            Packet::Opened => self.client_input(client::Input::Opened),
+            Packet::Text(text) => self.client_input(client::Input::Text(&text)),
+            Packet::Binary(frame) => self.client_input(client::Input::Binary(&frame)),
+            Packet::Closed(code) => {
+                self.say(|_| format!("closed with {code}"));
+                self.page.connection = None;
+                self.page.is_closed_in_order = code == CloseCode::Normal.code();
+                self.client_input(client::Input::Closed { code })
+            }
+        }
+    }
+}
+
+impl Page {
+    fn handle_event(&mut self, event: Event, tally: &mut crate::Tally) {
+        match event {
+            Event::Session(info) => {
+                let session = (info.session_id.clone(), info.epoch);
+                if self.session.as_ref() != Some(&session) {
+                    // The agent's timeline begins anew: what is still to be rendered is not of it.
+                    self.queue.clear();
+                    self.session = Some(session);
+                }
+                if let Some(told) = self.told() {
+                    told.epochs.push(info.epoch);
+                }
+            }
+            Event::Transcript(said) => {
+                if let Some(told) = self.told() {
+                    told.turns.insert(said.turn, said);
+                }
+            }
+            Event::Usage(usage) => {
+                if let Some(told) = self.told() {
+                    told.usage = Some(usage);
+                }
+            }
+            Event::Budget(budget) => {
+                if let Some(told) = self.told() {
+                    told.budgets.push((budget.scope, budget.percent));
+                }
+            }
+            Event::Gap(gap) => {
+                tally.gaps += 1;
+                self.gaps.push((gap.position, gap.position + gap.samples));
+            }
+            Event::Undelivered(Upward::Text { text }) => self.undelivered.push(text),
+            Event::Ended { code, .. } => self.ended = Some(code),
+            _ => {}
+        }
+    }
+}

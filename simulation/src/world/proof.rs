@@ -1,0 +1,582 @@
+//! What has to be true, at each step and at the end of a call.
+
+use std::collections::BTreeMap;
+
+use ::relay::NanoUsd;
+use ::relay::money::bill::Quantity;
+use ::relay::money::budget::{Caps, Range, Reserved};
+use ::relay::money::ledger::LedgerRow;
+use ::relay::money::meter::SAMPLE;
+use ::relay::money::tab::RequestId;
+use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, SessionRow, Settle, TurnRow};
+use ::relay::session::beginning::Beginning;
+use ::relay::session::machine::{Departure, Entry, Recorded};
+use protocol::{CloseCode, Mark, Role};
+
+use super::session::Live;
+use super::{ACCOUNT, USER, World};
+use crate::scenario::{Refusing, Span, Who};
+use crate::store::Model;
+use crate::watched::Shared;
+
+/// Somebody else who spends the same account's money.
+const OTHER: &str = "other";
+
+/// What really was: beside everything that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    /// Sessions that were wanted.
+    pub(super) sessions: u32,
+    /// By session: each epoch that began in a relay.
+    epochs: BTreeMap<String, Vec<Epoch>>,
+    pub(super) is_erased: bool,
+    /// A disk that was full lost its memory with its relay.
+    pub(super) is_lossy: bool,
+    /// The end was said once more, of a session that is not there any more: what was on its way before is lost.
+    pub(super) is_told_again: bool,
+    /// The database refused turns, or something for good.
+    is_refused: bool,
+    /// It refused something that was spent, for a while.
+    is_rescued: bool,
+    pub(super) exhausted: u32,
+    /// What somebody else has spent.
+    elsewhere: NanoUsd,
+    /// Rows of somebody else.
+    elsewhere_rows: u32,
+}
+
+/// An epoch of a session, as it went at its relay.
+#[derive(Debug)]
+struct Epoch {
+    number: u32,
+    log: Shared,
+    /// Where it began.
+    from: Mark,
+    /// Samples that it was given without metering them.
+    replayable: u32,
+    /// How it ended; `None` while it lives.
+    end: Option<End>,
+    /// What the provider reported, by request.
+    billed: BTreeMap<RequestId, Option<(u64, u64)>>,
+    /// Requests that were under way when the relay was killed.
+    open: Vec<RequestId>,
+    /// Samples of the agent that were sent.
+    sent: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Killed,
+    Departed(Departure),
+}
+
+impl Truth {
+    pub(super) fn begun(&mut self, id: &str, number: u32, beginning: &Beginning, log: Shared) {
+        self.epochs.entry(id.to_owned()).or_default().push(Epoch {
+            number,
+            log,
+            from: beginning.mark,
+            replayable: beginning.replayable,
+            end: None,
+            billed: BTreeMap::new(),
+            open: Vec::new(),
+            sent: 0,
+        });
+    }
+
+    fn epoch(&mut self, id: &str, number: u32) -> Option<&mut Epoch> {
+        self.epochs.get_mut(id)?.iter_mut().find(|epoch| epoch.number == number)
+    }
+
+    pub(super) fn opened(&mut self, id: &str, number: u32, request: RequestId, billed: Option<(u64, u64)>) {
+        if let Some(epoch) = self.epoch(id, number) {
+            epoch.billed.insert(request, billed);
+        }
+    }
+
+    pub(super) fn crashed(&mut self, live: &Live) {
+        let open = live.under_way().collect();
+        if let Some(epoch) = self.epoch(&live.id, live.books.epoch) {
+            epoch.end = Some(End::Killed);
+            epoch.open = open;
+        }
+    }
+
+    pub(super) fn departed(&mut self, live: &Live, departure: Departure) {
+        if let Some(epoch) = self.epoch(&live.id, live.books.epoch) {
+            epoch.end = Some(End::Departed(departure));
+        }
+    }
+
+    pub(super) fn record(&mut self, live: &Live, recorded: &Recorded) {
+        if let Recorded::Agent(samples) = recorded
+            && let Some(epoch) = self.epoch(&live.id, live.books.epoch)
+        {
+            epoch.sent += samples.len() as u32;
+        }
+    }
+
+    pub(super) fn refused(&mut self, entry: &Entry, refuses: Option<(Span, Refusing)>) {
+        let for_good = refuses.is_some_and(|(_, kind)| kind == Refusing::ForGood);
+        self.is_refused |= for_good || !matches!(entry, Entry::Settlement(_));
+        self.is_rescued = true;
+    }
+
+    /// Somebody else of the account spends as much as there is for that.
+    pub(super) fn spend_elsewhere(
+        &mut self,
+        store: &mut Model,
+        now: i64,
+        amount: NanoUsd,
+        caps: Caps,
+    ) -> Result<(), String> {
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, ..caps };
+        if store.session(OTHER).is_none() {
+            let session = NewSession {
+                id: OTHER.into(),
+                conversation_id: OTHER.into(),
+                user_sub: "bob".into(),
+                account: ACCOUNT.into(),
+                plan: None,
+                login: None,
+                client: "other".into(),
+                agent: "agent".into(),
+                started_at_ms: now,
+                epoch: 0,
+                committed: Mark::default(),
+                resume_hash: [9; 32],
+                recording: None,
+            };
+            let quota = Quota {
+                sessions_per_user: 100,
+                sessions_per_account: 100,
+                caps,
+                reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
+                relay: "elsewhere".into(),
+                lease: std::time::Duration::from_secs(100_000),
+            };
+            if !matches!(store.open_session(now, &session, &quota), Opened::Yes { .. }) {
+                return Ok(());
+            }
+        }
+        let through = self.elsewhere + amount;
+        let ask = Reserve {
+            session_id: OTHER,
+            epoch: 0,
+            through: Range { at_least: through, at_most: through },
+            spent: self.elsewhere,
+            exposed: NanoUsd::ZERO,
+            caps,
+            at_ms: now,
+        };
+        let granted = matches!(store.reserve(now, &ask), Ok(Reserved::Granted(_)));
+        let mut rows = Vec::new();
+        if granted {
+            self.elsewhere_rows += 1;
+            self.elsewhere = through;
+            rows.push(LedgerRow {
+                key: format!("other@{}", self.elsewhere_rows),
+                provider: "other".into(),
+                item: "other/thing".into(),
+                unit: "character".into(),
+                quantity: 1,
+                price: amount,
+                per: 1,
+                price_version: "1".into(),
+                cost: amount,
+                estimated: false,
+                turn: None,
+                request_id: None,
+            });
+        }
+        let settle = Settle {
+            session_id: OTHER.into(),
+            payer: None,
+            epoch: 0,
+            rows,
+            metered_position: 0,
+            committed: Mark::default(),
+            replayable_samples: 0,
+            exposed: NanoUsd::ZERO,
+            release: true,
+            caps,
+            at_ms: now,
+        };
+        store.settle(now, &settle).map(drop).map_err(|error| format!("somebody else cannot pay: {error}"))
+    }
+}
+
+impl Truth {
+    /// Somebody else is done.
+    pub(super) fn leave_elsewhere(&self, store: &mut Model, now: i64) {
+        let _ = store.end_session(now, OTHER, 0, CloseCode::Normal.name(), Quality::default(), now);
+    }
+}
+
+impl World<'_> {
+    /// No budget is overshot, whatever is spent and set aside.
+    pub(super) fn check_budgets(&self) -> Result<(), String> {
+        let Caps { session, user_day, account_month } = self.scenario.caps;
+        // What was spent and not settled when a new day begins is spent, whatever there is on that day.
+        let is_midnight = self.scenario.is_midnight;
+        for (is_account, owner, counters) in self.store.budgets() {
+            let limit = match (is_account, owner) {
+                (true, _) => account_month,
+                (false, USER) => user_day,
+                (false, _) => continue,
+            };
+            let both = counters.spent + counters.reserved;
+            if both > limit && !is_midnight {
+                return Err(format!("the budget of {owner}, {limit}, is overshot: {counters:?}"));
+            }
+        }
+        for id in self.store.ids().filter(|id| *id != OTHER) {
+            let Some(row) = self.store.session(id) else { continue };
+            if row.authorised > session || row.cost > row.authorised {
+                return Err(format!("{id} has cost {} of {} of {session}", row.cost, row.authorised));
+            }
+        }
+        Ok(())
+    }
+
+    /// A request is made only when the store knows that so much is exposed.
+    pub(super) fn check_open(&self, live: &Live, request: RequestId) -> Result<(), String> {
+        let log = live.log.lock();
+        let worst = |request: &RequestId| {
+            let at_most = log.asked.get(request);
+            at_most.map_or(NanoUsd::MAX, |at_most| self.fixed.item.worst_case(at_most))
+        };
+        let under_way = live.under_way().filter(|other| !log.spent.contains_key(other));
+        let held = under_way.map(|other| worst(&other)).fold(worst(&request), |sum, one| sum + one);
+        let exposed = self.store.exposed(&live.id);
+        let is_known = self.store.session(&live.id).is_some_and(|row| row.epoch == live.books.epoch);
+        if is_known && exposed < held {
+            return Err(format!("request {request} holds {held}, and the store knows of {exposed}"));
+        }
+        Ok(())
+    }
+
+    /// What a client is told to be committed is stored by then, and in the ledger.
+    pub(super) fn check_committed(&self, id: &str, told: Mark) -> Result<(), String> {
+        let Some(row) = self.store.session(id) else { return Ok(()) };
+        if told.seq > row.committed.seq || told.position > row.committed.position {
+            return Err(format!("{id}: {told:?} is told to be committed, and {:?} is", row.committed));
+        }
+        let heard = self.truth.heard(id, false).into_iter();
+        let before: u64 = heard.map(|(from, to)| u64::from(to.min(told.position).saturating_sub(from))).sum();
+        if row.audio_samples < before && !self.truth.is_refused && !self.truth.is_rescued {
+            return Err(format!(
+                "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger",
+                row.audio_samples
+            ));
+        }
+        Ok(())
+    }
+
+    /// At the end: what is stored is what was, and what the page was told.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        self.check_budgets()?;
+        for (is_account, owner, counters) in self.store.budgets() {
+            if counters.reserved > NanoUsd::ZERO {
+                return Err(format!(
+                    "of the budget of {owner} ({is_account}) {} stays set aside",
+                    counters.reserved
+                ));
+            }
+        }
+        self.check_sums()?;
+        for (id, epochs) in &self.truth.epochs {
+            let Some(row) = self.store.session(id) else { continue };
+            self.check_session(id, &row, epochs).map_err(|cause| format!("{id}: {cause}"))?;
+        }
+        self.check_words()?;
+        self.count();
+        Ok(())
+    }
+
+    /// Every nano-dollar stands in a ledger, a session and a budget, the same everywhere.
+    fn check_sums(&self) -> Result<(), String> {
+        let mut sum = self.store.erased_cost(ACCOUNT);
+        for id in self.store.ids() {
+            let rows = self.store.ledger(id);
+            let cost = rows.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
+            let row = self.store.session(id).unwrap_or_else(|| unreachable!("it is among the ids"));
+            if row.cost != cost || row.authorised != cost {
+                return Err(format!(
+                    "{id} has cost {}, its ledger says {cost}, {} is authorised",
+                    row.cost, row.authorised
+                ));
+            }
+            sum += cost;
+        }
+        let spent = |of_account: bool| {
+            let of = self.store.budgets().filter(|(is_account, ..)| *is_account == of_account);
+            of.fold(NanoUsd::ZERO, |sum, (_, _, counters)| sum + counters.spent)
+        };
+        if spent(true) != sum || spent(false) != sum {
+            return Err(format!(
+                "{sum} was spent; the accounts' budgets say {}, the users' {}",
+                spent(true),
+                spent(false)
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_session(&self, _id: &str, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
+        let (id, turns, ledger) = (&row.id, self.store.turns(&row.id), self.store.ledger(&row.id));
+        self.check_metered(row, epochs)?;
+        self.check_requests(&ledger, epochs)?;
+        self.check_turns(&turns)?;
+        self.check_told_turns(id, row, &turns, epochs)?;
+        self.check_heard(id, &turns, epochs)?;
+        Ok(())
+    }
+
+    /// What is metered is what was heard, each sample once.
+    fn check_metered(&self, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
+        let given: u64 = epochs.iter().map(|epoch| epoch.log.lock().samples).sum();
+        let once: u64 =
+            self.truth.heard(&row.id, true).into_iter().map(|(from, to)| u64::from(to - from)).sum();
+        let committed = self.truth.heard(&row.id, false).into_iter();
+        let committed: u64 =
+            committed.map(|(from, to)| u64::from(to.min(row.committed.position).saturating_sub(from))).sum();
+        let metered = row.audio_samples;
+        let is_whole = epochs.iter().all(|epoch| matches!(epoch.end, Some(End::Departed(_))));
+        let fenced = epochs.iter().any(|epoch| epoch.end == Some(End::Departed(Departure::TakenOver)));
+        let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
+        if metered > given {
+            return Err(format!("{metered} samples are metered, and {given} were heard"));
+        }
+        if is_tainted {
+            return Ok(());
+        }
+        if metered < committed {
+            return Err(format!("{metered} samples are metered, and {committed} are committed"));
+        }
+        if is_whole
+            && !fenced
+            && row.end_reason.as_deref() != Some("abnormal")
+            && epochs.len() == 1
+            && metered != once
+        {
+            return Err(format!("{metered} samples are metered, and {once} were heard in one go"));
+        }
+        if is_whole
+            && !fenced
+            && epochs.len() == 2
+            && metered != once
+            && row.end_reason.as_deref() == Some("normal")
+        {
+            return Err(format!("{metered} samples are metered, and {once} were heard, of {given}"));
+        }
+        Ok(())
+    }
+
+    /// What stands in the ledger of requests is what was used, once.
+    fn check_requests(&self, ledger: &[LedgerRow], epochs: &[Epoch]) -> Result<(), String> {
+        let item = self.fixed.item.item();
+        let mut expected: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+        for epoch in epochs {
+            let log = epoch.log.lock();
+            let is_owed =
+                matches!(epoch.end, Some(End::Departed(departure)) if departure != Departure::TakenOver);
+            for (request, used) in &log.spent {
+                if !epoch.billed.contains_key(request) {
+                    continue;
+                }
+                if let Some(Quantity::Tokens(tokens)) = used {
+                    let prefix = format!("{item}@{}.{request}", epoch.number);
+                    expected.insert(prefix, (tokens.prompt_tokens() + tokens.output_tokens(), is_owed));
+                }
+            }
+            let unsaid = epoch.billed.keys().filter(|request| !log.spent.contains_key(request));
+            if is_owed && let Some(request) = unsaid.into_iter().next() {
+                return Err(format!("nobody said what request {request} has used"));
+            }
+            for (request, billed) in &epoch.billed {
+                let (Some((prompt, output)), Some(Some(Quantity::Tokens(used)))) =
+                    (billed, log.spent.get(request))
+                else {
+                    continue;
+                };
+                let is_it = used.prompt_tokens() == *prompt && used.output_tokens() == *output;
+                if !log.estimated.contains(request) && !is_it {
+                    return Err(format!(
+                        "request {request} used {prompt} and {output} tokens, and not {used:?}"
+                    ));
+                }
+            }
+        }
+        let mut found: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in ledger.iter().filter(|row| row.item == item) {
+            let Some((prefix, _)) = row.key.rsplit_once('/') else { return Err(format!("{row:?}")) };
+            *found.entry(prefix).or_default() += row.quantity;
+        }
+        for (prefix, quantity) in &found {
+            if expected.get(*prefix).is_none_or(|(tokens, _)| tokens != quantity) {
+                return Err(format!(
+                    "{prefix}: {quantity} tokens in the ledger, {:?} used",
+                    expected.get(*prefix)
+                ));
+            }
+        }
+        let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
+        for (prefix, (tokens, is_owed)) in &expected {
+            if *is_owed
+                && *tokens > 0
+                && !found.contains_key(prefix.as_str())
+                && !is_tainted
+                && epochs.len() == 1
+            {
+                return Err(format!("{prefix}: {tokens} tokens were used and are not in the ledger"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each turn has one number, in the order of speaking.
+    fn check_turns(&self, turns: &[TurnRow]) -> Result<(), String> {
+        let users = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::User);
+        let mut end = 0;
+        for turn in users.clone().filter(|turn| turn.end > turn.start) {
+            // A frame that a turn ends in is not committed with it: after a take-over the rest of it is heard again.
+            if turn.start + self.scenario.chunk < end {
+                return Err(format!("what was said at {} stands in two turns: {turns:?}", turn.start));
+            }
+            end = turn.end;
+        }
+        let mut typed: Vec<&str> =
+            users.filter(|turn| turn.end == turn.start).map(|turn| turn.text.as_str()).collect();
+        let before = typed.len();
+        typed.sort_unstable();
+        typed.dedup();
+        if typed.len() != before {
+            return Err(format!("a text stands in two turns: {turns:?}"));
+        }
+        Ok(())
+    }
+
+    /// What the page was told is what is stored.
+    fn check_told_turns(
+        &self,
+        id: &str,
+        row: &SessionRow,
+        turns: &[TurnRow],
+        epochs: &[Epoch],
+    ) -> Result<(), String> {
+        let Some(told) = self.page.told.get(id) else { return Ok(()) };
+        let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
+        let is_normal = self.page.is_closed_in_order
+            && row.end_reason.as_deref() == Some("normal")
+            && told.epochs.last() == Some(&row.epoch);
+        if !is_normal || is_tainted {
+            return Ok(());
+        }
+        let is_whole = epochs.len() == 1 && !self.truth.is_told_again;
+        for stored in turns.iter().map(|row| &row.turn) {
+            let Some(said) = told.turns.get(&stored.turn) else {
+                if is_whole {
+                    return Err(format!("turn {} is stored and was not told", stored.turn));
+                }
+                continue;
+            };
+            let is_same = said.text == stored.text
+                && said.role == stored.role
+                && (said.start, said.end) == (stored.start, stored.end);
+            if !is_same && is_whole {
+                return Err(format!("told {said:?}, stored {stored:?}"));
+            }
+        }
+        if is_whole
+            && let Some(said) = told
+                .turns
+                .values()
+                .find(|said| said.last && !turns.iter().any(|row| row.turn.turn == said.turn))
+        {
+            return Err(format!("told and not stored: {said:?}"));
+        }
+        if let Some(usage) = told.usage {
+            let stored = (row.cost.get(), row.audio_samples / 16, row.tokens);
+            let said = (usage.cost_nano_usd, usage.audio_ms, usage.tokens);
+            if said != stored {
+                return Err(format!("cost, audio and tokens: told {said:?}, stored {stored:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands as heard of an answer was heard.
+    fn check_heard(&self, id: &str, turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
+        let [epoch] = epochs else { return Ok(()) };
+        let heard = self.page.heard.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
+        for turn in turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent) {
+            let Some(stored) = turn.heard else { continue };
+            if !(turn.start..=turn.end).contains(&stored) {
+                return Err(format!("heard up to {stored}, out of the turn: {turn:?}"));
+            }
+            if stored > turn.start && stored > heard {
+                return Err(format!("heard up to {heard}, stored {turn:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// No word is lost: what was said is committed, or told to be missing.
+    fn check_words(&self) -> Result<(), String> {
+        if self.page.ended != Some(CloseCode::Normal) || self.truth.is_erased {
+            return Ok(());
+        }
+        let stored = self.store.ids().filter_map(|id| self.store.session(id));
+        let committed = stored.map(|row| row.committed.position).max();
+        let Some(committed) = committed else { return Ok(()) };
+        let told: u64 = self.page.gaps.iter().map(|(from, to)| u64::from(to - from)).sum();
+        if committed < self.page.spoken && told == 0 {
+            return Err(format!("{} samples were said, and {committed} are committed", self.page.spoken));
+        }
+        if self.scenario.who == Who::Chat || self.truth.is_refused {
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        self.tally.sessions += u64::from(self.truth.sessions);
+        self.tally.turns += self.store.ids().map(|id| self.store.turns(id).len() as u64).sum::<u64>();
+        self.tally.normal += u64::from(self.page.ended == Some(CloseCode::Normal));
+        self.tally.exhausted += u64::from(self.truth.exhausted);
+        self.tally.computed += u64::from(self.scenario.computed);
+        let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
+        self.tally.written_off += rows.filter(|row| row.item == "unknown/lost").count() as u64;
+        let _ = SAMPLE;
+    }
+}
+
+impl Truth {
+    /// The places of the user's timeline that some agent of a session has heard, merged; also those that the client has dropped since, or not.
+    fn heard(&self, id: &str, and_dropped: bool) -> Vec<(u32, u32)> {
+        let Some(epochs) = self.epochs.get(id) else { return Vec::new() };
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for epoch in epochs {
+            let log = epoch.log.lock();
+            // What an earlier relay has heard and the client has dropped by now is lost.
+            for (from, to) in log.gaps.iter().filter(|_| !and_dropped) {
+                ranges = ranges
+                    .into_iter()
+                    .flat_map(|(start, end)| [(start, end.min(*from)), (start.max(*to), end)])
+                    .filter(|(start, end)| start < end)
+                    .collect();
+            }
+            ranges.extend(log.heard.iter().copied());
+        }
+        ranges.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::new();
+        for (from, to) in ranges {
+            match merged.last_mut().filter(|last| from <= last.1) {
+                Some(last) => last.1 = last.1.max(to),
+                None => merged.push((from, to)),
+            }
+        }
+        merged
+    }
+}

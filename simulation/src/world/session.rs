@@ -1,0 +1,474 @@
+//! What a relay's driver does with a session: one input, then everything that its machine wants.
+
+use std::collections::VecDeque;
+
+use ::relay::agent::{Agent, Chat, Echo, Persona};
+use ::relay::call::Turn;
+use ::relay::money::tab::RequestId;
+use ::relay::records::store::Payer;
+use ::relay::session::beginning::{Beginning, FEATURES, Terms};
+use ::relay::session::books::Books;
+use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Visitor};
+use ::relay::session::resume::resume_hash;
+use ::relay::session::{Incoming, Outgoing};
+use audio::Hz;
+use protocol::relay::Attachment;
+use protocol::{CloseCode, Hello, Limits, Prices, RelayMessage, Time};
+
+use super::{ACCOUNT, USER, World};
+use crate::network::Packet;
+use crate::provider::Answering;
+use crate::scenario::Who;
+use crate::talker::Talker;
+use crate::voice::SimulatedEars;
+use crate::watched::{Shared, Watched};
+
+/// Bytes that may wait in a connection; beyond them the agent's words wait in the replay buffer.
+const HIGH_WATER: usize = 16 * 1024;
+const POLL: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// What a session is told from outside.
+#[derive(Debug)]
+pub(super) enum Command {
+    Resume(u32, Box<Hello>),
+    End(CloseCode),
+    Lose,
+    HandOver,
+}
+
+impl Command {
+    pub(super) fn connection(&self) -> Option<u32> {
+        match self {
+            Command::Resume(connection, _) => Some(*connection),
+            Command::End(_) | Command::Lose | Command::HandOver => None,
+        }
+    }
+}
+
+/// A connection that wants to go on with a session.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    number: u64,
+    pub(super) connection: u32,
+    hello: Hello,
+}
+
+/// A session in a relay.
+pub(super) struct Live {
+    pub(super) key: u64,
+    pub(super) relay: usize,
+    pub(super) id: String,
+    pub(super) machine: Machine,
+    pub(super) books: Books,
+    pub(super) connection: Option<u32>,
+    pub(super) visitors: Vec<Waiting>,
+    next_visitor: u64,
+    pub(super) commands: VecDeque<Command>,
+    requests: Vec<Answering>,
+    pub(super) log: Shared,
+    /// Its end is stored, as far as it knows.
+    pub(super) has_ended: bool,
+    /// When the connection, which takes nothing, is looked at again.
+    recheck: Option<Time>,
+}
+
+impl Live {
+    pub(super) fn due(&self) -> Option<Time> {
+        let requests = self.requests.iter().filter_map(Answering::due);
+        requests.chain(self.machine.poll_timeout()).chain(self.recheck).min()
+    }
+}
+
+impl World<'_> {
+    /// A session of this id that lives in a relay.
+    pub(super) fn find(&self, relay: usize, id: &str) -> Option<u64> {
+        self.live.iter().rfind(|live| live.relay == relay && live.id == id).map(|live| live.key)
+    }
+
+    /// A session begins, or goes on, with its first connection.
+    pub(super) fn begin(
+        &mut self,
+        connection: u32,
+        relay: usize,
+        hello: Hello,
+        attachment: Attachment,
+        beginning: Beginning,
+        token: String,
+    ) -> Result<(), String> {
+        let (id, epoch) = (beginning.id.clone(), beginning.epoch);
+        if let Some(before) = self.find(relay, &id) {
+            self.command(before, Command::Lose)?;
+        }
+        let log = Shared::at(beginning.mark.position);
+        self.truth.begun(&id, epoch, &beginning, log.clone());
+        let agent = self.agent(&id, beginning.mark.position, log.clone());
+        let who = self.scenario.who;
+        let caps = self.scenario.caps;
+        let terms = Terms {
+            agent: "agent".into(),
+            listening: self.listening().clone(),
+            items: match who {
+                Who::Echo => Vec::new(),
+                Who::Chat | Who::Talker => vec![self.fixed.item.clone()],
+            },
+            caps,
+            limits: Limits {
+                session_ms: 1_800_000,
+                idle_ms: 600_000,
+                chunk_min_bytes: 100,
+                chunk_max_bytes: 100_000,
+                burst_ms: 65_000,
+                budget_nano_usd: caps.session.get(),
+            },
+            prices: Prices { version: self.fixed.prices.version().to_owned(), items: Vec::new() },
+            control_per_second: 20,
+            agent_codec: self.scenario.agent_codec,
+            features: FEATURES,
+            is_recorded: true,
+            heartbeat: std::time::Duration::from_secs(15),
+            resume_window: self.scenario.resume_window,
+            identity: self.identity(),
+            token_left: self.scenario.token,
+            token_grace: std::time::Duration::from_secs(5),
+            store_grace: self.scenario.store_grace,
+            lease: self.relays[relay].lease,
+            seeds: [self.random.next(), self.random.next()],
+        };
+        let payer = Payer { user_sub: USER.into(), account: ACCOUNT.into() };
+        let books = Books { session_id: id.clone(), epoch, payer, caps };
+        let machine = beginning.machine(self.now, terms, agent);
+        self.say(|_| format!("{id} begins in epoch {epoch}, {attachment:?}, connection {connection}"));
+        let key = self.next_key;
+        self.next_key += 1;
+        self.live.push(Live {
+            key,
+            relay,
+            id,
+            machine,
+            books,
+            connection: Some(connection),
+            visitors: Vec::new(),
+            next_visitor: 0,
+            commands: VecDeque::new(),
+            requests: Vec::new(),
+            log,
+            has_ended: false,
+            recheck: None,
+        });
+        self.session_input(key, Input::Begin { hello: Box::new(hello), attachment, token })
+    }
+
+    /// The agent of a session, watched.
+    fn agent(&mut self, id: &str, position: u32, log: Shared) -> Box<dyn Agent> {
+        let rate = self.scenario.agent_codec.rate();
+        let script = self.script.clone();
+        let ears = if self.scenario.computed {
+            SimulatedEars::computed()
+        } else {
+            SimulatedEars::scripted(script.clone())
+        };
+        let agent: Box<dyn Agent> = match self.scenario.who {
+            Who::Echo => Box::new(
+                Echo::with_ears(ears, Hz(rate), position).expect("it speaks at every rate of a codec"),
+            ),
+            Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
+            Who::Chat => {
+                let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
+                let persona = Persona { instructions: String::new(), max_output_tokens: 16 };
+                Box::new(Chat::new(persona, rate, position, &turns))
+            }
+        };
+        Box::new(Watched { agent, log, script })
+    }
+
+    /// Tells a session something, once it takes commands.
+    pub(super) fn command(&mut self, key: u64, command: Command) -> Result<(), String> {
+        if let Some(live) = self.live.iter_mut().find(|live| live.key == key) {
+            live.commands.push_back(command);
+        }
+        self.commands(key)
+    }
+
+    fn commands(&mut self, key: u64) -> Result<(), String> {
+        loop {
+            let (now, identity, left) = (self.now, self.identity(), self.scenario.token);
+            let live = self.live.iter_mut().find(|live| live.key == key);
+            let Some(live) = live.filter(|live| live.machine.takes_commands()) else { return Ok(()) };
+            let Some(command) = live.commands.pop_front() else { return Ok(()) };
+            let input = match command {
+                Command::End(code) => Input::End(code),
+                Command::Lose => Input::TakenOver,
+                Command::HandOver => Input::HandOff,
+                Command::Resume(connection, hello) => {
+                    self.tokens += 1;
+                    let token = format!("token-{}", self.tokens);
+                    let used = hello.resume.as_ref().map_or("", |resume| &resume.resume_token);
+                    let number = live.next_visitor;
+                    live.next_visitor += 1;
+                    let visitor = Visitor {
+                        number,
+                        hello: (*hello).clone(),
+                        left,
+                        identity,
+                        hash: resume_hash(&token),
+                        token,
+                        replaced: resume_hash(used),
+                    };
+                    live.visitors.push(Waiting { number, connection, hello: *hello });
+                    Input::Resume(Box::new(visitor))
+                }
+            };
+            let _ = now;
+            self.session_input(key, input)?;
+        }
+    }
+
+    pub(super) fn step_sessions(&mut self) -> Result<(), String> {
+        let keys: Vec<u64> = self
+            .live
+            .iter()
+            .filter(|live| live.due().is_some_and(|due| due <= self.now))
+            .map(|live| live.key)
+            .collect();
+        for key in keys {
+            self.step_providers(key)?;
+            let now = self.now;
+            let Some(live) = self.live.iter_mut().find(|live| live.key == key) else { continue };
+            let is_due = live.machine.poll_timeout().is_some_and(|due| due <= now);
+            let is_ready_again = live.recheck.take_if(|due| *due <= now).is_some();
+            if is_due || is_ready_again {
+                self.session_input(key, Input::Timeout)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step_providers(&mut self, key: u64) -> Result<(), String> {
+        let now = self.now;
+        let Some(live) = self.live.iter_mut().find(|live| live.key == key) else { return Ok(()) };
+        let mut events = Vec::new();
+        for request in &mut live.requests {
+            let id = request.id;
+            events.extend(request.step(now).into_iter().map(|event| (id, event)));
+        }
+        live.requests.retain(|request| !request.is_over());
+        for (id, event) in events {
+            let listens = self.live.iter().any(|live| live.key == key && live.machine.listens());
+            if listens {
+                self.say(|_| format!("provider: {event:?}"));
+                self.session_input(key, Input::Provider(id, event))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One thing happens to a session, and it does what follows.
+    pub(super) fn session_input(&mut self, key: u64, input: Input) -> Result<(), String> {
+        let Some(place) = self.live.iter().position(|live| live.key == key) else { return Ok(()) };
+        let mut live = self.live.swap_remove(place);
+        let lease = self.relays[live.relay].lease;
+        live.machine.handle_input(self.now, Input::Lease(lease));
+        live.machine.handle_input(self.now, input);
+        let departure = self.drain_session(&mut live)?;
+        if let Some(error) = live.log.lock().error.take() {
+            return Err(format!("{}: {error}", live.id));
+        }
+        match departure {
+            Some(departure) => self.depart(live, departure),
+            None => {
+                self.live.push(live);
+                self.commands(key)
+            }
+        }
+    }
+
+    fn is_ready(&mut self, live: &Live) -> bool {
+        let now = self.now;
+        let connection = live.connection.and_then(|id| self.connection(id));
+        connection.is_none_or(|connection| connection.unsent_to_client(now) < HIGH_WATER)
+    }
+
+    fn drain_session(&mut self, live: &mut Live) -> Result<Option<Departure>, String> {
+        loop {
+            let is_ready = self.is_ready(live);
+            live.recheck = (!is_ready).then(|| self.now + POLL);
+            let Some(output) = live.machine.poll_output(is_ready) else { return Ok(None) };
+            match output {
+                Output::Send(Outgoing::Text(text)) => {
+                    self.check_told(live, &text)?;
+                    if let Some(id) = live.connection {
+                        self.send_text(id, text);
+                    }
+                }
+                Output::Send(Outgoing::Binary(frame)) => {
+                    if let Some(id) = live.connection {
+                        self.send_packet(id, Packet::Binary(frame));
+                    }
+                }
+                Output::Close(code) => {
+                    if let Some(id) = live.connection.take() {
+                        self.close_end(id, code);
+                    }
+                }
+                Output::Drop => live.connection = None,
+                Output::Attach(number) => {
+                    if let Some(Waiting { connection, .. }) = live.visitor(number) {
+                        if let Some(before) = live.connection.replace(connection) {
+                            self.close_end(before, CloseCode::Replaced);
+                        }
+                    }
+                }
+                Output::HandBack(number) => {
+                    if let Some(Waiting { connection, hello, .. }) = live.visitor(number) {
+                        let resume = hello.resume.as_ref();
+                        self.say(|_| format!("connection {connection} comes back with {resume:?}"));
+                        self.come_back(connection, live.relay, hello)?;
+                    }
+                }
+                Output::TurnAway(number, code) => {
+                    if let Some(Waiting { connection, .. }) = live.visitor(number) {
+                        self.close_end(connection, code);
+                    }
+                }
+                Output::Record(recorded) => self.truth.record(live, &recorded),
+                Output::Open { request, provider: _, ask } => {
+                    self.check_open(live, request)?;
+                    self.tally.requests += 1;
+                    let faults = self.scenario.provider_faults;
+                    let answering =
+                        Answering::open(self.now, request, &self.fixed.model, &ask, faults, &mut self.random);
+                    self.truth.opened(&live.id, live.books.epoch, request, answering.billed);
+                    live.requests.push(answering);
+                }
+                Output::Feed { .. } => {}
+                Output::Cancel(request) => live.cancel(request),
+                Output::Write { entry, wait } => {
+                    if live.has_ended {
+                        return Err(format!("{} writes {entry:?} after its end", live.id));
+                    }
+                    self.write(live, entry, wait);
+                }
+                Output::Keep(entries) => self.keep(live, &entries),
+                Output::Forget(numbers) => {
+                    // A wish that finds no place leaves a copy, which counts once.
+                    if !self.random.percent(5) {
+                        self.relays[live.relay].disk.forget(&numbers);
+                    }
+                }
+                Output::Rescue(entry) => self.rescue(live, &entry),
+                Output::Hold(entries) => self.hold(live, &entries),
+                Output::Reserve { ask, wait } => self.reserve(live, ask, wait),
+                Output::Check { token, wait } => self.check_token(live, token, wait),
+                Output::Login(_) => {}
+                Output::Over(departure) => return Ok(Some(departure)),
+                Output::Log(log) => self.say(|_| format!("{}: {log:?}", live.id)),
+            }
+        }
+    }
+
+    /// A session is over in its relay.
+    fn depart(&mut self, live: Live, departure: Departure) -> Result<(), String> {
+        self.say(|_| format!("{} is over here: {departure:?}", live.id));
+        self.truth.departed(&live, departure);
+        // Nobody waits any more for what it had under way.
+        for op in &mut self.ops {
+            op.forget(live.key);
+        }
+        let Live { relay, id, connection, visitors, commands, .. } = live;
+        let code = match departure {
+            Departure::Ended(code) | Departure::HandedOff { code, .. } => code,
+            Departure::TakenOver => CloseCode::Replaced,
+        };
+        if let Some(connection) = connection {
+            self.close_end(connection, code);
+        }
+        for Waiting { connection, hello, .. } in visitors {
+            match departure {
+                Departure::Ended(_) => self.come_back(connection, relay, hello)?,
+                Departure::TakenOver => self.close_end(connection, CloseCode::TryLater),
+                Departure::HandedOff { code, .. } => self.close_end(connection, code),
+            }
+        }
+        if matches!(departure, Departure::HandedOff { let_go: true, .. }) {
+            self.let_go(relay, id);
+        }
+        for command in commands {
+            if let Command::Resume(connection, hello) = command {
+                self.come_back(connection, relay, *hello)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn arrived_at_session(&mut self, key: u64, packet: Packet) -> Result<(), String> {
+        let incoming = match packet {
+            Packet::Opened => return Ok(()),
+            Packet::Text(text) => Incoming::Text(text),
+            Packet::Binary(frame) => Incoming::Binary(frame),
+            Packet::Closed(_) => Incoming::Gone(None),
+        };
+        self.session_input(key, Input::Incoming(incoming))
+    }
+
+    pub(super) fn send_text(&mut self, connection: u32, text: String) {
+        self.send_packet(connection, Packet::Text(text));
+    }
+
+    fn send_packet(&mut self, connection: u32, packet: Packet) {
+        if self.trace.is_on()
+            && let Packet::Text(text) = &packet
+        {
+            self.say(|_| format!("{connection} < {text}"));
+        }
+        let (now, random) = (self.now, &mut self.random);
+        if let Some(connection) = self.connections.iter_mut().find(|one| one.id == connection) {
+            connection.send_to_client(now, packet, random);
+        }
+    }
+
+    /// The relay closes a connection and forgets it.
+    pub(super) fn close_end(&mut self, connection: u32, code: CloseCode) {
+        self.send_packet(connection, Packet::Closed(code.code()));
+    }
+
+    /// Whether what is told is so in the store by then.
+    fn check_told(&mut self, live: &Live, text: &str) -> Result<(), String> {
+        if !text.starts_with(r#"{"type":"ack""#) && !text.starts_with(r#"{"type":"resumed""#) {
+            return Ok(());
+        }
+        let committed = match RelayMessage::parse(text) {
+            Ok(RelayMessage::RelayAck(ack)) => ack.committed,
+            Ok(RelayMessage::Resumed(resumed)) => resumed.committed,
+            _ => return Ok(()),
+        };
+        self.check_committed(&live.id, committed)
+    }
+}
+
+impl Live {
+    fn visitor(&mut self, number: u64) -> Option<Waiting> {
+        let place = self.visitors.iter().position(|waiting| waiting.number == number)?;
+        Some(self.visitors.remove(place))
+    }
+
+    fn cancel(&mut self, request: RequestId) {
+        self.requests.retain(|answering| answering.id != request);
+    }
+
+    /// Requests that are under way.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = RequestId> {
+        self.requests.iter().map(|request| request.id)
+    }
+}
+
+/// A word for an entry.
+pub(super) fn name(entry: &Entry) -> &'static str {
+    match entry {
+        Entry::Turns { .. } => "turns",
+        Entry::Settlement(_) => "settlement",
+        Entry::End { .. } => "end",
+        Entry::Exhausted(_) => "exhausted",
+        Entry::Attached(_) => "attached",
+        Entry::Resumed(_) => "resumed",
+    }
+}
