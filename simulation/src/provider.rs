@@ -35,7 +35,7 @@ pub(crate) struct Answering {
 pub(crate) fn provider() -> Provider {
     Provider {
         name: "model".into(),
-        kind: Kind::OpenAiChat,
+        kind: Kind::named("openai-chat").expect("it is in the registry"),
         base_url: "http://model.test/v1/".parse().expect("an address"),
         key: None,
         model: "model".into(),
@@ -53,7 +53,8 @@ impl Answering {
         faults: u64,
         random: &mut Random,
     ) -> Answering {
-        let (exchange, _) = Exchange::open(now, provider.codec(ask), provider.bounds());
+        let codec = provider.codec(ask).expect("it is a language model");
+        let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
         let mut at = now + Duration::from_millis(random.between(20, 900));
         let mut acts = VecDeque::new();
         let (prompt, most) = match ask {

@@ -15,8 +15,8 @@ use relay::call::Turn;
 use relay::money::budget::{Reserved, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, HAND_OVER, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState, StoreError,
-    TakeOver, TakenOver, TurnRow,
+    Alert, Feedback, HAND_OVER, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState,
+    StoreError, TakeOver, TakenOver, TurnRow,
 };
 
 use erased::Erased;
@@ -125,6 +125,8 @@ impl Model {
             resume_hash: session.resume_hash,
             resume_hash_previous: None,
             reconnects: 0,
+            strikes: 0,
+            feedback: Feedback::default(),
             quality: Quality::default(),
             recording: session.recording.clone(),
             audio_samples: 0,
@@ -226,6 +228,15 @@ impl Model {
         session.row.resume_hash = *hash;
         session.row.resume_hash_previous = previous.copied();
         session.row.reconnects = reconnects;
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::note_strikes`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn note_strikes(&mut self, id: &str, epoch: u32, strikes: u32) -> Result<(), StoreError> {
+        self.live_of_epoch(id, epoch)?.row.strikes = strikes;
         Ok(())
     }
 

@@ -470,5 +470,6 @@ pub(super) fn name(entry: &Entry) -> &'static str {
         Entry::Exhausted(_) => "exhausted",
         Entry::Attached(_) => "attached",
         Entry::Resumed(_) => "resumed",
+        Entry::Strikes(_) => "strikes",
     }
 }

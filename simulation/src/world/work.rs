@@ -270,6 +270,7 @@ impl World<'_> {
             Entry::Resumed(token) => {
                 self.store.rotate_resume(id, epoch, &token.hash, Some(&token.replaced), token.reconnects)?;
             }
+            Entry::Strikes(strikes) => self.store.note_strikes(id, epoch, *strikes)?,
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => {}
         }
         Ok(Answer::Done)
