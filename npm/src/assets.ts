@@ -22,11 +22,11 @@ let asked = 0;
 /** Loads the glue, from the file that is Worker and worklet, too. */
 export async function loadGlue(workletUrl: string | URL | undefined): Promise<Glue> {
   // Firefox and Safari remember an address that did not load for as long as the page lives: each attempt has one of its own.
-  const url = new URL(`#${++asked}`, new URL(workletUrl ?? fileUrl(), location.href)).href;
+  const url = `${new URL(workletUrl ?? fileUrl(), location.href)}#${++asked}`;
   // The build adds what bundlers have to be told about it.
   await import(url);
   const glue = (globalThis as Sharing)[SHARED];
-  if (!glue) throw new Error(`${url} is not the worker.js of this version`);
+  if (!glue) throw new Error(`${url} is of another version`);
   return glue;
 }
 

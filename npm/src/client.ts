@@ -27,11 +27,8 @@ declare const VERSION: string;
 /** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
 const DRAIN_DEADLINE_MS = 30_000;
 
-/** A plain request that asks why there is no connection is given up after this. */
+/** A plain request to the relay is given up after this. */
 const ASKING_DEADLINE_MS = 5_000;
-
-/** Feedback that is not answered is given up after this. */
-const FEEDBACK_DEADLINE_MS = 10_000;
 
 /** A browser's timer for longer than this ends at once. */
 const OUTAGE_MAX_MS = 2_147_483_647;
@@ -218,36 +215,31 @@ export class VoiceClient extends Emitter<CallEvents> {
    * is taken back. `rating` is 1 (bad) to 5 (good), a thumb down 1 and a thumb up 5; `comment` may have 2,000 characters. It needs a token, as
    * a call does.
    *
-   * @throws {@link VoxrelayError} when there is no token, the relay cannot be reached (`link_lost`) or refuses it; a `TypeError` or `RangeError`
-   * for what is no feedback, a `TypeError` before there is a session
+   * @throws {@link VoxrelayError} when the relay does not answer (`link_lost`) or refuses it; what the `token` function throws; a `TypeError` or
+   * `RangeError` for what is no feedback, a `TypeError` before there is a session
    */
   async feedback(feedback: Feedback): Promise<void> {
     checkFeedback(feedback);
     const { sessionId } = this;
-    if (!sessionId) throw new TypeError("there is no call yet of which something could be said");
+    if (!sessionId) throw new TypeError("there is no call yet");
     const { rating, comment } = feedback;
-    let response: Response | undefined;
-    let token: string | undefined;
+    const token = tokenOf(await this.#options.token());
+    let failure: VoxrelayError;
     try {
-      token = tokenOf(await this.#options.token());
-      response = await fetch(new URL(`sessions/${sessionId}/feedback`, plainOf(this.#options)), {
+      const response = await fetch(new URL(`sessions/${sessionId}/feedback`, plainOf(this.#options)), {
         method: "POST",
         headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
         body: JSON.stringify({ rating, comment }),
         credentials: "omit",
-        // Whoever rates closes the page next.
-        keepalive: true,
-        signal: AbortSignal.timeout(FEEDBACK_DEADLINE_MS),
+        signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
       });
       if (response.ok) return;
-      const problem = await response.json();
-      throw errorOf(problem.code, problem.detail, problem.retryable, problem.limit, problem.retry_after_ms);
+      const { code, detail, retryable } = await response.json();
+      failure = errorOf(code, detail, retryable);
     } catch (thrown) {
-      if (thrown instanceof VoxrelayError) throw thrown;
-      if (!token) throw new VoxrelayError("token_unavailable", `The \`token\` function failed: ${String(thrown)}`, true);
-      if (!response) throw new VoxrelayError("link_lost", `The relay could not be reached: ${String(thrown)}`, true);
-      throw new VoxrelayError("internal", `The relay answered ${response.status}.`, response.status >= 500);
+      failure = errorOf("link_lost", `No answer: ${String(thrown)}`, true);
     }
+    throw failure;
   }
 
   /**

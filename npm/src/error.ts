@@ -52,7 +52,7 @@ export function workerUnavailable(cause: string): VoxrelayError {
 export function engineUnavailable(cause: unknown): VoxrelayError {
   return new VoxrelayError(
     "engine_unavailable",
-    `The engine could not be started (${String(cause)}). Check that voxrelay.wasm and the script beside it load, and that the content security policy has 'wasm-unsafe-eval'.`,
+    `The engine could not be started (${String(cause)}). Check that voxrelay.wasm loads and that the content security policy has 'wasm-unsafe-eval'.`,
     false,
   );
 }

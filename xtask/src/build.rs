@@ -111,7 +111,7 @@ fn bind(wasm: &Path) -> Result<()> {
                     "4",
                 ])
                 // Nothing lies in the first KB: a stack that reaches there has overflowed.
-                .args(["--low-memory-unused", "-Os", "--flatten", "--rereloop", "-Oz", "-Os"])
+                .args(["--low-memory-unused", "-O2", "--flatten", "--rereloop", "-O2", "-Oz", "-Os"])
                 .args(["--reorder-functions-by-name", "--reorder-locals"])
                 .args(WASM_FEATURES)
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])

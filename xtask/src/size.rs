@@ -142,7 +142,12 @@ pub(crate) fn gzip(content: &[u8]) -> Result<Vec<u8>> {
 /// Brotli 11.
 pub(crate) fn brotli(content: &[u8]) -> Result<Vec<u8>> {
     let mut small = Vec::new();
-    let params = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        lgwin: 22,
+        size_hint: content.len(),
+        ..Default::default()
+    };
     brotli::BrotliCompress(&mut &content[..], &mut small, &params)?;
     Ok(small)
 }
