@@ -102,10 +102,10 @@ fn markdown() -> String {
     }
     out.push_str(
         "\n## Codes of HTTP answers\n\n\
-         The `code` of a problem document (RFC 9457), which every answer from 400 on has that reaches the relay's own code.\n\
-         Before that, what is no HTTP/1 (garbage, TLS, a bad length, a version there is none of, a head without end) gets a bare 400 or 431\n\
-         without a body, and the connection is closed. Where a limit of calls was exceeded the code is one of\n\
-         the error codes above, with 429. An `error` event has one of these where a relay refused what was to open a connection.\n\n\
+         The `code` of a problem document (RFC 9457). Every answer from 400 on that the relay's own code gives is such a document.\n\
+         What is not valid HTTP/1 (garbage, TLS, a bad length, an unknown version, a head without end) does not get that far: it gets a bare\n\
+         400 or 431 without a body, and the connection is closed. If a limit of calls was exceeded, the code is one of the error codes\n\
+         above, with 429. An `error` event has one of these codes if the relay refused the request that was to open a connection.\n\n\
          | code | status | what is wrong, and what to do |\n|---|---|---|\n",
     );
     for info in HttpCode::ALL.iter().map(|code| code.info()) {
