@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome};
-use protocol::client::{Config, Event, GapInfo, Input, State};
+use protocol::client::{Config, ErrorInfo, Event, GapInfo, Input, NotTaken, State};
 use protocol::{
     AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Mark,
-    Pong, RelayAck, RelayMessage, ResumeFailed, Resumed, TokenExpiring, Usage, Welcome,
+    Pong, RelayAck, RelayMessage, ResumeFailed, Resumed, TokenExpiring, TooLong, Usage, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -742,4 +742,23 @@ fn the_application_is_heard_once_for_each_time_it_is_asked_for_a_token() {
     let late = bench.input(Input::Token(Ok("late")));
     assert!(matches!(late.as_slice(), [Did::Said(ClientMessage::Token(_))]), "{late:?}");
     assert_eq!(bench.input(Input::Token(Ok("again"))), []);
+}
+
+#[test]
+fn a_slow_line_that_lets_little_wait_is_left_alone() {
+    let mut bench = Bench::up();
+    bench.chunks(10);
+    for acknowledged in 1..5 {
+        let did = bench.wait(Duration::from_secs(4));
+        assert!(!did.contains(&Did::Disconnect(1000)), "a second of audio waits, and some of it got through");
+        bench.relay(ack(acknowledged, 0));
+    }
+}
+
+#[test]
+fn a_message_that_is_too_long_is_refused_with_what_it_may_have() {
+    let refused = NotTaken::TooLong(TooLong { limit: 4_000, asked: 4_001 });
+    let told = ErrorInfo::from(refused);
+    assert_eq!((told.code.as_str(), told.limit), ("text_too_long", Some(4_000)));
+    assert_eq!(ErrorInfo::from(NotTaken::Over).limit, None);
 }

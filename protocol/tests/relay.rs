@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
-    AgentState, AudioHeader, Bye, ClientAck, ClientMessage, CloseCode, Codec, Gap, HEADER_LEN, Mark, Mute,
-    Ping, RelayMessage, Resume, Time, Usage,
+    Ability, AgentState, AudioHeader, Budget, BudgetScope, Bye, ClientAck, ClientMessage, CloseCode, Codec,
+    Degraded, Gap, HEADER_LEN, Latency, Listened, Mark, Mute, Ping, RelayMessage, Resume, Role, Time,
+    ToolCall, ToolCancel, Transcript, Usage,
 };
 use relay_bench::{Bench, Did, config, hello, mark};
 
@@ -611,4 +612,42 @@ fn an_acknowledgement_that_was_due_on_the_connection_before_is_said_once_on_the_
         matches!(&did[..], [Did::Said(RelayMessage::Resumed(resumed)), Did::Attached] if resumed.received.seq == 1)
     );
     assert_eq!(bench.wait(Duration::from_secs(1)), [], "the greeting has said it");
+}
+
+#[test]
+fn whatever_the_session_says_is_numbered_by_the_link() {
+    let mut bench = Bench::attached();
+    let seq = 99;
+    let said =
+        Transcript { seq, turn: 1, role: Role::Agent, text: "Yes.".into(), last: true, start: 0, end: 0 };
+    let (scope, percent, limit_nano_usd, spent_nano_usd) = (BudgetScope::Session, 50, 10, 5);
+    let call_id = String::from("call");
+    let (name, arguments) = ("now".into(), "{}".into());
+    let sayings = [
+        Saying::Agent(AgentState::Speaking),
+        Saying::Transcript(said),
+        Saying::Budget(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd }),
+        Saying::ToolCall(ToolCall { seq, call_id: call_id.clone(), name, arguments }),
+        Saying::ToolCancel(ToolCancel { seq, call_id }),
+        Saying::Degraded(Degraded { seq, what: Ability::Hearing, degraded: true }),
+        Saying::Latency(Latency {
+            seq,
+            turn: 1,
+            stt_ms: None,
+            llm_ms: Some(3),
+            tts_ms: None,
+            total_ms: Some(4),
+        }),
+        Saying::Listened(Listened { seq, listening: true }),
+        Saying::ReplyEnd,
+        Saying::Flush,
+    ];
+    for (number, saying) in sayings.iter().enumerate() {
+        bench.link.handle_input(bench.now, Input::Say(saying));
+        let text = std::iter::from_fn(|| bench.link.poll_output())
+            .filter_map(|output| if let Output::Text(text) = output { Some(text) } else { None })
+            .last();
+        let text = text.expect("it is said");
+        assert!(text.contains(&format!("\"seq\":{number}")), "{text}");
+    }
 }

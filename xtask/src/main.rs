@@ -3,9 +3,12 @@
 
 mod bench;
 mod build;
+mod cargo_tool;
 mod codegen;
 mod demo;
+mod fuzzing;
 mod gate;
+mod mutants;
 mod prerequisites;
 mod shorten;
 mod simulate;
@@ -77,6 +80,27 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// Fuzz whatever parses bytes of strangers, one target after another
+    Fuzz {
+        /// For how long, each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// One target only
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Make a sample of small mistakes in the code, one at a time, and see whether the tests notice
+    Mutants {
+        /// How many, in each area
+        #[arg(long, default_value_t = 60)]
+        count: usize,
+        /// What chooses them
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// One area only: protocol, call, agent, tab, purse or auth
+        #[arg(long)]
+        area: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -93,6 +117,8 @@ fn main() -> ExitCode {
         Command::Size { json } => size::run(json),
         Command::Bench { what, json } => bench::run_bench(what, json),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
+        Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
+        Command::Mutants { count, seed, area } => mutants::run_sample(count, seed, area.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn the_random_numbers_are_those_of_splitmix64() {
+        let mut backoff = Backoff::new(0);
+        // The first outputs of the reference implementation (S. Vigna, splitmix64.c) for the seed 0.
+        let expected = [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F];
+        assert_eq!([(); 3].map(|()| backoff.next_random()), expected);
+    }
+
+    #[test]
     fn retry_after_holds_even_when_the_network_comes_back() {
         let mut backoff = Backoff::new(1);
         backoff.hold_until(Time::from_millis(9_000));

@@ -171,10 +171,9 @@ impl Client {
         let Phase::Up(up) = &mut self.phase else { return };
         let (now, timers) = (self.now, &mut up.timers);
         let waiting = self.acknowledged.seq < self.uplink.end().seq;
-        match (waiting, timers.is_set(Timer::Unacknowledged as usize)) {
-            (true, false) => timers.set(Timer::Unacknowledged as usize, now + UNACKNOWLEDGED_AFTER),
-            (false, true) => timers.stop(Timer::Unacknowledged as usize),
-            _ => {}
+        // Whatever is acknowledged stops it: see [`Client::progress`].
+        if waiting && !timers.is_set(Timer::Unacknowledged as usize) {
+            timers.set(Timer::Unacknowledged as usize, now + UNACKNOWLEDGED_AFTER);
         }
         if !waiting {
             timers.stop(Timer::Pace as usize);

@@ -157,6 +157,20 @@ const STEPS: &[Step] = &[
         run: tests::long_simulation,
     },
     Step {
+        name: "properties",
+        title: "properties of frame header, client and link, many cases",
+        needs: &[],
+        when: When::All,
+        run: tests::properties,
+    },
+    Step {
+        name: "parsers",
+        title: "whatever parses bytes of strangers, fuzzed",
+        needs: &[],
+        when: When::All,
+        run: tests::parsers,
+    },
+    Step {
         name: "dependencies",
         title: "licences, sources, advisories",
         needs: &["tools"],

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::outcome::Outcome;
 use super::pypi;
 use super::tools;
+use crate::fuzzing;
 use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
@@ -61,6 +62,36 @@ fn simulated(calls: u64) -> Result<Outcome> {
     let seed = simulate::run_calls(calls, None, false)?;
     let outcome = Outcome { passed: 2, ..Outcome::ok() };
     Ok(outcome.note(format!("twice {calls} calls, seed {seed}")))
+}
+
+/// Random cases of each property with `--all`.
+const PROPERTY_CASES: &str = "4000";
+/// For so long is each parser fuzzed with `--all`.
+const FUZZ_SECONDS: u64 = 20;
+
+/// What holds for whatever comes, tried more often than in every run.
+pub(super) fn properties() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    let ok = watch(
+        workspace::cargo()
+            .args(["test", "--package", "protocol", "--test", "properties"])
+            .env("PROPTEST_CASES", PROPERTY_CASES),
+        "install Rust by https://rustup.rs",
+        |line| outcome.read(line),
+    )?;
+    Ok(outcome.finish(ok, "cargo test --test properties").note(format!("{PROPERTY_CASES} cases of each")))
+}
+
+/// Each target counts as a test.
+pub(super) fn parsers() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    for done in fuzzing::all(FUZZ_SECONDS, None)? {
+        let failed = u64::from(!done.crashes.is_empty());
+        outcome.failed += failed;
+        outcome.passed += 1 - failed;
+        outcome.notes.push(format!("{}: {} runs, {} crashes", done.target, done.runs, done.crashes.len()));
+    }
+    Ok(outcome)
 }
 
 /// Tests of the package that need no browser.

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::outcome::Outcome;
+use crate::cargo_tool::answers;
 use crate::prerequisites;
 use crate::step::{output, run, step};
 use crate::workspace;
@@ -91,11 +92,6 @@ fn installed_chromium() -> Option<PathBuf> {
 fn full_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-/// Whether the program is there and runs (Ubuntu's `chromium-browser` outside snap is there and does not).
-fn answers(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 fn install(packages: &[&str]) -> Result<()> {

@@ -149,6 +149,13 @@ pub enum VerifierError {
     Client(#[from] reqwest::Error),
 }
 
+/// How many keys of a JWK set can be used; for the fuzzer.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn keys_in(json: &[u8]) -> usize {
+    keys::KeySet::parse(json).map_or(0, |keys| keys.len())
+}
+
 impl Verifier {
     /// Gets ready to check tokens. Fetches nothing yet, see [`Verifier::warm_up`].
     ///

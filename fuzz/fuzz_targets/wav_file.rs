@@ -1,0 +1,10 @@
+//! A WAV file with speech.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|file: &[u8]| {
+    let path = std::env::temp_dir().join(format!("voxrelay-fuzz-{}.wav", std::process::id()));
+    std::fs::write(&path, file).expect("a folder for temporary files");
+    let _ = relay::client::read_speech(&path);
+});
