@@ -159,7 +159,7 @@ impl Bench {
                 let through = Range { at_least, at_most: at_least + self.dice.usd(200) };
                 let (spent, exposed) = (self.dice.usd(200), self.dice.usd(60));
                 let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms };
-                (said(self.real.reserve(&ask).await), said(self.model.reserve(now, &ask)))
+                (said(self.real.reserve(&ask).await), said(self.model.reserve(&ask)))
             }
             7..=10 => {
                 let settle = Settle {
@@ -176,7 +176,7 @@ impl Bench {
                     at_ms,
                 };
                 let real = self.real.settle(&settle).await.map(|done| settled(&done));
-                (said(real), said(self.model.settle(now, &settle).map(|done| settled(&done))))
+                (said(real), said(self.model.settle(&settle).map(|done| settled(&done))))
             }
             11 | 12 => {
                 let turn = Turn {
@@ -197,6 +197,11 @@ impl Bench {
                 let real = self.real.rotate_resume(&id, epoch, &hash, Some(&before), 2).await;
                 (said(real), said(self.model.rotate_resume(&id, epoch, &hash, Some(&before), 2)))
             }
+            14 if self.dice.below(3) == 0 => {
+                let strikes = self.dice.below(9) as u32;
+                let real = self.real.note_strikes(&id, epoch, strikes).await;
+                (said(real), said(self.model.note_strikes(&id, epoch, strikes)))
+            }
             14 => {
                 let attached = self.dice.below(2) == 0;
                 let real = self.real.set_attached(&id, epoch, attached).await;
@@ -205,7 +210,7 @@ impl Bench {
             15 => {
                 let quality = Quality { rtt_avg_us: 1, rtt_max_us: 2, lost_samples: 3 };
                 let real = self.real.end_session(&id, epoch, "normal", quality, at_ms).await;
-                (said(real), said(self.model.end_session(now, &id, epoch, "normal", quality, at_ms)))
+                (said(real), said(self.model.end_session(&id, epoch, "normal", quality, at_ms)))
             }
             16 => {
                 let by = TakeOver {

@@ -120,6 +120,7 @@ impl Model {
             end_reason: None,
             relay: quota.relay.clone(),
             attached: true,
+            strikes: 0,
             epoch: session.epoch,
             committed: session.committed,
             resume_hash: session.resume_hash,
@@ -249,13 +250,21 @@ impl Model {
         Ok(())
     }
 
+    /// See [`relay::records::store::Store::note_strikes`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn note_strikes(&mut self, id: &str, epoch: u32, strikes: u32) -> Result<(), StoreError> {
+        self.live_of_epoch(id, epoch)?.row.strikes = strikes;
+        Ok(())
+    }
+
     /// See [`relay::records::store::Store::end_session`].
     ///
     /// # Errors
     /// As the store's.
     pub fn end_session(
         &mut self,
-        now: i64,
         id: &str,
         epoch: u32,
         reason: &str,
@@ -267,7 +276,7 @@ impl Model {
         if session.row.epoch != epoch {
             return Err(StoreError::Fenced { id: id.to_owned() });
         }
-        self.release(now, id);
+        self.release(id);
         if let Some(session) = self.sessions.get_mut(id) {
             session.end(at_ms, reason);
             session.row.quality = quality;

@@ -43,7 +43,7 @@ impl Model {
     ///
     /// # Errors
     /// As the store's.
-    pub fn reserve(&mut self, now: i64, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
+    pub fn reserve(&mut self, ask: &Reserve<'_>) -> Result<Reserved, StoreError> {
         let id = ask.session_id;
         let live = self.sessions.get(id).filter(|session| session.is_live());
         let Some(session) = live else { return Err(StoreError::NoSession { id: id.to_owned() }) };
@@ -53,7 +53,7 @@ impl Model {
         let periods = Periods::at(ask.at_ms);
         let exposed = session.exposed.min(session.reserved());
         if session.periods != periods {
-            self.release(now, id);
+            self.release(id);
         }
         if let Some(session) = self.sessions.get_mut(id) {
             if session.periods != periods {
@@ -109,7 +109,7 @@ impl Model {
     ///
     /// # Errors
     /// As the store's.
-    pub fn settle(&mut self, now: i64, settle: &Settle) -> Result<Settled, StoreError> {
+    pub fn settle(&mut self, settle: &Settle) -> Result<Settled, StoreError> {
         let id = &*settle.session_id;
         let Some(session) = self.sessions.get(id) else {
             self.settle_erased(settle)?;
@@ -124,7 +124,6 @@ impl Model {
         self.book(id, sums, exposed, settle.release || !is_live, Some(settle));
         let standing = self.standing(id, settle.caps);
         let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
-        let _ = now;
         let cost = self.sessions.get(id).map(|session| session.row.cost).unwrap_or_default();
         Ok(Settled { cost, standing, alerts })
     }
@@ -153,7 +152,7 @@ impl Model {
     }
 
     /// Gives back everything a session has reserved and not spent.
-    pub(super) fn release(&mut self, _now: i64, id: &str) {
+    pub(super) fn release(&mut self, id: &str) {
         let Some(session) = self.sessions.get(id) else { return };
         if session.reserved() > NanoUsd::ZERO || session.exposed > NanoUsd::ZERO {
             self.book(id, Sums::default(), NanoUsd::ZERO, true, None);
@@ -165,7 +164,7 @@ impl Model {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let charge = session.exposed.min(session.reserved());
         if charge == NanoUsd::ZERO {
-            return self.release(now, id);
+            return self.release(id);
         }
         let row = LedgerRow {
             key: format!("lost@{}", session.row.epoch),

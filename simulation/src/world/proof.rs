@@ -6,10 +6,8 @@ use ::relay::NanoUsd;
 use ::relay::money::bill::Quantity;
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
-use ::relay::money::meter::SAMPLE;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, SessionRow, Settle, TurnRow};
-use ::relay::session::beginning::Beginning;
 use ::relay::session::machine::{Departure, Entry, Recorded};
 use protocol::{CloseCode, Mark, Role};
 
@@ -38,6 +36,8 @@ pub(super) struct Truth {
     is_refused: bool,
     /// It refused something that was spent, for a while.
     is_rescued: bool,
+    /// Something waited on a relay's own disk while its session went on elsewhere.
+    pub(super) is_kept: bool,
     pub(super) exhausted: u32,
     /// What somebody else has spent.
     elsewhere: NanoUsd,
@@ -50,10 +50,6 @@ pub(super) struct Truth {
 struct Epoch {
     number: u32,
     log: Shared,
-    /// Where it began.
-    from: Mark,
-    /// Samples that it was given without metering them.
-    replayable: u32,
     /// How it ended; `None` while it lives.
     end: Option<End>,
     /// What the provider reported, by request.
@@ -71,12 +67,10 @@ enum End {
 }
 
 impl Truth {
-    pub(super) fn begun(&mut self, id: &str, number: u32, beginning: &Beginning, log: Shared) {
+    pub(super) fn begun(&mut self, id: &str, number: u32, log: Shared) {
         self.epochs.entry(id.to_owned()).or_default().push(Epoch {
             number,
             log,
-            from: beginning.mark,
-            replayable: beginning.replayable,
             end: None,
             billed: BTreeMap::new(),
             open: Vec::new(),
@@ -169,7 +163,7 @@ impl Truth {
             caps,
             at_ms: now,
         };
-        let granted = matches!(store.reserve(now, &ask), Ok(Reserved::Granted(_)));
+        let granted = matches!(store.reserve(&ask), Ok(Reserved::Granted(_)));
         let mut rows = Vec::new();
         if granted {
             self.elsewhere_rows += 1;
@@ -202,14 +196,14 @@ impl Truth {
             caps,
             at_ms: now,
         };
-        store.settle(now, &settle).map(drop).map_err(|error| format!("somebody else cannot pay: {error}"))
+        store.settle(&settle).map(drop).map_err(|error| format!("somebody else cannot pay: {error}"))
     }
 }
 
 impl Truth {
     /// Somebody else is done.
     pub(super) fn leave_elsewhere(&self, store: &mut Model, now: i64) {
-        let _ = store.end_session(now, OTHER, 0, CloseCode::Normal.name(), Quality::default(), now);
+        let _ = store.end_session(OTHER, 0, CloseCode::Normal.name(), Quality::default(), now);
     }
 }
 
@@ -226,7 +220,8 @@ impl World<'_> {
                 (false, _) => continue,
             };
             let both = counters.spent + counters.reserved;
-            if both > limit && !is_midnight {
+            // What the database refused, or a relay kept, for a while is owed afterwards, whatever others have spent by then.
+            if both > limit && !is_midnight && !self.truth.is_rescued && self.tally.replayed == 0 {
                 return Err(format!("the budget of {owner}, {limit}, is overshot: {counters:?}"));
             }
         }
@@ -365,6 +360,7 @@ impl World<'_> {
         if is_whole
             && !fenced
             && epochs.len() == 2
+            && !self.truth.is_kept
             && metered != once
             && row.end_reason.as_deref() == Some("normal")
         {
@@ -379,8 +375,11 @@ impl World<'_> {
         let mut expected: BTreeMap<String, (u64, bool)> = BTreeMap::new();
         for epoch in epochs {
             let log = epoch.log.lock();
-            let is_owed =
+            // What was charged for a relay that was lost is charged instead.
+            let is_charged = ledger.iter().any(|row| row.key == format!("lost@{}", epoch.number));
+            let has_left =
                 matches!(epoch.end, Some(End::Departed(departure)) if departure != Departure::TakenOver);
+            let is_owed = has_left && !is_charged;
             for (request, used) in &log.spent {
                 if !epoch.billed.contains_key(request) {
                     continue;
@@ -421,6 +420,15 @@ impl World<'_> {
                 ));
             }
         }
+        for epoch in epochs {
+            let log = epoch.log.lock();
+            let asked = log.asked.values().map(|at_most| self.fixed.item.worst_case(at_most));
+            let exposed = asked.fold(NanoUsd::ZERO, |sum, one| sum + one);
+            let key = format!("lost@{}", epoch.number);
+            if let Some(row) = ledger.iter().find(|row| row.key == key && row.cost > exposed) {
+                return Err(format!("{} is charged for a lost relay that had exposed {exposed}", row.cost));
+            }
+        }
         let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
         for (prefix, (tokens, is_owed)) in &expected {
             if *is_owed
@@ -441,7 +449,9 @@ impl World<'_> {
         let mut end = 0;
         for turn in users.clone().filter(|turn| turn.end > turn.start) {
             // A frame that a turn ends in is not committed with it: after a take-over the rest of it is heard again.
-            if turn.start + self.scenario.chunk < end {
+            // What ears that know the script hear in a gap, they hear again.
+            let is_dropped = self.page.gaps.iter().any(|(from, to)| (*from..*to).contains(&turn.start));
+            if turn.start + self.scenario.chunk < end && !is_dropped {
                 return Err(format!("what was said at {} stands in two turns: {turns:?}", turn.start));
             }
             end = turn.end;
@@ -548,7 +558,6 @@ impl World<'_> {
         self.tally.computed += u64::from(self.scenario.computed);
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
         self.tally.written_off += rows.filter(|row| row.item == "unknown/lost").count() as u64;
-        let _ = SAMPLE;
     }
 }
 

@@ -100,7 +100,7 @@ impl World<'_> {
             self.command(before, Command::Lose)?;
         }
         let log = Shared::at(beginning.mark.position);
-        self.truth.begun(&id, epoch, &beginning, log.clone());
+        self.truth.begun(&id, epoch, log.clone());
         let agent = self.agent(&id, beginning.mark.position, log.clone());
         let who = self.scenario.who;
         let caps = self.scenario.caps;
@@ -191,7 +191,7 @@ impl World<'_> {
 
     fn commands(&mut self, key: u64) -> Result<(), String> {
         loop {
-            let (now, identity, left) = (self.now, self.identity(), self.scenario.token);
+            let (identity, left) = (self.identity(), self.scenario.token);
             let live = self.live.iter_mut().find(|live| live.key == key);
             let Some(live) = live.filter(|live| live.machine.takes_commands()) else { return Ok(()) };
             let Some(command) = live.commands.pop_front() else { return Ok(()) };
@@ -218,7 +218,6 @@ impl World<'_> {
                     Input::Resume(Box::new(visitor))
                 }
             };
-            let _ = now;
             self.session_input(key, input)?;
         }
     }
@@ -312,10 +311,10 @@ impl World<'_> {
                 }
                 Output::Drop => live.connection = None,
                 Output::Attach(number) => {
-                    if let Some(Waiting { connection, .. }) = live.visitor(number) {
-                        if let Some(before) = live.connection.replace(connection) {
-                            self.close_end(before, CloseCode::Replaced);
-                        }
+                    if let Some(Waiting { connection, .. }) = live.visitor(number)
+                        && let Some(before) = live.connection.replace(connection)
+                    {
+                        self.close_end(before, CloseCode::Replaced);
                     }
                 }
                 Output::HandBack(number) => {
@@ -343,17 +342,15 @@ impl World<'_> {
                 Output::Feed { .. } => {}
                 Output::Cancel(request) => live.cancel(request),
                 Output::Write { entry, wait } => {
-                    if live.has_ended {
+                    // A connection that came back in that moment is told so by the store.
+                    if live.has_ended && !matches!(entry, Entry::Resumed(_)) {
                         return Err(format!("{} writes {entry:?} after its end", live.id));
                     }
                     self.write(live, entry, wait);
                 }
                 Output::Keep(entries) => self.keep(live, &entries),
                 Output::Forget(numbers) => {
-                    // A wish that finds no place leaves a copy, which counts once.
-                    if !self.random.percent(5) {
-                        self.relays[live.relay].disk.forget(&numbers);
-                    }
+                    self.relays[live.relay].disk.forget(&numbers);
                 }
                 Output::Rescue(entry) => self.rescue(live, &entry),
                 Output::Hold(entries) => self.hold(live, &entries),

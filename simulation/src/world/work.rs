@@ -191,6 +191,7 @@ impl World<'_> {
                 Input::Written(written.map_err(|error| failure(&error)))
             }
             What::Keep(owed) => {
+                self.truth.is_kept = true;
                 let is_full = self.scenario.disk_full && !self.is_aftermath;
                 let disk = &mut self.relays[op.relay].disk;
                 let place = |owed: &Owed| (!is_full).then(|| disk.keep(&id, op.epoch, owed.clone()));
@@ -211,18 +212,15 @@ impl World<'_> {
                     Err(StoreError::Unfinished)
                 } else {
                     let caps = self.scenario.caps;
-                    self.store.reserve(
-                        unix_ms,
-                        &Reserve {
-                            session_id: &id,
-                            epoch: op.epoch,
-                            through: *through,
-                            spent: *spent,
-                            exposed: *exposed,
-                            caps,
-                            at_ms: unix_ms,
-                        },
-                    )
+                    self.store.reserve(&Reserve {
+                        session_id: &id,
+                        epoch: op.epoch,
+                        through: *through,
+                        spent: *spent,
+                        exposed: *exposed,
+                        caps,
+                        at_ms: unix_ms,
+                    })
                 };
                 self.say(|_| format!("{id} reserves, {exposed} exposed: {reserved:?}{}", lost(is_lost)));
                 let reserved = if is_lost { Err(StoreError::Unfinished) } else { reserved };
@@ -289,9 +287,9 @@ pub(super) fn write_owed(
         Owed::Turns { turns, committed } => {
             store.save_turns(now, session, epoch, turns, *committed).map(|()| None)
         }
-        Owed::Settle(settle) => store.settle(now, settle).map(Some),
+        Owed::Settle(settle) => store.settle(settle).map(Some),
         Owed::End { reason, quality, at_ms } => {
-            store.end_session(now, session, epoch, reason, *quality, *at_ms).map(|()| None)
+            store.end_session(session, epoch, reason, *quality, *at_ms).map(|()| None)
         }
     }
 }
