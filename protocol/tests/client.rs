@@ -762,3 +762,47 @@ fn a_message_that_is_too_long_is_refused_with_what_it_may_have() {
     assert_eq!((told.code.as_str(), told.limit), ("text_too_long", Some(4_000)));
     assert_eq!(ErrorInfo::from(NotTaken::Over).limit, None);
 }
+
+#[test]
+fn the_state_is_what_a_call_goes_through() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.client.state(), State::Idle);
+    bench.input(Input::Start);
+    assert_eq!(bench.client.state(), State::Connecting);
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    assert_eq!(bench.client.state(), State::Connecting);
+    bench.relay(welcome());
+    bench.chunks(1);
+    assert_eq!(bench.client.state(), State::Connected);
+    bench.input(Input::Closed { code: 1006 });
+    let State::Reconnecting { attempt: 1, retry_in } = bench.client.state() else {
+        panic!("{:?}", bench.client.state())
+    };
+    let just_before = retry_in - Duration::from_micros(1);
+    assert!(!bench.wait(just_before).contains(&Did::RequestToken));
+    assert!(bench.wait(retry_in - just_before).contains(&Did::RequestToken));
+    let now = State::Reconnecting { attempt: 1, retry_in: Duration::ZERO };
+    assert_eq!(bench.client.state(), now);
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    assert_eq!(bench.client.state(), now);
+    bench.relay(resumed(0, 0));
+    assert_eq!(bench.client.state(), State::Connected);
+    bench.input(Input::Close);
+    assert_eq!(bench.client.state(), State::Closing);
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(bench.client.state(), State::Closing, "whatever becomes of the connection");
+    bench.wait(Duration::from_secs(30));
+    assert_eq!(bench.client.state(), State::Closed);
+}
+
+#[test]
+fn what_the_client_hands_to_the_socket_counts_before_the_socket_says_so() {
+    let mut bench = Bench::new();
+    bench.begin();
+    bench.chunks(60);
+    // 128 KiB are reached with the 41st frame of 3,212 bytes.
+    assert_eq!(sent(&bench.relay(welcome())), (0..41).collect::<Vec<_>>());
+    assert_eq!(sent(&bench.input(Input::Buffered(0))), (41..60).collect::<Vec<_>>());
+}

@@ -651,3 +651,17 @@ fn whatever_the_session_says_is_numbered_by_the_link() {
         assert!(text.contains(&format!("\"seq\":{number}")), "{text}");
     }
 }
+
+#[test]
+fn whoever_is_too_fast_is_told_by_how_much() {
+    let mut bench = Bench::attached();
+    let error = (0..100).find_map(|seq| {
+        bench.chunk(seq).into_iter().find_map(|did| match did {
+            Did::Said(RelayMessage::ErrorMessage(error)) => Some(error),
+            _ => None,
+        })
+    });
+    let error = error.expect("a burst has an end");
+    assert_eq!((error.code.as_str(), error.limit), ("audio_too_fast", Some(2_000)));
+    assert_eq!(error.asked, error.retry_after_ms.map(|wait| 2_000 + wait));
+}
