@@ -333,7 +333,8 @@ impl Watched {
             }
             Act::CarryOver(age) => {
                 let age = Duration::from_millis(age);
-                let elsewhere = Elsewhere { age, quiet: age / 2, heard: 1_000, again: 100, resumes: 3, strikes: 2 };
+                let elsewhere =
+                    Elsewhere { age, quiet: age / 2, heard: 1_000, again: 100, resumes: 3, strikes: 2 };
                 self.link.carry_over(&elsewhere);
             }
             Act::End => self.input(Input::End { code: CloseCode::Normal, usage: Usage::default() }),

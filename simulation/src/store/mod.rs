@@ -126,7 +126,6 @@ impl Model {
             resume_hash: session.resume_hash,
             resume_hash_previous: None,
             reconnects: 0,
-            strikes: 0,
             feedback: Feedback::default(),
             quality: Quality::default(),
             recording: session.recording.clone(),
@@ -247,15 +246,6 @@ impl Model {
     /// As the store's.
     pub fn set_attached(&mut self, now: i64, id: &str, epoch: u32, attached: bool) -> Result<(), StoreError> {
         self.live_of_epoch(id, epoch)?.detached_at = (!attached).then_some(now);
-        Ok(())
-    }
-
-    /// See [`relay::records::store::Store::note_strikes`].
-    ///
-    /// # Errors
-    /// As the store's.
-    pub fn note_strikes(&mut self, id: &str, epoch: u32, strikes: u32) -> Result<(), StoreError> {
-        self.live_of_epoch(id, epoch)?.row.strikes = strikes;
         Ok(())
     }
 
