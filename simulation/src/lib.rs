@@ -7,6 +7,25 @@
 //!
 //! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
 //! happens in it, by `--calls 1 --seed THAT --trace`.
+//!
+//! # What is proved
+//! At each step: nothing is told to be committed that is not stored, and in the ledger; no request is made that the store does not know to be
+//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said. At the
+//! end: every session has ended; nothing stays set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is
+//! billed for a request is what it used (of a relay that was killed, at most what it had exposed); each turn has one number; what the page was
+//! told is what is stored; what stands as heard was heard; no word is lost.
+//!
+//! # Each rule, broken on purpose once
+//! | broken | where | found by seed |
+//! |---|---|---|
+//! | committed before the store has the turn | `Call::push_turn` | 3 |
+//! | an answer stored under a second number | `Call::finish_answer` | 1 |
+//! | audio that is played again is metered again | `Call::fresh` | 80 |
+//! | a request made that the store does not know to be exposed | `Call::open_requests` | 1 |
+//! | heard is what was sent | `Call::finish_answer` | 11 |
+//! | audio is heard before it is paid for | `Call::handle_audio` | 5 |
+//!
+//! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over.
 
 mod disk;
 mod network;

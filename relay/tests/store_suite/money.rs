@@ -17,6 +17,7 @@ on_both_databases! {
     a_quarter_of_what_is_left_is_granted_beyond_what_is_needed
     who_waits_for_others_keeps_no_more_than_is_spent
     who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is
+    a_settlement_that_is_written_late_gives_no_audio_back_that_was_committed_since
     a_shortage_names_the_tightest_budget_and_whether_waiting_helps
     what_is_spent_comes_out_of_what_is_reserved
     a_row_that_is_written_twice_counts_once
@@ -149,6 +150,22 @@ async fn who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is(benc
     assert_eq!((short.scope, short.authorised), (Scope::Session, usd(100)), "the cap holds");
     let stored = store.session("a").await.expect("read").expect("there");
     assert_eq!(stored.authorised, usd(100));
+}
+
+async fn a_settlement_that_is_written_late_gives_no_audio_back_that_was_committed_since(bench: Bench) {
+    let (store, caps) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    open(store, &session("a"), &quota()).await;
+    let settlement = |seq, position, replayable_samples| Settle {
+        metered_position: 4_000,
+        committed: protocol::Mark { seq, position },
+        replayable_samples,
+        ..settle("a", vec![row("1", 4_000, 20)], caps)
+    };
+    store.settle(&settlement(0, 0, 4_000)).await.expect("written");
+    store.settle(&settlement(3, 3_000, 1_000)).await.expect("written");
+    // A copy of the first one, from the disk of a relay that was killed.
+    store.settle(&settlement(0, 0, 4_000)).await.expect("written");
+    assert_eq!(store.session("a").await.expect("read").expect("there").replayable_samples, 1_000);
 }
 
 async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {

@@ -214,7 +214,10 @@ impl Model {
         row.tokens += sums.tokens;
         row.characters += sums.characters;
         if let Some(settle) = settle {
-            if row.metered_position <= settle.metered_position {
+            // An older one that is written late, or twice, knows nothing of what was committed since.
+            let is_newest = row.metered_position <= settle.metered_position
+                && row.committed.position <= settle.committed.position;
+            if is_newest {
                 row.replayable_samples = settle.replayable_samples;
             }
             row.metered_position = row.metered_position.max(settle.metered_position);

@@ -220,8 +220,9 @@ impl World<'_> {
                 (false, _) => continue,
             };
             let both = counters.spent + counters.reserved;
-            // What the database refused, or a relay kept, for a while is owed afterwards, whatever others have spent by then.
-            if both > limit && !is_midnight && !self.truth.is_rescued && self.tally.replayed == 0 {
+            // What the database refused, or a relay kept, for a while, or is of a session that was deleted, is owed afterwards, whatever others have spent by then.
+            let is_owed_late = self.truth.is_rescued || self.truth.is_erased || self.tally.replayed > 0;
+            if both > limit && !is_midnight && !is_owed_late {
                 return Err(format!("the budget of {owner}, {limit}, is overshot: {counters:?}"));
             }
         }

@@ -67,7 +67,7 @@ const ADD_COST: Sql = sql!(
         uplink_seq_committed = CASE WHEN uplink_seq_committed < $8 THEN $8 ELSE uplink_seq_committed END,
         uplink_position_committed =
             CASE WHEN uplink_position_committed < $9 THEN $9 ELSE uplink_position_committed END,
-        replayable_samples = CASE WHEN metered_position > $7 THEN replayable_samples
+        replayable_samples = CASE WHEN metered_position > $7 OR uplink_position_committed > $9 THEN replayable_samples
             ELSE COALESCE($10, replayable_samples) END
     WHERE id = $11"
 );
