@@ -70,7 +70,7 @@ impl Caller {
     fn connect(app: &Arc<App>) -> Caller {
         let (up, incoming) = mpsc::unbounded_channel();
         let (outgoing, down) = mpsc::unbounded_channel();
-        let waiting = app.admission.throttle.wait(ADDRESS, 10).expect("there is room");
+        let waiting = app.admission.throttle.wait(ADDRESS, 10, 100).expect("there is room");
         let wire = MemoryWire { up: incoming, down: outgoing };
         tokio::spawn(session::serve(Box::new(wire), Arc::clone(app), ADDRESS, waiting));
         Caller { up: Some(up), down }

@@ -28,7 +28,7 @@ async fn main() {
     let folder = if memory.exists() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.expect("a folder");
     let extra = "[limits]\nsessions_per_user = 1000\nsessions_per_minute = 10000\nsessions_per_account = 100000\n\
-        [network]\nsessions_per_minute_per_address = 100000\npre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n";
+        [network]\nsessions_per_minute_per_address = 100000\nconnections_per_minute_per_address = 1000000\npre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n";
     let relay = Arc::new(Relay::start(folder.path(), "127.0.0.1:0", extra).await);
     let pid = relay.child.id().expect("it runs");
     let begin = Instant::now();

@@ -58,7 +58,12 @@ async fn main() -> ExitCode {
     let memory = std::path::Path::new("/dev/shm");
     let folder = if memory.exists() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.expect("a folder");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[log]\nlevel = \"error\"\n").await;
+    let relay = Relay::start(
+        folder.path(),
+        "127.0.0.1:0",
+        "[log]\nlevel = \"error\"\n[network]\nconnections_per_minute_per_address = 3000\n",
+    )
+    .await;
     let pid = relay.child.id().expect("it runs");
 
     let mut duplicate = Vec::new();

@@ -159,7 +159,7 @@ impl Server {
             return Server::Echo(child, line.trim().to_owned());
         }
         let extra = "[limits]\nsessions_per_user = 10\nsessions_per_minute = 10000\nsessions_per_account = 100000\n\
-            [network]\nsessions_per_minute_per_address = 100000\npre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n";
+            [network]\nsessions_per_minute_per_address = 100000\nconnections_per_minute_per_address = 1000000\npre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n";
         Server::Relay(Relay::start(folder, "127.0.0.1:0", extra).await)
     }
 

@@ -41,10 +41,11 @@ pub const ISSUER: &str = "https://issuer.test";
 pub const AUDIENCE: &str = "authenticated";
 
 /// Keys of the configuration, their variables, and what the tests need, which begin more calls a minute than anybody else would.
-const ROOM: [(&str, &str, &str); 4] = [
+const ROOM: [(&str, &str, &str); 5] = [
     ("sessions_per_minute", "VOXRELAY_LIMITS__SESSIONS_PER_MINUTE", "10000"),
     ("sessions_per_account", "VOXRELAY_LIMITS__SESSIONS_PER_ACCOUNT", "10000"),
     ("sessions_per_minute_per_address", "VOXRELAY_NETWORK__SESSIONS_PER_MINUTE_PER_ADDRESS", "100000"),
+    ("connections_per_minute_per_address", "VOXRELAY_NETWORK__CONNECTIONS_PER_MINUTE_PER_ADDRESS", "1000000"),
     ("pre_login_connections_per_address", "VOXRELAY_NETWORK__PRE_LOGIN_CONNECTIONS_PER_ADDRESS", "1000"),
 ];
 

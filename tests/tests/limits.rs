@@ -300,6 +300,18 @@ async fn turned_away(
 }
 
 #[tokio::test]
+async fn connections_of_an_address_in_a_minute_whatever_becomes_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = start(folder.path(), "[network]\nconnections_per_minute_per_address = 3\n").await;
+    for _ in 0..3 {
+        drop(Raw::connect(&relay, None).await.expect("connects"));
+    }
+    let (headers, body) = turned_away(&relay, &[]).await.expect("the fourth");
+    assert_eq!((&body["code"], &body["limit"]), (&json!("address_rate"), &json!(3)));
+    assert!(headers.iter().any(|(name, wait)| name == "retry-after" && wait != "0"), "{headers:?}");
+}
+
+#[tokio::test]
 async fn connections_of_an_address_that_wait_to_be_greeted() {
     let folder = tempfile::tempdir().expect("a folder");
     let relay = start(folder.path(), "[network]\npre_login_connections_per_address = 3\n").await;

@@ -86,6 +86,7 @@ keys! {
     "network.max_connections" = "10000", Whole(1, 1_000_000), "WebSocket connections at the same time";
     "network.pre_login_connections_per_address" = "20", Whole(1, 100_000), "connections of one address that have not shown a token yet";
     "network.sessions_per_minute_per_address" = "30", Whole(1, 100_000), "new sessions from one address in a minute";
+    "network.connections_per_minute_per_address" = "3000", Whole(1, 1_000_000), "connections for calls from one address in a minute, resumed ones too; who opens more is refused with 429 before the upgrade";
     "network.http_connections" = "1024", Whole(4, 100_000), "connections without a call at the same time: questions to the HTTP API, files, and those that have not asked for anything yet; with all places taken, the one that has moved nothing for longest goes. Three quarters of them may get files and other long answers";
     "network.http_connections_per_address" = "128", Whole(1, 100_000), "those of one address; those of a trusted proxy are not counted";
     "network.keep_alive_seconds" = "75", Whole(1, 3_600), "how long such a connection may stay idle between two requests: longer than the load balancer in front keeps it, mostly 60 s";

@@ -17,6 +17,8 @@ pub struct Network {
     pub pre_login_connections_per_address: u32,
     /// Sessions that may begin from one address in a minute.
     pub sessions_per_minute_per_address: u32,
+    /// Connections for calls from one address in a minute, greeted or not.
+    pub connections_per_minute_per_address: u32,
     /// Connections without a call at a time.
     pub http_connections: usize,
     /// Those of one address.
@@ -41,6 +43,7 @@ impl Network {
             max_connections: values.whole("network.max_connections")? as usize,
             pre_login_connections_per_address: values.whole("network.pre_login_connections_per_address")?,
             sessions_per_minute_per_address: values.whole("network.sessions_per_minute_per_address")?,
+            connections_per_minute_per_address: values.whole("network.connections_per_minute_per_address")?,
             http_connections: values.whole("network.http_connections")? as usize,
             http_connections_per_address: values.whole("network.http_connections_per_address")? as usize,
             keep_alive: Duration::from_secs(values.whole("network.keep_alive_seconds")?.into()),

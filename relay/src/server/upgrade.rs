@@ -117,7 +117,7 @@ fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Resul
     let waiting = app
         .admission
         .throttle
-        .wait(address, network.pre_login_connections_per_address)
+        .wait(address, network.pre_login_connections_per_address, network.connections_per_minute_per_address)
         .map_err(Problem::from)?;
     let call = calls.0.try_acquire_owned().map_err(|_| {
         let detail = "This relay takes no more calls now.";

@@ -1,5 +1,5 @@
-//! How often and how many: sessions a minute by user and by network address, and connections of an address that wait to be
-//! greeted.
+//! How often and how many: sessions a minute by user and by network address, connections a minute by address, and those of an address
+//! that wait to be greeted.
 //!
 //! The limits themselves are arguments, since they differ by plan. Nothing here grows without bound: rates are kept for those who
 //! came in the last minute, connections for as long as they wait.
@@ -63,6 +63,7 @@ pub struct Throttle<C: Clock = DefaultClock> {
     users: Rates<C>,
     addresses: Rates<C>,
     resumes: Rates<C>,
+    connections: Rates<C>,
     waiting: WaitingRoom,
 }
 
@@ -79,17 +80,22 @@ impl<C: Clock + Clone> Throttle<C> {
         Throttle {
             users: Rates::with_clock(clock.clone()),
             addresses: Rates::with_clock(clock.clone()),
-            resumes: Rates::with_clock(clock),
+            resumes: Rates::with_clock(clock.clone()),
+            connections: Rates::with_clock(clock),
             waiting: WaitingRoom::default(),
         }
     }
 
-    /// A call's connection waits to be greeted; it is counted until what comes back is dropped.
+    /// A call's connection waits to be greeted; it is counted among those that wait until what comes back is dropped, and for a minute among
+    /// those that came.
     ///
     /// # Errors
-    /// When `limit` connections of this address wait already.
-    pub fn wait(&self, address: IpAddr, limit: u32) -> Result<Waiting, Excess> {
-        self.waiting.enter(network(address), limit)
+    /// When `limit` connections of this address wait already, or `per_minute` came in a minute.
+    pub fn wait(&self, address: IpAddr, limit: u32, per_minute: u32) -> Result<Waiting, Excess> {
+        let address = network(address);
+        let waiting = self.waiting.enter(address, limit)?;
+        self.connections.take(ErrorCode::AddressRate, &address, per_minute)?;
+        Ok(waiting)
     }
 
     /// A user begins a session from this address. Counted by both, unless it is one too many by either.
@@ -115,6 +121,7 @@ impl<C: Clock + Clone> Throttle<C> {
         self.users.sweep();
         self.addresses.sweep();
         self.resumes.sweep();
+        self.connections.sweep();
         self.waiting.sweep();
     }
 }
