@@ -93,7 +93,7 @@ keys! {
     "network.trusted_proxies" = "", List, "addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` is believed";
 
     "store.grace_seconds" = "60", Whole(0, 600), "how long running calls go on while the database is away";
-    "retention.transcript_days" = "0", Whole(0, 36_500), "transcripts are deleted after so many days; 0 keeps them";
+    "retention.transcript_days" = "0", Whole(0, 36_500), "transcripts, and comments of users on their calls, are deleted after so many days; 0 keeps them";
     "retention.recording_days" = "0", Whole(0, 36_500), "recordings are deleted after so many days; 0 keeps them";
 
     "webhook.url" = "", Text, "where alerts are sent; https only, but for localhost";
