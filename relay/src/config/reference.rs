@@ -62,7 +62,11 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
     let nothing = [
         ("database_url", config.database_url.is_none(), "SQLite in data_dir"),
         ("recording", config.recording.is_none(), "nothing is recorded"),
-        ("webhook.url", config.webhook.is_none(), "alerts are in the log and in a metric, and are sent nowhere"),
+        (
+            "webhook.url",
+            config.webhook.is_none(),
+            "alerts are in the log and in a metric, and are sent nowhere",
+        ),
         ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
         ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
     ];
