@@ -99,6 +99,11 @@ impl Page {
         chunk.into_iter().chain(self.tick).chain(self.asked).min()
     }
 
+    /// Whether it is the session that the page had last.
+    pub(super) fn is_last(&self, session: &str) -> bool {
+        self.session.as_ref().is_some_and(|(last, _)| last == session)
+    }
+
     fn told(&mut self) -> Option<&mut Told> {
         let (session, _) = self.session.as_ref()?;
         Some(self.told.entry(session.clone()).or_default())
