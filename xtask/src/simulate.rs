@@ -11,24 +11,39 @@ use crate::workspace;
 pub(crate) fn run_calls(calls: u64, seed: Option<u64>, trace: bool) -> Result<u64> {
     let seed = seed.unwrap_or_else(random_seed);
     eprintln!("{calls} calls, seed {seed}");
-    let replay = format!("replay it with `cargo xtask simulate --calls {calls} --seed {seed}`");
-    let (calls, seed_text) = (calls.to_string(), seed.to_string());
-    let numbers = ["--calls", &calls, "--seed", &seed_text];
+    run_links(calls, seed)?;
+    run_whole(calls, seed, trace)?;
+    Ok(seed)
+}
+
+/// The link alone.
+fn run_links(calls: u64, seed: u64) -> Result<()> {
     run(
         workspace::cargo()
             .args(["run", "--quiet", "--release", "--package", "protocol", "--example", "simulate", "--"])
-            .args(numbers),
-        &replay,
-    )?;
+            .args(numbers(calls, seed)),
+        &replay(calls, seed),
+    )
+}
+
+/// Calls with everything that is written of them.
+pub(crate) fn run_whole(calls: u64, seed: u64, trace: bool) -> Result<()> {
     // The relay is built for its tests anyway: for this, optimising it would take longer than it saves.
     run(
         workspace::cargo()
             .args(["run", "--quiet", "--package", "simulation", "--bin", "simulate", "--"])
-            .args(numbers)
+            .args(numbers(calls, seed))
             .args(trace.then_some("--trace")),
-        &replay,
-    )?;
-    Ok(seed)
+        &replay(calls, seed),
+    )
+}
+
+fn numbers(calls: u64, seed: u64) -> [String; 4] {
+    ["--calls".to_owned(), calls.to_string(), "--seed".to_owned(), seed.to_string()]
+}
+
+fn replay(calls: u64, seed: u64) -> String {
+    format!("replay it with `cargo xtask simulate --calls {calls} --seed {seed}`")
 }
 
 /// A seed that differs from run to run.

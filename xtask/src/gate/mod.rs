@@ -102,7 +102,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "simulation",
-        title: "100,000 simulated links, 100,000 calls whole",
+        title: "100,000 simulated calls, whole",
         needs: &[],
         when: When::Always,
         run: tests::simulation,
