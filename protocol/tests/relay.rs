@@ -665,3 +665,16 @@ fn whoever_is_too_fast_is_told_by_how_much() {
     assert_eq!((error.code.as_str(), error.limit), ("audio_too_fast", Some(2_000)));
     assert_eq!(error.asked, error.retry_after_ms.map(|wait| 2_000 + wait));
 }
+
+#[test]
+fn a_session_that_its_client_never_heard_of_is_not_kept_for_long() {
+    let over =
+        |bench: &mut Bench| bench.wait(Duration::from_secs(6)).contains(&Did::Ended(CloseCode::Abnormal));
+    let mut bench = Bench::attached();
+    bench.input(Input::Closed);
+    assert!(over(&mut bench), "nothing was said");
+    let mut bench = Bench::attached();
+    bench.client(ClientAck { received: 0, played: 0 });
+    bench.input(Input::Closed);
+    assert!(!over(&mut bench), "it was greeted");
+}

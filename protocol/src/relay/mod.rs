@@ -47,6 +47,8 @@ const USUAL_RESUMES: u32 = 10;
 const GREETING_MESSAGES: u64 = 10;
 /// Whoever comes to another relay has this long to say something: when audio was last heard is known, but not when the user last muted.
 const LEAST_IDLE: Duration = Duration::from_secs(60);
+/// A session whose client went without a word after `hello` is kept for so long: it has most likely never heard of the session.
+const UNKNOWN_WINDOW: Duration = Duration::from_secs(5);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -98,6 +100,8 @@ pub struct Link {
     frame_rate: RateLimit,
     control_rate: RateLimit,
     strikes: u32,
+    /// The client has shown that it knows of the session: it said something after a greeting, or resumed.
+    is_known: bool,
 
     downlink: ReplayBuffer<Bytes>,
     now: Time,
@@ -132,6 +136,7 @@ impl Link {
             frame_rate: RateLimit::frames(now, &config.limits),
             control_rate: RateLimit::control(now, config.control_per_second),
             strikes: 0,
+            is_known: false,
             downlink: ReplayBuffer::new(Mark::default()),
             now,
             config,
@@ -199,6 +204,7 @@ impl Link {
             Phase::Ending { .. } if !matches!(input, Input::Closed) => return,
             Phase::Ending { .. } | Phase::Detached(_) | Phase::Attached(_) => {}
         }
+        self.is_known |= matches!(input, Input::Text(_) | Input::Binary(_) | Input::Control);
         match input {
             Input::Attach { hello, attachment, resume_token } => self.attach(hello, attachment, resume_token),
             Input::Text(text) => self.handle_text(text),
@@ -291,6 +297,7 @@ impl Link {
 
     fn attach(&mut self, hello: &Hello, attachment: Attachment, resume_token: &str) {
         let resumes = attachment == Attachment::Resume;
+        self.is_known |= resumes;
         if let Some(resume) = hello.resume.as_ref().filter(|_| resumes && self.resume_tokens.is_empty()) {
             // Rebuilt from the store, which said that it is good.
             self.resume_tokens.push(resume.resume_token.clone());
@@ -356,7 +363,10 @@ impl Link {
             Phase::Detached(_) | Phase::Ended => {}
             Phase::Ending { .. } => self.phase = Phase::Ended,
             Phase::Attached(_) => {
-                self.phase = Phase::Detached(self.now + self.config.resume_window);
+                // Who went before the greeting reached them has nothing to resume with.
+                let window = self.config.resume_window;
+                let window = if self.is_known { window } else { window.min(UNKNOWN_WINDOW) };
+                self.phase = Phase::Detached(self.now + window);
                 self.pending.extend(close.map(Pending::Close));
                 self.pending.push_back(Pending::Detached);
             }

@@ -332,6 +332,7 @@ fn a_connection_with_a_good_resume_token_is_greeted_once_the_next_one_is_stored(
 #[test]
 fn a_lost_connection_is_noted_and_the_session_waits_for_another_one() {
     let mut bench = Bench::begin();
+    bench.text(&json!({ "type": "ack", "received": 0, "played": 0 }));
     let outputs = bench.input(Input::Incoming(Incoming::Gone(None)));
     assert!(matches!(outputs[0], Output::Drop), "{outputs:?}");
     assert_eq!(bench.written, ["detached"]);
