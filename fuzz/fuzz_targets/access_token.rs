@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use relay::Config;
-use relay::auth::Verifier;
+use relay::admission::auth::Verifier;
 use tokio::runtime::{Builder, Runtime};
 
 static VERIFIER: LazyLock<(Runtime, Verifier)> = LazyLock::new(|| {

@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &[u8]| {
-    let _ = relay::auth::keys_in(json);
+    let _ = relay::admission::auth::keys_in(json);
 });

@@ -30,6 +30,8 @@
 mod disk;
 mod network;
 mod provider;
+/// The generator of the link's own simulation.
+#[path = "../../protocol/examples/simulate/random.rs"]
 mod random;
 mod scenario;
 pub mod store;

@@ -25,7 +25,7 @@ const AREAS: [Area; 6] = [
     Area { name: "agent", package: "relay", files: &["relay/src/agent/**/*.rs"] },
     Area { name: "tab", package: "relay", files: &["relay/src/money/tab.rs"] },
     Area { name: "purse", package: "relay", files: &["relay/src/money/purse.rs"] },
-    Area { name: "auth", package: "relay", files: &["relay/src/auth/**/*.rs"] },
+    Area { name: "auth", package: "relay", files: &["relay/src/admission/auth/**/*.rs"] },
 ];
 /// Code that only a browser runs, whose tests are not run here, and the tests themselves.
 const LEFT_OUT: [&str; 4] = [
@@ -64,6 +64,12 @@ pub(crate) fn run_sample(count: usize, seed: u64, only: Option<&str>) -> Result<
     let mut rows = Vec::new();
     for area in areas {
         let all = area.list(&tool)?;
+        if all.is_empty() {
+            bail!(
+                "there is nothing to get wrong in {}: are its files elsewhere by now?",
+                area.files.join(", ")
+            );
+        }
         let sample = sample(&all, count, seed);
         let title = format!("{} mistakes in {}, seed {seed}", sample.len(), area.name);
         rows.push((area, step(title, || area.run(&tool, &sample))?));

@@ -48,7 +48,7 @@ impl Line {
 }
 
 #[derive(Debug, Default)]
-struct Pipe {
+pub(crate) struct Pipe {
     packets: VecDeque<(Time, Packet)>,
     last: Time,
     line: Option<Line>,
@@ -71,16 +71,16 @@ impl Pipe {
         at
     }
 
-    fn unsent(&self, now: Time) -> usize {
+    pub(crate) fn unsent(&self, now: Time) -> usize {
         self.sending.iter().filter(|(at, _)| *at > now).map(|(_, bytes)| bytes).sum()
     }
 
-    fn push(&mut self, at: Time, packet: Packet) {
+    pub(crate) fn push(&mut self, at: Time, packet: Packet) {
         self.last = self.last.max(at);
         self.packets.push_back((self.last, packet));
     }
 
-    fn due(&self) -> Option<Time> {
+    pub(crate) fn due(&self) -> Option<Time> {
         self.packets.front().map(|(at, _)| *at)
     }
 
@@ -93,15 +93,15 @@ impl Pipe {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u32,
-    to_client: Pipe,
-    to_relay: Pipe,
-    delay: Duration,
+    pub(crate) to_client: Pipe,
+    pub(crate) to_relay: Pipe,
+    pub(crate) delay: Duration,
     jitter: Duration,
     /// Packets until it breaks, counted in both directions.
     breaks_after: Option<u64>,
     /// How it breaks: half-open, that is silently, or with an end seen by each side.
     half_open: bool,
-    broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl Connection {
@@ -159,8 +159,17 @@ impl Connection {
         }
     }
 
+    /// When the next packet arrives, at either end.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.to_client.due().into_iter().chain(self.to_relay.due()).min()
+        self.due_at_client().into_iter().chain(self.due_at_relay()).min()
+    }
+
+    pub(crate) fn due_at_client(&self) -> Option<Time> {
+        self.to_client.due()
+    }
+
+    pub(crate) fn due_at_relay(&self) -> Option<Time> {
+        self.to_relay.due()
     }
 
     pub(crate) fn arrived_at_client(&mut self, now: Time) -> Option<Packet> {

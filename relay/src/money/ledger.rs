@@ -45,6 +45,28 @@ pub struct ItemSum {
 }
 
 impl LedgerRow {
+    /// The item of what a lost relay had exposed.
+    pub const LOST: &str = "unknown/lost";
+
+    /// What is charged, as an estimate, of what the relay of this epoch had exposed when it was lost.
+    #[must_use]
+    pub fn lost(epoch: u32, charge: NanoUsd) -> LedgerRow {
+        LedgerRow {
+            key: format!("lost@{epoch}"),
+            provider: "unknown".into(),
+            item: Self::LOST.into(),
+            unit: "nano_usd".into(),
+            quantity: charge.get(),
+            price: NanoUsd::new(1),
+            per: 1,
+            price_version: "none".into(),
+            cost: charge,
+            estimated: true,
+            turn: None,
+            request_id: None,
+        }
+    }
+
     /// After how many of its item it begins, if its key says so, as that of a row of audio does.
     pub(crate) fn begins_at(&self) -> Option<u64> {
         self.key.rsplit_once('@')?.1.parse().ok()

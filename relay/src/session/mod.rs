@@ -30,9 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::relay::{Attachment, Handshake, Refusal};
-use protocol::{
-    CloseCode, Ended, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume, Resumed, Usage,
-};
+use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
@@ -51,10 +49,10 @@ use crate::records::store::{NewSession, SessionRow, StoreError, TakeOver, TakenO
 use crate::{App, NanoUsd};
 use admission::{caps, may_begin, open};
 use assembly::{First, Parts, Prepared, prepare};
-use beginning::{Beginning, FEATURES, since};
+use beginning::{Beginning, since};
 use connection::{Connection, Event};
 use registry::{Command, Handle, ResumeRequest};
-use resume::{claims_too_much, ended_with, may_take_over, resume_hash, was_hung_up};
+use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up};
 
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -361,23 +359,8 @@ async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<Sess
 /// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
 async fn tell_end_again(mut connection: Connection, row: &SessionRow, resume: &Resume, limits: &Limits) {
     tracing::info!(session = %row.id, "the client hears again that its session has ended");
-    let resumed = Resumed {
-        session_id: row.id.clone(),
-        epoch: row.epoch,
-        resume_token: resume.resume_token.clone(),
-        received: row.committed,
-        committed: row.committed,
-        features: FEATURES.into(),
-    };
-    let usage = Usage {
-        audio_ms: row.audio_samples / 16,
-        tokens: row.tokens,
-        characters: row.characters,
-        cost_nano_usd: row.cost.get(),
-        left_nano_usd: limits.session_budget.saturating_sub(row.cost).get(),
-    };
-    let ended = Ended { reason: CloseCode::Normal.name().into(), usage };
-    for message in [RelayMessage::from(resumed), RelayMessage::from(ended)] {
+    let left = limits.session_budget.saturating_sub(row.cost);
+    for message in end_again(row, resume, left) {
         if connection.say(message.to_json(), RESUME_TIMEOUT).await.is_err() {
             return;
         }

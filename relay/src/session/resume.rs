@@ -1,8 +1,10 @@
 //! Who may go on with a stored session. Whoever drives sessions shares this.
 
-use protocol::{CloseCode, Mark, Resume};
+use protocol::{CloseCode, Ended, Mark, RelayMessage, Resume, Resumed, Usage};
 use sha2::{Digest, Sha256};
 
+use super::beginning::FEATURES;
+use crate::NanoUsd;
 use crate::admission::auth::Identity;
 use crate::records::store::{SessionRow, SessionState};
 
@@ -36,6 +38,27 @@ pub fn ended_with(row: &SessionRow, code: CloseCode, resume: &Resume, identity: 
     row.state == SessionState::Ended
         && row.end_reason.as_deref() == Some(code.name())
         && may_resume(row, &resume.resume_token, identity)
+}
+
+/// What a client hears that asks for a session it has hung up: everything came, and what it cost. `left` is what is left to spend.
+#[must_use]
+pub fn end_again(row: &SessionRow, resume: &Resume, left: NanoUsd) -> [RelayMessage; 2] {
+    let resumed = Resumed {
+        session_id: row.id.clone(),
+        epoch: row.epoch,
+        resume_token: resume.resume_token.clone(),
+        received: row.committed,
+        committed: row.committed,
+        features: FEATURES.into(),
+    };
+    let usage = Usage {
+        audio_ms: row.audio_samples / 16,
+        tokens: row.tokens,
+        characters: row.characters,
+        cost_nano_usd: row.cost.get(),
+        left_nano_usd: left.get(),
+    };
+    [resumed.into(), Ended { reason: CloseCode::Normal.name().into(), usage }.into()]
 }
 
 fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {

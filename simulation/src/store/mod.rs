@@ -205,7 +205,7 @@ impl Model {
         if session.end_requested.as_deref() == Some(HAND_OVER) {
             session.end_requested = None;
         }
-        let metered = session.ledger.values().filter(|(row, _)| row.item != money::LOST);
+        let metered = session.ledger.values().filter(|(row, _)| row.item != LedgerRow::LOST);
         let metered_at_ms = metered.map(|(_, at)| *at).max();
         let next_turn = session.turns.keys().next_back().map_or(0, |last| last + 1);
         let by_item = money::by_item(session);

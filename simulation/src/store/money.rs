@@ -11,8 +11,6 @@ use super::{Model, MoveCommitted, Session};
 
 /// One part in so many of what is left is set aside beyond what is needed.
 const SHARE: u64 = 4;
-/// What the charge for a lost relay is an item of.
-pub(super) const LOST: &str = "unknown/lost";
 
 /// A budget of a user's day or an account's month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,20 +164,7 @@ impl Model {
         if charge == NanoUsd::ZERO {
             return self.release(id);
         }
-        let row = LedgerRow {
-            key: format!("lost@{}", session.row.epoch),
-            provider: "unknown".into(),
-            item: LOST.into(),
-            unit: "nano_usd".into(),
-            quantity: charge.get(),
-            price: NanoUsd::new(1),
-            per: 1,
-            price_version: "none".into(),
-            cost: charge,
-            estimated: true,
-            turn: None,
-            request_id: None,
-        };
+        let row = LedgerRow::lost(session.row.epoch, charge);
         session.row.epoch += 1;
         let sums = self.append(id, &[row], now);
         self.book(id, sums, NanoUsd::ZERO, true, None);

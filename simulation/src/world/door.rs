@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use ::relay::NanoUsd;
 use ::relay::admission::throttle;
 use ::relay::records::store::{NewSession, Opened, Quota, TakeOver, TakenOver};
-use ::relay::session::beginning::{Beginning, FEATURES, first_money};
-use ::relay::session::resume::{claims_too_much, ended_with, may_take_over, resume_hash, was_hung_up};
+use ::relay::session::beginning::{Beginning, first_money};
+use ::relay::session::resume::{
+    claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up,
+};
 use protocol::relay::{Attachment, Handshake, Refusal};
-use protocol::{CloseCode, Ended, ErrorCode, Hello, RelayMessage, Resumed, Time, Usage};
+use protocol::{CloseCode, ErrorCode, Hello, RelayMessage, Time};
 
 use super::session::Command;
 use super::{ACCOUNT, USER, World};
@@ -114,23 +117,7 @@ impl World<'_> {
             && was_hung_up(&row, resume, &identity)
         {
             self.truth.is_told_again = true;
-            let resumed = Resumed {
-                session_id: row.id.clone(),
-                epoch: row.epoch,
-                resume_token: resume.resume_token.clone(),
-                received: row.committed,
-                committed: row.committed,
-                features: FEATURES.into(),
-            };
-            let usage = Usage {
-                audio_ms: row.audio_samples / 16,
-                tokens: row.tokens,
-                characters: row.characters,
-                cost_nano_usd: row.cost.get(),
-                left_nano_usd: 0,
-            };
-            let ended = Ended { reason: CloseCode::Normal.name().into(), usage };
-            for message in [RelayMessage::from(resumed), RelayMessage::from(ended)] {
+            for message in end_again(&row, resume, NanoUsd::ZERO) {
                 self.send_text(connection, message.to_json());
             }
             self.close_end(connection, CloseCode::Normal);

@@ -334,7 +334,7 @@ impl World<'_> {
         let unused: Vec<u32> = self
             .connections
             .iter()
-            .filter(|one| one.due_at_client().is_none() && one.due_at_relay().is_none() && !is_used(one.id))
+            .filter(|one| one.due().is_none() && !is_used(one.id))
             .map(|one| one.id)
             .collect();
         self.connections.retain(|one| !unused.contains(&one.id));

@@ -562,7 +562,7 @@ impl World<'_> {
         self.tally.exhausted += u64::from(self.truth.exhausted);
         self.tally.computed += u64::from(self.scenario.computed);
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
-        self.tally.written_off += rows.filter(|row| row.item == "unknown/lost").count() as u64;
+        self.tally.written_off += rows.filter(|row| row.item == LedgerRow::LOST).count() as u64;
     }
 }
 

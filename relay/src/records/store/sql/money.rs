@@ -22,9 +22,6 @@ use crate::money::meter::SAMPLE;
 /// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
 const SHARE: u64 = 4;
 
-/// What the charge for a lost relay is an item of: whether its providers were paid cannot be told.
-const LOST: &str = "unknown/lost";
-
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
         account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
@@ -413,20 +410,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
     if charge == NanoUsd::ZERO {
         return release(tx, locked).await;
     }
-    let row = LedgerRow {
-        key: format!("lost@{}", locked.epoch),
-        provider: "unknown".into(),
-        item: LOST.into(),
-        unit: "nano_usd".into(),
-        quantity: charge.get(),
-        price: NanoUsd::new(1),
-        per: 1,
-        price_version: "none".into(),
-        cost: charge,
-        estimated: true,
-        turn: None,
-        request_id: None,
-    };
+    let row = LedgerRow::lost(locked.epoch, charge);
     let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
     tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
     book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await.map(drop)
