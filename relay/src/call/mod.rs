@@ -4,12 +4,16 @@
 //! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
 mod answer;
+mod committing;
+mod io;
+mod speaking;
 mod spending;
 mod turn;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use io::{Input, Output, Start};
 pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
@@ -22,12 +26,12 @@ use protocol::{
 use crate::NanoUsd;
 use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::bill::AtMost;
-use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
-use crate::money::ledger::LedgerRow;
+use crate::money::budget::Reserved;
 use crate::money::purse::Purse;
 use crate::money::tab::{RequestId, Spent, Tab};
-use crate::provider::{Ask, Event, Feed};
+use crate::provider::Ask;
 use answer::Answer;
+use committing::Open;
 
 /// Usage is told to the page at most this often.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -40,160 +44,6 @@ const RECORD_SAMPLES: u64 = 160_000;
 pub const AHEAD: Duration = Duration::from_secs(90);
 /// Turns of the user that can be corrected: the newest of them.
 const CORRECTABLE: usize = 64;
-/// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
-const OPEN_MARKS: usize = 3_000;
-
-/// What happens to a call.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// Audio of the user, in order, each sample once.
-    Audio {
-        /// Its place.
-        mark: Mark,
-        /// 16-bit little-endian samples at 16 kHz.
-        payload: &'a [u8],
-    },
-    /// Audio of the user that will never come.
-    Gap(Gap),
-    /// The page says something; it has a number among the frames, and no audio.
-    Message {
-        /// Its place.
-        mark: Mark,
-        /// What it says.
-        message: &'a Upward,
-    },
-    /// A provider says something about a request. See [`Output::Open`].
-    Provider {
-        /// The request.
-        request: RequestId,
-        /// What it says.
-        event: &'a Event,
-    },
-    /// The user muted or unmuted.
-    Muted(bool),
-    /// The user has heard the agent up to this position.
-    Played(u32),
-    /// Whether the link takes more of the agent's audio. To be told before every [`Input::Timeout`] and when it changes.
-    Room(bool),
-    /// The turns of the oldest unanswered [`Output::Store`] are stored.
-    Stored {
-        /// Everything before it is in the stored transcript.
-        committed: Mark,
-    },
-    /// The oldest unanswered [`Output::Settle`] is in the ledger.
-    Settled {
-        /// Sum of the session's rows.
-        cost: NanoUsd,
-        /// The budgets after it.
-        standing: &'a Standing,
-    },
-    /// The answer to [`Output::Reserve`].
-    Reserved(&'a Reserved),
-    /// The user hung up and all audio was handed in.
-    Bye,
-    /// Write what is owed, the session goes on elsewhere.
-    Checkpoint {
-        /// Because this relay stops, and not because the client wants it: then whatever is not committed may be played again.
-        sent_away: bool,
-    },
-    /// The session ends for another reason.
-    Stop(CloseCode),
-    /// The time of [`Call::poll_timeout`] has come.
-    Timeout,
-}
-
-/// What a driver has to do.
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Send a numbered message.
-    Say(Saying),
-    /// Send audio of the agent.
-    Speak(Vec<i16>),
-    /// Make a request of a provider, and tell of it with [`Input::Provider`].
-    Open {
-        /// The request.
-        request: RequestId,
-        /// Whom, as a place among the agent's providers.
-        provider: usize,
-        /// What.
-        ask: Ask,
-    },
-    /// Add to a request.
-    Feed {
-        /// The request.
-        request: RequestId,
-        /// What is added.
-        feed: Feed,
-    },
-    /// Give up a request: nothing more of it is told.
-    Cancel(RequestId),
-    /// Tell an error; the call goes on.
-    Trouble(ErrorCode),
-    /// Tell the usage.
-    Usage(Usage),
-    /// Everything before this frame is settled and needs no row.
-    Commit(Mark),
-    /// Store these turns and that everything before `committed` is in the transcript, then [`Input::Stored`].
-    Store {
-        /// The turns; one that is stored already is replaced.
-        turns: Vec<Turn>,
-        /// The first frame that is in none of them and may still be in a later one.
-        committed: Mark,
-    },
-    /// Append these rows to the ledger, then [`Input::Settled`].
-    Settle {
-        /// The rows; maybe none.
-        rows: Vec<LedgerRow>,
-        /// With it, the audio before this position is metered.
-        through: u32,
-        /// With it, everything before this frame is committed.
-        committed: Mark,
-        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if the
-        /// client is sent away by this relay: who goes elsewhere by themselves get them once.
-        replayable: u32,
-        /// What counts as spent if the relay is lost: what requests under way may cost.
-        exposed: NanoUsd,
-        /// Give back what is set aside and not spent.
-        release: bool,
-    },
-    /// Set money aside, then [`Input::Reserved`].
-    Reserve {
-        /// What the session may spend in all, since its beginning.
-        through: Range,
-        /// What it has spent of that, or may have.
-        spent: NanoUsd,
-        /// What counts as spent if the relay is lost.
-        exposed: NanoUsd,
-    },
-    /// There was no money left.
-    Exhausted(Shortage),
-    /// Everything is said and stored: note the session's end, then tell the client. Nothing follows.
-    End {
-        /// Why.
-        code: CloseCode,
-    },
-}
-
-/// What a call begins with.
-#[derive(Debug)]
-pub struct Start {
-    /// The first frame to come.
-    pub mark: Mark,
-    /// The number of the first turn.
-    pub turn: u32,
-    /// What has been used, and what things cost.
-    pub tab: Tab,
-    /// What may be spent.
-    pub caps: Caps,
-    /// What is set aside.
-    pub grant: Grant,
-    /// Whether another relay had it before.
-    pub is_taken_over: bool,
-    /// Samples that were metered before its relay was lost, and not committed: so much audio is played again, and not metered again.
-    pub replayable: u32,
-    /// Audio before this position was metered before.
-    pub metered_through: u32,
-}
 
 /// A call.
 pub struct Call {
@@ -221,9 +71,9 @@ pub struct Call {
     open: VecDeque<Open>,
     expected: Mark,
     /// What was last handed to the store or committed.
-    settled: Mark,
+    committable: Mark,
     /// What the last settlement says is committed, and may still be played again.
-    told_settled: Mark,
+    told_committable: Mark,
     told_replayable: u32,
     /// Whether the store was told that what may be played again is being played again here.
     has_claimed: bool,
@@ -259,15 +109,6 @@ pub struct Call {
     ending: Option<CloseCode>,
     ended: bool,
     now: Time,
-}
-
-/// A frame that is not committed.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    mark: Mark,
-    samples: u32,
-    /// How many of its samples were metered; the others were played again.
-    metered: u32,
 }
 
 /// A turn of the user that can be corrected.
@@ -329,12 +170,12 @@ impl Call {
             replayable: start.replayable,
             samples_open: 0,
             metered_open: 0,
-            told_settled: start.mark,
+            told_committable: start.mark,
             told_replayable: start.replayable,
             has_claimed: false,
             open: VecDeque::new(),
             expected: start.mark,
-            settled: start.mark,
+            committable: start.mark,
             storing: 0,
             settling: VecDeque::new(),
             committed: start.mark,
@@ -445,7 +286,7 @@ impl Call {
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.room));
         let money = self.purse.due(self.needed());
-        let is_owed = self.tab.is_unrowed() || self.settled.seq > self.told_settled.seq;
+        let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
         usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
     }
@@ -515,7 +356,7 @@ impl Call {
         }
         // With what the agent has not done with before it, it is final later.
         if self.open.len() == 1 {
-            self.settle(self.expected.position);
+            self.finalise(self.expected.position);
         }
     }
 
@@ -552,11 +393,11 @@ impl Call {
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
                 self.settle_up();
-                self.settled = self.mark_before(end);
+                self.committable = self.mark_before(end);
                 self.push_turn(turn);
                 self.change_state(AgentState::Thinking);
             }
-            AgentOutput::Final { through } => self.settle(through),
+            AgentOutput::Final { through } => self.finalise(through),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
                 if let Some(answer) = &mut self.answer {
@@ -644,185 +485,7 @@ impl Call {
     /// What its transcript ends with may be committed with it, if it is in the ledger before.
     fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
-        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.settled });
-    }
-
-    fn settle(&mut self, through: u32) {
-        let mark = self.mark_before(through);
-        if mark.seq <= self.settled.seq {
-            return;
-        }
-        self.settled = mark;
-    }
-
-    fn commit(&mut self, mark: Mark) {
-        if mark.seq > self.committed.seq {
-            self.committed = mark;
-            self.outputs.push_back(Output::Commit(mark));
-        }
-    }
-
-    /// The frame that `position` is in: all before it can be committed.
-    fn mark_before(&mut self, position: u32) -> Mark {
-        if position >= self.expected.position {
-            self.open.clear();
-            (self.samples_open, self.metered_open) = (0, 0);
-            return self.expected;
-        }
-        while self.open.get(1).is_some_and(|second| second.mark.position <= position) {
-            self.close_oldest();
-        }
-        self.open.front().map_or(self.expected, |oldest| oldest.mark)
-    }
-
-    fn open(&mut self, frame: Open) {
-        if self.open.len() == OPEN_MARKS {
-            self.close_oldest();
-        }
-        self.samples_open += frame.samples;
-        self.metered_open += frame.metered;
-        self.open.push_back(frame);
-    }
-
-    fn close_oldest(&mut self) {
-        if let Some(oldest) = self.open.pop_front() {
-            self.samples_open -= oldest.samples;
-            self.metered_open -= oldest.metered;
-        }
-    }
-
-    /// More words of the answer; the first ones begin it.
-    fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
-        if self.ending.is_some() {
-            return;
-        }
-        if self.answer.as_ref().is_some_and(Answer::is_whole) {
-            self.finish_answer();
-        }
-        if self.answer.is_none() {
-            let mut turn = Turn::new(self.take_turn(), Role::Agent, String::new(), self.spoken, self.spoken);
-            if let Some((said, behind)) = self.said {
-                turn.latency.stt_ms = Some(behind);
-                turn.latency.llm_ms = Some(millis(self.now.since(said)));
-            }
-            self.answer = Some(Answer::new(self.now, self.answers, turn, self.agent.rate()));
-            self.answers += 1;
-            self.change_state(AgentState::Speaking);
-        }
-        if let Some(answer) = &mut self.answer {
-            answer.add_words(text, start, end, last);
-        }
-        self.tell_words();
-    }
-
-    /// Tells the answer's words if it is time, and stores them once all are there.
-    fn tell_words(&mut self) {
-        let Some(answer) = &mut self.answer else { return };
-        if !answer.tell(self.now) {
-            return;
-        }
-        let (turn, last) = (answer.turn.clone(), answer.is_said());
-        self.tell_turn(&turn, last);
-        if last && self.answer.as_mut().is_some_and(Answer::store) {
-            self.store_turn(turn);
-        }
-    }
-
-    /// Sends what is due of the answer, and asks the agent for more of it.
-    fn speak(&mut self) {
-        loop {
-            self.tell_words();
-            let Some(answer) = &mut self.answer else { return };
-            if answer.is_overdue(self.now) || answer.is_silent() {
-                self.finish_answer();
-                return self.drain_agent();
-            }
-            if !self.room || self.ending.is_some() {
-                return;
-            }
-            let was_sent = answer.is_sent();
-            while let Some(frame) = answer.next_frame(self.now) {
-                self.spoken = self.spoken.saturating_add(frame.len() as u32);
-                self.outputs.push_back(Output::Speak(frame));
-                if let Some((said, behind)) = self.said.take() {
-                    let total = millis(self.now.since(said));
-                    let latency = &mut answer.turn.latency;
-                    latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
-                    latency.total_ms = Some(total.saturating_add(behind));
-                    let told = Output::Say(Saying::Latency(answer.turn.told_latency()));
-                    self.outputs.push_back(told);
-                }
-            }
-            if answer.is_sent() {
-                if !was_sent && answer.sent() > 0 {
-                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
-                }
-                return;
-            }
-            let (samples, had) = (answer.wanted(self.now), answer.is_whole());
-            if samples == 0 {
-                return;
-            }
-            let waiting = answer.waiting();
-            self.ask(AgentInput::Room { samples });
-            let gave = self
-                .answer
-                .as_ref()
-                .is_some_and(|answer| answer.waiting() > waiting || answer.is_whole() != had);
-            if !gave {
-                return;
-            }
-        }
-    }
-
-    fn handle_played(&mut self, position: u32) {
-        self.played = self.played.max(position).min(self.spoken);
-        let is_heard = |answer: &Answer| {
-            answer.is_sent() && self.played >= answer.turn.start.saturating_add(answer.sent())
-        };
-        if self.answer.as_ref().is_some_and(is_heard) {
-            self.finish_answer();
-            self.drain_agent();
-        }
-    }
-
-    /// The answer is dropped where it is.
-    fn cut(&mut self) {
-        if self.answer.is_some() {
-            self.outputs.push_back(Output::Say(Saying::Flush));
-            self.finish_answer();
-        }
-    }
-
-    /// The answer is over, heard to its end or not.
-    fn finish_answer(&mut self) {
-        let Some(mut answer) = self.answer.take() else { return };
-        // Frames that nobody has taken yet go with it: what was never sent is no part of the agent's timeline.
-        let mut untaken = 0;
-        self.outputs.retain(|output| match output {
-            Output::Speak(frame) => {
-                untaken += frame.len() as u32;
-                false
-            }
-            Output::Say(Saying::ReplyEnd) => untaken == 0,
-            _ => true,
-        });
-        self.spoken -= untaken;
-        answer.complete();
-        if answer.tell(self.now) {
-            self.tell_turn(&answer.turn, true);
-        }
-        self.over.push_back((answer.number(), answer.heard_words(self.played)));
-        let is_text = answer.sent() == 0;
-        let mut turn = answer.turn;
-        if is_text && self.said.take().is_some() {
-            let latency = &mut turn.latency;
-            latency.total_ms = latency.llm_ms.zip(latency.stt_ms).map(|(llm, stt)| llm.saturating_add(stt));
-            self.outputs.push_back(Output::Say(Saying::Latency(turn.told_latency())));
-        }
-        turn.heard = Some(self.played.clamp(turn.start, turn.end));
-        self.store_turn(turn);
-        self.change_state(AgentState::Listening);
+        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
     }
 
     fn change_state(&mut self, state: AgentState) {

@@ -122,7 +122,7 @@ impl Call {
     pub(super) fn settle_up(&mut self) {
         self.recorded = self.now;
         if self.tab.is_unrowed()
-            || self.settled.seq > self.told_settled.seq
+            || self.committable.seq > self.told_committable.seq
             || self.replayable != self.told_replayable
         {
             self.push_settle(self.metered_open, false);
@@ -140,13 +140,13 @@ impl Call {
         // Who goes on elsewhere, or ends, has nothing under way.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;
-        self.settling.push_back((self.settled, exposed));
-        self.told_settled = self.settled;
+        self.settling.push_back((self.committable, exposed));
+        self.told_committable = self.committable;
         self.told_replayable = self.replayable;
         self.outputs.push_back(Output::Settle {
             rows,
             through: self.metered_through,
-            committed: self.settled,
+            committed: self.committable,
             replayable: self.replayable + open,
             exposed,
             release,
@@ -160,11 +160,11 @@ impl Call {
         self.told_replayable = 0;
         self.storing += 1;
         let exposed = self.exposed();
-        self.settling.push_back((self.settled, exposed));
+        self.settling.push_back((self.committable, exposed));
         self.outputs.push_back(Output::Settle {
             rows: Vec::new(),
             through: self.metered_through,
-            committed: self.settled,
+            committed: self.committable,
             replayable: 0,
             exposed,
             release: false,

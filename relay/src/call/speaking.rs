@@ -1,0 +1,144 @@
+//! The answer on its way to the user: its words as they come, its sound at the pace at which it is heard, and how it ends.
+
+use protocol::relay::Saying;
+use protocol::{AgentState, Role};
+
+use super::answer::Answer;
+use super::{Call, Output, Turn, millis};
+use crate::agent::AgentInput;
+
+impl Call {
+    /// More words of the answer; the first ones begin it.
+    pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
+        if self.ending.is_some() {
+            return;
+        }
+        if self.answer.as_ref().is_some_and(Answer::is_whole) {
+            self.finish_answer();
+        }
+        if self.answer.is_none() {
+            let mut turn = Turn::new(self.take_turn(), Role::Agent, String::new(), self.spoken, self.spoken);
+            if let Some((said, behind)) = self.said {
+                turn.latency.stt_ms = Some(behind);
+                turn.latency.llm_ms = Some(millis(self.now.since(said)));
+            }
+            self.answer = Some(Answer::new(self.now, self.answers, turn, self.agent.rate()));
+            self.answers += 1;
+            self.change_state(AgentState::Speaking);
+        }
+        if let Some(answer) = &mut self.answer {
+            answer.add_words(text, start, end, last);
+        }
+        self.tell_words();
+    }
+
+    /// Tells the answer's words if it is time, and stores them once all are there.
+    pub(super) fn tell_words(&mut self) {
+        let Some(answer) = &mut self.answer else { return };
+        if !answer.tell(self.now) {
+            return;
+        }
+        let (turn, last) = (answer.turn.clone(), answer.is_said());
+        self.tell_turn(&turn, last);
+        if last && self.answer.as_mut().is_some_and(Answer::store) {
+            self.store_turn(turn);
+        }
+    }
+
+    /// Sends what is due of the answer, and asks the agent for more of it.
+    pub(super) fn speak(&mut self) {
+        loop {
+            self.tell_words();
+            let Some(answer) = &mut self.answer else { return };
+            if answer.is_overdue(self.now) || answer.is_silent() {
+                self.finish_answer();
+                return self.drain_agent();
+            }
+            if !self.room || self.ending.is_some() {
+                return;
+            }
+            let was_sent = answer.is_sent();
+            while let Some(frame) = answer.next_frame(self.now) {
+                self.spoken = self.spoken.saturating_add(frame.len() as u32);
+                self.outputs.push_back(Output::Speak(frame));
+                if let Some((said, behind)) = self.said.take() {
+                    let total = millis(self.now.since(said));
+                    let latency = &mut answer.turn.latency;
+                    latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
+                    latency.total_ms = Some(total.saturating_add(behind));
+                    let told = Output::Say(Saying::Latency(answer.turn.told_latency()));
+                    self.outputs.push_back(told);
+                }
+            }
+            if answer.is_sent() {
+                if !was_sent && answer.sent() > 0 {
+                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
+                }
+                return;
+            }
+            let (samples, had) = (answer.wanted(self.now), answer.is_whole());
+            if samples == 0 {
+                return;
+            }
+            let waiting = answer.waiting();
+            self.ask(AgentInput::Room { samples });
+            let gave = self
+                .answer
+                .as_ref()
+                .is_some_and(|answer| answer.waiting() > waiting || answer.is_whole() != had);
+            if !gave {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn handle_played(&mut self, position: u32) {
+        self.played = self.played.max(position).min(self.spoken);
+        let is_heard = |answer: &Answer| {
+            answer.is_sent() && self.played >= answer.turn.start.saturating_add(answer.sent())
+        };
+        if self.answer.as_ref().is_some_and(is_heard) {
+            self.finish_answer();
+            self.drain_agent();
+        }
+    }
+
+    /// The answer is dropped where it is.
+    pub(super) fn cut(&mut self) {
+        if self.answer.is_some() {
+            self.outputs.push_back(Output::Say(Saying::Flush));
+            self.finish_answer();
+        }
+    }
+
+    /// The answer is over, heard to its end or not.
+    pub(super) fn finish_answer(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        // Frames that nobody has taken yet go with it: what was never sent is no part of the agent's timeline.
+        let mut untaken = 0;
+        self.outputs.retain(|output| match output {
+            Output::Speak(frame) => {
+                untaken += frame.len() as u32;
+                false
+            }
+            Output::Say(Saying::ReplyEnd) => untaken == 0,
+            _ => true,
+        });
+        self.spoken -= untaken;
+        answer.complete();
+        if answer.tell(self.now) {
+            self.tell_turn(&answer.turn, true);
+        }
+        self.over.push_back((answer.number(), answer.heard_words(self.played)));
+        let is_text = answer.sent() == 0;
+        let mut turn = answer.turn;
+        if is_text && self.said.take().is_some() {
+            let latency = &mut turn.latency;
+            latency.total_ms = latency.llm_ms.zip(latency.stt_ms).map(|(llm, stt)| llm.saturating_add(stt));
+            self.outputs.push_back(Output::Say(Saying::Latency(turn.told_latency())));
+        }
+        turn.heard = Some(self.played.clamp(turn.start, turn.end));
+        self.store_turn(turn);
+        self.change_state(AgentState::Listening);
+    }
+}
