@@ -74,3 +74,40 @@ fn the_systemd_unit_is_one() {
     let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("voxrelay")).collect();
     assert!(output.status.success() && of_ours.is_empty(), "{said}");
 }
+
+/// Rooms of the repository, and what in them is made by a build.
+const ROOMS: [&str; 10] = [
+    "audio/",
+    "deploy/",
+    "docs/",
+    "examples/",
+    "fuzz/",
+    "npm/",
+    "protocol/",
+    "relay/",
+    "sdk-wasm/",
+    "simulation/",
+];
+const MADE: [&str; 2] = ["npm/dist", "relay/target"];
+
+#[test]
+fn every_file_and_folder_that_a_document_names_is_there() {
+    let others = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    let (mut missing, mut found) = (Vec::new(), 0);
+    for page in documents_in("docs").into_iter().chain(others) {
+        let text = read(&page);
+        let is_path = |word: &&str| {
+            ROOMS.iter().any(|room| word.starts_with(room))
+                && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+                && !MADE.iter().any(|made| word.starts_with(made))
+        };
+        for word in text.split('`').filter(is_path) {
+            found += 1;
+            if !root().join(word).exists() {
+                missing.push(format!("{}: {word}", page.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(found > 30, "{found} are read");
+}

@@ -1,0 +1,115 @@
+use super::*;
+
+fn settle() -> Settle {
+    let row = LedgerRow {
+        key: "echo/listening@0".into(),
+        provider: "echo".into(),
+        item: "echo/listening".into(),
+        unit: "sample".into(),
+        quantity: 1_600,
+        price: NanoUsd::new(4_800_000),
+        per: 960_000,
+        price_version: "test".into(),
+        cost: NanoUsd::new(8_000),
+        estimated: true,
+        turn: Some(7),
+        request_id: Some("req_1".into()),
+    };
+    Settle {
+        session_id: "a".into(),
+        payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
+        epoch: 3,
+        rows: vec![row],
+        metered_position: 1_600,
+        committed: Mark { seq: 1, position: 800 },
+        replayable_samples: 800,
+        exposed: NanoUsd::new(9),
+        release: true,
+        caps: Caps { session: NanoUsd::new(1), user_day: NanoUsd::new(2), account_month: NanoUsd::MAX },
+        at_ms: 1_700_000_000_000,
+    }
+}
+
+#[test]
+fn whatever_is_owed_reads_back_as_it_was() {
+    let latency = Latency { stt_ms: Some(1), llm_ms: None, tts_ms: Some(3), total_ms: Some(4) };
+    let turn =
+        |role| Turn { turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency };
+    for owed in [
+        Owed::Turns {
+            turns: vec![turn(Role::User), turn(Role::Agent)],
+            committed: Mark { seq: 5, position: 6 },
+        },
+        Owed::Settle(Box::new(settle())),
+        Owed::End {
+            reason: "normal".into(),
+            quality: Quality { rtt_avg_us: 1, rtt_max_us: 2, lost_samples: u64::MAX },
+            at_ms: -1,
+        },
+    ] {
+        let text = serde_json::to_string(&Entry::from(&owed)).expect("JSON");
+        let entry: Entry = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(Owed::try_from(entry), Ok(owed));
+    }
+}
+
+async fn numbers(spill: &Spill) -> Vec<i64> {
+    let read = |rows| Job::Read { of: None, after: 0, limit: 10_000, rows };
+    spill.ask(read).await.expect("read").iter().map(|kept| kept.number).collect()
+}
+
+#[tokio::test]
+async fn what_is_kept_is_there_after_a_crash_until_it_is_forgotten() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let owed = Owed::Settle(Box::new(settle()));
+    let kept = spill.keep("a", 3, &[owed.clone(), owed]).await.expect("kept");
+    let [Some(first), Some(second)] = kept[..] else { panic!("there is room: {kept:?}") };
+    assert!(first < second);
+    spill.forget(vec![first]);
+    assert_eq!(numbers(&spill).await, [second]);
+    std::mem::forget(spill);
+    let again = Spill::open(dir.path()).await.expect("opened");
+    assert_eq!(numbers(&again).await, [second]);
+}
+
+#[tokio::test]
+async fn what_the_file_cannot_take_is_held_until_it_can_or_the_database_does() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let store =
+        crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    let owed = Owed::Settle(Box::new(settle()));
+    assert!(spill.hold("a", 3, &owed) && spill.hold("b", 3, &owed));
+    assert_eq!(numbers(&spill).await, [0; 0]);
+    // Of those that live nothing is written: they do it themselves.
+    assert_eq!(spill.replay(&store, |_| true).await.expect("nothing to do"), 0);
+    assert_eq!(spill.held().len(), 2);
+    spill.move_held(|id| id == "a").await;
+    assert_eq!((numbers(&spill).await.len(), spill.held().len()), (1, 1), "the file took it");
+    // The file takes nothing any more: what is left goes to the database, which does not know the session, and says so.
+    let full = Spill { jobs: mpsc::channel(1).0, ..spill.clone() };
+    assert!(full.replay(&store, |_| false).await.is_err(), "what is in the file is not read");
+    assert_eq!(full.held().len(), 0);
+    assert!(spill.hold("c", 3, &owed));
+    spill.close().await;
+    let again = Spill::open(dir.path()).await.expect("opened");
+    assert_eq!(numbers(&again).await.len(), 2, "written before the relay stopped");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let owed = [Owed::Settle(Box::new(settle()))];
+    let all = (0..2_000).map(|n| {
+        let (spill, owed) = (spill.clone(), owed.clone());
+        async move { spill.keep(&format!("session {n}"), 0, &owed).await.expect("kept") }
+    });
+    let kept = futures_util::future::join_all(all).await;
+    assert!(kept.iter().all(|kept| matches!(kept[..], [Some(_)])));
+    assert_eq!(numbers(&spill).await.len(), 2_000);
+    spill.close().await;
+    assert!(spill.keep("a", 0, &owed).await.is_err(), "it is closed, and says so");
+}

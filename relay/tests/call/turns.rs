@@ -1,0 +1,247 @@
+//! Turns, answers, and what the page says among the audio.
+
+use super::*;
+
+#[test]
+fn a_turn_is_told_stored_and_only_then_committed() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    let did = bench.chunk([said(0, 3_200)]);
+    let committed = Mark { seq: 2, position: 3_200 };
+    assert!(
+        matches!(&did[0], Did::Say(Saying::Transcript(turn)) if turn.role == Role::User && turn.text == "hello")
+    );
+    assert!(
+        matches!(&did[1], Did::Settle(rows, 3_200, false) if rows.len() == 1),
+        "what is committed is in the ledger before: {did:?}"
+    );
+    assert!(matches!(&did[2], Did::Store(turns, mark) if turns.len() == 1 && *mark == committed), "{did:?}");
+    assert_eq!(did[3], Did::Say(Saying::Agent(AgentState::Thinking)));
+    assert_eq!(bench.input(settled(&Settled::default())), [], "its turn is not stored yet");
+    assert_eq!(bench.input(Input::Stored { committed }), [Did::Commit(committed)]);
+}
+
+#[test]
+fn what_belongs_to_no_turn_is_committed_when_it_is_in_the_ledger() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.chunk([]);
+    assert_eq!(bench.chunk([AgentOutput::Final { through: 3_300 }]), [], "it is not in the ledger yet");
+    let did = bench.input(Input::Checkpoint { sent_away: true });
+    assert!(matches!(did.as_slice(), [Did::Settle(rows, 4_800, true)] if rows.len() == 1), "{did:?}");
+    assert_eq!(
+        bench.input(settled(&Settled::default())),
+        [Did::Commit(Mark { seq: 2, position: 3_200 })],
+        "the frame that is only partly final stays"
+    );
+}
+
+#[test]
+fn an_answer_is_sent_two_seconds_ahead_and_no_further() {
+    let mut bench = Bench::new();
+    let did = bench.answered(10);
+    assert_eq!(spoken(&did), 21 * 2_400);
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(3))), 30 * 2_400);
+    let did = bench.wait(Duration::from_secs(6));
+    assert_eq!(spoken(&did), 49 * 2_400);
+    assert_eq!(did.last(), Some(&Did::Say(Saying::ReplyEnd)));
+}
+
+#[test]
+fn without_a_connection_the_agent_waits_and_then_goes_on_where_it_was() {
+    let mut bench = Bench::new();
+    bench.answered(10);
+    bench.input(Input::Room(false));
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(30))), 0);
+    let did = bench.input(Input::Room(true));
+    assert_eq!(spoken(&did), 21 * 2_400, "two seconds ahead again, not thirty");
+}
+
+#[test]
+fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    assert_eq!(stored_heard(&bench.input(Input::Played(12_000))), None);
+    let did = bench.input(Input::Played(24_000));
+    assert_eq!(stored_heard(&did), Some(24_000));
+    assert!(did.contains(&Did::Say(Saying::Agent(AgentState::Listening))));
+}
+
+#[test]
+fn a_client_that_never_says_what_it_played_leaves_nobody_stuck_in_speaking() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    assert!(bench.wait(Duration::from_secs(5)).contains(&Did::Say(Saying::Agent(AgentState::Listening))));
+}
+
+#[test]
+fn an_interrupted_answer_is_flushed_and_stored_as_far_as_it_was_heard() {
+    let mut bench = Bench::new();
+    bench.answered(10);
+    bench.input(Input::Played(30_000));
+    let did = bench.chunk([AgentOutput::Cut, AgentOutput::SpeechStarted { at: 1_600 }]);
+    assert_eq!(did[0], Did::Say(Saying::Flush));
+    assert_eq!(stored_heard(&did), Some(30_000));
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(20))), 0, "the rest is never sent");
+    // The next answer begins where the sending stopped, not where the dropped one would have ended.
+    let did = bench.chunk([said(1_600, 3_200), reply(1)]);
+    let start = did.iter().find_map(|did| match did {
+        Did::Say(Saying::Transcript(turn)) if turn.role == Role::Agent => Some(turn.start),
+        _ => None,
+    });
+    assert_eq!(start, Some(21 * 2_400));
+}
+
+#[test]
+fn hanging_up_ends_when_everything_is_written_and_not_before() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.script.lock().expect("one thread").push_back(said(0, 1_600));
+    let did = bench.input(Input::Bye);
+    assert!(
+        matches!(
+            did.as_slice(),
+            [Did::Say(_), Did::Settle(rows, _, false), Did::Store(..), Did::Settle(none, _, true)]
+                if rows.len() == 1 && none.is_empty()
+        ),
+        "{did:?}"
+    );
+    let committed = Mark { seq: 1, position: 1_600 };
+    assert_eq!(bench.input(settled(&Settled::default())), []);
+    assert_eq!(bench.input(Input::Stored { committed }), [Did::Commit(committed)]);
+    assert_eq!(bench.input(settled(&Settled::default())), [Did::End(CloseCode::Normal)]);
+    assert_eq!(bench.input(settled(&Settled::default())), [], "once");
+}
+
+#[test]
+fn what_is_typed_is_committed_with_its_own_number_when_its_turn_is_stored() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.script.lock().expect("one thread").push_back(said(1_600, 1_600));
+    let mark = Mark { seq: 1, position: 1_600 };
+    let did = bench.input(Input::Message { mark, message: &typed("hello") });
+    let after = Mark { seq: 2, position: 1_600 };
+    assert!(
+        did.iter().any(|did| matches!(did, Did::Store(turns, mark) if turns.len() == 1 && *mark == after))
+    );
+    assert_eq!(*bench.told.lock().expect("one thread"), [r#"Typed { position: 1600, text: "hello" }"#]);
+}
+
+#[test]
+fn what_the_user_seems_to_say_keeps_its_number_until_it_is_said() {
+    let mut bench = Bench::new();
+    let partial = AgentOutput::Partial { text: "hel".into(), start: 0, end: 800 };
+    let did = bench.chunk([partial.clone(), partial, said(0, 1_600), reply(1)]);
+    let told: Vec<_> = did
+        .iter()
+        .filter_map(|did| match did {
+            Did::Say(Saying::Transcript(turn)) => Some((turn.turn, turn.text.as_str(), turn.last)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(0, "hel", false), (0, "hel", false), (0, "hello", true), (1, "hello yourself", true)]);
+}
+
+#[test]
+fn words_are_told_as_they_come_but_seldom_and_stored_when_all_are_there() {
+    let mut bench = Bench::new();
+    let word = |last| AgentOutput::Words { text: "la ".into(), start: 0, end: 0, last };
+    let mut did = bench.chunk([word(false)]);
+    for _ in 0..50 {
+        did.extend(bench.wait(Duration::from_millis(20)));
+        bench.script.lock().expect("one thread").push_back(word(false));
+        did.extend(bench.input(Input::Muted(true)));
+    }
+    let told = did.iter().filter(|did| matches!(did, Did::Say(Saying::Transcript(_)))).count();
+    assert!((10..=12).contains(&told), "{told}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Store(..))));
+    bench.script.lock().expect("one thread").push_back(word(true));
+    let did = bench.input(Input::Muted(true));
+    let stored = did.iter().find_map(|did| match did {
+        Did::Store(turns, _) => Some(turns[0].text.len()),
+        _ => None,
+    });
+    assert_eq!(stored, Some(52 * 3));
+}
+
+#[test]
+fn the_agent_is_told_how_much_of_its_words_was_heard() {
+    let mut bench = Bench::new();
+    let words = |text: &str, start, last| AgentOutput::Words { text: text.into(), start, end: 0, last };
+    let sound = AgentOutput::Sound(vec![5; 48_000]);
+    let did = bench.chunk([words("One. ", 0, false), words("Two. ", 24_000, true), sound]);
+    assert_eq!(spoken(&did), 48_000);
+    bench.input(Input::Played(24_000));
+    bench.chunk([AgentOutput::Cut]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, ["AnswerOver { answer: 0, heard: 5 }"]);
+}
+
+#[test]
+fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() {
+    let mut bench = Bench::new();
+    let call = AgentOutput::CallTool { call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
+    let did = bench.chunk([call, AgentOutput::CancelTool { call_id: "c0".into() }]);
+    let called = ToolCall { seq: 0, call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
+    assert!(did.contains(&Did::Say(Saying::ToolCall(called))), "{did:?}");
+    assert!(did.contains(&Did::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id: "c0".into() }))));
+    bench.told.lock().expect("one thread").clear();
+    let message = Upward::ToolResult { call_id: "c1".into(), output: "none".into(), is_error: true };
+    bench.input(Input::Message { mark: Mark { seq: 1, position: 1_600 }, message: &message });
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, [r#"ToolResult { call_id: "c1", output: "none", is_error: true }"#]);
+}
+
+#[test]
+fn what_the_agent_cannot_do_is_told_to_the_page() {
+    let mut bench = Bench::new();
+    let degraded = |degraded| AgentOutput::Degraded { what: Ability::Thinking, degraded };
+    let did = bench.chunk([degraded(true), AgentOutput::Trouble(ErrorCode::AgentUnavailable)]);
+    let said = Degraded { seq: 0, what: Ability::Thinking, degraded: true };
+    assert!(did.contains(&Did::Say(Saying::Degraded(said))), "{did:?}");
+    assert!(did.contains(&Did::Trouble(ErrorCode::AgentUnavailable)));
+}
+
+#[test]
+fn a_correction_takes_the_place_of_what_was_understood_on_the_page_and_in_the_record() {
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 800), reply(1), said(800, 1_600)]);
+    bench.told.lock().expect("one thread").clear();
+    // Turn 0 is the user's, 1 the agent's, 2 the user's.
+    let correct = |turn| Upward::Correction { turn, text: "hallo".into() };
+    let mark = Mark { seq: 1, position: 1_600 };
+    let did = bench.input(Input::Message { mark, message: &correct(2) });
+    let transcripts = did.iter().filter_map(|did| match did {
+        Did::Say(Saying::Transcript(turn)) => {
+            Some((turn.turn, turn.text.as_str(), turn.start, turn.end, turn.last))
+        }
+        _ => None,
+    });
+    assert_eq!(transcripts.collect::<Vec<_>>(), [(2, "hallo", 800, 1_600, true)]);
+    let stored = did.iter().filter_map(|did| match did {
+        Did::Store(turns, _) => Some((turns[0].turn, turns[0].text.as_str())),
+        _ => None,
+    });
+    assert_eq!(stored.collect::<Vec<_>>(), [(2, "hallo")]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, [r#"Corrected { said: 1, text: "hallo" }"#]);
+    for (seq, other) in [(2, 1), (3, 7)] {
+        let mark = Mark { seq, position: 1_600 };
+        let did = bench.input(Input::Message { mark, message: &correct(other) });
+        assert_eq!(did, [Did::Trouble(ErrorCode::TurnUnknown)], "turn {other}");
+    }
+}
+
+#[test]
+fn how_long_an_answer_took_is_told_once_it_is_known() {
+    let mut bench = Bench::new();
+    let word = AgentOutput::Words { text: "yes".into(), start: 0, end: 0, last: true };
+    let did = bench.chunk([said(0, 1_600), word, AgentOutput::AnswerEnd]);
+    let latencies: Vec<_> = did
+        .iter()
+        .filter_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
+        .collect();
+    let expected =
+        Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
+    assert_eq!(latencies, [expected]);
+}
