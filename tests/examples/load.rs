@@ -311,6 +311,8 @@ impl Call {
         let (mut tick, mut seq, mut received, mut played) = (0_u32, 0_u32, 0_u32, 0_u32);
         // Spread over the calls, so that they do not all ping in the same tenth of a second.
         let offset = (self.number % u64::from(PING_EVERY)) as u32;
+        // Each begins to speak at a moment of its own.
+        let phase = (self.number % 40) as u32;
         loop {
             tokio::select! {
                 biased;
@@ -343,7 +345,7 @@ impl Call {
                     if self.scene != Scene::Idle {
                         let mut frame = Vec::with_capacity(3_212);
                         AudioHeader::write(Codec::PcmS16le16000, seq, seq * CHUNK_SAMPLES as u32, &mut frame);
-                        frame.extend_from_slice(self.sound.chunk(self.scene, tick + offset * 4));
+                        frame.extend_from_slice(self.sound.chunk(self.scene, tick + phase));
                         seq += 1;
                         socket.feed(Message::binary(frame)).await.map_err(say)?;
                     }
