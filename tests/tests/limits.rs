@@ -3,7 +3,7 @@
 use protocol::{Bye, ClientMessage, ErrorCode, ErrorMessage, Hello, Ping, RelayMessage, Resume, Welcome};
 use serde_json::{Value, json};
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Never as many calls as this are needed to reach a limit.
@@ -306,8 +306,10 @@ async fn connections_of_an_address_in_a_minute_whatever_becomes_of_them() {
     for _ in 0..3 {
         drop(Raw::connect(&relay, None).await.expect("connects"));
     }
+    let asked = Instant::now();
     let (headers, body) = turned_away(&relay, &[]).await.expect("the fourth");
     assert_eq!((&body["code"], &body["limit"]), (&json!("address_rate"), &json!(3)));
+    assert!(asked.elapsed() > Duration::from_millis(900), "who tries again at once is slowed down");
     assert!(headers.iter().any(|(name, wait)| name == "retry-after" && wait != "0"), "{headers:?}");
 }
 

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -14,8 +15,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{HttpCode, SUBPROTOCOL};
+use protocol::{ErrorCode, HttpCode, SUBPROTOCOL};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use super::address::client_address;
 use super::problem::ProblemBody;
@@ -33,6 +35,8 @@ const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1024;
 /// When to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
+/// An address that has opened too many connections in a minute waits this long for each refusal.
+const TOO_MANY_WAIT: Duration = Duration::from_secs(1);
 
 /// Places for calls: one each, from the upgrade until the connection is closed.
 #[derive(Clone, Debug)]
@@ -71,7 +75,10 @@ pub(super) async fn open_call(
         Err(_) => {
             // What it takes is given back at once.
             let place = check_origin(&app, &headers).and_then(|()| place(&app, calls, &source, &headers));
-            return place.map_or_else(Problem::for_every_page, |_| upgrade_required());
+            return match place.map(drop) {
+                Ok(()) => upgrade_required(),
+                Err(problem) => refuse(problem).await,
+            };
         }
     };
     let admitted = admitted.and_then(|upgrade| {
@@ -82,7 +89,7 @@ pub(super) async fn open_call(
         Ok(admitted) => admitted,
         Err(problem) => {
             note(&problem, &source);
-            return problem.for_every_page();
+            return refuse(problem).await;
         }
     };
     source.place.keep(call);
@@ -101,6 +108,15 @@ pub(super) async fn open_call(
             session::serve(Box::new(WebSocketWire::new(socket, place)), app, address, waiting).await;
             drop(running);
         })
+}
+
+/// Tells an address why it is refused, and one that opens connections faster than it may only after a while: a client that tries again at
+/// once would cost more than a call does.
+async fn refuse(problem: Problem) -> Response {
+    if problem.word() == ErrorCode::AddressRate.name() {
+        sleep(TOO_MANY_WAIT).await;
+    }
+    problem.for_every_page()
 }
 
 /// What a connection takes until it is greeted, and a call until its end.
