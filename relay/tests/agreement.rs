@@ -389,7 +389,10 @@ impl World {
                     assert!(through <= self.expected.position && committed.seq <= self.expected.seq);
                     self.owed.push_back(Owed::Settle);
                 }
-                call::Output::Open { .. } | call::Output::Feed { .. } | call::Output::Cancel(_) => {
+                call::Output::Open { .. }
+                | call::Output::Feed { .. }
+                | call::Output::HoldBack { .. }
+                | call::Output::Cancel(_) => {
                     panic!("nobody is asked")
                 }
                 call::Output::Reserve { .. } | call::Output::Exhausted(_) => panic!("there is money"),

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
     Ask, Bounds, Chat, Codec, Event, FailureKind, Feed, Input, Kind, Message, Opening, Output, Provider,
-    Request, Role, Target,
+    Request, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,11 +66,18 @@ fn chat(port: u16) -> Request {
         base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
         key: None,
         model: "small".to_owned(),
+        voice: None,
+        language: None,
+        key_terms: Vec::new(),
         price: "local/small".to_owned(),
         timeout: Duration::from_secs(1),
     };
-    let messages = vec![Message { role: Role::User, text: "Hello".to_owned() }];
-    open(provider.codec(&Ask::Chat(Chat { messages, max_output_tokens: 50 })).expect("it is asked so"))
+    let messages = vec![Message::User("Hello".to_owned())];
+    open(
+        provider
+            .codec(&Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 50 }))
+            .expect("it is asked so"),
+    )
 }
 
 /// A server that answers like this; returns its port.
@@ -197,7 +204,7 @@ impl Codec for Words {
         let output = match input {
             Input::Text(text) => Output::Event(Event::Text(text.to_owned())),
             Input::Feed(Feed::Text(text)) => Output::Text(text.clone()),
-            Input::Feed(Feed::Finish) => Output::Binary(b"end".to_vec()),
+            Input::Feed(Feed::Finish) => Output::Binary(Bytes::from_static(b"end")),
             Input::End => Output::Event(Event::Finished(Default::default())),
             _ => return,
         };

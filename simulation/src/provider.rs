@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::Time;
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Event, Exchange, Input, Kind, Output, Provider};
+use relay::provider::{Ask, Event, Exchange, Input, Kind, Message, Output, Provider};
 
 use crate::random::Random;
 
@@ -39,6 +39,9 @@ pub(crate) fn provider() -> Provider {
         base_url: "http://model.test/v1/".parse().expect("an address"),
         key: None,
         model: "model".into(),
+        voice: None,
+        language: None,
+        key_terms: Vec::new(),
         price: ITEM.into(),
         timeout: Duration::from_secs(4),
     }
@@ -59,7 +62,7 @@ impl Answering {
         let mut acts = VecDeque::new();
         let (prompt, most) = match ask {
             Ask::Chat(chat) => {
-                let bytes: usize = chat.messages.iter().map(|message| message.text.len()).sum();
+                let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
                 (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens))
             }
             _ => (1, 1),

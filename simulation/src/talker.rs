@@ -9,7 +9,7 @@ use protocol::Time;
 use relay::agent::{Agent, AgentInput, AgentOutput, Ears};
 use relay::money::bill::{AtMost, Quantity, TokenUsage};
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Chat, Event, Message, Role};
+use relay::provider::{Ask, Chat, Event, Message};
 
 use crate::random::Random;
 use crate::voice::SimulatedEars;
@@ -165,11 +165,11 @@ impl Talker {
             self.next_request += 1;
             let prompt = text.len() as u64;
             self.asked = Some(Asked { request, prompt, tokens: 0 });
-            let messages = vec![Message { role: Role::User, text }];
+            let messages = vec![Message::User(text)];
             self.outputs.push_back(AgentOutput::Ask {
                 request,
                 provider: 0,
-                ask: Ask::Chat(Chat { messages, max_output_tokens: MAX_TOKENS }),
+                ask: Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: MAX_TOKENS }),
                 at_most: AtMost::Tokens { prompt: prompt + 16, output: MAX_TOKENS.into() },
             });
             return;
@@ -235,12 +235,10 @@ impl Talker {
             }
             Event::Finished(answer) => {
                 let most = |tokens: u64| tokens.min(MAX_TOKENS.into());
-                let used = answer.usage.map(|used| TokenUsage { output: most(used.output), ..used });
-                let used = used.unwrap_or(TokenUsage {
-                    input: asked.prompt,
-                    output: asked.tokens,
-                    ..TokenUsage::default()
-                });
+                let used = match answer.usage {
+                    Some(Quantity::Tokens(used)) => TokenUsage { output: most(used.output), ..used },
+                    _ => TokenUsage { input: asked.prompt, output: asked.tokens, ..TokenUsage::default() },
+                };
                 self.outputs.push_back(AgentOutput::Spent {
                     request,
                     used: Some(Quantity::Tokens(used)),

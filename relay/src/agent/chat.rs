@@ -13,7 +13,7 @@ use super::{Agent, AgentInput, AgentOutput};
 use crate::call::Turn;
 use crate::money::bill::{AtMost, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
-use crate::provider::{self, Answer, Ask, Event, Failure, FailureKind, Message, Role};
+use crate::provider::{self, Answer, Ask, Event, Failure, FailureKind, Message};
 
 /// Bytes of the conversation that a model is told, its instructions not counted: the newest turns of it.
 const HISTORY_MAX_BYTES: usize = 32 * 1024;
@@ -44,8 +44,8 @@ pub struct Persona {
 pub struct Chat {
     persona: Persona,
     rate: u32,
-    /// What was said, oldest first. Of what the user has said in this call, which one it was.
-    history: VecDeque<(Message, Option<u32>)>,
+    /// What was said, oldest first.
+    history: VecDeque<Line>,
     /// How often the user has said something.
     sayings: u32,
     /// What it is to say when the answer that it waits for is there, oldest first, and where the user's timeline stood.
@@ -65,6 +65,21 @@ pub struct Chat {
     heard_through: u32,
     final_through: u32,
     outputs: VecDeque<AgentOutput>,
+}
+
+/// Something that was said.
+#[derive(Debug)]
+struct Line {
+    role: Role,
+    text: String,
+    /// Of what the user has said in this call, which one it was.
+    said: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    User,
+    Assistant,
 }
 
 /// A request, and what has come of it.
@@ -110,7 +125,7 @@ impl Chat {
                 }
             }
         }
-        chat.is_unanswered = chat.history.back().is_some_and(|(last, _)| last.role == Role::User);
+        chat.is_unanswered = chat.history.back().is_some_and(|last| last.role == Role::User);
         chat
     }
 
@@ -118,15 +133,15 @@ impl Chat {
         if text.is_empty() {
             return;
         }
-        self.history.push_back((Message { role, text }, said));
+        self.history.push_back(Line { role, text, said });
         self.shorten();
     }
 
     /// Forgets the oldest of what is more than a model is told.
     fn shorten(&mut self) {
-        let mut bytes: usize = self.history.iter().map(|(message, _)| message.text.len()).sum();
+        let mut bytes: usize = self.history.iter().map(|line| line.text.len()).sum();
         while bytes > HISTORY_MAX_BYTES && self.history.len() > 1 {
-            bytes -= self.history.pop_front().map_or(0, |(oldest, _)| oldest.text.len());
+            bytes -= self.history.pop_front().map_or(0, |oldest| oldest.text.len());
         }
     }
 
@@ -175,9 +190,9 @@ impl Chat {
 
     /// What the user really said is what the model is told from now on.
     fn correct(&mut self, said: u32, text: &str) {
-        let corrected = self.history.iter_mut().find(|(_, which)| *which == Some(said));
-        if let Some((message, _)) = corrected {
-            text.clone_into(&mut message.text);
+        let corrected = self.history.iter_mut().find(|line| line.said == Some(said));
+        if let Some(line) = corrected {
+            text.clone_into(&mut line.text);
             self.shorten();
         }
     }
@@ -193,11 +208,14 @@ impl Chat {
     /// Asks the model for the next answer.
     fn think(&mut self) {
         self.is_unanswered = false;
-        let system = Message { role: Role::System, text: self.persona.instructions.clone() };
-        let system = (!system.text.is_empty()).then_some(system);
-        let messages: Vec<Message> =
-            system.into_iter().chain(self.history.iter().map(|(message, _)| message.clone())).collect();
-        let prompt_bytes: u64 = messages.iter().map(|message| message.text.len() as u64).sum();
+        let instructions = &self.persona.instructions;
+        let system = (!instructions.is_empty()).then(|| Message::System(instructions.clone()));
+        let said = self.history.iter().map(|line| match line.role {
+            Role::User => Message::User(line.text.clone()),
+            Role::Assistant => Message::Assistant { text: line.text.clone(), calls: Vec::new() },
+        });
+        let messages: Vec<Message> = system.into_iter().chain(said).collect();
+        let prompt_bytes: u64 = messages.iter().map(|message| message.bytes() as u64).sum();
         // No tokenizer makes more tokens of a text than it has bytes.
         let prompt = prompt_bytes + MESSAGE_TOKENS * (messages.len() as u64 + 1);
         let max_output_tokens = self.persona.max_output_tokens;
@@ -214,7 +232,7 @@ impl Chat {
         self.outputs.push_back(AgentOutput::Ask {
             request,
             provider: MODEL,
-            ask: Ask::Chat(provider::Chat { messages, max_output_tokens }),
+            ask: Ask::Chat(provider::Chat { messages, tools: Vec::new(), max_output_tokens }),
             at_most: AtMost::Tokens { prompt, output: max_output_tokens.into() },
         });
     }
@@ -245,10 +263,10 @@ impl Chat {
 
     fn finish(&mut self, answer: &Answer) {
         let Some(asked) = self.asked.take() else { return };
-        let used = answer.usage.unwrap_or_else(|| asked.estimate());
+        let used = answer.usage.unwrap_or_else(|| Quantity::Tokens(asked.estimate()));
         self.outputs.push_back(AgentOutput::Spent {
             request: asked.request,
-            used: Some(Quantity::Tokens(used)),
+            used: Some(used),
             estimated: answer.usage.is_none(),
             provider_id: answer.request_id.clone(),
         });
@@ -352,6 +370,15 @@ impl Agent for Chat {
                         Event::Text(text) => self.hear(text),
                         Event::Finished(answer) => self.finish(answer),
                         Event::Failed(failure) => self.fail(failure),
+                        // It has no tools, no ears and no voice.
+                        Event::Ready
+                        | Event::ToolCall(_)
+                        | Event::Thought { .. }
+                        | Event::Usage(_)
+                        | Event::Heard(_)
+                        | Event::Turn(_)
+                        | Event::Sound(_)
+                        | Event::Spoken(_) => {}
                     }
                 }
             }

@@ -180,12 +180,21 @@ pub enum AgentOutput {
         /// What it uses at most.
         at_most: AtMost,
     },
-    /// A request that is under way gets more.
+    /// A request that is under way gets more. What a request is given comes to it in this order.
     Feed {
         /// The request.
         request: RequestId,
         /// What is added.
         feed: Feed,
+        /// What the request uses at most with it, in all; `None` if that is no more than before. It waits until there is the money for it.
+        at_most: Option<AtMost>,
+    },
+    /// There is no room for more of what a request says, or again. Its provider is not read meanwhile, and what was said already may still come.
+    HoldBack {
+        /// The request.
+        request: RequestId,
+        /// Whether it is held back from now on.
+        held_back: bool,
     },
     /// A request is not wanted any more. No event follows.
     Cancel {

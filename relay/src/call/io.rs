@@ -92,6 +92,13 @@ pub enum Output {
         /// What is added.
         feed: Feed,
     },
+    /// Tell nothing more of a request until it is not held back any more.
+    HoldBack {
+        /// The request.
+        request: RequestId,
+        /// Whether it is held back from now on.
+        held_back: bool,
+    },
     /// Give up a request: nothing more of it is told.
     Cancel(RequestId),
     /// Tell an error; the call goes on.

@@ -29,7 +29,7 @@ use crate::money::bill::AtMost;
 use crate::money::budget::Reserved;
 use crate::money::purse::Purse;
 use crate::money::tab::{RequestId, Spent, Tab};
-use crate::provider::Ask;
+use crate::provider::{Ask, Feed};
 use answer::Answer;
 use committing::Open;
 
@@ -59,7 +59,7 @@ pub struct Call {
     /// Audio that waits for money, oldest first.
     held: VecDeque<Held>,
     held_bytes: usize,
-    /// Requests that wait for money, oldest first.
+    /// Requests that wait for money, and what they are fed, oldest first.
     wanted: VecDeque<Wanted>,
     /// The highest threshold that was told, of each budget.
     told_percent: [u32; 3],
@@ -121,13 +121,25 @@ struct Understood {
     end: u32,
 }
 
-/// A request that waits for money.
+/// Something for a provider that waits for money, or behind what does.
 #[derive(Debug)]
 struct Wanted {
     request: RequestId,
-    provider: usize,
-    ask: Ask,
-    at_most: AtMost,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Open {
+        provider: usize,
+        ask: Ask,
+        at_most: AtMost,
+    },
+    /// What the request uses at most with it is more than before.
+    Feed {
+        feed: Feed,
+        at_most: Option<AtMost>,
+    },
 }
 
 /// Something that waits for money, or behind what does.
@@ -426,10 +438,17 @@ impl Call {
             }
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
             AgentOutput::Ask { request, provider, ask, at_most } => {
-                self.wanted.push_back(Wanted { request, provider, ask, at_most });
+                self.wanted.push_back(Wanted { request, what: What::Open { provider, ask, at_most } });
             }
-            AgentOutput::Feed { request, feed } => {
-                self.outputs.push_back(Output::Feed { request, feed });
+            AgentOutput::Feed { request, feed, at_most } => {
+                if at_most.is_some() || self.wanted.iter().any(|wanted| wanted.request == request) {
+                    self.wanted.push_back(Wanted { request, what: What::Feed { feed, at_most } });
+                } else {
+                    self.outputs.push_back(Output::Feed { request, feed });
+                }
+            }
+            AgentOutput::HoldBack { request, held_back } => {
+                self.outputs.push_back(Output::HoldBack { request, held_back });
             }
             AgentOutput::Cancel { request } => {
                 self.wanted.retain(|wanted| wanted.request != request);

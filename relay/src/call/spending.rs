@@ -3,7 +3,7 @@
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted};
+use super::{AHEAD, Call, Held, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted, What};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
@@ -38,27 +38,46 @@ impl Call {
         audio + self.wanted()
     }
 
-    /// What the oldest request that waits may cost.
+    /// What the oldest thing that waits for a provider may cost.
     fn wanted(&self) -> NanoUsd {
-        let wanted = self.wanted.front();
-        wanted.map_or(NanoUsd::ZERO, |wanted| self.tab.worst_case(wanted.provider, &wanted.at_most))
+        self.wanted.front().map_or(NanoUsd::ZERO, |wanted| self.more(wanted))
     }
 
-    /// Makes the requests that are paid for, and that the store knows of.
+    /// What this may cost beyond what is held.
+    fn more(&self, wanted: &Wanted) -> NanoUsd {
+        match &wanted.what {
+            What::Open { provider, at_most, .. } => self.tab.worst_case(*provider, at_most),
+            What::Feed { at_most, .. } => {
+                at_most.map_or(NanoUsd::ZERO, |at_most| self.tab.more(wanted.request, &at_most))
+            }
+        }
+    }
+
+    /// Gives providers what is paid for, and what the store knows of.
     fn open_requests(&mut self) {
         while let Some(wanted) = self.wanted.front() {
-            let worst_case = self.tab.worst_case(wanted.provider, &wanted.at_most);
-            let exposed = self.tab.held() + worst_case;
+            let more = self.more(wanted);
+            let exposed = self.tab.held() + more;
             // A settlement that is on its way takes back whatever it does not say to be exposed.
-            if !self.purse.allows(self.tab.reach() + worst_case)
+            if !self.purse.allows(self.tab.reach() + more)
                 || !self.purse.exposes(exposed)
                 || self.settling.iter().any(|(_, said)| *said < exposed)
             {
                 return;
             }
-            let Some(Wanted { request, provider, ask, at_most }) = self.wanted.pop_front() else { return };
-            self.tab.hold(request, provider, at_most);
-            self.outputs.push_back(Output::Open { request, provider, ask });
+            let Some(Wanted { request, what }) = self.wanted.pop_front() else { return };
+            self.outputs.push_back(match what {
+                What::Open { provider, ask, at_most } => {
+                    self.tab.hold(request, provider, at_most);
+                    Output::Open { request, provider, ask }
+                }
+                What::Feed { feed, at_most } => {
+                    if let Some(at_most) = at_most {
+                        self.tab.raise(request, at_most);
+                    }
+                    Output::Feed { request, feed }
+                }
+            });
         }
     }
 

@@ -57,8 +57,23 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         key: values.hidden("providers.*.key")?,
         price: values.text("providers.*.price")?.unwrap_or_else(|| format!("{name}/{model}")),
         model,
+        voice: values.text("providers.*.voice")?,
+        language: language(&values)?,
+        key_terms: values.list("providers.*.key_terms")?,
         timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),
     })
+}
+
+/// A tag by its shape (RFC 5646): which languages there are is the provider's to say.
+fn language(values: &Values) -> Result<Option<String>, ConfigError> {
+    const KEY: &str = "providers.*.language";
+    let Some(tag) = values.text(KEY)? else { return Ok(None) };
+    let is_part =
+        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    if tag.split('-').all(is_part) {
+        return Ok(Some(tag));
+    }
+    Err(values.wrong(KEY, quote(&tag), "give a language tag such as `en`, `de-CH` or `multi`"))
 }
 
 fn base_url(values: &Values, kind: &Kind) -> Result<Url, ConfigError> {

@@ -116,6 +116,9 @@ keys! {
     "providers.*.url" = "", Text, "where it is, up to its version, such as `http://127.0.0.1:11434/v1`; `https://api.openai.com/v1` if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
     "providers.*.model" = "", Text, "which of its models";
+    "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one";
+    "providers.*.language" = "", Text, "the language that is spoken, such as `en` or `de-CH`; the provider's own default if nothing is given";
+    "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";

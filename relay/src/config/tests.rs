@@ -223,8 +223,9 @@ fn every_key_of_the_table_is_read() {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "providers.*.model" => toml.replace(wrong, "7"),
-            "providers.*.key" => format!("{}\nmodel = \"m\"", toml.replace(wrong, "7")),
-            "providers.*.price" => format!("{}\nmodel = \"m\"", toml.replace(wrong, "7")),
+            "providers.*.key" | "providers.*.price" | "providers.*.voice" | "providers.*.key_terms" => {
+                format!("{}\nmodel = \"m\"", toml.replace(wrong, "7"))
+            }
             text if text.starts_with("providers.") => format!("{toml}\nmodel = \"m\""),
             "webhook.url" => format!("{toml}\nsecret = \"00000000000000000000000000000000\""),
             _ => toml,

@@ -12,11 +12,14 @@ use std::cmp::Ordering;
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
+use crate::money::meter::SAMPLE;
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
-pub use item::{AtMost, ItemPrice, Quantity};
+pub use item::{AtMost, Billing, ItemPrice, Quantity};
 pub use usage::{AnthropicUsage, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
 
+/// Audio of the user has this many.
+const SAMPLES_PER_SECOND: u64 = 16_000;
 /// Databases count in signed 64-bit integers.
 const MAX_QUANTITY: u64 = i64::MAX as u64;
 
@@ -42,6 +45,13 @@ struct Tier {
 /// What the characters of one voice cost at one time.
 #[derive(Clone, Debug)]
 pub struct CharacterPrice {
+    price: Price,
+}
+
+/// What the audio of single requests to a recogniser costs at one time.
+#[derive(Clone, Debug)]
+pub struct AudioPrice {
+    /// For `per` samples at 16 kHz, so that a row's quantity, price and cost fit together.
     price: Price,
 }
 
@@ -106,7 +116,7 @@ impl ModelPrices {
         let used = TokenKind::ALL.into_iter().filter(|kind| usage.of(*kind) > 0);
         used.map(|kind| {
             let price = self.price(kind, prompt).unwrap_or_else(|| self.dearest(kind.is_output(), prompt));
-            row(key, Unit::Token(kind), price, usage.of(kind), estimated)
+            row(key, Unit::Token(kind).name(), price, usage.of(kind), estimated)
         })
         .collect()
     }
@@ -173,18 +183,51 @@ impl CharacterPrice {
         if characters == 0 {
             return Vec::new();
         }
-        vec![row(key, Unit::Character, &self.price, characters, estimated)]
+        vec![row(key, Unit::Character.name(), &self.price, characters, estimated)]
     }
 }
 
-fn row(key: &str, unit: Unit, price: &Price, quantity: u64, estimated: bool) -> LedgerRow {
+impl AudioPrice {
+    /// The price of `item` by the second at `at_ms`, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time.
+    pub fn new(table: &PriceTable, item: &str, at_ms: i64) -> Result<AudioPrice, PriceError> {
+        let mut price = table.second_price_at(item, at_ms)?.clone();
+        price.per = price.per.saturating_mul(SAMPLES_PER_SECOND);
+        Ok(AudioPrice { price })
+    }
+
+    /// What is billed, as the price table names it.
+    #[must_use]
+    pub fn item(&self) -> &str {
+        &self.price.item
+    }
+
+    /// What so many samples cost, to be reserved before they are sent.
+    #[must_use]
+    pub fn worst_case(&self, samples: u64) -> NanoUsd {
+        self.price.cost(samples)
+    }
+
+    /// The ledger row of so many samples, with the key `<key>/sample`; none for none.
+    #[must_use]
+    pub fn rows(&self, key: &str, samples: u64, estimated: bool) -> Vec<LedgerRow> {
+        if samples == 0 {
+            return Vec::new();
+        }
+        vec![row(key, SAMPLE, &self.price, samples, estimated)]
+    }
+}
+
+fn row(key: &str, unit: &str, price: &Price, quantity: u64, estimated: bool) -> LedgerRow {
     let quantity = quantity.min(MAX_QUANTITY);
     let provider = price.item.split_once('/').map_or(&*price.item, |(provider, _)| provider);
     LedgerRow {
         key: format!("{key}/{unit}"),
         provider: provider.to_owned(),
         item: price.item.to_string(),
-        unit: unit.name().to_owned(),
+        unit: unit.to_owned(),
         quantity,
         price: price.amount,
         per: price.per,

@@ -123,6 +123,25 @@ impl Tab {
         self.held.push(Hold { request, provider, at_most, worst_case });
     }
 
+    /// Raises what is set aside for a request to this worst case; it is never lowered. It is the purse's to say beforehand whether that is
+    /// allowed. A request that is over has nothing set aside.
+    pub fn raise(&mut self, request: RequestId, at_most: AtMost) {
+        let more = self.more(request, &at_most);
+        if let Some(hold) = self.held.iter_mut().find(|hold| hold.request == request) {
+            hold.worst_case += more;
+            hold.at_most = at_most;
+        }
+    }
+
+    /// What a request may cost beyond what is set aside for it, with this worst case.
+    #[must_use]
+    pub fn more(&self, request: RequestId, at_most: &AtMost) -> NanoUsd {
+        let hold = self.held.iter().find(|hold| hold.request == request);
+        hold.map_or(NanoUsd::ZERO, |hold| {
+            self.worst_case(hold.provider, at_most).saturating_sub(hold.worst_case)
+        })
+    }
+
     /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing.
     pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: &Spent) {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
@@ -141,7 +160,7 @@ impl Tab {
     pub fn settle_rest(&mut self) {
         while let Some(hold) = self.held.last().copied() {
             let spent = Spent { estimated: true, ..Spent::default() };
-            self.settle(hold.request, Some(hold.at_most.whole()), &spent);
+            self.settle(hold.request, hold.at_most.whole(), &spent);
         }
     }
 

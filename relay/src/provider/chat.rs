@@ -13,20 +13,24 @@ use serde::{Deserialize, Serialize};
 use sse_parse::SseParser;
 
 use super::event;
+use super::refusal::{Refusal, words};
 use super::{
-    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Opening, Output, Role,
-    Service, Target,
+    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Message, Opening, Output,
+    Service, Target, Tool, ToolCall,
 };
 use crate::config::Secret;
-use crate::money::bill::{ItemPrice, TokenUsage};
+use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
 /// OpenAI's chat completions, and everything that is compatible with it.
 pub(super) const OPENAI_CHAT: Kind = Kind {
     name: "openai-chat",
     service: Service::LanguageModel,
+    is_fed: false,
+    finds_turns: false,
+    most_characters: None,
     default_url: "https://api.openai.com/v1/",
     codec: |provider, ask| {
-        let Ask::Chat(ask) = ask;
+        let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
     },
     bounds: |provider, _| Bounds {
@@ -41,8 +45,6 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
 const EVENT_MAX_BYTES: usize = 256 * 1024;
 /// After the reason for its end, an answer's usage is waited for this long: not every server sends one, or says that it is done.
 const USAGE_WITHIN: Duration = Duration::from_secs(2);
-/// Of a refusal, so much is read for the log.
-const REFUSAL_MAX_BYTES: usize = 4 * 1024;
 
 /// One answer of a language model.
 pub struct Chat {
@@ -63,12 +65,7 @@ enum State {
     Streaming(Box<SseParser>),
     /// It answers whole, although it was asked for a stream.
     Whole(Vec<u8>),
-    /// It refuses: its words are gathered.
-    Refused {
-        status: u16,
-        retry_after: Option<u32>,
-        body: Vec<u8>,
-    },
+    Refused(Refusal),
     Over,
 }
 
@@ -76,15 +73,57 @@ enum State {
 struct Body<'a> {
     model: &'a str,
     messages: Vec<BodyMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<BodyTool<'a>>,
     max_tokens: u32,
     stream: bool,
     stream_options: StreamOptions,
 }
 
 #[derive(Serialize)]
-struct BodyMessage<'a> {
-    role: &'static str,
-    content: &'a str,
+#[serde(tag = "role", rename_all = "lowercase")]
+enum BodyMessage<'a> {
+    System {
+        content: &'a str,
+    },
+    User {
+        content: &'a str,
+    },
+    Assistant {
+        content: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<BodyCall<'a>>,
+    },
+    Tool {
+        content: &'a str,
+        tool_call_id: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct BodyCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: BodyFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct BodyFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct BodyTool<'a> {
+    r#type: &'static str,
+    function: BodyToolFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct BodyToolFunction<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -140,6 +179,7 @@ impl Chat {
         let body = Body {
             model,
             messages: ask.messages.iter().map(BodyMessage::from).collect(),
+            tools: ask.tools.iter().map(BodyTool::from).collect(),
             max_tokens: ask.max_output_tokens,
             stream: true,
             stream_options: StreamOptions { include_usage: true },
@@ -170,7 +210,7 @@ impl Chat {
         self.state = match (status, is_stream) {
             (200..=299, true) => State::Streaming(Box::new(SseParser::new().max_buffer(EVENT_MAX_BYTES))),
             (200..=299, false) => State::Whole(Vec::new()),
-            _ => State::Refused { status, retry_after, body: Vec::new() },
+            _ => State::Refused(Refusal::new(status, retry_after)),
         };
     }
 
@@ -179,10 +219,7 @@ impl Chat {
             State::Streaming(parser) => parser.feed(bytes),
             // The exchange bounds what comes in all.
             State::Whole(body) => body.extend_from_slice(bytes),
-            State::Refused { body, .. } => {
-                let room = REFUSAL_MAX_BYTES.saturating_sub(body.len());
-                body.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            }
+            State::Refused(refusal) => refusal.read(bytes),
             State::Waiting | State::Over => {}
         }
         self.events();
@@ -207,7 +244,7 @@ impl Chat {
         self.id = self.id.take().or(chunk.id);
         // A later one takes the place of an earlier one.
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
-            self.answer.usage = Some(usage);
+            self.answer.usage = Some(Quantity::Tokens(usage));
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
             let text = choice.delta.or(choice.message).unwrap_or_default().content.unwrap_or_default();
@@ -244,13 +281,7 @@ impl Chat {
                 }
                 Err(_) => self.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
             },
-            State::Refused { status, retry_after, body } => {
-                let said = serde_json::from_slice(&body).map_or_else(
-                    |_| String::from_utf8_lossy(&body).into_owned(),
-                    |value: serde_json::Value| words(value.get("error").unwrap_or(&value)),
-                );
-                self.fail(Failure::of_status(status, format!("HTTP {status}: {said}"), retry_after));
-            }
+            State::Refused(refusal) => self.fail(refusal.failure()),
             // The exchange says that it broke off.
             State::Streaming(_) | State::Waiting | State::Over => {}
         }
@@ -300,14 +331,36 @@ impl Codec for Chat {
     }
 }
 
-impl<'a> From<&'a event::Message> for BodyMessage<'a> {
-    fn from(message: &'a event::Message) -> Self {
-        let role = match message.role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        };
-        BodyMessage { role, content: &message.text }
+impl<'a> From<&'a Message> for BodyMessage<'a> {
+    fn from(message: &'a Message) -> Self {
+        match message {
+            Message::System(content) => BodyMessage::System { content },
+            Message::User(content) => BodyMessage::User { content },
+            Message::Assistant { text, calls } => BodyMessage::Assistant {
+                content: text,
+                tool_calls: calls.iter().map(BodyCall::from).collect(),
+            },
+            // The words say that it failed, if it did: this wire has no other place for it.
+            Message::ToolOutput { call_id, output, .. } => {
+                BodyMessage::Tool { content: output, tool_call_id: call_id }
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a ToolCall> for BodyCall<'a> {
+    fn from(call: &'a ToolCall) -> Self {
+        let function = BodyFunction { name: &call.name, arguments: &call.arguments };
+        BodyCall { id: &call.id, r#type: "function", function }
+    }
+}
+
+impl<'a> From<&'a Tool> for BodyTool<'a> {
+    fn from(tool: &'a Tool) -> Self {
+        // The configuration has read it; what is no JSON would be an object without properties.
+        let parameters = serde_json::from_str(&tool.parameters).unwrap_or_default();
+        let function = BodyToolFunction { name: &tool.name, description: &tool.description, parameters };
+        BodyTool { r#type: "function", function }
     }
 }
 
@@ -319,12 +372,6 @@ impl Usage {
         let cached = cached.unwrap_or(0).min(prompt);
         Some(TokenUsage { input: prompt - cached, cached, output, ..TokenUsage::default() })
     }
-}
-
-/// What an error object says.
-fn words(error: &serde_json::Value) -> String {
-    let message = error.get("message").or_else(|| error.get("detail")).unwrap_or(error);
-    message.as_str().map_or_else(|| message.to_string(), str::to_owned)
 }
 
 /// `null` for a list that is empty.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::money::bill::TokenUsage;
+use bytes::Bytes;
+
+use crate::money::bill::{Billing, Quantity};
 
 /// Something to ask of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +12,39 @@ use crate::money::bill::TokenUsage;
 pub enum Ask {
     /// A language model's next answer.
     Chat(Chat),
+    /// The words of a user while they are spoken: the request is fed with [`Feed::Audio`] for as long as it lasts.
+    Listen,
+    /// The words of one utterance that is over: samples at 16 kHz.
+    Transcribe(Vec<i16>),
+    /// The sound of these words, and where [`Skills::is_fed`] of those that it is fed. The text may then be empty.
+    Speak(String),
+}
+
+/// What an agent has to know of a provider, whatever its wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skills {
+    /// What it can be asked.
+    pub service: Service,
+    /// It can be fed while it works: a recogniser with audio ([`Ask::Listen`], otherwise [`Ask::Transcribe`]), a voice with more text.
+    pub is_fed: bool,
+    /// It says where the user's turns begin and end ([`Event::Turn`]): nobody else has to find out.
+    pub finds_turns: bool,
+    /// What its requests are billed by.
+    pub billing: Billing,
+    /// Characters that one request may have at most; only voices have such a limit.
+    pub most_characters: Option<u32>,
+}
+
+/// What can be had from a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Service {
+    /// A recogniser: it hears audio and gives words.
+    SpeechToText,
+    /// A language model: it answers text with text.
+    LanguageModel,
+    /// A voice: it reads text and gives sound.
+    TextToSpeech,
 }
 
 /// What a language model is to answer.
@@ -17,37 +52,100 @@ pub enum Ask {
 pub struct Chat {
     /// What was said so far, oldest first.
     pub messages: Vec<Message>,
+    /// What it may call; may be empty.
+    pub tools: Vec<Tool>,
     /// The longest answer, in tokens: what the worst case of its cost is reckoned with.
     pub max_output_tokens: u32,
 }
 
-/// Something that was said.
+/// A part of a conversation, as a language model is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// By whom.
-    pub role: Role,
-    /// The words.
-    pub text: String,
+pub enum Message {
+    /// The operator: how the model is to behave.
+    System(String),
+    /// The user's words.
+    User(String),
+    /// The model's own words, and what it called then.
+    Assistant {
+        /// The words; may be empty if it called something.
+        text: String,
+        /// Its calls, in their order; may be empty.
+        calls: Vec<ToolCall>,
+    },
+    /// What came of one of those calls.
+    ToolOutput {
+        /// The call's own name.
+        call_id: String,
+        /// What the tool gave, or what went wrong.
+        output: String,
+        /// Whether it failed.
+        is_error: bool,
+    },
 }
 
-/// Who said something to a language model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The operator: how the model is to behave.
-    System,
-    /// The user.
-    User,
-    /// The model itself.
-    Assistant,
+impl Message {
+    /// The bytes that a model is given of it: no tokenizer makes more tokens of a text than it has bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Message::System(text) | Message::User(text) => text.len(),
+            Message::Assistant { text, calls } => {
+                text.len() + calls.iter().map(ToolCall::bytes).sum::<usize>()
+            }
+            Message::ToolOutput { call_id, output, .. } => call_id.len() + output.len(),
+        }
+    }
+}
+
+impl Tool {
+    /// The bytes that a model is given of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.description.len() + self.parameters.len()
+    }
+}
+
+impl ToolCall {
+    /// The bytes that a model is given of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.id.len() + self.name.len() + self.arguments.len()
+    }
+}
+
+/// Something that a language model may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does and when to call it, for the model.
+    pub description: String,
+    /// The JSON Schema of its arguments, as JSON text: an object.
+    pub parameters: String,
+}
+
+/// A call of a tool that a language model has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The model's name for it; a codec makes one where a server sends none.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments: JSON text, as the model wrote it.
+    pub arguments: String,
 }
 
 /// What is added to a request that is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Feed {
-    /// More text.
+    /// More text that is to be spoken.
     Text(String),
-    /// Nothing more comes: the provider is to finish.
+    /// More audio of the user: 16-bit little-endian samples at 16 kHz.
+    Audio(Bytes),
+    /// What was fed so far is to be worked off now; more may come later.
+    Flush,
+    /// Nothing more comes: the provider is to work off what it has, and to finish.
     Finish,
 }
 
@@ -55,12 +153,78 @@ pub enum Feed {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The next piece of the answer's text; never empty.
+    /// The connection is there: from now on nothing that is fed has to wait for it. Only what is fed tells this.
+    Ready,
+    /// The next piece of a language model's answer; never empty.
     Text(String),
+    /// A language model has thought something that is neither shown nor spoken: so many bytes of text, which are billed as others are.
+    Thought {
+        /// How many.
+        bytes: usize,
+    },
+    /// A language model calls a tool.
+    ToolCall(ToolCall),
+    /// What the request has used so far, as the provider says; a later one takes its place, and at last what [`Answer::usage`] says.
+    Usage(Quantity),
+    /// A recogniser understands something.
+    Heard(Heard),
+    /// A recogniser says how the user's turn stands.
+    Turn(TurnSign),
+    /// A voice gives the next piece of sound; never empty.
+    Sound(Sound),
+    /// A voice says when its words are spoken.
+    Spoken(Spoken),
     /// The answer is whole. Nothing follows.
     Finished(Answer),
     /// There will be no (whole) answer. Nothing follows.
     Failed(Failure),
+}
+
+/// What a recogniser has understood. Places are samples at 16 kHz since the first that the request was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The words between the places, as far as they are understood; may be empty.
+    pub text: String,
+    /// Where they begin.
+    pub start: u32,
+    /// Where they end.
+    pub end: u32,
+    /// These words stay: what comes later is about what was said after them. Otherwise the next ones take their place.
+    pub is_final: bool,
+}
+
+/// How the user's turn stands, in the eyes of a recogniser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnSign {
+    /// The user began to speak here: samples at 16 kHz since the first that the request was given.
+    Began {
+        /// The place.
+        at: u32,
+    },
+    /// The turn may be over. Nothing may be heard of an answer yet.
+    MayBeOver,
+    /// It was not over.
+    GoesOn,
+    /// It is over: every word of it was told.
+    Over,
+}
+
+/// A piece of sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// Samples a second.
+    pub rate: u32,
+    /// One channel.
+    pub samples: Vec<i16>,
+}
+
+/// When words are spoken that a voice was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// Bytes of the text that the request was given, up to and with these words.
+    pub bytes: u32,
+    /// When the sound of these words ends, in milliseconds since the first of the request's sound.
+    pub end_ms: u32,
 }
 
 /// An answer that is whole.
@@ -69,7 +233,7 @@ pub struct Answer {
     /// Why it ended there.
     pub finish: Finish,
     /// What the provider says that it used; `None` if it does not say.
-    pub usage: Option<TokenUsage>,
+    pub usage: Option<Quantity>,
     /// The provider's own name for the request.
     pub request_id: Option<String>,
 }

@@ -110,6 +110,13 @@ impl Exchange {
         Some(output)
     }
 
+    /// The provider was not read for this long, because whoever asked had no room for what it says: none of its bounds has run meanwhile.
+    pub fn held_back(&mut self, for_so_long: Duration) {
+        for due in [&mut self.silent_at, &mut self.over_at].into_iter().flatten() {
+            *due = *due + for_so_long;
+        }
+    }
+
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {

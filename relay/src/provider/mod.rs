@@ -13,17 +13,22 @@ mod chat;
 mod event;
 mod exchange;
 mod http;
+mod refusal;
 mod registry;
 mod request;
 mod socket;
 
 pub use chat::Chat as ChatCodec;
-pub use event::{Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Message, Role};
+pub use event::{
+    Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
+    Spoken, Tool, ToolCall, TurnSign,
+};
 pub use exchange::{Bounds, Exchange};
 pub use http::client;
-pub use registry::{KIND_NAMES, KINDS, Kind, Provider, Service};
+pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
 
+use bytes::Bytes;
 use protocol::Time;
 
 /// How an exchange begins on the wire.
@@ -92,7 +97,7 @@ pub enum Output {
     /// To send as a text message.
     Text(String),
     /// To send as a binary message.
-    Binary(Vec<u8>),
+    Binary(Bytes),
     /// For whoever asked. After [`Event::Finished`] or [`Event::Failed`] nothing follows.
     Event(Event),
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, chat};
+use super::{Ask, Bounds, Codec, Service, Skills, chat};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
@@ -30,6 +30,12 @@ pub struct Kind {
     pub name: &'static str,
     /// What an agent can have it for.
     pub service: Service,
+    /// It can be fed while it works: a recogniser with audio, a voice with more text.
+    pub is_fed: bool,
+    /// It is a recogniser that says where the user's turns begin and end.
+    pub finds_turns: bool,
+    /// It is a voice that takes at most so many characters in a request.
+    pub most_characters: Option<u32>,
     /// Where it is if the operator does not say; it ends with a slash.
     pub default_url: &'static str,
     /// The codec for a request; `None` for what it cannot be asked.
@@ -38,14 +44,6 @@ pub struct Kind {
     pub(super) bounds: fn(&Provider, &Ask) -> Bounds,
     /// What the requests of an item of the price table cost at a time, in milliseconds since 1970.
     pub(super) price: fn(&PriceTable, &str, i64) -> Result<ItemPrice, PriceError>,
-}
-
-/// What an agent can have a provider for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Service {
-    /// A language model: it answers text with text.
-    LanguageModel,
 }
 
 /// A provider as an operator has configured it: `[providers.NAME]`.
@@ -61,6 +59,12 @@ pub struct Provider {
     pub key: Option<Secret>,
     /// Which of its models.
     pub model: String,
+    /// Which of its voices.
+    pub voice: Option<String>,
+    /// The language that is spoken, as a BCP 47 tag such as `en` or `de-CH`.
+    pub language: Option<String>,
+    /// Words that a recogniser is to expect: names, products.
+    pub key_terms: Vec<String>,
     /// The item of the price table that it is billed by.
     pub price: String,
     /// How long the first piece of an answer may take.
@@ -80,7 +84,9 @@ impl Service {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Service::SpeechToText => "recogniser (speech to text)",
             Service::LanguageModel => "language model",
+            Service::TextToSpeech => "voice (text to speech)",
         }
     }
 }
@@ -98,6 +104,13 @@ impl Provider {
     /// [`PriceError::Missing`] when the table has no price for what it uses.
     pub fn price(&self, table: &PriceTable, at_ms: i64) -> Result<ItemPrice, PriceError> {
         (self.kind.price)(table, &self.price, at_ms)
+    }
+
+    /// What an agent has to know of it, if its requests have this price.
+    #[must_use]
+    pub fn skills(&self, price: &ItemPrice) -> Skills {
+        let Kind { service, is_fed, finds_turns, most_characters, .. } = *self.kind;
+        Skills { service, is_fed, finds_turns, most_characters, billing: price.billing() }
     }
 
     /// What it may do with this request.

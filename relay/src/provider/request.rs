@@ -96,7 +96,7 @@ impl Carried {
         while let Some(output) = self.exchange.poll_output() {
             match output {
                 Output::Event(event) => {
-                    if self.events.send(event).await.is_err() {
+                    if !self.tell(event).await {
                         return false;
                     }
                 }
@@ -104,6 +104,19 @@ impl Carried {
             }
         }
         !self.exchange.is_over()
+    }
+
+    /// Tells whoever asked, and waits until they have room for it. `false` if nobody asks any more.
+    async fn tell(&mut self, event: Event) -> bool {
+        let event = match self.events.try_send(event) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(event)) => event,
+        };
+        let since = Instant::now();
+        let told = self.events.send(event).await.is_ok();
+        self.exchange.held_back(since.elapsed());
+        told
     }
 
     /// When the exchange wants to be told the time.

@@ -161,7 +161,7 @@ fn write(
         }
         let message = match to_send.pop_front() {
             Some(Output::Text(text)) => Message::Text(text.into()),
-            Some(Output::Binary(bytes)) => Message::Binary(bytes.into()),
+            Some(Output::Binary(bytes)) => Message::Binary(bytes),
             Some(Output::Event(_)) | None => continue,
         };
         stream.start_send_unpin(message)?;

@@ -138,6 +138,7 @@ impl Driver {
                 Output::Record(recorded) => self.record(recorded),
                 Output::Open { request, provider, ask } => self.requests.open(request, provider, &ask),
                 Output::Feed { request, feed } => self.requests.feed(request, feed),
+                Output::HoldBack { request, held_back } => self.requests.hold_back(request, held_back),
                 Output::Cancel(request) => self.requests.cancel(request),
                 Output::Write { entry, wait } => self.work.write(entry, wait),
                 Output::Keep(entries) => self.work.keep(&entries),

@@ -1,5 +1,6 @@
 //! The requests that a session has under way at providers.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::money::tab::RequestId;
 use crate::operations::telemetry;
-use crate::provider::{Ask, Event, Feed, Provider, Request};
+use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Provider, Request};
 
 /// Requests, oldest first. Dropping it cancels them.
 #[derive(Debug)]
@@ -18,7 +19,18 @@ pub(super) struct Requests {
     started: Instant,
     /// The agent's providers, by their places.
     providers: Vec<Provider>,
-    running: Vec<(RequestId, usize, Request)>,
+    running: Vec<Running>,
+    /// Requests that could not be made, and why: told before anything else.
+    refused: VecDeque<(RequestId, Failure)>,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: RequestId,
+    provider: usize,
+    request: Request,
+    /// Whoever asked has no room: what it says waits, and then its provider.
+    is_held_back: bool,
 }
 
 impl Requests {
@@ -28,7 +40,7 @@ impl Requests {
         started: Instant,
         providers: Vec<Provider>,
     ) -> Requests {
-        Requests { tasks, client, started, providers, running: Vec::new() }
+        Requests { tasks, client, started, providers, running: Vec::new(), refused: VecDeque::new() }
     }
 
     /// Makes a request.
@@ -38,33 +50,56 @@ impl Requests {
         let Some(codec) = of.codec(ask) else {
             // An agent is configured with providers of the service that it asks for, and a test holds it to that.
             tracing::error!(provider = %of.name, kind = of.kind.name, "it cannot be asked that");
-            return;
+            let why = Failure::new(FailureKind::Request, "it cannot be asked that");
+            return self.refused.push_back((id, why));
         };
         let request = Request::open(&self.tasks, client, self.started, codec, of.bounds(ask));
-        self.running.push((id, provider, request));
+        self.running.push(Running { id, provider, request, is_held_back: false });
     }
 
     /// Adds to a request, if it is still under way.
     pub(super) fn feed(&mut self, id: RequestId, feed: Feed) {
-        if let Some((_, _, request)) = self.running.iter_mut().find(|(running, ..)| *running == id) {
-            request.feed(feed);
+        if let Some(running) = self.running.iter_mut().find(|running| running.id == id) {
+            running.request.feed(feed);
+        }
+    }
+
+    /// Tells nothing more of a request, or goes on.
+    pub(super) fn hold_back(&mut self, id: RequestId, is_held_back: bool) {
+        if let Some(running) = self.running.iter_mut().find(|running| running.id == id) {
+            running.is_held_back = is_held_back;
         }
     }
 
     /// Gives up a request.
     pub(super) fn cancel(&mut self, id: RequestId) {
-        self.running.retain(|(running, ..)| *running != id);
+        self.running.retain(|running| running.id != id);
+        self.refused.retain(|(refused, _)| *refused != id);
     }
 
     /// What a provider says next, of whichever request; pending for ever without any. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> (RequestId, Event) {
         poll_fn(|context| {
+            if let Some((id, why)) = self.refused.pop_front() {
+                return Poll::Ready((id, Event::Failed(why)));
+            }
             for place in 0..self.running.len() {
-                let (id, provider, request) = &mut self.running[place];
+                let Running { id, provider, request, is_held_back } = &mut self.running[place];
+                if *is_held_back {
+                    continue;
+                }
                 let Poll::Ready(event) = request.poll_next(context) else { continue };
                 let (id, name) = (*id, &self.providers[*provider].name);
                 match &event {
-                    Event::Text(_) => {}
+                    Event::Ready
+                    | Event::Text(_)
+                    | Event::ToolCall(_)
+                        | Event::Thought { .. }
+                        | Event::Usage(_)
+                    | Event::Heard(_)
+                    | Event::Turn(_)
+                    | Event::Sound(_)
+                    | Event::Spoken(_) => {}
                     Event::Finished(_) => telemetry::provider_request(name, None),
                     Event::Failed(failure) => {
                         tracing::warn!(provider = %name, kind = failure.kind.name(), why = %failure, "a provider has failed");

@@ -22,7 +22,7 @@ use relay::money::ledger::LedgerRow;
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
 use relay::money::tab::{Earlier, RequestId, Tab};
-use relay::provider::{Ask, Event};
+use relay::provider::{Ask, Event, Feed};
 use relay::records::store::Settled;
 
 type Script = Arc<Mutex<VecDeque<AgentOutput>>>;
@@ -82,6 +82,7 @@ enum Did {
     Reserve(Range, NanoUsd, NanoUsd),
     Open(RequestId),
     Feed(RequestId),
+    HoldBack(RequestId, bool),
     Cancel(RequestId),
     Exhausted(Shortage),
     End(CloseCode),
@@ -180,6 +181,7 @@ impl Bench {
                 Output::Reserve { through, spent, exposed } => Did::Reserve(through, spent, exposed),
                 Output::Open { request, .. } => Did::Open(request),
                 Output::Feed { request, .. } => Did::Feed(request),
+                Output::HoldBack { request, held_back } => Did::HoldBack(request, held_back),
                 Output::Cancel(request) => Did::Cancel(request),
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),

@@ -210,19 +210,25 @@ fn thinking(authorised: u64) -> Bench {
             { name = "acme/ear", unit = "second", usd = "0.0048", per = 60 },
             { name = "acme/mind", unit = "input_token", usd = "1", per = 1000000 },
             { name = "acme/mind", unit = "output_token", usd = "5", per = 1000000 },
+            { name = "acme/voice", unit = "character", usd = "30", per = 1000000 },
         ]"#;
     let table = PriceTable::parse(toml).expect("a table");
     let ear = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
     let mind = ItemPrice::model(&table, "acme/mind", 0).expect("priced");
+    let voice = ItemPrice::voice(&table, "acme/voice", 0).expect("priced");
     let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
-    Bench::of_tab(caps, NanoUsd::new(authorised), 0, Tab::new(ear, vec![mind], 3, Earlier::default()))
+    Bench::of_tab(caps, NanoUsd::new(authorised), 0, Tab::new(ear, vec![mind, voice], 3, Earlier::default()))
 }
 
 fn ask() -> AgentOutput {
     AgentOutput::Ask {
         request: MIND,
         provider: 0,
-        ask: Ask::Chat(relay::provider::Chat { messages: Vec::new(), max_output_tokens: 100 }),
+        ask: Ask::Chat(relay::provider::Chat {
+            messages: Vec::new(),
+            tools: Vec::new(),
+            max_output_tokens: 100,
+        }),
         at_most: AtMost::Tokens { prompt: 1_000, output: 100 },
     }
 }
@@ -275,6 +281,54 @@ fn a_request_is_made_when_its_worst_case_is_set_aside_and_the_store_knows_that_i
             ("acme/mind@3.0/output_token".to_owned(), 50_000)
         ]
     );
+    assert_eq!(bench.exposed, NanoUsd::ZERO);
+}
+
+#[test]
+fn what_a_request_is_fed_waits_for_the_money_that_it_may_cost_and_comes_in_its_order() {
+    let mut bench = thinking(100_000_000);
+    let feed = |feed, characters: Option<u64>| AgentOutput::Feed {
+        request: MIND,
+        feed,
+        at_most: characters.map(AtMost::Characters),
+    };
+    let ahead = AgentOutput::Ask {
+        request: MIND,
+        provider: 1,
+        ask: Ask::Speak(String::new()),
+        at_most: AtMost::Characters(0),
+    };
+    let words = [feed(Feed::Text("Hello".into()), Some(5)), feed(Feed::Flush, None)];
+    bench.script.lock().expect("one thread").extend([said(0, 0), ahead]);
+    bench.script.lock().expect("one thread").extend(words);
+    let did = bench.input(Input::Message { mark: Mark::default(), message: &typed("hello") });
+    // It is opened ahead for nothing, and is not given a word before the store knows what that may cost.
+    assert!(did.contains(&Did::Open(MIND)) && !did.contains(&Did::Feed(MIND)), "{did:?}");
+    let exposed = did.iter().find_map(|did| match did {
+        Did::Reserve(_, _, exposed) => Some(*exposed),
+        _ => None,
+    });
+    assert_eq!(exposed, Some(NanoUsd::new(150_000)));
+    let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
+    let did = bench.input(Input::Reserved(&Reserved::Granted(grant)));
+    assert_eq!(did, [Did::Feed(MIND), Did::Feed(MIND)]);
+    // More words cost more; when the request is over, what it has used is billed and nothing is held.
+    let more = [feed(Feed::Text(" you".into()), Some(9)), feed(Feed::Finish, None)];
+    bench.script.lock().expect("one thread").extend(more);
+    let did = bench.input(Input::Provider { request: MIND, event: &Event::Ready });
+    let exposed = did.iter().find_map(|did| match did {
+        Did::Reserve(_, _, exposed) => Some(*exposed),
+        _ => None,
+    });
+    assert_eq!(exposed, Some(NanoUsd::new(270_000)), "{did:?}");
+    let did = bench.input(Input::Reserved(&Reserved::Granted(grant)));
+    assert_eq!(did, [Did::Feed(MIND), Did::Feed(MIND)]);
+    let used = Some(Quantity::Characters(9));
+    let over = AgentOutput::Spent { request: MIND, used, estimated: false, provider_id: None };
+    bench.script.lock().expect("one thread").push_back(over);
+    bench.input(Input::Provider { request: MIND, event: &Event::Ready });
+    assert_eq!(bench.call.usage().cost_nano_usd, 270_000);
+    assert_eq!(bench.call.usage().characters, 9);
     assert_eq!(bench.exposed, NanoUsd::ZERO);
 }
 

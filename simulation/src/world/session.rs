@@ -339,7 +339,7 @@ impl World<'_> {
                     self.truth.opened(&live.id, live.books.epoch, request, answering.billed);
                     live.requests.push(answering);
                 }
-                Output::Feed { .. } => {}
+                Output::Feed { .. } | Output::HoldBack { .. } => {}
                 Output::Cancel(request) => live.cancel(request),
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.

@@ -30,17 +30,26 @@ impl Bench {
     }
 
     fn finishes(&mut self, request: u32, usage: Option<TokenUsage>) -> Vec<AgentOutput> {
+        let usage = usage.map(Quantity::Tokens);
         let answer = Answer { finish: Finish::Complete, usage, request_id: Some("r".to_owned()) };
         self.event(request, &Event::Finished(answer))
     }
 }
 
+/// Who says what to the model.
+fn told(message: &Message) -> (&'static str, &str) {
+    match message {
+        Message::System(text) => ("system", text),
+        Message::User(text) => ("user", text),
+        Message::Assistant { text, .. } => ("assistant", text),
+        Message::ToolOutput { output, .. } => ("tool", output),
+    }
+}
+
 /// What it asks a model, each message as who says what.
-fn asked(did: &[AgentOutput]) -> Option<Vec<(Role, &str)>> {
+fn asked(did: &[AgentOutput]) -> Option<Vec<(&'static str, &str)>> {
     did.iter().find_map(|did| match did {
-        AgentOutput::Ask { ask: Ask::Chat(chat), .. } => {
-            Some(chat.messages.iter().map(|message| (message.role, message.text.as_str())).collect())
-        }
+        AgentOutput::Ask { ask: Ask::Chat(chat), .. } => Some(chat.messages.iter().map(told).collect()),
         _ => None,
     })
 }
@@ -50,7 +59,7 @@ fn spent(did: &[AgentOutput]) -> Option<(Option<(u64, u64)>, bool)> {
         AgentOutput::Spent { used, estimated, .. } => {
             let tokens = used.map(|used| match used {
                 Quantity::Tokens(usage) => (usage.input, usage.output),
-                Quantity::Characters(_) => panic!("it does not speak"),
+                Quantity::Characters(_) | Quantity::Samples(_) => panic!("it does not speak"),
             });
             Some((tokens, *estimated))
         }
@@ -67,7 +76,7 @@ fn what_is_typed_is_asked_and_the_answer_flows_and_is_remembered() {
     let mut bench = Bench::new();
     let did = bench.types("Hello");
     assert!(matches!(&did[0], AgentOutput::Said { text, .. } if text == "Hello"));
-    assert_eq!(asked(&did), Some(vec![(Role::System, "Listen."), (Role::User, "Hello")]));
+    assert_eq!(asked(&did), Some(vec![("system", "Listen."), ("user", "Hello")]));
     assert_eq!(words(&bench.says(0, "Hi ")), "Hi ");
     assert_eq!(words(&bench.says(0, "there.")), "there.");
     let usage = TokenUsage { input: 11, output: 3, ..TokenUsage::default() };
@@ -77,12 +86,7 @@ fn what_is_typed_is_asked_and_the_answer_flows_and_is_remembered() {
     bench.input(AgentInput::AnswerOver { answer: 0, heard: 9 });
     let did = bench.types("Well?");
     assert!(!did.contains(&AgentOutput::Cut), "nothing is being said");
-    let all = [
-        (Role::System, "Listen."),
-        (Role::User, "Hello"),
-        (Role::Assistant, "Hi there."),
-        (Role::User, "Well?"),
-    ];
+    let all = [("system", "Listen."), ("user", "Hello"), ("assistant", "Hi there."), ("user", "Well?")];
     assert_eq!(asked(&did), Some(all.to_vec()));
 }
 
@@ -112,12 +116,7 @@ fn who_types_into_an_answer_ends_it_and_what_was_said_is_remembered_and_billed()
     let cancel = AgentOutput::Cancel { request: RequestId(0) };
     assert!(did.contains(&cancel) && did.contains(&AgentOutput::Cut), "{kinds:?}");
     assert_eq!(spent(&did).map(|(_, estimated)| estimated), Some(true));
-    let all = [
-        (Role::System, "Listen."),
-        (Role::User, "Hello"),
-        (Role::Assistant, "I was just "),
-        (Role::User, "Stop"),
-    ];
+    let all = [("system", "Listen."), ("user", "Hello"), ("assistant", "I was just "), ("user", "Stop")];
     assert_eq!(asked(&did), Some(all.to_vec()));
     assert_eq!(bench.says(0, "late"), [], "what comes of it afterwards is not heard");
 }
@@ -136,7 +135,7 @@ fn a_provider_that_fails_leaves_words_and_only_what_it_can_have_billed() {
         let did = bench.types("Again");
         assert_eq!(
             asked(&did),
-            Some(vec![(Role::System, "Listen."), (Role::User, "Hello"), (Role::User, "Again")]),
+            Some(vec![("system", "Listen."), ("user", "Hello"), ("user", "Again")]),
             "an apology is no part of the conversation"
         );
     }
@@ -198,7 +197,7 @@ fn of_a_long_conversation_the_newest_part_is_told() {
     let asked = asked(&did).expect("it asks");
     let bytes: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
     assert!(bytes <= HISTORY_MAX_BYTES && bytes > HISTORY_MAX_BYTES / 2, "{bytes}");
-    assert_eq!(asked.last(), Some(&(Role::User, "last")));
+    assert_eq!(asked.last(), Some(&("user", "last")));
 }
 
 #[test]
@@ -256,11 +255,11 @@ fn what_it_is_told_to_say_waits_for_the_answer_that_is_coming_and_its_place_is_n
     bench.input(AgentInput::AnswerOver { answer: 1, heard: 14 });
     let asks = bench.types("Why?");
     let all = [
-        (Role::System, "Listen."),
-        (Role::User, "Hello"),
-        (Role::Assistant, "Hi."),
-        (Role::Assistant, "We close soon."),
-        (Role::User, "Why?"),
+        ("system", "Listen."),
+        ("user", "Hello"),
+        ("assistant", "Hi."),
+        ("assistant", "We close soon."),
+        ("user", "Why?"),
     ];
     assert_eq!(asked(&asks), Some(all.to_vec()), "it knows what it said");
 }
@@ -299,7 +298,7 @@ fn the_model_is_told_what_the_user_really_said() {
     bench.input(AgentInput::Corrected { said: 0, text: "Hello" });
     let did = bench.types("Well?");
     let messages = asked(&did).expect("it asks");
-    assert_eq!(messages[1], (Role::User, "Hello"));
+    assert_eq!(messages[1], ("user", "Hello"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What a request may use, what it has used, and its price, whatever is counted.
 
-use super::{CharacterPrice, ModelPrices, TokenUsage};
+use super::{AudioPrice, CharacterPrice, ModelPrices, TokenUsage};
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::money::price::{PriceError, PriceTable, TokenKind, Unit};
+use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 /// What a request uses at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub enum AtMost {
     },
     /// Characters that are to be spoken.
     Characters(u64),
+    /// Samples of audio at 16 kHz that are in the request.
+    Samples(u64),
+    /// Nothing beyond what the call meters anyway.
+    Nothing,
 }
 
 /// What a request has used.
@@ -26,6 +30,8 @@ pub enum Quantity {
     Tokens(TokenUsage),
     /// Characters that were to be spoken.
     Characters(u64),
+    /// Samples of audio at 16 kHz.
+    Samples(u64),
 }
 
 /// What a provider's requests cost, at the prices of the moment at which the call began.
@@ -35,17 +41,36 @@ pub enum ItemPrice {
     Tokens(ModelPrices),
     /// By the character.
     Characters(CharacterPrice),
+    /// By the second of audio that is in a request.
+    Seconds(AudioPrice),
+    /// By the second of audio that goes through it, which the call meters at this price: the requests themselves cost nothing.
+    Stream(Price),
+}
+
+/// What a request is billed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Billing {
+    /// The audio that goes through it, which the call meters as it comes: the requests themselves cost nothing.
+    Stream,
+    /// The seconds of audio that are in the request.
+    Seconds,
+    /// Characters that are to be spoken.
+    Characters,
+    /// Tokens.
+    Tokens,
 }
 
 impl AtMost {
     /// The dearest thing that it can become.
     #[must_use]
-    pub fn whole(self) -> Quantity {
+    pub fn whole(self) -> Option<Quantity> {
         match self {
             AtMost::Tokens { prompt, output } => {
-                Quantity::Tokens(TokenUsage { input: prompt, output, ..TokenUsage::default() })
+                Some(Quantity::Tokens(TokenUsage { input: prompt, output, ..TokenUsage::default() }))
             }
-            AtMost::Characters(characters) => Quantity::Characters(characters),
+            AtMost::Characters(characters) => Some(Quantity::Characters(characters)),
+            AtMost::Samples(samples) => Some(Quantity::Samples(samples)),
+            AtMost::Nothing => None,
         }
     }
 }
@@ -56,7 +81,7 @@ impl Quantity {
     pub fn tokens(&self) -> u64 {
         match self {
             Quantity::Tokens(usage) => usage.prompt_tokens().saturating_add(usage.output_tokens()),
-            Quantity::Characters(_) => 0,
+            Quantity::Characters(_) | Quantity::Samples(_) => 0,
         }
     }
 
@@ -64,8 +89,8 @@ impl Quantity {
     #[must_use]
     pub fn characters(&self) -> u64 {
         match self {
-            Quantity::Tokens(_) => 0,
             Quantity::Characters(characters) => *characters,
+            Quantity::Tokens(_) | Quantity::Samples(_) => 0,
         }
     }
 }
@@ -86,24 +111,56 @@ impl ItemPrice {
         ModelPrices::new(table, item, &kinds, at_ms).map(ItemPrice::Tokens)
     }
 
-    /// The price of a voice.
+    /// The price of a voice: by the character, or, where the table has none, by tokens of text and of audio.
     ///
     /// # Errors
     /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
     pub fn voice(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
-        CharacterPrice::new(table, item, at_ms).map(ItemPrice::Characters)
+        CharacterPrice::new(table, item, at_ms).map(ItemPrice::Characters).or_else(|missing| {
+            ModelPrices::new(table, item, &[TokenKind::Input, TokenKind::AudioOutput], at_ms)
+                .map(ItemPrice::Tokens)
+                .map_err(|_| missing)
+        })
+    }
+
+    /// The price of a recogniser that is asked about one utterance at a time.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
+    pub fn utterances(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
+        AudioPrice::new(table, item, at_ms).map(ItemPrice::Seconds)
+    }
+
+    /// The price of a recogniser that hears all of a call.
+    ///
+    /// # Errors
+    /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
+    pub fn stream(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
+        table.second_price_at(item, at_ms).cloned().map(ItemPrice::Stream)
+    }
+
+    /// What requests are billed by.
+    #[must_use]
+    pub fn billing(&self) -> Billing {
+        match self {
+            ItemPrice::Tokens(_) => Billing::Tokens,
+            ItemPrice::Characters(_) => Billing::Characters,
+            ItemPrice::Seconds(_) => Billing::Seconds,
+            ItemPrice::Stream(_) => Billing::Stream,
+        }
     }
 
     /// What a request costs at most. What this price is not for is too dear for anybody.
     #[must_use]
     pub fn worst_case(&self, at_most: &AtMost) -> NanoUsd {
         match (self, at_most) {
+            (_, AtMost::Nothing) => NanoUsd::ZERO,
             (ItemPrice::Tokens(prices), AtMost::Tokens { prompt, output }) => {
                 prices.worst_case(*prompt, *output)
             }
             (ItemPrice::Characters(price), AtMost::Characters(characters)) => price.worst_case(*characters),
-            (ItemPrice::Tokens(_), AtMost::Characters(_))
-            | (ItemPrice::Characters(_), AtMost::Tokens { .. }) => NanoUsd::MAX,
+            (ItemPrice::Seconds(price), AtMost::Samples(samples)) => price.worst_case(*samples),
+            (_, AtMost::Tokens { .. } | AtMost::Characters(_) | AtMost::Samples(_)) => NanoUsd::MAX,
         }
     }
 
@@ -116,8 +173,8 @@ impl ItemPrice {
             (ItemPrice::Characters(price), Quantity::Characters(characters)) => {
                 price.rows(key, *characters, estimated)
             }
-            (ItemPrice::Tokens(_), Quantity::Characters(_))
-            | (ItemPrice::Characters(_), Quantity::Tokens(_)) => Vec::new(),
+            (ItemPrice::Seconds(price), Quantity::Samples(samples)) => price.rows(key, *samples, estimated),
+            (_, Quantity::Tokens(_) | Quantity::Characters(_) | Quantity::Samples(_)) => Vec::new(),
         }
     }
 
@@ -127,6 +184,8 @@ impl ItemPrice {
         match self {
             ItemPrice::Tokens(prices) => prices.item(),
             ItemPrice::Characters(price) => price.item(),
+            ItemPrice::Seconds(price) => price.item(),
+            ItemPrice::Stream(price) => &price.item,
         }
     }
 }

@@ -5,9 +5,9 @@ const HEAD: Input<'static> =
     Input::Head { status: 200, retry_after: None, request_id: None, media_type: "text/event-stream" };
 
 fn ask() -> event::Chat {
-    let message = |role, text: &str| Message { role, text: text.to_owned() };
     event::Chat {
-        messages: vec![message(Role::System, "Be brief."), message(Role::User, "Hello \"you\"")],
+        messages: vec![Message::System("Be brief.".to_owned()), Message::User("Hello \"you\"".to_owned())],
+        tools: Vec::new(),
         max_output_tokens: 200,
     }
 }
@@ -87,7 +87,7 @@ fn odd_streams_are_read_however_they_are_cut() {
             let events = answered(HEAD, &body, piece);
             assert_eq!(text(&events), "Grüß dich 👋", "pieces of {piece}");
             // The later usage counts, and a zero in it is a number.
-            let usage = Some(TokenUsage { input: 12, ..TokenUsage::default() });
+            let usage = Some(Quantity::Tokens(TokenUsage { input: 12, ..TokenUsage::default() }));
             let answer = Answer { finish: Finish::Complete, usage, request_id: Some("c-1".to_owned()) };
             assert_eq!(events.last(), Some(&Event::Finished(answer)), "pieces of {piece}");
         }
@@ -157,7 +157,7 @@ fn an_answer_that_comes_whole_is_as_good() {
     let body = r#"{"id":"c-1","choices":[{"message":{"role":"assistant","content":"Hello"},"finish_reason":"length"}],
         "usage":{"prompt_tokens":5,"completion_tokens":1}}"#;
     let events = answered(head, body, 10);
-    let usage = Some(TokenUsage { input: 5, output: 1, ..TokenUsage::default() });
+    let usage = Some(Quantity::Tokens(TokenUsage { input: 5, output: 1, ..TokenUsage::default() }));
     let answer = Answer { finish: Finish::Length, usage, request_id: Some("r-9".to_owned()) };
     assert_eq!(events, [Event::Text("Hello".to_owned()), Event::Finished(answer)]);
     let events = answered(head, "not JSON", 10);

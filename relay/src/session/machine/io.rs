@@ -88,6 +88,13 @@ pub enum Output {
         /// What is added.
         feed: provider::Feed,
     },
+    /// Tell nothing more of a request until it is not held back any more.
+    HoldBack {
+        /// The request.
+        request: RequestId,
+        /// Whether it is held back from now on.
+        held_back: bool,
+    },
     /// Give up a request.
     Cancel(RequestId),
     /// Write this to the store after so long, then [`Input::Written`].

@@ -45,6 +45,7 @@ impl Machine {
                 C::Commit(mark) => Step::Commit(mark),
                 C::Open { request, provider, ask } => Step::Out(Output::Open { request, provider, ask }),
                 C::Feed { request, feed } => Step::Out(Output::Feed { request, feed }),
+                C::HoldBack { request, held_back } => Step::Out(Output::HoldBack { request, held_back }),
                 C::Cancel(request) => Step::Out(Output::Cancel(request)),
                 C::Store { turns, committed } => write(Entry::Turns { turns, committed }),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {
