@@ -15,6 +15,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const FRAME_TIME: Duration = Duration::from_millis(100);
 /// Sound that waits to be sent. An agent that gives more, unasked, loses what is beyond.
 const WAITING_MAX: Duration = Duration::from_secs(60);
+/// A voice speaks so many characters a second, or a little less.
+const CHARACTERS_PER_SECOND: u32 = 18;
 /// Words are told at most this often, until they are all there.
 const WORDS_EVERY: Duration = Duration::from_millis(100);
 
@@ -172,11 +174,43 @@ impl Answer {
 
     /// Bytes of its words that somebody has heard who heard the sound up to `played`, a place in the agent's timeline. Words without any
     /// sound are heard when they are said.
+    ///
+    /// Within a piece of the words the time is taken to be spread evenly over them, and a word is heard when all of it is. Of a piece whose
+    /// sound is not all there, its length is not known: it lasts as long as words do.
     pub(super) fn heard_words(&self, played: u32) -> usize {
+        let text = &self.turn.text;
+        // Without any piece all that is left of them was heard.
+        if self.turn.end == self.turn.start || self.pieces.is_empty() {
+            return text.len();
+        }
         let heard = played.saturating_sub(self.turn.start);
-        let is_text = self.turn.end == self.turn.start;
-        let unheard = self.pieces.iter().find(|(start, _)| !is_text && *start >= heard);
-        unheard.map_or(self.turn.text.len(), |(_, byte)| *byte)
+        let next = self.pieces.partition_point(|(start, _)| *start < heard);
+        let Some(&(start, byte)) = next.checked_sub(1).and_then(|place| self.pieces.get(place)) else {
+            return 0;
+        };
+        let (end, end_byte) = self.pieces.get(next).copied().unwrap_or_else(|| {
+            let known = self.turn.end - self.turn.start;
+            let words = text[byte..].chars().count() as u32 * (self.rate / CHARACTERS_PER_SECOND);
+            (if self.is_whole { known } else { known.max(start.saturating_add(words)) }, text.len())
+        });
+        let length = u64::from(end.saturating_sub(start)).max(1);
+        let bytes = (end_byte - byte) as u64 * u64::from(heard - start) / length;
+        if bytes >= (end_byte - byte) as u64 {
+            return end_byte;
+        }
+        let words = text[byte..end_byte].char_indices();
+        let ends = words.filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+        byte + ends.take_while(|at| *at as u64 <= bytes).last().unwrap_or(0)
+    }
+
+    /// Forgets the words that nobody has heard who heard the sound up to `played`.
+    pub(super) fn shorten(&mut self, played: u32) {
+        let heard = self.heard_words(played);
+        if heard < self.turn.text.len() {
+            self.turn.text.truncate(heard);
+            self.pieces.clear();
+            self.told = None;
+        }
     }
 
     /// When there is something to do: the next frame, more words, or that nobody told that the end was heard.

@@ -42,6 +42,8 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 const RECORD_SAMPLES: u64 = 160_000;
 /// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
 pub const AHEAD: Duration = Duration::from_secs(90);
+/// After the user has hung up, the last of what they said is understood within this time, or not at all.
+const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
 /// Turns of the user that can be corrected: the newest of them.
 const CORRECTABLE: usize = 64;
 
@@ -106,6 +108,8 @@ pub struct Call {
     /// The samples being handed to the agent.
     samples: Vec<i16>,
     outputs: VecDeque<Output>,
+    /// The user has hung up, and this long the agent may still need to understand the last of what they said.
+    hung_up: Option<Time>,
     ending: Option<CloseCode>,
     ended: bool,
     now: Time,
@@ -205,6 +209,7 @@ impl Call {
             room: true,
             samples: Vec::new(),
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
+            hung_up: None,
             ending: None,
             ended: false,
             now,
@@ -263,7 +268,7 @@ impl Call {
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
             Input::Room(room) => self.room = room,
-            Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
+            Input::Bye if self.held.is_empty() => self.hang_up(),
             Input::Bye => self.hold(Held::Bye),
             Input::Checkpoint { sent_away } => {
                 self.leave();
@@ -276,6 +281,12 @@ impl Call {
             Input::Timeout => {}
         }
         self.spend();
+        if let Some(due) = self.hung_up
+            && self.ending.is_none()
+            && (self.is_understood() || due <= self.now)
+        {
+            self.stop(CloseCode::Normal);
+        }
         self.speak();
         self.tell_usage();
         if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
@@ -300,7 +311,8 @@ impl Call {
         let money = self.purse.due(self.needed());
         let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
-        usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
+        let due = usage.into_iter().chain(answer).chain(money).chain(record);
+        due.chain(self.hung_up).chain(self.agent.poll_timeout()).min()
     }
 
     /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
@@ -392,10 +404,16 @@ impl Call {
     fn act(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
-            AgentOutput::Partial { text, start, end } => {
+            AgentOutput::Partial { text, start, end, final_through } => {
                 let turn = self.user_turn();
                 self.partial = Some(turn);
-                self.tell_turn(&Turn::new(turn, Role::User, text, start, end), false);
+                let turn = Turn::new(turn, Role::User, text, start, end);
+                self.tell_turn(&turn, false);
+                if let Some(through) = final_through {
+                    self.settle_up();
+                    self.finalise(through);
+                    self.push_turn(turn);
+                }
             }
             AgentOutput::Said { text, start, end } => {
                 let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
@@ -437,6 +455,8 @@ impl Call {
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
+            // Nobody is there any more who could be answered.
+            AgentOutput::Ask { ask: Ask::Chat(_) | Ask::Speak(_), .. } if self.hung_up.is_some() => {}
             AgentOutput::Ask { request, provider, ask, at_most } => {
                 self.wanted.push_back(Wanted { request, what: What::Open { provider, ask, at_most } });
             }
@@ -508,7 +528,7 @@ impl Call {
     }
 
     fn change_state(&mut self, state: AgentState) {
-        if self.state != state && self.ending.is_none() {
+        if self.state != state && self.ending.is_none() && self.hung_up.is_none() {
             self.state = state;
             self.outputs.push_back(Output::Say(Saying::Agent(state)));
         }
@@ -516,6 +536,17 @@ impl Call {
 
     fn pause(&mut self) {
         self.ask(AgentInput::Pause);
+    }
+
+    /// The user has hung up: nothing is answered any more, but the last of what they said is wanted in the record.
+    fn hang_up(&mut self) {
+        self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
+        self.pause();
+    }
+
+    /// Whether the agent has nothing left to understand.
+    fn is_understood(&self) -> bool {
+        self.committable == self.expected
     }
 
     /// Whatever is asked of providers is given up, and accounted for.

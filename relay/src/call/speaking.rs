@@ -107,7 +107,15 @@ impl Call {
     pub(super) fn cut(&mut self) {
         if self.answer.is_some() {
             self.outputs.push_back(Output::Say(Saying::Flush));
+            self.shorten_answer();
             self.finish_answer();
+        }
+    }
+
+    /// What was not heard of the answer's words was not said.
+    fn shorten_answer(&mut self) {
+        if let Some(answer) = &mut self.answer {
+            answer.shorten(self.played);
         }
     }
 

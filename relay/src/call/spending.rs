@@ -98,7 +98,7 @@ impl Call {
                 Held::Gap(gap) => self.handle_gap(gap),
                 Held::Message { mark, message } => self.handle_message(mark, &message),
                 Held::Muted => self.pause(),
-                Held::Bye => self.stop(CloseCode::Normal),
+                Held::Bye => self.hang_up(),
             }
         }
         if self.ending.is_some() {

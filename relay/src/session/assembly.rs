@@ -18,14 +18,14 @@ use super::requests::Requests;
 use super::seconds_left;
 use super::work::Work;
 use crate::admission::auth::Identity;
-use crate::agent::{Agent, Chat, Echo, Persona};
+use crate::agent::{Agent, Conversation, Echo, Persona, Team};
 use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
 use crate::operations::telemetry;
-use crate::provider::Provider;
+use crate::provider::{Provider, Service};
 use crate::records::recording::Recorder;
 use crate::records::store::{Payer, unix_ms};
 use crate::{App, NanoUsd};
@@ -71,21 +71,24 @@ impl Parts {
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
         let (now, mut providers) = (unix_ms(), Vec::new());
-        let listening = match config.as_ref().map(|config| &config.kind) {
-            None | Some(AgentKind::Echo) => ECHO_ITEM,
-            Some(AgentKind::Chat { llm }) => {
-                providers.extend(app.config.providers.get(llm).cloned());
-                DEAF_ITEM
-            }
-        };
+        if let Some(AgentKind::Chat { stt, llm, tts }) = config.as_ref().map(|config| &config.kind) {
+            let named = stt.iter().chain(llm).chain(tts);
+            providers.extend(named.filter_map(|name| app.config.providers.get(name).cloned()));
+        }
         if !providers.is_empty() && app.provider_client.is_none() {
             tracing::error!(%agent, "its providers cannot be asked: there is no client");
             return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
         }
         let prices = || {
-            let listening = app.prices.second_price_at(listening, now)?.clone();
             let prices = providers.iter().map(|provider| provider.price(&app.prices, now));
-            Ok::<_, PriceError>((listening, prices.collect::<Result<Vec<_>, _>>()?))
+            let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
+            // All audio of a call is metered, at the price of the recogniser that hears all of it.
+            let listening = match prices.first() {
+                Some(ItemPrice::Stream(price)) => price.clone(),
+                Some(_) => app.prices.second_price_at(DEAF_ITEM, now)?.clone(),
+                None => app.prices.second_price_at(ECHO_ITEM, now)?.clone(),
+            };
+            Ok::<_, PriceError>((listening, prices))
         };
         let (listening, prices) = prices().map_err(|error| {
             tracing::error!(%error, "no price, no call");
@@ -119,15 +122,32 @@ impl Parts {
     /// Never: the echo speaks at every rate that a codec has.
     fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
         match &self.config {
-            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, max_output_tokens }) => {
-                let persona =
-                    Persona { instructions: instructions.clone(), max_output_tokens: *max_output_tokens };
-                Box::new(Chat::new(persona, self.rate.0, position, turns))
+            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, greeting, max_output_tokens }) => {
+                let persona = Persona {
+                    instructions: instructions.clone(),
+                    greeting: greeting.clone(),
+                    max_output_tokens: *max_output_tokens,
+                };
+                Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
             }
         }
+    }
+
+    /// Whom the agent asks, by their places.
+    fn team(&self) -> Team {
+        let mut team = Team::default();
+        for (place, (provider, price)) in self.providers.iter().zip(&self.prices).enumerate() {
+            let skills = provider.skills(price);
+            match skills.service {
+                Service::SpeechToText => team.recognisers.push((place, skills)),
+                Service::LanguageModel => team.models.push(place),
+                Service::TextToSpeech => team.voices.push((place, skills)),
+            }
+        }
+        team
     }
 
     /// The prices that the page is told.
