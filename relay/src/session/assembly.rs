@@ -153,7 +153,10 @@ impl Parts {
     /// The prices that the page is told.
     fn messages(&self, app: &App) -> Vec<protocol::Price> {
         let items = [&*self.listening.item].into_iter().chain(self.prices.iter().map(ItemPrice::item));
-        items.flat_map(|item| app.prices.messages(item, unix_ms())).collect()
+        let mut items: Vec<&str> = items.collect();
+        items.sort_unstable();
+        items.dedup();
+        items.into_iter().flat_map(|item| app.prices.messages(item, unix_ms())).collect()
     }
 }
 

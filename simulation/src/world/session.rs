@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ::relay::agent::{Agent, Chat, Echo, Persona};
+use ::relay::agent::{Agent, Conversation, Echo, Persona, Team};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
@@ -174,8 +174,9 @@ impl World<'_> {
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat => {
                 let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
-                let persona = Persona { instructions: String::new(), max_output_tokens: 16 };
-                Box::new(Chat::new(persona, rate, position, &turns))
+                let persona = Persona { max_output_tokens: 16, ..Persona::default() };
+                let team = Team { models: vec![0], ..Team::default() };
+                Box::new(Conversation::with_ears(ears, persona, team, rate, position, &turns))
             }
         };
         Box::new(Watched { agent, log, script })

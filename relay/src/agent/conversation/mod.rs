@@ -367,7 +367,7 @@ impl<E: Ears> Agent for Conversation<E> {
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
-                hearing.hear(position, samples, outbox)
+                hearing.hear(position, samples, outbox);
             }
             (AgentInput::Audio { position, samples }, None) => {
                 self.finalise(position.saturating_add(samples.len() as u32), FINAL_STEP);

@@ -149,8 +149,6 @@ impl Piece {
         outbox.spent(request, is_billed.then(|| self.used()).flatten());
         if self.came == 0 {
             self.stage = Stage::Waiting;
-            // Its voice is told by now, and is asked no more.
-            self.asked = self.asked.map(|(request, voice, billing)| (request, voice, billing));
         } else {
             self.complete();
         }

@@ -1,3 +1,5 @@
+mod voice;
+
 use super::memory::MAX_BYTES;
 use super::*;
 use crate::money::bill::{AtMost, Quantity, TokenUsage};
