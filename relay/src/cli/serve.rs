@@ -39,6 +39,9 @@ pub(super) struct ServeArgs {
 /// Options of `voxrelay dev`.
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
+    /// The configuration, TOML. Variables that start with VOXRELAY_ go over it.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
     /// Where to listen; 127.0.0.1:8080 if nothing else is configured. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -54,7 +57,7 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
 }
 
 pub(super) async fn dev(args: DevArgs) -> ExitCode {
-    let mut config = match faults::load(None, true) {
+    let mut config = match faults::load(args.config.as_deref(), true) {
         Ok(config) => config,
         Err(code) => return code,
     };

@@ -5,9 +5,9 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::outcome::Outcome;
-use super::pypi;
 use super::tools;
 use crate::fuzzing;
+use crate::pypi;
 use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
@@ -110,7 +110,13 @@ pub(super) fn conversation() -> Result<Outcome> {
     let Some(eliza) = pypi::program(ELIZA, "eliza-gpt") else {
         return Ok(Outcome::ok().not_checked("Eliza: NOT CHECKED, Python 3 or PyPI cannot be reached"));
     };
-    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza))
+    let local = match pypi::python(&workspace::path("examples/local/requirements.txt")) {
+        Ok(python) => python,
+        Err(error) => {
+            return Ok(Outcome::ok().not_checked(&format!("the local providers: NOT CHECKED, {error:#}")));
+        }
+    };
+    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza).env("E2E_LOCAL", local))
 }
 
 pub(super) fn browser() -> Result<Outcome> {

@@ -12,10 +12,15 @@ use crate::prerequisites;
 use crate::step::{output, run, step};
 use crate::workspace;
 
-/// Programs the browser tests call, and the Debian packages they come in: a voice, a reference resampler, a reader
+/// Programs the browser tests call, and the Debian packages they come in: two voices, a reference resampler, a reader
 /// of the relay's database that is not the relay, and a pooler before PostgreSQL.
-const PROGRAMS: [(&str, &str); 4] =
-    [("espeak-ng", "espeak-ng"), ("sox", "sox"), ("sqlite3", "sqlite3"), ("pgbouncer", "pgbouncer")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("espeak-ng", "espeak-ng"),
+    ("flite", "flite"),
+    ("sox", "sox"),
+    ("sqlite3", "sqlite3"),
+    ("pgbouncer", "pgbouncer"),
+];
 
 /// Names and places of a Chromium that somebody else installed.
 const CHROMIUMS: [&str; 5] = [
