@@ -31,13 +31,18 @@ const CHROMIUMS: [&str; 5] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
+/// Whether a program is installed, whatever it makes of the question for its version: flite has no answer to it.
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
 /// Sees to it that everything is there.
 pub(super) fn ready() -> Result<Outcome> {
     prerequisites::wasm_target()?;
     prerequisites::node()?;
     prerequisites::npm_packages()?;
     let mut packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !answers(program)).map(|(_, package)| *package).collect();
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if installed_chromium().is_none() && is_debian() {
         packages.push("chromium");
     }
