@@ -34,6 +34,7 @@ mod provider;
 #[path = "../../protocol/examples/simulate/random.rs"]
 mod random;
 mod scenario;
+mod speech;
 pub mod store;
 mod talker;
 mod voice;

@@ -89,7 +89,7 @@ describe("a spoken conversation with the local providers", () => {
     const spoken = said.filter(({ role }) => role === "agent").map(({ text }) => text.trim());
     assert.ok(Math.abs(sum("voice/flite", "character") - spoken.join("").length) <= 4, JSON.stringify([spoken, rows]));
     assert.ok(sum("eliza/eliza", "output_token") > 0);
-    const heardSeconds = sum("ears/pocketsphinx", "sample") / 16_000;
+    const heardSeconds = sum("ears/pocketsphinx", "utterance_sample") / 16_000;
     assert.ok(heardSeconds > 3 && heardSeconds < 12, `${heardSeconds} s were to be recognised`);
     assert.equal(sum("relay/audio", "sample"), session.audio_samples);
     assert.equal(rows.reduce((sum, row) => sum + row.cost_nano_usd, 0), session.cost_nano_usd);

@@ -281,12 +281,7 @@ impl Call {
             Input::Timeout => {}
         }
         self.spend();
-        if let Some(due) = self.hung_up
-            && self.ending.is_none()
-            && (self.is_understood() || due <= self.now)
-        {
-            self.stop(CloseCode::Normal);
-        }
+        self.leave_when_understood();
         self.speak();
         self.tell_usage();
         if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
@@ -542,6 +537,24 @@ impl Call {
     fn hang_up(&mut self) {
         self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
         self.pause();
+    }
+
+    /// Ends a call whose user has hung up, once all that they said is understood, or nobody understands it in time.
+    fn leave_when_understood(&mut self) {
+        let Some(due) = self.hung_up.filter(|_| self.ending.is_none()) else { return };
+        if !self.is_understood() {
+            if !self.wanted.is_empty() {
+                // A recogniser waits for money, which is not its fault. Should none be there in time, the session ends in another way.
+                self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
+                return;
+            }
+            if self.now < due {
+                return;
+            }
+            self.outputs.push_back(Output::Trouble(ErrorCode::AgentUnavailable));
+            self.finalise(self.expected.position);
+        }
+        self.stop(CloseCode::Normal);
     }
 
     /// Whether the agent has nothing left to understand.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ::relay::agent::{Agent, Conversation, Echo, Persona, Team};
+use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
@@ -102,15 +102,11 @@ impl World<'_> {
         let log = Shared::at(beginning.mark.position);
         self.truth.begun(&id, epoch, log.clone());
         let agent = self.agent(&id, beginning.mark.position, log.clone());
-        let who = self.scenario.who;
         let caps = self.scenario.caps;
         let terms = Terms {
             agent: "agent".into(),
             listening: self.listening().clone(),
-            items: match who {
-                Who::Echo => Vec::new(),
-                Who::Chat | Who::Talker => vec![self.fixed.item.clone()],
-            },
+            items: self.items(),
             caps,
             limits: Limits {
                 session_ms: 1_800_000,
@@ -172,10 +168,13 @@ impl World<'_> {
                 Echo::with_ears(ears, Hz(rate), position).expect("it speaks at every rate of a codec"),
             ),
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
-            Who::Chat => {
+            Who::Chat | Who::Voice => {
                 let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
-                let persona = Persona { max_output_tokens: 16, ..Persona::default() };
-                let team = Team { models: vec![0], ..Team::default() };
+                let mut persona = Persona { max_output_tokens: 16, ..Persona::default() };
+                if self.scenario.who == Who::Voice {
+                    persona.greeting = "Hello. How do you do?".to_owned();
+                }
+                let team = self.team();
                 Box::new(Conversation::with_ears(ears, persona, team, rate, position, &turns))
             }
         };
@@ -340,7 +339,18 @@ impl World<'_> {
                     self.truth.opened(&live.id, live.books.epoch, request, answering.billed);
                     live.requests.push(answering);
                 }
-                Output::Feed { .. } | Output::HoldBack { .. } => {}
+                Output::Feed { request, feed } => {
+                    let fed = live.requests.iter_mut().find(|answering| answering.id == request);
+                    if let Some(answering) = fed {
+                        answering.feed(self.now, &feed);
+                    }
+                }
+                Output::HoldBack { request, held_back } => {
+                    let held = live.requests.iter_mut().find(|answering| answering.id == request);
+                    if let Some(answering) = held {
+                        answering.hold_back(self.now, held_back);
+                    }
+                }
                 Output::Cancel(request) => live.cancel(request),
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.

@@ -351,6 +351,9 @@ impl<E: Ears> Conversation<E> {
         if let Some(hearing) = &mut self.hearing {
             hearing.leave(&mut self.outbox);
         }
+        self.understand();
+        // Nobody waits for an answer to it any more.
+        self.wants_to_think = false;
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
         }

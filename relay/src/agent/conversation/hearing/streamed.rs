@@ -13,6 +13,8 @@ use crate::provider::{Ask, Event, Feed, Heard, TurnSign};
 
 /// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
 const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
+/// A recogniser that has said nothing at all about so much audio is broken: they tell of silence, too. 15 s.
+const SILENT_MAX_SAMPLES: u32 = 15 * 16_000;
 /// Recognisers that fail one after the other before the user is told that nobody hears them.
 const FAILURES_MAX: u32 = 3;
 /// Recognisers say where words end in seconds: so many samples less than there are is all of them.
@@ -56,8 +58,9 @@ struct Asked {
     request: RequestId,
     /// Which of the recognisers it is.
     recogniser: usize,
-    /// Samples that it was given.
+    /// Samples that it was given, and of those, what it had when it last said anything.
     fed: u32,
+    answered: u32,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
     places: VecDeque<(u32, u32)>,
 }
@@ -126,13 +129,24 @@ impl Streamed {
             return self.finalise(self.end, FINAL_STEP);
         }
         match &mut self.asked {
+            Some(asked) if asked.fed - asked.answered > SILENT_MAX_SAMPLES => {
+                outbox.cancel(asked.request, None);
+                let next = asked.recogniser + 1;
+                self.asked = None;
+                self.keep(kept);
+                self.failures += 1;
+                return self.replace(next, outbox);
+            }
             Some(asked) => asked.feed(&kept, outbox),
             None => {
-                self.kept_samples += kept.samples();
-                self.kept.push_back(kept);
+                self.keep(kept);
                 return self.ask(0, outbox);
             }
         }
+        self.keep(kept);
+    }
+
+    fn keep(&mut self, kept: Kept) {
         self.kept_samples += kept.samples();
         self.kept.push_back(kept);
         while self.kept_samples > KEPT_MAX_SAMPLES
@@ -158,14 +172,24 @@ impl Streamed {
         self.failures = self.failures.min(FAILURES_MAX - 1);
     }
 
+    /// Nobody waits for more words: those that are there are what was said.
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
         if let Some(asked) = self.asked.take() {
             outbox.cancel(asked.request, None);
         }
+        self.firm = self.words();
+        self.turn_over();
+    }
+
+    /// The words of the turn so far.
+    fn words(&self) -> String {
+        let space = if self.firm.is_empty() || self.loose.is_empty() { "" } else { " " };
+        format!("{}{space}{}", self.firm, self.loose)
     }
 
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
+        asked.answered = asked.fed;
         match event {
             Event::Heard(heard) => self.heard(heard),
             Event::Turn(TurnSign::Began { at }) => {
@@ -207,7 +231,7 @@ impl Streamed {
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
-        let mut asked = Asked { request, recogniser, fed: 0, places: VecDeque::new() };
+        let mut asked = Asked { request, recogniser, fed: 0, answered: 0, places: VecDeque::new() };
         for kept in &self.kept {
             asked.feed(kept, outbox);
         }
@@ -243,8 +267,7 @@ impl Streamed {
             text.clone_into(&mut self.loose);
         }
         if let Some((start, last)) = self.span.filter(|_| !text.is_empty()) {
-            let space = if self.firm.is_empty() || self.loose.is_empty() { "" } else { " " };
-            let text = format!("{}{space}{}", self.firm, self.loose);
+            let text = self.words();
             let final_through = heard.is_final.then_some(end);
             self.understood.push_back(Understood::Words { text, start, end: last, final_through });
         }
