@@ -1,22 +1,23 @@
-//! Which frames of the user may be committed: those that nothing said later can be about.
+//! Which frames of the user may be committed: those that can be part of no later turn.
 
 use protocol::Mark;
 
 use super::{Call, Output};
 
-/// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
+/// The most frames that are remembered until their commit. Beyond it the oldest is forgotten: a commit then ends at the frame after it.
 const OPEN_MARKS: usize = 3_000;
 
-/// A frame that is not committed.
+/// A frame of the user that is not committed yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) mark: Mark,
     pub(super) samples: u32,
-    /// How many of its samples were metered; the others were played again.
+    /// How many of its samples were metered. The others were metered before a relay was lost, and were played again.
     pub(super) metered: u32,
 }
 
 impl Call {
+    /// Raises the committable mark to the frame that `through` is in, because the agent called everything before it final.
     pub(super) fn finalise(&mut self, through: u32) {
         let mark = self.mark_before(through);
         if mark.seq <= self.committable.seq {
@@ -25,6 +26,7 @@ impl Call {
         self.committable = mark;
     }
 
+    /// Commits everything before the mark, unless that is done already.
     pub(super) fn commit(&mut self, mark: Mark) {
         if mark.seq > self.committed.seq {
             self.committed = mark;
@@ -32,7 +34,7 @@ impl Call {
         }
     }
 
-    /// The frame that `position` is in: all before it can be committed.
+    /// The mark of the frame that `position` is in, before which everything can be committed. The frames before it are forgotten.
     pub(super) fn mark_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.open.clear();
@@ -45,6 +47,7 @@ impl Call {
         self.open.front().map_or(self.expected, |oldest| oldest.mark)
     }
 
+    /// Remembers a frame until it is committed.
     pub(super) fn open(&mut self, frame: Open) {
         if self.open.len() == OPEN_MARKS {
             self.close_oldest();
@@ -54,6 +57,7 @@ impl Call {
         self.open.push_back(frame);
     }
 
+    /// Forgets the oldest frame.
     pub(super) fn close_oldest(&mut self) {
         if let Some(oldest) = self.open.pop_front() {
             self.samples_open -= oldest.samples;

@@ -1,7 +1,7 @@
 //! A call as the agent sees it: listening, thinking, speaking, interrupted; what to spend and when to stop.
 //!
-//! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer for
-//! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
+//! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer
+//! for [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
 mod answer;
 mod committing;
@@ -33,89 +33,105 @@ use crate::provider::Ask;
 use answer::Answer;
 use committing::Open;
 
-/// Usage is told to the page at most this often.
+/// The shortest time between two messages that tell the page its usage.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
-/// What was metered is written to the store within this time.
+/// How long it may take until what was used is written to the store.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
-/// More than this that was metered is written at once: a client that sends much at a time and then goes to another relay finds there that it
-/// was heard here. 10 s.
+/// How many metered samples may wait until they are written: 10 s. More is written at once, because a client that sends much at a time and
+/// then goes to another relay is to find there that it was heard here.
 const RECORD_SAMPLES: u64 = 160_000;
-/// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
+/// How much listening is paid for in advance. It is longer than a call may go on without the database (`store_grace`), since nothing can be
+/// set aside meanwhile.
 pub const AHEAD: Duration = Duration::from_secs(90);
-/// Turns of the user that can be corrected: the newest of them.
+/// How many of the user's newest turns can be corrected.
 const CORRECTABLE: usize = 64;
 
 /// A call.
 pub struct Call {
     agent: Box<dyn Agent>,
     tab: Tab,
+    /// The position up to which the user's audio is metered.
     metered_through: u32,
-    /// Samples that may still be played again without being metered.
+    /// How many samples may still be played again without being metered.
     replayable: u32,
-    /// Samples of the frames in `open`, and those of them that were metered here.
+    /// How many samples the frames in `open` have.
     samples_open: u32,
+    /// How many samples of the frames in `open` were metered here.
     metered_open: u32,
     purse: Purse,
-    /// Audio that waits for money, oldest first.
+    /// Audio that waits for money, and whatever came after it, oldest first.
     held: VecDeque<Held>,
+    /// How many bytes `held` takes.
     held_bytes: usize,
     /// Requests that wait for money, oldest first.
     wanted: VecDeque<Wanted>,
-    /// The highest threshold that was told, of each budget.
+    /// The highest threshold of each budget that the page was told.
     told_percent: [u32; 3],
-    /// How the budgets stand is not known yet: what they have reached by then was told by the relay before.
+    /// Whether this relay does not know yet how the budgets stand. The thresholds that they turn out to have reached by then were told by the
+    /// relay that had the call before.
     is_unsure: bool,
+    /// When the page was last told its usage, and what it was told.
     told_usage: (Time, Usage),
+    /// When what was metered was last handed to the store.
     recorded: Time,
-    /// Frames that are not committed, oldest first.
+    /// Frames of the user that are not committed, oldest first.
     open: VecDeque<Open>,
+    /// The mark of the next frame of the user.
     expected: Mark,
-    /// What was last handed to the store or committed.
+    /// The mark before which everything may be committed, once it is written.
     committable: Mark,
-    /// What the last settlement says is committed, and may still be played again.
+    /// The committable mark of the last settlement.
     told_committable: Mark,
+    /// `replayable` as the store was last told it.
     told_replayable: u32,
-    /// Whether the store was told that what may be played again is being played again here.
+    /// Whether the store was told that the replayable samples are being played again here.
     has_claimed: bool,
-    /// Writes that were not answered yet.
+    /// How many writes are not answered yet.
     storing: u32,
-    /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
-    /// ledger knows nor the client sends again. And what is exposed then.
+    /// For each settlement that is not answered yet, the mark that may be committed when it is, and what is exposed then. A commit before the
+    /// answer would risk audio that, after a crash, the ledger does not know and the client does not send again.
     settling: VecDeque<(Mark, NanoUsd)>,
-    /// What was last committed.
+    /// The mark that was last committed.
     committed: Mark,
+    /// The number of the next turn.
     next_turn: u32,
-    /// The turn that the user seems to be taking, once its number was told.
+    /// The number of the turn that the user seems to be taking, once the page was told of it.
     partial: Option<u32>,
-    /// What the user has said lately, oldest first.
+    /// The newest turns of the user, which can be corrected, oldest first.
     understood: VecDeque<Understood>,
-    /// How often the user has said something.
+    /// How many turns of the user the agent has understood.
     sayings: u32,
-    /// When the user had said something, and how long after its sound that was.
+    /// When the user's last turn was understood, and how many milliseconds after its sound that was, until the answer is heard.
     said: Option<(Time, u32)>,
+    /// What the page was last told that the agent is doing.
     state: AgentState,
+    /// The answer that is being given.
     answer: Option<Answer>,
-    /// Answers that were begun.
+    /// How many answers were begun.
     answers: u32,
-    /// Answers that are over and the agent does not know it yet: which one, and how much of its words was heard.
+    /// Answers that are over without the agent knowing it yet: which answer, and how many bytes of its words were heard.
     over: VecDeque<(u32, usize)>,
-    /// Samples of the agent that were sent: where its next answer begins.
+    /// How many samples of the agent were sent. The agent's next answer begins there.
     spoken: u32,
+    /// The position up to which the user has heard the agent.
     played: u32,
+    /// Whether the link takes more of the agent's audio.
     room: bool,
-    /// The samples being handed to the agent.
+    /// The buffer for samples that are being handed to the agent, kept for its memory.
     samples: Vec<i16>,
     outputs: VecDeque<Output>,
+    /// Why the call ends, once that is known.
     ending: Option<CloseCode>,
+    /// Whether [`Output::End`] was given.
     ended: bool,
     now: Time,
 }
 
-/// A turn of the user that can be corrected.
+/// A turn of the user that the agent has understood, and that can be corrected.
 #[derive(Clone, Copy, Debug)]
 struct Understood {
     turn: u32,
-    /// Counts what the agent has understood.
+    /// Which [`AgentOutput::Said`] it was, counted from 0.
     said: u32,
     start: u32,
     end: u32,
@@ -130,7 +146,7 @@ struct Wanted {
     at_most: AtMost,
 }
 
-/// Something that waits for money, or behind what does.
+/// Audio that waits for money, or something that came after such audio and must not overtake it.
 #[derive(Debug)]
 enum Held {
     Audio { mark: Mark, payload: Vec<u8> },
@@ -141,7 +157,7 @@ enum Held {
 }
 
 impl Held {
-    /// What it takes in memory, as far as that is the client's to say.
+    /// How many bytes it takes in memory, as far as the client decides that.
     fn bytes(&self) -> usize {
         match self {
             Held::Audio { payload, .. } => payload.len(),
@@ -152,7 +168,7 @@ impl Held {
 }
 
 impl Call {
-    /// A call that begins, or goes on after its relay was lost.
+    /// Makes a call that begins, or goes on after another relay had it.
     #[must_use]
     pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
         Call {
@@ -211,7 +227,7 @@ impl Call {
         }
     }
 
-    /// One thing happened. Drain [`Call::poll_output`] afterwards, then arm one timer for [`Call::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Call::poll_output`] afterwards, then arm one timer for [`Call::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
         match input {
@@ -272,7 +288,7 @@ impl Call {
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input.
+    /// The next thing that the driver has to do, or `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -291,7 +307,7 @@ impl Call {
         usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
     }
 
-    /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
+    /// Meters audio and hands it to the agent if it is paid for. If it is not, nothing is changed and `false` is returned.
     fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
@@ -316,7 +332,7 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        // What is declared as lost is not played again.
+        // Audio that the client declares lost is not played again.
         let lost = gap.to.position.saturating_sub(gap.from.position);
         self.replayable = self.replayable.saturating_sub(lost);
         self.open(Open { mark: gap.from, samples: 0, metered: 0 });
@@ -324,7 +340,7 @@ impl Call {
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
-    /// What the page says has a number, so it can be committed, and no place in the audio.
+    /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
     fn handle_message(&mut self, mark: Mark, message: &Upward) {
         self.open(Open { mark, samples: 0, metered: 0 });
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
@@ -338,12 +354,12 @@ impl Call {
                 self.ask(AgentInput::ToolResult { call_id, output, is_error: *is_error });
             }
             Upward::Correction { turn, text } => self.correct(*turn, text),
-            // No agent takes these, and a session's features do not name them.
+            // No agent takes these, and the features of a session do not name them.
             Upward::Context { .. } | Upward::Variables { .. } => {}
         }
     }
 
-    /// What the user really said takes the place of what was understood, in the record as well.
+    /// Puts what the user really said in place of what was understood, in the record as well.
     fn correct(&mut self, turn: u32, text: &str) {
         let understood = self.understood.iter().find(|understood| understood.turn == turn);
         if let Some(&Understood { said, start, end, .. }) = understood {
@@ -354,19 +370,20 @@ impl Call {
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
         }
-        // With what the agent has not done with before it, it is final later.
+        // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
+        // final.
         if self.open.len() == 1 {
             self.finalise(self.expected.position);
         }
     }
 
-    /// Tells the agent, and does what it wants.
+    /// Tells the agent something, and does what the agent wants then.
     fn ask(&mut self, input: AgentInput<'_>) {
         self.agent.handle_input(self.now, input);
         self.drain_agent();
     }
 
-    /// Does what the agent wants, and tells it what became of its answers when it wants nothing more.
+    /// Does what the agent wants, and then tells it which of its answers are over, until neither is left.
     fn drain_agent(&mut self) {
         loop {
             while let Some(output) = self.agent.poll_output() {
@@ -377,6 +394,7 @@ impl Call {
         }
     }
 
+    /// Does one thing that the agent wants.
     fn act(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
@@ -437,7 +455,7 @@ impl Call {
             }
             AgentOutput::Spent { request, used, estimated, provider_id } => {
                 self.wanted.retain(|wanted| wanted.request != request);
-                // The answer that it was for, or what the user has said as long as there is none.
+                // The row names the answer that the request was for, or the last turn if there is no answer yet.
                 let answer = self.answer.as_ref().map(|answer| answer.turn.turn);
                 let turn = answer.or(self.next_turn.checked_sub(1));
                 self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
@@ -445,7 +463,7 @@ impl Call {
         }
     }
 
-    /// A turn of the user can be corrected for a while.
+    /// Remembers a turn of the user, so that it can be corrected.
     fn remember(&mut self, turn: u32, start: u32, end: u32) {
         if self.understood.len() == CORRECTABLE {
             self.understood.pop_front();
@@ -454,7 +472,7 @@ impl Call {
         self.sayings += 1;
     }
 
-    /// The number of the turn that the user is taking.
+    /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
     fn user_turn(&mut self) -> u32 {
         self.partial.unwrap_or_else(|| self.take_turn())
     }
@@ -477,12 +495,13 @@ impl Call {
         })));
     }
 
+    /// Stores a turn, and settles before that what was metered.
     fn store_turn(&mut self, turn: Turn) {
         self.settle_up();
         self.push_turn(turn);
     }
 
-    /// What its transcript ends with may be committed with it, if it is in the ledger before.
+    /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
     fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
         self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
@@ -495,18 +514,19 @@ impl Call {
         }
     }
 
+    /// Tells the agent that no audio comes for now.
     fn pause(&mut self) {
         self.ask(AgentInput::Pause);
     }
 
-    /// Whatever is asked of providers is given up, and accounted for.
+    /// Gives up all requests of providers, and puts what they cost on the tab.
     fn leave(&mut self) {
         self.ask(AgentInput::Leave);
         self.wanted.clear();
         self.tab.settle_rest();
     }
 
-    /// Finishes what was said, and ends as soon as it is stored.
+    /// Finishes the answer, settles everything, and ends the call as soon as that is written.
     fn stop(&mut self, code: CloseCode) {
         self.ending = Some(code);
         self.pause();

@@ -1,4 +1,4 @@
-//! The answer on its way to the user: its words as they come, its sound at the pace at which it is heard, and how it ends.
+//! How an answer gets to the user: its words as they come, its sound at the pace at which it is heard, and its end.
 
 use protocol::relay::Saying;
 use protocol::{AgentState, Role};
@@ -8,7 +8,7 @@ use super::{Call, Output, Turn, millis};
 use crate::agent::AgentInput;
 
 impl Call {
-    /// More words of the answer; the first ones begin it.
+    /// Appends words to the answer. The first words begin it.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
         if self.ending.is_some() {
             return;
@@ -32,7 +32,7 @@ impl Call {
         self.tell_words();
     }
 
-    /// Tells the answer's words if it is time, and stores them once all are there.
+    /// Tells the page the answer's words if it is time, and stores them once the agent has given all of them.
     pub(super) fn tell_words(&mut self) {
         let Some(answer) = &mut self.answer else { return };
         if !answer.tell(self.now) {
@@ -45,7 +45,7 @@ impl Call {
         }
     }
 
-    /// Sends what is due of the answer, and asks the agent for more of it.
+    /// Sends the sound of the answer that is due, and asks the agent for more.
     pub(super) fn speak(&mut self) {
         loop {
             self.tell_words();
@@ -92,6 +92,7 @@ impl Call {
         }
     }
 
+    /// Notes how far the user has heard the agent, and finishes an answer that was heard to its end.
     pub(super) fn handle_played(&mut self, position: u32) {
         self.played = self.played.max(position).min(self.spoken);
         let is_heard = |answer: &Answer| {
@@ -103,7 +104,7 @@ impl Call {
         }
     }
 
-    /// The answer is dropped where it is.
+    /// Drops the answer where it is, at the client as well.
     pub(super) fn cut(&mut self) {
         if self.answer.is_some() {
             self.outputs.push_back(Output::Say(Saying::Flush));
@@ -111,10 +112,10 @@ impl Call {
         }
     }
 
-    /// The answer is over, heard to its end or not.
+    /// Ends the answer, heard to its end or not, and stores how far it was heard.
     pub(super) fn finish_answer(&mut self) {
         let Some(mut answer) = self.answer.take() else { return };
-        // Frames that nobody has taken yet go with it: what was never sent is no part of the agent's timeline.
+        // Frames that the driver has not taken yet are dropped: sound that was never sent is no part of the agent's timeline.
         let mut untaken = 0;
         self.outputs.retain(|output| match output {
             Output::Speak(frame) => {

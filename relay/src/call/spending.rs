@@ -1,4 +1,4 @@
-//! What a call does about money: audio waits for it, more is asked for in time, what was used is settled, the page is told.
+//! How a call deals with money: audio and requests wait for it, more is asked for in time, what was used is settled, the page is told.
 
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
@@ -8,28 +8,29 @@ use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
 
-/// Audio and texts that can be waiting for money, in bytes: what a replay brings at once, and a little.
+/// How many bytes of audio and texts may wait for money: a little more than a replay brings at once.
 const HELD_BYTES: usize = 3 << 20;
 /// What the user reads when there is no more money.
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 
 impl Call {
-    /// The samples of a chunk that are to be metered: all but those that were before a relay was lost. What counts is how many there are
-    /// and not where they stand, since positions are the client's to say.
+    /// How many samples of a chunk are to be metered: all but those that were metered before a relay was lost. They are counted, and not
+    /// recognised by their positions, since the client chooses positions.
     pub(super) fn fresh(&self, bytes: usize) -> u32 {
         ((bytes / 2) as u32).saturating_sub(self.replayable)
     }
 
+    /// Keeps something until there is money for the audio before it.
     pub(super) fn hold(&mut self, held: Held) {
         self.held_bytes += held.bytes();
         self.held.push_back(held);
         if self.held_bytes > HELD_BYTES {
-            // The client has it still, since it is not committed: it comes again in the session that follows.
+            // Nothing of this is committed, so the client has it still and sends it again in its next session.
             self.stop(CloseCode::TryLater);
         }
     }
 
-    /// What the total has to rise to for the oldest audio and the oldest request that wait, or for nothing.
+    /// The total that has to be authorised for the oldest audio and the oldest request that wait for money, if any do.
     pub(super) fn needed(&self) -> NanoUsd {
         let audio = match self.held.front() {
             Some(Held::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
@@ -38,18 +39,18 @@ impl Call {
         audio + self.wanted()
     }
 
-    /// What the oldest request that waits may cost.
+    /// What the oldest request that waits for money may cost.
     fn wanted(&self) -> NanoUsd {
         let wanted = self.wanted.front();
         wanted.map_or(NanoUsd::ZERO, |wanted| self.tab.worst_case(wanted.provider, &wanted.at_most))
     }
 
-    /// Makes the requests that are paid for, and that the store knows of.
+    /// Makes the waiting requests that are paid for and whose worst case the store counts as exposed.
     fn open_requests(&mut self) {
         while let Some(wanted) = self.wanted.front() {
             let worst_case = self.tab.worst_case(wanted.provider, &wanted.at_most);
             let exposed = self.tab.held() + worst_case;
-            // A settlement that is on its way takes back whatever it does not say to be exposed.
+            // A settlement that is on its way sets what is exposed to its own figure. If that is lower, the request waits for another.
             if !self.purse.allows(self.tab.reach() + worst_case)
                 || !self.purse.exposes(exposed)
                 || self.settling.iter().any(|(_, said)| *said < exposed)
@@ -62,7 +63,7 @@ impl Call {
         }
     }
 
-    /// Goes on with what waits for money, asks for more of it, and ends the call when there is none.
+    /// Goes on with what waited for money, asks for more money in time, and ends the call when there is none.
     pub(super) fn spend(&mut self) {
         while self.ending.is_none()
             && let Some(held) = self.held.pop_front()
@@ -92,7 +93,8 @@ impl Call {
         }
         let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
         let exposed = self.tab.held() + self.wanted();
-        // A settlement that is on its way says what was exposed before: it may not come after what is asked for now.
+        // A settlement that is on its way carries an older figure of what is exposed. Written after the figure asked for now, it would
+        // replace it.
         if self.settling.iter().any(|(_, before)| *before != exposed) {
             return;
         }
@@ -101,10 +103,10 @@ impl Call {
         }
     }
 
-    /// There is no more money: the user is told in words, and the call ends with its own code.
+    /// Ends the call because there is no more money, and tells the user so in words.
     pub(super) fn run_out(&mut self, shortage: Shortage) {
         self.outputs.push_back(Output::Exhausted(shortage));
-        // What was said comes before the notice, and nothing is answered any more.
+        // The user's last words are finished before the notice. `ending` is set first, so that the agent does not answer them any more.
         self.ending = Some(CloseCode::Budget);
         self.pause();
         self.finish_answer();
@@ -118,7 +120,7 @@ impl Call {
         self.stop(CloseCode::Budget);
     }
 
-    /// Settles what was metered, if there is anything to tell.
+    /// Settles what was used, if the store does not know everything yet.
     pub(super) fn settle_up(&mut self) {
         self.recorded = self.now;
         if self.tab.is_unrowed()
@@ -129,7 +131,7 @@ impl Call {
         }
     }
 
-    /// Settles what was metered and gives back what is set aside; so many samples of what is not committed may be played again.
+    /// Settles what was used and gives back what is set aside. `open` is how many samples of the uncommitted frames may be played again.
     pub(super) fn settle_all(&mut self, open: u32) {
         self.recorded = self.now;
         self.push_settle(open, true);
@@ -137,7 +139,7 @@ impl Call {
 
     fn push_settle(&mut self, open: u32, release: bool) {
         let rows = self.tab.take_rows();
-        // Who goes on elsewhere, or ends, has nothing under way.
+        // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;
         self.settling.push_back((self.committable, exposed));
@@ -153,8 +155,8 @@ impl Call {
         });
     }
 
-    /// Says in the store that what may be played again is being played again here: whoever takes the call over meanwhile does not get it a
-    /// second time. What is left of it is written with the next settlement.
+    /// Tells the store that the replayable samples are being played again here, so that a relay that takes the call over meanwhile does not
+    /// grant them a second time. The next settlement tells how many are left.
     pub(super) fn claim(&mut self) {
         self.has_claimed = true;
         self.told_replayable = 0;
@@ -171,11 +173,13 @@ impl Call {
         });
     }
 
-    /// What a settlement says to be exposed: what is held, and what was asked for and may be held before it is written.
+    /// What a settlement says is exposed: the holds, or what the unanswered [`Output::Reserve`] asks to be exposed if that is more. The
+    /// answer may come, and a request begin, before the settlement is written.
     fn exposed(&self) -> NanoUsd {
         self.tab.held().max(self.purse.asked())
     }
 
+    /// Tells the page its usage and the thresholds that budgets have reached, and settles what was used if it is time.
     pub(super) fn tell_usage(&mut self) {
         let usage = self.usage();
         if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {
@@ -190,7 +194,8 @@ impl Call {
                 }
             }
         }
-        // What has reached a threshold is settled at once: the operator hears of the sum that the page was told.
+        // At a threshold everything is settled at once, because the operator is told when the ledger reaches it, and is to hear the same sum
+        // as the page.
         if self.told_percent != told
             || self.now >= self.recorded + RECORD_EVERY
             || self.tab.unrowed_samples() > RECORD_SAMPLES
@@ -199,7 +204,8 @@ impl Call {
         }
     }
 
-    /// How the budgets stand is known. What they had reached when another relay had the call was told there.
+    /// Takes the thresholds that the budgets have reached for told, the first time that their standing is known after the call was taken
+    /// over: the relay before told them.
     pub(super) fn learn_standing(&mut self) {
         if !std::mem::take(&mut self.is_unsure) {
             return;
