@@ -1,4 +1,4 @@
-//! What a session's machine has to say, in the log and in the metrics.
+//! What is logged and counted of a session.
 
 use protocol::CloseCode;
 
@@ -49,7 +49,7 @@ fn note_of_policy(session: &str, note: Note) {
     }
 }
 
-/// Says how the session is over here, and with which code its connection is closed.
+/// Logs how the session is over here, and returns the code that its connection is closed with.
 pub(super) fn departure(session: &str, departure: Departure, machine: &Machine) -> CloseCode {
     match departure {
         Departure::Ended(code) => {

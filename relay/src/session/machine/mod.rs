@@ -1,8 +1,9 @@
-//! A session whole: link, call, policy and journal, wired to each other. One machine for whoever drives it, over sockets or in a simulation.
+//! The machine of a whole session: link, call, policy and journal, wired to each other. The relay drives it over sockets, the simulation
+//! without.
 //!
-//! Change, drain, wait: [`Machine::handle_input`] with one thing that happened, [`Machine::poll_output`] until it is `None`, then one timer
-//! for [`Machine::poll_timeout`]. Inside, each machine is drained to its end before the next one is fed, and what comes of one output is
-//! done before the output after it.
+//! A driver gives [`Machine::handle_input`] one thing that happened, calls [`Machine::poll_output`] until it is `None`, and arms one timer
+//! for [`Machine::poll_timeout`]. Inside, each machine is drained to its end before the next one is fed, and everything that follows from one
+//! output is done before the next output.
 
 mod io;
 mod routes;
@@ -28,7 +29,7 @@ use crate::money::budget::{Reserved, Standing};
 use crate::money::tab::RequestId;
 use crate::provider;
 
-/// Something that one of the machines is to be told, or the driver.
+/// Something that one of the machines, or the driver, is to be told.
 #[derive(Debug)]
 enum Step {
     Attach {
@@ -69,18 +70,18 @@ enum Step {
     },
     Reserved(Reserved),
     Provider(RequestId, provider::Event),
-    /// The call hears whether there is room.
+    /// The call is told whether the link has room.
     CallRoom,
     CallTimeout,
     Policy(policy::Input),
-    /// A connection wants to go on with the session: the link says whether its resume token is good.
+    /// The policy is told of a connection that wants to go on with the session, and whether the link takes its resume token for good.
     Resume(Box<Visitor>),
     Journal(journal::Input),
     WriteEnd(CloseCode),
     Out(Output),
 }
 
-/// See the module. It is made by a [`Beginning`](super::beginning::Beginning).
+/// The machine of a whole session. A [`Beginning`](super::beginning::Beginning) makes it.
 pub struct Machine {
     link: Link,
     call: Call,
@@ -88,9 +89,9 @@ pub struct Machine {
     journal: Journal,
     is_recorded: bool,
     quality: LineQuality,
-    /// What is to be done next, in this order.
+    /// The steps that are to be done, in this order.
     steps: VecDeque<Step>,
-    /// What came of the step that is being done.
+    /// The steps that follow from the one that is being done. They go before all others.
     news: Vec<Step>,
     now: Time,
 }
@@ -117,7 +118,7 @@ impl Machine {
         }
     }
 
-    /// One thing happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input) {
         use policy::Input as P;
         self.now = self.now.max(now);
@@ -141,8 +142,8 @@ impl Machine {
         });
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input. Unless the connection `is_ready`, the agent's words wait: they
-    /// can be resumed from where they are.
+    /// The next thing that the driver has to do, or `None` until the next input. Unless the connection `is_ready`, the agent's words wait in
+    /// the link, from where they can be resumed.
     pub fn poll_output(&mut self, is_ready: bool) -> Option<Output> {
         loop {
             while let Some(step) = self.steps.pop_front() {
@@ -159,7 +160,7 @@ impl Machine {
                 let (is_empty, is_kept) = (self.journal.is_empty(), self.journal.is_kept());
                 self.tell_policy(policy::Input::Owed { is_empty, is_kept });
             } else {
-                // Acknowledgements and the goodbye never wait.
+                // Acknowledgements and the end of the session are sent even if the connection is not ready.
                 let output = if is_ready { self.link.poll_output() } else { self.link.poll_urgent() };
                 if let Some(output) = output {
                     self.news.extend(of_link(output));
@@ -188,13 +189,14 @@ impl Machine {
         own.chain(self.link.poll_timeout()).chain(self.call.poll_timeout()).min()
     }
 
-    /// Whether the session goes on as far as is known: it wants to hear of [`Input::Shutdown`] then.
+    /// Whether the session goes on, as far as is known. Only then it has to be told of [`Input::Shutdown`].
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.policy.is_live()
     }
 
-    /// Whether the session takes commands. Once its end is stored, whoever comes back is sent to the store, which says so.
+    /// Whether the session takes commands. While its end is being stored, they wait, so that a client that comes back finds the end in the
+    /// store.
     #[must_use]
     pub fn takes_commands(&self) -> bool {
         self.policy.is_live() || self.policy.has_ended()
@@ -228,14 +230,14 @@ impl Machine {
         ]);
     }
 
-    /// What came of a step is done before the steps after it.
+    /// Puts the steps that follow from the last one before all others.
     fn do_news(&mut self) {
         for step in self.news.drain(..).rev() {
             self.steps.push_front(step);
         }
     }
 
-    /// Feeds one machine, and drains it.
+    /// Does one step: feeds one machine, and drains it.
     fn take(&mut self, step: Step) {
         match step {
             Step::Out(_) => {}

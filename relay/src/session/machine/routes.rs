@@ -1,4 +1,4 @@
-//! Which machine hears of what another one says.
+//! Which machine is told what another one says.
 
 use protocol::relay::{self as link, Attachment, Saying};
 
@@ -9,7 +9,7 @@ use crate::session::policy::{self, Ask, Written};
 use crate::session::wire::Outgoing;
 
 impl Machine {
-    /// Feeds the link, and takes what cannot wait. The agent's words wait in it until the connection is ready.
+    /// Feeds the link, and takes what cannot wait. The agent's words wait in the link until the connection is ready.
     pub(super) fn tell_link(&mut self, input: link::Input<'_>) {
         self.link.handle_input(self.now, input);
         while let Some(output) = self.link.poll_urgent() {
@@ -19,7 +19,8 @@ impl Machine {
 
     pub(super) fn tell_call(&mut self, input: call::Input<'_>) {
         self.call.handle_input(self.now, input);
-        // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
+        // The used-up budget is written after what was spent: its alert names the sum in the ledger, and has to come after the alerts of
+        // lower thresholds, which come with the settlement.
         let mut exhausted = None;
         while let Some(output) = self.call.poll_output() {
             use call::Output as C;
@@ -150,7 +151,7 @@ impl Machine {
     }
 }
 
-/// What is to be done about what the link says, if anything.
+/// The step that follows from what the link says, if any.
 pub(super) fn of_link(output: link::Output) -> Option<Step> {
     use link::Output as L;
     Some(match output {
@@ -158,7 +159,7 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(frame))),
         L::Audio { mark, payload } => Step::Audio(mark, payload),
         L::Message { mark, message } => Step::Message(mark, message),
-        // No agent takes these, and a session's features do not name them.
+        // No agent takes these, and the features of a session do not name them.
         L::BargeIn(_) | L::Held(_) => return None,
         L::Gap(gap) => Step::Gap(gap),
         L::Muted(muted) => Step::Muted(muted),
@@ -174,11 +175,12 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
     })
 }
 
+/// The step that has the journal write an entry.
 pub(super) fn write(entry: Entry) -> Step {
     Step::Journal(journal::Input::Entry(entry))
 }
 
-/// What follows from a written entry.
+/// What the policy is told about a written entry.
 fn written(entry: Entry, answer: Answer) -> Written {
     match (entry, answer) {
         (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
