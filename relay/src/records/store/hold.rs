@@ -1,5 +1,5 @@
-//! A relay's hold on its data folder. The database file there, and the file of what is owed, belong to one relay at a time: a second one
-//! would take the first one's sessions for lost.
+//! The lock on a relay's data folder. The files in it belong to one relay at a time: a second relay would take the sessions of the first one
+//! for lost.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,25 +11,25 @@ use super::{StoreError, create_data_dir, unix_ms};
 
 /// The file in the data folder that is locked.
 pub const HOLD_FILE: &str = "voxrelay.lock";
-/// The file in the data folder that says which relay of a database had the folder last.
+/// The file in the data folder that names the relay which had the folder last.
 pub const RELAY_FILE: &str = "voxrelay.relay";
-/// What is read of either at most.
+/// How many bytes of the lock file or of the relay file are read at most.
 const HOLDER_BYTES: u64 = 500;
 
-/// The data folder is this process's, until this is dropped or the process ends, however it ends.
+/// The lock on a data folder. It ends when this is dropped, or when the process ends, in whatever way.
 #[derive(Debug)]
 pub struct Hold {
     file: File,
-    /// Who has it, as the file says it.
+    /// Who has the folder, as the lock file says it.
     holder: String,
     dir: PathBuf,
 }
 
 impl Hold {
-    /// Takes the folder, makes it if it is not there.
+    /// Locks the folder, and makes it if it is not there.
     ///
     /// # Errors
-    /// When another process has it, with what is known of that one, or when it cannot be made or locked.
+    /// When another process has locked it, with what is known of that process, or when it cannot be made or locked.
     pub fn take(data_dir: &Path) -> Result<Hold, StoreError> {
         let path = data_dir.join(HOLD_FILE);
         let create = |source| StoreError::Create { path: path.display().to_string(), source };
@@ -56,13 +56,13 @@ impl Hold {
         Ok(hold)
     }
 
-    /// Adds what it does with it, for whoever comes next.
+    /// Notes in the lock file what this process does, for a process that finds the folder locked.
     pub fn tell(&mut self, doing: &str) {
         self.note(&format!("{}, {doing}", self.holder));
     }
 
-    /// The relay that had the folder before. It is gone, however it ended: whoever has the folder may free its sessions at once, and need not
-    /// wait until their leases are over.
+    /// The id of the relay that had the folder before. Since the folder is locked by this process, that relay is gone: its leases can be
+    /// ended at once, without waiting until they are over.
     #[must_use]
     pub fn relay_before(&self) -> Option<String> {
         let mut id = String::new();
@@ -71,14 +71,14 @@ impl Hold {
         Some(id.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
-    /// Notes which relay has it, for the one after it.
+    /// Notes the id of the relay that has the folder, for the next one.
     pub fn tell_relay(&self, id: &str) {
         if let Err(error) = std::fs::write(self.dir.join(RELAY_FILE), format!("{id}\n")) {
             tracing::warn!(%error, file = RELAY_FILE, "it is not noted which relay has the data folder");
         }
     }
 
-    /// A full disk is no reason not to start.
+    /// Writes a line to the lock file. A failure is only logged, since a full disk is no reason not to start.
     fn note(&mut self, line: &str) {
         if let Err(error) = self.write(line) {
             tracing::warn!(%error, file = HOLD_FILE, "it is not noted who has the data folder");
@@ -93,6 +93,7 @@ impl Hold {
     }
 }
 
+/// What the lock file says of the process that has locked it.
 fn holder(file: &mut File) -> String {
     let mut holder = String::new();
     match file.take(HOLDER_BYTES).read_to_string(&mut holder) {
