@@ -19,23 +19,23 @@ use crate::App;
 use crate::admission::denials;
 use crate::records::store::{Denial, unix_ms};
 
-/// Longest reason, in characters.
+/// The longest reason, in characters.
 const REASON_MAX_CHARS: usize = 500;
 
 /// Who is to be denied.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewDenial {
-    /// What the subject is.
+    /// Whether the subject is a user or a login.
     kind: Kind,
     /// The user or the login.
     #[schema(min_length = 1, max_length = 255)]
     subject: String,
-    /// Why, for administrators.
+    /// Why it is denied, for administrators.
     #[serde(default)]
     #[schema(max_length = 500)]
     reason: String,
-    /// Until when; for ever without it.
+    /// Until when it is denied. For ever by default.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(super) struct DenyList {
     next: Option<String>,
 }
 
-/// The deny-list, without what has expired.
+/// Lists the deny-list, without expired entries.
 #[utoipa::path(
     get, path = "/v1/admin/denials", operation_id = "list_denials", tag = "admin", params(Paged),
     responses((status = 200, description = "A page, by kind and subject", body = DenyList), Usual),
@@ -66,7 +66,7 @@ pub(super) async fn list(
     }))
 }
 
-/// Denies a user or a login, over what was said of them before: their calls are closed, and no new one begins.
+/// Denies a user or a login, in place of an earlier denial. Their calls are closed, and no new one can begin.
 #[utoipa::path(
     post, path = "/v1/admin/denials", operation_id = "deny", tag = "admin", request_body = NewDenial,
     responses((status = 201, description = "The denial", body = DenialEntry), WithBody),
@@ -126,7 +126,7 @@ fn in_body(problem: Problem) -> Problem {
     problem.code(HttpCode::BadBody)
 }
 
-/// Here at once; the other relays look every second, as this one does if it fails now.
+/// Applies a change of the deny-list at this relay at once. Other relays look every second, and so does this one if it fails now.
 async fn look(app: &App) {
     if let Err(error) = denials::look(app).await {
         tracing::warn!(%error, "the deny-list was not read after a change");
