@@ -49,7 +49,7 @@ impl Denials {
 
     /// Whether an identity is denied.
     pub(crate) fn denies(&self, identity: &Identity) -> bool {
-        self.has(&identity.sub, identity.session_id.as_deref(), unix_ms())
+        self.has(&identity.sub, identity.login.as_deref(), unix_ms())
     }
 
     fn has(&self, sub: &str, login: Option<&str>, now_ms: i64) -> bool {

@@ -163,7 +163,7 @@ pub(super) fn prepare(
         id: beginning.id.clone(),
         sub: identity.sub.clone(),
         account: identity.account.clone(),
-        login: identity.session_id.clone(),
+        login: identity.login.clone(),
     });
     let registration =
         Registry::enter(&app.live, &beginning.id, Handle { whose: whose.clone(), commands: sender });

@@ -404,7 +404,7 @@ async fn begin(
         user_sub: identity.sub.clone(),
         account: identity.account.clone(),
         plan: identity.plan.clone(),
-        login: identity.session_id.clone(),
+        login: identity.login.clone(),
         client: hello.client.clone(),
         agent: parts.agent.clone(),
         started_at_ms,

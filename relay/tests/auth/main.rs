@@ -91,7 +91,7 @@ async fn a_good_token_says_who_it_is() {
     let expires = now() + 3_600;
     let identity = verifier.verify(&hs256(&but(&json!({ "exp": expires })))).await.expect("good");
     assert_eq!(
-        (identity.sub.as_str(), identity.expires_at, identity.session_id.as_deref()),
+        (identity.sub.as_str(), identity.expires_at, identity.login.as_deref()),
         (USER, expires, Some("b5c1"))
     );
 }

@@ -131,7 +131,7 @@ impl Reader {
         Ok(Identity {
             sub,
             expires_at: exp.0.min(LATEST),
-            session_id: login,
+            login,
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
             is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),

@@ -57,7 +57,7 @@ pub struct Identity {
     /// When the token expires, in seconds since 1970, and not later than the year 9999.
     pub expires_at: u64,
     /// The login at the identity provider that the token comes from, which a deny-list may name: the `session_id` claim, as Supabase sets it.
-    pub session_id: Option<String>,
+    pub login: Option<String>,
     /// The account whose limits and budget the user shares. `default` if the token names none.
     pub account: String,
     /// The name of the plan that the token names, whether or not it is configured.
@@ -75,7 +75,7 @@ impl Identity {
         Identity {
             sub,
             expires_at,
-            session_id: None,
+            login: None,
             account,
             plan: None,
             is_admin: false,

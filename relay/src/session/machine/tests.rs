@@ -29,7 +29,7 @@ fn identity() -> Identity {
     Identity {
         sub: "ada".into(),
         expires_at: 10_000,
-        session_id: None,
+        login: None,
         account: "acme".into(),
         plan: None,
         is_admin: false,

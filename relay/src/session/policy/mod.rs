@@ -261,8 +261,8 @@ impl Policy {
     /// login finds the session.
     fn accept(&mut self, identity: Identity, left: Duration) {
         self.token.renew(self.now, identity.expires_at, left);
-        if self.identity.session_id != identity.session_id {
-            self.push(Output::Login(identity.session_id.clone()));
+        if self.identity.login != identity.login {
+            self.push(Output::Login(identity.login.clone()));
         }
         self.identity = identity;
     }

@@ -13,7 +13,7 @@ fn identity(sub: &str, account: &str, login: &str, expires_at: u64) -> Identity 
     Identity {
         sub: sub.into(),
         expires_at,
-        session_id: Some(login.into()),
+        login: Some(login.into()),
         account: account.into(),
         plan: None,
         is_admin: false,
