@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::records::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, Store, StoreError, unix_ms};
+use crate::records::store::{Denial, DenialKind, HAND_OFF, PAGE_MAX, Store, StoreError, unix_ms};
 use crate::session::Registry;
 
 /// The time between two looks at what administrators decided at other relays.
@@ -110,8 +110,8 @@ pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
     apply(&app.admission.denials, &app.live.sessions);
     read?;
     for request in app.records.store.ends_requested(&app.live.relay_id).await? {
-        if request.reason == HAND_OVER {
-            app.live.sessions.hand_over(&request.id);
+        if request.reason == HAND_OFF {
+            app.live.sessions.hand_off(&request.id);
             continue;
         }
         let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);

@@ -101,8 +101,8 @@ impl Driver {
         match command {
             Some(Command::Resume(request)) => Input::Resume(Box::new(self.receive(*request))),
             Some(Command::End(code)) => Input::End(code),
-            Some(Command::Lose) => Input::TakenOver,
-            Some(Command::HandOver) => Input::HandOff,
+            Some(Command::TakenOver) => Input::TakenOver,
+            Some(Command::HandOff) => Input::HandOff,
             None => Input::Forgotten,
         }
     }

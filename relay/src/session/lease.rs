@@ -134,7 +134,7 @@ async fn renew_and_look(app: &App) -> Result<HashSet<String>, StoreError> {
     let own: HashSet<String> =
         app.records.store.sessions_held(&app.live.relay_id).await?.into_iter().collect();
     for id in known.iter().filter(|id| !own.contains(*id)) {
-        app.live.sessions.tell(id, Command::Lose);
+        app.live.sessions.tell(id, Command::TakenOver);
     }
     let here = app.live.sessions.ids();
     Ok(own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())

@@ -57,9 +57,9 @@ use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash,
 /// When a client may come back that is refused for a reason that passes.
 const RETRY_AFTER_MS: u64 = 5_000;
 /// How long another relay may take to hand a session off: it looks every second whether it is asked to, and then writes what is owed.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
+const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
 /// The time between two looks at whether another relay has handed a session off.
-const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
+const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
 /// How many turns of a conversation's history are read at once. An agent is told as many, the newest of them.
 const HISTORY_PAGE: u32 = 500;
 /// How many pages of a conversation's history are read at most, from the oldest on, to find its newest turns.
@@ -82,7 +82,7 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
             connection.greeted();
             place(app, connection, hello, &identity, address).await;
         }
-        // A refused connection counts as waiting until it is closed, so that a stranger who does not let go of it takes no second place.
+        // A refused connection counts as waiting until it is closed, so that a stranger who keeps it open cannot open more and more.
         Err(refusal) => refuse(connection, refusal).await,
     }
 }
@@ -140,7 +140,7 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
         return refuse(connection, excess.to_refusal()).await;
     }
     let (connection, hello) = match app.live.sessions.find(&resume.session_id, identity) {
-        Some(handle) => match hand_over(&handle, connection, hello, identity).await {
+        Some(handle) => match offer(&handle, connection, hello, identity).await {
             Some(back) => back,
             None => return,
         },
@@ -163,7 +163,7 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
 }
 
 /// Offers a connection to a living session. Returns it if the session does not take it.
-async fn hand_over(
+async fn offer(
     handle: &Handle,
     connection: Connection,
     hello: Hello,
@@ -204,7 +204,7 @@ async fn rebuild(
     let rebuilding = app.live.sessions.rebuild(&resume.session_id).await;
     if let Some(handle) = app.live.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
-        return hand_over(&handle, connection, hello, identity).await;
+        return offer(&handle, connection, hello, identity).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(Ok(taken))) => taken,
@@ -247,13 +247,13 @@ async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -
     if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
         return Ok(());
     }
-    let (deadline, fresh) = (Instant::now() + HAND_OVER_TIMEOUT, lease::fresh(app));
+    let (deadline, fresh) = (Instant::now() + HAND_OFF_TIMEOUT, lease::fresh(app));
     while app.records.store.ask_for(&row.id, &app.live.relay_id, fresh).await? {
         if Instant::now() >= deadline {
             tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
             return Ok(());
         }
-        sleep(HAND_OVER_LOOK).await;
+        sleep(HAND_OFF_LOOK).await;
     }
     Ok(())
 }

@@ -22,9 +22,9 @@ pub(super) enum Command {
     /// The session is to end, for this reason.
     End(CloseCode),
     /// Another relay has taken the session over, or the store has its end.
-    Lose,
+    TakenOver,
     /// The client wants to go on with the session at another relay: the session writes what is owed and lets go of its lease.
-    HandOver,
+    HandOff,
 }
 
 /// A connection that wants to go on with a session.
@@ -127,7 +127,7 @@ impl Registry {
         let commands = handle.commands.clone();
         let before = live.sessions.lock().insert(id.to_owned(), handle);
         if let Some(before) = before {
-            let _ = before.commands.try_send(Command::Lose);
+            let _ = before.commands.try_send(Command::TakenOver);
         }
         Registration { live: live.clone(), id: id.to_owned(), commands }
     }
@@ -157,8 +157,8 @@ impl Registry {
     }
 
     /// Makes a session hand itself off to another relay.
-    pub(crate) fn hand_over(&self, id: &str) {
-        self.tell(id, Command::HandOver);
+    pub(crate) fn hand_off(&self, id: &str) {
+        self.tell(id, Command::HandOff);
     }
 
     /// Ends the sessions that `which` picks, and returns how many took the command.

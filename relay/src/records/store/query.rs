@@ -215,15 +215,16 @@ pub enum Whom<'a> {
     User(&'a str),
 }
 
-/// What stands in place of a close code's name in an [`EndRequest`] if the session is not to end, but to be handed off to another relay.
-pub const HAND_OVER: &str = "hand_over";
+/// What stands in place of a close code's name in an [`EndRequest`] if the session is not to end, but to be handed off to another relay. Relays of
+/// other versions read the same word, so it stays as it is.
+pub const HAND_OFF: &str = "hand_over";
 
 /// A session that its relay is asked to end, or to hand off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndRequest {
     /// The session's id.
     pub id: String,
-    /// The name of a close code, or [`HAND_OVER`].
+    /// The name of a close code, or [`HAND_OFF`].
     pub reason: String,
 }
 

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::super::Leases;
-use super::super::query::HAND_OVER;
+use super::super::query::HAND_OFF;
 use super::super::types::Swept;
 use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
@@ -77,7 +77,7 @@ impl SqlStore {
         by: &str,
         renewed: Duration,
     ) -> Result<bool, StoreError> {
-        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
+        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(millis(renewed));
         asked.execute(&self.writer).await?;
         let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
         Ok(held.fetch_optional(&self.writer).await?.is_some())

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use sqlx::Row;
 
-use super::super::query::HAND_OVER;
+use super::super::query::HAND_OFF;
 use super::super::types::{NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver};
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
@@ -104,7 +104,7 @@ impl SqlStore {
                     .bind(by.resume_hash.to_vec())
                     .bind(by.previous.to_vec())
                     .bind(&*by.relay)
-                    .bind(HAND_OVER)
+                    .bind(HAND_OFF)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
