@@ -150,7 +150,7 @@ impl Driver {
                 Output::Forget(numbers) => self.work.forget(numbers),
                 Output::Rescue(entry) => self.work.rescue(&entry),
                 Output::Hold(entries) => self.work.hold(&entries),
-                Output::Reserve { ask, wait } => self.work.reserve(ask, wait),
+                Output::Reserve { reservation, wait } => self.work.reserve(reservation, wait),
                 Output::Check { token, wait } => self.work.check(token, wait),
                 Output::Login(login) => {
                     self.whose = Arc::new(Whose { login, ..(*self.whose).clone() });

@@ -10,7 +10,7 @@ use protocol::Time;
 use tokio::time::sleep;
 
 use super::books::{Books, failure};
-use super::machine::{Answer, Ask, Checked, Entry, Failure, Input};
+use super::machine::{Answer, Checked, Entry, Failure, Input, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
 use crate::money::budget::Reserved;
@@ -156,12 +156,12 @@ impl Work {
     }
 
     /// Sets money aside after the wait.
-    pub(super) fn reserve(&mut self, ask: Ask, wait: Duration) {
+    pub(super) fn reserve(&mut self, reservation: Reservation, wait: Duration) {
         let (store, id, epoch, caps) =
             (self.records.store.clone(), self.books.session_id.clone(), self.books.epoch, self.books.caps);
         self.reserving = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
-            let Ask { through, spent, exposed } = ask;
+            let Reservation { through, spent, exposed } = reservation;
             let at_ms = unix_ms();
             store.reserve(&Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms }).await
         }));

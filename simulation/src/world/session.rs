@@ -354,7 +354,7 @@ impl World<'_> {
                 }
                 Output::Rescue(entry) => self.rescue(live, &entry),
                 Output::Hold(entries) => self.hold(live, &entries),
-                Output::Reserve { ask, wait } => self.reserve(live, ask, wait),
+                Output::Reserve { reservation, wait } => self.reserve(live, reservation, wait),
                 Output::Check { token, wait } => self.check_token(live, token, wait),
                 Output::Login(_) => {}
                 Output::Over(departure) => return Ok(Some(departure)),

@@ -10,7 +10,7 @@ use crate::money::budget::Reserved;
 use crate::money::tab::RequestId;
 use crate::provider;
 use crate::session::journal::{Answer, Entry, Failure};
-use crate::session::policy::{Ask, Checked, Departure, Note, Visitor};
+use crate::session::policy::{Checked, Departure, Note, Reservation, Visitor};
 use crate::session::wire::{Incoming, Outgoing};
 
 /// What happens to a session.
@@ -108,7 +108,7 @@ pub enum Output {
     /// Set money aside after the wait, then give [`Input::Reserved`].
     Reserve {
         /// How much to set aside.
-        ask: Ask,
+        reservation: Reservation,
         /// How long to wait first.
         wait: Duration,
     },

@@ -21,7 +21,7 @@ use routes::{of_link, write};
 use super::journal::{self, Journal};
 pub use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, NextToken, Settlement};
 use super::policy::{self, Policy};
-pub use super::policy::{Ask, Checked, Departure, Note, Visitor};
+pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
 use super::wire::Incoming;
 use crate::call::{self, Call};
 use crate::money::NanoUsd;

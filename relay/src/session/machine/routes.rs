@@ -5,7 +5,7 @@ use protocol::relay::{self as link, Attachment, Saying};
 use super::{Log, Machine, Output, Recorded, Step};
 use crate::call;
 use crate::session::journal::{self, Answer, Entry, Settlement};
-use crate::session::policy::{self, Ask, Written};
+use crate::session::policy::{self, Reservation, Written};
 use crate::session::wire::Outgoing;
 
 impl Machine {
@@ -61,7 +61,7 @@ impl Machine {
                     }))
                 }
                 C::Reserve { through, spent, exposed } => {
-                    Step::Policy(policy::Input::Reserve(Ask { through, spent, exposed }))
+                    Step::Policy(policy::Input::Reserve(Reservation { through, spent, exposed }))
                 }
                 C::Exhausted(shortage) => {
                     exhausted = Some(write(Entry::Exhausted(shortage)));
@@ -106,7 +106,7 @@ impl Machine {
                 P::HandBack(number) => Step::Out(Output::HandBack(number)),
                 P::TurnAway(number, code) => Step::Out(Output::TurnAway(number, code)),
                 P::Revisit(visitor) => Step::Resume(visitor),
-                P::Reserve { ask, wait } => Step::Out(Output::Reserve { ask, wait }),
+                P::Reserve { reservation, wait } => Step::Out(Output::Reserve { reservation, wait }),
                 P::Check { token, wait } => Step::Out(Output::Check { token, wait }),
                 P::Login(login) => Step::Out(Output::Login(login)),
                 P::Over(departure) => Step::Out(Output::Over(departure)),

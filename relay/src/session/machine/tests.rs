@@ -158,9 +158,9 @@ impl Bench {
                 self.asked.push_back((self.now + *wait + SOON, entry.clone()));
             }
             // There is no more than the session has.
-            if let Output::Reserve { ask, .. } = &output {
+            if let Output::Reserve { reservation, .. } = &output {
                 let balance = Balance { limit: self.budget, spent: self.budget, reserved: NanoUsd::ZERO };
-                let (scope, authorised) = (Scope::Session, ask.spent);
+                let (scope, authorised) = (Scope::Session, reservation.spent);
                 let short = Shortage { scope, balance, contended: false, authorised };
                 self.machine.handle_input(self.now, Input::Reserved(Ok(Reserved::Short(short))));
             }

@@ -30,7 +30,7 @@ pub struct Visitor {
 
 /// A wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct Reservation {
     /// What the session may spend in all, since its beginning.
     pub through: Range,
     /// What the session has spent, and what its requests under way may cost.
@@ -109,7 +109,7 @@ pub(in crate::session) enum Input {
         is_end: bool,
     },
     /// The call wants money to be set aside.
-    Reserve(Ask),
+    Reserve(Reservation),
     /// The answer to [`Output::Reserve`].
     Reserved(Result<Reserved, Failure>),
     /// The client sent a fresh access token.
@@ -168,7 +168,7 @@ pub(in crate::session) enum Output {
     /// Ask the link about this connection, which has waited for another one to be attached, and give [`Input::Resume`].
     Revisit(Box<Visitor>),
     /// Set money aside after the wait, then give [`Input::Reserved`].
-    Reserve { ask: Ask, wait: Duration },
+    Reserve { reservation: Reservation, wait: Duration },
     /// Check a fresh access token after the wait, then give [`Input::Checked`]. A check that is still under way is given up.
     Check { token: String, wait: Duration },
     /// Note that the token in use comes from this login at the identity provider.

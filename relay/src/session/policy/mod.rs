@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Time};
 
-pub use io::{Ask, Checked, Departure, Note, Visitor};
+pub use io::{Checked, Departure, Note, Reservation, Visitor};
 pub(super) use io::{Input, Output, Written};
 
 use super::jitter::Jitter;
@@ -92,7 +92,7 @@ pub(super) struct Policy {
     token: TokenClock,
     checking: Option<Checking>,
     /// Money that is being set aside.
-    reserving: Option<Ask>,
+    reserving: Option<Reservation>,
     /// A connection that goes on with the session as soon as its resume token is stored.
     resuming: Option<Resuming>,
     /// The newest connection that waits until `resuming` is attached.
@@ -153,7 +153,7 @@ impl Policy {
             Input::Away(since) => self.away = since,
             Input::Written(written) => self.handle_written(written),
             Input::Refused { failure, is_end } => self.handle_refused(failure, is_end),
-            Input::Reserve(ask) => self.reserve(ask, Duration::ZERO),
+            Input::Reserve(reservation) => self.reserve(reservation, Duration::ZERO),
             Input::Reserved(answer) => self.handle_reserved(answer),
             Input::Token(token) => self.handle_token(token),
             Input::Checked(checked) => self.handle_checked(checked),
@@ -325,19 +325,19 @@ impl Policy {
         self.push(Output::TellEnd(code));
     }
 
-    fn reserve(&mut self, ask: Ask, wait: Duration) {
-        self.reserving = Some(ask);
-        self.push(Output::Reserve { ask, wait });
+    fn reserve(&mut self, reservation: Reservation, wait: Duration) {
+        self.reserving = Some(reservation);
+        self.push(Output::Reserve { reservation, wait });
     }
 
     fn handle_reserved(&mut self, answer: Result<Reserved, Failure>) {
-        let Some(ask) = self.reserving.take() else { return };
+        let Some(reservation) = self.reserving.take() else { return };
         match answer {
             Ok(reserved) => self.push(Output::Reserved(reserved)),
             Err(Failure { kind: FailureKind::Away, .. }) => {
                 // The call goes on meanwhile with what was set aside before.
                 let wait = self.jitter.about(RESERVE_RETRY);
-                self.reserve(ask, wait);
+                self.reserve(reservation, wait);
             }
             Err(Failure { kind: FailureKind::Fenced, .. }) => self.end_refused(),
             Err(Failure { why, .. }) => {
