@@ -60,9 +60,9 @@ pub struct Call {
     metered_open: u32,
     purse: Purse,
     /// Audio that waits for money, and whatever came after it, oldest first.
-    held: VecDeque<Held>,
-    /// How many bytes `held` takes.
-    held_bytes: usize,
+    delayed: VecDeque<Delayed>,
+    /// How many bytes `delayed` takes.
+    delayed_bytes: usize,
     /// Requests that wait for money, oldest first.
     wanted: VecDeque<Wanted>,
     /// The highest threshold of each budget that the page was told.
@@ -148,7 +148,7 @@ struct Wanted {
 
 /// Audio that waits for money, or something that came after such audio and must not overtake it.
 #[derive(Debug)]
-enum Held {
+enum Delayed {
     Audio { mark: Mark, payload: Vec<u8> },
     Gap(Gap),
     Message { mark: Mark, message: Upward },
@@ -156,13 +156,13 @@ enum Held {
     Bye,
 }
 
-impl Held {
+impl Delayed {
     /// How many bytes it takes in memory, as far as the client decides that.
     fn bytes(&self) -> usize {
         match self {
-            Held::Audio { payload, .. } => payload.len(),
-            Held::Message { message, .. } => message.length(),
-            Held::Gap(_) | Held::Muted | Held::Bye => 0,
+            Delayed::Audio { payload, .. } => payload.len(),
+            Delayed::Message { message, .. } => message.length(),
+            Delayed::Gap(_) | Delayed::Muted | Delayed::Bye => 0,
         }
     }
 }
@@ -174,8 +174,8 @@ impl Call {
         Call {
             agent,
             purse: Purse::new(start.caps, start.grant, start.tab.cost()),
-            held: VecDeque::new(),
-            held_bytes: 0,
+            delayed: VecDeque::new(),
+            delayed_bytes: 0,
             wanted: VecDeque::new(),
             told_percent: [0; 3],
             is_unsure: start.is_taken_over,
@@ -253,22 +253,24 @@ impl Call {
             }
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } => {
-                if !self.held.is_empty() || !self.handle_audio(mark, payload) {
-                    self.hold(Held::Audio { mark, payload: payload.to_vec() });
+                if !self.delayed.is_empty() || !self.handle_audio(mark, payload) {
+                    self.delay(Delayed::Audio { mark, payload: payload.to_vec() });
                 }
             }
-            Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
-            Input::Gap(gap) => self.hold(Held::Gap(gap)),
-            Input::Message { mark, message } if self.held.is_empty() => self.handle_message(mark, message),
-            Input::Message { mark, message } => self.hold(Held::Message { mark, message: message.clone() }),
+            Input::Gap(gap) if self.delayed.is_empty() => self.handle_gap(gap),
+            Input::Gap(gap) => self.delay(Delayed::Gap(gap)),
+            Input::Message { mark, message } if self.delayed.is_empty() => self.handle_message(mark, message),
+            Input::Message { mark, message } => {
+                self.delay(Delayed::Message { mark, message: message.clone() });
+            }
             Input::Provider { request, event } => self.ask(AgentInput::Event { request, event }),
-            Input::Muted(true) if self.held.is_empty() => self.pause(),
-            Input::Muted(true) => self.hold(Held::Muted),
+            Input::Muted(true) if self.delayed.is_empty() => self.pause(),
+            Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
             Input::Room(room) => self.room = room,
-            Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
-            Input::Bye => self.hold(Held::Bye),
+            Input::Bye if self.delayed.is_empty() => self.stop(CloseCode::Normal),
+            Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
                 self.leave();
                 self.settle_all(if sent_away { self.samples_open } else { self.metered_open });

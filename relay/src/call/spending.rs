@@ -3,13 +3,13 @@
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted};
+use super::{AHEAD, Call, Delayed, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
 
 /// How many bytes of audio and texts may wait for money: a little more than a replay brings at once.
-const HELD_BYTES: usize = 3 << 20;
+const DELAYED_BYTES: usize = 3 << 20;
 /// What the user reads when there is no more money.
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 
@@ -21,10 +21,10 @@ impl Call {
     }
 
     /// Keeps something until there is money for the audio before it.
-    pub(super) fn hold(&mut self, held: Held) {
-        self.held_bytes += held.bytes();
-        self.held.push_back(held);
-        if self.held_bytes > HELD_BYTES {
+    pub(super) fn delay(&mut self, delayed: Delayed) {
+        self.delayed_bytes += delayed.bytes();
+        self.delayed.push_back(delayed);
+        if self.delayed_bytes > DELAYED_BYTES {
             // Nothing of this is committed, so the client has it still and sends it again in its next session.
             self.stop(CloseCode::TryLater);
         }
@@ -32,8 +32,8 @@ impl Call {
 
     /// The total that has to be authorised for the oldest audio and the oldest request that wait for money, if any do.
     pub(super) fn needed(&self) -> NanoUsd {
-        let audio = match self.held.front() {
-            Some(Held::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
+        let audio = match self.delayed.front() {
+            Some(Delayed::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
             _ => self.tab.reach(),
         };
         audio + self.wanted()
@@ -66,21 +66,21 @@ impl Call {
     /// Goes on with what waited for money, asks for more money in time, and ends the call when there is none.
     pub(super) fn spend(&mut self) {
         while self.ending.is_none()
-            && let Some(held) = self.held.pop_front()
+            && let Some(delayed) = self.delayed.pop_front()
         {
-            self.held_bytes -= held.bytes();
-            match held {
-                Held::Audio { mark, payload } => {
+            self.delayed_bytes -= delayed.bytes();
+            match delayed {
+                Delayed::Audio { mark, payload } => {
                     if !self.handle_audio(mark, &payload) {
-                        self.held_bytes += payload.len();
-                        self.held.push_front(Held::Audio { mark, payload });
+                        self.delayed_bytes += payload.len();
+                        self.delayed.push_front(Delayed::Audio { mark, payload });
                         break;
                     }
                 }
-                Held::Gap(gap) => self.handle_gap(gap),
-                Held::Message { mark, message } => self.handle_message(mark, &message),
-                Held::Muted => self.pause(),
-                Held::Bye => self.stop(CloseCode::Normal),
+                Delayed::Gap(gap) => self.handle_gap(gap),
+                Delayed::Message { mark, message } => self.handle_message(mark, &message),
+                Delayed::Muted => self.pause(),
+                Delayed::Bye => self.stop(CloseCode::Normal),
             }
         }
         if self.ending.is_some() {
