@@ -4,12 +4,13 @@ use protocol::Mark;
 
 use super::{Call, Output};
 
-/// The most frames that are remembered until their commit. Beyond it the oldest is forgotten: a commit then ends at the frame after it.
-const OPEN_MARKS: usize = 3_000;
+/// How many frames that may not be committed yet are remembered: 60 s of the shortest chunks. Beyond it the oldest are forgotten, and are
+/// committed with whatever is committed next.
+const UNCOMMITTED_MAX: usize = 3_000;
 
-/// A frame of the user that is not committed yet.
+/// A frame of the user that may not be committed yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(super) struct Uncommitted {
     pub(super) mark: Mark,
     pub(super) samples: u32,
     /// How many of its samples were metered. The others were metered before a relay was lost, and were played again.
@@ -18,8 +19,8 @@ pub(super) struct Open {
 
 impl Call {
     /// Raises the committable mark to the frame that `through` is in, because the agent called everything before it final.
-    pub(super) fn finalise(&mut self, through: u32) {
-        let mark = self.mark_before(through);
+    pub(super) fn raise_committable(&mut self, through: u32) {
+        let mark = self.forget_before(through);
         if mark.seq <= self.committable.seq {
             return;
         }
@@ -35,33 +36,33 @@ impl Call {
     }
 
     /// The mark of the frame that `position` is in, before which everything can be committed. The frames before it are forgotten.
-    pub(super) fn mark_before(&mut self, position: u32) -> Mark {
+    pub(super) fn forget_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
-            self.open.clear();
-            (self.samples_open, self.metered_open) = (0, 0);
+            self.uncommitted.clear();
+            (self.uncommitted_samples, self.uncommitted_metered) = (0, 0);
             return self.expected;
         }
-        while self.open.get(1).is_some_and(|second| second.mark.position <= position) {
-            self.close_oldest();
+        while self.uncommitted.get(1).is_some_and(|second| second.mark.position <= position) {
+            self.forget_oldest();
         }
-        self.open.front().map_or(self.expected, |oldest| oldest.mark)
+        self.uncommitted.front().map_or(self.expected, |oldest| oldest.mark)
     }
 
-    /// Remembers a frame until it is committed.
-    pub(super) fn open(&mut self, frame: Open) {
-        if self.open.len() == OPEN_MARKS {
-            self.close_oldest();
+    /// Remembers a frame until it may be committed.
+    pub(super) fn add_uncommitted(&mut self, frame: Uncommitted) {
+        if self.uncommitted.len() == UNCOMMITTED_MAX {
+            self.forget_oldest();
         }
-        self.samples_open += frame.samples;
-        self.metered_open += frame.metered;
-        self.open.push_back(frame);
+        self.uncommitted_samples += frame.samples;
+        self.uncommitted_metered += frame.metered;
+        self.uncommitted.push_back(frame);
     }
 
     /// Forgets the oldest frame.
-    pub(super) fn close_oldest(&mut self) {
-        if let Some(oldest) = self.open.pop_front() {
-            self.samples_open -= oldest.samples;
-            self.metered_open -= oldest.metered;
+    pub(super) fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.uncommitted.pop_front() {
+            self.uncommitted_samples -= oldest.samples;
+            self.uncommitted_metered -= oldest.metered;
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::money::purse::Purse;
 use crate::money::tab::{RequestId, Spent, Tab};
 use crate::provider::Ask;
 use answer::Answer;
-use committing::Open;
+use committing::Uncommitted;
 
 /// The shortest time between two messages that tell the page its usage.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -54,10 +54,10 @@ pub struct Call {
     metered_through: u32,
     /// How many samples may still be played again without being metered.
     replayable: u32,
-    /// How many samples the frames in `open` have.
-    samples_open: u32,
-    /// How many samples of the frames in `open` were metered here.
-    metered_open: u32,
+    /// How many samples the frames in `uncommitted` have.
+    uncommitted_samples: u32,
+    /// How many samples of the frames in `uncommitted` were metered here.
+    uncommitted_metered: u32,
     purse: Purse,
     /// Audio that waits for money, and whatever came after it, oldest first.
     delayed: VecDeque<Delayed>,
@@ -74,8 +74,8 @@ pub struct Call {
     told_usage: (Time, Usage),
     /// When what was metered was last handed to the store.
     recorded: Time,
-    /// Frames of the user that are not committed, oldest first.
-    open: VecDeque<Open>,
+    /// Frames of the user that may not be committed yet, oldest first.
+    uncommitted: VecDeque<Uncommitted>,
     /// The mark of the next frame of the user.
     expected: Mark,
     /// The mark before which everything may be committed, once it is written.
@@ -184,12 +184,12 @@ impl Call {
             tab: start.tab,
             metered_through: start.metered_through,
             replayable: start.replayable,
-            samples_open: 0,
-            metered_open: 0,
+            uncommitted_samples: 0,
+            uncommitted_metered: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
             has_claimed: false,
-            open: VecDeque::new(),
+            uncommitted: VecDeque::new(),
             expected: start.mark,
             committable: start.mark,
             storing: 0,
@@ -273,7 +273,11 @@ impl Call {
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
                 self.leave();
-                self.settle_all(if sent_away { self.samples_open } else { self.metered_open });
+                self.settle_and_release(if sent_away {
+                    self.uncommitted_samples
+                } else {
+                    self.uncommitted_metered
+                });
             }
             Input::Stop(code) => self.stop(code),
             Input::Timeout if self.agent.poll_timeout().is_some_and(|due| due <= self.now) => {
@@ -323,7 +327,7 @@ impl Call {
             self.claim();
         }
         self.replayable -= samples - fresh;
-        self.open(Open { mark, samples, metered: fresh });
+        self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         self.samples.resize(samples as usize, 0);
         decode_s16le_to_i16(payload, &mut self.samples);
@@ -337,14 +341,14 @@ impl Call {
         // Audio that the client declares lost is not played again.
         let lost = gap.to.position.saturating_sub(gap.from.position);
         self.replayable = self.replayable.saturating_sub(lost);
-        self.open(Open { mark: gap.from, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
         self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
     /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
     fn handle_message(&mut self, mark: Mark, message: &Upward) {
-        self.open(Open { mark, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark, samples: 0, metered: 0 });
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
         let position = mark.position;
         match message {
@@ -374,8 +378,8 @@ impl Call {
         }
         // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
         // final.
-        if self.open.len() == 1 {
-            self.finalise(self.expected.position);
+        if self.uncommitted.len() == 1 {
+            self.raise_committable(self.expected.position);
         }
     }
 
@@ -413,11 +417,11 @@ impl Call {
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
                 self.settle_up();
-                self.committable = self.mark_before(end);
+                self.committable = self.forget_before(end);
                 self.push_turn(turn);
                 self.change_state(AgentState::Thinking);
             }
-            AgentOutput::Final { through } => self.finalise(through),
+            AgentOutput::Final { through } => self.raise_committable(through),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
                 if let Some(answer) = &mut self.answer {
@@ -534,7 +538,7 @@ impl Call {
         self.pause();
         self.finish_answer();
         self.leave();
-        self.settle_all(self.metered_open);
+        self.settle_and_release(self.uncommitted_metered);
     }
 }
 

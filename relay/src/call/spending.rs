@@ -127,17 +127,17 @@ impl Call {
             || self.committable.seq > self.told_committable.seq
             || self.replayable != self.told_replayable
         {
-            self.push_settle(self.metered_open, false);
+            self.push_settle(self.uncommitted_metered, false);
         }
     }
 
-    /// Settles what was used and gives back what is set aside. `open` is how many samples of the uncommitted frames may be played again.
-    pub(super) fn settle_all(&mut self, open: u32) {
+    /// Settles what was used and gives back what is set aside. `again` is how many samples of the uncommitted frames may be played again.
+    pub(super) fn settle_and_release(&mut self, again: u32) {
         self.recorded = self.now;
-        self.push_settle(open, true);
+        self.push_settle(again, true);
     }
 
-    fn push_settle(&mut self, open: u32, release: bool) {
+    fn push_settle(&mut self, again: u32, release: bool) {
         let rows = self.tab.take_rows();
         // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
@@ -149,7 +149,7 @@ impl Call {
             rows,
             through: self.metered_through,
             committed: self.committable,
-            replayable: self.replayable + open,
+            replayable: self.replayable + again,
             exposed,
             release,
         });
