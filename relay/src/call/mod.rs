@@ -263,7 +263,7 @@ impl Call {
             Input::Message { mark, message } => {
                 self.delay(Delayed::Message { mark, message: message.clone() });
             }
-            Input::Provider { request, event } => self.ask(AgentInput::Event { request, event }),
+            Input::Provider { request, event } => self.tell_agent(AgentInput::Event { request, event }),
             Input::Muted(true) if self.delayed.is_empty() => self.pause(),
             Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
@@ -272,7 +272,7 @@ impl Call {
             Input::Bye if self.delayed.is_empty() => self.stop(CloseCode::Normal),
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
-                self.leave();
+                self.give_up_requests();
                 self.settle_and_release(if sent_away {
                     self.uncommitted_samples
                 } else {
@@ -281,7 +281,7 @@ impl Call {
             }
             Input::Stop(code) => self.stop(code),
             Input::Timeout if self.agent.poll_timeout().is_some_and(|due| due <= self.now) => {
-                self.ask(AgentInput::Timeout);
+                self.tell_agent(AgentInput::Timeout);
             }
             Input::Timeout => {}
         }
@@ -332,7 +332,7 @@ impl Call {
         self.samples.resize(samples as usize, 0);
         decode_s16le_to_i16(payload, &mut self.samples);
         let samples = std::mem::take(&mut self.samples);
-        self.ask(AgentInput::Audio { position: mark.position, samples: &samples });
+        self.tell_agent(AgentInput::Audio { position: mark.position, samples: &samples });
         self.samples = samples;
         true
     }
@@ -343,7 +343,7 @@ impl Call {
         self.replayable = self.replayable.saturating_sub(lost);
         self.add_uncommitted(Uncommitted { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
-        self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
+        self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
     /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
@@ -352,12 +352,12 @@ impl Call {
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
         let position = mark.position;
         match message {
-            Upward::Text { text } => self.ask(AgentInput::Typed { position, text }),
+            Upward::Text { text } => self.tell_agent(AgentInput::Typed { position, text }),
             Upward::Say { text, interrupt } => {
-                self.ask(AgentInput::Say { position, text, interrupt: *interrupt });
+                self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
             }
             Upward::ToolResult { call_id, output, is_error } => {
-                self.ask(AgentInput::ToolResult { call_id, output, is_error: *is_error });
+                self.tell_agent(AgentInput::ToolResult { call_id, output, is_error: *is_error });
             }
             Upward::Correction { turn, text } => self.correct(*turn, text),
             // No agent takes these, and the features of a session do not name them.
@@ -372,7 +372,7 @@ impl Call {
             let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
             self.tell_turn(&turn, true);
             self.store_turn(turn);
-            self.ask(AgentInput::Corrected { said, text });
+            self.tell_agent(AgentInput::Corrected { said, text });
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
         }
@@ -384,7 +384,7 @@ impl Call {
     }
 
     /// Tells the agent something, and does what the agent wants then.
-    fn ask(&mut self, input: AgentInput<'_>) {
+    fn tell_agent(&mut self, input: AgentInput<'_>) {
         self.agent.handle_input(self.now, input);
         self.drain_agent();
     }
@@ -522,12 +522,12 @@ impl Call {
 
     /// Tells the agent that no audio comes for now.
     fn pause(&mut self) {
-        self.ask(AgentInput::Pause);
+        self.tell_agent(AgentInput::Pause);
     }
 
     /// Gives up all requests of providers, and puts what they cost on the tab.
-    fn leave(&mut self) {
-        self.ask(AgentInput::Leave);
+    fn give_up_requests(&mut self) {
+        self.tell_agent(AgentInput::Leave);
         self.wanted.clear();
         self.tab.settle_rest();
     }
@@ -537,7 +537,7 @@ impl Call {
         self.ending = Some(code);
         self.pause();
         self.finish_answer();
-        self.leave();
+        self.give_up_requests();
         self.settle_and_release(self.uncommitted_metered);
     }
 }

@@ -81,7 +81,7 @@ impl Call {
                 return;
             }
             let waiting = answer.waiting();
-            self.ask(AgentInput::Room { samples });
+            self.tell_agent(AgentInput::Room { samples });
             let gave = self
                 .answer
                 .as_ref()
