@@ -143,19 +143,19 @@ impl Answer {
         self.is_sent() && self.sent == 0
     }
 
-    /// Whether the page is to be told of the answer now. If so, the caller tells it: the answer counts as told.
-    pub(super) fn tell(&mut self, now: Time) -> bool {
+    /// Notes that the caller tells the page of the answer now, if it is time to. Says whether it is.
+    pub(super) fn note_told(&mut self, now: Time) -> bool {
         let next = Told { at: now, bytes: self.turn.text.len(), end: self.turn.end, last: self.is_said };
-        let news = match self.told {
+        let is_new = match self.told {
             None => true,
             // The end grows with the sound. It is told with the words, and once more when the answer is whole.
             Some(told) if told.last => self.is_whole && next.end != told.end,
             Some(told) => next.last || next.bytes != told.bytes && now >= told.at + WORDS_EVERY,
         };
-        if news {
+        if is_new {
             self.told = Some(next);
         }
-        news
+        is_new
     }
 
     /// Whether the agent has given all words of the answer.
@@ -163,13 +163,13 @@ impl Answer {
         self.is_said
     }
 
-    /// Whether the turn differs from what is stored. If so, the caller stores it: the turn counts as stored.
-    pub(super) fn store(&mut self) -> bool {
-        let news = self.stored.as_ref() != Some(&self.turn);
-        if news {
+    /// Notes that the caller stores the turn now, if it differs from what is stored. Says whether it does.
+    pub(super) fn note_stored(&mut self) -> bool {
+        let is_new = self.stored.as_ref() != Some(&self.turn);
+        if is_new {
             self.stored = Some(self.turn.clone());
         }
-        news
+        is_new
     }
 
     /// How many bytes of the words the user has heard, who has heard the sound up to `played`, a place in the agent's timeline. Words of an
@@ -182,8 +182,8 @@ impl Answer {
     }
 
     /// When the answer next needs attention: to send a frame, to tell more words, or because the client did not say that the end was played.
-    /// Without `room` on the link no frame is due.
-    pub(super) fn due(&self, now: Time, room: bool) -> Option<Time> {
+    /// Unless the link `has_room`, no frame is due.
+    pub(super) fn due(&self, now: Time, has_room: bool) -> Option<Time> {
         let words = self.told.filter(|told| !told.last && told.bytes != self.turn.text.len());
         let words = words.map(|told| told.at + WORDS_EVERY);
         let next = self.plays_at - LEAD;
@@ -191,7 +191,7 @@ impl Answer {
             Some(self.plays_at + GRACE)
         } else {
             // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it.
-            (room && (self.has_frame() || next > now)).then_some(next)
+            (has_room && (self.has_frame() || next > now)).then_some(next)
         };
         words.into_iter().chain(sound).min()
     }

@@ -69,7 +69,7 @@ pub struct Call {
     told_percent: [u32; 3],
     /// Whether this relay does not know yet how the budgets stand. The thresholds that they turn out to have reached by then were told by the
     /// relay that had the call before.
-    is_unsure: bool,
+    is_standing_unknown: bool,
     /// When the page was last told its usage, and what it was told.
     told_usage: (Time, Usage),
     /// When what was metered was last handed to the store.
@@ -100,7 +100,7 @@ pub struct Call {
     /// The newest turns of the user, which can be corrected, oldest first.
     understood: VecDeque<Understood>,
     /// How many turns of the user the agent has understood.
-    sayings: u32,
+    understood_count: u32,
     /// When the user's last turn was understood, and how many milliseconds after its sound that was, until the answer is heard.
     said: Option<(Time, u32)>,
     /// What the page was last told that the agent is doing.
@@ -116,14 +116,14 @@ pub struct Call {
     /// The position up to which the user has heard the agent.
     played: u32,
     /// Whether the link takes more of the agent's audio.
-    room: bool,
+    has_room: bool,
     /// The buffer for samples that are being handed to the agent, kept for its memory.
     samples: Vec<i16>,
     outputs: VecDeque<Output>,
     /// Why the call ends, once that is known.
     ending: Option<CloseCode>,
     /// Whether [`Output::End`] was given.
-    ended: bool,
+    has_ended: bool,
     now: Time,
 }
 
@@ -178,7 +178,7 @@ impl Call {
             delayed_bytes: 0,
             wanted: VecDeque::new(),
             told_percent: [0; 3],
-            is_unsure: start.is_taken_over,
+            is_standing_unknown: start.is_taken_over,
             told_usage: (now, Usage::default()),
             recorded: now,
             tab: start.tab,
@@ -198,7 +198,7 @@ impl Call {
             next_turn: start.turn,
             partial: None,
             understood: VecDeque::new(),
-            sayings: 0,
+            understood_count: 0,
             said: None,
             state: AgentState::Listening,
             answer: None,
@@ -206,11 +206,11 @@ impl Call {
             over: VecDeque::new(),
             spoken: 0,
             played: 0,
-            room: true,
+            has_room: true,
             samples: Vec::new(),
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             ending: None,
-            ended: false,
+            has_ended: false,
             now,
         }
     }
@@ -268,7 +268,7 @@ impl Call {
             Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
-            Input::Room(room) => self.room = room,
+            Input::Room(has_room) => self.has_room = has_room,
             Input::Bye if self.delayed.is_empty() => self.stop(CloseCode::Normal),
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
@@ -288,8 +288,8 @@ impl Call {
         self.spend();
         self.speak();
         self.tell_usage();
-        if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
-            self.ended = true;
+        if let (Some(code), 0, false) = (self.ending, self.storing, self.has_ended) {
+            self.has_ended = true;
             self.outputs.push_back(Output::End { code });
         }
     }
@@ -306,7 +306,7 @@ impl Call {
             return None;
         }
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
-        let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.room));
+        let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.has_room));
         let money = self.purse.due(self.needed());
         let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
@@ -474,8 +474,8 @@ impl Call {
         if self.understood.len() == CORRECTABLE {
             self.understood.pop_front();
         }
-        self.understood.push_back(Understood { turn, said: self.sayings, start, end });
-        self.sayings += 1;
+        self.understood.push_back(Understood { turn, said: self.understood_count, start, end });
+        self.understood_count += 1;
     }
 
     /// The number of the turn that the user is taking: the one that the page was told of, or a new one.

@@ -35,12 +35,12 @@ impl Call {
     /// Tells the page the answer's words if it is time, and stores them once the agent has given all of them.
     pub(super) fn tell_words(&mut self) {
         let Some(answer) = &mut self.answer else { return };
-        if !answer.tell(self.now) {
+        if !answer.note_told(self.now) {
             return;
         }
         let (turn, last) = (answer.turn.clone(), answer.is_said());
         self.tell_turn(&turn, last);
-        if last && self.answer.as_mut().is_some_and(Answer::store) {
+        if last && self.answer.as_mut().is_some_and(Answer::note_stored) {
             self.store_turn(turn);
         }
     }
@@ -54,7 +54,7 @@ impl Call {
                 self.finish_answer();
                 return self.drain_agent();
             }
-            if !self.room || self.ending.is_some() {
+            if !self.has_room || self.ending.is_some() {
                 return;
             }
             let was_sent = answer.is_sent();
@@ -127,7 +127,7 @@ impl Call {
         });
         self.spoken -= untaken;
         answer.complete();
-        if answer.tell(self.now) {
+        if answer.note_told(self.now) {
             self.tell_turn(&answer.turn, true);
         }
         self.over.push_back((answer.number(), answer.heard_words(self.played)));

@@ -36,11 +36,11 @@ impl Call {
             Some(Delayed::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
             _ => self.tab.reach(),
         };
-        audio + self.wanted()
+        audio + self.wanted_cost()
     }
 
     /// What the oldest request that waits for money may cost.
-    fn wanted(&self) -> NanoUsd {
+    fn wanted_cost(&self) -> NanoUsd {
         let wanted = self.wanted.front();
         wanted.map_or(NanoUsd::ZERO, |wanted| self.tab.worst_case(wanted.provider, &wanted.at_most))
     }
@@ -92,7 +92,7 @@ impl Call {
             return self.run_out(shortage);
         }
         let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
-        let exposed = self.tab.held() + self.wanted();
+        let exposed = self.tab.held() + self.wanted_cost();
         // A settlement that is on its way carries an older figure of what is exposed. Written after the figure asked for now, it would
         // replace it.
         if self.settling.iter().any(|(_, before)| *before != exposed) {
@@ -207,7 +207,7 @@ impl Call {
     /// Takes the thresholds that the budgets have reached for told, the first time that their standing is known after the call was taken
     /// over: the relay before told them.
     pub(super) fn learn_standing(&mut self) {
-        if !std::mem::take(&mut self.is_unsure) {
+        if !std::mem::take(&mut self.is_standing_unknown) {
             return;
         }
         let standing = self.purse.standing_at(self.tab.rowed_cost());
