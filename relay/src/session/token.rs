@@ -26,7 +26,7 @@ pub(super) struct TokenClock {
     /// When to ask for another token, the next time.
     ask: Time,
     /// Whether a fresh token is being checked.
-    held: bool,
+    is_checking: bool,
 }
 
 impl TokenClock {
@@ -36,7 +36,7 @@ impl TokenClock {
         let left = left.min(FAR);
         // A short token is used for two thirds of what is left of it before another one is asked for.
         let ask = now + left - LEAD.min(left / 3);
-        TokenClock { expires_at, expires: now + left, grace, ask, held: false }
+        TokenClock { expires_at, expires: now + left, grace, ask, is_checking: false }
     }
 
     /// Goes on with another token. The same one again, out of a cache perhaps, changes nothing, so that the asking for the next one is not
@@ -54,29 +54,29 @@ impl TokenClock {
 
     /// When to ask for another token, or to end the call.
     pub(super) fn due(&self) -> Time {
-        if self.held { self.end() } else { self.ask.min(self.end()) }
+        if self.is_checking { self.end() } else { self.ask.min(self.end()) }
     }
 
     /// The time until the call would end, if it is time to ask the client for another token. It is asked several times, since its own server
     /// may be away, or the token that it brings may be refused.
     pub(super) fn expiring(&mut self, now: Time) -> Option<Duration> {
         let left = self.end().since(now);
-        if self.held || now < self.ask || left.is_zero() {
+        if self.is_checking || now < self.ask || left.is_zero() {
             return None;
         }
         self.ask = now + ASK_AGAIN.max(left / 3);
         Some(left)
     }
 
-    /// Notes that a fresh token is being checked. Until [`TokenClock::release`], none is asked for, and the call may go on for [`PATIENCE`]
+    /// Notes that a fresh token is being checked. Until [`TokenClock::end_check`], none is asked for, and the call may go on for [`PATIENCE`]
     /// longer.
-    pub(super) fn hold(&mut self) {
-        self.held = true;
+    pub(super) fn begin_check(&mut self) {
+        self.is_checking = true;
     }
 
     /// Notes that the fresh token was checked.
-    pub(super) fn release(&mut self) {
-        self.held = false;
+    pub(super) fn end_check(&mut self) {
+        self.is_checking = false;
     }
 
     /// Whether the token has expired, and the grace is over as well.
@@ -85,7 +85,7 @@ impl TokenClock {
     }
 
     fn end(&self) -> Time {
-        self.expires + self.grace + if self.held { PATIENCE } else { Duration::ZERO }
+        self.expires + self.grace + if self.is_checking { PATIENCE } else { Duration::ZERO }
     }
 }
 
@@ -137,10 +137,10 @@ mod tests {
     fn nothing_is_asked_while_a_fresh_token_is_looked_at() {
         let now = Time::ZERO;
         let mut clock = TokenClock::new(now, 1_040, secs(40), GRACE);
-        clock.hold();
+        clock.begin_check();
         assert_eq!(clock.expiring(now + secs(39)), None);
         assert_eq!(clock.due(), now + secs(40) + GRACE + PATIENCE);
-        clock.release();
+        clock.end_check();
         assert!(clock.expiring(now + secs(39)).is_some());
     }
 }

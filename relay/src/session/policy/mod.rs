@@ -96,7 +96,7 @@ pub(super) struct Policy {
     /// A connection that goes on with the session as soon as its resume token is stored.
     resuming: Option<Resuming>,
     /// The newest connection that waits until `resuming` is attached.
-    next: Option<Box<Visitor>>,
+    next_visitor: Option<Box<Visitor>>,
     /// How often the session was resumed.
     reconnects: u32,
     /// When the session has to stop unless the lease is renewed.
@@ -121,7 +121,7 @@ impl Policy {
             checking: None,
             reserving: None,
             resuming: None,
-            next: None,
+            next_visitor: None,
             reconnects,
             lease,
             away: None,
@@ -230,7 +230,7 @@ impl Policy {
             return self.push(Output::HandBack(visitor.number));
         }
         if self.resuming.is_some() {
-            if let Some(before) = self.next.replace(visitor) {
+            if let Some(before) = self.next_visitor.replace(visitor) {
                 self.push(Output::TurnAway(before.number, CloseCode::Replaced));
             }
             return;
@@ -241,18 +241,18 @@ impl Policy {
         self.resuming = Some(Resuming { visitor, reconnects, deadline: self.now + STORE_TIMEOUT });
         if self.away.is_some() {
             // A connection does not wait for a database that is away. The journal writes its token when the database is back.
-            self.go_on();
+            self.attach_waiting();
         }
     }
 
     /// Attaches the connection that waited for its resume token to be stored.
-    fn go_on(&mut self) {
+    fn attach_waiting(&mut self) {
         let Some(Resuming { visitor, reconnects, .. }) = self.resuming.take() else { return };
         let Visitor { number, hello, identity, left, token, .. } = *visitor;
         self.accept(identity, left);
         self.note(Note::Resumed { reconnects });
         self.push(Output::Attach { number, hello: Box::new(hello), token });
-        if let Some(next) = self.next.take() {
+        if let Some(next) = self.next_visitor.take() {
             self.push(Output::Revisit(next));
         }
     }
@@ -273,7 +273,7 @@ impl Policy {
             Written::Settled { cost, standing } => self.push(Output::Settled { cost, standing }),
             Written::Resumed(reconnects) => {
                 if self.resuming.as_ref().is_some_and(|resuming| resuming.reconnects == reconnects) {
-                    self.go_on();
+                    self.attach_waiting();
                 }
             }
             Written::End => self.tell_end(),
@@ -292,7 +292,7 @@ impl Policy {
         }
         self.note(if kind == FailureKind::Erased { Note::Erased } else { Note::NotStored { why } });
         // The resume token of a waiting connection may be what was refused, so the connection does not wait any longer.
-        self.go_on();
+        self.attach_waiting();
         self.end_refused();
     }
 
@@ -348,7 +348,7 @@ impl Policy {
     }
 
     fn handle_token(&mut self, token: String) {
-        self.token.hold();
+        self.token.begin_check();
         self.checking = Some(Checking { token: token.clone(), until: self.now + LEAD + PATIENCE });
         self.push(Output::Check { token, wait: Duration::ZERO });
     }
@@ -362,7 +362,7 @@ impl Policy {
                 return self.push(Output::Check { token, wait });
             }
         }
-        self.token.release();
+        self.token.end_check();
         match checked {
             Checked::Good { is_denied: true, .. } => self.push(Output::Stop(CloseCode::Forbidden)),
             Checked::Good { identity, left, .. } if self.is_of(&identity) => {
@@ -393,7 +393,7 @@ impl Policy {
         }
         if self.resuming.as_ref().is_some_and(|resuming| resuming.deadline <= self.now) {
             self.note(Note::ResumeTokenLate);
-            self.go_on();
+            self.attach_waiting();
         }
         if self.phase != Phase::Live || self.is_expired {
             // An ending session has no use for another token.
