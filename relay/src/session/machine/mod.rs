@@ -92,7 +92,7 @@ pub struct Machine {
     /// The steps that are to be done, in this order.
     steps: VecDeque<Step>,
     /// The steps that follow from the one that is being done. They go before all others.
-    news: Vec<Step>,
+    follow_ups: Vec<Step>,
     now: Time,
 }
 
@@ -113,7 +113,7 @@ impl Machine {
             is_recorded,
             quality: LineQuality::default(),
             steps: VecDeque::new(),
-            news: Vec::new(),
+            follow_ups: Vec::new(),
             now,
         }
     }
@@ -150,8 +150,8 @@ impl Machine {
                 if let Step::Out(output) = step {
                     return Some(output);
                 }
-                self.take(step);
-                self.do_news();
+                self.do_step(step);
+                self.queue_follow_ups();
             }
             if self.policy.is_over() {
                 return None;
@@ -163,8 +163,8 @@ impl Machine {
                 // Acknowledgements and the end of the session are sent even if the connection is not ready.
                 let output = if is_ready { self.link.poll_output() } else { self.link.poll_urgent() };
                 if let Some(output) = output {
-                    self.news.extend(of_link(output));
-                    self.do_news();
+                    self.follow_ups.extend(of_link(output));
+                    self.queue_follow_ups();
                     continue;
                 }
                 if self.link.is_over() || !self.link.is_attached() {
@@ -172,7 +172,7 @@ impl Machine {
                     self.drain_policy();
                 }
             }
-            self.do_news();
+            self.queue_follow_ups();
             if self.steps.is_empty() {
                 return None;
             }
@@ -231,14 +231,14 @@ impl Machine {
     }
 
     /// Puts the steps that follow from the last one before all others.
-    fn do_news(&mut self) {
-        for step in self.news.drain(..).rev() {
+    fn queue_follow_ups(&mut self) {
+        for step in self.follow_ups.drain(..).rev() {
             self.steps.push_front(step);
         }
     }
 
     /// Does one step: feeds one machine, and drains it.
-    fn take(&mut self, step: Step) {
+    fn do_step(&mut self, step: Step) {
         match step {
             Step::Out(_) => {}
             Step::Attach { hello, attachment, token } => {
@@ -248,9 +248,9 @@ impl Machine {
             Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(frame)),
             Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
             Step::Incoming(Incoming::Gone(None)) => {
-                self.news.extend([Step::Out(Output::Drop), Step::Closed]);
+                self.follow_ups.extend([Step::Out(Output::Drop), Step::Closed]);
             }
-            Step::Incoming(Incoming::Gone(Some(code))) => self.news.extend([
+            Step::Incoming(Incoming::Gone(Some(code))) => self.follow_ups.extend([
                 Step::Out(Output::Log(Log::Violation(code))),
                 Step::Out(Output::Close(code)),
                 Step::Stop(code),
@@ -275,15 +275,16 @@ impl Machine {
             Step::LinkTimeout if self.policy.is_leaving() => {}
             Step::LinkTimeout => self.tell_link(link::Input::Timeout),
             Step::Attached => {
-                self.news.push(write(Entry::Attached(true)));
+                self.follow_ups.push(write(Entry::Attached(true)));
                 self.record(Recorded::Connected(true));
-                self.news.push(Step::Room(true));
+                self.follow_ups.push(Step::Room(true));
             }
             Step::Detached => {
-                self.news.extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
-                self.news.push(write(Entry::Attached(false)));
+                self.follow_ups
+                    .extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
+                self.follow_ups.push(write(Entry::Attached(false)));
                 self.record(Recorded::Connected(false));
-                self.news.push(Step::Room(false));
+                self.follow_ups.push(Step::Room(false));
             }
             Step::RoundTrip(time) => {
                 let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -301,7 +302,7 @@ impl Machine {
             Step::Gap(gap) => {
                 let lost = gap.to.position.saturating_sub(gap.from.position);
                 self.quality.lost_samples += u64::from(lost);
-                self.news.push(Step::Out(Output::Log(Log::Dropped(lost))));
+                self.follow_ups.push(Step::Out(Output::Log(Log::Dropped(lost))));
                 self.record(Recorded::Gap(gap));
                 self.tell_call(call::Input::Gap(gap));
             }

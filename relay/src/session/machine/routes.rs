@@ -13,7 +13,7 @@ impl Machine {
     pub(super) fn tell_link(&mut self, input: link::Input<'_>) {
         self.link.handle_input(self.now, input);
         while let Some(output) = self.link.poll_urgent() {
-            self.news.extend(of_link(output));
+            self.follow_ups.extend(of_link(output));
         }
     }
 
@@ -69,9 +69,9 @@ impl Machine {
                 }
                 C::End { code } => Step::Policy(policy::Input::CallEnded(code)),
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
-        self.news.extend(exhausted);
+        self.follow_ups.extend(exhausted);
     }
 
     pub(super) fn tell_policy(&mut self, input: policy::Input) {
@@ -100,7 +100,7 @@ impl Machine {
                 P::EndRecording if self.is_recorded => Step::Out(Output::Record(Recorded::End)),
                 P::EndRecording => continue,
                 P::Attach { number, hello, token } => {
-                    self.news.push(Step::Out(Output::Attach(number)));
+                    self.follow_ups.push(Step::Out(Output::Attach(number)));
                     Step::Attach { hello, attachment: Attachment::Resume, token }
                 }
                 P::HandBack(number) => Step::Out(Output::HandBack(number)),
@@ -112,7 +112,7 @@ impl Machine {
                 P::Over(departure) => Step::Out(Output::Over(departure)),
                 P::Note(note) => Step::Out(Output::Log(Log::Policy(note))),
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
     }
 
@@ -132,21 +132,21 @@ impl Machine {
                     Step::Policy(policy::Input::Refused { failure, is_end })
                 }
                 J::Away { since, why } => {
-                    self.news.push(Step::Out(Output::Log(Log::Away(why))));
+                    self.follow_ups.push(Step::Out(Output::Log(Log::Away(why))));
                     Step::Policy(policy::Input::Away(Some(since)))
                 }
                 J::Back => {
-                    self.news.push(Step::Out(Output::Log(Log::Back)));
+                    self.follow_ups.push(Step::Out(Output::Log(Log::Back)));
                     Step::Policy(policy::Input::Away(None))
                 }
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
     }
 
     pub(super) fn record(&mut self, recorded: Recorded) {
         if self.is_recorded {
-            self.news.push(Step::Out(Output::Record(recorded)));
+            self.follow_ups.push(Step::Out(Output::Record(recorded)));
         }
     }
 }
