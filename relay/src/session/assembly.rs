@@ -7,12 +7,12 @@ use protocol::relay::{Attachment, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, Prices};
 use tokio::sync::mpsc;
 
-use super::admission::caps;
 use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms, first_money};
 use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::machine::Input;
+use super::opening::caps;
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;

@@ -3,7 +3,6 @@
 //! [`serve`] greets a connection and brings it to its session: a new one, a living one, or one that is rebuilt from the store after another
 //! relay had it. Each session is carried by a `driver::Driver` in a task of its own.
 
-mod admission;
 mod assembly;
 pub mod beginning;
 pub mod books;
@@ -14,6 +13,7 @@ mod journal;
 mod lease;
 mod logged;
 pub mod machine;
+mod opening;
 mod policy;
 mod registry;
 mod requests;
@@ -47,10 +47,10 @@ use crate::operations::telemetry;
 use crate::records::recording;
 use crate::records::store::{NewSession, SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
 use crate::{App, NanoUsd};
-use admission::{caps, may_begin, open};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
+use opening::{caps, may_begin, open};
 use registry::{Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up};
 
