@@ -182,8 +182,8 @@ impl Driver {
     /// now on.
     async fn depart(mut self, departure: Departure) {
         self.recording = None;
-        self.registration.leave();
-        let code = logged::departure(&self.whose.id, departure, &self.machine);
+        self.registration.remove();
+        let code = logged::log_departure(&self.whose.id, departure, &self.machine);
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
         match departure {

@@ -201,7 +201,7 @@ async fn rebuild(
         return None;
     }
     // This lock is held for reads and one write only, and never while a socket is written to: other sessions wait for the same lock.
-    let rebuilding = app.live.sessions.rebuild(&resume.session_id).await;
+    let rebuilding = app.live.sessions.lock_rebuilding(&resume.session_id).await;
     if let Some(handle) = app.live.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
         return offer(&handle, connection, hello, identity).await;

@@ -84,7 +84,7 @@ pub(crate) struct Whose {
 #[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<String, Handle>>,
-    /// The locks of [`Registry::rebuild`].
+    /// The locks of [`Registry::lock_rebuilding`].
     rebuilding: [tokio::sync::Mutex<()>; STRIPES],
 }
 
@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// Locks the rebuilding of a session from the store, so that two connections do not rebuild the same one.
-    pub(super) async fn rebuild(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(super) async fn lock_rebuilding(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         self.rebuilding[hasher.finish() as usize % STRIPES].lock().await
@@ -200,13 +200,13 @@ impl Registration {
     }
 
     /// Removes the session from the registry before it is dropped.
-    pub(super) fn leave(&self) {
+    pub(super) fn remove(&self) {
         self.live.sessions.remove(&self.id, &self.commands);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.leave();
+        self.remove();
     }
 }
