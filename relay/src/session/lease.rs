@@ -32,17 +32,17 @@ pub(crate) fn duration(app: &App) -> Duration {
 /// How much of its lease a relay that renews it has left at any time, even if two renewals in a row are late. A relay with less left is taken
 /// for lost.
 #[must_use]
-pub(super) fn fresh(app: &App) -> Duration {
+pub(super) fn least_left(app: &App) -> Duration {
     duration(app).saturating_sub(3 * RENEW_EVERY)
 }
 
 /// Until when this relay may go on with its sessions, unless it renews its lease by then.
 #[derive(Debug)]
-pub struct Lease(Mutex<Held>);
+pub struct Lease(Mutex<Validity>);
 
 /// What is known of this relay's lease.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct Validity {
     /// When this relay has to stop its sessions.
     until: Instant,
     /// Whether the last renewal failed. The database then takes no writes, whether or not it answers reads.
@@ -52,7 +52,7 @@ struct Held {
 impl Lease {
     /// The lease of a relay that begins, in a configuration where a call may go on for `grace` without the database.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease(Mutex::new(Held { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
+        Lease(Mutex::new(Validity { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
     }
 
     /// When this relay has to stop its sessions, unless the lease is renewed.
@@ -67,10 +67,10 @@ impl Lease {
 
     /// Notes a renewal. It counts from when it was sent, which is before the database began to count.
     fn renewed(&self, sent: Instant, duration: Duration) {
-        *self.lock() = Held { until: sent + duration - SAFETY, failed: false };
+        *self.lock() = Validity { until: sent + duration - SAFETY, failed: false };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Validity> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -247,8 +247,8 @@ async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -
     if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
         return Ok(());
     }
-    let (deadline, fresh) = (Instant::now() + HAND_OFF_TIMEOUT, lease::fresh(app));
-    while app.records.store.ask_for(&row.id, &app.live.relay_id, fresh).await? {
+    let (deadline, left) = (Instant::now() + HAND_OFF_TIMEOUT, lease::least_left(app));
+    while app.records.store.ask_for(&row.id, &app.live.relay_id, left).await? {
         if Instant::now() >= deadline {
             tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
             return Ok(());

@@ -69,8 +69,8 @@ operations! {
     fn session(&self, id: &str) -> Option<SessionRow>;
 
     /// Asks the relay that has a live session to hand it off, so that the relay `by` can go on with it. Asking again changes nothing. Says
-    /// whether another relay has the session with at least `renewed` left of its lease, and so is worth waiting for.
-    fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> bool;
+    /// whether another relay has the session with at least `left` of its lease left, and so is worth waiting for.
+    fn ask_for(&self, id: &str, by: &str, left: Duration) -> bool;
 
     /// Makes a live session the session of another relay, with the next epoch. What the relay before had exposed is charged, and the rest
     /// that it had reserved is given back. `None` means that the session has ended or that another take-over came first.

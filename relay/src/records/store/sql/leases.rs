@@ -75,11 +75,11 @@ impl SqlStore {
         &self,
         id: &str,
         by: &str,
-        renewed: Duration,
+        left: Duration,
     ) -> Result<bool, StoreError> {
-        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(millis(renewed));
+        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(millis(left));
         asked.execute(&self.writer).await?;
-        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(left));
         Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 
