@@ -10,7 +10,7 @@ mod advice;
 )]
 mod contract;
 mod error;
-mod hold;
+mod folder_lock;
 mod query;
 #[expect(
     clippy::disallowed_methods,
@@ -26,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use error::StoreError;
-pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
+pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use query::*;
 pub(crate) use sql::fault_in_url;
 pub use sql::{SqlStore, look, migrate};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{StoreError, create_data_dir, unix_ms};
 
 /// The file in the data folder that is locked.
-pub const HOLD_FILE: &str = "voxrelay.lock";
+pub const LOCK_FILE: &str = "voxrelay.lock";
 /// The file in the data folder that names the relay which had the folder last.
 pub const RELAY_FILE: &str = "voxrelay.relay";
 /// How many bytes of the lock file or of the relay file are read at most.
@@ -18,20 +18,20 @@ const HOLDER_BYTES: u64 = 500;
 
 /// The lock on a data folder. It ends when this is dropped, or when the process ends, in whatever way.
 #[derive(Debug)]
-pub struct Hold {
+pub struct FolderLock {
     file: File,
     /// Who has the folder, as the lock file says it.
     holder: String,
     dir: PathBuf,
 }
 
-impl Hold {
+impl FolderLock {
     /// Locks the folder, and makes it if it is not there.
     ///
     /// # Errors
     /// When another process has locked it, with what is known of that process, or when it cannot be made or locked.
-    pub fn take(data_dir: &Path) -> Result<Hold, StoreError> {
-        let path = data_dir.join(HOLD_FILE);
+    pub fn take(data_dir: &Path) -> Result<FolderLock, StoreError> {
+        let path = data_dir.join(LOCK_FILE);
         let create = |source| StoreError::Create { path: path.display().to_string(), source };
         create_data_dir(data_dir).map_err(create)?;
         let mut file = OpenOptions::new()
@@ -51,13 +51,13 @@ impl Hold {
         }
         let since = Timestamp::from_second(unix_ms() / 1_000).unwrap_or_default();
         let holder = format!("process {} since {since}", std::process::id());
-        let mut hold = Hold { file, holder, dir: data_dir.to_owned() };
-        hold.note(&hold.holder.clone());
-        Ok(hold)
+        let mut lock = FolderLock { file, holder, dir: data_dir.to_owned() };
+        lock.note(&lock.holder.clone());
+        Ok(lock)
     }
 
     /// Notes in the lock file what this process does, for a process that finds the folder locked.
-    pub fn tell(&mut self, doing: &str) {
+    pub fn note_doing(&mut self, doing: &str) {
         self.note(&format!("{}, {doing}", self.holder));
     }
 
@@ -72,7 +72,7 @@ impl Hold {
     }
 
     /// Notes the id of the relay that has the folder, for the next one.
-    pub fn tell_relay(&self, id: &str) {
+    pub fn note_relay(&self, id: &str) {
         if let Err(error) = std::fs::write(self.dir.join(RELAY_FILE), format!("{id}\n")) {
             tracing::warn!(%error, file = RELAY_FILE, "it is not noted which relay has the data folder");
         }
@@ -81,7 +81,7 @@ impl Hold {
     /// Writes a line to the lock file. A failure is only logged, since a full disk is no reason not to start.
     fn note(&mut self, line: &str) {
         if let Err(error) = self.write(line) {
-            tracing::warn!(%error, file = HOLD_FILE, "it is not noted who has the data folder");
+            tracing::warn!(%error, file = LOCK_FILE, "it is not noted who has the data folder");
         }
     }
 
@@ -110,16 +110,16 @@ mod tests {
     fn a_folder_has_one_holder_at_a_time_and_the_next_one_hears_who() {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path().join("data");
-        let mut first = Hold::take(&dir).expect("it is free");
-        first.tell("listening on 127.0.0.1:8080");
-        let refused = Hold::take(&dir).expect_err("it is taken").to_string();
+        let mut first = FolderLock::take(&dir).expect("it is free");
+        first.note_doing("listening on 127.0.0.1:8080");
+        let refused = FolderLock::take(&dir).expect_err("it is taken").to_string();
         let id = format!("process {} since 20", std::process::id());
         assert!(refused.contains(&id) && refused.contains("listening on 127.0.0.1:8080"), "{refused}");
         assert!(refused.contains(&dir.display().to_string()), "{refused}");
         assert_eq!(first.relay_before(), None);
-        first.tell_relay("relay-1");
+        first.note_relay("relay-1");
         drop(first);
-        let second = Hold::take(&dir).expect("it is free again");
+        let second = FolderLock::take(&dir).expect("it is free again");
         assert_eq!(second.relay_before().as_deref(), Some("relay-1"), "whose sessions are free");
     }
 }
