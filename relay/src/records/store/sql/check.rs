@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
 use super::connections::ACQUIRE_TIMEOUT;
-use super::migrations::{self, Standing};
+use super::migrations::{self, SchemaVersion};
 use super::statement::{Place, Statement};
 use super::{Dialect, StoreError};
 
@@ -86,12 +86,14 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
     let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut *connection).await.map_err(opening)?;
     let applied: Vec<i64> =
         applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(opening)?;
-    match migrations::standing(Dialect::Postgres, &applied) {
-        Standing::UpToDate => {}
-        Standing::Older { missing } => {
+    match migrations::compare(Dialect::Postgres, &applied) {
+        SchemaVersion::UpToDate => {}
+        SchemaVersion::Older { missing } => {
             return Err(StoreError::Outdated { database: database.to_owned(), missing });
         }
-        Standing::Newer { version } => return Err(migrations::newer(Dialect::Postgres, database, version)),
+        SchemaVersion::Newer { version } => {
+            return Err(migrations::newer(Dialect::Postgres, database, version));
+        }
     }
     let tables = sqlx::raw_sql(TABLES).fetch_all(&mut *connection).await.map_err(opening)?;
     let tables: Vec<String> =

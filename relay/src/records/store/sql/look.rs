@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
-use super::migrations::{self, Standing};
+use super::migrations::{self, SchemaVersion};
 use super::statement::in_time;
 use super::{Dialect, StoreError, sqlite_options};
 
@@ -42,7 +42,7 @@ pub async fn look(path: &Path) -> Result<(), StoreError> {
         let applied = in_time(sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection)).await?.map_err(open)?;
         let applied: Vec<i64> =
             applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(open)?;
-        if let Standing::Newer { version } = migrations::standing(Dialect::Sqlite, &applied) {
+        if let SchemaVersion::Newer { version } = migrations::compare(Dialect::Sqlite, &applied) {
             return Err(migrations::newer(Dialect::Sqlite, &database, version));
         }
     }

@@ -44,7 +44,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
 
 /// How a database's schema compares to the one of this relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SchemaVersion {
     UpToDate,
     Older { missing: usize },
     Newer { version: i64 },
@@ -58,7 +58,7 @@ pub(super) async fn run(
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
     let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
-    if let Standing::Newer { version } = standing(dialect, &before) {
+    if let SchemaVersion::Newer { version } = compare(dialect, &before) {
         return Err(newer(dialect, database, version));
     }
     // Only migrations have no time limit: how long one takes depends on how many rows there are.
@@ -67,16 +67,16 @@ pub(super) async fn run(
 }
 
 /// How a database in which these migrations were applied compares to this relay.
-pub(super) fn standing(dialect: Dialect, applied: &[i64]) -> Standing {
+pub(super) fn compare(dialect: Dialect, applied: &[i64]) -> SchemaVersion {
     let listed = listed(dialect);
     if let Some(version) =
         applied.iter().find(|version| !listed.iter().any(|migration| migration.0 == **version))
     {
-        return Standing::Newer { version: *version };
+        return SchemaVersion::Newer { version: *version };
     }
     match listed.len().saturating_sub(applied.len()) {
-        0 => Standing::UpToDate,
-        missing => Standing::Older { missing },
+        0 => SchemaVersion::UpToDate,
+        missing => SchemaVersion::Older { missing },
     }
 }
 

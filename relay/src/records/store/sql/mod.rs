@@ -292,9 +292,9 @@ impl SqlStore {
         match self.dialect {
             Dialect::Sqlite => self.writer.promptly().ping().await,
             Dialect::Postgres => {
-                let standing = check::takes_writes(self.writer.promptly()).await;
-                self.writer.learn(&standing);
-                standing
+                let answer = check::takes_writes(self.writer.promptly()).await;
+                self.writer.learn(&answer);
+                answer
             }
         }
     }
