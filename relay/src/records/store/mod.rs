@@ -29,7 +29,7 @@ pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use query::*;
 pub(crate) use sql::fault_in_url;
-pub use sql::{SqlStore, look, migrate};
+pub use sql::{SqlStore, check_sqlite_file, migrate};
 pub use types::*;
 
 /// The database's file in the data folder.

@@ -13,7 +13,6 @@ mod erased;
 mod feedback;
 mod group;
 mod leases;
-mod look;
 mod migrations;
 mod money;
 mod page;
@@ -22,6 +21,7 @@ mod records;
 mod refusals;
 mod retention;
 mod sessions;
+mod sqlite_file;
 mod statement;
 mod transcript;
 
@@ -41,7 +41,7 @@ use self::refusals::Refusals;
 use self::statement::Statement;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
-pub use look::look;
+pub use sqlite_file::check_sqlite_file;
 
 /// The settings of SQLite's writing connection. `busy_timeout` is for other processes that write: a backup, an operator's shell.
 const SQLITE_SETTINGS: &str = "

@@ -21,7 +21,7 @@ const MIGRATIONS: &str = "SELECT version FROM _sqlx_migrations WHERE success ORD
 ///
 /// # Errors
 /// When it cannot be read or written, is no database, is damaged, or was used by a newer relay.
-pub async fn look(path: &Path) -> Result<(), StoreError> {
+pub async fn check_sqlite_file(path: &Path) -> Result<(), StoreError> {
     let database = path.display().to_string();
     let open = |source| StoreError::Open { database: database.clone(), source };
     for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
