@@ -15,8 +15,8 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::refusals::Refusals;
 use super::statement::{Place, Ready, in_time};
+use super::write_refusals::WriteRefusals;
 use super::{Dialect, Durability, StoreError, Tx, Work};
 
 /// How long it may take to get a connection from the pool, opening a new one if need be.
@@ -38,7 +38,7 @@ pub(super) struct Connections {
     /// The pool for prompt work: the same one, or one that nothing else takes connections from.
     prompt: AnyPool,
     /// When a server that takes no writes refused one.
-    refusals: Refusals,
+    refusals: WriteRefusals,
 }
 
 /// Which connections prompt work has.
@@ -59,7 +59,7 @@ pub(super) struct Taken {
     connection: Option<PoolConnection<Any>>,
     /// The place of ordinary work, freed after the connection: fields are dropped in their order. Prompt work has none.
     _place: Option<OwnedSemaphorePermit>,
-    refusals: Refusals,
+    refusals: WriteRefusals,
 }
 
 impl Connections {
@@ -70,7 +70,7 @@ impl Connections {
         connections: u32,
         prompt: Prompt,
         settings: &'static str,
-        refusals: &Refusals,
+        refusals: &WriteRefusals,
     ) -> Result<Connections, sqlx::Error> {
         let pool = pool(options.clone(), connections, settings, refusals.clone()).await?;
         let prompt = match prompt {
@@ -204,7 +204,7 @@ async fn pool(
     options: AnyConnectOptions,
     connections: u32,
     settings: &'static str,
-    refusals: Refusals,
+    refusals: WriteRefusals,
 ) -> Result<AnyPool, sqlx::Error> {
     AnyPoolOptions::new()
         .max_connections(connections)

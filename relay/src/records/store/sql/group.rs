@@ -43,11 +43,11 @@ struct Line {
 struct Waiting {
     number: u64,
     durability: Durability,
-    work: Box<dyn Anyones>,
+    work: Box<dyn AnyWork>,
 }
 
 /// A work in the queue, whatever the type of its answer.
-trait Anyones: Send {
+trait AnyWork: Send {
     fn run<'c>(self: Box<Self>, tx: Tx<'c>) -> BoxFuture<'c, Done>;
 
     /// Tells the caller that the transaction could not be begun.
@@ -55,7 +55,7 @@ trait Anyones: Send {
 }
 
 /// A work with the caller that waits for its answer.
-struct Asked<T, W> {
+struct QueuedWork<T, W> {
     work: W,
     tell: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -97,7 +97,7 @@ impl Group {
         W: Work<T> + Send + 'static,
     {
         let (tell, mut answer) = oneshot::channel();
-        let number = self.queue(durability, Box::new(Asked { work, tell }));
+        let number = self.queue(durability, Box::new(QueuedWork { work, tell }));
         loop {
             tokio::select! {
                 biased;
@@ -112,7 +112,7 @@ impl Group {
         }
     }
 
-    fn queue(&self, durability: Durability, work: Box<dyn Anyones>) -> u64 {
+    fn queue(&self, durability: Durability, work: Box<dyn AnyWork>) -> u64 {
         let mut line = self.line();
         let number = line.next_number;
         line.next_number += 1;
@@ -138,7 +138,7 @@ impl Group {
 
     /// Takes the next work, unless it needs a higher durability than the transaction has. Such work came after [`Group::look`], when other
     /// work was withdrawn.
-    fn next(&self, durability: Durability) -> Option<Box<dyn Anyones>> {
+    fn next(&self, durability: Durability) -> Option<Box<dyn AnyWork>> {
         let next = self.line().waiting.pop_front_if(|waiting| waiting.durability <= durability);
         next.map(|waiting| waiting.work)
     }
@@ -231,13 +231,13 @@ impl Ended {
     }
 }
 
-impl<T, W> Anyones for Asked<T, W>
+impl<T, W> AnyWork for QueuedWork<T, W>
 where
     T: Send + 'static,
     W: Work<T> + Send + 'static,
 {
     fn run<'c>(self: Box<Self>, tx: Tx<'c>) -> BoxFuture<'c, Done> {
-        let Asked { work, tell } = *self;
+        let QueuedWork { work, tell } = *self;
         async move {
             let worked = work(tx).await;
             Done {

@@ -18,12 +18,12 @@ mod money;
 mod page;
 mod read;
 mod records;
-mod refusals;
 mod retention;
 mod sessions;
 mod sqlite_file;
 mod statement;
 mod transcript;
+mod write_refusals;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -37,8 +37,8 @@ use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Prompt};
 use self::group::Group;
-use self::refusals::Refusals;
 use self::statement::Statement;
+use self::write_refusals::WriteRefusals;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
 pub use sqlite_file::check_sqlite_file;
@@ -196,7 +196,7 @@ impl SqlStore {
         }
         let database = path.display().to_string();
         let open = |source| StoreError::Open { database: database.clone(), source };
-        let refusals = Refusals::default();
+        let refusals = WriteRefusals::default();
         let writer = sqlite_options(path, "rwc").map_err(open)?;
         check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
         let writer =
@@ -222,7 +222,7 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
-        let (refusals, settings) = (Refusals::default(), POSTGRES_SETTINGS);
+        let (refusals, settings) = (WriteRefusals::default(), POSTGRES_SETTINGS);
         let renewals =
             Connections::open(options.clone(), 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let prompt = Prompt::Own(POSTGRES_PROMPT);
@@ -318,10 +318,15 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
     check::prepares(&options, &database).await?;
-    let connections =
-        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;", &Refusals::default())
-            .await
-            .map_err(open)?;
+    let connections = Connections::open(
+        options,
+        1,
+        Prompt::Next,
+        "SET search_path TO voxrelay;",
+        &WriteRefusals::default(),
+    )
+    .await
+    .map_err(open)?;
     let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
     connections.close().await;
     Ok(applied)

@@ -15,9 +15,9 @@ const READ_ONLY: &str = "25006";
 
 /// When a write was last refused. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Refusals(Arc<Mutex<Option<Instant>>>);
+pub(super) struct WriteRefusals(Arc<Mutex<Option<Instant>>>);
 
-impl Refusals {
+impl WriteRefusals {
     /// Notes an error if it says that the server takes no writes. Says whether it does.
     pub(super) fn note(&self, error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(DatabaseError::code);
