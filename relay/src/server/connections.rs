@@ -50,9 +50,9 @@ pub(super) struct Entry {
     address: Option<IpAddr>,
     pace: Mutex<Pace>,
     /// Whether a long answer is on its way over the connection.
-    long: AtomicBool,
+    has_long_answer: AtomicBool,
     /// Whether the connection has ended or has become a call.
-    left: AtomicBool,
+    has_left: AtomicBool,
     /// Cancelled when the connection has to make room for another one.
     evicted: CancellationToken,
 }
@@ -94,8 +94,8 @@ impl Connections {
         let entry = Arc::new(Entry {
             address,
             pace: Mutex::new(Pace::new(now, self.keep_alive)),
-            long: AtomicBool::new(false),
-            left: AtomicBool::new(false),
+            has_long_answer: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
         let id = open.next;
@@ -105,22 +105,23 @@ impl Connections {
     }
 
     /// Waits until a connection has left.
-    pub(super) async fn left(&self) {
+    pub(super) async fn wait_for_place(&self) {
         self.left.notified().await;
     }
 
     /// Wraps the body of an answer, so that its end is noticed. Only three quarters of the connections may get long answers at a time, so
     /// that short ones always find a place. With so many, the one whose peer takes nothing is closed, and `None` means that there is no such
     /// one.
-    pub(super) fn answer(&self, to: &Arc<Entry>, body: Body) -> Option<Body> {
+    pub(super) fn watch_answer(&self, to: &Arc<Entry>, body: Body) -> Option<Body> {
         let is_long = body.size_hint().upper().is_none_or(|bytes| bytes > LONG_BYTES);
         if is_long {
             let mut open = self.lock();
-            let long = open.entries.values().filter(|entry| entry.long.load(Ordering::Relaxed)).count();
+            let long =
+                open.entries.values().filter(|entry| entry.has_long_answer.load(Ordering::Relaxed)).count();
             if long >= (self.most - self.most / 4).max(1) {
-                open.evict(|entry| entry.long.load(Ordering::Relaxed))?;
+                open.evict(|entry| entry.has_long_answer.load(Ordering::Relaxed))?;
             }
-            to.long.store(true, Ordering::Relaxed);
+            to.has_long_answer.store(true, Ordering::Relaxed);
         }
         Some(Body::new(Answer { body, to: Arc::clone(to) }))
     }
@@ -150,7 +151,7 @@ impl Entry {
 
     /// Whether the connection has ended or has become a call. Its pace does not matter any more then.
     pub(super) fn has_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed)
+        self.has_left.load(Ordering::Relaxed)
     }
 
     /// Waits until the connection has to be closed, and says why: its peer is too slow, or its place is needed.
@@ -172,7 +173,7 @@ impl Entry {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.entry.left.store(true, Ordering::Relaxed);
+        self.entry.has_left.store(true, Ordering::Relaxed);
         self.connections.lock().entries.remove(&self.id);
         self.connections.left.notify_one();
     }
@@ -207,7 +208,7 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.to.long.store(false, Ordering::Relaxed);
+        self.to.has_long_answer.store(false, Ordering::Relaxed);
         self.to.pace().handle_answered(Instant::now());
     }
 }
@@ -278,15 +279,15 @@ mod tests {
             .map(|_| {
                 let connection = enter();
                 connection.entry.pace().handle_request(Some(0));
-                let body = connections.answer(&connection.entry, long()).expect("room");
+                let body = connections.watch_answer(&connection.entry, long()).expect("room");
                 (connection, body)
             })
             .collect();
         let (seventh, eighth) = (enter(), enter());
-        assert!(connections.answer(&seventh.entry, long()).is_none(), "all six are taken as they come");
-        assert!(connections.answer(&seventh.entry, Body::from("short")).is_some());
+        assert!(connections.watch_answer(&seventh.entry, long()).is_none(), "all six are taken as they come");
+        assert!(connections.watch_answer(&seventh.entry, Body::from("short")).is_some());
         reading[3].0.entry.pace().handle_blocked(Instant::now());
-        assert!(connections.answer(&seventh.entry, long()).is_some());
+        assert!(connections.watch_answer(&seventh.entry, long()).is_some());
         assert!(gone(&reading[3].0) && !gone(&reading[0].0) && !gone(&eighth));
     }
 }

@@ -107,7 +107,7 @@ async fn place(connections: &Arc<Connections>, peer: IpAddr, app: &App) -> Optio
     loop {
         match connections.enter(address, Instant::now()) {
             Ok(place) => return Some(place),
-            Err(Full::Relay) => connections.left().await,
+            Err(Full::Relay) => connections.wait_for_place().await,
             Err(Full::Address) => {
                 tracing::debug!(address = %peer, "too many connections from this address");
                 return None;
@@ -147,7 +147,7 @@ async fn serve_connection(
                 Err(problem) => close(problem.into_response()),
             };
             let (parts, body) = response.into_parts();
-            Ok::<_, Infallible>(match connections.answer(&entry, body) {
+            Ok::<_, Infallible>(match connections.watch_answer(&entry, body) {
                 Some(body) => Response::from_parts(parts, body),
                 None => close(full().into_response()),
             })

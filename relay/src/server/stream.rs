@@ -76,10 +76,10 @@ struct Allowance {
 
 /// What a connection's stream is told by others: the upgrade gives it a place among the calls, and the greeting says that its user is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CallPlace(Arc<Kept>);
+pub(super) struct CallPlace(Arc<CallState>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CallState {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     is_call: AtomicBool,
     is_known: AtomicBool,
@@ -87,7 +87,7 @@ struct Kept {
 
 impl CallPlace {
     /// Makes the connection a call, which keeps this permit until its stream is closed.
-    pub(super) fn keep(&self, permit: OwnedSemaphorePermit) {
+    pub(super) fn become_call(&self, permit: OwnedSemaphorePermit) {
         *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         self.0.is_call.store(true, Ordering::Relaxed);
     }
@@ -97,12 +97,12 @@ impl CallPlace {
         self.0.is_known.store(true, Ordering::Relaxed);
     }
 
-    fn is_kept(&self) -> bool {
+    fn is_call(&self) -> bool {
         self.0.is_call.load(Ordering::Relaxed)
     }
 
     fn rate(&self) -> Rate {
-        match (self.is_kept(), self.0.is_known.load(Ordering::Relaxed)) {
+        match (self.is_call(), self.0.is_known.load(Ordering::Relaxed)) {
             (false, _) => REQUESTS,
             (true, false) => STRANGER,
             (true, true) => CALL,
@@ -194,7 +194,7 @@ impl Allowance {
 impl Drop for CallStream {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
-        if self.ended || !self.place.is_kept() || tokio::runtime::Handle::try_current().is_err() {
+        if self.ended || !self.place.is_call() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let place = self.place.clone();

@@ -85,7 +85,7 @@ pub(super) async fn open_call(
             return problem.for_every_page();
         }
     };
-    source.place.keep(call);
+    source.place.become_call(call);
     let place = source.place.clone();
     let message_max_bytes = app.config.message_max_bytes();
     // A relay that stops waits until this token is dropped.
