@@ -92,7 +92,7 @@ pub(crate) async fn keep(app: Arc<App>) {
         tokio::select! {
             () = app.live.shutdown.cancelled() => return,
             _ = due.tick() => {
-                if let Err(error) = look(&app).await {
+                if let Err(error) = apply_decisions(&app).await {
                     tracing::warn!(%error, "the deny-list was not read: the one in memory goes on");
                 }
             }
@@ -105,7 +105,7 @@ pub(crate) async fn keep(app: Arc<App>) {
 ///
 /// # Errors
 /// When the database cannot be read. The list in memory was applied nevertheless.
-pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
+pub(crate) async fn apply_decisions(app: &App) -> Result<(), StoreError> {
     let read = refresh(&app.admission.denials, &*app.records.store).await;
     apply(&app.admission.denials, &app.live.sessions);
     read?;

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
-use super::ending::{end_and_wait, erased};
+use super::ending::{delete_erased_recordings, end_and_wait};
 use super::extract::{Path, Query, is_id, maybe_name, name};
 use super::responses::{OrNone, Usual};
 use super::schema::{AdminSession, Alert, LiveSession, State};
-use super::sessions::none;
+use super::sessions::no_session;
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::records::store::{AlertFilter, SessionFilter, SessionState, Whom};
@@ -195,7 +195,7 @@ pub(super) async fn end_session(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let session = if is_id(&id) { app.records.store.session(&id).await? } else { None };
-    let session = session.ok_or_else(none)?;
+    let session = session.ok_or_else(no_session)?;
     if session.state == SessionState::Live {
         tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
         if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await? {
@@ -218,16 +218,16 @@ pub(super) async fn delete_session(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     if !is_id(&id) || app.records.store.session(&id).await?.is_none() {
-        return Err(none());
+        return Err(no_session());
     }
     end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await?;
     match app.records.store.delete_session(&id).await? {
         true => {
-            erased(&app).await;
+            delete_erased_recordings(&app).await;
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
             Ok(StatusCode::NO_CONTENT)
         }
-        false => Err(none()),
+        false => Err(no_session()),
     }
 }
 
@@ -245,7 +245,7 @@ pub(super) async fn delete_user(
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
     let sessions = app.records.store.delete_user(&sub).await?;
-    erased(&app).await;
+    delete_erased_recordings(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))
 }

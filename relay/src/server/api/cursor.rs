@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Problem;
-use super::extract::bad;
+use super::extract::bad_request;
 use crate::records::store::StoreError;
 
 /// The longest cursor that is read, in bytes.
@@ -39,7 +39,9 @@ fn parse<C: DeserializeOwned>(given: &str) -> Result<C, Problem> {
         let clean = fields.values().all(|field| field.as_str().is_none_or(|text| !text.contains('\0')));
         if clean { serde_json::from_value(value).ok() } else { None }
     };
-    cursor().ok_or_else(|| bad("`cursor` is not the `next` of a page of this list.").code(HttpCode::BadQuery))
+    cursor().ok_or_else(|| {
+        bad_request("`cursor` is not the `next` of a page of this list.").code(HttpCode::BadQuery)
+    })
 }
 
 /// How many rows a page may have, as the client wants it.
@@ -47,7 +49,10 @@ pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
     let (usual, most) = PAGE;
     match given.unwrap_or(usual) {
         limit if (1..=most).contains(&limit) => Ok(limit),
-        _ => Err(bad(format!("`limit` has to be a whole number, 1 to {most}.")).code(HttpCode::BadQuery)),
+        _ => {
+            Err(bad_request(format!("`limit` has to be a whole number, 1 to {most}."))
+                .code(HttpCode::BadQuery))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::admin::Paged;
 use super::caller::Admin;
-use super::extract::{self, Path, Query, bad, name};
+use super::extract::{self, Path, Query, bad_request, name};
 use super::responses::{OrNone, Usual, WithBody};
 use super::schema::{DenialEntry, Kind};
 use super::{Problem, cursor, time};
@@ -79,11 +79,11 @@ pub(super) async fn deny(
     let now_ms = unix_ms();
     let expires_at_ms = time::maybe_read("expires_at", new.expires_at.as_deref()).map_err(in_body)?;
     if expires_at_ms.is_some_and(|at| at <= now_ms) {
-        return Err(in_body(bad("`expires_at` has to be in the future.")));
+        return Err(in_body(bad_request("`expires_at` has to be in the future.")));
     }
     if new.reason.chars().count() > REASON_MAX_CHARS || new.reason.contains('\0') {
         let detail = format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.");
-        return Err(in_body(bad(detail)));
+        return Err(in_body(bad_request(detail)));
     }
     let denial = Denial {
         kind: new.kind.into(),
@@ -95,7 +95,7 @@ pub(super) async fn deny(
     };
     app.records.store.deny(&denial).await?;
     tracing::info!(kind = denial.kind.name(), subject = %denial.subject, by = %denial.created_by, "denied");
-    look(&app).await;
+    apply(&app).await;
     Ok((StatusCode::CREATED, Json(denial.into())))
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn allow(
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");
-    look(&app).await;
+    apply(&app).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -127,8 +127,8 @@ fn in_body(problem: Problem) -> Problem {
 }
 
 /// Applies a change of the deny-list at this relay at once. Other relays look every second, and so does this one if it fails now.
-async fn look(app: &App) {
-    if let Err(error) = denials::look(app).await {
+async fn apply(app: &App) {
+    if let Err(error) = denials::apply_decisions(app).await {
         tracing::warn!(%error, "the deny-list was not read after a change");
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -
 }
 
 /// Deletes the recordings of sessions that were just erased. A recording that is still being written or sent is deleted a little later.
-pub(super) async fn erased(app: &App) {
+pub(super) async fn delete_erased_recordings(app: &App) {
     if let Err(error) = retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref()).await
     {
         tracing::warn!(%error, "recordings of erased sessions are deleted later");

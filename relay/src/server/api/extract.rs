@@ -43,7 +43,7 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T>
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>, Problem> {
         let query = axum::extract::Query::try_from_uri(&parts.uri);
         query.map(|query| Query(query.0)).map_err(|_| {
-            bad(explain_query::<T>(parts.uri.query().unwrap_or_default())).code(HttpCode::BadQuery)
+            bad_request(explain_query::<T>(parts.uri.query().unwrap_or_default())).code(HttpCode::BadQuery)
         })
     }
 }
@@ -63,7 +63,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
                 },
                 _ => "The address is not as the API's document says.".to_owned(),
             };
-            bad(detail).code(HttpCode::BadPath)
+            bad_request(detail).code(HttpCode::BadPath)
         })
     }
 }
@@ -85,7 +85,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Json<T> 
         };
         serde_json::from_slice(&body)
             .map(Json)
-            .map_err(|error| bad(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
+            .map_err(|error| bad_request(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
     }
 }
 
@@ -95,7 +95,7 @@ fn refused(error: &BytesRejection) -> Problem {
             let detail = format!("A body may have {} bytes.", super::BODY_MAX_BYTES);
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
-        _ => bad("The body broke off.").code(HttpCode::BadBody),
+        _ => bad_request("The body broke off.").code(HttpCode::BadBody),
     }
 }
 
@@ -219,7 +219,7 @@ fn shown(given: &str) -> String {
 }
 
 /// The problem of a request that is not as it has to be.
-pub(super) fn bad(detail: impl Into<String>) -> Problem {
+pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -230,7 +230,9 @@ pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
     if good {
         Ok(given)
     } else {
-        Err(bad(format!("`{what}` has to be 1 to {NAME_MAX_CHARS} characters, without control characters.")))
+        Err(bad_request(format!(
+            "`{what}` has to be 1 to {NAME_MAX_CHARS} characters, without control characters."
+        )))
     }
 }
 

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::Problem;
 use super::caller::User;
-use super::extract::{Json, Path, bad, is_id};
+use super::extract::{Json, Path, bad_request, is_id};
 use super::responses::{OrNone, WithBody};
-use super::sessions::none;
+use super::sessions::no_session;
 use crate::App;
 use crate::records::store::Feedback;
 
@@ -45,15 +45,17 @@ pub(super) async fn give(
 ) -> Result<StatusCode, Problem> {
     let rating = match rating {
         Some(rating @ 1..=5) => u32::try_from(rating).ok(),
-        Some(_) => return Err(bad("`rating` has to be a whole number, 1 to 5.").code(HttpCode::BadBody)),
+        Some(_) => {
+            return Err(bad_request("`rating` has to be a whole number, 1 to 5.").code(HttpCode::BadBody));
+        }
         None => None,
     };
     let comment = comment.filter(|comment| !comment.is_empty());
     if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_MAX_CHARS) {
         let detail = format!("`comment` may have {COMMENT_MAX_CHARS} characters.");
-        return Err(bad(detail).code(HttpCode::BadBody));
+        return Err(bad_request(detail).code(HttpCode::BadBody));
     }
     let feedback = Feedback { rating, comment };
     let is_theirs = is_id(&id) && app.records.store.give_feedback(&id, &identity.sub, &feedback).await?;
-    if is_theirs { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+    if is_theirs { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }

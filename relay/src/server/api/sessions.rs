@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::User;
-use super::ending::{end_and_wait, erased};
+use super::ending::{delete_erased_recordings, end_and_wait};
 use super::extract::{Path, Query, is_id, maybe_name};
 use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
@@ -108,20 +108,20 @@ pub(super) async fn delete(
     end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
     match app.records.store.delete_session(&session.id).await? {
         true => {
-            erased(&app).await;
+            delete_erased_recordings(&app).await;
             Ok(StatusCode::NO_CONTENT)
         }
-        false => Err(none()),
+        false => Err(no_session()),
     }
 }
 
 /// The session with this id, if it is the user's own.
 pub(super) async fn own(app: &App, identity: &Identity, id: &str) -> Result<SessionRow, Problem> {
     let session = if is_id(id) { app.records.store.session(id).await? } else { None };
-    session.filter(|session| session.user_sub == identity.sub).ok_or_else(none)
+    session.filter(|session| session.user_sub == identity.sub).ok_or_else(no_session)
 }
 
 /// The problem that there is no such session.
-pub(super) fn none() -> Problem {
+pub(super) fn no_session() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "There is no such session.")
 }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use protocol::HttpCode;
 
 use super::Problem;
-use super::extract::bad;
+use super::extract::bad_request;
 
 /// How many days a request for usage may span.
 const DAYS_MAX: i32 = 100;
@@ -77,7 +77,7 @@ impl Days {
 
 /// The problem of a wrong time in a query. For the one time in a body, the caller changes the code.
 fn wrong(detail: impl Into<String>) -> Problem {
-    bad(detail).code(HttpCode::BadQuery)
+    bad_request(detail).code(HttpCode::BadQuery)
 }
 
 fn midnight(date: Date) -> i64 {
