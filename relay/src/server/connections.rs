@@ -123,7 +123,7 @@ impl Connections {
             }
             to.has_long_answer.store(true, Ordering::Relaxed);
         }
-        Some(Body::new(Answer { body, to: Arc::clone(to) }))
+        Some(Body::new(AnswerBody { body, to: Arc::clone(to) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -181,12 +181,12 @@ impl Drop for Connection {
 
 /// The body of an answer, which tells the connection's pace when the last of it was handed on.
 #[derive(Debug)]
-struct Answer {
+struct AnswerBody {
     body: Body,
     to: Arc<Entry>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -206,7 +206,7 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.to.has_long_answer.store(false, Ordering::Relaxed);
         self.to.pace().handle_answered(Instant::now());

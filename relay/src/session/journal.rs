@@ -106,9 +106,9 @@ pub struct LineQuality {
     pub lost_samples: u64,
 }
 
-/// What the store answers to an entry.
+/// What the store confirms of an entry that it has written.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Receipt {
     /// The entry is written.
     Done,
     /// The entry, a settlement, is written.
@@ -150,7 +150,7 @@ pub(super) enum Input {
     /// Something is to be written, after what waits already.
     Entry(Entry),
     /// The answer to [`Output::Write`].
-    Written(Result<Answer, Failure>),
+    Written(Result<Receipt, Failure>),
     /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk, or `None` where there was no room.
     Kept(Vec<Option<i64>>),
     /// The session leaves this relay, and the database does not answer in time: nothing more is written to it, and everything is kept on the
@@ -176,7 +176,7 @@ pub(super) enum Output {
     /// Hold these entries in memory until they are written.
     Hold(Vec<Entry>),
     /// Tell the policy that this entry was written.
-    Written { entry: Entry, answer: Answer },
+    Written { entry: Entry, receipt: Receipt },
     /// Tell the policy that this entry was refused. The journal goes on with the next one.
     Refused { entry: Entry, failure: Failure },
     /// Tell the policy that the database has been away since then.
@@ -324,7 +324,7 @@ impl Journal {
         self.outputs.push_back(Output::Write { entry: first.entry.clone(), wait });
     }
 
-    fn handle_written(&mut self, now: Time, answer: Result<Answer, Failure>) {
+    fn handle_written(&mut self, now: Time, answer: Result<Receipt, Failure>) {
         let begun = self.writing.take().unwrap_or(now);
         self.is_slow = false;
         let answer = match answer {
@@ -337,7 +337,7 @@ impl Journal {
         let Some(Waiting { entry, kept, .. }) = self.waiting.pop_front() else { return };
         self.dispose(&entry, kept, answer.as_ref().err());
         self.outputs.push_back(match answer {
-            Ok(answer) => Output::Written { entry, answer },
+            Ok(receipt) => Output::Written { entry, receipt },
             Err(failure) => Output::Refused { entry, failure },
         });
     }

@@ -10,7 +10,7 @@ use protocol::Time;
 use tokio::time::sleep;
 
 use super::books::{Books, failure};
-use super::machine::{Answer, Checked, Entry, Failure, Input, Reservation};
+use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
 use crate::money::budget::Reserved;
@@ -66,7 +66,7 @@ impl Work {
     pub(super) async fn next(&mut self) -> Input {
         tokio::select! {
             biased;
-            wrote = waited(&mut self.writing) => Input::Written(self.answer(wrote)),
+            wrote = waited(&mut self.writing) => Input::Written(self.receipt(wrote)),
             kept = waited(&mut self.keeping) => Input::Kept(kept),
             reserved = waited(&mut self.reserving) => Input::Reserved(reserved.map_err(|error| failure(&error))),
             checked = waited(&mut self.checking) => Input::Checked(self.checked(checked)),
@@ -176,19 +176,19 @@ impl Work {
         }));
     }
 
-    /// The journal's answer for what the store has written. Operators are told of alerts that came with it.
-    fn answer(&mut self, wrote: Result<Wrote, StoreError>) -> Result<Answer, Failure> {
+    /// The receipt for what the store has written. Operators are told of alerts that came with it.
+    fn receipt(&mut self, wrote: Result<Wrote, StoreError>) -> Result<Receipt, Failure> {
         Ok(match wrote.map_err(|error| failure(&error))? {
-            Wrote::Done => Answer::Done,
+            Wrote::Done => Receipt::Done,
             Wrote::Exhausted(alert) => {
                 alert.iter().for_each(alerts::raised);
-                Answer::Done
+                Receipt::Done
             }
             Wrote::Settled(Settled { cost, standing, alerts }) => {
                 alerts.iter().for_each(alerts::raised);
                 telemetry::settled(cost.saturating_sub(self.settled));
                 self.settled = self.settled.max(cost);
-                Answer::Settled { cost, standing }
+                Receipt::Settled { cost, standing }
             }
         })
     }

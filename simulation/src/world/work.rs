@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::relay::records::spill::Owed;
 use ::relay::records::store::{Leases, Reserve, Settled, StoreError};
 use ::relay::session::books::failure;
-use ::relay::session::machine::{Answer, Checked, Entry, Input, Reservation};
+use ::relay::session::machine::{Checked, Entry, Input, Receipt, Reservation};
 use protocol::Time;
 
 use super::World;
@@ -251,12 +251,12 @@ impl World<'_> {
         epoch: u32,
         entry: &Entry,
         owed: Option<&Owed>,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<Receipt, StoreError> {
         let now = self.unix_ms();
         if let Some(owed) = owed {
             return Ok(match write_owed(&mut self.store, now, id, epoch, owed)? {
-                Some(Settled { cost, standing, .. }) => Answer::Settled { cost, standing },
-                None => Answer::Done,
+                Some(Settled { cost, standing, .. }) => Receipt::Settled { cost, standing },
+                None => Receipt::Done,
             });
         }
         match entry {
@@ -271,7 +271,7 @@ impl World<'_> {
             Entry::Strikes(strikes) => self.store.note_strikes(id, epoch, *strikes)?,
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => {}
         }
-        Ok(Answer::Done)
+        Ok(Receipt::Done)
     }
 }
 

@@ -9,7 +9,7 @@ use protocol::{CloseCode, Gap, Hello, Mark, Time};
 use crate::money::budget::Reserved;
 use crate::money::tab::RequestId;
 use crate::provider;
-use crate::session::journal::{Answer, Entry, Failure};
+use crate::session::journal::{Entry, Failure, Receipt};
 use crate::session::policy::{Checked, Departure, Note, Reservation, Visitor};
 use crate::session::wire::{Incoming, Outgoing};
 
@@ -44,7 +44,7 @@ pub enum Input {
     /// The lease was renewed: the session need not stop before this time.
     Lease(Time),
     /// The answer to [`Output::Write`].
-    Written(Result<Answer, Failure>),
+    Written(Result<Receipt, Failure>),
     /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk, or `None` where there was no room.
     Kept(Vec<Option<i64>>),
     /// The answer to [`Output::Reserve`].

@@ -19,7 +19,7 @@ pub use io::*;
 use routes::{of_link, write};
 
 use super::journal::{self, Journal};
-pub use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, NextToken, Settlement};
+pub use super::journal::{Entry, Failure, FailureKind, LineQuality, NextToken, Receipt, Settlement};
 use super::policy::{self, Policy};
 pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
 use super::wire::Incoming;

@@ -4,7 +4,7 @@ use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step};
 use crate::call;
-use crate::session::journal::{self, Answer, Entry, Settlement};
+use crate::session::journal::{self, Entry, Receipt, Settlement};
 use crate::session::policy::{self, Reservation, Written};
 use crate::session::wire::Outgoing;
 
@@ -126,7 +126,9 @@ impl Machine {
                 J::Forget(numbers) => Step::Out(Output::Forget(numbers)),
                 J::Rescue(entry) => Step::Out(Output::Rescue(entry)),
                 J::Hold(entries) => Step::Out(Output::Hold(entries)),
-                J::Written { entry, answer } => Step::Policy(policy::Input::Written(written(entry, answer))),
+                J::Written { entry, receipt } => {
+                    Step::Policy(policy::Input::Written(written(entry, receipt)))
+                }
                 J::Refused { entry, failure } => {
                     let is_end = matches!(entry, Entry::End { .. });
                     Step::Policy(policy::Input::Refused { failure, is_end })
@@ -181,10 +183,10 @@ pub(super) fn write(entry: Entry) -> Step {
 }
 
 /// What the policy is told about a written entry.
-fn written(entry: Entry, answer: Answer) -> Written {
-    match (entry, answer) {
+fn written(entry: Entry, receipt: Receipt) -> Written {
+    match (entry, receipt) {
         (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
-        (Entry::Settlement(_), Answer::Settled { cost, standing }) => Written::Settled { cost, standing },
+        (Entry::Settlement(_), Receipt::Settled { cost, standing }) => Written::Settled { cost, standing },
         (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
         (Entry::End { .. }, _) => Written::End,
         (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_) | Entry::Strikes(_), _) => {

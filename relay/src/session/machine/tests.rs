@@ -16,7 +16,7 @@ use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage};
 use crate::money::meter::Meter;
 use crate::money::price::PriceTable;
 use crate::money::tab::{Earlier, Tab};
-use crate::session::journal::{Answer, Failure, FailureKind};
+use crate::session::journal::{Failure, FailureKind, Receipt};
 use crate::session::policy::Departure;
 use crate::session::wire::Outgoing;
 
@@ -184,9 +184,9 @@ impl Bench {
                     }
                     let caps =
                         Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
-                    Ok(Answer::Settled { cost: self.cost, standing: Standing::unused(caps) })
+                    Ok(Receipt::Settled { cost: self.cost, standing: Standing::unused(caps) })
                 }
-                (None, _) => Ok(Answer::Done),
+                (None, _) => Ok(Receipt::Done),
             };
             outputs.extend(self.input(Input::Written(answer)));
         }
