@@ -106,15 +106,8 @@ impl Whose {
 
 impl Registry {
     /// How many sessions live here.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
-    }
-
-    /// Whether no session lives here.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
     }
 
     /// The session with this id, if it belongs to this user and is paid for by this account.

@@ -71,18 +71,6 @@ impl<C: Clock> Rates<C> {
         })
     }
 
-    /// How many keys are remembered.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.limiter.len()
-    }
-
-    /// Whether no key is remembered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.limiter.is_empty()
-    }
-
     /// Forgets the keys that have their whole minute again.
     pub fn sweep(&self) {
         self.limiter.retain_recent();
@@ -127,7 +115,7 @@ mod tests {
         assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
         clock.advance(Duration::from_secs(60));
         assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
-        assert!(rates.is_empty());
+        assert!(rates.limiter.is_empty());
     }
 
     #[test]
@@ -169,11 +157,11 @@ mod tests {
         }
         clock.advance(Duration::from_secs(59));
         rates.sweep();
-        assert_eq!(rates.len(), 100_000, "each still matters");
+        assert_eq!(rates.limiter.len(), 100_000, "each still matters");
         assert!(take(&rates, "7", 1).is_err());
         clock.advance(Duration::from_secs(2));
         rates.sweep();
-        assert!(rates.is_empty());
+        assert!(rates.limiter.is_empty());
     }
 
     #[test]
@@ -187,6 +175,6 @@ mod tests {
         clock.advance(FULL_RETRY_AFTER);
         rates.sweep();
         assert_eq!(take(&rates, "one more", 60), Ok(()));
-        assert_eq!(rates.len(), 1);
+        assert_eq!(rates.limiter.len(), 1);
     }
 }
