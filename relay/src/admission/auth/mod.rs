@@ -204,14 +204,6 @@ impl Verifier {
         }
     }
 
-    /// Says whose token it is. It does the same as [`Verifier::check`], with a shorter error.
-    ///
-    /// # Errors
-    /// When the token is not good. The caller is not to be told the cause.
-    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        self.check(token).await.map_err(|refused| refused.error)
-    }
-
     /// Says whose token it is. It only waits when a key has to be fetched, for 5 s at most.
     ///
     /// # Errors
