@@ -72,7 +72,7 @@ pub struct Call {
     is_standing_unknown: bool,
     /// When the page was last told its usage, and what it was told.
     told_usage: (Time, Usage),
-    /// When what was metered was last handed to the store.
+    /// When what was used was last handed to the store.
     recorded: Time,
     /// Frames of the user that may not be committed yet, oldest first.
     uncommitted: VecDeque<Uncommitted>,
@@ -393,7 +393,7 @@ impl Call {
     fn drain_agent(&mut self) {
         loop {
             while let Some(output) = self.agent.poll_output() {
-                self.act(output);
+                self.handle_agent_output(output);
             }
             let Some((answer, heard)) = self.over.pop_front() else { return };
             self.agent.handle_input(self.now, AgentInput::AnswerOver { answer, heard });
@@ -401,7 +401,7 @@ impl Call {
     }
 
     /// Does one thing that the agent wants.
-    fn act(&mut self, output: AgentOutput) {
+    fn handle_agent_output(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
             AgentOutput::Partial { text, start, end } => {

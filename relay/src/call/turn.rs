@@ -24,7 +24,7 @@ pub struct Turn {
 /// How long the stages of a turn took, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// From the end of what the user said to its final text.
+    /// From the end of what the user said to its complete text.
     pub stt_ms: Option<u32>,
     /// From the text to the first words of the answer.
     pub llm_ms: Option<u32>,

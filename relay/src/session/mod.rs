@@ -80,7 +80,7 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
         Ok((hello, identity)) => {
             drop(waiting);
             connection.greeted();
-            place(app, connection, hello, &identity, address).await;
+            bring_to_session(app, connection, hello, &identity, address).await;
         }
         // A refused connection counts as waiting until it is closed, so that a stranger who keeps it open cannot open more and more.
         Err(refusal) => refuse(connection, refusal).await,
@@ -131,7 +131,13 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
 }
 
 /// Brings a connection to its session.
-async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &Identity, address: IpAddr) {
+async fn bring_to_session(
+    app: Arc<App>,
+    connection: Connection,
+    hello: Hello,
+    identity: &Identity,
+    address: IpAddr,
+) {
     let Some(resume) = hello.resume.clone() else {
         return begin(app, connection, hello, identity, address, Attachment::New).await;
     };

@@ -114,7 +114,7 @@ pub(super) struct Turn {
     /// When the turn was first written.
     #[schema(format = DateTime)]
     created_at: String,
-    /// How long it took from the end of what the user said to its final text, in milliseconds.
+    /// How long it took from the end of what the user said to its complete text, in milliseconds.
     stt_ms: Option<u32>,
     /// How long it took from that text to the first words of the answer, in milliseconds.
     llm_ms: Option<u32>,

@@ -257,7 +257,7 @@ impl Policy {
         }
     }
 
-    /// Goes on with another token of the same user. If the token comes from another login, the registry is told, so that an order to end a
+    /// Goes on with another token of the same user. If the token comes from another login, the registry is told, so that a denial of a
     /// login finds the session.
     fn accept(&mut self, identity: Identity, left: Duration) {
         self.token.renew(self.now, identity.expires_at, left);
