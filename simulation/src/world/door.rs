@@ -21,8 +21,8 @@ use crate::network::Packet;
 use crate::scenario::Who;
 
 /// How long a relay may take to hand a session over, and between two looks at whether it has.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
-const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
+const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
+const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
 
 /// A connection that has no session yet.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl World<'_> {
                 if let Some(key) = self.find(relay, &resume.session_id) {
                     return self.command(key, Command::Resume(connection, Box::new(hello)));
                 }
-                Phase::Asking { at, until: self.now + HAND_OVER_TIMEOUT }
+                Phase::Asking { at, until: self.now + HAND_OFF_TIMEOUT }
             }
         };
         self.doors.push(Door { connection, relay, hello: Some(hello), phase });
@@ -184,7 +184,7 @@ impl World<'_> {
         });
         let session = resume.session_id.clone();
         let phase = if is_meant && self.store.ask_for(unix_ms, &session, &id, fresh) && at < until {
-            Phase::Asking { at: self.now + HAND_OVER_LOOK, until }
+            Phase::Asking { at: self.now + HAND_OFF_LOOK, until }
         } else {
             Phase::Taking(self.now + self.store_time())
         };
@@ -204,7 +204,7 @@ impl World<'_> {
                 && matches!(door.phase, Phase::Taken { .. })
         });
         if is_rebuilt {
-            let phase = Phase::Taking(self.now + HAND_OVER_LOOK);
+            let phase = Phase::Taking(self.now + HAND_OFF_LOOK);
             self.doors.push(Door { connection, relay, hello: Some(hello), phase });
             return Ok(());
         }

@@ -32,15 +32,15 @@ const POLL: std::time::Duration = std::time::Duration::from_millis(50);
 pub(super) enum Command {
     Resume(u32, Box<Hello>),
     End(CloseCode),
-    Lose,
-    HandOver,
+    TakenOver,
+    HandOff,
 }
 
 impl Command {
     pub(super) fn connection(&self) -> Option<u32> {
         match self {
             Command::Resume(connection, _) => Some(*connection),
-            Command::End(_) | Command::Lose | Command::HandOver => None,
+            Command::End(_) | Command::TakenOver | Command::HandOff => None,
         }
     }
 }
@@ -97,7 +97,7 @@ impl World<'_> {
     ) -> Result<(), String> {
         let (id, epoch) = (beginning.id.clone(), beginning.epoch);
         if let Some(before) = self.find(relay, &id) {
-            self.command(before, Command::Lose)?;
+            self.command(before, Command::TakenOver)?;
         }
         let log = Shared::at(beginning.mark.position);
         self.truth.begun(&id, epoch, log.clone());
@@ -197,8 +197,8 @@ impl World<'_> {
             let Some(command) = live.commands.pop_front() else { return Ok(()) };
             let input = match command {
                 Command::End(code) => Input::End(code),
-                Command::Lose => Input::TakenOver,
-                Command::HandOver => Input::HandOff,
+                Command::TakenOver => Input::TakenOver,
+                Command::HandOff => Input::HandOff,
                 Command::Resume(connection, hello) => {
                     self.tokens += 1;
                     let token = format!("token-{}", self.tokens);
@@ -365,7 +365,7 @@ impl World<'_> {
                 }
                 Output::Rescue(entry) => self.rescue(live, &entry),
                 Output::Hold(entries) => self.hold(live, &entries),
-                Output::Reserve { ask, wait } => self.reserve(live, ask, wait),
+                Output::Reserve { reservation, wait } => self.reserve(live, reservation, wait),
                 Output::Check { token, wait } => self.check_token(live, token, wait),
                 Output::Login(_) => {}
                 Output::Over(departure) => return Ok(Some(departure)),
