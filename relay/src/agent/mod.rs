@@ -12,11 +12,13 @@
 
 mod chat;
 mod echo;
+mod script;
 
 use protocol::{Ability, ErrorCode, Time};
 
 pub use chat::{Chat, Persona};
 pub use echo::{Ears, Echo};
+pub use script::{Piece, Script};
 
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
