@@ -9,6 +9,7 @@
 mod abbreviations;
 mod atom;
 mod cut;
+mod entity;
 mod inline;
 mod line;
 mod sentence;

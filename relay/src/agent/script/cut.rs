@@ -27,7 +27,7 @@ pub(super) struct Cut {
 /// Finds the ends of pieces, one after the other.
 #[derive(Debug)]
 pub(super) struct Cutter {
-    /// Nothing was cut off yet.
+    /// Nothing that is spoken was cut off yet.
     is_first: bool,
     /// The block of code that the next piece goes on with.
     fence: Option<Fence>,
@@ -52,7 +52,7 @@ impl Cutter {
         let begun = lines.iter().rev().find(|(begin, _)| *begin < cut.chars).map(|(_, line)| *line);
         self.line = if ends_line { None } else { begun.or(self.line).or(Some(Line::Prose)) };
         self.fence = fence;
-        self.is_first = false;
+        self.is_first &= cut.is_code || letters(&window.chars()[..cut.chars]) == 0;
         Some(cut)
     }
 

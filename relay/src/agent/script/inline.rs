@@ -1,5 +1,6 @@
 //! Marks within a line: emphasis, code, links, addresses, tags, entities.
 
+use super::entity::entity;
 use super::voice::Voice;
 
 /// What a piece was cut in, when it was longer than a piece may be.
@@ -236,9 +237,11 @@ impl<'a> Inline<'a> {
         let end = self.find(self.place, |char| char != dash);
         let is_spaced =
             self.before(self.place).is_whitespace() && self.at(end).is_none_or(char::is_whitespace);
+        let next = self.find(end, |char| !char.is_whitespace());
+        let is_punctuated = self.at(next).is_some_and(|char| ".,;:!?…".contains(char));
         if dash == '-' && !(end - self.place >= 2 && is_spaced) {
             self.voice.say_all(self.chars[self.place..end].iter().copied());
-        } else {
+        } else if !is_punctuated {
             self.voice.pause();
         }
         self.place = end;
@@ -291,29 +294,4 @@ fn host(text: &str) -> Option<&str> {
     let host = if lower[begin..].starts_with("www.") { host.get(4..).unwrap_or_default() } else { host };
     let host = host.trim_end_matches(|char: char| !char.is_ascii_alphanumeric());
     (!host.is_empty()).then_some(host)
-}
-
-/// The character that an entity of HTML stands for.
-fn entity(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let hexadecimal = number.strip_prefix(['x', 'X']).map(|digits| u32::from_str_radix(digits, 16));
-        return char::from_u32(hexadecimal.unwrap_or_else(|| number.parse()).ok()?);
-    }
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        "ndash" => '–',
-        "mdash" => '—',
-        "hellip" => '…',
-        "euro" => '€',
-        "copy" => '©',
-        "reg" => '®',
-        "times" => '×',
-        "deg" => '°',
-        _ => return None,
-    })
 }

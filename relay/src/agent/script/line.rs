@@ -35,7 +35,7 @@ impl Line {
                 Line::block_if_space(window, end, end - text <= 6)
             }
             '|' => Ok(Line::Block(text + 1)),
-            '-' | '*' | '_' | '+' | '•' => {
+            '-' | '*' | '_' | '+' | '•' | '·' | '‣' | '–' => {
                 let end = window.find(text, |char| char != mark)?;
                 let is_rule = end - text >= 3 && window.at(end)?.is_none_or(|char| char == '\n');
                 if is_rule {

@@ -57,7 +57,7 @@ impl Speaker {
             return self.text(if is_closed { text } else { heading }, voice);
         }
         match line {
-            ['-' | '*' | '+' | '•', ' ' | '\t', item @ ..] => {
+            ['-' | '*' | '+' | '•' | '·' | '‣' | '–', ' ' | '\t', item @ ..] => {
                 let item = trim_start(item);
                 let task = matches!(item, ['[', ' ' | 'x' | 'X', ']', ' ', ..]);
                 self.text(if task { &item[3..] } else { item }, voice);

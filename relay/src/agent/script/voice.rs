@@ -38,6 +38,9 @@ impl Voice {
 
     /// A short pause, unless there is one already.
     pub(super) fn pause(&mut self) {
+        if self.text.ends_with(['(', '[', '{', '“', '„', '«', '‘']) {
+            return;
+        }
         if !self.is_at_pause() {
             self.has_space = false;
             self.say(',');

@@ -108,6 +108,7 @@ fn a_long_beginning_is_cut_at_a_clause() {
     assert_cut(&[&[clause, rest]]);
     let later = format!("{clause}{rest}");
     assert_cut(&[&["Yes. ", &later]]);
+    assert_cut(&[&["```\ncode\n```\n", clause, rest]]);
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn blocks_are_read_as_sentences() {
         ("# Title #\nText", "Title.|Text"),
         ("## About C#\n", "About C#."),
         (
-            "- milk\n* [ ] eggs\n+ [x] done\n1. First\n> quoted\n> more",
-            "milk.|eggs.|done.|1. First.|quoted. more",
+            "- milk\n* [ ] eggs\n+ [x] done\n1. First\n– four\n> quoted\n> more",
+            "milk.|eggs.|done.|1. First.|four.|quoted. more",
         ),
         ("| Name | **Age** |\n|:--|--:|\n| Bo | 3 |\n", "Name, Age.|Bo, 3."),
         ("Roses are red\nviolets are blue,\nyes", "Roses are red. violets are blue, yes"),
@@ -85,6 +85,7 @@ fn dashes_are_pauses() {
         ("He came—late — and left -- so 3–5 well-known", "He came, late, and left, so 3–5 well-known"),
         ("— Hello", "Hello"),
         ("What?— No", "What? No"),
+        ("I was—. (—so)", "I was.|(so)"),
     ]);
 }
 
