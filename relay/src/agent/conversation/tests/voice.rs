@@ -392,7 +392,7 @@ fn a_voice_that_is_faster_than_the_ear_is_held_back() {
     talk.room = false;
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "Well?");
-    let mouth = ask_of(&talk.thinks(mind, "A sentence. "), MOUTH).0;
+    let mouth = ask_of(&talk.thinks(mind, "A sentence. And"), MOUTH).0;
     let mut held = Vec::new();
     for _ in 0..10 {
         held.extend(talk.sounds(mouth, 12_000));
