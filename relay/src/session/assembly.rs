@@ -154,7 +154,7 @@ pub(super) fn prepare(
     limits: &Limits,
     identity: &Identity,
     first: First,
-) -> Driver {
+) -> Box<Driver> {
     let Prepared { beginning, turns, cost, recording, recorded_through } = prepared;
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
@@ -201,7 +201,7 @@ pub(super) fn prepare(
     let First { connection, hello, attachment, token } = first;
     machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
     telemetry::session_opened();
-    Driver {
+    Box::new(Driver {
         live: app.live.clone(),
         store: app.records.store.clone(),
         whose,
@@ -219,7 +219,7 @@ pub(super) fn prepare(
         next_visitor: 0,
         commands: Commands(commands),
         registration,
-    }
+    })
 }
 
 /// Of waits that are to differ between sessions.

@@ -42,8 +42,9 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs the session to its end.
-    pub(super) async fn run(mut self) {
+    /// Runs the session to its end. In a box: a future keeps what it is called with and what it works with in two places, each as large as all of
+    /// a session.
+    pub(super) async fn run(mut self: Box<Self>) {
         let mut was_timeout = false;
         loop {
             if let Some(departure) = self.drain() {
@@ -173,7 +174,7 @@ impl Driver {
     }
 
     /// Lets go of everything. Whoever waits for the session looks for it elsewhere from now on.
-    async fn depart(mut self, departure: Departure) {
+    async fn depart(mut self: Box<Self>, departure: Departure) {
         self.recording = None;
         self.registration.leave();
         let code = logged::departure(&self.whose.id, departure, &self.machine);
