@@ -8,8 +8,10 @@ use protocol::Time;
 use super::{Agent, AgentInput, AgentOutput};
 
 mod playback;
+mod tape;
 
 use playback::Playback;
+use tape::Tape;
 
 /// Finds where somebody speaks, for an [`Echo`]. The real one is [`VoiceActivity`]; a simulation has one that knows beforehand.
 pub trait Ears: Send {
@@ -46,8 +48,6 @@ const TAIL: u32 = 3_200;
 const LOOK_BACK: u32 = 9_600;
 /// `Final` is not said more often than every quarter of a second.
 const FINAL_STEP: u32 = 4_000;
-/// Room for the audio that is kept while nobody speaks: what an utterance took beyond that is given back.
-const QUIET_ROOM: usize = 16_384;
 /// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
 const BLOCK: u32 = 160;
 /// A gap up to this long is filled with silence; a longer one ends the utterance.
@@ -60,7 +60,7 @@ pub struct Echo<E = VoiceActivity> {
     /// Position in the user's timeline at which `voice` began to count.
     voice_origin: u32,
     /// What may still become part of an utterance; it begins at `history_start`.
-    history: Vec<i16>,
+    history: Tape,
     history_start: u32,
     /// Where the utterance that is being spoken began.
     speech_start: Option<u32>,
@@ -93,7 +93,7 @@ impl<E: Ears> Echo<E> {
             rate,
             voice: ears,
             voice_origin: position,
-            history: Vec::new(),
+            history: Tape::default(),
             history_start: position,
             speech_start: None,
             final_through: position,
@@ -123,7 +123,7 @@ impl<E: Ears> Echo<E> {
     }
 
     fn hear_block(&mut self, samples: &[i16]) {
-        self.history.extend_from_slice(samples);
+        self.history.push(samples);
         // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
         let (mut heard, origin) = (None, self.voice_origin);
         self.voice.push(samples, |event| heard = Some(event));
@@ -146,11 +146,12 @@ impl<E: Ears> Echo<E> {
     fn speech_ended(&mut self, at: u32) {
         let Some(start) = self.speech_start.take() else { return };
         let end = at.saturating_add(TAIL).clamp(start, self.end());
-        let from = (start - self.history_start) as usize;
-        let speech = &self.history[from..(end - self.history_start) as usize];
+        self.cut(start);
+        let speech = self.history.take((end - start) as usize);
+        self.history_start = end;
         let seconds = f64::from(at.clamp(start, end) - start) / f64::from(SPEECH_RATE.0);
         self.outputs.push_back(AgentOutput::Said { text: format!("({seconds:.1} s of speech)"), start, end });
-        let playback = Playback::new(speech.to_vec(), self.rate);
+        let playback = Playback::new(speech, self.rate);
         let (text, end_of_words) = (format!("You spoke for {seconds:.1} s"), playback.length());
         self.outputs.push_back(AgentOutput::Words { text, start: 0, end: end_of_words, last: true });
         self.playback = Some(playback);
@@ -196,6 +197,8 @@ impl<E: Ears> Echo<E> {
         let through = self.end().saturating_sub(LOOK_BACK);
         if through >= self.final_through.saturating_add(FINAL_STEP) {
             self.forget(through);
+        } else {
+            self.cut(through);
         }
     }
 
@@ -204,12 +207,14 @@ impl<E: Ears> Echo<E> {
             self.final_through = through;
             self.outputs.push_back(AgentOutput::Final { through });
         }
-        let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
-        self.history.drain(..cut as usize);
+        self.cut(through);
+    }
+
+    /// What is before this place becomes part of no utterance any more.
+    fn cut(&mut self, before: u32) {
+        let cut = before.saturating_sub(self.history_start).min(self.history.len() as u32);
+        self.history.forget(cut as usize);
         self.history_start += cut;
-        if self.speech_start.is_none() && self.history.len() <= QUIET_ROOM {
-            self.history.shrink_to(QUIET_ROOM);
-        }
     }
 
     fn skip(&mut self, position: u32, end: u32) {
@@ -220,7 +225,7 @@ impl<E: Ears> Echo<E> {
         self.finish();
         self.voice.begin_at(end);
         self.voice_origin = end;
-        self.history.clear();
+        self.history = Tape::default();
         self.history_start = end;
         self.forget(end);
     }
