@@ -25,8 +25,8 @@ use crate::admission::throttle::Waiting;
 use crate::operations::telemetry;
 use crate::{App, session};
 
-/// A read buffer is kept for each connection: 128 KiB by default.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// A read buffer is kept for each connection: 128 KiB by default. It grows with the largest message.
+const READ_BUFFER_BYTES: usize = 1024;
 /// What is collected before it is written to the network.
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// What may wait for a peer that reads slowly: five seconds of 24 kHz audio. Unlimited by default.
