@@ -42,6 +42,8 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 const RECORD_SAMPLES: u64 = 160_000;
 /// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
 pub const AHEAD: Duration = Duration::from_secs(90);
+/// Outputs for which there is always room. What a burst of them took beyond that is given back.
+const QUIET_OUTPUTS: usize = 8;
 /// Turns of the user that can be corrected: the newest of them.
 const CORRECTABLE: usize = 64;
 
@@ -103,8 +105,6 @@ pub struct Call {
     spoken: u32,
     played: u32,
     room: bool,
-    /// The samples being handed to the agent.
-    samples: Vec<i16>,
     outputs: VecDeque<Output>,
     ending: Option<CloseCode>,
     ended: bool,
@@ -191,7 +191,6 @@ impl Call {
             spoken: 0,
             played: 0,
             room: true,
-            samples: Vec::new(),
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             ending: None,
             ended: false,
@@ -274,7 +273,11 @@ impl Call {
 
     /// The next thing to do; `None` when there is nothing until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.outputs.shrink_to(QUIET_OUTPUTS);
+        }
+        output
     }
 
     /// When [`Input::Timeout`] is due.
@@ -307,11 +310,9 @@ impl Call {
         self.replayable -= samples - fresh;
         self.open(Open { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
-        self.samples.resize(samples as usize, 0);
-        decode_s16le_to_i16(payload, &mut self.samples);
-        let samples = std::mem::take(&mut self.samples);
+        // Given back at once: the next call's chunk takes the same place in memory, where one of each call's own would be kept by all of them.
+        let samples: Vec<i16> = decode_s16le_to_i16(payload).collect();
         self.ask(AgentInput::Audio { position: mark.position, samples: &samples });
-        self.samples = samples;
         true
     }
 

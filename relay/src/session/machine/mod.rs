@@ -80,6 +80,9 @@ enum Step {
     Out(Output),
 }
 
+/// Steps for which there is always room. What a burst of them took beyond that is given back.
+const QUIET_STEPS: usize = 8;
+
 /// See the module. It is made by a [`Beginning`](super::beginning::Beginning).
 pub struct Machine {
     link: Link,
@@ -173,6 +176,8 @@ impl Machine {
             }
             self.do_news();
             if self.steps.is_empty() {
+                self.steps.shrink_to(QUIET_STEPS);
+                self.news.shrink_to(QUIET_STEPS);
                 return None;
             }
         }
