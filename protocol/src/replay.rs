@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{AudioHeader, Codec, Mark};
+use crate::{AudioHeader, Codec, HEADER_LEN, Mark};
 
 /// Bytes that many may have, and nobody changes.
 ///
 /// A relay's driver hands [`Bytes`] on to its socket. In a page, nobody needs more than an `Arc`, which costs 1.7 KB of download less.
 pub(crate) trait Shared: Clone + Deref<Target = [u8]> {
-    /// Takes them in: one allocation of just that length.
-    fn share(bytes: &[u8]) -> Self;
+    /// Takes them in, with no more room than they need.
+    fn share(bytes: Vec<u8>) -> Self;
 }
 
 impl Shared for Bytes {
-    fn share(bytes: &[u8]) -> Self {
-        Bytes::copy_from_slice(bytes)
+    fn share(bytes: Vec<u8>) -> Self {
+        bytes.into()
     }
 }
 
 impl Shared for Arc<[u8]> {
-    fn share(bytes: &[u8]) -> Self {
+    fn share(bytes: Vec<u8>) -> Self {
         bytes.into()
     }
 }
@@ -67,7 +67,7 @@ impl<B: Shared> Frame<B> {
         if !AudioHeader::has_samples(bytes, samples) {
             let mut frame = bytes.to_vec();
             AudioHeader::set_samples(&mut frame, samples);
-            *bytes = B::share(&frame);
+            *bytes = B::share(frame);
         }
     }
 }
@@ -77,8 +77,6 @@ impl<B: Shared> Frame<B> {
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer<B> {
     frames: VecDeque<Frame<B>>,
-    /// Where a frame is put together.
-    scratch: Vec<u8>,
     /// Whether the other side read the number of samples when something was last sent.
     counted: bool,
     cursor: Mark,
@@ -92,7 +90,6 @@ impl<B: Shared> ReplayBuffer<B> {
     pub(crate) fn new(start: Mark) -> Self {
         ReplayBuffer {
             frames: VecDeque::new(),
-            scratch: Vec::new(),
             counted: true,
             cursor: start,
             end: start,
@@ -134,13 +131,15 @@ impl<B: Shared> ReplayBuffer<B> {
 
     /// Adds an audio frame of 16-bit samples at the end. `false` if the timeline is full (u32), which ends a call.
     pub(crate) fn push_audio(&mut self, codec: Codec, samples: &[i16]) -> bool {
-        let frame = &mut self.scratch;
-        frame.clear();
-        AudioHeader::write(codec, self.end.seq, self.end.position, frame);
-        frame.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        let mut frame = Vec::with_capacity(HEADER_LEN + 2 * samples.len());
+        AudioHeader::write(codec, self.end.seq, self.end.position, &mut frame);
+        frame.resize(HEADER_LEN + 2 * samples.len(), 0);
+        for (bytes, sample) in frame[HEADER_LEN..].as_chunks_mut::<2>().0.iter_mut().zip(samples) {
+            *bytes = sample.to_le_bytes();
+        }
         let samples = u32::try_from(samples.len()).unwrap_or(u32::MAX);
         if self.counted {
-            AudioHeader::set_samples(frame, samples);
+            AudioHeader::set_samples(&mut frame, samples);
         }
         let frame = B::share(frame);
         self.push(Message::Binary(frame), samples, None)

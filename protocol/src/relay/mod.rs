@@ -55,7 +55,7 @@ const STRIKES: u32 = 10;
 /// Something to do that is not a frame of the replay buffer.
 #[derive(Debug)]
 enum Pending {
-    Message(RelayMessage),
+    Text(String),
     Audio(Mark, Bytes),
     Numbered(Mark, Upward),
     Gap(Gap),
@@ -127,7 +127,7 @@ impl Link {
             phase: Phase::Detached(now + config.resume_window),
             session_ends: now + Duration::from_millis(config.limits.session_ms),
             idle_ends: now + Duration::from_millis(config.limits.idle_ms),
-            pending: VecDeque::with_capacity(8),
+            pending: VecDeque::new(),
             resume_tokens: Vec::new(),
             expected: start,
             committed: start,
@@ -244,11 +244,8 @@ impl Link {
                 let (code, usage) = (*code, *usage);
                 let ack = RelayAck { received: self.expected, committed: self.committed };
                 let ended = Ended { reason: code.name().into(), usage };
-                self.pending.extend([
-                    Pending::Message(ack.into()),
-                    Pending::Message(ended.into()),
-                    Pending::Close(code),
-                ]);
+                let [ack, ended] = [RelayMessage::from(ack), ended.into()].map(|message| message.to_json());
+                self.pending.extend([Pending::Text(ack), Pending::Text(ended), Pending::Close(code)]);
                 self.phase = Phase::Ended;
                 return self.poll_urgent();
             }
@@ -265,7 +262,7 @@ impl Link {
     /// and acknowledged meanwhile, however slowly the line takes the agent's words.
     pub fn poll_urgent(&mut self) -> Option<Output> {
         self.pending.pop_front().map(|pending| match pending {
-            Pending::Message(message) => Output::Text(message.to_json()),
+            Pending::Text(text) => Output::Text(text),
             Pending::Audio(mark, payload) => Output::Audio { mark, payload },
             Pending::Numbered(mark, message) => Output::Message { mark, message },
             Pending::Gap(gap) => Output::Gap(gap),
@@ -309,7 +306,7 @@ impl Link {
         let ack = RelayAck { received: self.expected, committed: self.committed };
         self.phase = Phase::Attached(Attached::new(hello.features.clone(), ack));
         // What was queued for the connection before this one.
-        self.pending.retain(|pending| !matches!(pending, Pending::Message(_) | Pending::Close(_)));
+        self.pending.retain(|pending| !matches!(pending, Pending::Text(_) | Pending::Close(_)));
         self.set(Timer::Dead, self.config.heartbeat * DEAD_AFTER_HEARTBEATS);
         if !resumes {
             if attachment == Attachment::Instead {
@@ -425,7 +422,7 @@ impl Link {
     /// Sends an unnumbered message; without a connection there is nobody to tell.
     fn send(&mut self, message: impl Into<RelayMessage>) {
         if self.attached().is_some() {
-            self.pending.push_back(Pending::Message(message.into()));
+            self.pending.push_back(Pending::Text(message.into().to_json()));
         }
     }
 

@@ -13,6 +13,7 @@
 mod conversation;
 mod echo;
 mod script;
+mod tape;
 mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use audio::{VoiceActivity, VoiceConfig, VoiceEvent};
 
+use super::tape::Tape;
+
 /// Finds where somebody speaks. The real one is [`VoiceActivity`]; a simulation has one that knows beforehand.
 pub trait Ears: Send {
     /// Hears audio. A block of 10 ms holds one event at most.
@@ -39,15 +41,13 @@ const TAIL: u32 = 3_200;
 const LOOK_BACK: u32 = 9_600;
 /// `Final` is not said more often than every quarter of a second.
 const FINAL_STEP: u32 = 4_000;
-/// Room for the audio that is kept while nobody speaks: what an utterance took beyond that is given back.
-const QUIET_ROOM: usize = 16_384;
 /// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
 const BLOCK: u32 = 160;
 /// A gap up to this long is filled with silence; a longer one ends the utterance.
 const LONGEST_FILL: u32 = 16_000;
 
 /// What was noticed. Positions are those of the user's timeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Noticed {
     /// The user speaks, since here.
     Began {
@@ -63,7 +63,7 @@ pub(super) enum Noticed {
         /// Where its last loud moment is.
         loud_end: u32,
         /// Its samples, from `start` to `end`.
-        speech: Vec<i16>,
+        speech: Tape,
     },
     /// Nothing before this position will be part of any later utterance.
     Final {
@@ -78,7 +78,7 @@ pub(super) struct Utterances<E> {
     /// Position in the user's timeline at which `voice` began to count.
     voice_origin: u32,
     /// What may still become part of an utterance; it begins at `history_start`.
-    history: Vec<i16>,
+    history: Tape,
     history_start: u32,
     /// Where the utterance that is being spoken began.
     speech_start: Option<u32>,
@@ -94,7 +94,7 @@ impl<E: Ears> Utterances<E> {
         Utterances {
             voice: ears,
             voice_origin: position,
-            history: Vec::new(),
+            history: Tape::default(),
             history_start: position,
             speech_start: None,
             final_through: position,
@@ -137,7 +137,7 @@ impl<E: Ears> Utterances<E> {
         self.finish();
         self.voice.begin_at(end);
         self.voice_origin = end;
-        self.history.clear();
+        self.history = Tape::default();
         self.history_start = end;
         self.forget(end);
     }
@@ -155,7 +155,7 @@ impl<E: Ears> Utterances<E> {
     }
 
     fn hear_block(&mut self, samples: &[i16]) {
-        self.history.extend_from_slice(samples);
+        self.history.push(samples);
         // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
         let (mut heard, origin) = (None, self.voice_origin);
         self.voice.push(samples, |event| heard = Some(event));
@@ -173,8 +173,9 @@ impl<E: Ears> Utterances<E> {
     fn speech_ended(&mut self, at: u32) {
         let Some(start) = self.speech_start.take() else { return };
         let end = at.saturating_add(TAIL).clamp(start, self.end());
-        let from = (start - self.history_start) as usize;
-        let speech = self.history[from..(end - self.history_start) as usize].to_vec();
+        self.cut(start);
+        let speech = self.history.take((end - start) as usize);
+        self.history_start = end;
         self.noticed.push_back(Noticed::Over { start, end, loud_end: at.clamp(start, end), speech });
         self.forget(end);
     }
@@ -187,6 +188,8 @@ impl<E: Ears> Utterances<E> {
         let through = self.end().saturating_sub(LOOK_BACK);
         if through >= self.final_through.saturating_add(FINAL_STEP) {
             self.forget(through);
+        } else {
+            self.cut(through);
         }
     }
 
@@ -195,12 +198,14 @@ impl<E: Ears> Utterances<E> {
             self.final_through = through;
             self.noticed.push_back(Noticed::Final { through });
         }
-        let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
-        self.history.drain(..cut as usize);
+        self.cut(through);
+    }
+
+    /// What is before this place becomes part of no utterance any more.
+    fn cut(&mut self, before: u32) {
+        let cut = before.saturating_sub(self.history_start).min(self.history.len() as u32);
+        self.history.forget(cut as usize);
         self.history_start += cut;
-        if self.speech_start.is_none() && self.history.len() <= QUIET_ROOM {
-            self.history.shrink_to(QUIET_ROOM);
-        }
     }
 }
 

@@ -43,6 +43,8 @@ const RECORD_SAMPLES: u64 = 160_000;
 /// How much listening is paid for in advance. It is longer than a call may go on without the database (`store_grace`), since nothing can be
 /// set aside meanwhile.
 pub const AHEAD: Duration = Duration::from_secs(90);
+/// Outputs for which there is always room. What a burst of them took beyond that is given back.
+const QUIET_OUTPUTS: usize = 8;
 /// After the user has hung up, the last of what they said is understood within this time, or not at all.
 const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
 /// How many of the user's newest turns can be corrected.
@@ -119,8 +121,6 @@ pub struct Call {
     played: u32,
     /// Whether the link takes more of the agent's audio.
     has_room: bool,
-    /// The buffer for samples that are being handed to the agent, kept for its memory.
-    samples: Vec<i16>,
     outputs: VecDeque<Output>,
     /// The user has hung up, and this long the agent may still need to understand the last of what they said.
     hung_up: Option<Time>,
@@ -223,7 +223,6 @@ impl Call {
             spoken: 0,
             played: 0,
             has_room: true,
-            samples: Vec::new(),
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             hung_up: None,
             ending: None,
@@ -314,7 +313,11 @@ impl Call {
 
     /// The next thing that the driver has to do, or `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.outputs.shrink_to(QUIET_OUTPUTS);
+        }
+        output
     }
 
     /// When [`Input::Timeout`] is due.
@@ -348,11 +351,9 @@ impl Call {
         self.replayable -= samples - fresh;
         self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
-        self.samples.resize(samples as usize, 0);
-        decode_s16le_to_i16(payload, &mut self.samples);
-        let samples = std::mem::take(&mut self.samples);
+        // Given back at once: the next call's chunk takes the same place in memory, where one of each call's own would be kept by all of them.
+        let samples: Vec<i16> = decode_s16le_to_i16(payload).collect();
         self.tell_agent(AgentInput::Audio { position: mark.position, samples: &samples });
-        self.samples = samples;
         true
     }
 

@@ -1,6 +1,7 @@
 //! The TCP stream of a connection, before and after it becomes a call: how fast it is read, and how it is closed.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,12 @@ const REQUESTS: Rate = Rate { burst: 4 << 20, per_second: 1 << 20 };
 const STRANGER: Rate = Rate { burst: 320 << 10, per_second: 64 << 10 };
 /// The rate of a call: at once more than a minute of audio in the shortest chunks, and then eight times as much as a call says.
 const CALL: Rate = Rate { burst: 4 << 20, per_second: 256 << 10 };
+/// What is read of a call at once: two chunks of audio, and a little.
+const READ_BYTES: usize = 8 * 1024;
+/// What is handed on of it first, by itself: the head of a frame of audio. The WebSocket library makes room for a whole frame when it has read
+/// its head, beside what it has of it by then: if that is nothing, the room is that of one frame, and none of it is moved to make more. Where
+/// something else is cut off, that costs a little room and nothing else.
+const FRAME_HEAD: usize = 8;
 /// How long a connection is not read whose rate is used up.
 const REST: Duration = Duration::from_millis(100);
 
@@ -60,7 +67,8 @@ pub(super) struct CallStream {
     /// The timer of the rest while the rate is used up.
     rest: Option<Interval>,
     tasks: TaskTracker,
-    /// Bytes that came together with the end of a head or a body and do not belong to it. They are handed on by themselves.
+    /// Bytes that were read and are not handed on yet: what came together with the end of a head or a body and does not belong to it, and, of a
+    /// call, what followed the head of a frame.
     ahead: Bytes,
 }
 
@@ -144,6 +152,21 @@ impl CallStream {
         let mut handed_on = bytes.len();
         self.tell(|pace, now| handed_on = pace.handle_read(now, bytes));
         handed_on
+    }
+
+    /// Reads what there is of a call, and hands on the head of a frame.
+    fn poll_read_call(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut came = ReadBuf::uninit(&mut bytes);
+        let read = ready!(self.stream().poll_read(cx, &mut came));
+        self.allowance.take(came.filled().len());
+        self.ended = read.is_err() || came.filled().is_empty();
+        read?;
+        let head = came.filled().len().min(FRAME_HEAD).min(buffer.remaining());
+        let handed_on = if head == 0 { 0 } else { self.hand_on(&came.filled()[..head]) };
+        buffer.put_slice(&came.filled()[..handed_on]);
+        self.ahead = Bytes::copy_from_slice(&came.filled()[handed_on..]);
+        Poll::Ready(Ok(()))
     }
 
     fn tell_written(&mut self, written: &Poll<io::Result<usize>>) {
@@ -230,7 +253,14 @@ impl AsyncRead for CallStream {
             let handed_on = self.hand_on(&more);
             buffer.put_slice(&more[..handed_on]);
             self.ahead.advance(handed_on);
+            if self.ahead.is_empty() {
+                // It would keep what it was a part of.
+                self.ahead = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
+        }
+        if self.place.is_call() {
+            return self.poll_read_call(cx, buffer);
         }
         let read = ready!(self.stream().poll_read(cx, buffer));
         self.allowance.take(buffer.filled().len() - before);
@@ -276,6 +306,9 @@ impl AsyncWrite for CallStream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::super::connections::Connections;
     use super::*;
 
     /// What is read in so many seconds of a peer that always has more, in pieces of this many bytes, each of which takes a moment to read.
@@ -308,6 +341,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_head_of_a_frame_comes_by_itself_and_what_follows_it_comes_in_order_and_is_let_go_of() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut peer = TcpStream::connect(address).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let connections = Arc::new(Connections::new(1, 1, Duration::from_secs(1)));
+        let connection = connections.enter(None, Instant::now()).expect("room");
+        let place = CallPlace::default();
+        let mut stream = CallStream::new(stream, place.clone(), connection.entry.clone(), TaskTracker::new());
+        drop(connection);
+        place.become_call(Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place"));
+        let sent: Vec<u8> = (0..3_220_u32).map(|n| (n % 251) as u8).collect();
+        for _ in 0..3 {
+            peer.write_all(&sent).await.expect("sent");
+            stream.stream().readable().await.expect("it comes");
+            let (mut head, mut rest) = ([0; 1_024], vec![0; sent.len() - FRAME_HEAD]);
+            assert_eq!(stream.read(&mut head).await.expect("read"), FRAME_HEAD);
+            assert_eq!(head[..FRAME_HEAD], sent[..FRAME_HEAD]);
+            stream.read_exact(&mut rest).await.expect("read");
+            assert_eq!(rest, sent[FRAME_HEAD..]);
+            assert_eq!(stream.ahead.as_ptr(), Bytes::new().as_ptr(), "nothing is kept");
+        }
+        drop(peer);
+        assert_eq!(stream.read(&mut [0; 1_024]).await.expect("its end"), 0);
     }
 
     #[test]

@@ -27,8 +27,8 @@ use crate::admission::throttle::Waiting;
 use crate::operations::telemetry;
 use crate::{App, session};
 
-/// The size of the read buffer that each connection has. The library's default is 128 KiB.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// The size of the read buffer that each connection has. It grows with the largest message; the library's default is 128 KiB.
+const READ_BUFFER_BYTES: usize = 1024;
 /// How many bytes are collected before they are written to the network.
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// How many bytes may wait for a peer that reads slowly: five seconds of 24 kHz audio. The library's default is no limit.

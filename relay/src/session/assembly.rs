@@ -178,7 +178,7 @@ pub(super) fn prepare(
     limits: &Limits,
     identity: &Identity,
     first: First,
-) -> Driver {
+) -> Box<Driver> {
     let Prepared { beginning, turns, cost, recording, recorded_through } = prepared;
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
@@ -225,7 +225,7 @@ pub(super) fn prepare(
     let First { connection, hello, attachment, token } = first;
     machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
     telemetry::session_opened();
-    Driver {
+    Box::new(Driver {
         live: app.live.clone(),
         store: app.records.store.clone(),
         whose,
@@ -243,7 +243,7 @@ pub(super) fn prepare(
         next_visitor: 0,
         commands: Commands(commands),
         registration,
-    }
+    })
 }
 
 /// A random seed, so that the waits between two tries differ between sessions.

@@ -29,7 +29,7 @@ const DEAF_WATER: usize = 64 * 1024;
 pub(super) enum Event {
     /// Something came, or the peer is gone.
     Incoming(Incoming),
-    /// Everything written so far is on its way.
+    /// Everything written so far is on its way, and it was said before that no more is taken.
     Flushed,
 }
 
@@ -41,17 +41,20 @@ pub(super) struct Connection {
     unflushed: usize,
     /// When the wait for the peer to take what is unflushed began. It begins again whenever something comes from the peer.
     since: Option<Instant>,
+    /// Whether it was said last that it takes nothing of what the agent says.
+    is_full: bool,
 }
 
 impl Connection {
     pub(super) fn new(wire: Box<dyn Wire>) -> Self {
-        Connection { wire, unflushed: 0, since: None }
+        Connection { wire, unflushed: 0, since: None, is_full: false }
     }
 
     /// Whether the connection takes the agent's words now.
     pub(super) fn is_ready(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        self.unflushed < HIGH_WATER && self.wire.poll_ready(&mut context).is_ready()
+        self.is_full = self.unflushed >= HIGH_WATER || self.wire.poll_ready(&mut context).is_pending();
+        !self.is_full
     }
 
     /// Tells the wire that the user is known. See [`Wire::greeted`].
@@ -96,7 +99,9 @@ impl Connection {
                     Poll::Ready(Ok(())) => {
                         self.unflushed = 0;
                         self.since = None;
-                        return Poll::Ready(Event::Flushed);
+                        if std::mem::take(&mut self.is_full) {
+                            return Poll::Ready(Event::Flushed);
+                        }
                     }
                     Poll::Ready(Err(Gone)) => return Poll::Ready(Event::Incoming(Incoming::Gone(None))),
                     Poll::Pending => {}

@@ -1,11 +1,13 @@
 //! Carries a session: its machine, its connection, and what it has under way. The driver decides nothing. Each turn of its loop waits, gives
 //! the machine one input, and does what the machine wants.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::CloseCode;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::sync::WaitForCancellationFuture;
 
 use super::connection::{self, Connection};
 use super::logged;
@@ -23,6 +25,13 @@ use crate::records::store::{Leases, Store};
 
 /// How long the driver sleeps when nothing is due. Something else happens before, or it sleeps again.
 const FAR: Duration = Duration::from_secs(3_600);
+
+/// What a session waits for from one turn to the next. Each has a place in a list that all sessions share: made anew for each turn, it would be
+/// put there and taken out for each chunk.
+struct Waits<'p, 'l> {
+    shutdown: Pin<&'p mut WaitForCancellationFuture<'l>>,
+    alarm: Pin<&'p mut Sleep>,
+}
 
 /// A session at this relay, with everything that its task owns.
 pub(super) struct Driver {
@@ -44,18 +53,25 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs the session to its end.
-    pub(super) async fn run(mut self) {
-        let mut was_timeout = false;
+    /// Runs the session to its end. In a box: a future keeps what it is called with and what it works with in two places, each as large as all of
+    /// a session.
+    pub(super) async fn run(mut self: Box<Self>) {
+        let live = self.live.clone();
+        let shutdown = pin!(live.shutdown.cancelled());
+        let alarm = pin!(sleep_until(Instant::now() + FAR));
+        let mut waits = Waits { shutdown, alarm };
+        let (mut was_timeout, mut told_lease) = (false, None);
         loop {
             if let Some(departure) = self.drain() {
                 return self.depart(departure).await;
             }
-            let Some(input) = self.wait(was_timeout).await else { continue };
+            let Some(input) = self.wait(&mut waits, was_timeout).await else { continue };
             was_timeout = matches!(input, Input::Timeout);
-            let lease = self.live.time(self.live.lease.valid_until());
-            self.machine.handle_input(self.live.now(), Input::Lease(lease));
-            self.machine.handle_input(self.live.now(), input);
+            let (now, lease) = (live.now(), live.time(live.lease.valid_until()));
+            if told_lease.replace(lease) != Some(lease) {
+                self.machine.handle_input(now, Input::Lease(lease));
+            }
+            self.machine.handle_input(now, input);
         }
     }
 
@@ -64,16 +80,20 @@ impl Driver {
     /// A timer that is due comes before everything else, but not twice in a row: so a peer that sends without end cannot keep the timer out,
     /// nor a timer that is always due the peer. Within `select`, commands come before what is under way, and the connection comes last,
     /// because its peer alone can send without end.
-    async fn wait(&mut self, was_timeout: bool) -> Option<Input> {
+    async fn wait(&mut self, waits: &mut Waits<'_, '_>, was_timeout: bool) -> Option<Input> {
         let machine = &self.machine;
-        let silent = self.connection.as_ref().filter(|_| machine.listens()).and_then(Connection::deadline);
+        let silent = self.silent();
         let due = machine.poll_timeout().map(|due| self.live.instant(due));
         let due = due.into_iter().chain(silent).min().unwrap_or_else(|| Instant::now() + FAR);
         let is_due = due <= Instant::now();
         if !is_due || was_timeout {
+            let Waits { shutdown, alarm } = waits;
+            if alarm.deadline() != due {
+                alarm.as_mut().reset(due);
+            }
             tokio::select! {
                 biased;
-                () = self.live.shutdown.cancelled(), if machine.is_live() => return Some(Input::Shutdown),
+                () = shutdown, if machine.is_live() => return Some(Input::Shutdown),
                 command = self.commands.recv(), if machine.takes_commands() => {
                     return Some(self.handle_command(command));
                 }
@@ -87,13 +107,19 @@ impl Driver {
                         connection::Event::Incoming(incoming) => Some(Input::Incoming(incoming)),
                     };
                 }
-                () = sleep_until(due) => {}
+                () = alarm => {}
             }
         }
-        if silent.is_some_and(|silent| silent <= Instant::now()) {
+        // Looked at again: meanwhile the peer may have taken what was there for it.
+        if self.silent().is_some_and(|silent| silent <= Instant::now()) {
             return Some(Input::Incoming(super::Incoming::Gone(None)));
         }
         Some(Input::Timeout)
+    }
+
+    /// When the peer is given up, unless it takes what is there for it.
+    fn silent(&self) -> Option<Instant> {
+        self.connection.as_ref().filter(|_| self.machine.listens()).and_then(Connection::deadline)
     }
 
     /// The input of the machine for a command.
@@ -181,7 +207,7 @@ impl Driver {
 
     /// Lets go of everything that the session has here. It is taken off the registry first, so that connections look for it in the store from
     /// now on.
-    async fn depart(mut self, departure: Departure) {
+    async fn depart(mut self: Box<Self>, departure: Departure) {
         self.recording = None;
         self.registration.remove();
         let code = logged::log_departure(&self.whose.id, departure, &self.machine);

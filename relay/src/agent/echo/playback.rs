@@ -2,17 +2,12 @@
 
 use audio::{Hz, Resampler, SPEECH_RATE, f32_to_i16, i16_to_f32};
 
-/// Samples of the speech that are resampled at a time: 50 ms.
-const BLOCK: usize = 800;
-/// What was taken is given back in pieces of so many samples: 1 s.
-const GIVE_BACK: usize = 16_000;
+use crate::agent::tape::Tape;
 
 /// An utterance that is being said back.
 pub(super) struct Playback {
-    /// What is left of the utterance, and what was taken of it and not given back.
-    speech: Vec<i16>,
-    /// Samples of `speech` that were taken.
-    taken: usize,
+    /// What is left of the utterance.
+    speech: Tape,
     length: u32,
     given: u32,
     /// `None` where the rates are the same.
@@ -25,13 +20,13 @@ pub(super) struct Playback {
 impl Playback {
     /// # Panics
     /// Never: the agent has made a resampler of this rate before.
-    pub(super) fn new(speech: Vec<i16>, rate: Hz) -> Playback {
+    pub(super) fn new(speech: Tape, rate: Hz) -> Playback {
         let length = (speech.len() as u64 * u64::from(rate.0)).div_ceil(u64::from(SPEECH_RATE.0));
         let resampler = (rate != SPEECH_RATE).then(|| {
             Box::new(Resampler::new(SPEECH_RATE, rate).expect("the agent made one when it was made"))
         });
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        Playback { speech, taken: 0, length, given: 0, resampler, ready: Vec::new(), scratch: Vec::new() }
+        Playback { speech, length, given: 0, resampler, ready: Vec::new(), scratch: Vec::new() }
     }
 
     /// Samples of the whole.
@@ -57,15 +52,12 @@ impl Playback {
 
     /// Makes at least one sample more ready, as long as there is any.
     fn make_ready(&mut self) {
-        if self.taken >= GIVE_BACK {
-            self.speech.drain(..self.taken);
-            self.speech.shrink_to_fit();
-            self.taken = 0;
-        }
-        let Playback { speech, taken, resampler, ready, scratch, .. } = self;
-        let block = &speech[*taken..speech.len().min(*taken + BLOCK)];
-        *taken += block.len();
-        let Some(resampler) = resampler else { return ready.extend_from_slice(block) };
+        let Playback { speech, resampler, ready, scratch, .. } = self;
+        let block = speech.first();
+        let Some(resampler) = resampler else {
+            ready.extend_from_slice(block);
+            return speech.forget(block.len());
+        };
         scratch.clear();
         scratch.extend(block.iter().map(|sample| i16_to_f32(*sample)));
         let room = resampler.max_output(block.len().max(resampler.delay_samples()));

@@ -81,6 +81,9 @@ enum Step {
     Out(Output),
 }
 
+/// Steps for which there is always room. What a burst of them took beyond that is given back.
+const QUIET_STEPS: usize = 8;
+
 /// The machine of a whole session. A [`Beginning`](super::beginning::Beginning) makes it.
 pub struct Machine {
     link: Link,
@@ -174,6 +177,8 @@ impl Machine {
             }
             self.queue_follow_ups();
             if self.steps.is_empty() {
+                self.steps.shrink_to(QUIET_STEPS);
+                self.follow_ups.shrink_to(QUIET_STEPS);
                 return None;
             }
         }

@@ -120,7 +120,7 @@ impl<E: Ears> Spoken<E> {
                         // The one that is being asked about stays.
                         self.waiting.remove(1);
                     }
-                    self.waiting.push_back(Utterance { start, end, speech });
+                    self.waiting.push_back(Utterance { start, end, speech: speech.into_samples() });
                     if self.asked.is_none() {
                         self.ask(0, outbox);
                     }

@@ -186,9 +186,11 @@ impl Group {
             if number > 0 && begun.elapsed() >= self.budget {
                 break;
             }
-            // Work that is alone needs no savepoint: it is undone with its transaction.
+            // Work that is alone is undone with its transaction. The savepoint of work that stays is released together with the next one's, or by
+            // the commit, since each command is a way to SQLite's thread and back.
             let shares = works > 1;
-            if shares && sqlx::raw_sql("SAVEPOINT work").execute(&mut *connection).await.is_err() {
+            let savepoint = if number == 0 { "SAVEPOINT work" } else { "RELEASE work; SAVEPOINT work" };
+            if shares && sqlx::raw_sql(savepoint).execute(&mut *connection).await.is_err() {
                 return Ended::broken(connection).await;
             }
             let Some(work) = self.next(durability) else { break };
@@ -200,12 +202,7 @@ impl Group {
             if !shares && !stays {
                 return Ended { failed: None, clean: undo(connection, "ROLLBACK").await };
             }
-            let kept = match (shares, stays) {
-                (false, _) => true,
-                (true, true) => sqlx::raw_sql("RELEASE work").execute(&mut *connection).await.is_ok(),
-                (true, false) => undo(connection, "ROLLBACK TO work; RELEASE work").await,
-            };
-            if !kept {
+            if !stays && !undo(connection, "ROLLBACK TO work").await {
                 return Ended::broken(connection).await;
             }
         }

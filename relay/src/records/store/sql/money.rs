@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
+use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::{ItemSum, LedgerRow};
@@ -43,6 +43,13 @@ const CHANGE_BUDGET: Sql = sql!(
     "UPDATE budgets SET spent_nano_usd = spent_nano_usd + $1, reserved_nano_usd = reserved_nano_usd + $2
     WHERE scope = $3 AND owner = $4 AND period = $5
     RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+/// Both in one way to SQLite's thread and back. PostgreSQL is to lock them one after the other, in the same order for everybody.
+const CHANGE_BUDGETS: Sql = sql!(
+    "UPDATE budgets SET spent_nano_usd = spent_nano_usd + $1, reserved_nano_usd = reserved_nano_usd + $2
+    WHERE (scope = $3 AND owner = $4 AND period = $5) OR (scope = $6 AND owner = $7 AND period = $8)
+    RETURNING scope, spent_nano_usd, reserved_nano_usd"
 );
 
 const AUTHORISE: Sql = sql!(
@@ -494,8 +501,25 @@ pub(super) async fn change_budgets(
     spent: i64,
     reserved: i64,
 ) -> Result<(Counters, Counters), StoreError> {
-    let mut after = [Counters::default(); 2];
-    for (scope, after) in [Scope::Account, Scope::User].into_iter().zip(&mut after) {
+    let scopes = [Scope::Account, Scope::User];
+    let mut after = [None; 2];
+    if tx.dialect == Dialect::Sqlite {
+        let mut query = tx.query(CHANGE_BUDGETS).bind(spent).bind(reserved);
+        for scope in scopes {
+            let (owner, period) = key(scope, &locked.owners, &locked.periods);
+            query = query.bind(scope.name()).bind(owner).bind(period);
+        }
+        for row in query.fetch_all(&mut *tx.connection).await? {
+            let scope = Reading::new(&row, "a budget").text("scope")?;
+            let counters = Counters::read(&row)?;
+            let changed = scopes.iter().zip(&mut after).find(|(of, _)| of.name() == scope);
+            changed.into_iter().for_each(|(_, after)| *after = Some(counters));
+        }
+    }
+    for (scope, after) in scopes.into_iter().zip(&mut after) {
+        if after.is_some() {
+            continue;
+        }
         let (owner, period) = key(scope, &locked.owners, &locked.periods);
         let mut changed = None;
         // If the budget has no row, this makes it and tries again.
@@ -508,9 +532,9 @@ pub(super) async fn change_budgets(
             }
             budget(tx, LOCK_BUDGET, scope, &locked.owners, &locked.periods).await?;
         }
-        *after = Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?)?;
+        *after = Some(Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?)?);
     }
-    let [account, user] = after;
+    let [account, user] = after.map(Option::unwrap_or_default);
     Ok((account, user))
 }
 
