@@ -13,6 +13,7 @@ mod chat;
 mod event;
 mod exchange;
 mod http;
+mod incoming;
 mod refusal;
 mod registry;
 mod request;

@@ -1,4 +1,4 @@
-use super::super::{Bounds, Exchange, Message};
+use super::super::{Exchange, Message};
 use super::*;
 
 const HEAD: Input<'static> =
