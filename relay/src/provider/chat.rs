@@ -2,9 +2,11 @@
 //!
 //! One `POST`, answered by server-sent events (OpenAI's API reference, "Chat, streaming"). Servers differ: a first event without a
 //! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, no `[DONE]`, comments in between, an error
-//! as an event in the middle. All of it is read; what cannot be read is left out, and an answer that never had an event is a failure.
+//! as an event in the middle, thoughts in a field of their own or in the text. All of it is read; what cannot be read is left out, and an
+//! answer that never had an event is a failure.
 
 mod body;
+mod calls;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,12 +14,17 @@ use std::time::Duration;
 use protocol::Time;
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use body::Body;
+use calls::Calls;
 
 use super::event;
 use super::incoming::Incoming;
+use super::prompt::paired;
 use super::refusal::words;
+use super::thoughts::Thoughts;
 use super::{
     Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Opening, Output, Service,
     Target,
@@ -45,6 +52,8 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     price: ItemPrice::model,
 };
 
+/// Where newer models want the longest answer under another name.
+const OPENAI_HOST: &str = "api.openai.com";
 /// After the reason for its end, an answer's usage is waited for this long: not every server sends one, or says that it is done.
 const USAGE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -54,6 +63,9 @@ pub struct Chat {
     incoming: Incoming,
     outputs: VecDeque<Output>,
     answer: Answer,
+    /// Tells words from thoughts in the text.
+    thoughts: Thoughts,
+    calls: Calls,
     /// The `id` of the events, should no header name the request.
     id: Option<String>,
     /// The reason for its end was said; only the usage may follow.
@@ -67,7 +79,7 @@ struct Chunk {
     #[serde(default, deserialize_with = "or_default")]
     choices: Vec<Choice>,
     usage: Option<Usage>,
-    error: Option<serde_json::Value>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +96,10 @@ struct Choice {
 #[derive(Default, Deserialize)]
 struct Delta {
     content: Option<String>,
+    /// What a reasoning model thinks, under one of two names or both.
+    reasoning_content: Option<Value>,
+    reasoning: Option<Value>,
+    tool_calls: Option<Value>,
 }
 
 /// Cached tokens are a subset of the prompt's (OpenAI's API reference, "Chat, usage").
@@ -111,7 +127,14 @@ impl Chat {
         if let Some(key) = key {
             headers.push(("authorization", format!("Bearer {}", key.expose())));
         }
-        let body = serde_json::to_vec(&Body::new(model, ask)).expect("it has texts and numbers only");
+        let messages = paired(&ask.messages);
+        let is_openai = base.host_str() == Some(OPENAI_HOST);
+        let body = Body::new(model, &messages, ask, is_openai);
+        let body = serde_json::to_vec(&body).expect("it has texts and numbers only");
+        // Two requests of a conversation are never the same, since each is told what came of the one before: nor are the names of their calls.
+        let digest = Sha256::digest(&body);
+        let prefix =
+            format!("call_{}", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         let target = Target {
             url: base.join("chat/completions").expect("the configuration takes http and https only"),
             headers,
@@ -122,6 +145,8 @@ impl Chat {
             incoming: Incoming::Waiting,
             outputs: VecDeque::new(),
             answer: Answer::default(),
+            thoughts: Thoughts::new(),
+            calls: Calls::new(prefix),
             id: None,
             finished: false,
             finished_at: None,
@@ -146,13 +171,12 @@ impl Chat {
         self.id = self.id.take().or(chunk.id);
         // A later one takes the place of an earlier one.
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
-            self.answer.usage = Some(Quantity::Tokens(usage));
+            let used = Quantity::Tokens(usage);
+            self.answer.usage = Some(used);
+            self.tell(Event::Usage(used));
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            let text = choice.delta.or(choice.message).unwrap_or_default().content.unwrap_or_default();
-            if !text.is_empty() {
-                self.outputs.push_back(Output::Event(Event::Text(text)));
-            }
+            self.delta(&choice.delta.or(choice.message).unwrap_or_default());
             if let Some(reason) = choice.finish_reason {
                 self.finished = true;
                 self.answer.finish = match reason.as_str() {
@@ -161,8 +185,44 @@ impl Chat {
                     "tool_calls" | "function_call" => Finish::Tools,
                     _ => Finish::Complete,
                 };
+                self.tell_rest();
             }
         }
+    }
+
+    fn delta(&mut self, delta: &Delta) {
+        let told = self.thoughts.read(delta.content.as_deref().unwrap_or_default());
+        let reasoning = delta.reasoning().len();
+        if told.thought + reasoning > 0 {
+            self.tell(Event::Thought { bytes: told.thought + reasoning });
+        }
+        self.say(told.words);
+        for piece in delta.tool_calls.iter().filter_map(Value::as_array).flatten() {
+            self.calls.read(piece);
+        }
+    }
+
+    fn say(&mut self, words: String) {
+        if !words.is_empty() {
+            self.tell(Event::Text(words));
+        }
+    }
+
+    /// Nothing more is said: what was held back is told, and what it calls.
+    fn tell_rest(&mut self) {
+        let words = self.thoughts.end();
+        self.say(words);
+        for call in self.calls.take() {
+            // Some say that they stopped, and not why.
+            if self.answer.finish == Finish::Complete {
+                self.answer.finish = Finish::Tools;
+            }
+            self.tell(Event::ToolCall(call));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
     }
 
     /// The connection has nothing more. Not every server says that it is done.
@@ -187,15 +247,16 @@ impl Chat {
     }
 
     fn finish(&mut self) {
+        self.tell_rest();
         self.incoming = Incoming::Over;
         self.answer.request_id = self.answer.request_id.take().or(self.id.take());
         let answer = std::mem::take(&mut self.answer);
-        self.outputs.push_back(Output::Event(Event::Finished(answer)));
+        self.tell(Event::Finished(answer));
     }
 
     fn fail(&mut self, failure: Failure) {
         self.incoming = Incoming::Over;
-        self.outputs.push_back(Output::Event(Event::Failed(failure)));
+        self.tell(Event::Failed(failure));
     }
 }
 
@@ -229,6 +290,15 @@ impl Codec for Chat {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.finished_at.filter(|_| self.incoming.is_stream()).map(|finished| finished + USAGE_WITHIN)
+    }
+}
+
+impl Delta {
+    /// What is thought; the longer text if both names are there, which then say the same.
+    fn reasoning(&self) -> &str {
+        let fields = [&self.reasoning_content, &self.reasoning];
+        let texts = fields.into_iter().filter_map(|field| field.as_ref().and_then(Value::as_str));
+        texts.max_by_key(|text| text.len()).unwrap_or_default()
     }
 }
 

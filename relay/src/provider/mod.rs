@@ -14,10 +14,12 @@ mod event;
 mod exchange;
 mod http;
 mod incoming;
+mod prompt;
 mod refusal;
 mod registry;
 mod request;
 mod socket;
+mod thoughts;
 
 pub use chat::Chat as ChatCodec;
 pub use event::{

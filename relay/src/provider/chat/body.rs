@@ -1,7 +1,11 @@
 //! What is asked of a chat: the body of its `POST`.
 
-use serde::Serialize;
+use std::borrow::Cow;
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::provider::prompt::{object, schema};
 use crate::provider::{self, Message, Tool, ToolCall};
 
 #[derive(Serialize)]
@@ -10,9 +14,19 @@ pub(super) struct Body<'a> {
     messages: Vec<BodyMessage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<BodyTool<'a>>,
-    max_tokens: u32,
+    #[serde(flatten)]
+    most: Most,
     stream: bool,
     stream_options: StreamOptions,
+}
+
+/// The longest answer. OpenAI's newer models refuse `max_tokens`, and other servers do not know its successor.
+#[derive(Serialize)]
+enum Most {
+    #[serde(rename = "max_completion_tokens")]
+    Completion(u32),
+    #[serde(rename = "max_tokens")]
+    All(u32),
 }
 
 #[derive(Serialize)]
@@ -58,7 +72,7 @@ struct BodyTool<'a> {
 struct BodyToolFunction<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: serde_json::Value,
+    parameters: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -67,13 +81,19 @@ struct StreamOptions {
 }
 
 impl<'a> Body<'a> {
-    /// Asks this model.
-    pub(super) fn new(model: &'a str, ask: &'a provider::Chat) -> Body<'a> {
+    /// Asks this model, of OpenAI itself or of another server. The messages are those of `ask`, calls and outputs in pairs.
+    pub(super) fn new(
+        model: &'a str,
+        messages: &'a [Cow<'_, Message>],
+        ask: &'a provider::Chat,
+        is_openai: bool,
+    ) -> Body<'a> {
+        let most = if is_openai { Most::Completion } else { Most::All };
         Body {
             model,
-            messages: ask.messages.iter().map(BodyMessage::from).collect(),
+            messages: messages.iter().map(|message| BodyMessage::from(&**message)).collect(),
             tools: ask.tools.iter().map(BodyTool::from).collect(),
-            max_tokens: ask.max_output_tokens,
+            most: most(ask.max_output_tokens),
             stream: true,
             stream_options: StreamOptions { include_usage: true },
         }
@@ -99,15 +119,16 @@ impl<'a> From<&'a Message> for BodyMessage<'a> {
 
 impl<'a> From<&'a ToolCall> for BodyCall<'a> {
     fn from(call: &'a ToolCall) -> Self {
-        let function = BodyFunction { name: &call.name, arguments: &call.arguments };
+        // Some servers read it, and refuse what is no object.
+        let arguments = if object(&call.arguments).is_empty() { "{}" } else { &*call.arguments };
+        let function = BodyFunction { name: &call.name, arguments };
         BodyCall { id: &call.id, r#type: "function", function }
     }
 }
 
 impl<'a> From<&'a Tool> for BodyTool<'a> {
     fn from(tool: &'a Tool) -> Self {
-        // The configuration has read it; what is no JSON would be an object without properties.
-        let parameters = serde_json::from_str(&tool.parameters).unwrap_or_default();
+        let parameters = schema(&tool.parameters);
         let function = BodyToolFunction { name: &tool.name, description: &tool.description, parameters };
         BodyTool { r#type: "function", function }
     }
