@@ -15,14 +15,13 @@ use protocol::Time;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use body::Body;
 use calls::Calls;
 
 use super::event;
 use super::incoming::Incoming;
-use super::prompt::paired;
+use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::thoughts::Thoughts;
 use super::{
@@ -131,10 +130,7 @@ impl Chat {
         let is_openai = base.host_str() == Some(OPENAI_HOST);
         let body = Body::new(model, &messages, ask, is_openai);
         let body = serde_json::to_vec(&body).expect("it has texts and numbers only");
-        // Two requests of a conversation are never the same, since each is told what came of the one before: nor are the names of their calls.
-        let digest = Sha256::digest(&body);
-        let prefix =
-            format!("call_{}", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let call_names = call_names(&body);
         let target = Target {
             url: base.join("chat/completions").expect("the configuration takes http and https only"),
             headers,
@@ -146,7 +142,7 @@ impl Chat {
             outputs: VecDeque::new(),
             answer: Answer::default(),
             thoughts: Thoughts::new(),
-            calls: Calls::new(prefix),
+            calls: Calls::new(call_names),
             id: None,
             finished: false,
             finished_at: None,

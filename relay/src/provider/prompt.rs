@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::Message;
 
@@ -62,6 +63,14 @@ pub(super) fn schema(json: &str) -> Map<String, Value> {
     let mut schema = object(json);
     schema.entry("type").or_insert_with(|| "object".into());
     schema
+}
+
+/// What the names of calls begin with that a server has not named, in the answer to the request with this body.
+///
+/// Two requests of a conversation are never the same, since each is told what came of the one before: nor are the names of their calls.
+pub(super) fn call_names(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    digest[..8].iter().fold("call_".to_owned(), |names, byte| format!("{names}{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -188,9 +188,13 @@ impl AnthropicUsage {
         } = *later;
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        let (known, told) = (self.cache_creation.get_or_insert_default(), cache_creation.unwrap_or_default());
-        known.ephemeral_5m_input_tokens = told.ephemeral_5m_input_tokens.or(known.ephemeral_5m_input_tokens);
-        known.ephemeral_1h_input_tokens = told.ephemeral_1h_input_tokens.or(known.ephemeral_1h_input_tokens);
+        if let Some(told) = cache_creation.filter(|told| *told != AnthropicWritten::default()) {
+            let known = self.cache_creation.get_or_insert_default();
+            known.ephemeral_5m_input_tokens =
+                told.ephemeral_5m_input_tokens.or(known.ephemeral_5m_input_tokens);
+            known.ephemeral_1h_input_tokens =
+                told.ephemeral_1h_input_tokens.or(known.ephemeral_1h_input_tokens);
+        }
         self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = output_tokens.or(self.output_tokens);
     }
