@@ -234,11 +234,11 @@ impl Anthropic {
         self.incoming.close();
         self.events();
         match self.incoming.take() {
-            Incoming::Events(_) if self.finished => self.finish(),
+            Incoming::Events { .. } if self.finished => self.finish(),
             Incoming::Whole(body) => self.whole(&serde_json::from_slice(&body).unwrap_or_default()),
             Incoming::Refused(refusal) => self.fail(refusal.failure()),
             // The exchange says that it broke off.
-            Incoming::Events(_) | Incoming::Waiting | Incoming::Over => {}
+            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
         }
     }
 

@@ -226,7 +226,7 @@ impl Chat {
         self.incoming.close();
         self.events();
         match self.incoming.take() {
-            Incoming::Events(_) if self.finished => self.finish(),
+            Incoming::Events { .. } if self.finished => self.finish(),
             Incoming::Whole(body) => match serde_json::from_slice(&body) {
                 Ok(chunk) => {
                     self.chunk(chunk);
@@ -238,7 +238,7 @@ impl Chat {
             },
             Incoming::Refused(refusal) => self.fail(refusal.failure()),
             // The exchange says that it broke off.
-            Incoming::Events(_) | Incoming::Waiting | Incoming::Over => {}
+            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
         }
     }
 
