@@ -202,6 +202,14 @@ mod tests {
             let pieces = r#"{INDEX"id":"a","function":{"name":"look","arguments":{"at":1}}},
                 {INDEX"id":"b","function":{"name":"look","arguments":{"at":2}}}"#;
             assert_eq!(calls(&pieces.replace("INDEX", index)), [r#"a look {"at":1}"#, r#"b look {"at":2}"#]);
+            // A new id alone.
+            let pieces = r#"{INDEX"id":"a","function":{"name":"go"}},
+                {INDEX"id":"b","function":{"name":"go","arguments":"{}"}}"#;
+            assert_eq!(calls(&pieces.replace("INDEX", index)), ["a go {}", "b go {}"]);
+            // A second name, after arguments that are whole whatever their strings hold.
+            let pieces = r#"{INDEX"function":{"name":"say","arguments":"[\"\\\"{\"]"}},
+                {INDEX"function":{"name":"say","arguments":"{}"}}"#;
+            assert_eq!(calls(&pieces.replace("INDEX", index)), [r#"call_1 say ["\"{"]"#, "call_2 say {}"]);
             // A second name.
             let pieces = r#"{INDEX"function":{"name":"look","arguments":"{\"at\":1}"}},
                 {INDEX"function":{"name":"look","arguments":"{\"at\":2}"}},

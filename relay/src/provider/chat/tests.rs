@@ -174,9 +174,12 @@ fn an_answer_that_comes_whole_is_as_good() {
 fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
     exchange.handle_input(Time::ZERO, HEAD);
-    let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n";
-    exchange.handle_input(Time::from_millis(500), Input::Bytes(body));
-    assert_eq!(events(&mut exchange), [Event::Text("Hi".to_owned())]);
+    let delta = r#"{"content":"<thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
+    let body = format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\n");
+    exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
+    // With the reason for its end everything is told, but the usage.
+    let told = events(&mut exchange);
+    assert_eq!((text(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
