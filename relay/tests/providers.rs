@@ -1,12 +1,14 @@
 //! The two drivers of provider requests, against servers that stall, flood and break off, over real sockets.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use axum::routing::post;
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
@@ -58,130 +60,233 @@ fn open(codec: Box<dyn Codec>) -> Request {
     Request::open(&TaskTracker::new(), &client, Instant::now(), codec, bounds())
 }
 
-/// A request of a chat at this port.
-fn chat(port: u16) -> Request {
-    let provider = Provider {
-        name: "local".to_owned(),
-        kind: Kind::named("openai-chat").expect("registered"),
-        base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        price: "local/small".to_owned(),
-        timeout: Duration::from_secs(1),
-    };
+/// A kind of provider that answers one `POST` with a stream, and how it looks when all is well.
+///
+/// What else may happen to a request is the same whatever the provider speaks; so each kind is a line in [`ROWS`].
+struct Row {
+    kind: &'static str,
+    /// What it is asked.
+    ask: fn() -> Ask,
+    /// Where it is asked.
+    path: &'static str,
+    /// The media type of its answers.
+    media_type: &'static str,
+    /// A piece of an answer, which says "Hello".
+    piece: &'static str,
+    /// What ends an answer well.
+    end: &'static str,
+    /// What is no part of an answer, but may come at any time.
+    noise: &'static str,
+}
+
+const ROWS: [Row; 2] = [
+    Row {
+        kind: "openai-chat",
+        ask: chat,
+        path: "/v1/chat/completions",
+        media_type: "text/event-stream; charset=utf-8",
+        piece: "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n",
+        end: "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+        noise: ": keep-alive\n\n",
+    },
+    Row {
+        kind: "anthropic",
+        ask: chat,
+        path: "/v1/messages",
+        media_type: "text/event-stream; charset=utf-8",
+        piece: concat!(
+            "event: content_block_delta\n",
+            "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\n",
+        ),
+        end: concat!(
+            "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n",
+            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        ),
+        noise: "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+    },
+];
+
+fn chat() -> Ask {
     let messages = vec![Message::User("Hello".to_owned())];
-    open(
-        provider
-            .codec(&Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 50 }))
-            .expect("it is asked so"),
-    )
+    Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 50 })
 }
 
-/// A server that answers like this; returns its port.
-async fn serve<F>(answer: F) -> u16
-where
-    F: Fn() -> Response<Body> + Clone + Send + Sync + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("it is bound").port();
-    let app = Router::new().route("/v1/chat/completions", post(async move || answer()));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    port
+impl Row {
+    /// A request at this port.
+    fn request(&self, port: u16) -> Request {
+        let provider = Provider {
+            name: "local".to_owned(),
+            kind: Kind::named(self.kind).expect("registered"),
+            base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
+            key: None,
+            model: "small".to_owned(),
+            voice: None,
+            language: None,
+            key_terms: Vec::new(),
+            price: "local/small".to_owned(),
+            timeout: Duration::from_secs(1),
+        };
+        open(provider.codec(&(self.ask)()).expect("it is asked so"))
+    }
+
+    /// What comes of a request of a server that answers like this.
+    async fn answered<F>(&self, answer: F) -> Vec<Event>
+    where
+        F: Fn() -> Response<Body> + Clone + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let app = Router::new().route(self.path, post(async move || answer()));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        all(self.request(port)).await
+    }
+
+    /// An answer in these pieces, after which the server says no more, or closes.
+    fn stream(
+        &self,
+        pieces: &[&'static str],
+        then_stall: bool,
+    ) -> impl Fn() -> Response<Body> + Clone + Send + Sync + 'static {
+        let (media_type, pieces) = (self.media_type, pieces.to_vec());
+        move || {
+            let pieces = stream::iter(pieces.clone().into_iter().map(Ok::<_, Infallible>));
+            let body = if then_stall {
+                Body::from_stream(pieces.chain(stream::pending()))
+            } else {
+                Body::from_stream(pieces)
+            };
+            answer(200, media_type, body)
+        }
+    }
 }
 
-fn event_stream(pieces: Vec<&'static str>, then_stall: bool) -> Response<Body> {
-    let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
-    let body = if then_stall {
-        Body::from_stream(pieces.chain(stream::pending()))
-    } else {
-        Body::from_stream(pieces)
-    };
-    Response::builder()
-        .header("content-type", "text/event-stream; charset=utf-8")
-        .body(body)
-        .expect("a response")
+fn answer(status: u16, media_type: &str, body: Body) -> Response<Body> {
+    let head = Response::builder().status(status).header("content-type", media_type);
+    // For those that refuse.
+    head.header("location", "/elsewhere").header("retry-after", "3").body(body).expect("a response")
 }
-
-const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
-const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 #[tokio::test]
 async fn an_answer_comes_piece_by_piece_and_ends_once() {
-    let events = all(chat(serve(|| event_stream(vec![HELLO, HELLO, END], true)).await)).await;
-    assert_eq!(text(&events), "HelloHello");
-    assert!(matches!(events.last(), Some(Event::Finished(_))), "{events:?}");
+    for row in &ROWS {
+        let pieces = [row.noise, row.piece, row.noise, row.piece, row.end];
+        // Not every server calls a stream by its name.
+        for media_type in [row.media_type, "text/html; charset=utf-8", "text/plain", ""] {
+            let row = Row { media_type, ..*row };
+            let events = row.answered(row.stream(&pieces, true)).await;
+            assert_eq!(text(&events), "HelloHello", "{} as {media_type:?}", row.kind);
+            assert!(matches!(events.last(), Some(Event::Finished(_))), "{}: {events:?}", row.kind);
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_provider_that_stalls_is_given_up_with_what_it_said() {
-    let events = all(chat(serve(|| event_stream(vec![HELLO], true)).await)).await;
-    assert_eq!((text(&events).as_str(), failure(&events)), ("Hello", FailureKind::Timeout));
-    // One that takes the connection and never answers.
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let events = all(chat(listener.local_addr().expect("bound").port())).await;
-    assert_eq!(failure(&events), FailureKind::Timeout);
+    // Each waits in vain, so all of them do at once.
+    join_all(ROWS.iter().map(async |row| {
+        let takes_and_never_answers = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            all(row.request(listener.local_addr().expect("bound").port())).await
+        };
+        let (in_the_middle, before_the_first, never) = tokio::join!(
+            row.answered(row.stream(&[row.piece], true)),
+            row.answered(row.stream(&[], true)),
+            takes_and_never_answers,
+        );
+        for (events, said) in [(in_the_middle, "Hello"), (before_the_first, ""), (never, "")] {
+            assert_eq!(text(&events), said, "{}", row.kind);
+            assert_eq!(failure(&events), FailureKind::Timeout, "{}", row.kind);
+        }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn a_provider_that_floods_is_cut_off() {
-    let flood = || {
-        let body = Body::from_stream(stream::repeat_with(|| {
-            Ok::<_, std::convert::Infallible>("data: 0123456789\n\n")
-        }));
-        Response::builder().header("content-type", "text/event-stream").body(body).expect("a response")
-    };
-    assert_eq!(failure(&all(chat(serve(flood).await)).await), FailureKind::Flood);
+    for row in &ROWS {
+        for piece in [row.noise, row.piece, "data: without an end, "] {
+            let media_type = row.media_type;
+            let flood = move || {
+                let pieces = stream::repeat_with(move || Ok::<_, Infallible>(piece));
+                answer(200, media_type, Body::from_stream(pieces))
+            };
+            assert_eq!(failure(&row.answered(flood).await), FailureKind::Flood, "{} {piece:?}", row.kind);
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_provider_that_breaks_off_or_is_not_there_is_a_failed_connection() {
-    let events = all(chat(serve(|| event_stream(vec![HELLO], false)).await)).await;
-    assert_eq!((text(&events).as_str(), failure(&events)), ("Hello", FailureKind::Connection));
-    // In the middle of a chunk of HTTP.
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut asked = [0; 4_096];
-        let _ = stream.read(&mut asked).await;
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nff\r\ndata: {";
-        stream.write_all(head.as_bytes()).await.expect("it reads");
-    });
-    assert_eq!(failure(&all(chat(port)).await), FailureKind::Connection);
-    // Nobody listens there any more.
-    assert_eq!(failure(&all(chat(port)).await), FailureKind::Connection);
+    for row in &ROWS {
+        let events = row.answered(row.stream(&[row.piece], false)).await;
+        let end = (text(&events), failure(&events));
+        assert_eq!(end, ("Hello".to_owned(), FailureKind::Connection), "{}", row.kind);
+        // In the middle of a chunk of HTTP.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut asked = [0; 4_096];
+            let _ = stream.read(&mut asked).await;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nff\r\ndata: {";
+            stream.write_all(head.as_bytes()).await.expect("it reads");
+        });
+        assert_eq!(failure(&all(row.request(port)).await), FailureKind::Connection, "{}", row.kind);
+        // Nobody listens there any more.
+        assert_eq!(failure(&all(row.request(port)).await), FailureKind::Connection, "{}", row.kind);
+    }
+}
+
+#[tokio::test]
+async fn what_says_nothing_or_something_else_is_no_answer() {
+    for row in &ROWS {
+        for (media_type, body, kind) in [
+            (row.media_type, "", FailureKind::Connection),
+            (row.media_type, row.noise, FailureKind::Connection),
+            ("text/html; charset=utf-8", "<html>It works!</html>", FailureKind::Provider),
+            ("application/json", "<html>It works!</html>", FailureKind::Provider),
+            ("application/json", "", FailureKind::Provider),
+            ("", "", FailureKind::Connection),
+        ] {
+            let events = row.answered(move || answer(200, media_type, Body::from(body))).await;
+            assert_eq!(events.len(), 1, "{}: {events:?}", row.kind);
+            assert_eq!(failure(&events), kind, "{} with {media_type:?} and {body:?}", row.kind);
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_redirect_and_a_refusal_are_no_answers() {
-    let moved = || {
-        let response =
-            Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header("location", "/elsewhere");
-        response.body(Body::empty()).expect("a response")
-    };
-    assert_eq!(failure(&all(chat(serve(moved).await)).await), FailureKind::Provider);
-    let busy = || {
-        let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS).header("retry-after", "3");
-        response.body(Body::from("{\"error\":{\"message\":\"later\"}}")).expect("a response")
-    };
-    let events = all(chat(serve(busy).await)).await;
-    let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
-    assert_eq!((failure.kind, failure.retry_after), (FailureKind::Busy, Some(3)));
-    assert!(failure.message.ends_with("later"), "{failure}");
+    for row in &ROWS {
+        for (status, kind) in [
+            (307, FailureKind::Provider),
+            (401, FailureKind::Key),
+            (402, FailureKind::Payment),
+            (404, FailureKind::Request),
+            (429, FailureKind::Busy),
+            (500, FailureKind::Provider),
+            (529, FailureKind::Busy),
+        ] {
+            let body = "{\"error\":{\"message\":\"later\"}}";
+            let events = row.answered(move || answer(status, "application/json", Body::from(body))).await;
+            let [Event::Failed(failure)] = &events[..] else { panic!("{}: {events:?}", row.kind) };
+            assert_eq!((failure.kind, failure.retry_after), (kind, Some(3)), "{} {status}", row.kind);
+            assert!(failure.message.ends_with("later"), "{failure}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_request_that_is_dropped_closes_its_connection() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let request = chat(listener.local_addr().expect("bound").port());
-    let (mut stream, _) = listener.accept().await.expect("it comes");
-    drop(request);
-    let mut rest = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed");
-    assert!(read.is_ok() || rest.is_empty());
+    for row in &ROWS {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let request = row.request(listener.local_addr().expect("bound").port());
+        let (mut stream, _) = listener.accept().await.expect("it comes");
+        drop(request);
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed");
+        assert!(read.is_ok() || rest.is_empty());
+    }
 }
 
 /// Says in texts what it hears, asks with what it is fed, and is done when the server closes in order.

@@ -115,8 +115,8 @@ keys! {
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
-    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it";
-    "providers.*.url" = "", Text, "where it is, up to its version, such as `http://127.0.0.1:11434/v1`; `https://api.openai.com/v1` if nothing is given";
+    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages";
+    "providers.*.url" = "", Text, "where it is, up to its version, such as `http://127.0.0.1:11434/v1`; the default of its kind, in docs/agents.md, if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
     "providers.*.model" = "", Text, "which of its models";
     "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one";

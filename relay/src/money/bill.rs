@@ -16,7 +16,7 @@ use crate::money::meter::UTTERANCE_SAMPLE;
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 pub use item::{AtMost, Billing, ItemPrice, Quantity};
-pub use usage::{AnthropicUsage, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
+pub use usage::{AnthropicUsage, AnthropicWritten, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
 
 /// Audio of the user has this many.
 const SAMPLES_PER_SECOND: u64 = 16_000;

@@ -2,21 +2,31 @@
 //!
 //! One `POST`, answered by server-sent events (OpenAI's API reference, "Chat, streaming"). Servers differ: a first event without a
 //! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, no `[DONE]`, comments in between, an error
-//! as an event in the middle. All of it is read; what cannot be read is left out, and an answer that never had an event is a failure.
+//! as an event in the middle, thoughts in a field of their own or in the text. All of it is read; what cannot be read is left out, and an
+//! answer that never had an event is a failure.
+
+mod body;
+mod calls;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Time;
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
-use sse_parse::SseParser;
+use serde::Deserialize;
+use serde_json::Value;
+
+use body::Body;
+use calls::Calls;
 
 use super::event;
-use super::refusal::{Refusal, words};
+use super::incoming::Incoming;
+use super::prompt::{call_names, paired};
+use super::refusal::words;
+use super::thoughts::Thoughts;
 use super::{
-    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Message, Opening, Output,
-    Service, Target, Tool, ToolCall,
+    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Opening, Output, Service,
+    Target,
 };
 use crate::config::Secret;
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
@@ -41,94 +51,25 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     price: ItemPrice::model,
 };
 
-/// The longest event: several times the longest answer, should a server send it in one piece.
-const EVENT_MAX_BYTES: usize = 256 * 1024;
+/// Where newer models want the longest answer under another name.
+const OPENAI_HOST: &str = "api.openai.com";
 /// After the reason for its end, an answer's usage is waited for this long: not every server sends one, or says that it is done.
 const USAGE_WITHIN: Duration = Duration::from_secs(2);
 
 /// One answer of a language model.
 pub struct Chat {
     opening: Option<Opening>,
-    state: State,
+    incoming: Incoming,
     outputs: VecDeque<Output>,
     answer: Answer,
+    /// Tells words from thoughts in the text.
+    thoughts: Thoughts,
+    calls: Calls,
     /// The `id` of the events, should no header name the request.
     id: Option<String>,
     /// The reason for its end was said; only the usage may follow.
     finished: bool,
     finished_at: Option<Time>,
-}
-
-enum State {
-    Waiting,
-    /// It answers.
-    Streaming(Box<SseParser>),
-    /// It answers whole, although it was asked for a stream.
-    Whole(Vec<u8>),
-    Refused(Refusal),
-    Over,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<BodyMessage<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<BodyTool<'a>>,
-    max_tokens: u32,
-    stream: bool,
-    stream_options: StreamOptions,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "role", rename_all = "lowercase")]
-enum BodyMessage<'a> {
-    System {
-        content: &'a str,
-    },
-    User {
-        content: &'a str,
-    },
-    Assistant {
-        content: &'a str,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        tool_calls: Vec<BodyCall<'a>>,
-    },
-    Tool {
-        content: &'a str,
-        tool_call_id: &'a str,
-    },
-}
-
-#[derive(Serialize)]
-struct BodyCall<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: BodyFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct BodyFunction<'a> {
-    name: &'a str,
-    arguments: &'a str,
-}
-
-#[derive(Serialize)]
-struct BodyTool<'a> {
-    r#type: &'static str,
-    function: BodyToolFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct BodyToolFunction<'a> {
-    name: &'a str,
-    description: &'a str,
-    parameters: serde_json::Value,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +78,7 @@ struct Chunk {
     #[serde(default, deserialize_with = "or_default")]
     choices: Vec<Choice>,
     usage: Option<Usage>,
-    error: Option<serde_json::Value>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +95,10 @@ struct Choice {
 #[derive(Default, Deserialize)]
 struct Delta {
     content: Option<String>,
+    /// What a reasoning model thinks, under one of two names or both.
+    reasoning_content: Option<Value>,
+    reasoning: Option<Value>,
+    tool_calls: Option<Value>,
 }
 
 /// Cached tokens are a subset of the prompt's (OpenAI's API reference, "Chat, usage").
@@ -176,20 +121,16 @@ impl Chat {
     /// Never: any address can be the base of a path, if it can be the base of anything, which the configuration has checked.
     #[must_use]
     pub fn new(base: &Url, key: Option<&Secret>, model: &str, ask: &event::Chat) -> Chat {
-        let body = Body {
-            model,
-            messages: ask.messages.iter().map(BodyMessage::from).collect(),
-            tools: ask.tools.iter().map(BodyTool::from).collect(),
-            max_tokens: ask.max_output_tokens,
-            stream: true,
-            stream_options: StreamOptions { include_usage: true },
-        };
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("accept", "text/event-stream".to_owned())];
         if let Some(key) = key {
             headers.push(("authorization", format!("Bearer {}", key.expose())));
         }
+        let messages = paired(&ask.messages);
+        let is_openai = base.host_str() == Some(OPENAI_HOST);
+        let body = Body::new(model, &messages, ask, is_openai);
         let body = serde_json::to_vec(&body).expect("it has texts and numbers only");
+        let call_names = call_names(&body);
         let target = Target {
             url: base.join("chat/completions").expect("the configuration takes http and https only"),
             headers,
@@ -197,41 +138,23 @@ impl Chat {
         };
         Chat {
             opening: Some(Opening::Http(target)),
-            state: State::Waiting,
+            incoming: Incoming::Waiting,
             outputs: VecDeque::new(),
             answer: Answer::default(),
+            thoughts: Thoughts::new(),
+            calls: Calls::new(call_names),
             id: None,
             finished: false,
             finished_at: None,
         }
     }
 
-    fn begin(&mut self, status: u16, retry_after: Option<u32>, is_stream: bool) {
-        self.state = match (status, is_stream) {
-            (200..=299, true) => State::Streaming(Box::new(SseParser::new().max_buffer(EVENT_MAX_BYTES))),
-            (200..=299, false) => State::Whole(Vec::new()),
-            _ => State::Refused(Refusal::new(status, retry_after)),
-        };
-    }
-
-    fn read(&mut self, bytes: &[u8]) {
-        match &mut self.state {
-            State::Streaming(parser) => parser.feed(bytes),
-            // The exchange bounds what comes in all.
-            State::Whole(body) => body.extend_from_slice(bytes),
-            State::Refused(refusal) => refusal.read(bytes),
-            State::Waiting | State::Over => {}
-        }
-        self.events();
-    }
-
     fn events(&mut self) {
-        while let State::Streaming(parser) = &mut self.state {
-            let Some(event) = parser.next_event() else { return };
-            if event.data.trim() == "[DONE]" {
+        while let Some(data) = self.incoming.next_event() {
+            if data.trim() == "[DONE]" {
                 return self.finish();
             }
-            if let Ok(chunk) = serde_json::from_str(&event.data) {
+            if let Ok(chunk) = serde_json::from_str(&data) {
                 self.chunk(chunk);
             }
         }
@@ -244,13 +167,12 @@ impl Chat {
         self.id = self.id.take().or(chunk.id);
         // A later one takes the place of an earlier one.
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
-            self.answer.usage = Some(Quantity::Tokens(usage));
+            let used = Quantity::Tokens(usage);
+            self.answer.usage = Some(used);
+            self.tell(Event::Usage(used));
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            let text = choice.delta.or(choice.message).unwrap_or_default().content.unwrap_or_default();
-            if !text.is_empty() {
-                self.outputs.push_back(Output::Event(Event::Text(text)));
-            }
+            self.delta(&choice.delta.or(choice.message).unwrap_or_default());
             if let Some(reason) = choice.finish_reason {
                 self.finished = true;
                 self.answer.finish = match reason.as_str() {
@@ -259,20 +181,53 @@ impl Chat {
                     "tool_calls" | "function_call" => Finish::Tools,
                     _ => Finish::Complete,
                 };
+                self.tell_rest();
             }
         }
     }
 
+    fn delta(&mut self, delta: &Delta) {
+        let told = self.thoughts.read(delta.content.as_deref().unwrap_or_default());
+        let reasoning = delta.reasoning().len();
+        if told.thought + reasoning > 0 {
+            self.tell(Event::Thought { bytes: told.thought + reasoning });
+        }
+        self.say(told.words);
+        for piece in delta.tool_calls.iter().filter_map(Value::as_array).flatten() {
+            self.calls.read(piece);
+        }
+    }
+
+    fn say(&mut self, words: String) {
+        if !words.is_empty() {
+            self.tell(Event::Text(words));
+        }
+    }
+
+    /// Nothing more is said: what was held back is told, and what it calls.
+    fn tell_rest(&mut self) {
+        let words = self.thoughts.end();
+        self.say(words);
+        for call in self.calls.take() {
+            // Some say that they stopped, and not why.
+            if self.answer.finish == Finish::Complete {
+                self.answer.finish = Finish::Tools;
+            }
+            self.tell(Event::ToolCall(call));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
     /// The connection has nothing more. Not every server says that it is done.
     fn end(&mut self) {
-        if let State::Streaming(parser) = &mut self.state {
-            // The blank line after the last event may be missing, too.
-            parser.feed(b"\n\n");
-            self.events();
-        }
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Streaming(_) if self.finished => self.finish(),
-            State::Whole(body) => match serde_json::from_slice(&body) {
+        self.incoming.close();
+        self.events();
+        match self.incoming.take() {
+            Incoming::Events { .. } if self.finished => self.finish(),
+            Incoming::Whole(body) => match serde_json::from_slice(&body) {
                 Ok(chunk) => {
                     self.chunk(chunk);
                     if self.finished {
@@ -281,22 +236,23 @@ impl Chat {
                 }
                 Err(_) => self.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
             },
-            State::Refused(refusal) => self.fail(refusal.failure()),
+            Incoming::Refused(refusal) => self.fail(refusal.failure()),
             // The exchange says that it broke off.
-            State::Streaming(_) | State::Waiting | State::Over => {}
+            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
         }
     }
 
     fn finish(&mut self) {
-        self.state = State::Over;
+        self.tell_rest();
+        self.incoming = Incoming::Over;
         self.answer.request_id = self.answer.request_id.take().or(self.id.take());
         let answer = std::mem::take(&mut self.answer);
-        self.outputs.push_back(Output::Event(Event::Finished(answer)));
+        self.tell(Event::Finished(answer));
     }
 
     fn fail(&mut self, failure: Failure) {
-        self.state = State::Over;
-        self.outputs.push_back(Output::Event(Event::Failed(failure)));
+        self.incoming = Incoming::Over;
+        self.tell(Event::Failed(failure));
     }
 }
 
@@ -309,9 +265,12 @@ impl Codec for Chat {
         match input {
             Input::Head { status, retry_after, request_id, media_type } => {
                 self.answer.request_id = request_id.map(str::to_owned);
-                self.begin(status, retry_after, media_type != "application/json");
+                self.incoming.begin(status, retry_after, media_type);
             }
-            Input::Bytes(bytes) => self.read(bytes),
+            Input::Bytes(bytes) => {
+                self.incoming.read(bytes);
+                self.events();
+            }
             Input::End => self.end(),
             Input::Timeout if self.poll_timeout().is_some_and(|due| due <= now) => self.finish(),
             Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
@@ -326,41 +285,16 @@ impl Codec for Chat {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let streams = matches!(self.state, State::Streaming(_));
-        self.finished_at.filter(|_| streams).map(|finished| finished + USAGE_WITHIN)
+        self.finished_at.filter(|_| self.incoming.is_stream()).map(|finished| finished + USAGE_WITHIN)
     }
 }
 
-impl<'a> From<&'a Message> for BodyMessage<'a> {
-    fn from(message: &'a Message) -> Self {
-        match message {
-            Message::System(content) => BodyMessage::System { content },
-            Message::User(content) => BodyMessage::User { content },
-            Message::Assistant { text, calls } => BodyMessage::Assistant {
-                content: text,
-                tool_calls: calls.iter().map(BodyCall::from).collect(),
-            },
-            // The words say that it failed, if it did: this wire has no other place for it.
-            Message::ToolOutput { call_id, output, .. } => {
-                BodyMessage::Tool { content: output, tool_call_id: call_id }
-            }
-        }
-    }
-}
-
-impl<'a> From<&'a ToolCall> for BodyCall<'a> {
-    fn from(call: &'a ToolCall) -> Self {
-        let function = BodyFunction { name: &call.name, arguments: &call.arguments };
-        BodyCall { id: &call.id, r#type: "function", function }
-    }
-}
-
-impl<'a> From<&'a Tool> for BodyTool<'a> {
-    fn from(tool: &'a Tool) -> Self {
-        // The configuration has read it; what is no JSON would be an object without properties.
-        let parameters = serde_json::from_str(&tool.parameters).unwrap_or_default();
-        let function = BodyToolFunction { name: &tool.name, description: &tool.description, parameters };
-        BodyTool { r#type: "function", function }
+impl Delta {
+    /// What is thought; the longer text if both names are there, which then say the same.
+    fn reasoning(&self) -> &str {
+        let fields = [&self.reasoning_content, &self.reasoning];
+        let texts = fields.into_iter().filter_map(|field| field.as_ref().and_then(Value::as_str));
+        texts.max_by_key(|text| text.len()).unwrap_or_default()
     }
 }
 

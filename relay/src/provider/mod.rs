@@ -9,14 +9,18 @@
 //! # Run loop
 //! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
 
+mod anthropic;
 mod chat;
 mod event;
 mod exchange;
 mod http;
+mod incoming;
+mod prompt;
 mod refusal;
 mod registry;
 mod request;
 mod socket;
+mod thoughts;
 
 pub use chat::Chat as ChatCodec;
 pub use event::{

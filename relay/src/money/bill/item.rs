@@ -97,7 +97,8 @@ impl Quantity {
 
 impl ItemPrice {
     /// The price of a language model that is asked with text and answers with text. Where the table has a price for what comes from a cache or
-    /// is written to it, that may be billed, too.
+    /// is written to it, that may be billed, too. What is written for an hour is not among it: no codec asks for that, and it would make
+    /// every worst case dearer.
     ///
     /// # Errors
     /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.

@@ -60,6 +60,7 @@ fn field(usage: &mut TokenUsage, kind: TokenKind) -> &mut u64 {
         TokenKind::Input => &mut usage.input,
         TokenKind::Cached => &mut usage.cached,
         TokenKind::Written => &mut usage.written,
+        TokenKind::Written1h => &mut usage.written_1h,
         TokenKind::Output => &mut usage.output,
         TokenKind::AudioInput => &mut usage.audio_input,
         TokenKind::AudioCached => &mut usage.audio_cached,
@@ -298,13 +299,14 @@ fn absurd_reports_become_rows_that_a_database_can_keep() {
         input: most,
         cached: most,
         written: most,
+        written_1h: most,
         output: most,
         audio_input: most,
         audio_cached: most,
         audio_output: most,
     };
     let rows = shipped(HAIKU, &TEXT).rows("k", &usage, false);
-    assert_eq!(rows.len(), 7);
+    assert_eq!(rows.len(), 8);
     assert!(rows.iter().all(|row| row.quantity == MAX_QUANTITY && row.cost > NanoUsd::ZERO));
     assert_eq!(total(&rows), NanoUsd::MAX);
 }

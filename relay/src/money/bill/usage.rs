@@ -9,8 +9,10 @@ pub struct TokenUsage {
     pub input: u64,
     /// Text of the prompt that came from the provider's cache.
     pub cached: u64,
-    /// Text of the prompt that was written to the provider's cache.
+    /// Text of the prompt that was written to the provider's cache, for as long as is usual.
     pub written: u64,
+    /// Text of the prompt that was written to the provider's cache for an hour.
+    pub written_1h: u64,
     /// Text that the model wrote, its thinking included.
     pub output: u64,
     /// Audio of the prompt that was read anew.
@@ -33,10 +35,22 @@ pub struct AnthropicUsage {
     pub input_tokens: Option<u64>,
     /// Tokens of the prompt that were written to the cache.
     pub cache_creation_input_tokens: Option<u64>,
+    /// What `cache_creation_input_tokens` was made of.
+    pub cache_creation: Option<AnthropicWritten>,
     /// Tokens of the prompt that came from the cache.
     pub cache_read_input_tokens: Option<u64>,
     /// Tokens that the model wrote.
     pub output_tokens: Option<u64>,
+}
+
+/// Tokens that were written to Anthropic's cache, by the life of what was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct AnthropicWritten {
+    /// For five minutes.
+    pub ephemeral_5m_input_tokens: Option<u64>,
+    /// For an hour, which is dearer.
+    pub ephemeral_1h_input_tokens: Option<u64>,
 }
 
 /// `response.usage` of `response.done` in OpenAI's realtime API. A field that is missing or `null` says nothing.
@@ -80,13 +94,19 @@ pub struct TextAndAudio {
 }
 
 impl TokenUsage {
-    /// What Anthropic bills for a message, from its last known usage.
+    /// What Anthropic bills for a message, from its last known usage. Where the parts of what was written to the cache are not its sum, the
+    /// larger number counts.
     #[must_use]
     pub fn anthropic(usage: &AnthropicUsage) -> TokenUsage {
+        let parts = usage.cache_creation.unwrap_or_default();
+        let (five_minutes, hour) =
+            (parts.ephemeral_5m_input_tokens.unwrap_or(0), parts.ephemeral_1h_input_tokens.unwrap_or(0));
+        let written = usage.cache_creation_input_tokens.unwrap_or(0).saturating_sub(hour);
         TokenUsage {
             input: usage.input_tokens.unwrap_or(0),
             cached: usage.cache_read_input_tokens.unwrap_or(0),
-            written: usage.cache_creation_input_tokens.unwrap_or(0),
+            written: written.max(five_minutes),
+            written_1h: hour,
             output: usage.output_tokens.unwrap_or(0),
             ..TokenUsage::default()
         }
@@ -115,6 +135,7 @@ impl TokenUsage {
             input: text - cached,
             cached,
             written: 0,
+            written_1h: 0,
             output,
             audio_input: audio - audio_cached,
             audio_cached,
@@ -129,6 +150,7 @@ impl TokenUsage {
             TokenKind::Input => self.input,
             TokenKind::Cached => self.cached,
             TokenKind::Written => self.written,
+            TokenKind::Written1h => self.written_1h,
             TokenKind::Output => self.output,
             TokenKind::AudioInput => self.audio_input,
             TokenKind::AudioCached => self.audio_cached,
@@ -160,11 +182,19 @@ impl AnthropicUsage {
         let AnthropicUsage {
             input_tokens,
             cache_creation_input_tokens,
+            cache_creation,
             cache_read_input_tokens,
             output_tokens,
         } = *later;
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        if let Some(told) = cache_creation.filter(|told| *told != AnthropicWritten::default()) {
+            let known = self.cache_creation.get_or_insert_default();
+            known.ephemeral_5m_input_tokens =
+                told.ephemeral_5m_input_tokens.or(known.ephemeral_5m_input_tokens);
+            known.ephemeral_1h_input_tokens =
+                told.ephemeral_1h_input_tokens.or(known.ephemeral_1h_input_tokens);
+        }
         self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = output_tokens.or(self.output_tokens);
     }
@@ -205,6 +235,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cached_for_an_hour_is_counted_apart_and_no_token_is_counted_twice_or_lost() {
+        for (json, written, written_1h) in [
+            (r#"{"cache_creation_input_tokens":9,"cache_creation":null}"#, 9, 0),
+            (
+                r#"{"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":5}}"#,
+                4,
+                5,
+            ),
+            (r#"{"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":9}}"#, 0, 9),
+            (r#"{"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":5}}"#, 4, 5),
+            // Parts that are not the sum: the dearer reading counts.
+            (r#"{"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":1}}"#, 8, 1),
+            (
+                r#"{"cache_creation_input_tokens":3,"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":5}}"#,
+                4,
+                5,
+            ),
+        ] {
+            let expected = TokenUsage { written, written_1h, ..TokenUsage::default() };
+            assert_eq!(TokenUsage::anthropic(&anthropic(json)), expected, "{json}");
+        }
+        let mut usage =
+            anthropic(r#"{"cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":5}}"#);
+        usage.overwrite(&anthropic(r#"{"output_tokens":1}"#));
+        usage.overwrite(&anthropic(
+            r#"{"cache_creation":{"ephemeral_5m_input_tokens":null,"ephemeral_1h_input_tokens":0}}"#,
+        ));
+        let expected = TokenUsage { written: 4, output: 1, ..TokenUsage::default() };
+        assert_eq!(TokenUsage::anthropic(&usage), expected);
+    }
+
+    #[test]
     fn a_message_without_a_report_has_used_nothing_that_is_known() {
         assert_eq!(TokenUsage::anthropic(&anthropic("{}")), TokenUsage::default());
         assert_eq!(realtime("{}"), TokenUsage::default());
@@ -223,6 +285,7 @@ mod tests {
             input: 22,
             cached: 128,
             written: 0,
+            written_1h: 0,
             output: 20,
             audio_input: 58,
             audio_cached: 192,

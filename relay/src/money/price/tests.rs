@@ -32,6 +32,7 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
         ("relay/audio", "second", after, 0, 0, 60),
         ("deepgram/nova-3", "second", after, 0, 4_800_000, 60),
         ("deepgram/nova-3-multilingual", "second", after, 0, 5_800_000, 60),
+        ("deepgram/flux-general-en", "second", after, 0, 6_500_000, 60),
         ("deepgram/flux-multilingual", "second", after, 0, 7_800_000, 60),
         ("deepgram/aura-2", "character", after, 0, 30_000_000_000, MILLION),
         ("deepgram/aura-1", "character", after, 0, 15_000_000_000, MILLION),
@@ -42,18 +43,17 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
         ("elevenlabs/eleven_flash_v2_5", "character", after, 0, 50_000_000_000, MILLION),
         ("elevenlabs/eleven_multilingual_v2", "character", after, 0, 100_000_000_000, MILLION),
     ];
-    // Thousandths of a dollar for a million tokens: new, cached, written, made.
+    // Thousandths of a dollar for a million tokens: new, cached, written, written for an hour, made.
     for (item, at, prompt, milli_usd) in [
-        ("anthropic/claude-haiku-5-5", after, UP_TO, [100, 10, 125, 500]),
-        ("anthropic/claude-haiku-5-5", after, OVER, [500, 50, 625, 2_500]),
-        ("anthropic/claude-sonnet-5-5", before, OVER, [2_000, 200, 2_500, 10_000]),
-        ("anthropic/claude-sonnet-5-5", after, OVER, [2_000, 100, 2_500, 10_000]),
-        ("anthropic/claude-opus-5-5", after, OVER, [4_000, 200, 5_000, 20_000]),
-        ("anthropic/claude-haiku-4-5", after, OVER, [1_000, 100, 1_250, 5_000]),
+        ("anthropic/claude-haiku-5-5", after, UP_TO, [100, 10, 125, 200, 500]),
+        ("anthropic/claude-haiku-5-5", after, OVER, [500, 50, 625, 1_000, 2_500]),
+        ("anthropic/claude-sonnet-5-5", before, OVER, [2_000, 200, 2_500, 4_000, 10_000]),
+        ("anthropic/claude-sonnet-5-5", after, OVER, [2_000, 100, 2_500, 4_000, 10_000]),
+        ("anthropic/claude-opus-5-5", after, OVER, [4_000, 200, 5_000, 8_000, 20_000]),
+        ("anthropic/claude-haiku-4-5", after, OVER, [1_000, 100, 1_250, 2_000, 5_000]),
     ] {
-        for (unit, milli_usd) in
-            ["input_token", "cached_token", "written_token", "output_token"].into_iter().zip(milli_usd)
-        {
+        let units = ["input_token", "cached_token", "written_token", "written_1h_token", "output_token"];
+        for (unit, milli_usd) in units.into_iter().zip(milli_usd) {
             expected.push((item, unit, at, prompt, milli_usd * MILLION, MILLION));
         }
     }
@@ -78,8 +78,8 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
         let (item, unit) = (&*entry.price.item, entry.price.unit.name());
         assert!(expected.iter().any(|row| (row.0, row.1) == (item, unit)), "{item} {unit} is not published");
     }
-    // Three prices of sonnet are the same on both days and stand in the list above twice.
-    assert_eq!(shipped.entries.len(), expected.len() - 3);
+    // Four prices of sonnet are the same on both days and stand in the list above twice.
+    assert_eq!(shipped.entries.len(), expected.len() - 4);
     assert_eq!(shipped.version(), "2026-11-26");
 }
 
@@ -232,7 +232,7 @@ fn a_doubtful_price_is_refused_with_the_item_what_was_given_and_what_is_accepted
         (
             &["unit = \"minute\"; usd = \"1\"; per = 1"],
             "item acme/ears: unknown unit \"minute\"; accepted are second, input_token, cached_token, written_token, \
-             output_token, audio_input_token, audio_cached_token, audio_output_token, character",
+             written_1h_token, output_token, audio_input_token, audio_cached_token, audio_output_token, character",
         ),
         (&["unit = \"token\"; usd = \"1\"; per = 1"], "item acme/ears: unknown unit \"token\""),
         (
@@ -406,6 +406,8 @@ fn welcome_tells_every_price_of_an_item_with_its_prompt_size() {
             row("cached_token>100000", 50_000_000),
             row("written_token", 125_000_000),
             row("written_token>100000", 625_000_000),
+            row("written_1h_token", 200_000_000),
+            row("written_1h_token>100000", 1_000_000_000),
             row("output_token", 500_000_000),
             row("output_token>100000", 2_500_000_000),
         ]

@@ -18,9 +18,11 @@ pub enum TokenKind {
     Input,
     /// Text of the prompt, read from the provider's cache.
     Cached,
-    /// Text of the prompt, read and written to the provider's cache. The shipped prices are for an entry that lives five
-    /// minutes; one that lives longer costs more.
+    /// Text of the prompt, read and written to the provider's cache, where it lives as long as the provider's default says: five minutes at
+    /// Anthropic.
     Written,
+    /// Text of the prompt, read and written to the provider's cache, where it lives for an hour.
+    Written1h,
     /// Text that the model wrote, its thinking included.
     Output,
     /// Audio of the prompt, read anew.
@@ -33,11 +35,12 @@ pub enum TokenKind {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 9] = [
+    pub const ALL: [Unit; 10] = [
         Unit::Second,
         Unit::Token(TokenKind::Input),
         Unit::Token(TokenKind::Cached),
         Unit::Token(TokenKind::Written),
+        Unit::Token(TokenKind::Written1h),
         Unit::Token(TokenKind::Output),
         Unit::Token(TokenKind::AudioInput),
         Unit::Token(TokenKind::AudioCached),
@@ -64,10 +67,11 @@ impl Unit {
 
 impl TokenKind {
     /// Every kind.
-    pub const ALL: [TokenKind; 7] = [
+    pub const ALL: [TokenKind; 8] = [
         TokenKind::Input,
         TokenKind::Cached,
         TokenKind::Written,
+        TokenKind::Written1h,
         TokenKind::Output,
         TokenKind::AudioInput,
         TokenKind::AudioCached,
@@ -81,6 +85,7 @@ impl TokenKind {
             TokenKind::Input => "input_token",
             TokenKind::Cached => "cached_token",
             TokenKind::Written => "written_token",
+            TokenKind::Written1h => "written_1h_token",
             TokenKind::Output => "output_token",
             TokenKind::AudioInput => "audio_input_token",
             TokenKind::AudioCached => "audio_cached_token",
@@ -96,6 +101,7 @@ impl TokenKind {
             TokenKind::Input
             | TokenKind::Cached
             | TokenKind::Written
+            | TokenKind::Written1h
             | TokenKind::AudioInput
             | TokenKind::AudioCached => false,
         }

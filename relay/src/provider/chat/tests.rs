@@ -1,4 +1,4 @@
-use super::super::{Bounds, Exchange, Message};
+use super::super::{Exchange, Message, Tool, ToolCall};
 use super::*;
 
 const HEAD: Input<'static> =
@@ -87,6 +87,8 @@ fn odd_streams_are_read_however_they_are_cut() {
             let events = answered(HEAD, &body, piece);
             assert_eq!(text(&events), "Grüß dich 👋", "pieces of {piece}");
             // The later usage counts, and a zero in it is a number.
+            let told = events.iter().filter(|event| matches!(event, Event::Usage(_)));
+            assert_eq!(told.count(), 2, "each is told when it comes");
             let usage = Some(Quantity::Tokens(TokenUsage { input: 12, ..TokenUsage::default() }));
             let answer = Answer { finish: Finish::Complete, usage, request_id: Some("c-1".to_owned()) };
             assert_eq!(events.last(), Some(&Event::Finished(answer)), "pieces of {piece}");
@@ -157,9 +159,10 @@ fn an_answer_that_comes_whole_is_as_good() {
     let body = r#"{"id":"c-1","choices":[{"message":{"role":"assistant","content":"Hello"},"finish_reason":"length"}],
         "usage":{"prompt_tokens":5,"completion_tokens":1}}"#;
     let events = answered(head, body, 10);
-    let usage = Some(Quantity::Tokens(TokenUsage { input: 5, output: 1, ..TokenUsage::default() }));
-    let answer = Answer { finish: Finish::Length, usage, request_id: Some("r-9".to_owned()) };
-    assert_eq!(events, [Event::Text("Hello".to_owned()), Event::Finished(answer)]);
+    let usage = Quantity::Tokens(TokenUsage { input: 5, output: 1, ..TokenUsage::default() });
+    let answer = Answer { finish: Finish::Length, usage: Some(usage), request_id: Some("r-9".to_owned()) };
+    let said = Event::Text("Hello".to_owned());
+    assert_eq!(events, [Event::Usage(usage), said, Event::Finished(answer)]);
     let events = answered(head, "not JSON", 10);
     assert!(
         matches!(&events[..], [Event::Failed(Failure { kind: FailureKind::Provider, .. })]),
@@ -171,12 +174,165 @@ fn an_answer_that_comes_whole_is_as_good() {
 fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
     exchange.handle_input(Time::ZERO, HEAD);
-    let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n";
-    exchange.handle_input(Time::from_millis(500), Input::Bytes(body));
-    assert_eq!(events(&mut exchange), [Event::Text("Hi".to_owned())]);
+    let delta = r#"{"content":"<thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
+    let body = format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\n");
+    exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
+    // With the reason for its end everything is told, but the usage.
+    let told = events(&mut exchange);
+    assert_eq!((text(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
     assert!(matches!(events(&mut exchange)[..], [Event::Finished(_)]));
     assert!(exchange.is_over());
+}
+
+/// A stream of these choices, each an event.
+fn stream(choices: &[&str]) -> String {
+    let events = choices.iter().map(|choice| format!("data: {{\"choices\":[{choice}]}}\n\n"));
+    events.collect::<String>() + "data: [DONE]\n\n"
+}
+
+fn calls(events: &[Event]) -> Vec<String> {
+    let calls = events.iter().filter_map(|event| match event {
+        Event::ToolCall(ToolCall { id, name, arguments }) => Some(format!("{id} {name} {arguments}")),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn finish(events: &[Event]) -> Finish {
+    let Some(Event::Finished(answer)) = events.last() else { panic!("{events:?}") };
+    answer.finish
+}
+
+#[test]
+fn tools_and_what_came_of_them_are_told_as_the_reference_says() {
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.to_owned(),
+        name: "look".to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let output =
+        |id: &str| Message::ToolOutput { call_id: id.to_owned(), output: "rain".to_owned(), is_error: false };
+    let text = "One moment.".to_owned();
+    let ask = event::Chat {
+        messages: vec![
+            Message::Assistant { text, calls: vec![call("a", "{\"at\": 1}"), call("b", "{\"at\":")] },
+            Message::User("Well?".to_owned()),
+            output("a"),
+            output("c"),
+        ],
+        tools: vec![Tool {
+            name: "look".to_owned(),
+            description: "Looks.".to_owned(),
+            parameters: "no JSON".to_owned(),
+        }],
+        max_output_tokens: 200,
+    };
+    let base = Url::parse("https://api.openai.com/v1/").expect("an address");
+    let Opening::Http(target) = Chat::new(&base, None, "large", &ask).open() else {
+        panic!("a chat is HTTP")
+    };
+    let body: Value = serde_json::from_slice(&target.body).expect("JSON");
+    let expected = serde_json::json!({
+        "model": "large",
+        "messages": [
+            {"role": "assistant", "content": "One moment.", "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{\"at\": 1}"}},
+                {"id": "b", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+            ]},
+            {"role": "tool", "content": "rain", "tool_call_id": "a"},
+            {"role": "tool", "content": "The call was cancelled.", "tool_call_id": "b"},
+            {"role": "user", "content": "Well?"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}],
+        "max_completion_tokens": 200,
+        "stream": true,
+        "stream_options": {"include_usage": true},
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn calls_of_tools_come_whole_when_the_model_has_said_all_however_the_stream_is_cut() {
+    let body = stream(&[
+        r#"{"delta":{"content":"One moment.","tool_calls":null}}"#,
+        r#"{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":""}}]}}"#,
+        r#"{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"at\":\"Zü"}}]}}"#,
+        r#"{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"rich\"}"}}]}}"#,
+        r#"{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"go","arguments":null}}]}}"#,
+        r#"{"delta":{},"finish_reason":"tool_calls"}"#,
+    ]);
+    for piece in (1..60).chain([10_000]) {
+        let events = answered(HEAD, &body, piece);
+        assert_eq!(text(&events), "One moment.");
+        assert_eq!(calls(&events), [r#"a look {"at":"Zürich"}"#, "b go {}"], "pieces of {piece}");
+        assert_eq!(finish(&events), Finish::Tools);
+    }
+}
+
+#[test]
+fn calls_are_a_reason_to_end_whatever_the_server_says_unless_it_is_another() {
+    let call = r#"{"delta":{"tool_calls":[{"id":"a","function":{"name":"go","arguments":{}}}]}}"#;
+    for (last, expected) in [
+        (r#"{"delta":{},"finish_reason":"stop"}"#, Finish::Tools),
+        (r#"{"delta":{},"finish_reason":"length"}"#, Finish::Length),
+        // It never says why.
+        ("", Finish::Tools),
+    ] {
+        let events = answered(HEAD, &stream(&[call, last]), 1_000);
+        assert_eq!((calls(&events), finish(&events)), (vec!["a go {}".to_owned()], expected), "{last}");
+    }
+    // In an answer that is whole.
+    let body = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"name":"go"}}]},"finish_reason":"stop"}]}"#;
+    let head =
+        Input::Head { status: 200, retry_after: None, request_id: None, media_type: "application/json" };
+    let events = answered(head, body, 1_000);
+    assert_eq!((calls(&events).len(), finish(&events)), (1, Finish::Tools));
+    // One that breaks off has called nothing.
+    let events = answered(HEAD, &format!("data: {{\"choices\":[{call}]}}\n\n"), 1_000);
+    assert!(matches!(&events[..], [Event::Failed(_)]), "{events:?}");
+}
+
+#[test]
+fn a_call_that_no_server_has_named_has_another_name_in_each_request() {
+    let body = stream(&[r#"{"delta":{"tool_calls":[{"function":{"name":"go"}}]},"finish_reason":"stop"}"#]);
+    let name = |question: &str| {
+        let ask = event::Chat { messages: vec![Message::User(question.to_owned())], ..ask() };
+        let base = Url::parse("https://example.com/v1/").expect("an address");
+        let mut chat = Chat::new(&base, None, "small", &ask);
+        chat.handle_input(Time::ZERO, HEAD);
+        chat.handle_input(Time::ZERO, Input::Bytes(body.as_bytes()));
+        let Some(Output::Event(Event::ToolCall(call))) = chat.poll_output() else { panic!("a call") };
+        call.id
+    };
+    assert!(name("one").starts_with("call_") && name("one").ends_with("_1"), "{}", name("one"));
+    assert_eq!(name("one"), name("one"));
+    assert_ne!(name("one"), name("two"));
+}
+
+#[test]
+fn thoughts_are_counted_and_neither_shown_nor_spoken_however_they_are_cut() {
+    let body = stream(&[
+        r#"{"delta":{"reasoning_content":"Hm, Zürich","reasoning":"Hm, Zürich"}}"#,
+        r#"{"delta":{"reasoning":"?","content":""}}"#,
+        r#"{"delta":{"reasoning":{"of":"no text"},"content":"\n<thi"}}"#,
+        r#"{"delta":{"content":"nk>so</th"}}"#,
+        r#"{"delta":{"content":"ink>\n\nGrüezi <think>"},"finish_reason":"stop"}"#,
+    ]);
+    for piece in (1..60).chain([10_000]) {
+        let events = answered(HEAD, &body, piece);
+        assert_eq!(text(&events), "Grüezi <think>");
+        let thought = |event: &Event| if let Event::Thought { bytes } = event { *bytes } else { 0 };
+        let thought: usize = events.iter().map(thought).sum();
+        assert_eq!(thought, "Hm, Zürich?".len() + "\n<think>so</think>\n\n".len());
+    }
+    // What only looked like a thought is said before the end.
+    let events = answered(HEAD, &stream(&[r#"{"delta":{"content":"<thi"},"finish_reason":"stop"}"#]), 7);
+    assert_eq!(text(&events), "<thi");
+    // One that never ends is no answer.
+    let events =
+        answered(HEAD, &stream(&[r#"{"delta":{"content":"<think>Hm"},"finish_reason":"length"}"#]), 7);
+    assert_eq!((text(&events).as_str(), finish(&events)), ("", Finish::Length));
 }

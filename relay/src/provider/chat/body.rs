@@ -1,0 +1,135 @@
+//! What is asked of a chat: the body of its `POST`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::provider::prompt::{object, schema};
+use crate::provider::{self, Message, Tool, ToolCall};
+
+#[derive(Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<BodyMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<BodyTool<'a>>,
+    #[serde(flatten)]
+    most: Most,
+    stream: bool,
+    stream_options: StreamOptions,
+}
+
+/// The longest answer. OpenAI's newer models refuse `max_tokens`, and other servers do not know its successor.
+#[derive(Serialize)]
+enum Most {
+    #[serde(rename = "max_completion_tokens")]
+    Completion(u32),
+    #[serde(rename = "max_tokens")]
+    All(u32),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+enum BodyMessage<'a> {
+    System {
+        content: &'a str,
+    },
+    User {
+        content: &'a str,
+    },
+    Assistant {
+        content: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<BodyCall<'a>>,
+    },
+    Tool {
+        content: &'a str,
+        tool_call_id: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct BodyCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: BodyFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct BodyFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct BodyTool<'a> {
+    r#type: &'static str,
+    function: BodyToolFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct BodyToolFunction<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+impl<'a> Body<'a> {
+    /// Asks this model, of OpenAI itself or of another server. The messages are those of `ask`, calls and outputs in pairs.
+    pub(super) fn new(
+        model: &'a str,
+        messages: &'a [Cow<'_, Message>],
+        ask: &'a provider::Chat,
+        is_openai: bool,
+    ) -> Body<'a> {
+        let most = if is_openai { Most::Completion } else { Most::All };
+        Body {
+            model,
+            messages: messages.iter().map(|message| BodyMessage::from(&**message)).collect(),
+            tools: ask.tools.iter().map(BodyTool::from).collect(),
+            most: most(ask.max_output_tokens),
+            stream: true,
+            stream_options: StreamOptions { include_usage: true },
+        }
+    }
+}
+
+impl<'a> From<&'a Message> for BodyMessage<'a> {
+    fn from(message: &'a Message) -> Self {
+        match message {
+            Message::System(content) => BodyMessage::System { content },
+            Message::User(content) => BodyMessage::User { content },
+            Message::Assistant { text, calls } => BodyMessage::Assistant {
+                content: text,
+                tool_calls: calls.iter().map(BodyCall::from).collect(),
+            },
+            // The words say that it failed, if it did: this wire has no other place for it.
+            Message::ToolOutput { call_id, output, .. } => {
+                BodyMessage::Tool { content: output, tool_call_id: call_id }
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a ToolCall> for BodyCall<'a> {
+    fn from(call: &'a ToolCall) -> Self {
+        // Some servers read it, and refuse what is no object.
+        let arguments = if object(&call.arguments).is_empty() { "{}" } else { &*call.arguments };
+        let function = BodyFunction { name: &call.name, arguments };
+        BodyCall { id: &call.id, r#type: "function", function }
+    }
+}
+
+impl<'a> From<&'a Tool> for BodyTool<'a> {
+    fn from(tool: &'a Tool) -> Self {
+        let parameters = schema(&tool.parameters);
+        let function = BodyToolFunction { name: &tool.name, description: &tool.description, parameters };
+        BodyTool { r#type: "function", function }
+    }
+}
