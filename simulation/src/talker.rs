@@ -257,7 +257,8 @@ impl Talker {
                 }
                 self.said();
             }
-            _ => {}
+            // What it thinks, and what it has used so far, changes nothing.
+            _ => self.asked = Some(asked),
         }
     }
 }
