@@ -16,7 +16,10 @@ use crate::provider::anthropic_error;
 use crate::script::{Quirk, Think, ToolCall, Wire};
 use crate::server::Fakes;
 
-const VERSION: &str = "2023-06-01";
+/// The versions of the wire. Between them only what is refused differs.
+const VERSIONS: [&str; 2] = ["2023-06-01", NEWEST];
+/// Takes no `temperature`, `top_p` or `top_k`, whatever the model.
+const NEWEST: &str = "2026-10-21";
 
 pub(crate) async fn messages(
     State(fakes): State<Arc<Fakes>>,
@@ -28,10 +31,14 @@ pub(crate) async fn messages(
         Ok(opened) => opened,
         Err(refused) => return refused,
     };
-    if headers.get("anthropic-version").is_none_or(|version| version != VERSION) {
+    let version = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
+    let Some(version) = version else {
         return opened.refuse(400, "anthropic-version: header is required");
+    };
+    if !VERSIONS.contains(&version) {
+        return opened.refuse(400, &format!("anthropic-version: \"{version}\" is not a valid version"));
     }
-    if let Some(fault) = fault(&body) {
+    if let Some(fault) = fault(&body, version == NEWEST) {
         return opened.refuse(400, &fault);
     }
     let think = opened.act.think.clone();
@@ -50,7 +57,7 @@ pub(crate) async fn messages(
 }
 
 /// What the provider would refuse.
-fn fault(body: &Value) -> Option<String> {
+fn fault(body: &Value, is_newest: bool) -> Option<String> {
     let model = body["model"].as_str().unwrap_or_default();
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let fault = |text: &str| Some(text.to_owned());
@@ -63,8 +70,9 @@ fn fault(body: &Value) -> Option<String> {
     if messages.is_empty() {
         return fault("messages: at least one message is required");
     }
-    if messages.iter().any(|message| message["role"] != "user" && message["role"] != "assistant") {
-        return fault("messages: Unexpected role. Allowed roles are \"user\" or \"assistant\"");
+    let is_role = |role: &Value| role == "user" || role == "assistant" || role == "system";
+    if !messages.iter().all(|message| is_role(&message["role"])) {
+        return fault("messages: Unexpected role. Allowed roles are \"user\", \"assistant\" or \"system\"");
     }
     if messages[0]["role"] != "user" {
         return fault("messages: first message must use the \"user\" role");
@@ -73,17 +81,16 @@ fn fault(body: &Value) -> Option<String> {
         return fault("messages: all messages must have non-empty content");
     }
     // The newest models take neither a prefill nor a sampling of one's own.
-    if model.contains("-5-5") {
-        if messages.last().is_some_and(|last| last["role"] == "assistant") {
-            return fault(
-                "This model does not support assistant message prefill. The conversation must end with a user message.",
-            );
-        }
-        if ["temperature", "top_p", "top_k"]
-            .iter()
-            .any(|name| !body[name].is_null() && body[name].as_f64() != Some(1.0))
-        {
-            return fault("temperature, top_p and top_k are not supported by this model");
+    let is_newest_model = model.contains("-5-5");
+    if is_newest_model && messages.last().is_some_and(|last| last["role"] == "assistant") {
+        return fault(
+            "This model does not support assistant message prefill. The conversation must end with a user message.",
+        );
+    }
+    for name in ["temperature", "top_p", "top_k"] {
+        let is_default = body[name].as_f64() == Some(1.0);
+        if !body[name].is_null() && (is_newest || is_newest_model && !is_default) {
+            return Some(format!("{name}: is not supported"));
         }
     }
     for (index, message) in messages.iter().enumerate() {
@@ -225,7 +232,7 @@ fn events(body: &Value, think: &Think, answer: &Answer, usage: &Usage) -> Vec<By
     let delta = |output: u64| {
         let mut event = json!({
             "type": "message_delta",
-            "delta": { "stop_reason": stop(think, answer), "stop_sequence": null },
+            "delta": { "stop_reason": stop(think, answer), "stop_sequence": null, "stop_details": null },
         });
         if told > 0 {
             event["usage"] = usage.told(output);
@@ -268,6 +275,7 @@ fn frame(body: &Value, usage: &Value) -> Value {
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
+        "stop_details": null,
         "usage": usage,
     })
 }
