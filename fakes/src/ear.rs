@@ -271,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn scripted_words_have_their_own_times_from_the_beginning_of_the_first_utterance() {
+        let word = |word: &str, start_ms, end_ms| Word { word: word.into(), start_ms, end_ms };
+        let words = vec![word("Good", 10, 90), word("day.", 90, 300)];
+        let mut ear = Ear::new(16_000, Hear { words, ..Hear::default() });
+        signs(&mut ear, &[quiet(500), sound(400)].concat());
+        let times =
+            |heard: &[Heard]| heard.iter().map(|word| (word.start_ms, word.end_ms)).collect::<Vec<_>>();
+        assert_eq!(times(ear.known()), [(510, 590)]);
+        assert_eq!(times(&ear.take()), [(510, 590), (590, 800)]);
+    }
+
+    #[test]
     fn each_utterance_is_the_scripts_whole_text_however_short_it_was() {
         let hear = Hear { texts: vec!["How are you?".into(), "Fine.".into()], ..Hear::default() };
         let mut ear = Ear::new(16_000, hear);

@@ -87,7 +87,7 @@ describe("anthropic's model", () => {
   });
 
   test("who cancels gets no more, and the log says how much it got", async () => {
-    await script({ pace: { between_ms: 30 }, think: { text: "word ".repeat(500) } });
+    await script({ pace: { between_ms: 100 }, think: { text: "word ".repeat(500) } });
     const stream = client.messages.stream(asked("Talk"));
     stream.once("text", () => stream.abort());
     await assert.rejects(stream.finalMessage(), Anthropic.APIUserAbortError);

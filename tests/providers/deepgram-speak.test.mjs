@@ -46,7 +46,7 @@ describe("deepgram's voice", () => {
   });
 
   test("clear takes back what has not sounded", async () => {
-    const connection = await speak({ pace: { between_ms: 50 } });
+    const connection = await speak({ pace: { between_ms: 200 } });
     connection.socket.sendText({ type: "Speak", text: "a".repeat(50) });
     connection.socket.sendFlush({ type: "Flush" });
     await connection.until((message) => message?.byteLength > 0 || message?.size > 0);

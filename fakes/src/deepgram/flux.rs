@@ -19,7 +19,7 @@ const END_MS: u64 = 300;
 /// An update comes after so much sound in which nothing else was said.
 const UPDATE_MS: u64 = 240;
 /// A second `Configure` within this time is refused.
-const CONFIGURE_MS: u64 = 100;
+const CONFIGURE_MS: u64 = 250;
 
 const UNPARSABLE: &str = "UNPARSABLE_CLIENT_MESSAGE";
 

@@ -371,6 +371,13 @@ mod tests {
     }
 
     #[test]
+    fn a_final_result_takes_the_time_that_the_script_gives_it() {
+        let mut listen = listen(r#"{ "hear": { "final_ms": 150 } }"#);
+        let outs = told(&listen.handle_bytes(0, &[loud(400), quiet(300)].concat()));
+        assert_eq!(outs[2..], ["Wait(150)", "Results is_final speech_final word"]);
+    }
+
+    #[test]
     fn silence_has_empty_results_now_and_then() {
         let mut listen = listen("{}");
         let outs: Vec<_> = (0..60).flat_map(|_| listen.handle_bytes(0, &quiet(100))).collect();

@@ -20,6 +20,9 @@ const WAIT_MS = 10_000;
  * @property {any} body
  * @property {{ at_ms: number, message?: any, bytes?: number }[]} feeds
  * @property {Record<string, number>} bill
+ * @property {number} at_ms
+ * @property {number} first_sent_ms
+ * @property {number} ended_ms
  * @property {number} sent_pieces
  * @property {"done" | "refused" | "cancelled" | "closed" | null} ended
  */
