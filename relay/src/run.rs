@@ -14,7 +14,7 @@ use crate::{App, server};
 /// Runs until [`Live::shutdown`](crate::Live::shutdown) is cancelled; then lets what goes on end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
     app.live.tasks.spawn(sweep(Arc::clone(&app)));
-    if let Err(error) = denials::look(&app).await {
+    if let Err(error) = denials::apply_decisions(&app).await {
         tracing::warn!(%error, "the deny-list was not read yet");
     }
     app.live.tasks.spawn(denials::keep(Arc::clone(&app)));

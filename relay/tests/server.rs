@@ -582,7 +582,7 @@ async fn the_demo_gets_a_token_on_this_machine_only() {
     let (head, token) = relay.get("/dev/token", "").await;
     assert_eq!((status(&head), header(&head, "cache-control")), (200, Some("no-store")));
     assert_eq!(header(&head, "access-control-allow-origin"), None);
-    assert_eq!(relay.app.admission.verifier.verify(&token).await.expect("good").sub, "demo");
+    assert_eq!(relay.app.admission.verifier.check(&token).await.expect("good").sub, "demo");
     for headers in [
         "sec-fetch-site: cross-site\r\n",
         "sec-fetch-site: same-site\r\n",

@@ -34,6 +34,7 @@ mod provider;
 #[path = "../../protocol/examples/simulate/random.rs"]
 mod random;
 mod scenario;
+mod speech;
 pub mod store;
 mod talker;
 mod voice;
@@ -117,8 +118,8 @@ tally! {
     stops: "relays stopped",
     /// Sessions that went to another relay.
     take_overs: "taken over",
-    /// Sessions that a relay was asked to hand over.
-    hand_overs: "asked to hand over",
+    /// Sessions that a relay was asked to hand off.
+    hand_offs: "asked to hand off",
     /// Resumes that began another session.
     failed_resumes: "resumes refused",
     /// Sessions that a sweep ended.

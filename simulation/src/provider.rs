@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use protocol::Time;
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Event, Exchange, Input, Kind, Message, Output, Provider};
+use relay::provider::{Ask, Bounds, Event, Exchange, Feed, Input, Kind, Message, Output, Provider};
 
 use crate::random::Random;
+use crate::speech::Speech;
 
 /// The item that requests are billed by.
 pub(crate) const ITEM: &str = "anthropic/claude-haiku-5-5";
@@ -29,6 +30,8 @@ pub(crate) struct Answering {
     acts: VecDeque<(Time, Act)>,
     /// Tokens that it bills: of the prompt, and of the answer. Only if it got so far.
     pub(crate) billed: Option<(u64, u64)>,
+    /// Whoever asked has no room for more, since then.
+    held_back: Option<Time>,
 }
 
 /// The provider as an operator has configured it.
@@ -56,10 +59,22 @@ impl Answering {
         faults: u64,
         random: &mut Random,
     ) -> Answering {
-        let codec = provider.codec(ask).expect("it is a language model");
-        let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
         let mut at = now + Duration::from_millis(random.between(20, 900));
         let mut acts = VecDeque::new();
+        if !matches!(ask, Ask::Chat(_)) {
+            let speech = Box::new(Speech::new(ask, faults, random));
+            let is_stream = matches!(ask, Ask::Listen);
+            let bounds = if is_stream {
+                Bounds { silence: None, whole: None, bytes: usize::MAX, ..Bounds::default() }
+            } else {
+                Bounds::default()
+            };
+            let (exchange, _) = Exchange::open(now, speech, bounds);
+            acts.push_back((at, if random.percent(faults / 4) { Act::Lost } else { Act::Head(200) }));
+            return Answering { id, exchange, acts, billed: None, held_back: None };
+        }
+        let codec = provider.codec(ask).expect("it is a language model");
+        let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
         let (prompt, most) = match ask {
             Ask::Chat(chat) => {
                 let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
@@ -72,16 +87,16 @@ impl Answering {
                 // Nobody there; a refusal; silence.
                 0 => {
                     acts.push_back((at, Act::Lost));
-                    return Answering { id, exchange, acts, billed: None };
+                    return Answering { id, exchange, acts, billed: None, held_back: None };
                 }
                 1 => {
                     let status = [400, 401, 429, 500, 503][random.between(0, 4) as usize];
                     acts.push_back((at, Act::Head(status)));
                     acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
                     acts.push_back((at, Act::End));
-                    return Answering { id, exchange, acts, billed: None };
+                    return Answering { id, exchange, acts, billed: None, held_back: None };
                 }
-                2 => return Answering { id, exchange, acts, billed: None },
+                2 => return Answering { id, exchange, acts, billed: None, held_back: None },
                 _ => {}
             }
         }
@@ -131,10 +146,30 @@ impl Answering {
             acts.push_back((at, if breaks.is_some() && random.percent(50) { Act::Lost } else { Act::End }));
         }
         let billed = (says_usage && breaks.is_none()).then_some((prompt, tokens));
-        Answering { id, exchange, acts, billed }
+        Answering { id, exchange, acts, billed, held_back: None }
+    }
+
+    /// It gets more. What it says about that is told when its time has come.
+    pub(crate) fn feed(&mut self, now: Time, feed: &Feed) {
+        self.exchange.handle_input(now, Input::Feed(feed));
+    }
+
+    /// Nothing more of it is told, or again.
+    pub(crate) fn hold_back(&mut self, now: Time, is_held_back: bool) {
+        match self.held_back {
+            None if is_held_back => self.held_back = Some(now),
+            Some(since) if !is_held_back => {
+                self.held_back = None;
+                self.exchange.held_back(now.since(since));
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn due(&self) -> Option<Time> {
+        if self.held_back.is_some() {
+            return None;
+        }
         let act = self.acts.front().map(|(at, _)| *at);
         act.into_iter().chain(self.exchange.poll_timeout()).min()
     }
@@ -142,6 +177,9 @@ impl Answering {
     /// What is due by now, as events.
     pub(crate) fn step(&mut self, now: Time) -> Vec<Event> {
         let mut events = Vec::new();
+        if self.held_back.is_some() {
+            return events;
+        }
         if self.exchange.poll_timeout().is_some_and(|due| due <= now) {
             self.exchange.handle_input(now, Input::Timeout);
             self.drain(&mut events);

@@ -15,6 +15,8 @@ pub(crate) enum Who {
     Echo,
     /// Asks a language model about what is typed.
     Chat,
+    /// Hears, asks a language model, and speaks.
+    Voice,
     /// Follows a script: thinks, asks, answers in pieces, is interrupted.
     Talker,
 }
@@ -54,6 +56,8 @@ pub(crate) enum Refusing {
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) who: Who,
+    /// A recogniser hears all of the call, and not one utterance at a time.
+    pub(crate) is_streamed: bool,
     /// Voice activity is computed from audio, and not scripted.
     pub(crate) computed: bool,
     pub(crate) agent_codec: Codec,
@@ -107,8 +111,9 @@ pub(crate) struct Scenario {
 impl Scenario {
     pub(crate) fn new(start: Time, random: &mut Random) -> Scenario {
         let who = match random.between(0, 99) {
-            0..=39 => Who::Echo,
-            40..=64 => Who::Chat,
+            0..=34 => Who::Echo,
+            35..=52 => Who::Chat,
+            53..=74 => Who::Voice,
             _ => Who::Talker,
         };
         let bad_network = random.percent(55);
@@ -145,6 +150,7 @@ impl Scenario {
         let crash = if bad_day && random.percent(45) { random.between(5, 40) } else { 0 };
         Scenario {
             who,
+            is_streamed: random.percent(60),
             computed: random.percent(1),
             agent_codec: if random.percent(10) { Codec::PcmS16le24000 } else { Codec::PcmS16le16000 },
             chunks: random.between(5, 90) as u32,

@@ -97,7 +97,7 @@ impl Talker {
             && self.random.percent(10)
         {
             let (text, end) = ("maybe".to_owned(), self.end);
-            self.outputs.push_back(AgentOutput::Partial { text, start, end });
+            self.outputs.push_back(AgentOutput::Partial { text, start, end, final_through: None });
         }
     }
 

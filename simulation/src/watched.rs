@@ -19,8 +19,8 @@ pub(crate) struct Log {
     pub(crate) samples: u64,
     pub(crate) gaps: Vec<(u32, u32)>,
     pub(crate) typed: Vec<String>,
-    /// Requests that it asked for.
-    pub(crate) asked: BTreeMap<RequestId, AtMost>,
+    /// Requests that it asked for: of which provider, and what they use at most.
+    pub(crate) asked: BTreeMap<RequestId, (usize, AtMost)>,
     /// What it said that they used.
     pub(crate) spent: BTreeMap<RequestId, Option<Quantity>>,
     /// Those of them that are estimates.
@@ -119,8 +119,8 @@ impl Agent for Watched {
         let output = self.agent.poll_output()?;
         let mut log = self.log.lock();
         match &output {
-            AgentOutput::Ask { request, at_most, .. } => {
-                log.asked.insert(*request, *at_most);
+            AgentOutput::Ask { request, provider, at_most, .. } => {
+                log.asked.insert(*request, (*provider, *at_most));
             }
             AgentOutput::Spent { request, used, estimated, .. } => {
                 if *estimated {

@@ -72,10 +72,10 @@ async fn every_bad_token_is_refused_for_its_cause_and_gets_one_and_the_same_answ
     let config = relay::Config::load(Some(&folder.path().join("voxrelay.toml")), []).expect("good");
     let verifier = Verifier::from_config(&config.auth).expect("a verifier");
     for good in [token(), bad_tokens::good_es256()] {
-        assert_eq!(verifier.verify(&good).await.map(|identity| identity.sub), Ok("ada".to_owned()));
+        assert_eq!(verifier.check(&good).await.map(|identity| identity.sub), Ok("ada".to_owned()));
     }
     for good in bad_tokens::good_with_references() {
-        let identity = verifier.verify(&good).await;
+        let identity = verifier.check(&good).await;
         assert_eq!(identity.map(|identity| identity.sub), Ok("ada".to_owned()), "as docs/security.md says");
     }
     let generic = answer(&relay, "no token").await;
@@ -86,8 +86,8 @@ async fn every_bad_token_is_refused_for_its_cause_and_gets_one_and_the_same_answ
     assert!(bad.len() >= 60, "{}", bad.len());
     let mut wrong = Vec::new();
     for BadToken { name, token, cause } in &bad {
-        let verified = verifier.verify(token).await;
-        if verified.as_ref().map_err(|error| error.cause()) != Err(*cause) {
+        let verified = verifier.check(token).await;
+        if verified.as_ref().map_err(relay::admission::auth::Refused::cause) != Err(*cause) {
             wrong.push(format!("{name} is {verified:?}, not {cause}: {token}"));
         } else if answer(&relay, token).await != generic {
             wrong.push(format!("{name} has an answer of its own"));

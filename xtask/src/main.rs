@@ -10,6 +10,7 @@ mod fuzzing;
 mod gate;
 mod mutants;
 mod prerequisites;
+mod pypi;
 mod shorten;
 mod simulate;
 mod size;
@@ -33,6 +34,9 @@ struct Cli {
 enum Command {
     /// Build everything and start a relay with the demo page; Ctrl-C stops
     Demo {
+        /// Hold a real conversation with speech and language providers on this machine: needs Python 3 and flite or espeak-ng
+        #[arg(long)]
+        local: bool,
         /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
@@ -105,7 +109,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Demo { listen } => demo::run_until_stopped(listen),
+        Command::Demo { local, listen } => demo::run_until_stopped(local, listen),
         Command::Test { only, all } => match gate::run(only.as_deref(), all) {
             Ok(true) => Ok(()),
             // It has said so itself, and its counts are to be the last line.

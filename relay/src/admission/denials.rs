@@ -1,7 +1,7 @@
 //! The deny-list: users and logins that may not use the relay, whatever their tokens say.
 //!
-//! It is kept in memory, so that it applies while the database is away, too. An administrator's decision reaches the sessions of
-//! this relay at once and those of others within [`LOOK_EVERY`].
+//! The list is kept in memory, so that it applies while the database is away as well. An administrator's decision reaches the sessions of the
+//! relay that is told at once, and those of other relays within [`LOOK_EVERY`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,22 +13,24 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::records::store::{Denial, DenialKind, HAND_OVER, PAGE_MAX, Store, StoreError, unix_ms};
+use crate::records::store::{Denial, DenialKind, HAND_OFF, PAGE_MAX, Store, StoreError, unix_ms};
 use crate::session::Registry;
 
-/// Between two looks at what administrators decided at other relays.
+/// The time between two looks at what administrators decided at other relays.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The deny-list as this relay knows it.
 #[derive(Debug, Default)]
 pub struct Denials(RwLock<List>);
 
+/// The entries of the list.
 #[derive(Debug, Default)]
 struct List {
-    /// Of the database when it was read; `None` before the first time.
+    /// The list's revision in the database when it was read. `None` before it was first read.
     revision: Option<i64>,
-    /// Until when each subject is denied, in milliseconds since 1970.
+    /// Until when each user is denied, in milliseconds since 1970. `None` is for ever.
     subs: HashMap<String, Option<i64>>,
+    /// Until when each login is denied, in milliseconds since 1970. `None` is for ever.
     logins: HashMap<String, Option<i64>>,
 }
 
@@ -47,7 +49,7 @@ impl Denials {
 
     /// Whether an identity is denied.
     pub(crate) fn denies(&self, identity: &Identity) -> bool {
-        self.has(&identity.sub, identity.session_id.as_deref(), unix_ms())
+        self.has(&identity.sub, identity.login.as_deref(), unix_ms())
     }
 
     fn has(&self, sub: &str, login: Option<&str>, now_ms: i64) -> bool {
@@ -66,7 +68,7 @@ impl Denials {
         self.0.read().unwrap_or_else(PoisonError::into_inner).revision
     }
 
-    /// Takes over what was read at this revision or later, unless something later is there already.
+    /// Puts the entries that were read at this revision, or later, in place of the list, unless the list is of a later revision already.
     fn replace(&self, revision: i64, denials: Vec<Denial>) {
         let mut list = List { revision: Some(revision), ..List::default() };
         for Denial { kind, subject, expires_at_ms, .. } in denials {
@@ -82,7 +84,7 @@ impl Denials {
     }
 }
 
-/// Looks again and again at what was decided elsewhere, until the relay stops.
+/// Looks every [`LOOK_EVERY`] at what was decided at other relays, until this one stops.
 pub(crate) async fn keep(app: Arc<App>) {
     let mut due = interval(LOOK_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -90,7 +92,7 @@ pub(crate) async fn keep(app: Arc<App>) {
         tokio::select! {
             () = app.live.shutdown.cancelled() => return,
             _ = due.tick() => {
-                if let Err(error) = look(&app).await {
+                if let Err(error) = apply_decisions(&app).await {
                     tracing::warn!(%error, "the deny-list was not read: the one in memory goes on");
                 }
             }
@@ -98,18 +100,18 @@ pub(crate) async fn keep(app: Arc<App>) {
     }
 }
 
-/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that somebody wants to end, and hands over those
-/// that another relay wants to go on with.
+/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that are asked to end, and hands off those that
+/// another relay asks for.
 ///
 /// # Errors
 /// When the database cannot be read. The list in memory was applied nevertheless.
-pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
+pub(crate) async fn apply_decisions(app: &App) -> Result<(), StoreError> {
     let read = refresh(&app.admission.denials, &*app.records.store).await;
     apply(&app.admission.denials, &app.live.sessions);
     read?;
     for request in app.records.store.ends_requested(&app.live.relay_id).await? {
-        if request.reason == HAND_OVER {
-            app.live.sessions.hand_over(&request.id);
+        if request.reason == HAND_OFF {
+            app.live.sessions.hand_off(&request.id);
             continue;
         }
         let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);
@@ -118,6 +120,7 @@ pub(crate) async fn look(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Reads the deny-list, if its revision has changed.
 async fn refresh(list: &Denials, store: &dyn Store) -> Result<(), StoreError> {
     let revision = store.denials_revision().await?;
     if list.revision() == Some(revision) {
@@ -137,7 +140,8 @@ async fn refresh(list: &Denials, store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Closes the calls of those on the list. A session that was about to begin when the list changed is found the next time.
+/// Closes the calls of those on the list. It is done at every look, whether or not the list changed, to find sessions that were about to
+/// begin when it did.
 fn apply(list: &Denials, sessions: &Registry) {
     if list.is_empty() {
         return;

@@ -8,15 +8,15 @@ use auth::Verifier;
 use denials::Denials;
 use throttle::{Rates, Throttle};
 
-/// Who may come in.
+/// Decides who may come in.
 #[derive(Debug)]
 pub struct Admission {
-    /// Says whose token it is.
+    /// Checks tokens.
     pub verifier: Verifier,
-    /// Who may not call.
+    /// The deny-list.
     pub denials: Denials,
-    /// How often sessions begin, and how many connections wait to be greeted.
+    /// Limits how often sessions begin, and how many connections wait to be greeted.
     pub throttle: Throttle,
-    /// Requests of each user to the HTTP API.
+    /// Limits how often each user and each address uses the HTTP API.
     pub api_requests: Rates,
 }

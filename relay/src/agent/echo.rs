@@ -2,70 +2,20 @@
 
 use std::collections::VecDeque;
 
-use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig, VoiceEvent};
+use audio::{Hz, Resampler, SPEECH_RATE, VoiceActivity, VoiceConfig};
 use protocol::Time;
 
+use super::utterances::{Ears, Noticed, Utterances};
 use super::{Agent, AgentInput, AgentOutput};
 
 mod playback;
 
 use playback::Playback;
 
-/// Finds where somebody speaks, for an [`Echo`]. The real one is [`VoiceActivity`]; a simulation has one that knows beforehand.
-pub trait Ears: Send {
-    /// Hears audio. A block of 10 ms holds one event at most.
-    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent));
-
-    /// What was being said ends here, as the echo knows.
-    fn flush(&mut self);
-
-    /// Begins anew at this place of the user's timeline: events count from it.
-    fn begin_at(&mut self, position: u32);
-}
-
-impl Ears for VoiceActivity {
-    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
-        self.push_i16(samples, on_event);
-    }
-
-    fn flush(&mut self) {
-        VoiceActivity::flush(self, |_| {});
-    }
-
-    fn begin_at(&mut self, _position: u32) {
-        *self = VoiceActivity::new(VoiceConfig::default());
-    }
-}
-
-/// Speech without a pause is answered after this time, so that it is stored before the client's replay buffer (30 s) is full.
-const LONGEST_UTTERANCE: u32 = 25 * 16_000;
-/// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
-const TAIL: u32 = 3_200;
-/// The voice activity detector looks back no further than this, 600 ms: its pre-roll (200 ms), the shortest speech with its window (145 ms),
-/// dips (20 ms), and time in which a sound rises from audible to loud.
-const LOOK_BACK: u32 = 9_600;
-/// `Final` is not said more often than every quarter of a second.
-const FINAL_STEP: u32 = 4_000;
-/// Room for the audio that is kept while nobody speaks: what an utterance took beyond that is given back.
-const QUIET_ROOM: usize = 16_384;
-/// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
-const BLOCK: u32 = 160;
-/// A gap up to this long is filled with silence; a longer one ends the utterance.
-const LONGEST_FILL: u32 = 16_000;
-
 /// Says back what it heard, with a caption of how long it was.
 pub struct Echo<E = VoiceActivity> {
     rate: Hz,
-    voice: E,
-    /// Position in the user's timeline at which `voice` began to count.
-    voice_origin: u32,
-    /// What may still become part of an utterance; it begins at `history_start`.
-    history: Vec<i16>,
-    history_start: u32,
-    /// Where the utterance that is being spoken began.
-    speech_start: Option<u32>,
-    /// What was last said to be final.
-    final_through: u32,
+    utterances: Utterances<E>,
     /// The answer that is being given.
     playback: Option<Playback>,
     outputs: VecDeque<AgentOutput>,
@@ -86,90 +36,45 @@ impl<E: Ears> Echo<E> {
     ///
     /// # Errors
     /// For a rate the resampler cannot do.
-    pub fn with_ears(mut ears: E, rate: Hz, position: u32) -> Result<Self, audio::Error> {
+    pub fn with_ears(ears: E, rate: Hz, position: u32) -> Result<Self, audio::Error> {
         Resampler::new(SPEECH_RATE, rate)?;
-        ears.begin_at(position);
-        Ok(Echo {
-            rate,
-            voice: ears,
-            voice_origin: position,
-            history: Vec::new(),
-            history_start: position,
-            speech_start: None,
-            final_through: position,
-            playback: None,
-            outputs: VecDeque::new(),
-        })
+        let utterances = Utterances::new(ears, position);
+        Ok(Echo { rate, utterances, playback: None, outputs: VecDeque::new() })
     }
 
-    fn end(&self) -> u32 {
-        self.history_start + self.history.len() as u32
-    }
-
-    /// Hears audio in the same pieces however it comes, so that the same audio gives the same turns.
-    fn hear(&mut self, mut samples: &[i16]) {
-        while !samples.is_empty() {
-            let to_boundary = BLOCK - (self.end() - self.voice_origin) % BLOCK;
-            let (block, rest) = samples.split_at(samples.len().min(to_boundary as usize));
-            self.hear_block(block);
-            if (self.end() - self.voice_origin).is_multiple_of(BLOCK) {
-                if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
-                    self.finish();
+    /// Says what was noticed, and answers what was said.
+    fn notice(&mut self) {
+        while let Some(noticed) = self.utterances.poll() {
+            match noticed {
+                Noticed::Began { at } => {
+                    self.cut();
+                    self.outputs.push_back(AgentOutput::SpeechStarted { at });
                 }
-                self.finalise();
+                Noticed::Over { start, end, loud_end, speech } => {
+                    let seconds = f64::from(loud_end - start) / f64::from(SPEECH_RATE.0);
+                    let text = format!("({seconds:.1} s of speech)");
+                    self.outputs.push_back(AgentOutput::Said { text, start, end });
+                    let playback = Playback::new(speech, self.rate);
+                    let (text, end) = (format!("You spoke for {seconds:.1} s"), playback.length());
+                    self.outputs.push_back(AgentOutput::Words { text, start: 0, end, last: true });
+                    self.playback = Some(playback);
+                }
+                Noticed::Final { through } => self.outputs.push_back(AgentOutput::Final { through }),
             }
-            samples = rest;
         }
     }
 
-    fn hear_block(&mut self, samples: &[i16]) {
-        self.history.extend_from_slice(samples);
-        // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
-        let (mut heard, origin) = (None, self.voice_origin);
-        self.voice.push(samples, |event| heard = Some(event));
-        match heard {
-            Some(VoiceEvent::SpeechStarted { at }) => self.speech_started(place(origin, at)),
-            Some(VoiceEvent::SpeechEnded { at }) => self.speech_ended(place(origin, at)),
-            None => {}
-        }
-    }
-
-    fn speech_started(&mut self, at: u32) {
-        let start = at.max(self.history_start);
-        self.speech_start = Some(start);
+    fn cut(&mut self) {
         if self.playback.take().is_some() {
             self.outputs.push_back(AgentOutput::Cut);
         }
-        self.outputs.push_back(AgentOutput::SpeechStarted { at: start });
     }
 
-    fn speech_ended(&mut self, at: u32) {
-        let Some(start) = self.speech_start.take() else { return };
-        let end = at.saturating_add(TAIL).clamp(start, self.end());
-        let from = (start - self.history_start) as usize;
-        let speech = &self.history[from..(end - self.history_start) as usize];
-        let seconds = f64::from(at.clamp(start, end) - start) / f64::from(SPEECH_RATE.0);
-        self.outputs.push_back(AgentOutput::Said { text: format!("({seconds:.1} s of speech)"), start, end });
-        let playback = Playback::new(speech.to_vec(), self.rate);
-        let (text, end_of_words) = (format!("You spoke for {seconds:.1} s"), playback.length());
-        self.outputs.push_back(AgentOutput::Words { text, start: 0, end: end_of_words, last: true });
-        self.playback = Some(playback);
-        self.forget(end);
-    }
-
-    /// Ends the utterance where the audio ends, and starts to listen anew.
-    fn finish(&mut self) {
-        self.voice.flush();
-        self.speech_ended(self.end());
-    }
-
-    /// Says back what was said, and no more than that in text.
+    /// Says back what was typed, and no more than that in text.
     fn read(&mut self, position: u32, text: &str) {
-        self.finish();
-        self.forget(self.end());
-        if self.playback.take().is_some() {
-            self.outputs.push_back(AgentOutput::Cut);
-        }
+        self.utterances.pause();
+        self.notice();
+        self.cut();
         self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start: position, end: position });
         self.outputs.push_back(AgentOutput::Words { text: text.to_owned(), start: 0, end: 0, last: true });
         self.outputs.push_back(AgentOutput::AnswerEnd);
@@ -187,43 +92,6 @@ impl<E: Ears> Echo<E> {
             self.outputs.push_back(AgentOutput::AnswerEnd);
         }
     }
-
-    /// While nobody speaks, all but the last second is done with.
-    fn finalise(&mut self) {
-        if self.speech_start.is_some() {
-            return;
-        }
-        let through = self.end().saturating_sub(LOOK_BACK);
-        if through >= self.final_through.saturating_add(FINAL_STEP) {
-            self.forget(through);
-        }
-    }
-
-    fn forget(&mut self, through: u32) {
-        if through > self.final_through {
-            self.final_through = through;
-            self.outputs.push_back(AgentOutput::Final { through });
-        }
-        let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
-        self.history.drain(..cut as usize);
-        self.history_start += cut;
-        if self.speech_start.is_none() && self.history.len() <= QUIET_ROOM {
-            self.history.shrink_to(QUIET_ROOM);
-        }
-    }
-
-    fn skip(&mut self, position: u32, end: u32) {
-        let length = end.saturating_sub(position);
-        if length <= LONGEST_FILL {
-            return self.hear(&vec![0; length as usize]);
-        }
-        self.finish();
-        self.voice.begin_at(end);
-        self.voice_origin = end;
-        self.history.clear();
-        self.history_start = end;
-        self.forget(end);
-    }
 }
 
 impl<E: Ears> Agent for Echo<E> {
@@ -233,12 +101,9 @@ impl<E: Ears> Agent for Echo<E> {
 
     fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
         match input {
-            AgentInput::Audio { samples, .. } => self.hear(samples),
-            AgentInput::Gap { position, end } => self.skip(position, end),
-            AgentInput::Pause => {
-                self.finish();
-                self.forget(self.end());
-            }
+            AgentInput::Audio { samples, .. } => self.utterances.hear(samples),
+            AgentInput::Gap { position, end } => self.utterances.skip(position, end),
+            AgentInput::Pause => self.utterances.pause(),
             AgentInput::Typed { position, text } => self.read(position, text),
             AgentInput::Room { samples } => self.play(samples),
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
@@ -250,15 +115,12 @@ impl<E: Ears> Agent for Echo<E> {
             | AgentInput::Leave
             | AgentInput::Timeout => {}
         }
+        self.notice();
     }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {
         self.outputs.pop_front()
     }
-}
-
-fn place(origin: u32, at: u64) -> u32 {
-    origin.saturating_add(u32::try_from(at).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -280,7 +142,10 @@ mod tests {
     fn feed(echo: &mut Echo, samples: &[i16]) -> Vec<AgentOutput> {
         let mut outputs = Vec::new();
         for chunk in samples.chunks(1_600) {
-            echo.handle_input(Time::ZERO, AgentInput::Audio { position: echo.end(), samples: chunk });
+            echo.handle_input(
+                Time::ZERO,
+                AgentInput::Audio { position: echo.utterances.end(), samples: chunk },
+            );
             outputs.extend(std::iter::from_fn(|| echo.poll_output()));
         }
         outputs

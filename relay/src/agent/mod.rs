@@ -10,13 +10,17 @@
 //! # Where to add an agent
 //! One file here, and one line where the session puts its parts together (`session::assembly`).
 
-mod chat;
+mod conversation;
 mod echo;
+mod script;
+mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
 
-pub use chat::{Chat, Persona};
-pub use echo::{Ears, Echo};
+pub use conversation::{Conversation, Persona, Team};
+pub use echo::Echo;
+pub use script::{Piece, Script};
+pub use utterances::Ears;
 
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
@@ -114,6 +118,8 @@ pub enum AgentOutput {
         start: u32,
         /// Where they end.
         end: u32,
+        /// Nothing before this position will be part of anything but these words, as they stand: they can be stored.
+        final_through: Option<u32>,
     },
     /// The user has said or typed something, whole.
     Said {

@@ -1,4 +1,4 @@
-//! An answer that is being given: its words as they come, and its sound, sent at the pace at which it is heard.
+//! An answer that the agent is giving: its words as they come, and its sound, which is sent at the pace at which the user hears it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,43 +7,47 @@ use protocol::Time;
 
 use super::Turn;
 
-/// How far the sending is ahead of the playing: enough for a bad network, little enough to be dropped when interrupted.
+/// How far sending runs ahead of playing. It is enough to bridge a bad network, and little enough to be thrown away at an interruption.
 const LEAD: Duration = Duration::from_secs(2);
-/// After the end should have been heard, this long is waited for the client to say so.
+/// How long the call waits for the client to say that an answer was played, counted from when its end should have been heard.
 const GRACE: Duration = Duration::from_secs(3);
-/// One frame.
+/// How long one frame of sound plays.
 const FRAME_TIME: Duration = Duration::from_millis(100);
-/// Sound that waits to be sent. An agent that gives more, unasked, loses what is beyond.
+/// The most sound that waits to be sent. An agent that gives more without being asked loses what is beyond it.
 const WAITING_MAX: Duration = Duration::from_secs(60);
-/// Words are told at most this often, until they are all there.
+/// A voice speaks so many characters a second, or a little less.
+const CHARACTERS_PER_SECOND: u32 = 18;
+/// The shortest time between two messages with the words of an unfinished answer. Its last words are told at once.
 const WORDS_EVERY: Duration = Duration::from_millis(100);
 
-/// An answer.
+/// An answer that the agent is giving.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Counts the answers of the call.
+    /// Which answer of the call it is, counted from 0.
     number: u32,
-    /// Its words so far, and its place. `end` is the furthest that is known.
+    /// The words so far, and their place in the agent's timeline. `end` grows as more of the answer is known.
     pub(super) turn: Turn,
-    /// Where each piece of the words begins: in the sound, and as a byte of the text.
+    /// Where each piece of the words begins: its first sample in the answer's sound, and its first byte in the text.
     pieces: Vec<(u32, usize)>,
-    /// Whether all its words are there.
+    /// Whether the agent has given all words of the answer.
     is_said: bool,
-    /// Whether the agent gives nothing more.
+    /// Whether the agent has given all words and all sound of the answer.
     is_whole: bool,
-    /// Sound that was not sent yet.
+    /// Sound that is not sent yet.
     waiting: VecDeque<i16>,
     /// Samples that were sent.
     sent: u32,
+    /// Samples a second.
     rate: u32,
-    /// When the next frame would begin to play if all before it played without a pause.
+    /// When the next frame begins to play if everything before it plays without a pause.
     plays_at: Time,
-    /// What was told last of its words, and when.
+    /// What the page was last told of the answer.
     told: Option<Told>,
-    /// What was stored last.
+    /// The turn as it was last stored.
     stored: Option<Turn>,
 }
 
+/// What the page was told of an answer, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
     at: Time,
@@ -69,7 +73,7 @@ impl Answer {
         }
     }
 
-    /// More words, with their place in the sound.
+    /// Appends words, with their place in the answer's sound.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
         self.pieces.push((start, self.turn.text.len()));
         self.turn.text.push_str(text);
@@ -77,7 +81,7 @@ impl Answer {
         self.is_said |= last;
     }
 
-    /// More sound.
+    /// Appends sound, as far as there is room for it.
     pub(super) fn add_sound(&mut self, samples: &[i16]) {
         let most = (WAITING_MAX.as_secs() as usize) * self.rate as usize;
         let room = most.saturating_sub(self.waiting.len());
@@ -86,13 +90,13 @@ impl Answer {
         self.turn.end = self.turn.end.max(self.turn.start.saturating_add(known));
     }
 
-    /// The agent gives nothing more.
+    /// Notes that the agent gives nothing more.
     pub(super) fn complete(&mut self) {
         self.is_said = true;
         self.is_whole = true;
     }
 
-    /// The next frame if its time has come and it is there.
+    /// Takes the next frame, if it is there and it is time to send it.
     pub(super) fn next_frame(&mut self, now: Time) -> Option<Vec<i16>> {
         let frame = (self.rate / 10) as usize;
         if !self.has_frame() || self.plays_at > now + LEAD {
@@ -104,91 +108,124 @@ impl Answer {
         Some(self.waiting.drain(..length).collect())
     }
 
-    /// Samples that the agent is to give now: up to the next frame, so that no more of it waits here than it gives at once.
+    /// How many samples the agent is asked for now: what the next frame lacks, so that sound does not pile up here.
     pub(super) fn wanted(&self, now: Time) -> u32 {
         let frame = self.rate / 10;
         let waiting = self.waiting.len() as u32;
         if self.is_whole || self.plays_at > now + LEAD { 0 } else { frame.saturating_sub(waiting) }
     }
 
-    /// Samples that were sent.
+    /// How many samples were sent.
     pub(super) fn sent(&self) -> u32 {
         self.sent
     }
 
-    /// Which answer of the call it is.
+    /// Which answer of the call it is, counted from 0.
     pub(super) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Samples that are not sent yet.
+    /// How many samples are not sent yet.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether the agent gives nothing more.
+    /// Whether the agent has given all words and all sound of the answer.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Whether everything is sent.
+    /// Whether the answer is whole and all its sound is sent.
     pub(super) fn is_sent(&self) -> bool {
         self.is_whole && self.waiting.is_empty()
     }
 
-    /// Whether nothing of it can be played, and all of it is said.
+    /// Whether the answer is whole and has no sound.
     pub(super) fn is_silent(&self) -> bool {
         self.is_sent() && self.sent == 0
     }
 
-    /// Whether its words are to be told now. Then they count as told.
-    pub(super) fn tell(&mut self, now: Time) -> bool {
+    /// Notes that the caller tells the page of the answer now, if it is time to. Says whether it is.
+    pub(super) fn note_told(&mut self, now: Time) -> bool {
         let next = Told { at: now, bytes: self.turn.text.len(), end: self.turn.end, last: self.is_said };
-        let news = match self.told {
+        let is_new = match self.told {
             None => true,
-            // Where it ends grows with its sound; it is told with the words, and when all is there.
+            // The end grows with the sound. It is told with the words, and once more when the answer is whole.
             Some(told) if told.last => self.is_whole && next.end != told.end,
             Some(told) => next.last || next.bytes != told.bytes && now >= told.at + WORDS_EVERY,
         };
-        if news {
+        if is_new {
             self.told = Some(next);
         }
-        news
+        is_new
     }
 
-    /// Whether all its words are there.
+    /// Whether the agent has given all words of the answer.
     pub(super) fn is_said(&self) -> bool {
         self.is_said
     }
 
-    /// Whether it is to be stored. Then it counts as stored.
-    pub(super) fn store(&mut self) -> bool {
-        let news = self.stored.as_ref() != Some(&self.turn);
-        if news {
+    /// Notes that the caller stores the turn now, if it differs from what is stored. Says whether it does.
+    pub(super) fn note_stored(&mut self) -> bool {
+        let is_new = self.stored.as_ref() != Some(&self.turn);
+        if is_new {
             self.stored = Some(self.turn.clone());
         }
-        news
+        is_new
     }
 
-    /// Bytes of its words that somebody has heard who heard the sound up to `played`, a place in the agent's timeline. Words without any
-    /// sound are heard when they are said.
+    /// How many bytes of the words the user has heard, who has heard the sound up to `played`, a place in the agent's timeline. Words of an
+    /// answer without sound count as heard as soon as they are said.
+    ///
+    /// Within a piece of the words the time is taken to be spread evenly over them, and a word is heard when all of it is. Of a piece whose
+    /// sound is not all there, its length is not known: it lasts as long as words do.
     pub(super) fn heard_words(&self, played: u32) -> usize {
+        let text = &self.turn.text;
+        // Without any piece all that is left of them was heard.
+        if self.turn.end == self.turn.start || self.pieces.is_empty() {
+            return text.len();
+        }
         let heard = played.saturating_sub(self.turn.start);
-        let is_text = self.turn.end == self.turn.start;
-        let unheard = self.pieces.iter().find(|(start, _)| !is_text && *start >= heard);
-        unheard.map_or(self.turn.text.len(), |(_, byte)| *byte)
+        let next = self.pieces.partition_point(|(start, _)| *start < heard);
+        let Some(&(start, byte)) = next.checked_sub(1).and_then(|place| self.pieces.get(place)) else {
+            return 0;
+        };
+        let (end, end_byte) = self.pieces.get(next).copied().unwrap_or_else(|| {
+            let known = self.turn.end - self.turn.start;
+            let words = text[byte..].chars().count() as u32 * (self.rate / CHARACTERS_PER_SECOND);
+            (if self.is_whole { known } else { known.max(start.saturating_add(words)) }, text.len())
+        });
+        let length = u64::from(end.saturating_sub(start)).max(1);
+        let bytes = (end_byte - byte) as u64 * u64::from(heard - start) / length;
+        if bytes >= (end_byte - byte) as u64 {
+            return end_byte;
+        }
+        let words = text[byte..end_byte].char_indices();
+        let ends = words.filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+        byte + ends.take_while(|at| *at as u64 <= bytes).last().unwrap_or(0)
     }
 
-    /// When there is something to do: the next frame, more words, or that nobody told that the end was heard.
-    pub(super) fn due(&self, now: Time, room: bool) -> Option<Time> {
+    /// Forgets the words that nobody has heard who heard the sound up to `played`.
+    pub(super) fn shorten(&mut self, played: u32) {
+        let heard = self.heard_words(played);
+        if heard < self.turn.text.len() {
+            self.turn.text.truncate(heard);
+            self.pieces.clear();
+            self.told = None;
+        }
+    }
+
+    /// When the answer next needs attention: to send a frame, to tell more words, or because the client did not say that the end was played.
+    /// Unless the link `has_room`, no frame is due.
+    pub(super) fn due(&self, now: Time, has_room: bool) -> Option<Time> {
         let words = self.told.filter(|told| !told.last && told.bytes != self.turn.text.len());
         let words = words.map(|told| told.at + WORDS_EVERY);
         let next = self.plays_at - LEAD;
         let sound = if self.is_sent() {
             Some(self.plays_at + GRACE)
         } else {
-            // What should be there by now is the agent's to give: it is not asked twice.
-            (room && (self.has_frame() || next > now)).then_some(next)
+            // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it.
+            (has_room && (self.has_frame() || next > now)).then_some(next)
         };
         words.into_iter().chain(sound).min()
     }
@@ -197,7 +234,7 @@ impl Answer {
         self.waiting.len() >= (self.rate / 10) as usize || self.is_whole && !self.waiting.is_empty()
     }
 
-    /// Whether the client has had the time to say that it played everything.
+    /// Whether the client has had time enough to say that it played everything.
     pub(super) fn is_overdue(&self, now: Time) -> bool {
         self.is_sent() && now >= self.plays_at + GRACE
     }

@@ -1,30 +1,33 @@
-//! Which frames of the user may be committed: those that nothing said later can be about.
+//! Which frames of the user may be committed: those that can be part of no later turn.
 
 use protocol::Mark;
 
 use super::{Call, Output};
 
-/// Chunks that can be waiting for their commit: 60 s of the shortest. Older ones are committed with the next.
-const OPEN_MARKS: usize = 3_000;
+/// How many frames that may not be committed yet are remembered: 60 s of the shortest chunks. Beyond it the oldest are forgotten, and are
+/// committed with whatever is committed next.
+const UNCOMMITTED_MAX: usize = 3_000;
 
-/// A frame that is not committed.
+/// A frame of the user that may not be committed yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(super) struct Uncommitted {
     pub(super) mark: Mark,
     pub(super) samples: u32,
-    /// How many of its samples were metered; the others were played again.
+    /// How many of its samples were metered. The others were metered before a relay was lost, and were played again.
     pub(super) metered: u32,
 }
 
 impl Call {
-    pub(super) fn finalise(&mut self, through: u32) {
-        let mark = self.mark_before(through);
+    /// Raises the committable mark to the frame that `through` is in, because the agent called everything before it final.
+    pub(super) fn raise_committable(&mut self, through: u32) {
+        let mark = self.forget_before(through);
         if mark.seq <= self.committable.seq {
             return;
         }
         self.committable = mark;
     }
 
+    /// Commits everything before the mark, unless that is done already.
     pub(super) fn commit(&mut self, mark: Mark) {
         if mark.seq > self.committed.seq {
             self.committed = mark;
@@ -32,32 +35,34 @@ impl Call {
         }
     }
 
-    /// The frame that `position` is in: all before it can be committed.
-    pub(super) fn mark_before(&mut self, position: u32) -> Mark {
+    /// The mark of the frame that `position` is in, before which everything can be committed. The frames before it are forgotten.
+    pub(super) fn forget_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
-            self.open.clear();
-            (self.samples_open, self.metered_open) = (0, 0);
+            self.uncommitted.clear();
+            (self.uncommitted_samples, self.uncommitted_metered) = (0, 0);
             return self.expected;
         }
-        while self.open.get(1).is_some_and(|second| second.mark.position <= position) {
-            self.close_oldest();
+        while self.uncommitted.get(1).is_some_and(|second| second.mark.position <= position) {
+            self.forget_oldest();
         }
-        self.open.front().map_or(self.expected, |oldest| oldest.mark)
+        self.uncommitted.front().map_or(self.expected, |oldest| oldest.mark)
     }
 
-    pub(super) fn open(&mut self, frame: Open) {
-        if self.open.len() == OPEN_MARKS {
-            self.close_oldest();
+    /// Remembers a frame until it may be committed.
+    pub(super) fn add_uncommitted(&mut self, frame: Uncommitted) {
+        if self.uncommitted.len() == UNCOMMITTED_MAX {
+            self.forget_oldest();
         }
-        self.samples_open += frame.samples;
-        self.metered_open += frame.metered;
-        self.open.push_back(frame);
+        self.uncommitted_samples += frame.samples;
+        self.uncommitted_metered += frame.metered;
+        self.uncommitted.push_back(frame);
     }
 
-    pub(super) fn close_oldest(&mut self) {
-        if let Some(oldest) = self.open.pop_front() {
-            self.samples_open -= oldest.samples;
-            self.metered_open -= oldest.metered;
+    /// Forgets the oldest frame.
+    pub(super) fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.uncommitted.pop_front() {
+            self.uncommitted_samples -= oldest.samples;
+            self.uncommitted_metered -= oldest.metered;
         }
     }
 }

@@ -13,57 +13,58 @@ use crate::provider::{Ask, Event, Feed};
 /// What happens to a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Audio of the user, in order, each sample once.
+    /// Audio of the user. Chunks come in order, each sample once.
     Audio {
-        /// Its place.
+        /// Where the audio begins.
         mark: Mark,
         /// 16-bit little-endian samples at 16 kHz.
         payload: &'a [u8],
     },
     /// Audio of the user that will never come.
     Gap(Gap),
-    /// The page says something; it has a number among the frames, and no audio.
+    /// A message of the page. It has a number among the frames, and no audio.
     Message {
-        /// Its place.
+        /// The place of the message among the frames.
         mark: Mark,
-        /// What it says.
+        /// The message.
         message: &'a Upward,
     },
     /// A provider says something about a request. See [`Output::Open`].
     Provider {
         /// The request.
         request: RequestId,
-        /// What it says.
+        /// What the provider says.
         event: &'a Event,
     },
     /// The user muted or unmuted.
     Muted(bool),
     /// The user has heard the agent up to this position.
     Played(u32),
-    /// Whether the link takes more of the agent's audio. To be told before every [`Input::Timeout`] and when it changes.
+    /// Whether the link takes more of the agent's audio. The driver tells this before every [`Input::Timeout`] and when it changes.
     Room(bool),
     /// The turns of the oldest unanswered [`Output::Store`] are stored.
     Stored {
-        /// Everything before it is in the stored transcript.
+        /// The mark before which everything is in the stored transcript.
         committed: Mark,
     },
     /// The oldest unanswered [`Output::Settle`] is in the ledger.
     Settled {
-        /// Sum of the session's rows.
+        /// The sum of the session's rows.
         cost: NanoUsd,
-        /// The budgets after it.
+        /// The budgets after this settlement.
         standing: &'a Standing,
     },
     /// The answer to [`Output::Reserve`].
     Reserved(&'a Reserved),
-    /// The user hung up and all audio was handed in.
+    /// The user hung up, and all audio before that was handed in.
     Bye,
-    /// Write what is owed, the session goes on elsewhere.
+    /// The session goes on at another relay: the call writes everything that the store does not know yet.
     Checkpoint {
-        /// Because this relay stops, and not because the client wants it: then whatever is not committed may be played again.
+        /// Whether this relay sends the client away, because it stops or cannot go on. Then all audio that is not committed may be played
+        /// again without being metered again. For a client that goes elsewhere by itself this holds only for audio that was metered here.
         sent_away: bool,
     },
-    /// The session ends for another reason.
+    /// The session ends, and the user did not hang up.
     Stop(CloseCode),
     /// The time of [`Call::poll_timeout`](super::Call::poll_timeout) has come.
     Timeout,
@@ -76,16 +77,16 @@ pub enum Output {
     Say(Saying),
     /// Send audio of the agent.
     Speak(Vec<i16>),
-    /// Make a request of a provider, and tell of it with [`Input::Provider`].
+    /// Make a request of a provider, and tell what the provider says with [`Input::Provider`].
     Open {
         /// The request.
         request: RequestId,
-        /// Whom, as a place among the agent's providers.
+        /// The provider, as a place among the agent's providers.
         provider: usize,
-        /// What.
+        /// What the provider is asked.
         ask: Ask,
     },
-    /// Add to a request.
+    /// Add to a request that is under way.
     Feed {
         /// The request.
         request: RequestId,
@@ -99,72 +100,72 @@ pub enum Output {
         /// Whether it is held back from now on.
         held_back: bool,
     },
-    /// Give up a request: nothing more of it is told.
+    /// Give up a request, and tell nothing more of it.
     Cancel(RequestId),
-    /// Tell an error; the call goes on.
+    /// Tell the page of an error. The call goes on.
     Trouble(ErrorCode),
-    /// Tell the usage.
+    /// Tell the page what the session has used.
     Usage(Usage),
-    /// Everything before this frame is in the ledger and in the transcript, as far as it belongs there.
+    /// Commit everything before this mark: it is in the ledger and in the transcript, as far as it belongs there.
     Commit(Mark),
-    /// Store these turns and that everything before `committed` is in the transcript, then [`Input::Stored`].
+    /// Store these turns, and that everything before `committed` is in the transcript. Then give [`Input::Stored`].
     Store {
-        /// The turns; one that is stored already is replaced.
+        /// The turns. A turn that is stored already is replaced.
         turns: Vec<Turn>,
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
     },
-    /// Append these rows to the ledger, then [`Input::Settled`].
+    /// Append these rows to the ledger, and write the positions with them. Then give [`Input::Settled`].
     Settle {
-        /// The rows; maybe none.
+        /// The rows. There may be none.
         rows: Vec<LedgerRow>,
-        /// With it, the audio before this position is metered.
+        /// The position up to which audio is metered once this is written.
         through: u32,
-        /// With it, everything before this frame is committed.
+        /// The mark before which everything is committed once this is written.
         committed: Mark,
-        /// Samples that are metered and not committed, and may be played again. Those that were played again already count only if the
-        /// client is sent away by this relay: who goes elsewhere by themselves get them once.
+        /// How many samples are metered and not committed, and may be played again without being metered again. Samples that were played
+        /// again here already are counted only if this relay sends the client away. See [`Input::Checkpoint`].
         replayable: u32,
-        /// What counts as spent if the relay is lost: what requests under way may cost.
+        /// What the store counts as spent if this relay is lost: what the requests under way may cost.
         exposed: NanoUsd,
-        /// Give back what is set aside and not spent.
+        /// Whether what is set aside and not spent is given back.
         release: bool,
     },
-    /// Set money aside, then [`Input::Reserved`].
+    /// Set money aside, then give [`Input::Reserved`].
     Reserve {
         /// What the session may spend in all, since its beginning.
         through: Range,
-        /// What it has spent of that, or may have.
+        /// What the session has spent, and what its requests under way may cost.
         spent: NanoUsd,
-        /// What counts as spent if the relay is lost.
+        /// What the store counts as spent if this relay is lost.
         exposed: NanoUsd,
     },
-    /// There was no money left.
+    /// Note that a budget was used up.
     Exhausted(Shortage),
-    /// Everything is said and stored: note the session's end, then tell the client. Nothing follows.
+    /// Store the session's end, then tell the client. Everything is said and stored, and nothing follows.
     End {
-        /// Why.
+        /// Why the session ends.
         code: CloseCode,
     },
 }
 
-/// What a call begins with.
+/// What a call begins with, at its first relay or at one that took it over.
 #[derive(Debug)]
 pub struct Start {
-    /// The first frame to come.
+    /// The mark of the next frame.
     pub mark: Mark,
-    /// The number of the first turn.
+    /// The number of the next turn.
     pub turn: u32,
-    /// What has been used, and what things cost.
+    /// What the session has used so far, and the prices.
     pub tab: Tab,
-    /// What may be spent.
+    /// What the session, its user and its account may spend.
     pub caps: Caps,
-    /// What is set aside.
+    /// What is set aside for the session.
     pub grant: Grant,
-    /// Whether another relay had it before.
+    /// Whether another relay had the session before.
     pub is_taken_over: bool,
-    /// Samples that were metered before its relay was lost, and not committed: so much audio is played again, and not metered again.
+    /// How many samples were metered and not committed when their relay was lost. So many are played again, and not metered again.
     pub replayable: u32,
-    /// Audio before this position was metered before.
+    /// The position up to which an earlier relay has metered audio.
     pub metered_through: u32,
 }

@@ -1,7 +1,7 @@
 //! A call as the agent sees it: listening, thinking, speaking, interrupted; what to spend and when to stop.
 //!
-//! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer for
-//! [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
+//! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer
+//! for [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
 mod answer;
 mod committing;
@@ -31,91 +31,111 @@ use crate::money::purse::Purse;
 use crate::money::tab::{RequestId, Spent, Tab};
 use crate::provider::{Ask, Feed};
 use answer::Answer;
-use committing::Open;
+use committing::Uncommitted;
 
-/// Usage is told to the page at most this often.
+/// The shortest time between two messages that tell the page its usage.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
-/// What was metered is written to the store within this time.
+/// How long it may take until what was used is written to the store.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
-/// More than this that was metered is written at once: a client that sends much at a time and then goes to another relay finds there that it
-/// was heard here. 10 s.
+/// How many metered samples may wait until they are written: 10 s. More is written at once, because a client that sends much at a time and
+/// then goes to another relay is to find there that it was heard here.
 const RECORD_SAMPLES: u64 = 160_000;
-/// Listening that is paid for in advance. While the database is away no more can be: so much longer than the call may go on without it.
+/// How much listening is paid for in advance. It is longer than a call may go on without the database (`store_grace`), since nothing can be
+/// set aside meanwhile.
 pub const AHEAD: Duration = Duration::from_secs(90);
-/// Turns of the user that can be corrected: the newest of them.
+/// After the user has hung up, the last of what they said is understood within this time, or not at all.
+const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
+/// How many of the user's newest turns can be corrected.
 const CORRECTABLE: usize = 64;
 
 /// A call.
 pub struct Call {
     agent: Box<dyn Agent>,
     tab: Tab,
+    /// The position up to which the user's audio is metered.
     metered_through: u32,
-    /// Samples that may still be played again without being metered.
+    /// How many samples may still be played again without being metered.
     replayable: u32,
-    /// Samples of the frames in `open`, and those of them that were metered here.
-    samples_open: u32,
-    metered_open: u32,
+    /// How many samples the frames in `uncommitted` have.
+    uncommitted_samples: u32,
+    /// How many samples of the frames in `uncommitted` were metered here.
+    uncommitted_metered: u32,
     purse: Purse,
-    /// Audio that waits for money, oldest first.
-    held: VecDeque<Held>,
-    held_bytes: usize,
+    /// Audio that waits for money, and whatever came after it, oldest first.
+    delayed: VecDeque<Delayed>,
+    /// How many bytes `delayed` takes.
+    delayed_bytes: usize,
     /// Requests that wait for money, and what they are fed, oldest first.
     wanted: VecDeque<Wanted>,
-    /// The highest threshold that was told, of each budget.
+    /// The highest threshold of each budget that the page was told.
     told_percent: [u32; 3],
-    /// How the budgets stand is not known yet: what they have reached by then was told by the relay before.
-    is_unsure: bool,
+    /// Whether this relay does not know yet how the budgets stand. The thresholds that they turn out to have reached by then were told by the
+    /// relay that had the call before.
+    is_standing_unknown: bool,
+    /// When the page was last told its usage, and what it was told.
     told_usage: (Time, Usage),
+    /// When what was used was last handed to the store.
     recorded: Time,
-    /// Frames that are not committed, oldest first.
-    open: VecDeque<Open>,
+    /// Frames of the user that may not be committed yet, oldest first.
+    uncommitted: VecDeque<Uncommitted>,
+    /// The mark of the next frame of the user.
     expected: Mark,
-    /// What was last handed to the store or committed.
+    /// The mark before which everything may be committed, once it is written.
     committable: Mark,
-    /// What the last settlement says is committed, and may still be played again.
+    /// The committable mark of the last settlement.
     told_committable: Mark,
+    /// `replayable` as the store was last told it.
     told_replayable: u32,
-    /// Whether the store was told that what may be played again is being played again here.
+    /// Whether the store was told that the replayable samples are being played again here.
     has_claimed: bool,
-    /// Writes that were not answered yet.
+    /// How many writes are not answered yet.
     storing: u32,
-    /// For each settlement that was not answered yet: what may be committed then. Before that, a crash would leave audio that neither the
-    /// ledger knows nor the client sends again. And what is exposed then.
+    /// For each settlement that is not answered yet, the mark that may be committed when it is, and what is exposed then. A commit before the
+    /// answer would risk audio that, after a crash, the ledger does not know and the client does not send again.
     settling: VecDeque<(Mark, NanoUsd)>,
-    /// What was last committed.
+    /// The mark that was last committed.
     committed: Mark,
+    /// The number of the next turn.
     next_turn: u32,
-    /// The turn that the user seems to be taking, once its number was told.
+    /// The number of the turn that the user seems to be taking, once the page was told of it.
     partial: Option<u32>,
-    /// What the user has said lately, oldest first.
+    /// The newest turns of the user, which can be corrected, oldest first.
     understood: VecDeque<Understood>,
-    /// How often the user has said something.
-    sayings: u32,
-    /// When the user had said something, and how long after its sound that was.
+    /// How many turns of the user the agent has understood.
+    understood_count: u32,
+    /// When the user's last turn was understood, and how many milliseconds after its sound that was, until the answer is heard.
     said: Option<(Time, u32)>,
+    /// What the page was last told that the agent is doing.
     state: AgentState,
+    /// The answer that is being given.
     answer: Option<Answer>,
-    /// Answers that were begun.
+    /// How many answers were begun.
     answers: u32,
-    /// Answers that are over and the agent does not know it yet: which one, and how much of its words was heard.
+    /// Answers that are over without the agent knowing it yet: which answer, and how many bytes of its words were heard.
     over: VecDeque<(u32, usize)>,
-    /// Samples of the agent that were sent: where its next answer begins.
+    /// How many samples of the agent were sent. The agent's next answer begins there.
     spoken: u32,
+    /// The position up to which the user has heard the agent.
     played: u32,
-    room: bool,
-    /// The samples being handed to the agent.
+    /// Whether the link takes more of the agent's audio.
+    has_room: bool,
+    /// The buffer for samples that are being handed to the agent, kept for its memory.
     samples: Vec<i16>,
     outputs: VecDeque<Output>,
+    /// The user has hung up, and this long the agent may still need to understand the last of what they said.
+    hung_up: Option<Time>,
+    /// Why the call ends, once that is known.
     ending: Option<CloseCode>,
-    ended: bool,
+    /// Whether [`Output::End`] was given.
+    has_ended: bool,
     now: Time,
 }
 
-/// A turn of the user that can be corrected.
+/// A turn of the user that the agent has understood, and that can be corrected.
 #[derive(Clone, Copy, Debug)]
 struct Understood {
     turn: u32,
-    /// Counts what the agent has understood.
+    /// Which [`AgentOutput::Said`] it was, counted from 0.
     said: u32,
     start: u32,
     end: u32,
@@ -142,9 +162,9 @@ enum What {
     },
 }
 
-/// Something that waits for money, or behind what does.
+/// Audio that waits for money, or something that came after such audio and must not overtake it.
 #[derive(Debug)]
-enum Held {
+enum Delayed {
     Audio { mark: Mark, payload: Vec<u8> },
     Gap(Gap),
     Message { mark: Mark, message: Upward },
@@ -152,40 +172,40 @@ enum Held {
     Bye,
 }
 
-impl Held {
-    /// What it takes in memory, as far as that is the client's to say.
+impl Delayed {
+    /// How many bytes it takes in memory, as far as the client decides that.
     fn bytes(&self) -> usize {
         match self {
-            Held::Audio { payload, .. } => payload.len(),
-            Held::Message { message, .. } => message.length(),
-            Held::Gap(_) | Held::Muted | Held::Bye => 0,
+            Delayed::Audio { payload, .. } => payload.len(),
+            Delayed::Message { message, .. } => message.length(),
+            Delayed::Gap(_) | Delayed::Muted | Delayed::Bye => 0,
         }
     }
 }
 
 impl Call {
-    /// A call that begins, or goes on after its relay was lost.
+    /// Makes a call that begins, or goes on after another relay had it.
     #[must_use]
     pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
         Call {
             agent,
             purse: Purse::new(start.caps, start.grant, start.tab.cost()),
-            held: VecDeque::new(),
-            held_bytes: 0,
+            delayed: VecDeque::new(),
+            delayed_bytes: 0,
             wanted: VecDeque::new(),
             told_percent: [0; 3],
-            is_unsure: start.is_taken_over,
+            is_standing_unknown: start.is_taken_over,
             told_usage: (now, Usage::default()),
             recorded: now,
             tab: start.tab,
             metered_through: start.metered_through,
             replayable: start.replayable,
-            samples_open: 0,
-            metered_open: 0,
+            uncommitted_samples: 0,
+            uncommitted_metered: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
             has_claimed: false,
-            open: VecDeque::new(),
+            uncommitted: VecDeque::new(),
             expected: start.mark,
             committable: start.mark,
             storing: 0,
@@ -194,7 +214,7 @@ impl Call {
             next_turn: start.turn,
             partial: None,
             understood: VecDeque::new(),
-            sayings: 0,
+            understood_count: 0,
             said: None,
             state: AgentState::Listening,
             answer: None,
@@ -202,11 +222,12 @@ impl Call {
             over: VecDeque::new(),
             spoken: 0,
             played: 0,
-            room: true,
+            has_room: true,
             samples: Vec::new(),
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
+            hung_up: None,
             ending: None,
-            ended: false,
+            has_ended: false,
             now,
         }
     }
@@ -223,7 +244,7 @@ impl Call {
         }
     }
 
-    /// One thing happened. Drain [`Call::poll_output`] afterwards, then arm one timer for [`Call::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Call::poll_output`] afterwards, then arm one timer for [`Call::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         self.now = self.now.max(now);
         match input {
@@ -249,42 +270,49 @@ impl Call {
             }
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } => {
-                if !self.held.is_empty() || !self.handle_audio(mark, payload) {
-                    self.hold(Held::Audio { mark, payload: payload.to_vec() });
+                if !self.delayed.is_empty() || !self.handle_audio(mark, payload) {
+                    self.delay(Delayed::Audio { mark, payload: payload.to_vec() });
                 }
             }
-            Input::Gap(gap) if self.held.is_empty() => self.handle_gap(gap),
-            Input::Gap(gap) => self.hold(Held::Gap(gap)),
-            Input::Message { mark, message } if self.held.is_empty() => self.handle_message(mark, message),
-            Input::Message { mark, message } => self.hold(Held::Message { mark, message: message.clone() }),
-            Input::Provider { request, event } => self.ask(AgentInput::Event { request, event }),
-            Input::Muted(true) if self.held.is_empty() => self.pause(),
-            Input::Muted(true) => self.hold(Held::Muted),
+            Input::Gap(gap) if self.delayed.is_empty() => self.handle_gap(gap),
+            Input::Gap(gap) => self.delay(Delayed::Gap(gap)),
+            Input::Message { mark, message } if self.delayed.is_empty() => self.handle_message(mark, message),
+            Input::Message { mark, message } => {
+                self.delay(Delayed::Message { mark, message: message.clone() });
+            }
+            Input::Provider { request, event } => self.tell_agent(AgentInput::Event { request, event }),
+            Input::Muted(true) if self.delayed.is_empty() => self.pause(),
+            Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
-            Input::Room(room) => self.room = room,
-            Input::Bye if self.held.is_empty() => self.stop(CloseCode::Normal),
-            Input::Bye => self.hold(Held::Bye),
+            Input::Room(has_room) => self.has_room = has_room,
+            Input::Bye if self.delayed.is_empty() => self.hang_up(),
+            Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
-                self.leave();
-                self.settle_all(if sent_away { self.samples_open } else { self.metered_open });
+                self.give_up_requests();
+                self.settle_and_release(if sent_away {
+                    self.uncommitted_samples
+                } else {
+                    self.uncommitted_metered
+                });
             }
             Input::Stop(code) => self.stop(code),
             Input::Timeout if self.agent.poll_timeout().is_some_and(|due| due <= self.now) => {
-                self.ask(AgentInput::Timeout);
+                self.tell_agent(AgentInput::Timeout);
             }
             Input::Timeout => {}
         }
         self.spend();
+        self.leave_when_understood();
         self.speak();
         self.tell_usage();
-        if let (Some(code), 0, false) = (self.ending, self.storing, self.ended) {
-            self.ended = true;
+        if let (Some(code), 0, false) = (self.ending, self.storing, self.has_ended) {
+            self.has_ended = true;
             self.outputs.push_back(Output::End { code });
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input.
+    /// The next thing that the driver has to do, or `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -296,14 +324,15 @@ impl Call {
             return None;
         }
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
-        let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.room));
+        let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.has_room));
         let money = self.purse.due(self.needed());
         let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
-        usage.into_iter().chain(answer).chain(money).chain(record).chain(self.agent.poll_timeout()).min()
+        let due = usage.into_iter().chain(answer).chain(money).chain(record);
+        due.chain(self.hung_up).chain(self.agent.poll_timeout()).min()
     }
 
-    /// Hands audio to the agent if it is paid for. `false` leaves it as if it had not come.
+    /// Meters audio and hands it to the agent if it is paid for. If it is not, nothing is changed and `false` is returned.
     fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
@@ -317,85 +346,93 @@ impl Call {
             self.claim();
         }
         self.replayable -= samples - fresh;
-        self.open(Open { mark, samples, metered: fresh });
+        self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         self.samples.resize(samples as usize, 0);
         decode_s16le_to_i16(payload, &mut self.samples);
         let samples = std::mem::take(&mut self.samples);
-        self.ask(AgentInput::Audio { position: mark.position, samples: &samples });
+        self.tell_agent(AgentInput::Audio { position: mark.position, samples: &samples });
         self.samples = samples;
         true
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        // What is declared as lost is not played again.
+        // Audio that the client declares lost is not played again.
         let lost = gap.to.position.saturating_sub(gap.from.position);
         self.replayable = self.replayable.saturating_sub(lost);
-        self.open(Open { mark: gap.from, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
-        self.ask(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
+        self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
-    /// What the page says has a number, so it can be committed, and no place in the audio.
+    /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
     fn handle_message(&mut self, mark: Mark, message: &Upward) {
-        self.open(Open { mark, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark, samples: 0, metered: 0 });
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
         let position = mark.position;
         match message {
-            Upward::Text { text } => self.ask(AgentInput::Typed { position, text }),
+            Upward::Text { text } => self.tell_agent(AgentInput::Typed { position, text }),
             Upward::Say { text, interrupt } => {
-                self.ask(AgentInput::Say { position, text, interrupt: *interrupt });
+                self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
             }
             Upward::ToolResult { call_id, output, is_error } => {
-                self.ask(AgentInput::ToolResult { call_id, output, is_error: *is_error });
+                self.tell_agent(AgentInput::ToolResult { call_id, output, is_error: *is_error });
             }
             Upward::Correction { turn, text } => self.correct(*turn, text),
-            // No agent takes these, and a session's features do not name them.
+            // No agent takes these, and the features of a session do not name them.
             Upward::Context { .. } | Upward::Variables { .. } => {}
         }
     }
 
-    /// What the user really said takes the place of what was understood, in the record as well.
+    /// Puts what the user really said in place of what was understood, in the record as well.
     fn correct(&mut self, turn: u32, text: &str) {
         let understood = self.understood.iter().find(|understood| understood.turn == turn);
         if let Some(&Understood { said, start, end, .. }) = understood {
             let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
             self.tell_turn(&turn, true);
             self.store_turn(turn);
-            self.ask(AgentInput::Corrected { said, text });
+            self.tell_agent(AgentInput::Corrected { said, text });
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
         }
-        // With what the agent has not done with before it, it is final later.
-        if self.open.len() == 1 {
-            self.finalise(self.expected.position);
+        // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
+        // final.
+        if self.uncommitted.len() == 1 {
+            self.raise_committable(self.expected.position);
         }
     }
 
-    /// Tells the agent, and does what it wants.
-    fn ask(&mut self, input: AgentInput<'_>) {
+    /// Tells the agent something, and does what the agent wants then.
+    fn tell_agent(&mut self, input: AgentInput<'_>) {
         self.agent.handle_input(self.now, input);
         self.drain_agent();
     }
 
-    /// Does what the agent wants, and tells it what became of its answers when it wants nothing more.
+    /// Does what the agent wants, and then tells it which of its answers are over, until neither is left.
     fn drain_agent(&mut self) {
         loop {
             while let Some(output) = self.agent.poll_output() {
-                self.act(output);
+                self.handle_agent_output(output);
             }
             let Some((answer, heard)) = self.over.pop_front() else { return };
             self.agent.handle_input(self.now, AgentInput::AnswerOver { answer, heard });
         }
     }
 
-    fn act(&mut self, output: AgentOutput) {
+    /// Does one thing that the agent wants.
+    fn handle_agent_output(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
-            AgentOutput::Partial { text, start, end } => {
+            AgentOutput::Partial { text, start, end, final_through } => {
                 let turn = self.user_turn();
                 self.partial = Some(turn);
-                self.tell_turn(&Turn::new(turn, Role::User, text, start, end), false);
+                let turn = Turn::new(turn, Role::User, text, start, end);
+                self.tell_turn(&turn, false);
+                if let Some(through) = final_through {
+                    self.settle_up();
+                    self.raise_committable(through);
+                    self.push_turn(turn);
+                }
             }
             AgentOutput::Said { text, start, end } => {
                 let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
@@ -405,11 +442,11 @@ impl Call {
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
                 self.settle_up();
-                self.committable = self.mark_before(end);
+                self.committable = self.forget_before(end);
                 self.push_turn(turn);
                 self.change_state(AgentState::Thinking);
             }
-            AgentOutput::Final { through } => self.finalise(through),
+            AgentOutput::Final { through } => self.raise_committable(through),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
                 if let Some(answer) = &mut self.answer {
@@ -437,6 +474,8 @@ impl Call {
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
+            // Nobody is there any more who could be answered.
+            AgentOutput::Ask { ask: Ask::Chat(_) | Ask::Speak(_), .. } if self.hung_up.is_some() => {}
             AgentOutput::Ask { request, provider, ask, at_most } => {
                 self.wanted.push_back(Wanted { request, what: What::Open { provider, ask, at_most } });
             }
@@ -456,7 +495,7 @@ impl Call {
             }
             AgentOutput::Spent { request, used, estimated, provider_id } => {
                 self.wanted.retain(|wanted| wanted.request != request);
-                // The answer that it was for, or what the user has said as long as there is none.
+                // The row names the answer that the request was for, or the last turn if there is no answer yet.
                 let answer = self.answer.as_ref().map(|answer| answer.turn.turn);
                 let turn = answer.or(self.next_turn.checked_sub(1));
                 self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
@@ -464,16 +503,16 @@ impl Call {
         }
     }
 
-    /// A turn of the user can be corrected for a while.
+    /// Remembers a turn of the user, so that it can be corrected.
     fn remember(&mut self, turn: u32, start: u32, end: u32) {
         if self.understood.len() == CORRECTABLE {
             self.understood.pop_front();
         }
-        self.understood.push_back(Understood { turn, said: self.sayings, start, end });
-        self.sayings += 1;
+        self.understood.push_back(Understood { turn, said: self.understood_count, start, end });
+        self.understood_count += 1;
     }
 
-    /// The number of the turn that the user is taking.
+    /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
     fn user_turn(&mut self) -> u32 {
         self.partial.unwrap_or_else(|| self.take_turn())
     }
@@ -496,42 +535,73 @@ impl Call {
         })));
     }
 
+    /// Stores a turn, and settles before that what was metered.
     fn store_turn(&mut self, turn: Turn) {
         self.settle_up();
         self.push_turn(turn);
     }
 
-    /// What its transcript ends with may be committed with it, if it is in the ledger before.
+    /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
     fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
         self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
     }
 
     fn change_state(&mut self, state: AgentState) {
-        if self.state != state && self.ending.is_none() {
+        if self.state != state && self.ending.is_none() && self.hung_up.is_none() {
             self.state = state;
             self.outputs.push_back(Output::Say(Saying::Agent(state)));
         }
     }
 
+    /// Tells the agent that no audio comes for now.
     fn pause(&mut self) {
-        self.ask(AgentInput::Pause);
+        self.tell_agent(AgentInput::Pause);
     }
 
-    /// Whatever is asked of providers is given up, and accounted for.
-    fn leave(&mut self) {
-        self.ask(AgentInput::Leave);
+    /// The user has hung up: nothing is answered any more, but the last of what they said is wanted in the record.
+    fn hang_up(&mut self) {
+        self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
+        self.pause();
+    }
+
+    /// Ends a call whose user has hung up, once all that they said is understood, or nobody understands it in time.
+    fn leave_when_understood(&mut self) {
+        let Some(due) = self.hung_up.filter(|_| self.ending.is_none()) else { return };
+        if !self.is_understood() {
+            if !self.wanted.is_empty() {
+                // A recogniser waits for money, which is not its fault. Should none be there in time, the session ends in another way.
+                self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
+                return;
+            }
+            if self.now < due {
+                return;
+            }
+            self.outputs.push_back(Output::Trouble(ErrorCode::AgentUnavailable));
+            self.raise_committable(self.expected.position);
+        }
+        self.stop(CloseCode::Normal);
+    }
+
+    /// Whether the agent has nothing left to understand.
+    fn is_understood(&self) -> bool {
+        self.committable == self.expected
+    }
+
+    /// Gives up all requests of providers, and puts what they cost on the tab.
+    fn give_up_requests(&mut self) {
+        self.tell_agent(AgentInput::Leave);
         self.wanted.clear();
         self.tab.settle_rest();
     }
 
-    /// Finishes what was said, and ends as soon as it is stored.
+    /// Finishes the answer, settles everything, and ends the call as soon as that is written.
     fn stop(&mut self, code: CloseCode) {
         self.ending = Some(code);
         self.pause();
         self.finish_answer();
-        self.leave();
-        self.settle_all(self.metered_open);
+        self.give_up_requests();
+        self.settle_and_release(self.uncommitted_metered);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answer on its way to the user: its words as they come, its sound at the pace at which it is heard, and how it ends.
+//! How an answer gets to the user: its words as they come, its sound at the pace at which it is heard, and its end.
 
 use protocol::relay::Saying;
 use protocol::{AgentState, Role};
@@ -8,7 +8,7 @@ use super::{Call, Output, Turn, millis};
 use crate::agent::AgentInput;
 
 impl Call {
-    /// More words of the answer; the first ones begin it.
+    /// Appends words to the answer. The first words begin it.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
         if self.ending.is_some() {
             return;
@@ -32,20 +32,20 @@ impl Call {
         self.tell_words();
     }
 
-    /// Tells the answer's words if it is time, and stores them once all are there.
+    /// Tells the page the answer's words if it is time, and stores them once the agent has given all of them.
     pub(super) fn tell_words(&mut self) {
         let Some(answer) = &mut self.answer else { return };
-        if !answer.tell(self.now) {
+        if !answer.note_told(self.now) {
             return;
         }
         let (turn, last) = (answer.turn.clone(), answer.is_said());
         self.tell_turn(&turn, last);
-        if last && self.answer.as_mut().is_some_and(Answer::store) {
+        if last && self.answer.as_mut().is_some_and(Answer::note_stored) {
             self.store_turn(turn);
         }
     }
 
-    /// Sends what is due of the answer, and asks the agent for more of it.
+    /// Sends the sound of the answer that is due, and asks the agent for more.
     pub(super) fn speak(&mut self) {
         loop {
             self.tell_words();
@@ -54,7 +54,7 @@ impl Call {
                 self.finish_answer();
                 return self.drain_agent();
             }
-            if !self.room || self.ending.is_some() {
+            if !self.has_room || self.ending.is_some() {
                 return;
             }
             let was_sent = answer.is_sent();
@@ -81,7 +81,7 @@ impl Call {
                 return;
             }
             let waiting = answer.waiting();
-            self.ask(AgentInput::Room { samples });
+            self.tell_agent(AgentInput::Room { samples });
             let gave = self
                 .answer
                 .as_ref()
@@ -92,6 +92,7 @@ impl Call {
         }
     }
 
+    /// Notes how far the user has heard the agent, and finishes an answer that was heard to its end.
     pub(super) fn handle_played(&mut self, position: u32) {
         self.played = self.played.max(position).min(self.spoken);
         let is_heard = |answer: &Answer| {
@@ -103,18 +104,26 @@ impl Call {
         }
     }
 
-    /// The answer is dropped where it is.
+    /// Drops the answer where it is, at the client as well.
     pub(super) fn cut(&mut self) {
         if self.answer.is_some() {
             self.outputs.push_back(Output::Say(Saying::Flush));
+            self.shorten_answer();
             self.finish_answer();
         }
     }
 
-    /// The answer is over, heard to its end or not.
+    /// What was not heard of the answer's words was not said.
+    fn shorten_answer(&mut self) {
+        if let Some(answer) = &mut self.answer {
+            answer.shorten(self.played);
+        }
+    }
+
+    /// Ends the answer, heard to its end or not, and stores how far it was heard.
     pub(super) fn finish_answer(&mut self) {
         let Some(mut answer) = self.answer.take() else { return };
-        // Frames that nobody has taken yet go with it: what was never sent is no part of the agent's timeline.
+        // Frames that the driver has not taken yet are dropped: sound that was never sent is no part of the agent's timeline.
         let mut untaken = 0;
         self.outputs.retain(|output| match output {
             Output::Speak(frame) => {
@@ -126,7 +135,7 @@ impl Call {
         });
         self.spoken -= untaken;
         answer.complete();
-        if answer.tell(self.now) {
+        if answer.note_told(self.now) {
             self.tell_turn(&answer.turn, true);
         }
         self.over.push_back((answer.number(), answer.heard_words(self.played)));

@@ -1,45 +1,46 @@
-//! What a call does about money: audio waits for it, more is asked for in time, what was used is settled, the page is told.
+//! How a call deals with money: audio and requests wait for it, more is asked for in time, what was used is settled, the page is told.
 
 use protocol::relay::Saying;
 use protocol::{Budget, CloseCode, Role};
 
-use super::{AHEAD, Call, Held, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted, What};
+use super::{AHEAD, Call, Delayed, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted, What};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
 
-/// Audio and texts that can be waiting for money, in bytes: what a replay brings at once, and a little.
-const HELD_BYTES: usize = 3 << 20;
+/// How many bytes of audio and texts may wait for money: a little more than a replay brings at once.
+const DELAYED_BYTES: usize = 3 << 20;
 /// What the user reads when there is no more money.
 const BUDGET_NOTICE: &str = "This call has reached its budget and ends here.";
 
 impl Call {
-    /// The samples of a chunk that are to be metered: all but those that were before a relay was lost. What counts is how many there are
-    /// and not where they stand, since positions are the client's to say.
+    /// How many samples of a chunk are to be metered: all but those that were metered before a relay was lost. They are counted, and not
+    /// recognised by their positions, since the client chooses positions.
     pub(super) fn fresh(&self, bytes: usize) -> u32 {
         ((bytes / 2) as u32).saturating_sub(self.replayable)
     }
 
-    pub(super) fn hold(&mut self, held: Held) {
-        self.held_bytes += held.bytes();
-        self.held.push_back(held);
-        if self.held_bytes > HELD_BYTES {
-            // The client has it still, since it is not committed: it comes again in the session that follows.
+    /// Keeps something until there is money for the audio before it.
+    pub(super) fn delay(&mut self, delayed: Delayed) {
+        self.delayed_bytes += delayed.bytes();
+        self.delayed.push_back(delayed);
+        if self.delayed_bytes > DELAYED_BYTES {
+            // Nothing of this is committed, so the client has it still and sends it again in its next session.
             self.stop(CloseCode::TryLater);
         }
     }
 
-    /// What the total has to rise to for the oldest audio and the oldest request that wait, or for nothing.
+    /// The total that has to be authorised for the oldest audio and the oldest request that wait for money, if any do.
     pub(super) fn needed(&self) -> NanoUsd {
-        let audio = match self.held.front() {
-            Some(Held::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
+        let audio = match self.delayed.front() {
+            Some(Delayed::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
             _ => self.tab.reach(),
         };
-        audio + self.wanted()
+        audio + self.wanted_cost()
     }
 
     /// What the oldest thing that waits for a provider may cost.
-    fn wanted(&self) -> NanoUsd {
+    fn wanted_cost(&self) -> NanoUsd {
         self.wanted.front().map_or(NanoUsd::ZERO, |wanted| self.more(wanted))
     }
 
@@ -58,7 +59,7 @@ impl Call {
         while let Some(wanted) = self.wanted.front() {
             let more = self.more(wanted);
             let exposed = self.tab.held() + more;
-            // A settlement that is on its way takes back whatever it does not say to be exposed.
+            // A settlement that is on its way sets what is exposed to its own figure. If that is lower, the request waits for another.
             if !self.purse.allows(self.tab.reach() + more)
                 || !self.purse.exposes(exposed)
                 || self.settling.iter().any(|(_, said)| *said < exposed)
@@ -81,24 +82,24 @@ impl Call {
         }
     }
 
-    /// Goes on with what waits for money, asks for more of it, and ends the call when there is none.
+    /// Goes on with what waited for money, asks for more money in time, and ends the call when there is none.
     pub(super) fn spend(&mut self) {
         while self.ending.is_none()
-            && let Some(held) = self.held.pop_front()
+            && let Some(delayed) = self.delayed.pop_front()
         {
-            self.held_bytes -= held.bytes();
-            match held {
-                Held::Audio { mark, payload } => {
+            self.delayed_bytes -= delayed.bytes();
+            match delayed {
+                Delayed::Audio { mark, payload } => {
                     if !self.handle_audio(mark, &payload) {
-                        self.held_bytes += payload.len();
-                        self.held.push_front(Held::Audio { mark, payload });
+                        self.delayed_bytes += payload.len();
+                        self.delayed.push_front(Delayed::Audio { mark, payload });
                         break;
                     }
                 }
-                Held::Gap(gap) => self.handle_gap(gap),
-                Held::Message { mark, message } => self.handle_message(mark, &message),
-                Held::Muted => self.pause(),
-                Held::Bye => self.stop(CloseCode::Normal),
+                Delayed::Gap(gap) => self.handle_gap(gap),
+                Delayed::Message { mark, message } => self.handle_message(mark, &message),
+                Delayed::Muted => self.pause(),
+                Delayed::Bye => self.hang_up(),
             }
         }
         if self.ending.is_some() {
@@ -110,8 +111,9 @@ impl Call {
             return self.run_out(shortage);
         }
         let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
-        let exposed = self.tab.held() + self.wanted();
-        // A settlement that is on its way says what was exposed before: it may not come after what is asked for now.
+        let exposed = self.tab.held() + self.wanted_cost();
+        // A settlement that is on its way carries an older figure of what is exposed. Written after the figure asked for now, it would
+        // replace it.
         if self.settling.iter().any(|(_, before)| *before != exposed) {
             return;
         }
@@ -120,10 +122,10 @@ impl Call {
         }
     }
 
-    /// There is no more money: the user is told in words, and the call ends with its own code.
+    /// Ends the call because there is no more money, and tells the user so in words.
     pub(super) fn run_out(&mut self, shortage: Shortage) {
         self.outputs.push_back(Output::Exhausted(shortage));
-        // What was said comes before the notice, and nothing is answered any more.
+        // The user's last words are finished before the notice. `ending` is set first, so that the agent does not answer them any more.
         self.ending = Some(CloseCode::Budget);
         self.pause();
         self.finish_answer();
@@ -137,26 +139,26 @@ impl Call {
         self.stop(CloseCode::Budget);
     }
 
-    /// Settles what was metered, if there is anything to tell.
+    /// Settles what was used, if the store does not know everything yet.
     pub(super) fn settle_up(&mut self) {
         self.recorded = self.now;
         if self.tab.is_unrowed()
             || self.committable.seq > self.told_committable.seq
             || self.replayable != self.told_replayable
         {
-            self.push_settle(self.metered_open, false);
+            self.push_settle(self.uncommitted_metered, false);
         }
     }
 
-    /// Settles what was metered and gives back what is set aside; so many samples of what is not committed may be played again.
-    pub(super) fn settle_all(&mut self, open: u32) {
+    /// Settles what was used and gives back what is set aside. `again` is how many samples of the uncommitted frames may be played again.
+    pub(super) fn settle_and_release(&mut self, again: u32) {
         self.recorded = self.now;
-        self.push_settle(open, true);
+        self.push_settle(again, true);
     }
 
-    fn push_settle(&mut self, open: u32, release: bool) {
+    fn push_settle(&mut self, again: u32, release: bool) {
         let rows = self.tab.take_rows();
-        // Who goes on elsewhere, or ends, has nothing under way.
+        // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;
         self.settling.push_back((self.committable, exposed));
@@ -166,14 +168,14 @@ impl Call {
             rows,
             through: self.metered_through,
             committed: self.committable,
-            replayable: self.replayable + open,
+            replayable: self.replayable + again,
             exposed,
             release,
         });
     }
 
-    /// Says in the store that what may be played again is being played again here: whoever takes the call over meanwhile does not get it a
-    /// second time. What is left of it is written with the next settlement.
+    /// Tells the store that the replayable samples are being played again here, so that a relay that takes the call over meanwhile does not
+    /// grant them a second time. The next settlement tells how many are left.
     pub(super) fn claim(&mut self) {
         self.has_claimed = true;
         self.told_replayable = 0;
@@ -190,11 +192,13 @@ impl Call {
         });
     }
 
-    /// What a settlement says to be exposed: what is held, and what was asked for and may be held before it is written.
+    /// What a settlement says is exposed: the holds, or what the unanswered [`Output::Reserve`] asks to be exposed if that is more. The
+    /// answer may come, and a request begin, before the settlement is written.
     fn exposed(&self) -> NanoUsd {
         self.tab.held().max(self.purse.asked())
     }
 
+    /// Tells the page its usage and the thresholds that budgets have reached, and settles what was used if it is time.
     pub(super) fn tell_usage(&mut self) {
         let usage = self.usage();
         if usage != self.told_usage.1 && self.now >= self.told_usage.0 + USAGE_EVERY {
@@ -209,7 +213,8 @@ impl Call {
                 }
             }
         }
-        // What has reached a threshold is settled at once: the operator hears of the sum that the page was told.
+        // At a threshold everything is settled at once, because the operator is told when the ledger reaches it, and is to hear the same sum
+        // as the page.
         if self.told_percent != told
             || self.now >= self.recorded + RECORD_EVERY
             || self.tab.unrowed_samples() > RECORD_SAMPLES
@@ -218,9 +223,10 @@ impl Call {
         }
     }
 
-    /// How the budgets stand is known. What they had reached when another relay had the call was told there.
+    /// Takes the thresholds that the budgets have reached for told, the first time that their standing is known after the call was taken
+    /// over: the relay before told them.
     pub(super) fn learn_standing(&mut self) {
-        if !std::mem::take(&mut self.is_unsure) {
+        if !std::mem::take(&mut self.is_standing_unknown) {
             return;
         }
         let standing = self.purse.standing_at(self.tab.rowed_cost());

@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::operations::outbound;
 use crate::records::recording::Recordings;
 use crate::records::spill::SPILL_FILE;
-use crate::records::store::{DATABASE_FILE, SqlStore, Store, look};
+use crate::records::store::{DATABASE_FILE, SqlStore, Store, check_sqlite_file};
 
 /// How long each of the others may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,7 +104,9 @@ async fn files(config: &Config) -> Result<(), String> {
     in_time(async {
         let mut faults = Vec::new();
         for file in own.into_iter().chain([SPILL_FILE]) {
-            faults.extend(look(&config.data_dir.join(file)).await.err().map(|error| error.to_string()));
+            faults.extend(
+                check_sqlite_file(&config.data_dir.join(file)).await.err().map(|error| error.to_string()),
+            );
         }
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     })

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{answered, failed};
 use crate::config::Config;
-use crate::records::store::{DATABASE_FILE, Hold, SqlStore, Store, StoreError, migrate};
+use crate::records::store::{DATABASE_FILE, FolderLock, SqlStore, Store, StoreError, migrate};
 
 /// Options of `voxrelay migrate`.
 #[derive(Debug, Args)]
@@ -37,10 +37,10 @@ pub(super) async fn run(args: MigrateArgs) -> ExitCode {
 
 /// Opening it is what migrates it. Not under a relay that runs.
 async fn migrate_file(data_dir: &Path) -> Result<(), StoreError> {
-    let mut hold = Hold::take(data_dir)?;
-    hold.tell("migrating");
+    let mut lock = FolderLock::take(data_dir)?;
+    lock.note_doing("migrating");
     let store = SqlStore::sqlite(&data_dir.join(DATABASE_FILE)).await?;
     Store::close(&store).await;
-    drop(hold);
+    drop(lock);
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::operations::telemetry::{self, Telemetry};
 use crate::provider;
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
-use crate::records::store::{DATABASE_FILE, Hold, Leases, SqlStore, Store, StoreError};
+use crate::records::store::{DATABASE_FILE, FolderLock, Leases, SqlStore, Store, StoreError};
 use crate::{App, Records};
 
 /// How long the relay waits for its database when it starts.
@@ -39,6 +39,9 @@ pub(super) struct ServeArgs {
 /// Options of `voxrelay dev`.
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
+    /// The configuration, TOML. Variables that start with VOXRELAY_ go over it.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
     /// Where to listen; 127.0.0.1:8080 if nothing else is configured. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -54,7 +57,7 @@ pub(super) async fn serve(args: ServeArgs) -> ExitCode {
 }
 
 pub(super) async fn dev(args: DevArgs) -> ExitCode {
-    let mut config = match faults::load(None, true) {
+    let mut config = match faults::load(args.config.as_deref(), true) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -93,8 +96,8 @@ async fn run(config: Config) -> ExitCode {
         Err(error) => return failed(2, &error),
     };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
-    let mut hold = match Hold::take(&config.data_dir) {
-        Ok(hold) => hold,
+    let mut lock = match FolderLock::take(&config.data_dir) {
+        Ok(lock) => lock,
         Err(error) => return failed(1, &error),
     };
     let listener = match TcpListener::bind(config.listen).await {
@@ -102,7 +105,7 @@ async fn run(config: Config) -> ExitCode {
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
     let address = listener.local_addr().unwrap_or(config.listen);
-    hold.tell(&format!("listening on {address}"));
+    lock.note_doing(&format!("listening on {address}"));
     let metrics = match listen_for_metrics(&config).await {
         Ok(metrics) => metrics,
         Err(error) => return failed(1, &error),
@@ -129,7 +132,7 @@ async fn run(config: Config) -> ExitCode {
         return failed(1, &error);
     }
     // Its sessions are free for whoever their clients come to: nobody has to wait until their leases are over.
-    if let Some(before) = hold.relay_before()
+    if let Some(before) = lock.relay_before()
         && let Err(error) = store.end_leases(Leases::Of(&before)).await
     {
         return failed(1, &error);
@@ -137,7 +140,7 @@ async fn run(config: Config) -> ExitCode {
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
     let app = App::new(config, verifier, records, prices).with_provider_client(provider_client);
     let app = Arc::new(app);
-    hold.tell_relay(&app.live.relay_id);
+    lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
         app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app.live)));
@@ -157,7 +160,7 @@ async fn run(config: Config) -> ExitCode {
     }
     crate::run(listener, Arc::clone(&app)).await;
     signals.abort();
-    drop(hold);
+    drop(lock);
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
 }

@@ -21,6 +21,8 @@ pub struct AgentConfig {
     pub kind: AgentKind,
     /// What its model is told before everything else; may be empty.
     pub instructions: String,
+    /// What it says when a conversation begins; may be empty.
+    pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
 }
@@ -30,10 +32,14 @@ pub struct AgentConfig {
 pub enum AgentKind {
     /// Says back what it hears.
     Echo,
-    /// Reads what is typed and answers in text.
+    /// Holds a conversation with the help of providers, by their names, each list in the order in which they are asked.
     Chat {
-        /// The name of the provider of its language model.
-        llm: String,
+        /// Recognisers; without one the agent reads what is typed.
+        stt: Vec<String>,
+        /// Language models; at least one.
+        llm: Vec<String>,
+        /// Voices; without one the agent answers in text.
+        tts: Vec<String>,
     },
 }
 
@@ -107,30 +113,44 @@ pub(super) fn agents(
 }
 
 fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<AgentConfig, ConfigError> {
-    const LLM: &str = "agents.*.llm";
     let kind = match values.one_of("agents.*.kind")? {
         "echo" => AgentKind::Echo,
-        _ => {
-            let llm = values.text(LLM)?.unwrap_or_default();
-            let good = |provider: &Provider| provider.kind.service == Service::LanguageModel;
-            if !providers.get(&llm).is_some_and(good) {
-                let there = providers.values().filter(|provider| good(provider));
-                let there: Vec<String> = there.map(|provider| quote(&provider.name)).collect();
-                let there = if there.is_empty() { "there are none".to_owned() } else { there.join(" or ") };
-                let given = if llm.is_empty() { "nothing".to_owned() } else { quote(&llm) };
-                let service = Service::LanguageModel.name();
-                let accepted =
-                    format!("give the name of one of [providers.NAME] that is a {service}: {there}");
-                return Err(values.wrong(LLM, given, accepted));
-            }
-            AgentKind::Chat { llm }
-        }
+        _ => AgentKind::Chat {
+            stt: team(values, "agents.*.stt", providers, Service::SpeechToText, false)?,
+            tts: team(values, "agents.*.tts", providers, Service::TextToSpeech, false)?,
+            llm: team(values, "agents.*.llm", providers, Service::LanguageModel, true)?,
+        },
     };
     Ok(AgentConfig {
         kind,
         instructions: values.text("agents.*.instructions")?.unwrap_or_default(),
+        greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
     })
+}
+
+/// The names of providers that have this to give.
+fn team(
+    values: &Values,
+    key: &'static str,
+    providers: &BTreeMap<String, Provider>,
+    service: Service,
+    is_needed: bool,
+) -> Result<Vec<String>, ConfigError> {
+    let names = values.list(key)?;
+    let good = |provider: &Provider| provider.kind.service == service;
+    let wrong = names.iter().find(|name| !providers.get(*name).is_some_and(good));
+    if wrong.is_none() && (!is_needed || !names.is_empty()) {
+        return Ok(names);
+    }
+    let there: Vec<String> =
+        providers.values().filter(|provider| good(provider)).map(|provider| quote(&provider.name)).collect();
+    let there = if there.is_empty() { "there are none".to_owned() } else { there.join(" or ") };
+    let accepted = format!(
+        "give the name of one of [providers.NAME] that is a {}, or a list of them: {there}",
+        service.name()
+    );
+    Err(values.wrong(key, wrong.map_or("nothing".to_owned(), quote), accepted))
 }
 
 pub(super) fn default(values: &Values) -> Result<String, ConfigError> {

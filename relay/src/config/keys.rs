@@ -108,8 +108,11 @@ keys! {
     "prices.file" = "", Text, "a price table in TOML that goes over the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
     "agents.default" = "echo", Text, "the agent of a call that names none; `echo` needs no key and is always there";
-    "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` reads what is typed and answers in text, `echo` says back what it hears";
-    "agents.*.llm" = "", Text, "the name of its language model, one of `[providers.NAME]`; needed by `chat`";
+    "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` holds a conversation with the help of providers, `echo` says back what it hears";
+    "agents.*.stt" = "", List, "the names of its recognisers (speech to text) among `[providers.NAME]`, in the order in which they are asked; without one the agent reads what is typed";
+    "agents.*.llm" = "", List, "the names of its language models among `[providers.NAME]`, in the order in which they are asked; `chat` needs one";
+    "agents.*.tts" = "", List, "the names of its voices (text to speech) among `[providers.NAME]`, in the order in which they are asked; without one the agent answers in text";
+    "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it";

@@ -219,7 +219,7 @@ fn every_key_of_the_table_is_read() {
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
-            "agents.*.instructions" | "agents.*.max_output_tokens" => {
+            "agents.*.instructions" | "agents.*.greeting" | "agents.*.max_output_tokens" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "providers.*.model" => toml.replace(wrong, "7"),
@@ -403,7 +403,7 @@ fn agents_and_providers_are_known_by_their_names() {
     .expect("good");
     assert_eq!(config.default_agent, "doctor");
     let doctor = &config.agents["doctor"];
-    assert_eq!(doctor.kind, AgentKind::Chat { llm: "eliza".to_owned() });
+    assert_eq!(doctor.kind, AgentKind::Chat { stt: vec![], llm: vec!["eliza".to_owned()], tts: vec![] });
     assert_eq!((doctor.instructions.as_str(), doctor.max_output_tokens), ("Listen.", 500));
     let eliza = &config.providers["eliza"];
     assert_eq!(eliza.base_url.as_str(), "http://127.0.0.1:8000/v1/");

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::money::meter::SAMPLE;
+use crate::money::meter::UTTERANCE_SAMPLE;
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 pub use item::{AtMost, Billing, ItemPrice, Quantity};
@@ -210,13 +210,13 @@ impl AudioPrice {
         self.price.cost(samples)
     }
 
-    /// The ledger row of so many samples, with the key `<key>/sample`; none for none.
+    /// The ledger row of so many samples, with the key `<key>/utterance_sample`; none for none.
     #[must_use]
     pub fn rows(&self, key: &str, samples: u64, estimated: bool) -> Vec<LedgerRow> {
         if samples == 0 {
             return Vec::new();
         }
-        vec![row(key, SAMPLE, &self.price, samples, estimated)]
+        vec![row(key, UTTERANCE_SAMPLE, &self.price, samples, estimated)]
     }
 }
 

@@ -11,7 +11,7 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `character`, or a kind of token such as `input_token`.
+    /// What is counted: `sample`, `utterance_sample`, `character`, or a kind of token such as `input_token`.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,

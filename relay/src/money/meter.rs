@@ -8,6 +8,8 @@ use crate::money::price::Price;
 
 /// The unit of audio in ledger rows. A row's price is for `per` samples, so that quantity, price and cost fit together.
 pub const SAMPLE: &str = "sample";
+/// The unit of audio that was in a request of its own, beside what the call meters as it comes.
+pub const UTTERANCE_SAMPLE: &str = "utterance_sample";
 
 /// Counts the audio of one session for one item.
 ///

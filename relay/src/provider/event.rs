@@ -330,6 +330,12 @@ impl FailureKind {
         FailureKind::Flood,
     ];
 
+    /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
+    #[must_use]
+    pub fn may_be_billed(self) -> bool {
+        matches!(self, FailureKind::Timeout | FailureKind::Flood)
+    }
+
     /// The word in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,16 +1,16 @@
-//! Where a request comes from when it comes through proxies.
+//! The address that a request comes from, when it may come through proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// Each proxy writes the address it was called from at the end of the list.
+/// The header in which each proxy adds the address that it was called from, at the end of the list.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client: the peer's, unless that is a proxy whose word counts. Then it is the last one in the list that is
-/// not such a proxy itself: what stands before it, whoever that is may have made up. If all of them are, it is the first.
+/// The address of the client. If the peer is not a trusted proxy, it is the peer. Otherwise it is the last address in the list that is not a
+/// trusted proxy, since the client may have made up those before it. If all addresses in the list are trusted proxies, it is the first one.
 ///
-/// A list that trusted proxies left without sense says nothing, and the peer is the answer. IPv4 inside IPv6 is IPv4.
+/// A list with anything else than addresses says nothing, and the client is taken to be the peer. IPv4 inside IPv6 counts as IPv4.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusts(peer) {
@@ -30,7 +30,7 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(
     client
 }
 
-/// An address, or one with a port, as some proxies write it.
+/// Reads an address with or without a port, as proxies write it.
 fn parse(hop: &str) -> Option<IpAddr> {
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let with_port = || hop.parse().ok().map(|address: SocketAddr| address.ip());

@@ -1,4 +1,4 @@
-//! Files in the binary: the SDK for every page, the demo page for `voxrelay dev`.
+//! Files in the binary: the SDK for all pages, and the demo page for `voxrelay dev`.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -20,18 +20,19 @@ struct Sdk;
 #[allow_missing = true]
 struct Demo;
 
-/// The page loads from the relay alone, talks to any relay, and may compile wasm. Its Worker and worklets are files beside the
-/// script.
+/// The content security policy of the demo page. The page loads from this relay only, may connect to any relay, and may compile wasm. Its
+/// Worker and worklets are files beside the script.
 const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http: https: ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The smallest example, with its script in the page.
 const MINIMAL: &str = include_str!("../../../examples/minimal.html");
 
-/// Ways in which `cargo xtask build` may have compressed a file beside it, the better first.
+/// The encodings in which `cargo xtask build` may have put a compressed file beside the plain one, each with its file extension, the best
+/// first.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
-/// `GET /sdk/…`: for pages of any origin.
+/// `GET /sdk/…`: a file of the SDK, for pages of any origin.
 pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Response {
     let Some(mut response) = file::<Sdk>(&path, &headers) else {
         let detail = if Sdk::iter().next().is_none() {
@@ -48,11 +49,11 @@ pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Respons
     with_cors(response)
 }
 
-/// Everything else in `voxrelay dev`: the demo page.
+/// A file of the demo page, at every other address of `voxrelay dev`.
 pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path() {
         "/" => "index.html",
-        // Asked for by browsers on behalf of a page that names no icon.
+        // Browsers ask for this if a page names no icon.
         "/favicon.ico" => "icon.svg",
         path => path.trim_start_matches('/'),
     };
@@ -62,7 +63,7 @@ pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
     as_page(response, HeaderValue::from_static(PAGE_POLICY))
 }
 
-/// `GET /minimal.html` in `voxrelay dev`.
+/// `GET /minimal.html` in `voxrelay dev`: the smallest example.
 pub(super) async fn minimal() -> Response {
     let html = [
         (header::CONTENT_TYPE, content_type("minimal.html")),
@@ -73,7 +74,7 @@ pub(super) async fn minimal() -> Response {
     as_page((html, MINIMAL).into_response(), policy)
 }
 
-/// The page's policy, which lets the script that stands in `page` run, and no other.
+/// The policy of a page that has its script in itself. It lets that script run, and no other script in the page.
 fn policy_of(page: &str) -> String {
     let script =
         page.split_once("<script type=\"module\">").and_then(|(_, rest)| rest.split_once("</script>"));
@@ -99,10 +100,10 @@ fn with_cors(mut response: Response) -> Response {
     response
 }
 
-/// The file in the best form the client takes; 304 if it has it already.
+/// A file in the best encoding that the client accepts, or 304 if the client has it already.
 ///
-/// Files keep their names from release to release, so a browser asks each time whether its copy is still the one: half of an
-/// old SDK beside half of a new one does not work.
+/// Files keep their names from release to release, so browsers are told to ask each time whether their copy is still good. Files of an old
+/// SDK and a new one do not work together.
 fn file<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<Response> {
     let plain = Files::get(path)?;
     let (file, encoding) = match encoded::<Files>(path, headers) {
@@ -126,6 +127,7 @@ fn file<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<Response> {
     Some(response)
 }
 
+/// The compressed file in the best encoding that the client accepts, if there is one.
 fn encoded<Files: RustEmbed>(path: &str, headers: &HeaderMap) -> Option<(EmbeddedFile, &'static str)> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     ENCODINGS.into_iter().filter(|(encoding, _)| accepts(accepted, encoding)).find_map(

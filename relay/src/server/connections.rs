@@ -1,4 +1,4 @@
-//! The connections without a call: how many there are, and who goes when there is no place left.
+//! The connections without a call: how many there are, and which one is closed when there is no place left.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,45 +16,48 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 
-/// How often a connection's pace is looked at, at least: what happens on it may bring its end nearer.
+/// The longest time between two looks at a connection's pace. What happens on the connection may bring its end nearer.
 const LOOK: Duration = Duration::from_secs(1);
-/// An answer of more bytes than this, or of nobody knows how many, is long.
+/// How many bytes an answer may have until it counts as long. An answer of unknown length is long as well.
 const LONG_BYTES: u64 = 64 * 1024;
 
-/// All of them.
+/// All connections without a call.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// How many there may be.
+    /// How many connections there may be.
     most: usize,
-    /// How many there may be from one address.
+    /// How many connections there may be from one address.
     most_of_address: usize,
+    /// How long an idle connection is kept.
     keep_alive: Duration,
     open: Mutex<Open>,
-    /// Somebody has left.
+    /// Notified when a connection has left.
     left: Notify,
 }
 
+/// The open connections by their ids.
 #[derive(Debug, Default)]
 struct Open {
     entries: HashMap<u64, Arc<Entry>>,
+    /// The id of the next connection.
     next: u64,
 }
 
-/// One of them, as everybody sees it who has to do with it.
+/// What is known of one connection.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Whom it is counted for; `None` for a proxy whose word counts.
+    /// The address that the connection is counted for. `None` for a trusted proxy, which is not counted.
     address: Option<IpAddr>,
     pace: Mutex<Pace>,
-    /// Whether it gets an answer that is long.
-    long: AtomicBool,
-    /// Whether it has left: it has ended, or is a call.
-    left: AtomicBool,
-    /// Cancelled when it has to make room.
+    /// Whether a long answer is on its way over the connection.
+    has_long_answer: AtomicBool,
+    /// Whether the connection has ended or has become a call.
+    has_left: AtomicBool,
+    /// Cancelled when the connection has to make room for another one.
     evicted: CancellationToken,
 }
 
-/// A place among them, until this is dropped.
+/// A place among the connections without a call, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     id: u64,
@@ -62,12 +65,12 @@ pub(super) struct Connection {
     connections: Arc<Connections>,
 }
 
-/// Why there is no place.
+/// Why there is no place for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Its address has too many.
+    /// The address has too many connections.
     Address,
-    /// There are too many, and the relay is at work for each of them.
+    /// There are too many connections, and each of them waits for the relay.
     Relay,
 }
 
@@ -76,12 +79,13 @@ impl Connections {
         Connections { most, most_of_address, keep_alive, open: Mutex::default(), left: Notify::new() }
     }
 
-    /// Gives a new connection a place, if need be that of the one for which the relay has waited longest.
+    /// Gives a new connection a place. If there is none left, the connection is closed whose peer the relay has waited for longest.
     pub(super) fn enter(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Result<Connection, Full> {
         let mut open = self.lock();
         let of_address = |entry: &Entry| address.is_some() && entry.address == address;
         if open.entries.values().filter(|entry| of_address(entry)).count() >= self.most_of_address {
-            // Only one that was served: whoever opens connections and says nothing gains nothing by opening more.
+            // Among the connections of an address only one that was served makes room, so that opening more and more silent connections gains
+            // nothing.
             open.evict(|entry| of_address(entry) && entry.pace().is_idle()).ok_or(Full::Address)?;
         }
         if open.entries.len() >= self.most {
@@ -90,8 +94,8 @@ impl Connections {
         let entry = Arc::new(Entry {
             address,
             pace: Mutex::new(Pace::new(now, self.keep_alive)),
-            long: AtomicBool::new(false),
-            left: AtomicBool::new(false),
+            has_long_answer: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
         let id = open.next;
@@ -100,24 +104,26 @@ impl Connections {
         Ok(Connection { id, entry, connections: Arc::clone(self) })
     }
 
-    /// Waits until somebody has left.
-    pub(super) async fn left(&self) {
+    /// Waits until a connection has left.
+    pub(super) async fn wait_for_place(&self) {
         self.left.notified().await;
     }
 
-    /// Watches over the body of an answer. `None` if it is long, as many connections as may get long answers at a time have one, and each
-    /// of them is taken as fast as it comes: the rest of the places is for calls and short questions.
-    pub(super) fn answer(&self, to: &Arc<Entry>, body: Body) -> Option<Body> {
+    /// Wraps the body of an answer, so that its end is noticed. Only three quarters of the connections may get long answers at a time, so
+    /// that short ones always find a place. With so many, the one whose peer takes nothing is closed, and `None` means that there is no such
+    /// one.
+    pub(super) fn watch_answer(&self, to: &Arc<Entry>, body: Body) -> Option<Body> {
         let is_long = body.size_hint().upper().is_none_or(|bytes| bytes > LONG_BYTES);
         if is_long {
             let mut open = self.lock();
-            let long = open.entries.values().filter(|entry| entry.long.load(Ordering::Relaxed)).count();
+            let long =
+                open.entries.values().filter(|entry| entry.has_long_answer.load(Ordering::Relaxed)).count();
             if long >= (self.most - self.most / 4).max(1) {
-                open.evict(|entry| entry.long.load(Ordering::Relaxed))?;
+                open.evict(|entry| entry.has_long_answer.load(Ordering::Relaxed))?;
             }
-            to.long.store(true, Ordering::Relaxed);
+            to.has_long_answer.store(true, Ordering::Relaxed);
         }
-        Some(Body::new(Answer { body, to: Arc::clone(to) }))
+        Some(Body::new(AnswerBody { body, to: Arc::clone(to) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -126,7 +132,8 @@ impl Connections {
 }
 
 impl Open {
-    /// Ends the connection whose peer has moved nothing for longest, among these. Not one that waits for the relay.
+    /// Closes the connection whose peer has moved nothing for longest, among those that `among` picks. A connection whose peer waits for the
+    /// relay is not closed.
     fn evict(&mut self, among: impl Fn(&Entry) -> bool) -> Option<()> {
         let waits = |entry: &Entry| entry.pace().waits_since();
         let candidates = self.entries.iter().filter(|(_, entry)| among(entry));
@@ -142,12 +149,12 @@ impl Entry {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it has left: then nobody looks at its pace any more.
+    /// Whether the connection has ended or has become a call. Its pace does not matter any more then.
     pub(super) fn has_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed)
+        self.has_left.load(Ordering::Relaxed)
     }
 
-    /// Waits until it has to go: its peer is too slow, or its place is needed.
+    /// Waits until the connection has to be closed, and says why: its peer is too slow, or its place is needed.
     pub(super) async fn must_go(&self) -> &'static str {
         loop {
             let now = Instant::now();
@@ -166,20 +173,20 @@ impl Entry {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.entry.left.store(true, Ordering::Relaxed);
+        self.entry.has_left.store(true, Ordering::Relaxed);
         self.connections.lock().entries.remove(&self.id);
         self.connections.left.notify_one();
     }
 }
 
-/// The body of an answer; says when the last of it was handed on.
+/// The body of an answer, which tells the connection's pace when the last of it was handed on.
 #[derive(Debug)]
-struct Answer {
+struct AnswerBody {
     body: Body,
     to: Arc<Entry>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -199,9 +206,9 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.to.long.store(false, Ordering::Relaxed);
+        self.to.has_long_answer.store(false, Ordering::Relaxed);
         self.to.pace().handle_answered(Instant::now());
     }
 }
@@ -272,15 +279,15 @@ mod tests {
             .map(|_| {
                 let connection = enter();
                 connection.entry.pace().handle_request(Some(0));
-                let body = connections.answer(&connection.entry, long()).expect("room");
+                let body = connections.watch_answer(&connection.entry, long()).expect("room");
                 (connection, body)
             })
             .collect();
         let (seventh, eighth) = (enter(), enter());
-        assert!(connections.answer(&seventh.entry, long()).is_none(), "all six are taken as they come");
-        assert!(connections.answer(&seventh.entry, Body::from("short")).is_some());
+        assert!(connections.watch_answer(&seventh.entry, long()).is_none(), "all six are taken as they come");
+        assert!(connections.watch_answer(&seventh.entry, Body::from("short")).is_some());
         reading[3].0.entry.pace().handle_blocked(Instant::now());
-        assert!(connections.answer(&seventh.entry, long()).is_some());
+        assert!(connections.watch_answer(&seventh.entry, long()).is_some());
         assert!(gone(&reading[3].0) && !gone(&reading[0].0) && !gone(&eighth));
     }
 }

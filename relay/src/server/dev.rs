@@ -13,8 +13,9 @@ use super::{Problem, Source};
 use crate::App;
 use crate::admission::auth;
 
-/// Whom the demo page calls as.
+/// The user as whom the demo page calls.
 const SUB: &str = "demo";
+/// How long a token for the demo page is good.
 const TTL: Duration = Duration::from_secs(3_600);
 
 /// A fresh token for a page on this machine, as plain text.
@@ -41,8 +42,8 @@ pub(super) async fn token(
     }
 }
 
-/// Not for a foreign page (which could not read the answer, but is told so), not for one whose name was made to point here
-/// (DNS rebinding), and not through a proxy, whose visitors are anybody.
+/// Whether a request comes from a page of this machine. It does not if a browser says that the page is foreign, if the host's name is not
+/// this machine's (DNS rebinding makes other names point here), or if it came through a proxy, whose visitors may be anybody.
 fn is_for_this_machine(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let proxied = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];

@@ -1,8 +1,8 @@
-//! Whether a client has what it asks for already (RFC 9110, 13.1.2).
+//! Conditional requests: whether a client has what it asks for already (RFC 9110, 13.1.2).
 
 use axum::http::{HeaderMap, header};
 
-/// Whether `If-None-Match` names this tag. It is compared weakly: what is the same byte for byte is the same.
+/// Whether `If-None-Match` names this tag, strong or weak.
 pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known.flat_map(|value| value.split(',')).any(|tag| {

@@ -1,4 +1,4 @@
-//! What is checked of every request's head before anybody answers it.
+//! The check of every request's head, before anything else is done with the request.
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -7,14 +7,14 @@ use protocol::HttpCode;
 
 use super::Problem;
 
-/// Longest head of a request, in bytes. Cookies of the relay's domain are in it.
+/// The longest head of a request, in bytes. It may have cookies of the relay's domain.
 pub(super) const MAX_BYTES: usize = 32 * 1024;
-/// What stands between the parts of a line and at its end.
+/// How many bytes a header line has besides its name and its value: `: ` and CR LF.
 const BETWEEN: usize = 4;
 
-/// Refuses a head that is too long, and one that does not say once which host it is for (RFC 9112, 3.2).
+/// Refuses a head that is too long, or that does not name its host exactly once (RFC 9112, 3.2).
 ///
-/// The library bounds what it holds of a head that is not whole yet, and takes a longer one that comes at once.
+/// The HTTP library bounds only what it keeps of a head that is not whole yet, and would take a longer head that comes at once.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let uri = request.uri();
     let line = request.method().as_str().len()
@@ -38,7 +38,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::BadHost))
 }
 
-/// A name or an address, and maybe a port; nothing at all for a target without a host.
+/// Whether a text is a name or an address with or without a port. It may be empty, for a target without a host.
 fn is_host(host: &str) -> bool {
     let has_port = host.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'));
     host.is_empty()

@@ -1,4 +1,4 @@
-//! HTTP: the accept loop, the routes, and what is checked before a WebSocket is opened.
+//! HTTP: the accept loop, the routes, and the checks before a WebSocket is opened.
 
 mod address;
 mod api;
@@ -43,9 +43,9 @@ use problem::Problem;
 use ready::Readiness;
 use stream::{CallPlace, CallStream};
 
-/// When to come back to a relay that is full.
+/// After how many seconds to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
-/// After the operating system refused a connection (mostly: no file descriptors left).
+/// How long no connection is accepted after the operating system refused one, mostly because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The connection that a request comes over.
@@ -55,7 +55,8 @@ struct Source {
     place: CallPlace,
 }
 
-/// Serves until [`Live::shutdown`](crate::Live::shutdown) is cancelled. The connections that are open then go on among [`Live::tasks`](crate::Live::tasks).
+/// Accepts connections until [`Live::shutdown`](crate::Live::shutdown) is cancelled. Each is served by a task among
+/// [`Live::tasks`](crate::Live::tasks), which may go on for longer.
 pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
     let router = router(Arc::clone(app));
     let network = &app.config.network;
@@ -70,7 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
     }
 }
 
-/// The next connection, with its place; `None` when the relay is to stop.
+/// The next connection, with its place. `None` means that the relay is to stop.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
@@ -99,13 +100,14 @@ async fn accept(
     }
 }
 
-/// A place for a connection, once there is one; `None` if its address has too many. A proxy whose word counts sees to that itself.
+/// A place for a connection, once there is one. `None` means that its address has too many. The connections of trusted proxies are not
+/// counted by address.
 async fn place(connections: &Arc<Connections>, peer: IpAddr, app: &App) -> Option<Connection> {
     let address = (!app.config.network.trusts(peer)).then(|| network(peer));
     loop {
         match connections.enter(address, Instant::now()) {
             Ok(place) => return Some(place),
-            Err(Full::Relay) => connections.left().await,
+            Err(Full::Relay) => connections.wait_for_place().await,
             Err(Full::Address) => {
                 tracing::debug!(address = %peer, "too many connections from this address");
                 return None;
@@ -114,7 +116,7 @@ async fn place(connections: &Arc<Connections>, peer: IpAddr, app: &App) -> Optio
     }
 }
 
-/// The peer went away while it waited; there is nothing wrong here.
+/// Whether accepting failed because the peer went away while it waited, which is no fault of this machine.
 fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -122,7 +124,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection. An upgrade ends it here and frees its place: calls have places of their own.
+/// Serves one connection until it ends or is upgraded to a call. Its place is free afterwards, since calls have places of their own.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -145,13 +147,14 @@ async fn serve_connection(
                 Err(problem) => close(problem.into_response()),
             };
             let (parts, body) = response.into_parts();
-            Ok::<_, Infallible>(match connections.answer(&entry, body) {
+            Ok::<_, Infallible>(match connections.watch_answer(&entry, body) {
                 Some(body) => Response::from_parts(parts, body),
                 None => close(full().into_response()),
             })
         }
     });
-    // Its pace is watched over here: the library has one time-out for the head of a request and for idle connections.
+    // `must_go` watches the pace of the connection. The library's own time-out is off, because it is the same for the head of a request and
+    // for idle connections.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -179,13 +182,13 @@ async fn serve_connection(
     }
 }
 
-/// An answer after which the connection ends.
+/// Has the connection end after this answer.
 fn close(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// As many long answers are on their way as may be.
+/// The problem that as many long answers are on their way as are allowed.
 fn full() -> Problem {
     let detail = "This relay sends as many files at a time as it may.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
@@ -212,12 +215,12 @@ fn router(app: Arc<App>) -> Router {
     routes.method_not_allowed_fallback(method_not_allowed)
 }
 
-/// Says that the process runs; nothing about what it depends on.
+/// `GET /livez`: says that the process runs, and nothing about what it depends on.
 async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// A page that meant to call may read it: docs/protocol.md.
+/// The answer at an unknown address. Pages of every origin may read it, so that a page which calls a wrong address learns why.
 async fn not_found() -> Response {
     Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").for_every_page()
 }

@@ -1,38 +1,40 @@
 //! How fast the peer of a connection without a call has to be.
 //!
-//! A machine without a clock: it is told what happened and when, and says until when something else has to. Time counts only while
-//! the relay waits for the peer: neither a slow database nor an event that is long in coming is the peer's fault.
+//! The pace is a machine without a clock: it is told what happened and when, and says until when the peer has to do something. Time counts
+//! only while the relay waits for the peer, since a slow database is not the peer's fault.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For the head of a request, from its first byte; also for that first byte on a new connection.
+/// How long a new connection may be silent, and how long the head of a request may take from its first byte.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take nothing of what is there for it. What it takes makes up for it at [`RATE_MIN`].
+/// How long a peer may take nothing of what is there for it. The time that it has used up comes back as it takes bytes, at [`RATE_MIN`].
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes a second that a peer has to take at least: a quarter of what the slowest mobile networks carry.
+/// How many bytes a second a peer has to take at least: a quarter of what the slowest mobile networks carry.
 const RATE_MIN: u64 = 1_024;
 
 /// The pace of one connection.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// How long an idle connection is kept.
     keep_alive: Duration,
     phase: Phase,
-    /// Bytes of the request's body that have not come.
+    /// How many bytes of the request's body have not come yet.
     body_left: u64,
-    /// Where in a head what comes next is.
+    /// Where in a head the next byte is.
     line: Line,
-    /// Whether the head of the next request has begun while this one is answered.
+    /// Whether the head of the next request has begun while this one is being answered.
     next_begun: bool,
-    /// When the last byte moved.
+    /// When the last byte came or was taken.
     moved: Instant,
-    /// Since when the peer takes nothing of what is there for it.
+    /// Since when the peer has taken nothing of what is there for it.
     blocked: Option<Instant>,
-    /// How long it may go on like that.
+    /// How long the peer may take nothing, counted from `blocked`.
     credit: Duration,
 }
 
+/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The first request has not begun.
@@ -41,18 +43,18 @@ enum Phase {
     Head { since: Instant },
     /// A request is being answered.
     Request,
-    /// The last one was answered.
+    /// The last request was answered, and no other one has begun.
     Idle { since: Instant },
 }
 
-/// Where in the lines of a head.
+/// Where in the lines of a head the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// Before the first one. Empty lines may be there (RFC 9112, 2.2).
+    /// Before the first line, where empty lines may stand (RFC 9112, 2.2).
     Before,
-    /// At the beginning of one that is not the first.
+    /// At the beginning of a line that is not the first.
     Beginning,
-    /// Within one.
+    /// Within a line.
     Within,
 }
 
@@ -71,8 +73,8 @@ impl Pace {
         }
     }
 
-    /// Bytes came. Says how many of them, from the first on, may be handed on together: the rest is of another head or body, and would be
-    /// taken for a part of this one. To be asked again about the rest.
+    /// Notes that bytes came. Returns how many of them, from the first on, belong to the same head or body, and may be handed on together.
+    /// The caller asks again about the rest, which would be taken for a part of this one otherwise.
     pub(super) fn handle_read(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.moved = now;
         if self.body_left > 0 {
@@ -88,7 +90,7 @@ impl Pace {
         self.of_head(bytes)
     }
 
-    /// How many of these bytes are of this head.
+    /// How many of these bytes belong to the head that is being read.
     fn of_head(&mut self, bytes: &[u8]) -> usize {
         for (at, byte) in bytes.iter().enumerate() {
             self.line = match (self.line, byte) {
@@ -104,24 +106,24 @@ impl Pace {
         bytes.len()
     }
 
-    /// The head of a request is whole. The body has so many bytes; `None` if only its end will say how many.
+    /// Notes that the head of a request is whole, and how many bytes its body has. `None` if that is not known before its end.
     pub(super) fn handle_request(&mut self, body: Option<u64>) {
         self.phase = Phase::Request;
         self.body_left = body.unwrap_or(u64::MAX);
         self.next_begun = false;
     }
 
-    /// The answer is on its way.
+    /// Notes that the whole answer was handed to the HTTP library.
     pub(super) fn handle_answered(&mut self, now: Instant) {
         self.phase = if self.next_begun { Phase::Head { since: now } } else { Phase::Idle { since: now } };
         self.next_begun = false;
-        // What is left of a body that nobody wanted is thrown away, or the connection is closed.
+        // The library throws away what is left of a body that was not read, or closes the connection.
         if self.body_left == u64::MAX {
             self.body_left = 0;
         }
     }
 
-    /// The peer took so many bytes.
+    /// Notes that the peer took this many bytes.
     pub(super) fn handle_written(&mut self, now: Instant, bytes: usize) {
         self.moved = now;
         if let Some(since) = self.blocked.take() {
@@ -131,12 +133,12 @@ impl Pace {
         self.credit = self.credit.saturating_add(earned).min(STALL_TIMEOUT);
     }
 
-    /// There is something for the peer, and it takes nothing now.
+    /// Notes that there is something for the peer, and that it takes nothing now.
     pub(super) fn handle_blocked(&mut self, now: Instant) {
         self.blocked.get_or_insert(now);
     }
 
-    /// When the peer has been too slow.
+    /// When the peer will have been too slow.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match (self.blocked, self.phase) {
             (Some(since), _) => Some(since + self.credit),
@@ -146,7 +148,7 @@ impl Pace {
         }
     }
 
-    /// Since when the relay waits for the peer; `None` while the peer waits for the relay.
+    /// Since when the relay has been waiting for the peer. `None` while the peer waits for the relay.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         (self.blocked.is_some() || self.phase != Phase::Request).then_some(self.moved)
     }

@@ -1,3 +1,5 @@
+//! Errors of HTTP requests, as programs and people read them.
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::HttpCode;
@@ -12,9 +14,9 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     retry_after_seconds: Option<u32>,
-    /// The limit that was exceeded.
+    /// The limit that was exceeded, if the problem is one.
     excess: Option<Excess>,
-    /// What it is, as a word that programs can compare.
+    /// The kind of problem, as a word that programs can compare.
     code: &'static str,
 }
 
@@ -32,19 +34,19 @@ pub(super) struct ProblemBody {
     status: u16,
     /// What happened, for a person.
     detail: String,
-    /// What it is, as a word that programs can compare: one of docs/errors.md.
+    /// The kind of problem, as a word that programs can compare: one of docs/errors.md.
     code: &'static str,
-    /// Whether the same may work later without a change.
+    /// Whether the same request may succeed later.
     retryable: bool,
     /// The value of the limit that was exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     limit: Option<u64>,
-    /// What there would have been.
+    /// The value that would have been reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     asked: Option<u64>,
-    /// When to come back, in milliseconds from now.
+    /// After how long to come back, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
@@ -56,17 +58,17 @@ impl Problem {
         Problem { status, detail: detail.into(), retry_after_seconds: None, excess: None, code }
     }
 
-    /// Says more exactly what it is than its status does.
+    /// Names the kind of problem more exactly than the status does.
     pub(super) fn code(self, code: HttpCode) -> Problem {
         Problem { code: code.name(), ..self }
     }
 
-    /// What it is, as a word.
+    /// The kind of problem, as a word.
     pub(super) fn word(&self) -> &'static str {
         self.code
     }
 
-    /// For pages of every origin to read: it says what they may learn by trying, and needs no credentials.
+    /// The problem as pages of every origin may read it. It tells them nothing that they could not find out by trying, without credentials.
     pub(super) fn for_every_page(self) -> Response {
         let mut response = self.into_response();
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -78,18 +80,20 @@ impl Problem {
         self.status
     }
 
+    /// Says after how many seconds to come back.
     pub(super) fn retry_after(self, seconds: u32) -> Problem {
         Problem { retry_after_seconds: Some(seconds), ..self }
     }
 
-    /// The caller asked too often.
+    /// The problem that the caller has used the API too often.
     pub(super) fn too_often(detail: impl Into<String>, excess: Excess) -> Problem {
         Problem { detail: detail.into(), ..Problem::from(excess) }.code(HttpCode::ApiRate)
     }
 }
 
 impl From<Excess> for Problem {
-    /// Says which limit it was, its value, what there would have been, and when to come back, as an `error` message does.
+    /// Tells the same as an `error` message does: which limit it was, its value, the value that would have been reached, and when to come
+    /// back.
     fn from(excess: Excess) -> Problem {
         let seconds = u32::try_from(excess.retry_after_ms().div_ceil(1_000)).unwrap_or(u32::MAX);
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, excess.code.info().message);

@@ -1,3 +1,5 @@
+//! The TCP stream of a connection, before and after it becomes a call: how fast it is read, and how it is closed.
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,88 +18,91 @@ use tokio_util::task::TaskTracker;
 use super::connections::Entry;
 use super::pace::Pace;
 
-/// How long a peer may take to read what it was told last.
+/// How long a call's peer may take to read the last words before its connection is dropped.
 const LINGER: Duration = Duration::from_secs(2);
-/// What is thrown away meanwhile.
+/// How many bytes of the peer are thrown away while it reads the last words.
 const LINGER_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// What is read of a connection at once, and in a second beyond that. A peer that sends more waits, as on a slow line. The WebSocket library
-/// hands on whole messages only, so whatever comes in pieces that never make one is bounded here and nowhere else: each piece costs time, and
-/// the smallest have two bytes.
+
+/// How many bytes are read of a connection at once, and how many a second beyond that. A peer that sends more has to wait, as on a slow line.
+///
+/// The WebSocket library hands on whole messages only. Pieces that never make up a message are bounded here and nowhere else: each piece
+/// takes time, and the smallest have two bytes.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: i64,
     per_second: i64,
 }
 
-/// A connection that is no call: the requests of one person, or of a proxy that brings those of many.
+/// The rate of a connection that is no call: the requests of one person, or of a proxy that brings those of many.
 const REQUESTS: Rate = Rate { burst: 4 << 20, per_second: 1 << 20 };
-/// A call whose user is not known yet: the largest message that it may send, and little more.
+/// The rate of a call whose user is not known yet: the largest message that it may send, and little more.
 const STRANGER: Rate = Rate { burst: 320 << 10, per_second: 64 << 10 };
-/// A call: more than a minute of audio in the shortest chunks at once, and eight times as much as a call says.
+/// The rate of a call: at once more than a minute of audio in the shortest chunks, and then eight times as much as a call says.
 const CALL: Rate = Rate { burst: 4 << 20, per_second: 256 << 10 };
-/// How long a connection rests that was read too much of.
+/// How long a connection is not read whose rate is used up.
 const REST: Duration = Duration::from_millis(100);
 
-/// A call's connection, whoever holds it after the upgrade: it keeps its place among the calls for as long as it is open, and
-/// is closed so that the peer can read the last words.
+/// The stream of a connection, which may become a call. A call keeps its place among the calls for as long as its stream is open, and its
+/// stream is closed so that the peer can read the last words.
 ///
-/// A socket that is closed with unread bytes in it is reset, and a reset overtakes the close frame that says why: a browser in
-/// the middle of a message that is too large would see a broken connection and come back to try again.
+/// A socket that is closed with unread bytes in it is reset, and a reset overtakes the close frame that says why. A browser that is sending a
+/// message which is too large would see a broken connection, and come back to send it again.
 #[derive(Debug)]
 pub(super) struct CallStream {
-    /// Taken when it is dropped.
+    /// The stream, which is there until this is dropped.
     stream: Option<TcpStream>,
     /// Whether the peer has finished or is gone.
     ended: bool,
     place: CallPlace,
-    /// Whom its pace is told, until it is a call.
+    /// The entry of the connection, whose pace is told what happens until the connection is a call.
     entry: Option<Arc<Entry>>,
     allowance: Allowance,
-    /// Set while it rests.
+    /// The timer of the rest while the rate is used up.
     rest: Option<Interval>,
     tasks: TaskTracker,
-    /// What came with the end of a head or a body, and is not of it: it is handed on by itself.
+    /// Bytes that came together with the end of a head or a body and do not belong to it. They are handed on by themselves.
     ahead: Bytes,
 }
 
-/// How many bytes may be read.
+/// How many bytes may be read now, at a rate.
 #[derive(Debug)]
 struct Allowance {
     rate: Rate,
-    /// Below zero if more was read than there was: a buffer is read whole, and what it was too much is waited for.
+    /// How many bytes may be read now. It falls below zero because a buffer is read whole, and has to rise again first.
     bytes: i64,
-    /// What flowed in up to here is in `bytes`.
+    /// The time up to which the rate is in `bytes`.
     filled: Instant,
 }
 
-/// Where the upgrade leaves the connection's place, and the greeting a word.
+/// What a connection's stream is told by others: the upgrade gives it a place among the calls, and the greeting says that its user is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CallPlace(Arc<Kept>);
+pub(super) struct CallPlace(Arc<CallState>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CallState {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     is_call: AtomicBool,
     is_known: AtomicBool,
 }
 
 impl CallPlace {
-    pub(super) fn keep(&self, permit: OwnedSemaphorePermit) {
+    /// Makes the connection a call, which keeps this permit until its stream is closed.
+    pub(super) fn become_call(&self, permit: OwnedSemaphorePermit) {
         *self.0.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         self.0.is_call.store(true, Ordering::Relaxed);
     }
 
-    /// The user of the call is known.
+    /// Notes that the user of the call is known.
     pub(super) fn greeted(&self) {
         self.0.is_known.store(true, Ordering::Relaxed);
     }
 
-    fn is_kept(&self) -> bool {
+    fn is_call(&self) -> bool {
         self.0.is_call.load(Ordering::Relaxed)
     }
 
     fn rate(&self) -> Rate {
-        match (self.is_kept(), self.0.is_known.load(Ordering::Relaxed)) {
+        match (self.is_call(), self.0.is_known.load(Ordering::Relaxed)) {
             (false, _) => REQUESTS,
             (true, false) => STRANGER,
             (true, true) => CALL,
@@ -125,7 +130,7 @@ impl CallStream {
         }
     }
 
-    /// Tells its pace what happened, unless nobody looks at that any more.
+    /// Tells the connection's pace what happened, unless the connection has become a call.
     fn tell(&mut self, what: impl FnOnce(&mut Pace, Instant)) {
         match &self.entry {
             Some(entry) if entry.has_left() => self.entry = None,
@@ -134,7 +139,7 @@ impl CallStream {
         }
     }
 
-    /// How many of these bytes may be handed on: all, once nobody looks at its pace.
+    /// Notes that bytes came, and returns how many of them may be handed on together. See [`Pace::handle_read`]. Of a call, all of them may.
     fn hand_on(&mut self, bytes: &[u8]) -> usize {
         let mut handed_on = bytes.len();
         self.tell(|pace, now| handed_on = pace.handle_read(now, bytes));
@@ -159,13 +164,13 @@ impl Allowance {
         Allowance { rate, bytes: rate.burst, filled: now }
     }
 
-    /// Looks at the clock only when it has to.
+    /// Whether nothing may be read now. The clock is asked only if the allowance looks used up.
     fn is_used_up(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.bytes <= 0 {
             let now = now();
             let micros = i64::try_from((now - self.filled).as_micros()).unwrap_or(i64::MAX);
             let gained = micros.saturating_mul(self.rate.per_second) / 1_000_000;
-            // What is less than a byte goes on flowing in.
+            // Less than a byte is not counted yet, and the time goes on from `filled`.
             if gained > 0 {
                 self.bytes = self.bytes.saturating_add(gained).min(self.rate.burst);
                 self.filled = now;
@@ -174,7 +179,7 @@ impl Allowance {
         self.bytes <= 0
     }
 
-    /// From now on it is another kind of connection.
+    /// Changes the rate. Another rate begins with its whole burst.
     fn change(&mut self, now: impl FnOnce() -> Instant, rate: Rate) {
         if rate.burst != self.rate.burst || rate.per_second != self.rate.per_second {
             *self = Allowance::new(now(), rate);
@@ -189,19 +194,19 @@ impl Allowance {
 impl Drop for CallStream {
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
-        if self.ended || !self.place.is_kept() || tokio::runtime::Handle::try_current().is_err() {
+        if self.ended || !self.place.is_call() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let place = self.place.clone();
         self.tasks.spawn(async move {
-            // Whether the peer listened or not, the connection ends here.
+            // The connection ends here, whether the peer has read the last words or not.
             let _ = tokio::time::timeout(LINGER, linger(stream)).await;
             drop(place);
         });
     }
 }
 
-/// Says that nothing more comes, and takes what still does until the peer closes.
+/// Tells the peer that nothing more comes, and throws away what the peer still sends until it closes.
 async fn linger(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(LINGER_MAX_BYTES), &mut tokio::io::sink()).await.map(drop)

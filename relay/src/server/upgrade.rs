@@ -1,7 +1,7 @@
-//! `GET /v1/call`: from a request to a WebSocket.
+//! `GET /v1/call`: how a request becomes a WebSocket.
 //!
-//! A browser hides from its pages why a WebSocket could not be opened. So the same request without an upgrade gets the answer that one with
-//! it would get, for pages of every origin to read: the reason and nothing else.
+//! A browser hides from its pages why a WebSocket could not be opened. So a page may send the same request without an upgrade, and gets the
+//! answer that the upgrade would get. Pages of every origin may read it: it has the reason and nothing else.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,18 +27,18 @@ use crate::admission::throttle::Waiting;
 use crate::operations::telemetry;
 use crate::{App, session};
 
-/// A read buffer is kept for each connection: 128 KiB by default.
+/// The size of the read buffer that each connection has. The library's default is 128 KiB.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// What is collected before it is written to the network.
+/// How many bytes are collected before they are written to the network.
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
-/// What may wait for a peer that reads slowly: five seconds of 24 kHz audio. Unlimited by default.
+/// How many bytes may wait for a peer that reads slowly: five seconds of 24 kHz audio. The library's default is no limit.
 const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1024;
-/// When to come back to a relay that is full.
+/// After how many seconds to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
 /// An address that has opened too many connections in a minute waits this long for each refusal.
 const TOO_MANY_WAIT: Duration = Duration::from_secs(1);
 
-/// Places for calls: one each, from the upgrade until the connection is closed.
+/// The places for calls. Each call has one from the upgrade until its connection is closed.
 #[derive(Clone, Debug)]
 pub(super) struct Calls(Arc<Semaphore>);
 
@@ -73,7 +73,7 @@ pub(super) async fn open_call(
             Err(not_a_websocket("This address takes WebSocket connections (RFC 6455, version 13)."))
         }
         Err(_) => {
-            // What it takes is given back at once.
+            // The place is given back at once.
             let place = check_origin(&app, &headers).and_then(|()| place(&app, calls, &source, &headers));
             return match place.map(drop) {
                 Ok(()) => upgrade_required(),
@@ -92,10 +92,10 @@ pub(super) async fn open_call(
             return refuse(problem).await;
         }
     };
-    source.place.keep(call);
+    source.place.become_call(call);
     let place = source.place.clone();
     let message_max_bytes = app.config.message_max_bytes();
-    // The relay waits for this token's drop before it leaves.
+    // A relay that stops waits until this token is dropped.
     let running = app.live.tasks.token();
     upgrade
         .protocols([SUBPROTOCOL])
@@ -119,14 +119,14 @@ async fn refuse(problem: Problem) -> Response {
     problem.for_every_page()
 }
 
-/// What a connection takes until it is greeted, and a call until its end.
+/// What a call takes up: a place among its address's connections that wait to be greeted, and a place among the calls.
 struct Place {
     address: IpAddr,
     waiting: Waiting,
     call: OwnedSemaphorePermit,
 }
 
-/// A place for a call from this address, if there is one.
+/// A place for a call from the address of this request, if there is one.
 fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Result<Place, Problem> {
     let network = &app.config.network;
     let address = client_address(source.peer.ip(), headers, |address| network.trusts(address));
@@ -142,17 +142,17 @@ fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Resul
     Ok(Place { address, waiting, call })
 }
 
-/// For whoever asks why no WebSocket could be opened: it is not for anything that the relay knows.
+/// The answer for a page that asks why no WebSocket could be opened, if the relay would open one.
 fn upgrade_required() -> Response {
     let detail = "This address takes WebSocket connections, and would take one from here.";
     let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, detail).for_every_page();
-    // What it has to be upgraded to (RFC 9110, 15.5.22).
+    // The answer has to name the protocol to upgrade to (RFC 9110, 15.5.22).
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     response
 }
 
-/// A connection was refused. Whoever only asks why is not counted again.
+/// Logs and counts a refused connection, unless the request only failed to be a WebSocket.
 fn note(problem: &Problem, source: &Source) {
     let code = problem.word();
     if code == HttpCode::NotAWebSocket.name() {
@@ -166,7 +166,7 @@ fn not_a_websocket(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).code(HttpCode::NotAWebSocket)
 }
 
-/// What the WebSocket library does not check.
+/// Checks what the WebSocket library does not check.
 fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if !is_key(headers) {
         return Err(not_a_websocket("Sec-WebSocket-Key has to be 16 bytes in base64, once."));
@@ -174,7 +174,7 @@ fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if !offers_subprotocol(headers) {
         return Err(not_a_websocket(format!("Offer the WebSocket subprotocol {SUBPROTOCOL}.")));
     }
-    // What comes after the head would be taken for frames (RFC 9110, 7.8), and by somebody in between for the body.
+    // Bytes after the head would be taken for frames here (RFC 9110, 7.8), and for the body by a proxy.
     if has_body(headers) {
         return Err(not_a_websocket("A request that opens a WebSocket has no body."));
     }
@@ -186,14 +186,15 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
+/// Checks that pages of the request's origin may call.
 fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    // Two Origins are none that could be checked.
+    // A request with two origins cannot be checked.
     let (Ok(origin), Ok(host)) = (single(headers, &header::ORIGIN), single(headers, &header::HOST)) else {
         return Err(not_a_websocket("Origin and Host have to be text, once each."));
     };
     let allows = |origin: Option<&str>| app.config.origins.allow(origin, host);
     let is_allowed = match host.filter(|_| origin.is_none() && is_of_this_host(headers)) {
-        // Of its own host a page asks without naming its origin, while it opens a WebSocket with it.
+        // A page that asks its own host sends no origin, while it does when it opens a WebSocket there.
         Some(host) => ["https", "http"].iter().any(|scheme| allows(Some(&format!("{scheme}://{host}")))),
         None => allows(origin),
     };
@@ -208,7 +209,7 @@ fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::OriginRefused))
 }
 
-/// Whether a browser says that the page that asks is of the host that is asked. A page cannot write this header.
+/// Whether a browser says that the asking page comes from the host that it asks. A page cannot set this header.
 fn is_of_this_host(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
@@ -227,7 +228,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
         .any(|o| o.trim() == SUBPROTOCOL)
 }
 
-/// The header's one value, if it is there.
+/// The value of a header, if it is there. An error if it is there twice or is not text.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -24,7 +24,7 @@ impl Wire for WebSocketWire {
             Some(Ok(Message::Binary(payload))) => Incoming::Binary(payload),
             Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => Incoming::Control(payload.len()),
             Some(Ok(Message::Close(_))) => {
-                // The library answers it when it is asked for the next message. There is none.
+                // The library answers the close frame when it is asked for the next message, which does not come.
                 let _ = self.socket.poll_next_unpin(context);
                 Incoming::Gone(None)
             }
@@ -58,7 +58,7 @@ impl Wire for WebSocketWire {
 }
 
 impl WebSocketWire {
-    /// The wire of a connection that keeps its place there.
+    /// The wire over this socket, whose stream is told at `place` that the user is known.
     pub(super) fn new(socket: WebSocket, place: CallPlace) -> WebSocketWire {
         WebSocketWire { socket, place }
     }
@@ -68,7 +68,7 @@ impl WebSocketWire {
     }
 }
 
-/// The close code that an error of a WebSocket asks for; `None` if there is nobody left to tell.
+/// The close code that an error of a WebSocket calls for. `None` if the peer is gone.
 ///
 /// The library closes nothing by itself. After such an error the socket reads no more, but one close frame can still be sent.
 fn close_code(error: axum::Error) -> Option<CloseCode> {

@@ -1,4 +1,4 @@
-//! A session is put together: price, agent, machine, connection, recording.
+//! Puts a session together: prices, agent, machine, connection, recording.
 
 use std::sync::Arc;
 
@@ -7,63 +7,64 @@ use protocol::relay::{Attachment, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, Prices};
 use tokio::sync::mpsc;
 
-use super::admission::caps;
 use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms, first_money};
 use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::machine::Input;
+use super::opening::caps;
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
 use super::work::Work;
 use crate::admission::auth::Identity;
-use crate::agent::{Agent, Chat, Echo, Persona};
+use crate::agent::{Agent, Conversation, Echo, Persona, Team};
 use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
 use crate::operations::telemetry;
-use crate::provider::Provider;
+use crate::provider::{Provider, Service};
 use crate::records::recording::Recorder;
 use crate::records::store::{Payer, unix_ms};
 use crate::{App, NanoUsd};
 
-/// What the echo agent is metered as.
+/// The item as which audio is metered that the echo agent listens to.
 const ECHO_ITEM: &str = "echo/listening";
-/// What the audio of a call is metered as that nobody listens to.
+/// The item as which audio is metered that no agent listens to.
 const DEAF_ITEM: &str = "relay/audio";
-/// Commands to a session that may wait.
+/// How many commands to a session may wait.
 const COMMANDS: usize = 4;
 
-/// A session that begins, or goes on.
+/// What is known of a session that begins, or that goes on after another relay had it.
 pub(super) struct Prepared {
     pub(super) beginning: Beginning,
-    /// What was said before, in this session and in its conversation.
+    /// What was said before in the session's conversation, for an agent that wants to know.
     pub(super) turns: Vec<Turn>,
-    /// What its ledger rows cost.
+    /// The sum of the session's ledger rows.
     pub(super) cost: NanoUsd,
-    /// The key of its recording.
+    /// The key of the recording, if the call is recorded.
     pub(super) recording: Option<String>,
-    /// Audio before this position is in the recording of the relay before.
+    /// The position up to which the user's audio is in the recording of the relay before.
     pub(super) recorded_through: u32,
 }
 
-/// What a session is made of before it has an id: whom it is with, and what that costs.
+/// What is known of a session before it has an id: its agent, and what that costs.
 pub(super) struct Parts {
     /// The agent's name.
     pub(super) agent: String,
     config: Option<AgentConfig>,
     rate: Hz,
     listening: Price,
-    /// Whom the agent asks, by their places, and what that costs.
+    /// The providers that the agent asks, by their places.
     providers: Vec<Provider>,
+    /// The prices of the providers, by their places.
     prices: Vec<ItemPrice>,
 }
 
 impl Parts {
-    /// The parts of a session with this agent.
+    /// The parts of a session with this agent, or why there can be none.
     pub(super) fn new(app: &App, agent: &str) -> Result<Parts, Refusal> {
         let config = app.config.agents.get(agent).cloned();
         if config.is_none() && agent != ECHO {
@@ -71,21 +72,24 @@ impl Parts {
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
         let (now, mut providers) = (unix_ms(), Vec::new());
-        let listening = match config.as_ref().map(|config| &config.kind) {
-            None | Some(AgentKind::Echo) => ECHO_ITEM,
-            Some(AgentKind::Chat { llm }) => {
-                providers.extend(app.config.providers.get(llm).cloned());
-                DEAF_ITEM
-            }
-        };
+        if let Some(AgentKind::Chat { stt, llm, tts }) = config.as_ref().map(|config| &config.kind) {
+            let named = stt.iter().chain(llm).chain(tts);
+            providers.extend(named.filter_map(|name| app.config.providers.get(name).cloned()));
+        }
         if !providers.is_empty() && app.provider_client.is_none() {
             tracing::error!(%agent, "its providers cannot be asked: there is no client");
             return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
         }
         let prices = || {
-            let listening = app.prices.second_price_at(listening, now)?.clone();
             let prices = providers.iter().map(|provider| provider.price(&app.prices, now));
-            Ok::<_, PriceError>((listening, prices.collect::<Result<Vec<_>, _>>()?))
+            let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
+            // All audio of a call is metered, at the price of the recogniser that hears all of it.
+            let listening = match prices.first() {
+                Some(ItemPrice::Stream(price)) => price.clone(),
+                Some(_) => app.prices.second_price_at(DEAF_ITEM, now)?.clone(),
+                None => app.prices.second_price_at(ECHO_ITEM, now)?.clone(),
+            };
+            Ok::<_, PriceError>((listening, prices))
         };
         let (listening, prices) = prices().map_err(|error| {
             tracing::error!(%error, "no price, no call");
@@ -95,12 +99,12 @@ impl Parts {
         Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices })
     }
 
-    /// What is set aside for a session when it begins.
+    /// How much money is set aside for a session when it begins.
     pub(super) fn first_money(&self) -> Range {
         first_money(&self.listening)
     }
 
-    /// What the session speaks beyond the first version of the protocol.
+    /// The features of the protocol that the session speaks beyond its first version.
     fn features(&self) -> &'static [&'static str] {
         match self.config.as_ref().map(|config| &config.kind) {
             None | Some(AgentKind::Echo) => FEATURES,
@@ -108,21 +112,24 @@ impl Parts {
         }
     }
 
-    /// Whether the agent wants to know what was said before.
+    /// Whether the agent wants to know what was said before in its conversation.
     pub(super) fn wants_history(&self) -> bool {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// The agent, for audio that begins at `position`, after these turns.
+    /// Makes the agent, for audio that begins at `position`, after these turns.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
     fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
         match &self.config {
-            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, max_output_tokens }) => {
-                let persona =
-                    Persona { instructions: instructions.clone(), max_output_tokens: *max_output_tokens };
-                Box::new(Chat::new(persona, self.rate.0, position, turns))
+            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, greeting, max_output_tokens }) => {
+                let persona = Persona {
+                    instructions: instructions.clone(),
+                    greeting: greeting.clone(),
+                    max_output_tokens: *max_output_tokens,
+                };
+                Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
@@ -130,10 +137,27 @@ impl Parts {
         }
     }
 
-    /// The prices that the page is told.
+    /// Whom the agent asks, by their places.
+    fn team(&self) -> Team {
+        let mut team = Team::default();
+        for (place, (provider, price)) in self.providers.iter().zip(&self.prices).enumerate() {
+            let skills = provider.skills(price);
+            match skills.service {
+                Service::SpeechToText => team.recognisers.push((place, skills)),
+                Service::LanguageModel => team.models.push(place),
+                Service::TextToSpeech => team.voices.push((place, skills)),
+            }
+        }
+        team
+    }
+
+    /// The prices as the page is told them.
     fn messages(&self, app: &App) -> Vec<protocol::Price> {
         let items = [&*self.listening.item].into_iter().chain(self.prices.iter().map(ItemPrice::item));
-        items.flat_map(|item| app.prices.messages(item, unix_ms())).collect()
+        let mut items: Vec<&str> = items.collect();
+        items.sort_unstable();
+        items.dedup();
+        items.into_iter().flat_map(|item| app.prices.messages(item, unix_ms())).collect()
     }
 }
 
@@ -142,7 +166,7 @@ pub(super) struct First {
     pub(super) connection: Connection,
     pub(super) hello: Hello,
     pub(super) attachment: Attachment,
-    /// Its next resume token.
+    /// The resume token that the client is given.
     pub(super) token: String,
 }
 
@@ -162,7 +186,7 @@ pub(super) fn prepare(
         id: beginning.id.clone(),
         sub: identity.sub.clone(),
         account: identity.account.clone(),
-        login: identity.session_id.clone(),
+        login: identity.login.clone(),
     });
     let registration =
         Registry::enter(&app.live, &beginning.id, Handle { whose: whose.clone(), commands: sender });
@@ -222,7 +246,7 @@ pub(super) fn prepare(
     }
 }
 
-/// Of waits that are to differ between sessions.
+/// A random seed, so that the waits between two tries differ between sessions.
 fn seed() -> u64 {
     getrandom::u64().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! How a session begins, or goes on: from what the store says to the machine that carries it. Whoever drives sessions shares this.
+//! How a session begins, or goes on after another relay had it: from what the store says to the session's machine. The relay and the
+//! simulation share this.
 
 use std::time::Duration;
 
@@ -19,33 +20,33 @@ use crate::money::price::Price;
 use crate::money::tab::{self, Earlier, Tab};
 use crate::records::store::{NewSession, TakenOver};
 
-/// What this relay speaks beyond the first version of the protocol, whoever its agent is.
+/// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
-/// The same with an agent that can be told what to say.
+/// The features that this relay speaks with an agent that can be told what to say.
 pub const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
-/// Listening that has to be paid for before a session begins.
+/// How much listening has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Where a session begins, or goes on.
+/// Where a session begins, or goes on after another relay had it.
 #[derive(Clone, Debug)]
 pub struct Beginning {
-    /// Its id.
+    /// The session's id.
     pub id: String,
-    /// The conversation it belongs to.
+    /// The conversation that the session belongs to.
     pub conversation_id: String,
-    /// Which memory of a relay this is.
+    /// The session's epoch, which rises with each relay that takes the session over.
     pub epoch: u32,
-    /// Its relay was lost, and this is what it used there.
+    /// What the session used at other relays, if it was taken over.
     pub recovered: Option<Elsewhere>,
-    /// How often it was resumed before.
+    /// How often the session was resumed before.
     pub reconnects: u32,
-    /// The first frame to come.
+    /// The mark of the next frame.
     pub mark: Mark,
-    /// The number of its next turn.
+    /// The number of the next turn.
     pub turn: u32,
-    /// What its ledger says, by item and unit.
+    /// The sums of the session's ledger rows, by item and unit.
     pub sums: Vec<ItemSum>,
-    /// What is set aside.
+    /// What is set aside for the session.
     pub grant: Grant,
     /// See [`Start::replayable`].
     pub replayable: u32,
@@ -53,26 +54,26 @@ pub struct Beginning {
     pub metered_through: u32,
 }
 
-/// What goes for a session at this relay.
+/// The terms that apply to a session at this relay.
 #[derive(Debug)]
 pub struct Terms {
     /// The agent's name.
     pub agent: String,
-    /// What the session speaks beyond the first version of the protocol.
+    /// The features that the session speaks beyond the first version of the protocol.
     pub features: &'static [&'static str],
     /// What listening costs.
     pub listening: Price,
     /// What the agent's providers cost, by their places.
     pub items: Vec<ItemPrice>,
-    /// What the session may spend.
+    /// What the session, its user and its account may spend.
     pub caps: Caps,
-    /// What it may do, as the page is told.
+    /// The limits of the session, as the page is told them.
     pub limits: protocol::Limits,
-    /// What it costs, as the page is told.
+    /// The prices of the session, as the page is told them.
     pub prices: Prices,
-    /// Control messages a second.
+    /// How many control messages a second the client may send.
     pub control_per_second: u32,
-    /// Codec of the agent's audio.
+    /// The codec of the agent's audio.
     pub agent_codec: Codec,
     /// Whether the call is recorded.
     pub is_recorded: bool,
@@ -80,17 +81,17 @@ pub struct Terms {
     pub heartbeat: Duration,
     /// How long a session without a connection is kept.
     pub resume_window: Duration,
-    /// Whose session it is, by the token that it begins with.
+    /// What the access token says that the session begins with.
     pub identity: Identity,
-    /// How long that token is good.
+    /// How long the access token is good.
     pub token_left: Duration,
     /// How long a call goes on after its token has expired.
     pub token_grace: Duration,
     /// How long a call goes on while the database is away.
     pub store_grace: Duration,
-    /// Until when nobody else takes the session for lost, unless the lease is renewed.
+    /// When the session has to stop unless the lease is renewed, because another relay may take it over soon after.
     pub lease: Time,
-    /// Seeds of waits that are to differ between sessions.
+    /// Seeds of the waits that are to differ between sessions: the policy's and the journal's.
     pub seeds: [u64; 2],
 }
 
@@ -113,7 +114,7 @@ impl Beginning {
         }
     }
 
-    /// A session that another relay had, taken over at this time, in milliseconds since 1970.
+    /// A session that another relay had, taken over at `at_ms`, in milliseconds since 1970.
     #[must_use]
     pub fn taken_over(taken: TakenOver, caps: Caps, at_ms: i64) -> Beginning {
         let TakenOver { session: row, next_turn, metered_at_ms, by_item } = taken;
@@ -134,14 +135,14 @@ impl Beginning {
             mark: row.committed,
             turn: next_turn,
             sums: by_item,
-            // Nothing is set aside yet: the first audio asks for it.
+            // No more is set aside than is spent already. The first audio asks for more.
             grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
             replayable: row.replayable_samples,
             metered_through: row.metered_position,
         }
     }
 
-    /// The machine that carries it from now on, with an agent that begins to hear at [`Beginning::mark`].
+    /// Makes the session's machine, with an agent that begins to hear at [`Beginning::mark`].
     #[must_use]
     pub fn machine(self, now: Time, terms: Terms, agent: Box<dyn Agent>) -> Machine {
         let meter = meter(&terms.listening, &self.sums);
@@ -198,21 +199,21 @@ impl Beginning {
     }
 }
 
-/// What listening costs, from where a ledger stands.
+/// The meter of listening, which goes on where the ledger ends.
 #[must_use]
 pub fn meter(listening: &Price, sums: &[ItemSum]) -> Meter {
     let (samples, cost) = tab::heard(&listening.item, sums);
     Meter::resume(listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
 }
 
-/// What is set aside for a session when it begins.
+/// How much money is set aside for a session when it begins.
 #[must_use]
 pub fn first_money(listening: &Price) -> Range {
     let meter = meter(listening, &[]);
     Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(AHEAD) }
 }
 
-/// The time from then until now, both in milliseconds since 1970.
+/// The time from `at_ms` to `now_ms`, both in milliseconds since 1970. Zero if `at_ms` is later.
 pub(super) fn since(at_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! What the store knows a session by: its entries as the store and the relay's own disk have them, and what follows from what the store
-//! answers. Whoever drives sessions shares this.
+//! Translates between a session's journal and its records: entries as the store and the relay's own disk take them, and the store's errors as
+//! the journal takes them. The relay and the simulation share this.
 
 use protocol::Time;
 
@@ -8,22 +8,22 @@ use crate::money::budget::Caps;
 use crate::records::spill::Owed;
 use crate::records::store::{Payer, Quality, Settle, StoreError};
 
-/// What the store knows a session by, and what goes with whatever it spends.
+/// What the store has to know with whatever a session writes.
 #[derive(Clone, Debug)]
 pub struct Books {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
-    /// Which memory of it writes.
+    /// The epoch in which this relay has the session. The store refuses writes of an older one.
     pub epoch: u32,
     /// Who pays.
     pub payer: Payer,
-    /// The budgets.
+    /// What the session, its user and its account may spend.
     pub caps: Caps,
 }
 
 impl Books {
-    /// An entry as the store and the relay's own disk have it, if it outlives the session. `unix_ms` says when something was, in milliseconds
-    /// since 1970.
+    /// An entry as the store and the relay's own disk take it, or `None` if it does not outlive the session. `unix_ms` converts times to
+    /// milliseconds since 1970.
     #[must_use]
     pub fn owed(&self, entry: &Entry, unix_ms: impl Fn(Time) -> i64) -> Option<Owed> {
         Some(match entry {
@@ -57,7 +57,7 @@ impl Books {
     }
 }
 
-/// What follows from an error of the store.
+/// The journal's failure for an error of the store.
 #[must_use]
 pub fn failure(error: &StoreError) -> Failure {
     let kind = match error {

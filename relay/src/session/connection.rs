@@ -1,4 +1,4 @@
-//! A wire as a session uses it: read when asked, written without waiting, never with too much in it, closed in order.
+//! A wire as a session uses it: it is read when asked, written without waiting, holds a bounded amount, and is closed in order.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker, ready};
@@ -9,22 +9,22 @@ use tokio::time::{Instant, timeout};
 
 use super::wire::{Gone, Incoming, Outgoing, Wire};
 
-/// A peer that takes nothing for this long, and says nothing, is gone.
+/// How long a peer may take nothing and say nothing until it is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// A close frame may take this long there and back.
+/// How long a close frame may take there and back.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Messages that may still come before the answer to a close frame: a minute that is played again, in the shortest chunks, was on its way.
-/// Whoever sends more does not listen, and may miss the code.
+/// How many messages may still come before the answer to a close frame. A minute of audio in the shortest chunks may be on its way, played
+/// again. A peer that sends more does not listen, and may miss the close code.
 const CLOSE_MESSAGES: u32 = 20_000;
-/// Bytes that may still come before the answer to a close frame, for the same reason.
+/// How many bytes may still come before the answer to a close frame. A minute of audio may be on its way, played again.
 const CLOSE_BYTES: usize = 4 << 20;
-/// Bytes that may wait in the wire; beyond them the agent's words wait in the replay buffer, where they can be resumed from. A third of a
-/// second of audio: what is said next about the user's own words is not to wait for long.
+/// How many bytes may wait in the wire until the agent's words wait in the replay buffer instead, from where they can be resumed. It is a
+/// third of a second of audio, so that acknowledgements of the user's own words do not wait for long behind it.
 const HIGH_WATER: usize = 16 * 1024;
-/// With this much waiting, nothing more is read, since it might have to be answered.
+/// How many bytes may wait in the wire until nothing more is read, since what is read might have to be answered.
 const DEAF_WATER: usize = 64 * 1024;
 
-/// What a connection has to tell.
+/// What happens on a connection.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Something came, or the peer is gone.
@@ -37,9 +37,9 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
-    /// Bytes written since everything was last on its way.
+    /// How many bytes were written since everything was last flushed.
     unflushed: usize,
-    /// Since when the peer has taken nothing of them and said nothing.
+    /// When the wait for the peer to take what is unflushed began. It begins again whenever something comes from the peer.
     since: Option<Instant>,
 }
 
@@ -48,42 +48,42 @@ impl Connection {
         Connection { wire, unflushed: 0, since: None }
     }
 
-    /// Whether it takes what the agent says now.
+    /// Whether the connection takes the agent's words now.
     pub(super) fn is_ready(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         self.unflushed < HIGH_WATER && self.wire.poll_ready(&mut context).is_ready()
     }
 
-    /// The user is known.
+    /// Tells the wire that the user is known. See [`Wire::greeted`].
     pub(super) fn greeted(&mut self) {
         self.wire.greeted();
     }
 
-    /// Whether what comes can be answered: a message that cannot is better left where it is.
+    /// Whether there is room to answer what comes. Without room, messages are left unread.
     pub(super) fn may_listen(&self) -> bool {
         self.unflushed < DEAF_WATER
     }
 
-    /// Hands a message over.
+    /// Writes a message, without waiting until it is on its way.
     ///
     /// # Errors
-    /// When the connection is gone. [`Connection::event`] says so, too.
+    /// When the connection is gone. [`Connection::event`] says so as well.
     pub(super) fn write(&mut self, message: Outgoing) -> Result<(), Gone> {
         self.unflushed += message.len();
         self.since.get_or_insert_with(Instant::now);
         self.wire.write(message)
     }
 
-    /// Hands a text over and waits until it is on its way.
+    /// Writes a text and waits until it is on its way.
     ///
     /// # Errors
-    /// When the connection is gone, or the peer does not take the text within this time.
+    /// When the connection is gone, or the peer does not take the text in time.
     pub(super) async fn say(&mut self, text: String, within: Duration) -> Result<(), Gone> {
         self.write(Outgoing::Text(text))?;
         timeout(within, self.flush()).await.unwrap_or(Err(Gone))
     }
 
-    /// When the peer is given up.
+    /// When a peer that takes nothing and says nothing is given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + SEND_TIMEOUT)
     }
@@ -106,14 +106,14 @@ impl Connection {
                 return Poll::Pending;
             }
             let incoming = ready!(self.wire.poll_incoming(context));
-            // A line over which something comes is alive, however slow the other way is.
+            // A peer that sends something is alive, however slowly it takes what is written.
             self.since = self.since.map(|_| Instant::now());
             Poll::Ready(Event::Incoming(incoming))
         })
         .await
     }
 
-    /// Says goodbye, waits a moment for the answer, and lets go.
+    /// Sends the close code, waits a moment for the answer, and drops the wire.
     pub(super) async fn close(mut self, code: CloseCode) {
         let goodbye = async {
             self.wire.write_close(code, code.name())?;
@@ -130,7 +130,7 @@ impl Connection {
             }
             Ok::<(), Gone>(())
         };
-        // Whether the peer heard it or not, the connection ends here.
+        // The connection ends here, whether the peer has heard the code or not.
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 

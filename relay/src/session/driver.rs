@@ -1,4 +1,5 @@
-//! Carries a session: its machine, its connection, and what it has under way. No decisions; each turn of the loop is wait, one input, drain.
+//! Carries a session: its machine, its connection, and what it has under way. The driver decides nothing. Each turn of its loop waits, gives
+//! the machine one input, and does what the machine wants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +21,23 @@ use crate::operations::telemetry;
 use crate::records::recording::{self, Recorder};
 use crate::records::store::{Leases, Store};
 
-/// When nothing is due: something else will happen before.
+/// How long the driver sleeps when nothing is due. Something else happens before, or it sleeps again.
 const FAR: Duration = Duration::from_secs(3_600);
 
-/// What a session is made of.
+/// A session at this relay, with everything that its task owns.
 pub(super) struct Driver {
     pub(super) live: Arc<Live>,
     pub(super) store: Arc<dyn Store>,
     pub(super) whose: Arc<Whose>,
     pub(super) machine: Machine,
     pub(super) work: Work,
-    /// What is under way at providers.
+    /// The requests that are under way at providers.
     pub(super) requests: Requests,
     pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
     /// Connections that want to go on with the session, by their numbers.
     pub(super) visitors: Vec<(u64, ResumeRequest)>,
+    /// The number of the next connection that wants to go on with the session.
     pub(super) next_visitor: u64,
     pub(super) commands: Commands,
     pub(super) registration: Registration,
@@ -57,8 +59,11 @@ impl Driver {
         }
     }
 
-    /// The next thing that happens; `None` if it is only that the connection takes more. What is due comes first, but not twice in a row: neither
-    /// a peer that sends without end nor a timer can keep the other one out.
+    /// Waits for the next thing that happens. `None` means that the connection takes more, and the machine is only to be drained.
+    ///
+    /// A timer that is due comes before everything else, but not twice in a row: so a peer that sends without end cannot keep the timer out,
+    /// nor a timer that is always due the peer. Within `select`, commands come before what is under way, and the connection comes last,
+    /// because its peer alone can send without end.
     async fn wait(&mut self, was_timeout: bool) -> Option<Input> {
         let machine = &self.machine;
         let silent = self.connection.as_ref().filter(|_| machine.listens()).and_then(Connection::deadline);
@@ -91,17 +96,18 @@ impl Driver {
         Some(Input::Timeout)
     }
 
+    /// The input of the machine for a command.
     fn handle_command(&mut self, command: Option<Command>) -> Input {
         match command {
             Some(Command::Resume(request)) => Input::Resume(Box::new(self.receive(*request))),
             Some(Command::End(code)) => Input::End(code),
-            Some(Command::Lose) => Input::TakenOver,
-            Some(Command::HandOver) => Input::HandOff,
+            Some(Command::TakenOver) => Input::TakenOver,
+            Some(Command::HandOff) => Input::HandOff,
             None => Input::Forgotten,
         }
     }
 
-    /// Lets a connection wait, with a resume token for the case that it is let in.
+    /// Lets a connection wait until the machine decides about it, with the resume token that its client is given if it is let in.
     fn receive(&mut self, request: ResumeRequest) -> Visitor {
         let used = request.hello.resume.as_ref().map_or("", |resume| &resume.resume_token);
         let (token, replaced, number) = (resume_token(), resume_hash(used), self.next_visitor);
@@ -112,13 +118,13 @@ impl Driver {
         Visitor { number, hello, left, identity, hash: resume_hash(&token), token, replaced }
     }
 
-    /// Does what the machine wants, until it wants nothing more. Says whether the session is over here.
+    /// Does what the machine wants until it wants nothing more. Returns how the session is over here, once it is.
     fn drain(&mut self) -> Option<Departure> {
         loop {
             let is_ready = self.connection.as_mut().is_none_or(Connection::is_ready);
             match self.machine.poll_output(is_ready)? {
                 Output::Send(message) => {
-                    // The reading side says so, too, if it is gone: the link hears of it there.
+                    // The reading side says so as well if the connection is gone, and the link is told from there.
                     let _ = self.connection.as_mut().map(|connection| connection.write(message));
                 }
                 Output::Close(code) => self.close(code),
@@ -145,7 +151,7 @@ impl Driver {
                 Output::Forget(numbers) => self.work.forget(numbers),
                 Output::Rescue(entry) => self.work.rescue(&entry),
                 Output::Hold(entries) => self.work.hold(&entries),
-                Output::Reserve { ask, wait } => self.work.reserve(ask, wait),
+                Output::Reserve { reservation, wait } => self.work.reserve(reservation, wait),
                 Output::Check { token, wait } => self.work.check(token, wait),
                 Output::Login(login) => {
                     self.whose = Arc::new(Whose { login, ..(*self.whose).clone() });
@@ -173,11 +179,12 @@ impl Driver {
         }
     }
 
-    /// Lets go of everything. Whoever waits for the session looks for it elsewhere from now on.
+    /// Lets go of everything that the session has here. It is taken off the registry first, so that connections look for it in the store from
+    /// now on.
     async fn depart(mut self, departure: Departure) {
         self.recording = None;
-        self.registration.leave();
-        let code = logged::departure(&self.whose.id, departure, &self.machine);
+        self.registration.remove();
+        let code = logged::log_departure(&self.whose.id, departure, &self.machine);
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
         match departure {
@@ -202,20 +209,21 @@ impl Driver {
         }
     }
 
-    /// Closes the connection there may be. The session does not wait for that.
+    /// Closes the connection, if there is one, in a task of its own that the session does not wait for.
     fn close(&mut self, code: CloseCode) {
         if let Some(connection) = self.connection.take() {
             self.live.tasks.spawn(connection.close(code));
         }
     }
 
+    /// Takes a connection out of those that wait.
     fn visitor(&mut self, number: u64) -> Option<ResumeRequest> {
         let place = self.visitors.iter().position(|(waiting, _)| *waiting == number)?;
         Some(self.visitors.remove(place).1)
     }
 }
 
-/// Lets go of the session in the store: another relay waits for that.
+/// Ends the session's lease in the store, because another relay waits for that.
 async fn end_lease(store: &dyn Store, relay: &str, id: &str) {
     match timeout(STORE_TIMEOUT, store.end_leases(Leases::Session { id, relay })).await {
         Ok(Ok(())) => {}
@@ -224,6 +232,7 @@ async fn end_lease(store: &dyn Store, relay: &str, id: &str) {
     }
 }
 
+/// The next event of the connection. Without a connection there is none, for ever.
 async fn event(connection: &mut Option<Connection>) -> connection::Event {
     match connection {
         Some(connection) => connection.event().await,
@@ -231,8 +240,8 @@ async fn event(connection: &mut Option<Connection>) -> connection::Event {
     }
 }
 
-/// Gives a connection back to whoever brought it: a new session begins there.
+/// Gives a connection back to the task that brought it, which looks for the session elsewhere or begins a new one.
 fn hand_back(ResumeRequest { connection, hello, refused, .. }: ResumeRequest) {
-    // Nobody waits for it any more if this fails.
+    // If this fails, nobody waits for the connection any more.
     let _ = refused.send((connection, hello));
 }

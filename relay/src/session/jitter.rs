@@ -1,8 +1,8 @@
-//! Waits that differ, so that many sessions do not come back in the same moment.
+//! Random waits, so that many sessions do not come back at the same moment.
 
 use std::time::Duration;
 
-/// A source of differing waits. The same seed gives the same waits.
+/// A source of random waits. The same seed gives the same waits.
 #[derive(Debug)]
 pub(super) struct Jitter(u64);
 
@@ -11,12 +11,12 @@ impl Jitter {
         Jitter(seed)
     }
 
-    /// From half of the wait to one and a half.
+    /// A random wait between half and one and a half times `wait`.
     pub(super) fn about(&mut self, wait: Duration) -> Duration {
         wait / 2 + wait.mul_f64(self.next() as f64 / u64::MAX as f64)
     }
 
-    /// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
+    /// The next number of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -1,7 +1,7 @@
-//! What a session has to write to the store: one thing after another, without the call waiting for it.
+//! What a session writes to the store: one entry after another, while the call goes on.
 //!
-//! A machine: it says what is to be written next, and is told what became of it. While the database is away the writes wait, in order,
-//! kept on the relay's own disk as well, and are tried again. How long that may go on is the policy's to say.
+//! The journal is a machine. It says what is to be written next, and is told what became of it. While the database is away, entries wait in
+//! order, are kept on the relay's own disk as well, and are tried again. The policy decides how long that may go on.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,42 +14,42 @@ use crate::money::NanoUsd;
 use crate::money::budget::{Shortage, Standing};
 use crate::money::ledger::LedgerRow;
 
-/// The first wait between two tries while the database is away. Each is drawn from half of it to one and a half, so that many sessions do
-/// not come back in the same moment.
+/// The first wait between two tries while the database is away, doubled with each. The real wait is drawn between half and one and a half
+/// times this, so that many sessions do not come back at the same moment.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// The longest wait between two tries, drawn in the same way.
+/// The longest wait between two tries while the database is away. The real wait is drawn between half and one and a half times this.
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// A write that takes longer than this may not come back: what waits is kept on the relay's own disk from then on.
+/// How long a write may take until everything that waits is kept on the relay's own disk, since the write may never come back.
 const KEEP_AFTER: Duration = Duration::from_secs(1);
 
-/// Something to write.
+/// Something that a session writes to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// Turns, and that everything before `committed` is in the transcript.
     Turns {
-        /// The turns; one that is stored already is replaced.
+        /// The turns. A turn that is stored already is replaced.
         turns: Vec<Turn>,
-        /// Everything before this frame is in the transcript.
+        /// The mark before which everything is in the transcript.
         committed: Mark,
     },
     /// What was spent.
     Settlement(Settlement),
     /// The session's end.
     End {
-        /// Why.
+        /// Why the session ended.
         code: CloseCode,
-        /// How well it went.
+        /// Round trips and lost audio of the whole session.
         quality: LineQuality,
-        /// When.
+        /// When the session ended.
         at: Time,
     },
-    /// A budget is used up.
+    /// A budget that is used up.
     Exhausted(Shortage),
     /// Whether the session has a connection.
     Attached(bool),
     /// The next resume token.
     Resumed(NextToken),
-    /// So many frames and texts were refused.
+    /// How many frames and texts of the client were refused so far.
     Strikes(u32),
 }
 
@@ -63,33 +63,33 @@ impl Entry {
     }
 }
 
-/// What was spent, as the call says it.
+/// What was spent, as the call says it. See [`Output::Settle`](crate::call::Output::Settle).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
-    /// The rows; maybe none.
+    /// The rows. There may be none.
     pub rows: Vec<LedgerRow>,
-    /// The audio before this position is metered.
+    /// The position up to which audio is metered.
     pub through: u32,
-    /// Everything before this frame is committed.
+    /// The mark before which everything is committed.
     pub committed: Mark,
-    /// Samples that are metered and not committed, and may be played again.
+    /// How many samples are metered and not committed, and may be played again.
     pub replayable: u32,
-    /// What counts as spent if the relay is lost.
+    /// What the store counts as spent if this relay is lost.
     pub exposed: NanoUsd,
-    /// Give back what is set aside and not spent.
+    /// Whether what is set aside and not spent is given back.
     pub release: bool,
-    /// When.
+    /// When it was settled.
     pub at: Time,
 }
 
-/// A resume token by its hash, and the one that it replaces.
+/// A resume token by its hash, and the token that it replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextToken {
-    /// Its hash.
+    /// The hash of the token.
     pub hash: [u8; 32],
-    /// The hash of the one that it replaces.
+    /// The hash of the token that it replaces.
     pub replaced: [u8; 32],
-    /// How often the session was resumed, with this time.
+    /// How often the session was resumed, this time included.
     pub reconnects: u32,
 }
 
@@ -98,49 +98,49 @@ pub struct NextToken {
 pub struct LineQuality {
     /// The longest round trip, in microseconds.
     pub rtt_max_us: u32,
-    /// Sum of all round trips, in microseconds.
+    /// The sum of all round trips, in microseconds.
     pub rtt_sum_us: u64,
-    /// How many there were.
+    /// How many round trips there were.
     pub rtt_count: u64,
-    /// Samples of the user that never came.
+    /// How many samples of the user never came.
     pub lost_samples: u64,
 }
 
-/// What the store answers to an entry.
+/// What the store confirms of an entry that it has written.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// It is written.
+pub enum Receipt {
+    /// The entry is written.
     Done,
-    /// A settlement is written: the sum of the session's rows, and the budgets after it.
+    /// The entry, a settlement, is written.
     Settled {
-        /// Sum of the session's rows.
+        /// The sum of the session's rows.
         cost: NanoUsd,
-        /// The budgets after it.
+        /// The budgets after this settlement.
         standing: Standing,
     },
 }
 
-/// The store did not do something.
+/// Why the store did not do something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What follows from it.
+    /// What follows from the failure.
     pub kind: FailureKind,
-    /// In words, for the log.
+    /// The failure in words, for the log.
     pub why: String,
 }
 
 /// What follows from a failure of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The store may do it in a while.
+    /// The database is away. A later try may succeed.
     Away,
-    /// The session is another relay's.
+    /// Another relay has the session in a later epoch.
     Fenced,
     /// The session was deleted.
     Erased,
-    /// The database refuses it, maybe for a reason that an operator can mend.
+    /// The database refuses the write, maybe for a reason that an operator can mend.
     Mendable,
-    /// Nothing helps.
+    /// The database refuses the write, and no later try helps.
     Refused,
 }
 
@@ -150,12 +150,13 @@ pub(super) enum Input {
     /// Something is to be written, after what waits already.
     Entry(Entry),
     /// The answer to [`Output::Write`].
-    Written(Result<Answer, Failure>),
-    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk; `None` where there was no room.
+    Written(Result<Receipt, Failure>),
+    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk, or `None` where there was no room.
     Kept(Vec<Option<i64>>),
-    /// The session leaves, and the database does not answer in time: nothing more is written, and everything is kept.
+    /// The session leaves this relay, and the database does not answer in time: nothing more is written to it, and everything is kept on the
+    /// relay's own disk.
     KeepAll,
-    /// What is kept nowhere is to be held in memory: the relay's own disk takes nothing, or does not answer.
+    /// The relay's own disk takes no more, or does not answer: what is not on it is held in memory.
     HoldRest,
     /// The time of [`Journal::poll_timeout`] has come.
     Timeout,
@@ -164,56 +165,56 @@ pub(super) enum Input {
 /// What a journal wants done, or says.
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
-    /// Write this to the store after so long, then [`Input::Written`].
+    /// Write this entry to the store after the wait, then give [`Input::Written`].
     Write { entry: Entry, wait: Duration },
-    /// Keep these on the relay's own disk, then [`Input::Kept`].
+    /// Keep these entries on the relay's own disk, then give [`Input::Kept`].
     Keep(Vec<Entry>),
-    /// What has these numbers on the relay's own disk is written elsewhere.
+    /// Remove the entries with these numbers from the relay's own disk: they are written, or refused for good.
     Forget(Vec<i64>),
-    /// Keep this until it is written, whatever becomes of the session.
+    /// Keep this entry until it is written, whatever becomes of the session.
     Rescue(Entry),
-    /// Hold these in memory until they are written.
+    /// Hold these entries in memory until they are written.
     Hold(Vec<Entry>),
-    /// This was written.
-    Written { entry: Entry, answer: Answer },
-    /// This was refused; the journal goes on with the next.
+    /// Tell the policy that this entry was written.
+    Written { entry: Entry, receipt: Receipt },
+    /// Tell the policy that this entry was refused. The journal goes on with the next one.
     Refused { entry: Entry, failure: Failure },
-    /// The database is away since then.
+    /// Tell the policy that the database has been away since then.
     Away { since: Time, why: String },
-    /// The database answers again.
+    /// Tell the policy that the database answers again.
     Back,
 }
 
-/// An entry of the queue.
+/// An entry that waits to be written, or is being written.
 #[derive(Debug)]
 struct Waiting {
-    /// Counts the session's entries.
+    /// The number of the entry, counted from 0 in each session.
     number: u64,
     entry: Entry,
     kept: Kept,
 }
 
-/// Whether an entry is kept on the relay's own disk, too.
+/// Whether an entry is kept on the relay's own disk as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     No,
-    /// It is being written.
+    /// The entry is on its way to the disk.
     Asked,
-    /// It is there, under this number.
+    /// The entry is on the disk, under this number.
     At(i64),
-    /// There was no room for it.
+    /// The disk had no room for the entry.
     Failed,
 }
 
 /// The queue of a session's writes.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// Oldest first; the first one is being written.
+    /// The entries that are not written, oldest first. Only the first one is being written.
     waiting: VecDeque<Waiting>,
     next_number: u64,
-    /// When the write under way began, or begins.
+    /// When the write under way began, or begins after its wait.
     writing: Option<Time>,
-    /// The write under way takes long.
+    /// Whether the write under way has taken longer than [`KEEP_AFTER`].
     is_slow: bool,
     /// The numbers of the entries that are on their way to the relay's own disk.
     keeping: Option<Vec<u64>>,
@@ -221,9 +222,9 @@ pub(super) struct Journal {
     attached: bool,
     /// Whether the session's end is written, or waits to be.
     is_ending: bool,
-    /// Whether nothing more is written, and everything kept.
+    /// Whether nothing more is written to the store, and everything is kept on the relay's own disk.
     is_leaving: bool,
-    /// Since when the database is away, and how long to wait before the next try.
+    /// Since when the database has been away, and how long to wait before the next try.
     away: Option<(Time, Duration)>,
     jitter: Jitter,
     outputs: VecDeque<Output>,
@@ -247,7 +248,7 @@ impl Journal {
         }
     }
 
-    /// One thing happened. Drain [`Journal::poll_output`] afterwards, then arm one timer for [`Journal::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Journal::poll_output`] afterwards, then arm one timer for [`Journal::poll_timeout`].
     pub(super) fn handle_input(&mut self, now: Time, input: Input) {
         match input {
             Input::Entry(entry) => self.push(entry),
@@ -270,7 +271,7 @@ impl Journal {
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input.
+    /// The next thing to do, or `None` until the next input.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -285,18 +286,19 @@ impl Journal {
         self.waiting.is_empty()
     }
 
-    /// Whether everything that is owed is on the relay's own disk, as far as there was room.
+    /// Whether the relay's own disk has taken or refused everything that is owed.
     pub(super) fn is_kept(&self) -> bool {
         let mut owed = self.waiting.iter().filter(|waiting| waiting.entry.is_owed());
         !owed.any(|waiting| matches!(waiting.kept, Kept::No | Kept::Asked))
     }
 
+    /// Puts an entry at the end of the queue, unless it changes nothing.
     fn push(&mut self, entry: Entry) {
         match &entry {
-            // The store knows it already, or takes nothing of the kind any more.
+            // The store knows this already, or is about to know the session's end, after which it is of no interest.
             Entry::Attached(attached) if *attached == self.attached || self.is_ending => return,
             Entry::Attached(attached) => self.attached = *attached,
-            // The first end counts.
+            // A session has one end: the first one that is written.
             Entry::End { .. } if self.is_ending => return,
             Entry::End { .. } => self.is_ending = true,
             Entry::Turns { .. }
@@ -309,12 +311,12 @@ impl Journal {
         self.next_number += 1;
     }
 
-    /// When the write under way has taken long.
+    /// When the write under way will have taken longer than [`KEEP_AFTER`].
     fn slow_at(&self) -> Option<Time> {
         self.writing.filter(|_| !self.is_slow && !self.is_leaving).map(|begun| begun + KEEP_AFTER)
     }
 
-    /// Begins with the oldest entry, unless it is under way.
+    /// Begins to write the oldest entry, unless that is under way.
     fn write(&mut self, now: Time) {
         let (None, Some(first)) = (self.writing, self.waiting.front()) else { return };
         let wait = self.away.map_or(Duration::ZERO, |(_, wait)| self.jitter.about(wait));
@@ -322,7 +324,7 @@ impl Journal {
         self.outputs.push_back(Output::Write { entry: first.entry.clone(), wait });
     }
 
-    fn handle_written(&mut self, now: Time, answer: Result<Answer, Failure>) {
+    fn handle_written(&mut self, now: Time, answer: Result<Receipt, Failure>) {
         let begun = self.writing.take().unwrap_or(now);
         self.is_slow = false;
         let answer = match answer {
@@ -335,19 +337,19 @@ impl Journal {
         let Some(Waiting { entry, kept, .. }) = self.waiting.pop_front() else { return };
         self.dispose(&entry, kept, answer.as_ref().err());
         self.outputs.push_back(match answer {
-            Ok(answer) => Output::Written { entry, answer },
+            Ok(receipt) => Output::Written { entry, receipt },
             Err(failure) => Output::Refused { entry, failure },
         });
     }
 
-    /// An entry is written, or refused: what is kept of it may go. Not so what was spent and found no place for a reason that an operator can
-    /// mend: that stays until it is written.
+    /// Removes an entry that was written or refused from the relay's own disk. A settlement that was refused for a reason that an operator
+    /// can mend is kept instead, until it is written.
     fn dispose(&mut self, entry: &Entry, kept: Kept, refused: Option<&Failure>) {
         let stays = matches!(entry, Entry::Settlement(_))
             && refused.is_some_and(|failure| failure.kind == FailureKind::Mendable);
         match (stays, kept) {
             (false, Kept::At(number)) => self.outputs.push_back(Output::Forget(vec![number])),
-            // What is still on its way to the disk is forgotten when it is there, so it is kept once more.
+            // An entry that is still on its way to the disk is removed as soon as it is there (`handle_kept`), so it is kept once more.
             (true, Kept::No | Kept::Failed | Kept::Asked) => {
                 self.outputs.push_back(Output::Rescue(entry.clone()));
             }
@@ -365,7 +367,7 @@ impl Journal {
         });
     }
 
-    /// Begins to keep what is not kept, all of it at once.
+    /// Begins to keep everything that is owed and not kept yet, unless some of it is on its way to the disk.
     fn keep(&mut self) {
         if self.keeping.is_some() {
             return;
@@ -400,6 +402,7 @@ impl Journal {
         }
     }
 
+    /// Gives out what is owed and not on the disk, to be held in memory.
     fn hold_rest(&mut self) {
         let rest = self.waiting.iter().filter(|waiting| !matches!(waiting.kept, Kept::At(_)));
         let rest: Vec<_> =

@@ -1,5 +1,5 @@
-//! A relay's hold on its sessions. While it renews its lease nobody else takes them for lost; once it cannot, it must stop spending before
-//! somebody else may.
+//! The lease of a relay: until when its sessions are its own. While the relay renews it, no other relay takes them for lost. A relay that
+//! cannot renew it has to stop its sessions before another relay may take them over.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,72 +12,77 @@ use super::registry::Command;
 use crate::App;
 use crate::records::store::{Leases, StoreError};
 
-/// Between two renewals.
+/// The time between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// After a renewal that failed.
+/// The time between a renewal that failed and the next try.
 const RENEW_RETRY: Duration = Duration::from_secs(1);
-/// What takes longer will not come back: the next try may.
+/// How long a renewal may take. One that takes longer is given up, since the next try may get through.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
-/// A lease is this much longer than a call may go on without the database: a renewal may be late, and clocks differ in speed.
+/// How much longer a lease is than a call may go on without the database. A renewal may be late, and clocks differ in speed.
 const MARGIN: Duration = Duration::from_secs(30);
-/// Of that, what is left when sessions stop.
+/// How long before the end of the lease this relay stops its sessions. It is a part of [`MARGIN`].
 const SAFETY: Duration = Duration::from_secs(10);
-/// How long a session is this relay's after a renewal.
+
+/// How long a relay's sessions are its own after a renewal.
 #[must_use]
 pub(crate) fn duration(app: &App) -> Duration {
     app.config.store_grace + MARGIN
 }
 
-/// What is left at least of the lease of a relay that is there.
+/// How much of its lease a relay that renews it has left at any time, even if two renewals in a row are late. A relay with less left is taken
+/// for lost.
 #[must_use]
-pub(super) fn fresh(app: &App) -> Duration {
+pub(super) fn least_left(app: &App) -> Duration {
     duration(app).saturating_sub(3 * RENEW_EVERY)
 }
 
 /// Until when this relay may go on with its sessions, unless it renews its lease by then.
 #[derive(Debug)]
-pub struct Lease(Mutex<Held>);
+pub struct Lease(Mutex<Validity>);
 
+/// What is known of this relay's lease.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct Validity {
+    /// When this relay has to stop its sessions.
     until: Instant,
-    /// The last try to renew it failed: the database takes no writes, whether or not it answers questions.
+    /// Whether the last renewal failed. The database then takes no writes, whether or not it answers reads.
     failed: bool,
 }
 
 impl Lease {
-    /// Valid for so long from now on.
+    /// The lease of a relay that begins, in a configuration where a call may go on for `grace` without the database.
     pub(crate) fn new(grace: Duration) -> Lease {
-        Lease(Mutex::new(Held { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
+        Lease(Mutex::new(Validity { until: Instant::now() + grace + MARGIN - SAFETY, failed: false }))
     }
 
-    /// When it ends.
+    /// When this relay has to stop its sessions, unless the lease is renewed.
     pub(super) fn valid_until(&self) -> Instant {
         self.lock().until
     }
 
-    /// Whether the database took the last renewal. A disk that is full, and a server that follows another one, take none.
+    /// Whether the database took the last renewal. A database with a full disk takes none, nor does one that only follows another.
     pub(crate) fn is_renewed(&self) -> bool {
         !self.lock().failed
     }
 
-    /// Renewed by a request that was sent at this time.
+    /// Notes a renewal. It counts from when it was sent, which is before the database began to count.
     fn renewed(&self, sent: Instant, duration: Duration) {
-        *self.lock() = Held { until: sent + duration - SAFETY, failed: false };
+        *self.lock() = Validity { until: sent + duration - SAFETY, failed: false };
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Validity> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Renews this relay's lease until the relay stops. It waits for nothing else that the relay does.
+/// Renews this relay's lease until the relay stops. No renewal waits for anything else that the relay does.
 pub(crate) async fn keep(app: Arc<App>) {
     let mut due = interval(RENEW_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Rows under this relay's name that no session here belongs to. They may be about to begin, so only the second look counts.
+    // Stored sessions of this relay that no task here belongs to. A session that is about to begin looks like that for a moment, so only
+    // those are given up that are found twice in a row.
     let mut strays = HashSet::new();
-    // That waits for whoever has such a row locked, and no renewal waits for that.
+    // Giving a session up may wait for a lock on its row, so it is a task of its own, which no renewal waits for.
     let mut giving_up = JoinSet::new();
     while tick(&app, &mut due).await {
         match timeout(RENEW_TIMEOUT, renew_and_look(&app)).await {
@@ -98,6 +103,7 @@ pub(crate) async fn keep(app: Arc<App>) {
     }
 }
 
+/// Ends the leases of sessions that have no task here, so that another relay may take them over.
 async fn give_up(app: Arc<App>, ids: Vec<String>) {
     for id in ids {
         tracing::warn!(session = %id, "a session without a task here is given up");
@@ -108,7 +114,7 @@ async fn give_up(app: Arc<App>, ids: Vec<String>) {
     }
 }
 
-/// Waits until it is time; `false` when the relay stops.
+/// Waits until the next renewal is due. `false` means that the relay stops.
 async fn tick(app: &App, due: &mut Interval) -> bool {
     tokio::select! {
         biased;
@@ -117,7 +123,8 @@ async fn tick(app: &App, due: &mut Interval) -> bool {
     }
 }
 
-/// Renews this relay's lease, and tells sessions that are here and not its own any more. Says which ones are its own and not here.
+/// Renews this relay's lease, and tells sessions here that another relay has taken over. Returns the ids of stored sessions of this relay
+/// that have no task here.
 async fn renew_and_look(app: &App) -> Result<HashSet<String>, StoreError> {
     let known = app.live.sessions.ids();
     let sent = Instant::now();
@@ -127,7 +134,7 @@ async fn renew_and_look(app: &App) -> Result<HashSet<String>, StoreError> {
     let own: HashSet<String> =
         app.records.store.sessions_held(&app.live.relay_id).await?.into_iter().collect();
     for id in known.iter().filter(|id| !own.contains(*id)) {
-        app.live.sessions.tell(id, Command::Lose);
+        app.live.sessions.tell(id, Command::TakenOver);
     }
     let here = app.live.sessions.ids();
     Ok(own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())

@@ -1,4 +1,4 @@
-//! What a session's machine has to say, in the log and in the metrics.
+//! What is logged and counted of a session.
 
 use protocol::CloseCode;
 
@@ -17,11 +17,11 @@ pub(super) fn log(session: &str, log: Log) {
             tracing::warn!(%session, %error, "the database is away; what is to be written waits");
         }
         Log::Back => tracing::info!(%session, "the database is back"),
-        Log::Policy(note) => note_of_policy(session, note),
+        Log::Policy(note) => log_note(session, note),
     }
 }
 
-fn note_of_policy(session: &str, note: Note) {
+fn log_note(session: &str, note: Note) {
     match note {
         Note::Resumed { reconnects } => tracing::info!(%session, reconnects, "session resumed"),
         Note::ResumeTokenLate => tracing::warn!(%session, "the resume token was not stored in time"),
@@ -49,8 +49,8 @@ fn note_of_policy(session: &str, note: Note) {
     }
 }
 
-/// Says how the session is over here, and with which code its connection is closed.
-pub(super) fn departure(session: &str, departure: Departure, machine: &Machine) -> CloseCode {
+/// Logs how the session is over here, and returns the code that its connection is closed with.
+pub(super) fn log_departure(session: &str, departure: Departure, machine: &Machine) -> CloseCode {
     match departure {
         Departure::Ended(code) => {
             let usage = machine.usage();

@@ -1,9 +1,8 @@
-//! Sessions: from a connection's first message to the session it belongs to.
+//! Sessions: how a connection comes to the session it belongs to, and how a session is carried.
 //!
-//! [`serve`] greets a connection and brings it to its session: a new one, a living one it resumes, or one rebuilt from the
-//! store after another relay was lost. The session itself is `driver::Driver`, one task each.
+//! [`serve`] greets a connection and brings it to its session: a new one, a living one, or one that is rebuilt from the store after another
+//! relay had it. Each session is carried by a `driver::Driver` in a task of its own.
 
-mod admission;
 mod assembly;
 pub mod beginning;
 pub mod books;
@@ -14,6 +13,7 @@ mod journal;
 mod lease;
 mod logged;
 pub mod machine;
+mod opening;
 mod policy;
 mod registry;
 mod requests;
@@ -47,27 +47,28 @@ use crate::operations::telemetry;
 use crate::records::recording;
 use crate::records::store::{NewSession, SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
 use crate::{App, NanoUsd};
-use admission::{caps, may_begin, open};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
+use opening::{caps, may_begin, open};
 use registry::{Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up};
 
-/// When a refused client may come back.
+/// When a client may come back that is refused for a reason that passes.
 const RETRY_AFTER_MS: u64 = 5_000;
-/// How long a relay may take to hand a session over: it looks every second, and then writes what is owed.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
-/// Between two looks at whether it has.
-const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
-/// Turns that an agent is told of what was said before, at most, and that are read at once.
+/// How long another relay may take to hand a session off: it looks every second whether it is asked to, and then writes what is owed.
+const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
+/// The time between two looks at whether another relay has handed a session off.
+const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
+/// How many turns of a conversation's history are read at once. An agent is told as many, the newest of them.
 const HISTORY_PAGE: u32 = 500;
-/// Pages that are read to find the newest.
+/// How many pages of a conversation's history are read at most, from the oldest on, to find its newest turns.
 const HISTORY_PAGES: u32 = 20;
-/// How long a session may take to answer a resume.
+/// How long a connection waits for a place among a session's commands, and for its peer to take a last message.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves one connection until it belongs to a session, or is refused. It waits until its user is known.
+/// Serves one connection until it belongs to a session, or is refused. It counts as `waiting`, among the connections whose user is not known
+/// yet, until its token was checked.
 pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting: Waiting) {
     let mut connection = Connection::new(wire);
     let greeted = match greet(&mut connection, &app).await {
@@ -79,14 +80,14 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
         Ok((hello, identity)) => {
             drop(waiting);
             connection.greeted();
-            place(app, connection, hello, &identity, address).await;
+            bring_to_session(app, connection, hello, &identity, address).await;
         }
-        // It still waits: a stranger who does not take no for an answer keeps the place.
+        // A refused connection counts as waiting until it is closed, so that a stranger who keeps it open cannot open more and more.
         Err(refusal) => refuse(connection, refusal).await,
     }
 }
 
-/// Waits for `hello`. `None` if the connection ended by itself.
+/// Waits for `hello`. An error without a refusal means that the connection ended by itself.
 async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<Refusal>> {
     let mut handshake = Handshake::new(app.live.now());
     let deadline = app.live.started + Duration::from_micros(handshake.poll_timeout().as_micros());
@@ -109,6 +110,7 @@ async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<R
     }
 }
 
+/// Checks the access token of a `hello`, and whether its user is denied.
 async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Refusal> {
     if app.live.shutdown.is_cancelled() {
         return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
@@ -129,7 +131,13 @@ async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Re
 }
 
 /// Brings a connection to its session.
-async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &Identity, address: IpAddr) {
+async fn bring_to_session(
+    app: Arc<App>,
+    connection: Connection,
+    hello: Hello,
+    identity: &Identity,
+    address: IpAddr,
+) {
     let Some(resume) = hello.resume.clone() else {
         return begin(app, connection, hello, identity, address, Attachment::New).await;
     };
@@ -138,7 +146,7 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
         return refuse(connection, excess.to_refusal()).await;
     }
     let (connection, hello) = match app.live.sessions.find(&resume.session_id, identity) {
-        Some(handle) => match hand_over(&handle, connection, hello, identity).await {
+        Some(handle) => match offer(&handle, connection, hello, identity).await {
             Some(back) => back,
             None => return,
         },
@@ -160,20 +168,20 @@ async fn place(app: Arc<App>, connection: Connection, hello: Hello, identity: &I
     begin(app, connection, hello, identity, address, Attachment::Instead).await;
 }
 
-/// Hands a connection to a living session. Comes back if the session does not take it.
-async fn hand_over(
+/// Offers a connection to a living session. Returns it if the session does not take it.
+async fn offer(
     handle: &Handle,
     connection: Connection,
     hello: Hello,
     identity: &Identity,
 ) -> Option<(Connection, Hello)> {
-    // The connection is not handed out before there is a place for it: whoever does not get one is told so.
+    // The connection is handed out only when there is a place for it among the commands, so that it can be refused if there is none.
     match timeout(RESUME_TIMEOUT, handle.commands.reserve()).await {
         Ok(Ok(place)) => {
             let (refused, answer) = oneshot::channel();
             let request = ResumeRequest { connection, hello, identity: identity.clone(), refused };
             place.send(Command::Resume(Box::new(request)));
-            // Without an answer the session has kept it.
+            // No answer means that the session has kept the connection.
             answer.await.ok()
         }
         Ok(Err(_)) => Some((connection, hello)),
@@ -185,7 +193,7 @@ async fn hand_over(
     }
 }
 
-/// Takes over a session that another relay has, or had. The connection comes back if there is none to take over.
+/// Takes over a session that another relay has, or had. Returns the connection if there is nothing to take over.
 async fn rebuild(
     app: &Arc<App>,
     connection: Connection,
@@ -198,11 +206,11 @@ async fn rebuild(
         refuse(connection, later(ErrorCode::StoreUnavailable)).await;
         return None;
     }
-    // Held for reads and one write only: nobody waits here for somebody else's socket.
-    let rebuilding = app.live.sessions.rebuild(&resume.session_id).await;
+    // This lock is held for reads and one write only, and never while a socket is written to: other sessions wait for the same lock.
+    let rebuilding = app.live.sessions.lock_rebuilding(&resume.session_id).await;
     if let Some(handle) = app.live.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
-        return hand_over(&handle, connection, hello, identity).await;
+        return offer(&handle, connection, hello, identity).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(Ok(taken))) => taken,
@@ -238,25 +246,25 @@ async fn rebuild(
     None
 }
 
-/// Where another relay has the session, asks it to hand it over, and waits for that: what it has heard is to be in the ledger before anybody
-/// goes on. From a relay that is gone no answer comes; its session is taken over without.
+/// Asks the relay that has the session to hand it off, and waits until it has, so that everything it has heard is in the ledger. A relay that
+/// is gone or does not answer in time is not waited for.
 async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -> Result<(), StoreError> {
     let Some(row) = app.records.store.session(&resume.session_id).await? else { return Ok(()) };
     if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
         return Ok(());
     }
-    let (deadline, fresh) = (Instant::now() + HAND_OVER_TIMEOUT, lease::fresh(app));
-    while app.records.store.ask_for(&row.id, &app.live.relay_id, fresh).await? {
+    let (deadline, left) = (Instant::now() + HAND_OFF_TIMEOUT, lease::least_left(app));
+    while app.records.store.ask_for(&row.id, &app.live.relay_id, left).await? {
         if Instant::now() >= deadline {
             tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
             return Ok(());
         }
-        sleep(HAND_OVER_LOOK).await;
+        sleep(HAND_OFF_LOOK).await;
     }
     Ok(())
 }
 
-/// The key of the recording that goes on where another relay's ended.
+/// Begins the recording that goes on where another relay's ended, and returns its key.
 async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
     app.records.recordings.as_ref()?;
     let key = recording::key(&row.id, row.epoch, row.started_at_ms);
@@ -269,17 +277,18 @@ async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
     }
 }
 
-/// A session that was taken over.
+/// A session that this relay has taken over.
 struct Taken {
     taken: TakenOver,
     parts: Parts,
-    /// The next resume token.
+    /// The resume token that the client is given.
     token: String,
-    /// Audio before this position is in the recording of the relay before.
+    /// The position up to which the user's audio is in the recording of the relay before.
     recorded_through: u32,
 }
 
-/// Makes a stored session this relay's, if the resume token is good for it. Whatever may refuse is asked before it is taken.
+/// Takes a stored session over, if the resume token is good for it. Everything that may be a reason to refuse is checked first, since nothing
+/// undoes a take-over.
 async fn take_over(
     app: &App,
     resume: &Resume,
@@ -303,7 +312,7 @@ async fn take_over(
         Err(refusal) => return Ok(Some(Err(refusal))),
     };
     let recorded_through = recording::recorded_through(&row);
-    // What this relay still owes of it would be refused afterwards.
+    // What this relay owes of the session is written first: after the take-over it would be refused, as of an older epoch.
     app.records.spill.replay_of(&*app.records.store, &row.id).await?;
     let token = resume_token();
     let by = TakeOver {
@@ -317,7 +326,7 @@ async fn take_over(
     Ok(Some(Ok(Taken { taken, parts, token, recorded_through })))
 }
 
-/// What was said in the conversation so far, the newest of it, for an agent that wants to know.
+/// The newest turns of a conversation, oldest first, or none for an agent that does not want to know them.
 async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -> Vec<Turn> {
     let (mut turns, mut after) = (VecDeque::new(), None);
     if !parts.wants_history() {
@@ -344,19 +353,20 @@ async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -
     turns.into()
 }
 
-/// Whether an administrator ended the session while its client was away: then no new one takes its place.
+/// Whether an administrator ended the session while its client was away. If so, no new session takes its place.
 async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> bool {
     let Ok(Some(row)) = app.records.store.session(&resume.session_id).await else { return false };
     ended_with(&row, CloseCode::EndedByOperator, resume, identity)
 }
 
-/// The session that the client has hung up, if that is what it asks for: the answer to its `bye` was lost.
+/// The session that a client asks for, if the client has hung it up. The client did not hear the answer to its `bye`.
 async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
     let row = app.records.store.session(&resume.session_id).await.ok().flatten()?;
     was_hung_up(&row, resume, identity).then_some(row)
 }
 
-/// Says once more that everything came, and what it cost: the client would otherwise say all of it again, in a session of its own.
+/// Tells a client once more that its session has ended, and what it cost. Otherwise the client would say everything that it does not know to
+/// be committed again, in a new session.
 async fn tell_end_again(mut connection: Connection, row: &SessionRow, resume: &Resume, limits: &Limits) {
     tracing::info!(session = %row.id, "the client hears again that its session has ended");
     let left = limits.session_budget.saturating_sub(row.cost);
@@ -400,7 +410,7 @@ async fn begin(
         user_sub: identity.sub.clone(),
         account: identity.account.clone(),
         plan: identity.plan.clone(),
-        login: identity.session_id.clone(),
+        login: identity.login.clone(),
         client: hello.client.clone(),
         agent: parts.agent.clone(),
         started_at_ms,
@@ -427,26 +437,28 @@ async fn begin(
     app.live.tasks.spawn(driver.run());
 }
 
+/// A refusal for a reason that passes: the client may try again.
 fn later(code: ErrorCode) -> Refusal {
     let error = ErrorMessage { retry_after_ms: Some(RETRY_AFTER_MS), ..code.into() };
     Refusal { error, close: CloseCode::TryLater }
 }
 
+/// Tells a client why it is refused, and closes its connection.
 async fn refuse(mut connection: Connection, refusal: Refusal) {
     telemetry::refused(&refusal.error.code);
     let error = RelayMessage::from(refusal.error).to_json();
-    // A peer that does not take it is closed all the same.
+    // The connection is closed whether the peer takes the message or not.
     let _ = connection.say(error, RESUME_TIMEOUT).await;
     connection.close(refusal.close).await;
 }
 
-/// The time until then, in seconds since 1970.
+/// The time until `expires_at`, which is in seconds since 1970.
 fn seconds_left(expires_at: u64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::from_secs(expires_at).saturating_sub(now)
 }
 
-/// 192 random bits as text.
+/// A new resume token: 192 random bits as text.
 fn resume_token() -> String {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers once it has given one");

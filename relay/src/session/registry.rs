@@ -1,4 +1,4 @@
-//! The sessions that live in this relay, so that a reconnect finds its own and a user's can be counted.
+//! The sessions that live in this relay, so that a connection finds its session, and orders of an administrator reach it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,20 +11,20 @@ use super::connection::Connection;
 use crate::Live;
 use crate::admission::auth::Identity;
 
-/// Sessions that are rebuilt side by side after a restart, at most.
+/// How many locks there are for rebuilding sessions: at most so many are rebuilt at the same time.
 const STRIPES: usize = 64;
 
 /// What a session is told from outside.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Go on over this connection.
+    /// A connection wants to go on with the session.
     Resume(Box<ResumeRequest>),
-    /// End.
+    /// The session is to end, for this reason.
     End(CloseCode),
-    /// Another relay has it: write nothing any more.
-    Lose,
-    /// Its client wants to go on with it at another relay: write what is owed, and leave it to that one.
-    HandOver,
+    /// Another relay has taken the session over, or the store has its end.
+    TakenOver,
+    /// The client wants to go on with the session at another relay: the session writes what is owed and lets go of its lease.
+    HandOff,
 }
 
 /// A connection that wants to go on with a session.
@@ -32,31 +32,31 @@ pub(super) enum Command {
 pub(super) struct ResumeRequest {
     pub(super) connection: Connection,
     pub(super) hello: Hello,
-    /// What its token says.
+    /// What the access token says that the connection came with.
     pub(super) identity: Identity,
-    /// Where it goes back to if its resume token is not good.
+    /// Where the connection goes back to if the session does not take it.
     pub(super) refused: oneshot::Sender<(Connection, Hello)>,
 }
 
-/// What is said to a session, as the session hears it.
+/// The receiving end of a session's commands.
 #[derive(Debug)]
 pub(super) struct Commands(pub(super) mpsc::Receiver<Command>);
 
 impl Commands {
-    /// The next one; `None` if nobody can say anything any more.
+    /// The next command, or `None` if no command can come any more.
     pub(super) async fn recv(&mut self) -> Option<Command> {
         self.0.recv().await
     }
 }
 
 impl Drop for Commands {
-    /// The session is over: connections that still wait for it go back, so that each of them gets an answer.
+    /// Gives connections back that still wait for the session, which is over, so that each of them gets an answer.
     fn drop(&mut self) {
         self.0.close();
         while let Ok(command) = self.0.try_recv() {
             if let Command::Resume(request) = command {
                 let ResumeRequest { connection, hello, refused, .. } = *request;
-                // Whoever hung up meanwhile needs no answer.
+                // A client that has gone meanwhile needs no answer.
                 let _ = refused.send((connection, hello));
             }
         }
@@ -76,7 +76,7 @@ pub(crate) struct Whose {
     pub(crate) id: String,
     pub(crate) sub: String,
     pub(crate) account: String,
-    /// The session at the identity provider that the token in use comes from.
+    /// The login at the identity provider that the token in use comes from.
     pub(crate) login: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Whose {
 #[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<String, Handle>>,
-    /// See [`Registry::rebuild`].
+    /// The locks of [`Registry::lock_rebuilding`].
     rebuilding: [tokio::sync::Mutex<()>; STRIPES],
 }
 
@@ -98,42 +98,35 @@ impl Default for Registry {
 }
 
 impl Whose {
-    /// Whether it is this user's, paid for by this account.
+    /// Whether the session belongs to this user and is paid for by this account.
     pub(super) fn is_of(&self, identity: &Identity) -> bool {
         self.sub == identity.sub && self.account == identity.account
     }
 }
 
 impl Registry {
-    /// Sessions that live here.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    /// How many sessions live here.
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether none lives here.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    /// The session, if it is this user's, paid for by this account.
+    /// The session with this id, if it belongs to this user and is paid for by this account.
     pub(super) fn find(&self, id: &str, of: &Identity) -> Option<Handle> {
         self.lock().get(id).filter(|handle| handle.whose.is_of(of)).cloned()
     }
 
-    /// Enters a session. One of the same id, which was taken over in the meantime, is told that it is lost.
+    /// Enters a session. An older one with the same id, which it was taken over from, is told so.
     pub(super) fn enter(live: &Arc<Live>, id: &str, handle: Handle) -> Registration {
         let commands = handle.commands.clone();
         let before = live.sessions.lock().insert(id.to_owned(), handle);
         if let Some(before) = before {
-            let _ = before.commands.try_send(Command::Lose);
+            let _ = before.commands.try_send(Command::TakenOver);
         }
         Registration { live: live.clone(), id: id.to_owned(), commands }
     }
 
-    /// To be held while a session is rebuilt from the store, so that two connections do not rebuild the same one.
-    pub(super) async fn rebuild(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
+    /// Locks the rebuilding of a session from the store, so that two connections do not rebuild the same one.
+    pub(super) async fn lock_rebuilding(&self, id: &str) -> tokio::sync::MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         self.rebuilding[hasher.finish() as usize % STRIPES].lock().await
@@ -149,26 +142,26 @@ impl Registry {
         self.lock().keys().cloned().collect()
     }
 
-    /// Tells a session, if it is here. One that does not even take commands is ending.
+    /// Gives a session a command, if it is here. A session whose queue is full does not get it.
     pub(super) fn tell(&self, id: &str, command: Command) {
         if let Some(handle) = self.lock().get(id) {
             let _ = handle.commands.try_send(command);
         }
     }
 
-    /// Lets go of a session that another relay is to go on with.
-    pub(crate) fn hand_over(&self, id: &str) {
-        self.tell(id, Command::HandOver);
+    /// Makes a session hand itself off to another relay.
+    pub(crate) fn hand_off(&self, id: &str) {
+        self.tell(id, Command::HandOff);
     }
 
-    /// Ends the sessions that `which` picks, and says how many there were.
+    /// Ends the sessions that `which` picks, and returns how many took the command.
     pub(crate) fn end_all(&self, code: CloseCode, which: impl Fn(&Whose) -> bool) -> usize {
         let sessions = self.lock();
         let picked = sessions.values().filter(|handle| which(&handle.whose));
         picked.filter(|handle| handle.commands.try_send(Command::End(code)).is_ok()).count()
     }
 
-    /// Takes a session off the list, if this is the one that is on it.
+    /// Removes a session, unless a newer one with the same id has taken its place.
     fn remove(&self, id: &str, commands: &mpsc::Sender<Command>) {
         let mut sessions = self.lock();
         if sessions.get(id).is_some_and(|handle| handle.commands.same_channel(commands)) {
@@ -181,7 +174,7 @@ impl Registry {
     }
 }
 
-/// A session's place on the list. Given back when this is dropped, however the session ends: a panic leaves no place taken.
+/// A session's entry in the registry. It is removed when this is dropped, so that not even a panic leaves it there.
 #[derive(Debug)]
 pub(super) struct Registration {
     live: Arc<Live>,
@@ -190,7 +183,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// A session goes on with a token of another login.
+    /// Notes that the session goes on with a token of another login.
     pub(super) fn update(&self, whose: &Arc<Whose>) {
         let mut sessions = self.live.sessions.lock();
         let own = sessions.get_mut(&self.id).filter(|handle| handle.commands.same_channel(&self.commands));
@@ -199,14 +192,14 @@ impl Registration {
         }
     }
 
-    /// Gives the place back before the session is dropped.
-    pub(super) fn leave(&self) {
+    /// Removes the session from the registry before it is dropped.
+    pub(super) fn remove(&self) {
         self.live.sessions.remove(&self.id, &self.commands);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.leave();
+        self.remove();
     }
 }

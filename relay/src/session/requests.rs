@@ -11,7 +11,7 @@ use crate::money::tab::RequestId;
 use crate::operations::telemetry;
 use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Provider, Request};
 
-/// Requests, oldest first. Dropping it cancels them.
+/// The requests of one session. Dropping this cancels them.
 #[derive(Debug)]
 pub(super) struct Requests {
     tasks: TaskTracker,
@@ -45,10 +45,10 @@ impl Requests {
 
     /// Makes a request.
     pub(super) fn open(&mut self, id: RequestId, provider: usize, ask: &Ask) {
-        // A session whose agent asks somebody is not begun without a client.
+        // No session begins whose agent has providers, unless there is a client to ask them with.
         let (Some(of), Some(client)) = (self.providers.get(provider), &self.client) else { return };
         let Some(codec) = of.codec(ask) else {
-            // An agent is configured with providers of the service that it asks for, and a test holds it to that.
+            // The configuration gives an agent only providers of the service that it asks for, so this does not happen.
             tracing::error!(provider = %of.name, kind = of.kind.name, "it cannot be asked that");
             let why = Failure::new(FailureKind::Request, "it cannot be asked that");
             return self.refused.push_back((id, why));
@@ -77,7 +77,7 @@ impl Requests {
         self.refused.retain(|(refused, _)| *refused != id);
     }
 
-    /// What a provider says next, of whichever request; pending for ever without any. Dropping the future loses nothing.
+    /// The next thing that a provider says about any of the requests. It waits for ever without requests. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> (RequestId, Event) {
         poll_fn(|context| {
             if let Some((id, why)) = self.refused.pop_front() {

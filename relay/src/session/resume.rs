@@ -1,4 +1,4 @@
-//! Who may go on with a stored session. Whoever drives sessions shares this.
+//! Who may go on with a stored session. The relay and the simulation share this.
 
 use protocol::{CloseCode, Ended, Mark, RelayMessage, Resume, Resumed, Usage};
 use sha2::{Digest, Sha256};
@@ -8,31 +8,32 @@ use crate::NanoUsd;
 use crate::admission::auth::Identity;
 use crate::records::store::{SessionRow, SessionState};
 
-/// What is stored of a resume token.
+/// The hash of a resume token. Only this is stored.
 #[must_use]
 pub fn resume_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Whether this user may make a live session that another relay has, or had, this relay's, with this resume token.
+/// Whether this user may take a session over with this resume token: the session has not ended, and both are good for it.
 #[must_use]
 pub fn may_take_over(row: &SessionRow, token: &str, identity: &Identity) -> bool {
     row.state == SessionState::Live && may_resume(row, token, identity)
 }
 
-/// Whatever a client knows to be committed was stored before it was told. One that claims more has made it up.
+/// Whether a client claims that more is committed than is stored. What is committed is stored before the client is told, so such a client has
+/// made it up.
 #[must_use]
 pub fn claims_too_much(row: &SessionRow, start: Mark) -> bool {
     start.seq > row.committed.seq || start.position > row.committed.position
 }
 
-/// Whether the client has hung up the session that it asks for: the answer to its `bye` was lost, and is said once more.
+/// Whether the client has hung up the session that it asks for. The client did not hear the answer to its `bye`, which is said once more.
 #[must_use]
 pub fn was_hung_up(row: &SessionRow, resume: &Resume, identity: &Identity) -> bool {
     row.epoch == resume.epoch && ended_with(row, CloseCode::Normal, resume, identity)
 }
 
-/// Whether the session was ended with this code while its client was away.
+/// Whether the session has ended with this code, and the client may know that.
 #[must_use]
 pub fn ended_with(row: &SessionRow, code: CloseCode, resume: &Resume, identity: &Identity) -> bool {
     row.state == SessionState::Ended
@@ -40,7 +41,8 @@ pub fn ended_with(row: &SessionRow, code: CloseCode, resume: &Resume, identity: 
         && may_resume(row, &resume.resume_token, identity)
 }
 
-/// What a client hears that asks for a session it has hung up: everything came, and what it cost. `left` is what is left to spend.
+/// The messages for a client that asks for a session it has hung up: everything came, and the session cost so much. `left` is what is left to
+/// spend.
 #[must_use]
 pub fn end_again(row: &SessionRow, resume: &Resume, left: NanoUsd) -> [RelayMessage; 2] {
     let resumed = Resumed {
@@ -61,6 +63,8 @@ pub fn end_again(row: &SessionRow, resume: &Resume, left: NanoUsd) -> [RelayMess
     [resumed.into(), Ended { reason: CloseCode::Normal.name().into(), usage }.into()]
 }
 
+/// Whether the session belongs to this user, and the resume token is its newest or the one before, whose successor the client may not have
+/// got.
 fn may_resume(row: &SessionRow, token: &str, identity: &Identity) -> bool {
     let hash = resume_hash(token);
     row.user_sub == identity.sub

@@ -1,88 +1,91 @@
-//! How long the token in use is good.
+//! How long the access token in use is good, and when the client is asked for another one.
 
 use std::time::Duration;
 
 use protocol::Time;
 
-/// How long before a token expires another is asked for; a third of what is left of it if that is shorter.
+/// How long before a token expires another one is asked for. For a short token it is a third of what is left of it.
 pub(super) const LEAD: Duration = Duration::from_secs(60);
 /// The shortest time between two requests for another token.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// No timer further away than this: a year.
+/// The longest time that a token counts as good: a year. A timer has to fit into [`Time`].
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How long a call goes on after its token's grace while nobody can know whether the fresh one is good, once a token. More than the longest
-/// time between two fetches of the issuer's keys.
+/// How much longer than its token's grace a call goes on while a fresh token cannot be judged, because the issuer's keys cannot be fetched.
+/// It is longer than the longest time between two fetches.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Knows when to ask for another token and when to stop waiting for it.
 #[derive(Debug)]
 pub(super) struct TokenClock {
-    /// When the token expires, as it says: seconds since 1970. Tells tokens apart.
+    /// When the token says that it expires, in seconds since 1970. Tokens are told apart by it.
     expires_at: u64,
+    /// When the token expires, in the time of this machine.
     expires: Time,
-    /// How long the call goes on after that.
+    /// How long the call goes on after the token has expired.
     grace: Duration,
-    /// When to ask for another, the next time.
+    /// When to ask for another token, the next time.
     ask: Time,
-    /// Whether a fresh token is being looked at.
-    held: bool,
+    /// Whether a fresh token is being checked.
+    is_checking: bool,
 }
 
 impl TokenClock {
-    /// A token that expires at this time (seconds since 1970), of which so much is left; the call goes on for the grace after that.
+    /// The clock of a token that expires at `expires_at` (seconds since 1970), which is after `left`. The call goes on for the grace after
+    /// that.
     pub(super) fn new(now: Time, expires_at: u64, left: Duration, grace: Duration) -> Self {
         let left = left.min(FAR);
-        // A short token is asked for after two thirds of what is left of it, not at once.
+        // A short token is used for two thirds of what is left of it before another one is asked for.
         let ask = now + left - LEAD.min(left / 3);
-        TokenClock { expires_at, expires: now + left, grace, ask, held: false }
+        TokenClock { expires_at, expires: now + left, grace, ask, is_checking: false }
     }
 
-    /// The call goes on with another token. One that lives no longer, out of a cache maybe, changes nothing: asking for the next one is
-    /// under way already.
+    /// Goes on with another token. The same one again, out of a cache perhaps, changes nothing, so that the asking for the next one is not
+    /// begun anew.
     pub(super) fn renew(&mut self, now: Time, expires_at: u64, left: Duration) {
         if expires_at != self.expires_at {
             *self = TokenClock::new(now, expires_at, left, self.grace);
         }
     }
 
-    /// Time until it expires.
+    /// The time until the token expires.
     pub(super) fn left(&self, now: Time) -> Duration {
         self.expires.since(now)
     }
 
-    /// When there is something to do.
+    /// When to ask for another token, or to end the call.
     pub(super) fn due(&self) -> Time {
-        if self.held { self.end() } else { self.ask.min(self.end()) }
+        if self.is_checking { self.end() } else { self.ask.min(self.end()) }
     }
 
-    /// Whether it is time to ask for another, with the time until the call would end. It is asked again while there is time, since a client's
-    /// own server may be away, or its token may be refused.
+    /// The time until the call would end, if it is time to ask the client for another token. It is asked several times, since its own server
+    /// may be away, or the token that it brings may be refused.
     pub(super) fn expiring(&mut self, now: Time) -> Option<Duration> {
         let left = self.end().since(now);
-        if self.held || now < self.ask || left.is_zero() {
+        if self.is_checking || now < self.ask || left.is_zero() {
             return None;
         }
         self.ask = now + ASK_AGAIN.max(left / 3);
         Some(left)
     }
 
-    /// A fresh token has come and is being looked at.
-    pub(super) fn hold(&mut self) {
-        self.held = true;
+    /// Notes that a fresh token is being checked. Until [`TokenClock::end_check`], none is asked for, and the call may go on for [`PATIENCE`]
+    /// longer.
+    pub(super) fn begin_check(&mut self) {
+        self.is_checking = true;
     }
 
-    /// The fresh token was looked at.
-    pub(super) fn release(&mut self) {
-        self.held = false;
+    /// Notes that the fresh token was checked.
+    pub(super) fn end_check(&mut self) {
+        self.is_checking = false;
     }
 
-    /// Whether the grace is over.
+    /// Whether the token has expired, and the grace is over as well.
     pub(super) fn is_over(&self, now: Time) -> bool {
         now >= self.end()
     }
 
     fn end(&self) -> Time {
-        self.expires + self.grace + if self.held { PATIENCE } else { Duration::ZERO }
+        self.expires + self.grace + if self.is_checking { PATIENCE } else { Duration::ZERO }
     }
 }
 
@@ -134,10 +137,10 @@ mod tests {
     fn nothing_is_asked_while_a_fresh_token_is_looked_at() {
         let now = Time::ZERO;
         let mut clock = TokenClock::new(now, 1_040, secs(40), GRACE);
-        clock.hold();
+        clock.begin_check();
         assert_eq!(clock.expiring(now + secs(39)), None);
         assert_eq!(clock.due(), now + secs(40) + GRACE + PATIENCE);
-        clock.release();
+        clock.end_check();
         assert!(clock.expiring(now + secs(39)).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! What a connection is to a session: messages both ways, whole and in order, and a close with a reason.
 //!
-//! The server opens a [`Wire`] for each call: over a WebSocket today. A session knows nothing of what is below it, so that another
+//! The server opens a [`Wire`] for each connection, over a WebSocket. A session knows nothing of what is below the wire, so that another
 //! transport that keeps messages whole and in order can carry a call as well.
 
 use std::fmt;
@@ -16,9 +16,10 @@ pub enum Incoming {
     Text(String),
     /// A binary message.
     Binary(Bytes),
-    /// Something of the transport that carries no message, with so many bytes of payload: a WebSocket's ping or pong.
+    /// Something of the transport that carries no message, such as a WebSocket's ping or pong, and how many bytes of payload it has.
     Control(usize),
-    /// The peer has closed the wire or is gone: nothing follows. If it broke the rules of the transport, this says how it is to be told.
+    /// The peer has closed the wire or is gone, and nothing follows. The code is there if the peer broke the rules of the transport, and says
+    /// how.
     Gone(Option<CloseCode>),
 }
 
@@ -32,7 +33,7 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
-    /// Bytes of the message.
+    /// How many bytes the message has.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -48,38 +49,38 @@ impl Outgoing {
     }
 }
 
-/// The wire is broken. Its reading side says so, too.
+/// The error of a wire that is broken. Its reading side says so as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection is gone")]
 pub struct Gone;
 
 /// An open connection that carries whole messages both ways, in order.
 ///
-/// Nothing here waits by itself: what cannot be done at once is [`Poll::Pending`] and wakes the task when it can. How much may wait in a
-/// wire, and for how long, is for the session to say.
+/// No method waits by itself: what cannot be done at once is [`Poll::Pending`], and the task is woken when it can be. The session decides how
+/// much may wait in a wire, and for how long.
 pub trait Wire: fmt::Debug + Send {
     /// Takes the next thing that came.
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Incoming>;
 
-    /// Whether the wire takes a message without letting it pile up. Ready, too, when it is broken.
+    /// Ready when the wire takes a message without letting it pile up, and also when it is broken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
-    /// Hands over a message, which may wait inside until [`Wire::poll_flush`] has carried it off.
+    /// Takes a message, which may wait inside until [`Wire::poll_flush`] has sent it.
     ///
     /// # Errors
     /// When the wire is broken.
     fn write(&mut self, message: Outgoing) -> Result<(), Gone>;
 
-    /// Hands over the last word: why the wire is closed. What was written before goes first.
+    /// Takes the code and the reason that the wire is closed with. What was written before is sent first.
     ///
     /// # Errors
     /// When the wire is broken.
     fn write_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Gone>;
 
-    /// The user of the call is known: whatever strangers may send less of than callers is not bounded so tightly any more.
+    /// Tells the wire that the user of the call is known. Limits that are tighter for strangers than for callers can be raised now.
     fn greeted(&mut self) {}
 
-    /// Carries off what was written: ready when all of it is on its way.
+    /// Sends what was written. Ready when all of it is on its way.
     ///
     /// # Errors
     /// When the wire is broken.

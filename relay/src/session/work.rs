@@ -1,7 +1,7 @@
-//! What a session has under way: in the store, on the relay's own disk, at the identity provider.
+//! What a session has under way in the store, on the relay's own disk and at the identity provider.
 //!
-//! Each piece is a task that goes on by itself ([`Running`]): it lets go of the database however long nobody asks how it goes. What comes of
-//! it is an input of the session's machine.
+//! Each piece of work is a task that goes on by itself ([`Running`]), so that it does not keep a database connection while the session's own
+//! task is busy elsewhere. Its result is an input of the session's machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use protocol::Time;
 use tokio::time::sleep;
 
 use super::books::{Books, failure};
-use super::machine::{Answer, Ask, Checked, Entry, Failure, Input};
+use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
 use crate::money::budget::Reserved;
@@ -20,13 +20,13 @@ use crate::records::store::{Alert, Reserve, Settled, StoreError, unix_ms};
 use crate::running::{Running, waited};
 use crate::{Admission, App, Live, NanoUsd, Records};
 
-/// See the module.
+/// The work that a session has under way: at most one piece of each kind.
 pub(super) struct Work {
     admission: Arc<Admission>,
     records: Arc<Records>,
     live: Arc<Live>,
     books: Books,
-    /// Cost of the ledger rows that are written, by whichever relay.
+    /// The sum of the session's ledger rows, whichever relay wrote them.
     settled: NanoUsd,
     /// The journal's oldest entry, on its way to the store.
     writing: Option<Running<Result<Wrote, StoreError>>>,
@@ -34,20 +34,20 @@ pub(super) struct Work {
     keeping: Option<Running<Vec<Option<i64>>>>,
     /// Money that is being set aside.
     reserving: Option<Running<Result<Reserved, StoreError>>>,
-    /// A fresh access token that is being looked at.
+    /// A fresh access token that is being checked.
     checking: Option<Running<Result<Identity, Refused>>>,
 }
 
-/// What the store says about an entry.
+/// What the store says about an entry that it has written.
 enum Wrote {
     Done,
     Settled(Settled),
-    /// That a budget is used up, if that is news.
+    /// A budget is noted as used up. The alert is there if it was not noted before.
     Exhausted(Option<Alert>),
 }
 
 impl Work {
-    /// Nothing is under way yet.
+    /// The work of a session that has nothing under way yet, and whose ledger rows cost `settled` so far.
     pub(super) fn new(app: &App, books: Books, settled: NanoUsd) -> Work {
         Work {
             admission: app.admission.clone(),
@@ -62,18 +62,18 @@ impl Work {
         }
     }
 
-    /// What comes next of what is under way; pending for ever while nothing is. Dropping the future loses nothing.
+    /// The result of the next piece of work that is done. It waits for ever while nothing is under way. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Input {
         tokio::select! {
             biased;
-            wrote = waited(&mut self.writing) => Input::Written(self.answer(wrote)),
+            wrote = waited(&mut self.writing) => Input::Written(self.receipt(wrote)),
             kept = waited(&mut self.keeping) => Input::Kept(kept),
             reserved = waited(&mut self.reserving) => Input::Reserved(reserved.map_err(|error| failure(&error))),
             checked = waited(&mut self.checking) => Input::Checked(self.checked(checked)),
         }
     }
 
-    /// Writes an entry to the store, after a while.
+    /// Writes an entry to the store after the wait.
     pub(super) fn write(&mut self, entry: Entry, wait: Duration) {
         let (store, id, epoch) =
             (self.records.store.clone(), self.books.session_id.clone(), self.books.epoch);
@@ -120,12 +120,13 @@ impl Work {
         }));
     }
 
-    /// Forgets what is kept under these numbers.
+    /// Removes the entries with these numbers from the relay's own disk.
     pub(super) fn forget(&self, numbers: Vec<i64>) {
         self.records.spill.forget(numbers);
     }
 
-    /// Keeps an entry until it is written, whatever becomes of the session.
+    /// Keeps an entry on the relay's own disk until it is written, whatever becomes of the session. If the disk does not take it, it is held
+    /// in memory.
     pub(super) fn rescue(&self, entry: &Entry) {
         let Some(owed) = self.owed(entry) else { return };
         let (spill, id, epoch) =
@@ -141,7 +142,7 @@ impl Work {
         });
     }
 
-    /// Holds entries in memory until they are written: the relay's own disk takes nothing.
+    /// Holds entries in memory until they are written, because the relay's own disk does not take them.
     pub(super) fn hold(&self, entries: &[Entry]) {
         let owed = entries.iter().filter_map(|entry| self.owed(entry));
         let held = owed.map(|owed| self.records.spill.hold(&self.books.session_id, self.books.epoch, &owed));
@@ -154,19 +155,19 @@ impl Work {
         }
     }
 
-    /// Sets money aside, after a while.
-    pub(super) fn reserve(&mut self, ask: Ask, wait: Duration) {
+    /// Sets money aside after the wait.
+    pub(super) fn reserve(&mut self, reservation: Reservation, wait: Duration) {
         let (store, id, epoch, caps) =
             (self.records.store.clone(), self.books.session_id.clone(), self.books.epoch, self.books.caps);
         self.reserving = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
-            let Ask { through, spent, exposed } = ask;
+            let Reservation { through, spent, exposed } = reservation;
             let at_ms = unix_ms();
             store.reserve(&Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms }).await
         }));
     }
 
-    /// Looks at a fresh access token, after a while. What was looked at before does not count any more.
+    /// Checks a fresh access token after the wait. A check that is still under way is given up.
     pub(super) fn check(&mut self, token: String, wait: Duration) {
         let admission = self.admission.clone();
         self.checking = Some(Running::start(&self.live.tasks, async move {
@@ -175,19 +176,19 @@ impl Work {
         }));
     }
 
-    /// Tells the operators, and the journal what it needs to know.
-    fn answer(&mut self, wrote: Result<Wrote, StoreError>) -> Result<Answer, Failure> {
+    /// The receipt for what the store has written. Operators are told of alerts that came with it.
+    fn receipt(&mut self, wrote: Result<Wrote, StoreError>) -> Result<Receipt, Failure> {
         Ok(match wrote.map_err(|error| failure(&error))? {
-            Wrote::Done => Answer::Done,
+            Wrote::Done => Receipt::Done,
             Wrote::Exhausted(alert) => {
                 alert.iter().for_each(alerts::raised);
-                Answer::Done
+                Receipt::Done
             }
             Wrote::Settled(Settled { cost, standing, alerts }) => {
                 alerts.iter().for_each(alerts::raised);
                 telemetry::settled(cost.saturating_sub(self.settled));
                 self.settled = self.settled.max(cost);
-                Answer::Settled { cost, standing }
+                Receipt::Settled { cost, standing }
             }
         })
     }
@@ -207,12 +208,12 @@ impl Work {
         }
     }
 
-    /// An entry as the store and the relay's own disk have it, if it outlives the session.
+    /// An entry as the store and the relay's own disk take it, or `None` if it does not outlive the session.
     fn owed(&self, entry: &Entry) -> Option<Owed> {
         self.books.owed(entry, |at| self.unix_ms_at(at))
     }
 
-    /// When something happened, as rows have it.
+    /// A time in milliseconds since 1970, as rows have it.
     fn unix_ms_at(&self, at: Time) -> i64 {
         let ago = self.live.now().since(at).as_millis();
         unix_ms() - i64::try_from(ago).unwrap_or_default()

@@ -11,10 +11,10 @@ use relay::config::{ClaimPath, Secret};
 use relay::{Config, NanoUsd};
 use serde_json::{Value, json};
 
-use crate::{AUDIENCE, ISSUER, SECRET, but, configured, good, hs256};
+use crate::{AUDIENCE, ISSUER, SECRET, but, configured, good, hs256, verify};
 
 async fn identity(app_metadata: Value) -> Result<Identity, AuthError> {
-    configured(Some(SECRET), None).verify(&hs256(&but(&json!({ "app_metadata": app_metadata })))).await
+    verify(&configured(Some(SECRET), None), &hs256(&but(&json!({ "app_metadata": app_metadata })))).await
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn what_users_write_about_themselves_counts_for_nothing() {
         "app_metadata": { "account": "acme", "role": "voxrelay_admin" },
     });
     let token = hs256(&but(&json!({ "user_metadata": own, "account": "acme", "plan": "pro" })));
-    let said = configured(Some(SECRET), None).verify(&token).await.expect("good");
+    let said = verify(&configured(Some(SECRET), None), &token).await.expect("good");
     assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("default", None, false));
     for path in ["user_metadata", "user_metadata.role", "unsafe_metadata.role", "a.user_metadata.role"] {
         assert_eq!(ClaimPath::parse(path), None, "{path}");
@@ -74,7 +74,8 @@ async fn only_the_configured_role_makes_an_administrator() {
         assert_eq!(identity(json!({ "role": role })).await.map(|said| said.is_admin), Ok(is_admin), "{role}");
     }
     // The role of PostgreSQL at the top is another one.
-    let top = configured(Some(SECRET), None).verify(&hs256(&but(&json!({ "role": "voxrelay_admin" })))).await;
+    let top =
+        verify(&configured(Some(SECRET), None), &hs256(&but(&json!({ "role": "voxrelay_admin" })))).await;
     assert_eq!(top.map(|said| said.is_admin), Ok(false));
 }
 
@@ -92,10 +93,10 @@ async fn claims_are_where_the_operator_says() {
         "org": { "id": "acme" }, "https://example.com/plan": "pro", "groups": ["ops"],
         "app_metadata": { "account": "other", "plan": "other" },
     })));
-    let said = verifier.verify(&token).await.expect("good");
+    let said = verify(&verifier, &token).await.expect("good");
     assert_eq!((said.account.as_str(), said.plan.as_deref(), said.is_admin), ("acme", Some("pro"), true));
     let wrong = hs256(&but(&json!({ "org": "acme" })));
-    assert_eq!(verifier.verify(&wrong).await, Err(AuthError::Claims));
+    assert_eq!(verify(&verifier, &wrong).await, Err(AuthError::Claims));
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ fn what_is_typed_is_committed_with_its_own_number_when_its_turn_is_stored() {
 #[test]
 fn what_the_user_seems_to_say_keeps_its_number_until_it_is_said() {
     let mut bench = Bench::new();
-    let partial = AgentOutput::Partial { text: "hel".into(), start: 0, end: 800 };
+    let partial = AgentOutput::Partial { text: "hel".into(), start: 0, end: 800, final_through: None };
     let did = bench.chunk([partial.clone(), partial, said(0, 1_600), reply(1)]);
     let told: Vec<_> = did
         .iter()

@@ -15,11 +15,11 @@ async fn token_prints_a_token_and_nothing_else() {
     let mut config = Config::defaults().auth;
     config.hs256_secret =
         Some(auth::development_secret(&folder.path().join("voxrelay-data")).expect("a secret"));
-    let identity = Verifier::from_config(&config).expect("a verifier").verify(token).await.expect("good");
+    let identity = Verifier::from_config(&config).expect("a verifier").check(token).await.expect("good");
     assert_eq!(identity.sub, "ada");
     let again = run(voxrelay(folder.path()).args(["token", "--sub", "ada"])).0;
     let again = String::from_utf8(again.stdout).expect("UTF-8");
-    Verifier::from_config(&config).expect("a verifier").verify(again.trim()).await.expect("the same secret");
+    Verifier::from_config(&config).expect("a verifier").check(again.trim()).await.expect("the same secret");
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn token_signs_as_configured() {
     config.issuers = vec!["me".into()];
     config.audiences = vec!["them".into()];
     let token = String::from_utf8(output.stdout).expect("UTF-8");
-    Verifier::from_config(&config).expect("a verifier").verify(token.trim()).await.expect("good");
+    Verifier::from_config(&config).expect("a verifier").check(token.trim()).await.expect("good");
     assert!(!folder.path().join("voxrelay-data").exists(), "no secret was needed, so none was made");
 }
 
@@ -72,7 +72,7 @@ async fn token_says_who_pays_which_plan_and_which_role_in_the_configured_claims(
                 run(voxrelay(folder.path()).args(arguments).args(["--config", "voxrelay.toml"]));
             assert!(output.status.success(), "{errors}");
             let token = String::from_utf8(output.stdout).expect("UTF-8");
-            let identity = verifier.verify(token.trim()).await.expect("good");
+            let identity = verifier.check(token.trim()).await.expect("good");
             assert_eq!(
                 (&*identity.sub, &*identity.account, identity.plan.as_deref(), identity.is_admin),
                 ("ada", account, plan, is_admin)
@@ -102,7 +102,7 @@ async fn the_command_that_dev_names_prints_a_token_for_it_wherever_it_is_typed()
         let mut config = Config::defaults().auth;
         let secret = auth::development_secret(&folder.join("voxrelay-data"));
         config.hs256_secret = Some(secret.expect("a secret"));
-        Verifier::from_config(&config).expect("a verifier").verify(token.trim()).await.expect("good");
+        Verifier::from_config(&config).expect("a verifier").check(token.trim()).await.expect("good");
     }
 }
 

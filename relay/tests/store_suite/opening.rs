@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::{Mark, Role};
 use relay::config::Secret;
 use relay::records::store::{
-    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, look, migrate,
+    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, check_sqlite_file,
+    migrate,
 };
 use sqlx::{AnyConnection, Connection};
 
@@ -228,12 +229,12 @@ fn files(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
 async fn a_file_is_looked_at_and_stays_as_it_is() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("voxrelay.db");
-    look(&path).await.expect("it can be made");
+    check_sqlite_file(&path).await.expect("it can be made");
     assert!(files(dir.path()).is_empty());
     let store = SqlStore::sqlite(&path).await.expect("opened");
     open(&store, &session("a"), &quota()).await;
     let before = files(dir.path());
-    look(&path).await.expect("a relay has it");
+    check_sqlite_file(&path).await.expect("a relay has it");
     // What readers note in the memory that they share is no part of what is stored.
     let stored = |mut files: BTreeMap<OsString, Vec<u8>>| {
         files.remove(&OsString::from("voxrelay.db-shm"));
@@ -244,7 +245,7 @@ async fn a_file_is_looked_at_and_stays_as_it_is() {
     store.close().await;
     let good = files(dir.path());
     assert_eq!(good.len(), 1);
-    look(&path).await.expect("nobody has it");
+    check_sqlite_file(&path).await.expect("nobody has it");
     assert!(files(dir.path()) == good);
 
     let good = &good[&OsString::from("voxrelay.db")];
@@ -256,7 +257,7 @@ async fn a_file_is_looked_at_and_stays_as_it_is() {
         (&b"dear somebody, this is no database but a letter, and a letter has to be a little longer than this one was so far"[..], "not a SQLite database"),
     ] {
         std::fs::write(&path, content).expect("written");
-        let said = look(&path).await.expect_err(says).to_string();
+        let said = check_sqlite_file(&path).await.expect_err(says).to_string();
         assert!(said.contains("voxrelay.db") && said.contains(says), "{said}");
         assert!(files(dir.path())[&OsString::from("voxrelay.db")] == content);
     }
@@ -268,11 +269,11 @@ async fn a_file_is_looked_at_and_stays_as_it_is() {
         VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)",
     )
     .await;
-    let newer = look(&path).await.expect_err("newer");
+    let newer = check_sqlite_file(&path).await.expect_err("newer");
     assert!(matches!(newer, StoreError::Newer { version: 99, .. }), "{newer}");
     let folder = dir.path().join("spill.db");
     std::fs::create_dir(&folder).expect("made");
-    let said = look(&folder).await.expect_err("a folder").to_string();
+    let said = check_sqlite_file(&folder).await.expect_err("a folder").to_string();
     assert!(said.contains("there is a folder where the file has to be"), "{said}");
 }
 

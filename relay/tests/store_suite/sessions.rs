@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::records::store::{
-    EndRequest, HAND_OVER, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError,
+    EndRequest, HAND_OFF, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError,
     Swept, TakeOver, Whom, unix_ms,
 };
 
@@ -192,7 +192,7 @@ async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
     assert_eq!(store.ends_requested(RELAY).await.expect("read"), []);
     for _ in 0..2 {
         assert!(store.ask_for("a", "relay-2", fresh).await.expect("answered"));
-        let asked = EndRequest { id: "a".into(), reason: HAND_OVER.into() };
+        let asked = EndRequest { id: "a".into(), reason: HAND_OFF.into() };
         assert_eq!(store.ends_requested(RELAY).await.expect("read"), [asked]);
     }
     store.end_leases(Leases::Session { id: "a", relay: RELAY }).await.expect("written");

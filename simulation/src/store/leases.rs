@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::CloseCode;
-use relay::records::store::{HAND_OVER, Leases, Swept};
+use relay::records::store::{HAND_OFF, Leases, Swept};
 
 use super::{HELD, Model, Session};
 
@@ -26,7 +26,7 @@ impl Model {
         let Some(session) = self.sessions.get(id) else { return false };
         let is_held = session.is_live() && session.row.relay != by && self.lease(session) > renewed;
         if let Some(session) = self.sessions.get_mut(id).filter(|_| is_held) {
-            session.end_requested.get_or_insert_with(|| HAND_OVER.to_owned());
+            session.end_requested.get_or_insert_with(|| HAND_OFF.to_owned());
         }
         is_held
     }

@@ -15,7 +15,7 @@ use relay::call::Turn;
 use relay::money::budget::{Reserved, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, Feedback, HAND_OVER, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState,
+    Alert, Feedback, HAND_OFF, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState,
     StoreError, TakeOver, TakenOver, TurnRow,
 };
 
@@ -202,7 +202,7 @@ impl Model {
         session.row.relay.clone_from(&by.relay);
         session.lease_until = HELD;
         session.detached_at = None;
-        if session.end_requested.as_deref() == Some(HAND_OVER) {
+        if session.end_requested.as_deref() == Some(HAND_OFF) {
             session.end_requested = None;
         }
         let metered = session.ledger.values().filter(|(row, _)| row.item != LedgerRow::LOST);

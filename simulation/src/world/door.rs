@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use ::relay::NanoUsd;
 use ::relay::admission::throttle;
+use ::relay::agent::Team;
+use ::relay::money::bill::{Billing, ItemPrice};
+use ::relay::provider::{Service, Skills};
 use ::relay::records::store::{NewSession, Opened, Quota, TakeOver, TakenOver};
 use ::relay::session::beginning::{Beginning, first_money};
 use ::relay::session::resume::{
@@ -13,13 +16,13 @@ use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, RelayMessage, Time};
 
 use super::session::Command;
-use super::{ACCOUNT, USER, World};
+use super::{ACCOUNT, Fixed, USER, World};
 use crate::network::Packet;
 use crate::scenario::Who;
 
 /// How long a relay may take to hand a session over, and between two looks at whether it has.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
-const HAND_OVER_LOOK: Duration = Duration::from_millis(100);
+const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
+const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
 
 /// A connection that has no session yet.
 #[derive(Debug)]
@@ -98,7 +101,7 @@ impl World<'_> {
                 if let Some(key) = self.find(relay, &resume.session_id) {
                     return self.command(key, Command::Resume(connection, Box::new(hello)));
                 }
-                Phase::Asking { at, until: self.now + HAND_OVER_TIMEOUT }
+                Phase::Asking { at, until: self.now + HAND_OFF_TIMEOUT }
             }
         };
         self.doors.push(Door { connection, relay, hello: Some(hello), phase });
@@ -181,7 +184,7 @@ impl World<'_> {
         });
         let session = resume.session_id.clone();
         let phase = if is_meant && self.store.ask_for(unix_ms, &session, &id, fresh) && at < until {
-            Phase::Asking { at: self.now + HAND_OVER_LOOK, until }
+            Phase::Asking { at: self.now + HAND_OFF_LOOK, until }
         } else {
             Phase::Taking(self.now + self.store_time())
         };
@@ -201,7 +204,7 @@ impl World<'_> {
                 && matches!(door.phase, Phase::Taken { .. })
         });
         if is_rebuilt {
-            let phase = Phase::Taking(self.now + HAND_OVER_LOOK);
+            let phase = Phase::Taking(self.now + HAND_OFF_LOOK);
             self.doors.push(Door { connection, relay, hello: Some(hello), phase });
             return Ok(());
         }
@@ -331,8 +334,48 @@ impl World<'_> {
 
     pub(super) fn listening(&self) -> &::relay::money::price::Price {
         match self.scenario.who {
+            Who::Voice if self.scenario.is_streamed => &self.fixed.listening[0],
             Who::Echo | Who::Talker => &self.fixed.listening[0],
-            Who::Chat => &self.fixed.listening[1],
+            Who::Chat | Who::Voice => &self.fixed.listening[1],
+        }
+    }
+
+    /// Prices of the agent's providers, by their places.
+    pub(super) fn items(&self) -> Vec<ItemPrice> {
+        let Fixed { item, stream, utterances, voice, .. } = self.fixed;
+        match self.scenario.who {
+            Who::Echo => Vec::new(),
+            Who::Chat | Who::Talker => vec![item.clone()],
+            Who::Voice => {
+                let ears = if self.scenario.is_streamed { stream } else { utterances };
+                [ears, ears, item, item, voice, voice].into_iter().cloned().collect()
+            }
+        }
+    }
+
+    /// Whom a conversation asks, by these places.
+    pub(super) fn team(&self) -> Team {
+        if self.scenario.who != Who::Voice {
+            return Team { models: vec![0], ..Team::default() };
+        }
+        let ears = Skills {
+            service: Service::SpeechToText,
+            is_fed: self.scenario.is_streamed,
+            finds_turns: self.scenario.is_streamed,
+            billing: if self.scenario.is_streamed { Billing::Stream } else { Billing::Seconds },
+            most_characters: None,
+        };
+        let voice = Skills {
+            service: Service::TextToSpeech,
+            is_fed: false,
+            finds_turns: false,
+            billing: Billing::Characters,
+            ..ears
+        };
+        Team {
+            recognisers: vec![(0, ears), (1, ears)],
+            models: vec![2, 3],
+            voices: vec![(4, voice), (5, voice)],
         }
     }
 

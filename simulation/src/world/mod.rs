@@ -44,6 +44,10 @@ pub struct Fixed {
     listening: [Price; 2],
     model: Provider,
     item: ItemPrice,
+    /// Recognisers that hear all of a call, and those that are asked about each utterance; and voices.
+    stream: ItemPrice,
+    utterances: ItemPrice,
+    voice: ItemPrice,
 }
 
 impl Default for Fixed {
@@ -54,7 +58,10 @@ impl Default for Fixed {
         let model = provider::provider();
         // A price that begins on some day is in force by then.
         let item = model.price(&prices, 1_900_000_000_000).expect("the shipped table prices it");
-        Fixed { listening, model, item, prices }
+        let stream = ItemPrice::stream(&prices, "echo/listening", 0).expect("priced");
+        let utterances = ItemPrice::utterances(&prices, "deepgram/nova-3", 0).expect("priced");
+        let voice = ItemPrice::voice(&prices, "deepgram/aura-2", 0).expect("priced");
+        Fixed { listening, model, item, stream, utterances, voice, prices }
     }
 }
 

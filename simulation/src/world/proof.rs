@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ::relay::NanoUsd;
-use ::relay::money::bill::Quantity;
+use ::relay::money::bill::{ItemPrice, Quantity};
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
 use ::relay::money::tab::RequestId;
@@ -15,7 +15,7 @@ use super::session::Live;
 use super::{ACCOUNT, USER, World};
 use crate::scenario::{Refusing, Span, Who};
 use crate::store::Model;
-use crate::watched::Shared;
+use crate::watched::{Log, Shared};
 
 /// Somebody else who spends the same account's money.
 const OTHER: &str = "other";
@@ -237,10 +237,11 @@ impl World<'_> {
 
     /// A request is made only when the store knows that so much is exposed.
     pub(super) fn check_open(&self, live: &Live, request: RequestId) -> Result<(), String> {
-        let log = live.log.lock();
+        let (log, items) = (live.log.lock(), self.items());
         let worst = |request: &RequestId| {
-            let at_most = log.asked.get(request);
-            at_most.map_or(NanoUsd::MAX, |at_most| self.fixed.item.worst_case(at_most))
+            let asked = log.asked.get(request);
+            let price = asked.and_then(|(place, at_most)| Some((items.get(*place)?, at_most)));
+            price.map_or(NanoUsd::MAX, |(price, at_most)| price.worst_case(at_most))
         };
         let under_way = live.under_way().filter(|other| !log.spent.contains_key(other));
         let held = under_way.map(|other| worst(&other)).fold(worst(&request), |sum, one| sum + one);
@@ -372,7 +373,11 @@ impl World<'_> {
 
     /// What stands in the ledger of requests is what was used, once.
     fn check_requests(&self, ledger: &[LedgerRow], epochs: &[Epoch]) -> Result<(), String> {
-        let item = self.fixed.item.item();
+        let items = self.items();
+        let item_of = |log: &Log, request: &RequestId| {
+            let place = log.asked.get(request).map(|(place, _)| *place);
+            place.and_then(|place| items.get(place)).map_or("", ItemPrice::item)
+        };
         let mut expected: BTreeMap<String, (u64, bool)> = BTreeMap::new();
         for epoch in epochs {
             let log = epoch.log.lock();
@@ -385,10 +390,13 @@ impl World<'_> {
                 if !epoch.billed.contains_key(request) {
                     continue;
                 }
-                if let Some(Quantity::Tokens(tokens)) = used {
-                    let prefix = format!("{item}@{}.{request}", epoch.number);
-                    expected.insert(prefix, (tokens.prompt_tokens() + tokens.output_tokens(), is_owed));
-                }
+                let quantity = match used {
+                    Some(Quantity::Tokens(tokens)) => tokens.prompt_tokens() + tokens.output_tokens(),
+                    Some(Quantity::Characters(many) | Quantity::Samples(many)) => *many,
+                    None => continue,
+                };
+                let prefix = format!("{}@{}.{request}", item_of(&log, request), epoch.number);
+                expected.insert(prefix, (quantity, is_owed));
             }
             let unsaid = epoch.billed.keys().filter(|request| !log.spent.contains_key(request));
             if is_owed && let Some(request) = unsaid.into_iter().next() {
@@ -409,21 +417,22 @@ impl World<'_> {
             }
         }
         let mut found: BTreeMap<&str, u64> = BTreeMap::new();
-        for row in ledger.iter().filter(|row| row.item == item) {
+        // What is metered as it comes has a place in the audio in its key, and no request.
+        let of_request = |row: &&LedgerRow| row.key.rsplit_once('@').is_some_and(|(_, of)| of.contains('.'));
+        for row in ledger.iter().filter(of_request) {
             let Some((prefix, _)) = row.key.rsplit_once('/') else { return Err(format!("{row:?}")) };
             *found.entry(prefix).or_default() += row.quantity;
         }
         for (prefix, quantity) in &found {
             if expected.get(*prefix).is_none_or(|(tokens, _)| tokens != quantity) {
-                return Err(format!(
-                    "{prefix}: {quantity} tokens in the ledger, {:?} used",
-                    expected.get(*prefix)
-                ));
+                return Err(format!("{prefix}: {quantity} in the ledger, {:?} used", expected.get(*prefix)));
             }
         }
         for epoch in epochs {
             let log = epoch.log.lock();
-            let asked = log.asked.values().map(|at_most| self.fixed.item.worst_case(at_most));
+            let asked = log.asked.values().map(|(place, at_most)| {
+                items.get(*place).map_or(NanoUsd::ZERO, |price| price.worst_case(at_most))
+            });
             let exposed = asked.fold(NanoUsd::ZERO, |sum, one| sum + one);
             let key = format!("lost@{}", epoch.number);
             if let Some(row) = ledger.iter().find(|row| row.key == key && row.cost > exposed) {
@@ -438,7 +447,7 @@ impl World<'_> {
                 && !is_tainted
                 && epochs.len() == 1
             {
-                return Err(format!("{prefix}: {tokens} tokens were used and are not in the ledger"));
+                return Err(format!("{prefix}: {tokens} were used and are not in the ledger"));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::relay::records::store::{HAND_OVER, Leases};
+use ::relay::records::store::{HAND_OFF, Leases};
 use ::relay::session::machine::Input;
 use protocol::{CloseCode, Time};
 
@@ -182,7 +182,7 @@ impl World<'_> {
             self.live.iter().filter(|one| one.relay == number).map(|one| (one.key, one.id.clone())).collect();
         for (key, session) in &here {
             if !own.contains(session) {
-                self.command(*key, Command::Lose)?;
+                self.command(*key, Command::TakenOver)?;
             }
         }
         // Sessions of this relay that nobody here carries are given up.
@@ -201,9 +201,9 @@ impl World<'_> {
         for (session, reason) in self.store.ends_requested(&id) {
             let live = self.live.iter().find(|one| one.relay == number && one.id == session);
             let Some(key) = live.map(|one| one.key) else { continue };
-            let command = if reason == HAND_OVER {
-                self.tally.hand_overs += 1;
-                Command::HandOver
+            let command = if reason == HAND_OFF {
+                self.tally.hand_offs += 1;
+                Command::HandOff
             } else {
                 Command::End(CloseCode::EndedByOperator)
             };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ::relay::agent::{Agent, Chat, Echo, Persona};
+use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
@@ -32,15 +32,15 @@ const POLL: std::time::Duration = std::time::Duration::from_millis(50);
 pub(super) enum Command {
     Resume(u32, Box<Hello>),
     End(CloseCode),
-    Lose,
-    HandOver,
+    TakenOver,
+    HandOff,
 }
 
 impl Command {
     pub(super) fn connection(&self) -> Option<u32> {
         match self {
             Command::Resume(connection, _) => Some(*connection),
-            Command::End(_) | Command::Lose | Command::HandOver => None,
+            Command::End(_) | Command::TakenOver | Command::HandOff => None,
         }
     }
 }
@@ -97,20 +97,16 @@ impl World<'_> {
     ) -> Result<(), String> {
         let (id, epoch) = (beginning.id.clone(), beginning.epoch);
         if let Some(before) = self.find(relay, &id) {
-            self.command(before, Command::Lose)?;
+            self.command(before, Command::TakenOver)?;
         }
         let log = Shared::at(beginning.mark.position);
         self.truth.begun(&id, epoch, log.clone());
         let agent = self.agent(&id, beginning.mark.position, log.clone());
-        let who = self.scenario.who;
         let caps = self.scenario.caps;
         let terms = Terms {
             agent: "agent".into(),
             listening: self.listening().clone(),
-            items: match who {
-                Who::Echo => Vec::new(),
-                Who::Chat | Who::Talker => vec![self.fixed.item.clone()],
-            },
+            items: self.items(),
             caps,
             limits: Limits {
                 session_ms: 1_800_000,
@@ -172,10 +168,14 @@ impl World<'_> {
                 Echo::with_ears(ears, Hz(rate), position).expect("it speaks at every rate of a codec"),
             ),
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
-            Who::Chat => {
+            Who::Chat | Who::Voice => {
                 let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
-                let persona = Persona { instructions: String::new(), max_output_tokens: 16 };
-                Box::new(Chat::new(persona, rate, position, &turns))
+                let mut persona = Persona { max_output_tokens: 16, ..Persona::default() };
+                if self.scenario.who == Who::Voice {
+                    persona.greeting = "Hello. How do you do?".to_owned();
+                }
+                let team = self.team();
+                Box::new(Conversation::with_ears(ears, persona, team, rate, position, &turns))
             }
         };
         Box::new(Watched { agent, log, script })
@@ -197,8 +197,8 @@ impl World<'_> {
             let Some(command) = live.commands.pop_front() else { return Ok(()) };
             let input = match command {
                 Command::End(code) => Input::End(code),
-                Command::Lose => Input::TakenOver,
-                Command::HandOver => Input::HandOff,
+                Command::TakenOver => Input::TakenOver,
+                Command::HandOff => Input::HandOff,
                 Command::Resume(connection, hello) => {
                     self.tokens += 1;
                     let token = format!("token-{}", self.tokens);
@@ -339,7 +339,18 @@ impl World<'_> {
                     self.truth.opened(&live.id, live.books.epoch, request, answering.billed);
                     live.requests.push(answering);
                 }
-                Output::Feed { .. } | Output::HoldBack { .. } => {}
+                Output::Feed { request, feed } => {
+                    let fed = live.requests.iter_mut().find(|answering| answering.id == request);
+                    if let Some(answering) = fed {
+                        answering.feed(self.now, &feed);
+                    }
+                }
+                Output::HoldBack { request, held_back } => {
+                    let held = live.requests.iter_mut().find(|answering| answering.id == request);
+                    if let Some(answering) = held {
+                        answering.hold_back(self.now, held_back);
+                    }
+                }
                 Output::Cancel(request) => live.cancel(request),
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.
@@ -354,7 +365,7 @@ impl World<'_> {
                 }
                 Output::Rescue(entry) => self.rescue(live, &entry),
                 Output::Hold(entries) => self.hold(live, &entries),
-                Output::Reserve { ask, wait } => self.reserve(live, ask, wait),
+                Output::Reserve { reservation, wait } => self.reserve(live, reservation, wait),
                 Output::Check { token, wait } => self.check_token(live, token, wait),
                 Output::Login(_) => {}
                 Output::Over(departure) => return Ok(Some(departure)),

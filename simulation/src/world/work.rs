@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::relay::records::spill::Owed;
 use ::relay::records::store::{Leases, Reserve, Settled, StoreError};
 use ::relay::session::books::failure;
-use ::relay::session::machine::{Answer, Ask, Checked, Entry, Input};
+use ::relay::session::machine::{Checked, Entry, Input, Receipt, Reservation};
 use protocol::Time;
 
 use super::World;
@@ -31,7 +31,7 @@ pub(super) struct Op {
 enum What {
     Write { entry: Box<Entry>, owed: Option<Box<Owed>> },
     Keep(Vec<Owed>),
-    Reserve(Ask),
+    Reserve(Reservation),
     Check,
     Rescue(Box<Owed>),
     LetGo { relay: String },
@@ -114,8 +114,8 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn reserve(&mut self, live: &Live, ask: Ask, wait: Duration) {
-        self.push(live, What::Reserve(ask), wait);
+    pub(super) fn reserve(&mut self, live: &Live, reservation: Reservation, wait: Duration) {
+        self.push(live, What::Reserve(reservation), wait);
     }
 
     pub(super) fn check_token(&mut self, live: &Live, _token: String, wait: Duration) {
@@ -207,7 +207,7 @@ impl World<'_> {
                 }
                 return;
             }
-            What::Reserve(Ask { through, spent, exposed }) => {
+            What::Reserve(Reservation { through, spent, exposed }) => {
                 let reserved = if is_away {
                     Err(StoreError::Unfinished)
                 } else {
@@ -251,12 +251,12 @@ impl World<'_> {
         epoch: u32,
         entry: &Entry,
         owed: Option<&Owed>,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<Receipt, StoreError> {
         let now = self.unix_ms();
         if let Some(owed) = owed {
             return Ok(match write_owed(&mut self.store, now, id, epoch, owed)? {
-                Some(Settled { cost, standing, .. }) => Answer::Settled { cost, standing },
-                None => Answer::Done,
+                Some(Settled { cost, standing, .. }) => Receipt::Settled { cost, standing },
+                None => Receipt::Done,
             });
         }
         match entry {
@@ -271,7 +271,7 @@ impl World<'_> {
             Entry::Strikes(strikes) => self.store.note_strikes(id, epoch, *strikes)?,
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => {}
         }
-        Ok(Answer::Done)
+        Ok(Receipt::Done)
     }
 }
 

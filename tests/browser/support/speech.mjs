@@ -28,16 +28,18 @@ const SPEECH_HZ = 16_000;
  * Speaks the parts one after the other.
  * @param {import("./stage.mjs").Stage} stage Removes the files when the test is over.
  * @param {Part[]} parts
+ * @param {{ flite?: string }} [options] `flite`: the voice of flite that speaks; eSpeak NG, which no recogniser understands, if there is none.
  * @returns {Speech}
  */
-export function speak(stage, parts) {
+export function speak(stage, parts, { flite } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "voxrelay-speech-"));
   stage.after(() => rmSync(folder, { recursive: true, force: true }));
   const files = parts.map((part, i) => {
     const file = join(folder, `part${i}.wav`);
     if (typeof part === "string") {
       const spoken = join(folder, `spoken${i}.wav`);
-      execFileSync("espeak-ng", ["-v", "en-us", "-s", "150", "-w", spoken, part]);
+      if (flite) execFileSync("flite", ["-voice", flite, "-t", part, "-o", spoken]);
+      else execFileSync("espeak-ng", ["-v", "en-us", "-s", "150", "-w", spoken, part]);
       execFileSync("sox", [spoken, "-r", `${MICROPHONE_HZ}`, "-b", "16", "-c", "1", file, "gain", "-n", "-3"]);
     } else {
       execFileSync("sox", ["-n", "-r", `${MICROPHONE_HZ}`, "-b", "16", "-c", "1", file, "trim", "0", `${part}`]);

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::outcome::Outcome;
-use super::pypi;
+use crate::pypi;
 use crate::step::{output, step, watch};
 use crate::workspace;
 

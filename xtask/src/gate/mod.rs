@@ -6,7 +6,6 @@ mod dependencies;
 mod fuzz;
 mod outcome;
 mod package;
-mod pypi;
 mod snippets;
 mod tests;
 mod tools;

@@ -5,10 +5,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::outcome::Outcome;
-use super::pypi;
 use super::tools;
 use crate::fuzzing;
 use crate::prerequisites;
+use crate::pypi;
 use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
@@ -111,7 +111,13 @@ pub(super) fn conversation() -> Result<Outcome> {
     let Some(eliza) = pypi::program(ELIZA, "eliza-gpt") else {
         return Ok(Outcome::ok().not_checked("Eliza: NOT CHECKED, Python 3 or PyPI cannot be reached"));
     };
-    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza))
+    let local = match pypi::python(&workspace::path("examples/local/requirements.txt")) {
+        Ok(python) => python,
+        Err(error) => {
+            return Ok(Outcome::ok().not_checked(&format!("the local providers: NOT CHECKED, {error:#}")));
+        }
+    };
+    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza).env("E2E_LOCAL", local))
 }
 
 pub(super) fn browser() -> Result<Outcome> {
@@ -129,9 +135,9 @@ pub(super) fn fakes() -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_FAKES", &fakes);
     let mut outcome = run_node_tests(folder, &mut node)?;
-    let requirements = workspace::path(folder).join("requirements.txt");
-    let Some(python) = pypi::python("elevenlabs", &requirements)? else {
-        return Ok(outcome.not_checked("ElevenLabs' client: NOT CHECKED, Python 3 or PyPI cannot be reached"));
+    let python = match pypi::python(&workspace::path(folder).join("requirements.txt")) {
+        Ok(python) => python,
+        Err(error) => return Ok(outcome.not_checked(&format!("ElevenLabs' client: NOT CHECKED, {error:#}"))),
     };
     let test = workspace::path(folder).join("test_elevenlabs.py");
     let mut python = Command::new(python);

@@ -12,10 +12,15 @@ use crate::prerequisites;
 use crate::step::{output, run, step};
 use crate::workspace;
 
-/// Programs the browser tests call, and the Debian packages they come in: a voice, a reference resampler, a reader
+/// Programs the browser tests call, and the Debian packages they come in: two voices, a reference resampler, a reader
 /// of the relay's database that is not the relay, and a pooler before PostgreSQL.
-const PROGRAMS: [(&str, &str); 4] =
-    [("espeak-ng", "espeak-ng"), ("sox", "sox"), ("sqlite3", "sqlite3"), ("pgbouncer", "pgbouncer")];
+const PROGRAMS: [(&str, &str); 5] = [
+    ("espeak-ng", "espeak-ng"),
+    ("flite", "flite"),
+    ("sox", "sox"),
+    ("sqlite3", "sqlite3"),
+    ("pgbouncer", "pgbouncer"),
+];
 
 /// Names and places of a Chromium that somebody else installed.
 const CHROMIUMS: [&str; 5] = [
@@ -26,13 +31,18 @@ const CHROMIUMS: [&str; 5] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
+/// Whether a program is installed, whatever it makes of the question for its version: flite has no answer to it.
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
 /// Sees to it that everything is there.
 pub(super) fn ready() -> Result<Outcome> {
     prerequisites::wasm_target()?;
     prerequisites::node()?;
     prerequisites::npm_packages()?;
     let mut packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !answers(program)).map(|(_, package)| *package).collect();
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if installed_chromium().is_none() && is_debian() {
         packages.push("chromium");
     }

@@ -13,14 +13,14 @@ use super::unique::Unique;
 use super::{AuthError, Identity};
 use crate::config::{AuthConfig, ClaimPath, ClaimPaths, TokenLimits};
 
-/// Longest `sub` and `session_id`, in characters (OpenID Connect Core, section 2).
+/// The longest `sub`, `session_id`, account and plan, in characters (as OpenID Connect Core, section 2, has it for `sub`).
 const NAME_MAX_CHARS: usize = 255;
 /// The account of a token that names none.
 const DEFAULT_ACCOUNT: &str = "default";
-/// The last second of the year 9999, so that nobody's arithmetic overflows.
+/// The latest time that a token may name: the last second of the year 9999. So no arithmetic with it overflows.
 const LATEST: u64 = 253_402_300_799;
 
-/// The header: which key to try. Nothing in it is believed.
+/// The header of a token. It says which key to try, and nothing else in it is believed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head {
     alg: String,
@@ -37,7 +37,7 @@ impl Head {
             return Err(malformed("it has to have three parts with dots between them"));
         };
         let head = object(head).map_err(|why| malformed(&format!("its header {why}")))?;
-        // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
+        // `crit` names extensions that must be understood (RFC 7515, 4.1.11), and the relay understands none.
         if head.get("crit").is_some() {
             return Err(malformed("its header has `crit`, and no extension is understood"));
         }
@@ -58,7 +58,7 @@ impl Head {
 /// The object that a part of a token is, or why it is none.
 fn object(part: &str) -> Result<Value, String> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| "is not base64url without padding")?;
-    // Of a text that is no JSON it says where, and nothing of the text.
+    // The parser's error says where a text is not JSON, and repeats nothing of the text.
     let Unique(value) = serde_json::from_slice(&json).map_err(|error| match error.is_data() {
         true => format!("has a name twice: {error}"),
         false => format!("is not JSON: {error}"),
@@ -66,7 +66,7 @@ fn object(part: &str) -> Result<Value, String> {
     if value.is_object() { Ok(value) } else { Err("is JSON, but no object".to_owned()) }
 }
 
-/// Where the claims are that the operator names, and what has to be in them.
+/// Reads claims: where the configuration says that they are, and what has to be in them.
 #[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) paths: ClaimPaths,
@@ -74,11 +74,11 @@ pub(super) struct Reader {
     pub(super) admin_role: String,
 }
 
-/// What a name has to be.
+/// What a claim with a name has to be, in words.
 const NAME: &str = "a text of 1 to 255 visible characters";
-/// What a text or a list of them has to be.
+/// What a claim with one text or several has to be, in words.
 const TEXTS: &str = "a text or a list of texts";
-/// What a time has to be.
+/// What a claim with a time has to be, in words.
 const TIME: &str = "a number of seconds since 1970";
 
 impl Reader {
@@ -90,9 +90,9 @@ impl Reader {
         }
     }
 
-    /// Whose token it is, from its claims, which somebody we trust has signed.
+    /// What a token says of its user. Its signature has to be checked before.
     pub(super) fn identity(&self, value: &Value) -> Result<Identity, Refused> {
-        // A list would do as well, by the order of the fields.
+        // serde would read a list as an object as well, by the order of the fields.
         if !value.is_object() {
             return Err(Refused::because(
                 AuthError::Claims,
@@ -105,7 +105,7 @@ impl Reader {
         let _: Option<Seconds> = named(value, "iat", TIME)?;
         let _: String = needed(value, "iss", "a text")?;
         self.check_audience(value)?;
-        // Supabase's API keys are signed with the project's secret like the tokens of its users.
+        // Supabase's API keys are signed with the same secret as the tokens of its users, and must not count as a user's.
         let role: Option<OneOrMany> = named(value, "role", TEXTS)?;
         if role.is_some_and(|role| role.any(|role| matches!(role, "anon" | "service_role"))) {
             let expected = "a user's, not that of an API key";
@@ -131,7 +131,7 @@ impl Reader {
         Ok(Identity {
             sub,
             expires_at: exp.0.min(LATEST),
-            session_id: login,
+            login,
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
             is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),
@@ -139,7 +139,7 @@ impl Reader {
         })
     }
 
-    /// When a token was issued by its own word. `None` for one that does not say so, or whose claims are not good whatever key has signed it.
+    /// When a token says that it was issued. `None` if it does not say so, or if its claims are not good whatever key has signed it.
     pub(super) fn issued(&self, token: &str, issuers: &[String], leeway_seconds: u64) -> Option<u64> {
         let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok())?;
         let Unique(claims) = serde_json::from_slice(&claims).ok()?;
@@ -150,7 +150,7 @@ impl Reader {
         issued.filter(|_| !is_over && issuers.contains(&issuer)).map(|issued| issued.0.min(LATEST))
     }
 
-    /// One of ours has to be among what the audience's claim has.
+    /// Checks that one of the configured audiences is among those of the token.
     fn check_audience(&self, value: &Value) -> Result<(), Refused> {
         let path = &self.paths.audience;
         let came = path.find(value).ok().flatten();
@@ -162,10 +162,11 @@ impl Reader {
         if is_ours { Ok(()) } else { Err(wrong(AuthError::Audience)) }
     }
 
+    /// The limits that a token has of its own.
     fn limits(&self, value: &Value) -> Result<TokenLimits, Refused> {
         let path = &self.paths.limits;
         let expected = "an object of limits, named as in [limits]";
-        // Read by name only: a list would do as well, by the order of the fields.
+        // The claim is read as a map first, since serde would read a list as an object as well, by the order of the fields.
         let Some(limits) = find::<Map<String, Value>>(value, path, expected)? else {
             return Ok(TokenLimits::default());
         };
@@ -183,7 +184,7 @@ impl Reader {
         }
     }
 
-    /// What the library found wrong with the claims of a token that is signed as it should be.
+    /// What the library found wrong with the claims of a token whose signature is good, in words.
     pub(super) fn explain(
         &self,
         error: &jsonwebtoken::errors::Error,
@@ -228,12 +229,12 @@ fn unix_now() -> u64 {
     since_1970().as_secs()
 }
 
-/// The claim of this name, which has to be there.
+/// The claim of this name. An error if it is missing or of another type.
 fn needed<'a, T: Deserialize<'a>>(claims: &'a Value, name: &str, expected: &str) -> Result<T, Refused> {
     named(claims, name, expected)?.ok_or_else(|| Refused::claim(AuthError::Claims, name, None, expected))
 }
 
-/// The claim of this name; an error if it is of another type.
+/// The claim of this name, if it is there. An error if it is of another type.
 fn named<'a, T: Deserialize<'a>>(
     claims: &'a Value,
     name: &str,
@@ -244,7 +245,7 @@ fn named<'a, T: Deserialize<'a>>(
     read.map_err(|_| Refused::claim(AuthError::Claims, name, came, expected))
 }
 
-/// The claim at a path; an error if it is of another type.
+/// The claim at this path, if it is there. An error if it is of another type.
 fn find<'a, T: Deserialize<'a>>(
     claims: &'a Value,
     path: &ClaimPath,
@@ -255,7 +256,8 @@ fn find<'a, T: Deserialize<'a>>(
     found.map(T::deserialize).transpose().map_err(|_| wrong(found))
 }
 
-/// Ends up in logs, in the database and on pages: nothing that is invisible or turns the text around it.
+/// Whether a text can serve as a name. Names appear in logs, in the database and on pages, so they have no invisible characters, nor any that
+/// change the direction of the text around them.
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.trim() == text
@@ -263,7 +265,7 @@ fn is_name(text: &str) -> bool {
         && !text.chars().any(|char| char.is_control() || is_format(char))
 }
 
-/// Characters without a shape of their own (Unicode's Cf, and the separators of lines and paragraphs).
+/// Whether a character has no shape of its own (Unicode's Cf, and the separators of lines and paragraphs).
 fn is_format(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -281,13 +283,14 @@ impl TryFrom<serde_json::Number> for Seconds {
     fn try_from(number: serde_json::Number) -> Result<Seconds, Self::Error> {
         match (number.as_u64(), number.as_f64()) {
             (Some(seconds), _) => Ok(Seconds(seconds)),
-            // `as` stops at the ends of the range.
+            // `as` turns a number beyond the range into the largest one.
             (None, Some(seconds)) if seconds >= 0.0 => Ok(Seconds(seconds as u64)),
             _ => Err("not a time"),
         }
     }
 }
 
+/// A claim with one text or with a list of texts.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {

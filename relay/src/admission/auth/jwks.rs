@@ -1,4 +1,4 @@
-//! Keys by URL: fetched, kept, and fetched again when a token names one that is not there.
+//! An issuer's published keys: fetched from a URL, kept, and fetched again when a token names a key that is not among them.
 
 #[cfg(test)]
 mod tests;
@@ -23,81 +23,83 @@ use super::keys::KeySet;
 use crate::operations::outbound::is_safe_url;
 use crate::operations::{log, outbound};
 
-/// Between two fetches on average, whatever tokens ask for.
+/// The average time between two fetches at least, whatever tokens ask for.
 const FETCH_INTERVAL: Duration = Duration::from_secs(30);
-/// Fetches that may follow each other at once. More than one: an issuer may change its keys right after a fetch, and whoever asks for
-/// a key that does not exist must not be able to use up every fetch with one token.
+/// How many fetches may follow each other at once. It is more than one because an issuer may change its keys right after a fetch, and one
+/// token that names a made-up key must not use up every fetch.
 const FETCH_BURST: u32 = 2;
-/// Tokens that are remembered at most because no key that was there fitted them.
+/// How many tokens are remembered at most because no key fitted them.
 const UNKNOWN_MAX: usize = 1_024;
-/// How long before a fetch a token may have been issued and still be signed with a key that the fetch did not bring: what an issuer publishes
-/// lies in caches for some minutes, and its clock is not ours.
+/// How long before a fetch a token may have been issued and still be signed with a key that the fetch did not bring. An issuer's keys lie in
+/// caches for some minutes, and its clock differs from the relay's.
 const LAG: Duration = Duration::from_secs(300);
-/// A set older than this is fetched again behind the scenes, so that keys taken off it are forgotten (Supabase's `max-age`).
+/// The age at which a set of keys is fetched again while it serves, so that keys taken off it are forgotten (Supabase's `max-age`).
 const STALE_AFTER: Duration = Duration::from_secs(600);
-/// What a provider says about where its keys are is asked for again after this time.
+/// How long it is remembered where a provider's keys are, before the provider is asked again.
 const DISCOVERED_FOR: Duration = Duration::from_secs(3_600);
-/// For one fetch with its redirects, and with what the provider is asked before.
+/// How long one fetch may take, with its redirects and the question where the keys are.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer. The largest providers publish about 20 KB.
+/// The longest answer that is read. The largest providers publish about 20 KB.
 const BODY_MAX_BYTES: usize = 256 * 1024;
-/// Redirects that are followed.
+/// How many redirects are followed.
 const REDIRECTS_MAX: usize = 3;
 
 /// Where an issuer publishes its keys.
 #[derive(Clone, Debug)]
 pub(super) enum Published {
-    /// At this URL.
+    /// The keys are at this URL.
     At(Url),
-    /// Where the OpenID provider of this name says.
+    /// The keys are where the OpenID provider of this name says.
     By(String),
 }
 
-/// The keys of one issuer. Whatever goes wrong with fetching them, those we have stay good.
+/// The published keys of one issuer. If they cannot be fetched, those that were fetched before stay good.
 pub(super) struct Jwks {
     published: Published,
     client: Client,
     pace: Pace,
-    /// Whether there may be none of them, because tokens are signed otherwise as well.
+    /// Whether the set may have no keys, because tokens may be signed with a configured secret instead.
     may_be_empty: bool,
     current: RwLock<Current>,
     fetching: Mutex<Fetching>,
     unknown: Mutex<Unknown>,
-    /// Where the provider's keys are, and since when we know.
+    /// Where the provider's keys are, and when the provider said so.
     discovered: Mutex<Option<(Url, Instant)>>,
 }
 
 /// How often to fetch.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// Between two fetches on average.
+    /// The average time between two fetches at least.
     interval: Duration,
-    /// Fetches that may follow each other at once.
+    /// How many fetches may follow each other at once.
     burst: u32,
-    /// A set older than this is fetched again while it serves.
+    /// The age at which a set of keys is fetched again while it serves.
     stale_after: Duration,
 }
 
+/// The keys that serve now, and when they were fetched.
 #[derive(Default)]
 struct Current {
     keys: Arc<KeySet>,
     fetched: Option<Instant>,
 }
 
+/// Fetches under way, and when the next one may begin.
 #[derive(Default)]
 struct Fetching {
-    /// When all fetches of a burst are there again: each that begins, successful or not, moves it on by the interval.
+    /// When a whole burst of fetches may begin again. Each fetch that begins, successful or not, moves it on by the interval.
     full_at: Option<Instant>,
-    /// The fetch that is under way: whoever needs its outcome waits for this one.
+    /// The fetch that is under way. Everybody who needs keys waits for the same one.
     in_flight: Option<Shared<BoxFuture<'static, ()>>>,
 }
 
-/// Tokens whose key was not there when it was looked for, with the time they came. Kept by token and not by the key's name: whoever makes up
-/// a name that the issuer will use one day must not shut out the tokens that have it then.
+/// Tokens that no key fitted, with the time at which each came first. They are remembered by token and not by the name of their key:
+/// otherwise somebody could make up the name of a future key, and shut out the good tokens that have it one day.
 #[derive(Default)]
 struct Unknown {
     came: HashMap<u64, Instant>,
-    /// Seeded at random, so that nobody can aim at somebody's hash.
+    /// The hasher of tokens. It is seeded at random, so that nobody can make up a token with the hash of another one.
     hasher: RandomState,
 }
 
@@ -151,11 +153,11 @@ impl Jwks {
         })
     }
 
-    /// The keys to look for the token's in. Fetches them when that one is not there.
+    /// The set that has the token's key. It is fetched if the key is not among those that were fetched before.
     ///
     /// # Errors
-    /// [`AuthError::UnknownKey`] once a fetch has shown that the issuer does not publish it; [`AuthError::KeysUnavailable`] while nobody can
-    /// know, because the fetch failed or has to wait, see [`Jwks::wait`].
+    /// [`AuthError::UnknownKey`] once a fetch has shown that the issuer does not publish the key. [`AuthError::KeysUnavailable`] while that
+    /// cannot be known, because the fetch failed or has to wait. See [`Jwks::wait`].
     pub(super) async fn keys(
         self: &Arc<Self>,
         token: &str,
@@ -169,7 +171,7 @@ impl Jwks {
             }
             return Ok(keys);
         }
-        // A key that is there for another algorithm is not rotated away by a token's header.
+        // A key of this name is there, for another algorithm. A token's header must not have the keys fetched again because of that.
         if keys.names(head) {
             return Err(AuthError::UnknownKey);
         }
@@ -177,13 +179,13 @@ impl Jwks {
         if keys.has(head, algorithm) { Ok(keys) } else { Err(AuthError::UnknownKey) }
     }
 
-    /// The keys as they are after a fetch that ended since this token came, because none of those before fits it. Each token is worth one
-    /// look: whoever makes tokens up must not have the keys fetched for the same one again and again, and whoever waits is told the truth after
-    /// a fetch that somebody else caused.
+    /// The set as it is after a fetch that ended since this token came first, because no key before fits the token. Each token causes one
+    /// fetch only, so that nobody can have the keys fetched again and again by the same made-up token. A fetch that somebody else caused
+    /// counts as well.
     ///
     /// # Errors
-    /// [`AuthError::UnknownKey`] once the keys were looked at for this token and are still fresh; [`AuthError::KeysUnavailable`] while nobody
-    /// can know, because the fetch failed or has to wait, see [`Jwks::wait`].
+    /// [`AuthError::UnknownKey`] once keys were fetched since this token came, and are still fresh. [`AuthError::KeysUnavailable`] while that
+    /// cannot be known, because the fetch failed or has to wait. See [`Jwks::wait`].
     pub(super) async fn newer(self: &Arc<Self>, token: &str) -> Result<Arc<KeySet>, AuthError> {
         let (_, fetched) = self.current();
         let known_since = self.came(token);
@@ -193,7 +195,7 @@ impl Jwks {
         {
             return Err(AuthError::UnknownKey);
         }
-        // What was fetched long ago says nothing about what is published by now.
+        // Keys that were fetched long ago say nothing about what is published by now, so the token counts as new then.
         let came = known_since.filter(|came| fetched.is_none_or(|fetched| fetched <= *came));
         let came = came.unwrap_or_else(|| self.keep_unknown(token));
         self.refresh().await;
@@ -209,24 +211,25 @@ impl Jwks {
         Duration::from_secs(issued) + fetched.elapsed() + LAG >= since_1970()
     }
 
-    /// The keys there are, once there are any.
+    /// The set that was fetched last, if any was.
     pub(super) fn known(&self) -> Option<Arc<KeySet>> {
         let (keys, fetched) = self.current();
         fetched.map(|_| keys)
     }
 
-    /// Time until the next fetch may begin.
+    /// The time until the next fetch may begin.
     pub(super) fn wait(&self) -> Duration {
         let fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         self.pace.wait(fetching.full_at, Instant::now())
     }
 
-    /// When this token came, if no key fitted it then.
+    /// When this token came first, if no key fitted it then.
     fn came(&self, token: &str) -> Option<Instant> {
         let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         unknown.came.get(&unknown.hasher.hash_one(token)).copied()
     }
 
+    /// Remembers that no key fits this token. If there are too many of them, old ones are forgotten, and all if that is not enough.
     fn keep_unknown(&self, token: &str) -> Instant {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if unknown.came.len() >= UNKNOWN_MAX {
@@ -240,15 +243,15 @@ impl Jwks {
         now
     }
 
-    /// Waits for a fetch, if one is under way or due.
+    /// Waits for a fetch, if one is under way or may begin.
     pub(super) async fn refresh(self: &Arc<Self>) {
         if let Some(fetch) = self.start_fetch() {
             fetch.await;
         }
     }
 
-    /// Starts a fetch unless there were too many a short while ago. It runs in its own task, at most [`FETCH_TIMEOUT`] long: a caller
-    /// who hangs up must not take it away from the others.
+    /// Starts a fetch, unless there were too many a short while ago. It runs in a task of its own, for [`FETCH_TIMEOUT`] at most, so that a
+    /// caller who goes away does not end it for the others.
     fn start_fetch(self: &Arc<Self>) -> Option<Shared<BoxFuture<'static, ()>>> {
         let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(in_flight) = fetching.in_flight.as_ref().filter(|fetch| fetch.peek().is_none()) {
@@ -268,7 +271,7 @@ impl Jwks {
         Some(fetch)
     }
 
-    /// Fetches them once and keeps nothing.
+    /// Fetches the keys once to see whether that works, and keeps nothing.
     pub(super) async fn try_fetch(&self) -> Result<(), String> {
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await;
         fetched
@@ -299,7 +302,7 @@ impl Jwks {
                 let url = self.discover(issuer).await?;
                 let fetched = self.get(url).await;
                 if fetched.is_err() {
-                    // They may have moved.
+                    // The keys may have moved, so the provider is asked again next time.
                     *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
                 fetched?
@@ -309,7 +312,7 @@ impl Jwks {
         if keys.is_empty() && !self.may_be_empty { Err(FetchError::Empty) } else { Ok(keys) }
     }
 
-    /// Where the provider's keys are (OpenID Connect Discovery 1.0, section 4).
+    /// The URL of the provider's keys (OpenID Connect Discovery 1.0, section 4).
     async fn discover(&self, issuer: &str) -> Result<Url, FetchError> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -331,7 +334,7 @@ impl Jwks {
         Ok(url)
     }
 
-    /// What is there, if it is not too large.
+    /// The body that a URL answers with, if it is not too large.
     async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
         let mut response =
             self.client.get(url).header("accept", "application/json").send().await?.error_for_status()?;
@@ -352,7 +355,7 @@ impl Jwks {
 }
 
 impl Pace {
-    /// Time until a fetch may begin, when a whole burst is there again at `full_at`.
+    /// The time until a fetch may begin, if a whole burst may begin again at `full_at`.
     fn wait(&self, full_at: Option<Instant>, now: Instant) -> Duration {
         let spared = self.interval * self.burst.saturating_sub(1);
         full_at

@@ -1,4 +1,4 @@
-//! The keys tokens are checked with.
+//! The keys that tokens are checked with.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use super::claims::Head;
 use crate::config::{PublicKey, RSA_BITS};
 
-/// Bytes of a coordinate on P-256.
+/// How many bytes a coordinate on P-256 has.
 const P256_COORDINATE_BYTES: usize = 32;
-/// Keys of one issuer that are kept: each is tried for a token that names none.
+/// How many keys of one issuer are kept at most, because each of them is tried for a token that names none.
 const KEYS_MAX: usize = 32;
 
-/// A key of ours, with the one algorithm it is for.
+/// A key that the relay trusts, with the one algorithm that it is for.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) kid: Option<String>,
@@ -23,14 +23,14 @@ pub(super) struct Key {
     pub(super) decoding: DecodingKey,
 }
 
-/// What an issuer publishes.
+/// A set of keys, as an issuer publishes it or as it is configured.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: Vec<Key>,
 }
 
 impl KeySet {
-    /// The keys of the configuration.
+    /// The set of the configured keys.
     pub(super) fn of(keys: &[PublicKey]) -> KeySet {
         let keys = keys.iter().cloned();
         KeySet {
@@ -40,8 +40,8 @@ impl KeySet {
         }
     }
 
-    /// Reads a JWK set and keeps the keys that are for signatures and strong enough. A key that we do not understand does not
-    /// spoil the others (RFC 7517, 5). Secrets have no place in a published set.
+    /// Reads a JWK set and keeps the public keys that are for signatures and strong enough. Other keys in the set are left out (RFC 7517, 5),
+    /// and so are secrets, which have no place in a published set.
     pub(super) fn parse(json: &[u8]) -> Result<KeySet, serde_json::Error> {
         #[derive(Deserialize)]
         struct File {
@@ -60,22 +60,22 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Whether there is a key to try.
+    /// Whether there is a key to try for this token.
     pub(super) fn has(&self, head: &Head, algorithm: Algorithm) -> bool {
         self.matching(head, algorithm).next().is_some()
     }
 
-    /// The keys for this algorithm, whatever they are called.
+    /// All keys for this algorithm, whatever their names.
     pub(super) fn of_algorithm(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |key| key.algorithm == algorithm)
     }
 
-    /// Whether there is a key of the id that the token names, for whatever algorithm.
+    /// Whether there is a key with the id that the token names, for any algorithm.
     pub(super) fn names(&self, head: &Head) -> bool {
         head.kid.is_some() && self.keys.iter().any(|key| key.kid == head.kid)
     }
 
-    /// The keys to try: those of the named id, all if none is named.
+    /// The keys to try for this token: those with the id that it names, and those without an id. If it names none, all of them.
     pub(super) fn matching<'a>(
         &'a self,
         head: &'a Head,
@@ -91,6 +91,7 @@ impl KeySet {
     }
 }
 
+/// A key of a JWK set, if it is for signatures and strong enough.
 fn read(jwk: &Jwk) -> Option<Key> {
     let common = &jwk.common;
     let for_signatures = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)

@@ -1,4 +1,4 @@
-//! Tokens for development: a secret of one's own, and tokens signed with it.
+//! Tokens for development: a secret that the relay makes by itself, and tokens that it signs.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -14,37 +14,37 @@ use super::Refused;
 use super::claims::Reader;
 use crate::config::{AuthConfig, ClaimPaths, Secret};
 
-/// The secret's file in the data folder.
+/// The file of the development secret in the data folder.
 const SECRET_FILE: &str = "dev-secret";
 
-/// Why there is no token.
+/// Why no token can be signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MintError {
-    /// The relay has the public half of the keys only.
+    /// The relay has only public keys, which cannot sign.
     #[error(
         "this relay checks tokens with public keys (auth.supabase_url, auth.oidc_issuer, auth.jwks_url, auth.public_keys) \
          and cannot sign any; get one from that issuer, or configure auth.hs256_secret"
     )]
     NoSecret,
-    /// No relay of this configuration would take such a token.
+    /// A relay with this configuration would refuse the token.
     #[error("the relay would refuse this token: {0}")]
     Refused(Refused),
-    /// The library could not sign.
+    /// The library could not sign the token.
     #[error("signing failed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }
 
-/// Whom a token is for, and what it says about them, in the claims that the configuration names.
+/// What a token is to say about its user, in the claims that the configuration names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bearer<'a> {
     /// The user.
     pub sub: &'a str,
-    /// Who pays; without it the default account.
+    /// The account that pays. `None` is the default account.
     pub account: Option<&'a str>,
-    /// The plan of their limits.
+    /// The plan that the user's limits come from.
     pub plan: Option<&'a str>,
-    /// Their role.
+    /// The user's role.
     pub role: Option<&'a str>,
 }
 
@@ -56,7 +56,7 @@ pub fn mint(config: &AuthConfig, sub: &str, now: u64, ttl: Duration) -> Result<S
     mint_for(config, Bearer { sub, ..Bearer::default() }, now, ttl)
 }
 
-/// The same with an account, a plan and a role.
+/// Signs a token as [`mint`] does, with an account, a plan and a role as well.
 ///
 /// # Errors
 /// When no secret is configured, or the relay would refuse what the token says.
@@ -85,7 +85,7 @@ pub fn mint_for(
     Ok(jsonwebtoken::encode(&Header::default(), &claims, &key)?)
 }
 
-/// The development secret of a data folder; made on first use, readable by its owner only.
+/// The development secret of a data folder. It is made on first use, in a file that only its owner can read.
 ///
 /// # Errors
 /// When the folder cannot be written, or the file does not hold a secret.
@@ -98,7 +98,7 @@ pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
     crate::records::store::create_data_dir(data_dir)?;
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    // Written aside and linked into place, so that whoever else starts now sees all of it or nothing.
+    // The file is written under another name and then linked into place, so that another process that starts now sees all of it or nothing.
     let draft = data_dir.join(format!("{SECRET_FILE}.{}", uuid::Uuid::now_v7()));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

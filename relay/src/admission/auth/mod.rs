@@ -1,7 +1,8 @@
-//! Who calls: access tokens (JWT), checked against a shared secret, public keys that are configured or published, or all of them.
+//! Who calls: access tokens (JWT), which are checked against a shared secret, configured public keys, an issuer's published keys, or all of
+//! them.
 //!
-//! The algorithm comes from the key that is ours, never from the token: the token's header only says which of our keys to try.
-//! Whoever is refused hears one sentence for every cause; the cause is for the log.
+//! The algorithm comes from the relay's key and never from the token. The token's header only says which key to try. A caller who is refused
+//! is told the same for every cause, and the cause is logged.
 
 mod claims;
 mod jwks;
@@ -25,18 +26,18 @@ pub use mint::{Bearer, MintError, development_secret, mint, mint_for};
 pub use refused::Refused;
 use unique::Unique;
 
-/// Longest token that is looked at, in bytes.
+/// The longest token that is checked, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
-/// A signature on P-256 (RFC 7518, 3.4).
+/// How long a signature on P-256 is, in bytes (RFC 7518, 3.4).
 const ES256_SIGNATURE_BYTES: usize = 64;
-/// A signature of RSA is as long as its modulus: 2,048 to 4,096 bits.
+/// How long an RSA signature is, in bytes: as long as its modulus, 2,048 to 4,096 bits.
 const RS256_SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
-/// A caller comes back no sooner to ask whether the issuer's keys are there.
+/// The shortest time after which a caller is told to come back when the issuer's keys are not there.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// Checks tokens.
+/// Checks tokens, and says whose they are.
 #[derive(Debug)]
 pub struct Verifier {
     secret: Option<Key>,
@@ -47,34 +48,34 @@ pub struct Verifier {
     claims: Reader,
 }
 
-/// Whose token it is.
+/// What a good token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
     /// The user: the `sub` claim, 1 to 255 visible characters.
     pub sub: String,
-    /// When the token expires, in seconds since 1970; not later than the year 9999.
+    /// When the token expires, in seconds since 1970, and not later than the year 9999.
     pub expires_at: u64,
-    /// The session of the identity provider (`session_id` claim, as Supabase sets it): what a deny-list may name.
-    pub session_id: Option<String>,
-    /// The account whose limits and budget the user shares; `default` if the token names none.
+    /// The login at the identity provider that the token comes from, which a deny-list may name: the `session_id` claim, as Supabase sets it.
+    pub login: Option<String>,
+    /// The account whose limits and budget the user shares. `default` if the token names none.
     pub account: String,
-    /// The plan by its name, as the token has it: it need not be configured.
+    /// The name of the plan that the token names, whether or not it is configured.
     pub plan: Option<String>,
-    /// Whether they may use the administrators' part of the HTTP API.
+    /// Whether the user may use the administrators' part of the HTTP API.
     pub is_admin: bool,
-    /// The token's own limits: they tighten what applies.
+    /// The limits that the token has of its own. They tighten those that apply otherwise.
     pub limits: Box<TokenLimits>,
 }
 
 impl Identity {
-    /// A user of an account, with a token that expires at this time (seconds since 1970), and nothing else in it.
+    /// What a token says that names only its user, an account, and when it expires (in seconds since 1970).
     #[must_use]
     pub fn new(sub: String, account: String, expires_at: u64) -> Identity {
         Identity {
             sub,
             expires_at,
-            session_id: None,
+            login: None,
             account,
             plan: None,
             is_admin: false,
@@ -83,32 +84,32 @@ impl Identity {
     }
 }
 
-/// Why a token is refused. For logs and metrics only: the caller is told nothing but that it is refused.
+/// Why a token is refused, for logs and metrics. The caller is only told that it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// There is none.
+    /// There is no token.
     #[error("no token")]
     Missing,
-    /// It is longer than [`TOKEN_MAX_BYTES`].
+    /// The token is longer than [`TOKEN_MAX_BYTES`].
     #[error("the token has {asked} bytes, more than {limit}")]
     TooLarge {
-        /// The limit.
+        /// How long a token may be, in bytes.
         limit: usize,
-        /// What came.
+        /// How long the token is, in bytes.
         asked: usize,
     },
-    /// It is not a JWT.
+    /// The token is not a JWT.
     #[error("not a JWT")]
     Malformed,
-    /// No key of ours has the algorithm it names (`none` included).
+    /// The relay has no key for the algorithm that the token names (`none` included).
     #[error("no key of this relay has the token's algorithm")]
     Algorithm,
-    /// It names a key that the issuer does not publish.
+    /// The token names a key that the issuer does not publish.
     #[error("the token's key is not known")]
     UnknownKey,
     /// Whether the issuer publishes the token's key cannot be known now: its keys could not be fetched, or may not be fetched again so soon.
-    /// Not the caller's fault, see [`AuthError::is_temporary`].
+    /// It is not the caller's fault. See [`AuthError::is_temporary`].
     #[error("whether the issuer has the token's key cannot be known yet")]
     KeysUnavailable,
     /// The signature does not fit.
@@ -120,21 +121,21 @@ pub enum AuthError {
     /// `nbf` is in the future.
     #[error("not valid yet")]
     NotYetValid,
-    /// `iss` is not one of ours.
+    /// `iss` is not a configured issuer.
     #[error("wrong issuer")]
     Issuer,
-    /// `aud` is not one of ours.
+    /// `aud` has none of the configured audiences.
     #[error("wrong audience")]
     Audience,
     /// A claim is missing, empty or of the wrong type.
     #[error("a claim is missing or of the wrong type")]
     Claims,
-    /// An API key (Supabase's `anon` or `service_role`), not the token of a user.
+    /// The token is an API key (Supabase's `anon` or `service_role`), and not a user's.
     #[error("an API key, not a user's token")]
     ApiKey,
 }
 
-/// Why there is no verifier.
+/// Why no verifier can be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifierError {
@@ -149,7 +150,7 @@ pub enum VerifierError {
     Client(#[from] reqwest::Error),
 }
 
-/// How many keys of a JWK set can be used; for the fuzzer.
+/// How many keys of a JWK set can be used. This is for the fuzzer.
 #[cfg(fuzzing)]
 #[must_use]
 pub fn keys_in(json: &[u8]) -> usize {
@@ -157,7 +158,7 @@ pub fn keys_in(json: &[u8]) -> usize {
 }
 
 impl Verifier {
-    /// Gets ready to check tokens. Fetches nothing yet, see [`Verifier::warm_up`].
+    /// Makes a verifier. It fetches no keys yet. See [`Verifier::warm_up`].
     ///
     /// # Errors
     /// When no key is configured, or the system's trusted certificates cannot be loaded.
@@ -172,7 +173,7 @@ impl Verifier {
         });
         let published = config.jwks_url.clone().map(Published::At);
         let published = published.or_else(|| config.oidc_issuer.clone().map(Published::By));
-        // A Supabase project that signs with its JWT secret publishes an empty set.
+        // A Supabase project that signs with its JWT secret publishes an empty set, so that is allowed where a secret is configured.
         let jwks =
             published.map(|published| Jwks::new(published, secret.is_some())).transpose()?.map(Arc::new);
         Ok(Verifier {
@@ -195,7 +196,7 @@ impl Verifier {
     /// Fetches the issuer's keys once, to see whether they can be fetched.
     ///
     /// # Errors
-    /// When they cannot: why, in words.
+    /// Why they cannot be fetched, in words.
     pub async fn try_keys(&self) -> Result<(), String> {
         match &self.jwks {
             Some(jwks) => jwks.try_fetch().await,
@@ -203,18 +204,10 @@ impl Verifier {
         }
     }
 
-    /// Says whose token it is, as [`Verifier::check`] does.
+    /// Says whose token it is. It only waits when a key has to be fetched, for 5 s at most.
     ///
     /// # Errors
-    /// When the token is not good; the cause is not for the caller.
-    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        self.check(token).await.map_err(|refused| refused.error)
-    }
-
-    /// Says whose token it is. Waits only when a key has to be fetched, 5 s at most.
-    ///
-    /// # Errors
-    /// When the token is not good, with what the log may say about it; the cause is not for the caller.
+    /// When the token is not good, with what is logged about it. The caller is not to be told the cause.
     pub async fn check(&self, token: &str) -> Result<Identity, Refused> {
         if token.is_empty() {
             return Err(AuthError::Missing.into());
@@ -251,7 +244,7 @@ impl Verifier {
         if !is_forged(&checked) || !self.may_be_newer(token, jwks, &keys, algorithm) {
             return checked;
         }
-        // Forged, or signed with a key that took the place of one we have.
+        // The token is forged, or it is signed with a new key that the issuer publishes under the name of an old one.
         match jwks.newer(token).await {
             Ok(newer) => published(&newer),
             Err(error) if error.is_temporary() => {
@@ -261,14 +254,14 @@ impl Verifier {
         }
     }
 
-    /// Whether a token that no key fits may be good under a key that was published after those we have.
+    /// Whether a token that no key fits may be signed with a key that was published after the last fetch.
     fn may_be_newer(&self, token: &str, jwks: &Jwks, keys: &KeySet, algorithm: Algorithm) -> bool {
         let issued = self.claims.issued(token, &self.issuers, self.leeway_seconds);
         issued.is_some_and(|issued| jwks.may_be_newer(issued)) && !self.no_key_fits(token, keys, algorithm)
     }
 
-    /// Whether a token that names a key which is not there is bad whatever key the issuer publishes next: its signature has a length that
-    /// no key makes, or was made with a key that is there under another name.
+    /// Whether a token that names an unknown key is bad whatever keys the issuer publishes next: its signature has a length that no key
+    /// makes, or it was made with a known key of another name.
     fn no_key_fits(&self, token: &str, keys: &KeySet, algorithm: Algorithm) -> bool {
         let signature = token.rsplit('.').next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
         let is_whole = signature.is_some_and(|signature| match algorithm {
@@ -278,7 +271,7 @@ impl Verifier {
         !is_whole || keys.of_algorithm(algorithm).any(|key| !is_forged(&self.check_with(token, key)))
     }
 
-    /// With the first key that fits; `None` if there is none to try.
+    /// Checks a token with the first of these keys that fits. `None` if there are no keys.
     fn check_with_any<'a>(
         &self,
         token: &str,
@@ -295,22 +288,23 @@ impl Verifier {
         refused
     }
 
+    /// Checks a token with one key.
     fn check_with(&self, token: &str, key: &Key) -> Result<Identity, Refused> {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = self.leeway_seconds;
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "sub", "iss"]);
         validation.set_issuer(&self.issuers);
-        // The reader does it: not every issuer writes it into `aud`.
+        // `Reader` checks the audience, since not every issuer writes it into `aud`.
         validation.validate_aud = false;
-        // The library's own checks let some claims of the wrong type pass, so ours reads them again.
+        // The library lets some claims of the wrong type pass, so `Reader` checks the claims again.
         let decoded = jsonwebtoken::decode::<Unique>(token, &key.decoding, &validation)
             .map_err(|error| self.claims.explain(&error, token, &self.issuers))?;
         self.claims.identity(&decoded.claims.0)
     }
 }
 
-/// Whether another key may fit.
+/// Whether the signature does not fit the key that was tried. Another key may fit.
 fn is_forged(checked: &Result<Identity, Refused>) -> bool {
     checked.as_ref().is_err_and(|refused| refused.error == AuthError::Signature)
 }
@@ -333,7 +327,7 @@ impl AuthError {
         "api_key",
     ];
 
-    /// The word for logs and metrics.
+    /// The cause as a word for logs and metrics.
     #[must_use]
     pub const fn cause(self) -> &'static str {
         match self {
@@ -353,7 +347,7 @@ impl AuthError {
         }
     }
 
-    /// Whether the same token may be good in a while: then the caller should come back with it, not ask for another one.
+    /// Whether the same token may turn out to be good in a while. If so, the caller should come back with it, and not ask for another one.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, AuthError::KeysUnavailable)
@@ -367,7 +361,7 @@ impl From<jsonwebtoken::errors::Error> for AuthError {
             ErrorKind::ImmatureSignature => AuthError::NotYetValid,
             ErrorKind::InvalidIssuer => AuthError::Issuer,
             ErrorKind::InvalidAudience => AuthError::Audience,
-            // The header was read before, so what is not as JSON should be are the claims.
+            // The header was read before, so it is the claims that are no good JSON.
             ErrorKind::MissingRequiredClaim(_)
             | ErrorKind::InvalidClaimFormat(_)
             | ErrorKind::InvalidSubject
@@ -376,7 +370,7 @@ impl From<jsonwebtoken::errors::Error> for AuthError {
                 AuthError::Algorithm
             }
             ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => AuthError::Malformed,
-            // A published key that is no key counts as one that does not fit; so does what the library adds later.
+            // A published key that is not really one counts as one that does not fit, and so does any error that is not listed here.
             _ => AuthError::Signature,
         }
     }

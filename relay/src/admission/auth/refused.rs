@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use super::AuthError;
 
-/// Longest part of a token's or the configuration's own text in a log line, in characters.
+/// The longest part of a text from a token or the configuration that a log line shows, in characters.
 const SHOWN_MAX_CHARS: usize = 120;
 
-/// A token that is refused, and what the log may say about it. The caller is told none of it.
+/// Why a token is refused, for the log. The caller is told nothing of it.
 ///
-/// It prints as one line: what a token says is in it only in parts, escaped, and never the token itself.
+/// It prints as one line, which shows values of the token in part and escaped, and never the token itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Why.
+    /// Why the token is refused.
     pub error: AuthError,
-    /// When the same token may be good, if it may be.
+    /// After how long to check the same token again, if it cannot be judged now.
     pub retry_after: Option<Duration>,
-    /// Which claim, what came, and what was expected; or what of the token cannot be read.
+    /// Which claim is wrong, what came and what was expected, or which part of the token cannot be read.
     detail: Option<Box<str>>,
 }
 
 impl Refused {
-    /// A claim that is not as it has to be; `came` is what the token has, if it has it.
+    /// The refusal of a token with a wrong claim. `came` is the claim as the token has it, if it has it.
     pub(super) fn claim(
         error: AuthError,
         name: impl fmt::Display,
@@ -36,17 +36,17 @@ impl Refused {
         Refused::because(error, format!("the claim {name} has to be {expected}, and {came} came"))
     }
 
-    /// What of the token cannot be read, in words that have nothing of it as it is.
+    /// The refusal of a token that cannot be read. `detail` repeats nothing of the token unescaped.
     pub(super) fn because(error: AuthError, detail: impl Into<Box<str>>) -> Refused {
         Refused { detail: Some(detail.into()), ..error.into() }
     }
 
-    /// One that may be good after that time.
+    /// The refusal of a token that cannot be judged before that time.
     pub(super) fn for_now(error: AuthError, retry_after: Duration) -> Refused {
         Refused { retry_after: Some(retry_after), ..error.into() }
     }
 
-    /// The word for logs and metrics.
+    /// The cause as a word for logs and metrics.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
         self.error.cause()
@@ -68,7 +68,7 @@ impl From<AuthError> for Refused {
     }
 }
 
-/// The names that are accepted, for a person.
+/// The accepted names in words.
 pub(super) fn one_of(names: &[String]) -> String {
     match names {
         [name] => quote(name),
@@ -76,7 +76,7 @@ pub(super) fn one_of(names: &[String]) -> String {
     }
 }
 
-/// A value as a log may have it: nothing in it is invisible or turns the text around it.
+/// A value for a log line: shortened, and escaped so that it has no invisible characters, nor any that change the text around it.
 fn show(value: &Value) -> String {
     match value {
         Value::String(text) => quote(text),
@@ -84,6 +84,7 @@ fn show(value: &Value) -> String {
     }
 }
 
+/// A text in quotes for a log line, shortened and escaped.
 pub(super) fn quote(text: &str) -> String {
     format!("\"{}\"", shorten(text))
 }

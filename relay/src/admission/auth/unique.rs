@@ -7,7 +7,8 @@ use serde_json::{Map, Number, Value};
 
 use super::refused::quote;
 
-/// Claims whose names are unique at every depth: what one reader takes the last of, another takes the first of (RFC 7519, 4).
+/// JSON whose names are unique at every depth. Of a name that is given twice, one reader takes the first value and another the last (RFC
+/// 7519, 4).
 #[derive(Debug)]
 pub(super) struct Unique(pub(super) Value);
 

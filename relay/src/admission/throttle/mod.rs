@@ -1,8 +1,8 @@
-//! How often and how many: sessions a minute by user and by network address, connections a minute by address, and those of an address
-//! that wait to be greeted.
+//! Limits on how often and how many: sessions a minute by user and by network address, connections a minute by address, and connections of an
+//! address that wait to be greeted.
 //!
-//! The limits themselves are arguments, since they differ by plan. Nothing here grows without bound: rates are kept for those who
-//! came in the last minute, connections for as long as they wait.
+//! The limits themselves are arguments, since they differ by plan. Memory is bounded: rates are kept for those who came in the last minute,
+//! connections for as long as they wait.
 
 mod rate;
 mod waiting;
@@ -18,7 +18,8 @@ pub use rate::Rates;
 pub use waiting::Waiting;
 use waiting::WaitingRoom;
 
-/// Each resume is written down. No network breaks twice a second, and who waits has lost nothing.
+/// How often a user may resume sessions in a minute. Each resume is a write to the store. No network breaks twice a second, and a client that
+/// has to wait loses nothing.
 pub const RESUMES_PER_MINUTE: u32 = 120;
 /// How often [`Throttle::sweep`] is to be called.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -26,24 +27,24 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// A limit that was exceeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excess {
-    /// Which limit.
+    /// Which limit it is.
     pub code: ErrorCode,
-    /// Its value.
+    /// The value of the limit.
     pub limit: u64,
-    /// What there would have been.
+    /// The value that would have been reached.
     pub asked: u64,
-    /// When to come back.
+    /// After how long to come back.
     pub retry_after: Duration,
 }
 
 impl Excess {
-    /// When to come back, in whole milliseconds: never too early.
+    /// After how long to come back, in milliseconds, rounded up so that it is never too early.
     #[must_use]
     pub fn retry_after_ms(&self) -> u64 {
         u64::try_from(self.retry_after.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
     }
 
-    /// As the client is told.
+    /// The refusal that the client is told.
     #[must_use]
     pub fn to_refusal(&self) -> Refusal {
         let error = ErrorMessage {
@@ -74,7 +75,7 @@ impl Default for Throttle {
 }
 
 impl<C: Clock + Clone> Throttle<C> {
-    /// With a clock of the caller's.
+    /// A throttle that uses the caller's clock.
     #[must_use]
     pub fn with_clock(clock: C) -> Throttle<C> {
         Throttle {
@@ -86,7 +87,7 @@ impl<C: Clock + Clone> Throttle<C> {
         }
     }
 
-    /// A call's connection waits to be greeted; it is counted among those that wait until what comes back is dropped, and for a minute among
+    /// Counts a connection that waits to be greeted: among those that wait until the returned [`Waiting`] is dropped, and for a minute among
     /// those that came.
     ///
     /// # Errors
@@ -98,25 +99,27 @@ impl<C: Clock + Clone> Throttle<C> {
         Ok(waiting)
     }
 
-    /// A user begins a session from this address. Counted by both, unless it is one too many by either.
+    /// Counts a session that a user begins from an address, each given with its limit a minute. A session that is one too many for the user
+    /// is not counted for the address.
     ///
     /// # Errors
-    /// When the user, or if not they then the address, has begun `per_minute` sessions in a minute already.
+    /// When as many sessions as the limit allows were begun in a minute already, by the user or else from the address.
     pub fn begin(&self, user: (&str, u32), address: (IpAddr, u32)) -> Result<(), Excess> {
         let ((user, of_user), (address, of_address)) = (user, address);
         self.users.take(ErrorCode::SessionRate, &user, of_user)?;
         self.addresses.take(ErrorCode::AddressRate, &network(address), of_address)
     }
 
-    /// A user asks to go on with a session.
+    /// Counts a user's wish to go on with a session.
     ///
     /// # Errors
-    /// When they did so [`RESUMES_PER_MINUTE`] times in a minute already.
+    /// When the user had that wish [`RESUMES_PER_MINUTE`] times in a minute already.
     pub fn resume(&self, user: &str) -> Result<(), Excess> {
         self.resumes.take(ErrorCode::ResumeRate, &user, RESUMES_PER_MINUTE)
     }
 
-    /// Forgets what no longer matters and gives its memory back. To be called every [`SWEEP_INTERVAL`].
+    /// Forgets users and addresses that have all of their limits again, and gives the memory back. It is to be called every
+    /// [`SWEEP_INTERVAL`].
     pub fn sweep(&self) {
         self.users.sweep();
         self.addresses.sweep();
@@ -126,11 +129,11 @@ impl<C: Clock + Clone> Throttle<C> {
     }
 }
 
-/// Whether a session that was resumed so often since it began may be resumed on another relay: [`Throttle::resume`] counts on each relay for
-/// itself, and this on all of them.
+/// Checks that a session of this age that was resumed so often may be resumed on another relay. [`Throttle::resume`] only counts on one
+/// relay, and the session's own count is of all of them.
 ///
 /// # Errors
-/// When that is more than [`RESUMES_PER_MINUTE`] on average, and as many at once.
+/// When the session was resumed more often than [`RESUMES_PER_MINUTE`] on average, beyond as many at once.
 pub fn resumed_elsewhere(resumes: u32, age: Duration) -> Result<(), Excess> {
     let each = Duration::from_secs(60) / RESUMES_PER_MINUTE;
     let due = each * resumes.saturating_sub(RESUMES_PER_MINUTE - 1);
@@ -143,7 +146,7 @@ pub fn resumed_elsewhere(resumes: u32, age: Duration) -> Result<(), Excess> {
     }
 }
 
-/// What counts as one network address: IPv6 hands every customer 2⁶⁴ of them at least.
+/// The address that an address is counted as. All IPv6 addresses of one /64 count as one, because every customer has at least so many.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

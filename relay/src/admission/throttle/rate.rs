@@ -1,3 +1,5 @@
+//! Rates by key: how many in a minute.
+
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,22 +12,23 @@ use protocol::ErrorCode;
 
 use super::Excess;
 
-/// Keys that are remembered at the same time; beyond them nobody gets in until some are forgotten. 6 MiB.
+/// How many keys are remembered at the same time, in 6 MiB. With so many, everybody is refused until some are forgotten.
 const KEYS_MAX: usize = 1 << 18;
-/// When to come back then: the next sweep has been.
+/// After how long to come back when there are too many keys: the next sweep is over by then.
 const FULL_RETRY_AFTER: Duration = super::SWEEP_INTERVAL;
-/// A minute, in the microseconds that [`Rates`] deals in.
+/// A minute in microseconds, the unit in which [`Rates`] counts.
 const MINUTE: NonZeroU32 = NonZeroU32::new(60_000_000).expect("it is not zero");
 
-/// So many a minute of each key, where the number may differ from key to key and from time to time.
+/// Limits how many a minute each key may take. The limit may differ from key to key and from time to time.
 ///
-/// The library's limiters have one quota for all keys. Here every key has a minute of time to spend, which comes back as it
-/// passes, and one of `n` a minute costs the `n`th part of it.
+/// The library's limiters have one quota for all keys. Here that quota is a minute of time, which comes back as time passes, and taking one
+/// of `n` a minute costs the `n`th part of it.
 #[derive(Debug)]
 pub struct Rates<C: Clock = DefaultClock> {
     limiter: RateLimiter<u64, DashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
     clock: C,
-    /// Keys are kept as hashes, so that long names cost nothing. It is seeded at random: nobody can aim at somebody's hash.
+    /// Makes hashes of keys, which are kept in place of them, so that long names cost nothing. It is seeded at random, so that nobody can
+    /// make up a key with the hash of another one.
     hasher: RandomState,
 }
 
@@ -36,7 +39,7 @@ impl Default for Rates {
 }
 
 impl<C: Clock> Rates<C> {
-    /// With a clock of the caller's.
+    /// Rates that use the caller's clock.
     #[must_use]
     pub fn with_clock(clock: C) -> Rates<C>
     where
@@ -47,10 +50,10 @@ impl<C: Clock> Rates<C> {
         Rates { limiter, clock, hasher: RandomState::new() }
     }
 
-    /// Takes one of `per_minute` for this key. All of a minute's may come at once.
+    /// Takes one of `per_minute` for this key. All of a minute may be taken at once.
     ///
     /// # Errors
-    /// When they are used up, with `code`, or with [`ErrorCode::RelayFull`] when there are too many keys; a refusal costs nothing.
+    /// When all are taken, with `code`, and when there are too many keys, with [`ErrorCode::RelayFull`]. A refused one costs nothing.
     pub fn take(&self, code: ErrorCode, key: &impl Hash, per_minute: u32) -> Result<(), Excess> {
         let limit = u64::from(per_minute);
         if self.limiter.len() >= KEYS_MAX {
@@ -66,18 +69,6 @@ impl<C: Clock> Rates<C> {
             let retry_after = until.wait_time_from(self.clock.now());
             Excess { code, limit, asked: limit + 1, retry_after }
         })
-    }
-
-    /// Keys that are remembered.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.limiter.len()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.limiter.is_empty()
     }
 
     /// Forgets the keys that have their whole minute again.
@@ -124,7 +115,7 @@ mod tests {
         assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
         clock.advance(Duration::from_secs(60));
         assert_eq!(take(&rates, "ada", 0), Err(Duration::from_secs(60)));
-        assert!(rates.is_empty());
+        assert!(rates.limiter.is_empty());
     }
 
     #[test]
@@ -166,11 +157,11 @@ mod tests {
         }
         clock.advance(Duration::from_secs(59));
         rates.sweep();
-        assert_eq!(rates.len(), 100_000, "each still matters");
+        assert_eq!(rates.limiter.len(), 100_000, "each still matters");
         assert!(take(&rates, "7", 1).is_err());
         clock.advance(Duration::from_secs(2));
         rates.sweep();
-        assert!(rates.is_empty());
+        assert!(rates.limiter.is_empty());
     }
 
     #[test]
@@ -184,6 +175,6 @@ mod tests {
         clock.advance(FULL_RETRY_AFTER);
         rates.sweep();
         assert_eq!(take(&rates, "one more", 60), Ok(()));
-        assert_eq!(rates.len(), 1);
+        assert_eq!(rates.limiter.len(), 1);
     }
 }

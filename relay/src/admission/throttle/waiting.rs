@@ -1,3 +1,5 @@
+//! Connections that wait to be greeted, counted by address.
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -8,14 +10,14 @@ use protocol::relay::HELLO_DEADLINE;
 
 use super::Excess;
 
-/// How many connections of each address wait; an address without any is not in it.
+/// How many connections of each address wait. An address without any has no entry.
 type Counts = HashMap<IpAddr, u32>;
 
-/// Connections that have not shown yet what they are for.
+/// The connections whose user is not known yet.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRoom(Arc<Mutex<Counts>>);
 
-/// A connection that has not shown yet what it is for. Counted until this is dropped.
+/// A connection whose user is not known yet. It is counted until this is dropped.
 #[derive(Debug)]
 pub struct Waiting {
     address: IpAddr,
@@ -32,7 +34,7 @@ impl WaitingRoom {
             }
             _ => {
                 let (limit, code) = (u64::from(limit), ErrorCode::AddressConnections);
-                // By then those that wait now are greeted or gone.
+                // After this time, all connections that wait now are greeted or gone.
                 return Err(Excess { code, limit, asked: limit + 1, retry_after: HELLO_DEADLINE });
             }
         }

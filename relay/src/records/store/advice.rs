@@ -1,4 +1,4 @@
-//! What to do about a database that cannot be opened, in words.
+//! Advice in words about a database that cannot be opened.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,8 @@ use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
-/// What the error says. PostgreSQL names a line of its own source code, which is not one of the operator's.
+/// What the error says. Of PostgreSQL's errors only the message: sqlx adds a line of PostgreSQL's source code, which is of no use to an
+/// operator.
 pub(super) fn said(error: &Error) -> String {
     match error {
         Error::Database(answer) if is_postgres(&**answer) => {
@@ -16,12 +17,12 @@ pub(super) fn said(error: &Error) -> String {
     }
 }
 
-/// Codes of SQLite are numbers of four digits at most.
+/// Whether an error comes from PostgreSQL, whose codes have five characters. SQLite's have four digits at most.
 fn is_postgres(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| code.len() == 5)
 }
 
-/// What the error means and what to do, to be put behind it; nothing if nothing is known.
+/// What the error means and what to do about it, to be put behind its text. Empty if nothing is known.
 pub(super) fn advice(error: &Error) -> &'static str {
     match error {
         Error::Io(error) => match error.kind() {
@@ -61,7 +62,8 @@ pub(super) fn advice(error: &Error) -> &'static str {
             }
             Some("53300") => ": the server has no connection left; raise its max_connections",
             Some("57P03") => ": the server is starting up or shutting down",
-            // Of SQLite, with what is in the higher bytes. The folder counts as well, for the log beside the file.
+            // These are SQLite's primary codes, in the lowest byte. The folder's rights count as well, because the log is made beside the
+            // file.
             Some(code) if code.len() < 5 => match code.parse::<u32>().map(|code| code & 0xff) {
                 Ok(5 | 6) => ": another program has it locked",
                 Ok(8 | 14) => ": give the relay's user the right to read and write the file and its folder",
@@ -76,7 +78,7 @@ pub(super) fn advice(error: &Error) -> &'static str {
     }
 }
 
-/// The same, of a migration that failed.
+/// The advice for a migration that failed. See [`advice`].
 pub(super) fn on_migrating(error: &MigrateError) -> &'static str {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => advice(error),
@@ -84,10 +86,10 @@ pub(super) fn on_migrating(error: &MigrateError) -> &'static str {
     }
 }
 
-/// Whether it may be only that the server is not there yet. Nothing else gets better by waiting.
+/// Whether the error may only mean that the server is not there yet. No other error gets better by waiting.
 pub(super) fn is_starting(error: &Error) -> bool {
     match error {
-        // Names and sockets appear with the server, too.
+        // Host names and sockets may appear together with the server.
         Error::Io(error) => error.kind() != ErrorKind::PermissionDenied,
         Error::PoolTimedOut => true,
         Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "57P01" | "53300")),

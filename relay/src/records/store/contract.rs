@@ -1,5 +1,5 @@
-//! What the relay asks of a database, each operation once: its name, what goes in, what comes out. How it is done stands under the same name in
-//! `store/sql`, in the file of what it is about.
+//! What the relay asks of a database: each operation with its name, arguments and answer. A method of the same name in `store/sql` does it,
+//! in the file of its subject.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::call::Turn;
 use crate::money::budget::{Balance, Reserved, Scope};
 use crate::money::ledger::LedgerRow;
 
-/// Makes the trait of these operations, and lets [`SqlStore`] answer each by its own method of that name. So every operation is measured under
-/// its name, and none is written a third time.
+/// Makes the trait of these operations, and implements it for [`SqlStore`] by its own methods of the same names, each measured under its
+/// name. So an operation is written in two places only: here, and where it is done.
 macro_rules! operations {
     ($(
         $(#[$doc:meta])*
@@ -26,16 +26,15 @@ macro_rules! operations {
     )*) => {
         /// A database, as the relay needs one.
         ///
-        /// Everything that changes more than one row is a transaction that ends, one way or the other, even if the caller is dropped.
-        /// Every call may be repeated: what was written already is not written, reserved or counted again. No statement is waited for
-        /// without end.
+        /// Everything that changes more than one row is a transaction, which is carried to its end even if the caller is dropped. Every call
+        /// may be repeated: what was written already is not written, reserved or counted again. Every statement has a time limit.
         #[async_trait]
         pub trait Store: fmt::Debug + Send + Sync {
-            /// Whether it answers, and would take writes as far as it says so itself: a server that only reads and a role without rights do not.
-            /// Waits for nobody who has the connections in use.
+            /// Checks that the database answers, and that it would take writes as far as it says so itself: a server that only reads would
+            /// not, nor for a role without rights. It does not wait for the connections that others use.
             async fn ping(&self) -> Result<(), StoreError>;
 
-            /// Waits for what is being written, then lets go of the database.
+            /// Waits until everything under way is written, then closes the connections.
             async fn close(&self);
 
             $($(#[$doc])* async fn $name(&self $(, $argument: $type)*) -> Result<$answer, StoreError>;)*
@@ -56,28 +55,28 @@ macro_rules! operations {
             })*
         }
 
-        /// The names of the operations, as metrics have them.
+        /// The names of the operations, which metrics use as labels.
         pub(crate) const OPERATIONS: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
 operations! {
-    /// Writes a session that begins now, counts it against the limits on live sessions and reserves its first money, all or nothing.
-    /// Where the user has too many, one without a connection is ended to make room.
+    /// Stores a session that begins now, counts it against the limits on live sessions and reserves its first money, all or nothing. If the
+    /// user or the account has too many, a session of the user's without a connection is ended to make room.
     fn open_session(&self, session: &NewSession, quota: &Quota) -> Opened;
 
     /// Reads a session, live or ended.
     fn session(&self, id: &str) -> Option<SessionRow>;
 
-    /// Asks the relay that has a live session to hand it over to this one, once however often it is called. Says whether one has it that has
-    /// renewed its lease so lately that as much as this is left of it; from any other there is nothing to wait for.
-    fn ask_for(&self, id: &str, by: &str, renewed: Duration) -> bool;
+    /// Asks the relay that has a live session to hand it off, so that the relay `by` can go on with it. Asking again changes nothing. Says
+    /// whether another relay has the session with at least `left` of its lease left, and so is worth waiting for.
+    fn ask_for(&self, id: &str, by: &str, left: Duration) -> bool;
 
-    /// Makes a live session this relay's, with the next epoch. What the lost relay had exposed is charged, the rest it had reserved is
-    /// given back. `None` if the session has ended or somebody else was faster.
+    /// Makes a live session the session of another relay, with the next epoch. What the relay before had exposed is charged, and the rest
+    /// that it had reserved is given back. `None` means that the session has ended or that another take-over came first.
     fn take_over(&self, id: &str, by: &TakeOver) -> Option<TakenOver>;
 
-    /// Notes the next resume token of a live session, and the one it replaces if that stays good for a while.
+    /// Notes the next resume token of a live session, and the token that it replaces if that stays good for a while.
     fn rotate_resume(
         &self,
         id: &str,
@@ -103,21 +102,24 @@ operations! {
         at_ms: i64,
     ) -> ();
 
-    /// Keeps the live sessions of a relay its own for this long from now, but for those that were let go. One statement however many there are.
-    /// It waits for nobody: neither for whoever has the connections in use, nor for whoever has locked a session.
+    /// Renews a relay's lease, for this long from now. Its live sessions stay its own, but for those whose leases were ended. It is one
+    /// statement however many sessions there are, and waits neither for the connections that others use nor for sessions that others have
+    /// locked.
     fn renew_lease(&self, relay: &str, lease: Duration) -> ();
 
-    /// The live sessions of a relay that were not let go, by id in any order. Waits for nobody, likewise.
+    /// The ids of the live sessions of a relay whose leases were not ended, in any order. It does not wait for the connections that others
+    /// use.
     fn sessions_held(&self, relay: &str) -> Vec<String>;
 
-    /// Ends leases: the sessions wait to be taken over, and keep their places.
+    /// Ends leases, so that the sessions wait to be taken over. They still count against the limits on live sessions.
     fn end_leases(&self, leases: Leases<'_>) -> ();
 
-    /// Gives back what lost sessions had reserved, charges what they had exposed, and ends those that nobody took over within the
-    /// window: some of them, those that have waited longest, and none that somebody else has locked. It is called again until it finds none.
+    /// Gives back what sessions of lost relays had reserved, charges what they had exposed, and ends those that nobody took over within the
+    /// window. One call handles a batch: those that have waited longest, without those that others have locked. It is called again until it
+    /// finds none.
     fn sweep(&self, resume_window: Duration) -> Swept;
 
-    /// Writes turns, each over an earlier version of itself, and moves what is committed forward (never back), together.
+    /// Writes turns, each over an earlier version of itself, and moves the committed mark forward (never back), all or nothing.
     fn save_turns(
         &self,
         id: &str,
@@ -129,18 +131,18 @@ operations! {
     /// Reads the transcript of a session in order.
     fn turns(&self, id: &str) -> Vec<TurnRow>;
 
-    /// Sets money aside in every budget that applies, or in none.
+    /// Sets money aside in all three budgets, or in none.
     fn reserve(&self, ask: &Reserve<'_>) -> Reserved;
 
-    /// Appends to the ledger, takes what it cost out of what was set aside, and tells which thresholds were reached.
-    /// Works for ended sessions, too: what was used is owed. Of one that was deleted it goes on the account's bill, with the error
-    /// [`StoreError::Erased`] as the answer.
+    /// Appends rows to the ledger, takes their cost out of what was set aside, and tells which thresholds were reached by it. It works for
+    /// ended sessions as well, since what was used is owed. The cost of a deleted session goes on the account's bill, and the answer is
+    /// [`StoreError::Erased`].
     fn settle(&self, settle: &Settle) -> Settled;
 
     /// Reads the ledger of a session, by key.
     fn ledger(&self, id: &str) -> Vec<LedgerRow>;
 
-    /// Notes that a budget is used up, and tells if that is new in its period.
+    /// Notes that a budget is used up. The alert is there if that was not noted in this period before.
     fn exhausted(
         &self,
         id: &str,
@@ -149,22 +151,22 @@ operations! {
         at_ms: i64,
     ) -> Option<Alert>;
 
-    /// Takes alerts that are due, with one more attempt each: nobody else gets them before `claim` is over.
+    /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
     fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Alert>;
 
-    /// Notes what became of the given attempt. What was claimed again since is delivered at most.
+    /// Notes what became of an attempt to deliver an alert. If the alert was claimed again since, only a delivery is noted.
     fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
 
-    /// Lets go of the alerts that are due: there is nowhere to send them.
+    /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
     fn dismiss_alerts(&self) -> ();
 
-    /// Deletes what is too old, so many rows at most. Says how many there were.
+    /// Deletes rows that are too old, at most `limit` of them. Says how many there were.
     fn expire(&self, what: Expiring<'_>, limit: u32) -> u64;
 
     /// Adds the key of another recording to a live session.
     fn add_recording(&self, id: &str, epoch: u32, key: &str) -> ();
 
-    /// Ended sessions with a recording that began before this time, by id: the id and what [`SessionRow::recording`] says.
+    /// Ended sessions with a recording that began before this time, ordered by id: each id with its [`SessionRow::recording`].
     fn expired_recordings(
         &self,
         before_ms: i64,
@@ -172,16 +174,16 @@ operations! {
         limit: u32,
     ) -> Vec<(String, String)>;
 
-    /// Notes that a session's recording is gone, if it is still this one.
+    /// Notes that a session's recording is deleted, if the session still has this recording.
     fn forget_recording(&self, id: &str, recording: &str) -> ();
 
-    /// Recordings whose session was deleted, in order.
+    /// Recordings that have to be deleted because their sessions were, in the order of their keys.
     fn erased_recordings(&self, after: &str, limit: u32) -> Vec<String>;
 
-    /// Notes that such a recording is gone.
+    /// Notes that the recording of a deleted session is deleted.
     fn forget_erased(&self, recording: &str) -> ();
 
-    /// Leaves no byte of what was deleted in the database's files. `false` if somebody was reading, and it has to be tried again.
+    /// Removes every byte of deleted rows from the database's files. `false` means that somebody was reading, and it has to be tried again.
     fn scrub(&self) -> bool;
 
     /// Lists sessions, the newest first.
@@ -192,14 +194,14 @@ operations! {
         limit: u32,
     ) -> Page<SessionRow, Cursor>;
 
-    /// Lists the sessions that go on, here or on another relay, the newest first.
+    /// Lists the live sessions of all relays, the newest first.
     fn live_sessions(
         &self,
         after: Option<&Cursor>,
         limit: u32,
     ) -> Page<LiveRow, Cursor>;
 
-    /// Reads what was said, in order.
+    /// Reads the turns of a session or of a conversation, in order.
     fn transcript(
         &self,
         of: Transcript<'_>,
@@ -223,40 +225,40 @@ operations! {
         limit: u32,
     ) -> Page<AlertRow, Cursor>;
 
-    /// Notes what a user thinks of a session of theirs, live or ended, in place of what they said before. Says whether they have such a session.
+    /// Notes what a user thinks of their session, live or ended, in place of what they said before. Says whether they have such a session.
     fn give_feedback(&self, id: &str, user_sub: &str, feedback: &Feedback) -> bool;
 
-    /// Erases a session with all that was said and recorded in it, live or not; its usage stays, without a name. A relay that
-    /// still has it can write nothing more. Says whether it was there.
+    /// Erases a session, live or not, with everything that was said and recorded in it. Its usage stays, without the user's name. A relay
+    /// that still has the session can write nothing more of it. Says whether there was such a session.
     fn delete_session(&self, id: &str) -> bool;
 
-    /// Erases every session of a user, as [`Store::delete_session`] does. Says how many there were. Where it fails half-way, what
-    /// is left is whole, and may be erased by asking again.
+    /// Erases every session of a user, as [`Store::delete_session`] does. Says how many there were. If it fails half-way, each session is
+    /// erased or untouched, and asking again erases the rest.
     fn delete_user(&self, sub: &str) -> u64;
 
-    /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many relays
-    /// are there to hear it: sessions whose lease is over do not count.
+    /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
+    /// that can hear it: those whose lease is over do not count.
     fn request_end(&self, whom: Whom<'_>, reason: &str) -> u64;
 
-    /// The sessions of a relay that somebody wants to end.
+    /// The live sessions of a relay that it is asked to end, or to hand off.
     fn ends_requested(&self, relay: &str) -> Vec<EndRequest>;
 
-    /// Ends a live session whichever relay has it: that one can write nothing more. Says whether it was live.
+    /// Ends a live session whichever relay has it. That relay can write nothing more of it. Says whether the session was live.
     fn end_elsewhere(&self, id: &str, reason: &str) -> bool;
 
-    /// Adds to the deny-list, over an earlier entry of the same subject.
+    /// Puts a user or a login on the deny-list, in place of an earlier entry of the same subject.
     fn deny(&self, denial: &Denial) -> ();
 
-    /// Takes off the deny-list. Says whether it was on it.
+    /// Takes a user or a login off the deny-list. Says whether it was on it.
     fn allow(&self, kind: DenialKind, subject: &str) -> bool;
 
-    /// Reads the deny-list, by kind and subject, without what has expired.
+    /// Reads the deny-list without expired entries, ordered by kind and subject.
     fn denials(
         &self,
         after: Option<&DenialCursor>,
         limit: u32,
     ) -> Page<Denial, DenialCursor>;
 
-    /// Another number after each change to the deny-list, so that others notice it cheaply.
+    /// A number that rises with each change to the deny-list, so that relays notice a change cheaply.
     fn denials_revision(&self) -> i64;
 }

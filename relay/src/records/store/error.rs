@@ -11,15 +11,15 @@ use super::advice;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The folder or file cannot be made.
+    /// The data folder or a file in it cannot be made.
     #[error("cannot create {path}: {source}")]
     Create {
-        /// The folder.
+        /// The folder or file.
         path: String,
-        /// Why.
+        /// Why it cannot be made.
         source: io::Error,
     },
-    /// Another process has the data folder.
+    /// Another process has locked the data folder.
     #[error(
         "{dir} is in use by {holder}: a data folder is for one relay at a time; stop that one, or give this one a data_dir of its own"
     )]
@@ -29,12 +29,12 @@ pub enum StoreError {
         /// What is known of that process.
         holder: String,
     },
-    /// There is no such database, or it is not one.
+    /// The database cannot be opened.
     #[error("cannot open {database}: {}{}", advice::said(source), advice::advice(source))]
     Open {
         /// The file or server, without a password.
         database: String,
-        /// Why.
+        /// Why it cannot be opened.
         source: sqlx::Error,
     },
     /// The schema could not be brought up to date.
@@ -42,7 +42,7 @@ pub enum StoreError {
     Migrate {
         /// The file or server, without a password.
         database: String,
-        /// Why.
+        /// Why it could not.
         source: sqlx::migrate::MigrateError,
     },
     /// The schema is older than this relay.
@@ -50,7 +50,7 @@ pub enum StoreError {
     Outdated {
         /// The server, without a password.
         database: String,
-        /// How many.
+        /// How many migrations are missing.
         missing: usize,
     },
     /// The schema is newer than this relay.
@@ -61,12 +61,12 @@ pub enum StoreError {
     Newer {
         /// The file or server, without a password.
         database: String,
-        /// The migration that is not known.
+        /// The migration that this relay does not know.
         version: i64,
-        /// The newest one that is.
+        /// The newest migration that this relay knows.
         known: i64,
     },
-    /// The role may not do what a relay does.
+    /// The database role lacks rights that a relay needs.
     #[error(
         "{database}: the role {role} lacks {lacking}; as the owner: GRANT USAGE ON SCHEMA voxrelay TO {role}; GRANT SELECT, INSERT, \
         UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO {role};"
@@ -74,12 +74,12 @@ pub enum StoreError {
     Rights {
         /// The server, without a password.
         database: String,
-        /// Who.
+        /// The role.
         role: String,
-        /// What is not granted.
+        /// The rights that are not granted.
         lacking: String,
     },
-    /// The server only reads.
+    /// The server takes no writes.
     #[error(
         "{database} takes no writes from this role: it is a copy that follows another server, or default_transaction_read_only is on; \
         give the address of the server that writes, or ALTER ROLE or DATABASE … SET default_transaction_read_only = off"
@@ -88,17 +88,17 @@ pub enum StoreError {
         /// The server, without a password.
         database: String,
     },
-    /// Tables of the schema are not there, although it is up to date.
+    /// Tables are missing, although the schema's migrations are all noted.
     #[error(
         "{database} lacks {tables} in the schema voxrelay, although its migrations are noted: go back to a copy"
     )]
     Lacking {
         /// The server, without a password.
         database: String,
-        /// Which ones.
+        /// The missing tables.
         tables: String,
     },
-    /// The file is a database and not whole.
+    /// The SQLite file is damaged.
     #[error("{database} is damaged ({found}); go back to a copy")]
     Damaged {
         /// The file.
@@ -106,7 +106,8 @@ pub enum StoreError {
         /// What SQLite says.
         found: String,
     },
-    /// A pooler that gives each transaction to another server forgets what is set for a connection.
+    /// There is a pooler in transaction mode in between. It may give each transaction another connection, so that settings of a connection
+    /// are lost.
     #[error(
         "{database} is a pooler in transaction mode, which a relay cannot use: give it the address of the database itself, or of a \
         pooler in session mode (Supabase: port 5432 instead of 6543)"
@@ -115,25 +116,25 @@ pub enum StoreError {
         /// The server, without a password.
         database: String,
     },
-    /// No such session, or none that is live.
+    /// There is no such session, or it is not live.
     #[error("no live session {id}")]
     NoSession {
         /// The id.
         id: String,
     },
-    /// The session was deleted. What was spent is on its account's bill, without a name, and nothing else of it is written.
+    /// The session was deleted. What it spent is on its account's bill, without the user's name, and nothing else of it is written.
     #[error("session {id} was deleted")]
     Erased {
         /// The id.
         id: String,
     },
-    /// Another relay goes on with the session.
+    /// Another relay has taken the session over.
     #[error("session {id} is another relay's by now")]
     Fenced {
         /// The id.
         id: String,
     },
-    /// A row holds what this version never writes.
+    /// A row holds something that a relay never writes.
     #[error("{row}: {column} is not as it should be")]
     Corrupt {
         /// The row.
@@ -141,19 +142,19 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
-    /// Anything else.
+    /// The database refused a statement, or failed in another way.
     #[error("database: {}", advice::said(.0))]
     Database(#[from] sqlx::Error),
-    /// There is no connection to be had.
+    /// No connection to the database could be opened or was free in time.
     #[error("no connection to the database: {}", advice::said(.0))]
     Unreachable(sqlx::Error),
-    /// The answer did not come in time. Whether it was done is not known.
+    /// The database did not answer in time. Whether it has done what it was told is not known.
     #[error("database: no answer within {} s", within.as_secs())]
     NoAnswer {
-        /// How long it was waited for.
+        /// How long the answer was waited for.
         within: Duration,
     },
-    /// The transaction failed that it shared with others: none of them is done.
+    /// The transaction that this shared with others failed, and nothing of it was done.
     #[error("{0}")]
     Shared(Arc<StoreError>),
     /// The transaction's task ended without an answer.
@@ -162,7 +163,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same may work in a while: the database cannot be reached, is busy or full. Otherwise it said no.
+    /// Whether a later try may succeed, because the database cannot be reached, is busy or is full. Any other error is a refusal.
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
@@ -186,7 +187,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the database itself said no to something that is as it should be: that is for an operator to mend, a missing permission for example.
+    /// Whether the database itself refused a statement that is as it should be. An operator may mend that, a missing right for example.
     #[must_use]
     pub fn is_mendable(&self) -> bool {
         match self {
@@ -196,14 +197,14 @@ impl StoreError {
         }
     }
 
-    /// Whether a database that cannot be opened may only not be there yet: its server is started together with the relay. Anything
-    /// else is said at once.
+    /// Whether a database that cannot be opened may just not be there yet, because its server is started together with the relay. A relay
+    /// that starts waits for such a database, and reports any other error at once.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         matches!(self, StoreError::Open { source, .. } if advice::is_starting(source))
     }
 
-    /// The same, with the file's name where it lacks one.
+    /// The same error, with the name of the SQLite file if it names no database.
     #[must_use]
     pub fn of(self, file: &Path) -> StoreError {
         match self {
@@ -224,8 +225,8 @@ fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::BeginFailed => true,
-        // Of SQLSTATE: connection, resources, operator, system; deadlock and serialization; lock timeout; read-only, idle for too long.
-        // Of SQLite: busy, locked, out of memory, read-only, I/O, full, cannot open, log in use.
+        // PostgreSQL's classes: connection, resources, operator, system; deadlock and serialization; lock timeout; read-only; idle for too
+        // long. SQLite's primary codes: busy, locked, out of memory, read-only, I/O, full, cannot open, log in use.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             let class = ["08", "53", "57", "58", "40", "55", "25006", "25P03", "25P04"];
             let primary = code.parse::<u32>().map(|code| code & 0xff);

@@ -1,7 +1,7 @@
-//! What stays: sessions, turns, the ledger, budgets, alerts.
+//! What is stored for good: sessions, turns, the ledger, budgets, alerts.
 //!
-//! [`Store`] is what the relay asks of a database, [`SqlStore`] does it with SQLite or PostgreSQL, and one suite of tests holds
-//! both to it. `docs/records.md` says what each table is for and what a crash leaves at each step.
+//! [`Store`] is what the relay asks of a database. [`SqlStore`] does it with SQLite or PostgreSQL, and one suite of tests runs on both.
+//! `docs/records.md` says what each table is for and what a crash leaves at each step.
 
 mod advice;
 #[expect(
@@ -10,7 +10,7 @@ mod advice;
 )]
 mod contract;
 mod error;
-mod hold;
+mod folder_lock;
 mod query;
 #[expect(
     clippy::disallowed_methods,
@@ -26,23 +26,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use error::StoreError;
-pub use hold::{HOLD_FILE, Hold, RELAY_FILE};
+pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use query::*;
 pub(crate) use sql::fault_in_url;
-pub use sql::{SqlStore, look, migrate};
+pub use sql::{SqlStore, check_sqlite_file, migrate};
 pub use types::*;
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "voxrelay.db";
 
-/// Which leases.
+/// Which leases to end.
 #[derive(Clone, Copy, Debug)]
 pub enum Leases<'a> {
-    /// Those of this relay.
+    /// The lease of this relay, and those of its sessions.
     Of(&'a str),
-    /// Those of every relay but this one.
+    /// The leases of all sessions that this relay does not have.
     OfAllBut(&'a str),
-    /// That of one session, if this relay has it.
+    /// The lease of one session, if this relay has it.
     Session {
         /// The session.
         id: &'a str,
@@ -51,7 +51,7 @@ pub enum Leases<'a> {
     },
 }
 
-/// Makes the folder and those above it, for their owner only: transcripts are going to live there.
+/// Makes the data folder and the folders above it, for their owner only, because transcripts are stored there.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -63,7 +63,7 @@ pub fn create_data_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// The wall clock, in milliseconds since 1970, as rows have it.
+/// The time by the wall clock, in milliseconds since 1970, as rows have it.
 #[must_use]
 pub fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,67 +1,66 @@
-//! What lists are asked for by, and what they are made of. Every list comes in pages, and a page is never longer than
-//! [`PAGE_MAX`].
+//! Filters, rows and cursors of lists. Every list comes in pages, and a page is never longer than [`PAGE_MAX`].
 
 use serde::{Deserialize, Serialize};
 
 use super::types::{Alert, SessionRow, SessionState, TurnRow};
 use crate::money::NanoUsd;
 
-/// Rows of the longest page.
+/// How many rows the longest page has.
 pub const PAGE_MAX: u32 = 1_000;
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, C> {
-    /// Its rows.
+    /// The rows of the page.
     pub rows: Vec<T>,
-    /// Where the next page begins; there is none after the last one.
+    /// Where the next page begins, unless this is the last one.
     pub next: Option<C>,
 }
 
-/// Which sessions.
+/// Which sessions to list: those for which everything holds that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter {
-    /// Of this user.
+    /// Sessions of this user.
     pub user_sub: Option<String>,
-    /// Of this account.
+    /// Sessions of this account.
     pub account: Option<String>,
-    /// Of this conversation.
+    /// Sessions of this conversation.
     pub conversation_id: Option<String>,
-    /// Going on, or over.
+    /// Live or ended sessions.
     pub state: Option<SessionState>,
-    /// Begun then or later, in milliseconds since 1970.
+    /// Sessions that began at this time or later, in milliseconds since 1970.
     pub from_ms: Option<i64>,
-    /// Begun before, in milliseconds since 1970.
+    /// Sessions that began before this time, in milliseconds since 1970.
     pub to_ms: Option<i64>,
 }
 
-/// The last row of a page in a list by time.
+/// Where a page ends in a list by time: at its last row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
-    /// Its time, in milliseconds since 1970.
+    /// The time of the row, in milliseconds since 1970.
     pub at_ms: i64,
-    /// Its id.
+    /// The id of the row.
     pub id: String,
 }
 
-/// A session that goes on, with what is known of its relay and its connection.
+/// A live session, with what is known of its relay and its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveRow {
     /// The session.
     pub session: SessionRow,
-    /// Until when nobody else may take it for lost, in milliseconds since 1970.
+    /// Until when the session is its relay's own, in milliseconds since 1970.
     pub lease_until_ms: i64,
-    /// Since when it has no connection, in milliseconds since 1970.
+    /// Since when the session has had no connection, in milliseconds since 1970. `None` while it has one.
     pub detached_at_ms: Option<i64>,
 }
 
-/// Whose words.
+/// Whose turns to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transcript<'a> {
-    /// Those of a session.
+    /// The turns of the session with this id.
     Session(&'a str),
-    /// Those of a conversation, in all its sessions of this user.
+    /// The turns of a conversation, in all its sessions of one user.
     Conversation {
         /// The conversation.
         id: &'a str,
@@ -81,30 +80,30 @@ pub struct SaidRow {
     pub row: TurnRow,
 }
 
-/// The last turn of a page.
+/// Where a page of turns ends: at its last turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TurnCursor {
-    /// When its session began, in milliseconds since 1970.
+    /// When the turn's session began, in milliseconds since 1970.
     pub started_at_ms: i64,
-    /// Its session.
+    /// The turn's session.
     pub session_id: String,
-    /// Its number there.
+    /// The number of the turn in its session.
     pub turn: u32,
 }
 
-/// Which usage.
+/// Which usage to add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageFilter {
-    /// Of this user. What was erased belongs to nobody any more, and is left out.
+    /// Usage of this user. The usage of deleted sessions belongs to no user, and is left out then.
     pub user_sub: Option<String>,
-    /// Of this account.
+    /// Usage of this account.
     pub account: Option<String>,
-    /// From this time on, a midnight (UTC) in milliseconds since 1970.
+    /// Usage from this time on, a midnight (UTC) in milliseconds since 1970.
     pub from_ms: i64,
-    /// Before this time, likewise.
+    /// Usage before this time, a midnight (UTC) in milliseconds since 1970.
     pub to_ms: i64,
-    /// Added up for whom.
+    /// Whether usage is added up for users or for accounts.
     pub by: UsageBy,
 }
 
@@ -113,55 +112,55 @@ pub struct UsageFilter {
 pub enum UsageBy {
     /// Each user of each account.
     User,
-    /// Each account, with what its erased users used.
+    /// Each account, with the usage of deleted sessions.
     Account,
 }
 
-/// What was used of one thing in a day (UTC).
+/// The usage of one item in one day (UTC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
-    /// The day, `2026-12-31`.
+    /// The day, as `2026-12-31`.
     pub day: String,
-    /// Who paid.
+    /// The account that paid.
     pub account: String,
-    /// Who used it; nothing where it is added up for accounts.
+    /// The user, unless usage is added up for accounts.
     pub user_sub: Option<String>,
-    /// What.
+    /// The item, as `provider/model`.
     pub item: String,
-    /// In what it is counted.
+    /// The unit in which the item is counted.
     pub unit: String,
-    /// How much.
+    /// How many units were used.
     pub quantity: u64,
-    /// What it cost.
+    /// What they cost.
     pub cost: NanoUsd,
 }
 
-/// The last row of a page of usage.
+/// Where a page of usage ends: at its last row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageCursor {
-    /// Its day.
+    /// The day of the row.
     pub day: String,
-    /// Its account.
+    /// The account of the row.
     pub account: String,
-    /// Its user; empty where it is added up for accounts.
+    /// The user of the row. Empty where usage is added up for accounts.
     pub user_sub: String,
-    /// Its item.
+    /// The item of the row.
     pub item: String,
-    /// Its unit.
+    /// The unit of the row.
     pub unit: String,
 }
 
-/// Which alerts.
+/// Which alerts to list: those for which everything holds that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// Raised by a session of this user.
+    /// Alerts that a session of this user raised.
     pub user_sub: Option<String>,
-    /// Raised by a session of this account.
+    /// Alerts that a session of this account raised.
     pub account: Option<String>,
 }
 
-/// An alert, with what became of its webhook.
+/// An alert, with whether it was delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRow {
     /// The alert.
@@ -170,61 +169,62 @@ pub struct AlertRow {
     pub delivered_at_ms: Option<i64>,
 }
 
-/// Who may not call.
+/// What kind of subject an entry of the deny-list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenialKind {
     /// A user, by the `sub` of their tokens.
     Sub,
-    /// A login, by the `session_id` of its tokens.
+    /// A login at the identity provider, by the `session_id` of its tokens.
     Login,
 }
 
-/// Somebody who may not call.
+/// An entry of the deny-list: a user or a login that may not call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What the subject is.
+    /// Whether the subject is a user or a login.
     pub kind: DenialKind,
     /// The user or the login.
     pub subject: String,
-    /// Why, for administrators.
+    /// Why it is denied, for administrators.
     pub reason: String,
-    /// Who decided it; nothing once that user is erased.
+    /// The administrator who denied it. Empty once that user is erased.
     pub created_by: String,
-    /// When, in milliseconds since 1970.
+    /// When it was denied, in milliseconds since 1970.
     pub created_at_ms: i64,
-    /// Until when, in milliseconds since 1970; for ever without it.
+    /// Until when it is denied, in milliseconds since 1970. `None` is for ever.
     pub expires_at_ms: Option<i64>,
 }
 
-/// The last row of a page of denials.
+/// Where a page of the deny-list ends: at its last entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenialCursor {
-    /// Its kind.
+    /// The kind of the entry.
     pub kind: DenialKind,
-    /// Its subject.
+    /// The subject of the entry.
     pub subject: String,
 }
 
-/// Live sessions that are to end.
+/// Which live sessions are to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom<'a> {
-    /// This one.
+    /// The session with this id.
     Session(&'a str),
-    /// Those of this user.
+    /// All sessions of this user.
     User(&'a str),
 }
 
-/// Instead of the name of a close code: another relay wants to go on with the session, which does not end.
-pub const HAND_OVER: &str = "hand_over";
+/// What stands in place of a close code's name in an [`EndRequest`] if the session is not to end, but to be handed off to another relay. Relays of
+/// other versions read the same word, so it stays as it is.
+pub const HAND_OFF: &str = "hand_over";
 
-/// A session that somebody wants to end, or to go on with.
+/// A session that its relay is asked to end, or to hand off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndRequest {
-    /// The session.
+    /// The session's id.
     pub id: String,
-    /// The name of a close code, or [`HAND_OVER`].
+    /// The name of a close code, or [`HAND_OFF`].
     pub reason: String,
 }
 

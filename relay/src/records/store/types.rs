@@ -1,4 +1,4 @@
-//! What is stored, as the rest of the relay knows it.
+//! What is stored, in the types that the rest of the relay uses.
 
 use std::time::Duration;
 
@@ -12,215 +12,216 @@ use crate::money::ledger::{ItemSum, LedgerRow};
 /// A session that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSession {
-    /// UUID v7.
+    /// The session's id, a UUID v7.
     pub id: String,
-    /// The conversation it goes on with; its own id begins one.
+    /// The conversation that the session belongs to. The session's own id begins a new one.
     pub conversation_id: String,
-    /// Whose it is.
+    /// The user whose session it is.
     pub user_sub: String,
-    /// Who pays.
+    /// The account that pays.
     pub account: String,
-    /// The plan of its limits.
+    /// The plan that the session's limits come from.
     pub plan: Option<String>,
-    /// The session at the identity provider.
+    /// The login at the identity provider that the session begins with.
     pub login: Option<String>,
-    /// Name and version of the client.
+    /// The name and version of the client.
     pub client: String,
-    /// The agent it talks to.
+    /// The agent that the user talks to.
     pub agent: String,
-    /// Milliseconds since 1970.
+    /// When the session began, in milliseconds since 1970.
     pub started_at_ms: i64,
-    /// Which memory of the relay this is.
+    /// The session's epoch, which rises with each relay that takes the session over.
     pub epoch: u32,
-    /// Where the uplink begins.
+    /// The mark of the first frame of the user.
     pub committed: Mark,
-    /// SHA-256 of the resume token.
+    /// The SHA-256 of the resume token.
     pub resume_hash: [u8; 32],
-    /// The key of its recording.
+    /// The key of the recording, if the call is recorded.
     pub recording: Option<String>,
 }
 
-/// What a session that begins has to find room in.
+/// What a new session is counted against, and the relay that is to have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Live sessions of the user.
+    /// How many live sessions the user may have.
     pub sessions_per_user: u32,
-    /// Live sessions of the account.
+    /// How many live sessions the account may have.
     pub sessions_per_account: u32,
-    /// Budgets.
+    /// What the session, its user and its account may spend.
     pub caps: Caps,
-    /// What is reserved at once.
+    /// How much money is set aside at once.
     pub reserve: Range,
-    /// The relay that has it.
+    /// The relay that is to have the session.
     pub relay: String,
-    /// How long nobody else may take that relay for lost, if it has no lease yet.
+    /// How long that relay's lease is, if it has none yet.
     pub lease: Duration,
 }
 
-/// What became of a session that wanted to begin.
+/// What became of a session that was to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// It is stored.
+    /// The session is stored.
     Yes {
-        /// It may spend this.
+        /// The money that is set aside for the session.
         grant: Grant,
-        /// A session of the user's without a connection, which was ended to make room.
+        /// A session of the same user without a connection, which was ended to make room.
         replaced: Option<String>,
     },
-    /// The user has as many as may be.
+    /// The user has as many live sessions as are allowed.
     UserFull {
-        /// How many there are.
+        /// How many live sessions the user has.
         live: u32,
     },
-    /// The account has as many as may be.
+    /// The account has as many live sessions as are allowed.
     AccountFull {
-        /// How many there are.
+        /// How many live sessions the account has.
         live: u32,
     },
-    /// There is no money for it.
+    /// A budget has too little room for the session.
     NoMoney(Shortage),
-    /// The conversation is somebody else's, or there is none of that id.
+    /// The conversation belongs to another user or account, or does not exist.
     NoConversation,
 }
 
-/// A session's wish to spend.
+/// A session's wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserve<'a> {
-    /// The session.
+    /// The session's id.
     pub session_id: &'a str,
-    /// The memory that asks.
+    /// The epoch in which the relay has the session.
     pub epoch: u32,
-    /// What the session may then spend in all, since its beginning. Asked again, it changes nothing.
+    /// What the session may then spend in all, since its beginning. Asking for the same again changes nothing.
     pub through: Range,
-    /// What it has spent already, settled or not. While it waits for what others have set aside it keeps no more than this, so that
-    /// those who wait do not wait for each other.
+    /// What the session has spent already, settled or not. While it waits for money that others have set aside, it keeps no more than this,
+    /// so that two sessions never wait for each other.
     pub spent: NanoUsd,
-    /// How much of it counts as spent if the relay is lost before it says.
+    /// How much counts as spent if the relay is lost before it settles.
     pub exposed: NanoUsd,
-    /// The budgets.
+    /// What the session, its user and its account may spend.
     pub caps: Caps,
-    /// Says which day and month it is: milliseconds since 1970.
+    /// The time, in milliseconds since 1970. Its day and month (UTC) say which budgets apply.
     pub at_ms: i64,
 }
 
-/// What was really spent.
+/// What a session has spent, and how far its audio is metered and committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
-    /// The session.
+    /// The session's id.
     pub session_id: String,
-    /// Who pays, should the session be deleted by then.
+    /// Who pays if the session was deleted meanwhile.
     pub payer: Option<Payer>,
-    /// The memory that spent it. When another has taken over, the audio is played again there: then nothing of this is written.
+    /// The epoch in which the relay had the session. If another relay has taken it over, the audio is played again there, and nothing of this
+    /// is written.
     pub epoch: u32,
-    /// The rows. One that is there already changes nothing.
+    /// The rows. A row that is there already changes nothing.
     pub rows: Vec<LedgerRow>,
-    /// With them, the audio before this position is metered.
+    /// The position up to which audio is metered, with these rows.
     pub metered_position: u32,
-    /// With them, everything before this frame is committed.
+    /// The mark before which everything is committed, with these rows.
     pub committed: Mark,
-    /// Samples that are metered and not committed, and that were not played again yet.
+    /// How many samples are metered and not committed, and may be played again without being metered again.
     pub replayable_samples: u32,
-    /// What still counts as spent if the relay is lost.
+    /// How much still counts as spent if the relay is lost.
     pub exposed: NanoUsd,
-    /// Give back what is set aside and not spent.
+    /// Whether what is set aside and not spent is given back.
     pub release: bool,
-    /// The budgets: their thresholds are told.
+    /// What the session, its user and its account may spend. Thresholds are shares of these.
     pub caps: Caps,
-    /// Milliseconds since 1970.
+    /// When this was settled, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
 /// Who pays for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payer {
-    /// The user, whose day's budget it comes out of.
+    /// The user whose day's budget the cost comes out of.
     pub user_sub: String,
-    /// The account, whose bill it is on.
+    /// The account whose bill the cost is on.
     pub account: String,
 }
 
 /// What became of a [`Settle`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Sum of the session's rows.
+    /// The sum of the session's rows.
     pub cost: NanoUsd,
-    /// The budgets after it.
+    /// The budgets after the settlement.
     pub standing: Standing,
-    /// Thresholds that were reached by it, for the first time in their period.
+    /// The thresholds that the settlement reached, each for the first time in its period.
     pub alerts: Vec<Alert>,
 }
 
-/// A budget reached one of its thresholds.
+/// The notice for operators that a budget has reached one of its thresholds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// UUID v7.
+    /// The alert's id, a UUID v7.
     pub id: String,
-    /// Whose budget.
+    /// Whose budget it is.
     pub scope: Scope,
-    /// The day or month; empty for a session.
+    /// The day or month of the budget. Empty for a session's budget.
     pub period: String,
-    /// 50, 80 or 100.
+    /// The threshold: 50, 80 or 100.
     pub percent: u32,
-    /// The session that reached it.
+    /// The session that reached the threshold.
     pub session_id: String,
-    /// Its user.
+    /// The user of that session.
     pub user_sub: String,
-    /// Its account.
+    /// The account of that session.
     pub account: String,
-    /// The budget.
+    /// How much the budget is.
     pub limit: NanoUsd,
-    /// What was spent of it by then.
+    /// What was spent of the budget by then.
     pub spent: NanoUsd,
-    /// Milliseconds since 1970.
+    /// When the alert was written, in milliseconds since 1970.
     pub created_at_ms: i64,
-    /// How often the webhook was tried.
+    /// How often the alert was sent to the webhook.
     pub attempts: u32,
 }
 
-/// What became of a try to deliver an alert.
+/// What became of an attempt to deliver an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempted {
-    /// The receiver has it.
+    /// The receiver has the alert.
     Delivered,
-    /// It is tried again after this time.
+    /// The alert is to be sent again after this time.
     Again(Duration),
-    /// It is not tried again.
+    /// The alert is not to be sent again.
     GivenUp,
 }
 
-/// What is kept for a while only.
+/// Rows that are kept for a while only, and from when on they are too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiring<'a> {
-    /// Turns that were written before this time, in milliseconds since 1970.
+    /// Turns that were written before a time.
     Turns {
-        /// The time.
+        /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
-    /// Comments on sessions that began before this time, in milliseconds since 1970. Ratings stay.
+    /// Comments on sessions that began before a time. Their ratings stay.
     Comments {
-        /// The time.
+        /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
-    /// Alerts from before this time that do not wait for the webhook any more.
+    /// Alerts that were written before a time and do not wait for the webhook any more.
     Alerts {
-        /// The time.
+        /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
-    /// What is known of sessions that were erased before this time.
+    /// What is known of sessions that were deleted before a time.
     Erased {
-        /// The time.
+        /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
-    /// Leases of relays that have had no session since this time.
+    /// Leases that ended before a time, of relays without a live session.
     Relays {
-        /// The time.
+        /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
-    /// Budgets of periods before these.
+    /// Budgets of users before a day, and of accounts before a month.
     Budgets {
-        /// As `2026-11-22`.
+        /// The day, as `2026-11-22`.
         day: &'a str,
-        /// As `2026-11`.
+        /// The month, as `2026-11`.
         month: &'a str,
     },
 }
@@ -228,95 +229,95 @@ pub enum Expiring<'a> {
 /// A session as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
-    /// UUID v7.
+    /// The session's id, a UUID v7.
     pub id: String,
-    /// What it belongs to, with what was said before and after.
+    /// The conversation that the session belongs to.
     pub conversation_id: String,
-    /// Whose it is.
+    /// The user whose session it is.
     pub user_sub: String,
-    /// Who pays.
+    /// The account that pays.
     pub account: String,
-    /// The plan of its limits.
+    /// The plan that the session's limits come from.
     pub plan: Option<String>,
-    /// The session at the identity provider.
+    /// The login at the identity provider that the session began with.
     pub login: Option<String>,
-    /// Name and version of the client.
+    /// The name and version of the client.
     pub client: String,
-    /// The agent it talks to.
+    /// The agent that the user talks to.
     pub agent: String,
-    /// Whether it goes on.
+    /// Whether the session is live or has ended.
     pub state: SessionState,
-    /// Milliseconds since 1970.
+    /// When the session began, in milliseconds since 1970.
     pub started_at_ms: i64,
-    /// Milliseconds since 1970.
+    /// When the session ended, in milliseconds since 1970.
     pub ended_at_ms: Option<i64>,
-    /// Name of a close code.
+    /// Why the session ended: the name of a close code.
     pub end_reason: Option<String>,
-    /// The relay that has it.
+    /// The relay that has the session, or had it last.
     pub relay: String,
-    /// Whether it had a connection when that was last noted: of a relay that stopped as it should, never.
+    /// Whether the session had a connection when that was last noted. A relay that stops in order notes that it has none.
     pub attached: bool,
-    /// Which memory of the relay the client knows.
+    /// The session's epoch, which rises with each relay that takes the session over.
     pub epoch: u32,
-    /// The first uplink frame that is not in the transcript.
+    /// The mark of the first frame of the user that is not committed.
     pub committed: Mark,
-    /// SHA-256 of the resume token.
+    /// The SHA-256 of the resume token.
     pub resume_hash: [u8; 32],
-    /// SHA-256 of the one before, while it is still good.
+    /// The SHA-256 of the resume token before, while that is still good.
     pub resume_hash_previous: Option<[u8; 32]>,
-    /// How often the client came back.
+    /// How often the session was resumed.
     pub reconnects: u32,
-    /// Its frames and texts that were refused.
+    /// How many frames and texts of the client were refused.
     pub strikes: u32,
-    /// How well it went.
+    /// Round trips and lost audio.
     pub quality: Quality,
-    /// What its user thinks of it.
+    /// What the user thinks of the session.
     pub feedback: Feedback,
-    /// The keys of its recordings, one for each relay that had it, with a space between them.
+    /// The keys of the recordings, one for each relay that had the session, with spaces between them.
     pub recording: Option<String>,
-    /// Audio in ledger rows, in samples.
+    /// How many samples of audio are in ledger rows.
     pub audio_samples: u64,
-    /// Tokens in ledger rows.
+    /// How many tokens are in ledger rows.
     pub tokens: u64,
-    /// Characters in ledger rows.
+    /// How many characters are in ledger rows.
     pub characters: u64,
-    /// Cost in ledger rows.
+    /// The sum of the ledger rows.
     pub cost: NanoUsd,
-    /// Up to here it may spend in all.
+    /// What the session may spend in all, since its beginning.
     pub authorised: NanoUsd,
-    /// Audio before this position is in ledger rows.
+    /// The position up to which audio is in ledger rows.
     pub metered_position: u32,
-    /// Samples in ledger rows that are not committed, and that nobody has played again yet: whoever takes the session over gets so many
-    /// again without metering them.
+    /// How many samples in ledger rows are not committed and were not played again yet. A relay that takes the session over does not meter so
+    /// many again.
     pub replayable_samples: u32,
 }
 
-/// Whether a session goes on.
+/// Whether a session is live or has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
-    /// It goes on, maybe without a connection.
+    /// The session goes on, maybe without a connection.
     Live,
-    /// It is over.
+    /// The session has ended.
     Ended,
 }
 
 /// What the user of a session thinks of it, as far as they said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feedback {
-    /// From 1, bad, to 5, good.
+    /// A rating from 1 (bad) to 5 (good).
     pub rating: Option<u32>,
-    /// In words.
+    /// A comment in words.
     pub comment: Option<String>,
 }
 
-/// How well a session went.
+/// Round trips and lost audio of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quality {
-    /// Average round trip of its heartbeats, in microseconds; 0 if there was none.
+    /// The average round trip of the heartbeats, in microseconds. 0 without heartbeats.
     pub rtt_avg_us: u32,
-    /// The longest.
+    /// The longest round trip of a heartbeat, in microseconds.
     pub rtt_max_us: u32,
-    /// Audio of the user that never came, in samples.
+    /// How many samples of the user never came.
     pub lost_samples: u64,
 }
 
@@ -325,43 +326,43 @@ pub struct Quality {
 pub struct TurnRow {
     /// The turn.
     pub turn: Turn,
-    /// When it was first written, in milliseconds since 1970.
+    /// When the turn was first written, in milliseconds since 1970.
     pub created_at_ms: i64,
 }
 
-/// A relay that goes on with a session.
+/// A relay that takes a session over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeOver {
-    /// The epoch that was read: if it is another by now, somebody else was faster.
+    /// The session's epoch as this relay has read it. If it is higher by now, another take-over came first.
     pub epoch: u32,
-    /// Hash of the next resume token.
+    /// The hash of the next resume token.
     pub resume_hash: [u8; 32],
-    /// Hash of the one that was used, good for a while longer.
+    /// The hash of the resume token that was used, which stays good for a while.
     pub previous: [u8; 32],
-    /// The relay that has it from now on.
+    /// The relay that has the session from now on.
     pub relay: String,
-    /// How long nobody else may take that relay for lost, if it has no lease yet.
+    /// How long that relay's lease is, if it has none yet.
     pub lease: Duration,
 }
 
-/// A session that another relay goes on with.
+/// A session that was taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenOver {
     /// The session, with its new epoch.
     pub session: SessionRow,
-    /// What its ledger rows add up to, by item and unit, in that order. With what was charged for a relay that was lost.
+    /// The sums of the session's ledger rows, by item and unit, in that order. What was charged for a lost relay is among them.
     pub by_item: Vec<ItemSum>,
-    /// The number of its next turn.
+    /// The number of the next turn.
     pub next_turn: u32,
-    /// When something was last metered, in milliseconds since 1970; `None` if nothing was.
+    /// When something was last metered, in milliseconds since 1970. `None` if nothing was.
     pub metered_at_ms: Option<i64>,
 }
 
-/// What a sweep found.
+/// What a sweep has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Sessions whose reserved money was given back.
+    /// How many sessions had their reserved money given back.
     pub released: u32,
-    /// Sessions that were ended.
+    /// How many sessions were ended.
     pub ended: u32,
 }

@@ -1,4 +1,4 @@
-//! Everybody's sessions, for administrators.
+//! The sessions of all users, for administrators.
 
 use std::sync::Arc;
 
@@ -10,38 +10,38 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
-use super::ending::{end_and_wait, erased};
+use super::ending::{delete_erased_recordings, end_and_wait};
 use super::extract::{Path, Query, is_id, maybe_name, name};
 use super::responses::{OrNone, Usual};
 use super::schema::{AdminSession, Alert, LiveSession, State};
-use super::sessions::none;
+use super::sessions::no_session;
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::records::store::{AlertFilter, SessionFilter, SessionState, Whom};
 
-/// Which sessions.
+/// Which sessions to export.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
-    /// Those of this user.
+    /// Only sessions of this user.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     user_sub: Option<String>,
-    /// Those of this account.
+    /// Only sessions of this account.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     account: Option<String>,
-    /// Those that go on, or those that are over.
+    /// Only live sessions, or only ended ones.
     #[param(inline, nullable = false)]
     state: Option<State>,
-    /// Those that began then or later.
+    /// Only sessions that began at this time or later.
     #[param(format = DateTime, nullable = false)]
     from: Option<String>,
-    /// Those that began before.
+    /// Only sessions that began before this time.
     #[param(format = DateTime, nullable = false)]
     to: Option<String>,
 }
 
-/// Which sessions, a page at a time.
+/// Which sessions to list, a page at a time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -49,22 +49,22 @@ pub(super) struct AllSessions {
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
-    /// Those of this user.
+    /// Only sessions of this user.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     user_sub: Option<String>,
-    /// Those of this account.
+    /// Only sessions of this account.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     account: Option<String>,
-    /// Those that go on, or those that are over.
+    /// Only live sessions, or only ended ones.
     #[param(inline, nullable = false)]
     state: Option<State>,
-    /// Those that began then or later.
+    /// Only sessions that began at this time or later.
     #[param(format = DateTime, nullable = false)]
     from: Option<String>,
-    /// Those that began before.
+    /// Only sessions that began before this time.
     #[param(format = DateTime, nullable = false)]
     to: Option<String>,
 }
@@ -77,12 +77,12 @@ pub(super) struct Paged {
     /// The `next` of the page before.
     #[param(nullable = false)]
     pub(super) cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     pub(super) limit: Option<u32>,
 }
 
-/// Which alerts.
+/// Which alerts to list, a page at a time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -90,13 +90,13 @@ pub(super) struct AlertsAsked {
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
-    /// Raised by a session of this user.
+    /// Only alerts that a session of this user raised.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     user_sub: Option<String>,
-    /// Raised by a session of this account.
+    /// Only alerts that a session of this account raised.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     account: Option<String>,
 }
@@ -109,7 +109,7 @@ pub(super) struct AdminSessions {
     next: Option<String>,
 }
 
-/// A page of sessions that go on, the newest first.
+/// A page of live sessions, the newest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct LiveSessions {
     sessions: Vec<LiveSession>,
@@ -128,7 +128,7 @@ pub(super) struct Alerts {
 /// What was erased.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Erased {
-    /// How many sessions.
+    /// How many sessions were erased.
     sessions: u64,
 }
 
@@ -145,7 +145,7 @@ impl Filter {
     }
 }
 
-/// Everybody's sessions.
+/// Lists the sessions of all users.
 #[utoipa::path(
     get, path = "/v1/admin/sessions", operation_id = "list_all_sessions", tag = "admin", params(AllSessions),
     responses((status = 200, description = "A page, the newest first", body = AdminSessions), Usual),
@@ -165,7 +165,7 @@ pub(super) async fn sessions(
     }))
 }
 
-/// The sessions that go on, on every relay.
+/// Lists the live sessions of all relays.
 #[utoipa::path(
     get, path = "/v1/admin/live", operation_id = "list_live_sessions", tag = "admin", params(Paged),
     responses((status = 200, description = "A page, the newest first", body = LiveSessions), Usual),
@@ -183,7 +183,7 @@ pub(super) async fn live(
     }))
 }
 
-/// Ends a session, whichever relay has it. One that has ended stays as it is.
+/// Ends a session, whichever relay has it. A session that has ended already stays as it is.
 #[utoipa::path(
     post, path = "/v1/admin/sessions/{id}/end", operation_id = "end_session", tag = "admin",
     params(("id" = String, Path, description = "The session")),
@@ -195,7 +195,7 @@ pub(super) async fn end_session(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let session = if is_id(&id) { app.records.store.session(&id).await? } else { None };
-    let session = session.ok_or_else(none)?;
+    let session = session.ok_or_else(no_session)?;
     if session.state == SessionState::Live {
         tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
         if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await? {
@@ -205,8 +205,8 @@ pub(super) async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Erases a session: what was said in it and its recording. If it goes on, it is ended first. What it cost stays on the
-/// account's bill, without a name.
+/// Erases a session: what was said in it, and its recording. A live session is ended first. What it cost stays on the account's bill, without
+/// the user's name.
 #[utoipa::path(
     delete, path = "/v1/admin/sessions/{id}", operation_id = "delete_any_session", tag = "admin",
     params(("id" = String, Path, description = "The session")),
@@ -218,20 +218,20 @@ pub(super) async fn delete_session(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     if !is_id(&id) || app.records.store.session(&id).await?.is_none() {
-        return Err(none());
+        return Err(no_session());
     }
     end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await?;
     match app.records.store.delete_session(&id).await? {
         true => {
-            erased(&app).await;
+            delete_erased_recordings(&app).await;
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
             Ok(StatusCode::NO_CONTENT)
         }
-        false => Err(none()),
+        false => Err(no_session()),
     }
 }
 
-/// Erases every session of a user, as one session is erased. A denial of the user stays.
+/// Erases every session of a user, in the same way as a single session. A denial of the user stays.
 #[utoipa::path(
     delete, path = "/v1/admin/users/{sub}", operation_id = "delete_user", tag = "admin",
     params(("sub" = String, Path, description = "The user", min_length = 1, max_length = 255)),
@@ -245,12 +245,12 @@ pub(super) async fn delete_user(
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
     let sessions = app.records.store.delete_user(&sub).await?;
-    erased(&app).await;
+    delete_erased_recordings(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))
 }
 
-/// The budgets that reached one of their thresholds.
+/// Lists alerts: the budgets that have reached one of their thresholds.
 #[utoipa::path(
     get, path = "/v1/admin/alerts", operation_id = "list_alerts", tag = "admin", params(AlertsAsked),
     responses((status = 200, description = "A page, the newest first", body = Alerts), Usual),

@@ -13,13 +13,13 @@ use super::Problem;
 use crate::App;
 use crate::admission::auth::Identity;
 
-/// Users who may share an address: it may ask so many times as often as one of them.
+/// How many times as often as one user an address may use the API, because users may share an address.
 const USERS_OF_AN_ADDRESS: u32 = 10;
 
-/// Somebody with a good token who has not asked too often.
+/// A user with a good token, who has not used the API too often.
 pub(super) struct User(pub(super) Identity);
 
-/// One of them with the administrators' role.
+/// A user with a good token and the administrators' role, who has not used the API too often.
 pub(super) struct Admin(pub(super) Identity);
 
 impl FromRequestParts<Arc<App>> for User {
@@ -67,7 +67,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
-/// Before the token is looked at: guessing is not for free.
+/// Counts a request by its address. This is done before its token is checked, so that guessing tokens is limited.
 fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
     let Some(source) = parts.extensions.get::<Source>() else { return Ok(()) };
     let trusts = |address| app.config.network.trusts(address);
@@ -79,12 +79,12 @@ fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
     })
 }
 
-/// One answer for every token that is not good.
+/// The problem of a request without a good token, whatever is wrong with the token.
 fn unauthorized() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "This needs a good token: `Authorization: Bearer …`.")
 }
 
-/// The token, if there is exactly one.
+/// The token of a request, if it has exactly one.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };

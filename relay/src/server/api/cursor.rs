@@ -1,4 +1,4 @@
-//! Where the next page begins, as a text that means nothing to others.
+//! Cursors: where the next page begins, as a text that means nothing to clients.
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -9,21 +9,23 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Problem;
-use super::extract::bad;
+use super::extract::bad_request;
 use crate::records::store::StoreError;
 
-/// Longest cursor that is looked at, in bytes.
+/// The longest cursor that is read, in bytes.
 const CURSOR_MAX_BYTES: usize = 4 * 1024;
-/// Rows of a page, if it does not say, and at most.
+/// How many rows a page has by default, and at most.
 pub(super) const PAGE: (u32, u32) = (20, 100);
-/// When to come back while the database is away.
+/// After how many seconds to come back while the database is away.
 const STORE_RETRY_SECONDS: u32 = 5;
 
+/// Writes a cursor as a text.
 pub(super) fn write<C: Serialize>(cursor: Option<&C>) -> Option<String> {
     let json = serde_json::to_vec(cursor?).expect("texts and numbers are JSON");
     Some(URL_SAFE_NO_PAD.encode(json))
 }
 
+/// Reads a cursor that a client has given back.
 pub(super) fn read<C: DeserializeOwned>(given: Option<&str>) -> Result<Option<C>, Problem> {
     given.map(parse).transpose()
 }
@@ -32,20 +34,25 @@ fn parse<C: DeserializeOwned>(given: &str) -> Result<C, Problem> {
     let cursor = || {
         let json = URL_SAFE_NO_PAD.decode(given).ok().filter(|_| given.len() <= CURSOR_MAX_BYTES)?;
         let value: Value = serde_json::from_slice(&json).ok()?;
-        // PostgreSQL takes no text with a zero in it, and there is none in ours.
+        // PostgreSQL takes no text with U+0000, and no cursor that was written here has one.
         let fields = value.as_object()?;
         let clean = fields.values().all(|field| field.as_str().is_none_or(|text| !text.contains('\0')));
         if clean { serde_json::from_value(value).ok() } else { None }
     };
-    cursor().ok_or_else(|| bad("`cursor` is not the `next` of a page of this list.").code(HttpCode::BadQuery))
+    cursor().ok_or_else(|| {
+        bad_request("`cursor` is not the `next` of a page of this list.").code(HttpCode::BadQuery)
+    })
 }
 
-/// The number of rows that is asked for.
+/// How many rows a page may have, as the client wants it.
 pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
     let (usual, most) = PAGE;
     match given.unwrap_or(usual) {
         limit if (1..=most).contains(&limit) => Ok(limit),
-        _ => Err(bad(format!("`limit` has to be a whole number, 1 to {most}.")).code(HttpCode::BadQuery)),
+        _ => {
+            Err(bad_request(format!("`limit` has to be a whole number, 1 to {most}."))
+                .code(HttpCode::BadQuery))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::admin::Paged;
 use super::caller::Admin;
-use super::extract::{self, Path, Query, bad, name};
+use super::extract::{self, Path, Query, bad_request, name};
 use super::responses::{OrNone, Usual, WithBody};
 use super::schema::{DenialEntry, Kind};
 use super::{Problem, cursor, time};
@@ -19,23 +19,23 @@ use crate::App;
 use crate::admission::denials;
 use crate::records::store::{Denial, unix_ms};
 
-/// Longest reason, in characters.
+/// The longest reason, in characters.
 const REASON_MAX_CHARS: usize = 500;
 
 /// Who is to be denied.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewDenial {
-    /// What the subject is.
+    /// Whether the subject is a user or a login.
     kind: Kind,
     /// The user or the login.
     #[schema(min_length = 1, max_length = 255)]
     subject: String,
-    /// Why, for administrators.
+    /// Why it is denied, for administrators.
     #[serde(default)]
     #[schema(max_length = 500)]
     reason: String,
-    /// Until when; for ever without it.
+    /// Until when it is denied. For ever by default.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
@@ -48,7 +48,7 @@ pub(super) struct DenyList {
     next: Option<String>,
 }
 
-/// The deny-list, without what has expired.
+/// Lists the deny-list, without expired entries.
 #[utoipa::path(
     get, path = "/v1/admin/denials", operation_id = "list_denials", tag = "admin", params(Paged),
     responses((status = 200, description = "A page, by kind and subject", body = DenyList), Usual),
@@ -66,7 +66,7 @@ pub(super) async fn list(
     }))
 }
 
-/// Denies a user or a login, over what was said of them before: their calls are closed, and no new one begins.
+/// Denies a user or a login, in place of an earlier denial. Their calls are closed, and no new one can begin.
 #[utoipa::path(
     post, path = "/v1/admin/denials", operation_id = "deny", tag = "admin", request_body = NewDenial,
     responses((status = 201, description = "The denial", body = DenialEntry), WithBody),
@@ -79,11 +79,11 @@ pub(super) async fn deny(
     let now_ms = unix_ms();
     let expires_at_ms = time::maybe_read("expires_at", new.expires_at.as_deref()).map_err(in_body)?;
     if expires_at_ms.is_some_and(|at| at <= now_ms) {
-        return Err(in_body(bad("`expires_at` has to be in the future.")));
+        return Err(in_body(bad_request("`expires_at` has to be in the future.")));
     }
     if new.reason.chars().count() > REASON_MAX_CHARS || new.reason.contains('\0') {
         let detail = format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.");
-        return Err(in_body(bad(detail)));
+        return Err(in_body(bad_request(detail)));
     }
     let denial = Denial {
         kind: new.kind.into(),
@@ -95,7 +95,7 @@ pub(super) async fn deny(
     };
     app.records.store.deny(&denial).await?;
     tracing::info!(kind = denial.kind.name(), subject = %denial.subject, by = %denial.created_by, "denied");
-    look(&app).await;
+    apply(&app).await;
     Ok((StatusCode::CREATED, Json(denial.into())))
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn allow(
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");
-    look(&app).await;
+    apply(&app).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -126,9 +126,9 @@ fn in_body(problem: Problem) -> Problem {
     problem.code(HttpCode::BadBody)
 }
 
-/// Here at once; the other relays look every second, as this one does if it fails now.
-async fn look(app: &App) {
-    if let Err(error) = denials::look(app).await {
+/// Applies a change of the deny-list at this relay at once. Other relays look every second, and so does this one if it fails now.
+async fn apply(app: &App) {
+    if let Err(error) = denials::apply_decisions(app).await {
         tracing::warn!(%error, "the deny-list was not read after a change");
     }
 }

@@ -1,4 +1,4 @@
-//! Ends live sessions, whichever relay has them.
+//! Ending live sessions, whichever relay has them.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::App;
 use crate::records::retention;
 use crate::records::store::{SessionFilter, SessionState, Whom};
 
-/// How long the relays that have the sessions may take: they look every second.
+/// How long the relays that have the sessions may take to end them. They look every second whether they are asked to.
 const WAIT: Duration = Duration::from_secs(4);
-/// Between two looks at whether they have.
+/// The time between two looks at whether the sessions have ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Asks for the end of live sessions, for this reason, and waits a moment for it, so that what was used is written first. Whether all of them
-/// have ended.
+/// Asks the relays that have these sessions to end them, and waits for that for a moment, so that everything they have used is written. Says
+/// whether all of them have ended.
 pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -> Result<bool, Problem> {
-    // The sessions of this relay hear it first, whatever the database is busy with.
+    // The sessions of this relay are told first, without waiting for the database.
     app.live.sessions.end_all(reason, |whose| match whom {
         Whom::Session(id) => whose.id == id,
         Whom::User(sub) => whose.sub == sub,
@@ -27,7 +27,7 @@ pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -
     let deadline = Instant::now() + WAIT;
     loop {
         let ended = !is_live(app, whom).await?;
-        // Where no relay was there to hear it, there is nothing to wait for.
+        // If no relay could hear the request, there is nothing to wait for.
         if ended || asked == 0 || Instant::now() >= deadline {
             return Ok(ended);
         }
@@ -35,14 +35,15 @@ pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -
     }
 }
 
-/// Deletes the recordings of what was just erased. One that is still being written or sent is deleted a little later.
-pub(super) async fn erased(app: &App) {
+/// Deletes the recordings of sessions that were just erased. A recording that is still being written or sent is deleted a little later.
+pub(super) async fn delete_erased_recordings(app: &App) {
     if let Err(error) = retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref()).await
     {
         tracing::warn!(%error, "recordings of erased sessions are deleted later");
     }
 }
 
+/// Whether any of these sessions is live.
 async fn is_live(app: &App, whom: Whom<'_>) -> Result<bool, Problem> {
     match whom {
         Whom::Session(id) => {

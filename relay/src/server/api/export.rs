@@ -1,4 +1,4 @@
-//! Call detail records as one file, written while it is read: a page of the store at a time.
+//! Call detail records as one file, which is written a page of the store at a time while the client reads it.
 
 use std::sync::Arc;
 
@@ -17,23 +17,23 @@ use super::schema::AdminSession;
 use crate::App;
 use crate::records::store::{Cursor, SessionFilter, SessionRow};
 
-/// Rows that are in memory at the same time.
+/// How many rows are in memory at the same time.
 pub(super) const PAGE: u32 = 500;
 
-/// Something long that is written page by page.
+/// A long body that is written page by page.
 pub(super) trait Pages: Send + 'static {
     /// Where a page begins.
     type Cursor: Send + 'static;
 
-    /// Writes the page that begins there, and says where the next one does.
+    /// Writes the page that begins after the cursor, and says where the next page begins.
     fn page(
         &mut self,
         after: Option<Self::Cursor>,
     ) -> impl Future<Output = Result<(Vec<u8>, Option<Self::Cursor>), Problem>> + Send;
 }
 
-/// All of it as a body. The first page is read at once: where that fails, the answer is a problem. Later it can only break off,
-/// which the client sees as a body that has no end.
+/// Streams all pages as a body. The first page is read at once, so that a problem can be answered if that fails. Later the body can only
+/// break off, which the client sees because its end is missing.
 pub(super) async fn stream<P: Pages>(mut pages: P, after: Option<P::Cursor>) -> Result<Body, Problem> {
     let (first, next) = pages.page(after).await?;
     let rest = stream::try_unfold((pages, next), |(mut pages, next)| async move {
@@ -47,7 +47,7 @@ pub(super) async fn stream<P: Pages>(mut pages: P, after: Option<P::Cursor>) -> 
     Ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)))
 }
 
-/// Everybody's sessions as NDJSON: a session a line, the newest first.
+/// Exports the sessions of all users as NDJSON: a session a line, the newest first.
 #[utoipa::path(
     get, path = "/v1/admin/export/sessions.ndjson", operation_id = "export_ndjson", tag = "admin", params(Filter),
     responses((status = 200, description = "A session a line", content_type = "application/x-ndjson", body = String), Usual),
@@ -61,7 +61,7 @@ pub(super) async fn ndjson(
     Ok(file("application/x-ndjson", "sessions.ndjson", body))
 }
 
-/// Everybody's sessions as CSV with a header, the newest first. A cell that a spreadsheet would take for a formula begins with
+/// Exports the sessions of all users as CSV with a header, the newest first. A cell that a spreadsheet would take for a formula begins with
 /// an apostrophe.
 #[utoipa::path(
     get, path = "/v1/admin/export/sessions.csv", operation_id = "export_csv", tag = "admin", params(Filter),
@@ -118,7 +118,7 @@ fn table(rows: Vec<SessionRow>, is_first: bool) -> Vec<u8> {
     table.into_inner().expect(HOLDS)
 }
 
-/// What a spreadsheet would run is text.
+/// Puts an apostrophe before a cell that a spreadsheet would take for a formula.
 fn harmless(cell: String) -> String {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{cell}"),

@@ -1,6 +1,7 @@
-//! What a request says, read strictly: what does not fit is a problem like any other, in words of ours.
+//! Extractors that read the parameters and the body of a request strictly. Whatever does not fit is answered with a [`Problem`] that says
+//! what is wrong.
 //!
-//! What a parameter or a field has to be is read from the same description that the document of the API is made from.
+//! What a parameter or a field has to be is taken from the same description that the API's document is made from.
 
 use std::time::Duration;
 
@@ -20,20 +21,20 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 
-/// Longest name of a user, an account or a login, in characters, as in tokens.
+/// The longest name of a user, an account or a login, in characters, as in tokens.
 const NAME_MAX_CHARS: usize = 255;
-/// For the whole body of a request: 16 KiB at the speed of the slowest mobile networks.
+/// How long the whole body of a request may take: 16 KiB at the speed of the slowest mobile networks.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest part of a request that is repeated in an answer, in characters.
+/// The longest part of a request that an answer repeats, in characters.
 const SHOWN_MAX_CHARS: usize = 64;
 
-/// Parameters of the query.
+/// The parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
 
-/// Parameters of the path.
+/// The parameters of the path.
 pub(super) struct Path<T>(pub(super) T);
 
-/// The body.
+/// The JSON of the body.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T> {
@@ -42,7 +43,7 @@ impl<S: Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Query<T>
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>, Problem> {
         let query = axum::extract::Query::try_from_uri(&parts.uri);
         query.map(|query| Query(query.0)).map_err(|_| {
-            bad(explain_query::<T>(parts.uri.query().unwrap_or_default())).code(HttpCode::BadQuery)
+            bad_request(explain_query::<T>(parts.uri.query().unwrap_or_default())).code(HttpCode::BadQuery)
         })
     }
 }
@@ -62,7 +63,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
                 },
                 _ => "The address is not as the API's document says.".to_owned(),
             };
-            bad(detail).code(HttpCode::BadPath)
+            bad_request(detail).code(HttpCode::BadPath)
         })
     }
 }
@@ -84,7 +85,7 @@ impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Json<T> 
         };
         serde_json::from_slice(&body)
             .map(Json)
-            .map_err(|error| bad(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
+            .map_err(|error| bad_request(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
     }
 }
 
@@ -94,7 +95,7 @@ fn refused(error: &BytesRejection) -> Problem {
             let detail = format!("A body may have {} bytes.", super::BODY_MAX_BYTES);
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
-        _ => bad("The body broke off.").code(HttpCode::BadBody),
+        _ => bad_request("The body broke off.").code(HttpCode::BadBody),
     }
 }
 
@@ -103,7 +104,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// What is wrong with a query.
+/// What is wrong with a query, in words.
 fn explain_query<T: DeserializeOwned + IntoParams>(query: &str) -> String {
     let known: Vec<Value> = T::into_params(|| Some(ParameterIn::Query))
         .into_iter()
@@ -128,7 +129,7 @@ fn explain_query<T: DeserializeOwned + IntoParams>(query: &str) -> String {
     "The query is not as the API's document says.".to_owned()
 }
 
-/// Whether the parameter is good by itself.
+/// Whether a parameter is good by itself.
 fn is_parameter<T: DeserializeOwned>(name: &str, value: &str) -> bool {
     let mut url = Url::parse("http://relay/").expect("a URL");
     url.query_pairs_mut().append_pair(name, value);
@@ -136,7 +137,7 @@ fn is_parameter<T: DeserializeOwned>(name: &str, value: &str) -> bool {
     uri.is_ok_and(|uri| axum::extract::Query::<T>::try_from_uri(&uri).is_ok())
 }
 
-/// What is wrong with a body.
+/// What is wrong with a body, in words.
 fn explain_body<T: ToSchema>(body: &[u8], error: &serde_json::Error) -> String {
     let Ok(given) = serde_json::from_slice::<Value>(body) else {
         return format!("The body is not JSON: see line {}, column {}.", error.line(), error.column());
@@ -168,13 +169,13 @@ fn explain_body<T: ToSchema>(body: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// What a reference in a schema refers to.
+/// The schema that a reference refers to, or the schema itself if it is no reference.
 fn resolved<'a>(schema: &'a Value, all: &'a Map<String, Value>) -> &'a Value {
     let name = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
     name.and_then(|name| all.get(name)).unwrap_or(schema)
 }
 
-/// Whether a value is of the type of a schema, and one of its words if it has any.
+/// Whether a value has the type of a schema, and is one of its words if it lists any.
 fn fits(value: &Value, schema: &Value) -> bool {
     let is = |kind: &Value| match kind.as_str() {
         Some("string") => value.is_string(),
@@ -190,7 +191,7 @@ fn fits(value: &Value, schema: &Value) -> bool {
     of_kind && schema["enum"].as_array().is_none_or(|words| words.contains(value))
 }
 
-/// What a schema wants.
+/// What a value has to be to fit a schema, in words.
 fn words(schema: &Value) -> String {
     if let Some(words) = schema["enum"].as_array() {
         let words: Vec<String> = words.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -210,34 +211,37 @@ fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// A part of the request, so that nothing in it acts where it is shown.
+/// A part of the request as an answer may repeat it: shortened and escaped.
 fn shown(given: &str) -> String {
     let mut chars = given.chars();
     let start: String = chars.by_ref().take(SHOWN_MAX_CHARS).flat_map(char::escape_debug).collect();
     format!("`{start}{}`", if chars.next().is_some() { "…" } else { "" })
 }
 
-pub(super) fn bad(detail: impl Into<String>) -> Problem {
+/// The problem of a request that is not as it has to be.
+pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
-/// A name as tokens may have it, so that everything asked for could be there.
+/// Checks a name of a user, an account or a login: it has to be one that a token may have.
 pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
     let good =
         !given.is_empty() && given.chars().count() <= NAME_MAX_CHARS && !given.chars().any(char::is_control);
     if good {
         Ok(given)
     } else {
-        Err(bad(format!("`{what}` has to be 1 to {NAME_MAX_CHARS} characters, without control characters.")))
+        Err(bad_request(format!(
+            "`{what}` has to be 1 to {NAME_MAX_CHARS} characters, without control characters."
+        )))
     }
 }
 
-/// The same for one that may be left out.
+/// Checks a name in the query, if it is given. See [`name`].
 pub(super) fn maybe_name(what: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     given.map(|given| name(what, given).map_err(|problem| problem.code(HttpCode::BadQuery))).transpose()
 }
 
-/// Whether there can be a session of this id at all.
+/// Whether a text has the form of a session's id.
 pub(super) fn is_id(given: &str) -> bool {
     (1..=64).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

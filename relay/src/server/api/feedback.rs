@@ -1,4 +1,4 @@
-//! What a user thinks of a call: over HTTP, since people say so when it is over.
+//! Feedback: what a user thinks of a call. It comes over HTTP, because people give it when the call is over.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use utoipa::ToSchema;
 
 use super::Problem;
 use super::caller::User;
-use super::extract::{Json, Path, bad, is_id};
+use super::extract::{Json, Path, bad_request, is_id};
 use super::responses::{OrNone, WithBody};
-use super::sessions::none;
+use super::sessions::no_session;
 use crate::App;
 use crate::records::store::Feedback;
 
-/// Longest comment, in characters.
+/// The longest comment, in characters.
 const COMMENT_MAX_CHARS: usize = 2_000;
 
-/// What a user thinks of a session. It takes the place of what they said of it before: what is left out is taken back.
+/// What a user thinks of a session, in place of what they said of it before. What is left out is taken back.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Opinion {
     /// 1 (bad) to 5 (good). A thumb down is 1, a thumb up is 5.
     #[schema(minimum = 1, maximum = 5)]
     rating: Option<i64>,
-    /// In words.
+    /// A comment in words.
     #[schema(max_length = 2000)]
     comment: Option<String>,
 }
 
-/// Says what the user thinks of one of their own sessions, while it goes on or afterwards. Whoever says it again replaces it.
+/// Stores what the user thinks of one of their own sessions, during the call or afterwards, in place of what they said of it before.
 #[utoipa::path(
     post, path = "/v1/sessions/{id}/feedback", operation_id = "give_feedback", tag = "own", request_body = Opinion,
     params(("id" = String, Path, description = "The session")),
@@ -45,15 +45,17 @@ pub(super) async fn give(
 ) -> Result<StatusCode, Problem> {
     let rating = match rating {
         Some(rating @ 1..=5) => u32::try_from(rating).ok(),
-        Some(_) => return Err(bad("`rating` has to be a whole number, 1 to 5.").code(HttpCode::BadBody)),
+        Some(_) => {
+            return Err(bad_request("`rating` has to be a whole number, 1 to 5.").code(HttpCode::BadBody));
+        }
         None => None,
     };
     let comment = comment.filter(|comment| !comment.is_empty());
     if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_MAX_CHARS) {
         let detail = format!("`comment` may have {COMMENT_MAX_CHARS} characters.");
-        return Err(bad(detail).code(HttpCode::BadBody));
+        return Err(bad_request(detail).code(HttpCode::BadBody));
     }
     let feedback = Feedback { rating, comment };
     let is_theirs = is_id(&id) && app.records.store.give_feedback(&id, &identity.sub, &feedback).await?;
-    if is_theirs { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+    if is_theirs { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }

@@ -1,7 +1,7 @@
 //! The HTTP API: what is stored, for the users it belongs to and for administrators.
 //!
-//! Every request has a token; every list comes in pages; every error is a problem (RFC 9457). The document of it all
-//! (OpenAPI 3.1) is made from the handlers and served beside them.
+//! Every request needs a token, every list comes in pages, and every error is a problem (RFC 9457). The API's document (OpenAPI 3.1) is made
+//! from the handlers and served beside them.
 
 mod admin;
 mod caller;
@@ -37,9 +37,9 @@ use super::problem::{Problem, ProblemBody};
 use super::upgrade;
 use crate::App;
 
-/// Largest body of a request, in bytes.
+/// The largest body of a request, in bytes.
 const BODY_MAX_BYTES: usize = 16 * 1024;
-/// For how long a browser may remember what a page may do, in seconds.
+/// How long a browser may remember the answer to a preflight request, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
 #[derive(OpenApi)]
@@ -64,7 +64,7 @@ struct Head;
 
 static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
 
-/// It is written once: anybody may ask for it, as often as they like.
+/// The API's document as JSON. It is written once, because anybody may ask for it, as often as they like.
 static TEXT: LazyLock<Bytes> =
     LazyLock::new(|| serde_json::to_vec(openapi()).expect("texts and numbers are JSON").into());
 
@@ -77,7 +77,7 @@ pub fn openapi() -> &'static utoipa::openapi::OpenApi {
 pub(super) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
-        // Before the layers: they are to see what a method that is not taken asks for, too.
+        // This stands before the layers, so that they see requests with a method that is not taken as well.
         .method_not_allowed_fallback(super::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(Arc::clone(&app), for_pages))
@@ -111,7 +111,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(export::csv))
 }
 
-/// This document.
+/// The API's document itself.
 #[utoipa::path(
     get, path = "/v1/openapi.json", operation_id = "openapi", security(()),
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
@@ -120,9 +120,9 @@ async fn document_itself() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
 }
 
-/// Pages of the configured origins may use the API; nobody keeps a copy of what it says.
+/// Lets pages of the configured origins use the API, and forbids every cache to keep its answers.
 ///
-/// Not the layer of `tower-http`: that one answers every OPTIONS with 200, also where a page is refused or no page asks.
+/// The layer of `tower-http` is not used, because it answers every OPTIONS with 200, even where a page is refused or no page asks.
 async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let origin = allowed_origin(&app, request.headers());
     let asks_first = request.method() == Method::OPTIONS
@@ -158,7 +158,7 @@ fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// The origin of the page that asks, if it may.
+/// The origin of the asking page, if pages of it may use the API.
 fn allowed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

@@ -1,4 +1,4 @@
-//! What a session sounded like, whole or in ranges (RFC 9110, 14), so that a player can go to any moment of it.
+//! Recordings, whole or in ranges (RFC 9110, 14), so that a player can go to any moment.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) async fn read(
     let (name, recordings) = session.recording.zip(app.records.recordings.as_ref()).ok_or_else(none)?;
     match recordings.open(&name).await {
         Ok(playback) => Ok(answer(playback, &headers)),
-        // Nothing any more, or nothing yet.
+        // The recording is deleted already, or not written yet.
         Err(RecordingError::NotFound) => Err(none()),
         Err(error) => {
             tracing::error!(recording = name, %error, "a recording cannot be read");
@@ -59,7 +59,7 @@ pub(super) async fn read(
     }
 }
 
-/// The bytes of a recording, in the document: not a list of numbers.
+/// The bytes of a recording, as the API's document describes them.
 struct Wav;
 
 impl PartialSchema for Wav {
@@ -72,7 +72,7 @@ impl PartialSchema for Wav {
 
 impl ToSchema for Wav {}
 
-/// What of it is wanted.
+/// Which part of a recording a request wants.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     All,
@@ -82,7 +82,7 @@ enum Wanted {
 
 fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     let length = playback.length();
-    // A session that goes on in another relay adds to its recording and changes nothing of it.
+    // A recording only ever grows, when its session goes on at another relay, so its length tells its versions apart.
     let etag = format!("\"{length}\"");
     let common = [(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     if is_known(headers, &etag) {
@@ -113,7 +113,8 @@ fn answer(playback: Playback, headers: &HeaderMap) -> Response {
     response
 }
 
-/// A range that cannot be understood counts as none, several are answered as a whole, and so is one of what it was before.
+/// Which part of a recording a request wants. The whole is answered to a range that cannot be understood, to several ranges, and to a range
+/// of an earlier version (`If-Range`).
 fn wanted(headers: &HeaderMap, length: u64, etag: &str) -> Wanted {
     let Some(range) = headers.get(header::RANGE).and_then(|range| range.to_str().ok()) else {
         return Wanted::All;

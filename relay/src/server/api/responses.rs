@@ -1,4 +1,4 @@
-//! Which problems a request may meet, for the document.
+//! Which problems a request may be answered with, for the API's document.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 use utoipa::{IntoResponses, openapi};
 
-/// What every request with a token may meet.
+/// The problems of every request with a token.
 pub(super) struct Usual;
 
-/// The same, for something that may not be there.
+/// The problems of a request for something that may not be there.
 pub(super) struct OrNone;
 
-/// The same, for a request with a body.
+/// The problems of a request with a body.
 pub(super) struct WithBody;
 
 const USUAL: [(&str, &str); 6] = [

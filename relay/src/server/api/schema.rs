@@ -1,4 +1,4 @@
-//! What the API answers with.
+//! The types of the API's answers. Their comments are the descriptions in the API's document.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,52 +11,52 @@ use crate::records::store::{
 /// A session.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Session {
-    /// Its id.
+    /// The session's id.
     id: String,
-    /// What it belongs to, with what was said before and after.
+    /// The conversation that the session belongs to.
     conversation_id: String,
-    /// Whose it is.
+    /// The user whose session it is.
     user_sub: String,
-    /// Who pays.
+    /// The account that pays.
     account: String,
-    /// The plan of its limits.
+    /// The plan that the session's limits come from.
     plan: Option<String>,
-    /// Name and version of the client.
+    /// The name and version of the client.
     client: String,
-    /// The agent it talks to.
+    /// The agent that the user talks to.
     agent: String,
-    /// Whether it goes on.
+    /// Whether the session is live or has ended.
     state: State,
-    /// When it began.
+    /// When the session began.
     #[schema(format = DateTime)]
     started_at: String,
-    /// When it ended.
+    /// When the session ended.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// The name of the close code it ended with.
+    /// Why the session ended: the name of a close code.
     end_reason: Option<String>,
-    /// How often the client came back.
+    /// How often the session was resumed.
     reconnects: u32,
-    /// Average round trip, in microseconds.
+    /// The average round trip, in microseconds.
     rtt_avg_us: u32,
-    /// Longest round trip, in microseconds.
+    /// The longest round trip, in microseconds.
     rtt_max_us: u32,
-    /// Audio of the user that never came, in samples.
+    /// How many samples of the user never came.
     lost_samples: u64,
-    /// Whether it is recorded.
+    /// Whether there is a recording.
     recorded: bool,
-    /// What its user thinks of it: 1 (bad) to 5 (good).
+    /// What the user thinks of the session, from 1 (bad) to 5 (good).
     #[schema(minimum = 1, maximum = 5)]
     rating: Option<u32>,
-    /// The same in words. Plain text: escape it before it is shown.
+    /// What the user thinks of the session, in words. It is plain text: escape it before it is shown.
     comment: Option<String>,
-    /// Audio that was metered, in samples.
+    /// How many samples of audio were metered.
     audio_samples: u64,
-    /// Tokens that were metered.
+    /// How many tokens were metered.
     tokens: u64,
-    /// Characters that were metered.
+    /// How many characters were metered.
     characters: u64,
-    /// What it cost, in nano-dollars.
+    /// What the session cost, in nano-dollars.
     cost_nano_usd: u64,
 }
 
@@ -65,62 +65,62 @@ pub(super) struct Session {
 pub(super) struct AdminSession {
     #[serde(flatten)]
     session: Session,
-    /// The login (the token's `session_id`).
+    /// The login at the identity provider that the session began with (`session_id` of its token).
     login: Option<String>,
-    /// The relay that has it, or had it last.
+    /// The relay that has the session, or had it last.
     relay: String,
 }
 
-/// A session that goes on.
+/// A live session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveSession {
     #[serde(flatten)]
     session: AdminSession,
-    /// Until when nobody else may take it for lost.
+    /// Until when the session is its relay's own. Afterwards another relay may take it over.
     #[schema(format = DateTime)]
     lease_until: String,
-    /// Since when it has no connection.
+    /// Since when the session has had no connection.
     #[schema(format = DateTime)]
     detached_at: Option<String>,
 }
 
-/// Whether a session goes on.
+/// Whether a session is live or has ended.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
-    /// It goes on, maybe without a connection.
+    /// The session goes on, maybe without a connection.
     Live,
-    /// It is over.
+    /// The session has ended.
     Ended,
 }
 
-/// Something that was said.
+/// What the user or the agent said.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Turn {
-    /// The session it was said in.
+    /// The session of the turn.
     session_id: String,
-    /// Counts the turns of the session.
+    /// The number of the turn, counted from 0 in each session.
     turn: u32,
     /// Who spoke.
     pub(super) role: Role,
     /// The words.
     pub(super) text: String,
-    /// Where its audio begins, in samples of the speaker's timeline.
+    /// Where the turn's audio begins, in samples of the speaker's timeline.
     start_position: u32,
-    /// Where it ends.
+    /// Where the turn's audio ends, in samples of the speaker's timeline.
     end_position: u32,
-    /// Up to where the user heard it, if it is the agent's and known.
+    /// The position up to which the user heard a turn of the agent, if it is known.
     heard_position: Option<u32>,
-    /// When it was written first.
+    /// When the turn was first written.
     #[schema(format = DateTime)]
     created_at: String,
-    /// From the end of what was said to its text, in milliseconds.
+    /// How long it took from the end of what the user said to its complete text, in milliseconds.
     stt_ms: Option<u32>,
-    /// From the text to the first words of the answer, in milliseconds.
+    /// How long it took from that text to the first words of the answer, in milliseconds.
     llm_ms: Option<u32>,
-    /// From those to their first sound, in milliseconds.
+    /// How long it took from the first words of the answer to its first sound, in milliseconds.
     tts_ms: Option<u32>,
-    /// From the end of what was said to the first sound of the answer, in milliseconds.
+    /// How long it took from the end of what the user said to the first sound of the answer, in milliseconds.
     total_ms: Option<u32>,
 }
 
@@ -134,83 +134,83 @@ pub(super) enum Role {
     Agent,
 }
 
-/// What was used of one thing in a day (UTC).
+/// The usage of one item in one day (UTC).
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Usage {
     /// The day.
     #[schema(format = Date)]
     day: String,
-    /// Who paid.
+    /// The account that paid.
     account: String,
-    /// Who used it; nothing where it is added up for accounts.
+    /// The user, unless usage is added up for accounts.
     user_sub: Option<String>,
-    /// What.
+    /// The item, as `provider/model`.
     item: String,
-    /// In what it is counted.
+    /// The unit in which the item is counted.
     unit: String,
-    /// How much.
+    /// How many units were used.
     quantity: u64,
-    /// What it cost, in nano-dollars.
+    /// What they cost, in nano-dollars.
     cost_nano_usd: u64,
 }
 
-/// A budget that reached one of its thresholds.
+/// A budget that has reached one of its thresholds.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Alert {
-    /// Its id.
+    /// The alert's id.
     id: String,
-    /// Whose budget: `session`, `user` or `account`.
+    /// Whose budget it is: `session`, `user` or `account`.
     scope: &'static str,
-    /// The day or month (UTC); empty for a session.
+    /// The day or month (UTC) of the budget. Empty for a session's budget.
     period: String,
-    /// How much of it, in percent.
+    /// The threshold, in percent of the budget.
     percent: u32,
-    /// The session that reached it.
+    /// The session that reached the threshold.
     session_id: String,
-    /// Its user.
+    /// The user of that session.
     user_sub: String,
-    /// Its account.
+    /// The account of that session.
     account: String,
-    /// The budget, in nano-dollars.
+    /// How much the budget is, in nano-dollars.
     limit_nano_usd: u64,
-    /// What was spent of it by then, in nano-dollars.
+    /// What was spent of the budget by then, in nano-dollars.
     spent_nano_usd: u64,
-    /// When.
+    /// When the threshold was reached.
     #[schema(format = DateTime)]
     created_at: String,
-    /// How often the webhook was tried.
+    /// How often the alert was sent to the webhook.
     attempts: u32,
-    /// When the webhook was taken.
+    /// When the receiver of the webhook took the alert.
     #[schema(format = DateTime)]
     delivered_at: Option<String>,
 }
 
-/// Somebody who may not use the relay.
+/// An entry of the deny-list: a user or a login that may not use the relay.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DenialEntry {
-    /// What the subject is.
+    /// Whether the subject is a user or a login.
     pub(super) kind: Kind,
     /// The user or the login.
     pub(super) subject: String,
-    /// Why.
+    /// Why it is denied.
     pub(super) reason: String,
-    /// Who decided it; empty once that user is erased.
+    /// The administrator who denied it. Empty once that user is erased.
     pub(super) created_by: String,
-    /// When.
+    /// When it was denied.
     #[schema(format = DateTime)]
     pub(super) created_at: String,
-    /// Until when; for ever without it.
+    /// Until when it is denied. For ever without it.
     #[schema(format = DateTime)]
     pub(super) expires_at: Option<String>,
 }
 
-/// What the subject of a denial is.
+/// Whether the subject of a denial is a user or a login.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     /// A user, by the `sub` of their tokens.
     Sub,
-    /// A login, by the `session_id` of its tokens.
+    /// A login at the identity provider, by the `session_id` of its tokens.
     Login,
 }
 
@@ -251,7 +251,7 @@ impl From<SessionRow> for AdminSession {
 }
 
 impl AdminSession {
-    /// The header of its table.
+    /// The columns of a table of sessions.
     pub(super) const COLUMNS: [&str; 24] = [
         "id",
         "conversation_id",
@@ -279,7 +279,7 @@ impl AdminSession {
         "relay",
     ];
 
-    /// Its row, in the order of the columns.
+    /// The cells of the session's row, in the order of the columns.
     pub(super) fn cells(self) -> [String; 24] {
         let AdminSession { session, login, relay } = self;
         [

@@ -1,4 +1,4 @@
-//! A user's own sessions. Somebody else's is answered exactly like one that is not there.
+//! A user's own sessions. A request for another user's session is answered exactly like one for a session that does not exist.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::User;
-use super::ending::{end_and_wait, erased};
+use super::ending::{delete_erased_recordings, end_and_wait};
 use super::extract::{Path, Query, is_id, maybe_name};
 use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
@@ -19,7 +19,7 @@ use crate::App;
 use crate::admission::auth::Identity;
 use crate::records::store::{SessionFilter, SessionRow, Whom};
 
-/// Which of one's own sessions.
+/// Which of the user's own sessions to list, a page at a time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -27,19 +27,19 @@ pub(super) struct OwnSessions {
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
-    /// Those that go on, or those that are over.
+    /// Only live sessions, or only ended ones.
     #[param(inline, nullable = false)]
     state: Option<State>,
-    /// Those of this conversation.
+    /// Only sessions of this conversation.
     #[param(nullable = false)]
     conversation_id: Option<String>,
-    /// Those that began then or later.
+    /// Only sessions that began at this time or later.
     #[param(format = DateTime, nullable = false)]
     from: Option<String>,
-    /// Those that began before.
+    /// Only sessions that began before this time.
     #[param(format = DateTime, nullable = false)]
     to: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Sessions {
     next: Option<String>,
 }
 
-/// One's own sessions.
+/// Lists the user's own sessions.
 #[utoipa::path(
     get, path = "/v1/sessions", operation_id = "list_sessions", tag = "own", params(OwnSessions),
     responses((status = 200, description = "A page, the newest first", body = Sessions), Usual),
@@ -78,7 +78,7 @@ pub(super) async fn list(
     }))
 }
 
-/// One of one's own sessions.
+/// Reads one of the user's own sessions.
 #[utoipa::path(
     get, path = "/v1/sessions/{id}", operation_id = "read_session", tag = "own",
     params(("id" = String, Path, description = "The session")),
@@ -92,8 +92,8 @@ pub(super) async fn read(
     Ok(Json(own(&app, &identity, &id).await?.into()))
 }
 
-/// Erases one of one's own sessions: what was said in it and its recording. If it goes on, it is ended first. What it cost
-/// stays on the account's bill, without a name.
+/// Erases one of the user's own sessions: what was said in it, and its recording. A live session is ended first. What it cost stays on the
+/// account's bill, without the user's name.
 #[utoipa::path(
     delete, path = "/v1/sessions/{id}", operation_id = "delete_session", tag = "own",
     params(("id" = String, Path, description = "The session")),
@@ -108,19 +108,20 @@ pub(super) async fn delete(
     end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
     match app.records.store.delete_session(&session.id).await? {
         true => {
-            erased(&app).await;
+            delete_erased_recordings(&app).await;
             Ok(StatusCode::NO_CONTENT)
         }
-        false => Err(none()),
+        false => Err(no_session()),
     }
 }
 
-/// A session of this user's.
+/// The session with this id, if it is the user's own.
 pub(super) async fn own(app: &App, identity: &Identity, id: &str) -> Result<SessionRow, Problem> {
     let session = if is_id(id) { app.records.store.session(id).await? } else { None };
-    session.filter(|session| session.user_sub == identity.sub).ok_or_else(none)
+    session.filter(|session| session.user_sub == identity.sub).ok_or_else(no_session)
 }
 
-pub(super) fn none() -> Problem {
+/// The problem that there is no such session.
+pub(super) fn no_session() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "There is no such session.")
 }

@@ -1,4 +1,4 @@
-//! Times as the API writes and reads them: RFC 3339 in UTC; days as `2026-12-31`.
+//! Times as the API writes and reads them: RFC 3339 in UTC, and days as `2026-12-31`.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,15 +6,15 @@ use jiff::tz::TimeZone;
 use protocol::HttpCode;
 
 use super::Problem;
-use super::extract::bad;
+use super::extract::bad_request;
 
-/// Days that one request for usage may span.
+/// How many days a request for usage may span.
 const DAYS_MAX: i32 = 100;
-/// Days it spans if it does not say.
+/// How many days a request for usage spans by default.
 const DAYS: i32 = 30;
 const DAY_MS: i64 = 86_400_000;
 
-/// `2026-12-31T23:59:59.999Z`.
+/// A time as a text, such as `2026-12-31T23:59:59.999Z`.
 pub(super) fn text(unix_ms: i64) -> String {
     let time = Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::MAX);
     format!("{time:.3}")
@@ -24,7 +24,7 @@ pub(super) fn maybe_text(unix_ms: Option<i64>) -> Option<String> {
     unix_ms.map(text)
 }
 
-/// Milliseconds since 1970.
+/// Reads a time, into milliseconds since 1970. `what` names the parameter for errors.
 pub(super) fn read(what: &str, given: &str) -> Result<i64, Problem> {
     let time: Result<Timestamp, _> = given.parse();
     time.map(Timestamp::as_millisecond)
@@ -35,7 +35,7 @@ pub(super) fn maybe_read(what: &str, given: Option<&str>) -> Result<Option<i64>,
     given.map(|given| read(what, given)).transpose()
 }
 
-/// Days in a row, the first and the last one included.
+/// A range of days, its first and its last day included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Days {
     pub(super) from: Date,
@@ -43,7 +43,7 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// The last 30 days, unless it is said otherwise.
+    /// Reads a range of days. By default it is the last 30 days.
     pub(super) fn read(from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
         let day = |what: &str, given: &str| {
             let date: Result<Date, _> = given.parse();
@@ -64,20 +64,20 @@ impl Days {
         }
     }
 
-    /// Its beginning, in milliseconds since 1970.
+    /// When the first day begins, in milliseconds since 1970.
     pub(super) fn begin_ms(self) -> i64 {
         midnight(self.from)
     }
 
-    /// Its end, in milliseconds since 1970.
+    /// When the last day ends, in milliseconds since 1970.
     pub(super) fn end_ms(self) -> i64 {
         midnight(self.to) + DAY_MS
     }
 }
 
-/// Times stand in queries, but for one in a body, which says so itself.
+/// The problem of a wrong time in a query. For the one time in a body, the caller changes the code.
 fn wrong(detail: impl Into<String>) -> Problem {
-    bad(detail).code(HttpCode::BadQuery)
+    bad_request(detail).code(HttpCode::BadQuery)
 }
 
 fn midnight(date: Date) -> i64 {

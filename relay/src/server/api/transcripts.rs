@@ -1,4 +1,4 @@
-//! What was said: as JSON in pages, or as a text of its own.
+//! Transcripts: as JSON in pages, or as one text.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use crate::records::store::{SessionFilter, Transcript, TurnCursor};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// As JSON in pages, or all of it as text; JSON if it does not say.
+    /// JSON in pages, or all of it as text. JSON by default.
     #[param(inline, nullable = false)]
     format: Option<Format>,
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Turns of a page; 20 if it does not say.
+    /// How many turns the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
 }
@@ -38,13 +38,13 @@ pub(super) struct Wanted {
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Format {
-    /// In pages.
+    /// JSON, in pages.
     Json,
-    /// A line for each turn.
+    /// Plain text, a line for each turn.
     Text,
 }
 
-/// A page of what was said, in order.
+/// A page of turns, in order.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Turns {
     turns: Vec<Turn>,
@@ -52,7 +52,7 @@ pub(super) struct Turns {
     next: Option<String>,
 }
 
-/// Whose words, as a stream may keep it.
+/// Whose transcript it is, as a [`Transcript`] that owns its texts, so that a stream can keep it.
 #[derive(Clone, Debug)]
 enum Of {
     Session(String),
@@ -68,7 +68,7 @@ impl Of {
     }
 }
 
-/// What was said in one of one's own sessions.
+/// Reads what was said in one of the user's own sessions.
 #[utoipa::path(
     get, path = "/v1/sessions/{id}/transcript", operation_id = "read_transcript", tag = "own",
     params(("id" = String, Path, description = "The session"), Wanted),
@@ -88,7 +88,7 @@ pub(super) async fn of_session(
     answer(app, Of::Session(session.id), &wanted).await
 }
 
-/// What was said in a conversation of one's own: in all its sessions, as one.
+/// Reads what was said in one of the user's own conversations, in all its sessions as one.
 #[utoipa::path(
     get, path = "/v1/conversations/{id}/transcript", operation_id = "read_conversation", tag = "own",
     params(("id" = String, Path, description = "The conversation"), Wanted),
@@ -134,7 +134,7 @@ async fn answer(app: Arc<App>, of: Of, wanted: &Wanted) -> Result<Response, Prob
 struct Text {
     app: Arc<App>,
     of: Of,
-    /// Whose heading was written.
+    /// The session whose heading was written last.
     session_id: Option<String>,
 }
 
@@ -157,7 +157,7 @@ impl Pages for Text {
                 Role::User => "user",
                 Role::Agent => "agent",
             };
-            // One line each, whatever was said.
+            // Each turn is one line, so line breaks in it become spaces.
             let words: Vec<&str> = turn.text.split_whitespace().collect();
             text.push_str(&format!("{who}: {}\n", words.join(" ")));
         }

@@ -1,4 +1,4 @@
-//! What was used, by day.
+//! Usage, by day.
 
 use std::sync::Arc;
 
@@ -16,50 +16,50 @@ use super::{Problem, cursor};
 use crate::App;
 use crate::records::store::{UsageBy, UsageFilter, unix_ms};
 
-/// Which days of one's own.
+/// Which days of the user's own usage to read, a page at a time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OwnUsage {
-    /// The first day (UTC); 30 days if it does not say, 100 at most.
+    /// The first day (UTC). By default it is 30 days in all, and they may be 100 at most.
     #[param(format = Date, nullable = false)]
     from: Option<String>,
-    /// The last day (UTC); today if it does not say.
+    /// The last day (UTC). Today by default.
     #[param(format = Date, nullable = false)]
     to: Option<String>,
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
 }
 
-/// Whose usage, and which days.
+/// Whose usage to read, and which days, a page at a time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AllUsage {
-    /// Added up for accounts, or for each user of them; accounts if it does not say. What erased users have used is in the
-    /// former only.
+    /// Whether usage is added up for accounts, or for each user of them. Accounts by default. The usage of erased sessions is only added up
+    /// for accounts.
     #[param(inline, nullable = false)]
     by: Option<By>,
-    /// Of this user. What was erased is nobody's, and is left out.
+    /// Only usage of this user. The usage of erased sessions belongs to no user, and is left out then.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     user_sub: Option<String>,
-    /// Of this account.
+    /// Only usage of this account.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     account: Option<String>,
-    /// The first day (UTC); 30 days if it does not say, 100 at most.
+    /// The first day (UTC). By default it is 30 days in all, and they may be 100 at most.
     #[param(format = Date, nullable = false)]
     from: Option<String>,
-    /// The last day (UTC); today if it does not say.
+    /// The last day (UTC). Today by default.
     #[param(format = Date, nullable = false)]
     to: Option<String>,
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Rows of a page; 20 if it does not say.
+    /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
 }
@@ -74,7 +74,7 @@ enum By {
     User,
 }
 
-/// A page of usage: by day, account, user, item and unit, in that order.
+/// A page of usage, ordered by day, account, user, item and unit.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UsagePage {
     /// The first day.
@@ -88,7 +88,7 @@ pub(super) struct UsagePage {
     next: Option<String>,
 }
 
-/// What one used oneself, by day.
+/// Reads the user's own usage, by day.
 #[utoipa::path(
     get, path = "/v1/usage", operation_id = "read_usage", tag = "own", params(OwnUsage),
     responses((status = 200, description = "A page, by day", body = UsagePage), Usual),
@@ -103,7 +103,7 @@ pub(super) async fn own(
     page(&app, &filter, days, asked.cursor.as_deref(), asked.limit).await
 }
 
-/// What everybody used, by day.
+/// Reads the usage of all users, by day.
 #[utoipa::path(
     get, path = "/v1/admin/usage", operation_id = "read_all_usage", tag = "admin", params(AllUsage),
     responses((status = 200, description = "A page, by day", body = UsagePage), Usual),

@@ -21,7 +21,7 @@ impl Bench {
     }
 
     fn done(&mut self) -> Vec<Output> {
-        self.input(Input::Written(Ok(Answer::Done)))
+        self.input(Input::Written(Ok(Receipt::Done)))
     }
 
     fn fails(&mut self, kind: FailureKind) -> Vec<Output> {
@@ -64,7 +64,7 @@ fn write(entry: Entry) -> Output {
 }
 
 fn written(entry: Entry) -> Output {
-    Output::Written { entry, answer: Answer::Done }
+    Output::Written { entry, receipt: Receipt::Done }
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn entries_are_written_one_at_a_time_in_their_order() {
     assert_eq!(bench.done(), [written(turns(1)), write(settlement())]);
     let standing =
         Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX });
-    let answer = Answer::Settled { cost: NanoUsd::new(7), standing };
+    let receipt = Receipt::Settled { cost: NanoUsd::new(7), standing };
     assert_eq!(
-        bench.input(Input::Written(Ok(answer.clone()))),
-        [Output::Written { entry: settlement(), answer }, write(end(CloseCode::Normal))]
+        bench.input(Input::Written(Ok(receipt.clone()))),
+        [Output::Written { entry: settlement(), receipt }, write(end(CloseCode::Normal))]
     );
     assert!(!bench.journal.is_empty());
     assert_eq!(bench.done(), [written(end(CloseCode::Normal))]);

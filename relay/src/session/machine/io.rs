@@ -9,20 +9,20 @@ use protocol::{CloseCode, Gap, Hello, Mark, Time};
 use crate::money::budget::Reserved;
 use crate::money::tab::RequestId;
 use crate::provider;
-use crate::session::journal::{Answer, Entry, Failure};
-use crate::session::policy::{Ask, Checked, Departure, Note, Visitor};
+use crate::session::journal::{Entry, Failure, Receipt};
+use crate::session::policy::{Checked, Departure, Note, Reservation, Visitor};
 use crate::session::wire::{Incoming, Outgoing};
 
 /// What happens to a session.
 #[derive(Debug)]
 pub enum Input {
-    /// The session begins, or goes on here: the link has its first connection.
+    /// The session begins at this relay, with its first connection.
     Begin {
-        /// Its first message.
+        /// The first message of the connection.
         hello: Box<Hello>,
-        /// How it comes to the session.
+        /// How the connection comes to the session.
         attachment: Attachment,
-        /// Its next resume token.
+        /// The resume token that the client is given.
         token: String,
     },
     /// Something came over the connection.
@@ -33,19 +33,19 @@ pub enum Input {
     Resume(Box<Visitor>),
     /// The relay stops.
     Shutdown,
-    /// Somebody ends the session.
+    /// An administrator ends the session, or the same client began another one instead.
     End(CloseCode),
-    /// Another relay has the session, or it was ended there.
+    /// Another relay has taken the session over, or the store has its end.
     TakenOver,
-    /// The client wants to go on with it at another relay, which waits for this one to let go.
+    /// The client wants to go on with the session at another relay, which waits for this one to let go of it.
     HandOff,
-    /// Nobody can tell the session anything any more.
+    /// No command can reach the session any more.
     Forgotten,
-    /// Nobody else takes the session for lost before this time.
+    /// The lease was renewed: the session need not stop before this time.
     Lease(Time),
     /// The answer to [`Output::Write`].
-    Written(Result<Answer, Failure>),
-    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk; `None` where there was no room.
+    Written(Result<Receipt, Failure>),
+    /// The answer to [`Output::Keep`]: the number of each entry on the relay's own disk, or `None` where there was no room.
     Kept(Vec<Option<i64>>),
     /// The answer to [`Output::Reserve`].
     Reserved(Result<Reserved, Failure>),
@@ -62,26 +62,26 @@ pub enum Output {
     Send(Outgoing),
     /// Close the connection with this code, if there is one.
     Close(CloseCode),
-    /// Let go of the connection, if there is one.
+    /// Drop the connection, if there is one, without a word.
     Drop,
-    /// Use this connection instead of the one there may be, which is closed.
+    /// Use the waiting connection with this number from now on, and close the one before it.
     Attach(u64),
-    /// Give a connection back to whoever brought it: the session does not take it.
+    /// Give the waiting connection with this number back to the task that brought it: the session does not take it.
     HandBack(u64),
-    /// Close a connection that waits.
+    /// Close the waiting connection with this number.
     TurnAway(u64, CloseCode),
-    /// Tell the recording.
+    /// Tell the recording something.
     Record(Recorded),
     /// Make a request of a provider.
     Open {
         /// The request.
         request: RequestId,
-        /// Whom, as a place among the agent's providers.
+        /// The provider, as a place among the agent's providers.
         provider: usize,
-        /// What.
+        /// What the provider is asked.
         ask: provider::Ask,
     },
-    /// Add to a request.
+    /// Add to a request that is under way.
     Feed {
         /// The request.
         request: RequestId,
@@ -97,57 +97,57 @@ pub enum Output {
     },
     /// Give up a request.
     Cancel(RequestId),
-    /// Write this to the store after so long, then [`Input::Written`].
+    /// Write this entry to the store after the wait, then give [`Input::Written`].
     Write {
-        /// What.
+        /// The entry.
         entry: Entry,
-        /// After so long.
+        /// How long to wait first.
         wait: Duration,
     },
-    /// Keep these on the relay's own disk, then [`Input::Kept`].
+    /// Keep these entries on the relay's own disk, then give [`Input::Kept`].
     Keep(Vec<Entry>),
-    /// What has these numbers on the relay's own disk is written elsewhere.
+    /// Remove the entries with these numbers from the relay's own disk: they are written, or refused for good.
     Forget(Vec<i64>),
-    /// Keep this until it is written, whatever becomes of the session.
+    /// Keep this entry until it is written, whatever becomes of the session.
     Rescue(Entry),
-    /// Hold these in memory until they are written.
+    /// Hold these entries in memory until they are written.
     Hold(Vec<Entry>),
-    /// Set money aside after so long, then [`Input::Reserved`].
+    /// Set money aside after the wait, then give [`Input::Reserved`].
     Reserve {
-        /// How much.
-        ask: Ask,
-        /// After so long.
+        /// How much to set aside.
+        reservation: Reservation,
+        /// How long to wait first.
         wait: Duration,
     },
-    /// Look at a fresh access token after so long, then [`Input::Checked`]. What was looked at before does not count any more.
+    /// Check a fresh access token after the wait, then give [`Input::Checked`]. A check that is still under way is given up.
     Check {
         /// The token.
         token: String,
-        /// After so long.
+        /// How long to wait first.
         wait: Duration,
     },
-    /// The token in use comes from this login.
+    /// Note that the token in use comes from this login at the identity provider.
     Login(Option<String>),
-    /// The session is over here. Nothing follows.
+    /// Let go of the session: it is over at this relay. Nothing follows.
     Over(Departure),
-    /// Something for the log.
+    /// Log something.
     Log(Log),
 }
 
 /// Something for the recording.
 #[derive(Debug)]
 pub enum Recorded {
-    /// Audio of the user, and where it begins.
+    /// Audio of the user, with the mark of its frame.
     User(Mark, Bytes),
     /// Audio of the user that will never come.
     Gap(Gap),
     /// The user muted or unmuted.
     Muted(bool),
-    /// The connection is there, or is gone.
+    /// The client is connected, or its connection is gone.
     Connected(bool),
     /// Audio of the agent.
     Agent(Vec<i16>),
-    /// An answer is complete.
+    /// All audio of an answer was given.
     ReplyEnd,
     /// The user has heard the agent up to this position.
     Played(u32),
@@ -160,15 +160,15 @@ pub enum Recorded {
 /// Something for the log.
 #[derive(Debug)]
 pub enum Log {
-    /// What the session's policy has to say.
+    /// A note of the session's policy.
     Policy(Note),
     /// The connection is gone.
     ConnectionLost,
     /// The client broke the rules of its transport.
     Violation(CloseCode),
-    /// The client dropped so many samples.
+    /// The client dropped this many samples.
     Dropped(u32),
-    /// The database is away; what is to be written waits.
+    /// The database is away, for this reason, and what is to be written waits.
     Away(String),
     /// The database is back.
     Back,

@@ -1,8 +1,9 @@
-//! A session whole: link, call, policy and journal, wired to each other. One machine for whoever drives it, over sockets or in a simulation.
+//! The machine of a whole session: link, call, policy and journal, wired to each other. The relay drives it over sockets, the simulation
+//! without.
 //!
-//! Change, drain, wait: [`Machine::handle_input`] with one thing that happened, [`Machine::poll_output`] until it is `None`, then one timer
-//! for [`Machine::poll_timeout`]. Inside, each machine is drained to its end before the next one is fed, and what comes of one output is
-//! done before the output after it.
+//! A driver gives [`Machine::handle_input`] one thing that happened, calls [`Machine::poll_output`] until it is `None`, and arms one timer
+//! for [`Machine::poll_timeout`]. Inside, each machine is drained to its end before the next one is fed, and everything that follows from one
+//! output is done before the next output.
 
 mod io;
 mod routes;
@@ -18,9 +19,9 @@ pub use io::*;
 use routes::{of_link, write};
 
 use super::journal::{self, Journal};
-pub use super::journal::{Answer, Entry, Failure, FailureKind, LineQuality, NextToken, Settlement};
+pub use super::journal::{Entry, Failure, FailureKind, LineQuality, NextToken, Receipt, Settlement};
 use super::policy::{self, Policy};
-pub use super::policy::{Ask, Checked, Departure, Note, Visitor};
+pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
 use super::wire::Incoming;
 use crate::call::{self, Call};
 use crate::money::NanoUsd;
@@ -28,7 +29,7 @@ use crate::money::budget::{Reserved, Standing};
 use crate::money::tab::RequestId;
 use crate::provider;
 
-/// Something that one of the machines is to be told, or the driver.
+/// Something that one of the machines, or the driver, is to be told.
 #[derive(Debug)]
 enum Step {
     Attach {
@@ -69,18 +70,18 @@ enum Step {
     },
     Reserved(Reserved),
     Provider(RequestId, provider::Event),
-    /// The call hears whether there is room.
+    /// The call is told whether the link has room.
     CallRoom,
     CallTimeout,
     Policy(policy::Input),
-    /// A connection wants to go on with the session: the link says whether its resume token is good.
+    /// The policy is told of a connection that wants to go on with the session, and whether the link takes its resume token for good.
     Resume(Box<Visitor>),
     Journal(journal::Input),
     WriteEnd(CloseCode),
     Out(Output),
 }
 
-/// See the module. It is made by a [`Beginning`](super::beginning::Beginning).
+/// The machine of a whole session. A [`Beginning`](super::beginning::Beginning) makes it.
 pub struct Machine {
     link: Link,
     call: Call,
@@ -88,10 +89,10 @@ pub struct Machine {
     journal: Journal,
     is_recorded: bool,
     quality: LineQuality,
-    /// What is to be done next, in this order.
+    /// The steps that are to be done, in this order.
     steps: VecDeque<Step>,
-    /// What came of the step that is being done.
-    news: Vec<Step>,
+    /// The steps that follow from the one that is being done. They go before all others.
+    follow_ups: Vec<Step>,
     now: Time,
 }
 
@@ -112,12 +113,12 @@ impl Machine {
             is_recorded,
             quality: LineQuality::default(),
             steps: VecDeque::new(),
-            news: Vec::new(),
+            follow_ups: Vec::new(),
             now,
         }
     }
 
-    /// One thing happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].
     pub fn handle_input(&mut self, now: Time, input: Input) {
         use policy::Input as P;
         self.now = self.now.max(now);
@@ -141,16 +142,16 @@ impl Machine {
         });
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input. Unless the connection `is_ready`, the agent's words wait: they
-    /// can be resumed from where they are.
+    /// The next thing that the driver has to do, or `None` until the next input. Unless the connection `is_ready`, the agent's words wait in
+    /// the link, from where they can be resumed.
     pub fn poll_output(&mut self, is_ready: bool) -> Option<Output> {
         loop {
             while let Some(step) = self.steps.pop_front() {
                 if let Step::Out(output) = step {
                     return Some(output);
                 }
-                self.take(step);
-                self.do_news();
+                self.do_step(step);
+                self.queue_follow_ups();
             }
             if self.policy.is_over() {
                 return None;
@@ -159,11 +160,11 @@ impl Machine {
                 let (is_empty, is_kept) = (self.journal.is_empty(), self.journal.is_kept());
                 self.tell_policy(policy::Input::Owed { is_empty, is_kept });
             } else {
-                // Acknowledgements and the goodbye never wait.
+                // Acknowledgements and the end of the session are sent even if the connection is not ready.
                 let output = if is_ready { self.link.poll_output() } else { self.link.poll_urgent() };
                 if let Some(output) = output {
-                    self.news.extend(of_link(output));
-                    self.do_news();
+                    self.follow_ups.extend(of_link(output));
+                    self.queue_follow_ups();
                     continue;
                 }
                 if self.link.is_over() || !self.link.is_attached() {
@@ -171,7 +172,7 @@ impl Machine {
                     self.drain_policy();
                 }
             }
-            self.do_news();
+            self.queue_follow_ups();
             if self.steps.is_empty() {
                 return None;
             }
@@ -188,13 +189,14 @@ impl Machine {
         own.chain(self.link.poll_timeout()).chain(self.call.poll_timeout()).min()
     }
 
-    /// Whether the session goes on as far as is known: it wants to hear of [`Input::Shutdown`] then.
+    /// Whether the session goes on, as far as is known. Only then it has to be told of [`Input::Shutdown`].
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.policy.is_live()
     }
 
-    /// Whether the session takes commands. Once its end is stored, whoever comes back is sent to the store, which says so.
+    /// Whether the session takes commands. While its end is being stored, they wait, so that a client that comes back finds the end in the
+    /// store.
     #[must_use]
     pub fn takes_commands(&self) -> bool {
         self.policy.is_live() || self.policy.has_ended()
@@ -228,15 +230,15 @@ impl Machine {
         ]);
     }
 
-    /// What came of a step is done before the steps after it.
-    fn do_news(&mut self) {
-        for step in self.news.drain(..).rev() {
+    /// Puts the steps that follow from the last one before all others.
+    fn queue_follow_ups(&mut self) {
+        for step in self.follow_ups.drain(..).rev() {
             self.steps.push_front(step);
         }
     }
 
-    /// Feeds one machine, and drains it.
-    fn take(&mut self, step: Step) {
+    /// Does one step: feeds one machine, and drains it.
+    fn do_step(&mut self, step: Step) {
         match step {
             Step::Out(_) => {}
             Step::Attach { hello, attachment, token } => {
@@ -246,9 +248,9 @@ impl Machine {
             Step::Incoming(Incoming::Binary(frame)) => self.tell_link(link::Input::Binary(frame)),
             Step::Incoming(Incoming::Control(_)) => self.tell_link(link::Input::Control),
             Step::Incoming(Incoming::Gone(None)) => {
-                self.news.extend([Step::Out(Output::Drop), Step::Closed]);
+                self.follow_ups.extend([Step::Out(Output::Drop), Step::Closed]);
             }
-            Step::Incoming(Incoming::Gone(Some(code))) => self.news.extend([
+            Step::Incoming(Incoming::Gone(Some(code))) => self.follow_ups.extend([
                 Step::Out(Output::Log(Log::Violation(code))),
                 Step::Out(Output::Close(code)),
                 Step::Stop(code),
@@ -273,15 +275,16 @@ impl Machine {
             Step::LinkTimeout if self.policy.is_leaving() => {}
             Step::LinkTimeout => self.tell_link(link::Input::Timeout),
             Step::Attached => {
-                self.news.push(write(Entry::Attached(true)));
+                self.follow_ups.push(write(Entry::Attached(true)));
                 self.record(Recorded::Connected(true));
-                self.news.push(Step::Room(true));
+                self.follow_ups.push(Step::Room(true));
             }
             Step::Detached => {
-                self.news.extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
-                self.news.push(write(Entry::Attached(false)));
+                self.follow_ups
+                    .extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
+                self.follow_ups.push(write(Entry::Attached(false)));
                 self.record(Recorded::Connected(false));
-                self.news.push(Step::Room(false));
+                self.follow_ups.push(Step::Room(false));
             }
             Step::RoundTrip(time) => {
                 let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -299,7 +302,7 @@ impl Machine {
             Step::Gap(gap) => {
                 let lost = gap.to.position.saturating_sub(gap.from.position);
                 self.quality.lost_samples += u64::from(lost);
-                self.news.push(Step::Out(Output::Log(Log::Dropped(lost))));
+                self.follow_ups.push(Step::Out(Output::Log(Log::Dropped(lost))));
                 self.record(Recorded::Gap(gap));
                 self.tell_call(call::Input::Gap(gap));
             }

@@ -1,25 +1,26 @@
-//! Which machine hears of what another one says.
+//! Which machine is told what another one says.
 
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step};
 use crate::call;
-use crate::session::journal::{self, Answer, Entry, Settlement};
-use crate::session::policy::{self, Ask, Written};
+use crate::session::journal::{self, Entry, Receipt, Settlement};
+use crate::session::policy::{self, Reservation, Written};
 use crate::session::wire::Outgoing;
 
 impl Machine {
-    /// Feeds the link, and takes what cannot wait. The agent's words wait in it until the connection is ready.
+    /// Feeds the link, and takes what cannot wait. The agent's words wait in the link until the connection is ready.
     pub(super) fn tell_link(&mut self, input: link::Input<'_>) {
         self.link.handle_input(self.now, input);
         while let Some(output) = self.link.poll_urgent() {
-            self.news.extend(of_link(output));
+            self.follow_ups.extend(of_link(output));
         }
     }
 
     pub(super) fn tell_call(&mut self, input: call::Input<'_>) {
         self.call.handle_input(self.now, input);
-        // Written after what was spent: an alert says the sum that is in the ledger by then, and those of lower thresholds come first.
+        // The used-up budget is written after what was spent: its alert names the sum in the ledger, and has to come after the alerts of
+        // lower thresholds, which come with the settlement.
         let mut exhausted = None;
         while let Some(output) = self.call.poll_output() {
             use call::Output as C;
@@ -61,7 +62,7 @@ impl Machine {
                     }))
                 }
                 C::Reserve { through, spent, exposed } => {
-                    Step::Policy(policy::Input::Reserve(Ask { through, spent, exposed }))
+                    Step::Policy(policy::Input::Reserve(Reservation { through, spent, exposed }))
                 }
                 C::Exhausted(shortage) => {
                     exhausted = Some(write(Entry::Exhausted(shortage)));
@@ -69,9 +70,9 @@ impl Machine {
                 }
                 C::End { code } => Step::Policy(policy::Input::CallEnded(code)),
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
-        self.news.extend(exhausted);
+        self.follow_ups.extend(exhausted);
     }
 
     pub(super) fn tell_policy(&mut self, input: policy::Input) {
@@ -100,19 +101,19 @@ impl Machine {
                 P::EndRecording if self.is_recorded => Step::Out(Output::Record(Recorded::End)),
                 P::EndRecording => continue,
                 P::Attach { number, hello, token } => {
-                    self.news.push(Step::Out(Output::Attach(number)));
+                    self.follow_ups.push(Step::Out(Output::Attach(number)));
                     Step::Attach { hello, attachment: Attachment::Resume, token }
                 }
                 P::HandBack(number) => Step::Out(Output::HandBack(number)),
                 P::TurnAway(number, code) => Step::Out(Output::TurnAway(number, code)),
                 P::Revisit(visitor) => Step::Resume(visitor),
-                P::Reserve { ask, wait } => Step::Out(Output::Reserve { ask, wait }),
+                P::Reserve { reservation, wait } => Step::Out(Output::Reserve { reservation, wait }),
                 P::Check { token, wait } => Step::Out(Output::Check { token, wait }),
                 P::Login(login) => Step::Out(Output::Login(login)),
                 P::Over(departure) => Step::Out(Output::Over(departure)),
                 P::Note(note) => Step::Out(Output::Log(Log::Policy(note))),
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
     }
 
@@ -126,32 +127,34 @@ impl Machine {
                 J::Forget(numbers) => Step::Out(Output::Forget(numbers)),
                 J::Rescue(entry) => Step::Out(Output::Rescue(entry)),
                 J::Hold(entries) => Step::Out(Output::Hold(entries)),
-                J::Written { entry, answer } => Step::Policy(policy::Input::Written(written(entry, answer))),
+                J::Written { entry, receipt } => {
+                    Step::Policy(policy::Input::Written(written(entry, receipt)))
+                }
                 J::Refused { entry, failure } => {
                     let is_end = matches!(entry, Entry::End { .. });
                     Step::Policy(policy::Input::Refused { failure, is_end })
                 }
                 J::Away { since, why } => {
-                    self.news.push(Step::Out(Output::Log(Log::Away(why))));
+                    self.follow_ups.push(Step::Out(Output::Log(Log::Away(why))));
                     Step::Policy(policy::Input::Away(Some(since)))
                 }
                 J::Back => {
-                    self.news.push(Step::Out(Output::Log(Log::Back)));
+                    self.follow_ups.push(Step::Out(Output::Log(Log::Back)));
                     Step::Policy(policy::Input::Away(None))
                 }
             };
-            self.news.push(step);
+            self.follow_ups.push(step);
         }
     }
 
     pub(super) fn record(&mut self, recorded: Recorded) {
         if self.is_recorded {
-            self.news.push(Step::Out(Output::Record(recorded)));
+            self.follow_ups.push(Step::Out(Output::Record(recorded)));
         }
     }
 }
 
-/// What is to be done about what the link says, if anything.
+/// The step that follows from what the link says, if any.
 pub(super) fn of_link(output: link::Output) -> Option<Step> {
     use link::Output as L;
     Some(match output {
@@ -159,7 +162,7 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(frame))),
         L::Audio { mark, payload } => Step::Audio(mark, payload),
         L::Message { mark, message } => Step::Message(mark, message),
-        // No agent takes these, and a session's features do not name them.
+        // No agent takes these, and the features of a session do not name them.
         L::BargeIn(_) | L::Held(_) => return None,
         L::Gap(gap) => Step::Gap(gap),
         L::Muted(muted) => Step::Muted(muted),
@@ -175,15 +178,16 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
     })
 }
 
+/// The step that has the journal write an entry.
 pub(super) fn write(entry: Entry) -> Step {
     Step::Journal(journal::Input::Entry(entry))
 }
 
-/// What follows from a written entry.
-fn written(entry: Entry, answer: Answer) -> Written {
-    match (entry, answer) {
+/// What the policy is told about a written entry.
+fn written(entry: Entry, receipt: Receipt) -> Written {
+    match (entry, receipt) {
         (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
-        (Entry::Settlement(_), Answer::Settled { cost, standing }) => Written::Settled { cost, standing },
+        (Entry::Settlement(_), Receipt::Settled { cost, standing }) => Written::Settled { cost, standing },
         (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
         (Entry::End { .. }, _) => Written::End,
         (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_) | Entry::Strikes(_), _) => {

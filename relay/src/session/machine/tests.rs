@@ -16,7 +16,7 @@ use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage};
 use crate::money::meter::Meter;
 use crate::money::price::PriceTable;
 use crate::money::tab::{Earlier, Tab};
-use crate::session::journal::{Answer, Failure, FailureKind};
+use crate::session::journal::{Failure, FailureKind, Receipt};
 use crate::session::policy::Departure;
 use crate::session::wire::Outgoing;
 
@@ -29,7 +29,7 @@ fn identity() -> Identity {
     Identity {
         sub: "ada".into(),
         expires_at: 10_000,
-        session_id: None,
+        login: None,
         account: "acme".into(),
         plan: None,
         is_admin: false,
@@ -158,9 +158,9 @@ impl Bench {
                 self.asked.push_back((self.now + *wait + SOON, entry.clone()));
             }
             // There is no more than the session has.
-            if let Output::Reserve { ask, .. } = &output {
+            if let Output::Reserve { reservation, .. } = &output {
                 let balance = Balance { limit: self.budget, spent: self.budget, reserved: NanoUsd::ZERO };
-                let (scope, authorised) = (Scope::Session, ask.spent);
+                let (scope, authorised) = (Scope::Session, reservation.spent);
                 let short = Shortage { scope, balance, contended: false, authorised };
                 self.machine.handle_input(self.now, Input::Reserved(Ok(Reserved::Short(short))));
             }
@@ -170,7 +170,7 @@ impl Bench {
     }
 
     /// The store answers until nothing is asked of it any more, or not now.
-    fn settle(&mut self) -> Vec<Output> {
+    fn let_store_answer(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();
         while self.asked.front().is_some_and(|(at, _)| *at <= self.now + SOON)
             && let Some((at, entry)) = self.asked.pop_front()
@@ -184,9 +184,9 @@ impl Bench {
                     }
                     let caps =
                         Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
-                    Ok(Answer::Settled { cost: self.cost, standing: Standing::unused(caps) })
+                    Ok(Receipt::Settled { cost: self.cost, standing: Standing::unused(caps) })
                 }
-                (None, _) => Ok(Answer::Done),
+                (None, _) => Ok(Receipt::Done),
             };
             outputs.extend(self.input(Input::Written(answer)));
         }
@@ -207,7 +207,7 @@ impl Bench {
                 .extend((0..CHUNK).flat_map(|n| (((n as f32 * 0.3).sin() * amplitude) as i16).to_le_bytes()));
             self.chunks += 1;
             outputs.extend(self.input(Input::Incoming(Incoming::Binary(frame.into()))));
-            outputs.extend(self.settle());
+            outputs.extend(self.let_store_answer());
             outputs.extend(self.until(self.now + Duration::from_millis(100)));
         }
         outputs
@@ -221,7 +221,7 @@ impl Bench {
             let due = self.machine.poll_timeout().into_iter().chain(answer).min();
             let Some(due) = due.filter(|due| *due <= end && over(&outputs).is_none()) else { break };
             self.now = self.now.max(due);
-            outputs.extend(self.settle());
+            outputs.extend(self.let_store_answer());
             outputs.extend(self.input(Input::Timeout));
         }
         self.now = self.now.max(end);
@@ -287,7 +287,7 @@ fn a_call_is_heard_answered_billed_stored_and_ended_in_this_order() {
     assert!(place("transcript") < place("audio") && place("audio") < place("reply_end"), "{told:?}");
     let outputs = bench.text(&json!({ "type": "bye", "end": bench.chunks }));
     assert_eq!(over(&outputs), None, "it is not stored yet");
-    let outputs = bench.settle();
+    let outputs = bench.let_store_answer();
     let mut told = kinds(&outputs);
     told.retain(|kind| kind != "agent" && kind != "usage");
     assert_eq!(told, ["ack", "ended", "close normal"]);
@@ -322,7 +322,7 @@ fn a_connection_with_a_good_resume_token_is_greeted_once_the_next_one_is_stored(
     let outputs = bench.input(Input::Resume(visitor("resume-0")));
     assert_eq!(kinds(&outputs), [""; 0], "{outputs:?}");
     assert_eq!(bench.written, ["resumed"]);
-    let outputs = bench.settle();
+    let outputs = bench.let_store_answer();
     let attached = outputs.iter().position(|output| matches!(output, Output::Attach(7))).expect("attached");
     assert_eq!(kinds(&outputs[..attached]), [""; 0], "nothing is said over the old one");
     assert_eq!(kinds(&outputs[attached..])[0], "resumed");
@@ -336,7 +336,7 @@ fn a_lost_connection_is_noted_and_the_session_waits_for_another_one() {
     let outputs = bench.input(Input::Incoming(Incoming::Gone(None)));
     assert!(matches!(outputs[0], Output::Drop), "{outputs:?}");
     assert_eq!(bench.written, ["detached"]);
-    bench.settle();
+    bench.let_store_answer();
     let outputs = bench.until(bench.now + Duration::from_secs(119));
     assert_eq!(over(&outputs), None);
     let outputs = bench.until(bench.now + Duration::from_secs(2));
@@ -348,7 +348,7 @@ fn a_client_that_breaks_the_rules_of_its_transport_is_told_how_and_ends_its_sess
     let mut bench = Bench::begin();
     let outputs = bench.input(Input::Incoming(Incoming::Gone(Some(CloseCode::TooBig))));
     assert_eq!(kinds(&outputs), ["close too_big"]);
-    let outputs = bench.settle();
+    let outputs = bench.let_store_answer();
     assert_eq!(over(&outputs), Some(Departure::Ended(CloseCode::TooBig)));
 }
 
@@ -376,7 +376,7 @@ fn a_relay_that_stops_writes_what_was_heard_before_it_says_that_nobody_is_connec
     let outputs = bench.input(Input::Shutdown);
     assert_eq!(over(&outputs), None);
     assert!(!bench.machine.listens() && !bench.machine.takes_commands());
-    let outputs = bench.settle();
+    let outputs = bench.let_store_answer();
     assert_eq!(bench.written, ["settlement", "detached"]);
     let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: false };
     assert_eq!(over(&outputs), Some(departure));
@@ -434,7 +434,7 @@ fn a_goodbye_is_said_to_its_end_even_if_the_connection_fills_up_in_the_middle_of
     bench.audio(3, 0.0);
     bench.is_ready = false;
     bench.text(&json!({ "type": "bye", "end": bench.chunks }));
-    let outputs = bench.settle();
+    let outputs = bench.let_store_answer();
     assert_eq!(over(&outputs), None, "the connection takes nothing");
     let mut outputs = vec![bench.machine.poll_output(true).expect("it goes on")];
     while kinds(&outputs).last().is_none_or(|kind| kind != "ack") {

@@ -12,64 +12,64 @@ use crate::session::journal::{Failure, NextToken};
 /// A connection that wants to go on with the session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Visitor {
-    /// The driver's number for it.
+    /// The driver's number for the connection.
     pub number: u64,
-    /// Its first message.
+    /// The first message of the connection.
     pub hello: Hello,
-    /// What its access token says.
+    /// What the access token says that the connection came with.
     pub identity: Identity,
-    /// How long that one is good.
+    /// How long the access token is good.
     pub left: Duration,
-    /// The next resume token, should it be let in.
+    /// The resume token that the client is given if it is let in.
     pub token: String,
-    /// The hash of that.
+    /// The hash of `token`.
     pub hash: [u8; 32],
-    /// The hash of the resume token that it came with.
+    /// The hash of the resume token that the connection came with.
     pub replaced: [u8; 32],
 }
 
 /// A wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct Reservation {
     /// What the session may spend in all, since its beginning.
     pub through: Range,
-    /// What it has spent of that, or may have.
+    /// What the session has spent, and what its requests under way may cost.
     pub spent: NanoUsd,
-    /// What counts as spent if the relay is lost.
+    /// What the store counts as spent if this relay is lost.
     pub exposed: NanoUsd,
 }
 
 /// What was found out about a fresh access token.
 #[derive(Debug)]
 pub enum Checked {
-    /// It is good, for this long, and whose it is.
+    /// The token is good.
     Good {
-        /// Whose it is.
+        /// What the token says.
         identity: Identity,
-        /// How long it is good.
+        /// How long the token is good.
         left: Duration,
-        /// Whether the deny-list names its user or its login.
+        /// Whether the deny-list names the token's user or login.
         is_denied: bool,
     },
-    /// It is not good, or nobody can know now.
+    /// The token is not good, or cannot be judged now.
     Bad {
-        /// The word for the metrics.
+        /// The cause as a word for the metrics.
         cause: &'static str,
-        /// In words, for the log.
+        /// The cause in words, for the log.
         why: String,
-        /// When the same token may be good, if it may be.
+        /// After how long to check the same token again, if it cannot be judged now.
         retry_after: Option<Duration>,
     },
 }
 
-/// What was written, as far as something follows from it.
+/// What was written to the store, as far as something follows from it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::session) enum Written {
-    /// Turns: everything before the mark is in the stored transcript.
+    /// Turns. Everything before the mark is in the stored transcript.
     Turns(Mark),
-    /// What was spent: the sum of the session's rows, and the budgets after it.
+    /// A settlement, with the sum of the session's rows, and the budgets after it.
     Settled { cost: NanoUsd, standing: Standing },
-    /// A resume token, with the number of resumes.
+    /// A resume token, with how often the session was resumed.
     Resumed(u32),
     /// The session's end.
     End,
@@ -77,39 +77,39 @@ pub(in crate::session) enum Written {
     Other,
 }
 
-/// What happens to a session besides what is said in it.
+/// What happens to a session, besides what is said in it.
 #[derive(Debug)]
 pub(in crate::session) enum Input {
     /// The relay stops.
     Shutdown,
-    /// Somebody ends the session.
+    /// An administrator ends the session, or the same client began another one instead.
     End(CloseCode),
-    /// Another relay has the session, or it was ended there.
+    /// Another relay has taken the session over, or the store has its end.
     TakenOver,
-    /// The client wants to go on with it at another relay, which waits for this one to let go.
+    /// The client wants to go on with the session at another relay, which waits for this one to let go of it.
     HandOff,
-    /// Nobody can tell the session anything any more.
+    /// No command can reach the session any more.
     Forgotten,
     /// A connection wants to go on with the session.
     Resume {
         visitor: Box<Visitor>,
-        /// Whether the link knows its resume token.
+        /// Whether the link knows the resume token of the connection.
         is_good: bool,
     },
-    /// Nobody else takes the session for lost before this time.
+    /// The lease was renewed: the session need not stop before this time.
     Lease(Time),
-    /// The database has been away since then; `None` when it is back.
+    /// The database has been away since this time, or is back (`None`).
     Away(Option<Time>),
-    /// Something was written.
+    /// Something was written to the store.
     Written(Written),
-    /// Something was refused, which a later try does not help.
+    /// The store refused something, and will refuse it again.
     Refused {
         failure: Failure,
-        /// Whether it was the session's end.
+        /// Whether the session's end was refused.
         is_end: bool,
     },
     /// The call wants money to be set aside.
-    Reserve(Ask),
+    Reserve(Reservation),
     /// The answer to [`Output::Reserve`].
     Reserved(Result<Reserved, Failure>),
     /// The client sent a fresh access token.
@@ -120,7 +120,7 @@ pub(in crate::session) enum Input {
     LinkEnded(CloseCode),
     /// The call is over, and everything about it is written.
     CallEnded(CloseCode),
-    /// The session leaves, and the journal is empty, or as well kept on the relay's own disk as it can be.
+    /// How the journal stands while the session leaves: whether it is empty, and whether the relay's own disk has taken or refused all of it.
     Owed { is_empty: bool, is_kept: bool },
     /// The time of [`Policy::poll_timeout`](super::Policy::poll_timeout) has come.
     Timeout,
@@ -133,64 +133,64 @@ pub(in crate::session) enum Output {
     Stop(CloseCode),
     /// Tell the call that turns are stored.
     Stored(Mark),
-    /// Tell the call what is in the ledger.
+    /// Tell the call that a settlement is in the ledger.
     Settled { cost: NanoUsd, standing: Standing },
-    /// Tell the call what was set aside.
+    /// Tell the call whether money was set aside.
     Reserved(Reserved),
-    /// Tell the call to write what is owed.
+    /// Tell the call to write everything that the store does not know yet.
     Checkpoint { sent_away: bool },
-    /// Tell the link that the token in use is good for so long.
+    /// Tell the link that a fresh token is in use, and how long it is good.
     TokenAccepted { left: Duration },
-    /// Tell the link to ask for another token.
+    /// Tell the link to ask for another token, and how long the call goes on without one.
     TokenExpiring { left: Duration },
-    /// Tell the link that a fresh token was refused, and that the one in use is good for so long.
+    /// Tell the link that a fresh token was refused, and how long the one in use is good.
     TokenRefused { left: Duration },
     /// Tell the link that the session is over.
     TellEnd(CloseCode),
     /// Write the next resume token.
     WriteResumed(NextToken),
-    /// Write the session's end, unless that is written already.
+    /// Write the session's end.
     WriteEnd(CloseCode),
     /// Write that the session has no connection.
     WriteDetached,
     /// Keep everything that is owed on the relay's own disk.
     KeepAll,
-    /// Hold in memory what is kept nowhere.
+    /// Hold in memory what is owed and not on the relay's own disk.
     HoldRest,
     /// End the recording.
     EndRecording,
-    /// Go on over this connection instead of the one there may be. The token is its next resume token.
+    /// Use the waiting connection with this number from now on. The token is the resume token that its client is given.
     Attach { number: u64, hello: Box<Hello>, token: String },
-    /// Give a connection back to whoever brought it: the session does not take it.
+    /// Give the waiting connection with this number back to the task that brought it: the session does not take it.
     HandBack(u64),
-    /// Close a connection that waits.
+    /// Close the waiting connection with this number.
     TurnAway(u64, CloseCode),
-    /// A connection that has waited for another one: whether its resume token is good is to be asked now. See [`Input::Resume`].
+    /// Ask the link about this connection, which has waited for another one to be attached, and give [`Input::Resume`].
     Revisit(Box<Visitor>),
-    /// Set money aside after so long, then [`Input::Reserved`].
-    Reserve { ask: Ask, wait: Duration },
-    /// Look at a fresh access token after so long, then [`Input::Checked`]. What was looked at before does not count any more.
+    /// Set money aside after the wait, then give [`Input::Reserved`].
+    Reserve { reservation: Reservation, wait: Duration },
+    /// Check a fresh access token after the wait, then give [`Input::Checked`]. A check that is still under way is given up.
     Check { token: String, wait: Duration },
-    /// The token in use comes from this login.
+    /// Note that the token in use comes from this login at the identity provider.
     Login(Option<String>),
-    /// The session is over here.
+    /// Let go of the session: it is over at this relay.
     Over(Departure),
-    /// Something for the log.
+    /// Log something.
     Note(Note),
 }
 
 /// How a session is over at this relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// It has ended.
+    /// The session has ended.
     Ended(CloseCode),
-    /// Another relay has it: nothing more may be written.
+    /// Another relay has taken the session over, and nothing more may be written here.
     TakenOver,
-    /// It is left to whoever takes it over.
+    /// The session is handed off to the relay that takes it over.
     HandedOff {
-        /// What its connections are closed with.
+        /// The code that its connections are closed with.
         code: CloseCode,
-        /// End its lease, since somebody waits for that.
+        /// Whether to end the session's lease, because another relay waits for that.
         let_go: bool,
     },
 }
@@ -200,40 +200,40 @@ pub enum Departure {
 pub enum Note {
     /// A connection goes on with the session.
     Resumed {
-        /// How often the session was resumed, with this time.
+        /// How often the session was resumed, this time included.
         reconnects: u32,
     },
-    /// A resume token was not stored in time.
+    /// A resume token was not stored in time, and its connection goes on without waiting for it.
     ResumeTokenLate,
-    /// The session was deleted.
+    /// The session was deleted, and ends.
     Erased,
-    /// A record was not stored: the session ends.
+    /// A record was not stored, and the session ends.
     NotStored {
-        /// In words.
+        /// Why it was not stored.
         why: String,
     },
-    /// The session leaves, and a record was not stored.
+    /// A record was not stored while the session leaves.
     NotStoredOnLeaving {
-        /// In words.
+        /// Why it was not stored.
         why: String,
     },
     /// The session's end was not stored.
     EndNotStored {
-        /// In words.
+        /// Why it was not stored.
         why: String,
     },
-    /// No money could be set aside: the session ends.
+    /// No money could be set aside, and the session ends.
     NotSetAside {
-        /// In words.
+        /// Why it could not be set aside.
         why: String,
     },
-    /// Records were not stored in time: they are kept here.
+    /// Records were not stored in time while the session leaves, and are kept on the relay's own disk.
     KeptHere,
     /// A fresh token was refused.
     TokenRefused {
-        /// The word for the metrics.
+        /// The cause as a word for the metrics.
         cause: &'static str,
-        /// In words.
+        /// The cause in words.
         why: String,
     },
 }

@@ -1,7 +1,7 @@
 //! What becomes of a session: which connection it has, whose token is in use, what follows from a refused write, when to leave and how.
 //!
-//! A machine like the link's and the call's: [`Policy::handle_input`] with one thing that happened, [`Policy::poll_output`] until it is
-//! empty, then one timer for [`Policy::poll_timeout`]. What is said in the session is none of its business.
+//! The policy is a machine like the link and the call: [`Policy::handle_input`] with one thing that happened, [`Policy::poll_output`] until
+//! it is empty, then one timer for [`Policy::poll_timeout`]. It is told nothing of what is said in the session.
 
 mod io;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Time};
 
-pub use io::{Ask, Checked, Departure, Note, Visitor};
+pub use io::{Checked, Departure, Note, Reservation, Visitor};
 pub(super) use io::{Input, Output, Written};
 
 use super::jitter::Jitter;
@@ -19,48 +19,50 @@ use super::token::{LEAD, PATIENCE, TokenClock};
 use crate::admission::auth::Identity;
 use crate::money::budget::Reserved;
 
-/// How long the store may take where something waits for it.
+/// How long the store may take where a client, another relay or the end of this relay waits for it.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the relay's own disk may take when a session leaves something on it.
+/// How long the relay's own disk may take to keep what a session still owes when it leaves.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two tries to set money aside while the database is away, more or less.
+/// The time between two tries to set money aside while the database is away. The real wait is drawn between half and one and a half times
+/// this.
 const RESERVE_RETRY: Duration = Duration::from_millis(500);
-/// The shortest time between two looks at the same token.
+/// The shortest time between two checks of the same token.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What a policy is made with.
+/// What a policy begins with.
 #[derive(Debug)]
 pub(super) struct Config {
-    /// Whose session it is, by the token that it begins with.
+    /// What the access token says that the session begins with.
     pub(super) identity: Identity,
-    /// How long that token is good.
+    /// How long the access token is good.
     pub(super) left: Duration,
     /// How long a call goes on after its token has expired.
     pub(super) token_grace: Duration,
     /// How long a call goes on while the database is away.
     pub(super) store_grace: Duration,
-    /// Until when nobody else takes the session for lost, unless the lease is renewed.
+    /// When the session has to stop unless the lease is renewed.
     pub(super) lease: Time,
-    /// How often it was resumed before.
+    /// How often the session was resumed before.
     pub(super) reconnects: u32,
-    /// Seed of the waits between two tries.
+    /// The seed of the waits between two tries.
     pub(super) seed: u64,
 }
 
 /// Where a session is between its beginning and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It goes on.
+    /// The session goes on.
     Live,
-    /// It is known how it ends, and that is being stored.
+    /// It is known why the session ends, and that is being stored.
     Ending(CloseCode),
-    /// Its end is stored: the client hears of it.
+    /// The session's end is stored, and the client is told.
     Ended(CloseCode),
-    /// It is left to another relay: what is owed is written, until this time at the latest.
+    /// The session leaves this relay. What is owed is written to the store, until this time at the latest.
     Writing { until: Time, code: CloseCode, let_go: bool },
-    /// That was not done in time: what is owed is kept on the relay's own disk, until this time at the latest.
+    /// The session leaves this relay, and the store did not take everything in time. What is owed is kept on the relay's own disk, until this
+    /// time at the latest.
     Keeping { until: Time, code: CloseCode, let_go: bool },
-    /// Nothing follows.
+    /// The session is over here, and nothing follows.
     Over,
 }
 
@@ -68,21 +70,21 @@ enum Phase {
 #[derive(Debug)]
 struct Resuming {
     visitor: Box<Visitor>,
-    /// How often the session was resumed, with this time.
+    /// How often the session was resumed, this time included.
     reconnects: u32,
-    /// It does not wait for the store for longer than this.
+    /// When the connection is attached even if its resume token is not stored yet.
     deadline: Time,
 }
 
-/// A fresh token that is looked at, and again for as long as nobody can know whether it is good: the call need not ask for another one.
+/// A fresh token that is being checked, again and again while it cannot be judged. The client is not asked for another one meanwhile.
 #[derive(Debug)]
 struct Checking {
     token: String,
-    /// No further look after this time.
+    /// The time after which the token is not checked again.
     until: Time,
 }
 
-/// See the module.
+/// The policy of one session.
 #[derive(Debug)]
 pub(super) struct Policy {
     identity: Identity,
@@ -90,14 +92,16 @@ pub(super) struct Policy {
     token: TokenClock,
     checking: Option<Checking>,
     /// Money that is being set aside.
-    reserving: Option<Ask>,
+    reserving: Option<Reservation>,
     /// A connection that goes on with the session as soon as its resume token is stored.
     resuming: Option<Resuming>,
-    /// The one after it.
-    next: Option<Box<Visitor>>,
+    /// The newest connection that waits until `resuming` is attached.
+    next_visitor: Option<Box<Visitor>>,
+    /// How often the session was resumed.
     reconnects: u32,
+    /// When the session has to stop unless the lease is renewed.
     lease: Time,
-    /// Since when the database is away.
+    /// Since when the database has been away.
     away: Option<Time>,
     phase: Phase,
     /// Whether the call was told to stop because its token has expired.
@@ -117,7 +121,7 @@ impl Policy {
             checking: None,
             reserving: None,
             resuming: None,
-            next: None,
+            next_visitor: None,
             reconnects,
             lease,
             away: None,
@@ -129,7 +133,7 @@ impl Policy {
         }
     }
 
-    /// One thing happened. Drain [`Policy::poll_output`] afterwards, then arm one timer for [`Policy::poll_timeout`].
+    /// Takes one thing that happened. Drain [`Policy::poll_output`] afterwards, then arm one timer for [`Policy::poll_timeout`].
     pub(super) fn handle_input(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         if self.is_leaving() {
@@ -139,7 +143,7 @@ impl Policy {
             Input::Shutdown if self.phase == Phase::Live => self.leave(CloseCode::GoingAway, true, false),
             Input::Shutdown => {}
             Input::End(code) => self.push(Output::Stop(code)),
-            // The store says which when it gets what is owed.
+            // Whether another relay has the session or it was ended is found out by writing its end: the store refuses that if it is fenced.
             Input::TakenOver => self.end_refused(),
             Input::HandOff if matches!(self.phase, Phase::Ended(_)) => {}
             Input::HandOff => self.leave(CloseCode::Replaced, false, true),
@@ -149,7 +153,7 @@ impl Policy {
             Input::Away(since) => self.away = since,
             Input::Written(written) => self.handle_written(written),
             Input::Refused { failure, is_end } => self.handle_refused(failure, is_end),
-            Input::Reserve(ask) => self.reserve(ask, Duration::ZERO),
+            Input::Reserve(reservation) => self.reserve(reservation, Duration::ZERO),
             Input::Reserved(answer) => self.handle_reserved(answer),
             Input::Token(token) => self.handle_token(token),
             Input::Checked(checked) => self.handle_checked(checked),
@@ -168,7 +172,7 @@ impl Policy {
         }
     }
 
-    /// The next thing to do; `None` when there is nothing until the next input.
+    /// The next thing to do, or `None` until the next input.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -186,7 +190,7 @@ impl Policy {
         }
     }
 
-    /// Whether the session goes on as far as is known.
+    /// Whether the session goes on, as far as is known.
     pub(super) fn is_live(&self) -> bool {
         self.phase == Phase::Live
     }
@@ -196,7 +200,7 @@ impl Policy {
         matches!(self.phase, Phase::Ended(_))
     }
 
-    /// Whether the session only writes what is owed, or not even that.
+    /// Whether the session is leaving this relay or is over here.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Writing { .. } | Phase::Keeping { .. } | Phase::Over)
     }
@@ -206,7 +210,7 @@ impl Policy {
         self.phase == Phase::Over
     }
 
-    /// The end is stored, and the client has heard of it or is gone.
+    /// Ends the session here, if its end is stored. The client has been told or is gone.
     pub(super) fn finish(&mut self) {
         if let Phase::Ended(code) = self.phase {
             self.depart(Departure::Ended(code));
@@ -218,15 +222,15 @@ impl Policy {
         self.reconnects
     }
 
-    /// A connection goes on with the session once its resume token is stored, or goes back.
+    /// Lets a connection go on with the session once its next resume token is stored, or gives it back.
     ///
-    /// Whoever takes the session over must know the token before the client does. Nothing else waits for that: the call goes on.
+    /// The token is stored before the client gets it, so that a relay that takes the session over knows it. The call goes on meanwhile.
     fn handle_resume(&mut self, visitor: Box<Visitor>, is_good: bool) {
         if !is_good {
             return self.push(Output::HandBack(visitor.number));
         }
         if self.resuming.is_some() {
-            if let Some(before) = self.next.replace(visitor) {
+            if let Some(before) = self.next_visitor.replace(visitor) {
                 self.push(Output::TurnAway(before.number, CloseCode::Replaced));
             }
             return;
@@ -236,28 +240,29 @@ impl Policy {
         self.push(Output::WriteResumed(NextToken { hash, replaced, reconnects }));
         self.resuming = Some(Resuming { visitor, reconnects, deadline: self.now + STORE_TIMEOUT });
         if self.away.is_some() {
-            // It is stored when the database is back.
-            self.go_on();
+            // A connection does not wait for a database that is away. The journal writes its token when the database is back.
+            self.attach_waiting();
         }
     }
 
-    /// Attaches the connection that waited.
-    fn go_on(&mut self) {
+    /// Attaches the connection that waited for its resume token to be stored.
+    fn attach_waiting(&mut self) {
         let Some(Resuming { visitor, reconnects, .. }) = self.resuming.take() else { return };
         let Visitor { number, hello, identity, left, token, .. } = *visitor;
         self.accept(identity, left);
         self.note(Note::Resumed { reconnects });
         self.push(Output::Attach { number, hello: Box::new(hello), token });
-        if let Some(next) = self.next.take() {
+        if let Some(next) = self.next_visitor.take() {
             self.push(Output::Revisit(next));
         }
     }
 
-    /// Goes on with another token of the same user. What is done to a login is done to the one that the token in use comes from.
+    /// Goes on with another token of the same user. If the token comes from another login, the registry is told, so that a denial of a
+    /// login finds the session.
     fn accept(&mut self, identity: Identity, left: Duration) {
         self.token.renew(self.now, identity.expires_at, left);
-        if self.identity.session_id != identity.session_id {
-            self.push(Output::Login(identity.session_id.clone()));
+        if self.identity.login != identity.login {
+            self.push(Output::Login(identity.login.clone()));
         }
         self.identity = identity;
     }
@@ -268,7 +273,7 @@ impl Policy {
             Written::Settled { cost, standing } => self.push(Output::Settled { cost, standing }),
             Written::Resumed(reconnects) => {
                 if self.resuming.as_ref().is_some_and(|resuming| resuming.reconnects == reconnects) {
-                    self.go_on();
+                    self.attach_waiting();
                 }
             }
             Written::End => self.tell_end(),
@@ -286,18 +291,18 @@ impl Policy {
             return self.tell_end();
         }
         self.note(if kind == FailureKind::Erased { Note::Erased } else { Note::NotStored { why } });
-        // Its resume token may be what was refused: there is nothing to wait for.
-        self.go_on();
+        // The resume token of a waiting connection may be what was refused, so the connection does not wait any longer.
+        self.attach_waiting();
         self.end_refused();
     }
 
-    /// The store takes no more of the session, or the session may be another relay's: it ends here, after what was spent is written.
+    /// Ends the session after what was spent is written, because the store takes no more of it, or another relay may have it.
     fn end_refused(&mut self) {
         self.push(Output::Stop(CloseCode::Internal));
         self.write_end(CloseCode::Internal);
     }
 
-    /// The first reason that is known counts.
+    /// Writes the session's end. The first reason that is known is the one that counts.
     fn write_end(&mut self, code: CloseCode) {
         let code = match self.phase {
             Phase::Live => {
@@ -310,7 +315,7 @@ impl Policy {
         self.push(Output::WriteEnd(code));
     }
 
-    /// The end is stored, or will never be.
+    /// Has the client told that the session has ended: its end is stored, or will never be.
     fn tell_end(&mut self) {
         let code = match self.phase {
             Phase::Ending(code) => code,
@@ -320,19 +325,19 @@ impl Policy {
         self.push(Output::TellEnd(code));
     }
 
-    fn reserve(&mut self, ask: Ask, wait: Duration) {
-        self.reserving = Some(ask);
-        self.push(Output::Reserve { ask, wait });
+    fn reserve(&mut self, reservation: Reservation, wait: Duration) {
+        self.reserving = Some(reservation);
+        self.push(Output::Reserve { reservation, wait });
     }
 
     fn handle_reserved(&mut self, answer: Result<Reserved, Failure>) {
-        let Some(ask) = self.reserving.take() else { return };
+        let Some(reservation) = self.reserving.take() else { return };
         match answer {
             Ok(reserved) => self.push(Output::Reserved(reserved)),
             Err(Failure { kind: FailureKind::Away, .. }) => {
-                // What was set aside before may be spent meanwhile.
+                // The call goes on meanwhile with what was set aside before.
                 let wait = self.jitter.about(RESERVE_RETRY);
-                self.reserve(ask, wait);
+                self.reserve(reservation, wait);
             }
             Err(Failure { kind: FailureKind::Fenced, .. }) => self.end_refused(),
             Err(Failure { why, .. }) => {
@@ -343,7 +348,7 @@ impl Policy {
     }
 
     fn handle_token(&mut self, token: String) {
-        self.token.hold();
+        self.token.begin_check();
         self.checking = Some(Checking { token: token.clone(), until: self.now + LEAD + PATIENCE });
         self.push(Output::Check { token, wait: Duration::ZERO });
     }
@@ -357,7 +362,7 @@ impl Policy {
                 return self.push(Output::Check { token, wait });
             }
         }
-        self.token.release();
+        self.token.end_check();
         match checked {
             Checked::Good { is_denied: true, .. } => self.push(Output::Stop(CloseCode::Forbidden)),
             Checked::Good { identity, left, .. } if self.is_of(&identity) => {
@@ -369,7 +374,7 @@ impl Policy {
                 self.note(Note::TokenRefused { cause, why: "it is somebody else's".into() });
                 self.push(Output::Stop(CloseCode::Unauthorized));
             }
-            // The token in use is still good: the client is told, and is asked again until it expires.
+            // The session goes on with the token in use, and the client is asked for another one until that expires.
             Checked::Bad { cause, why, .. } => {
                 self.push(Output::TokenRefused { left: self.token.left(self.now) });
                 self.note(Note::TokenRefused { cause, why });
@@ -377,7 +382,7 @@ impl Policy {
         }
     }
 
-    /// Whether it is the same user's, paid for by the same account.
+    /// Whether a token belongs to the user of this session and names the same account.
     fn is_of(&self, identity: &Identity) -> bool {
         self.identity.sub == identity.sub && self.identity.account == identity.account
     }
@@ -388,10 +393,10 @@ impl Policy {
         }
         if self.resuming.as_ref().is_some_and(|resuming| resuming.deadline <= self.now) {
             self.note(Note::ResumeTokenLate);
-            self.go_on();
+            self.attach_waiting();
         }
         if self.phase != Phase::Live || self.is_expired {
-            // Only the link still has something to do.
+            // An ending session has no use for another token.
         } else if let Some(left) = self.token.expiring(self.now) {
             self.push(Output::TokenExpiring { left });
         } else if self.token.is_over(self.now) {
@@ -400,19 +405,20 @@ impl Policy {
         }
     }
 
-    /// Until when the session may go on as things are: the database has been away for too long then, or another relay may take it.
+    /// Until when the session may go on as things are. Then the database has been away for too long, or another relay may take the session
+    /// over.
     fn grace_ends(&self) -> Option<Time> {
         let away = self.away.map(|since| since + self.store_grace);
         let lease = (!self.has_ended()).then_some(self.lease);
         away.into_iter().chain(lease).min()
     }
 
-    /// The session cannot go on here: what is owed is written, and whoever takes it over gets the rest. `sent_away` if this relay wants it so:
-    /// whoever is sent elsewhere pays for nothing twice.
+    /// Begins to leave: the session cannot go on here, so what is owed is written, and another relay may take the session over. `sent_away`
+    /// says that this relay wants it so: a client that is sent away pays for nothing twice.
     fn leave(&mut self, code: CloseCode, sent_away: bool, let_go: bool) {
         self.phase = Phase::Writing { until: self.now + STORE_TIMEOUT, code, let_go };
         self.push(Output::Checkpoint { sent_away });
-        // Whoever takes the session over can tell by this that the ledger knows of everything that came here.
+        // This is written last: a relay that takes the session over can tell by it that the ledger knows everything that came here.
         self.push(Output::WriteDetached);
         self.push(Output::EndRecording);
     }
@@ -431,7 +437,7 @@ impl Policy {
                 self.push(Output::HoldRest);
                 self.depart(Departure::HandedOff { code, let_go });
             }
-            // A disk that does not answer is as good as a full one.
+            // A disk that does not answer in time is treated like a full one.
             (Phase::Keeping { until, code, let_go }, Input::Timeout) if until <= self.now => {
                 self.push(Output::HoldRest);
                 self.depart(Departure::HandedOff { code, let_go });
@@ -439,7 +445,7 @@ impl Policy {
             (Phase::Writing { .. } | Phase::Keeping { .. }, Input::Refused { failure, .. }) => {
                 self.note(Note::NotStoredOnLeaving { why: failure.why });
             }
-            // It comes too late: it may go on at the next relay.
+            // A connection that comes now is too late, and may go on at the next relay.
             (Phase::Writing { code, .. } | Phase::Keeping { code, .. }, Input::Resume { visitor, .. }) => {
                 self.push(Output::TurnAway(visitor.number, code));
             }

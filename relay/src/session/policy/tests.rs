@@ -13,7 +13,7 @@ fn identity(sub: &str, account: &str, login: &str, expires_at: u64) -> Identity 
     Identity {
         sub: sub.into(),
         expires_at,
-        session_id: Some(login.into()),
+        login: Some(login.into()),
         account: account.into(),
         plan: None,
         is_admin: false,
@@ -103,9 +103,9 @@ fn resumed(reconnects: u32) -> Output {
     Output::Note(Note::Resumed { reconnects })
 }
 
-fn ask() -> Ask {
+fn reservation() -> Reservation {
     let through = Range { at_least: NanoUsd::new(1), at_most: NanoUsd::new(2) };
-    Ask { through, spent: NanoUsd::ZERO, exposed: NanoUsd::ZERO }
+    Reservation { through, spent: NanoUsd::ZERO, exposed: NanoUsd::ZERO }
 }
 
 fn standing() -> Standing {
@@ -273,12 +273,12 @@ fn what_was_looked_at_before_the_newest_token_does_not_count() {
 #[test]
 fn money_is_asked_for_again_while_the_database_is_away() {
     let mut bench = Bench::new();
-    let at_once = Output::Reserve { ask: ask(), wait: Duration::ZERO };
-    assert_eq!(bench.input(Input::Reserve(ask())), [at_once]);
+    let at_once = Output::Reserve { reservation: reservation(), wait: Duration::ZERO };
+    assert_eq!(bench.input(Input::Reserve(reservation())), [at_once]);
     for _ in 0..10 {
         match &bench.input(Input::Reserved(Err(failure(FailureKind::Away))))[..] {
-            [Output::Reserve { ask: again, wait }] => {
-                assert_eq!(*again, ask());
+            [Output::Reserve { reservation: again, wait }] => {
+                assert_eq!(*again, reservation());
                 assert!((RESERVE_RETRY / 2..=RESERVE_RETRY * 3 / 2).contains(wait), "{wait:?}");
             }
             other => panic!("{other:?}"),
@@ -291,13 +291,13 @@ fn money_is_asked_for_again_while_the_database_is_away() {
 #[test]
 fn a_refused_reservation_ends_the_session_after_what_was_spent_is_written() {
     let mut bench = Bench::new();
-    bench.input(Input::Reserve(ask()));
+    bench.input(Input::Reserve(reservation()));
     let outputs = bench.input(Input::Reserved(Err(failure(FailureKind::Refused))));
     let note = Output::Note(Note::NotSetAside { why: "so".into() });
     assert_eq!(outputs, [note, Output::Stop(CloseCode::Internal)]);
 
     let mut bench = Bench::new();
-    bench.input(Input::Reserve(ask()));
+    bench.input(Input::Reserve(reservation()));
     let outputs = bench.input(Input::Reserved(Err(failure(FailureKind::Fenced))));
     assert_eq!(outputs, [Output::Stop(CloseCode::Internal), Output::WriteEnd(CloseCode::Internal)]);
 }

@@ -1,4 +1,4 @@
-//! Alerts: written with what reached their threshold, and an outbox for the webhook.
+//! Alerts: each is written in the transaction that reaches its threshold, and waits in an outbox for the webhook.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const ALERT: Sql = sql!(
     RETURNING *"
 );
 
-/// Pushes the time of the next try into the future before anything is sent: nobody else sends the same meanwhile.
+/// Claims alerts by moving the time of their next attempt into the future before anything is sent, so that nobody else sends them meanwhile.
 const CLAIM: Sql = sql!(
     "UPDATE alerts SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
     WHERE id IN (
@@ -34,7 +34,7 @@ const DELIVERED: Sql = sql!(
     "UPDATE alerts SET delivered_at = " NOW ", next_attempt_at = NULL WHERE id = $1 AND delivered_at IS NULL"
 );
 
-/// Not if it was claimed again since, or delivered.
+/// Sets the time of the next attempt, unless the alert was claimed again since, or delivered.
 const AGAIN: Sql = sql!(
     "UPDATE alerts SET next_attempt_at = " NOW " + $1 WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
 );
@@ -61,7 +61,7 @@ impl SqlStore {
                     let Some(locked) = Locked::read(&mut tx, &id).await? else {
                         return Err(StoreError::NoSession { id });
                     };
-                    // Who found it used up may have heard less of it than is in the ledger by now.
+                    // The caller's figure may be older than what is in the ledger by now.
                     let spent = money::spent(&mut tx, &locked, scope).await?.max(balance.spent);
                     through(&mut tx, &locked, scope, Balance { spent, ..balance }, 100, at_ms).await
                 }
@@ -81,7 +81,7 @@ impl SqlStore {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
         let rows = claimed.fetch_all(&self.writer).await?;
         let mut alerts: Vec<Alert> = rows.iter().map(read).collect::<Result<_, _>>()?;
-        // Databases return what they changed in any order.
+        // A database returns the rows of an UPDATE in any order.
         alerts.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
         Ok(alerts)
     }
@@ -109,7 +109,7 @@ impl SqlStore {
     }
 }
 
-/// Notes the thresholds that `cost` has just reached.
+/// Notes the thresholds that were reached by spending `cost`, which is in `standing` already.
 pub(super) async fn reached(
     tx: &mut Tx<'_>,
     locked: &Locked,
@@ -128,8 +128,8 @@ pub(super) async fn reached(
     Ok(alerts)
 }
 
-/// Notes a threshold and those below it, the lowest first, as far as they are not noted in this period: whoever hears of one has heard of
-/// the lower ones, even where sessions of one user have different limits.
+/// Notes a threshold and those below it, the lowest first, as far as they are not noted in this period. So the lower thresholds are always
+/// told before the higher ones, even where sessions of one user have different limits.
 async fn through(
     tx: &mut Tx<'_>,
     locked: &Locked,
@@ -145,6 +145,7 @@ async fn through(
     Ok(alerts)
 }
 
+/// Notes one threshold, unless it is noted in this period already.
 async fn insert(
     tx: &mut Tx<'_>,
     locked: &Locked,

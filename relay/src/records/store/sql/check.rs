@@ -1,17 +1,17 @@
-//! What is found out about a database before it is used, so that whoever starts a relay reads what is wrong and what to do about it.
-//! A pool says of everything that it timed out; a single connection says what happened.
+//! Checks of a database before it is used, so that whoever starts a relay reads what is wrong and what to do about it. They use single
+//! connections, which say what went wrong. A pool would only say that it timed out.
 
 use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
 use super::connections::ACQUIRE_TIMEOUT;
-use super::migrations::{self, Standing};
+use super::migrations::{self, SchemaVersion};
 use super::statement::{Place, Statement};
 use super::{Dialect, StoreError};
 
-/// How often two connections are asked who serves them. A pooler that shares servers gives the one that was free last, or the next one
-/// in turn: both show at once.
+/// How often two connections are asked which server process they have. A pooler in transaction mode gives each transaction the process that
+/// was freed last, or the next one in turn, and either shows within a few rounds.
 const ROUNDS: usize = 4;
 
 const HAS_SCHEMA: &str = "SELECT to_regnamespace('voxrelay') IS NOT NULL AS yes";
@@ -19,8 +19,8 @@ const MAY_USE_SCHEMA: &str = "SELECT has_schema_privilege('voxrelay', 'USAGE') A
 const HAS_MIGRATIONS: &str = "SELECT to_regclass('voxrelay._sqlx_migrations') IS NOT NULL AS yes";
 const MAY_READ_MIGRATIONS: &str = "SELECT has_table_privilege('voxrelay._sqlx_migrations', 'SELECT') AS yes";
 const MIGRATIONS: &str = "SELECT version FROM voxrelay._sqlx_migrations WHERE success ORDER BY version";
-/// Whether nothing is written over this connection, which on a server that follows another one is so as well; and what a relay does with its
-/// tables and this role may not.
+/// Asks whether this connection takes no writes, as on a server that only follows another one, and which of the rights that a relay needs on
+/// its tables this role lacks.
 const LACKING: &str = "SELECT current_setting('transaction_read_only') = 'on' AS reads_only,
     COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking, CAST(current_user AS text) AS name
     FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
@@ -29,7 +29,7 @@ const LACKING: &str = "SELECT current_setting('transaction_read_only') = 'on' AS
 const TABLES: &str = "SELECT CAST(tablename AS text) AS name FROM pg_tables WHERE schemaname = 'voxrelay'";
 const WHO: &str = "SELECT CAST(current_user AS text) AS name";
 
-/// Opens and prepares one connection, and lets go of it.
+/// Checks that a connection can be opened and prepared.
 pub(super) async fn opens(options: &AnyConnectOptions, settings: &'static str) -> Result<(), sqlx::Error> {
     let opened = async {
         let mut connection = AnyConnection::connect_with(options).await?;
@@ -39,21 +39,20 @@ pub(super) async fn opens(options: &AnyConnectOptions, settings: &'static str) -
     timeout(ACQUIRE_TIMEOUT, opened).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Whether a relay can do its work in a PostgreSQL database, with the rights that its role has.
+/// Checks that a relay can do its work in a PostgreSQL database, with the rights that its role has.
 pub(super) async fn serves(options: &AnyConnectOptions, database: &str) -> Result<(), StoreError> {
     let mut connection = connect(options, database).await?;
     let ready = within(database, ready(&mut connection, database)).await;
-    // It has answered, or has given up.
     drop(connection);
     ready
 }
 
-/// Whether the schema of a PostgreSQL database can be brought up to date over this address; makes it if it is not there.
+/// Checks that the schema of a PostgreSQL database can be brought up to date over this address, and makes it if it is not there.
 pub(super) async fn prepares(options: &AnyConnectOptions, database: &str) -> Result<(), StoreError> {
     let mut connection = connect(options, database).await?;
     let opening = |source| StoreError::Open { database: database.to_owned(), source };
     within(database, async {
-        // To make it needs a right in the database, even where it is there already.
+        // `CREATE SCHEMA IF NOT EXISTS` needs the right to make one even if it is there already, so it is only run if it is not.
         if !yes(&mut connection, HAS_SCHEMA).await.map_err(opening)? {
             sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS voxrelay")
                 .execute(&mut connection)
@@ -65,6 +64,7 @@ pub(super) async fn prepares(options: &AnyConnectOptions, database: &str) -> Res
     .await
 }
 
+/// Checks schema, migrations, tables and rights over one connection.
 async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), StoreError> {
     let opening = |source| StoreError::Open { database: database.to_owned(), source };
     let outdated =
@@ -86,12 +86,14 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
     let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut *connection).await.map_err(opening)?;
     let applied: Vec<i64> =
         applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(opening)?;
-    match migrations::standing(Dialect::Postgres, &applied) {
-        Standing::UpToDate => {}
-        Standing::Older { missing } => {
+    match migrations::compare(Dialect::Postgres, &applied) {
+        SchemaVersion::UpToDate => {}
+        SchemaVersion::Older { missing } => {
             return Err(StoreError::Outdated { database: database.to_owned(), missing });
         }
-        Standing::Newer { version } => return Err(migrations::newer(Dialect::Postgres, database, version)),
+        SchemaVersion::Newer { version } => {
+            return Err(migrations::newer(Dialect::Postgres, database, version));
+        }
     }
     let tables = sqlx::raw_sql(TABLES).fetch_all(&mut *connection).await.map_err(opening)?;
     let tables: Vec<String> =
@@ -106,13 +108,13 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
     writable(&row, database).map_err(opening)?
 }
 
-/// Whether a PostgreSQL database that is in use would take what a relay writes.
+/// Checks that a PostgreSQL database that is in use still takes what a relay writes.
 pub(super) async fn takes_writes(on: impl Place) -> Result<(), StoreError> {
     let row = Statement::new(LACKING).fetch_one(on).await?;
     writable(&row, "the database")?
 }
 
-/// What [`LACKING`] says.
+/// Reads the answer to [`LACKING`].
 fn writable(row: &AnyRow, database: &str) -> Result<Result<(), StoreError>, sqlx::Error> {
     let database = database.to_owned();
     if row.try_get("reads_only")? {
@@ -122,7 +124,7 @@ fn writable(row: &AnyRow, database: &str) -> Result<Result<(), StoreError>, sqlx
     Ok(if lacking.is_empty() { Ok(()) } else { Err(StoreError::Rights { database, role, lacking }) })
 }
 
-/// A connection to a server of one's own, not one that a pooler hands to somebody else after each transaction.
+/// Opens a connection that keeps its server process, and refuses one of a pooler that shares processes between transactions.
 async fn connect(options: &AnyConnectOptions, database: &str) -> Result<AnyConnection, StoreError> {
     let opening = |source| StoreError::Open { database: database.to_owned(), source };
     within(database, async {
@@ -136,7 +138,7 @@ async fn connect(options: &AnyConnectOptions, database: &str) -> Result<AnyConne
             }
             served = now;
         }
-        // A farewell that fails is one as well.
+        // If closing fails, the connection is gone as well.
         let _ = other.close().await;
         Ok(one)
     })

@@ -1,8 +1,9 @@
-//! Connections. One is handed back only when nothing is under way on it: whatever ended otherwise (a statement without an answer, a
-//! transaction that could not be undone, a caller who went away, a panic) takes its connection along. This is the only place where
-//! connections are taken and where transactions begin and end.
+//! Connections to the database. Only here they are taken, and only here transactions begin and end.
 //!
-//! What must not wait, because calls end if it comes late, is [`Connections::promptly`] done: it passes by everybody who waits for a
+//! A connection is handed back only when nothing is under way on it. If a statement got no answer, a transaction could not be undone, a
+//! caller went away or panicked, the connection is thrown away.
+//!
+//! Work that must not wait, because calls end if it comes late, is done by [`Connections::promptly`]: it passes everybody who waits for a
 //! connection.
 
 use std::sync::Arc;
@@ -14,62 +15,62 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::refusals::Refusals;
 use super::statement::{Place, Ready, in_time};
+use super::write_refusals::WriteRefusals;
 use super::{Dialect, Durability, StoreError, Tx, Work};
 
-/// For a connection from the pool, a new one if need be.
+/// How long it may take to get a connection from the pool, opening a new one if need be.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a connection that was not used for a while to show that it is alive.
+/// How long a connection may take to show that it is alive before it is used.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a whole transaction. What takes longer is lost on the way.
+/// How long a whole transaction may take until its connection is taken for dead.
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// For undoing a transaction that failed. It is undone without being asked when its connection ends.
+/// How long undoing a failed transaction may take. If it takes longer, the connection is thrown away, which undoes it as well.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pool: AnyPool,
-    /// As many places as the pool has connections. Whoever has none waits here and not in the pool's own queue, where what is prompt is
-    /// therefore behind nobody else.
+    /// As many places as the pool has connections. Ordinary work waits here for a place, and not in the pool's own queue, so that prompt
+    /// work, which needs no place, is first in that queue.
     places: Arc<Semaphore>,
-    /// For what is prompt: the same pool, or one that nobody else takes connections from.
+    /// The pool for prompt work: the same one, or one that nothing else takes connections from.
     prompt: AnyPool,
-    /// Of writes, by a server that takes none.
-    refusals: Refusals,
+    /// When a server that takes no writes refused one.
+    refusals: WriteRefusals,
 }
 
-/// What is prompt, and how many connections are kept for it.
+/// Which connections prompt work has.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Prompt {
-    /// None: it gets the next one that is free. For SQLite, where one connection writes, and each use of it is short.
+    /// Prompt work gets the next connection that is free. This is for SQLite, where one connection writes, and each use of it is short.
     Next,
-    /// So many of its own. For a server, where the others may all wait for a lock at once.
+    /// Prompt work has this many connections of its own. This is for a server, where all others may wait for locks at once.
     Own(u32),
 }
 
-/// Connections, for what must not wait.
+/// Connections as prompt work uses them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Promptly<'a>(&'a Connections);
 
-/// A connection that is in use. Dropped, it is thrown away, unless it is handed back.
+/// A connection that is in use. Dropping it throws the connection away, unless it was handed back.
 pub(super) struct Taken {
     connection: Option<PoolConnection<Any>>,
-    /// Given back after the connection. What is prompt has none.
+    /// The place of ordinary work, freed after the connection: fields are dropped in their order. Prompt work has none.
     _place: Option<OwnedSemaphorePermit>,
-    refusals: Refusals,
+    refusals: WriteRefusals,
 }
 
 impl Connections {
-    /// As many as this, and those for what is prompt, each prepared by these statements. What is refused over one of them is known to all that
+    /// Opens this many connections, and those for prompt work, and prepares each by these settings. A refused write is known to all that
     /// share `refusals`.
     pub(super) async fn open(
         options: AnyConnectOptions,
         connections: u32,
         prompt: Prompt,
         settings: &'static str,
-        refusals: &Refusals,
+        refusals: &WriteRefusals,
     ) -> Result<Connections, sqlx::Error> {
         let pool = pool(options.clone(), connections, settings, refusals.clone()).await?;
         let prompt = match prompt {
@@ -80,17 +81,17 @@ impl Connections {
         Ok(Connections { pool, places, prompt, refusals: refusals.clone() })
     }
 
-    /// Says whether it is a server's word that it takes no writes: then no connection from before is used any more.
+    /// Notes if an answer says that the server takes no writes, and says whether it does. Connections from before are not used any more then.
     pub(super) fn learn<T>(&self, answer: &Result<T, StoreError>) -> bool {
         answer.as_ref().is_err_and(|error| self.refusals.note_failure(error))
     }
 
-    /// For what must not wait: short statements that wait for no row that others may hold.
+    /// The connections for work that must not wait: short statements that need no row that others may have locked.
     pub(super) fn promptly(&self) -> Promptly<'_> {
         Promptly(self)
     }
 
-    /// Runs `work` in a transaction; what it answers as `Err` is an answer, too, but nothing of what it did stays.
+    /// Runs `work` in a transaction. If its answer is the inner `Err`, the transaction is undone, and that is the answer.
     pub(super) async fn transaction<T, W: Work<T>>(
         &self,
         dialect: Dialect,
@@ -99,7 +100,7 @@ impl Connections {
     ) -> Result<T, StoreError> {
         let mut taken = self.take().await?;
         let done = timeout(TRANSACTION_TIMEOUT, run(taken.connection(), dialect, durability, work)).await;
-        // What is dropped here is in the middle of anything: nobody else is to have it.
+        // After a time-out the connection may be in the middle of anything. It is dropped, and so thrown away.
         let (done, clean) = done.map_err(|_| StoreError::NoAnswer { within: TRANSACTION_TIMEOUT })?;
         let is_refused = self.learn(&done);
         if clean && !is_refused {
@@ -113,11 +114,12 @@ impl Connections {
         self.pool.close().await;
     }
 
-    /// For what the store does not do by a statement of its own.
+    /// The pool itself, for the migrations, which take connections by themselves.
     pub(super) fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
+    /// Takes a connection for ordinary work.
     pub(super) async fn take(&self) -> Result<Taken, StoreError> {
         let taken = timeout(ACQUIRE_TIMEOUT, async {
             let place = Arc::clone(&self.places).acquire_owned().await;
@@ -130,7 +132,7 @@ impl Connections {
 }
 
 impl Promptly<'_> {
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub(super) async fn ping(self) -> Result<(), StoreError> {
         self.take().await?.use_once(async |connection| connection.ping().await).await
     }
@@ -142,6 +144,7 @@ impl Promptly<'_> {
 }
 
 impl Taken {
+    /// Runs one statement, and hands the connection back if it is as it was before.
     async fn use_once<T>(
         mut self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
@@ -149,7 +152,7 @@ impl Taken {
         let done = in_time(work(self.connection())).await?;
         let is_clean = match &done {
             Ok(_) | Err(sqlx::Error::RowNotFound) => true,
-            // Where the database itself said no, it has undone the statement and goes on.
+            // A database that refuses a statement has undone it, and the connection can be used again.
             Err(error @ sqlx::Error::Database(_)) => !self.refusals.note(error),
             Err(_) => false,
         };
@@ -201,7 +204,7 @@ async fn pool(
     options: AnyConnectOptions,
     connections: u32,
     settings: &'static str,
-    refusals: Refusals,
+    refusals: WriteRefusals,
 ) -> Result<AnyPool, sqlx::Error> {
     AnyPoolOptions::new()
         .max_connections(connections)
@@ -227,8 +230,8 @@ async fn pool(
         .await
 }
 
-/// The transaction, from its beginning to its end, and whether the connection is as it was before. sqlx's own counting of transactions is
-/// left alone: SQLite may end one by itself (when the disk is full), and then the count stays wrong for ever.
+/// Runs a transaction from its beginning to its end, and says whether the connection is as it was before. It does not use sqlx's
+/// transactions, which are counted: SQLite may end a transaction by itself, when the disk is full, and the count would stay wrong for ever.
 async fn run<T, W: Work<T>>(
     connection: &mut AnyConnection,
     dialect: Dialect,
@@ -248,10 +251,11 @@ async fn run<T, W: Work<T>>(
         Err(error) => Err(error),
     };
     let clean = undo(connection, "ROLLBACK").await;
-    // Nothing of a transaction stays whose connection ends: the answer is good even so.
+    // Even if it could not be undone here, nothing of it stays: its connection is thrown away.
     (failed, clean)
 }
 
+/// Begins a transaction. SQLite's `synchronous` is set first, since it cannot change inside a transaction.
 pub(super) async fn begin(
     connection: &mut AnyConnection,
     dialect: Dialect,
@@ -266,7 +270,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-/// Undoes a transaction, or a part of it. Says whether that was done.
+/// Undoes a transaction, or a part of it. Says whether that succeeded.
 pub(super) async fn undo(connection: &mut AnyConnection, rollback: &'static str) -> bool {
     matches!(timeout(ROLLBACK_TIMEOUT, sqlx::raw_sql(rollback).execute(connection)).await, Ok(Ok(_)))
 }

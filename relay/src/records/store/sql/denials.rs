@@ -1,4 +1,4 @@
-//! Who may not call, and which sessions are to end: what one relay is told and every relay has to hear of.
+//! The deny-list, and orders to end sessions: what an administrator tells one relay, and every relay has to know.
 
 use futures_util::FutureExt;
 use sqlx::Row;
@@ -123,7 +123,7 @@ impl SqlStore {
     }
 }
 
-/// Others are to look again; what applies no more is forgotten.
+/// Raises the deny-list's revision, so that other relays read it again, and deletes expired entries.
 async fn changed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.query(FORGET_EXPIRED).bind(unix_ms()).execute(&mut *tx.connection).await?;
     tx.query(COUNT_UP).execute(&mut *tx.connection).await?;

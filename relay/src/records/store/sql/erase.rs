@@ -1,4 +1,4 @@
-//! Erasing: what somebody said goes, to the last byte; what it cost stays, without a name.
+//! Erasing: what somebody said is deleted to the last byte. What it cost stays, without their name.
 
 use futures_util::FutureExt;
 use sqlx::Row;
@@ -6,9 +6,9 @@ use sqlx::Row;
 use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, sql};
 
-/// Sessions that one transaction erases: no other relay waits for long, and a long history does not run into a time limit.
+/// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
-/// How often SQLite is asked to empty its log, each time for as long as its busy timeout, while somebody still reads in it.
+/// How often SQLite is asked to empty its log while somebody still reads in it. Each try takes as long as its busy timeout.
 const CHECKPOINTS: usize = 3;
 
 const KEEP_USAGE: Sql = sql!(
@@ -29,7 +29,7 @@ const KEEP_RECORDING: Sql = sql!(
     ON CONFLICT (recording) DO NOTHING"
 );
 
-/// With its turns, its ledger and its alerts.
+/// Deletes a session. The schema deletes its turns, its ledger and its alerts with it.
 const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
 
 const OF_USER: Sql = sql!("SELECT id FROM sessions WHERE user_sub = $1 ORDER BY id LIMIT $2" LOCK);
@@ -98,7 +98,7 @@ impl SqlStore {
         .await
     }
 
-    /// To its end, even if the caller is dropped.
+    /// Runs `work` to its end, even if the caller is dropped.
     async fn finish<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -106,7 +106,8 @@ impl SqlStore {
         self.tasks.spawn(work).await.map_err(|_| StoreError::Unfinished)?
     }
 
-    /// SQLite's log still has the pages as they were. PostgreSQL's is the operator's: `docs/records.md` says how.
+    /// Empties SQLite's log, which still has the pages as they were before. PostgreSQL's log is in the operator's hands, as `docs/records.md`
+    /// says.
     async fn empty_log(&self) -> Result<(), StoreError> {
         for _ in 0..CHECKPOINTS {
             if self.scrub().await? {
@@ -118,8 +119,9 @@ impl SqlStore {
     }
 }
 
+/// Erases some of a user's sessions, and says how many.
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
-    // All of them are locked before the first budget is.
+    // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     for row in &rows {
         let id: String = row.try_get("id")?;

@@ -1,11 +1,11 @@
-//! What a relay still owes for a session that was deleted meanwhile: it goes on the account's bill, without a name.
+//! Settlements of sessions that were deleted meanwhile. Their cost goes on the account's bill, without the user's name.
 
 use super::super::types::Settle;
 use super::money::{self, Locked, Owners, Periods, Sums};
 use super::read::Reading;
 use super::{Sql, StoreError, Tx, signed, sql};
 
-/// What is left of a session, and of its ledger rows, to tell what was charged from what was not.
+/// Notes what is needed of a session and its ledger rows to tell later what was charged already.
 const REMEMBER: [Sql; 2] = [
     sql!(
         "INSERT INTO erased_sessions (id, epoch, audio_samples, erased_at)
@@ -19,13 +19,13 @@ const REMEMBER: [Sql; 2] = [
     ),
 ];
 
-/// Of a session that was not erased by a relay: all that is known is that somebody writes for it.
+/// Notes a session that nothing was noted of when it was deleted, so that what is written for it is charged once.
 const REMEMBER_UNKNOWN: Sql = sql!(
     "INSERT INTO erased_sessions (id, epoch, audio_samples, erased_at) VALUES ($1, $2, 0, " NOW ")
     ON CONFLICT (id) DO NOTHING"
 );
 
-/// Where the rows do not say of which item they were, all audio of the session was of one.
+/// Reads what was charged for a deleted session. If its rows do not name their items, all its audio was of one item.
 const READ: Sql = sql!(
     "SELECT epoch, (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $2) AS charged,
         (SELECT COUNT(*) FROM erased_rows WHERE session_id = $1 AND key = $3) AS written,
@@ -49,7 +49,7 @@ const ADD_USAGE: Sql = sql!(
 
 const ADD_SAMPLES: Sql = sql!("UPDATE erased_sessions SET audio_samples = audio_samples + $1 WHERE id = $2");
 
-/// Before the session itself is deleted, and after what it had exposed is charged.
+/// Notes what is needed of a session that is about to be deleted. What it had exposed has to be charged before.
 pub(super) async fn remember(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     for sql in REMEMBER {
         tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
@@ -57,8 +57,8 @@ pub(super) async fn remember(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError
     Ok(())
 }
 
-/// Charges for a session that is not there any more. The rules are those for one that was ended from outside: each row counts once, and
-/// what another relay has metered again, or what was charged as lost, is not charged on top.
+/// Charges for a session that was deleted. The rules are those for a session that was ended from outside: each row counts once, and nothing
+/// is charged that another relay has metered again, or that was charged as lost.
 pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), StoreError> {
     let id = &*settle.session_id;
     let (Some(payer), Some(first)) = (&settle.payer, money::decisive(&settle.rows)) else {

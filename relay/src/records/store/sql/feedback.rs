@@ -1,4 +1,4 @@
-//! What users think of their sessions.
+//! Feedback: what users think of their sessions.
 
 use super::super::types::Feedback;
 use super::{Sql, SqlStore, StoreError, sql};

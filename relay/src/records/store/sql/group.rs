@@ -1,9 +1,10 @@
-//! One transaction for many: SQLite writes a transaction at a time, and waiting for the disk costs more than what is written.
+//! Group commit: one transaction for the work of many callers. SQLite writes one transaction at a time, and waiting for the disk costs more
+//! than writing.
 //!
-//! Whoever has something to write puts it in a line and waits for the connection that writes. Who gets that does all that has queued up while
-//! the transaction before ran, in its order, and commits it together. So nobody waits for company, and who is alone has a transaction alone.
-//! Each work keeps its own outcome: what is refused is undone, and nothing of its neighbours is. Nobody hears that something is done before
-//! it is committed.
+//! A caller puts its work in a queue and waits for the one connection that writes. The caller who gets the connection does all the work that
+//! has queued up while the transaction before ran, in its order, and commits it together. So no work waits for other work to come, and work
+//! that is alone has a transaction alone. Each work has its own outcome: if it is refused, it is undone, and nothing else is. No caller is
+//! told that its work is done before it is committed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,12 +21,13 @@ use tokio::time::timeout;
 use super::connections::{Connections, TRANSACTION_TIMEOUT, Taken, begin, undo};
 use super::{Dialect, Durability, StoreError, Tx, Work};
 
-/// Works that one transaction does at most.
+/// How many works one transaction does at most.
 const WORKS: usize = 64;
-/// After this time no other work begins in a transaction: the first one waits for its commit, and whatever is prompt for the connection.
+/// How long new work may begin in a transaction. Then it is committed, because its first work waits for the commit, and prompt work for the
+/// connection.
 const BUDGET: Duration = Duration::from_millis(10);
 
-/// Works in their order. Clones share them.
+/// The works that wait for a transaction, in their order. Clones share them.
 #[derive(Clone)]
 pub(super) struct Group {
     line: Arc<Mutex<Line>>,
@@ -41,27 +43,28 @@ struct Line {
 struct Waiting {
     number: u64,
     durability: Durability,
-    work: Box<dyn Anyones>,
+    work: Box<dyn AnyWork>,
 }
 
-/// A work of which only its own caller knows what it answers.
-trait Anyones: Send {
+/// A work in the queue, whatever the type of its answer.
+trait AnyWork: Send {
     fn run<'c>(self: Box<Self>, tx: Tx<'c>) -> BoxFuture<'c, Done>;
 
-    /// Tells its caller that it cannot be begun.
+    /// Tells the caller that the transaction could not be begun.
     fn refuse(self: Box<Self>, why: &Arc<StoreError>);
 }
 
-struct Asked<T, W> {
+/// A work with the caller that waits for its answer.
+struct QueuedWork<T, W> {
     work: W,
     tell: oneshot::Sender<Result<T, StoreError>>,
 }
 
 /// A work that has run.
 struct Done {
-    /// Whether what it did is to stay.
+    /// Whether what the work did is to be committed.
     stays: bool,
-    /// Tells its caller the answer, or why the transaction failed that it shared.
+    /// Tells the caller the answer, or why the shared transaction failed.
     tell: Tell,
 }
 
@@ -81,8 +84,8 @@ impl Default for Group {
 }
 
 impl Group {
-    /// Runs `work` in a transaction, alone or with others; what it answers as `Err` is an answer, too, but nothing of what it did stays. It must
-    /// not be dropped before it ends: others may wait for what it does for them.
+    /// Runs `work` in a transaction, alone or with other work. If its answer is the inner `Err`, it is undone, and that is the answer. The
+    /// future must not be dropped before it ends, because it may be doing the work of other callers.
     pub(super) async fn run<T, W>(
         &self,
         writer: &Connections,
@@ -94,7 +97,7 @@ impl Group {
         W: Work<T> + Send + 'static,
     {
         let (tell, mut answer) = oneshot::channel();
-        let number = self.queue(durability, Box::new(Asked { work, tell }));
+        let number = self.queue(durability, Box::new(QueuedWork { work, tell }));
         loop {
             tokio::select! {
                 biased;
@@ -102,14 +105,14 @@ impl Group {
                 taken = writer.take() => match taken {
                     Ok(taken) => self.lead(taken).await,
                     Err(error) if self.withdraw(number) => return Err(error),
-                    // Somebody has begun it: it has its own end.
+                    // Another caller has begun this work, and will tell its answer.
                     Err(_) => return answer.await.unwrap_or(Err(StoreError::Unfinished)),
                 },
             }
         }
     }
 
-    fn queue(&self, durability: Durability, work: Box<dyn Anyones>) -> u64 {
+    fn queue(&self, durability: Durability, work: Box<dyn AnyWork>) -> u64 {
         let mut line = self.line();
         let number = line.next_number;
         line.next_number += 1;
@@ -117,7 +120,7 @@ impl Group {
         number
     }
 
-    /// Takes a work out of the line. Says whether it was still there.
+    /// Takes a work out of the queue. Says whether it was still there.
     fn withdraw(&self, number: u64) -> bool {
         let mut line = self.line();
         let before = line.waiting.len();
@@ -125,7 +128,7 @@ impl Group {
         line.waiting.len() < before
     }
 
-    /// How many are there for one transaction, and the most that one of them asks of it.
+    /// How many works wait for the next transaction, and the highest durability that one of them needs.
     fn look(&self) -> (usize, Durability) {
         let line = self.line();
         let works = line.waiting.iter().take(WORKS);
@@ -133,13 +136,14 @@ impl Group {
         (works.len(), durability.unwrap_or(Durability::Process))
     }
 
-    /// The next one, unless it asks more of the transaction: it came after [`Group::look`], and others left the line.
-    fn next(&self, durability: Durability) -> Option<Box<dyn Anyones>> {
+    /// Takes the next work, unless it needs a higher durability than the transaction has. Such work came after [`Group::look`], when other
+    /// work was withdrawn.
+    fn next(&self, durability: Durability) -> Option<Box<dyn AnyWork>> {
         let next = self.line().waiting.pop_front_if(|waiting| waiting.durability <= durability);
         next.map(|waiting| waiting.work)
     }
 
-    /// Does what has queued up, and lets go of the connection.
+    /// Does the work that has queued up in one transaction, and hands the connection back.
     async fn lead(&self, mut taken: Taken) {
         let (works, durability) = self.look();
         if works == 0 {
@@ -152,7 +156,8 @@ impl Group {
             let failed = StoreError::NoAnswer { within: TRANSACTION_TIMEOUT };
             Ended { failed: Some(Arc::new(failed)), clean: false }
         });
-        // Before the connection is free: nobody who has an answer is to be on the way to it, and throw it away in the middle of that.
+        // Callers are told before the connection is free. Otherwise a caller whose answer is ready might just be taking the connection, and
+        // would throw it away by leaving in the middle of that.
         for Done { tell, .. } in done {
             tell(failed.as_ref());
         }
@@ -161,6 +166,7 @@ impl Group {
         }
     }
 
+    /// Runs up to `works` works in one transaction. Those that ran are put in `done`, to be told when it is known how the transaction ended.
     async fn transaction(
         &self,
         connection: &mut AnyConnection,
@@ -180,14 +186,14 @@ impl Group {
             if number > 0 && begun.elapsed() >= self.budget {
                 break;
             }
-            // What is alone is undone with its transaction.
+            // Work that is alone needs no savepoint: it is undone with its transaction.
             let shares = works > 1;
             if shares && sqlx::raw_sql("SAVEPOINT work").execute(&mut *connection).await.is_err() {
                 return Ended::broken(connection).await;
             }
             let Some(work) = self.next(durability) else { break };
             let tx = Tx { connection: &mut *connection, dialect: Dialect::Sqlite };
-            // Who panics hears nothing, and knows by that.
+            // If the work panics, its caller is told nothing, and takes the dropped channel for the answer.
             let ran = AssertUnwindSafe(work.run(tx)).catch_unwind().await.ok();
             let stays = ran.as_ref().is_some_and(|ran| ran.stays);
             done.extend(ran);
@@ -217,21 +223,21 @@ impl Group {
 }
 
 impl Ended {
-    /// SQLite has ended the transaction by itself, as it does when the disk is full, or does not answer any more. Who caused it has heard why from
-    /// the statement; of the others none was refused, and all of them may try again.
+    /// The end of a transaction that SQLite has ended by itself, as it does when the disk is full, or that does not answer any more. The work
+    /// that caused it has the error of its statement. No other work was refused, and all of them may be tried again.
     async fn broken(connection: &mut AnyConnection) -> Ended {
         let clean = undo(connection, "ROLLBACK").await;
         Ended { failed: Some(Arc::new(StoreError::Unfinished)), clean }
     }
 }
 
-impl<T, W> Anyones for Asked<T, W>
+impl<T, W> AnyWork for QueuedWork<T, W>
 where
     T: Send + 'static,
     W: Work<T> + Send + 'static,
 {
     fn run<'c>(self: Box<Self>, tx: Tx<'c>) -> BoxFuture<'c, Done> {
-        let Asked { work, tell } = *self;
+        let QueuedWork { work, tell } = *self;
         async move {
             let worked = work(tx).await;
             Done {
@@ -239,7 +245,7 @@ where
                 tell: Box::new(move |failed| {
                     let answer = match (worked, failed) {
                         (Err(error), _) => Err(error),
-                        // Whatever was answered was answered by what the others had done, and that did not happen.
+                        // Even a refusal may rest on what other work had done in this transaction, and that was undone.
                         (Ok(_), Some(failed)) => Err(StoreError::Shared(Arc::clone(failed))),
                         (Ok(Ok(answer) | Err(answer)), None) => Ok(answer),
                     };

@@ -1,7 +1,7 @@
-//! Leases: until when a session is its relay's, and what becomes of those whose relay is lost.
+//! Leases: until when a session is its relay's own, and what becomes of the sessions of a lost relay.
 //!
-//! A lease is one row a relay, so that renewing it is one statement, however many sessions there are, and waits for none of them. What a
-//! session has of its own only ends that sooner.
+//! Each relay has one row with its lease, so that renewing it is one statement however many sessions there are, and waits for none of them.
+//! The `lease_until` of a session only ends the lease for that session sooner.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::super::Leases;
-use super::super::query::HAND_OVER;
+use super::super::query::HAND_OFF;
 use super::super::types::Swept;
 use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
 
-/// Lost sessions that one sweep handles: the next one goes on.
+/// How many lost sessions one sweep handles. The next sweep goes on with the rest.
 const SWEEP_MAX: i64 = 50;
 
 const RENEW: Sql = sql!(
@@ -22,7 +22,8 @@ const RENEW: Sql = sql!(
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
 );
 
-/// Only where there is none, or it is over: a row that is as it should be is not locked, so that no renewal waits for whoever begins a session.
+/// Gives a relay a lease only if it has none, or its lease is over. A row with a good lease is not locked, so that no renewal waits for a
+/// session that begins.
 const BEGIN: Sql = sql!(
     "INSERT INTO relays (id, lease_until) SELECT $1, " NOW " + $2
     WHERE NOT EXISTS (SELECT 1 FROM relays WHERE id = $1 AND lease_until > " NOW ")
@@ -44,7 +45,8 @@ const HELD_ELSEWHERE: Sql = sql!(
 const END_LEASE_OF_RELAY: Sql =
     sql!("UPDATE relays SET lease_until = " NOW " WHERE id = $1 AND lease_until > " NOW);
 
-/// Should the relay come back, it is not theirs again; and those of a relay from before there was a table of relays have no other lease.
+/// Ends the leases of a relay's sessions one by one, besides the relay's own. So they stay ended if the relay comes back, and sessions whose
+/// relay has no row are covered as well.
 const END_LEASES_OF: Sql = sql!(
     "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1"
 );
@@ -65,7 +67,7 @@ const LOST: Sql = sql!(
     ORDER BY " LEASE " LIMIT $2" LOCK_FREE_ONES
 );
 
-/// Nothing of one that somebody else has locked by now.
+/// Locks a session, unless somebody else has locked it by now.
 const LOCK_FREE: Sql = sql!("SELECT id FROM sessions WHERE id = $1" LOCK_FREE_ONES);
 
 impl SqlStore {
@@ -73,11 +75,11 @@ impl SqlStore {
         &self,
         id: &str,
         by: &str,
-        renewed: Duration,
+        left: Duration,
     ) -> Result<bool, StoreError> {
-        let asked = self.statement(ASK_FOR).bind(HAND_OVER).bind(id).bind(by).bind(millis(renewed));
+        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(millis(left));
         asked.execute(&self.writer).await?;
-        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(renewed));
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(left));
         Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 
@@ -133,13 +135,14 @@ impl SqlStore {
     }
 }
 
-/// Gives a relay a lease, if it has none that is good: a session that it begins, or goes on with, is its from that moment.
+/// Gives a relay a lease, if it has no good one, so that a session that it begins or takes over is its own from that moment.
 pub(super) async fn begin(tx: &mut Tx<'_>, relay: &str, lease: Duration) -> Result<(), StoreError> {
     tx.query(BEGIN).bind(relay).bind(millis(lease)).execute(&mut *tx.connection).await?;
     Ok(())
 }
 
-/// Gives back what a lost session had reserved, and ends it if it waited for long enough.
+/// Gives back what a lost session had reserved, and ends it if its resume window is over. Says whether money was given back, and whether it
+/// ended.
 async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
     if tx.query(LOCK_FREE).bind(id).fetch_optional(&mut *tx.connection).await?.is_none() {
         return Ok((false, false));

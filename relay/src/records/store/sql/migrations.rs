@@ -1,5 +1,5 @@
-//! The schema's history, one list for each database. `sqlx::migrate!` would read the folders by itself, but compiles SQLite a
-//! second time for the host.
+//! The migrations of the schema, one list for each database. `sqlx::migrate!` would read the folders by itself, but would compile SQLite a
+//! second time, for the host.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::connections::Connections;
 use super::statement::in_time;
 use super::{Dialect, StoreError};
 
-/// Version, description, file, SQL.
+/// A migration: its version, its description, its file, its SQL.
 type Listed = (i64, &'static str, &'static str, &'static str);
 
 macro_rules! migrations {
@@ -42,9 +42,9 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     8 "feedback" "0008_feedback.sql";
 };
 
-/// How a schema stands to this version of the relay.
+/// How a database's schema compares to the one of this relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SchemaVersion {
     UpToDate,
     Older { missing: usize },
     Newer { version: i64 },
@@ -58,45 +58,47 @@ pub(super) async fn run(
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
     let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
-    if let Standing::Newer { version } = standing(dialect, &before) {
+    if let SchemaVersion::Newer { version } = compare(dialect, &before) {
         return Err(newer(dialect, database, version));
     }
-    // The one thing that is waited for without end: how long it takes depends on how much there is to change.
+    // Only migrations have no time limit: how long one takes depends on how many rows there are.
     migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
     Ok(known(dialect) - before.len())
 }
 
-/// How these migrations stand to those of this version.
-pub(super) fn standing(dialect: Dialect, applied: &[i64]) -> Standing {
+/// How a database in which these migrations were applied compares to this relay.
+pub(super) fn compare(dialect: Dialect, applied: &[i64]) -> SchemaVersion {
     let listed = listed(dialect);
     if let Some(version) =
         applied.iter().find(|version| !listed.iter().any(|migration| migration.0 == **version))
     {
-        return Standing::Newer { version: *version };
+        return SchemaVersion::Newer { version: *version };
     }
     match listed.len().saturating_sub(applied.len()) {
-        0 => Standing::UpToDate,
-        missing => Standing::Older { missing },
+        0 => SchemaVersion::UpToDate,
+        missing => SchemaVersion::Older { missing },
     }
 }
 
-/// How many migrations this version has.
+/// How many migrations this relay knows.
 pub(super) fn known(dialect: Dialect) -> usize {
     listed(dialect).len()
 }
 
-/// The tables that they make.
+/// The tables that the migrations make.
 pub(super) fn tables(dialect: Dialect) -> impl Iterator<Item = &'static str> {
     listed(dialect).iter().flat_map(|(_, _, _, sql)| {
         sql.split("CREATE TABLE ").skip(1).filter_map(|table| table.split_whitespace().next())
     })
 }
 
+/// The error for a database with a migration that this relay does not know.
 pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {
     let known = listed(dialect).last().map_or(0, |migration| migration.0);
     StoreError::Newer { database: database.to_owned(), version, known }
 }
 
+/// The versions of the migrations that were applied to a database.
 async fn applied(pool: &AnyPool) -> Result<Vec<i64>, MigrateError> {
     let mut connection = pool.acquire().await?;
     let table = &Migrator::DEFAULT.table_name;

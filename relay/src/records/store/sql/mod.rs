@@ -1,8 +1,8 @@
-//! The store in SQL: SQLite and PostgreSQL by the same statements.
+//! The store in SQL: the same statements for SQLite and PostgreSQL.
 //!
-//! SQLite has one connection that writes and a few that read: it has one writer anyway, and waiting in a queue beats failing as busy. What
-//! calls write meanwhile shares the next transaction. Every transaction runs in a task to its end. Row locks are taken in one order
-//! everywhere: session, account, user.
+//! SQLite has one connection that writes and a few that read. It lets one connection write at a time anyway, and waiting in a queue is better
+//! than failing as busy. What calls write while a transaction runs shares the next one. Every transaction runs in a task to its end. Row
+//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user.
 
 mod alerts;
 mod check;
@@ -13,17 +13,17 @@ mod erased;
 mod feedback;
 mod group;
 mod leases;
-mod look;
 mod migrations;
 mod money;
 mod page;
 mod read;
 mod records;
-mod refusals;
 mod retention;
 mod sessions;
+mod sqlite_file;
 mod statement;
 mod transcript;
+mod write_refusals;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -37,20 +37,21 @@ use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Prompt};
 use self::group::Group;
-use self::refusals::Refusals;
 use self::statement::Statement;
+use self::write_refusals::WriteRefusals;
 use super::{StoreError, create_data_dir};
 use crate::config::Secret;
-pub use look::look;
+pub use sqlite_file::check_sqlite_file;
 
-/// How long a statement waits for another process that writes (a backup, an operator's shell).
+/// The settings of SQLite's writing connection. `busy_timeout` is for other processes that write: a backup, an operator's shell.
 const SQLITE_SETTINGS: &str = "
 PRAGMA busy_timeout = 5000;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA foreign_keys = ON;
 PRAGMA secure_delete = ON;";
-/// A relay that vanishes in a transaction must not hold its locks; one that waits too long must hear of it.
+/// The settings of each PostgreSQL connection. The locks of a relay that vanishes in a transaction are freed, and a relay that waits for too
+/// long is told.
 const POSTGRES_SETTINGS: &str = "
 SET search_path TO voxrelay;
 SET statement_timeout = '10s';
@@ -58,7 +59,8 @@ SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// Those that nothing waits on: for what administrators decide, and whether the database answers. One more is for the renewal of leases alone.
+/// How many more connections to PostgreSQL are kept for prompt work, such as reading what administrators decided, and whether the database
+/// answers. One more besides these is for the renewal of leases alone.
 const POSTGRES_PROMPT: u32 = 2;
 
 /// Sessions, turns, ledger and budgets in SQLite or PostgreSQL. Clones share the connections.
@@ -67,16 +69,16 @@ pub struct SqlStore {
     dialect: Dialect,
     writer: Connections,
     readers: Connections,
-    /// What the writes of calls wait in, to share a transaction. With PostgreSQL each has its own: a server commits many at once by itself, and who
-    /// shared one would wait for the locks of all.
+    /// The queue in which the writes of calls wait, to share a transaction in SQLite. With PostgreSQL each write has a transaction of its
+    /// own: the server commits many at once by itself, and a shared transaction would wait for the locks of all its writes.
     group: Option<Group>,
-    /// For the relay's lease and nothing else.
+    /// The connection that renews the relay's lease, and with PostgreSQL does nothing else.
     renewals: Connections,
     /// Transactions under way.
     tasks: TaskTracker,
 }
 
-/// Which database it is.
+/// Which database the store uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Sqlite,
@@ -90,9 +92,13 @@ struct Sql {
     postgres: &'static str,
 }
 
-/// Writes a [`Sql`]: text, `NOW` for the database's clock in milliseconds since 1970, `LOCK` to lock the rows that are read,
-/// `LOCK_FREE_ONES` to lock those and leave out what somebody else has locked, `DAY` for the day (UTC) of `created_at`, `LEASE` for the time
-/// at which a row of `sessions` is nobody's any more, `HELD` for the `lease_until` of one that is its relay's as long as that is there.
+/// Writes a [`Sql`] out of texts and these words:
+/// - `NOW`: the database's clock, in milliseconds since 1970.
+/// - `LOCK`: locks the rows that are read.
+/// - `LOCK_FREE_ONES`: locks the rows that are read, and leaves out those that somebody else has locked.
+/// - `DAY`: the day (UTC) of `created_at`.
+/// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
+/// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
     ($($part:tt)+) => {
         $crate::records::store::sql::Sql {
@@ -142,13 +148,12 @@ macro_rules! part {
 
 use {part, sql};
 
-/// What a committed transaction outlives. (`synchronous` of SQLite's writer, which cannot change inside a transaction.
-/// PostgreSQL waits for its log always.)
+/// What a committed transaction outlives. With SQLite it decides the setting `synchronous`. PostgreSQL always waits for its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Durability {
-    /// The end of the process.
+    /// The transaction outlives the end of the process.
     Process,
-    /// The end of the machine as well: one more wait for the disk, for money.
+    /// The transaction outlives a power cut as well, by one more wait for the disk. Whatever is about money needs this.
     PowerCut,
 }
 
@@ -158,7 +163,8 @@ struct Tx<'c> {
     dialect: Dialect,
 }
 
-/// What is done in a transaction.
+/// What is done in a transaction. The outer error means that it failed. With the inner one it is an answer, but everything that was done is
+/// undone.
 trait Work<T>: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>> {}
 
 impl<T, W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<Result<T, T>, StoreError>>> Work<T> for W {}
@@ -190,7 +196,7 @@ impl SqlStore {
         }
         let database = path.display().to_string();
         let open = |source| StoreError::Open { database: database.clone(), source };
-        let refusals = Refusals::default();
+        let refusals = WriteRefusals::default();
         let writer = sqlite_options(path, "rwc").map_err(open)?;
         check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
         let writer =
@@ -216,7 +222,7 @@ impl SqlStore {
         let open = |source| StoreError::Open { database: database.clone(), source };
         let options = options(url.expose()).map_err(open)?;
         check::serves(&options, &database).await?;
-        let (refusals, settings) = (Refusals::default(), POSTGRES_SETTINGS);
+        let (refusals, settings) = (WriteRefusals::default(), POSTGRES_SETTINGS);
         let renewals =
             Connections::open(options.clone(), 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let prompt = Prompt::Own(POSTGRES_PROMPT);
@@ -233,7 +239,8 @@ impl SqlStore {
         })
     }
 
-    /// Runs a short `work` of a call in a transaction that it may share with those of other calls. As [`SqlStore::transaction`] otherwise.
+    /// Runs a short `work` of a call in a transaction that it may share with the work of other calls, to its end even if the caller is
+    /// dropped.
     async fn shared<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -242,7 +249,7 @@ impl SqlStore {
         self.shared_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
     }
 
-    /// As [`SqlStore::shared`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    /// Does the same as [`SqlStore::shared`]. If the work's answer is the inner `Err`, the work is undone, and that is the answer.
     async fn shared_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -256,7 +263,7 @@ impl SqlStore {
         task.await.map_err(|_| StoreError::Unfinished)?
     }
 
-    /// Runs `work` in a transaction of its own that ends, one way or the other, even if the caller is dropped.
+    /// Runs `work` in a transaction of its own, to its end even if the caller is dropped.
     async fn transaction<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -265,7 +272,7 @@ impl SqlStore {
         self.transaction_or_undo(durability, |tx| work(tx).map_ok(Ok).boxed()).await
     }
 
-    /// As [`SqlStore::transaction`]; what `work` answers as `Err` is an answer, too, but nothing of what it did stays.
+    /// Does the same as [`SqlStore::transaction`]. If the work's answer is the inner `Err`, the work is undone, and that is the answer.
     async fn transaction_or_undo<T, W>(&self, durability: Durability, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -276,7 +283,7 @@ impl SqlStore {
         task.await.map_err(|_| StoreError::Unfinished)?
     }
 
-    /// One statement.
+    /// A statement in the dialect of this database.
     fn statement(&self, sql: Sql) -> Statement {
         Statement::new(self.dialect.pick(sql))
     }
@@ -285,9 +292,9 @@ impl SqlStore {
         match self.dialect {
             Dialect::Sqlite => self.writer.promptly().ping().await,
             Dialect::Postgres => {
-                let standing = check::takes_writes(self.writer.promptly()).await;
-                self.writer.learn(&standing);
-                standing
+                let answer = check::takes_writes(self.writer.promptly()).await;
+                self.writer.learn(&answer);
+                answer
             }
         }
     }
@@ -296,7 +303,7 @@ impl SqlStore {
         self.tasks.close();
         self.tasks.wait().await;
         self.readers.close().await;
-        // The last connection to a SQLite file folds its log in, which one that only reads cannot.
+        // The readers are closed before the writer: the last connection to a SQLite file folds the log in, which a reader cannot.
         self.writer.close().await;
         self.renewals.close().await;
     }
@@ -305,22 +312,27 @@ impl SqlStore {
 /// Brings a PostgreSQL schema up to date, and says how many migrations that took.
 ///
 /// # Errors
-/// When the database cannot be reached, or a migration fails; it is undone then.
+/// When the database cannot be reached, or a migration fails, which is undone then.
 pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let database = shown(url);
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
     check::prepares(&options, &database).await?;
-    let connections =
-        Connections::open(options, 1, Prompt::Next, "SET search_path TO voxrelay;", &Refusals::default())
-            .await
-            .map_err(open)?;
+    let connections = Connections::open(
+        options,
+        1,
+        Prompt::Next,
+        "SET search_path TO voxrelay;",
+        &WriteRefusals::default(),
+    )
+    .await
+    .map_err(open)?;
     let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
     connections.close().await;
     Ok(applied)
 }
 
-/// What is wrong with the address of a PostgreSQL database, if that shows without asking it.
+/// What is wrong with the address of a PostgreSQL database, as far as its text shows.
 pub(crate) fn fault_in_url(url: &str) -> Option<String> {
     sqlx::postgres::PgConnectOptions::from_str(url).err().map(|error| error.to_string())
 }
@@ -348,11 +360,12 @@ fn options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
     AnyConnectOptions::from_str(url)
 }
 
+/// The error for a write that found no row of a live session.
 fn found(id: &str, rows: u64) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::NoSession { id: id.to_owned() }) } else { Ok(()) }
 }
 
-/// Quantities and money stay far below 2⁶³; a figure beyond is stored as the largest.
+/// A figure as databases store it. Quantities and money stay far below 2⁶³, and a larger figure is stored as the largest possible one.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
-//! Reserve, spend, settle.
+//! Reserving and settling money.
 //!
-//! A session is *authorised* up to an amount that only grows while it spends; what is above its cost is reserved in the budgets of its user's
-//! day and its account's month. Both ends are running totals, so a repeated request finds its work done.
+//! A session is *authorised* up to a total that only grows while it spends. What is above its cost is reserved in the budgets of its user's
+//! day and its account's month. Cost and authorised amount are running totals, so that a repeated request finds its work done.
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -18,8 +18,8 @@ use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Stan
 use crate::money::ledger::{ItemSum, LedgerRow};
 use crate::money::meter::SAMPLE;
 
-/// Beyond what it needs at once, a call sets aside one part in so many of what its user and its account have left, so that close to a
-/// cap others find something, too. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
+/// Which part (1 / `SHARE`) of what its user and its account have left a call may set aside beyond what it needs at once. So other calls find
+/// something close to a cap as well. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
 const SHARE: u64 = 4;
 
 const LOCK_SESSION: Sql = sql!(
@@ -28,7 +28,7 @@ const LOCK_SESSION: Sql = sql!(
     FROM sessions WHERE id = $1" LOCK
 );
 
-/// Makes the row if need be, locks it, reads it.
+/// Makes the row of a budget if need be, locks it and reads it.
 const LOCK_BUDGET: Sql = sql!(
     "INSERT INTO budgets (scope, owner, period) VALUES ($1, $2, $3)
     ON CONFLICT (scope, owner, period) DO UPDATE SET spent_nano_usd = budgets.spent_nano_usd
@@ -83,14 +83,14 @@ const SUM_BY_ITEM: Sql = sql!(
 
 const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
 
-/// Whose budgets: a hash each, see the schema.
+/// The owners of a session's budgets, each as a hash, so that budgets do not name anybody.
 #[derive(Clone, Debug)]
 pub(super) struct Owners {
     user: String,
     account: String,
 }
 
-/// Which day and month (UTC).
+/// The periods of a session's budgets: a day for the user's and a month for the account's (UTC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Periods {
     pub(super) user: String,
@@ -103,7 +103,7 @@ pub(super) struct Locked {
     pub(super) id: String,
     pub(super) epoch: u32,
     pub(super) is_live: bool,
-    /// Its lease is over.
+    /// Whether the session's lease is over.
     pub(super) is_lost: bool,
     pub(super) owners: Owners,
     pub(super) periods: Periods,
@@ -119,7 +119,7 @@ pub(super) struct Counters {
     reserved: NanoUsd,
 }
 
-/// What rows that were appended add up to.
+/// The sums of the ledger rows that were appended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     pub(super) cost: NanoUsd,
@@ -146,13 +146,14 @@ impl Periods {
 }
 
 impl Locked {
-    /// A session that was just written.
+    /// A session that was just written, and has spent nothing.
     pub(super) fn new(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
         let zero = NanoUsd::ZERO;
         let (cost, authorised, exposed) = (zero, zero, zero);
         Locked { id, epoch, is_live: true, is_lost: false, owners, periods, cost, authorised, exposed }
     }
 
+    /// Locks and reads the row of a session.
     pub(super) async fn read(tx: &mut Tx<'_>, id: &str) -> Result<Option<Locked>, StoreError> {
         let row = tx.query(LOCK_SESSION).bind(id).fetch_optional(&mut *tx.connection).await?;
         let Some(row) = row else { return Ok(None) };
@@ -219,11 +220,12 @@ impl SqlStore {
                 if locked.epoch != epoch {
                     return Err(StoreError::Fenced { id });
                 }
-                // No more can be lost than is set aside: the rest of what was exposed has been spent meanwhile.
+                // What was exposed and is not reserved any more has been spent meanwhile, and can be lost no more.
                 locked.exposed = locked.exposed.min(locked.reserved());
                 let periods = Periods::at(at_ms);
                 if locked.periods != periods {
-                    // A new day: what is reserved in the old one has to find room in the new one.
+                    // A new day has begun. What is reserved in the budgets of the old one is given back, and has to find room in the new
+                    // ones.
                     release(&mut tx, locked.clone()).await?;
                     locked = Locked { authorised: locked.cost, periods, ..locked };
                 }
@@ -262,8 +264,9 @@ impl SqlStore {
     }
 }
 
-/// Whether what an earlier epoch spent is owed nevertheless: the session was ended from outside, nobody has metered anything since, so no
-/// audio was played again, and nothing was charged in its place. One that is there already may be asked for again.
+/// Whether what a relay spent in an earlier epoch is owed nevertheless. It is if the session was ended from outside, nobody has metered
+/// anything since, so that no audio was played again, and nothing was charged in its place. It is also if its rows are there already, since
+/// settling may be repeated.
 async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
     let Some(first) = decisive(&settle.rows).filter(|_| !locked.is_live && locked.epoch > settle.epoch)
     else {
@@ -277,24 +280,24 @@ async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Res
     Ok(goes_on && row.unsigned("charged")? == 0)
 }
 
-/// The row by which it is told whether others went on with the same audio: the first one of audio, if there is one.
+/// The row by which is decided whether another relay went on with the same audio: the first row of audio, or the first row if there is none.
 pub(super) fn decisive(rows: &[LedgerRow]) -> Option<&LedgerRow> {
     rows.iter().find(|row| row.unit == SAMPLE).or(rows.first())
 }
 
-/// Whether a row goes on where the audio of its item ends. A request has no place in the audio: it was made once, and whoever made another
-/// one has paid for that.
+/// Whether a row of audio begins where the audio of its item ends in the ledger, after `samples`. A row of a request always goes on: it was
+/// made once, whatever another relay has asked since.
 pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
     row.unit != SAMPLE || row.begins_at() == Some(samples)
 }
 
-/// What a session's rows add up to, by item and unit.
+/// The sums of a session's ledger rows, by item and unit.
 pub(super) async fn by_item(tx: &mut Tx<'_>, id: &str) -> Result<Vec<ItemSum>, StoreError> {
     let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await?;
     rows.iter().map(read::item_sum).collect()
 }
 
-/// The budgets' rows, locked: the account's, then the user's.
+/// Locks and reads the rows of the budgets: first the account's, then the user's.
 pub(super) async fn lock_budgets(
     tx: &mut Tx<'_>,
     owners: &Owners,
@@ -318,7 +321,7 @@ async fn budget(
     row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
 }
 
-/// What was spent of one of a session's budgets.
+/// How much was spent of one of a session's budgets.
 pub(super) async fn spent(tx: &mut Tx<'_>, locked: &Locked, scope: Scope) -> Result<NanoUsd, StoreError> {
     if scope == Scope::Session {
         return Ok(locked.cost);
@@ -326,6 +329,7 @@ pub(super) async fn spent(tx: &mut Tx<'_>, locked: &Locked, scope: Scope) -> Res
     Ok(budget(tx, READ_BUDGET, scope, &locked.owners, &locked.periods).await?.spent)
 }
 
+/// The owner and the period of a budget. A session's own budget has no row, and no key of its own.
 pub(super) fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) -> (&'a str, &'a str) {
     match scope {
         Scope::Account => (&owners.account, &periods.account),
@@ -333,7 +337,7 @@ pub(super) fn key<'a>(scope: Scope, owners: &'a Owners, periods: &'a Periods) ->
     }
 }
 
-/// Sets aside what fits, in budgets that are locked.
+/// Sets aside as much as there is room for, in budgets that are locked.
 pub(super) async fn grant(
     tx: &mut Tx<'_>,
     mut locked: Locked,
@@ -354,7 +358,8 @@ pub(super) async fn grant(
         let contended = tightest.left().saturating_sub(locked.reserved()) >= least && scope != Scope::Session;
         let spent = ask.spent.max(locked.cost + locked.exposed);
         let before = locked.authorised;
-        // Who waits keeps nothing; and what is spent stays reserved when a new day begins, too.
+        // A session that waits for others gives back everything that it has not spent, so that two sessions never wait for each other. What
+        // it has spent and not settled stays reserved, even where a new day has just given everything back.
         locked.authorised = if contended { spent } else { before.max(spent) };
         if locked.authorised != before {
             authorise(tx, &locked, locked.exposed).await?;
@@ -395,7 +400,7 @@ async fn authorise(tx: &mut Tx<'_>, locked: &Locked, exposed: NanoUsd) -> Result
     Ok(())
 }
 
-/// Gives back everything a session has reserved and not spent.
+/// Gives back everything that a session has reserved and not spent.
 pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
     if locked.reserved() > NanoUsd::ZERO || locked.exposed > NanoUsd::ZERO {
         book(tx, &mut locked, Sums::default(), NanoUsd::ZERO, true, None).await?;
@@ -403,8 +408,8 @@ pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), S
     Ok(())
 }
 
-/// Charges what a lost session had exposed, as an estimate, and gives back the rest. What was charged so is not to be charged again: the
-/// lost relay's own figures, should they come after all, find that the session is not its own any more.
+/// Charges what a lost session had exposed, as an estimate, and gives back the rest. The epoch rises with the charge, so that the lost
+/// relay's own settlements, if they come after all, are refused and nothing is charged twice.
 pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
     let charge = locked.exposed.min(locked.reserved());
     if charge == NanoUsd::ZERO {
@@ -416,6 +421,7 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(),
     book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await.map(drop)
 }
 
+/// Appends rows to the ledger, and returns the sums of those that were not there.
 async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Result<Sums, StoreError> {
     let mut sums = Sums::default();
     for row in rows {
@@ -444,7 +450,7 @@ async fn append(tx: &mut Tx<'_>, id: &str, rows: &[LedgerRow], at_ms: i64) -> Re
     Ok(sums)
 }
 
-/// Adds to a session's cost and takes it out of what is reserved, there and in the budgets.
+/// Adds to a session's cost and takes that out of what is reserved, both in the session's row and in its budgets.
 async fn book(
     tx: &mut Tx<'_>,
     locked: &mut Locked,
@@ -481,6 +487,7 @@ async fn book(
     change_budgets(tx, locked, signed(sums.cost.get()), change).await
 }
 
+/// Adds to what is spent and to what is reserved in both budgets, and returns the account's and the user's as they are then.
 pub(super) async fn change_budgets(
     tx: &mut Tx<'_>,
     locked: &Locked,
@@ -491,7 +498,7 @@ pub(super) async fn change_budgets(
     for (scope, after) in [Scope::Account, Scope::User].into_iter().zip(&mut after) {
         let (owner, period) = key(scope, &locked.owners, &locked.periods);
         let mut changed = None;
-        // A session from before there were budgets has no row yet.
+        // If the budget has no row, this makes it and tries again.
         for _ in 0..2 {
             let query = tx.query(CHANGE_BUDGET).bind(spent).bind(reserved);
             let query = query.bind(scope.name()).bind(owner).bind(period);

@@ -1,5 +1,5 @@
-//! Statements that are put together: which conditions there are depends on what is asked for. A condition that is always there
-//! and sometimes true would keep the databases from using their indexes.
+//! Statements that read a page. They are put together from the conditions that are asked for: a condition that is always in the text, and
+//! true where nothing is asked, would keep databases from using their indexes.
 
 use sqlx::any::AnyRow;
 
@@ -7,7 +7,7 @@ use super::super::query::{PAGE_MAX, Page};
 use super::StoreError;
 use super::statement::{Place, Statement, Value};
 
-/// A statement that reads. Its text is ours; what comes from outside is bound.
+/// A statement that reads. Its text consists of constants of this code, and everything from outside is bound to a parameter.
 #[derive(Debug)]
 pub(super) struct Select {
     sql: String,
@@ -19,7 +19,7 @@ impl Select {
         Select { sql: sql.to_owned(), values: Vec::new() }
     }
 
-    /// Goes on with this text; each `?` in it stands for one of the values.
+    /// Appends a text, in which each `?` stands for one of the values.
     pub(super) fn push<const N: usize>(&mut self, text: &str, values: [Value; N]) {
         let mut values = values.into_iter();
         for (at, part) in text.split('?').enumerate() {
@@ -31,14 +31,14 @@ impl Select {
         }
     }
 
-    /// The same, if there is a value.
+    /// Appends a text with one `?`, if there is a value for it.
     pub(super) fn push_if(&mut self, text: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.push(text, [value.into()]);
         }
     }
 
-    /// Reads a page: `cursor` says where the next one begins.
+    /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row.
     pub(super) async fn page<T, C>(
         mut self,
         on: impl Place,
@@ -47,7 +47,7 @@ impl Select {
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
-        // One more tells whether there is a next page.
+        // One row more than the page has tells whether there is a next page.
         self.push(" LIMIT ?", [(i64::from(limit) + 1).into()]);
         let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
         let rows = statement.fetch_all(on).await?;

@@ -1,4 +1,4 @@
-//! Rows into types.
+//! Turns rows into types, and reads single sessions with their turns and their ledger.
 
 use protocol::{Mark, Role};
 use sqlx::Row;
@@ -10,7 +10,7 @@ use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
 use crate::money::ledger::{ItemSum, LedgerRow};
 
-/// A row, with its name for when something is wrong with it.
+/// A row that is being read, with a name for errors.
 pub(super) struct Reading<'r> {
     row: &'r AnyRow,
     name: &'r str,

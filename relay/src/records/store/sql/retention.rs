@@ -1,4 +1,4 @@
-//! What is kept for a while only.
+//! What is kept for a while only: rows that are too old, and recordings.
 
 use sqlx::Row;
 
@@ -16,7 +16,7 @@ const EXPIRE_COMMENTS: Sql = sql!(
         SELECT id FROM sessions WHERE comment IS NOT NULL AND started_at < $1 ORDER BY started_at LIMIT $2)"
 );
 
-/// A live one is still being written.
+/// Recordings of ended sessions only: those of live ones are still being written.
 const EXPIRED_RECORDINGS: Sql = sql!(
     "SELECT id, recording FROM sessions
     WHERE recording IS NOT NULL AND state = 'ended' AND started_at < $1 AND id > $2
@@ -41,20 +41,20 @@ const EXPIRE_BUDGETS: Sql = sql!(
         WHERE (scope = 'user' AND period < $1) OR (scope = 'account' AND period < $2) LIMIT $3)"
 );
 
-/// Those that still wait for the webhook stay.
+/// Deletes old alerts. Those that still wait for the webhook stay.
 const EXPIRE_ALERTS: Sql = sql!(
     "DELETE FROM alerts WHERE id IN (
         SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
 );
 
-/// A relay that has a session has a row.
+/// Deletes the leases of relays that have no live session.
 const EXPIRE_RELAYS: Sql = sql!(
     "DELETE FROM relays WHERE lease_until < $1 AND id IN (
         SELECT id FROM relays WHERE lease_until < $1
             AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.relay = relays.id AND state = 'live') LIMIT $2)"
 );
 
-/// With the keys of their rows.
+/// Deletes what is known of erased sessions. The schema deletes the keys of their rows with it.
 const EXPIRE_ERASED: Sql = sql!(
     "DELETE FROM erased_sessions WHERE id IN (SELECT id FROM erased_sessions WHERE erased_at < $1 LIMIT $2)"
 );
@@ -124,7 +124,7 @@ impl SqlStore {
         Ok(())
     }
 
-    /// SQLite overwrites what is deleted, in the file; its log still has it until it is emptied.
+    /// SQLite overwrites deleted rows in the file itself (`secure_delete`). Its log still has them until it is emptied.
     pub(in crate::records::store) async fn scrub(&self) -> Result<bool, StoreError> {
         if self.dialect == Dialect::Postgres {
             return Ok(true);

@@ -1,9 +1,9 @@
-//! Sessions: beginning, taking over, ending.
+//! How sessions begin, are taken over, and end.
 
 use futures_util::FutureExt;
 use sqlx::Row;
 
-use super::super::query::HAND_OVER;
+use super::super::query::HAND_OFF;
 use super::super::types::{NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver};
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
@@ -12,14 +12,15 @@ use crate::money::budget::Reserved;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
 
-/// The session that has been without a connection for longest, of this account if there is one; one whose relay is lost has none.
+/// Finds the user's session that has been without a connection for longest, preferably one of this account. A session of a lost relay has no
+/// connection.
 const DETACHED: Sql = sql!(
     "SELECT id, account FROM sessions WHERE user_sub = $1 AND state = 'live'
         AND (detached_at IS NOT NULL OR " LEASE " <= " NOW ")
     ORDER BY CASE WHEN account = $2 THEN 0 ELSE 1 END, COALESCE(detached_at, " LEASE "), id LIMIT 1" LOCK
 );
 
-/// One that waits to be resumed keeps its place, on whichever relay that will be: nobody gets more places by a change of relay.
+/// Counts live sessions. Those that wait to be resumed are counted, so that nobody can have more sessions by changing relays.
 const LIVE: Sql = sql!(
     "SELECT (SELECT COUNT(*) FROM sessions WHERE user_sub = $1 AND state = 'live') AS of_user,
         (SELECT COUNT(*) FROM sessions WHERE account = $2 AND state = 'live') AS of_account"
@@ -32,7 +33,8 @@ const INSERT: Sql = sql!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " HELD ", $11, $12, $13, $13, $14, $15, $16, $17)"
 );
 
-/// What an administrator wants goes on to hold. What was charged for the relay that was lost tells nothing of when that one last heard something.
+/// Takes a session over. An order to hand it off is done with, but an administrator's order to end it stays. `metered_at` leaves out what was
+/// charged for a lost relay, which says nothing about when that relay last heard audio.
 const TAKE_OVER: Sql = sql!(
     "UPDATE sessions SET epoch = epoch + 1, reconnects = reconnects + 1, resume_hash = $1, resume_hash_previous = $2,
         relay = $3, lease_until = " HELD ", detached_at = NULL,
@@ -102,7 +104,7 @@ impl SqlStore {
                     .bind(by.resume_hash.to_vec())
                     .bind(by.previous.to_vec())
                     .bind(&*by.relay)
-                    .bind(HAND_OVER)
+                    .bind(HAND_OFF)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
                     .await?;
@@ -219,7 +221,7 @@ async fn open(
     let detached: Option<(String, String)> = detached.transpose()?;
     let owners = Owners::new(&session.user_sub, &session.account);
     let periods = Periods::at(session.started_at_ms);
-    // From here on nobody else opens a session of this account.
+    // The locks on the budgets keep everybody else from opening a session of this account until this transaction ends.
     let (account, user) = money::lock_budgets(tx, &owners, &periods).await?;
     let live = tx
         .query(LIVE)
@@ -235,7 +237,7 @@ async fn open(
     let mut replaced = None;
     let account_is_full = of_account >= quota.sessions_per_account;
     if of_user >= quota.sessions_per_user || account_is_full {
-        // One of another account makes no room in this one.
+        // Ending a session of another account would make no room in this one.
         let makes_room = |account: &str| !account_is_full || account == session.account;
         replaced = detached.filter(|(_, account)| makes_room(account)).map(|(id, _)| id);
         if replaced.is_none() || of_user > quota.sessions_per_user || of_account > quota.sessions_per_account
@@ -281,7 +283,7 @@ async fn open(
         caps: quota.caps,
         at_ms: session.started_at_ms,
     };
-    // What a replaced session gives back is there for this one.
+    // Ending a session has changed the budgets: what it gave back is there for the new one.
     let (account, user) = match replaced {
         None => (account, user),
         Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
@@ -292,6 +294,7 @@ async fn open(
     }
 }
 
+/// Ends a live session from outside: what it had exposed is charged, and the rest that it had reserved is given back.
 pub(super) async fn end_lost(
     tx: &mut Tx<'_>,
     id: &str,

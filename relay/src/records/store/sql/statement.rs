@@ -1,5 +1,5 @@
-//! A statement with its values. Everything that is bound goes through [`Value`], the one place where text is made clean: PostgreSQL
-//! refuses U+0000 in text and SQLite takes it, and a client's text is not to decide whether a session is stored.
+//! A statement with its values. Every value goes through [`Value`], the one place where U+0000 is removed from texts. PostgreSQL refuses it
+//! and SQLite takes it, and a client's text is not to decide whether a session can be stored.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::timeout;
 
 use super::StoreError;
 
-/// For a single statement. The database gives up a little earlier, if it is there: see `statement_timeout`.
+/// How long a single statement may take. PostgreSQL gives up a little earlier by itself (`statement_timeout`), so that it says why.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// A statement. Its text is ours; what comes from outside is bound.
+/// A statement. Its text consists of constants of this code, and everything from outside is bound to a parameter.
 #[derive(Debug)]
 pub(super) struct Statement {
     sql: String,
     values: Vec<Value>,
 }
 
-/// Something to bind. What is `None` is `NULL`.
+/// The value of a parameter. `None` is `NULL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Text(Option<String>),
@@ -28,14 +28,14 @@ pub(super) enum Value {
     Bytes(Option<Vec<u8>>),
 }
 
-/// Where a statement runs: on a connection of one's own, or on any that is free.
+/// Where a statement runs: on a connection that the caller has, or on any that is free.
 pub(super) trait Place: Send {
     fn execute(self, query: Ready) -> impl Future<Output = Result<AnyQueryResult, StoreError>> + Send;
     fn all(self, query: Ready) -> impl Future<Output = Result<Vec<AnyRow>, StoreError>> + Send;
     fn optional(self, query: Ready) -> impl Future<Output = Result<Option<AnyRow>, StoreError>> + Send;
 }
 
-/// A statement as sqlx has it.
+/// A statement as sqlx takes it.
 pub(super) type Ready = Query<'static, Any, AnyArguments>;
 
 impl Statement {
@@ -89,14 +89,14 @@ impl Place for &mut AnyConnection {
     }
 }
 
-/// Waits for a statement as long as one may take, and no longer. A connection whose statement has had no answer is in the middle of it: it is
-/// to be thrown away.
+/// Waits for a statement for [`STATEMENT_TIMEOUT`] at most. After a time-out its connection may be in the middle of it, and has to be thrown
+/// away.
 pub(super) async fn in_time<T>(statement: impl Future<Output = T>) -> Result<T, StoreError> {
     let done = timeout(STATEMENT_TIMEOUT, statement).await;
     done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })
 }
 
-/// U+0000 becomes the sign for what cannot be shown. Everything else that is text is text to both databases.
+/// Replaces U+0000 by U+FFFD. Both databases take every other character.
 fn clean(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

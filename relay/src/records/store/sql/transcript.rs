@@ -1,4 +1,4 @@
-//! Turns, and how far the transcript goes.
+//! Writes turns, and the mark up to which the transcript is committed.
 
 use futures_util::FutureExt;
 use protocol::{Mark, Role};

@@ -1,7 +1,6 @@
-//! What a server that takes no writes teaches about the connections to it. Whether a connection may write is settled when it is opened
-//! (`default_transaction_read_only` of a database or role): the same server may take writes over one connection and none over another, and
-//! goes on like that when it is writable again. So a connection that was refused a write is thrown away, and so is every one that is older
-//! than that refusal.
+//! Refused writes, and which connections are not used any more because of them. Whether a connection may write is decided when it is opened,
+//! by `default_transaction_read_only` of its database or role. So a server may take writes over one connection and refuse them over another,
+//! even after it has become writable again. When a write is refused, its connection is thrown away, and so is every older one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,12 +13,12 @@ use super::StoreError;
 /// SQLSTATE `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
 
-/// When a write was refused last. Clones share it.
+/// When a write was last refused. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Refusals(Arc<Mutex<Option<Instant>>>);
+pub(super) struct WriteRefusals(Arc<Mutex<Option<Instant>>>);
 
-impl Refusals {
-    /// Whether this is such a refusal, which is noted.
+impl WriteRefusals {
+    /// Notes an error if it says that the server takes no writes. Says whether it does.
     pub(super) fn note(&self, error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(DatabaseError::code);
         let refused = code.is_some_and(|code| code == READ_ONLY);
@@ -29,7 +28,7 @@ impl Refusals {
         refused
     }
 
-    /// The same of what the store says.
+    /// Notes an error of the store if it says that the server takes no writes. Says whether it does.
     pub(super) fn note_failure(&self, error: &StoreError) -> bool {
         match error {
             StoreError::Database(error) => self.note(error),
@@ -41,7 +40,7 @@ impl Refusals {
         }
     }
 
-    /// Whether a connection of this age may be used.
+    /// Whether a connection of this age may be used: it is younger than the last refusal.
     pub(super) fn trust(&self, age: Duration) -> bool {
         self.last().is_none_or(|last| age < last.elapsed())
     }

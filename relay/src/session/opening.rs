@@ -1,4 +1,4 @@
-//! Who may begin a session: rates, the store's limits and budgets, and what is said to whom it may not.
+//! Who may begin a session: rates, the store's limits and budgets, and the refusal for those who may not.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ use crate::records::store::{NewSession, Opened, Quota, SessionFilter, StoreError
 /// How long a client waits for its session to be stored.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Whether the user may begin another session, and from this address. One that is resumed does not begin.
+/// Whether the user may begin another session now, from this address. A resumed session is not counted.
 pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
     let user = (
         identity.sub.as_str(),
@@ -34,7 +34,7 @@ pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Resu
     })
 }
 
-/// Writes the session and sets its first money aside.
+/// Stores a new session and sets its first money aside.
 pub(super) async fn open(
     app: &App,
     mut session: NewSession,
@@ -77,7 +77,7 @@ pub(super) async fn open(
                 tell_operators(app, &session, &shortage).await;
                 Err(no_money(&shortage))
             }
-            // It was deleted while its last session was away: what is said now begins another one.
+            // The conversation was deleted while its last session was away, so the new session begins a conversation of its own.
             Opened::NoConversation if attachment == Attachment::Instead => {
                 session.conversation_id = session.id.clone();
                 continue;
@@ -95,8 +95,8 @@ fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {
     refusal
 }
 
-/// A budget that a call found used up when it began is an alert like one that was used up in a call. It is told of the newest session that it
-/// paid for.
+/// Tells the operators that a budget was used up before a call could begin, as if it had been used up in a call. The alert names the newest
+/// session that the budget paid for.
 async fn tell_operators(app: &App, refused: &NewSession, shortage: &Shortage) {
     let mut filter = SessionFilter::default();
     match shortage.scope {
@@ -119,14 +119,14 @@ async fn tell_operators(app: &App, refused: &NewSession, shortage: &Shortage) {
     }
 }
 
-/// Says which budget is used up, and when there is a new one.
+/// The refusal that says which budget is used up, and when there is a new one.
 fn no_money(shortage: &Shortage) -> Refusal {
     let (code, period) = match shortage.scope {
         Scope::Session => (ErrorCode::Budget, None),
         Scope::User => (ErrorCode::UserBudget, Some(Unit::Day)),
         Scope::Account => (ErrorCode::AccountBudget, Some(Unit::Month)),
     };
-    // What others have set aside may come back any moment.
+    // Money that other calls have set aside may come back at any moment, so a contended budget is not used up for good.
     let close = if shortage.contended { CloseCode::Limited } else { CloseCode::Budget };
     let mut refusal = Refusal::new(close, code);
     refusal.error.limit = Some(shortage.balance.limit.get());
@@ -138,7 +138,7 @@ fn no_money(shortage: &Shortage) -> Refusal {
     refusal
 }
 
-/// Time until the next day or month (UTC) begins, in milliseconds.
+/// The time until the next day or month (UTC) begins, in milliseconds.
 fn until_next(period: Unit) -> u64 {
     let now = Timestamp::now().to_zoned(TimeZone::UTC);
     let next = match period {
@@ -151,6 +151,7 @@ fn until_next(period: Unit) -> u64 {
     u64::try_from(left).unwrap_or_default()
 }
 
+/// What a session with these limits, its user and its account may spend.
 pub(super) fn caps(limits: &Limits) -> Caps {
     Caps {
         session: limits.session_budget,

@@ -1,4 +1,4 @@
-//! What can be told of a SQLite file without changing it, or holding up the relay that may have it open.
+//! A check of a SQLite file that neither changes it nor holds up a relay that has it open.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::time::Duration;
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
-use super::migrations::{self, Standing};
+use super::migrations::{self, SchemaVersion};
 use super::statement::in_time;
 use super::{Dialect, StoreError, sqlite_options};
 
-/// For the pages of the file. A large one is looked through in part: what serves as well is not refused because it takes long.
+/// How long the pages of the file are checked. A large file is checked in part, and not refused because checking takes long.
 const PAGES_TIMEOUT: Duration = Duration::from_secs(4);
 
 const HAS_MIGRATIONS: &str = "SELECT COUNT(*) AS found FROM sqlite_master WHERE name = '_sqlx_migrations'";
 const MIGRATIONS: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
 
-/// Whether a relay can use a SQLite file, if there is one.
+/// Checks that a relay can use a SQLite file, if there is one.
 ///
 /// # Errors
 /// When it cannot be read or written, is no database, is damaged, or was used by a newer relay.
-pub async fn look(path: &Path) -> Result<(), StoreError> {
+pub async fn check_sqlite_file(path: &Path) -> Result<(), StoreError> {
     let database = path.display().to_string();
     let open = |source| StoreError::Open { database: database.clone(), source };
     for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
@@ -32,8 +32,8 @@ pub async fn look(path: &Path) -> Result<(), StoreError> {
     if !path.exists() {
         return Ok(());
     }
-    // With its log beside it the file is whole only together with that, and somebody may write to it. Without, nobody has it open, and
-    // whoever reads it leaves no file of its own.
+    // If there is a log beside the file, only both together are whole, and a relay may be writing. Without a log no relay has the file open,
+    // and reading it as immutable makes no log.
     let mode = if beside(path, "-wal").exists() { "ro" } else { "ro&immutable=1" };
     let mut connection = in_time(AnyConnection::connect_with(&sqlite_options(path, mode).map_err(open)?))
         .await?
@@ -42,7 +42,7 @@ pub async fn look(path: &Path) -> Result<(), StoreError> {
         let applied = in_time(sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection)).await?.map_err(open)?;
         let applied: Vec<i64> =
             applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(open)?;
-        if let Standing::Newer { version } = migrations::standing(Dialect::Sqlite, &applied) {
+        if let SchemaVersion::Newer { version } = migrations::compare(Dialect::Sqlite, &applied) {
             return Err(migrations::newer(Dialect::Sqlite, &database, version));
         }
     }

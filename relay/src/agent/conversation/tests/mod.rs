@@ -1,20 +1,53 @@
+mod voice;
+
+use super::memory::MAX_BYTES;
 use super::*;
-use crate::provider::Finish;
+use crate::money::bill::{AtMost, Quantity, TokenUsage};
+use crate::provider::{Answer, Ask, Failure, FailureKind, Finish, Message};
 
 fn persona() -> Persona {
-    Persona { instructions: "Listen.".to_owned(), max_output_tokens: 5 }
+    Persona { instructions: "Listen.".to_owned(), max_output_tokens: 5, ..Persona::default() }
 }
 
-struct Bench(Chat);
+/// One that reads and writes.
+fn writer(turns: &[Turn]) -> Conversation {
+    let team = Team { models: vec![0], ..Team::default() };
+    Conversation::new(persona(), team, 24_000, 0, turns)
+}
+
+/// An agent and what a call does for it: an answer that is cut off is over, heard as far as it was written.
+struct Bench(Conversation, Answers);
+
+#[derive(Default)]
+struct Answers {
+    begun: u32,
+    is_given: bool,
+}
 
 impl Bench {
     fn new() -> Bench {
-        Bench(Chat::new(persona(), 24_000, 0, &[]))
+        Bench(writer(&[]), Answers::default())
     }
 
     fn input(&mut self, input: AgentInput<'_>) -> Vec<AgentOutput> {
         self.0.handle_input(Time::ZERO, input);
-        std::iter::from_fn(|| self.0.poll_output()).collect()
+        let mut did: Vec<_> = std::iter::from_fn(|| self.0.poll_output()).collect();
+        let mut is_cut = false;
+        for did in &did {
+            match did {
+                AgentOutput::Words { .. } if !self.1.is_given => {
+                    self.1 = Answers { begun: self.1.begun + 1, is_given: true };
+                }
+                AgentOutput::AnswerEnd => self.1.is_given = false,
+                AgentOutput::Cut => (self.1.is_given, is_cut) = (false, true),
+                _ => {}
+            }
+        }
+        if is_cut {
+            let answer = self.1.begun - 1;
+            did.extend(self.input(AgentInput::AnswerOver { answer, heard: usize::MAX }));
+        }
+        did
     }
 
     fn types(&mut self, text: &str) -> Vec<AgentOutput> {
@@ -175,12 +208,12 @@ fn whoever_goes_on_with_a_conversation_knows_it_and_answers_what_nobody_has_answ
         turn(1, protocol::Role::Agent, "Hi."),
         turn(2, protocol::Role::User, "Still there?"),
     ];
-    let mut bench = Bench(Chat::new(persona(), 24_000, 0, &turns));
+    let mut bench = Bench(writer(&turns), Answers::default());
     assert_eq!(bench.0.poll_timeout(), Some(Time::ZERO));
     let did = bench.input(AgentInput::Timeout);
     assert_eq!(asked(&did).map(|asked| asked.len()), Some(4));
     assert_eq!(bench.0.poll_timeout(), None, "it asks once");
-    let bench = Bench(Chat::new(persona(), 24_000, 0, &turns[..2]));
+    let bench = Bench(writer(&turns[..2]), Answers::default());
     assert_eq!(bench.0.poll_timeout(), None, "it has answered");
 }
 
@@ -196,7 +229,7 @@ fn of_a_long_conversation_the_newest_part_is_told() {
     let did = bench.types("last");
     let asked = asked(&did).expect("it asks");
     let bytes: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
-    assert!(bytes <= HISTORY_MAX_BYTES && bytes > HISTORY_MAX_BYTES / 2, "{bytes}");
+    assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES / 2, "{bytes}");
     assert_eq!(asked.last(), Some(&("user", "last")));
 }
 
@@ -226,7 +259,7 @@ fn whoever_leaves_gives_up_what_is_under_way() {
 
 #[test]
 fn all_audio_is_done_with_when_no_more_comes() {
-    let mut chat = Chat::new(persona(), 24_000, 0, &[]);
+    let mut chat = writer(&[]);
     chat.handle_input(Time::ZERO, AgentInput::Audio { position: 0, samples: &[0; 1_600] });
     assert_eq!(chat.poll_output(), None, "it is not said for every chunk");
     chat.handle_input(Time::ZERO, AgentInput::Pause);
@@ -250,7 +283,7 @@ fn what_it_is_told_to_say_waits_for_the_answer_that_is_coming_and_its_place_is_n
     assert_eq!(finals(&did), [] as [u32; 0], "it is not said yet");
     let did = bench.finishes(0, None);
     assert_eq!(words(&did), "We close soon.");
-    assert_eq!(finals(&did), [0]);
+    assert_eq!(finals(&did), [16_000]);
     bench.input(AgentInput::AnswerOver { answer: 0, heard: 3 });
     bench.input(AgentInput::AnswerOver { answer: 1, heard: 14 });
     let asks = bench.types("Why?");

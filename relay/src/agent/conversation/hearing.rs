@@ -1,0 +1,129 @@
+//! How a conversation understands the user: it has recognisers hear them, and if one fails another.
+//!
+//! A recogniser that is fed hears everything as it comes, and says itself where a turn ends. Any other is asked about one utterance at a
+//! time, which the [`Utterances`] find.
+
+mod spoken;
+mod streamed;
+
+use std::collections::VecDeque;
+
+use super::super::utterances::{Ears, Utterances};
+use super::outbox::Outbox;
+use crate::money::tab::RequestId;
+use crate::provider::{Event, Skills};
+use spoken::Spoken;
+use streamed::Streamed;
+
+/// A recogniser: its place among the agent's providers, and what it can.
+pub(super) type Recogniser = (usize, Skills);
+
+/// What was understood. Positions are those of the user's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Understood {
+    /// The user speaks.
+    Began {
+        /// Since here.
+        at: u32,
+    },
+    /// What they seem to be saying, from the beginning of the turn; never empty.
+    Words {
+        /// The words so far.
+        text: String,
+        /// Where they begin.
+        start: u32,
+        /// Where they end.
+        end: u32,
+        /// The words stay as they are up to here, and only what comes behind is still open.
+        final_through: Option<u32>,
+    },
+    /// What they have said; never empty.
+    Said {
+        /// The words.
+        text: String,
+        /// Where they begin.
+        start: u32,
+        /// Where they end.
+        end: u32,
+    },
+    /// Nothing before this position will be part of anything that is understood later.
+    Final {
+        /// The position.
+        through: u32,
+    },
+    /// Nobody hears the user any more, or again somebody does.
+    Deaf(bool),
+}
+
+/// Hears the user.
+pub(super) enum Hearing<E> {
+    Streamed(Streamed),
+    Spoken(Spoken<E>),
+}
+
+impl<E: Ears> Hearing<E> {
+    /// Hears audio that begins at `position`. The first recogniser decides how it is done, and those after it that do it in the same way
+    /// stand in for it.
+    pub(super) fn new(recognisers: &[Recogniser], ears: E, position: u32) -> Option<Hearing<E>> {
+        let &(_, first) = recognisers.first()?;
+        let alike = recognisers.iter().filter(|(_, skills)| skills.is_fed == first.is_fed);
+        let places: Vec<usize> = alike.map(|(place, _)| *place).collect();
+        Some(if first.is_fed {
+            Hearing::Streamed(Streamed::new(places, position))
+        } else {
+            Hearing::Spoken(Spoken::new(places, Utterances::new(ears, position)))
+        })
+    }
+
+    /// Audio of the user.
+    pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.hear(position, samples, outbox),
+            Hearing::Spoken(spoken) => spoken.hear(samples, outbox),
+        }
+    }
+
+    /// Audio that is lost for good.
+    pub(super) fn skip(&mut self, position: u32, end: u32, outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.skip(end),
+            Hearing::Spoken(spoken) => spoken.skip(position, end, outbox),
+        }
+    }
+
+    /// No audio comes for now: what was being said is complete.
+    pub(super) fn pause(&mut self, outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.pause(outbox),
+            Hearing::Spoken(spoken) => spoken.pause(outbox),
+        }
+    }
+
+    /// A provider says something. `false` if it is about none of its requests.
+    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+        match self {
+            Hearing::Streamed(streamed) => streamed.handle_event(request, event, outbox),
+            Hearing::Spoken(spoken) => spoken.handle_event(request, event, outbox),
+        }
+    }
+
+    /// Every request is given up.
+    pub(super) fn leave(&mut self, outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.leave(outbox),
+            Hearing::Spoken(spoken) => spoken.leave(outbox),
+        }
+    }
+
+    /// What was understood next.
+    pub(super) fn poll(&mut self) -> Option<Understood> {
+        self.understood().pop_front()
+    }
+
+    fn understood(&mut self) -> &mut VecDeque<Understood> {
+        match self {
+            Hearing::Streamed(streamed) => &mut streamed.understood,
+            Hearing::Spoken(spoken) => &mut spoken.understood,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A recogniser that is asked about one utterance at a time.
+
+use std::collections::VecDeque;
+
+use super::super::super::AgentOutput;
+use super::super::super::utterances::{Ears, Noticed, Utterances};
+use super::super::outbox::Outbox;
+use super::Understood;
+use crate::money::bill::{AtMost, Quantity};
+use crate::money::tab::RequestId;
+use crate::provider::{Ask, Event};
+
+/// Utterances that wait to be understood. Of more than these the oldest is given up: whoever is understood so late talks to nobody.
+const WAITING_MAX: usize = 8;
+
+pub(in super::super) struct Spoken<E> {
+    utterances: Utterances<E>,
+    /// The recognisers' places among the agent's providers, in the order in which they are asked.
+    recognisers: Vec<usize>,
+    /// What was said and is not understood yet, oldest first. The first one is being asked about.
+    waiting: VecDeque<Utterance>,
+    asked: Option<Asked>,
+    /// What would be final if nothing waited.
+    final_wanted: Option<u32>,
+    is_deaf: bool,
+    pub(super) understood: VecDeque<Understood>,
+}
+
+struct Utterance {
+    start: u32,
+    end: u32,
+    speech: Vec<i16>,
+}
+
+struct Asked {
+    request: RequestId,
+    /// Which of the recognisers it is.
+    recogniser: usize,
+    text: String,
+}
+
+impl<E: Ears> Spoken<E> {
+    pub(super) fn new(recognisers: Vec<usize>, utterances: Utterances<E>) -> Self {
+        Spoken {
+            utterances,
+            recognisers,
+            waiting: VecDeque::new(),
+            asked: None,
+            final_wanted: None,
+            is_deaf: false,
+            understood: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn hear(&mut self, samples: &[i16], outbox: &mut Outbox) {
+        self.utterances.hear(samples);
+        self.notice(outbox);
+    }
+
+    pub(super) fn skip(&mut self, position: u32, end: u32, outbox: &mut Outbox) {
+        self.utterances.skip(position, end);
+        self.notice(outbox);
+    }
+
+    pub(super) fn pause(&mut self, outbox: &mut Outbox) {
+        self.utterances.pause();
+        self.notice(outbox);
+    }
+
+    pub(super) fn leave(&mut self, outbox: &mut Outbox) {
+        if let Some(asked) = self.asked.take() {
+            outbox.cancel(asked.request, self.used());
+        }
+        self.waiting.clear();
+    }
+
+    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+        let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
+        match event {
+            Event::Heard(heard) if heard.is_final => {
+                if !asked.text.is_empty() && !heard.text.is_empty() {
+                    asked.text.push(' ');
+                }
+                asked.text.push_str(&heard.text);
+            }
+            Event::Finished(answer) => {
+                let text = std::mem::take(&mut asked.text);
+                outbox.push(AgentOutput::Spent {
+                    request,
+                    used: answer.usage.or(self.used()),
+                    estimated: answer.usage.is_none(),
+                    provider_id: answer.request_id.clone(),
+                });
+                self.asked = None;
+                self.tell_deaf(false);
+                self.understand(text.trim().to_owned());
+                self.ask(0, outbox);
+            }
+            Event::Failed(failure) => {
+                let (next, is_billed) = (asked.recogniser + 1, failure.kind.may_be_billed());
+                outbox.spent(request, is_billed.then(|| self.used()).flatten());
+                self.asked = None;
+                if !self.ask(next, outbox) {
+                    self.tell_deaf(true);
+                    self.understand(String::new());
+                    self.ask(0, outbox);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn notice(&mut self, outbox: &mut Outbox) {
+        while let Some(noticed) = self.utterances.poll() {
+            match noticed {
+                Noticed::Began { at } => self.understood.push_back(Understood::Began { at }),
+                Noticed::Over { start, end, speech, .. } => {
+                    if self.waiting.len() == WAITING_MAX {
+                        // The one that is being asked about stays.
+                        self.waiting.remove(1);
+                    }
+                    self.waiting.push_back(Utterance { start, end, speech });
+                    if self.asked.is_none() {
+                        self.ask(0, outbox);
+                    }
+                }
+                Noticed::Final { through } if self.waiting.is_empty() => {
+                    self.understood.push_back(Understood::Final { through });
+                }
+                Noticed::Final { through } => self.final_wanted = Some(through),
+            }
+        }
+    }
+
+    /// Asks this recogniser about the oldest utterance. `false` if there is none such.
+    fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) -> bool {
+        let (Some(&provider), Some(utterance)) = (self.recognisers.get(recogniser), self.waiting.front())
+        else {
+            return false;
+        };
+        let at_most = AtMost::Samples(utterance.speech.len() as u64);
+        let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
+        self.asked = Some(Asked { request, recogniser, text: String::new() });
+        true
+    }
+
+    /// The oldest utterance was understood like this, or not at all.
+    fn understand(&mut self, text: String) {
+        let Some(Utterance { start, end, .. }) = self.waiting.pop_front() else { return };
+        if !text.is_empty() {
+            self.understood.push_back(Understood::Said { text, start, end });
+        }
+        if self.waiting.is_empty()
+            && let Some(through) = self.final_wanted.take()
+        {
+            self.understood.push_back(Understood::Final { through });
+        }
+    }
+
+    /// What a recogniser has used that has heard the oldest utterance.
+    fn used(&self) -> Option<Quantity> {
+        self.waiting.front().map(|utterance| Quantity::Samples(utterance.speech.len() as u64))
+    }
+
+    fn tell_deaf(&mut self, is_deaf: bool) {
+        if self.is_deaf != is_deaf {
+            self.is_deaf = is_deaf;
+            self.understood.push_back(Understood::Deaf(is_deaf));
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A recogniser that hears everything as it comes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::super::super::AgentOutput;
+use super::super::outbox::Outbox;
+use super::Understood;
+use crate::money::bill::AtMost;
+use crate::money::tab::RequestId;
+use crate::provider::{Ask, Event, Feed, Heard, TurnSign};
+
+/// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
+const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
+/// A recogniser that has said nothing at all about so much audio is broken: they tell of silence, too. 15 s.
+const SILENT_MAX_SAMPLES: u32 = 15 * 16_000;
+/// Recognisers that fail one after the other before the user is told that nobody hears them.
+const FAILURES_MAX: u32 = 3;
+/// Recognisers say where words end in seconds: so many samples less than there are is all of them.
+const ROUNDING: u32 = 1_600;
+/// `Final` is not said more often than every half second.
+const FINAL_STEP: u32 = 8_000;
+
+pub(in super::super) struct Streamed {
+    /// The recognisers' places among the agent's providers, in the order in which they are asked.
+    recognisers: Vec<usize>,
+    asked: Option<Asked>,
+    /// Failures since somebody last understood anything.
+    failures: u32,
+    /// What the recogniser was given and has not said its last word about, oldest first.
+    kept: VecDeque<Kept>,
+    /// Samples in `kept`.
+    kept_samples: u32,
+    /// Where the audio ends that has come.
+    end: u32,
+    final_through: u32,
+    /// The user was told that nobody hears them.
+    is_deaf: bool,
+    /// No audio comes for now.
+    is_paused: bool,
+    /// Words of the turn that stay.
+    firm: String,
+    /// Words behind them that may change.
+    loose: String,
+    /// Where the turn's words begin and end.
+    span: Option<(u32, u32)>,
+    pub(super) understood: VecDeque<Understood>,
+}
+
+/// A piece of audio.
+struct Kept {
+    position: u32,
+    bytes: Bytes,
+}
+
+struct Asked {
+    request: RequestId,
+    /// Which of the recognisers it is.
+    recogniser: usize,
+    /// Samples that it was given, and of those, what it had when it last said anything.
+    fed: u32,
+    answered: u32,
+    /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
+    places: VecDeque<(u32, u32)>,
+}
+
+impl Kept {
+    fn end(&self) -> u32 {
+        self.position + self.samples()
+    }
+
+    fn samples(&self) -> u32 {
+        (self.bytes.len() / 2) as u32
+    }
+}
+
+impl Asked {
+    fn feed(&mut self, kept: &Kept, outbox: &mut Outbox) {
+        let expected = self.places.back().map(|(sample, position)| position + (self.fed - sample));
+        if expected != Some(kept.position) {
+            self.places.push_back((self.fed, kept.position));
+        }
+        self.fed += kept.samples();
+        outbox.feed(self.request, Feed::Audio(kept.bytes.clone()));
+    }
+
+    /// Where a sample that it was given is in the user's timeline.
+    fn position(&self, sample: u32) -> u32 {
+        let sample = sample.min(self.fed);
+        let place = self.places.iter().rev().find(|(first, _)| *first <= sample).or(self.places.front());
+        place.map_or(0, |(first, position)| position + sample.saturating_sub(*first))
+    }
+
+    /// Forgets where samples are that nothing will be said about.
+    fn forget_before(&mut self, position: u32) {
+        while self.places.get(1).is_some_and(|(_, second)| *second <= position) {
+            self.places.pop_front();
+        }
+    }
+}
+
+impl Streamed {
+    pub(super) fn new(recognisers: Vec<usize>, position: u32) -> Streamed {
+        Streamed {
+            recognisers,
+            asked: None,
+            failures: 0,
+            kept: VecDeque::new(),
+            kept_samples: 0,
+            end: position,
+            final_through: position,
+            is_deaf: false,
+            is_paused: false,
+            firm: String::new(),
+            loose: String::new(),
+            span: None,
+            understood: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
+        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let kept = Kept { position, bytes: bytes.into() };
+        self.end = kept.end();
+        self.is_paused = false;
+        if self.failures >= FAILURES_MAX {
+            // Nobody hears: what is said is not kept for anybody either.
+            return self.finalise(self.end, FINAL_STEP);
+        }
+        match &mut self.asked {
+            Some(asked) if asked.fed - asked.answered > SILENT_MAX_SAMPLES => {
+                outbox.cancel(asked.request, None);
+                let next = asked.recogniser + 1;
+                self.asked = None;
+                self.keep(kept);
+                self.failures += 1;
+                return self.replace(next, outbox);
+            }
+            Some(asked) => asked.feed(&kept, outbox),
+            None => {
+                self.keep(kept);
+                return self.ask(0, outbox);
+            }
+        }
+        self.keep(kept);
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        self.kept_samples += kept.samples();
+        self.kept.push_back(kept);
+        while self.kept_samples > KEPT_MAX_SAMPLES
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.kept_samples -= oldest.samples();
+        }
+    }
+
+    /// Audio that is lost for good.
+    pub(super) fn skip(&mut self, end: u32) {
+        self.end = self.end.max(end);
+    }
+
+    /// What was being said is complete, and its last words are wanted now.
+    pub(super) fn pause(&mut self, outbox: &mut Outbox) {
+        self.is_paused = true;
+        match &self.asked {
+            Some(asked) if !self.kept.is_empty() => outbox.feed(asked.request, Feed::Flush),
+            _ => self.finalise(self.end, 1),
+        }
+        // Whoever speaks again later may be heard again.
+        self.failures = self.failures.min(FAILURES_MAX - 1);
+    }
+
+    /// Nobody waits for more words: those that are there are what was said.
+    pub(super) fn leave(&mut self, outbox: &mut Outbox) {
+        if let Some(asked) = self.asked.take() {
+            outbox.cancel(asked.request, None);
+        }
+        self.firm = self.words();
+        self.turn_over();
+    }
+
+    /// The words of the turn so far.
+    fn words(&self) -> String {
+        let space = if self.firm.is_empty() || self.loose.is_empty() { "" } else { " " };
+        format!("{}{space}{}", self.firm, self.loose)
+    }
+
+    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+        let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
+        asked.answered = asked.fed;
+        match event {
+            Event::Heard(heard) => self.heard(heard),
+            Event::Turn(TurnSign::Began { at }) => {
+                let at = asked.position(*at);
+                self.understood.push_back(Understood::Began { at });
+            }
+            Event::Turn(TurnSign::Over) => self.turn_over(),
+            // An answer is not prepared before the turn is over.
+            Event::Turn(TurnSign::MayBeOver | TurnSign::GoesOn) => {}
+            Event::Finished(_) | Event::Failed(_) => {
+                let next = asked.recogniser + 1;
+                self.asked = None;
+                outbox.push(AgentOutput::Spent { request, used: None, estimated: false, provider_id: None });
+                self.failures += 1;
+                self.replace(next, outbox);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Another recogniser is given what nobody has said the last word about.
+    fn replace(&mut self, next: usize, outbox: &mut Outbox) {
+        self.loose.clear();
+        if self.failures >= FAILURES_MAX {
+            self.turn_over();
+            self.is_deaf = true;
+            self.understood.push_back(Understood::Deaf(true));
+            self.kept.clear();
+            self.kept_samples = 0;
+            return self.finalise(self.end, 1);
+        }
+        let next = if next < self.recognisers.len() { next } else { 0 };
+        if !self.kept.is_empty() {
+            self.ask(next, outbox);
+        }
+    }
+
+    fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
+        let Some(&provider) = self.recognisers.get(recogniser) else { return };
+        let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
+        let mut asked = Asked { request, recogniser, fed: 0, answered: 0, places: VecDeque::new() };
+        for kept in &self.kept {
+            asked.feed(kept, outbox);
+        }
+        self.asked = Some(asked);
+    }
+
+    fn heard(&mut self, heard: &Heard) {
+        let Some(asked) = &mut self.asked else { return };
+        self.failures = 0;
+        if std::mem::take(&mut self.is_deaf) {
+            self.understood.push_back(Understood::Deaf(false));
+        }
+        let (start, end) = (asked.position(heard.start), asked.position(heard.end));
+        let text = heard.text.trim();
+        if !text.is_empty() {
+            let (first, last) = self.span.unwrap_or((start, end));
+            self.span = Some((first.min(start), last.max(end)));
+        }
+        if heard.is_final {
+            if !text.is_empty() {
+                if !self.firm.is_empty() {
+                    self.firm.push(' ');
+                }
+                self.firm.push_str(text);
+            }
+            self.loose.clear();
+            asked.forget_before(end);
+            while let Some(oldest) = self.kept.front().filter(|oldest| oldest.end() <= end) {
+                self.kept_samples -= oldest.samples();
+                self.kept.pop_front();
+            }
+        } else {
+            text.clone_into(&mut self.loose);
+        }
+        if let Some((start, last)) = self.span.filter(|_| !text.is_empty()) {
+            let text = self.words();
+            let final_through = heard.is_final.then_some(end);
+            self.understood.push_back(Understood::Words { text, start, end: last, final_through });
+        }
+        if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
+            // That was all that there is.
+            self.turn_over();
+            self.kept.clear();
+            self.kept_samples = 0;
+            self.finalise(self.end, 1);
+        } else if heard.is_final && self.span.is_none() {
+            self.finalise(end, FINAL_STEP);
+        }
+    }
+
+    fn turn_over(&mut self) {
+        let mut text = std::mem::take(&mut self.firm);
+        let loose = std::mem::take(&mut self.loose);
+        if text.is_empty() {
+            text = loose;
+        }
+        if let Some((start, end)) = self.span.take()
+            && !text.is_empty()
+        {
+            self.understood.push_back(Understood::Said { text, start, end });
+            self.finalise(end, 1);
+        }
+    }
+
+    fn finalise(&mut self, through: u32, step: u32) {
+        if through >= self.final_through.saturating_add(step) {
+            self.final_through = through;
+            self.understood.push_back(Understood::Final { through });
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! An agent that holds a conversation: it hears or reads, thinks, and speaks or writes.
+//!
+//! Three small machines do that, each with its own providers: `hearing` understands the user, `thinking` asks a language model, `speaking` has
+//! the answer spoken while it is still being written. Any of the first and the last may be missing: without ears the agent reads what is
+//! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written.
+
+mod hearing;
+mod memory;
+mod outbox;
+mod speaking;
+#[cfg(test)]
+mod tests;
+mod thinking;
+
+use std::collections::VecDeque;
+
+use audio::{VoiceActivity, VoiceConfig};
+use protocol::{Ability, ErrorCode, Time};
+
+use super::utterances::Ears;
+use super::{Agent, AgentInput, AgentOutput};
+use crate::call::Turn;
+use crate::money::tab::RequestId;
+use crate::provider::{Event, Skills};
+use hearing::{Hearing, Understood};
+use memory::Memory;
+use outbox::Outbox;
+use speaking::{News, Speaking};
+use thinking::{Thinking, Thought};
+
+/// Without ears, `Final` is not said more often than every half second of audio.
+const FINAL_STEP: u32 = 8_000;
+/// Texts that can wait to be said. Another one is refused.
+const TO_SAY_MAX: usize = 16;
+/// What the user is told when there is no answer.
+const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
+
+/// How an agent is to behave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Persona {
+    /// What the model is told before everything else; may be empty.
+    pub instructions: String,
+    /// What the agent says when a conversation begins; may be empty.
+    pub greeting: String,
+    /// The longest answer, in tokens.
+    pub max_output_tokens: u32,
+}
+
+/// Whom an agent asks: places among its providers, each list in the order in which they are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Team {
+    /// Recognisers; without one the agent reads what is typed.
+    pub recognisers: Vec<(usize, Skills)>,
+    /// Language models.
+    pub models: Vec<usize>,
+    /// Voices; without one the agent answers in text.
+    pub voices: Vec<(usize, Skills)>,
+}
+
+/// Holds a conversation.
+pub struct Conversation<E = VoiceActivity> {
+    persona: Persona,
+    rate: u32,
+    hearing: Option<Hearing<E>>,
+    thinking: Thinking,
+    /// `None` for answers in text.
+    speaking: Option<Speaking>,
+    memory: Memory,
+    outbox: Outbox,
+    /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
+    to_say: VecDeque<(u32, String)>,
+    /// It is to begin: with its greeting, or with an answer that was not given before.
+    begins: Begins,
+    /// The model is to be asked as soon as the call has said what was heard of the answer before.
+    wants_to_think: bool,
+    /// Something has come of the answer that is being found.
+    has_answered: bool,
+    /// What it cannot do just now: hear, think, speak.
+    degraded: [bool; 3],
+    /// Where the audio ends that has come.
+    heard_through: u32,
+    final_through: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    Not,
+    WithGreeting,
+    WithAnswer,
+}
+
+impl Conversation {
+    /// An agent that goes on after these turns, for audio that begins at `position`. Should the user have said something that was never
+    /// answered, it answers that first. It speaks at `rate` samples a second.
+    #[must_use]
+    pub fn new(persona: Persona, team: Team, rate: u32, position: u32, turns: &[Turn]) -> Conversation {
+        let ears = VoiceActivity::new(VoiceConfig::default());
+        Conversation::with_ears(ears, persona, team, rate, position, turns)
+    }
+}
+
+impl<E: Ears> Conversation<E> {
+    /// The same with other ears.
+    #[must_use]
+    pub fn with_ears(
+        ears: E,
+        persona: Persona,
+        team: Team,
+        rate: u32,
+        position: u32,
+        turns: &[Turn],
+    ) -> Conversation<E> {
+        let memory = Memory::of(turns);
+        let begins = if memory.is_unanswered() {
+            Begins::WithAnswer
+        } else if turns.is_empty() && !persona.greeting.is_empty() {
+            Begins::WithGreeting
+        } else {
+            Begins::Not
+        };
+        Conversation {
+            hearing: Hearing::new(&team.recognisers, ears, position),
+            thinking: Thinking::new(team.models, persona.max_output_tokens),
+            speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
+            persona,
+            rate,
+            memory,
+            outbox: Outbox::default(),
+            to_say: VecDeque::new(),
+            begins,
+            wants_to_think: false,
+            has_answered: false,
+            degraded: [false; 3],
+            heard_through: position,
+            final_through: position,
+        }
+    }
+
+    /// The user typed something.
+    fn read(&mut self, position: u32, text: &str) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.pause(&mut self.outbox);
+            self.understand();
+        }
+        self.interrupt();
+        // What waits was to be said before this.
+        self.say_rest();
+        self.user_said(text.to_owned(), position, position);
+    }
+
+    fn user_said(&mut self, text: String, start: u32, end: u32) {
+        self.memory.user_said(&text);
+        self.outbox.push(AgentOutput::Said { text, start, end });
+        self.wants_to_think = true;
+    }
+
+    /// Does what follows from what was heard.
+    fn understand(&mut self) {
+        while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
+            match understood {
+                Understood::Began { at } => {
+                    if !self.outbox.is_answering() {
+                        self.outbox.push(AgentOutput::SpeechStarted { at });
+                    }
+                }
+                Understood::Words { text, start, end, final_through } => {
+                    self.interrupt();
+                    self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                }
+                Understood::Said { text, start, end } => {
+                    self.interrupt();
+                    self.user_said(text, start, end);
+                }
+                Understood::Final { through } => self.finalise(through, 1),
+                Understood::Deaf(is_deaf) => {
+                    self.tell_degraded(Ability::Hearing, is_deaf);
+                    if is_deaf {
+                        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The user says something: what is being found, given or heard of an answer ends here.
+    fn interrupt(&mut self) {
+        self.thinking.give_up(&mut self.outbox);
+        if let Some(speaking) = &mut self.speaking {
+            speaking.cut(&mut self.outbox);
+        }
+        self.outbox.cut();
+    }
+
+    /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.
+    fn think(&mut self) {
+        if !self.wants_to_think || self.outbox.is_answering() {
+            return;
+        }
+        self.wants_to_think = false;
+        self.has_answered = false;
+        let messages = self.memory.messages(&self.persona.instructions);
+        if !self.thinking.ask(messages, &mut self.outbox) {
+            self.apologise();
+        }
+    }
+
+    fn handle_event(&mut self, request: RequestId, event: &Event) {
+        if let Some(hearing) = &mut self.hearing
+            && hearing.handle_event(request, event, &mut self.outbox)
+        {
+            return self.understand();
+        }
+        if let Some(speaking) = &mut self.speaking
+            && let Some(news) = speaking.handle_event(request, event, &mut self.outbox, &mut self.memory)
+        {
+            match news {
+                Some(News::Mute) => self.tell_degraded(Ability::Speaking, true),
+                Some(News::Speaks) => self.tell_degraded(Ability::Speaking, false),
+                None => {}
+            }
+            return self.go_on();
+        }
+        match self.thinking.handle_event(request, event, &mut self.outbox) {
+            Some(Thought::Words(text)) => {
+                self.has_answered = true;
+                self.give(&text, true);
+                if self.thinking.is_too_long() {
+                    // It does not keep to what it was asked for, and would go on at somebody's expense.
+                    self.thinking.give_up(&mut self.outbox);
+                    self.end_answer();
+                }
+            }
+            Some(Thought::Over) => {
+                self.tell_degraded(Ability::Thinking, false);
+                self.end_answer();
+            }
+            Some(Thought::Failed) if self.has_answered => {
+                self.tell_degraded(Ability::Thinking, true);
+                self.end_answer();
+            }
+            Some(Thought::Failed) => self.apologise(),
+            None => {}
+        }
+    }
+
+    /// Gives more of an answer's words.
+    fn give(&mut self, text: &str, is_remembered: bool) {
+        if let Some(speaking) = &mut self.speaking {
+            return speaking.add(text, is_remembered, &mut self.outbox, &mut self.memory);
+        }
+        let answer = self.outbox.words(text.to_owned(), 0, 0);
+        if is_remembered {
+            self.memory.agent_says(answer, text);
+        }
+    }
+
+    /// No more words come of an answer.
+    fn end_answer(&mut self) {
+        match &mut self.speaking {
+            Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
+            None => self.outbox.end_answer(),
+        }
+        self.go_on();
+    }
+
+    fn apologise(&mut self) {
+        self.tell_degraded(Ability::Thinking, true);
+        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+        self.give(NO_ANSWER, false);
+        self.end_answer();
+    }
+
+    /// Says something that it was told to say: now, or when the answer is over that it waits for.
+    fn say(&mut self, position: u32, text: &str, interrupt: bool) {
+        if self.to_say.len() == TO_SAY_MAX {
+            return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
+        }
+        self.to_say.push_back((position, text.to_owned()));
+        if interrupt {
+            self.interrupt();
+        }
+        self.go_on();
+    }
+
+    /// Says the next thing that waits to be said, when nothing else is being said.
+    fn go_on(&mut self) {
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
+        // An answer that has sound is heard to its end; one in text is heard when it is said.
+        let is_heard = self.speaking.is_none() || !self.outbox.is_answering();
+        if !self.thinking.is_busy() && !speaks && is_heard {
+            self.say_next();
+        }
+    }
+
+    fn say_next(&mut self) {
+        let Some((position, text)) = self.to_say.pop_front() else { return };
+        self.give(&text, true);
+        match &mut self.speaking {
+            Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
+            None => self.outbox.end_answer(),
+        }
+        // Only now is its place final: it is stored by then, or is stored before that.
+        self.finalise(position.max(self.final_through), 0);
+        self.go_on();
+    }
+
+    /// Says everything that waits to be said, in text: the user is about to be answered.
+    fn say_rest(&mut self) {
+        if self.speaking.is_none() {
+            while !self.to_say.is_empty() {
+                self.say_next();
+            }
+        }
+    }
+
+    /// The page hears when something does not work, and when it works again.
+    fn tell_degraded(&mut self, what: Ability, degraded: bool) {
+        let place = match what {
+            Ability::Hearing => 0,
+            Ability::Thinking => 1,
+            _ => 2,
+        };
+        if std::mem::replace(&mut self.degraded[place], degraded) != degraded {
+            self.outbox.push(AgentOutput::Degraded { what, degraded });
+        }
+    }
+
+    fn finalise(&mut self, through: u32, step: u32) {
+        self.heard_through = self.heard_through.max(through);
+        // What waits to be said is not said by that.
+        if self.to_say.is_empty() && self.heard_through >= self.final_through.saturating_add(step) {
+            self.final_through = self.heard_through;
+            self.outbox.push(AgentOutput::Final { through: self.final_through });
+        }
+    }
+
+    fn begin(&mut self) {
+        match std::mem::replace(&mut self.begins, Begins::Not) {
+            Begins::Not => {}
+            Begins::WithAnswer => self.wants_to_think = true,
+            Begins::WithGreeting => {
+                let greeting = self.persona.greeting.clone();
+                self.give(&greeting, true);
+                self.end_answer();
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.thinking.give_up(&mut self.outbox);
+        if let Some(hearing) = &mut self.hearing {
+            hearing.leave(&mut self.outbox);
+        }
+        self.understand();
+        // Nobody waits for an answer to it any more.
+        self.wants_to_think = false;
+        if let Some(speaking) = &mut self.speaking {
+            speaking.cut(&mut self.outbox);
+        }
+        self.outbox.end_answer();
+    }
+}
+
+impl<E: Ears> Agent for Conversation<E> {
+    fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+        let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
+        match (input, hearing) {
+            (AgentInput::Audio { position, samples }, Some(hearing)) => {
+                hearing.hear(position, samples, outbox);
+            }
+            (AgentInput::Audio { position, samples }, None) => {
+                self.finalise(position.saturating_add(samples.len() as u32), FINAL_STEP);
+            }
+            (AgentInput::Gap { position, end }, Some(hearing)) => hearing.skip(position, end, outbox),
+            (AgentInput::Gap { end, .. }, None) => self.finalise(end, 1),
+            (AgentInput::Pause, Some(hearing)) => hearing.pause(outbox),
+            // Nothing more comes of what has come: who hangs up has all of it committed.
+            (AgentInput::Pause, None) => self.finalise(self.heard_through, 1),
+            (AgentInput::Typed { position, text }, _) => self.read(position, text),
+            (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
+            (AgentInput::Corrected { said, text }, _) => self.memory.correct(said, text),
+            (AgentInput::Room { samples }, _) => {
+                if let Some(speaking) = &mut self.speaking {
+                    speaking.room(samples, outbox, &mut self.memory);
+                }
+            }
+            (AgentInput::AnswerOver { answer, heard }, _) => {
+                outbox.answer_over(answer);
+                self.memory.heard(answer, heard);
+                self.go_on();
+            }
+            (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
+            (AgentInput::Leave, _) => self.leave(),
+            (AgentInput::Timeout, _) => self.begin(),
+            // It has no tools.
+            (AgentInput::ToolResult { .. }, _) => {}
+        }
+        self.understand();
+        self.think();
+    }
+
+    fn poll_output(&mut self) -> Option<AgentOutput> {
+        self.outbox.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        (self.begins != Begins::Not).then_some(Time::ZERO)
+    }
+}

@@ -1,0 +1,191 @@
+//! How a conversation speaks its answers: piece by piece, while they are still being written.
+//!
+//! A piece is a request of its own. The next piece is asked for while the one before is being given, so that nobody waits between them; what
+//! comes of it waits until its turn.
+
+mod piece;
+
+use std::collections::VecDeque;
+
+use super::super::AgentOutput;
+use super::super::script::Script;
+use super::memory::Memory;
+use super::outbox::Outbox;
+use crate::money::tab::RequestId;
+use crate::provider::{Event, Skills};
+use piece::{Piece, Stage};
+
+/// A voice: its place among the agent's providers, and what it can.
+pub(super) type Voice = (usize, Skills);
+
+/// Pieces that are asked for at a time: the one that is being given, and the next.
+const ASKED_MAX: usize = 2;
+
+/// Speaks one answer at a time.
+pub(super) struct Speaking {
+    /// In the order in which they are asked.
+    voices: Vec<Voice>,
+    /// The one that is asked now; beyond the last one there is none, and answers are text.
+    voice: usize,
+    /// Samples a second of what the agent gives.
+    rate: u32,
+    script: Script,
+    /// What is not given yet, oldest first.
+    pieces: VecDeque<Piece>,
+    /// Whether anything of an answer is there that is not given to its end.
+    is_busy: bool,
+    /// No more text comes.
+    is_whole: bool,
+    /// What the model is told later of this answer: nothing of an apology.
+    is_remembered: bool,
+    /// Samples of the answer that were given.
+    given: u32,
+    /// Samples that are wanted now.
+    room: u32,
+}
+
+/// What the page is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// No voice is left: the answer is text.
+    Mute,
+    /// A voice speaks again.
+    Speaks,
+}
+
+impl Speaking {
+    pub(super) fn new(voices: Vec<Voice>, rate: u32) -> Speaking {
+        Speaking {
+            voices,
+            voice: 0,
+            rate,
+            script: Script::new(),
+            pieces: VecDeque::new(),
+            is_busy: false,
+            is_whole: false,
+            is_remembered: true,
+            given: 0,
+            room: 0,
+        }
+    }
+
+    /// Whether an answer is being spoken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// More of the answer's text. The first begins it.
+    pub(super) fn add(&mut self, text: &str, is_remembered: bool, outbox: &mut Outbox, memory: &mut Memory) {
+        if !self.is_busy {
+            (self.is_busy, self.is_whole, self.given) = (true, false, 0);
+            self.is_remembered = is_remembered;
+            self.script = Script::new();
+            // A voice that has failed in an earlier answer may be well again.
+            self.voice = 0;
+        }
+        self.script.push(text);
+        self.go_on(outbox, memory);
+    }
+
+    /// No more text comes of this answer.
+    pub(super) fn finish(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        self.script.finish();
+        self.is_whole = true;
+        self.go_on(outbox, memory);
+    }
+
+    /// The answer is dropped where it is; every request is given up.
+    pub(super) fn cut(&mut self, outbox: &mut Outbox) {
+        for piece in self.pieces.drain(..) {
+            piece.give_up(outbox);
+        }
+        (self.is_busy, self.room) = (false, 0);
+    }
+
+    /// So many samples are wanted.
+    pub(super) fn room(&mut self, samples: u32, outbox: &mut Outbox, memory: &mut Memory) {
+        self.room = samples;
+        self.go_on(outbox, memory);
+    }
+
+    /// A provider says something. `None` if it is about none of its requests.
+    pub(super) fn handle_event(
+        &mut self,
+        request: RequestId,
+        event: &Event,
+        outbox: &mut Outbox,
+        memory: &mut Memory,
+    ) -> Option<Option<News>> {
+        let place = self.pieces.iter().position(|piece| piece.request() == Some(request))?;
+        let piece = &mut self.pieces[place];
+        let mut news = None;
+        match event {
+            Event::Sound(sound) => {
+                piece.add_sound(sound, self.rate, outbox);
+                news = (place == 0 && self.voice == 0 && self.given == 0).then_some(News::Speaks);
+            }
+            Event::Finished(answer) => piece.finish(answer, outbox),
+            Event::Failed(failure) => {
+                piece.fail(failure, outbox);
+                self.voice = self.voice.max(piece.voice() + 1);
+                news = (self.voice >= self.voices.len()).then_some(News::Mute);
+            }
+            _ => {}
+        }
+        self.go_on(outbox, memory);
+        Some(news)
+    }
+
+    /// Asks for what is next, and gives what is there.
+    fn go_on(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        if !self.is_busy {
+            return;
+        }
+        self.ask(outbox);
+        while let Some(piece) = self.pieces.front_mut() {
+            if !piece.is_told() && piece.may_be_told() {
+                let (text, known) = piece.tell();
+                let end = self.given.saturating_add(known);
+                let answer = outbox.words(text.clone(), self.given, end);
+                if self.is_remembered {
+                    memory.agent_says(answer, &text);
+                }
+            }
+            let sound = piece.take_sound(self.room, self.rate, outbox);
+            if !sound.is_empty() {
+                self.room -= sound.len() as u32;
+                self.given += sound.len() as u32;
+                outbox.push(AgentOutput::Sound(sound));
+            }
+            if !piece.is_given() {
+                break;
+            }
+            self.pieces.pop_front();
+            self.ask(outbox);
+        }
+        if self.is_whole && self.pieces.is_empty() {
+            self.is_busy = false;
+            outbox.end_answer();
+        }
+    }
+
+    fn ask(&mut self, outbox: &mut Outbox) {
+        loop {
+            let under_way = self.pieces.iter().filter(|piece| piece.stage() == Stage::Asked).count();
+            if under_way >= ASKED_MAX {
+                return;
+            }
+            let waits = self.pieces.iter_mut().find(|piece| piece.stage() == Stage::Waiting);
+            let piece = match waits {
+                Some(piece) => piece,
+                None => {
+                    // What can be spoken is taken only when it is to be asked for: until then it is text.
+                    let Some(piece) = self.script.next_piece() else { return };
+                    self.pieces.push_back(Piece::new(piece));
+                    self.pieces.back_mut().expect("it was just put there")
+                }
+            };
+            piece.ask(self.voice, self.voices.get(self.voice), outbox);
+        }
+    }
+}

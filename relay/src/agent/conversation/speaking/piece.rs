@@ -1,0 +1,229 @@
+//! A piece of an answer, from its words to the last of its sound.
+
+use std::collections::VecDeque;
+
+use audio::{Hz, Resampler, f32_to_i16, i16_to_f32};
+
+use super::super::super::script;
+use super::super::outbox::Outbox;
+use super::Voice;
+use crate::agent::AgentOutput;
+use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
+use crate::money::tab::RequestId;
+use crate::provider::{Answer, Ask, Failure, Feed, Sound};
+
+/// Sound that waits before its provider is held back, and what may be left of it when it goes on: seconds.
+const FULL_SECONDS: usize = 4;
+const EMPTY_SECONDS: usize = 2;
+/// Audio tokens that a character becomes at most: at 20 tokens a second (OpenAI bills one for each 50 ms) a fifth of a second.
+const TOKENS_PER_CHARACTER: u64 = 4;
+/// Tokens that a text has at most besides its bytes.
+const PROMPT_TOKENS: u64 = 16;
+/// Audio tokens a second of what a voice has made.
+const TOKENS_PER_SECOND: u64 = 20;
+
+/// How far a piece has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody was asked to speak it yet.
+    Waiting,
+    /// A voice was asked.
+    Asked,
+    /// No more sound comes.
+    Complete,
+}
+
+/// A piece of an answer.
+pub(super) struct Piece {
+    written: String,
+    spoken: String,
+    stage: Stage,
+    /// The request, which voice it is for, and by what that one is billed.
+    asked: Option<(RequestId, usize, Billing)>,
+    /// Its words were told.
+    is_told: bool,
+    /// Sound at the agent's rate that was not given yet.
+    sound: VecDeque<i16>,
+    /// Samples that came, at the rate that they came with.
+    came: u64,
+    came_rate: u32,
+    resampler: Option<Box<Resampler>>,
+    is_held_back: bool,
+}
+
+impl Piece {
+    pub(super) fn new(piece: script::Piece) -> Piece {
+        Piece {
+            written: piece.written,
+            spoken: piece.spoken,
+            stage: Stage::Waiting,
+            asked: None,
+            is_told: false,
+            sound: VecDeque::new(),
+            came: 0,
+            came_rate: 0,
+            resampler: None,
+            is_held_back: false,
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.stage == Stage::Complete
+    }
+
+    pub(super) fn request(&self) -> Option<RequestId> {
+        self.asked.map(|(request, ..)| request)
+    }
+
+    /// Which voice it was asked of.
+    pub(super) fn voice(&self) -> usize {
+        self.asked.map_or(0, |(_, voice, _)| voice)
+    }
+
+    /// Has it spoken by this voice, which is the one at `place`; without one, and where there is nothing to speak, it is text.
+    pub(super) fn ask(&mut self, place: usize, voice: Option<&Voice>, outbox: &mut Outbox) {
+        let Some((provider, skills)) = voice.filter(|_| !self.spoken.is_empty()) else {
+            self.stage = Stage::Complete;
+            return;
+        };
+        let at_most = match skills.billing {
+            Billing::Tokens => AtMost::Tokens {
+                prompt: self.spoken.len() as u64 + PROMPT_TOKENS,
+                output: self.characters() * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
+            },
+            Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(self.characters()),
+        };
+        let request = outbox.ask(*provider, Ask::Speak(self.spoken.clone()), at_most);
+        if skills.is_fed {
+            outbox.feed(request, Feed::Finish);
+        }
+        self.asked = Some((request, place, skills.billing));
+        self.stage = Stage::Asked;
+    }
+
+    /// More of its sound.
+    pub(super) fn add_sound(&mut self, sound: &Sound, rate: u32, outbox: &mut Outbox) {
+        if self.stage != Stage::Asked {
+            return;
+        }
+        if self.came_rate != sound.rate {
+            self.came_rate = sound.rate;
+            // A rate that nobody can make anything of is taken for the agent's own: it is heard too fast or too slow, and not lost.
+            self.resampler = (sound.rate != rate)
+                .then(|| Resampler::new(Hz(sound.rate), Hz(rate)).ok().map(Box::new))
+                .flatten();
+        }
+        self.came += sound.samples.len() as u64;
+        match &mut self.resampler {
+            None => self.sound.extend(&sound.samples),
+            Some(resampler) => {
+                let input: Vec<f32> = sound.samples.iter().map(|sample| i16_to_f32(*sample)).collect();
+                let mut output = vec![0.0; resampler.max_output(input.len())];
+                let written = resampler.process(&input, &mut output);
+                self.sound.extend(output[..written].iter().map(|sample| f32_to_i16(*sample)));
+            }
+        }
+        self.hold_back(self.sound.len() > FULL_SECONDS * rate as usize, outbox);
+    }
+
+    /// The voice has given all of it.
+    pub(super) fn finish(&mut self, answer: &Answer, outbox: &mut Outbox) {
+        let Some((request, ..)) = self.asked else { return };
+        outbox.push(AgentOutput::Spent {
+            request,
+            used: answer.usage.or_else(|| self.used()),
+            estimated: answer.usage.is_none() && self.is_by_tokens(),
+            provider_id: answer.request_id.clone(),
+        });
+        self.complete();
+    }
+
+    /// The voice has failed. What came of it stays; if nothing did, another one may be asked.
+    pub(super) fn fail(&mut self, failure: &Failure, outbox: &mut Outbox) {
+        let Some((request, ..)) = self.asked else { return };
+        let is_billed = self.came > 0 || failure.kind.may_be_billed();
+        outbox.spent(request, is_billed.then(|| self.used()).flatten());
+        if self.came == 0 {
+            self.stage = Stage::Waiting;
+        } else {
+            self.complete();
+        }
+    }
+
+    /// It is not wanted any more.
+    pub(super) fn give_up(self, outbox: &mut Outbox) {
+        if let (Some((request, ..)), Stage::Asked) = (self.asked, self.stage) {
+            outbox.cancel(request, self.used());
+        }
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Whether its words can be told: its sound has begun, or there will be none.
+    pub(super) fn may_be_told(&self) -> bool {
+        self.is_complete() || !self.sound.is_empty()
+    }
+
+    /// Its words, and how many samples of its sound are there.
+    pub(super) fn tell(&mut self) -> (String, u32) {
+        self.is_told = true;
+        (self.written.clone(), self.sound.len() as u32)
+    }
+
+    /// Up to so many samples.
+    pub(super) fn take_sound(&mut self, samples: u32, rate: u32, outbox: &mut Outbox) -> Vec<i16> {
+        let length = self.sound.len().min(samples as usize);
+        let taken = self.sound.drain(..length).collect();
+        if self.is_held_back {
+            self.hold_back(self.sound.len() > EMPTY_SECONDS * rate as usize, outbox);
+        }
+        taken
+    }
+
+    /// Whether all of it was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.is_complete() && self.is_told && self.sound.is_empty()
+    }
+
+    fn complete(&mut self) {
+        self.stage = Stage::Complete;
+        if let Some(mut resampler) = self.resampler.take() {
+            let mut output = vec![0.0; resampler.max_output(resampler.delay_samples())];
+            let written = resampler.flush(&mut output);
+            self.sound.extend(output[..written].iter().map(|sample| f32_to_i16(*sample)));
+        }
+    }
+
+    fn hold_back(&mut self, is_held_back: bool, outbox: &mut Outbox) {
+        if self.is_held_back != is_held_back
+            && let Some((request, ..)) = self.asked
+        {
+            self.is_held_back = is_held_back;
+            outbox.push(AgentOutput::HoldBack { request, held_back: is_held_back });
+        }
+    }
+
+    fn characters(&self) -> u64 {
+        self.spoken.chars().count() as u64
+    }
+
+    fn is_by_tokens(&self) -> bool {
+        self.asked.is_some_and(|(.., billing)| billing == Billing::Tokens)
+    }
+
+    /// What it has used that nobody tells: a voice bills the characters that it was given.
+    fn used(&self) -> Option<Quantity> {
+        if !self.is_by_tokens() {
+            return Some(Quantity::Characters(self.characters()));
+        }
+        let audio_output = (self.came * TOKENS_PER_SECOND).div_ceil(u64::from(self.came_rate.max(1)));
+        let input = (self.spoken.len() as u64).div_ceil(4);
+        Some(Quantity::Tokens(TokenUsage { input, audio_output, ..TokenUsage::default() }))
+    }
+}

@@ -1,0 +1,499 @@
+//! An agent with ears and a voice: whom it asks what, what becomes of that, and what of it is said and remembered.
+
+use super::*;
+use crate::money::bill::Billing;
+use crate::provider::{Feed, Heard, Service, Sound, TurnSign};
+
+const EARS: usize = 0;
+const OTHER_EARS: usize = 1;
+const MIND: usize = 2;
+const OTHER_MIND: usize = 3;
+const MOUTH: usize = 4;
+const OTHER_MOUTH: usize = 5;
+
+fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
+    Skills { service, is_fed, finds_turns: is_fed, billing, most_characters: None }
+}
+
+/// One whose recogniser hears a stream.
+fn talker() -> Conversation {
+    let ears = skills(Service::SpeechToText, true, Billing::Stream);
+    let mouth = skills(Service::TextToSpeech, false, Billing::Characters);
+    let team = Team {
+        recognisers: vec![(EARS, ears), (OTHER_EARS, ears)],
+        models: vec![MIND, OTHER_MIND],
+        voices: vec![(MOUTH, mouth), (OTHER_MOUTH, mouth)],
+    };
+    let persona = Persona { max_output_tokens: 100, ..Persona::default() };
+    Conversation::new(persona, team, 24_000, 0, &[])
+}
+
+/// An agent, and a call that plays what it says as fast as it comes.
+struct Talk {
+    agent: Conversation,
+    position: u32,
+    answers: Answers,
+    /// Text and sound of the answer.
+    words: String,
+    sound: u32,
+    room: bool,
+}
+
+impl Talk {
+    fn of(agent: Conversation) -> Talk {
+        Talk { agent, position: 0, answers: Answers::default(), words: String::new(), sound: 0, room: true }
+    }
+
+    fn new() -> Talk {
+        Talk::of(talker())
+    }
+
+    fn input(&mut self, input: AgentInput<'_>) -> Vec<AgentOutput> {
+        self.agent.handle_input(Time::ZERO, input);
+        let mut did = Vec::new();
+        loop {
+            let before = did.len();
+            while let Some(output) = self.agent.poll_output() {
+                match &output {
+                    AgentOutput::Words { text, start, .. } => {
+                        if !self.answers.is_given {
+                            self.answers = Answers { begun: self.answers.begun + 1, is_given: true };
+                            (self.words, self.sound) = (String::new(), 0);
+                        }
+                        assert_eq!(*start, self.sound, "words stand where their sound begins");
+                        self.words.push_str(text);
+                    }
+                    AgentOutput::Sound(samples) => self.sound += samples.len() as u32,
+                    AgentOutput::AnswerEnd | AgentOutput::Cut => self.answers.is_given = false,
+                    _ => {}
+                }
+                did.push(output);
+            }
+            if self.answers.is_given && self.room {
+                self.agent.handle_input(Time::ZERO, AgentInput::Room { samples: 2_400 });
+            }
+            if did.len() == before {
+                return did;
+            }
+        }
+    }
+
+    /// 100 ms of the user.
+    fn chunk(&mut self) -> Vec<AgentOutput> {
+        let position = self.position;
+        self.position += 1_600;
+        self.input(AgentInput::Audio { position, samples: &[7; 1_600] })
+    }
+
+    fn event(&mut self, request: RequestId, event: &Event) -> Vec<AgentOutput> {
+        self.input(AgentInput::Event { request, event })
+    }
+
+    fn hears(
+        &mut self,
+        request: RequestId,
+        text: &str,
+        span: (u32, u32),
+        is_final: bool,
+    ) -> Vec<AgentOutput> {
+        let heard = Heard { text: text.to_owned(), start: span.0, end: span.1, is_final };
+        self.event(request, &Event::Heard(heard))
+    }
+
+    fn over(&mut self, request: RequestId) -> Vec<AgentOutput> {
+        self.event(request, &Event::Turn(TurnSign::Over))
+    }
+
+    fn thinks(&mut self, request: RequestId, text: &str) -> Vec<AgentOutput> {
+        self.event(request, &Event::Text(text.to_owned()))
+    }
+
+    fn finishes(&mut self, request: RequestId) -> Vec<AgentOutput> {
+        self.event(request, &Event::Finished(Answer::default()))
+    }
+
+    fn fails(&mut self, request: RequestId, kind: FailureKind) -> Vec<AgentOutput> {
+        self.event(request, &Event::Failed(Failure::new(kind, "why")))
+    }
+
+    fn sounds(&mut self, request: RequestId, samples: usize) -> Vec<AgentOutput> {
+        self.event(request, &Event::Sound(Sound { rate: 24_000, samples: vec![1; samples] }))
+    }
+
+    /// The call says how much of its last answer was heard.
+    fn heard(&mut self, bytes: usize) -> Vec<AgentOutput> {
+        self.input(AgentInput::AnswerOver { answer: self.answers.begun - 1, heard: bytes })
+    }
+
+    /// The user says this, and the model is asked.
+    fn asked(&mut self, ears: RequestId, text: &str) -> RequestId {
+        for _ in 0..10 {
+            self.chunk();
+        }
+        self.hears(ears, text, (self.position - 16_000, self.position - 1_600), true);
+        ask_of(&self.over(ears), MIND).0
+    }
+}
+
+/// What was asked of this provider.
+fn ask_of(did: &[AgentOutput], whom: usize) -> (RequestId, Ask) {
+    let asks = did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, provider, ask, .. } if *provider == whom => Some((*request, ask.clone())),
+        _ => None,
+    });
+    asks.unwrap_or_else(|| panic!("nothing is asked of {whom}: {did:?}"))
+}
+
+fn asks_anybody(did: &[AgentOutput]) -> bool {
+    did.iter().any(|did| matches!(did, AgentOutput::Ask { .. }))
+}
+
+fn spoken(ask: &Ask) -> &str {
+    match ask {
+        Ask::Speak(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn bytes_fed(did: &[AgentOutput], to: RequestId) -> usize {
+    did.iter()
+        .map(|did| match did {
+            AgentOutput::Feed { request, feed: Feed::Audio(bytes), .. } if *request == to => bytes.len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn said_words(did: &[AgentOutput]) -> Vec<(&str, u32, u32)> {
+    did.iter()
+        .filter_map(|did| match did {
+            AgentOutput::Said { text, start, end } => Some((text.as_str(), *start, *end)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
+    let mut talk = Talk::new();
+    let (ears, ask) = ask_of(&talk.chunk(), EARS);
+    assert_eq!(ask, Ask::Listen);
+    let did = talk.chunk();
+    assert_eq!(bytes_fed(&did, ears), 3_200);
+    let did = talk.hears(ears, "what is", (0, 3_000), false);
+    assert!(
+        matches!(&did[..], [AgentOutput::Partial { text, start: 0, end: 3_000, final_through: None }] if text == "what is")
+    );
+    let did = talk.hears(ears, "What is it?", (0, 3_200), true);
+    assert!(
+        matches!(&did[..], [AgentOutput::Partial { text, final_through: Some(3_200), .. }] if text == "What is it?")
+    );
+    let did = talk.over(ears);
+    assert_eq!(said_words(&did), [("What is it?", 0, 3_200)]);
+    let (mind, ask) = ask_of(&did, MIND);
+    let Ask::Chat(chat) = ask else { panic!("{ask:?}") };
+    assert_eq!(chat.messages, [Message::User("What is it?".to_owned())]);
+    // The first sentence is spoken while the second is being written.
+    assert_eq!(talk.thinks(mind, "It is a"), []);
+    let (first, ask) = ask_of(&talk.thinks(mind, " test. And"), MOUTH);
+    assert_eq!(spoken(&ask), "It is a test.");
+    let did = talk.sounds(first, 4_800);
+    assert_eq!((talk.words.as_str(), talk.sound), ("It is a test. ", 4_800));
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Words { start: 0, .. })), "{did:?}");
+    talk.thinks(mind, " this is more.");
+    let (second, ask) = ask_of(&talk.finishes(mind), MOUTH);
+    assert_eq!(spoken(&ask), "And this is more.");
+    // What comes of the second while the first is not complete waits for it.
+    talk.sounds(second, 2_400);
+    assert_eq!(talk.sound, 4_800);
+    let did = talk.finishes(first);
+    let used = did.iter().find_map(|did| match did {
+        AgentOutput::Spent { request, used, estimated, .. } if *request == first => Some((*used, *estimated)),
+        _ => None,
+    });
+    assert_eq!(used, Some((Some(Quantity::Characters(13)), false)));
+    assert_eq!((talk.words.as_str(), talk.sound), ("It is a test. And this is more.", 7_200));
+    let did = talk.finishes(second);
+    assert_eq!(did.last(), Some(&AgentOutput::AnswerEnd));
+    // The next question finds it in the history.
+    talk.heard(usize::MAX);
+    let mind = talk.asked(ears, "And now?");
+    assert!(mind.0 > second.0);
+}
+
+#[test]
+fn who_speaks_into_the_answer_ends_it_and_the_model_is_told_what_was_heard() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Tell me.");
+    let mouth = ask_of(&talk.thinks(mind, "One two three. Four "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let did = talk.hears(ears, "stop", (17_600, 19_000), false);
+    let kinds: Vec<_> = did
+        .iter()
+        .map(|did| match did {
+            AgentOutput::Cancel { request } => format!("cancel {}", request.0),
+            AgentOutput::Spent { request, used, .. } => format!("spent {} {}", request.0, used.is_some()),
+            AgentOutput::Cut => "cut".to_owned(),
+            AgentOutput::Partial { text, .. } => text.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let (mind, mouth) = (mind.0, mouth.0);
+    let expected = [
+        format!("cancel {mind}"),
+        format!("spent {mind} true"),
+        format!("cancel {mouth}"),
+        format!("spent {mouth} true"),
+    ];
+    assert_eq!(kinds[..4], expected);
+    assert_eq!(kinds[4..], ["cut", "stop"]);
+    // Nothing of it is heard afterwards.
+    assert_eq!(talk.sounds(RequestId(mouth), 24_000), []);
+    assert_eq!(talk.thinks(RequestId(mind), "late"), []);
+    // The user goes on before the call says how much was heard; then the model is asked.
+    talk.hears(ears, "Stop it.", (17_600, 20_000), true);
+    let did = talk.over(ears);
+    assert!(!asks_anybody(&did), "{did:?}");
+    let (_, Ask::Chat(chat)) = ask_of(&talk.heard(7), MIND) else { panic!("a chat") };
+    let said = [
+        Message::User("Tell me.".to_owned()),
+        Message::Assistant { text: "One two".to_owned(), calls: vec![] },
+        Message::User("Stop it.".to_owned()),
+    ];
+    assert_eq!(chat.messages, said);
+}
+
+#[test]
+fn a_recogniser_that_breaks_is_replaced_and_the_other_hears_what_it_had_not_settled() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    for _ in 0..9 {
+        talk.chunk();
+    }
+    // 0.5 s are final; half a second more was fed.
+    talk.hears(ears, "The first half", (0, 8_000), true);
+    talk.hears(ears, "and the", (8_000, 14_000), false);
+    let did = talk.fails(ears, FailureKind::Connection);
+    let (other, ask) = ask_of(&did, OTHER_EARS);
+    assert_eq!(ask, Ask::Listen);
+    assert_eq!(bytes_fed(&did, other), 16_000, "what stays is not heard again");
+    talk.chunk();
+    // Its places count from what it was given first.
+    let did = talk.hears(other, "and the second.", (0, 8_000), true);
+    let AgentOutput::Partial { text, start, end, final_through } = &did[0] else { panic!("{did:?}") };
+    assert_eq!(text, "The first half and the second.");
+    assert_eq!((*start, *end, *final_through), (0, 16_000, Some(16_000)));
+    assert_eq!(said_words(&talk.over(other)), [("The first half and the second.", 0, 16_000)]);
+}
+
+#[test]
+fn without_any_recogniser_the_user_is_told_once_and_typing_goes_on_working() {
+    let mut talk = Talk::new();
+    let mut ears = ask_of(&talk.chunk(), EARS).0;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let did = talk.fails(ears, FailureKind::Provider);
+        told.extend(did.iter().filter_map(|did| match did {
+            AgentOutput::Degraded { what: Ability::Hearing, degraded } => Some(*degraded),
+            _ => None,
+        }));
+        if let Some(AgentOutput::Ask { request, .. }) =
+            did.iter().find(|did| matches!(did, AgentOutput::Ask { .. }))
+        {
+            ears = *request;
+        }
+    }
+    assert_eq!(told, [true]);
+    let mut finals = 0;
+    for _ in 0..20 {
+        let did = talk.chunk();
+        assert!(!asks_anybody(&did), "no storm");
+        finals += did.iter().filter(|did| matches!(did, AgentOutput::Final { .. })).count();
+    }
+    assert!(finals > 0, "what nobody hears is not kept");
+    let did = talk.input(AgentInput::Typed { position: talk.position, text: "Hello?" });
+    ask_of(&did, MIND);
+    // Muted and unmuted, it is tried again, and what is heard ends it.
+    talk.input(AgentInput::Pause);
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let did = talk.hears(ears, "Hi", (0, 1_000), true);
+    assert!(did.contains(&AgentOutput::Degraded { what: Ability::Hearing, degraded: false }), "{did:?}");
+}
+
+#[test]
+fn a_model_that_fails_before_its_first_word_is_stood_in_for_and_afterwards_the_answer_ends() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Well?");
+    let did = talk.fails(mind, FailureKind::Busy);
+    let (other, Ask::Chat(chat)) = ask_of(&did, OTHER_MIND) else { panic!("{did:?}") };
+    assert_eq!(chat.messages, [Message::User("Well?".to_owned())], "it gets the whole context");
+    assert!(did.contains(&AgentOutput::Spent {
+        request: mind,
+        used: None,
+        estimated: true,
+        provider_id: None
+    }));
+    let mouth = ask_of(&talk.thinks(other, "Half an answer. And"), MOUTH).0;
+    let did = talk.fails(other, FailureKind::Connection);
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "And", "what was written is spoken");
+    assert!(did.contains(&AgentOutput::Degraded { what: Ability::Thinking, degraded: true }));
+    talk.sounds(mouth, 100);
+    assert_eq!(talk.words, "Half an answer. ");
+}
+
+#[test]
+fn a_voice_that_fails_before_its_first_sound_is_stood_in_for_and_without_any_the_answer_is_text() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Well?");
+    let first = ask_of(&talk.thinks(mind, "A word. Another. And more."), MOUTH).0;
+    let did = talk.fails(first, FailureKind::Key);
+    let (other, ask) = ask_of(&did, OTHER_MOUTH);
+    assert_eq!(spoken(&ask), "A word.");
+    let did = talk.fails(other, FailureKind::Key);
+    assert!(did.contains(&AgentOutput::Degraded { what: Ability::Speaking, degraded: true }), "{did:?}");
+    let mut last = did;
+    // The second piece was asked of the first voice, too.
+    let second = RequestId(first.0 + 1);
+    last.extend(talk.fails(second, FailureKind::Key));
+    last.extend(talk.finishes(mind));
+    assert_eq!((talk.words.as_str(), talk.sound), ("A word. Another. And more.", 0));
+    assert_eq!(last.last(), Some(&AgentOutput::AnswerEnd));
+    let billed = last
+        .iter()
+        .any(|did| matches!(did, AgentOutput::Spent { request, used: Some(_), .. } if *request != mind));
+    assert!(!billed, "nobody has spoken");
+}
+
+#[test]
+fn a_voice_that_breaks_off_is_not_heard_twice() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Well?");
+    let first = ask_of(&talk.thinks(mind, "A sentence. Another."), MOUTH).0;
+    talk.sounds(first, 1_200);
+    let did = talk.fails(first, FailureKind::Connection);
+    let again = did.iter().any(
+        |did| matches!(did, AgentOutput::Ask { ask: Ask::Speak(text), .. } if text.contains("A sentence")),
+    );
+    assert!(!again, "{did:?}");
+    let (second, ask) = ask_of(&talk.finishes(mind), OTHER_MOUTH);
+    assert_eq!(spoken(&ask), "Another.");
+    talk.sounds(second, 2_400);
+    talk.finishes(second);
+    assert_eq!((talk.words.as_str(), talk.sound), ("A sentence. Another.", 3_600));
+}
+
+#[test]
+fn a_voice_that_is_faster_than_the_ear_is_held_back() {
+    let mut talk = Talk::new();
+    talk.room = false;
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Well?");
+    let mouth = ask_of(&talk.thinks(mind, "A sentence. "), MOUTH).0;
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.extend(talk.sounds(mouth, 12_000));
+    }
+    let is_hold = |did: &&AgentOutput| matches!(did, AgentOutput::HoldBack { .. });
+    assert_eq!(
+        held.iter().filter(is_hold).collect::<Vec<_>>(),
+        [&AgentOutput::HoldBack { request: mouth, held_back: true }]
+    );
+    let mut freed = Vec::new();
+    for _ in 0..40 {
+        freed.extend(talk.input(AgentInput::Room { samples: 2_400 }));
+    }
+    assert_eq!(
+        freed.iter().filter(is_hold).collect::<Vec<_>>(),
+        [&AgentOutput::HoldBack { request: mouth, held_back: false }]
+    );
+}
+
+#[test]
+fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_before() {
+    let ears = skills(Service::SpeechToText, false, Billing::Seconds);
+    let team =
+        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], voices: vec![] };
+    let mut talk = Talk::of(Conversation::new(
+        Persona { max_output_tokens: 9, ..Persona::default() },
+        team,
+        24_000,
+        0,
+        &[],
+    ));
+    let voice: Vec<i16> = (0..32_000)
+        .map(|i| {
+            let t = f64::from(i) / 16_000.0;
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
+        })
+        .collect();
+    let scene = [vec![0; 24_000], voice, vec![0; 24_000]].concat();
+    let mut did = Vec::new();
+    for (chunk, samples) in scene.chunks(1_600).enumerate() {
+        did.extend(talk.input(AgentInput::Audio { position: chunk as u32 * 1_600, samples }));
+    }
+    let (ask, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
+    assert!((32_000..48_000).contains(&samples.len()), "{}", samples.len());
+    let begun = did.iter().find_map(|did| match did {
+        AgentOutput::SpeechStarted { at } => Some(*at),
+        _ => None,
+    });
+    let finals = did.iter().filter_map(|did| match did {
+        AgentOutput::Final { through } => Some(*through),
+        _ => None,
+    });
+    let begun = begun.expect("it is noticed");
+    assert!(finals.max().is_none_or(|through| through <= begun), "what is not understood is not final");
+    // One fails, the other understands.
+    let did = talk.fails(ask, FailureKind::Provider);
+    let (other, Ask::Transcribe(again)) = ask_of(&did, OTHER_EARS) else { panic!("{did:?}") };
+    assert_eq!(again, samples);
+    let heard =
+        Heard { text: " Hello there. ".to_owned(), start: 0, end: samples.len() as u32, is_final: true };
+    talk.event(other, &Event::Heard(heard));
+    let did = talk.finishes(other);
+    assert_eq!(said_words(&did), [("Hello there.", begun, begun + samples.len() as u32)]);
+    let spent = did.iter().find_map(|did| match did {
+        AgentOutput::Spent { request, used, .. } if *request == other => *used,
+        _ => None,
+    });
+    assert_eq!(spent, Some(Quantity::Samples(samples.len() as u64)));
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Final { .. })), "{did:?}");
+    ask_of(&did, MIND);
+}
+
+#[test]
+fn the_agent_greets_once_and_only_who_is_new() {
+    let mut agent = talker();
+    agent.persona.greeting = "Hello.".to_owned();
+    let Conversation { persona, .. } = agent;
+    let voice = skills(Service::TextToSpeech, false, Billing::Characters);
+    let team = Team { models: vec![MIND], voices: vec![(MOUTH, voice)], ..Team::default() };
+    let mut talk = Talk::of(Conversation::new(persona.clone(), team.clone(), 24_000, 0, &[]));
+    assert_eq!(talk.agent.poll_timeout(), Some(Time::ZERO));
+    let did = talk.input(AgentInput::Timeout);
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "Hello.");
+    assert_eq!(talk.agent.poll_timeout(), None);
+    let earlier = [Turn::new(0, protocol::Role::Agent, "Hello.".to_owned(), 0, 0)];
+    let again = Conversation::new(persona, team, 24_000, 0, &earlier);
+    assert_eq!(again.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_mutes_has_the_last_words_understood_and_all_of_it_is_final_then() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    for _ in 0..9 {
+        talk.chunk();
+    }
+    let did = talk.input(AgentInput::Pause);
+    let flush = AgentOutput::Feed { request: ears, feed: Feed::Flush, at_most: None };
+    assert_eq!(did, [flush]);
+    let did = talk.hears(ears, "Good bye", (2_000, 15_800), true);
+    assert_eq!(said_words(&did), [("Good bye", 2_000, 15_800)]);
+    assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
+}

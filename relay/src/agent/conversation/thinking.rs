@@ -1,0 +1,174 @@
+//! How a conversation finds its answers: it asks a language model, and if that one fails another.
+
+use super::super::AgentOutput;
+use super::outbox::Outbox;
+use crate::money::bill::{AtMost, Quantity, TokenUsage};
+use crate::money::tab::RequestId;
+use crate::provider::{Ask, Chat, Event, Failure, Message};
+
+/// Tokens that a message costs beside its text, at most: OpenAI's own models take three and a role.
+const MESSAGE_TOKENS: u64 = 8;
+/// Bytes of text for one token where nobody has counted them: the usual rule of thumb for English.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Asks models for answers, one at a time.
+#[derive(Debug)]
+pub(super) struct Thinking {
+    /// Their places among the agent's providers, in the order in which they are asked.
+    models: Vec<usize>,
+    /// The longest answer, in tokens.
+    max_output_tokens: u32,
+    asked: Option<Asked>,
+}
+
+/// A request, and what has come of it.
+#[derive(Debug)]
+struct Asked {
+    request: RequestId,
+    /// Which of the models it is.
+    model: usize,
+    messages: Vec<Message>,
+    prompt_bytes: u64,
+    /// Pieces of the answer, which servers send a token at a time or more.
+    deltas: u64,
+    /// Bytes of the answer, and of what was thought beside it.
+    bytes: u64,
+    /// What the provider has said so far that it used.
+    usage: Option<TokenUsage>,
+    /// Words of the answer have come.
+    has_words: bool,
+}
+
+/// What comes of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Thought {
+    /// More words of the answer.
+    Words(String),
+    /// There are no more words.
+    Over,
+    /// The model has broken off: there are no more words, or none at all.
+    Failed,
+}
+
+impl Thinking {
+    pub(super) fn new(models: Vec<usize>, max_output_tokens: u32) -> Thinking {
+        Thinking { models, max_output_tokens, asked: None }
+    }
+
+    /// Whether an answer is being found.
+    pub(super) fn is_busy(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Asks for the next answer. Without a model there is none: `false`.
+    pub(super) fn ask(&mut self, messages: Vec<Message>, outbox: &mut Outbox) -> bool {
+        self.ask_model(0, messages, outbox)
+    }
+
+    /// A provider says something. `None` if that changes nothing, or is about no question of this machine.
+    pub(super) fn handle_event(
+        &mut self,
+        request: RequestId,
+        event: &Event,
+        outbox: &mut Outbox,
+    ) -> Option<Thought> {
+        let asked = self.asked.as_mut().filter(|asked| asked.request == request)?;
+        match event {
+            Event::Text(text) => {
+                asked.deltas += 1;
+                asked.bytes += text.len() as u64;
+                asked.has_words = true;
+                Some(Thought::Words(text.clone()))
+            }
+            Event::Thought { bytes } => {
+                asked.deltas += 1;
+                asked.bytes += *bytes as u64;
+                None
+            }
+            Event::Usage(Quantity::Tokens(usage)) => {
+                asked.usage = Some(*usage);
+                None
+            }
+            Event::Finished(answer) => {
+                let asked = self.asked.take()?;
+                outbox.push(AgentOutput::Spent {
+                    request,
+                    used: answer.usage.or_else(|| Some(Quantity::Tokens(self.estimate(&asked)))),
+                    estimated: answer.usage.is_none(),
+                    provider_id: answer.request_id.clone(),
+                });
+                Some(if asked.has_words { Thought::Over } else { Thought::Failed })
+            }
+            Event::Failed(failure) => self.fail(failure, outbox),
+            Event::Ready
+            | Event::ToolCall(_)
+            | Event::Usage(_)
+            | Event::Heard(_)
+            | Event::Turn(_)
+            | Event::Sound(_)
+            | Event::Spoken(_) => None,
+        }
+    }
+
+    /// Whether the answer is longer than was asked for: whoever gives it goes on at somebody's expense.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.deltas > self.max_output_tokens.into())
+    }
+
+    /// Gives up the question, if there is one: what has come is billed as far as can be told.
+    pub(super) fn give_up(&mut self, outbox: &mut Outbox) {
+        if let Some(asked) = self.asked.take() {
+            outbox.cancel(asked.request, Some(Quantity::Tokens(self.estimate(&asked))));
+        }
+    }
+
+    fn ask_model(&mut self, model: usize, messages: Vec<Message>, outbox: &mut Outbox) -> bool {
+        let Some(&provider) = self.models.get(model) else { return false };
+        let prompt_bytes: u64 = messages.iter().map(|message| message.bytes() as u64).sum();
+        // No tokenizer makes more tokens of a text than it has bytes.
+        let prompt = prompt_bytes + MESSAGE_TOKENS * (messages.len() as u64 + 1);
+        let max_output_tokens = self.max_output_tokens;
+        // Only where another model could be asked is it worth to know what was asked.
+        let again = if model + 1 < self.models.len() { messages.clone() } else { Vec::new() };
+        let ask = Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens });
+        let request = outbox.ask(provider, ask, AtMost::Tokens { prompt, output: max_output_tokens.into() });
+        self.asked = Some(Asked {
+            request,
+            model,
+            messages: again,
+            prompt_bytes,
+            deltas: 0,
+            bytes: 0,
+            usage: None,
+            has_words: false,
+        });
+        true
+    }
+
+    /// Before the first word another model may answer; after it the answer ends where it is.
+    fn fail(&mut self, failure: &Failure, outbox: &mut Outbox) -> Option<Thought> {
+        let asked = self.asked.take()?;
+        // A provider that never took the question, or refused it, bills nothing. One that broke off has read it.
+        let is_billed = asked.bytes > 0 || asked.usage.is_some() || failure.kind.may_be_billed();
+        outbox.spent(asked.request, is_billed.then(|| Quantity::Tokens(self.estimate(&asked))));
+        if !asked.has_words && self.ask_model(asked.model + 1, asked.messages, outbox) {
+            return None;
+        }
+        Some(Thought::Failed)
+    }
+
+    /// What a request has used of which nobody tells: for the answer the larger of its pieces and of its bytes by four, and never less than
+    /// the provider has said by then.
+    fn estimate(&self, asked: &Asked) -> TokenUsage {
+        let output =
+            asked.deltas.max(asked.bytes.div_ceil(BYTES_PER_TOKEN)).min(self.max_output_tokens.into());
+        match asked.usage {
+            Some(said) => TokenUsage { output: said.output.max(output), ..said },
+            None => TokenUsage {
+                input: asked.prompt_bytes.div_ceil(BYTES_PER_TOKEN),
+                output,
+                ..TokenUsage::default()
+            },
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Where the user speaks: audio in, utterances out.
+
+use std::collections::VecDeque;
+
+use audio::{VoiceActivity, VoiceConfig, VoiceEvent};
+
+/// Finds where somebody speaks. The real one is [`VoiceActivity`]; a simulation has one that knows beforehand.
+pub trait Ears: Send {
+    /// Hears audio. A block of 10 ms holds one event at most.
+    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent));
+
+    /// What was being said ends here, as its listener knows.
+    fn flush(&mut self);
+
+    /// Begins anew at this place of the user's timeline: events count from it.
+    fn begin_at(&mut self, position: u32);
+}
+
+impl Ears for VoiceActivity {
+    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+        self.push_i16(samples, on_event);
+    }
+
+    fn flush(&mut self) {
+        VoiceActivity::flush(self, |_| {});
+    }
+
+    fn begin_at(&mut self, _position: u32) {
+        *self = VoiceActivity::new(VoiceConfig::default());
+    }
+}
+
+/// Speech without a pause ends after this time, so that it is stored before the client's replay buffer (30 s) is full.
+const LONGEST_UTTERANCE: u32 = 25 * 16_000;
+/// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
+const TAIL: u32 = 3_200;
+/// The voice activity detector looks back no further than this, 600 ms: its pre-roll (200 ms), the shortest speech with its window (145 ms),
+/// dips (20 ms), and time in which a sound rises from audible to loud.
+const LOOK_BACK: u32 = 9_600;
+/// `Final` is not said more often than every quarter of a second.
+const FINAL_STEP: u32 = 4_000;
+/// Room for the audio that is kept while nobody speaks: what an utterance took beyond that is given back.
+const QUIET_ROOM: usize = 16_384;
+/// Audio is heard in pieces that end at multiples of this, however it was cut into frames: 10 ms.
+const BLOCK: u32 = 160;
+/// A gap up to this long is filled with silence; a longer one ends the utterance.
+const LONGEST_FILL: u32 = 16_000;
+
+/// What was noticed. Positions are those of the user's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Noticed {
+    /// The user speaks, since here.
+    Began {
+        /// Where.
+        at: u32,
+    },
+    /// The user has spoken.
+    Over {
+        /// Where the speech began.
+        start: u32,
+        /// Where it ends, with a little of the silence after it.
+        end: u32,
+        /// Where its last loud moment is.
+        loud_end: u32,
+        /// Its samples, from `start` to `end`.
+        speech: Vec<i16>,
+    },
+    /// Nothing before this position will be part of any later utterance.
+    Final {
+        /// The position.
+        through: u32,
+    },
+}
+
+/// Finds utterances. The same audio gives the same ones, however it comes.
+pub(super) struct Utterances<E> {
+    voice: E,
+    /// Position in the user's timeline at which `voice` began to count.
+    voice_origin: u32,
+    /// What may still become part of an utterance; it begins at `history_start`.
+    history: Vec<i16>,
+    history_start: u32,
+    /// Where the utterance that is being spoken began.
+    speech_start: Option<u32>,
+    /// What was last said to be final.
+    final_through: u32,
+    noticed: VecDeque<Noticed>,
+}
+
+impl<E: Ears> Utterances<E> {
+    /// Listens with these ears to audio that begins at `position`.
+    pub(super) fn new(mut ears: E, position: u32) -> Self {
+        ears.begin_at(position);
+        Utterances {
+            voice: ears,
+            voice_origin: position,
+            history: Vec::new(),
+            history_start: position,
+            speech_start: None,
+            final_through: position,
+            noticed: VecDeque::new(),
+        }
+    }
+
+    /// Where the audio ends that was heard.
+    pub(super) fn end(&self) -> u32 {
+        self.history_start + self.history.len() as u32
+    }
+
+    /// What was noticed next.
+    pub(super) fn poll(&mut self) -> Option<Noticed> {
+        self.noticed.pop_front()
+    }
+
+    /// Hears audio in the same pieces however it comes.
+    pub(super) fn hear(&mut self, mut samples: &[i16]) {
+        while !samples.is_empty() {
+            let to_boundary = BLOCK - (self.end() - self.voice_origin) % BLOCK;
+            let (block, rest) = samples.split_at(samples.len().min(to_boundary as usize));
+            self.hear_block(block);
+            if (self.end() - self.voice_origin).is_multiple_of(BLOCK) {
+                if self.speech_start.is_some_and(|start| self.end() - start >= LONGEST_UTTERANCE) {
+                    self.finish();
+                }
+                self.finalise();
+            }
+            samples = rest;
+        }
+    }
+
+    /// Audio that is lost for good.
+    pub(super) fn skip(&mut self, position: u32, end: u32) {
+        let length = end.saturating_sub(position);
+        if length <= LONGEST_FILL {
+            return self.hear(&vec![0; length as usize]);
+        }
+        self.finish();
+        self.voice.begin_at(end);
+        self.voice_origin = end;
+        self.history.clear();
+        self.history_start = end;
+        self.forget(end);
+    }
+
+    /// No audio comes for now: what was being said is over, and nothing of it is needed any more.
+    pub(super) fn pause(&mut self) {
+        self.finish();
+        self.forget(self.end());
+    }
+
+    /// Ends the utterance where the audio ends, and listens anew.
+    fn finish(&mut self) {
+        self.voice.flush();
+        self.speech_ended(self.end());
+    }
+
+    fn hear_block(&mut self, samples: &[i16]) {
+        self.history.extend_from_slice(samples);
+        // A block is shorter than the shortest speech and the shortest pause, so it holds one event at most.
+        let (mut heard, origin) = (None, self.voice_origin);
+        self.voice.push(samples, |event| heard = Some(event));
+        match heard {
+            Some(VoiceEvent::SpeechStarted { at }) => {
+                let start = place(origin, at).max(self.history_start);
+                self.speech_start = Some(start);
+                self.noticed.push_back(Noticed::Began { at: start });
+            }
+            Some(VoiceEvent::SpeechEnded { at }) => self.speech_ended(place(origin, at)),
+            None => {}
+        }
+    }
+
+    fn speech_ended(&mut self, at: u32) {
+        let Some(start) = self.speech_start.take() else { return };
+        let end = at.saturating_add(TAIL).clamp(start, self.end());
+        let from = (start - self.history_start) as usize;
+        let speech = self.history[from..(end - self.history_start) as usize].to_vec();
+        self.noticed.push_back(Noticed::Over { start, end, loud_end: at.clamp(start, end), speech });
+        self.forget(end);
+    }
+
+    /// While nobody speaks, all but the last second is done with.
+    fn finalise(&mut self) {
+        if self.speech_start.is_some() {
+            return;
+        }
+        let through = self.end().saturating_sub(LOOK_BACK);
+        if through >= self.final_through.saturating_add(FINAL_STEP) {
+            self.forget(through);
+        }
+    }
+
+    fn forget(&mut self, through: u32) {
+        if through > self.final_through {
+            self.final_through = through;
+            self.noticed.push_back(Noticed::Final { through });
+        }
+        let cut = through.saturating_sub(self.history_start).min(self.history.len() as u32);
+        self.history.drain(..cut as usize);
+        self.history_start += cut;
+        if self.speech_start.is_none() && self.history.len() <= QUIET_ROOM {
+            self.history.shrink_to(QUIET_ROOM);
+        }
+    }
+}
+
+fn place(origin: u32, at: u64) -> u32 {
+    origin.saturating_add(u32::try_from(at).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,193 @@
+//! Recognisers and voices on a bad day: codecs that answer by themselves, without a wire. The real exchange holds them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Time;
+use relay::provider::{
+    Answer, Ask, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Opening, Output, Sound, Target,
+    TurnSign,
+};
+
+use crate::random::Random;
+
+/// A recogniser takes speech for one after so much of it, and its end for one after so much silence.
+const ONSET: u32 = 1_600;
+const PAUSE: u32 = 4_800;
+/// Words that stay are told after so much of them at the latest, and that there were none after so much silence.
+const STEP: u32 = 24_000;
+/// What a voice makes of a character, at 24 kHz: 60 ms.
+const SAMPLES_PER_CHARACTER: u32 = 1_440;
+const RATE: u32 = 24_000;
+
+/// A recogniser or a voice that is asked.
+pub(crate) struct Speech {
+    random: Random,
+    /// What it says, and when.
+    says: VecDeque<(Time, Event)>,
+    listening: Listening,
+    /// It is gone after so many events.
+    lasts: Option<u32>,
+    is_ready: bool,
+    ask: Ask,
+    now: Time,
+}
+
+/// What a recogniser has heard of a stream.
+#[derive(Default)]
+struct Listening {
+    /// Samples that it was given.
+    fed: u32,
+    /// Where the words began that did not end yet, and where they last were loud.
+    run: Option<(u32, u32)>,
+    /// What was said of the run.
+    has_begun: bool,
+    /// Before this all is told.
+    told: u32,
+}
+
+impl Speech {
+    pub(crate) fn new(ask: &Ask, faults: u64, random: &mut Random) -> Speech {
+        let lasts = random.percent(faults).then(|| random.between(0, 12) as u32);
+        Speech {
+            random: Random::new(random.next()),
+            says: VecDeque::new(),
+            listening: Listening::default(),
+            lasts,
+            is_ready: false,
+            ask: ask.clone(),
+            now: Time::ZERO,
+        }
+    }
+
+    /// What it says takes a while, and keeps its order.
+    fn say(&mut self, now: Time, most_ms: u64, event: Event) {
+        let after = Duration::from_millis(self.random.between(0, most_ms));
+        let earliest = self.says.back().map_or(now, |(at, _)| *at);
+        self.says.push_back((earliest.max(now + after), event));
+    }
+
+    fn begin(&mut self, now: Time) {
+        match self.ask.clone() {
+            Ask::Speak(text) => {
+                let mut left = text.chars().count() as u32 * SAMPLES_PER_CHARACTER;
+                self.say(now, 400, Event::Ready);
+                while left > 0 {
+                    let length = left.min(self.random.between(480, 9_600) as u32);
+                    left -= length;
+                    let samples = vec![self.random.between(1, 9) as i16; length as usize];
+                    self.say(now, 60, Event::Sound(Sound { rate: RATE, samples }));
+                }
+                self.say(now, 30, Event::Finished(Answer::default()));
+            }
+            Ask::Transcribe(samples) => {
+                let end = samples.len() as u32;
+                let text = if self.random.percent(5) { String::new() } else { format!("{end} samples") };
+                self.say(now, 800, Event::Heard(Heard { text, start: 0, end, is_final: true }));
+                self.say(now, 30, Event::Finished(Answer::default()));
+            }
+            _ => self.say(now, 300, Event::Ready),
+        }
+    }
+
+    fn hear(&mut self, now: Time, bytes: &[u8]) {
+        for sample in bytes.chunks_exact(2) {
+            self.listening.fed += 1;
+            let at = self.listening.fed;
+            if sample != [0, 0] {
+                let (start, _) = self.listening.run.unwrap_or((at - 1, at));
+                self.listening.run = Some((start, at));
+            }
+            match self.listening.run {
+                Some((start, loud)) if !self.listening.has_begun && loud >= start + ONSET => {
+                    self.listening.has_begun = true;
+                    self.say(now, 100, Event::Turn(TurnSign::Began { at: start }));
+                    self.words(now, start, loud, false);
+                }
+                Some((start, loud)) if at >= loud + PAUSE => self.end(now, start, loud),
+                Some((start, _)) if at >= start.max(self.listening.told) + STEP => {
+                    self.words(now, start.max(self.listening.told), at, true);
+                }
+                None if at >= self.listening.told + STEP => {
+                    let heard =
+                        Heard { text: String::new(), start: self.listening.told, end: at, is_final: true };
+                    self.listening.told = at;
+                    self.say(now, 200, Event::Heard(heard));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn words(&mut self, now: Time, start: u32, end: u32, is_final: bool) {
+        let text = format!("{start}-{end}");
+        if is_final {
+            self.listening.told = end;
+        }
+        self.say(now, 300, Event::Heard(Heard { text, start, end, is_final }));
+    }
+
+    fn end(&mut self, now: Time, start: u32, loud: u32) {
+        let begun = std::mem::take(&mut self.listening.has_begun);
+        self.listening.run = None;
+        if begun {
+            self.words(now, start.max(self.listening.told).min(loud), loud, true);
+            self.say(now, 100, Event::Turn(TurnSign::Over));
+        }
+    }
+
+    fn flush(&mut self, now: Time) {
+        if let Some((start, loud)) = self.listening.run {
+            self.end(now, start, loud);
+        }
+        let end = self.listening.fed;
+        let heard = Heard { text: String::new(), start: self.listening.told.min(end), end, is_final: true };
+        self.listening.told = end;
+        self.say(now, 200, Event::Heard(heard));
+    }
+}
+
+impl Codec for Speech {
+    fn open(&mut self) -> Opening {
+        let url = "ws://speech.test/".parse().expect("an address");
+        Opening::Socket(Target { url, headers: Vec::new(), body: Vec::new() })
+    }
+
+    fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        self.now = now;
+        match input {
+            Input::Head { .. } if !self.is_ready => {
+                self.is_ready = true;
+                self.begin(now);
+            }
+            Input::Feed(Feed::Audio(bytes)) => self.hear(now, bytes),
+            Input::Feed(Feed::Flush) => self.flush(now),
+            Input::Feed(Feed::Finish) if matches!(self.ask, Ask::Listen) => {
+                self.say(now, 100, Event::Finished(Answer::default()));
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        let (_, event) = self.says.pop_front_if(|(at, _)| *at <= self.now)?;
+        let event = match &mut self.lasts {
+            Some(0) => {
+                self.says.clear();
+                let kinds =
+                    [FailureKind::Connection, FailureKind::Busy, FailureKind::Provider, FailureKind::Key];
+                Event::Failed(Failure::new(kinds[self.random.between(0, 3) as usize], "gone"))
+            }
+            Some(left) => {
+                *left -= 1;
+                event
+            }
+            None => event,
+        };
+        Some(Output::Event(event))
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.says.front().map(|(at, _)| *at)
+    }
+}
