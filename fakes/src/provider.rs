@@ -124,7 +124,8 @@ impl Provider {
                 let (kind, code) = match status {
                     400 => ("invalid_request_error", None),
                     401 => ("invalid_request_error", Some("invalid_api_key")),
-                    402 | 429 => ("insufficient_quota", Some("insufficient_quota")),
+                    402 => ("insufficient_quota", Some("insufficient_quota")),
+                    429 => ("requests", Some("rate_limit_exceeded")),
                     404 => ("invalid_request_error", Some("model_not_found")),
                     _ => ("server_error", None),
                 };

@@ -165,9 +165,9 @@ pub(crate) async fn drive(mut socket: WebSocket, mut conversation: impl Conversa
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_))) => {
-                    if steps.is_empty() {
-                        entry.end(Ended::Done);
-                    }
+                    entry.end(if steps.is_empty() { Ended::Done } else { Ended::Cancelled });
+                    // The next read answers the close.
+                    let _ = timeout(CLOSE, socket.recv()).await;
                     return;
                 }
                 Some(Err(_)) | None => return,

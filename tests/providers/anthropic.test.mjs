@@ -122,8 +122,9 @@ describe("anthropic's model", () => {
     const prefill = [...asked("Hello").messages, { role: /** @type {const} */ ("assistant"), content: "Well" }];
     await assert.rejects(client.messages.create({ ...asked(""), messages: prefill }), /prefill/);
 
-    // The version before is still served; its parameters are refused by the newest version and by the newest models.
-    const before = new Anthropic({ apiKey: fakes.key, baseURL: fakes.url, maxRetries: 0, defaultHeaders: { "anthropic-version": "2023-06-01" } });
+    // The version before is still served, with the key in a header of its own; what it takes, the newest models refuse.
+    const defaultHeaders = { "anthropic-version": "2023-06-01", "x-api-key": fakes.key, authorization: null };
+    const before = new Anthropic({ apiKey: "none", baseURL: fakes.url, maxRetries: 0, defaultHeaders });
     const sampled = /** @type {any} */ ({ ...asked("Hello"), temperature: 0.2 });
     await assert.rejects(client.messages.create({ ...sampled, model: "claude-haiku-4-5" }), /temperature/);
     await assert.rejects(before.messages.create(sampled), /temperature/);

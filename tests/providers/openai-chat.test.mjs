@@ -119,7 +119,7 @@ describe("openai's model", () => {
     const stranger = new OpenAI({ apiKey: "another", baseURL: `${fakes.url}/v1`, maxRetries: 0 });
     await assert.rejects(stranger.chat.completions.create(asked("Hello")), (error) => error instanceof AuthenticationError && error.code === "invalid_api_key");
     await script({ refuse: { status: 429 } });
-    await assert.rejects(client.chat.completions.create(asked("Hello")), (error) => error instanceof RateLimitError && error.code === "insufficient_quota");
+    await assert.rejects(client.chat.completions.create(asked("Hello")), (error) => error instanceof RateLimitError && error.code === "rate_limit_exceeded");
     await script({ refuse: { status: 503, body: "<html>upstream</html>" } });
     await assert.rejects(client.chat.completions.create(asked("Hello")), (error) => error instanceof APIError && error.status === 503);
     assert.equal(text(await chunks(asked("Hello"))), "You said: Hello", "the next request is not scripted");
