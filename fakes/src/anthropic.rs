@@ -163,17 +163,28 @@ impl Usage {
         }
     }
 
+    /// As a message has it.
     fn told(&self, output: u64) -> Value {
+        let mut told = self.told_later(output);
+        told["cache_creation"] = json!({
+            "ephemeral_5m_input_tokens": self.cache_5m,
+            "ephemeral_1h_input_tokens": self.cache_1h,
+        });
+        told["service_tier"] = json!("standard");
+        told["inference_geo"] = Value::Null;
+        told["speed"] = Value::Null;
+        told
+    }
+
+    /// As the end of a stream has it: without the parts of what was cached.
+    fn told_later(&self, output: u64) -> Value {
         json!({
             "input_tokens": self.input,
             "cache_creation_input_tokens": self.cache_5m + self.cache_1h,
             "cache_read_input_tokens": self.cache_read,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": self.cache_5m,
-                "ephemeral_1h_input_tokens": self.cache_1h,
-            },
             "output_tokens": output,
-            "service_tier": "standard",
+            "output_tokens_details": null,
+            "server_tool_use": null,
         })
     }
 
@@ -218,12 +229,11 @@ fn events(body: &Value, think: &Think, answer: &Answer, usage: &Usage) -> Vec<By
     }
     if !answer.deltas.is_empty() {
         let deltas = answer.deltas.iter().map(|text| json!({ "type": "text_delta", "text": text }));
-        block(json!({ "type": "text", "text": "" }), deltas.collect());
+        block(json!({ "type": "text", "text": "", "citations": null }), deltas.collect());
     }
     for call in &answer.tools {
-        let ToolCall { id, name, arguments } = call;
-        let begin = json!({ "type": "tool_use", "id": id, "name": name, "input": {} });
-        let pieces = Answer::argument_pieces(arguments);
+        let begin = tool_use(call, &json!({}));
+        let pieces = Answer::argument_pieces(&call.arguments);
         let deltas = std::iter::once(String::new())
             .chain(pieces)
             .map(|json| json!({ "type": "input_json_delta", "partial_json": json }));
@@ -232,10 +242,15 @@ fn events(body: &Value, think: &Think, answer: &Answer, usage: &Usage) -> Vec<By
     let delta = |output: u64| {
         let mut event = json!({
             "type": "message_delta",
-            "delta": { "stop_reason": stop(think, answer), "stop_sequence": null, "stop_details": null },
+            "delta": {
+                "stop_reason": stop(think, answer),
+                "stop_sequence": null,
+                "stop_details": null,
+                "container": null,
+            },
         });
         if told > 0 {
-            event["usage"] = usage.told(output);
+            event["usage"] = usage.told_later(output);
         }
         event
     };
@@ -255,15 +270,17 @@ fn message(body: &Value, think: &Think, answer: &Answer, usage: &Usage) -> Value
         content.push(json!({ "type": "thinking", "thinking": thinking, "signature": "c2lnbmF0dXJl" }));
     }
     if !answer.deltas.is_empty() {
-        content.push(json!({ "type": "text", "text": answer.deltas.concat() }));
+        content.push(json!({ "type": "text", "text": answer.deltas.concat(), "citations": null }));
     }
-    for ToolCall { id, name, arguments } in &answer.tools {
-        content.push(json!({ "type": "tool_use", "id": id, "name": name, "input": arguments }));
-    }
+    content.extend(answer.tools.iter().map(|call| tool_use(call, &call.arguments)));
     let mut message = frame(body, &usage.told(usage.output));
     message["content"] = json!(content);
     message["stop_reason"] = json!(stop(think, answer));
     message
+}
+
+fn tool_use(ToolCall { id, name, .. }: &ToolCall, input: &Value) -> Value {
+    json!({ "type": "tool_use", "id": id, "name": name, "input": input, "caller": { "type": "direct" } })
 }
 
 fn frame(body: &Value, usage: &Value) -> Value {
@@ -276,6 +293,8 @@ fn frame(body: &Value, usage: &Value) -> Value {
         "stop_reason": null,
         "stop_sequence": null,
         "stop_details": null,
+        "container": null,
+        "diagnostics": null,
         "usage": usage,
     })
 }

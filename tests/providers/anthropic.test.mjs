@@ -66,7 +66,7 @@ describe("anthropic's model", () => {
     const result = (id) => ({ type: /** @type {const} */ ("tool_result"), tool_use_id: id, content: `${id} is sunny` });
     const whole = [...messages, { role: /** @type {const} */ ("user"), content: [result("toolu_1"), result("call_1")] }];
     const answer = await client.messages.create({ ...asked(""), messages: whole });
-    assert.deepEqual(answer.content, [{ type: "text", text: "You said: toolu_1 is sunny call_1 is sunny" }]);
+    assert.deepEqual(answer.content, [{ type: "text", text: "You said: toolu_1 is sunny call_1 is sunny", citations: null }]);
     const half = [...messages, { role: /** @type {const} */ ("user"), content: [result("call_1")] }];
     await assert.rejects(client.messages.create({ ...asked(""), messages: half }), /tool_use.*toolu_1/);
   });
@@ -74,9 +74,9 @@ describe("anthropic's model", () => {
   test("a body that is cut anywhere is the same body", async () => {
     await script({ think: { text: "Grüezi, schön! 你好。", split_bytes: 3 } });
     const message = await client.messages.stream(asked("Hello")).finalMessage();
-    assert.deepEqual(message.content, [{ type: "text", text: "Grüezi, schön! 你好。" }]);
+    assert.deepEqual(message.content, [{ type: "text", text: "Grüezi, schön! 你好。", citations: null }]);
     await script({ think: { text: "Grüezi" }, faults: [{ at: 3, kind: "cut" }] });
-    assert.deepEqual((await client.messages.stream(asked("Hello")).finalMessage()).content, [{ type: "text", text: "Grüezi" }]);
+    assert.deepEqual((await client.messages.stream(asked("Hello")).finalMessage()).content, [{ type: "text", text: "Grüezi", citations: null }]);
   });
 
   test("an error in mid-stream is told under its name", async () => {
