@@ -149,6 +149,13 @@ const STEPS: &[Step] = &[
         run: tests::conversation,
     },
     Step {
+        name: "fakes",
+        title: "the stand-ins for the providers, used by the providers' own clients",
+        needs: &[],
+        when: When::Always,
+        run: tests::fakes,
+    },
+    Step {
         name: "simulation-long",
         title: "400,000 simulated links, 400,000 calls whole",
         needs: &[],

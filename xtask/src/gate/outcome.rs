@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// Reads a line of a test program: libtest's `test result: …` or node's count.
+    /// Reads a line of a test program: libtest's `test result: …`, node's count, or how Python's unittest ends.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
         let line = line.trim();
@@ -69,7 +69,30 @@ impl Outcome {
                 "skipped" | "todo" => self.skipped += number,
                 _ => {}
             }
+        } else if let Some(ran) = line.strip_prefix("Ran ") {
+            let number = ran.split_once(" test").and_then(|(number, _)| number.parse::<u64>().ok());
+            self.passed += number.unwrap_or(0);
+        } else if let Some(counts) = line.strip_prefix("FAILED (").or_else(|| line.strip_prefix("OK (")) {
+            for part in counts.trim_end_matches(')').split(", ") {
+                let Some((word, number)) = part.split_once('=') else { continue };
+                let number = number.parse::<u64>().unwrap_or(0);
+                // All that ran were taken as passed.
+                self.passed = self.passed.saturating_sub(number);
+                match word {
+                    "skipped" | "expected failures" => self.skipped += number,
+                    _ => self.failed += number,
+                }
+            }
         }
+    }
+
+    /// Adds what came of another test program.
+    pub(crate) fn add(&mut self, other: Outcome) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.partly |= other.partly;
+        self.notes.extend(other.notes);
     }
 
     /// Closes the account of a test program: one that fails without a failed test, or runs none, is a failure too.
@@ -124,6 +147,14 @@ mod tests {
         assert_eq!(read(&[cargo, failed]), (15, 2, 1));
         assert_eq!(read(&node), (5, 2, 2));
         assert_eq!(read(&["test result: nonsense", "ℹ pass", "running 3 tests"]), (0, 0, 0));
+    }
+
+    #[test]
+    fn of_what_unittest_ran_the_failed_and_the_skipped_are_taken_off() {
+        assert_eq!(read(&["Ran 7 tests in 0.748s", "", "OK"]), (7, 0, 0));
+        assert_eq!(read(&["Ran 1 test in 0.1s", "OK (skipped=1)"]), (0, 0, 1));
+        assert_eq!(read(&["Ran 7 tests in 0.7s", "FAILED (failures=1, errors=2, skipped=1)"]), (3, 3, 1));
+        assert_eq!(read(&["Ran 0 tests in 0.0s", "FAILED (errors=1)"]), (0, 1, 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::outcome::Outcome;
 use super::tools;
 use crate::fuzzing;
+use crate::prerequisites;
 use crate::pypi;
 use crate::simulate;
 use crate::step::{run, watch};
@@ -123,13 +124,40 @@ pub(super) fn browser() -> Result<Outcome> {
     node_tests("tests/browser", |node| node)
 }
 
+/// Each provider's official client at its stand-in. It needs no other step, neither relay nor browser: whoever changes a stand-in knows
+/// within seconds whether it is still the provider's wire.
+pub(super) fn fakes() -> Result<Outcome> {
+    prerequisites::node()?;
+    prerequisites::npm_packages()?;
+    run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
+    let folder = "tests/providers";
+    let fakes = workspace::program("fakes");
+    let mut node = workspace::node();
+    node.env("E2E_FAKES", &fakes);
+    let mut outcome = run_node_tests(folder, &mut node)?;
+    let python = match pypi::python(&workspace::path(folder).join("requirements.txt")) {
+        Ok(python) => python,
+        Err(error) => return Ok(outcome.not_checked(&format!("ElevenLabs' client: NOT CHECKED, {error:#}"))),
+    };
+    let test = workspace::path(folder).join("test_elevenlabs.py");
+    let mut python = Command::new(python);
+    python.current_dir(workspace::root()).env("E2E_FAKES", fakes).arg("-B").arg(test);
+    let mut voice = Outcome::ok();
+    let ok = watch(&mut python, "install Python 3", |line| voice.read(line))?;
+    outcome.add(voice.finish(ok, "test_elevenlabs.py"));
+    Ok(outcome)
+}
+
 /// The tests of a folder, with the relay and a browser.
 fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_INSTALLED", workspace::target().join("installed"));
-    with(&mut node);
+    run_node_tests(folder, with(&mut node))
+}
+
+fn run_node_tests(folder: &str, node: &mut Command) -> Result<Outcome> {
     let mut files: Vec<_> = std::fs::read_dir(workspace::path(folder))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
@@ -138,6 +166,6 @@ fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> 
     let mut outcome = Outcome::ok();
     // One file at a time: real time audio next to another browser would be a test of the machine.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
-    let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
+    let ok = watch(node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
     Ok(outcome.finish(ok, &format!("node --test {folder}")))
 }
