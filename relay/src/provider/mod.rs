@@ -9,13 +9,17 @@
 //! # Run loop
 //! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
 
+mod channel;
 mod chat;
+mod deepgram;
 mod event;
 mod exchange;
 mod http;
 mod refusal;
 mod registry;
 mod request;
+#[cfg(test)]
+mod scenario;
 mod socket;
 
 pub use chat::Chat as ChatCodec;
