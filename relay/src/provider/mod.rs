@@ -14,6 +14,7 @@ mod chat;
 mod deepgram;
 mod event;
 mod exchange;
+mod flux;
 mod http;
 mod refusal;
 mod registry;

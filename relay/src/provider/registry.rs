@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram};
+use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
 
 /// Every kind of provider: a line here for each codec, whose file has the rest.
-pub const KINDS: &[&Kind] = &[&chat::OPENAI_CHAT, &deepgram::DEEPGRAM];
+pub const KINDS: &[&Kind] = &[&chat::OPENAI_CHAT, &deepgram::DEEPGRAM, &flux::DEEPGRAM_FLUX];
 
 /// The words of the configuration for them, in the same order.
 pub const KIND_NAMES: [&str; KINDS.len()] = {
