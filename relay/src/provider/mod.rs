@@ -22,6 +22,7 @@ mod request;
 #[cfg(test)]
 mod scenario;
 mod socket;
+mod transcription;
 
 pub use chat::Chat as ChatCodec;
 pub use event::{

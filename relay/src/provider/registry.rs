@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux};
+use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux, transcription};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
 
 /// Every kind of provider: a line here for each codec, whose file has the rest.
-pub const KINDS: &[&Kind] = &[&chat::OPENAI_CHAT, &deepgram::DEEPGRAM, &flux::DEEPGRAM_FLUX];
+pub const KINDS: &[&Kind] =
+    &[&chat::OPENAI_CHAT, &deepgram::DEEPGRAM, &flux::DEEPGRAM_FLUX, &transcription::OPENAI_TRANSCRIPTION];
 
 /// The words of the configuration for them, in the same order.
 pub const KIND_NAMES: [&str; KINDS.len()] = {

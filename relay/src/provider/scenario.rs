@@ -106,6 +106,25 @@ pub(super) fn sent(output: &Output) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
+/// Everything that comes of an HTTP answer which is cut into pieces of this many bytes.
+pub(super) fn answered(
+    provider: &Provider,
+    ask: &Ask,
+    (status, media_type): (u16, &str),
+    body: &[u8],
+    piece: usize,
+) -> Vec<Event> {
+    let mut bench = Bench::open(provider, ask);
+    let head = Input::Head { status, retry_after: Some(7), request_id: Some("r-1"), media_type };
+    let mut events = bench.events(head);
+    for bytes in body.chunks(piece) {
+        events.extend(bench.events(Input::Bytes(bytes)));
+    }
+    events.extend(bench.events(Input::End));
+    assert_eq!(bench.events(Input::Bytes(body)), [], "nothing follows the end");
+    events
+}
+
 /// Messages that no provider should send, and some do.
 pub(super) const GARBAGE: &[&str] = &[
     "",
