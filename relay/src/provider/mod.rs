@@ -16,12 +16,14 @@ mod event;
 mod exchange;
 mod flux;
 mod http;
+mod pcm;
 mod refusal;
 mod registry;
 mod request;
 #[cfg(test)]
 mod scenario;
 mod socket;
+mod speech;
 mod transcription;
 
 pub use chat::Chat as ChatCodec;

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux, transcription};
+use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux, speech, transcription};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
 
 /// Every kind of provider: a line here for each codec, whose file has the rest.
-pub const KINDS: &[&Kind] =
-    &[&chat::OPENAI_CHAT, &deepgram::DEEPGRAM, &flux::DEEPGRAM_FLUX, &transcription::OPENAI_TRANSCRIPTION];
+pub const KINDS: &[&Kind] = &[
+    &chat::OPENAI_CHAT,
+    &deepgram::DEEPGRAM,
+    &flux::DEEPGRAM_FLUX,
+    &transcription::OPENAI_TRANSCRIPTION,
+    &speech::OPENAI_SPEECH,
+];
 
 /// The words of the configuration for them, in the same order.
 pub const KIND_NAMES: [&str; KINDS.len()] = {
