@@ -9,6 +9,7 @@
 //! # Run loop
 //! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
 
+mod aura;
 mod channel;
 mod chat;
 mod deepgram;

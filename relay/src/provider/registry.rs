@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, chat, deepgram, flux, speech, transcription};
+use super::{Ask, Bounds, Codec, Service, Skills, aura, chat, deepgram, flux, speech, transcription};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
@@ -15,6 +15,7 @@ pub const KINDS: &[&Kind] = &[
     &deepgram::DEEPGRAM,
     &flux::DEEPGRAM_FLUX,
     &transcription::OPENAI_TRANSCRIPTION,
+    &aura::DEEPGRAM_AURA,
     &speech::OPENAI_SPEECH,
 ];
 
