@@ -112,11 +112,11 @@ keys! {
     "agents.*.llm" = "", Text, "the name of its language model, one of `[providers.NAME]`; needed by `chat`";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
-    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, and `openai-speech` with whatever is compatible with it. See [agents](agents.md)";
+    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [agents](agents.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [agents](agents.md) if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
     "providers.*.model" = "", Text, "which of its models";
-    "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one";
+    "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one, and `elevenlabs` needs it";
     "providers.*.language" = "", Text, "the language that is spoken, such as `en` or `de-CH`, or `multi` for a recogniser that knows several; the provider's own default if nothing is given";
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";

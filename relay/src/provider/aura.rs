@@ -21,6 +21,7 @@ pub(super) const DEEPGRAM_AURA: Kind = Kind {
     service: Service::TextToSpeech,
     is_fed: true,
     finds_turns: false,
+    needs_voice: false,
     most_characters: None,
     default_url: "https://api.deepgram.com/",
     codec: |provider, ask| {

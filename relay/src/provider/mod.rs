@@ -13,6 +13,7 @@ mod aura;
 mod channel;
 mod chat;
 mod deepgram;
+mod elevenlabs;
 mod event;
 mod exchange;
 mod flux;

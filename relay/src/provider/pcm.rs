@@ -13,6 +13,8 @@ pub(super) struct Pcm {
     channels: usize,
     /// The beginning of a frame whose end has not come.
     rest: Vec<u8>,
+    /// Frames told so far.
+    frames: u64,
 }
 
 /// A WAV file that comes in pieces. A file that is written while it is sent does not know its length.
@@ -26,7 +28,7 @@ pub(super) enum Wav {
 impl Pcm {
     /// Samples of one channel.
     pub(super) fn mono(rate: u32) -> Pcm {
-        Pcm { rate, channels: 1, rest: Vec::new() }
+        Pcm { rate, channels: 1, rest: Vec::new(), frames: 0 }
     }
 
     /// The sound of these bytes, several channels mixed into one; `None` if they are no whole sample yet.
@@ -35,8 +37,14 @@ impl Pcm {
         let whole = self.rest.len() - self.rest.len() % (2 * self.channels);
         let samples: Vec<i16> = self.rest[..whole].chunks_exact(2 * self.channels).map(mixed).collect();
         self.rest.drain(..whole);
+        self.frames += samples.len() as u64;
         let sound = Sound { rate: self.rate, samples };
         (!sound.samples.is_empty()).then_some(Event::Sound(sound))
+    }
+
+    /// The length of the sound that was told, in milliseconds.
+    pub(super) fn told_ms(&self) -> u64 {
+        self.frames * 1_000 / u64::from(self.rate)
     }
 }
 
@@ -119,7 +127,7 @@ fn format(fields: &[u8]) -> Result<Pcm, Failure> {
         let is = format!("format {format}, {channels} channels, {bits} bits, {rate} Hz");
         return Err(odd(&format!("only mono and stereo of 16 bits is understood, not {is}")));
     }
-    Ok(Pcm { rate, channels: channels.into(), rest: Vec::new() })
+    Ok(Pcm { rate, channels: channels.into(), rest: Vec::new(), frames: 0 })
 }
 
 fn odd(what: &str) -> Failure {

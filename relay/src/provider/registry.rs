@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, aura, chat, deepgram, flux, speech, transcription};
+use super::{
+    Ask, Bounds, Codec, Service, Skills, aura, chat, deepgram, elevenlabs, flux, speech, transcription,
+};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
@@ -16,6 +18,7 @@ pub const KINDS: &[&Kind] = &[
     &flux::DEEPGRAM_FLUX,
     &transcription::OPENAI_TRANSCRIPTION,
     &aura::DEEPGRAM_AURA,
+    &elevenlabs::ELEVENLABS,
     &speech::OPENAI_SPEECH,
 ];
 
@@ -41,6 +44,8 @@ pub struct Kind {
     pub is_fed: bool,
     /// It is a recogniser that says where the user's turns begin and end.
     pub finds_turns: bool,
+    /// It is a voice that has no default: the configuration has to name one.
+    pub needs_voice: bool,
     /// It is a voice that takes at most so many characters in a request.
     pub most_characters: Option<u32>,
     /// Where it is if the operator does not say; it ends with a slash.

@@ -21,6 +21,7 @@ pub(super) const OPENAI_TRANSCRIPTION: Kind = Kind {
     service: Service::SpeechToText,
     is_fed: false,
     finds_turns: false,
+    needs_voice: false,
     most_characters: None,
     default_url: "https://api.openai.com/v1/",
     codec: |provider, ask| {

@@ -81,4 +81,7 @@ fn half_a_sample_waits_for_its_other_half() {
     assert_eq!(pcm.read(&[1]), None);
     let sound = Sound { rate: 24_000, samples: vec![0x0201] };
     assert_eq!(pcm.read(&[2, 3]), Some(Event::Sound(sound)));
+    assert_eq!(pcm.told_ms(), 0);
+    pcm.read(&[0; 4_799]);
+    assert_eq!(pcm.told_ms(), 100);
 }
