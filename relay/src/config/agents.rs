@@ -56,6 +56,11 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
     let model = model.ok_or_else(|| {
         values.wrong("providers.*.model", "nothing", "give the name of the model, as the provider has it")
     })?;
+    let voice = values.text("providers.*.voice")?;
+    if kind.needs_voice && voice.is_none() {
+        let accepted = format!("give the name of a voice, as the provider has it: {word} has no default");
+        return Err(values.wrong("providers.*.voice", "nothing", accepted));
+    }
     Ok(Provider {
         name: name.to_owned(),
         kind,
@@ -63,7 +68,7 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         key: values.hidden("providers.*.key")?,
         price: values.text("providers.*.price")?.unwrap_or_else(|| format!("{name}/{model}")),
         model,
-        voice: values.text("providers.*.voice")?,
+        voice,
         language: language(&values)?,
         key_terms: values.list("providers.*.key_terms")?,
         timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),

@@ -115,12 +115,12 @@ keys! {
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
-    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages";
-    "providers.*.url" = "", Text, "where it is, up to its version, such as `http://127.0.0.1:11434/v1`; the default of its kind, in docs/agents.md, if nothing is given";
+    "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
+    "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
     "providers.*.model" = "", Text, "which of its models";
-    "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one";
-    "providers.*.language" = "", Text, "the language that is spoken, such as `en` or `de-CH`; the provider's own default if nothing is given";
+    "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one, and `elevenlabs` needs it";
+    "providers.*.language" = "", Text, "the language that is spoken, such as `en` or `de-CH`, or `multi` for a recogniser that knows several; the provider's own default if nothing is given";
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";

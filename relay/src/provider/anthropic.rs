@@ -32,6 +32,7 @@ pub(super) const ANTHROPIC: Kind = Kind {
     is_fed: false,
     finds_turns: false,
     most_characters: None,
+    needs_voice: false,
     default_url: "https://api.anthropic.com/v1/",
     codec: |provider, ask| {
         let Ask::Chat(ask) = ask else { return None };

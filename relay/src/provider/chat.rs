@@ -37,6 +37,7 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     service: Service::LanguageModel,
     is_fed: false,
     finds_turns: false,
+    needs_voice: false,
     most_characters: None,
     default_url: "https://api.openai.com/v1/",
     codec: |provider, ask| {

@@ -10,17 +10,27 @@
 //! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
 
 mod anthropic;
+mod aura;
+mod channel;
 mod chat;
+mod deepgram;
+mod elevenlabs;
 mod event;
 mod exchange;
+mod flux;
 mod http;
 mod incoming;
+mod pcm;
 mod prompt;
 mod refusal;
 mod registry;
 mod request;
+#[cfg(test)]
+mod scenario;
 mod socket;
+mod speech;
 mod thoughts;
+mod transcription;
 
 pub use chat::Chat as ChatCodec;
 pub use event::{

@@ -4,13 +4,25 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Ask, Bounds, Codec, Service, Skills, anthropic, chat};
+use super::{
+    Ask, Bounds, Codec, Service, Skills, anthropic, aura, chat, deepgram, elevenlabs, flux, speech,
+    transcription,
+};
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
 use crate::money::price::{PriceError, PriceTable};
 
 /// Every kind of provider: a line here for each codec, whose file has the rest.
-pub const KINDS: &[&Kind] = &[&chat::OPENAI_CHAT, &anthropic::ANTHROPIC];
+pub const KINDS: &[&Kind] = &[
+    &chat::OPENAI_CHAT,
+    &anthropic::ANTHROPIC,
+    &deepgram::DEEPGRAM,
+    &flux::DEEPGRAM_FLUX,
+    &transcription::OPENAI_TRANSCRIPTION,
+    &aura::DEEPGRAM_AURA,
+    &elevenlabs::ELEVENLABS,
+    &speech::OPENAI_SPEECH,
+];
 
 /// The words of the configuration for them, in the same order.
 pub const KIND_NAMES: [&str; KINDS.len()] = {
@@ -34,6 +46,8 @@ pub struct Kind {
     pub is_fed: bool,
     /// It is a recogniser that says where the user's turns begin and end.
     pub finds_turns: bool,
+    /// It is a voice that has no default: the configuration has to name one.
+    pub needs_voice: bool,
     /// It is a voice that takes at most so many characters in a request.
     pub most_characters: Option<u32>,
     /// Where it is if the operator does not say; it ends with a slash.

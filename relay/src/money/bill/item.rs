@@ -124,12 +124,16 @@ impl ItemPrice {
         })
     }
 
-    /// The price of a recogniser that is asked about one utterance at a time.
+    /// The price of a recogniser that is asked about one utterance at a time: by the second, or, where the table has none, by tokens of audio
+    /// and of text.
     ///
     /// # Errors
     /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.
     pub fn utterances(table: &PriceTable, item: &str, at_ms: i64) -> Result<ItemPrice, PriceError> {
-        AudioPrice::new(table, item, at_ms).map(ItemPrice::Seconds)
+        AudioPrice::new(table, item, at_ms).map(ItemPrice::Seconds).or_else(|missing| {
+            let kinds = [TokenKind::AudioInput, TokenKind::Input, TokenKind::Output];
+            ModelPrices::new(table, item, &kinds, at_ms).map(ItemPrice::Tokens).map_err(|_| missing)
+        })
     }
 
     /// The price of a recogniser that hears all of a call.

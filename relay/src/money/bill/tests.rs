@@ -344,3 +344,18 @@ fn characters_cost_what_was_reserved_for_them() {
         assert_eq!((cost, odd.worst_case(characters)), (NanoUsd::new(nano), NanoUsd::new(nano)));
     }
 }
+
+#[test]
+fn utterances_are_billed_by_the_second_or_by_the_token_where_there_are_no_seconds() {
+    let second = "unit = \"second\", usd = \"1\", per = 60";
+    let tokens = ["audio_input_token", "input_token", "output_token"]
+        .map(|unit| format!("unit = \"{unit}\", usd = \"1\", per = 1"));
+    let [audio, text, output] = &tokens;
+    let price = |items: &[&str]| ItemPrice::utterances(&own(items), "acme/mind", NOON);
+    let billing = |items: &[&str]| price(items).expect("priced").billing();
+    assert_eq!(billing(&[second]), Billing::Seconds);
+    assert_eq!(billing(&[second, audio, text, output]), Billing::Seconds);
+    assert_eq!(billing(&[audio, text, output]), Billing::Tokens);
+    let missing = price(&[audio, text]).expect_err("an answer has no price").to_string();
+    assert!(missing.contains("second"), "{missing}");
+}

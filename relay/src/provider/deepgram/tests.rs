@@ -1,0 +1,198 @@
+use bytes::Bytes;
+
+use super::super::scenario::{Bench, GARBAGE, provider, sent};
+use super::*;
+
+fn listening_to(language: Option<&str>) -> Bench {
+    let language = language.map(str::to_owned);
+    Bench::connected(&Provider { language, ..provider(&DEEPGRAM, "nova-3") }, &Ask::Listen)
+}
+
+fn results(text: &str, start: f64, duration: f64, is_final: bool, speech_final: bool) -> Value {
+    json!({
+        "type": "Results", "channel_index": [0, 1], "start": start, "duration": duration,
+        "is_final": is_final, "speech_final": speech_final, "from_finalize": false,
+        "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": []}]},
+        "metadata": {"request_id": "r-7"},
+    })
+}
+
+fn heard(text: &str, start: u32, end: u32, is_final: bool) -> Event {
+    Event::Heard(Heard { text: text.to_owned(), start, end, is_final })
+}
+
+const OVER: Event = Event::Turn(TurnSign::Over);
+
+#[test]
+fn it_asks_as_the_reference_says() {
+    let key_terms = vec!["Voxrelay & Co".to_owned(), "Züri+".to_owned()];
+    let language = Some("de-CH".to_owned());
+    let bench = Bench::open(&Provider { language, key_terms, ..provider(&DEEPGRAM, "nova-3") }, &Ask::Listen);
+    assert_eq!(
+        bench.target.url.as_str(),
+        "wss://example.com/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000&channels=1\
+         &interim_results=true&smart_format=true&punctuate=true&endpointing=300&utterance_end_ms=1000\
+         &vad_events=true&language=de-CH&keyterm=Voxrelay%20%26%20Co&keyterm=Z%C3%BCri%2B"
+    );
+    assert_eq!(bench.target.headers, [("authorization", "Token sk-test".to_owned())]);
+    let local = Provider {
+        base_url: "http://127.0.0.1:9/deep/".parse().expect("an address"),
+        key: None,
+        ..provider(&DEEPGRAM, "m")
+    };
+    let bench = Bench::open(&local, &Ask::Listen);
+    assert!(bench.target.url.as_str().starts_with("ws://127.0.0.1:9/deep/v1/listen?model=m&"));
+    assert_eq!(bench.target.headers, []);
+    assert!(local.codec(&Ask::Transcribe(Vec::new())).is_none());
+}
+
+#[test]
+fn a_conversation_is_heard_from_its_first_word_to_its_last() {
+    let mut bench = listening_to(None);
+    let audio = Bytes::from_static(&[1, 0, 2, 0]);
+    assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
+    let began = bench.message(&json!({"type": "SpeechStarted", "channel": [0], "timestamp": 0.5}));
+    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 8_000 })]);
+    assert_eq!(bench.message(&results("Hel", 0.0, 1.0, false, false)), [heard("Hel", 0, 16_000, false)]);
+    assert_eq!(bench.message(&results("Hello.", 0.0, 1.5, true, false)), [heard("Hello.", 0, 24_000, true)]);
+    let last = bench.message(&results("How are you?", 1.5, 1.0, true, true));
+    assert_eq!(last, [heard("How are you?", 24_000, 40_000, true), OVER]);
+    // The turn was over already.
+    assert_eq!(bench.message(&json!({"type": "UtteranceEnd", "channel": [0], "last_word_end": 2.4})), []);
+    // Silence is told, since it says how far everything is heard, and is no turn.
+    assert_eq!(bench.message(&results("", 2.5, 1.0, true, true)), [heard("", 40_000, 56_000, true)]);
+    assert_eq!(bench.message(&results("", 3.5, 0.5, false, false)), []);
+    // The end of speech was missed; the end of the utterance is not.
+    assert_eq!(bench.message(&results("Yes", 3.5, 1.0, true, false)), [heard("Yes", 56_000, 72_000, true)]);
+    assert_eq!(bench.message(&json!({"type": "UtteranceEnd", "last_word_end": 4.0})), [OVER]);
+    assert_eq!(bench.feed(&Feed::Flush), [json!({"type": "Finalize"})]);
+    let mut flushed = results("and", 4.5, 0.5, false, false);
+    flushed["from_finalize"] = json!(true);
+    assert_eq!(bench.message(&flushed), [heard("and", 72_000, 80_000, true)]);
+    assert_eq!(bench.feed(&Feed::Finish), [json!({"type": "CloseStream"})]);
+    assert_eq!(bench.feed(&Feed::Audio(Bytes::from_static(&[0, 0]))), [] as [Value; 0]);
+    assert_eq!(bench.message(&results("so", 5.0, 0.5, true, false)), [heard("so", 80_000, 88_000, true)]);
+    let metadata =
+        json!({"type": "Metadata", "request_id": "r-8", "created": "", "duration": 5.5, "channels": 1});
+    let done = bench.message(&metadata);
+    let [Event::Finished(answer)] = &done[..] else { panic!("{done:?}") };
+    assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-7")));
+    assert_eq!(bench.message(&results("late", 9.0, 1.0, true, true)), []);
+}
+
+#[test]
+fn what_is_fed_before_the_socket_is_open_waits_in_its_order() {
+    let mut bench = Bench::open(&provider(&DEEPGRAM, "nova-3"), &Ask::Listen);
+    let audio = Bytes::from_static(&[1, 0]);
+    assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
+    assert_eq!(bench.feed(&Feed::Flush), [json!({"type": "Finalize"})]);
+    let head = Input::Head { status: 101, retry_after: None, request_id: Some("dg-1"), media_type: "" };
+    assert_eq!(bench.events(head), [Event::Ready]);
+    assert_eq!(bench.feed(&Feed::Finish), [json!({"type": "CloseStream"})]);
+    let done = bench.message(&json!({"type": "Metadata", "request_id": "r-8"}));
+    let [Event::Finished(answer)] = &done[..] else { panic!("{done:?}") };
+    assert_eq!(answer.request_id.as_deref(), Some("dg-1"), "the header's name goes before");
+}
+
+#[test]
+fn a_muted_user_does_not_make_it_hang_up() {
+    let mut bench = listening_to(None);
+    for at in [4_000, 8_000] {
+        let outputs = bench.wait();
+        assert_eq!(outputs.iter().map(sent).collect::<Vec<_>>(), [json!({"type": "KeepAlive"})]);
+        assert_eq!(bench.now, Time::from_millis(at));
+    }
+    bench.now = Time::from_millis(11_000);
+    bench.handle(Input::Feed(&Feed::Audio(Bytes::from_static(&[0, 0]))));
+    assert_eq!(bench.due(), Some(Time::from_millis(15_000)));
+    assert_eq!(bench.handle(Input::Timeout), [], "nothing is due yet");
+}
+
+#[test]
+fn last_words_are_waited_for_only_so_long() {
+    let mut bench = listening_to(None);
+    bench.feed(&Feed::Finish);
+    assert!(matches!(bench.wait()[..], [Output::Event(Event::Finished(_))]));
+    assert_eq!(bench.now, Time::ZERO + LAST_WORDS_WITHIN);
+    // It was closed in order, without its metadata.
+    let mut bench = listening_to(None);
+    bench.feed(&Feed::Finish);
+    assert!(matches!(bench.events(Input::End)[..], [Event::Finished(_)]));
+    // It was closed although nobody asked for it.
+    assert_eq!(listening_to(None).fails(Input::End), FailureKind::Connection);
+}
+
+#[test]
+fn it_says_whose_fault_it_is_when_it_hangs_up() {
+    for (cause, kind) in [
+        ("closed with 1011: NET-0001", FailureKind::Timeout),
+        ("closed with 1011: NET-0000", FailureKind::Provider),
+        ("closed with 1008: DATA-0000", FailureKind::Request),
+        ("closed with 1002: DATA-0000", FailureKind::Request),
+        ("closed with 1011: ", FailureKind::Provider),
+        ("closed with 1006: ", FailureKind::Connection),
+        ("Connection reset by peer", FailureKind::Connection),
+    ] {
+        assert_eq!(listening_to(None).fails(Input::Lost(cause)), kind, "{cause}");
+    }
+    for (code, kind) in [
+        ("INVALID_AUTH", FailureKind::Key),
+        ("TOO_MANY_REQUESTS", FailureKind::Busy),
+        ("UNPARSABLE_CLIENT_MESSAGE", FailureKind::Request),
+        ("INTERNAL_SERVER_ERROR", FailureKind::Provider),
+    ] {
+        let error = json!({"type": "Error", "code": code, "description": "It is so."}).to_string();
+        assert_eq!(listening_to(None).fails(Input::Text(&error)), kind, "{code}");
+    }
+}
+
+#[test]
+fn a_refused_opening_is_told_in_the_providers_words() {
+    for (status, kind) in [
+        (401, FailureKind::Key),
+        (402, FailureKind::Payment),
+        (429, FailureKind::Busy),
+        (500, FailureKind::Provider),
+    ] {
+        let mut bench = Bench::open(&provider(&DEEPGRAM, "nova-3"), &Ask::Listen);
+        let head =
+            Input::Head { status, retry_after: Some(3), request_id: None, media_type: "application/json" };
+        assert_eq!(bench.events(head), []);
+        for piece in br#"{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials."}"#.chunks(5) {
+            assert_eq!(bench.events(Input::Bytes(piece)), []);
+        }
+        let events = bench.events(Input::End);
+        let [Event::Failed(failure)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((failure.kind, failure.retry_after), (kind, Some(3)));
+        assert!(failure.message.contains("Invalid credentials."), "{failure}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
+    let mut bench = listening_to(None);
+    for garbage in GARBAGE {
+        assert_eq!(bench.events(Input::Text(garbage)), [], "{garbage}");
+    }
+    assert_eq!(bench.events(Input::Binary(&[1, 2, 3])), []);
+    bench.message(&results("one", 1.0, 1.0, true, false));
+    // Its place is not said: it follows what was heard before.
+    let mut odd = results("two", 0.0, 0.0, true, false);
+    odd["start"] = Value::Null;
+    odd["duration"] = json!("long");
+    odd["speech_final"] = Value::Null;
+    assert_eq!(bench.message(&odd), [heard("two", 32_000, 32_000, true)]);
+    // Numbers that are none of any audio.
+    let far = bench.message(&results("three", 1e300, 1e300, false, false));
+    assert_eq!(far, [heard("three", u32::MAX, u32::MAX, false)]);
+    assert_eq!(bench.message(&results("four", -5.0, 1.0, false, false)), [heard("four", 0, 16_000, false)]);
+    let mut empty = results("", 0.0, 0.0, false, false);
+    empty["channel"] = json!({"alternatives": []});
+    assert_eq!(bench.message(&empty), []);
+    assert_eq!(bench.feed(&Feed::Text("text".to_owned())), [] as [Value; 0]);
+    assert_eq!(
+        bench.feed(&Feed::Audio(Bytes::new())),
+        [] as [Value; 0],
+        "an empty message closes the stream"
+    );
+}

@@ -1,0 +1,187 @@
+use super::super::scenario::{Bench, GARBAGE, provider, sent};
+use super::super::{Sound, Spoken};
+use super::*;
+
+fn voice(text: &str) -> (Bench, Vec<Value>) {
+    let voice = Some("george".to_owned());
+    let provider = Provider { voice, ..provider(&ELEVENLABS, "eleven_flash_v2_5") };
+    let mut bench = Bench::open(&provider, &Ask::Speak(text.to_owned()));
+    let head = Input::Head { status: 101, retry_after: None, request_id: None, media_type: "" };
+    let outputs = bench.handle(head);
+    let texts = outputs.iter().filter(|output| !matches!(output, Output::Event(_))).map(sent).collect();
+    (bench, texts)
+}
+
+/// A message with so many milliseconds of sound, and times for each character of the text: 10 ms each.
+fn sound(ms: usize, text: &str) -> Value {
+    let chars: Vec<String> = text.chars().map(String::from).collect();
+    let starts: Vec<usize> = (0..chars.len()).map(|place| place * 10).collect();
+    let lengths = vec![10; chars.len()];
+    json!({
+        "audio": STANDARD.encode(vec![0; ms * 48]), "isFinal": null, "normalizedAlignment": null,
+        "alignment": {"chars": chars, "charStartTimesMs": starts, "charDurationsMs": lengths},
+    })
+}
+
+fn spoken(events: &[Event]) -> Vec<(u32, u32)> {
+    let spoken = events.iter().filter_map(|event| match event {
+        Event::Spoken(Spoken { bytes, end_ms }) => Some((*bytes, *end_ms)),
+        _ => None,
+    });
+    spoken.collect()
+}
+
+#[test]
+fn it_asks_as_the_reference_says() {
+    let provider = Provider {
+        voice: Some("a/b c?".to_owned()),
+        language: Some("de-CH".to_owned()),
+        ..provider(&ELEVENLABS, "eleven_flash_v2_5")
+    };
+    let target = Bench::open(&provider, &Ask::Speak(String::new())).target;
+    assert_eq!(
+        target.url.as_str(),
+        "wss://example.com/v1/text-to-speech/a%2Fb%20c%3F/stream-input?model_id=eleven_flash_v2_5\
+         &output_format=pcm_24000&sync_alignment=true&language_code=de"
+    );
+    assert_eq!(target.headers, [("xi-api-key", "sk-test".to_owned())]);
+    let mute = Provider { voice: None, ..provider };
+    assert!(mute.codec(&Ask::Speak(String::new())).is_none(), "there is no voice without its name");
+}
+
+#[test]
+fn each_message_ends_with_a_space_and_cuts_no_word() {
+    let (mut bench, texts) = voice("Hello wor");
+    let begin = json!({"text": " ", "generation_config": {"chunk_length_schedule": [120, 160, 250, 290]}});
+    assert_eq!(texts, [begin, json!({"text": "Hello ", "try_trigger_generation": true})]);
+    let feed = |bench: &mut Bench, text: &str| bench.feed(&Feed::Text(text.to_owned()));
+    assert_eq!(feed(&mut bench, "ld"), [] as [Value; 0]);
+    assert_eq!(feed(&mut bench, "! It "), [json!({"text": "world! It ", "try_trigger_generation": true})]);
+    assert_eq!(feed(&mut bench, "\n\n"), [] as [Value; 0]);
+    assert_eq!(feed(&mut bench, "is"), [] as [Value; 0]);
+    assert_eq!(bench.feed(&Feed::Flush), [json!({"text": "is ", "flush": true})]);
+    assert_eq!(bench.feed(&Feed::Flush), [json!({"text": " ", "flush": true})]);
+    assert_eq!(feed(&mut bench, "me."), [] as [Value; 0]);
+    assert_eq!(bench.feed(&Feed::Finish), [json!({"text": "me. "}), json!({"text": ""})]);
+    assert_eq!(feed(&mut bench, "late "), [] as [Value; 0]);
+}
+
+#[test]
+fn words_are_told_when_their_sound_ends() {
+    let text = "Grüß dich, Welt.";
+    let (mut bench, _) = voice(text);
+    let events = bench.message(&sound(100, "Grüß dich, "));
+    let Event::Sound(Sound { rate: 24_000, samples }) = &events[0] else { panic!("{events:?}") };
+    assert_eq!(samples.len(), 2_400);
+    assert_eq!(spoken(&events), [(6, 40), (12, 100)]);
+    // The times of a message begin with its own sound; a word may go on in the next one.
+    assert_eq!(spoken(&bench.message(&sound(50, "We"))), []);
+    assert_eq!(spoken(&bench.message(&sound(50, "lt."))), []);
+    bench.feed(&Feed::Finish);
+    let events = bench.message(&json!({"audio": null, "isFinal": true, "alignment": null}));
+    let [Event::Spoken(last), Event::Finished(answer)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((last.bytes as usize, last.end_ms), (text.len(), 180));
+    assert_eq!(answer.usage, None);
+    assert_eq!(bench.message(&sound(10, "more ")), []);
+}
+
+#[test]
+fn every_spelling_of_the_times_is_understood_and_the_texts_own_goes_before() {
+    let list = json!(["H", "i", " "]);
+    for (name, starts, lengths) in [
+        ("alignment", "charStartTimesMs", "charDurationsMs"),
+        ("alignment", "char_start_times_ms", "char_durations_ms"),
+        ("normalizedAlignment", "charStartTimesMs", "charsDurationsMs"),
+        ("normalized_alignment", "char_start_times_ms", "chars_durations_ms"),
+    ] {
+        let message = json!({name: {"chars": list, starts: [0, 10.4, 20], lengths: [5, 5, 5]}});
+        assert_eq!(spoken(&voice("Hi you").0.message(&message)), [(2, 15)], "{message}");
+    }
+    let mut both = sound(10, "7 ");
+    both["normalizedAlignment"] =
+        json!({"chars": ["s", " "], "charStartTimesMs": [500, 510], "charDurationsMs": [1, 1]});
+    assert_eq!(spoken(&voice("7 s").0.message(&both)), [(1, 10)]);
+}
+
+#[test]
+fn words_that_are_spoken_otherwise_than_they_are_written_are_passed_over() {
+    let (mut bench, _) = voice("I have 23 cats. ");
+    let events = bench.message(&sound(1_000, "I have twenty three cats. "));
+    assert_eq!(spoken(&events), [(1, 10), (6, 60), (15, 250)]);
+    let (mut bench, _) = voice("Some words that are quite other words than those which are spoken here");
+    assert_eq!(spoken(&bench.message(&sound(100, "here "))), [], "that is too far away");
+}
+
+#[test]
+fn a_flush_that_is_answered_is_no_end() {
+    let (mut bench, _) = voice("One. ");
+    bench.feed(&Feed::Flush);
+    assert_eq!(bench.message(&json!({"isFinal": true})), []);
+    bench.feed(&Feed::Text("Two. ".to_owned()));
+    bench.feed(&Feed::Finish);
+    assert!(matches!(bench.message(&json!({"is_final": true}))[..], [Event::Finished(_)]));
+    let (mut bench, _) = voice("One. ");
+    bench.feed(&Feed::Finish);
+    assert!(matches!(bench.events(Input::End)[..], [Event::Finished(_)]), "it was closed in order");
+    assert_eq!(voice("One. ").0.fails(Input::End), FailureKind::Connection);
+}
+
+#[test]
+fn trouble_is_told_by_whose_it_is() {
+    for (error, kind) in [
+        (
+            json!({"message": "This request exceeds your quota.", "error": "quota_exceeded", "code": 1008}),
+            FailureKind::Payment,
+        ),
+        (json!({"message": "Invalid API key", "error": "invalid_api_key", "code": 1008}), FailureKind::Key),
+        (
+            json!({"message": "A voice with that id does not exist.", "error": "voice_id_does_not_exist"}),
+            FailureKind::Request,
+        ),
+        (json!({"message": "Too many concurrent requests", "error": "x", "code": 1008}), FailureKind::Busy),
+        (
+            json!({"message": "Have not received a new text input", "error": "input_timeout_exceeded"}),
+            FailureKind::Timeout,
+        ),
+        (json!({"message": "Something went wrong", "code": 1011}), FailureKind::Provider),
+        (json!({"error": {"message": "Oh."}}), FailureKind::Provider),
+    ] {
+        assert_eq!(voice("Hi").0.fails(Input::Text(&error.to_string())), kind, "{error}");
+    }
+    for (cause, kind) in [
+        ("closed with 1008: quota_exceeded", FailureKind::Payment),
+        ("closed with 1008: Invalid API key", FailureKind::Key),
+        ("closed with 1008: A voice with voice_id x does not exist", FailureKind::Request),
+        ("closed with 1008: ", FailureKind::Request),
+        ("closed with 1011: ", FailureKind::Connection),
+        ("invalid peer certificate", FailureKind::Connection),
+    ] {
+        assert_eq!(voice("Hi").0.fails(Input::Lost(cause)), kind, "{cause}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
+    let (mut bench, _) = voice("Hi you ");
+    let odd = [
+        r#"{"error":null,"code":null,"message":"nothing"}"#,
+        r#"{"audio":7}"#,
+        r#"{"audio":"not base64!"}"#,
+        r#"{"audio":"AA=="}"#,
+        r#"{"alignment":[]}"#,
+        r#"{"alignment":{"chars":["H"]}}"#,
+        r#"{"alignment":{"chars":"Hi","charStartTimesMs":[0],"charDurationsMs":[0]}}"#,
+    ];
+    for garbage in GARBAGE.iter().chain(&odd) {
+        assert_eq!(bench.events(Input::Text(garbage)), [], "{garbage}");
+    }
+    // Half a sample has come; here is its other half.
+    let [Event::Sound(sound)] = &bench.message(&json!({"audio": "AQ=="}))[..] else { panic!("a sample") };
+    assert_eq!(sound.samples, [0x0100]);
+    let times = json!({"alignment": {
+        "chars": ["H", 7, "i", " "], "charStartTimesMs": [0, 1, 1e300, 5], "charDurationsMs": [null, 1, 2, 3],
+    }});
+    assert_eq!(spoken(&bench.message(&times)), [(2, u32::MAX)]);
+    let long = json!({"alignment": {"chars": ["x".repeat(10_000)], "charStartTimesMs": [0], "charDurationsMs": [0]}});
+    assert_eq!(bench.message(&long), []);
+}

@@ -1,0 +1,176 @@
+//! The wire of Deepgram's Flux, `v2/listen`: a recogniser that finds the turns itself.
+//!
+//! What it has understood is told for the whole turn each time, and is final with the turn's end (Deepgram's API reference, "Speech to
+//! text, turn-based audio"). It has no message to keep a silent connection alive.
+
+use protocol::Time;
+use serde_json::{Value, json};
+
+use super::channel::{Channel, address};
+use super::deepgram::{LAST_WORDS_WITHIN, closed, failure, headers, listening, place};
+use super::{Ask, Codec, Event, Feed, Heard, Input, Kind, Opening, Output, Provider, Service, TurnSign};
+use crate::money::bill::ItemPrice;
+
+/// Deepgram's recogniser that finds the turns itself.
+pub(super) const DEEPGRAM_FLUX: Kind = Kind {
+    name: "deepgram-flux",
+    service: Service::SpeechToText,
+    is_fed: true,
+    finds_turns: true,
+    needs_voice: false,
+    most_characters: None,
+    default_url: "https://api.deepgram.com/",
+    codec: |provider, ask| {
+        let Ask::Listen = ask else { return None };
+        Some(Box::new(Flux::new(provider)))
+    },
+    bounds: |provider, _| listening(provider),
+    price: ItemPrice::stream,
+};
+
+/// How sure it is of a turn's end before it says so: the default of Deepgram's documentation.
+const END_OF_TURN_THRESHOLD: &str = "0.7";
+/// After so many milliseconds of silence a turn is over, however sure it is: the default of Deepgram's documentation.
+const END_OF_TURN_TIMEOUT_MS: &str = "5000";
+/// How sure it is when it says that a turn may be over; without one it never does. Early answers cost more than they save unless somebody
+/// wants them.
+const EAGER_END_OF_TURN_THRESHOLD: Option<&str> = None;
+
+/// A recogniser that listens.
+struct Flux {
+    channel: Channel,
+    /// What it has understood of the turn so far, which no final words have taken the place of.
+    turn: Option<Heard>,
+    /// The end of the last audio that it has said something of.
+    place: u32,
+    /// When its last words are no longer waited for; `None` as long as more audio may come.
+    over_at: Option<Time>,
+}
+
+impl Flux {
+    fn new(provider: &Provider) -> Flux {
+        let mut query = vec![
+            ("model", provider.model.as_str()),
+            ("encoding", "linear16"),
+            ("sample_rate", "16000"),
+            ("eot_threshold", END_OF_TURN_THRESHOLD),
+            ("eot_timeout_ms", END_OF_TURN_TIMEOUT_MS),
+        ];
+        query.extend(EAGER_END_OF_TURN_THRESHOLD.map(|threshold| ("eager_eot_threshold", threshold)));
+        // Models of one language refuse to be told a language.
+        if provider.model.ends_with("-multi") {
+            let language = provider.language.iter().filter(|language| *language != "multi");
+            query.extend(language.map(|language| ("language_hint", language.as_str())));
+        }
+        query.extend(provider.key_terms.iter().map(|term| ("keyterm", term.as_str())));
+        let url = address(&provider.base_url, &["v2", "listen"], &query);
+        Flux { channel: Channel::new(url, headers(provider)), turn: None, place: 0, over_at: None }
+    }
+
+    fn feed(&mut self, now: Time, feed: &Feed) {
+        if self.over_at.is_some() {
+            return;
+        }
+        match feed {
+            Feed::Audio(audio) if !audio.is_empty() => self.channel.send(audio.clone()),
+            Feed::Flush => self.channel.say(&json!({"type": "ForceEndTurn"})),
+            Feed::Finish => {
+                self.channel.say(&json!({"type": "CloseStream"}));
+                self.over_at = Some(now + LAST_WORDS_WITHIN);
+            }
+            Feed::Audio(_) | Feed::Text(_) => {}
+        }
+    }
+
+    fn read(&mut self, message: &Value) {
+        match message["type"].as_str().unwrap_or_default() {
+            "Connected" => self.channel.named(&message["request_id"]),
+            "TurnInfo" => self.turn_info(message),
+            "Error" => self.channel.fail(failure(message)),
+            _ => {}
+        }
+    }
+
+    fn turn_info(&mut self, message: &Value) {
+        self.channel.named(&message["request_id"]);
+        let start = place(&message["audio_window_start"]).unwrap_or(self.place);
+        let end = place(&message["audio_window_end"]).unwrap_or(start).max(start);
+        let text = message["transcript"].as_str().unwrap_or_default().to_owned();
+        let heard = Heard { text, start, end, is_final: false };
+        self.place = end;
+        match message["event"].as_str().unwrap_or_default() {
+            "StartOfTurn" => {
+                self.channel.tell(Event::Turn(TurnSign::Began { at: start }));
+                self.so_far(heard);
+            }
+            "Update" => self.so_far(heard),
+            "EagerEndOfTurn" => {
+                self.so_far(heard);
+                self.channel.tell(Event::Turn(TurnSign::MayBeOver));
+            }
+            "TurnResumed" => {
+                self.channel.tell(Event::Turn(TurnSign::GoesOn));
+                self.so_far(heard);
+            }
+            "EndOfTurn" => self.turn_is_over(heard),
+            _ => {}
+        }
+    }
+
+    /// It repeats itself several times a second; only news is told.
+    fn so_far(&mut self, heard: Heard) {
+        if heard.text.is_empty() || self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {
+            return;
+        }
+        self.turn = Some(heard.clone());
+        self.channel.tell(Event::Heard(heard));
+    }
+
+    fn turn_is_over(&mut self, heard: Heard) {
+        self.turn = None;
+        self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
+        self.channel.tell(Event::Turn(TurnSign::Over));
+    }
+
+    /// It closes without a last word of its own: the latest that it said of the turn is the last.
+    fn end(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            self.turn_is_over(turn);
+        }
+        self.channel.finish(None);
+    }
+}
+
+impl Codec for Flux {
+    fn open(&mut self) -> Opening {
+        self.channel.open()
+    }
+
+    fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        match self.channel.take(input) {
+            Some(Input::Feed(feed)) => self.feed(now, feed),
+            Some(Input::Text(text)) => self.read(&serde_json::from_str(text).unwrap_or_default()),
+            Some(Input::Lost(cause)) => match closed(cause) {
+                Some(failure) => self.channel.fail(failure),
+                // It is documented to close without a code, which looks like a connection that broke.
+                None if self.over_at.is_some() => self.end(),
+                None => {}
+            },
+            Some(Input::End) if self.over_at.is_some() => self.end(),
+            Some(Input::Timeout) if self.over_at.is_some_and(|over| over <= now) => self.end(),
+            Some(Input::Head { .. } | Input::Bytes(_) | Input::Binary(_) | Input::End | Input::Timeout)
+            | None => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.channel.poll_output()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.over_at.filter(|_| !self.channel.is_over())
+    }
+}
+
+#[cfg(test)]
+mod tests;

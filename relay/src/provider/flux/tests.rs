@@ -1,0 +1,119 @@
+use bytes::Bytes;
+
+use super::super::scenario::{Bench, GARBAGE, provider};
+use super::super::{FailureKind, Provider};
+use super::*;
+
+fn listening_to() -> Bench {
+    Bench::connected(&provider(&DEEPGRAM_FLUX, "flux-general-en"), &Ask::Listen)
+}
+
+fn turn(event: &str, text: &str, start: f64, end: f64) -> Value {
+    json!({
+        "type": "TurnInfo", "request_id": "r-7", "sequence_id": 3, "event": event, "turn_index": 0,
+        "audio_window_start": start, "audio_window_end": end, "transcript": text,
+        "words": [{"word": text, "confidence": 0.9}], "end_of_turn_confidence": 0.4,
+    })
+}
+
+fn heard(text: &str, start: u32, end: u32, is_final: bool) -> Event {
+    Event::Heard(Heard { text: text.to_owned(), start, end, is_final })
+}
+
+#[test]
+fn it_asks_as_the_reference_says() {
+    let asked = |model: &str, language: &str| {
+        let (language, key_terms) = (Some(language.to_owned()), vec!["Voxrelay".to_owned()]);
+        let provider = Provider { language, key_terms, ..provider(&DEEPGRAM_FLUX, model) };
+        Bench::open(&provider, &Ask::Listen).target
+    };
+    let target = asked("flux-general-en", "en");
+    assert_eq!(
+        target.url.as_str(),
+        "wss://example.com/v2/listen?model=flux-general-en&encoding=linear16&sample_rate=16000\
+         &eot_threshold=0.7&eot_timeout_ms=5000&keyterm=Voxrelay"
+    );
+    assert_eq!(target.headers, [("authorization", "Token sk-test".to_owned())]);
+    let target = asked("flux-general-multi", "de-CH");
+    assert!(target.url.as_str().ends_with("&language_hint=de-CH&keyterm=Voxrelay"), "{}", target.url);
+    assert!(!asked("flux-general-multi", "multi").url.as_str().contains("language"));
+}
+
+#[test]
+fn a_turn_is_told_as_it_grows_and_is_final_with_its_end() {
+    let mut bench = listening_to();
+    assert_eq!(bench.message(&json!({"type": "Connected", "request_id": "r-1", "sequence_id": 0})), []);
+    let audio = Bytes::from_static(&[1, 0]);
+    assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
+    assert_eq!(bench.message(&turn("Update", "", 0.0, 0.25)), []);
+    let began = bench.message(&turn("StartOfTurn", "Hel", 0.5, 1.0));
+    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 8_000 }), heard("Hel", 8_000, 16_000, false)]);
+    assert_eq!(bench.message(&turn("Update", "Hel", 0.5, 1.25)), [], "that is no news");
+    assert_eq!(bench.message(&turn("Update", "Hello", 0.5, 1.5)), [heard("Hello", 8_000, 24_000, false)]);
+    let maybe = bench.message(&turn("EagerEndOfTurn", "Hello.", 0.5, 2.0));
+    assert_eq!(maybe, [heard("Hello.", 8_000, 32_000, false), Event::Turn(TurnSign::MayBeOver)]);
+    let resumed = bench.message(&turn("TurnResumed", "Hello. You", 0.5, 2.25));
+    assert_eq!(resumed, [Event::Turn(TurnSign::GoesOn), heard("Hello. You", 8_000, 36_000, false)]);
+    let over = bench.message(&turn("EndOfTurn", "Hello. You there?", 0.5, 3.0));
+    assert_eq!(over, [heard("Hello. You there?", 8_000, 48_000, true), Event::Turn(TurnSign::Over)]);
+    assert_eq!(bench.feed(&Feed::Flush), [json!({"type": "ForceEndTurn"})]);
+    assert_eq!(bench.feed(&Feed::Finish), [json!({"type": "CloseStream"})]);
+    let done = bench.events(Input::End);
+    let [Event::Finished(answer)] = &done[..] else { panic!("no turn was left: {done:?}") };
+    assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-1")));
+}
+
+#[test]
+fn the_last_that_it_said_of_a_turn_is_final_when_it_closes() {
+    let lost = Input::Lost("Connection reset without closing handshake");
+    for end in [Input::End, lost, Input::Timeout] {
+        let mut bench = listening_to();
+        bench.message(&turn("StartOfTurn", "Good", 0.0, 1.0));
+        bench.feed(&Feed::Finish);
+        assert_eq!(bench.message(&turn("Update", "Goodbye", 0.0, 2.0)), [heard("Goodbye", 0, 32_000, false)]);
+        bench.now = Time::ZERO + LAST_WORDS_WITHIN;
+        let events = bench.events(end);
+        let [words, over, Event::Finished(_)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((words, over), (&heard("Goodbye", 0, 32_000, true), &Event::Turn(TurnSign::Over)));
+        assert_eq!(bench.message(&turn("Update", "more", 0.0, 3.0)), []);
+    }
+    // Nobody asked it to close.
+    let mut bench = listening_to();
+    bench.message(&turn("StartOfTurn", "Good", 0.0, 1.0));
+    assert_eq!(bench.fails(Input::End), FailureKind::Connection);
+}
+
+#[test]
+fn a_fatal_error_ends_it() {
+    for (error, kind) in [
+        (
+            json!({"type": "Error", "sequence_id": 4, "code": "INTERNAL_SERVER_ERROR", "description": "Oh."}),
+            FailureKind::Provider,
+        ),
+        (
+            json!({"type": "Error", "code": "UNPARSABLE_CLIENT_MESSAGE", "description": "Eh?"}),
+            FailureKind::Request,
+        ),
+        (json!({"type": "Error", "code": null, "description": null}), FailureKind::Provider),
+    ] {
+        assert_eq!(listening_to().fails(Input::Text(&error.to_string())), kind, "{error}");
+    }
+    assert_eq!(listening_to().fails(Input::Lost("closed with 1011: NET-0001")), FailureKind::Timeout);
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
+    let mut bench = listening_to();
+    for garbage in GARBAGE.iter().chain(&["{\"type\":\"TurnInfo\"}", "{\"type\":\"TurnInfo\",\"event\":7}"]) {
+        assert_eq!(bench.events(Input::Text(garbage)), [], "{garbage}");
+    }
+    bench.message(&turn("StartOfTurn", "one", 1.0, 2.0));
+    let mut odd = turn("Update", "one two", 0.0, 0.0);
+    odd["audio_window_start"] = Value::Null;
+    odd["audio_window_end"] = json!("late");
+    assert_eq!(bench.message(&odd), [heard("one two", 32_000, 32_000, false)]);
+    odd["transcript"] = json!(7);
+    odd["event"] = json!("EndOfTurn");
+    assert_eq!(bench.message(&odd), [heard("", 32_000, 32_000, true), Event::Turn(TurnSign::Over)]);
+    assert_eq!(bench.message(&turn("Surprise", "x", 0.0, 1.0)), []);
+}

@@ -1,0 +1,138 @@
+//! Sound as providers send it: 16-bit samples in bytes that are cut anywhere, with or without the header of a WAV file.
+
+use super::{Event, Failure, FailureKind, Sound};
+
+/// The longest header of a WAV file, up to its samples.
+const HEADER_MAX_BYTES: usize = 64 * 1024;
+/// Rates that a voice may have.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=96_000;
+
+/// 16-bit little-endian samples that come in pieces.
+pub(super) struct Pcm {
+    rate: u32,
+    channels: usize,
+    /// The beginning of a frame whose end has not come.
+    rest: Vec<u8>,
+    /// Frames told so far.
+    frames: u64,
+}
+
+/// A WAV file that comes in pieces. A file that is written while it is sent does not know its length.
+pub(super) enum Wav {
+    /// The header as far as it has come.
+    Header(Vec<u8>),
+    /// The samples, and how many bytes of them are still to come, if the header knows.
+    Samples(Pcm, Option<usize>),
+}
+
+impl Pcm {
+    /// Samples of one channel.
+    pub(super) fn mono(rate: u32) -> Pcm {
+        Pcm { rate, channels: 1, rest: Vec::new(), frames: 0 }
+    }
+
+    /// The sound of these bytes, several channels mixed into one; `None` if they are no whole sample yet.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Event> {
+        self.rest.extend_from_slice(bytes);
+        let whole = self.rest.len() - self.rest.len() % (2 * self.channels);
+        let samples: Vec<i16> = self.rest[..whole].chunks_exact(2 * self.channels).map(mixed).collect();
+        self.rest.drain(..whole);
+        self.frames += samples.len() as u64;
+        let sound = Sound { rate: self.rate, samples };
+        (!sound.samples.is_empty()).then_some(Event::Sound(sound))
+    }
+
+    /// The length of the sound that was told, in milliseconds.
+    pub(super) fn told_ms(&self) -> u64 {
+        self.frames * 1_000 / u64::from(self.rate)
+    }
+}
+
+/// One sample of a frame that has one for each channel.
+fn mixed(frame: &[u8]) -> i16 {
+    let samples = frame.chunks_exact(2).map(|sample| i32::from(i16::from_le_bytes([sample[0], sample[1]])));
+    let channels = (frame.len() / 2) as i32;
+    i16::try_from(samples.sum::<i32>() / channels).expect("a mean is no larger than what it is of")
+}
+
+impl Wav {
+    /// A file of which nothing has come.
+    pub(super) fn new() -> Wav {
+        Wav::Header(Vec::new())
+    }
+
+    /// The sound of its next bytes, if they have any.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Option<Event>, Failure> {
+        match self {
+            Wav::Header(header) => {
+                header.extend_from_slice(bytes);
+                let Some((pcm, left, begins)) = samples(header)? else {
+                    let is_short = header.len() < HEADER_MAX_BYTES;
+                    return if is_short { Ok(None) } else { Err(odd("its header has no end")) };
+                };
+                let rest = header.split_off(begins);
+                *self = Wav::Samples(pcm, left);
+                self.read(&rest)
+            }
+            Wav::Samples(pcm, left) => {
+                let taken = left.map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left = left.map(|left| left - taken);
+                Ok(pcm.read(&bytes[..taken]))
+            }
+        }
+    }
+}
+
+/// What the header says, and where the samples begin; `None` if it is not whole.
+fn samples(header: &[u8]) -> Result<Option<(Pcm, Option<usize>, usize)>, Failure> {
+    if header.len() < 12 {
+        return Ok(None);
+    }
+    if !header.starts_with(b"RIFF") || &header[8..12] != b"WAVE" {
+        return Err(odd("it is no WAV file"));
+    }
+    let (mut place, mut pcm) = (12, None);
+    while let Some(chunk) = header.get(place..place + 8) {
+        let length = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
+        let body = place + 8;
+        match &chunk[..4] {
+            b"fmt " => {
+                let Some(fields) = header.get(body..body + 16) else { return Ok(None) };
+                pcm = Some(format(fields)?);
+            }
+            b"data" => {
+                let pcm = pcm.ok_or_else(|| odd("it does not say what its samples are"))?;
+                // What writes into a pipe leaves one of these lengths: 0, 0x7FFFF000, 0xFFFFFFFF.
+                let known = (1..0x7FFF_F000).contains(&length);
+                return Ok(Some((pcm, known.then_some(length as usize), body)));
+            }
+            _ => {}
+        }
+        // A chunk of an odd length has one byte more.
+        place = body.saturating_add(length as usize).saturating_add(length as usize % 2);
+        if place > HEADER_MAX_BYTES {
+            return Err(odd("its header is too long"));
+        }
+    }
+    Ok(None)
+}
+
+/// The fields of a chunk `fmt `.
+fn format(fields: &[u8]) -> Result<Pcm, Failure> {
+    let short = |place: usize| u16::from_le_bytes([fields[place], fields[place + 1]]);
+    let (format, channels, bits) = (short(0), short(2), short(14));
+    let rate = u32::from_le_bytes([fields[4], fields[5], fields[6], fields[7]]);
+    // 1 is PCM; 0xFFFE says the same in a longer way.
+    if !matches!(format, 1 | 0xFFFE) || !matches!(channels, 1 | 2) || bits != 16 || !RATES.contains(&rate) {
+        let is = format!("format {format}, {channels} channels, {bits} bits, {rate} Hz");
+        return Err(odd(&format!("only mono and stereo of 16 bits is understood, not {is}")));
+    }
+    Ok(Pcm { rate, channels: channels.into(), rest: Vec::new(), frames: 0 })
+}
+
+fn odd(what: &str) -> Failure {
+    Failure::new(FailureKind::Provider, format!("the sound cannot be read: {what}"))
+}
+
+#[cfg(test)]
+mod tests;

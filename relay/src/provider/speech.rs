@@ -1,0 +1,250 @@
+//! The wire of OpenAI's speech endpoint, and of everything that is compatible with it.
+//!
+//! One `POST`, answered by sound as it is made: samples without a header at 24 kHz, a WAV file from servers that know no other way, or
+//! server-sent events with base64, which also say what was used (OpenAI's API reference, "Create speech").
+
+use std::collections::VecDeque;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::Time;
+use serde_json::{Value, json};
+use sse_parse::SseParser;
+
+use super::pcm::{Pcm, Wav};
+use super::refusal::{Refusal, words};
+use super::{
+    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Input, Kind, Opening, Output, Provider, Service,
+    Target,
+};
+use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
+
+/// OpenAI's speech endpoint, and everything that is compatible with it.
+pub(super) const OPENAI_SPEECH: Kind = Kind {
+    name: "openai-speech",
+    service: Service::TextToSpeech,
+    is_fed: false,
+    finds_turns: false,
+    needs_voice: false,
+    most_characters: Some(4_096),
+    default_url: "https://api.openai.com/v1/",
+    codec: |provider, ask| {
+        let Ask::Speak(text) = ask else { return None };
+        Some(Box::new(Speech::new(provider, text)))
+    },
+    bounds: |provider, _| Bounds {
+        head: provider.timeout,
+        first: Some(provider.timeout),
+        bytes: 1 << 26,
+        ..Bounds::default()
+    },
+    price: ItemPrice::voice,
+};
+
+/// Samples a second of an answer without a header.
+const RATE: u32 = 24_000;
+/// The voice if none is configured.
+const VOICE: &str = "alloy";
+/// The longest event: several seconds of sound in base64.
+const EVENT_MAX_BYTES: usize = 1 << 20;
+
+/// The sound of one text.
+struct Speech {
+    opening: Option<Opening>,
+    state: State,
+    outputs: VecDeque<Output>,
+    answer: Answer,
+    /// It gave any sound.
+    has_sound: bool,
+}
+
+enum State {
+    Waiting,
+    /// It answers with sound; its first bytes say whether that is a WAV file.
+    Beginning {
+        bytes: Vec<u8>,
+        is_wav: bool,
+    },
+    Samples(Pcm),
+    File(Wav),
+    Events(Box<SseParser>, Pcm),
+    /// It answers with something that is no sound.
+    Other(Refusal),
+    Refused(Refusal),
+    Over,
+}
+
+impl Speech {
+    fn new(provider: &Provider, text: &str) -> Speech {
+        let voice = provider.voice.as_deref().unwrap_or(VOICE);
+        let mut body =
+            json!({"model": provider.model, "input": text, "voice": voice, "response_format": "pcm"});
+        // Models that are paid by the token say what they used only in events. Other servers refuse a field that they do not know.
+        let accept = if provider.model.starts_with("gpt-") {
+            body["stream_format"] = json!("sse");
+            "text/event-stream"
+        } else {
+            "audio/pcm, audio/wav, application/octet-stream"
+        };
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("accept", accept.to_owned())];
+        if let Some(key) = &provider.key {
+            headers.push(("authorization", format!("Bearer {}", key.expose())));
+        }
+        let url =
+            provider.base_url.join("audio/speech").expect("the configuration takes http and https only");
+        Speech {
+            opening: Some(Opening::Http(Target { url, headers, body: body.to_string().into_bytes() })),
+            state: State::Waiting,
+            outputs: VecDeque::new(),
+            answer: Answer::default(),
+            has_sound: false,
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        match &mut self.state {
+            State::Beginning { bytes: begun, is_wav } => {
+                begun.extend_from_slice(bytes);
+                if begun.len() < 4 {
+                    return;
+                }
+                let begun = std::mem::take(begun);
+                if [&b"ID3"[..], b"OggS", b"fLaC"].iter().any(|mark| begun.starts_with(mark)) {
+                    return self
+                        .fail(FailureKind::Provider, "the sound is compressed, and not what was asked for");
+                }
+                let is_wav = *is_wav || begun.starts_with(b"RIFF");
+                self.state = if is_wav { State::File(Wav::new()) } else { State::Samples(Pcm::mono(RATE)) };
+                self.read(&begun);
+            }
+            State::Samples(pcm) => {
+                let sound = pcm.read(bytes);
+                self.sound(sound);
+            }
+            State::File(wav) => match wav.read(bytes) {
+                Ok(sound) => self.sound(sound),
+                Err(failure) => self.end_with(Event::Failed(failure)),
+            },
+            State::Events(parser, _) => {
+                parser.feed(bytes);
+                self.events();
+            }
+            State::Other(refusal) | State::Refused(refusal) => refusal.read(bytes),
+            State::Waiting | State::Over => {}
+        }
+    }
+
+    fn events(&mut self) {
+        while let State::Events(parser, pcm) = &mut self.state {
+            let Some(event) = parser.next_event() else { return };
+            let message: Value = serde_json::from_str(&event.data).unwrap_or_default();
+            if let Some(error) = message.get("error").filter(|error| !error.is_null()) {
+                return self.fail(FailureKind::Provider, &words(error));
+            }
+            match message["type"].as_str() {
+                Some("speech.audio.delta") => {
+                    let audio = message["audio"].as_str().and_then(|audio| STANDARD.decode(audio).ok());
+                    let sound = audio.and_then(|audio| pcm.read(&audio));
+                    self.sound(sound);
+                }
+                Some("speech.audio.done") => {
+                    self.answer.usage = usage(&message["usage"]);
+                    return self.finish();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn sound(&mut self, sound: Option<Event>) {
+        self.has_sound |= sound.is_some();
+        self.outputs.extend(sound.map(Output::Event));
+    }
+
+    fn end(&mut self) {
+        if let State::Events(parser, _) = &mut self.state {
+            // The blank line after the last event may be missing.
+            parser.feed(b"\n\n");
+            self.events();
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Samples(_) | State::File(Wav::Samples(..)) if self.has_sound => self.finish(),
+            State::Beginning { .. } | State::Samples(_) | State::File(_) => {
+                self.fail(FailureKind::Provider, "the answer has no sound");
+            }
+            State::Other(refusal) => {
+                let said = refusal.failure().message;
+                self.fail(FailureKind::Provider, &format!("the answer is no sound: {said}"));
+            }
+            State::Refused(refusal) => self.end_with(Event::Failed(refusal.failure())),
+            // The exchange says that it broke off.
+            State::Events(..) | State::Waiting | State::Over => {}
+        }
+    }
+
+    fn finish(&mut self) {
+        let answer = std::mem::take(&mut self.answer);
+        self.end_with(Event::Finished(answer));
+    }
+
+    fn fail(&mut self, kind: FailureKind, said: &str) {
+        self.end_with(Event::Failed(Failure::new(kind, said)));
+    }
+
+    fn end_with(&mut self, event: Event) {
+        self.state = State::Over;
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// What answers with this media type.
+fn answering(media_type: &str) -> State {
+    match media_type.to_ascii_lowercase().as_str() {
+        "text/event-stream" => {
+            let parser = SseParser::new().max_buffer(EVENT_MAX_BYTES);
+            State::Events(Box::new(parser), Pcm::mono(RATE))
+        }
+        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => {
+            State::Beginning { bytes: Vec::new(), is_wav: true }
+        }
+        other if other.starts_with("text/") || other == "application/json" => {
+            State::Other(Refusal::new(200, None))
+        }
+        _ => State::Beginning { bytes: Vec::new(), is_wav: false },
+    }
+}
+
+/// All that is said of it is text in and sound out.
+fn usage(usage: &Value) -> Option<Quantity> {
+    let (input, audio_output) = (usage["input_tokens"].as_u64()?, usage["output_tokens"].as_u64()?);
+    Some(Quantity::Tokens(TokenUsage { input, audio_output, ..TokenUsage::default() }))
+}
+
+impl Codec for Speech {
+    fn open(&mut self) -> Opening {
+        self.opening.take().expect("an exchange opens its codec once")
+    }
+
+    fn handle_input(&mut self, _now: Time, input: Input<'_>) {
+        match (&self.state, input) {
+            (State::Waiting, Input::Head { status, retry_after, request_id, media_type }) => {
+                self.answer.request_id = request_id.map(str::to_owned);
+                self.state = match status {
+                    200..=299 => answering(media_type),
+                    _ => State::Refused(Refusal::new(status, retry_after)),
+                };
+            }
+            (_, Input::Bytes(bytes)) => self.read(bytes),
+            (_, Input::End) => self.end(),
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests;

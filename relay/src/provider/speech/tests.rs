@@ -1,0 +1,151 @@
+use super::super::Sound;
+use super::super::scenario::{Bench, answered, provider};
+use super::*;
+
+fn said(model: &str, media_type: &str, body: &[u8], piece: usize) -> Vec<Event> {
+    let ask = Ask::Speak("Hello".to_owned());
+    answered(&provider(&OPENAI_SPEECH, model), &ask, (200, media_type), body, piece)
+}
+
+/// The rate and all samples.
+fn sound(events: &[Event]) -> (u32, Vec<i16>) {
+    let (mut at, mut all) = (0, Vec::new());
+    for event in events {
+        if let Event::Sound(Sound { rate, samples }) = event {
+            at = *rate;
+            all.extend(samples);
+        }
+    }
+    (at, all)
+}
+
+fn finished(events: &[Event]) -> &Answer {
+    let Some(Event::Finished(answer)) = events.last() else { panic!("{events:?}") };
+    answer
+}
+
+#[test]
+fn it_asks_as_the_reference_says() {
+    let asked = |model: &str, voice: Option<&str>| {
+        let base_url = "https://example.com/v1/".parse().expect("an address");
+        let voice = voice.map(str::to_owned);
+        let provider = Provider { base_url, voice, ..provider(&OPENAI_SPEECH, model) };
+        Bench::open(&provider, &Ask::Speak("Say \"hi\"".to_owned())).target
+    };
+    let target = asked("tts-1", None);
+    assert_eq!(target.url.as_str(), "https://example.com/v1/audio/speech");
+    assert!(target.headers.contains(&("authorization", "Bearer sk-test".to_owned())));
+    assert!(target.headers.iter().any(|(name, value)| *name == "accept" && value.contains("audio/wav")));
+    let body: Value = serde_json::from_slice(&target.body).expect("JSON");
+    let expected =
+        json!({"model": "tts-1", "input": "Say \"hi\"", "voice": "alloy", "response_format": "pcm"});
+    assert_eq!(body, expected);
+    let target = asked("gpt-4o-mini-tts", Some("coral"));
+    let body: Value = serde_json::from_slice(&target.body).expect("JSON");
+    assert_eq!((&body["stream_format"], &body["voice"]), (&json!("sse"), &json!("coral")));
+    assert!(target.headers.contains(&("accept", "text/event-stream".to_owned())));
+}
+
+#[test]
+fn samples_without_a_header_are_the_same_however_they_are_cut() {
+    let bytes: Vec<u8> = (0..60).collect();
+    for media_type in ["audio/pcm", "application/octet-stream", ""] {
+        for piece in 1..=60 {
+            let events = said("tts-1", media_type, &bytes, piece);
+            let (rate, samples) = sound(&events);
+            assert_eq!((rate, samples.len(), samples[29]), (24_000, 30, 0x3B3A), "pieces of {piece}");
+            let answer = finished(&events);
+            assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-1")));
+        }
+    }
+}
+
+#[test]
+fn a_wav_file_says_its_own_rate_whatever_it_is_called() {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 22_050,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec).expect("memory");
+    for sample in [100, 300, -5, 5] {
+        writer.write_sample(sample).expect("memory");
+    }
+    writer.finalize().expect("memory");
+    let file = file.into_inner();
+    for media_type in ["audio/wav", "audio/x-wav", "audio/pcm", ""] {
+        for piece in 1..60 {
+            let events = said("kokoro", media_type, &file, piece);
+            assert_eq!(sound(&events), (22_050, vec![200, 0]), "{media_type} in pieces of {piece}");
+            finished(&events);
+        }
+    }
+}
+
+#[test]
+fn events_carry_sound_and_say_what_was_used() {
+    let body = concat!(
+        ": keep-alive\r\n\r\n",
+        "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AQAC\"}\r\n\r\n",
+        "data: not JSON\n\n",
+        "data: {\"type\":\"speech.audio.delta\",\"audio\":null}\n\n",
+        "data: {\"type\":\"speech.audio.delta\",\"audio\":\"not base64!\"}\n\n",
+        "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA==\"}\n\n",
+        "data: {\"type\":\"speech.surprise\"}\n\n",
+        "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}",
+    );
+    for piece in 1..60 {
+        let events = said("gpt-4o-mini-tts", "text/event-stream", body.as_bytes(), piece);
+        assert_eq!(sound(&events), (24_000, vec![1, 2]), "pieces of {piece}");
+        let usage = TokenUsage { input: 14, audio_output: 101, ..TokenUsage::default() };
+        assert_eq!(finished(&events).usage, Some(Quantity::Tokens(usage)));
+    }
+    let silent = "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":null}}\n\n";
+    assert_eq!(finished(&said("gpt-x", "text/event-stream", silent.as_bytes(), 9)).usage, None);
+}
+
+#[test]
+fn what_is_no_sound_is_a_failure_in_the_providers_words() {
+    for (media_type, body, kind, words) in [
+        ("audio/pcm", &b""[..], FailureKind::Provider, "no sound"),
+        ("audio/pcm", b"x", FailureKind::Provider, "no sound"),
+        ("audio/wav", b"RIFF\0\0\0\0WAVE", FailureKind::Provider, "no sound"),
+        ("audio/wav", b"these are no samples", FailureKind::Provider, "no WAV file"),
+        ("audio/mpeg", b"ID3\x03rest", FailureKind::Provider, "compressed"),
+        ("", b"OggS....", FailureKind::Provider, "compressed"),
+        (
+            "application/json",
+            br#"{"error":{"message":"no such voice"}}"#,
+            FailureKind::Provider,
+            "no such voice",
+        ),
+        ("text/html", b"<html>", FailureKind::Provider, "<html>"),
+        (
+            "text/event-stream",
+            b"data: {\"error\":{\"message\":\"overloaded\"}}\n\n",
+            FailureKind::Provider,
+            "overloaded",
+        ),
+        (
+            "text/event-stream",
+            b"data: {\"type\":\"speech.audio.delta\",\"audio\":\"\"}\n\n",
+            FailureKind::Connection,
+            "broke off",
+        ),
+    ] {
+        for piece in [1, 5, 1_000] {
+            let events = said("tts-1", media_type, body, piece);
+            let [Event::Failed(failure)] = &events[..] else { panic!("{media_type}: {events:?}") };
+            assert_eq!(failure.kind, kind, "{failure}");
+            assert!(failure.message.contains(words), "{failure}");
+        }
+    }
+    let ask = Ask::Speak("Hello".to_owned());
+    let provider = provider(&OPENAI_SPEECH, "tts-1");
+    let events = answered(&provider, &ask, (429, "application/json"), b"{\"detail\":\"slow down\"}", 4);
+    let [Event::Failed(failure)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((failure.kind, failure.retry_after), (FailureKind::Busy, Some(7)));
+    assert!(failure.message.contains("slow down"), "{failure}");
+}
