@@ -37,12 +37,30 @@ pub(super) const DEEPGRAM: Kind = Kind {
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// After the last audio its last words are waited for at most this long.
 pub(super) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+/// A flush that is not answered within this time had nothing to answer: all that was said of it is all that there is.
+pub(super) const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
 /// Samples a second of the audio that a recogniser is fed with.
 const RATE: f64 = 16_000.0;
+
+/// Audio that is to be worked off now. Deepgram may have nothing to say of it, and then says nothing.
+pub(super) struct Flushed {
+    /// When it is not waited for any longer.
+    pub(super) due: Time,
+    /// Where it ends.
+    pub(super) end: u32,
+}
 
 /// A recogniser that listens.
 struct Deepgram {
     channel: Channel,
+    /// Samples that it was fed.
+    fed: u32,
+    /// The latest flush that is not answered.
+    flushed: Option<Flushed>,
+    /// What it has understood after the last words that stay.
+    loose: Option<Heard>,
+    /// Words up to this place were told as final without its saying so: they are not told again.
+    told: u32,
     /// The end of the last words that stay.
     place: u32,
     /// The user said something that no end of a turn was told for.
@@ -56,6 +74,11 @@ struct Deepgram {
 /// What one may do that listens for as long as a call lasts.
 pub(super) fn listening(provider: &Provider) -> Bounds {
     Bounds { head: provider.timeout, first: None, silence: None, whole: None, bytes: 1 << 28 }
+}
+
+/// Samples in so many bytes of audio.
+pub(super) fn samples(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len() / 2).unwrap_or(u32::MAX)
 }
 
 /// The header with the key.
@@ -116,6 +139,10 @@ impl Deepgram {
         let url = address(&provider.base_url, &["v1", "listen"], &query);
         Deepgram {
             channel: Channel::new(url, headers(provider)),
+            fed: 0,
+            flushed: None,
+            loose: None,
+            told: 0,
             place: 0,
             in_turn: false,
             keep_alive_at: None,
@@ -130,9 +157,13 @@ impl Deepgram {
         match feed {
             Feed::Audio(audio) if !audio.is_empty() => {
                 self.channel.send(audio.clone());
+                self.fed = self.fed.saturating_add(samples(audio));
                 self.keep_alive_at = self.keep_alive_at.map(|_| now + KEEP_ALIVE);
             }
-            Feed::Flush => self.channel.say(&json!({"type": "Finalize"})),
+            Feed::Flush => {
+                self.channel.say(&json!({"type": "Finalize"}));
+                self.flushed = Some(Flushed { due: now + FLUSHED_WITHIN, end: self.fed });
+            }
             Feed::Finish => {
                 self.channel.say(&json!({"type": "CloseStream"}));
                 self.keep_alive_at = None;
@@ -170,17 +201,33 @@ impl Deepgram {
         let is_final = says("is_final") || says("from_finalize");
         let start = place(&message["start"]).unwrap_or(self.place);
         let end = start.saturating_add(place(&message["duration"]).unwrap_or(0));
+        if end <= self.told && self.told > 0 {
+            return;
+        }
         self.in_turn |= !text.is_empty();
+        let heard = Heard { text: text.to_owned(), start, end, is_final };
+        self.loose = (!is_final && !text.is_empty()).then(|| heard.clone());
         // Final words that are none still say how far it has heard.
         if is_final || !text.is_empty() {
-            self.channel.tell(Event::Heard(Heard { text: text.to_owned(), start, end, is_final }));
+            self.channel.tell(Event::Heard(heard));
         }
         if is_final {
             self.place = end;
+            self.flushed = self.flushed.take().filter(|_| !says("from_finalize"));
         }
         if says("speech_final") {
             self.turn_is_over();
         }
+    }
+
+    /// Nothing was said of a flush: what was understood by then stays, and so does silence.
+    fn end_flush(&mut self, flushed: &Flushed) {
+        let start = self.place.min(flushed.end);
+        let silence = Heard { text: String::new(), start, end: flushed.end, is_final: true };
+        let heard = self.loose.take_if(|loose| loose.start < flushed.end).unwrap_or(silence);
+        self.told = flushed.end.max(heard.end);
+        self.place = self.told;
+        self.channel.tell(Event::Heard(Heard { end: self.told, is_final: true, ..heard }));
     }
 
     /// Said once a turn: both the end of speech and the end of an utterance are the end of a turn.
@@ -193,6 +240,8 @@ impl Deepgram {
     fn time_is_up(&mut self, now: Time) {
         if self.over_at.is_some_and(|over| over <= now) {
             self.channel.finish(None);
+        } else if let Some(flushed) = self.flushed.take_if(|flushed| flushed.due <= now) {
+            self.end_flush(&flushed);
         } else if self.keep_alive_at.is_some_and(|due| due <= now) {
             self.channel.say(&json!({"type": "KeepAlive"}));
             self.keep_alive_at = Some(now + KEEP_ALIVE);
@@ -226,7 +275,8 @@ impl Codec for Deepgram {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let due = self.keep_alive_at.into_iter().chain(self.over_at).min();
+        let flushed = self.flushed.as_ref().map(|flushed| flushed.due);
+        let due = self.keep_alive_at.into_iter().chain(self.over_at).chain(flushed).min();
         due.filter(|_| !self.channel.is_over())
     }
 }

@@ -1,13 +1,15 @@
 //! The wire of Deepgram's Flux, `v2/listen`: a recogniser that finds the turns itself.
 //!
 //! What it has understood is told for the whole turn each time, and is final with the turn's end (Deepgram's API reference, "Speech to
-//! text, turn-based audio"). It has no message to keep a silent connection alive.
+//! text, turn-based audio"). It has no message to keep a silent connection alive, and says nothing of a forced end where there is no turn.
 
 use protocol::Time;
 use serde_json::{Value, json};
 
 use super::channel::{Channel, address};
-use super::deepgram::{LAST_WORDS_WITHIN, closed, failure, headers, listening, place};
+use super::deepgram::{
+    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, closed, failure, headers, listening, place, samples,
+};
 use super::{Ask, Codec, Event, Feed, Heard, Input, Kind, Opening, Output, Provider, Service, TurnSign};
 use crate::money::bill::ItemPrice;
 
@@ -36,9 +38,22 @@ const END_OF_TURN_TIMEOUT_MS: &str = "5000";
 /// wants them.
 const EAGER_END_OF_TURN_THRESHOLD: Option<&str> = None;
 
+/// A turn is noticed only after it has begun: so many samples before the end of silence may be speech, 1 s.
+const ONSET: u32 = 16_000;
+
 /// A recogniser that listens.
 struct Flux {
     channel: Channel,
+    /// Samples that it was fed.
+    fed: u32,
+    /// The latest flush that is not answered.
+    flushed: Option<Flushed>,
+    /// The end of what was told as final.
+    stays: u32,
+    /// The number of the turn that goes on.
+    index: Option<i64>,
+    /// The turn that was told as over without its saying so: nothing more is told of it.
+    told: Option<i64>,
     /// What it has understood of the turn so far, which no final words have taken the place of.
     turn: Option<Heard>,
     /// The end of the last audio that it has said something of.
@@ -64,7 +79,17 @@ impl Flux {
         }
         query.extend(provider.key_terms.iter().map(|term| ("keyterm", term.as_str())));
         let url = address(&provider.base_url, &["v2", "listen"], &query);
-        Flux { channel: Channel::new(url, headers(provider)), turn: None, place: 0, over_at: None }
+        Flux {
+            channel: Channel::new(url, headers(provider)),
+            fed: 0,
+            flushed: None,
+            stays: 0,
+            index: None,
+            told: None,
+            turn: None,
+            place: 0,
+            over_at: None,
+        }
     }
 
     fn feed(&mut self, now: Time, feed: &Feed) {
@@ -72,8 +97,14 @@ impl Flux {
             return;
         }
         match feed {
-            Feed::Audio(audio) if !audio.is_empty() => self.channel.send(audio.clone()),
-            Feed::Flush => self.channel.say(&json!({"type": "ForceEndTurn"})),
+            Feed::Audio(audio) if !audio.is_empty() => {
+                self.channel.send(audio.clone());
+                self.fed = self.fed.saturating_add(samples(audio));
+            }
+            Feed::Flush => {
+                self.channel.say(&json!({"type": "ForceEndTurn"}));
+                self.flushed = Some(Flushed { due: now + FLUSHED_WITHIN, end: self.fed });
+            }
             Feed::Finish => {
                 self.channel.say(&json!({"type": "CloseStream"}));
                 self.over_at = Some(now + LAST_WORDS_WITHIN);
@@ -93,6 +124,11 @@ impl Flux {
 
     fn turn_info(&mut self, message: &Value) {
         self.channel.named(&message["request_id"]);
+        let index = message["turn_index"].as_i64();
+        if index.is_some() && index == self.told {
+            return;
+        }
+        self.index = index;
         let start = place(&message["audio_window_start"]).unwrap_or(self.place);
         let end = place(&message["audio_window_end"]).unwrap_or(start).max(start);
         let text = message["transcript"].as_str().unwrap_or_default().to_owned();
@@ -102,6 +138,9 @@ impl Flux {
             "StartOfTurn" => {
                 self.channel.tell(Event::Turn(TurnSign::Began { at: start }));
                 self.so_far(heard);
+            }
+            "Update" if heard.text.is_empty() && self.turn.is_none() => {
+                self.silence(end.saturating_sub(ONSET));
             }
             "Update" => self.so_far(heard),
             "EagerEndOfTurn" => {
@@ -117,6 +156,26 @@ impl Flux {
         }
     }
 
+    /// Nobody speaks: how far that was heard is told, since it stays so.
+    fn silence(&mut self, end: u32) {
+        if end > self.stays {
+            let heard = Heard { text: String::new(), start: self.stays, end, is_final: true };
+            self.stays = end;
+            self.channel.tell(Event::Heard(heard));
+        }
+    }
+
+    /// Nothing was said of a flush, or not all: what was understood by then stays, and so does silence. A turn that began later goes on.
+    fn end_flush(&mut self, flushed: &Flushed) {
+        if let Some(turn) = self.turn.take_if(|turn| turn.start < flushed.end) {
+            self.told = self.index;
+            let end = turn.end.max(flushed.end);
+            self.turn_is_over(Heard { end, ..turn });
+        } else {
+            self.silence(flushed.end);
+        }
+    }
+
     /// It repeats itself several times a second; only news is told.
     fn so_far(&mut self, heard: Heard) {
         if heard.text.is_empty() || self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {
@@ -128,6 +187,7 @@ impl Flux {
 
     fn turn_is_over(&mut self, heard: Heard) {
         self.turn = None;
+        self.stays = self.stays.max(heard.end);
         self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
         self.channel.tell(Event::Turn(TurnSign::Over));
     }
@@ -158,8 +218,12 @@ impl Codec for Flux {
             },
             Some(Input::End) if self.over_at.is_some() => self.end(),
             Some(Input::Timeout) if self.over_at.is_some_and(|over| over <= now) => self.end(),
-            Some(Input::Head { .. } | Input::Bytes(_) | Input::Binary(_) | Input::End | Input::Timeout)
-            | None => {}
+            Some(Input::Timeout) => {
+                if let Some(flushed) = self.flushed.take_if(|flushed| flushed.due <= now) {
+                    self.end_flush(&flushed);
+                }
+            }
+            Some(Input::Head { .. } | Input::Bytes(_) | Input::Binary(_) | Input::End) | None => {}
         }
     }
 
@@ -168,7 +232,8 @@ impl Codec for Flux {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.over_at.filter(|_| !self.channel.is_over())
+        let flushed = self.flushed.as_ref().map(|flushed| flushed.due);
+        self.over_at.into_iter().chain(flushed).min().filter(|_| !self.channel.is_over())
     }
 }
 

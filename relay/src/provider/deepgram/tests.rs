@@ -196,3 +196,35 @@ fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
         "an empty message closes the stream"
     );
 }
+
+#[test]
+fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
+    let second = || Feed::Audio(Bytes::from(vec![0; 32_000]));
+    let mut bench = listening_to(None);
+    bench.handle(Input::Feed(&second()));
+    bench.feed(&Feed::Flush);
+    // What is fed after the flush does not belong to it.
+    bench.handle(Input::Feed(&second()));
+    assert_eq!(bench.wait(), [Output::Event(heard("", 0, 16_000, true))]);
+    assert_eq!(bench.now, Time::ZERO + FLUSHED_WITHIN);
+    // What is being said after the flush is not cut by it.
+    let mut later = listening_to(None);
+    later.feed(&Feed::Flush);
+    later.message(&results("Ye", 0.5, 0.5, false, false));
+    assert_eq!(later.wait(), [Output::Event(heard("", 0, 0, true))]);
+    assert_eq!(later.message(&results("Yes", 0.5, 0.5, true, false)), [heard("Yes", 8_000, 16_000, true)]);
+    // It had understood something that it never called final.
+    bench.message(&results("and so", 1.0, 0.5, false, false));
+    bench.feed(&Feed::Flush);
+    assert_eq!(bench.wait(), [Output::Event(heard("and so", 16_000, 32_000, true))]);
+    assert_eq!(bench.message(&results("And so.", 1.0, 0.5, true, false)), [], "those words were told");
+    assert_eq!(bench.message(&results("on", 2.0, 0.5, true, false)), [heard("on", 32_000, 40_000, true)]);
+    // An answer leaves nothing to wait for.
+    bench.feed(&Feed::Flush);
+    let mut answer = results("", 2.5, 0.5, true, false);
+    answer["from_finalize"] = json!(true);
+    bench.message(&answer);
+    for _ in 0..3 {
+        assert_eq!(sent(&bench.wait()[0]), json!({"type": "KeepAlive"}));
+    }
+}

@@ -45,7 +45,8 @@ fn a_turn_is_told_as_it_grows_and_is_final_with_its_end() {
     assert_eq!(bench.message(&json!({"type": "Connected", "request_id": "r-1", "sequence_id": 0})), []);
     let audio = Bytes::from_static(&[1, 0]);
     assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
-    assert_eq!(bench.message(&turn("Update", "", 0.0, 0.25)), []);
+    assert_eq!(bench.message(&turn("Update", "", 0.0, 3.0)), [heard("", 0, 32_000, true)]);
+    assert_eq!(bench.message(&turn("Update", "", 0.0, 2.5)), [], "it is no news that nobody spoke then");
     let began = bench.message(&turn("StartOfTurn", "Hel", 0.5, 1.0));
     assert_eq!(began, [Event::Turn(TurnSign::Began { at: 8_000 }), heard("Hel", 8_000, 16_000, false)]);
     assert_eq!(bench.message(&turn("Update", "Hel", 0.5, 1.25)), [], "that is no news");
@@ -116,4 +117,40 @@ fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
     odd["event"] = json!("EndOfTurn");
     assert_eq!(bench.message(&odd), [heard("", 32_000, 32_000, true), Event::Turn(TurnSign::Over)]);
     assert_eq!(bench.message(&turn("Surprise", "x", 0.0, 1.0)), []);
+}
+
+#[test]
+fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
+    let second = || Feed::Audio(Bytes::from(vec![0; 32_000]));
+    let flushed = |bench: &mut Bench| {
+        bench.handle(Input::Feed(&second()));
+        bench.feed(&Feed::Flush);
+        // What is fed after the flush does not belong to it.
+        bench.handle(Input::Feed(&second()));
+    };
+    let after = |bench: &mut Bench| {
+        let outputs = bench.wait();
+        assert_eq!(bench.now, Time::ZERO + FLUSHED_WITHIN);
+        outputs
+    };
+    let mut bench = listening_to();
+    flushed(&mut bench);
+    assert_eq!(after(&mut bench), [Output::Event(heard("", 0, 16_000, true))]);
+    assert_eq!(bench.due(), None);
+    let mut bench = listening_to();
+    bench.message(&turn("StartOfTurn", "Hi", 0.25, 0.75));
+    flushed(&mut bench);
+    let over = Output::Event(Event::Turn(TurnSign::Over));
+    assert_eq!(after(&mut bench), [Output::Event(heard("Hi", 4_000, 16_000, true)), over]);
+    assert_eq!(bench.message(&turn("EndOfTurn", "Hi", 0.25, 1.0)), [], "that turn was told");
+    let mut next = turn("StartOfTurn", "You", 1.5, 2.0);
+    next["turn_index"] = json!(1);
+    assert_eq!(bench.message(&next).len(), 2);
+    // A turn that began after the flush is not cut by it.
+    let mut bench = listening_to();
+    flushed(&mut bench);
+    bench.message(&turn("StartOfTurn", "Yes", 1.25, 1.75));
+    assert_eq!(after(&mut bench), [Output::Event(heard("", 0, 16_000, true))]);
+    let over = bench.message(&turn("EndOfTurn", "Yes.", 1.25, 2.0));
+    assert_eq!(over[0], heard("Yes.", 20_000, 32_000, true));
 }
