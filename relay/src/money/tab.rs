@@ -147,6 +147,10 @@ impl Tab {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
         let hold = self.held.remove(place);
         let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
+        // What this price does not count has still been used: the worst case is then what is known of it.
+        let Some(used) = Some(used).filter(|used| price.counts(used)).or(hold.at_most.whole()) else {
+            return;
+        };
         self.tokens = self.tokens.saturating_add(used.tokens());
         self.characters = self.characters.saturating_add(used.characters());
         let key = format!("{}@{}.{}", price.item(), self.epoch, request);

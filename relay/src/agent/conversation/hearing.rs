@@ -67,11 +67,11 @@ impl<E: Ears> Hearing<E> {
     pub(super) fn new(recognisers: &[Recogniser], ears: E, position: u32) -> Option<Hearing<E>> {
         let &(_, first) = recognisers.first()?;
         let alike = recognisers.iter().filter(|(_, skills)| skills.is_fed == first.is_fed);
-        let places: Vec<usize> = alike.map(|(place, _)| *place).collect();
         Some(if first.is_fed {
-            Hearing::Streamed(Streamed::new(places, position))
+            Hearing::Streamed(Streamed::new(alike.map(|(place, _)| *place).collect(), position))
         } else {
-            Hearing::Spoken(Spoken::new(places, Utterances::new(ears, position)))
+            let recognisers = alike.map(|(place, skills)| (*place, skills.billing)).collect();
+            Hearing::Spoken(Spoken::new(recognisers, Utterances::new(ears, position)))
         })
     }
 

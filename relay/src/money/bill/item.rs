@@ -60,6 +60,19 @@ pub enum Billing {
     Tokens,
 }
 
+impl Billing {
+    /// Whether this is what is counted there.
+    #[must_use]
+    pub fn counts(self, used: &Quantity) -> bool {
+        matches!(
+            (self, used),
+            (Billing::Tokens, Quantity::Tokens(_))
+                | (Billing::Characters, Quantity::Characters(_))
+                | (Billing::Seconds, Quantity::Samples(_))
+        )
+    }
+}
+
 impl AtMost {
     /// The dearest thing that it can become.
     #[must_use]
@@ -153,6 +166,12 @@ impl ItemPrice {
             ItemPrice::Seconds(_) => Billing::Seconds,
             ItemPrice::Stream(_) => Billing::Stream,
         }
+    }
+
+    /// Whether this price is for what is counted there.
+    #[must_use]
+    pub fn counts(&self, used: &Quantity) -> bool {
+        self.billing().counts(used)
     }
 
     /// What a request costs at most. What this price is not for is too dear for anybody.

@@ -35,7 +35,6 @@ fn the_shipped_table_is_the_published_prices_and_nothing_else() {
         ("deepgram/flux-general-en", "second", after, 0, 6_500_000, 60),
         ("deepgram/flux-multilingual", "second", after, 0, 7_800_000, 60),
         ("deepgram/flux-general-multi", "second", after, 0, 7_800_000, 60),
-        ("deepgram/flux-general-en", "second", after, 0, 6_500_000, 60),
         ("deepgram/aura-2", "character", after, 0, 30_000_000_000, MILLION),
         ("deepgram/aura-1", "character", after, 0, 15_000_000_000, MILLION),
         ("openai/tts-1", "character", after, 0, 15_000_000_000, MILLION),

@@ -6,17 +6,21 @@ use super::super::super::AgentOutput;
 use super::super::super::utterances::{Ears, Noticed, Utterances};
 use super::super::outbox::Outbox;
 use super::Understood;
-use crate::money::bill::{AtMost, Quantity};
+use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event};
 
 /// Utterances that wait to be understood. Of more than these the oldest is given up: whoever is understood so late talks to nobody.
 const WAITING_MAX: usize = 8;
 
+/// Nobody makes more than a token of so much audio, 50 ms, nor more than a token of words; and a few tokens come with each request.
+const SAMPLES_PER_TOKEN: u64 = 800;
+const FEW_TOKENS: u64 = 64;
+
 pub(in super::super) struct Spoken<E> {
     utterances: Utterances<E>,
-    /// The recognisers' places among the agent's providers, in the order in which they are asked.
-    recognisers: Vec<usize>,
+    /// The recognisers' places among the agent's providers, in the order in which they are asked, and what each is billed by.
+    recognisers: Vec<(usize, Billing)>,
     /// What was said and is not understood yet, oldest first. The first one is being asked about.
     waiting: VecDeque<Utterance>,
     asked: Option<Asked>,
@@ -34,13 +38,14 @@ struct Utterance {
 
 struct Asked {
     request: RequestId,
-    /// Which of the recognisers it is.
+    /// Which of the recognisers it is, and what it is billed by.
     recogniser: usize,
+    billing: Billing,
     text: String,
 }
 
 impl<E: Ears> Spoken<E> {
-    pub(super) fn new(recognisers: Vec<usize>, utterances: Utterances<E>) -> Self {
+    pub(super) fn new(recognisers: Vec<(usize, Billing)>, utterances: Utterances<E>) -> Self {
         Spoken {
             utterances,
             recognisers,
@@ -69,7 +74,7 @@ impl<E: Ears> Spoken<E> {
 
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
         if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, self.used());
+            outbox.cancel(asked.request, self.used(asked.billing));
         }
         self.waiting.clear();
     }
@@ -85,10 +90,13 @@ impl<E: Ears> Spoken<E> {
             }
             Event::Finished(answer) => {
                 let text = std::mem::take(&mut asked.text);
+                // What it is billed by is what counts, whatever else the provider tells.
+                let billing = asked.billing;
+                let usage = answer.usage.filter(|usage| billing.counts(usage));
                 outbox.push(AgentOutput::Spent {
                     request,
-                    used: answer.usage.or(self.used()),
-                    estimated: answer.usage.is_none(),
+                    used: usage.or(self.used(billing)),
+                    estimated: usage.is_none() && billing == Billing::Tokens,
                     provider_id: answer.request_id.clone(),
                 });
                 self.asked = None;
@@ -97,8 +105,9 @@ impl<E: Ears> Spoken<E> {
                 self.ask(0, outbox);
             }
             Event::Failed(failure) => {
-                let (next, is_billed) = (asked.recogniser + 1, failure.kind.may_be_billed());
-                outbox.spent(request, is_billed.then(|| self.used()).flatten());
+                let (next, billing) = (asked.recogniser + 1, asked.billing);
+                let is_billed = failure.kind.may_be_billed();
+                outbox.spent(request, is_billed.then(|| self.used(billing)).flatten());
                 self.asked = None;
                 if !self.ask(next, outbox) {
                     self.tell_deaf(true);
@@ -135,13 +144,21 @@ impl<E: Ears> Spoken<E> {
 
     /// Asks this recogniser about the oldest utterance. `false` if there is none such.
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) -> bool {
-        let (Some(&provider), Some(utterance)) = (self.recognisers.get(recogniser), self.waiting.front())
+        let (Some(&(provider, billing)), Some(utterance)) =
+            (self.recognisers.get(recogniser), self.waiting.front())
         else {
             return false;
         };
-        let at_most = AtMost::Samples(utterance.speech.len() as u64);
+        let samples = utterance.speech.len() as u64;
+        let at_most = match billing {
+            Billing::Tokens => {
+                let tokens = samples / SAMPLES_PER_TOKEN + FEW_TOKENS;
+                AtMost::Tokens { prompt: tokens, output: tokens }
+            }
+            Billing::Seconds | Billing::Characters | Billing::Stream => AtMost::Samples(samples),
+        };
         let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
-        self.asked = Some(Asked { request, recogniser, text: String::new() });
+        self.asked = Some(Asked { request, recogniser, billing, text: String::new() });
         true
     }
 
@@ -159,8 +176,15 @@ impl<E: Ears> Spoken<E> {
     }
 
     /// What a recogniser has used that has heard the oldest utterance.
-    fn used(&self) -> Option<Quantity> {
-        self.waiting.front().map(|utterance| Quantity::Samples(utterance.speech.len() as u64))
+    fn used(&self, billing: Billing) -> Option<Quantity> {
+        let samples = self.waiting.front()?.speech.len() as u64;
+        Some(match billing {
+            Billing::Tokens => {
+                let audio_input = samples.div_ceil(SAMPLES_PER_TOKEN);
+                Quantity::Tokens(TokenUsage { audio_input, ..TokenUsage::default() })
+            }
+            Billing::Seconds | Billing::Characters | Billing::Stream => Quantity::Samples(samples),
+        })
     }
 
     fn tell_deaf(&mut self, is_deaf: bool) {

@@ -132,11 +132,13 @@ impl Piece {
 
     /// The voice has given all of it.
     pub(super) fn finish(&mut self, answer: &Answer, outbox: &mut Outbox) {
-        let Some((request, ..)) = self.asked else { return };
+        let Some((request, _, billing)) = self.asked else { return };
+        // What it is billed by is what counts, whatever else the provider tells.
+        let usage = answer.usage.filter(|usage| billing.counts(usage));
         outbox.push(AgentOutput::Spent {
             request,
-            used: answer.usage.or_else(|| self.used()),
-            estimated: answer.usage.is_none() && self.is_by_tokens(),
+            used: usage.or_else(|| self.used()),
+            estimated: usage.is_none() && self.is_by_tokens(),
             provider_id: answer.request_id.clone(),
         });
         self.complete();
