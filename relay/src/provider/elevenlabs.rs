@@ -16,7 +16,7 @@ use super::channel::{Channel, address};
 use super::pcm::Pcm;
 use super::refusal::words;
 use super::{Ask, Codec, Event, Failure, FailureKind, Feed, Input, Kind, Opening, Output, Provider, Service};
-use crate::money::bill::ItemPrice;
+use crate::money::bill::{ItemPrice, Quantity};
 
 /// ElevenLabs' voices.
 pub(super) const ELEVENLABS: Kind = Kind {
@@ -48,6 +48,8 @@ struct ElevenLabs {
     words: Words,
     /// The beginning of a word whose end has not come: each message ends with a space, and none is to cut a word in two.
     unsent: String,
+    /// Characters that it was given to speak, the spaces that end its messages among them: what is billed.
+    given: u64,
     /// Nothing more comes.
     finishing: bool,
 }
@@ -68,7 +70,7 @@ impl ElevenLabs {
         let mut channel = Channel::new(address(&provider.base_url, &path, &query), headers);
         channel.say(&json!({"text": " ", "generation_config": {"chunk_length_schedule": CHUNK_LENGTHS}}));
         let (pcm, words) = (Pcm::mono(RATE), Words::default());
-        let mut voice = ElevenLabs { channel, pcm, words, unsent: String::new(), finishing: false };
+        let mut voice = ElevenLabs { channel, pcm, words, unsent: String::new(), given: 0, finishing: false };
         voice.speak(text);
         voice
     }
@@ -82,7 +84,7 @@ impl ElevenLabs {
         let later = self.unsent.split_off(whole);
         let sent = std::mem::replace(&mut self.unsent, later);
         if !sent.trim().is_empty() {
-            let text = format!("{} ", sent.trim_end());
+            let text = self.ended(&sent);
             self.channel.say(&json!({"text": text, "try_trigger_generation": true}));
         }
     }
@@ -94,19 +96,28 @@ impl ElevenLabs {
         match feed {
             Feed::Text(text) => self.speak(text),
             Feed::Flush => {
-                let text = format!("{} ", std::mem::take(&mut self.unsent).trim_end());
+                let unsent = std::mem::take(&mut self.unsent);
+                let text = self.ended(&unsent);
                 self.channel.say(&json!({"text": text, "flush": true}));
             }
             Feed::Finish => {
                 self.finishing = true;
-                if !self.unsent.trim().is_empty() {
-                    let text = format!("{} ", self.unsent.trim_end());
+                let unsent = std::mem::take(&mut self.unsent);
+                if !unsent.trim().is_empty() {
+                    let text = self.ended(&unsent);
                     self.channel.say(&json!({"text": text}));
                 }
                 self.channel.say(&json!({"text": ""}));
             }
             Feed::Audio(_) => {}
         }
+    }
+
+    /// A text that ends as each message has to.
+    fn ended(&mut self, text: &str) -> String {
+        let text = format!("{} ", text.trim_end());
+        self.given += text.chars().count() as u64;
+        text
     }
 
     fn read(&mut self, message: &Value) {
@@ -135,7 +146,7 @@ impl ElevenLabs {
         if let Some(spoken) = self.words.end() {
             self.channel.tell(Event::Spoken(spoken));
         }
-        self.channel.finish(None);
+        self.channel.finish(Some(Quantity::Characters(self.given)));
     }
 }
 

@@ -81,7 +81,8 @@ fn words_are_told_when_their_sound_ends() {
     let events = bench.message(&json!({"audio": null, "isFinal": true, "alignment": null}));
     let [Event::Spoken(last), Event::Finished(answer)] = &events[..] else { panic!("{events:?}") };
     assert_eq!((last.bytes as usize, last.end_ms), (text.len(), 180));
-    assert_eq!(answer.usage, None);
+    // The words, and the space that ends each message.
+    assert_eq!(answer.usage, Some(Quantity::Characters(text.chars().count() as u64 + 1)));
     assert_eq!(bench.message(&sound(10, "more ")), []);
 }
 

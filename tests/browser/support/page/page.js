@@ -49,7 +49,7 @@
   const harness = {
     /** Makes the call; with `record`, what the agent says is recorded instead of played. @param {Start} options */
     async start({ record, ...asked }) {
-      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt", "Undelivered", "ToolCall"];
+      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt", "Undelivered", "ToolCall", "Agent"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),

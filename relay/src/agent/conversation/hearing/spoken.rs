@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use audio::SPEECH_RATE;
+
 use super::super::super::AgentOutput;
 use super::super::super::utterances::{Ears, Noticed, Utterances};
 use super::super::outbox::Outbox;
@@ -155,7 +157,10 @@ impl<E: Ears> Spoken<E> {
                 let tokens = samples / SAMPLES_PER_TOKEN + FEW_TOKENS;
                 AtMost::Tokens { prompt: tokens, output: tokens }
             }
-            Billing::Seconds | Billing::Characters | Billing::Stream => AtMost::Samples(samples),
+            // A provider may bill whole seconds.
+            Billing::Seconds | Billing::Characters | Billing::Stream => {
+                AtMost::Samples(samples.next_multiple_of(u64::from(SPEECH_RATE.0)))
+            }
         };
         let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
         self.asked = Some(Asked { request, recogniser, billing, text: String::new() });

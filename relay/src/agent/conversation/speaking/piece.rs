@@ -95,7 +95,10 @@ impl Piece {
                 prompt: self.spoken.len() as u64 + PROMPT_TOKENS,
                 output: self.characters() * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
             },
-            Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(self.characters()),
+            // A wire may want a space behind the last word.
+            Billing::Characters | Billing::Seconds | Billing::Stream => {
+                AtMost::Characters(self.characters() + 1)
+            }
         };
         let request = outbox.ask(*provider, Ask::Speak(self.spoken.clone()), at_most);
         if skills.is_fed {

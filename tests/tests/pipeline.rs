@@ -1,0 +1,221 @@
+//! A spoken conversation through the relay with each kind of provider, against stand-ins that were built from the providers' documents and
+//! are held to their official clients: what is said is heard, answered, spoken, stored, and billed as the providers would bill it.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, RelayMessage, Role};
+use relay::records::store::{DATABASE_FILE, SqlStore, Store};
+use serde_json::{Value, json};
+use tests::sound::{silence, voice};
+use tests::{Heard, Raw, Relay};
+use tokio::net::TcpListener;
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+
+const CHUNK: usize = 1_600;
+const KEY: &str = "fake-key";
+
+/// The stand-ins, on a port of their own.
+async fn fakes() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
+    port
+}
+
+async fn get(port: u16, path: &str) -> Value {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).expect("JSON")
+}
+
+/// A provider: its kind, its model, its item in the shipped price table, and what else it wants.
+struct Provider(&'static str, &'static str, &'static str, &'static str);
+
+fn config(port: u16, stt: &Provider, llm: &Provider, tts: &Provider) -> String {
+    let mut config =
+        "[agents]\ndefault = \"host\"\n[agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\n\
+        instructions = \"Be brief.\"\n[prices]\nfile = \"prices.toml\"\n"
+            .to_owned();
+    for (name, Provider(kind, model, price, more)) in [("ears", stt), ("mind", llm), ("mouth", tts)] {
+        // OpenAI's and Anthropic's addresses end with their version.
+        let version = if kind.starts_with("openai") || *kind == "anthropic" { "/v1" } else { "" };
+        config += &format!(
+            "[providers.{name}]\nkind = \"{kind}\"\nurl = \"http://127.0.0.1:{port}{version}\"\nkey = \"{KEY}\"\n\
+            model = \"{model}\"\nprice = \"{price}\"\n{more}\n"
+        );
+    }
+    config
+}
+
+/// What has no price in the shipped table.
+const PRICES: &str = r#"
+version = "test"
+item = [
+  { name = "openai/whisper", unit = "second", usd = "0.006", per = 60 },
+  { name = "openai/chat", unit = "input_token", usd = "1", per = 1_000_000 },
+  { name = "openai/chat", unit = "output_token", usd = "5", per = 1_000_000 },
+]
+"#;
+
+#[derive(Debug, Default)]
+struct Told {
+    session: String,
+    user: Vec<String>,
+    agent: Vec<String>,
+    audio_bytes: usize,
+    errors: Vec<String>,
+    closed: u16,
+}
+
+/// Speaks for two seconds, is silent until it is answered and the answer has been played, and hangs up.
+async fn talk(relay: &Relay) -> Told {
+    let (mut raw, welcome) = Raw::welcomed(relay, "ada").await;
+    let mut told = Told { session: welcome.session_id, ..Told::default() };
+    let speech = [silence(0.5), voice(2.0), silence(1.0)].concat();
+    let quiet = silence(0.1);
+    let begun = Instant::now();
+    let (mut seq, mut received, mut played, mut done_at) = (0_u32, 0_u32, 0_u32, None);
+    loop {
+        let due = begun + Duration::from_millis(u64::from(seq) * 100);
+        sleep_until(due).await;
+        let chunk = speech.chunks(CHUNK).nth(seq as usize).unwrap_or(&quiet);
+        let mut frame = Vec::new();
+        AudioHeader::write(Codec::PcmS16le16000, seq, seq * CHUNK as u32, &mut frame);
+        frame.extend(chunk.iter().flat_map(|sample| sample.to_le_bytes()));
+        raw.send(tokio_tungstenite::tungstenite::Message::binary(frame)).await;
+        seq += 1;
+        while let Ok(heard) = timeout_at(due + Duration::from_millis(90), raw.next()).await {
+            match heard {
+                Heard::Said(RelayMessage::Transcript(turn)) => {
+                    received += 1;
+                    if turn.last {
+                        let of = if turn.role == Role::User { &mut told.user } else { &mut told.agent };
+                        of.push(turn.text);
+                        if turn.role == Role::Agent {
+                            done_at = Some(Instant::now() + Duration::from_secs(2));
+                        }
+                    }
+                }
+                Heard::Said(RelayMessage::ErrorMessage(error)) => told.errors.push(error.code),
+                Heard::Said(message) => received += u32::from(is_numbered(&message)),
+                Heard::Audio(bytes) => {
+                    received += 1;
+                    let payload = bytes - protocol::HEADER_LEN;
+                    told.audio_bytes += payload;
+                    played += (payload / 2) as u32;
+                }
+                Heard::Closed(code) => panic!("closed with {code}: {told:?}"),
+                Heard::Other => {}
+            }
+        }
+        raw.say(&ClientMessage::from(ClientAck { received, played }).to_json()).await;
+        if done_at.is_some_and(|done| done < Instant::now()) {
+            break;
+        }
+        assert!(seq < 300, "it was not answered in 30 s: {told:?}");
+    }
+    raw.say(&ClientMessage::from(Bye { end: seq }).to_json()).await;
+    let (errors, closed) = raw.end().await;
+    told.errors.extend(errors);
+    told.closed = closed;
+    told
+}
+
+fn is_numbered(message: &RelayMessage) -> bool {
+    matches!(
+        message,
+        RelayMessage::AgentStateMessage(_)
+            | RelayMessage::ReplyEnd(_)
+            | RelayMessage::Flush(_)
+            | RelayMessage::Latency(_)
+            | RelayMessage::Degraded(_)
+            | RelayMessage::Budget(_)
+    )
+}
+
+async fn holds(stt: Provider, llm: Provider, tts: Provider) {
+    let port = fakes().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let told = talk(&relay).await;
+    assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
+    assert_eq!(told.user.len(), 1, "{told:?}");
+    assert!(told.user[0].to_lowercase().contains("one"), "{told:?}");
+    let answer = told.agent.last().expect("answered");
+    assert!(answer.starts_with("You said"), "{told:?}");
+    assert!(told.audio_bytes > 24_000, "half a second of sound at least: {told:?}");
+    relay.terminate().await;
+    check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
+}
+
+/// The ledger is what the stand-ins would bill.
+async fn check_bill(folder: &Path, port: u16, told: &Told, [stt, llm, tts]: [&Provider; 3]) {
+    let store = SqlStore::sqlite(&folder.join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let ledger = store.ledger(&told.session).await.expect("readable");
+    let sum = |item: &str, unit: &str| -> u64 {
+        ledger.iter().filter(|row| row.item == item && row.unit == unit).map(|row| row.quantity).sum()
+    };
+    let log = get(port, "/log").await;
+    // A voice may be billed by tokens, too; these are by the character.
+    let is_model =
+        |request: &Value| ["openai.chat", "anthropic.messages"].iter().any(|wire| request["wire"] == *wire);
+    let of = |field: &str| -> f64 {
+        let requests = log["requests"].as_array().expect("a list").iter();
+        let counted = requests.filter(|request| !field.ends_with("tokens") || is_model(request));
+        counted.map(|request| request["bill"][field].as_f64().unwrap_or_default()).sum()
+    };
+    assert!(
+        log["requests"].as_array().expect("a list").iter().all(|request| request["key"] == json!("right")),
+        "{log}"
+    );
+    let characters = sum(tts.2, "character") as f64;
+    assert!((characters - of("characters")).abs() < 0.5, "{characters} of {log}");
+    let output = sum(llm.2, "output_token") as f64;
+    assert!((output - of("output_tokens")).abs() < 0.5, "{output} of {log}");
+    let input = (sum(llm.2, "input_token") + sum(llm.2, "cached_token") + sum(llm.2, "written_token")) as f64;
+    let asked = of("input_tokens") + of("cache_read_input_tokens") + of("cache_creation_input_tokens");
+    assert!((input - asked).abs() < 0.5, "{input} of {log}");
+    let unit = if stt.0 == "openai-transcription" { "utterance_sample" } else { "sample" };
+    let seconds = sum(stt.2, unit) as f64 / 16_000.0;
+    // Transcriptions say whole seconds.
+    let most = if unit == "sample" { 0.25 } else { 1.0 };
+    assert!((seconds - of("seconds")).abs() < most, "{seconds} s of {log}");
+    assert!(ledger.iter().all(|row| !row.estimated), "everything was told: {ledger:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_deepgram_an_openai_compatible_model_and_an_openai_compatible_voice() {
+    holds(
+        Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\""),
+        Provider("openai-chat", "small", "openai/chat", ""),
+        Provider("openai-speech", "tts-1", "openai/tts-1", ""),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_flux_anthropic_and_aura() {
+    holds(
+        Provider("deepgram-flux", "flux-general-en", "deepgram/flux-general-en", ""),
+        Provider("anthropic", "claude-haiku-5-5", "anthropic/claude-haiku-5-5", ""),
+        Provider("deepgram-aura", "aura-2-thalia-en", "deepgram/aura-2", ""),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_transcribed_utterances_anthropic_and_elevenlabs() {
+    holds(
+        Provider("openai-transcription", "whisper-1", "openai/whisper", ""),
+        Provider("anthropic", "claude-haiku-5-5", "anthropic/claude-haiku-5-5", ""),
+        Provider("elevenlabs", "eleven_flash_v2_5", "elevenlabs/eleven_flash_v2_5", "voice = \"Rachel\""),
+    )
+    .await;
+}
