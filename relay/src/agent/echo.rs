@@ -216,6 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn the_echo_at_24_khz_sounds_as_what_was_said() {
+        let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
+        // Louder from one tenth of a second to the next, so that each of them is known by its level.
+        let mut scene = scene();
+        for (at, sample) in scene.iter_mut().enumerate() {
+            *sample = (i32::from(*sample) * (at / 1_600 + 1) as i32 / 60) as i16;
+        }
+        let outputs = feed(&mut echo, &scene);
+        let (start, end) = said(&outputs).expect("heard");
+        let sound = sound(&mut echo, 2_400);
+        let level = |samples: &[i16]| {
+            let sum: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+            (sum / samples.len() as f64).sqrt()
+        };
+        for (said, heard) in scene[start as usize..end as usize].chunks(1_600).zip(sound.chunks(2_400)) {
+            assert!((level(heard) / (level(said) + 1.0) - 1.0).abs() < 0.1 || level(said) < 20.0);
+        }
+    }
+
+    #[test]
     fn who_speaks_into_the_answer_ends_it() {
         let mut echo = Echo::new(Hz(24_000), 0).expect("a rate we do");
         feed(&mut echo, &scene());

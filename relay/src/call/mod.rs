@@ -579,14 +579,14 @@ impl Call {
                 return;
             }
             self.outputs.push_back(Output::Trouble(ErrorCode::AgentUnavailable));
-            self.raise_committable(self.expected.position);
         }
+        self.raise_committable(self.expected.position);
         self.stop(CloseCode::Normal);
     }
 
     /// Whether the agent has nothing left to understand.
     fn is_understood(&self) -> bool {
-        self.committable == self.expected
+        self.committable.position >= self.expected.position
     }
 
     /// Gives up all requests of providers, and puts what they cost on the tab.

@@ -10,7 +10,8 @@ use crate::agent::AgentInput;
 impl Call {
     /// Appends words to the answer. The first words begin it.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
-        if self.ending.is_some() {
+        // Nobody is there any more who could be answered.
+        if self.ending.is_some() || self.hung_up.is_some() {
             return;
         }
         if self.answer.as_ref().is_some_and(Answer::is_whole) {

@@ -68,5 +68,7 @@ impl Playback {
             resampler.process(scratch, &mut output)
         };
         ready.extend(output[..written].iter().map(|sample| f32_to_i16(*sample)));
+        let taken = scratch.len();
+        speech.forget(taken);
     }
 }
