@@ -113,7 +113,7 @@ impl Scenario {
         let who = match random.between(0, 99) {
             0..=34 => Who::Echo,
             35..=52 => Who::Chat,
-            53..=74 => Who::Voice,
+            53..=66 => Who::Voice,
             _ => Who::Talker,
         };
         let bad_network = random.percent(55);

@@ -328,7 +328,8 @@ impl Call {
         }
         let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
         let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.has_room));
-        let money = self.purse.due(self.needed());
+        // Money is asked for again when the settlement is answered, and not before: its time may have come by then.
+        let money = self.purse.due(self.needed()).filter(|_| !self.waits_for_settlement());
         let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
         let due = usage.into_iter().chain(answer).chain(money).chain(record);

@@ -54,6 +54,13 @@ impl Call {
         }
     }
 
+    /// Whether nothing can be asked for before a settlement that is on its way is answered. It says what was exposed before, and may not come
+    /// after what is asked for now.
+    pub(super) fn waits_for_settlement(&self) -> bool {
+        let exposed = self.tab.held() + self.wanted_cost();
+        self.settling.iter().any(|(_, before)| *before != exposed)
+    }
+
     /// Gives providers what is paid for, and what the store knows of.
     fn open_requests(&mut self) {
         while let Some(wanted) = self.wanted.front() {
@@ -111,12 +118,10 @@ impl Call {
             return self.run_out(shortage);
         }
         let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
-        let exposed = self.tab.held() + self.wanted_cost();
-        // A settlement that is on its way carries an older figure of what is exposed. Written after the figure asked for now, it would
-        // replace it.
-        if self.settling.iter().any(|(_, before)| *before != exposed) {
+        if self.waits_for_settlement() {
             return;
         }
+        let exposed = self.tab.held() + self.wanted_cost();
         if let Some(through) = self.purse.ask(self.now, &Wish { reach, needed, ahead, exposed }) {
             self.outputs.push_back(Output::Reserve { through, spent: reach, exposed });
         }

@@ -149,10 +149,17 @@ const STEPS: &[Step] = &[
         run: tests::conversation,
     },
     Step {
+        name: "spoken",
+        title: "a spoken conversation with the local providers",
+        needs: &["build", "sdk"],
+        when: When::All,
+        run: tests::spoken,
+    },
+    Step {
         name: "fakes",
         title: "the stand-ins for the providers, used by the providers' own clients",
         needs: &[],
-        when: When::Always,
+        when: When::All,
         run: tests::fakes,
     },
     Step {

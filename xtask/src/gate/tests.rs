@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::outcome::Outcome;
 use super::tools;
@@ -20,17 +20,32 @@ const SIMULATED_SEED: u64 = 1;
 /// Simulated calls with `--all`.
 const MANY_SIMULATED_CALLS: u64 = 400_000;
 
+/// Test files whose tests mostly wait, each in a module `beside`: they run at the same time as all others.
+const BESIDE: [&str; 1] = ["away"];
+
 /// Unit, integration and documentation tests of the workspace, then those of this tool.
 pub(super) fn rust() -> Result<Outcome> {
     let advice = "install Rust by https://rustup.rs";
     let mut outcome = Outcome::ok();
-    let mut workspace_tests = workspace::cargo();
-    workspace_tests.args(["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
-    workspace_tests.env("E2E_RELAY", workspace::program("voxrelay"));
-    let workspace_ok = watch(&mut workspace_tests, advice, |line| outcome.read(line))?;
+    let tests = || {
+        let mut tests = workspace::cargo();
+        tests.args(["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
+        tests.env("E2E_RELAY", workspace::program("voxrelay"));
+        tests
+    };
+    let mut waiting = tests();
+    waiting.args(BESIDE.iter().flat_map(|file| ["--test", file])).arg("--quiet");
+    let waiting = std::thread::spawn(move || waiting.output());
+    let mut others = tests();
+    let others_ok = watch(others.args(["--", "--skip", "beside::"]), advice, |line| outcome.read(line))?;
+    let waited = waiting.join().expect("it only waits for a process").context(advice)?;
+    for line in String::from_utf8_lossy(&[waited.stdout, waited.stderr].concat()).lines() {
+        eprintln!("{line}");
+        outcome.read(line);
+    }
     let own_ok =
         watch(workspace::cargo().args(["test", "--package", "xtask"]), advice, |line| outcome.read(line))?;
-    Ok(outcome.finish(workspace_ok && own_ok, "cargo test"))
+    Ok(outcome.finish(others_ok && waited.status.success() && own_ok, "cargo test"))
 }
 
 /// The machines' and the signal processing's tests once more, as WebAssembly.
@@ -111,13 +126,18 @@ pub(super) fn conversation() -> Result<Outcome> {
     let Some(eliza) = pypi::program(ELIZA, "eliza-gpt") else {
         return Ok(Outcome::ok().not_checked("Eliza: NOT CHECKED, Python 3 or PyPI cannot be reached"));
     };
+    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza))
+}
+
+/// Pocketsphinx, Eliza and flite behind OpenAI's endpoints.
+pub(super) fn spoken() -> Result<Outcome> {
     let local = match pypi::python(&workspace::path("examples/local/requirements.txt")) {
         Ok(python) => python,
         Err(error) => {
             return Ok(Outcome::ok().not_checked(&format!("the local providers: NOT CHECKED, {error:#}")));
         }
     };
-    node_tests("tests/conversation", |node| node.env("E2E_ELIZA", eliza).env("E2E_LOCAL", local))
+    node_tests("tests/spoken", |node| node.env("E2E_LOCAL", local))
 }
 
 pub(super) fn browser() -> Result<Outcome> {

@@ -1,4 +1,4 @@
-//! The database is away: what is running goes on for a while, what is new is refused, and nothing metered is lost.
+//! See the crate's page.
 
 use std::path::Path;
 use std::time::Duration;

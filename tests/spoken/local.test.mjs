@@ -24,7 +24,7 @@ const SECOND = "i need some help with my computer";
 
 /** @param {Stage} stage @returns {Promise<string>} The base address of the providers. */
 async function providers(stage) {
-  if (!PYTHON) throw new Error("E2E_LOCAL is a Python with the local providers: run `cargo xtask test --only conversation`");
+  if (!PYTHON) throw new Error("E2E_LOCAL is a Python with the local providers: run `cargo xtask test --only spoken`");
   const child = spawn(PYTHON, [`${FOLDER}serve.py`, "--port", "0", "--with-parent"], { stdio: ["ignore", "pipe", "inherit"] });
   stage.after(() => child.kill());
   const [line] = await once(child.stdout.setEncoding("utf8"), "data");
