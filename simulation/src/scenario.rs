@@ -109,11 +109,19 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// Half of the agents that are asked in text hear and speak instead, some through a recogniser that hears all of the call.
+    pub(crate) fn with_voices(mut self, random: &mut Random) -> Scenario {
+        if self.who == Who::Chat && random.percent(50) {
+            self.who = Who::Voice;
+            self.is_streamed = random.percent(60);
+        }
+        self
+    }
+
     pub(crate) fn new(start: Time, random: &mut Random) -> Scenario {
         let who = match random.between(0, 99) {
-            0..=34 => Who::Echo,
-            35..=52 => Who::Chat,
-            53..=66 => Who::Voice,
+            0..=39 => Who::Echo,
+            40..=64 => Who::Chat,
             _ => Who::Talker,
         };
         let bad_network = random.percent(55);
@@ -150,7 +158,7 @@ impl Scenario {
         let crash = if bad_day && random.percent(45) { random.between(5, 40) } else { 0 };
         Scenario {
             who,
-            is_streamed: random.percent(60),
+            is_streamed: false,
             computed: random.percent(1),
             agent_codec: if random.percent(10) { Codec::PcmS16le24000 } else { Codec::PcmS16le16000 },
             chunks: random.between(5, 90) as u32,

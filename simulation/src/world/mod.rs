@@ -96,7 +96,8 @@ impl<'a> World<'a> {
     pub(crate) fn new(fixed: &'a Fixed, seed: u64, trace: Trace) -> World<'a> {
         let mut random = Random::new(seed);
         let start = Time::from_millis(1_000);
-        let scenario = Scenario::new(start, &mut random);
+        // Drawn apart from the rest, so that everything else of a call stays as its seed has always made it.
+        let scenario = Scenario::new(start, &mut random).with_voices(&mut Random::new(seed ^ 0x00c0_ffee));
         let script = Script::new(scenario.chunks * scenario.chunk, &mut random);
         let config = client::Config {
             buffer: scenario.buffer,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ::relay::NanoUsd;
-use ::relay::money::bill::{ItemPrice, Quantity};
+use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
 use ::relay::money::tab::RequestId;
@@ -398,9 +398,14 @@ impl World<'_> {
                 let prefix = format!("{}@{}.{request}", item_of(&log, request), epoch.number);
                 expected.insert(prefix, (quantity, is_owed));
             }
-            let unsaid = epoch.billed.keys().filter(|request| !log.spent.contains_key(request));
+            // A recogniser that hears all of a call uses nothing of its own: what it hears is metered.
+            let costs = |request: &&RequestId| {
+                log.asked.get(request).is_none_or(|(_, at_most)| *at_most != AtMost::Nothing)
+            };
+            let unsaid = epoch.billed.keys().filter(|request| !log.spent.contains_key(request)).filter(costs);
             if is_owed && let Some(request) = unsaid.into_iter().next() {
-                return Err(format!("nobody said what request {request} has used"));
+                let asked = log.asked.get(request);
+                return Err(format!("nobody said what request {request}, {asked:?}, has used"));
             }
             for (request, billed) in &epoch.billed {
                 let (Some((prompt, output)), Some(Some(Quantity::Tokens(used)))) =
