@@ -124,7 +124,7 @@ keys! {
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";
-    "echo.rate" = "24000", OneOf(&["16000", "24000"]), "rate of the echo agent's answers";
+    "echo.rate" = "24000", OneOf(&["16000", "24000"]), "samples a second of what any agent says";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
     "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";
 }

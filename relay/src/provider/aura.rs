@@ -20,9 +20,7 @@ pub(super) const DEEPGRAM_AURA: Kind = Kind {
     name: "deepgram-aura",
     service: Service::TextToSpeech,
     is_fed: true,
-    finds_turns: false,
     needs_voice: false,
-    most_characters: None,
     default_url: "https://api.deepgram.com/",
     codec: |provider, ask| {
         let Ask::Speak(text) = ask else { return None };

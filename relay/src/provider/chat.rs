@@ -8,10 +8,6 @@
 mod body;
 mod calls;
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use protocol::Time;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,14 +16,11 @@ use body::Body;
 use calls::Calls;
 
 use super::event;
-use super::incoming::Incoming;
 use super::prompt::{call_names, paired};
 use super::refusal::words;
+use super::reply::{Dialect, Reply, Told};
 use super::thoughts::Thoughts;
-use super::{
-    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Finish, Input, Kind, Opening, Output, Service,
-    Target,
-};
+use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target};
 use crate::config::Secret;
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -36,9 +29,7 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     name: "openai-chat",
     service: Service::LanguageModel,
     is_fed: false,
-    finds_turns: false,
     needs_voice: false,
-    most_characters: None,
     default_url: "https://api.openai.com/v1/",
     codec: |provider, ask| {
         let Ask::Chat(ask) = ask else { return None };
@@ -54,23 +45,14 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
 
 /// Where newer models want the longest answer under another name.
 const OPENAI_HOST: &str = "api.openai.com";
-/// After the reason for its end, an answer's usage is waited for this long: not every server sends one, or says that it is done.
-const USAGE_WITHIN: Duration = Duration::from_secs(2);
-
 /// One answer of a language model.
-pub struct Chat {
-    opening: Option<Opening>,
-    incoming: Incoming,
-    outputs: VecDeque<Output>,
-    answer: Answer,
+pub type Chat = Reply<Completions>;
+
+/// How these servers answer.
+pub struct Completions {
     /// Tells words from thoughts in the text.
     thoughts: Thoughts,
     calls: Calls,
-    /// The `id` of the events, should no header name the request.
-    id: Option<String>,
-    /// The reason for its end was said; only the usage may follow.
-    finished: bool,
-    finished_at: Option<Time>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +97,7 @@ struct PromptDetails {
     cached_tokens: Option<u64>,
 }
 
-impl Chat {
+impl Reply<Completions> {
     /// Asks `model` at `base`, such as `https://api.openai.com/v1/`, which ends with a slash.
     ///
     /// # Panics
@@ -137,156 +119,71 @@ impl Chat {
             headers,
             body,
         };
-        Chat {
-            opening: Some(Opening::Http(target)),
-            incoming: Incoming::Waiting,
-            outputs: VecDeque::new(),
-            answer: Answer::default(),
-            thoughts: Thoughts::new(),
-            calls: Calls::new(call_names),
-            id: None,
-            finished: false,
-            finished_at: None,
-        }
+        Reply::ask(target, Completions { thoughts: Thoughts::new(), calls: Calls::new(call_names) })
     }
+}
 
-    fn events(&mut self) {
-        while let Some(data) = self.incoming.next_event() {
-            if data.trim() == "[DONE]" {
-                return self.finish();
-            }
-            if let Ok(chunk) = serde_json::from_str(&data) {
-                self.chunk(chunk);
-            }
-        }
-    }
-
-    fn chunk(&mut self, chunk: Chunk) {
+impl Completions {
+    fn chunk(&mut self, chunk: Chunk, told: &mut Told) {
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            return self.fail(Failure::new(FailureKind::Provider, words(&error)));
+            return told.fail(Failure::new(FailureKind::Provider, words(&error)));
         }
-        self.id = self.id.take().or(chunk.id);
-        // A later one takes the place of an earlier one.
+        told.named(chunk.id);
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
-            let used = Quantity::Tokens(usage);
-            self.answer.usage = Some(used);
-            self.tell(Event::Usage(used));
+            told.used(Quantity::Tokens(usage));
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
-            self.delta(&choice.delta.or(choice.message).unwrap_or_default());
+            self.delta(&choice.delta.or(choice.message).unwrap_or_default(), told);
             if let Some(reason) = choice.finish_reason {
-                self.finished = true;
-                self.answer.finish = match reason.as_str() {
+                told.stop(match reason.as_str() {
                     "length" => Finish::Length,
                     "content_filter" => Finish::Filtered,
                     "tool_calls" | "function_call" => Finish::Tools,
                     _ => Finish::Complete,
-                };
-                self.tell_rest();
+                });
+                self.rest(told);
             }
         }
     }
 
-    fn delta(&mut self, delta: &Delta) {
-        let told = self.thoughts.read(delta.content.as_deref().unwrap_or_default());
-        let reasoning = delta.reasoning().len();
-        if told.thought + reasoning > 0 {
-            self.tell(Event::Thought { bytes: told.thought + reasoning });
+    fn delta(&mut self, delta: &Delta, told: &mut Told) {
+        let read = self.thoughts.read(delta.content.as_deref().unwrap_or_default());
+        let bytes = read.thought + delta.reasoning().len();
+        if bytes > 0 {
+            told.tell(Event::Thought { bytes });
         }
-        self.say(told.words);
+        told.say(read.words);
         for piece in delta.tool_calls.iter().filter_map(Value::as_array).flatten() {
             self.calls.read(piece);
         }
     }
-
-    fn say(&mut self, words: String) {
-        if !words.is_empty() {
-            self.tell(Event::Text(words));
-        }
-    }
-
-    /// Nothing more is said: what was held back is told, and what it calls.
-    fn tell_rest(&mut self) {
-        let words = self.thoughts.end();
-        self.say(words);
-        for call in self.calls.take() {
-            // Some say that they stopped, and not why.
-            if self.answer.finish == Finish::Complete {
-                self.answer.finish = Finish::Tools;
-            }
-            self.tell(Event::ToolCall(call));
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
-    }
-
-    /// The connection has nothing more. Not every server says that it is done.
-    fn end(&mut self) {
-        self.incoming.close();
-        self.events();
-        match self.incoming.take() {
-            Incoming::Events { .. } if self.finished => self.finish(),
-            Incoming::Whole(body) => match serde_json::from_slice(&body) {
-                Ok(chunk) => {
-                    self.chunk(chunk);
-                    if self.finished {
-                        self.finish();
-                    }
-                }
-                Err(_) => self.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
-            },
-            Incoming::Refused(refusal) => self.fail(refusal.failure()),
-            // The exchange says that it broke off.
-            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
-        }
-    }
-
-    fn finish(&mut self) {
-        self.tell_rest();
-        self.incoming = Incoming::Over;
-        self.answer.request_id = self.answer.request_id.take().or(self.id.take());
-        let answer = std::mem::take(&mut self.answer);
-        self.tell(Event::Finished(answer));
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.incoming = Incoming::Over;
-        self.tell(Event::Failed(failure));
-    }
 }
 
-impl Codec for Chat {
-    fn open(&mut self) -> Opening {
-        self.opening.take().expect("an exchange opens its codec once")
-    }
-
-    fn handle_input(&mut self, now: Time, input: Input<'_>) {
-        match input {
-            Input::Head { status, retry_after, request_id, media_type } => {
-                self.answer.request_id = request_id.map(str::to_owned);
-                self.incoming.begin(status, retry_after, media_type);
-            }
-            Input::Bytes(bytes) => {
-                self.incoming.read(bytes);
-                self.events();
-            }
-            Input::End => self.end(),
-            Input::Timeout if self.poll_timeout().is_some_and(|due| due <= now) => self.finish(),
-            Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
-        }
-        if self.finished && self.finished_at.is_none() {
-            self.finished_at = Some(now);
+impl Dialect for Completions {
+    fn event(&mut self, data: &str, told: &mut Told) {
+        if data.trim() == "[DONE]" {
+            told.done();
+        } else if let Ok(chunk) = serde_json::from_str(data) {
+            self.chunk(chunk, told);
         }
     }
 
-    fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+    fn whole(&mut self, body: &[u8], told: &mut Told) {
+        match serde_json::from_slice(body) {
+            Ok(chunk) => self.chunk(chunk, told),
+            Err(_) => told.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
+        }
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.finished_at.filter(|_| self.incoming.is_stream()).map(|finished| finished + USAGE_WITHIN)
+    fn rest(&mut self, told: &mut Told) {
+        told.say(self.thoughts.end());
+        for call in self.calls.take() {
+            // Some say that they stopped, and not why.
+            if told.finish() == Finish::Complete {
+                told.stop(Finish::Tools);
+            }
+            told.tell(Event::ToolCall(call));
+        }
     }
 }
 

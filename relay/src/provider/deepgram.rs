@@ -21,9 +21,7 @@ pub(super) const DEEPGRAM: Kind = Kind {
     name: "deepgram",
     service: Service::SpeechToText,
     is_fed: true,
-    finds_turns: true,
     needs_voice: false,
-    most_characters: None,
     default_url: "https://api.deepgram.com/",
     codec: |provider, ask| {
         let Ask::Listen = ask else { return None };

@@ -23,9 +23,7 @@ pub(super) const ELEVENLABS: Kind = Kind {
     name: "elevenlabs",
     service: Service::TextToSpeech,
     is_fed: true,
-    finds_turns: false,
     needs_voice: true,
-    most_characters: None,
     default_url: "https://api.elevenlabs.io/",
     codec: |provider, ask| {
         // The configuration gives it a voice.

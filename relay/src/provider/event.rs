@@ -25,14 +25,11 @@ pub enum Ask {
 pub struct Skills {
     /// What it can be asked.
     pub service: Service,
-    /// It can be fed while it works: a recogniser with audio ([`Ask::Listen`], otherwise [`Ask::Transcribe`]), a voice with more text.
+    /// It can be fed while it works: a recogniser with audio ([`Ask::Listen`], otherwise [`Ask::Transcribe`]), a voice with more text. A
+    /// recogniser that is fed also says where the user's turns begin and end ([`Event::Turn`]).
     pub is_fed: bool,
-    /// It says where the user's turns begin and end ([`Event::Turn`]): nobody else has to find out.
-    pub finds_turns: bool,
     /// What its requests are billed by.
     pub billing: Billing,
-    /// Characters that one request may have at most; only voices have such a limit.
-    pub most_characters: Option<u32>,
 }
 
 /// What can be had from a provider.

@@ -18,9 +18,7 @@ pub(super) const DEEPGRAM_FLUX: Kind = Kind {
     name: "deepgram-flux",
     service: Service::SpeechToText,
     is_fed: true,
-    finds_turns: true,
     needs_voice: false,
-    most_characters: None,
     default_url: "https://api.deepgram.com/",
     codec: |provider, ask| {
         let Ask::Listen = ask else { return None };
@@ -34,9 +32,6 @@ pub(super) const DEEPGRAM_FLUX: Kind = Kind {
 const END_OF_TURN_THRESHOLD: &str = "0.7";
 /// After so many milliseconds of silence a turn is over, however sure it is: the default of Deepgram's documentation.
 const END_OF_TURN_TIMEOUT_MS: &str = "5000";
-/// How sure it is when it says that a turn may be over; without one it never does. Early answers cost more than they save unless somebody
-/// wants them.
-const EAGER_END_OF_TURN_THRESHOLD: Option<&str> = None;
 
 /// A turn is noticed only after it has begun: so many samples before the end of silence may be speech, 1 s.
 const ONSET: u32 = 16_000;
@@ -71,7 +66,7 @@ impl Flux {
             ("eot_threshold", END_OF_TURN_THRESHOLD),
             ("eot_timeout_ms", END_OF_TURN_TIMEOUT_MS),
         ];
-        query.extend(EAGER_END_OF_TURN_THRESHOLD.map(|threshold| ("eager_eot_threshold", threshold)));
+        // Without `eager_eot_threshold` it never says that a turn may be over: early answers cost more than they save.
         // Models of one language refuse to be told a language.
         if provider.model.ends_with("-multi") {
             let language = provider.language.iter().filter(|language| *language != "multi");

@@ -24,6 +24,7 @@ mod pcm;
 mod prompt;
 mod refusal;
 mod registry;
+mod reply;
 mod request;
 #[cfg(test)]
 mod scenario;

@@ -44,12 +44,8 @@ pub struct Kind {
     pub service: Service,
     /// It can be fed while it works: a recogniser with audio, a voice with more text.
     pub is_fed: bool,
-    /// It is a recogniser that says where the user's turns begin and end.
-    pub finds_turns: bool,
     /// It is a voice that has no default: the configuration has to name one.
     pub needs_voice: bool,
-    /// It is a voice that takes at most so many characters in a request.
-    pub most_characters: Option<u32>,
     /// Where it is if the operator does not say; it ends with a slash.
     pub default_url: &'static str,
     /// The codec for a request; `None` for what it cannot be asked.
@@ -123,8 +119,8 @@ impl Provider {
     /// What an agent has to know of it, if its requests have this price.
     #[must_use]
     pub fn skills(&self, price: &ItemPrice) -> Skills {
-        let Kind { service, is_fed, finds_turns, most_characters, .. } = *self.kind;
-        Skills { service, is_fed, finds_turns, most_characters, billing: price.billing() }
+        let Kind { service, is_fed, .. } = *self.kind;
+        Skills { service, is_fed, billing: price.billing() }
     }
 
     /// What it may do with this request.

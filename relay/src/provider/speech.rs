@@ -24,9 +24,7 @@ pub(super) const OPENAI_SPEECH: Kind = Kind {
     name: "openai-speech",
     service: Service::TextToSpeech,
     is_fed: false,
-    finds_turns: false,
     needs_voice: false,
-    most_characters: Some(4_096),
     default_url: "https://api.openai.com/v1/",
     codec: |provider, ask| {
         let Ask::Speak(text) = ask else { return None };

@@ -361,17 +361,9 @@ impl World<'_> {
         let ears = Skills {
             service: Service::SpeechToText,
             is_fed: self.scenario.is_streamed,
-            finds_turns: self.scenario.is_streamed,
             billing: if self.scenario.is_streamed { Billing::Stream } else { Billing::Seconds },
-            most_characters: None,
         };
-        let voice = Skills {
-            service: Service::TextToSpeech,
-            is_fed: false,
-            finds_turns: false,
-            billing: Billing::Characters,
-            ..ears
-        };
+        let voice = Skills { service: Service::TextToSpeech, is_fed: false, billing: Billing::Characters };
         Team {
             recognisers: vec![(0, ears), (1, ears)],
             models: vec![2, 3],

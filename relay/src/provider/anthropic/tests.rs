@@ -2,8 +2,9 @@ mod request;
 
 use serde_json::json;
 
-use super::super::{Bounds, Exchange, Message};
+use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening, Output};
 use super::*;
+use protocol::Time;
 
 const HEAD: Input<'static> = Input::Head {
     status: 200,

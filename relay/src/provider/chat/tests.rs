@@ -1,5 +1,6 @@
-use super::super::{Exchange, Message, Tool, ToolCall};
+use super::super::{Answer, Codec, Exchange, Input, Message, Opening, Output, Tool, ToolCall};
 use super::*;
+use protocol::Time;
 
 const HEAD: Input<'static> =
     Input::Head { status: 200, retry_after: None, request_id: None, media_type: "text/event-stream" };

@@ -12,7 +12,7 @@ const MOUTH: usize = 4;
 const OTHER_MOUTH: usize = 5;
 
 fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
-    Skills { service, is_fed, finds_turns: is_fed, billing, most_characters: None }
+    Skills { service, is_fed, billing }
 }
 
 /// One whose recogniser hears a stream.

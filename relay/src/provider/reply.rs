@@ -1,0 +1,190 @@
+//! The answer of a language model over HTTP: what is the same on every wire.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Time;
+
+use super::incoming::Incoming;
+use super::{Answer, Codec, Event, Failure, Finish, Input, Opening, Output, Target};
+use crate::money::bill::Quantity;
+
+/// After the reason for its end, the end itself and the usage are waited for this long: not every server sends them.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// How a server says what a model answers.
+pub trait Dialect: Send {
+    /// The data of one event.
+    fn event(&mut self, data: &str, told: &mut Told);
+
+    /// An answer that came in one piece.
+    fn whole(&mut self, body: &[u8], told: &mut Told);
+
+    /// Nothing more is said: what was held back is to be told.
+    fn rest(&mut self, told: &mut Told);
+}
+
+/// One answer of a language model.
+pub struct Reply<D> {
+    opening: Option<Opening>,
+    incoming: Incoming,
+    told: Told,
+    /// When the reason for its end was said.
+    stopped_at: Option<Time>,
+    dialect: D,
+}
+
+/// What has come of an answer.
+#[derive(Default)]
+pub struct Told {
+    outputs: VecDeque<Output>,
+    answer: Answer,
+    /// The answer's own name, should no header name the request.
+    id: Option<String>,
+    /// The reason for its end was said; only the usage may follow.
+    has_stopped: bool,
+    end: Option<End>,
+}
+
+enum End {
+    Whole,
+    Failed(Failure),
+}
+
+impl Told {
+    /// Tells whoever asked.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// More words of the answer.
+    pub(super) fn say(&mut self, words: impl Into<String>) {
+        let words = words.into();
+        if !words.is_empty() {
+            self.tell(Event::Text(words));
+        }
+    }
+
+    /// What the request has used so far. A later number takes the place of an earlier one.
+    pub(super) fn used(&mut self, used: Quantity) {
+        self.answer.usage = Some(used);
+        self.tell(Event::Usage(used));
+    }
+
+    /// The answer's own name; the first one counts.
+    pub(super) fn named(&mut self, id: Option<String>) {
+        self.id = self.id.take().or(id);
+    }
+
+    /// Why it stops.
+    pub(super) fn stop(&mut self, finish: Finish) {
+        self.has_stopped = true;
+        self.answer.finish = finish;
+    }
+
+    /// Why it has stopped, as far as that was said.
+    pub(super) fn finish(&self) -> Finish {
+        self.answer.finish
+    }
+
+    /// It is whole.
+    pub(super) fn done(&mut self) {
+        self.end.get_or_insert(End::Whole);
+    }
+
+    /// There is no (whole) answer.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.end.get_or_insert(End::Failed(failure));
+    }
+}
+
+impl<D: Dialect> Reply<D> {
+    /// Asks there, and understands the answer in this dialect.
+    pub(super) fn ask(target: Target, dialect: D) -> Reply<D> {
+        Reply {
+            opening: Some(Opening::Http(target)),
+            incoming: Incoming::Waiting,
+            told: Told::default(),
+            stopped_at: None,
+            dialect,
+        }
+    }
+
+    fn events(&mut self) {
+        while let Some(data) = self.incoming.next_event() {
+            self.dialect.event(&data, &mut self.told);
+            self.end();
+        }
+    }
+
+    /// The connection has nothing more. Not every server says that it is done.
+    fn close(&mut self) {
+        self.incoming.close();
+        self.events();
+        match self.incoming.take() {
+            Incoming::Events { .. } if self.told.has_stopped => self.told.done(),
+            Incoming::Whole(body) => {
+                self.dialect.whole(&body, &mut self.told);
+                if self.told.has_stopped {
+                    self.told.done();
+                }
+            }
+            Incoming::Refused(refusal) => self.told.fail(refusal.failure()),
+            // The exchange says that it broke off.
+            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
+        }
+        self.end();
+    }
+
+    /// Tells the end, once it is there.
+    fn end(&mut self) {
+        let Some(end) = self.told.end.take() else { return };
+        self.incoming = Incoming::Over;
+        let end = match end {
+            End::Whole => {
+                self.dialect.rest(&mut self.told);
+                let mut answer = std::mem::take(&mut self.told.answer);
+                answer.request_id = answer.request_id.or(self.told.id.take());
+                Event::Finished(answer)
+            }
+            End::Failed(failure) => Event::Failed(failure),
+        };
+        self.told.tell(end);
+    }
+}
+
+impl<D: Dialect> Codec for Reply<D> {
+    fn open(&mut self) -> Opening {
+        self.opening.take().expect("an exchange opens its codec once")
+    }
+
+    fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Head { status, retry_after, request_id, media_type } => {
+                self.told.answer.request_id = request_id.map(str::to_owned);
+                self.incoming.begin(status, retry_after, media_type);
+            }
+            Input::Bytes(bytes) => {
+                self.incoming.read(bytes);
+                self.events();
+            }
+            Input::End => self.close(),
+            Input::Timeout if self.poll_timeout().is_some_and(|due| due <= now) => {
+                self.told.done();
+                self.end();
+            }
+            Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
+        }
+        if self.told.has_stopped {
+            self.stopped_at.get_or_insert(now);
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.told.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.stopped_at.filter(|_| self.incoming.is_stream()).map(|stopped| stopped + END_WITHIN)
+    }
+}
