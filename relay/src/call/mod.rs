@@ -6,8 +6,10 @@
 mod answer;
 mod committing;
 mod io;
+mod leaving;
 mod speaking;
 mod spending;
+mod transcript;
 mod turn;
 
 use std::collections::VecDeque;
@@ -18,10 +20,7 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{
-    AgentState, CloseCode, Degraded, ErrorCode, Gap, Mark, Role, Time, ToolCall, ToolCancel, Transcript,
-    Upward, Usage,
-};
+use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, ToolCall, ToolCancel, Upward, Usage};
 
 use crate::NanoUsd;
 use crate::agent::{Agent, AgentInput, AgentOutput};
@@ -32,6 +31,7 @@ use crate::money::tab::{RequestId, Spent, Tab};
 use crate::provider::{Ask, Feed};
 use answer::Answer;
 use committing::Uncommitted;
+use transcript::Understood;
 
 /// The shortest time between two messages that tell the page its usage.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
@@ -45,10 +45,6 @@ const RECORD_SAMPLES: u64 = 160_000;
 pub const AHEAD: Duration = Duration::from_secs(90);
 /// Outputs for which there is always room. What a burst of them took beyond that is given back.
 const QUIET_OUTPUTS: usize = 8;
-/// After the user has hung up, the last of what they said is understood within this time, or not at all.
-const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
-/// How many of the user's newest turns can be corrected.
-const CORRECTABLE: usize = 64;
 
 /// A call.
 pub struct Call {
@@ -129,16 +125,6 @@ pub struct Call {
     /// Whether [`Output::End`] was given.
     has_ended: bool,
     now: Time,
-}
-
-/// A turn of the user that the agent has understood, and that can be corrected.
-#[derive(Clone, Copy, Debug)]
-struct Understood {
-    turn: u32,
-    /// Which [`AgentOutput::Said`] it was, counted from 0.
-    said: u32,
-    start: u32,
-    end: u32,
 }
 
 /// Something for a provider that waits for money, or behind what does.
@@ -386,24 +372,6 @@ impl Call {
         }
     }
 
-    /// Puts what the user really said in place of what was understood, in the record as well.
-    fn correct(&mut self, turn: u32, text: &str) {
-        let understood = self.understood.iter().find(|understood| understood.turn == turn);
-        if let Some(&Understood { said, start, end, .. }) = understood {
-            let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
-            self.tell_turn(&turn, true);
-            self.store_turn(turn);
-            self.tell_agent(AgentInput::Corrected { said, text });
-        } else {
-            self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
-        }
-        // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
-        // final.
-        if self.uncommitted.len() == 1 {
-            self.raise_committable(self.expected.position);
-        }
-    }
-
     /// Tells the agent something, and does what the agent wants then.
     fn tell_agent(&mut self, input: AgentInput<'_>) {
         self.agent.handle_input(self.now, input);
@@ -505,105 +473,11 @@ impl Call {
         }
     }
 
-    /// Remembers a turn of the user, so that it can be corrected.
-    fn remember(&mut self, turn: u32, start: u32, end: u32) {
-        if self.understood.len() == CORRECTABLE {
-            self.understood.pop_front();
-        }
-        self.understood.push_back(Understood { turn, said: self.understood_count, start, end });
-        self.understood_count += 1;
-    }
-
-    /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
-    fn user_turn(&mut self) -> u32 {
-        self.partial.unwrap_or_else(|| self.take_turn())
-    }
-
-    fn take_turn(&mut self) -> u32 {
-        let turn = self.next_turn;
-        self.next_turn += 1;
-        turn
-    }
-
-    fn tell_turn(&mut self, turn: &Turn, last: bool) {
-        self.outputs.push_back(Output::Say(Saying::Transcript(Transcript {
-            seq: 0,
-            turn: turn.turn,
-            role: turn.role,
-            text: turn.text.clone(),
-            last,
-            start: turn.start,
-            end: turn.end,
-        })));
-    }
-
-    /// Stores a turn, and settles before that what was metered.
-    fn store_turn(&mut self, turn: Turn) {
-        self.settle_up();
-        self.push_turn(turn);
-    }
-
-    /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
-    fn push_turn(&mut self, turn: Turn) {
-        self.storing += 1;
-        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
-    }
-
     fn change_state(&mut self, state: AgentState) {
         if self.state != state && self.ending.is_none() && self.hung_up.is_none() {
             self.state = state;
             self.outputs.push_back(Output::Say(Saying::Agent(state)));
         }
-    }
-
-    /// Tells the agent that no audio comes for now.
-    fn pause(&mut self) {
-        self.tell_agent(AgentInput::Pause);
-    }
-
-    /// The user has hung up: nothing is answered any more, but the last of what they said is wanted in the record.
-    fn hang_up(&mut self) {
-        self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
-        self.pause();
-    }
-
-    /// Ends a call whose user has hung up, once all that they said is understood, or nobody understands it in time.
-    fn leave_when_understood(&mut self) {
-        let Some(due) = self.hung_up.filter(|_| self.ending.is_none()) else { return };
-        if !self.is_understood() {
-            if !self.wanted.is_empty() {
-                // A recogniser waits for money, which is not its fault. Should none be there in time, the session ends in another way.
-                self.hung_up = Some(self.now + UNDERSTOOD_WITHIN);
-                return;
-            }
-            if self.now < due {
-                return;
-            }
-            self.outputs.push_back(Output::Trouble(ErrorCode::AgentUnavailable));
-        }
-        self.raise_committable(self.expected.position);
-        self.stop(CloseCode::Normal);
-    }
-
-    /// Whether the agent has nothing left to understand.
-    fn is_understood(&self) -> bool {
-        self.committable.position >= self.expected.position
-    }
-
-    /// Gives up all requests of providers, and puts what they cost on the tab.
-    fn give_up_requests(&mut self) {
-        self.tell_agent(AgentInput::Leave);
-        self.wanted.clear();
-        self.tab.settle_rest();
-    }
-
-    /// Finishes the answer, settles everything, and ends the call as soon as that is written.
-    fn stop(&mut self, code: CloseCode) {
-        self.ending = Some(code);
-        self.pause();
-        self.finish_answer();
-        self.give_up_requests();
-        self.settle_and_release(self.uncommitted_metered);
     }
 }
 

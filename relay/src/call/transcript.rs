@@ -1,0 +1,84 @@
+//! The transcript of a call: which number a turn has, what the page and the store are told of it, and corrections.
+
+use protocol::relay::Saying;
+use protocol::{ErrorCode, Role, Transcript};
+
+use super::{Call, Output, Turn};
+use crate::agent::AgentInput;
+
+/// How many of the user's newest turns can be corrected.
+const CORRECTABLE: usize = 64;
+
+/// A turn of the user that the agent has understood, and that can be corrected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Understood {
+    pub(super) turn: u32,
+    /// Which [`AgentOutput::Said`] it was, counted from 0.
+    pub(super) said: u32,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Call {
+    /// Puts what the user really said in place of what was understood, in the record as well.
+    pub(super) fn correct(&mut self, turn: u32, text: &str) {
+        let understood = self.understood.iter().find(|understood| understood.turn == turn);
+        if let Some(&Understood { said, start, end, .. }) = understood {
+            let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
+            self.tell_turn(&turn, true);
+            self.store_turn(turn);
+            self.tell_agent(AgentInput::Corrected { said, text });
+        } else {
+            self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
+        }
+        // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
+        // final.
+        if self.uncommitted.len() == 1 {
+            self.raise_committable(self.expected.position);
+        }
+    }
+
+    /// Remembers a turn of the user, so that it can be corrected.
+    pub(super) fn remember(&mut self, turn: u32, start: u32, end: u32) {
+        if self.understood.len() == CORRECTABLE {
+            self.understood.pop_front();
+        }
+        self.understood.push_back(Understood { turn, said: self.understood_count, start, end });
+        self.understood_count += 1;
+    }
+
+    /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
+    pub(super) fn user_turn(&mut self) -> u32 {
+        self.partial.unwrap_or_else(|| self.take_turn())
+    }
+
+    pub(super) fn take_turn(&mut self) -> u32 {
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        turn
+    }
+
+    pub(super) fn tell_turn(&mut self, turn: &Turn, last: bool) {
+        self.outputs.push_back(Output::Say(Saying::Transcript(Transcript {
+            seq: 0,
+            turn: turn.turn,
+            role: turn.role,
+            text: turn.text.clone(),
+            last,
+            start: turn.start,
+            end: turn.end,
+        })));
+    }
+
+    /// Stores a turn, and settles before that what was metered.
+    pub(super) fn store_turn(&mut self, turn: Turn) {
+        self.settle_up();
+        self.push_turn(turn);
+    }
+
+    /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
+    pub(super) fn push_turn(&mut self, turn: Turn) {
+        self.storing += 1;
+        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
+    }
+}
