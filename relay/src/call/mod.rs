@@ -46,6 +46,9 @@ pub const AHEAD: Duration = Duration::from_secs(90);
 /// Outputs for which there is always room. What a burst of them took beyond that is given back.
 const QUIET_OUTPUTS: usize = 8;
 
+/// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
+const BLOCK: usize = 1_600;
+
 /// A call.
 pub struct Call {
     agent: Box<dyn Agent>,
@@ -338,9 +341,13 @@ impl Call {
         self.replayable -= samples - fresh;
         self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };
-        // Given back at once: the next call's chunk takes the same place in memory, where one of each call's own would be kept by all of them.
-        let samples: Vec<i16> = decode_s16le_to_i16(payload).collect();
-        self.tell_agent(AgentInput::Audio { position: mark.position, samples: &samples });
+        let (mut position, mut block) = (mark.position, [0; BLOCK]);
+        for bytes in payload.chunks(2 * BLOCK) {
+            let samples = &mut block[..bytes.len() / 2];
+            decode_s16le_to_i16(bytes, samples);
+            self.tell_agent(AgentInput::Audio { position, samples });
+            position += samples.len() as u32;
+        }
         true
     }
 
