@@ -109,6 +109,11 @@ struct Did {
 
 impl Bench {
     fn new(authorised: u64, replayable: u32) -> Bench {
+        Bench::after(authorised, replayable, replayable)
+    }
+
+    /// A relay before this one has metered audio up to this position, and so many samples before it may be played again.
+    fn after(authorised: u64, replayable: u32, metered_through: u32) -> Bench {
         let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
@@ -119,7 +124,7 @@ impl Bench {
             grant: Grant { authorised: NanoUsd::new(authorised), standing: Standing::unused(caps) },
             is_taken_over: false,
             replayable,
-            metered_through: 0,
+            metered_through,
         };
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let now = Time::from_millis(1);
@@ -201,6 +206,33 @@ fn what_may_be_played_again_is_counted_and_what_is_declared_as_lost_is_not_playe
         let free = 24_000_u32.saturating_sub(far);
         assert_eq!(did.metered, u64::from(64_000 - free), "after {far}");
     }
+}
+
+#[test]
+fn who_drops_more_than_before_pays_once_for_what_was_metered_after_the_first_gap() {
+    let (mut first, mut did) = (Bench::new(ENOUGH, 0), Did::default());
+    // A gap without samples takes the number of a message, and no audio is lost.
+    for (speech, lost) in [(&[0.5, 1.0], 9_600), (&[0.0, 1.0], 0), (&[0.0, 0.5], 0)] {
+        sound(speech).chunks(1_600).for_each(|chunk| first.hear(chunk));
+        first.skip(lost);
+    }
+    first.call.handle_input(first.now, Input::Checkpoint { sent_away: false });
+    first.drain(&mut did);
+    assert_eq!(
+        (did.metered, did.replayable),
+        (48_000, 24_000),
+        "nothing from before the gap is played again"
+    );
+
+    // The next relay begins where the gap did, and the client has dropped a little more by now.
+    let (mut next, mut did) = (Bench::after(ENOUGH, 24_000, 9_600 + 24_000), Did::default());
+    next.skip(9_600 + 2_400);
+    for _ in 0..20 {
+        next.hear(&[0; 1_600]);
+    }
+    next.call.handle_input(next.now, Input::Checkpoint { sent_away: false });
+    next.drain(&mut did);
+    assert_eq!(did.metered, 32_000 - 21_600);
 }
 
 #[test]

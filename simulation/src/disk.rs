@@ -68,9 +68,8 @@ impl Disk {
             if !is_wanted(session) || waiting.contains(session) {
                 continue;
             }
-            match owed.fate(&write(session, *epoch, owed)) {
+            match Owed::fate(&write(session, *epoch, owed)) {
                 Fate::Written | Fate::Dropped => done.push(*number),
-                Fate::Stays => {}
                 Fate::Waits => {
                     waiting.insert(session.clone());
                 }

@@ -17,6 +17,13 @@ pub(super) struct Uncommitted {
     pub(super) metered: u32,
 }
 
+impl Uncommitted {
+    /// The client does not hold its samples any more.
+    pub(super) fn lose(&mut self) {
+        (self.samples, self.metered) = (0, 0);
+    }
+}
+
 impl Call {
     /// Raises the committable mark to the frame that `through` is in, because the agent called everything before it final.
     pub(super) fn raise_committable(&mut self, through: u32) {

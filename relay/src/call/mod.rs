@@ -55,7 +55,7 @@ pub struct Call {
     tab: Tab,
     /// The position up to which the user's audio is metered.
     metered_through: u32,
-    /// How many samples may still be played again without being metered.
+    /// How many samples may still be played again without being metered: the last ones before `metered_through` of an earlier relay.
     replayable: u32,
     /// How many samples the frames in `uncommitted` have.
     uncommitted_samples: u32,
@@ -352,9 +352,13 @@ impl Call {
     }
 
     fn handle_gap(&mut self, gap: Gap) {
-        // Audio that the client declares lost is not played again.
-        let lost = gap.to.position.saturating_sub(gap.from.position);
-        self.replayable = self.replayable.saturating_sub(lost);
+        if gap.to.position > gap.from.position {
+            // A client drops its oldest audio, so it holds none of what came before the gap, and plays nothing of it again. What was metered
+            // and may still be played again is the end of what was metered.
+            self.replayable = self.replayable.min(self.metered_through.saturating_sub(gap.to.position));
+            self.uncommitted.iter_mut().for_each(Uncommitted::lose);
+            (self.uncommitted_samples, self.uncommitted_metered) = (0, 0);
+        }
         self.add_uncommitted(Uncommitted { mark: gap.from, samples: 0, metered: 0 });
         self.expected = gap.to;
         self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });

@@ -101,10 +101,8 @@ pub enum Owed {
 pub enum Fate {
     /// It is written, for its session or for the account of one that was deleted.
     Written,
-    /// The database is away: it stays, and so does everything of its session that comes after it.
+    /// The database is away, or an operator has to mend something first: it stays, and so does everything of its session that comes after it.
     Waits,
-    /// It stays for a reason that an operator can mend, and holds up nothing.
-    Stays,
     /// Nobody will ever take it.
     Dropped,
 }
@@ -112,11 +110,10 @@ pub enum Fate {
 impl Owed {
     /// What becomes of it when the store says this.
     #[must_use]
-    pub fn fate(&self, done: &Result<(), StoreError>) -> Fate {
+    pub fn fate(done: &Result<(), StoreError>) -> Fate {
         match done {
             Ok(()) | Err(StoreError::Erased { .. }) => Fate::Written,
-            Err(error) if error.is_away() => Fate::Waits,
-            Err(error) if matches!(self, Owed::Settle(_)) && error.is_mendable() => Fate::Stays,
+            Err(error) if error.is_away() || error.is_mendable() => Fate::Waits,
             Err(_) => Fate::Dropped,
         }
     }
@@ -401,7 +398,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
         let (fate, done) = match owed {
             Ok(owed) => {
                 let done = write(store, &session_id, epoch, &owed).await;
-                (owed.fate(&done), done)
+                (Owed::fate(&done), done)
             }
             Err(error) => (Fate::Dropped, Err(error)),
         };
@@ -410,14 +407,10 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
                 paid.away = done.err();
                 return paid;
             }
-            (Fate::Stays, Err(error)) => {
-                tracing::error!(session = %session_id, %error, "what was spent is not in the ledger: it stays here until the database takes it");
-                continue;
-            }
             (Fate::Dropped, Err(error)) => {
                 tracing::warn!(session = %session_id, %error, "what is owed is not written");
             }
-            (Fate::Written | Fate::Stays | Fate::Dropped, _) => paid.written += 1,
+            (Fate::Written | Fate::Dropped, _) => paid.written += 1,
         }
         paid.done.push(number);
     }

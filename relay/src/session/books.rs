@@ -61,10 +61,11 @@ impl Books {
 #[must_use]
 pub fn failure(error: &StoreError) -> Failure {
     let kind = match error {
-        error if error.is_away() => FailureKind::Away,
+        // What an operator can mend is waited for in the same way. Nothing may be written before it: what was heard would be committed while
+        // it is not in the ledger.
+        error if error.is_away() || error.is_mendable() => FailureKind::Away,
         StoreError::Fenced { .. } => FailureKind::Fenced,
         StoreError::Erased { .. } => FailureKind::Erased,
-        error if error.is_mendable() => FailureKind::Mendable,
         _ => FailureKind::Refused,
     };
     Failure { kind, why: error.to_string() }

@@ -175,7 +175,6 @@ impl Driver {
                 Output::Write { entry, wait } => self.work.write(entry, wait),
                 Output::Keep(entries) => self.work.keep(&entries),
                 Output::Forget(numbers) => self.work.forget(numbers),
-                Output::Rescue(entry) => self.work.rescue(&entry),
                 Output::Hold(entries) => self.work.hold(&entries),
                 Output::Reserve { reservation, wait } => self.work.reserve(reservation, wait),
                 Output::Check { token, wait } => self.work.check(token, wait),

@@ -132,14 +132,12 @@ pub struct Failure {
 /// What follows from a failure of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The database is away. A later try may succeed.
+    /// The database is away, or refuses the write for a reason that an operator can mend. A later try may succeed.
     Away,
     /// Another relay has the session in a later epoch.
     Fenced,
     /// The session was deleted.
     Erased,
-    /// The database refuses the write, maybe for a reason that an operator can mend.
-    Mendable,
     /// The database refuses the write, and no later try helps.
     Refused,
 }
@@ -171,8 +169,6 @@ pub(super) enum Output {
     Keep(Vec<Entry>),
     /// Remove the entries with these numbers from the relay's own disk: they are written, or refused for good.
     Forget(Vec<i64>),
-    /// Keep this entry until it is written, whatever becomes of the session.
-    Rescue(Entry),
     /// Hold these entries in memory until they are written.
     Hold(Vec<Entry>),
     /// Tell the policy that this entry was written.
@@ -335,26 +331,14 @@ impl Journal {
             self.outputs.push_back(Output::Back);
         }
         let Some(Waiting { entry, kept, .. }) = self.waiting.pop_front() else { return };
-        self.dispose(&entry, kept, answer.as_ref().err());
+        // An entry that is still on its way to the disk is removed as soon as it is there.
+        if let Kept::At(number) = kept {
+            self.outputs.push_back(Output::Forget(vec![number]));
+        }
         self.outputs.push_back(match answer {
             Ok(receipt) => Output::Written { entry, receipt },
             Err(failure) => Output::Refused { entry, failure },
         });
-    }
-
-    /// Removes an entry that was written or refused from the relay's own disk. A settlement that was refused for a reason that an operator
-    /// can mend is kept instead, until it is written.
-    fn dispose(&mut self, entry: &Entry, kept: Kept, refused: Option<&Failure>) {
-        let stays = matches!(entry, Entry::Settlement(_))
-            && refused.is_some_and(|failure| failure.kind == FailureKind::Mendable);
-        match (stays, kept) {
-            (false, Kept::At(number)) => self.outputs.push_back(Output::Forget(vec![number])),
-            // An entry that is still on its way to the disk is removed as soon as it is there (`handle_kept`), so it is kept once more.
-            (true, Kept::No | Kept::Failed | Kept::Asked) => {
-                self.outputs.push_back(Output::Rescue(entry.clone()));
-            }
-            (true, Kept::At(_)) | (false, Kept::No | Kept::Failed | Kept::Asked) => {}
-        }
     }
 
     fn handle_away(&mut self, begun: Time, why: String) {

@@ -125,23 +125,6 @@ impl Work {
         self.records.spill.forget(numbers);
     }
 
-    /// Keeps an entry on the relay's own disk until it is written, whatever becomes of the session. If the disk does not take it, it is held
-    /// in memory.
-    pub(super) fn rescue(&self, entry: &Entry) {
-        let Some(owed) = self.owed(entry) else { return };
-        let (spill, id, epoch) =
-            (self.records.spill.clone(), self.books.session_id.clone(), self.books.epoch);
-        self.live.tasks.spawn(async move {
-            let entries = [owed];
-            let kept = spill.keep(&id, epoch, &entries).await;
-            let is_kept = kept.is_ok_and(|places| places.iter().all(Option::is_some));
-            let [owed] = &entries;
-            if !is_kept && !spill.hold(&id, epoch, owed) {
-                tracing::error!(session = %id, "what was spent is not in the ledger");
-            }
-        });
-    }
-
     /// Holds entries in memory until they are written, because the relay's own disk does not take them.
     pub(super) fn hold(&self, entries: &[Entry]) {
         let owed = entries.iter().filter_map(|entry| self.owed(entry));

@@ -8,7 +8,7 @@ use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, SessionRow, Settle, TurnRow};
-use ::relay::session::machine::{Departure, Entry, Recorded};
+use ::relay::session::machine::{Departure, Recorded};
 use protocol::{CloseCode, Mark, Role};
 
 use super::session::Live;
@@ -32,10 +32,10 @@ pub(super) struct Truth {
     pub(super) is_lossy: bool,
     /// The end was said once more, of a session that is not there any more: what was on its way before is lost.
     pub(super) is_told_again: bool,
-    /// The database refused turns, or something for good.
+    /// The database refused something for good.
     is_refused: bool,
-    /// It refused something that was spent, for a while.
-    is_rescued: bool,
+    /// The database refused something, for a while or for good.
+    is_late: bool,
     /// Something waited on a relay's own disk while its session went on elsewhere.
     pub(super) is_kept: bool,
     pub(super) exhausted: u32,
@@ -110,10 +110,9 @@ impl Truth {
         }
     }
 
-    pub(super) fn refused(&mut self, entry: &Entry, refuses: Option<(Span, Refusing)>) {
-        let for_good = refuses.is_some_and(|(_, kind)| kind == Refusing::ForGood);
-        self.is_refused |= for_good || !matches!(entry, Entry::Settlement(_));
-        self.is_rescued = true;
+    pub(super) fn refused(&mut self, refuses: Option<(Span, Refusing)>) {
+        self.is_refused |= refuses.is_some_and(|(_, kind)| kind == Refusing::ForGood);
+        self.is_late = true;
     }
 
     /// Somebody else of the account spends as much as there is for that.
@@ -221,7 +220,7 @@ impl World<'_> {
             };
             let both = counters.spent + counters.reserved;
             // What the database refused, or a relay kept, for a while, or is of a session that was deleted, is owed afterwards, whatever others have spent by then.
-            let is_owed_late = self.truth.is_rescued || self.truth.is_erased || self.tally.replayed > 0;
+            let is_owed_late = self.truth.is_late || self.truth.is_erased || self.tally.replayed > 0;
             if both > limit && !is_midnight && !is_owed_late {
                 return Err(format!("the budget of {owner}, {limit}, is overshot: {counters:?}"));
             }
@@ -261,7 +260,7 @@ impl World<'_> {
         }
         let heard = self.truth.heard(id, false).into_iter();
         let before: u64 = heard.map(|(from, to)| u64::from(to.min(told.position).saturating_sub(from))).sum();
-        if row.audio_samples < before && !self.truth.is_refused && !self.truth.is_rescued {
+        if row.audio_samples < before && !self.truth.is_refused {
             return Err(format!(
                 "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger",
                 row.audio_samples

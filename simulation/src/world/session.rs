@@ -363,7 +363,6 @@ impl World<'_> {
                 Output::Forget(numbers) => {
                     self.relays[live.relay].disk.forget(&numbers);
                 }
-                Output::Rescue(entry) => self.rescue(live, &entry),
                 Output::Hold(entries) => self.hold(live, &entries),
                 Output::Reserve { reservation, wait } => self.reserve(live, reservation, wait),
                 Output::Check { token, wait } => self.check_token(live, token, wait),

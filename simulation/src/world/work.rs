@@ -33,7 +33,6 @@ enum What {
     Keep(Vec<Owed>),
     Reserve(Reservation),
     Check,
-    Rescue(Box<Owed>),
     LetGo { relay: String },
 }
 
@@ -95,15 +94,6 @@ impl World<'_> {
     pub(super) fn keep(&mut self, live: &Live, entries: &[Entry]) {
         let owed = entries.iter().filter_map(|entry| self.owed(live, entry)).collect();
         self.push(live, What::Keep(owed), Duration::ZERO);
-    }
-
-    pub(super) fn rescue(&mut self, live: &Live, entry: &Entry) {
-        if let Some(owed) = self.owed(live, entry) {
-            self.push(live, What::Rescue(Box::new(owed)), Duration::ZERO);
-            if let Some(op) = self.ops.last_mut() {
-                op.key = None;
-            }
-        }
     }
 
     pub(super) fn hold(&mut self, live: &Live, entries: &[Entry]) {
@@ -178,7 +168,7 @@ impl World<'_> {
                 let written = if is_away {
                     Err(StoreError::Unfinished)
                 } else if let (Err(error), true) = (is_refused, owed.is_some()) {
-                    self.truth.refused(entry, self.scenario.refuses);
+                    self.truth.refused(self.scenario.refuses);
                     Err(error)
                 } else {
                     self.apply_entry(&id, op.epoch, entry, owed.as_deref())
@@ -198,14 +188,6 @@ impl World<'_> {
                 let places = owed.iter().map(place).collect();
                 self.say(|_| format!("{id} keeps {places:?}"));
                 Input::Kept(places)
-            }
-            What::Rescue(owed) => {
-                if self.scenario.disk_full {
-                    self.relays[op.relay].disk.hold(&id, op.epoch, (**owed).clone());
-                } else {
-                    self.relays[op.relay].disk.keep(&id, op.epoch, (**owed).clone());
-                }
-                return;
             }
             What::Reserve(Reservation { through, spent, exposed }) => {
                 let reserved = if is_away {

@@ -187,12 +187,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the database itself refused a statement that is as it should be. An operator may mend that, a missing right for example.
+    /// Whether the database itself refused a statement, and not for what is in it. An operator may mend that, a missing right for example.
     #[must_use]
     pub fn is_mendable(&self) -> bool {
         match self {
-            StoreError::Database(_) => true,
-            StoreError::Shared(error) => error.is_mendable(),
+            StoreError::Database(error) => !is_about_values(error),
+            // What another one wanted to write is no fault of this one.
+            StoreError::Shared(error) => matches!(**error, StoreError::Database(_)),
             _ => false,
         }
     }
@@ -214,6 +215,16 @@ impl StoreError {
             named => named,
         }
     }
+}
+
+/// Whether the database refused the values of a statement, so that the same statement will never be taken.
+fn is_about_values(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    // PostgreSQL's classes: data exception, integrity constraint. SQLite's primary codes: too big, constraint, mismatch, range.
+    error.code().is_some_and(|code| match code.len() {
+        5 => code.starts_with("22") || code.starts_with("23"),
+        _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+    })
 }
 
 fn is_away(error: &sqlx::Error) -> bool {

@@ -157,33 +157,6 @@ fn what_is_written_while_it_is_on_its_way_to_the_disk_is_forgotten_when_it_is_th
 }
 
 #[test]
-fn what_was_spent_and_finds_no_place_is_kept_until_it_is_written() {
-    let mut bench = Bench::new();
-    bench.entry(settlement());
-    let refused = Output::Refused { entry: settlement(), failure: failure(FailureKind::Mendable) };
-    assert_eq!(bench.fails(FailureKind::Mendable), [Output::Rescue(settlement()), refused]);
-    // With turns there is nothing to mend: their audio comes again.
-    bench.entry(turns(1));
-    let refused = Output::Refused { entry: turns(1), failure: failure(FailureKind::Mendable) };
-    assert_eq!(bench.fails(FailureKind::Mendable), [refused]);
-    // What is on the disk stays there.
-    bench.entry(settlement());
-    bench.after(KEEP_AFTER);
-    bench.input(Input::Kept(vec![Some(5)]));
-    let refused = Output::Refused { entry: settlement(), failure: failure(FailureKind::Mendable) };
-    assert_eq!(bench.fails(FailureKind::Mendable), [refused]);
-}
-
-#[test]
-fn what_was_spent_is_kept_once_more_when_it_is_refused_on_its_way_to_the_disk() {
-    let mut bench = Bench::new();
-    bench.entry(settlement());
-    bench.after(KEEP_AFTER);
-    assert_eq!(bench.fails(FailureKind::Mendable)[0], Output::Rescue(settlement()));
-    assert_eq!(bench.input(Input::Kept(vec![Some(5)])), [Output::Forget(vec![5])]);
-}
-
-#[test]
 fn a_session_that_leaves_keeps_everything_and_holds_what_the_disk_does_not_take() {
     let mut bench = Bench::new();
     for entry in [turns(1), settlement(), end(CloseCode::Normal), Entry::Attached(false)] {

@@ -108,8 +108,6 @@ pub enum Output {
     Keep(Vec<Entry>),
     /// Remove the entries with these numbers from the relay's own disk: they are written, or refused for good.
     Forget(Vec<i64>),
-    /// Keep this entry until it is written, whatever becomes of the session.
-    Rescue(Entry),
     /// Hold these entries in memory until they are written.
     Hold(Vec<Entry>),
     /// Set money aside after the wait, then give [`Input::Reserved`].

@@ -125,7 +125,6 @@ impl Machine {
                 J::Write { entry, wait } => Step::Out(Output::Write { entry, wait }),
                 J::Keep(entries) => Step::Out(Output::Keep(entries)),
                 J::Forget(numbers) => Step::Out(Output::Forget(numbers)),
-                J::Rescue(entry) => Step::Out(Output::Rescue(entry)),
                 J::Hold(entries) => Step::Out(Output::Hold(entries)),
                 J::Written { entry, receipt } => {
                     Step::Policy(policy::Input::Written(written(entry, receipt)))

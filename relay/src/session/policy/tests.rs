@@ -386,17 +386,15 @@ fn a_deleted_session_ends_and_whoever_waits_to_go_on_with_it_hears_how() {
 
 #[test]
 fn a_record_that_is_refused_for_good_ends_the_session_after_what_was_spent_is_written() {
-    for kind in [FailureKind::Refused, FailureKind::Mendable] {
-        let mut bench = Bench::new();
-        assert_eq!(
-            bench.refused(kind),
-            [
-                Output::Note(Note::NotStored { why: "so".into() }),
-                Output::Stop(CloseCode::Internal),
-                Output::WriteEnd(CloseCode::Internal),
-            ]
-        );
-    }
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.refused(FailureKind::Refused),
+        [
+            Output::Note(Note::NotStored { why: "so".into() }),
+            Output::Stop(CloseCode::Internal),
+            Output::WriteEnd(CloseCode::Internal),
+        ]
+    );
 }
 
 #[test]
