@@ -31,6 +31,8 @@ pub(crate) enum Bench {
     Load,
     /// What a client that sends without end costs the relay
     Flood,
+    /// What a long conversation costs, beside other ways to remember it
+    Memory,
     /// How late words are over a network that loses packets, and what is lost (root, Linux)
     Lossy,
 }
@@ -55,6 +57,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30"], json),
         Bench::Flood => relay("flood", &["20"], json),
+        Bench::Memory => memory(json),
         Bench::Lossy => relay("lossy", &["20"], json),
     }
 }
@@ -77,6 +80,12 @@ fn audio(json: bool) -> Result<()> {
         println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
     }
     Ok(())
+}
+
+fn memory(json: bool) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--quiet", "--package", "relay", "--example", "memory", "--"]);
+    run(cargo.args(json.then_some("--json")), "see relay/examples/memory.rs")
 }
 
 /// Runs an example of the end-to-end tests against a relay as it is deployed.

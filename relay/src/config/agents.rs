@@ -25,6 +25,8 @@ pub struct AgentConfig {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// How much of the conversation its model is told, in tokens.
+    pub memory_tokens: u32,
 }
 
 /// What an agent does.
@@ -61,15 +63,18 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         let accepted = format!("give the name of a voice, as the provider has it: {word} has no default");
         return Err(values.wrong("providers.*.voice", "nothing", accepted));
     }
+    let (base_url, language) = (base_url(&values, kind)?, language(&values)?);
+    let price = values.text("providers.*.price")?;
+    let price = price.unwrap_or_else(|| kind.price_item(name, &base_url, &model, language.as_deref()));
     Ok(Provider {
         name: name.to_owned(),
         kind,
-        base_url: base_url(&values, kind)?,
+        base_url,
         key: values.hidden("providers.*.key")?,
-        price: values.text("providers.*.price")?.unwrap_or_else(|| format!("{name}/{model}")),
+        price,
         model,
         voice,
-        language: language(&values)?,
+        language,
         key_terms: values.list("providers.*.key_terms")?,
         timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),
     })
@@ -131,6 +136,7 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         instructions: values.text("agents.*.instructions")?.unwrap_or_default(),
         greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
+        memory_tokens: values.whole("agents.*.memory_tokens")?,
     })
 }
 

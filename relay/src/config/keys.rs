@@ -115,6 +115,7 @@ keys! {
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
+    "agents.*.memory_tokens" = "8000", Whole(500, 200_000), "how much of the conversation the model is told, in tokens of four bytes: when it is more, the older half is left out";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
@@ -122,7 +123,7 @@ keys! {
     "providers.*.voice" = "", Text, "which of its voices, as the provider names it; only what speaks has one, and `elevenlabs` needs it";
     "providers.*.language" = "", Text, "the language that is spoken, such as `en` or `de-CH`, or `multi` for a recogniser that knows several; the provider's own default if nothing is given";
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
-    "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
+    "providers.*.price" = "", Text, "the item of the price table that it is billed by; if nothing is given, the vendor's own for the model, or `NAME/MODEL` at an address of your own";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "samples a second of what any agent says";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";

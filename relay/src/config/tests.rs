@@ -219,7 +219,10 @@ fn every_key_of_the_table_is_read() {
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
-            "agents.*.instructions" | "agents.*.greeting" | "agents.*.max_output_tokens" => {
+            "agents.*.instructions"
+            | "agents.*.greeting"
+            | "agents.*.max_output_tokens"
+            | "agents.*.memory_tokens" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "providers.*.model" => toml.replace(wrong, "7"),
@@ -414,6 +417,25 @@ fn agents_and_providers_are_known_by_their_names() {
     let config = Config::load(None, environment).expect("good");
     assert_eq!(config.providers["eliza"].base_url.as_str(), "https://api.openai.com/v1/");
     assert_eq!(config.default_agent, ECHO);
+}
+
+#[test]
+fn a_vendors_prices_are_for_the_vendors_own_address() {
+    for (kind, more, item) in [
+        ("deepgram", "model = \"nova-3\"", "deepgram/nova-3"),
+        ("deepgram", "model = \"nova-3\"\nlanguage = \"multi\"", "deepgram/nova-3-multilingual"),
+        ("deepgram", "model = \"nova-3\"\nurl = \"http://127.0.0.1:8080\"", "p/nova-3"),
+        ("deepgram-flux", "model = \"flux-general-en\"", "deepgram/flux-general-en"),
+        ("deepgram-aura", "model = \"aura-2-thalia-en\"", "deepgram/aura-2"),
+        ("deepgram-aura", "model = \"aura-asteria-en\"", "deepgram/aura-1"),
+        ("anthropic", "model = \"claude-haiku-5-5\"", "anthropic/claude-haiku-5-5"),
+        ("openai-chat", "model = \"m\"\nurl = \"https://api.openai.com/v1\"", "openai/m"),
+        ("openai-speech", "model = \"tts-1\"\nprice = \"openai/tts-1-hd\"", "openai/tts-1-hd"),
+        ("elevenlabs", "model = \"eleven_flash_v2_5\"\nvoice = \"v\"", "elevenlabs/eleven_flash_v2_5"),
+    ] {
+        let config = from_toml(&format!("[providers.p]\nkind = \"{kind}\"\n{more}")).expect(more);
+        assert_eq!(config.providers["p"].price, item, "{kind}: {more}");
+    }
 }
 
 #[test]

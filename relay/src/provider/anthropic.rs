@@ -13,6 +13,7 @@ use body::Body;
 use super::event;
 use super::prompt::{call_names, paired};
 use super::refusal::words;
+use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
 use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
 use crate::config::Secret;
@@ -25,6 +26,8 @@ pub(super) const ANTHROPIC: Kind = Kind {
     is_fed: false,
     needs_voice: false,
     default_url: "https://api.anthropic.com/v1/",
+    vendor: "anthropic",
+    line: model_line,
     codec: |provider, ask| {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Anthropic::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))

@@ -22,6 +22,8 @@ pub(super) const DEEPGRAM_AURA: Kind = Kind {
     is_fed: true,
     needs_voice: false,
     default_url: "https://api.deepgram.com/",
+    vendor: "deepgram",
+    line: |model, _| if model.starts_with("aura-2") { "aura-2".to_owned() } else { "aura-1".to_owned() },
     codec: |provider, ask| {
         let Ask::Speak(text) = ask else { return None };
         Some(Box::new(Aura::new(provider, text)))

@@ -18,6 +18,7 @@ use calls::Calls;
 use super::event;
 use super::prompt::{call_names, paired};
 use super::refusal::words;
+use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
 use super::thoughts::Thoughts;
 use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target};
@@ -31,6 +32,8 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     is_fed: false,
     needs_voice: false,
     default_url: "https://api.openai.com/v1/",
+    vendor: "openai",
+    line: model_line,
     codec: |provider, ask| {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))

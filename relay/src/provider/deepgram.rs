@@ -23,6 +23,11 @@ pub(super) const DEEPGRAM: Kind = Kind {
     is_fed: true,
     needs_voice: false,
     default_url: "https://api.deepgram.com/",
+    vendor: "deepgram",
+    line: |model, language| {
+        let is_multilingual = language == Some("multi");
+        if is_multilingual { format!("{model}-multilingual") } else { model.to_owned() }
+    },
     codec: |provider, ask| {
         let Ask::Listen = ask else { return None };
         Some(Box::new(Deepgram::new(provider)))

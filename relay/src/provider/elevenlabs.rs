@@ -15,6 +15,7 @@ use super::aura::speaking;
 use super::channel::{Channel, address};
 use super::pcm::Pcm;
 use super::refusal::words;
+use super::registry::model_line;
 use super::{Ask, Codec, Event, Failure, FailureKind, Feed, Input, Kind, Opening, Output, Provider, Service};
 use crate::money::bill::{ItemPrice, Quantity};
 
@@ -25,6 +26,8 @@ pub(super) const ELEVENLABS: Kind = Kind {
     is_fed: true,
     needs_voice: true,
     default_url: "https://api.elevenlabs.io/",
+    vendor: "elevenlabs",
+    line: model_line,
     codec: |provider, ask| {
         // The configuration gives it a voice.
         let (Ask::Speak(text), Some(voice)) = (ask, &provider.voice) else { return None };

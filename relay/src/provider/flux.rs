@@ -10,6 +10,7 @@ use super::channel::{Channel, address};
 use super::deepgram::{
     FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, closed, failure, headers, listening, place, samples,
 };
+use super::registry::model_line;
 use super::{Ask, Codec, Event, Feed, Heard, Input, Kind, Opening, Output, Provider, Service, TurnSign};
 use crate::money::bill::ItemPrice;
 
@@ -20,6 +21,8 @@ pub(super) const DEEPGRAM_FLUX: Kind = Kind {
     is_fed: true,
     needs_voice: false,
     default_url: "https://api.deepgram.com/",
+    vendor: "deepgram",
+    line: model_line,
     codec: |provider, ask| {
         let Ask::Listen = ask else { return None };
         Some(Box::new(Flux::new(provider)))

@@ -48,6 +48,10 @@ pub struct Kind {
     pub needs_voice: bool,
     /// Where it is if the operator does not say; it ends with a slash.
     pub default_url: &'static str,
+    /// Who is there, as the price table names them.
+    pub vendor: &'static str,
+    /// The line of the vendor's prices for a model and a language.
+    pub(super) line: fn(&str, Option<&str>) -> String,
     /// The codec for a request; `None` for what it cannot be asked.
     pub(super) codec: fn(&Provider, &Ask) -> Option<Box<dyn Codec>>,
     /// What it may do with a request.
@@ -81,7 +85,23 @@ pub struct Provider {
     pub timeout: Duration,
 }
 
+/// Most vendors have a line for each model.
+pub(super) fn model_line(model: &str, _language: Option<&str>) -> String {
+    model.to_owned()
+}
+
 impl Kind {
+    /// The item of the price table for a provider of this kind, if the operator does not name one. The vendor's prices are for the vendor's
+    /// own address; whoever is anywhere else is known by the name of the provider.
+    #[must_use]
+    pub fn price_item(&self, name: &str, base_url: &Url, model: &str, language: Option<&str>) -> String {
+        if base_url.as_str() == self.default_url {
+            format!("{}/{}", self.vendor, (self.line)(model, language))
+        } else {
+            format!("{name}/{model}")
+        }
+    }
+
     /// The kind that this word of the configuration names.
     #[must_use]
     pub fn named(word: &str) -> Option<&'static Kind> {

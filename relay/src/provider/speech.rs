@@ -13,6 +13,7 @@ use sse_parse::SseParser;
 
 use super::pcm::{Pcm, Wav};
 use super::refusal::{Refusal, words};
+use super::registry::model_line;
 use super::{
     Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Input, Kind, Opening, Output, Provider, Service,
     Target,
@@ -26,6 +27,8 @@ pub(super) const OPENAI_SPEECH: Kind = Kind {
     is_fed: false,
     needs_voice: false,
     default_url: "https://api.openai.com/v1/",
+    vendor: "openai",
+    line: model_line,
     codec: |provider, ask| {
         let Ask::Speak(text) = ask else { return None };
         Some(Box::new(Speech::new(provider, text)))

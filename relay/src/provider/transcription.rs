@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::refusal::{Refusal, words};
+use super::registry::model_line;
 use super::{
     Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Heard, Input, Kind, Opening, Output, Provider,
     Service, Target,
@@ -22,6 +23,8 @@ pub(super) const OPENAI_TRANSCRIPTION: Kind = Kind {
     is_fed: false,
     needs_voice: false,
     default_url: "https://api.openai.com/v1/",
+    vendor: "openai",
+    line: model_line,
     codec: |provider, ask| {
         let Ask::Transcribe(samples) = ask else { return None };
         Some(Box::new(Transcription::new(provider, samples)))

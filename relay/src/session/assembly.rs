@@ -123,11 +123,12 @@ impl Parts {
     /// Never: the echo speaks at every rate that a codec has.
     fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
         match &self.config {
-            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, greeting, max_output_tokens }) => {
+            Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
                 let persona = Persona {
-                    instructions: instructions.clone(),
-                    greeting: greeting.clone(),
-                    max_output_tokens: *max_output_tokens,
+                    instructions: config.instructions.clone(),
+                    greeting: config.greeting.clone(),
+                    max_output_tokens: config.max_output_tokens,
+                    memory_tokens: config.memory_tokens,
                 };
                 Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }

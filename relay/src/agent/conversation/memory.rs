@@ -5,12 +5,18 @@ use std::collections::VecDeque;
 use crate::call::Turn;
 use crate::provider::Message;
 
-/// Bytes of the conversation that a model is told, its instructions not counted: the newest turns of it.
-pub(super) const MAX_BYTES: usize = 32 * 1024;
+/// How many bytes are taken for one token: what English text has on average, by the figures of the providers.
+pub(super) const BYTES_PER_TOKEN: usize = 4;
 
 /// The newest part of what was said, oldest first.
-#[derive(Debug, Default)]
+///
+/// When it is full, the older half is forgotten at once, whole exchanges at a time. A model is then told the same beginning again and again,
+/// which providers take out of their caches for a fraction of the price; if one exchange were forgotten in each turn, everything would have to
+/// be read anew in each turn.
+#[derive(Debug)]
 pub(super) struct Memory {
+    /// The most bytes of what was said.
+    most: usize,
     lines: VecDeque<Line>,
     /// How often the user has said something in this call.
     sayings: u32,
@@ -32,9 +38,10 @@ enum By {
 }
 
 impl Memory {
-    /// What was said before.
-    pub(super) fn of(turns: &[Turn]) -> Memory {
-        let mut memory = Memory::default();
+    /// What was said before. Not more than about so many tokens of the conversation are remembered, except for the newest exchange.
+    pub(super) fn of(turns: &[Turn], tokens: u32) -> Memory {
+        let most = tokens as usize * BYTES_PER_TOKEN;
+        let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0 };
         for turn in turns {
             let by = match turn.role {
                 protocol::Role::User => By::User(None),
@@ -108,11 +115,23 @@ impl Memory {
         }
     }
 
-    /// Forgets the oldest of what is more than a model is told.
+    /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there.
     fn shorten(&mut self) {
         let mut bytes: usize = self.lines.iter().map(|line| line.text.len()).sum();
-        while bytes > MAX_BYTES && self.lines.len() > 1 {
-            bytes -= self.lines.pop_front().map_or(0, |oldest| oldest.text.len());
+        if bytes <= self.most {
+            return;
         }
+        while let Some(next) = self.next_exchange()
+            && bytes > self.most / 2
+        {
+            bytes -= self.lines.drain(..next).map(|line| line.text.len()).sum::<usize>();
+        }
+    }
+
+    /// Where the second exchange begins: the user speaks after the agent has.
+    fn next_exchange(&self) -> Option<usize> {
+        let by_user = |line: &Line| matches!(line.by, By::User(_));
+        let mut pairs = self.lines.iter().zip(self.lines.iter().skip(1));
+        Some(pairs.position(|(before, line)| !by_user(before) && by_user(line))? + 1)
     }
 }

@@ -36,7 +36,7 @@ const TO_SAY_MAX: usize = 16;
 const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
 
 /// How an agent is to behave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persona {
     /// What the model is told before everything else; may be empty.
     pub instructions: String,
@@ -44,6 +44,19 @@ pub struct Persona {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// How much of the conversation the model is told, in tokens as far as they can be told from the text.
+    pub memory_tokens: u32,
+}
+
+impl Default for Persona {
+    fn default() -> Persona {
+        Persona {
+            instructions: String::new(),
+            greeting: String::new(),
+            max_output_tokens: 500,
+            memory_tokens: 8_000,
+        }
+    }
 }
 
 /// Whom an agent asks: places among its providers, each list in the order in which they are asked.
@@ -110,7 +123,7 @@ impl<E: Ears> Conversation<E> {
         position: u32,
         turns: &[Turn],
     ) -> Conversation<E> {
-        let memory = Memory::of(turns);
+        let memory = Memory::of(turns, persona.memory_tokens);
         let begins = if memory.is_unanswered() {
             Begins::WithAnswer
         } else if turns.is_empty() && !persona.greeting.is_empty() {

@@ -1,6 +1,6 @@
 mod voice;
 
-use super::memory::MAX_BYTES;
+use super::memory::BYTES_PER_TOKEN;
 use super::*;
 use crate::money::bill::{AtMost, Quantity, TokenUsage};
 use crate::provider::{Answer, Ask, Failure, FailureKind, Finish, Message};
@@ -218,19 +218,38 @@ fn whoever_goes_on_with_a_conversation_knows_it_and_answers_what_nobody_has_answ
 }
 
 #[test]
-fn of_a_long_conversation_the_newest_part_is_told() {
+fn of_a_long_conversation_the_newest_exchanges_are_told_and_mostly_after_the_same_beginning() {
     let mut bench = Bench::new();
-    for n in 0..20 {
-        bench.types(&"x".repeat(4_000));
-        bench.says(n, "y");
+    let most = Persona::default().memory_tokens as usize * BYTES_PER_TOKEN;
+    let (mut first, mut anew, mut longest) = (String::new(), 0, 0);
+    for n in 0..100 {
+        let did = bench.types(&format!("{n} {}", "x".repeat(1_000)));
+        let asked = asked(&did).expect("it asks");
+        assert_eq!((asked[0].0, asked[1].0, asked.len() % 2), ("system", "user", 0), "whole exchanges");
+        let bytes: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
+        assert!(bytes <= most && (n < 20 || bytes > most / 3), "{bytes} of {most}");
+        longest = longest.max(bytes);
+        anew += usize::from(asked[1].1 != first);
+        first = asked[1].1.to_owned();
+        bench.says(n, &"y".repeat(1_000));
         bench.finishes(n, None);
-        bench.input(AgentInput::AnswerOver { answer: n, heard: 1 });
+        bench.input(AgentInput::AnswerOver { answer: n, heard: 1_000 });
     }
-    let did = bench.types("last");
-    let asked = asked(&did).expect("it asks");
-    let bytes: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
-    assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES / 2, "{bytes}");
-    assert_eq!(asked.last(), Some(&("user", "last")));
+    assert!(longest > most * 9 / 10, "all of its room is used: {longest}");
+    // The first time, and then whenever the older half, eight exchanges, is forgotten.
+    assert!((8..=13).contains(&anew), "{anew}");
+}
+
+#[test]
+fn the_newest_exchange_is_told_however_long_it_is() {
+    let mut bench = Bench::new();
+    let long = "x".repeat(40_000);
+    bench.types("Hello");
+    bench.says(0, "Hi.");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 3 });
+    let did = bench.types(&long);
+    assert_eq!(asked(&did), Some(vec![("system", "Listen."), ("user", &*long)]));
 }
 
 #[test]
