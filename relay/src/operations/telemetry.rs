@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use protocol::{CloseCode, ErrorCode};
+use protocol::{CloseCode, ErrorCode, Latency};
 
 pub use serve::serve;
 
@@ -81,6 +81,7 @@ metrics! {
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
     PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure";
+    ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound, and `total`";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
@@ -209,6 +210,15 @@ pub(crate) fn token_refused(cause: &'static str) {
 
 pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
     counter!(BUDGET_ALERTS, "scope" => scope, "percent" => percent.to_string()).increment(1);
+}
+
+pub(crate) fn answered(latency: &Latency) {
+    let Latency { stt_ms, llm_ms, tts_ms, total_ms, .. } = *latency;
+    for (stage, took) in [("stt", stt_ms), ("llm", llm_ms), ("tts", tts_ms), ("total", total_ms)] {
+        if let Some(ms) = took {
+            histogram!(ANSWER_SECONDS, "stage" => stage).record(f64::from(ms) / 1_000.0);
+        }
+    }
 }
 
 pub(crate) fn settled(cost: NanoUsd) {

@@ -17,6 +17,10 @@ pub(super) fn log(session: &str, log: Log) {
             tracing::warn!(%session, %error, "the database is away; what is to be written waits");
         }
         Log::Back => tracing::info!(%session, "the database is back"),
+        Log::Answered(latency) => {
+            tracing::debug!(%session, turn = latency.turn, total_ms = latency.total_ms, "answered");
+            telemetry::answered(&latency);
+        }
         Log::Policy(note) => log_note(session, note),
     }
 }

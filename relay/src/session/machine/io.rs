@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::relay::Attachment;
-use protocol::{CloseCode, Gap, Hello, Mark, Time};
+use protocol::{CloseCode, Gap, Hello, Latency, Mark, Time};
 
 use crate::money::budget::Reserved;
 use crate::money::tab::RequestId;
@@ -170,4 +170,6 @@ pub enum Log {
     Away(String),
     /// The database is back.
     Back,
+    /// How long an answer took.
+    Answered(Latency),
 }

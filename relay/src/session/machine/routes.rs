@@ -29,13 +29,15 @@ impl Machine {
                     match saying {
                         Saying::ReplyEnd => self.record(Recorded::ReplyEnd),
                         Saying::Flush => self.record(Recorded::Flush),
+                        Saying::Latency(latency) => {
+                            self.follow_ups.push(Step::Out(Output::Log(Log::Answered(latency))));
+                        }
                         Saying::Agent(_)
                         | Saying::Transcript(_)
                         | Saying::Budget(_)
                         | Saying::ToolCall(_)
                         | Saying::ToolCancel(_)
                         | Saying::Degraded(_)
-                        | Saying::Latency(_)
                         | Saying::Listened(_) => {}
                     }
                     Step::Say(saying)
