@@ -63,6 +63,8 @@ pub struct Outcome {
     pub missing: u64,
     /// Samples in the ledger.
     pub metered: u64,
+    /// The same for each call.
+    pub by_call: Vec<u64>,
     /// How long after the database was back that was so, or was given up.
     pub after: Duration,
     /// What every call was like.
@@ -97,7 +99,9 @@ impl fmt::Display for Outcome {
             self.metered as f64 / 16_000.0,
             self.missing as f64 / 16_000.0,
             self.after.as_secs_f64(),
-        )
+        )?;
+        let odd = self.calls.iter().zip(&self.by_call).filter(|(call, metered)| call.spoken != **metered);
+        odd.take(5).try_for_each(|(call, metered)| write!(f, "; {metered} samples metered of {call:?}"))
     }
 }
 
@@ -160,16 +164,17 @@ pub async fn go_through(outage: &Outage) -> Outcome {
     let (spoken, missing) =
         calls.iter().fold((0, 0), |sum, call| (sum.0 + call.spoken, sum.1 + call.missing));
     let metered = loop {
-        let (metered, balanced) = metered(&database, &calls).await;
+        let (by_call, balanced) = metered(&database, &calls).await;
+        let metered: u64 = by_call.iter().sum();
         let over = back.elapsed() > SETTLED_WITHIN;
         assert!(balanced || !over, "a session and its ledger do not say the same");
         if over || balanced && metered == spoken {
-            break metered;
+            break by_call;
         }
         sleep(LOOK_EVERY).await;
     };
     relay.terminate().await;
-    Outcome { spoken, missing, metered, after: back.elapsed(), calls }
+    Outcome { spoken, missing, metered: metered.iter().sum(), by_call: metered, after: back.elapsed(), calls }
 }
 
 /// Pauses and goes on for so long, by chance.
@@ -196,17 +201,19 @@ async fn talk(caller: &Caller, seed: u64, long: Duration) {
     }
 }
 
-/// Samples in the ledger of these calls, and whether their sessions say the same. While something is being written they may not.
-async fn metered(database: &Secret, calls: &[Told]) -> (u64, bool) {
+/// Samples in the ledger of each of these calls, and whether their sessions say the same. While something is being written they may not.
+async fn metered(database: &Secret, calls: &[Told]) -> (Vec<u64>, bool) {
     let store = SqlStore::postgres(database).await.expect("it is back");
-    let (mut metered, mut balanced) = (0, true);
-    for id in calls.iter().flat_map(|call| &call.sessions) {
-        let session = store.session(id).await.expect("readable").expect("stored");
-        let ledger = store.ledger(id).await.expect("readable");
-        let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
-        let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
-        balanced &= (session.cost, session.audio_samples) == (cost, samples);
-        metered += samples;
+    let (mut metered, mut balanced) = (vec![0; calls.len()], true);
+    for (metered, call) in metered.iter_mut().zip(calls) {
+        for id in &call.sessions {
+            let session = store.session(id).await.expect("readable").expect("stored");
+            let ledger = store.ledger(id).await.expect("readable");
+            let cost = ledger.iter().fold(NanoUsd::ZERO, |sum, row| sum + row.cost);
+            let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
+            balanced &= (session.cost, session.audio_samples) == (cost, samples);
+            *metered += samples;
+        }
     }
     Store::close(&store).await;
     (metered, balanced)

@@ -360,8 +360,7 @@ impl World<'_> {
         }
         if is_whole
             && !fenced
-            && epochs.len() == 2
-            && !self.truth.is_kept
+            && (epochs.len() == 2 && !self.truth.is_kept || self.scenario.relays == 1)
             && metered != once
             && row.end_reason.as_deref() == Some("normal")
         {
