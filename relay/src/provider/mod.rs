@@ -11,6 +11,7 @@
 
 mod anthropic;
 mod aura;
+mod breaker;
 mod channel;
 mod chat;
 mod deepgram;
@@ -33,6 +34,7 @@ mod speech;
 mod thoughts;
 mod transcription;
 
+pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
 pub use event::{
     Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
