@@ -118,6 +118,8 @@ impl Breaker {
         let wait = match failure.kind {
             // It works, and the question was wrong.
             FailureKind::Request => return self.closes_if_probing(),
+            // Nobody was asked.
+            FailureKind::CircuitOpen => return,
             FailureKind::Key | FailureKind::Payment => Some(OPERATOR_WAIT),
             FailureKind::Busy => failure
                 .retry_after

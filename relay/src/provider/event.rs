@@ -279,6 +279,8 @@ pub enum FailureKind {
     Connection,
     /// It sent more than any answer has.
     Flood,
+    /// It was not asked: it has failed too often just now, for any call of this relay. Another provider may answer.
+    CircuitOpen,
 }
 
 impl Failure {
@@ -316,7 +318,7 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 8] = [
+    pub const ALL: [FailureKind; 9] = [
         FailureKind::Key,
         FailureKind::Payment,
         FailureKind::Busy,
@@ -325,6 +327,7 @@ impl FailureKind {
         FailureKind::Timeout,
         FailureKind::Connection,
         FailureKind::Flood,
+        FailureKind::CircuitOpen,
     ];
 
     /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
@@ -345,6 +348,7 @@ impl FailureKind {
             FailureKind::Timeout => "timeout",
             FailureKind::Connection => "connection",
             FailureKind::Flood => "flood",
+            FailureKind::CircuitOpen => "circuit_open",
         }
     }
 }

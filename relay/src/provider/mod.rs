@@ -33,6 +33,7 @@ mod socket;
 mod speech;
 mod thoughts;
 mod transcription;
+mod upstream;
 
 pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
@@ -44,6 +45,7 @@ pub use exchange::{Bounds, Exchange};
 pub use http::client;
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
+pub use upstream::{Pass, Upstream, Upstreams};
 
 use bytes::Bytes;
 use protocol::Time;
