@@ -125,6 +125,7 @@ impl Row {
             key_terms: Vec::new(),
             price: "local/small".to_owned(),
             timeout: Duration::from_secs(1),
+            max_concurrent: 0,
         };
         open(provider.codec(&(self.ask)()).expect("it is asked so"))
     }

@@ -47,6 +47,7 @@ pub(crate) fn provider() -> Provider {
         key_terms: Vec::new(),
         price: ITEM.into(),
         timeout: Duration::from_secs(4),
+        max_concurrent: 0,
     }
 }
 

@@ -167,3 +167,22 @@ async fn a_provider_that_was_down_is_probed_by_one_call_while_the_others_go_on_w
     assert_eq!(bench.asked().await, (5, 6), "it answers again");
     bench.relay.terminate().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_its_limit_a_provider_is_left_to_those_who_have_it_and_the_next_one_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "max_concurrent = 1").await;
+    bench.script(json!([{ "pace": { "head_ms": 8_000 } }])).await;
+    let slow = tokio::spawn(bench.call("Slowly"));
+    while bench.asked().await != (1, 0) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(bench.metric("voxrelay_provider_in_use{provider=\"first\"}").await, "1");
+    bench.calls(3).await;
+    assert_eq!(bench.asked().await, (1, 3), "one at a time");
+    slow.await.expect("it was answered in the end");
+    assert_eq!(bench.metric("voxrelay_provider_in_use{provider=\"first\"}").await, "0");
+    bench.call("Hello").await;
+    assert_eq!(bench.asked().await, (2, 3), "its place is free");
+    bench.relay.terminate().await;
+}

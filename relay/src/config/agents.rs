@@ -72,6 +72,7 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         language: language(&values)?,
         key_terms: values.list("providers.*.key_terms")?,
         timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),
+        max_concurrent: values.whole("providers.*.max_concurrent")?,
     })
 }
 

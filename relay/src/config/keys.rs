@@ -124,6 +124,7 @@ keys! {
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; `NAME/MODEL` if nothing is given";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take";
+    "providers.*.max_concurrent" = "0", Whole(0, 100_000), "how many requests and open sockets it may have at a time, over all calls of this relay; above that the next provider in line is asked. 0 sets no limit";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "samples a second of what any agent says";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
     "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";

@@ -80,8 +80,9 @@ metrics! {
     RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
-    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` was not sent";
+    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` and `at_limit` were not sent";
     PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 1 while one request tries whether it answers again, 2 not at all";
+    PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
@@ -150,6 +151,7 @@ pub(crate) fn provider(name: &str) {
     }
     counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(0);
     gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
+    gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
 }
 
 /// A request to a provider is over: with an answer, or with a failure.
@@ -166,6 +168,11 @@ pub(crate) fn provider_circuit(name: &str, standing: Standing) {
         Standing::Open => 2.0,
     };
     gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(value);
+}
+
+/// So many requests and open sockets of a provider are there more than before.
+pub(crate) fn provider_in_use(name: &str, more: i8) {
+    gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).increment(f64::from(more));
 }
 
 /// A provider that was asked is not asked any more.

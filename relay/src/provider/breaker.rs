@@ -119,7 +119,7 @@ impl Breaker {
             // It works, and the question was wrong.
             FailureKind::Request => return self.closes_if_probing(),
             // Nobody was asked.
-            FailureKind::CircuitOpen => return,
+            FailureKind::CircuitOpen | FailureKind::AtLimit => return,
             FailureKind::Key | FailureKind::Payment => Some(OPERATOR_WAIT),
             FailureKind::Busy => failure
                 .retry_after

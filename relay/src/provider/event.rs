@@ -281,6 +281,8 @@ pub enum FailureKind {
     Flood,
     /// It was not asked: it has failed too often just now, for any call of this relay. Another provider may answer.
     CircuitOpen,
+    /// It was not asked: it has as many requests under way as it may. Another provider may answer.
+    AtLimit,
 }
 
 impl Failure {
@@ -318,7 +320,7 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 9] = [
+    pub const ALL: [FailureKind; 10] = [
         FailureKind::Key,
         FailureKind::Payment,
         FailureKind::Busy,
@@ -328,6 +330,7 @@ impl FailureKind {
         FailureKind::Connection,
         FailureKind::Flood,
         FailureKind::CircuitOpen,
+        FailureKind::AtLimit,
     ];
 
     /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
@@ -349,6 +352,7 @@ impl FailureKind {
             FailureKind::Connection => "connection",
             FailureKind::Flood => "flood",
             FailureKind::CircuitOpen => "circuit_open",
+            FailureKind::AtLimit => "at_limit",
         }
     }
 }

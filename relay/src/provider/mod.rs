@@ -22,6 +22,7 @@ mod flux;
 mod http;
 mod incoming;
 mod pcm;
+mod places;
 mod prompt;
 mod refusal;
 mod registry;

@@ -79,6 +79,8 @@ pub struct Provider {
     pub price: String,
     /// How long the first piece of an answer may take.
     pub timeout: Duration,
+    /// How many requests and open sockets it may have at a time; 0 for no limit.
+    pub max_concurrent: u32,
 }
 
 impl Kind {

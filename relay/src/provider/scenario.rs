@@ -23,6 +23,7 @@ pub(super) fn provider(kind: &'static Kind, model: &str) -> Provider {
         key_terms: Vec::new(),
         price: "p/m".to_owned(),
         timeout: Duration::from_secs(10),
+        max_concurrent: 0,
     }
 }
 

@@ -7,6 +7,7 @@ use protocol::Time;
 use reqwest::Client;
 
 use super::breaker::{Breaker, Standing, Ticket};
+use super::places::{Place, Places};
 use super::{Ask, Event, Failure, FailureKind, Provider, http};
 use crate::operations::telemetry;
 
@@ -20,6 +21,7 @@ pub struct Upstream {
     /// Keeps the connections of HTTP alive from one request to the next, whichever call made it.
     client: Client,
     breaker: Mutex<Breaker>,
+    places: Places,
 }
 
 impl Upstream {
@@ -28,7 +30,8 @@ impl Upstream {
     /// # Errors
     /// When the system's own certificates or threads are not to be had.
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
-        Ok(Upstream { client: http::client()?, provider, breaker: Mutex::default() })
+        let places = Places::new(&provider.name, provider.max_concurrent);
+        Ok(Upstream { client: http::client()?, breaker: Mutex::default(), places, provider })
     }
 
     /// The provider as it is configured.
@@ -46,8 +49,13 @@ impl Upstream {
     /// Lets a request through, or says why it is not made.
     ///
     /// # Errors
-    /// A [`FailureKind::CircuitOpen`] with the time that is left.
+    /// A [`FailureKind::CircuitOpen`] with the time that is left, or a [`FailureKind::AtLimit`].
     pub fn admit(self: &Arc<Self>, now: Time, ask: &Ask) -> Result<Pass, Failure> {
+        // The place comes first: a breaker that has let a request through wants to hear of it.
+        let Some(place) = self.places.take() else {
+            let message = format!("it has {} requests under way", self.provider.max_concurrent);
+            return Err(Failure::new(FailureKind::AtLimit, message));
+        };
         let ticket = self.with_breaker(|breaker| breaker.admit(now)).map_err(|left| {
             let seconds = left.as_secs_f64().ceil() as u32;
             let message = format!("it has failed, and is not asked for up to {seconds} s");
@@ -59,6 +67,7 @@ impl Upstream {
             ticket: Some(ticket),
             lasts_as_long_as_the_call,
             has_answered: false,
+            _place: place,
         })
     }
 
@@ -102,6 +111,8 @@ pub struct Pass {
     /// It listens to a call. That such a connection breaks after it has worked says nothing about the next one.
     lasts_as_long_as_the_call: bool,
     has_answered: bool,
+    /// Free for another request when this is dropped.
+    _place: Place,
 }
 
 impl Pass {
