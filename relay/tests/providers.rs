@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
-    Ask, Bounds, Chat, Codec, Event, FailureKind, Feed, Input, Kind, Message, Opening, Output, Provider,
-    Request, Target,
+    Ask, Bounds, Chat, Codec, Deadlines, Event, FailureKind, Feed, Input, Kind, Message, Opening, Output,
+    Provider, Request, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,7 +56,7 @@ fn failure(events: &[Event]) -> FailureKind {
 }
 
 fn open(codec: Box<dyn Codec>) -> Request {
-    let client = relay::provider::client().expect("a client");
+    let client = relay::provider::client(Duration::from_secs(3)).expect("a client");
     Request::open(&TaskTracker::new(), &client, Instant::now(), codec, bounds())
 }
 
@@ -124,7 +124,7 @@ impl Row {
             language: None,
             key_terms: Vec::new(),
             price: "local/small".to_owned(),
-            timeout: Duration::from_secs(1),
+            deadlines: Deadlines::default(),
             max_concurrent: 0,
         };
         open(provider.codec(&(self.ask)()).expect("it is asked so"))

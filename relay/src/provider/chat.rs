@@ -20,7 +20,7 @@ use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::reply::{Dialect, Reply, Told};
 use super::thoughts::Thoughts;
-use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target};
+use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target};
 use crate::config::Secret;
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -35,11 +35,7 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
     },
-    bounds: |provider, _| Bounds {
-        head: provider.timeout,
-        first: Some(provider.timeout),
-        ..Bounds::default()
-    },
+    bounds: |provider, _| provider.deadlines.over_http(),
     price: ItemPrice::model,
 };
 

@@ -1,6 +1,7 @@
 //! Streamed HTTP: one `POST`, whose answer is read as it comes.
 
 use std::error::Error;
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -15,12 +16,12 @@ use crate::operations::outbound::http_client;
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
 
 /// A client for every provider of a relay: it keeps connections alive, so that a turn need not open one, and follows nobody elsewhere, since
-/// a key goes with each request.
+/// a key goes with each request. A connection that is not there within `connect` is given up.
 ///
 /// # Errors
 /// When the system's own certificates or threads are not to be had.
-pub fn client() -> Result<Client, reqwest::Error> {
-    http_client().redirect(Policy::none()).tcp_nodelay(true).build()
+pub fn client(connect: Duration) -> Result<Client, reqwest::Error> {
+    http_client().redirect(Policy::none()).tcp_nodelay(true).connect_timeout(connect).build()
 }
 
 pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target) {

@@ -42,7 +42,7 @@ pub use event::{
     Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
     Spoken, Tool, ToolCall, TurnSign,
 };
-pub use exchange::{Bounds, Exchange};
+pub use exchange::{Bounds, Deadlines, Exchange};
 pub use http::client;
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;

@@ -31,7 +31,12 @@ impl Upstream {
     /// When the system's own certificates or threads are not to be had.
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
         let places = Places::new(&provider.name, provider.max_concurrent);
-        Ok(Upstream { client: http::client()?, breaker: Mutex::default(), places, provider })
+        Ok(Upstream {
+            client: http::client(provider.deadlines.connect)?,
+            breaker: Mutex::default(),
+            places,
+            provider,
+        })
     }
 
     /// The provider as it is configured.
