@@ -1,10 +1,11 @@
 //! What a provider may take, stage by stage, over both wires: servers that stall at one place, and deadlines of which one alone can be missed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use relay::provider::{
-    Ask, Chat, Deadlines, Event, Failure, FailureKind, Kind, Message, Provider, Request, client,
+    Ask, Chat, Connections, Deadlines, Event, Failure, FailureKind, Kind, Message, Provider, Request,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -116,10 +117,15 @@ async fn fails(provider: &Provider) -> (usize, Failure) {
         }
         _ => Ask::Speak("Hello.".to_owned()),
     };
-    let client = client(provider.deadlines.connect).expect("a client");
+    let connections = Connections::new("slow", provider.deadlines.connect).expect("a client");
     let codec = provider.codec(&ask).expect("it is asked so");
-    let mut request =
-        Request::open(&TaskTracker::new(), &client, Instant::now(), codec, provider.bounds(&ask));
+    let mut request = Request::open(
+        &TaskTracker::new(),
+        &Arc::new(connections),
+        Instant::now(),
+        codec,
+        provider.bounds(&ask),
+    );
     let mut pieces = 0;
     loop {
         match tokio::time::timeout(PATIENCE, request.next()).await.expect("it ends by itself") {

@@ -80,9 +80,14 @@ impl Bench {
     }
 
     /// A call that types a text and is answered.
-    fn call(&self, text: &str) -> impl Future<Output = Report> + Send + 'static {
+    fn call(&self, text: &str) -> impl Future<Output = Report> + Send + use<> {
+        self.talk(&[text])
+    }
+
+    /// A call that types these texts, each when the one before was answered.
+    fn talk(&self, texts: &[&str]) -> impl Future<Output = Report> + Send + use<> {
         let options = Options {
-            texts: vec![text.to_owned()],
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             longest: Duration::from_secs(60),
             ..Options::new(self.relay.url(), token_but(&json!({})), Vec::new())
         };
@@ -184,5 +189,16 @@ async fn above_its_limit_a_provider_is_left_to_those_who_have_it_and_the_next_on
     assert_eq!(bench.metric("voxrelay_provider_in_use{provider=\"first\"}").await, "0");
     bench.call("Hello").await;
     assert_eq!(bench.asked().await, (2, 3), "its place is free");
+    bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_answer_and_a_second_call_make_no_new_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "").await;
+    bench.talk(&["one", "two", "three"]).await;
+    bench.talk(&["four", "five"]).await;
+    assert_eq!(bench.asked().await, (5, 0));
+    assert_eq!(bench.metric("voxrelay_provider_connections_total{provider=\"first\"}").await, "1");
     bench.relay.terminate().await;
 }

@@ -14,6 +14,7 @@ mod aura;
 mod breaker;
 mod channel;
 mod chat;
+mod connections;
 mod deepgram;
 mod elevenlabs;
 mod event;
@@ -38,12 +39,12 @@ mod upstream;
 
 pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
+pub use connections::Connections;
 pub use event::{
     Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
     Spoken, Tool, ToolCall, TurnSign,
 };
 pub use exchange::{Bounds, Deadlines, Exchange};
-pub use http::client;
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
 pub use upstream::{Pass, Upstream, Upstreams};

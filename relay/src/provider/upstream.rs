@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Time;
-use reqwest::Client;
 
 use super::breaker::{Breaker, Standing, Ticket};
 use super::places::{Place, Places};
-use super::{Ask, Event, Failure, FailureKind, Provider, http};
+use super::{Ask, Connections, Event, Failure, FailureKind, Provider};
 use crate::operations::telemetry;
 
 /// The providers of a relay, by the names that the configuration gives them.
@@ -18,8 +17,7 @@ pub type Upstreams = BTreeMap<String, Arc<Upstream>>;
 #[derive(Debug)]
 pub struct Upstream {
     provider: Provider,
-    /// Keeps the connections of HTTP alive from one request to the next, whichever call made it.
-    client: Client,
+    connections: Arc<Connections>,
     breaker: Mutex<Breaker>,
     places: Places,
 }
@@ -30,13 +28,9 @@ impl Upstream {
     /// # Errors
     /// When the system's own certificates or threads are not to be had.
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
+        let connections = Arc::new(Connections::new(&provider.name, provider.deadlines.connect)?);
         let places = Places::new(&provider.name, provider.max_concurrent);
-        Ok(Upstream {
-            client: http::client(provider.deadlines.connect)?,
-            breaker: Mutex::default(),
-            places,
-            provider,
-        })
+        Ok(Upstream { provider, connections, breaker: Mutex::default(), places })
     }
 
     /// The provider as it is configured.
@@ -45,10 +39,10 @@ impl Upstream {
         &self.provider
     }
 
-    /// What asks it over HTTP.
+    /// The connections to it.
     #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Lets a request through, or says why it is not made.

@@ -52,8 +52,8 @@ impl Requests {
         };
         match upstream.admit(time(self.started), ask) {
             Ok(pass) => {
-                let client = upstream.client();
-                let request = Request::open(&self.tasks, client, self.started, codec, of.bounds(ask));
+                let connections = upstream.connections();
+                let request = Request::open(&self.tasks, connections, self.started, codec, of.bounds(ask));
                 self.running.push(Running { id, provider, request, pass, is_held_back: false });
             }
             Err(why) => {
