@@ -9,6 +9,7 @@ use crate::admission::denials::Denials;
 use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
 use crate::money::price::PriceTable;
+use crate::provider::Upstreams;
 use crate::session::{Lease, Registry};
 use crate::{Admission, Records};
 
@@ -19,8 +20,8 @@ pub struct App {
     pub config: Config,
     /// What things cost.
     pub prices: PriceTable,
-    /// Asks speech and language providers, and keeps its connections to them. A relay without providers needs none, and no certificates.
-    pub provider_client: Option<reqwest::Client>,
+    /// The speech and language providers, each with what all calls share of it.
+    pub upstreams: Upstreams,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What is written.
@@ -60,16 +61,16 @@ impl App {
             live: Arc::new(Live::new(config.store_grace)),
             config,
             prices,
-            provider_client: None,
+            upstreams: Upstreams::new(),
             admission: Arc::new(admission),
             records: Arc::new(records),
         }
     }
 
-    /// Asks providers with this client.
+    /// Asks these providers.
     #[must_use]
-    pub fn with_provider_client(self, client: Option<reqwest::Client>) -> App {
-        App { provider_client: client, ..self }
+    pub fn with_upstreams(self, upstreams: Upstreams) -> App {
+        App { upstreams, ..self }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,8 +14,8 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
-    Ask, Bounds, Chat, Codec, Event, FailureKind, Feed, Input, Kind, Message, Opening, Output, Provider,
-    Request, Target,
+    Ask, Bounds, Chat, Codec, Connections, Deadlines, Event, FailureKind, Feed, Input, Kind, Message,
+    Opening, Output, Provider, Request, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,8 +58,15 @@ fn failure(events: &[Event]) -> FailureKind {
 }
 
 fn open(codec: Box<dyn Codec>) -> Request {
-    let client = relay::provider::client().expect("a client");
-    Request::open(&TaskTracker::new(), &client, Instant::now(), codec, bounds())
+    open_over(&connections(), codec)
+}
+
+fn connections() -> Arc<Connections> {
+    Arc::new(Connections::new("local", Duration::from_secs(3)).expect("a client"))
+}
+
+fn open_over(connections: &Arc<Connections>, codec: Box<dyn Codec>) -> Request {
+    Request::open(&TaskTracker::new(), connections, Instant::now(), codec, bounds())
 }
 
 /// A kind of provider that answers one `POST` with a stream, and how it looks when all is well.
@@ -114,6 +123,11 @@ fn chat() -> Ask {
 impl Row {
     /// A request at this port.
     fn request(&self, port: u16) -> Request {
+        open(self.codec(port))
+    }
+
+    /// The same over these connections.
+    fn codec(&self, port: u16) -> Box<dyn Codec> {
         let provider = Provider {
             name: "local".to_owned(),
             kind: Kind::named(self.kind).expect("registered"),
@@ -124,9 +138,10 @@ impl Row {
             language: None,
             key_terms: Vec::new(),
             price: "local/small".to_owned(),
-            timeout: Duration::from_secs(1),
+            deadlines: Deadlines::default(),
+            max_concurrent: 0,
         };
-        open(provider.codec(&(self.ask)()).expect("it is asked so"))
+        provider.codec(&(self.ask)()).expect("it is asked so")
     }
 
     /// What comes of a request of a server that answers like this.
@@ -286,6 +301,42 @@ async fn a_request_that_is_dropped_closes_its_connection() {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed");
         assert!(read.is_ok() || rest.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_leaves_its_connection_to_the_next_request() {
+    for row in &ROWS {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let opened = Arc::new(AtomicUsize::new(0));
+        let counted = opened.clone();
+        let (piece, end) = (row.piece, row.end);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut asked = vec![0; 1 << 16];
+                    while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                        let answer = format!("{piece}{end}");
+                        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+                        let begun = format!("{head}\r\n\r\n{:x}\r\n{answer}\r\n", answer.len());
+                        let _ = stream.write_all(begun.as_bytes()).await;
+                        // The last word of the answer is not the last byte of the body.
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        let _ = stream.write_all(b"0\r\n\r\n").await;
+                    }
+                });
+            }
+        });
+        let connections = connections();
+        for asked in 1..4 {
+            let events = all(open_over(&connections, row.codec(port))).await;
+            assert_eq!(text(&events), "Hello", "{} {asked}: {events:?}", row.kind);
+            // A turn later.
+            tokio::time::sleep(Duration::from_millis(800)).await;
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), 1, "{}", row.kind);
     }
 }
 

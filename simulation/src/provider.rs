@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use protocol::Time;
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Bounds, Event, Exchange, Feed, Input, Kind, Message, Output, Provider};
+use relay::provider::{
+    Ask, Bounds, Deadlines, Event, Exchange, Feed, Input, Kind, Message, Output, Provider,
+};
 
 use crate::random::Random;
 use crate::speech::Speech;
@@ -46,7 +48,8 @@ pub(crate) fn provider() -> Provider {
         language: None,
         key_terms: Vec::new(),
         price: ITEM.into(),
-        timeout: Duration::from_secs(4),
+        deadlines: Deadlines { first: Duration::from_secs(4), ..Deadlines::default() },
+        max_concurrent: 0,
     }
 }
 

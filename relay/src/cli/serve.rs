@@ -14,7 +14,7 @@ use crate::admission::auth::{self, Verifier};
 use crate::config::{Config, Secret};
 use crate::operations::log;
 use crate::operations::telemetry::{self, Telemetry};
-use crate::provider;
+use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
 use crate::records::store::{DATABASE_FILE, FolderLock, Leases, SqlStore, Store, StoreError};
@@ -91,8 +91,8 @@ async fn run(config: Config) -> ExitCode {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
     };
-    let provider_client = match provider_client(&config) {
-        Ok(client) => client,
+    let upstreams = match upstreams(&config) {
+        Ok(upstreams) => upstreams,
         Err(error) => return failed(2, &error),
     };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
@@ -138,7 +138,7 @@ async fn run(config: Config) -> ExitCode {
         return failed(1, &error);
     }
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
-    let app = App::new(config, verifier, records, prices).with_provider_client(provider_client);
+    let app = App::new(config, verifier, records, prices).with_upstreams(upstreams);
     let app = Arc::new(app);
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
@@ -207,16 +207,16 @@ async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
     }
 }
 
-/// What asks the providers, if there are any.
-fn provider_client(config: &Config) -> Result<Option<reqwest::Client>, String> {
-    if config.providers.is_empty() {
-        return Ok(None);
-    }
-    let client = provider::client().map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        format!("the providers cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates")
+/// The providers, ready to be asked. A relay without providers needs no certificates.
+fn upstreams(config: &Config) -> Result<Upstreams, String> {
+    let upstreams = config.providers.values().map(|provider| {
+        let upstream = Upstream::new(provider.clone()).map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            format!("the providers cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates")
+        })?;
+        Ok((provider.name.clone(), Arc::new(upstream)))
     });
-    client.map(Some)
+    upstreams.collect()
 }
 
 fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {

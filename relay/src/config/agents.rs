@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place};
-use crate::provider::{Kind, Provider, Service};
+use crate::provider::{Deadlines, Kind, Provider, Service};
 
 /// The agent that is always there.
 pub const ECHO: &str = "echo";
@@ -76,7 +76,18 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         voice,
         language,
         key_terms: values.list("providers.*.key_terms")?,
-        timeout: Duration::from_secs(values.whole("providers.*.timeout_seconds")?.into()),
+        deadlines: deadlines(&values)?,
+        max_concurrent: values.whole("providers.*.max_concurrent")?,
+    })
+}
+
+fn deadlines(values: &Values) -> Result<Deadlines, ConfigError> {
+    let seconds = |key| values.whole(key).map(|seconds| Duration::from_secs(seconds.into()));
+    Ok(Deadlines {
+        connect: seconds("providers.*.connect_timeout_seconds")?,
+        first: seconds("providers.*.timeout_seconds")?,
+        silence: seconds("providers.*.silence_timeout_seconds")?,
+        whole: seconds("providers.*.whole_timeout_seconds")?,
     })
 }
 

@@ -18,7 +18,7 @@ use crate::NanoUsd;
 use crate::admission::auth::AuthError;
 use crate::money::budget::{Scope, THRESHOLDS};
 use crate::operations::log;
-use crate::provider::FailureKind;
+use crate::provider::{FailureKind, Standing};
 use crate::records::store::{OPERATIONS, StoreError};
 
 /// Seconds: from a local read to the longest that a transaction may take.
@@ -80,7 +80,11 @@ metrics! {
     RECORDING_DROPPED = "voxrelay_recording_dropped_samples_total", Counter, [], "samples that are silent in recordings because the disk was too slow";
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
-    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure";
+    PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` and `at_limit` were not sent";
+    PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 1 while one request tries whether it answers again, 2 not at all";
+    PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
+    PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider"], "connections to a provider that a request had to wait for: handshakes that a turn pays for";
+    PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
     ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound, and `total`";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
@@ -147,12 +151,41 @@ pub(crate) fn provider(name: &str) {
     for outcome in [ANSWERED].into_iter().chain(FailureKind::ALL.map(FailureKind::name)) {
         counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
     }
+    counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(0);
+    counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned()).increment(0);
+    gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
+    gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
 }
 
 /// A request to a provider is over: with an answer, or with a failure.
 pub(crate) fn provider_request(name: &str, failure: Option<FailureKind>) {
     let outcome = failure.map_or(ANSWERED, FailureKind::name);
     counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Whether a provider is asked has changed.
+pub(crate) fn provider_circuit(name: &str, standing: Standing) {
+    let value = match standing {
+        Standing::Closed => 0.0,
+        Standing::Probing => 1.0,
+        Standing::Open => 2.0,
+    };
+    gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(value);
+}
+
+/// So many requests and open sockets of a provider are there more than before.
+pub(crate) fn provider_in_use(name: &str, more: i8) {
+    gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).increment(f64::from(more));
+}
+
+/// A connection to a provider is opened that a request has to wait for.
+pub(crate) fn provider_connection(name: &str) {
+    counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned()).increment(1);
+}
+
+/// A provider that was asked is not asked any more.
+pub(crate) fn provider_opened(name: &str) {
+    counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(1);
 }
 
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
@@ -306,7 +339,7 @@ mod tests {
                     (_, "code") => ErrorCode::ALL.len() + 1,
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
-                    (PROVIDER_REQUESTS, _) => 0,
+                    (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

@@ -15,7 +15,7 @@ use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
-use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
+use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
 use crate::config::Secret;
 use crate::money::bill::{AnthropicUsage, ItemPrice, Quantity, TokenUsage};
 
@@ -32,11 +32,7 @@ pub(super) const ANTHROPIC: Kind = Kind {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Anthropic::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
     },
-    bounds: |provider, _| Bounds {
-        head: provider.timeout,
-        first: Some(provider.timeout),
-        ..Bounds::default()
-    },
+    bounds: |provider, _| provider.deadlines.over_http(),
     price: ItemPrice::model,
 };
 

@@ -58,13 +58,8 @@ struct Aura {
 /// What a voice may do that is fed: it is silent while nothing is there to be spoken.
 pub(super) fn speaking(provider: &Provider, ask: &Ask) -> Bounds {
     let has_text = matches!(ask, Ask::Speak(text) if !text.trim().is_empty());
-    Bounds {
-        head: provider.timeout,
-        first: has_text.then_some(provider.timeout),
-        silence: Some(Duration::from_secs(20)),
-        whole: Some(Duration::from_secs(600)),
-        bytes: 1 << 26,
-    }
+    let first = has_text.then_some(provider.deadlines.first);
+    Bounds { first, bytes: 1 << 26, ..provider.deadlines.over_socket() }
 }
 
 /// The name of a voice as a model: `aura-2` and `thalia` are `aura-2-thalia-en`. Without a voice the model is the whole name.

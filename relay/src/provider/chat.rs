@@ -21,7 +21,7 @@ use super::refusal::words;
 use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
 use super::thoughts::Thoughts;
-use super::{Ask, Bounds, Event, Failure, FailureKind, Finish, Kind, Service, Target};
+use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target};
 use crate::config::Secret;
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -38,11 +38,7 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
     },
-    bounds: |provider, _| Bounds {
-        head: provider.timeout,
-        first: Some(provider.timeout),
-        ..Bounds::default()
-    },
+    bounds: |provider, _| provider.deadlines.over_http(),
     price: ItemPrice::model,
 };
 

@@ -76,7 +76,7 @@ struct Deepgram {
 
 /// What one may do that listens for as long as a call lasts.
 pub(super) fn listening(provider: &Provider) -> Bounds {
-    Bounds { head: provider.timeout, first: None, silence: None, whole: None, bytes: 1 << 28 }
+    Bounds { head: provider.deadlines.connect, first: None, silence: None, whole: None, bytes: 1 << 28 }
 }
 
 /// Samples in so many bytes of audio.

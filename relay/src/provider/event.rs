@@ -279,6 +279,10 @@ pub enum FailureKind {
     Connection,
     /// It sent more than any answer has.
     Flood,
+    /// It was not asked: it has failed too often just now, for any call of this relay. Another provider may answer.
+    CircuitOpen,
+    /// It was not asked: it has as many requests under way as it may. Another provider may answer.
+    AtLimit,
 }
 
 impl Failure {
@@ -316,7 +320,7 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 8] = [
+    pub const ALL: [FailureKind; 10] = [
         FailureKind::Key,
         FailureKind::Payment,
         FailureKind::Busy,
@@ -325,6 +329,8 @@ impl FailureKind {
         FailureKind::Timeout,
         FailureKind::Connection,
         FailureKind::Flood,
+        FailureKind::CircuitOpen,
+        FailureKind::AtLimit,
     ];
 
     /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
@@ -345,6 +351,8 @@ impl FailureKind {
             FailureKind::Timeout => "timeout",
             FailureKind::Connection => "connection",
             FailureKind::Flood => "flood",
+            FailureKind::CircuitOpen => "circuit_open",
+            FailureKind::AtLimit => "at_limit",
         }
     }
 }

@@ -21,6 +21,51 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
+/// How long a provider may take with a request, as its operator wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Until the connection is there: TCP and TLS, and the opening of a WebSocket.
+    pub connect: Duration,
+    /// From the beginning of the request to the first piece of the answer.
+    pub first: Duration,
+    /// Between two pieces of the answer.
+    pub silence: Duration,
+    /// From the beginning of the request to the end of the answer.
+    pub whole: Duration,
+}
+
+impl Default for Deadlines {
+    /// As the table of the configuration has them.
+    fn default() -> Self {
+        Deadlines {
+            connect: Duration::from_secs(5),
+            first: Duration::from_secs(10),
+            silence: Duration::from_secs(15),
+            whole: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Deadlines {
+    /// For an answer over HTTP. That the connection is there in time is the client's to see to: only it knows when that is.
+    #[must_use]
+    pub(super) fn over_http(&self) -> Bounds {
+        Bounds {
+            head: self.first,
+            first: Some(self.first),
+            silence: Some(self.silence),
+            whole: Some(self.whole),
+            ..Bounds::default()
+        }
+    }
+
+    /// For an answer over a WebSocket.
+    #[must_use]
+    pub(super) fn over_socket(&self) -> Bounds {
+        Bounds { head: self.connect, ..self.over_http() }
+    }
+}
+
 impl Default for Bounds {
     /// For one answer of a language model.
     fn default() -> Self {
@@ -39,6 +84,8 @@ pub struct Exchange {
     codec: Box<dyn Codec>,
     bounds: Bounds,
     began: Time,
+    /// The WebSocket is not open yet, so that nothing was asked.
+    is_connecting: bool,
     /// When the provider has been silent for too long.
     silent_at: Option<Time>,
     /// When it has taken too long in all.
@@ -58,6 +105,7 @@ impl Exchange {
             codec,
             bounds,
             began: now,
+            is_connecting: matches!(opening, Opening::Socket(_)),
             silent_at: Some(now + bounds.head),
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
@@ -74,15 +122,21 @@ impl Exchange {
         }
         match input {
             Input::Head { .. } => {
+                self.is_connecting = false;
                 self.heard(now);
                 self.silent_at = self.bounds.first.map(|first| self.began + first).or(self.silent_at);
             }
             Input::Bytes(bytes) | Input::Binary(bytes) => self.receive(now, bytes.len()),
             Input::Text(text) => self.receive(now, text.len()),
             Input::Timeout if self.due().is_some_and(|due| due <= now) => {
-                let after =
-                    if self.over_at.is_some_and(|over| over <= now) { "no end" } else { "nothing came" };
-                self.fail(FailureKind::Timeout, format!("{after} in time"));
+                let is_over = self.over_at.is_some_and(|over| over <= now);
+                let (kind, after) = match (self.is_connecting, is_over) {
+                    // What was not asked is not billed, so it is not called an answer that came too late.
+                    (true, _) => (FailureKind::Connection, "no connection"),
+                    (false, true) => (FailureKind::Timeout, "no end"),
+                    (false, false) => (FailureKind::Timeout, "nothing came"),
+                };
+                self.fail(kind, format!("{after} in time"));
             }
             Input::Timeout | Input::End | Input::Lost(_) | Input::Feed(_) => {}
         }
@@ -217,7 +271,9 @@ mod tests {
             exchange.handle_input(Time::from_millis(silent_at - 1), Input::Timeout);
             assert_eq!(failure(&mut exchange), None);
             exchange.handle_input(Time::from_millis(silent_at), Input::Timeout);
-            assert_eq!(failure(&mut exchange), Some(FailureKind::Timeout));
+            // Before the socket is open nothing was asked.
+            let kind = if words == 0 { FailureKind::Connection } else { FailureKind::Timeout };
+            assert_eq!(failure(&mut exchange), Some(kind));
         }
     }
 

@@ -1,27 +1,21 @@
 //! Streamed HTTP: one `POST`, whose answer is read as it comes.
 
 use std::error::Error;
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::request::Carried;
 use super::{Input, Target};
-use crate::operations::outbound::http_client;
 
 /// Headers in which providers name a request.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
 
-/// A client for every provider of a relay: it keeps connections alive, so that a turn need not open one, and follows nobody elsewhere, since
-/// a key goes with each request.
-///
-/// # Errors
-/// When the system's own certificates or threads are not to be had.
-pub fn client() -> Result<Client, reqwest::Error> {
-    http_client().redirect(Policy::none()).tcp_nodelay(true).build()
-}
+/// After its end an answer is read on for so long, and so far, until its connection can be used again.
+const REST_WITHIN: Duration = Duration::from_secs(2);
+const REST_MAX_BYTES: usize = 64 * 1024;
 
 pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target) {
     let mut request = client.post(target.url).body(target.body);
@@ -63,6 +57,20 @@ pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target)
             () = sleep_until(carried.due()) => carried.handle(Input::Timeout).await,
         };
         if !goes_on {
+            break;
+        }
+    }
+    if carried.has_finished() {
+        let _ = timeout(REST_WITHIN, read_rest(response)).await;
+    }
+}
+
+/// Reads what comes behind the last word of an answer: a connection is used again only when it has nothing more to say.
+async fn read_rest(mut response: Response) {
+    let mut read = 0;
+    while let Ok(Some(bytes)) = response.chunk().await {
+        read += bytes.len();
+        if read > REST_MAX_BYTES {
             return;
         }
     }

@@ -11,8 +11,10 @@
 
 mod anthropic;
 mod aura;
+mod breaker;
 mod channel;
 mod chat;
+mod connections;
 mod deepgram;
 mod elevenlabs;
 mod event;
@@ -21,6 +23,7 @@ mod flux;
 mod http;
 mod incoming;
 mod pcm;
+mod places;
 mod prompt;
 mod refusal;
 mod registry;
@@ -32,16 +35,19 @@ mod socket;
 mod speech;
 mod thoughts;
 mod transcription;
+mod upstream;
 
+pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
+pub use connections::Connections;
 pub use event::{
     Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
     Spoken, Tool, ToolCall, TurnSign,
 };
-pub use exchange::{Bounds, Exchange};
-pub use http::client;
+pub use exchange::{Bounds, Deadlines, Exchange};
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
+pub use upstream::{Pass, Upstream, Upstreams};
 
 use bytes::Bytes;
 use protocol::Time;

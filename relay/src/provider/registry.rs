@@ -1,12 +1,10 @@
 //! Every kind of provider, and one that an operator has configured.
 
-use std::time::Duration;
-
 use reqwest::Url;
 
 use super::{
-    Ask, Bounds, Codec, Service, Skills, anthropic, aura, chat, deepgram, elevenlabs, flux, speech,
-    transcription,
+    Ask, Bounds, Codec, Deadlines, Service, Skills, anthropic, aura, chat, deepgram, elevenlabs, flux,
+    speech, transcription,
 };
 use crate::config::Secret;
 use crate::money::bill::ItemPrice;
@@ -81,8 +79,10 @@ pub struct Provider {
     pub key_terms: Vec<String>,
     /// The item of the price table that it is billed by.
     pub price: String,
-    /// How long the first piece of an answer may take.
-    pub timeout: Duration,
+    /// How long it may take.
+    pub deadlines: Deadlines,
+    /// How many requests and open sockets it may have at a time; 0 for no limit.
+    pub max_concurrent: u32,
 }
 
 /// Most vendors have a line for each model.

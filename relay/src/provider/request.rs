@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, http, socket,
+    Bounds, Codec, Connections, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, http,
+    socket,
 };
 
 /// Events that wait for the session. While they do, the provider is not read: it waits, too.
@@ -26,7 +28,8 @@ pub struct Request {
     /// It took no more of what it was fed.
     clogged: bool,
     over: bool,
-    task: AbortOnDropHandle<()>,
+    /// Until the end was told. After that the task ends by itself, soon: it leaves its connection as others can use it.
+    task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Request {
@@ -34,30 +37,36 @@ impl Request {
     #[must_use]
     pub fn open(
         tasks: &TaskTracker,
-        client: &reqwest::Client,
+        connections: &Arc<Connections>,
         started: Instant,
         codec: Box<dyn Codec>,
         bounds: Bounds,
     ) -> Request {
         let (to_session, events) = mpsc::channel(EVENTS_WAITING);
         let (feeds, from_session) = mpsc::channel(FEEDS_WAITING);
-        let client = client.clone();
+        let connections = connections.clone();
         let task = tasks.spawn(async move {
             let (exchange, opening) = Exchange::open(time(started), codec, bounds);
-            let carried = Carried { exchange, started, events: to_session, to_send: VecDeque::new() };
+            let carried = Carried {
+                exchange,
+                started,
+                events: to_session,
+                to_send: VecDeque::new(),
+                has_finished: false,
+            };
             match opening {
-                Opening::Http(target) => http::carry(carried, &client, target).await,
-                Opening::Socket(target) => socket::carry(carried, target, from_session).await,
+                Opening::Http(target) => http::carry(carried, connections.client(), target).await,
+                Opening::Socket(target) => socket::carry(carried, &connections, target, from_session).await,
             }
         });
-        Request { events, feeds, clogged: false, over: false, task: AbortOnDropHandle::new(task) }
+        Request { events, feeds, clogged: false, over: false, task: Some(AbortOnDropHandle::new(task)) }
     }
 
     /// Adds to the request. One that takes nothing for so long that what it was fed piles up has failed.
     pub fn feed(&mut self, feed: Feed) {
         if matches!(self.feeds.try_send(feed), Err(mpsc::error::TrySendError::Full(_))) {
             self.clogged = true;
-            self.task.abort();
+            self.task = None;
         }
     }
 
@@ -76,6 +85,11 @@ impl Request {
             Event::Failed(Failure::new(FailureKind::Connection, cause))
         });
         self.over = matches!(event, Event::Finished(_) | Event::Failed(_));
+        if self.over
+            && let Some(task) = self.task.take()
+        {
+            drop(task.detach());
+        }
         Poll::Ready(event)
     }
 }
@@ -87,6 +101,8 @@ pub(super) struct Carried {
     events: mpsc::Sender<Event>,
     /// Messages for a WebSocket, oldest first.
     pub(super) to_send: VecDeque<Output>,
+    /// The answer is whole.
+    has_finished: bool,
 }
 
 impl Carried {
@@ -96,6 +112,7 @@ impl Carried {
         while let Some(output) = self.exchange.poll_output() {
             match output {
                 Output::Event(event) => {
+                    self.has_finished |= matches!(event, Event::Finished(_));
                     if !self.tell(event).await {
                         return false;
                     }
@@ -117,6 +134,11 @@ impl Carried {
         let told = self.events.send(event).await.is_ok();
         self.exchange.held_back(since.elapsed());
         told
+    }
+
+    /// Whether the answer came to its end.
+    pub(super) fn has_finished(&self) -> bool {
+        self.has_finished
     }
 
     /// When the exchange wants to be told the time.

@@ -1,12 +1,11 @@
 //! A provider on a bench: what the scenarios of the codecs have in common.
 
-use std::time::Duration;
-
 use protocol::Time;
 use serde_json::Value;
 
 use super::{
-    Ask, Event, Exchange, Failure, FailureKind, Feed, Input, Kind, Opening, Output, Provider, Target,
+    Ask, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Input, Kind, Opening, Output, Provider,
+    Target,
 };
 use crate::config::Secret;
 
@@ -22,7 +21,8 @@ pub(super) fn provider(kind: &'static Kind, model: &str) -> Provider {
         language: None,
         key_terms: Vec::new(),
         price: "p/m".to_owned(),
-        timeout: Duration::from_secs(10),
+        deadlines: Deadlines::default(),
+        max_concurrent: 0,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::request::Carried;
-use super::{Feed, Input, Output, Target};
+use super::{Connections, Feed, Input, Output, Target};
 
 /// The longest message: sound in text for several seconds.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -28,7 +28,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub(super) async fn carry(mut carried: Carried, target: Target, mut feeds: mpsc::Receiver<Feed>) {
+pub(super) async fn carry(
+    mut carried: Carried,
+    connections: &Connections,
+    target: Target,
+    mut feeds: mpsc::Receiver<Feed>,
+) {
+    connections.opens_socket();
     let Some(mut stream) = connect(&mut carried, target).await else { return };
     let (mut flushed, mut is_fed) = (true, true);
     loop {

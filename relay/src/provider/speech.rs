@@ -33,12 +33,7 @@ pub(super) const OPENAI_SPEECH: Kind = Kind {
         let Ask::Speak(text) = ask else { return None };
         Some(Box::new(Speech::new(provider, text)))
     },
-    bounds: |provider, _| Bounds {
-        head: provider.timeout,
-        first: Some(provider.timeout),
-        bytes: 1 << 26,
-        ..Bounds::default()
-    },
+    bounds: |provider, _| Bounds { bytes: 1 << 26, ..provider.deadlines.over_http() },
     price: ItemPrice::voice,
 };
 

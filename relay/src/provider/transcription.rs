@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::refusal::{Refusal, words};
 use super::registry::model_line;
 use super::{
-    Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Heard, Input, Kind, Opening, Output, Provider,
-    Service, Target,
+    Answer, Ask, Codec, Event, Failure, FailureKind, Heard, Input, Kind, Opening, Output, Provider, Service,
+    Target,
 };
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -29,11 +29,7 @@ pub(super) const OPENAI_TRANSCRIPTION: Kind = Kind {
         let Ask::Transcribe(samples) = ask else { return None };
         Some(Box::new(Transcription::new(provider, samples)))
     },
-    bounds: |provider, _| Bounds {
-        head: provider.timeout,
-        first: Some(provider.timeout),
-        ..Bounds::default()
-    },
+    bounds: |provider, _| provider.deadlines.over_http(),
     price: ItemPrice::utterances,
 };
 

@@ -25,7 +25,7 @@ use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
 use crate::operations::telemetry;
-use crate::provider::{Provider, Service};
+use crate::provider::{Service, Upstream};
 use crate::records::recording::Recorder;
 use crate::records::store::{Payer, unix_ms};
 use crate::{App, NanoUsd};
@@ -58,7 +58,7 @@ pub(super) struct Parts {
     rate: Hz,
     listening: Price,
     /// The providers that the agent asks, by their places.
-    providers: Vec<Provider>,
+    providers: Vec<Arc<Upstream>>,
     /// The prices of the providers, by their places.
     prices: Vec<ItemPrice>,
 }
@@ -71,17 +71,19 @@ impl Parts {
             tracing::info!(%agent, "there is no such agent");
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
-        let (now, mut providers) = (unix_ms(), Vec::new());
+        let (now, mut providers) = (unix_ms(), Vec::<Arc<Upstream>>::new());
         if let Some(AgentKind::Chat { stt, llm, tts }) = config.as_ref().map(|config| &config.kind) {
             let named = stt.iter().chain(llm).chain(tts);
-            providers.extend(named.filter_map(|name| app.config.providers.get(name).cloned()));
-        }
-        if !providers.is_empty() && app.provider_client.is_none() {
-            tracing::error!(%agent, "its providers cannot be asked: there is no client");
-            return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
+            for name in named {
+                let Some(upstream) = app.upstreams.get(name) else {
+                    tracing::error!(%agent, provider = %name, "it cannot be asked: nothing was made ready for it");
+                    return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
+                };
+                providers.push(upstream.clone());
+            }
         }
         let prices = || {
-            let prices = providers.iter().map(|provider| provider.price(&app.prices, now));
+            let prices = providers.iter().map(|upstream| upstream.provider().price(&app.prices, now));
             let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
             // All audio of a call is metered, at the price of the recogniser that hears all of it.
             let listening = match prices.first() {
@@ -141,8 +143,8 @@ impl Parts {
     /// Whom the agent asks, by their places.
     fn team(&self) -> Team {
         let mut team = Team::default();
-        for (place, (provider, price)) in self.providers.iter().zip(&self.prices).enumerate() {
-            let skills = provider.skills(price);
+        for (place, (upstream, price)) in self.providers.iter().zip(&self.prices).enumerate() {
+            let skills = upstream.provider().skills(price);
             match skills.service {
                 Service::SpeechToText => team.recognisers.push((place, skills)),
                 Service::LanguageModel => team.models.push(place),
@@ -232,12 +234,7 @@ pub(super) fn prepare(
         whose,
         machine,
         work: Work::new(app, books, cost),
-        requests: Requests::new(
-            app.live.tasks.clone(),
-            app.provider_client.clone(),
-            app.live.started,
-            parts.providers,
-        ),
+        requests: Requests::new(app.live.tasks.clone(), app.live.started, parts.providers),
         recording,
         connection: Some(connection),
         visitors: Vec::new(),

@@ -2,23 +2,24 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use protocol::Time;
 use tokio_util::task::TaskTracker;
 
 use crate::money::tab::RequestId;
 use crate::operations::telemetry;
-use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Provider, Request};
+use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Pass, Request, Upstream};
 
 /// The requests of one session. Dropping this cancels them.
 #[derive(Debug)]
 pub(super) struct Requests {
     tasks: TaskTracker,
-    client: Option<reqwest::Client>,
     started: Instant,
     /// The agent's providers, by their places.
-    providers: Vec<Provider>,
+    providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
     /// Requests that could not be made, and why: told before anything else.
     refused: VecDeque<(RequestId, Failure)>,
@@ -29,32 +30,37 @@ struct Running {
     id: RequestId,
     provider: usize,
     request: Request,
+    pass: Pass,
     /// Whoever asked has no room: what it says waits, and then its provider.
     is_held_back: bool,
 }
 
 impl Requests {
-    pub(super) fn new(
-        tasks: TaskTracker,
-        client: Option<reqwest::Client>,
-        started: Instant,
-        providers: Vec<Provider>,
-    ) -> Requests {
-        Requests { tasks, client, started, providers, running: Vec::new(), refused: VecDeque::new() }
+    pub(super) fn new(tasks: TaskTracker, started: Instant, providers: Vec<Arc<Upstream>>) -> Requests {
+        Requests { tasks, started, providers, running: Vec::new(), refused: VecDeque::new() }
     }
 
-    /// Makes a request.
+    /// Makes a request, or has it fail at once if its provider is not asked now: nothing is sent then.
     pub(super) fn open(&mut self, id: RequestId, provider: usize, ask: &Ask) {
-        // No session begins whose agent has providers, unless there is a client to ask them with.
-        let (Some(of), Some(client)) = (self.providers.get(provider), &self.client) else { return };
+        let Some(upstream) = self.providers.get(provider) else { return };
+        let of = upstream.provider();
         let Some(codec) = of.codec(ask) else {
             // The configuration gives an agent only providers of the service that it asks for, so this does not happen.
             tracing::error!(provider = %of.name, kind = of.kind.name, "it cannot be asked that");
             let why = Failure::new(FailureKind::Request, "it cannot be asked that");
             return self.refused.push_back((id, why));
         };
-        let request = Request::open(&self.tasks, client, self.started, codec, of.bounds(ask));
-        self.running.push(Running { id, provider, request, is_held_back: false });
+        match upstream.admit(time(self.started), ask) {
+            Ok(pass) => {
+                let connections = upstream.connections();
+                let request = Request::open(&self.tasks, connections, self.started, codec, of.bounds(ask));
+                self.running.push(Running { id, provider, request, pass, is_held_back: false });
+            }
+            Err(why) => {
+                telemetry::provider_request(&of.name, Some(why.kind));
+                self.refused.push_back((id, why));
+            }
+        }
     }
 
     /// Adds to a request, if it is still under way.
@@ -84,12 +90,13 @@ impl Requests {
                 return Poll::Ready((id, Event::Failed(why)));
             }
             for place in 0..self.running.len() {
-                let Running { id, provider, request, is_held_back } = &mut self.running[place];
+                let Running { id, provider, request, pass, is_held_back } = &mut self.running[place];
                 if *is_held_back {
                     continue;
                 }
                 let Poll::Ready(event) = request.poll_next(context) else { continue };
-                let (id, name) = (*id, &self.providers[*provider].name);
+                pass.note(time(self.started), &event);
+                let (id, name) = (*id, &self.providers[*provider].provider().name);
                 match &event {
                     Event::Ready
                     | Event::Text(_)
@@ -115,4 +122,9 @@ impl Requests {
         })
         .await
     }
+}
+
+/// The time since the relay started.
+fn time(started: Instant) -> Time {
+    Time::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
 }

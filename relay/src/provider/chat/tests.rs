@@ -1,4 +1,4 @@
-use super::super::{Answer, Codec, Exchange, Input, Message, Opening, Output, Tool, ToolCall};
+use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening, Output, Tool, ToolCall};
 use super::*;
 use protocol::Time;
 

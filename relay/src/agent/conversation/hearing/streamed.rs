@@ -17,6 +17,9 @@ const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
 const SILENT_MAX_SAMPLES: u32 = 15 * 16_000;
 /// Recognisers that fail one after the other before the user is told that nobody hears them.
 const FAILURES_MAX: u32 = 3;
+/// How much audio goes by before a recogniser is tried again for a user whom nobody hears: 10 s. Whether one is really asked is for its
+/// circuit breaker to say, so that many calls together try no more often than one.
+const TRY_AGAIN_SAMPLES: u32 = 10 * 16_000;
 /// Recognisers say where words end in seconds: so many samples less than there are is all of them.
 const ROUNDING: u32 = 1_600;
 /// `Final` is not said more often than every half second.
@@ -37,6 +40,8 @@ pub(in super::super) struct Streamed {
     final_through: u32,
     /// The user was told that nobody hears them.
     is_deaf: bool,
+    /// Where the audio stood when the last recogniser was given up.
+    gave_up_at: u32,
     /// No audio comes for now.
     is_paused: bool,
     /// Words of the turn that stay.
@@ -111,6 +116,7 @@ impl Streamed {
             end: position,
             final_through: position,
             is_deaf: false,
+            gave_up_at: position,
             is_paused: false,
             firm: String::new(),
             loose: String::new(),
@@ -125,8 +131,11 @@ impl Streamed {
         self.end = kept.end();
         self.is_paused = false;
         if self.failures >= FAILURES_MAX {
-            // Nobody hears: what is said is not kept for anybody either.
-            return self.finalise(self.end, FINAL_STEP);
+            if self.end - self.gave_up_at < TRY_AGAIN_SAMPLES {
+                // Nobody hears: what is said is not kept for anybody either.
+                return self.finalise(self.end, FINAL_STEP);
+            }
+            self.failures = 0;
         }
         match &mut self.asked {
             Some(asked) if asked.fed - asked.answered > SILENT_MAX_SAMPLES => {
@@ -169,7 +178,9 @@ impl Streamed {
             _ => self.finalise(self.end, 1),
         }
         // Whoever speaks again later may be heard again.
-        self.failures = self.failures.min(FAILURES_MAX - 1);
+        if self.failures >= FAILURES_MAX {
+            self.failures = 0;
+        }
     }
 
     /// Nobody waits for more words: those that are there are what was said.
@@ -216,8 +227,10 @@ impl Streamed {
         self.loose.clear();
         if self.failures >= FAILURES_MAX {
             self.turn_over();
-            self.is_deaf = true;
-            self.understood.push_back(Understood::Deaf(true));
+            self.gave_up_at = self.end;
+            if !std::mem::replace(&mut self.is_deaf, true) {
+                self.understood.push_back(Understood::Deaf(true));
+            }
             self.kept.clear();
             self.kept_samples = 0;
             return self.finalise(self.end, 1);

@@ -322,6 +322,31 @@ fn without_any_recogniser_the_user_is_told_once_and_typing_goes_on_working() {
 }
 
 #[test]
+fn a_user_whom_nobody_hears_is_heard_again_after_a_while_without_doing_anything() {
+    let mut talk = Talk::new();
+    let mut ears = ask_of(&talk.chunk(), EARS).0;
+    let mut told = 0;
+    // Everybody is tried again each time, and none of them for ever.
+    for _ in 0..2 {
+        let others = [OTHER_EARS, EARS].map(|next| {
+            let did = talk.fails(ears, FailureKind::CircuitOpen);
+            ears = ask_of(&did, next).0;
+            ears
+        });
+        assert_eq!(others.len(), 2);
+        let did = talk.fails(ears, FailureKind::CircuitOpen);
+        told += did.iter().filter(|did| matches!(did, AgentOutput::Trouble(_))).count();
+        for _ in 0..99 {
+            assert!(!asks_anybody(&talk.chunk()), "no storm");
+        }
+        ears = ask_of(&talk.chunk(), EARS).0;
+    }
+    assert_eq!(told, 1, "it is told once");
+    let did = talk.hears(ears, "Hi", (0, 1_000), true);
+    assert!(did.contains(&AgentOutput::Degraded { what: Ability::Hearing, degraded: false }), "{did:?}");
+}
+
+#[test]
 fn a_model_that_fails_before_its_first_word_is_stood_in_for_and_afterwards_the_answer_ends() {
     let mut talk = Talk::new();
     let ears = ask_of(&talk.chunk(), EARS).0;

@@ -1,0 +1,204 @@
+//! Providers that have a bad day, for every call of a relay at once: they are left alone, and their stand-ins answer.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use relay::client::{Options, Report, run};
+use relay::records::store::{DATABASE_FILE, SqlStore, Store};
+use serde_json::{Value, json};
+use tests::{Relay, token_but};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Duration, sleep};
+
+const KEY: &str = "fake-key";
+
+/// What has no price in the shipped table.
+const PRICES: &str = r#"
+version = "test"
+item = [
+  { name = "first/chat", unit = "input_token", usd = "1", per = 1_000_000 },
+  { name = "first/chat", unit = "output_token", usd = "5", per = 1_000_000 },
+]
+"#;
+
+/// The fakes, and a relay whose agent asks an OpenAI-compatible model first and then Anthropic's.
+struct Bench {
+    fakes: u16,
+    metrics: u16,
+    relay: Relay,
+}
+
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+async fn http(port: u16, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
+}
+
+impl Bench {
+    async fn start(folder: &Path, more: &str) -> Bench {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let fakes = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
+        let metrics = free_port().await;
+        std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
+        let config = format!(
+            "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[limits]\nsessions_per_user = 100\n\
+            [prices]\nfile = \"prices.toml\"\n\
+            [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n\
+            [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{more}\n\
+            [providers.second]\nkind = \"anthropic\"\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\n\
+            model = \"claude-haiku-5-5\"\nprice = \"anthropic/claude-haiku-5-5\"\n"
+        );
+        let relay = Relay::start(folder, "127.0.0.1:0", &config).await;
+        Bench { fakes, metrics, relay }
+    }
+
+    /// What comes next of the first model.
+    async fn script(&self, acts: Value) {
+        http(self.fakes, "POST", "/script", &json!({ "openai.chat": acts }).to_string()).await;
+    }
+
+    /// How often each model was asked.
+    async fn asked(&self) -> (usize, usize) {
+        let log: Value = serde_json::from_str(&http(self.fakes, "GET", "/log", "").await).expect("JSON");
+        let requests = log["requests"].as_array().expect("a list");
+        let of = |wire: &str| requests.iter().filter(|request| request["wire"] == *wire).count();
+        (of("openai.chat"), of("anthropic.messages"))
+    }
+
+    /// A call that types a text and is answered.
+    fn call(&self, text: &str) -> impl Future<Output = Report> + Send + use<> {
+        self.talk(&[text])
+    }
+
+    /// A call that types these texts, each when the one before was answered.
+    fn talk(&self, texts: &[&str]) -> impl Future<Output = Report> + Send + use<> {
+        let options = Options {
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            longest: Duration::from_secs(60),
+            ..Options::new(self.relay.url(), token_but(&json!({})), Vec::new())
+        };
+        async move {
+            let report = run(options, |_| {}).await;
+            assert!(report.is_good(), "{report:?}");
+            let answer = report.turns.last().expect("answered");
+            assert!(answer.text.starts_with("You said"), "{report:?}");
+            report
+        }
+    }
+
+    /// So many calls at once.
+    async fn calls(&self, count: usize) -> Vec<Report> {
+        let calls: Vec<_> = (0..count).map(|n| tokio::spawn(self.call(&format!("Number {n}")))).collect();
+        let mut reports = Vec::new();
+        for call in calls {
+            reports.push(call.await.expect("it was answered"));
+        }
+        reports
+    }
+
+    async fn metric(&self, series: &str) -> String {
+        let text = http(self.metrics, "GET", "/metrics", "").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {text}")).to_owned()
+    }
+}
+
+/// The items that these calls were billed for.
+async fn items(folder: &Path, reports: &[Report]) -> Vec<String> {
+    let store = SqlStore::sqlite(&folder.join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let mut items = Vec::new();
+    for report in reports {
+        let rows = store.ledger(report.session_id.as_deref().expect("it was there")).await.expect("readable");
+        items.extend(rows.into_iter().map(|row| row.item));
+    }
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_is_found_out_by_one_call_and_every_call_is_answered_by_the_stand_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "").await;
+    bench.script(json!([{ "refuse": { "status": 401 }, "times": 100 }])).await;
+    let mut reports = vec![bench.call("Hello").await];
+    assert_eq!(bench.asked().await, (1, 1));
+    reports.extend(bench.calls(8).await);
+    assert_eq!(bench.asked().await, (1, 9), "nobody asks with that key again");
+    assert_eq!(bench.metric("voxrelay_provider_circuit{provider=\"first\"}").await, "2");
+    assert_eq!(bench.metric("voxrelay_provider_opened_total{provider=\"first\"}").await, "1");
+    let open = "voxrelay_provider_requests_total{provider=\"first\",outcome=\"circuit_open\"}";
+    assert_eq!(bench.metric(open).await, "8");
+    bench.relay.terminate().await;
+    assert_eq!(
+        items(folder.path(), &reports).await,
+        ["anthropic/claude-haiku-5-5"],
+        "the other one has told nothing"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_was_down_is_probed_by_one_call_while_the_others_go_on_without_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "").await;
+    bench
+        .script(json!([
+            { "refuse": { "status": 429, "headers": { "retry-after": "1" } } },
+            // The probe: it is answered long after all others were.
+            { "pace": { "head_ms": 8_000 } },
+        ]))
+        .await;
+    bench.call("Hello").await;
+    assert_eq!(bench.asked().await, (1, 1));
+    sleep(Duration::from_millis(1_100)).await;
+    bench.calls(6).await;
+    assert_eq!(bench.asked().await, (2, 6), "one of them asked, and five did without");
+    assert_eq!(bench.metric("voxrelay_provider_circuit{provider=\"first\"}").await, "0");
+    bench.calls(3).await;
+    assert_eq!(bench.asked().await, (5, 6), "it answers again");
+    bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_its_limit_a_provider_is_left_to_those_who_have_it_and_the_next_one_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "max_concurrent = 1").await;
+    bench.script(json!([{ "pace": { "head_ms": 8_000 } }])).await;
+    let slow = tokio::spawn(bench.call("Slowly"));
+    while bench.asked().await != (1, 0) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(bench.metric("voxrelay_provider_in_use{provider=\"first\"}").await, "1");
+    bench.calls(3).await;
+    assert_eq!(bench.asked().await, (1, 3), "one at a time");
+    slow.await.expect("it was answered in the end");
+    assert_eq!(bench.metric("voxrelay_provider_in_use{provider=\"first\"}").await, "0");
+    bench.call("Hello").await;
+    assert_eq!(bench.asked().await, (2, 3), "its place is free");
+    bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_answer_and_a_second_call_make_no_new_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "").await;
+    bench.talk(&["one", "two", "three"]).await;
+    bench.talk(&["four", "five"]).await;
+    assert_eq!(bench.asked().await, (5, 0));
+    assert_eq!(bench.metric("voxrelay_provider_connections_total{provider=\"first\"}").await, "1");
+    bench.relay.terminate().await;
+}
