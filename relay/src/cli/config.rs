@@ -149,7 +149,7 @@ async fn bucket(config: &Config) -> Result<(), String> {
 }
 
 /// An error with what caused it.
-fn sources(error: &dyn std::error::Error) -> String {
+pub(super) fn sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -2,6 +2,7 @@
 
 pub mod call;
 mod config;
+mod credit;
 mod faults;
 mod migrate;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
     Config(config::ConfigArgs),
+    /// Give an account back what it was charged by mistake, at a relay that runs.
+    Credit(credit::CreditArgs),
     /// Speak a WAV file to a relay and print what comes back.
     Call(call::CallArgs),
 }
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
+        Command::Credit(args) => block_on(credit::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     };
     log::finish();

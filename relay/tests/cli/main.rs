@@ -6,6 +6,7 @@ mod records;
 
 mod call;
 mod config;
+mod credit;
 mod serve;
 mod token;
 
