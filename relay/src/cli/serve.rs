@@ -91,6 +91,9 @@ async fn run(config: Config) -> ExitCode {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
     };
+    for old in faults::old_prices(&config, &prices) {
+        tracing::warn!("{old}");
+    }
     let provider_client = match provider_client(&config) {
         Ok(client) => client,
         Err(error) => return failed(2, &error),

@@ -5,6 +5,7 @@
 mod records;
 
 mod call;
+mod check;
 mod config;
 mod credit;
 mod serve;
