@@ -250,6 +250,8 @@ http_codes! {
     NotFound = "not_found", 404, "There is none, or it is somebody else's.";
     MethodNotAllowed = "method_not_allowed", 405, "This address does not take this method; `Allow` names those that it takes.";
     RequestTimeout = "request_timeout", 408, "The body did not come in time.";
+    KeyInUse = "key_in_use", 409, "Another credit has this `key`. Give this one a key of its own.";
+    CreditTooLarge = "credit_too_large", 409, "The account, or the user, was not charged so much for that day, or has it back already; `detail` says how much is left.";
     BodyTooLarge = "body_too_large", 413, "The body is longer than the relay takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";
     BadRange = "bad_range", 416, "The recording has no such range; `Content-Range` says how long it is.";

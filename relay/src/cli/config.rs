@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use tokio::time::timeout;
 
-use super::{answered, failed, faults};
+use super::{answered, failed, faults, questions};
 use crate::admission::auth::Verifier;
 use crate::config::{self, Config};
 use crate::operations::outbound;
@@ -38,31 +38,61 @@ pub(super) struct ConfigArgs {
     config: Option<PathBuf>,
 }
 
+/// Options of `voxrelay check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhook's address, the
+    /// bucket, the addresses to listen on. Changes nothing, and disturbs no relay that runs.
+    #[arg(long)]
+    connect: bool,
+    /// Ask each configured provider the smallest question there is. That costs a little, which is said beforehand.
+    #[arg(long)]
+    providers: bool,
+    /// The configuration, TOML. Variables that start with VOXRELAY_ go over it.
+    #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
 pub(super) async fn run(args: ConfigArgs) -> ExitCode {
-    if !args.check {
-        return answered(&config::reference().trim_end());
+    let ConfigArgs { check: is_check, connect, config, .. } = args;
+    match is_check {
+        true => check(CheckArgs { connect, providers: false, config }).await,
+        false => answered(&config::reference().trim_end()),
     }
+}
+
+/// Says all that is wrong, or else what applies, and what should be looked at.
+pub(super) async fn check(args: CheckArgs) -> ExitCode {
     let path = args.config.as_deref();
     let config = match faults::load(path, false) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if args.connect {
-        let faults = connect(&config).await;
-        if !faults.is_empty() {
-            return failed(1, &faults.join("\n"));
+    let prices = match faults::price_table(&config) {
+        Ok(prices) => prices,
+        Err(error) => return failed(2, &error),
+    };
+    let mut wrong = if args.connect { connect(&config).await } else { Vec::new() };
+    let mut notes = faults::old_prices(&config, &prices);
+    if args.providers {
+        match questions::ask_all(&config, &prices).await {
+            Ok(said) => notes.extend(said),
+            Err(faults) => wrong.extend(faults),
         }
     }
-    match Config::explain(path, std::env::vars()) {
-        Ok(said) if args.connect => {
-            answered(&format!("{}\n\n# All is well, also with what it names.", said.trim_end()))
-        }
-        Ok(said) => {
-            let end = "# All is well. Whether what it names can be reached is tried with --connect.";
-            answered(&format!("{}\n\n{end}", said.trim_end()))
-        }
-        Err(error) => failed(2, &error),
+    if !wrong.is_empty() {
+        return failed(1, &wrong.join("\n"));
     }
+    let mut lines = match Config::explain(path, std::env::vars()) {
+        Ok(said) => vec![said.trim_end().to_owned(), String::new()],
+        Err(error) => return failed(2, &error),
+    };
+    lines.extend(notes.iter().map(|note| format!("# {note}")));
+    lines.push(match args.connect {
+        true => "# All is well, also with what it names.".to_owned(),
+        false => "# All is well. Whether what it names can be reached is tried with --connect.".to_owned(),
+    });
+    answered(&lines.join("\n"))
 }
 
 /// What cannot be reached, or says no. Each is asked, whatever the others say.
@@ -149,7 +179,7 @@ async fn bucket(config: &Config) -> Result<(), String> {
 }
 
 /// An error with what caused it.
-fn sources(error: &dyn std::error::Error) -> String {
+pub(super) fn sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

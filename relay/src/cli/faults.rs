@@ -1,5 +1,6 @@
 //! What keeps a relay from starting, found before it starts: for `serve`, and for `config --check`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::admission::auth::{Verifier, VerifierError};
 use crate::config::{Config, ConfigError, RecordingPlace, unreadable};
 use crate::money::price::PriceTable;
 use crate::operations::log;
-use crate::provider::Provider;
+use crate::provider::{Provider, Service};
 use crate::records::recording::Recordings;
 use crate::records::store::unix_ms;
 
@@ -55,11 +56,33 @@ fn unpriced(config: &Config, prices: &PriceTable) -> Vec<String> {
     let missing = |provider: &Provider| {
         let error = provider.price(prices, unix_ms()).err()?;
         Some(format!(
-            "configuration: providers.{}.price = {:?}: {error}; give it a price in the table of prices.file, or name another item",
-            provider.name, provider.price
+            "configuration: providers.{}.price = {:?}: {error}; with its price for `…`, write into the file that prices.file names \
+             `item = [{}]`, or name another item",
+            provider.name,
+            provider.price,
+            lines_for(provider)
         ))
     };
     config.providers.values().filter_map(missing).collect()
+}
+
+/// The prices that the configured providers use and that somebody should read again, each once.
+pub(super) fn old_prices(config: &Config, prices: &PriceTable) -> Vec<String> {
+    let items: BTreeSet<&str> = config.providers.values().map(|provider| &*provider.price).collect();
+    items.into_iter().filter_map(|item| prices.old(item, unix_ms())).map(|old| old.to_string()).collect()
+}
+
+/// The line, or the lines, that a price table needs for a provider.
+fn lines_for(provider: &Provider) -> String {
+    let (units, per): (&[&str], _) = match provider.kind.service {
+        Service::LanguageModel => (&["input_token", "output_token"], "1_000_000"),
+        Service::TextToSpeech => (&["character"], "1_000_000"),
+        Service::SpeechToText => (&["second"], "60"),
+    };
+    let line = |unit: &&str| {
+        format!("{{ name = {:?}, unit = \"{unit}\", usd = \"…\", per = {per} }}", provider.price)
+    };
+    units.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 /// What is wrong with the files and folders that it names.

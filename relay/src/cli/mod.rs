@@ -2,8 +2,11 @@
 
 pub mod call;
 mod config;
+mod credit;
 mod faults;
 mod migrate;
+mod prices;
+mod questions;
 mod serve;
 mod token;
 
@@ -39,6 +42,12 @@ enum Command {
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
     Config(config::ConfigArgs),
+    /// Check the configuration, and what it names, as `config --check` does; and the providers, if that is wanted.
+    Check(config::CheckArgs),
+    /// Print what everything costs, and how long ago each price was last read in the provider's list.
+    Prices(prices::PricesArgs),
+    /// Give an account back what it was charged by mistake, at a relay that runs.
+    Credit(credit::CreditArgs),
     /// Speak a WAV file to a relay and print what comes back.
     Call(call::CallArgs),
 }
@@ -52,6 +61,9 @@ pub fn main() -> ExitCode {
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
+        Command::Check(args) => block_on(config::check(args)),
+        Command::Prices(args) => prices::run(&args),
+        Command::Credit(args) => block_on(credit::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     };
     log::finish();

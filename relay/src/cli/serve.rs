@@ -91,6 +91,9 @@ async fn run(config: Config) -> ExitCode {
         Ok(prices) => prices,
         Err(error) => return failed(2, &error),
     };
+    for old in faults::old_prices(&config, &prices) {
+        tracing::warn!("{old}");
+    }
     let upstreams = match upstreams(&config) {
         Ok(upstreams) => upstreams,
         Err(error) => return failed(2, &error),

@@ -3,6 +3,7 @@
 //! A price is for one item and one unit. It may begin on a day, and it may be for prompts above a size only. Time is an
 //! argument, in milliseconds since 1970: the table never asks a clock. What has no price is an error and never free.
 
+mod age;
 mod error;
 mod read;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use jiff::civil::Date;
 
 use crate::money::NanoUsd;
 
+pub use age::{Line, OLD_DAYS, Old};
 pub use error::PriceError;
 pub use unit::{TokenKind, Unit};
 
@@ -60,6 +62,10 @@ pub(crate) struct Entry {
     from_ms: i64,
     /// It is for prompts of more tokens than this; `None` for those that no other price is for.
     pub(crate) prompt_over: Option<u64>,
+    /// The day on which it was last read in the provider's list.
+    seen: Option<Date>,
+    /// Whether it is of the table in the binary.
+    is_shipped: bool,
 }
 
 impl PriceTable {
@@ -69,7 +75,9 @@ impl PriceTable {
     /// Never: a test reads the shipped table.
     #[must_use]
     pub fn shipped() -> PriceTable {
-        PriceTable::parse(SHIPPED).expect("a test reads the shipped table")
+        let mut table = PriceTable::parse(SHIPPED).expect("a test reads the shipped table");
+        table.entries.iter_mut().for_each(|entry| entry.is_shipped = true);
+        table
     }
 
     /// Reads a table in TOML; `docs/prices.md` describes it.

@@ -13,7 +13,7 @@ async fn call(relay: &Relay, sub: &str) -> (Wire, String) {
 }
 
 /// What the relay first says to this user.
-async fn hello(relay: &Relay, sub: &str) -> (Wire, Value) {
+pub(super) async fn hello(relay: &Relay, sub: &str) -> (Wire, Value) {
     let (mut wire, _, _) = relay.call(|_| {}).await;
     let hello = json!({
         "type": "hello", "token": token(sub), "client": "test", "codec": "pcm_s16le_16000",

@@ -5,7 +5,9 @@
 mod records;
 
 mod call;
+mod check;
 mod config;
+mod credit;
 mod serve;
 mod token;
 

@@ -65,7 +65,7 @@ async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_not
     let said = store.transcript(Transcript::Session("a"), None, 100).await.expect("read");
     assert_eq!(said.rows, []);
     let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
-    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost)).collect::<Vec<_>>(), [(10, usd(100))]);
+    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost_nano_usd)).collect::<Vec<_>>(), [(10, 100)]);
     let mut connection = bench.connect().await;
     let names = sqlx::query("SELECT recording FROM erased_recordings").fetch_all(&mut connection).await;
     let names: Vec<String> =
@@ -75,7 +75,7 @@ async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_not
     full(store, "b", "bob").await;
     store.delete_session("b").await.expect("erased");
     let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
-    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost)).collect::<Vec<_>>(), [(20, usd(200))]);
+    assert_eq!(usage.iter().map(|row| (row.quantity, row.cost_nano_usd)).collect::<Vec<_>>(), [(20, 200)]);
 }
 
 async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Bench) {
@@ -179,7 +179,7 @@ async fn what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_accou
 
     // Of the one that was deleted by SQL, what stood in its ledger went with it.
     let used = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
-    let used: Vec<_> = used.iter().map(|row| (row.item.as_str(), row.quantity, row.cost.get())).collect();
+    let used: Vec<_> = used.iter().map(|row| (row.item.as_str(), row.quantity, row.cost_nano_usd)).collect();
     let heard = 3 * 1_600 + 2 * 800 + 400 + 100;
     assert_eq!(used, [("echo/listening", heard, 3 * 8 + 2 * 4 + 2 + 1), ("unknown/lost", 30, 30)]);
     let spent = 4 * 8 + 2 * 4 + 2 + 1 + 30;
@@ -234,7 +234,8 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
 }
 
 /// What an operator runs.
-const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.ledger, voxrelay.alerts";
+const REWRITE: &str =
+    "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.ledger, voxrelay.alerts, voxrelay.credits";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {

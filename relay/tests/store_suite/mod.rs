@@ -2,6 +2,7 @@
 
 mod alerts;
 mod crash;
+mod credits;
 mod denials;
 mod erase;
 mod feedback;

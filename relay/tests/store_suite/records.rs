@@ -6,7 +6,7 @@ use relay::records::store::{
     UsageFilter, UsageRow,
 };
 
-use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn, usd};
+use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
 
 on_both_databases! {
     pages_visit_each_session_once_while_new_ones_come
@@ -166,7 +166,7 @@ async fn usage_is_added_up_by_day_for_users_and_for_accounts(bench: Bench) {
         item: "echo/listening".into(),
         unit: "sample".into(),
         quantity,
-        cost: usd(cost),
+        cost_nano_usd: cost,
     };
     let day = UsageFilter {
         user_sub: None,
@@ -209,8 +209,8 @@ async fn usage_is_added_up_by_day_for_users_and_for_accounts(bench: Bench) {
     assert_eq!(store.usage(&by_account, None, 100).await.expect("read").rows, whole);
     assert_eq!(store.usage(&day, None, 100).await.expect("read").rows, expected[1..]);
     assert_eq!(store.usage(&hers, None, 100).await.expect("read").rows, []);
-    let sum: u64 =
-        store.usage(&all, None, 100).await.expect("read").rows.iter().map(|row| row.cost.get()).sum();
+    let sum: i64 =
+        store.usage(&all, None, 100).await.expect("read").rows.iter().map(|row| row.cost_nano_usd).sum();
     assert_eq!(sum, 210);
 }
 

@@ -10,7 +10,7 @@ use super::{Entry, MAX_NAME, MAX_VERSION, Price, PriceError, Unit};
 use crate::money::NanoUsd;
 
 const TOP: [&str; 2] = ["version", "item"];
-const FIELDS: [&str; 6] = ["name", "unit", "usd", "per", "from", "prompt_over"];
+const FIELDS: [&str; 7] = ["name", "unit", "usd", "per", "from", "prompt_over", "seen"];
 /// Characters of a wrong text that an error repeats.
 const QUOTED: usize = 80;
 
@@ -76,16 +76,17 @@ fn read_item(place: &str, item: &Table, version: &Arc<str>) -> Result<Entry, Pri
         .ok()
         .filter(|per| *per > 0)
         .ok_or_else(|| PriceError::Per { item: name.to_owned(), given: per })?;
-    let (from, from_ms) = from(&place, item)?;
+    let (from, from_ms) = date(&place, item, "from")?;
+    let (seen, _) = date(&place, item, "seen")?;
     let prompt_over = prompt_over(&place, item, unit)?;
     let price = Price { item: name.into(), unit, amount, per, version: Arc::clone(version) };
-    Ok(Entry { price, from, from_ms, prompt_over })
+    Ok(Entry { price, from, from_ms, prompt_over, seen, is_shipped: false })
 }
 
-/// The first day and its midnight in UTC; without a day, the beginning of time.
-fn from(place: &str, item: &Table) -> Result<(Option<Date>, i64), PriceError> {
+/// A day and its midnight in UTC; without a day, the beginning of time.
+fn date(place: &str, item: &Table, field: &'static str) -> Result<(Option<Date>, i64), PriceError> {
     const ACCEPTED: &str = "a date such as 2026-10-07, without quotes or a time of day";
-    let given = match item.get("from") {
+    let given = match item.get(field) {
         None => return Ok((None, i64::MIN)),
         Some(given) => given,
     };
@@ -99,7 +100,7 @@ fn from(place: &str, item: &Table) -> Result<(Option<Date>, i64), PriceError> {
         let midnight = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
         Some((Some(date), midnight.as_millisecond()))
     });
-    midnight.ok_or_else(|| wrong(place, "from", given, ACCEPTED))
+    midnight.ok_or_else(|| wrong(place, field, given, ACCEPTED))
 }
 
 fn prompt_over(place: &str, item: &Table, unit: Unit) -> Result<Option<u64>, PriceError> {

@@ -238,7 +238,7 @@ fn a_doubtful_price_is_refused_with_the_item_what_was_given_and_what_is_accepted
         (&["unit = \"token\"; usd = \"1\"; per = 1"], "item acme/ears: unknown unit \"token\""),
         (
             &["unit = \"second\"; usd = \"1\"; per = 1; free = true"],
-            "item acme/ears: unknown field \"free\"; accepted are name, unit, usd, per, from, prompt_over",
+            "item acme/ears: unknown field \"free\"; accepted are name, unit, usd, per, from, prompt_over, seen",
         ),
         (
             &["unit = \"second\"; usd = \"1\"; per = 1; from = \"2026-10-07\""],
@@ -450,4 +450,58 @@ fn the_example_of_the_documentation_is_a_table() {
     let unit = Unit::Token(TokenKind::Input);
     let price = |prompt| table.price_at("acme/mind", unit, NOON, prompt).expect("priced").amount;
     assert!(price(50_000) < price(50_001));
+}
+
+#[test]
+fn a_price_is_old_ninety_days_after_it_was_last_read() {
+    // 2026-06-01, midnight, and the last moment of the day ninety days later.
+    let (seen, last) = (1_780_272_000_000, 1_780_272_000_000 + 91 * 86_400_000 - 1);
+    let table = PriceTable::parse(
+        r#"
+        version = "1"
+        item = [
+            { name = "acme/ears", unit = "second", usd = "1", per = 60, seen = 2026-06-01 },
+            { name = "acme/mind", unit = "input_token", usd = "1", per = 1, seen = 2026-09-01 },
+            { name = "acme/mind", unit = "output_token", usd = "1", per = 1, seen = 2026-06-01 },
+            { name = "acme/mind", unit = "output_token", from = 2027-01-01, usd = "1", per = 1, seen = 2026-12-01 },
+            { name = "acme/mouth", unit = "character", usd = "1", per = 1 },
+        ]"#,
+    )
+    .expect("a table");
+    for (item, at_ms, is_old) in [
+        ("acme/ears", seen, false),
+        ("acme/ears", last, false),
+        ("acme/ears", last + 1, true),
+        ("acme/ears", 0, false),
+        ("acme/mind", last + 1, true),
+        ("acme/mind", 1_798_761_600_000, true),
+        ("acme/mouth", last + 1, false),
+        ("acme/nothing", last + 1, false),
+    ] {
+        assert_eq!(table.old(item, at_ms).is_some(), is_old, "{item} at {at_ms}");
+    }
+    let said = table.old("acme/ears", last + 1).map(|old| old.to_string()).unwrap_or_default();
+    assert!(
+        said.starts_with(
+            "the price of acme/ears was last read in the provider's list on 2026-06-01, 91 days ago; "
+        ),
+        "{said}"
+    );
+    assert_eq!(table.lines().count(), 5);
+}
+
+#[test]
+fn a_shipped_price_of_unknown_age_is_old_and_one_that_an_operator_writes_is_not() {
+    let shipped = PriceTable::shipped();
+    let at_ms = 1_795_651_200_000;
+    let said = shipped.old("openai/tts-1", at_ms).map(|old| old.to_string()).unwrap_or_default();
+    assert!(said.starts_with("nobody has noted when the price of openai/tts-1"), "{said}");
+    assert_eq!(shipped.old("relay/audio", at_ms), None, "it costs nothing whatever its age");
+    let own = r#"version = "a"
+        [[item]]
+        name = "openai/tts-1"
+        unit = "character"
+        usd = "15"
+        per = 1_000_000"#;
+    assert_eq!(shipped.with_overrides(own).expect("a table").old("openai/tts-1", at_ms), None);
 }

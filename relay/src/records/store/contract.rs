@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, Cursor, Denial, DenialCursor, DenialKind, EndRequest, Expiring,
-    Feedback, Leases, LiveRow, NewSession, Opened, Page, Quality, Quota, Reserve, SaidRow, SessionFilter,
-    SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor,
-    TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
+    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, NewSession, Opened, Page, Quality, Quota,
+    Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver,
+    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::call::Turn;
 use crate::money::budget::{Balance, Reserved, Scope};
@@ -151,6 +151,18 @@ operations! {
         at_ms: i64,
     ) -> Option<Alert>;
 
+    /// Gives an account back what it was charged by mistake, all or nothing. What is spent of the account's month, and of the user's day if
+    /// the credit names one, is lowered, never below nothing. Giving it again changes nothing.
+    fn give_credit(&self, credit: &Credit) -> Credited;
+
+    /// Lists credits, the newest first.
+    fn list_credits(
+        &self,
+        filter: &CreditFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Page<Credit, Cursor>;
+
     /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
     fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Alert>;
 
@@ -209,7 +221,7 @@ operations! {
         limit: u32,
     ) -> Page<SaidRow, TurnCursor>;
 
-    /// Adds up what was used, by day, account, user, item and unit, in that order.
+    /// Adds up what was used, by day, account, user, item and unit, in that order. Credits stand in it with their own item.
     fn usage(
         &self,
         filter: &UsageFilter,

@@ -9,6 +9,7 @@ mod advice;
     reason = "whoever asks the store waits for the answer where it is asked"
 )]
 mod contract;
+mod credit;
 mod error;
 mod folder_lock;
 mod query;
@@ -25,6 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
+pub use credit::{Credit, CreditFilter, Credited};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use query::*;

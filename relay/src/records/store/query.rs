@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::types::{Alert, SessionRow, SessionState, TurnRow};
-use crate::money::NanoUsd;
 
 /// How many rows the longest page has.
 pub const PAGE_MAX: u32 = 1_000;
@@ -131,8 +130,8 @@ pub struct UsageRow {
     pub unit: String,
     /// How many units were used.
     pub quantity: u64,
-    /// What they cost.
-    pub cost: NanoUsd,
+    /// What they cost, in nano-dollars. Credits cost less than nothing: the sum of all rows is what is to be paid.
+    pub cost_nano_usd: i64,
 }
 
 /// Where a page of usage ends: at its last row.

@@ -11,16 +11,13 @@ use utoipa::ToSchema;
 
 use super::admin::Paged;
 use super::caller::Admin;
-use super::extract::{self, Path, Query, bad_request, name};
+use super::extract::{self, Path, Query, bad_request, name, reason};
 use super::responses::{OrNone, Usual, WithBody};
 use super::schema::{DenialEntry, Kind};
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::admission::denials;
 use crate::records::store::{Denial, unix_ms};
-
-/// The longest reason, in characters.
-const REASON_MAX_CHARS: usize = 500;
 
 /// Who is to be denied.
 #[derive(Deserialize, ToSchema)]
@@ -81,14 +78,10 @@ pub(super) async fn deny(
     if expires_at_ms.is_some_and(|at| at <= now_ms) {
         return Err(in_body(bad_request("`expires_at` has to be in the future.")));
     }
-    if new.reason.chars().count() > REASON_MAX_CHARS || new.reason.contains('\0') {
-        let detail = format!("`reason` may have {REASON_MAX_CHARS} characters, none of them a zero.");
-        return Err(in_body(bad_request(detail)));
-    }
     let denial = Denial {
         kind: new.kind.into(),
         subject: name("subject", new.subject).map_err(in_body)?,
-        reason: new.reason,
+        reason: reason(new.reason).map_err(in_body)?,
         created_by: identity.sub,
         created_at_ms: now_ms,
         expires_at_ms,

@@ -23,6 +23,8 @@ use super::Problem;
 
 /// The longest name of a user, an account or a login, in characters, as in tokens.
 const NAME_MAX_CHARS: usize = 255;
+/// The longest reason for what an administrator does, in characters.
+const REASON_MAX_CHARS: usize = 500;
 /// How long the whole body of a request may take: 16 KiB at the speed of the slowest mobile networks.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest part of a request that an answer repeats, in characters.
@@ -175,7 +177,7 @@ fn resolved<'a>(schema: &'a Value, all: &'a Map<String, Value>) -> &'a Value {
     name.and_then(|name| all.get(name)).unwrap_or(schema)
 }
 
-/// Whether a value has the type of a schema, and is one of its words if it lists any.
+/// Whether a value has the type of a schema, is not below its least number, and is one of its words if it lists any.
 fn fits(value: &Value, schema: &Value) -> bool {
     let is = |kind: &Value| match kind.as_str() {
         Some("string") => value.is_string(),
@@ -188,7 +190,8 @@ fn fits(value: &Value, schema: &Value) -> bool {
         Value::Array(kinds) => kinds.iter().any(is),
         kind => is(kind),
     };
-    of_kind && schema["enum"].as_array().is_none_or(|words| words.contains(value))
+    let is_below = value.as_i64().zip(schema["minimum"].as_i64()).is_some_and(|(value, least)| value < least);
+    of_kind && !is_below && schema["enum"].as_array().is_none_or(|words| words.contains(value))
 }
 
 /// What a value has to be to fit a schema, in words.
@@ -202,6 +205,7 @@ fn words(schema: &Value) -> String {
         (true, least, most) if least.is_number() && most.is_number() => {
             format!("a whole number, {least} to {most}")
         }
+        (true, least, _) if least.is_number() => format!("a whole number, {least} or more"),
         (true, _, _) => "a whole number".to_owned(),
         (false, _, _) => "a text".to_owned(),
     }
@@ -239,6 +243,16 @@ pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
 /// Checks a name in the query, if it is given. See [`name`].
 pub(super) fn maybe_name(what: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     given.map(|given| name(what, given).map_err(|problem| problem.code(HttpCode::BadQuery))).transpose()
+}
+
+/// Checks the reason for what an administrator does.
+pub(super) fn reason(given: String) -> Result<String, Problem> {
+    if given.chars().count() > REASON_MAX_CHARS || given.contains('\0') {
+        return Err(bad_request(format!(
+            "`reason` may have {REASON_MAX_CHARS} characters, none of them a zero."
+        )));
+    }
+    Ok(given)
 }
 
 /// Whether a text has the form of a session's id.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod caller;
+mod credits;
 mod cursor;
 mod denials;
 mod ending;
@@ -106,6 +107,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(usage::of_all))
         .routes(routes!(denials::list, denials::deny))
         .routes(routes!(denials::allow))
+        .routes(routes!(credits::list, credits::give))
         .routes(routes!(admin::alerts))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))

@@ -15,6 +15,9 @@ pub(super) struct OrNone;
 /// The problems of a request with a body.
 pub(super) struct WithBody;
 
+/// The problems of a request with a body and a key of its own.
+pub(super) struct WithKey;
+
 const USUAL: [(&str, &str); 6] = [
     ("400", "The request is not as it has to be"),
     ("401", "No token, or not a good one"),
@@ -25,6 +28,9 @@ const USUAL: [(&str, &str); 6] = [
 ];
 
 const NONE: (&str, &str) = ("404", "There is none, or it is somebody else's");
+
+const CONFLICT: (&str, &str) =
+    ("409", "The key is another's, or it is more than there is to give; `code` says which");
 
 const BODY: [(&str, &str); 2] =
     [("413", "The body is longer than 16 KiB"), ("415", "The body is not `application/json`")];
@@ -44,6 +50,12 @@ impl IntoResponses for OrNone {
 impl IntoResponses for WithBody {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[&USUAL[..], &BODY].concat())
+    }
+}
+
+impl IntoResponses for WithKey {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&USUAL[..], &BODY, &[CONFLICT]].concat())
     }
 }
 

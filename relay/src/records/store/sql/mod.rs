@@ -7,6 +7,7 @@
 mod alerts;
 mod check;
 mod connections;
+mod credits;
 mod denials;
 mod erase;
 mod erased;

@@ -29,7 +29,7 @@ const LOCK_SESSION: Sql = sql!(
 );
 
 /// Makes the row of a budget if need be, locks it and reads it.
-const LOCK_BUDGET: Sql = sql!(
+pub(super) const LOCK_BUDGET: Sql = sql!(
     "INSERT INTO budgets (scope, owner, period) VALUES ($1, $2, $3)
     ON CONFLICT (scope, owner, period) DO UPDATE SET spent_nano_usd = budgets.spent_nano_usd
     RETURNING spent_nano_usd, reserved_nano_usd"

@@ -29,6 +29,15 @@ const USED_BY_ACCOUNT: Sql =
 const USED_BY_ERASED: &str = " UNION ALL
     SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM erased_usage";
 
+/// Credits, as usage that costs less than nothing. Those without a user are an account's.
+const CREDITED_TO_USERS: &str = " UNION ALL
+    SELECT day, account, user_sub, 'operator/credit' AS item, 'nano_usd' AS unit, amount_nano_usd AS quantity,
+        -amount_nano_usd AS cost_nano_usd FROM credits WHERE user_sub IS NOT NULL";
+
+const CREDITED_TO_ACCOUNTS: &str = " UNION ALL
+    SELECT day, account, '' AS user_sub, 'operator/credit' AS item, 'nano_usd' AS unit, amount_nano_usd AS quantity,
+        -amount_nano_usd AS cost_nano_usd FROM credits WHERE 1 = 1";
+
 impl SqlStore {
     pub(in crate::records::store) async fn list_sessions(
         &self,
@@ -104,12 +113,20 @@ impl SqlStore {
         select.push(" WHERE created_at >= ? AND created_at < ?", range);
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
+        let days = || [filter.from_ms, filter.to_ms].map(|ms| Value::from(Periods::at(ms).user));
         if filter.by == UsageBy::Account && filter.user_sub.is_none() {
-            let day = |ms| Value::from(Periods::at(ms).user);
             select.push(USED_BY_ERASED, []);
-            select.push(" WHERE day >= ? AND day < ?", [day(filter.from_ms), day(filter.to_ms)]);
+            select.push(" WHERE day >= ? AND day < ?", days());
             select.push_if(" AND account = ?", filter.account.as_ref());
         }
+        let credited = match filter.by {
+            UsageBy::User => CREDITED_TO_USERS,
+            UsageBy::Account => CREDITED_TO_ACCOUNTS,
+        };
+        select.push(credited, []);
+        select.push(" AND day >= ? AND day < ?", days());
+        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+        select.push_if(" AND account = ?", filter.account.as_ref());
         select.push(") AS used", []);
         if let Some(UsageCursor { day, account, user_sub, item, unit }) = after {
             let after = [day, account, user_sub, item, unit].map(Value::from);
@@ -192,7 +209,7 @@ fn usage(row: &AnyRow, by: UsageBy) -> Result<UsageRow, StoreError> {
         item: row.text("item")?,
         unit: row.text("unit")?,
         quantity: row.unsigned("quantity")?,
-        cost: row.money("cost_nano_usd")?,
+        cost_nano_usd: row.signed("cost_nano_usd")?,
     })
 }
 

@@ -1,0 +1,280 @@
+//! Credits: what an account gets back.
+
+use relay::NanoUsd;
+use relay::records::store::{
+    Credit, CreditFilter, Credited, NewSession, Quota, Settle, Store, UsageBy, UsageFilter,
+};
+use sqlx::Row;
+
+use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, usd};
+
+on_both_databases! {
+    a_credit_lowers_what_is_spent_of_the_day_and_of_the_month_and_stands_in_usage
+    an_accounts_credit_leaves_the_days_of_its_users_alone
+    a_credit_that_is_given_twice_counts_once_and_its_key_is_no_others
+    no_more_is_given_back_than_was_charged_however_many_give_at_once
+    a_credit_never_lowers_a_budget_below_nothing
+    a_budget_that_fills_again_after_a_credit_tells_no_alert_again
+    credits_are_listed_newest_first_and_nothing_in_them_can_be_changed
+    an_erased_user_is_not_named_in_a_credit_and_the_bill_stays
+}
+
+/// 2026-03-01, midnight.
+const MIDNIGHT: i64 = 1_772_323_200_000;
+const DAY: i64 = 86_400_000;
+
+fn credit(key: &str, user: Option<&str>, amount: u64) -> Credit {
+    Credit {
+        key: key.into(),
+        account: "acme".into(),
+        user_sub: user.map(str::to_owned),
+        day: "2026-03-01".into(),
+        amount: usd(amount),
+        reason: format!("a wrong price, {key}"),
+        created_by: "root".into(),
+        created_at_ms: MIDNIGHT + DAY,
+    }
+}
+
+/// Charges for what these users did on that day.
+async fn charged(store: &dyn Store, users: &[(&str, u64)]) {
+    for (user, cost) in users {
+        open(
+            store,
+            &NewSession { user_sub: (*user).into(), started_at_ms: MIDNIGHT, ..session(user) },
+            &quota(),
+        )
+        .await;
+        let wide = caps(WIDE, WIDE, WIDE);
+        let rows = vec![row("1", 1, *cost)];
+        store.settle(&Settle { at_ms: MIDNIGHT, ..settle(user, rows, wide) }).await.expect("written");
+    }
+}
+
+/// What is spent of the account's month, and of this user's day.
+async fn spent(store: &dyn Store, id: &str) -> (NanoUsd, NanoUsd) {
+    let standing =
+        store.settle(&settle(id, Vec::new(), caps(WIDE, WIDE, WIDE))).await.expect("read").standing;
+    (standing.account.spent, standing.user.spent)
+}
+
+async fn given(store: &dyn Store, credit: &Credit) -> (NanoUsd, Option<NanoUsd>) {
+    match store.give_credit(credit).await.expect("written") {
+        Credited::Yes { credit: stored, new: true, account_spent, user_spent } => {
+            assert_eq!(stored, *credit);
+            (account_spent, user_spent)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn day(by: UsageBy, user_sub: Option<&str>) -> UsageFilter {
+    let user_sub = user_sub.map(str::to_owned);
+    UsageFilter { user_sub, account: Some("acme".into()), from_ms: MIDNIGHT, to_ms: MIDNIGHT + DAY, by }
+}
+
+/// Users, items and costs.
+async fn used(store: &dyn Store, filter: &UsageFilter) -> Vec<(Option<String>, String, i64)> {
+    let rows = store.usage(filter, None, 100).await.expect("read").rows;
+    rows.into_iter().map(|row| (row.user_sub, row.item, row.cost_nano_usd)).collect()
+}
+
+fn line(user: Option<&str>, item: &str, cost: i64) -> (Option<String>, String, i64) {
+    (user.map(str::to_owned), item.to_owned(), cost)
+}
+
+async fn a_credit_lowers_what_is_spent_of_the_day_and_of_the_month_and_stands_in_usage(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 900), ("bob", 50)]).await;
+    assert_eq!(given(store, &credit("1", Some("ada"), 800)).await, (usd(150), Some(usd(100))));
+    assert_eq!(spent(store, "ada").await, (usd(150), usd(100)));
+    assert_eq!(spent(store, "bob").await, (usd(150), usd(50)));
+
+    let by_user = [
+        line(Some("ada"), "echo/listening", 900),
+        line(Some("ada"), "operator/credit", -800),
+        line(Some("bob"), "echo/listening", 50),
+    ];
+    assert_eq!(used(store, &day(UsageBy::User, None)).await, by_user);
+    assert_eq!(used(store, &day(UsageBy::User, Some("ada"))).await, by_user[..2]);
+    assert_eq!(used(store, &day(UsageBy::User, Some("bob"))).await, by_user[2..]);
+    let whole = [line(None, "echo/listening", 950), line(None, "operator/credit", -800)];
+    assert_eq!(used(store, &day(UsageBy::Account, None)).await, whole);
+    let before = UsageFilter { from_ms: MIDNIGHT - DAY, to_ms: MIDNIGHT, ..day(UsageBy::Account, None) };
+    assert_eq!(used(store, &before).await, []);
+    let elsewhere = UsageFilter { account: Some("initech".into()), ..day(UsageBy::Account, None) };
+    assert_eq!(used(store, &elsewhere).await, []);
+    // Page by page it is the same.
+    let first = store.usage(&day(UsageBy::Account, None), None, 1).await.expect("read");
+    let second = store.usage(&day(UsageBy::Account, None), first.next.as_ref(), 1).await.expect("read");
+    assert_eq!((first.rows[0].cost_nano_usd, second.rows[0].cost_nano_usd, second.next), (950, -800, None));
+    assert_eq!((second.rows[0].unit.as_str(), second.rows[0].quantity), ("nano_usd", 800));
+}
+
+async fn an_accounts_credit_leaves_the_days_of_its_users_alone(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 900)]).await;
+    assert_eq!(given(store, &credit("1", None, 300)).await, (usd(600), None));
+    assert_eq!(spent(store, "ada").await, (usd(600), usd(900)));
+    assert_eq!(used(store, &day(UsageBy::User, None)).await, [line(Some("ada"), "echo/listening", 900)]);
+    let whole = [line(None, "echo/listening", 900), line(None, "operator/credit", -300)];
+    assert_eq!(used(store, &day(UsageBy::Account, None)).await, whole);
+}
+
+async fn a_credit_that_is_given_twice_counts_once_and_its_key_is_no_others(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 900), ("bob", 900)]).await;
+    let first = credit("1", Some("ada"), 300);
+    given(store, &first).await;
+    let again = Credit { created_by: "another".into(), created_at_ms: MIDNIGHT + 2 * DAY, ..first.clone() };
+    for store in [store, &*bench.another().await] {
+        let answer = store.give_credit(&again).await.expect("answered");
+        let Credited::Yes { credit: stored, new: false, account_spent, user_spent } = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!((stored, account_spent, user_spent), (first.clone(), usd(1_500), Some(usd(600))));
+    }
+    for other in [
+        Credit { amount: usd(301), ..first.clone() },
+        Credit { user_sub: Some("bob".into()), ..first.clone() },
+        Credit { user_sub: None, ..first.clone() },
+        Credit { account: "initech".into(), ..first.clone() },
+        Credit { day: "2026-03-02".into(), ..first.clone() },
+        Credit { reason: "another".into(), ..first.clone() },
+    ] {
+        assert_eq!(store.give_credit(&other).await.expect("answered"), Credited::KeyInUse, "{other:?}");
+    }
+    assert_eq!(spent(store, "ada").await, (usd(1_500), usd(600)));
+}
+
+async fn no_more_is_given_back_than_was_charged_however_many_give_at_once(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 90), ("bob", 60)]).await;
+    for (amount, user, left) in
+        [(151, None, 150), (91, Some("ada"), 90), (1, Some("eve"), 0), (WIDE * 1_000, None, 150)]
+    {
+        let refused = store.give_credit(&credit("1", user, amount)).await.expect("answered");
+        assert_eq!(refused, Credited::TooMuch { left: usd(left) }, "{amount} {user:?}");
+    }
+    let other_day = Credit { day: "2026-03-02".into(), ..credit("1", None, 1) };
+    assert_eq!(store.give_credit(&other_day).await.expect("answered"), Credited::TooMuch { left: usd(0) });
+    assert_eq!(spent(store, "ada").await, (usd(150), usd(90)), "nothing was given");
+
+    // An account's credit may have taken back what was a user's.
+    given(store, &credit("whole", None, 70)).await;
+    let refused = store.give_credit(&credit("1", Some("ada"), 90)).await.expect("answered");
+    assert_eq!(refused, Credited::TooMuch { left: usd(80) });
+    let many = (0..12).map(|number| {
+        let (store, user) = (bench.store.clone(), (number % 2 == 0).then_some("ada"));
+        let credit = credit(&format!("many-{number}"), user, 10);
+        tokio::spawn(async move { store.give_credit(&credit).await.expect("answered") })
+    });
+    let mut yes = 0;
+    for one in many.collect::<Vec<_>>() {
+        yes += u32::from(matches!(one.await.expect("done"), Credited::Yes { .. }));
+    }
+    assert_eq!(yes, 8);
+    assert_eq!(spent(store, "bob").await.0, usd(0));
+    let sum: i64 = used(store, &day(UsageBy::Account, None)).await.iter().map(|row| row.2).sum();
+    assert_eq!(sum, 0);
+}
+
+async fn a_credit_never_lowers_a_budget_below_nothing(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 90)]).await;
+    let mut operator = bench.connect().await;
+    sqlx::raw_sql("UPDATE budgets SET spent_nano_usd = 40").execute(&mut operator).await.expect("written");
+    assert_eq!(given(store, &credit("1", Some("ada"), 90)).await, (usd(0), Some(usd(0))));
+    // Of a month whose budgets are no longer kept there is nothing to lower, and the credit stands.
+    charged(store, &[("bob", 70)]).await;
+    sqlx::raw_sql("DELETE FROM budgets").execute(&mut operator).await.expect("written");
+    assert_eq!(given(store, &credit("2", Some("bob"), 70)).await, (usd(0), Some(usd(0))));
+    let sum: i64 = used(store, &day(UsageBy::User, None)).await.iter().map(|row| row.2).sum();
+    assert_eq!(sum, 0);
+}
+
+async fn a_budget_that_fills_again_after_a_credit_tells_no_alert_again(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, 100);
+    let begun = NewSession { started_at_ms: MIDNIGHT, ..session("a") };
+    open(store, &begun, &Quota { caps, ..quota() }).await;
+    let spend = async |key: &str, cost| {
+        let settle = Settle { at_ms: MIDNIGHT, ..settle("a", vec![row(key, 1, cost)], caps) };
+        let settled = store.settle(&settle).await.expect("written");
+        settled.alerts.iter().map(|alert| (alert.scope.name(), alert.percent)).collect::<Vec<_>>()
+    };
+    let first = spend("1", 80).await;
+    assert_eq!(first.len(), 4, "{first:?}");
+    given(store, &credit("1", Some("ada"), 80)).await;
+    assert_eq!(spend("2", 80).await, [], "50 and 80 percent were told before");
+    assert_eq!(spend("3", 20).await.len(), 2, "all of it was not");
+}
+
+async fn credits_are_listed_newest_first_and_nothing_in_them_can_be_changed(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 90), ("bob", 60)]).await;
+    for (key, user, at_ms) in
+        [("a", Some("ada"), 1), ("b", None, 2), ("c", Some("bob"), 2), ("d", Some("ada"), 3)]
+    {
+        given(store, &Credit { created_at_ms: at_ms, ..credit(key, user, 5) }).await;
+    }
+    let mut keys = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list_credits(&CreditFilter::default(), after.as_ref(), 1).await.expect("read");
+        keys.extend(page.rows.into_iter().map(|credit| credit.key));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(keys, ["d", "c", "b", "a"]);
+    let hers = CreditFilter { user_sub: Some("ada".into()), account: Some("acme".into()) };
+    let hers = store.list_credits(&hers, None, 100).await.expect("read").rows;
+    assert_eq!(hers.iter().map(|credit| credit.key.as_str()).collect::<Vec<_>>(), ["d", "a"]);
+    assert_eq!(hers[1], Credit { created_at_ms: 1, ..credit("a", Some("ada"), 5) });
+
+    let mut operator = bench.connect().await;
+    for change in [
+        "key = 'x'",
+        "account = 'x'",
+        "user_sub = 'x'",
+        "day = '2026-03-02'",
+        "amount_nano_usd = 1",
+        "reason = 'x'",
+        "created_by = 'x'",
+        "created_at = 1000",
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("UPDATE credits SET {change} WHERE key = 'a'"));
+        let error = sqlx::raw_sql(sql).execute(&mut operator).await.expect_err(change).to_string();
+        assert!(error.contains("append-only"), "{change}: {error}");
+    }
+    let error =
+        sqlx::raw_sql("DELETE FROM credits").execute(&mut operator).await.expect_err("kept").to_string();
+    assert!(error.contains("append-only"), "{error}");
+}
+
+async fn an_erased_user_is_not_named_in_a_credit_and_the_bill_stays(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 90), ("bob", 60)]).await;
+    let hers = credit("1", Some("ada"), 40);
+    given(store, &hers).await;
+    given(store, &Credit { created_by: "ada".into(), ..credit("2", Some("bob"), 10) }).await;
+    store.delete_user("ada").await.expect("erased");
+    let left = store.list_credits(&CreditFilter::default(), None, 100).await.expect("read").rows;
+    let erased = Credit { user_sub: None, reason: String::new(), ..hers.clone() };
+    assert_eq!(left, [Credit { created_by: String::new(), ..credit("2", Some("bob"), 10) }, erased]);
+    let whole = [line(None, "echo/listening", 150), line(None, "operator/credit", -50)];
+    assert_eq!(used(store, &day(UsageBy::Account, None)).await, whole);
+    let again = store.give_credit(&hers).await.expect("answered");
+    assert!(matches!(again, Credited::Yes { new: false, .. }), "a late repetition counts no more: {again:?}");
+    let refused = store.give_credit(&credit("3", Some("ada"), 1)).await.expect("answered");
+    assert_eq!(refused, Credited::TooMuch { left: usd(0) }, "there is no such user any more");
+    assert_eq!(given(store, &credit("3", None, 100)).await.0, usd(0), "the account may still have it back");
+
+    let mut operator = bench.connect().await;
+    let sql = "SELECT COUNT(*) AS n FROM credits WHERE reason LIKE '%ada%' OR user_sub = 'ada' OR created_by = 'ada'";
+    let named: i64 =
+        sqlx::query(sql).fetch_one(&mut operator).await.expect("read").try_get("n").expect("a number");
+    assert_eq!(named, 0);
+}
