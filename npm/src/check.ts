@@ -30,6 +30,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   ],
   conversation: NAME,
   agent: NAME,
+  tools: [(value) => isRecord(value) && Object.values(value).every(isMethod), "an object of functions"],
   signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
 };
 
@@ -103,6 +104,11 @@ export function tokenOf(given: unknown): string {
 export function checkListener(events: object, name: unknown, listener: unknown): void {
   check("name", name, isText(name) && Object.hasOwn(events, name), `one of ${Object.keys(events).join(", ")}`);
   check("listener", listener, isMethod(listener), "a function");
+}
+
+/** Refuses what cannot be called. */
+export function checkHandler(name: string, handler: unknown): void {
+  check(name, handler, isMethod(handler), "a function");
 }
 
 /** Refuses what is no text: the engine would fail on it. */
