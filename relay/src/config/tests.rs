@@ -219,9 +219,16 @@ fn every_key_of_the_table_is_read() {
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
-            "agents.*.instructions" | "agents.*.greeting" | "agents.*.max_output_tokens" => {
+            "agents.*.instructions"
+            | "agents.*.greeting"
+            | "agents.*.max_output_tokens"
+            | "agents.*.tools"
+            | "agents.*.max_tool_steps"
+            | "agents.*.tool_filler" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
+            "tools.*.description" => toml.replace(wrong, "7"),
+            text if text.starts_with("tools.") => format!("{toml}\ndescription = \"d\""),
             "providers.*.model" => toml.replace(wrong, "7"),
             "providers.*.key" | "providers.*.price" | "providers.*.voice" | "providers.*.key_terms" => {
                 format!("{}\nmodel = \"m\"", toml.replace(wrong, "7"))
