@@ -103,12 +103,12 @@ export function tokenOf(given: unknown): string {
 /** Refuses what is no listener, or listens to none of these events. */
 export function checkListener(events: object, name: unknown, listener: unknown): void {
   check("name", name, isText(name) && Object.hasOwn(events, name), `one of ${Object.keys(events).join(", ")}`);
-  check("listener", listener, isMethod(listener), "a function");
+  checkMethod("listener", listener);
 }
 
-/** Refuses what cannot be called. */
-export function checkHandler(name: string, handler: unknown): void {
-  check(name, handler, isMethod(handler), "a function");
+/** Refuses what is no function. */
+export function checkMethod(name: string, value: unknown): void {
+  check(name, value, isMethod(value), "a function");
 }
 
 /** Refuses what is no text: the engine would fail on it. */

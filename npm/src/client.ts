@@ -3,6 +3,7 @@ import {
   checkFeedback,
   checkFlag,
   checkFlags,
+  checkMethod,
   checkNumber,
   checkOptional,
   checkOptions,
@@ -183,7 +184,13 @@ export class VoiceClient extends Emitter<CallEvents> {
    * @throws a `TypeError` for what is no name or no function
    */
   registerTool(name: string, handler: ToolHandler): () => void {
-    return this.#tools.register(name, handler);
+    checkText("name", name);
+    checkMethod("handler", handler);
+    const { handlers } = this.#tools;
+    handlers.set(name, handler);
+    return () => {
+      if (handlers.get(name) === handler) handlers.delete(name);
+    };
   }
 
   /** Answers a `toolCall` of a tool that is not registered: what the tool gave, or what went wrong. At most 16,000 characters. */
@@ -357,7 +364,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#page?.close();
     endEngine(this.#engine);
-    this.#tools.end();
+    this.#tools.cancel();
     for (const asked of this.#asked.values()) asked.reject(callOver());
     this.#asked.clear();
   }
@@ -453,7 +460,7 @@ export class VoiceClient extends Emitter<CallEvents> {
         const { reason, code } = report;
         this.#over = true;
         this.#options.signal?.removeEventListener("abort", this.#abort);
-        this.#tools.end();
+        this.#tools.cancel();
         // The microphone at once; the agent's last words are still to be heard.
         this.#page?.release();
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);

@@ -1,4 +1,3 @@
-import { checkHandler, checkText } from "./check.js";
 import type { VoxrelayError } from "./error.js";
 import type { ToolCallEvent } from "./events.js";
 
@@ -22,15 +21,12 @@ export type SendResult = (callId: string, output: string, isError: boolean) => P
 /** A result for which there is no room is sent again after this. */
 const AGAIN_MS = 500;
 
-/** Call ids that are remembered; an agent makes a few a minute. */
-const SEEN_MAX = 10_000;
-
-/** The calls that this page has had, oldest first: none is run twice, also if another relay goes on with it. */
+/** The calls that this page has had: none is run twice, also if another relay goes on with it. An agent makes a few a minute. */
 const seen = new Set<string>();
 
 /** The tools of a call, and what runs of them. */
 export class Tools {
-  readonly #handlers = new Map<string, ToolHandler>();
+  readonly handlers = new Map<string, ToolHandler>();
   readonly #running = new Map<string, AbortController>();
   readonly #send: SendResult;
 
@@ -38,71 +34,42 @@ export class Tools {
     this.#send = send;
   }
 
-  register(name: string, handler: ToolHandler): () => void {
-    checkText("name", name);
-    checkHandler("handler", handler);
-    this.#handlers.set(name, handler);
-    return () => {
-      if (this.#handlers.get(name) === handler) this.#handlers.delete(name);
-    };
-  }
-
   /** Runs a tool. One that nobody has registered is an error, unless somebody else `answers`. */
   async call({ callId, name, arguments: text }: ToolCallEvent, answers: boolean): Promise<void> {
-    const handler = this.#handlers.get(name);
+    const handler = this.handlers.get(name);
     if ((!handler && answers) || seen.has(callId)) return;
     seen.add(callId);
-    for (const oldest of seen) {
-      if (seen.size <= SEEN_MAX) break;
-      seen.delete(oldest);
-    }
     const abort = new AbortController();
     const { signal } = abort;
     this.#running.set(callId, abort);
     let output: string;
     let isError = false;
     try {
-      if (!handler) throw new Error(`The page has no tool \`${name}\`.`);
-      output = written(await handler(JSON.parse(text), { callId, signal }));
+      if (!handler) throw `The page has no tool ${name}.`;
+      const result = await handler(JSON.parse(text), { callId, signal });
+      output = typeof result === "string" ? result : (JSON.stringify(result) ?? "");
     } catch (thrown) {
       isError = true;
-      output = String((thrown as Error | undefined)?.message ?? thrown);
+      output = wordsOf(thrown);
     }
     while (!signal.aborted) {
       try {
-        await this.#send(callId, output, isError);
-        break;
-      } catch (thrown) {
-        const { code, limit, message } = thrown as VoxrelayError;
-        if (code === "text_too_long" && output.length > 1_000) {
-          isError = true;
-          output = `The tool's result is too long: ${output.length} characters, and at most ${limit} are taken.`;
-        } else if (code === "messages_full") {
-          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-        } else {
-          // The call is over, or its agent takes no results.
-          console.warn(`voxrelay: the result of the tool ${name} was not sent: ${message}`);
-          break;
-        }
+        return await this.#send(callId, output, isError);
+      } catch (refused) {
+        if ((refused as VoxrelayError).code === "messages_full") await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        // Nor is the reason taken: the call is over.
+        else if (isError) return;
+        else [output, isError] = [wordsOf(refused), true];
       }
     }
-    this.#running.delete(callId);
   }
 
-  /** Nobody waits for the result of this call any more. */
-  cancel(callId: string): void {
-    this.#running.get(callId)?.abort();
-    this.#running.delete(callId);
-  }
-
-  /** Nobody waits for any result any more. */
-  end(): void {
-    for (const callId of this.#running.keys()) this.cancel(callId);
+  /** Nobody waits for the result of this call any more, or of any. */
+  cancel(callId?: string): void {
+    for (const [id, running] of this.#running) if (!callId || id === callId) running.abort();
   }
 }
 
-/** A result as text. */
-function written(result: unknown): string {
-  if (typeof result === "string") return result;
-  return JSON.stringify(result) ?? "";
+function wordsOf(thrown: any): string {
+  return String(thrown?.message ?? thrown);
 }
