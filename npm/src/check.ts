@@ -30,6 +30,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   ],
   conversation: NAME,
   agent: NAME,
+  tools: [(value) => isRecord(value) && Object.values(value).every(isMethod), "an object of functions"],
   signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
 };
 
@@ -102,7 +103,12 @@ export function tokenOf(given: unknown): string {
 /** Refuses what is no listener, or listens to none of these events. */
 export function checkListener(events: object, name: unknown, listener: unknown): void {
   check("name", name, isText(name) && Object.hasOwn(events, name), `one of ${Object.keys(events).join(", ")}`);
-  check("listener", listener, isMethod(listener), "a function");
+  checkMethod("listener", listener);
+}
+
+/** Refuses what is no function. */
+export function checkMethod(name: string, value: unknown): void {
+  check(name, value, isMethod(value), "a function");
 }
 
 /** Refuses what is no text: the engine would fail on it. */

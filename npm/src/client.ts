@@ -3,6 +3,7 @@ import {
   checkFeedback,
   checkFlag,
   checkFlags,
+  checkMethod,
   checkNumber,
   checkOptional,
   checkOptions,
@@ -15,11 +16,12 @@ import {
 import { Emitter } from "./emitter.js";
 import type { CloseName } from "./codes.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
-import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, Usage } from "./events.js";
+import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
 import { type Parts, type RunningEngine, loadParts, startEngine } from "./loader.js";
 import type { AssetOptions, ConnectOptions, EventOptions, Feedback } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Command, Report, Settings } from "./roles.js";
+import { type ToolHandler, Tools } from "./tools.js";
 
 /** What the relay's record says about us; the version is put in by the build. */
 declare const VERSION: string;
@@ -57,6 +59,7 @@ export class VoiceClient extends Emitter<CallEvents> {
   /** Messages that the engine has not answered yet. */
   readonly #asked = new Map<number, Asked>();
   #messages = 0;
+  readonly #tools = new Tools((callId, output, isError) => this.sendToolResult(callId, output, { isError }));
   /** Why there is no connection yet, as far as the relay or the token function told. */
   #refused: VoxrelayError | undefined;
   /** The call has ended. */
@@ -99,6 +102,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     this.#options = options;
     this.#engine = engine;
     for (const [name, listener] of listenersOf(options)) this.on(name, listener as (event: unknown) => void);
+    for (const [name, handler] of Object.entries(options.tools ?? {})) this.registerTool(name, handler);
     engine.port.onmessage = ({ data }: MessageEvent<string>) => this.#hear(JSON.parse(data) as Report);
     engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
   }
@@ -173,7 +177,23 @@ export class VoiceClient extends Emitter<CallEvents> {
     await this.#message("variables", { variables });
   }
 
-  /** Answers a `toolCall`: what the tool gave, or what went wrong. At most 16,000 characters. */
+  /**
+   * Has the agent's calls of the tool `name` run by `handler`, once each for the life of the page, and sends what comes of them. Returns the
+   * function that takes it back. A tool that the agent may call from its first words on is better given as `tools` of {@link connect}.
+   *
+   * @throws a `TypeError` for what is no name or no function
+   */
+  registerTool(name: string, handler: ToolHandler): () => void {
+    checkText("name", name);
+    checkMethod("handler", handler);
+    const { handlers } = this.#tools;
+    handlers.set(name, handler);
+    return () => {
+      if (handlers.get(name) === handler) handlers.delete(name);
+    };
+  }
+
+  /** Answers a `toolCall` of a tool that is not registered: what the tool gave, or what went wrong. At most 16,000 characters. */
   async sendToolResult(callId: string, output: string, options: { readonly isError?: boolean } = {}): Promise<void> {
     checkText("callId", callId);
     checkText("output", output);
@@ -344,6 +364,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#page?.close();
     endEngine(this.#engine);
+    this.#tools.cancel();
     for (const asked of this.#asked.values()) asked.reject(callOver());
     this.#asked.clear();
   }
@@ -419,6 +440,12 @@ export class VoiceClient extends Emitter<CallEvents> {
       case "usage":
         this.#usage = { ...(event as Omit<Usage, "cost">), cost: report.costNanoUsd / 1e9 };
         return this.emit("usage", this.#usage);
+      case "toolCall":
+        this.emit("toolCall", event as ToolCallEvent);
+        return void this.#tools.call(event as ToolCallEvent, this.hasListener("toolCall"));
+      case "toolCancel":
+        this.#tools.cancel(report.callId);
+        return this.emit("toolCancel", { callId: report.callId });
       case "rtt":
         return this.emit("rtt", { ms: report.us / 1_000 });
       case "gap":
@@ -433,6 +460,7 @@ export class VoiceClient extends Emitter<CallEvents> {
         const { reason, code } = report;
         this.#over = true;
         this.#options.signal?.removeEventListener("abort", this.#abort);
+        this.#tools.cancel();
         // The microphone at once; the agent's last words are still to be heard.
         this.#page?.release();
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);

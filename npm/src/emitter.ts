@@ -35,6 +35,11 @@ export class Emitter<Events> {
     this.#listeners.get(name)?.delete(listener);
   }
 
+  /** @internal Whether anybody listens to `name`. */
+  protected hasListener(name: keyof Events): boolean {
+    return !!this.#listeners.get(name)?.size;
+  }
+
   /** @internal Tells everybody; a listener that throws is reported and does not keep it from the others. */
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {

@@ -114,7 +114,7 @@ export interface BudgetEvent {
   readonly spentNanoUsd: number;
 }
 
-/** The agent asks the page to run a tool. Answer with `sendToolResult`. */
+/** The agent asks the page to run a tool. Where none of this name is registered, answer with `sendToolResult`. */
 export interface ToolCallEvent {
   /** Names the call in its result. */
   readonly callId: string;

@@ -1,4 +1,5 @@
 import type { CallEvents } from "./events.js";
+import type { ToolHandler } from "./tools.js";
 
 /** Where the package's files are, for pages that serve them from elsewhere than beside the script. */
 export interface AssetOptions {
@@ -56,6 +57,8 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly conversation?: string;
   /** The agent to speak with, by the name that the relay knows it by. Without it, or with an empty text, the relay's default one answers. */
   readonly agent?: string;
+  /** Tools of the page that the agent may call, by name, from its first words on. See `registerTool`. */
+  readonly tools?: Readonly<Record<string, ToolHandler>>;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;
 }

@@ -52,6 +52,7 @@ const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & 
   output: OPTIONAL,
   conversation: [...OPTIONAL, "empty", "text"],
   agent: [...OPTIONAL, "empty", "text"],
+  tools: [...OPTIONAL, "object"],
   signal: OPTIONAL,
   onState: [...OPTIONAL, "function"],
   onTranscript: [...OPTIONAL, "function"],
@@ -72,6 +73,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   addContext: [["a", TEXT]],
   setVariables: [[{ a: "b" }, ["object"]]],
   sendToolResult: [["a", TEXT], ["b", TEXT], [{}, [...OPTIONAL, ...ANY_OBJECT]]],
+  registerTool: [["a", TEXT], [() => undefined, ["function"]]],
   correct: [[1, ["zero", "five"]], ["a", TEXT]],
   interrupt: [],
   feedback: [[{ rating: 5 }, ANY_OBJECT]],
@@ -121,11 +123,12 @@ function isInWords(error: unknown, name: string, said: string): void {
 }
 
 /** A call whose engine is this test. */
-function call(): { made: VoiceClient; sent: unknown[] } {
+function call(): { made: VoiceClient; sent: unknown[]; hear: (report: object) => void } {
   const sent: unknown[] = [];
-  const port = { postMessage: (command: unknown) => sent.push(command), close: () => undefined };
+  const port = { postMessage: (command: unknown) => sent.push(command), close: () => undefined, onmessage: (_: object) => undefined };
+  const hear = (report: object) => port.onmessage({ data: JSON.stringify(report) });
   const made = Reflect.construct(VoiceClient, [GOOD, { place: "page", port, stop: () => undefined }]) as VoiceClient;
-  return { made, sent };
+  return { made, sent, hear };
 }
 
 test("every option of every wrong type is refused by name before anything is loaded or opened", async () => {
@@ -225,4 +228,20 @@ test("what stands in an argument is looked at, too", async () => {
   }
   await assert.rejects(made.feedback({ comment: 5 } as never), { name: "TypeError", message: /^`comment` is 5, not a text/ });
   assert.deepEqual(sent, []);
+});
+
+test("a registered tool answers the agent, and who takes one back does not take back another of its name", async () => {
+  const { made, sent, hear } = call();
+  const stop = made.registerTool("look", ({ at }) => `old ${at}`);
+  hear({ type: "toolCall", callId: "first", name: "look", arguments: '{"at":8}' });
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  made.registerTool("look", () => "new");
+  stop();
+  hear({ type: "toolCall", callId: "second", name: "look", arguments: "{}" });
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const results = sent.map((command) => JSON.parse((command as [string, number, string])[2]));
+  assert.deepEqual(results, [
+    { type: "tool_result", call_id: "first", output: "old 8", is_error: false },
+    { type: "tool_result", call_id: "second", output: "new", is_error: false },
+  ]);
 });

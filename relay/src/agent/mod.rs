@@ -14,6 +14,7 @@ mod conversation;
 mod echo;
 mod script;
 mod tape;
+pub mod tool;
 mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
@@ -21,6 +22,7 @@ use protocol::{Ability, ErrorCode, Time};
 pub use conversation::{Conversation, Persona, Team};
 pub use echo::Echo;
 pub use script::{Piece, Script};
+use tool::{Called, Runs, ToolOutput};
 pub use utterances::Ears;
 
 use crate::money::bill::{AtMost, Quantity};
@@ -69,10 +71,12 @@ pub enum AgentInput<'a> {
         /// The words.
         text: &'a str,
     },
-    /// What came of an [`AgentOutput::CallTool`]. It may come late, or never.
+    /// What came of an [`AgentOutput::CallTool`]. It may come late, twice, or never.
     ToolResult {
         /// The call.
         call_id: &'a str,
+        /// Who says so.
+        from: Runs,
         /// What the tool gave, or what went wrong.
         output: &'a str,
         /// Whether it failed.
@@ -153,19 +157,21 @@ pub enum AgentOutput {
     AnswerEnd,
     /// The answer is dropped where it is: the user interrupts, or the agent has thought better of it.
     Cut,
-    /// The page is to run a tool, and to say what came of it.
-    CallTool {
-        /// Names the call in its result: another one each time.
-        call_id: String,
-        /// The tool.
-        name: String,
-        /// Its arguments, JSON text as a language model wrote it.
-        arguments: String,
-    },
+    /// A tool is to be run, by the page or by a webhook, and [`AgentInput::ToolResult`] is to say what came of it.
+    CallTool(Called),
     /// What comes of a tool is not wanted any more.
     CancelTool {
         /// The call.
         call_id: String,
+        /// Who runs it.
+        runs: Runs,
+    },
+    /// This is what has come of a call, and stays so.
+    ToolOutput {
+        /// The call.
+        call_id: String,
+        /// What has come of it.
+        output: ToolOutput,
     },
     /// The agent can do something less well, or not at all; or again as well as ever.
     Degraded {

@@ -34,6 +34,14 @@ impl Call {
         self.committable = mark;
     }
 
+    /// Makes a message committable that has no part in any turn, if nothing waits before it. Otherwise it becomes committable with what the
+    /// agent is still to call final.
+    pub(super) fn commit_alone(&mut self) {
+        if self.uncommitted.len() == 1 {
+            self.raise_committable(self.expected.position);
+        }
+    }
+
     /// Commits everything before the mark, unless that is done already.
     pub(super) fn commit(&mut self, mark: Mark) {
         if mark.seq > self.committed.seq {

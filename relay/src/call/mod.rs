@@ -23,6 +23,7 @@ use protocol::relay::Saying;
 use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, ToolCall, ToolCancel, Upward, Usage};
 
 use crate::NanoUsd;
+use crate::agent::tool::{Called, Runs};
 use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::bill::AtMost;
 use crate::money::budget::Reserved;
@@ -375,7 +376,10 @@ impl Call {
                 self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
             }
             Upward::ToolResult { call_id, output, is_error } => {
-                self.tell_agent(AgentInput::ToolResult { call_id, output, is_error: *is_error });
+                let from = Runs::Page;
+                self.tell_agent(AgentInput::ToolResult { call_id, from, output, is_error: *is_error });
+                // A result takes no place in the audio: where nothing waits before it, it can be committed.
+                self.commit_alone();
             }
             Upward::Correction { turn, text } => self.correct(*turn, text),
             // No agent takes these, and the features of a session do not name them.
@@ -440,7 +444,7 @@ impl Call {
                 }
             }
             AgentOutput::Cut => self.cut(),
-            AgentOutput::CallTool { call_id, name, arguments } => {
+            AgentOutput::CallTool(Called { call_id, name, arguments, .. }) => {
                 self.outputs.push_back(Output::Say(Saying::ToolCall(ToolCall {
                     seq: 0,
                     call_id,
@@ -448,7 +452,8 @@ impl Call {
                     arguments,
                 })));
             }
-            AgentOutput::CancelTool { call_id } => {
+            AgentOutput::ToolOutput { .. } => {}
+            AgentOutput::CancelTool { call_id, .. } => {
                 self.outputs.push_back(Output::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id })));
             }
             AgentOutput::Degraded { what, degraded } => {

@@ -31,11 +31,7 @@ impl Call {
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
         }
-        // Nothing waits before the correction, so it can be committed. Otherwise it becomes committable with what the agent is still to call
-        // final.
-        if self.uncommitted.len() == 1 {
-            self.raise_committable(self.expected.position);
-        }
+        self.commit_alone();
     }
 
     /// Remembers a turn of the user, so that it can be corrected.

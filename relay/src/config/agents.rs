@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::values::{Values, quote};
-use super::{ConfigError, Place};
+use super::{ConfigError, Place, ToolConfig};
 use crate::provider::{Deadlines, Kind, Provider, Service};
 
 /// The agent that is always there.
@@ -27,6 +27,12 @@ pub struct AgentConfig {
     pub max_output_tokens: u32,
     /// How much of the conversation its model is told, in tokens.
     pub memory_tokens: u32,
+    /// The names of the tools that its model may call.
+    pub tools: Vec<String>,
+    /// How often in one turn the model may call tools until it has to answer in words.
+    pub max_tool_steps: u32,
+    /// What it says when nothing was heard for a second while a tool runs; may be empty.
+    pub tool_filler: String,
 }
 
 /// What an agent does.
@@ -125,15 +131,20 @@ fn base_url(values: &Values, kind: &Kind) -> Result<Url, ConfigError> {
 pub(super) fn agents(
     values: &Values,
     providers: &BTreeMap<String, Provider>,
+    tools: &BTreeMap<String, ToolConfig>,
 ) -> Result<BTreeMap<String, AgentConfig>, ConfigError> {
     let names: Vec<&str> = values.names("agents").collect();
     names
         .into_iter()
-        .map(|name| Ok((good_name("agents", name)?, agent(&values.of("agents", name), providers)?)))
+        .map(|name| Ok((good_name("agents", name)?, agent(&values.of("agents", name), providers, tools)?)))
         .collect()
 }
 
-fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<AgentConfig, ConfigError> {
+fn agent(
+    values: &Values,
+    providers: &BTreeMap<String, Provider>,
+    tools: &BTreeMap<String, ToolConfig>,
+) -> Result<AgentConfig, ConfigError> {
     let kind = match values.one_of("agents.*.kind")? {
         "echo" => AgentKind::Echo,
         _ => AgentKind::Chat {
@@ -148,7 +159,24 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
         memory_tokens: values.whole("agents.*.memory_tokens")?,
+        tools: tools_of(values, tools)?,
+        max_tool_steps: values.whole("agents.*.max_tool_steps")?,
+        tool_filler: values.spoken("agents.*.tool_filler")?,
     })
+}
+
+fn tools_of(values: &Values, tools: &BTreeMap<String, ToolConfig>) -> Result<Vec<String>, ConfigError> {
+    const KEY: &str = "agents.*.tools";
+    let mut names = values.list(KEY)?;
+    if let Some(unknown) = names.iter().find(|name| !tools.contains_key(*name)) {
+        let there: Vec<String> = tools.keys().map(quote).collect();
+        let there = if there.is_empty() { "there are none".to_owned() } else { there.join(" or ") };
+        let accepted = format!("give names of [tools.NAME]: {there}");
+        return Err(values.wrong(KEY, quote(unknown), accepted));
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 /// The names of providers that have this to give.

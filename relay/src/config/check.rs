@@ -12,7 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins, Place,
     RecordingPlace, Retention, Secret, Webhook,
 };
-use super::{agents, keys};
+use super::{agents, keys, tools};
 use crate::operations::outbound::is_safe_url;
 use crate::operations::webhook;
 use crate::records::store;
@@ -32,6 +32,7 @@ impl Config {
         let seconds = |key| values.whole(key).map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits::check(values)?;
         let providers = agents::providers(values)?;
+        let tools = tools::tools(values)?;
         let plan = |name: &str| {
             if name.trim().is_empty() || name.chars().count() > PLAN_MAX_CHARS {
                 let accepted = format!("give a name of 1 to {PLAN_MAX_CHARS} characters");
@@ -65,7 +66,8 @@ impl Config {
             metrics_listen: metrics_listen(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,
-            agents: agents::agents(values, &providers)?,
+            agents: agents::agents(values, &providers, &tools)?,
+            tools,
             default_agent: agents::default(values)?,
             providers,
             echo: echo(values)?,

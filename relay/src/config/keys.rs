@@ -116,6 +116,13 @@ keys! {
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "agents.*.memory_tokens" = "8000", Whole(500, 200_000), "how much of the conversation the model is told, in tokens of four bytes: when it is more, the older half is left out";
+    "agents.*.tools" = "", List, "the names of the tools that its model may call, among `[tools.NAME]`";
+    "agents.*.max_tool_steps" = "5", Whole(1, 20), "how often in one turn the model may call tools until it has to answer in words";
+    "agents.*.tool_filler" = "One moment, please.", Text, "what it says when nothing was heard for a second while a tool runs; only with a voice";
+    "tools.*.description" = "", Text, "what the tool does and when to call it, for the model";
+    "tools.*.parameters" = "", Text, "the JSON Schema of its arguments, as JSON text: of an object; any object if nothing is given";
+    "tools.*.timeout_seconds" = "20", Whole(1, 300), "how long the model waits for what comes of a call";
+    "tools.*.max_result_bytes" = "4096", Whole(64, 16_000), "the longest output of a call; a longer one is an error";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";
@@ -142,7 +149,7 @@ pub(super) const MOVED: &[(&str, &str)] =
 pub(super) const LIMITS: &str = "limits";
 /// The sections that have a table for each name, and the section whose keys such a table has.
 pub(super) const NAMED: &[(&str, &str)] =
-    &[(PLANS, LIMITS), ("agents", "agents.*"), ("providers", "providers.*")];
+    &[(PLANS, LIMITS), ("agents", "agents.*"), ("tools", "tools.*"), ("providers", "providers.*")];
 /// The section of the plans.
 pub(super) const PLANS: &str = "plans";
 /// What stands for a name in the key of such a table.

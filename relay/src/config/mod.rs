@@ -16,6 +16,7 @@ mod public_key;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod values;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use origins::Origins;
 pub(crate) use public_key::RSA_BITS;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
+pub use tools::ToolConfig;
 use values::Values;
 
 /// The checked configuration.
@@ -86,6 +88,8 @@ pub struct Config {
     pub api_requests_per_minute: u32,
     /// The agents that calls may have, by name, beside the echo.
     pub agents: BTreeMap<String, AgentConfig>,
+    /// The tools that agents may have, by name.
+    pub tools: BTreeMap<String, ToolConfig>,
     /// The agent of a call that names none.
     pub default_agent: String,
     /// The speech and language providers, by name.

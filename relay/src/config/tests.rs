@@ -222,9 +222,14 @@ fn every_key_of_the_table_is_read() {
             "agents.*.instructions"
             | "agents.*.greeting"
             | "agents.*.max_output_tokens"
-            | "agents.*.memory_tokens" => {
+            | "agents.*.memory_tokens"
+            | "agents.*.tools"
+            | "agents.*.max_tool_steps"
+            | "agents.*.tool_filler" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
+            "tools.*.description" => toml.replace(wrong, "7"),
+            text if text.starts_with("tools.") => format!("{toml}\ndescription = \"d\""),
             "providers.*.model" => toml.replace(wrong, "7"),
             "providers.*.key" | "providers.*.price" | "providers.*.voice" | "providers.*.key_terms" => {
                 format!("{}\nmodel = \"m\"", toml.replace(wrong, "7"))

@@ -246,6 +246,15 @@ impl Values {
         Ok(self.text(key)?.unwrap_or_else(|| known(key).default.to_owned()))
     }
 
+    /// Words that are said, or none.
+    pub(super) fn spoken(&self, key: &'static str) -> Result<String, ConfigError> {
+        match self.kind(key) {
+            ValueKind::Nil => Ok(String::new()),
+            ValueKind::String(text) => Ok(text.trim().to_owned()),
+            _ => Err(self.refused(key, "give a text")),
+        }
+    }
+
     /// A secret long enough to sign with.
     pub(super) fn secret(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
         let accepted =

@@ -18,6 +18,7 @@ use super::requests::Requests;
 use super::seconds_left;
 use super::work::Work;
 use crate::admission::auth::Identity;
+use crate::agent::tool::{Tool, Toolbox};
 use crate::agent::{Agent, Conversation, Echo, Persona, Team};
 use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
@@ -61,6 +62,8 @@ pub(super) struct Parts {
     providers: Vec<Arc<Upstream>>,
     /// The prices of the providers, by their places.
     prices: Vec<ItemPrice>,
+    /// What the agent's model may call.
+    tools: Vec<Tool>,
 }
 
 impl Parts {
@@ -98,7 +101,10 @@ impl Parts {
             Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
         })?;
         let rate = Hz(app.config.echo.codec.rate());
-        Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices })
+        let names = config.iter().flat_map(|config| &config.tools);
+        let tools =
+            names.filter_map(|name| app.config.tools.get(name)).map(|tool| tool.tool.clone()).collect();
+        Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices, tools })
     }
 
     /// How much money is set aside for a session when it begins.
@@ -119,11 +125,11 @@ impl Parts {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// Makes the agent, for audio that begins at `position`, after these turns.
+    /// Makes the agent, for audio that begins at `position`, after these turns. The names of its calls of tools begin with `prefix`.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
-    fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
+    fn agent(&self, position: u32, turns: &[Turn], prefix: String) -> Box<dyn Agent> {
         match &self.config {
             Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
                 let persona = Persona {
@@ -132,12 +138,18 @@ impl Parts {
                     max_output_tokens: config.max_output_tokens,
                     memory_tokens: config.memory_tokens,
                 };
-                Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
+                let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
+                Box::new(conversation.with_tools(self.toolbox(config, prefix), &[]))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
             }
         }
+    }
+
+    fn toolbox(&self, config: &AgentConfig, prefix: String) -> Toolbox {
+        let (max_steps, filler) = (config.max_tool_steps, config.tool_filler.clone());
+        Toolbox { tools: self.tools.clone(), max_steps, filler, prefix }
     }
 
     /// Whom the agent asks, by their places.
@@ -202,7 +214,9 @@ pub(super) fn prepare(
     let caps = caps(limits);
     let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
-    let agent = parts.agent(beginning.mark.position, &turns);
+    // No two calls have one name, not even of two sessions: a page and a backend know by it what they have done.
+    let prefix = format!("call_{}_{}_", beginning.id, beginning.epoch);
+    let agent = parts.agent(beginning.mark.position, &turns, prefix);
     let now = app.live.now();
     let terms = Terms {
         features: parts.features(),

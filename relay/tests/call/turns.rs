@@ -180,8 +180,15 @@ fn the_agent_is_told_how_much_of_its_words_was_heard() {
 #[test]
 fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() {
     let mut bench = Bench::new();
-    let call = AgentOutput::CallTool { call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
-    let did = bench.chunk([call, AgentOutput::CancelTool { call_id: "c0".into() }]);
+    let call = Called {
+        call_id: "c1".into(),
+        model_id: "m1".into(),
+        name: "tables".into(),
+        arguments: "{}".into(),
+        runs: Runs::Page,
+    };
+    let cancel = AgentOutput::CancelTool { call_id: "c0".into(), runs: Runs::Page };
+    let did = bench.chunk([AgentOutput::CallTool(call), cancel]);
     let called = ToolCall { seq: 0, call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
     assert!(did.contains(&Did::Say(Saying::ToolCall(called))), "{did:?}");
     assert!(did.contains(&Did::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id: "c0".into() }))));
@@ -189,7 +196,7 @@ fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() 
     let message = Upward::ToolResult { call_id: "c1".into(), output: "none".into(), is_error: true };
     bench.input(Input::Message { mark: Mark { seq: 1, position: 1_600 }, message: &message });
     let told = bench.told.lock().expect("one thread").clone();
-    assert_eq!(told, [r#"ToolResult { call_id: "c1", output: "none", is_error: true }"#]);
+    assert_eq!(told, [r#"ToolResult { call_id: "c1", from: Page, output: "none", is_error: true }"#]);
 }
 
 #[test]

@@ -1,12 +1,18 @@
-//! What was said in a conversation, as a language model is told it.
+//! What was said and called in a conversation, as a language model is told it.
 
 use std::collections::VecDeque;
 
+use crate::agent::tool::{Called, StoredCall, ToolOutput};
 use crate::call::Turn;
-use crate::provider::Message;
+use crate::provider::{Message, ToolCall};
 
 /// How many bytes are taken for one token: what English text has on average, by the figures of the providers.
 pub(super) const BYTES_PER_TOKEN: usize = 4;
+/// What a model is told of a call of which nothing has come yet.
+pub(super) const STILL_RUNS: &str = "The tool is still running. You are told what comes of it later.";
+/// What a model is told when something has come of a call since its last answer.
+pub(super) const HAS_COME: &str =
+    "(A tool that you called has answered meanwhile. Tell the user what came of it.)";
 
 /// The newest part of what was said, oldest first.
 ///
@@ -24,8 +30,32 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Line {
-    by: By,
-    text: String,
+    /// The number of the turn; 0 for what was said in this call.
+    turn: u32,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Said {
+        by: By,
+        text: String,
+    },
+    /// Calls that a model made at once.
+    Called {
+        /// Which step it was; `None` if another relay had the call then.
+        step: Option<u32>,
+        calls: Vec<Call>,
+    },
+    /// Something has come of earlier calls.
+    HasCome,
+}
+
+#[derive(Debug)]
+struct Call {
+    call_id: String,
+    told: ToolCall,
+    output: Option<ToolOutput>,
 }
 
 /// Who said something. What was said in an earlier call cannot be corrected or cut short any more.
@@ -33,8 +63,25 @@ struct Line {
 enum By {
     /// The user; in this call it was this one of what they have said.
     User(Option<u32>),
-    /// The agent; in this call it was this answer.
-    Agent(Option<u32>),
+    /// The agent; in this call it was in this answer.
+    Agent(Option<(u32, Author)>),
+}
+
+/// Who wrote words that the agent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// A model, in this step: each time that one calls tools another step begins.
+    Model(u32),
+    /// The operator or the page, and a model is told of it: a greeting, what the agent was told to say.
+    Others,
+    /// The agent itself, to pass the time or to apologise. No model is told of it.
+    Aside,
+}
+
+impl By {
+    fn is_of(self, answer: u32) -> bool {
+        matches!(self, By::Agent(Some((of, _))) if of == answer)
+    }
 }
 
 impl Memory {
@@ -42,96 +89,228 @@ impl Memory {
     pub(super) fn of(turns: &[Turn], tokens: u32) -> Memory {
         let most = tokens as usize * BYTES_PER_TOKEN;
         let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0 };
-        for turn in turns {
-            let by = match turn.role {
+        for Turn { turn, role, text, .. } in turns {
+            let by = match role {
                 protocol::Role::User => By::User(None),
                 protocol::Role::Agent | protocol::Role::Unknown => By::Agent(None),
             };
-            memory.push(by, turn.text.clone());
+            memory.push(*turn, by, text.clone());
         }
         memory
     }
 
+    /// Puts a call in its place that was made when another relay had this session.
+    pub(super) fn restore(&mut self, stored: &StoredCall) {
+        let mut place = self.lines.len();
+        while let Some(line) = place.checked_sub(1).map(|before| &self.lines[before]) {
+            // Calls of one turn stand in their order, and the turn 0 is the first of the session.
+            if matches!(line.what, What::Called { .. }) || line.turn < stored.turn {
+                break;
+            }
+            place -= 1;
+            if line.turn == 0 {
+                break;
+            }
+        }
+        let call = Call::new(&stored.called, stored.output.clone());
+        let before = place.checked_sub(1).map(|before| &mut self.lines[before]);
+        match before {
+            Some(Line { turn, what: What::Called { calls, .. } }) if *turn == stored.turn => calls.push(call),
+            _ => {
+                let what = What::Called { step: None, calls: vec![call] };
+                self.lines.insert(place, Line { turn: stored.turn, what });
+            }
+        }
+        self.shorten();
+    }
+
     /// The user says something.
     pub(super) fn user_said(&mut self, text: &str) {
-        self.push(By::User(Some(self.sayings)), text.to_owned());
+        self.push(0, By::User(Some(self.sayings)), text.to_owned());
         self.sayings += 1;
     }
 
     /// The agent says more in this answer.
-    pub(super) fn agent_says(&mut self, answer: u32, text: &str) {
-        let by = By::Agent(Some(answer));
-        match self.lines.iter_mut().rev().find(|line| line.by == by) {
-            Some(line) => {
-                line.text.push_str(text);
+    pub(super) fn agent_says(&mut self, answer: u32, author: Author, text: &str) {
+        let by = By::Agent(Some((answer, author)));
+        let said = self.lines.iter_mut().rev().find_map(|line| match &mut line.what {
+            What::Said { by: of, text } if *of == by => Some(text),
+            _ => None,
+        });
+        if let Some(said) = said {
+            said.push_str(text);
+            return self.shorten();
+        }
+        // What a model writes in the answer in which it calls something stands before the calls, whenever it is heard.
+        let called = self.lines.iter().rposition(|line| match line.what {
+            What::Called { step: Some(step), .. } => author == Author::Model(step),
+            _ => false,
+        });
+        match called {
+            Some(place) => {
+                let what = What::Said { by, text: text.to_owned() };
+                self.lines.insert(place, Line { turn: 0, what });
                 self.shorten();
             }
-            None => self.push(by, text.to_owned()),
+            None => self.push(0, by, text.to_owned()),
+        }
+    }
+
+    /// A model has called something in this step.
+    pub(super) fn called(&mut self, step: u32, called: &[Called]) {
+        let calls = called.iter().map(|called| Call::new(called, None)).collect();
+        self.lines.push_back(Line { turn: 0, what: What::Called { step: Some(step), calls } });
+        self.shorten();
+    }
+
+    /// What has come of a call, which stays.
+    pub(super) fn output(&mut self, call_id: &str, output: &ToolOutput) {
+        let calls = self.lines.iter_mut().rev().filter_map(|line| match &mut line.what {
+            What::Called { calls, .. } => Some(calls),
+            What::Said { .. } | What::HasCome => None,
+        });
+        if let Some(call) = calls.flatten().find(|call| call.call_id == call_id) {
+            call.output.get_or_insert_with(|| output.clone());
+            self.shorten();
+        }
+    }
+
+    /// Something has come of calls that a later answer did not wait for.
+    pub(super) fn has_come(&mut self) {
+        if !self.is_unanswered() {
+            self.lines.push_back(Line { turn: 0, what: What::HasCome });
         }
     }
 
     /// Of this answer the user has heard so many bytes, and no more.
     pub(super) fn heard(&mut self, answer: u32, bytes: usize) {
-        let by = By::Agent(Some(answer));
-        let Some(place) = self.lines.iter().rposition(|line| line.by == by) else { return };
-        let text = &mut self.lines[place].text;
-        let mut end = bytes.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
+        let mut left = bytes;
+        for line in &mut self.lines {
+            let What::Said { by, text } = &mut line.what else { continue };
+            if by.is_of(answer) {
+                let mut end = left.min(text.len());
+                left -= end;
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                text.truncate(end);
+            }
         }
-        text.truncate(end);
-        if text.is_empty() {
-            self.lines.remove(place);
-        }
+        self.lines.retain(|line| !matches!(&line.what, What::Said { text, .. } if text.is_empty()));
     }
 
     /// What the user really said.
     pub(super) fn correct(&mut self, said: u32, text: &str) {
-        if let Some(line) = self.lines.iter_mut().find(|line| line.by == By::User(Some(said))) {
-            text.clone_into(&mut line.text);
+        let line = self.lines.iter_mut().find_map(|line| match &mut line.what {
+            What::Said { by, text } if *by == By::User(Some(said)) => Some(text),
+            _ => None,
+        });
+        if let Some(line) = line {
+            text.clone_into(line);
             self.shorten();
         }
     }
 
-    /// Whether the last word is the user's.
+    /// Whether the last word is the user's, or a tool's.
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.lines.back(), Some(Line { by: By::User(_), .. }))
+        let last = self.lines.iter().rev().find(|line| !line.is_aside());
+        last.is_some_and(|line| match &line.what {
+            What::Said { by, .. } => matches!(by, By::User(_)),
+            What::Called { .. } | What::HasCome => true,
+        })
+    }
+
+    /// Whether the last word is a tool's, or is to be.
+    pub(super) fn ends_in_calls(&self) -> bool {
+        let last = self.lines.iter().rev().find(|line| !line.is_aside());
+        last.is_some_and(|line| matches!(line.what, What::Called { .. }))
     }
 
     /// What a model is told: how it is to behave, and what was said.
     pub(super) fn messages(&self, instructions: &str) -> Vec<Message> {
         let system = (!instructions.is_empty()).then(|| Message::System(instructions.to_owned()));
-        let said = self.lines.iter().map(|line| match line.by {
-            By::User(_) => Message::User(line.text.clone()),
-            By::Agent(_) => Message::Assistant { text: line.text.clone(), calls: Vec::new() },
-        });
-        system.into_iter().chain(said).collect()
+        let mut messages: Vec<Message> = system.into_iter().collect();
+        for line in &self.lines {
+            match &line.what {
+                What::Said { by: By::User(_), text } => messages.push(Message::User(text.clone())),
+                What::Said { .. } if line.is_aside() => {}
+                What::Said { by: By::Agent(_), text } => {
+                    messages.push(Message::Assistant { text: text.clone(), calls: Vec::new() });
+                }
+                What::Called { calls, .. } => {
+                    let told: Vec<ToolCall> = calls.iter().map(|call| call.told.clone()).collect();
+                    match messages.last_mut() {
+                        Some(Message::Assistant { calls, .. }) if calls.is_empty() => *calls = told,
+                        _ => messages.push(Message::Assistant { text: String::new(), calls: told }),
+                    }
+                    messages.extend(calls.iter().map(Call::message));
+                }
+                What::HasCome => messages.push(Message::User(HAS_COME.to_owned())),
+            }
+        }
+        messages
     }
 
-    fn push(&mut self, by: By, text: String) {
+    fn push(&mut self, turn: u32, by: By, text: String) {
         if !text.is_empty() {
-            self.lines.push_back(Line { by, text });
+            self.lines.push_back(Line { turn, what: What::Said { by, text } });
             self.shorten();
         }
     }
 
     /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there.
     fn shorten(&mut self) {
-        let mut bytes: usize = self.lines.iter().map(|line| line.text.len()).sum();
+        let mut bytes: usize = self.lines.iter().map(Line::bytes).sum();
         if bytes <= self.most {
             return;
         }
         while let Some(next) = self.next_exchange()
             && bytes > self.most / 2
         {
-            bytes -= self.lines.drain(..next).map(|line| line.text.len()).sum::<usize>();
+            bytes -= self.lines.drain(..next).map(|line| line.bytes()).sum::<usize>();
         }
     }
 
-    /// Where the second exchange begins: the user speaks after the agent has.
+    /// Where the second exchange begins: the user speaks after the agent has, or after a tool.
     fn next_exchange(&self) -> Option<usize> {
-        let by_user = |line: &Line| matches!(line.by, By::User(_));
+        let by_user = |line: &Line| matches!(line.what, What::Said { by: By::User(_), .. });
         let mut pairs = self.lines.iter().zip(self.lines.iter().skip(1));
         Some(pairs.position(|(before, line)| !by_user(before) && by_user(line))? + 1)
+    }
+}
+
+impl Line {
+    fn is_aside(&self) -> bool {
+        matches!(self.what, What::Said { by: By::Agent(Some((_, Author::Aside))), .. })
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Said { text, .. } => text.len(),
+            What::Called { calls, .. } => calls.iter().map(Call::bytes).sum(),
+            What::HasCome => HAS_COME.len(),
+        }
+    }
+}
+
+impl Call {
+    fn new(called: &Called, output: Option<ToolOutput>) -> Call {
+        let Called { call_id, model_id, name, arguments, .. } = called.clone();
+        Call { call_id, told: ToolCall { id: model_id, name, arguments }, output }
+    }
+
+    fn bytes(&self) -> usize {
+        self.told.bytes() + self.output.as_ref().map_or(STILL_RUNS.len(), |output| output.output.len())
+    }
+
+    /// What a model is told of what came of it.
+    fn message(&self) -> Message {
+        let call_id = self.told.id.clone();
+        match &self.output {
+            Some(ToolOutput { output, is_error }) => {
+                Message::ToolOutput { call_id, output: output.clone(), is_error: *is_error }
+            }
+            None => Message::ToolOutput { call_id, output: STILL_RUNS.to_owned(), is_error: false },
+        }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Three small machines do that, each with its own providers: `hearing` understands the user, `thinking` asks a language model, `speaking` has
 //! the answer spoken while it is still being written. Any of the first and the last may be missing: without ears the agent reads what is
-//! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written.
+//! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written. A fourth
+//! machine, `tools`, has the calls under way that a model makes.
 
+mod calling;
 mod hearing;
 mod memory;
 mod outbox;
@@ -11,6 +13,7 @@ mod speaking;
 #[cfg(test)]
 mod tests;
 mod thinking;
+mod tools;
 
 use std::collections::VecDeque;
 
@@ -23,10 +26,11 @@ use crate::call::Turn;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
 use hearing::{Hearing, Understood};
-use memory::Memory;
+use memory::{Author, Memory};
 use outbox::Outbox;
 use speaking::{News, Speaking};
 use thinking::{Thinking, Thought};
+use tools::Tools;
 
 /// Without ears, `Final` is not said more often than every half second of audio.
 const FINAL_STEP: u32 = 8_000;
@@ -76,6 +80,7 @@ pub struct Conversation<E = VoiceActivity> {
     rate: u32,
     hearing: Option<Hearing<E>>,
     thinking: Thinking,
+    tools: Tools,
     /// `None` for answers in text.
     speaking: Option<Speaking>,
     memory: Memory,
@@ -88,11 +93,16 @@ pub struct Conversation<E = VoiceActivity> {
     wants_to_think: bool,
     /// Something has come of the answer that is being found.
     has_answered: bool,
+    /// Who wrote the last words of the answer that is being given.
+    author: Author,
+    /// The user is saying something.
+    is_user_speaking: bool,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// Where the audio ends that has come.
     heard_through: u32,
     final_through: u32,
+    now: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +145,7 @@ impl<E: Ears> Conversation<E> {
             hearing: Hearing::new(&team.recognisers, ears, position),
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
+            tools: Tools::default(),
             persona,
             rate,
             memory,
@@ -143,9 +154,12 @@ impl<E: Ears> Conversation<E> {
             begins,
             wants_to_think: false,
             has_answered: false,
+            author: Author::Others,
+            is_user_speaking: false,
             degraded: [false; 3],
             heard_through: position,
             final_through: position,
+            now: Time::ZERO,
         }
     }
 
@@ -177,14 +191,19 @@ impl<E: Ears> Conversation<E> {
                     }
                 }
                 Understood::Words { text, start, end, final_through } => {
+                    self.is_user_speaking = true;
                     self.interrupt();
                     self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                 }
                 Understood::Said { text, start, end } => {
+                    self.is_user_speaking = false;
                     self.interrupt();
                     self.user_said(text, start, end);
                 }
-                Understood::Final { through } => self.finalise(through, 1),
+                Understood::Final { through } => {
+                    self.is_user_speaking = false;
+                    self.finalise(through, 1);
+                }
                 Understood::Deaf(is_deaf) => {
                     self.tell_degraded(Ability::Hearing, is_deaf);
                     if is_deaf {
@@ -198,6 +217,7 @@ impl<E: Ears> Conversation<E> {
     /// The user says something: what is being found, given or heard of an answer ends here.
     fn interrupt(&mut self) {
         self.thinking.give_up(&mut self.outbox);
+        self.tools.interrupt();
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
         }
@@ -210,9 +230,15 @@ impl<E: Ears> Conversation<E> {
             return;
         }
         self.wants_to_think = false;
+        self.tools.begin_turn();
+        self.ask_model();
+    }
+
+    /// Asks the model for what comes next.
+    fn ask_model(&mut self) {
         self.has_answered = false;
         let messages = self.memory.messages(&self.persona.instructions);
-        if !self.thinking.ask(messages, &mut self.outbox) {
+        if !self.thinking.ask(messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
         }
     }
@@ -236,12 +262,17 @@ impl<E: Ears> Conversation<E> {
         match self.thinking.handle_event(request, event, &mut self.outbox) {
             Some(Thought::Words(text)) => {
                 self.has_answered = true;
-                self.give(&text, true);
+                self.tools.is_heard();
+                self.give(&text, Author::Model(self.tools.step()));
                 if self.thinking.is_too_long() {
                     // It does not keep to what it was asked for, and would go on at somebody's expense.
                     self.thinking.give_up(&mut self.outbox);
                     self.end_answer();
                 }
+            }
+            Some(Thought::Calls(calls)) => {
+                self.tell_degraded(Ability::Thinking, false);
+                self.call_tools(calls);
             }
             Some(Thought::Over) => {
                 self.tell_degraded(Ability::Thinking, false);
@@ -257,14 +288,16 @@ impl<E: Ears> Conversation<E> {
     }
 
     /// Gives more of an answer's words.
-    fn give(&mut self, text: &str, is_remembered: bool) {
+    fn give(&mut self, text: &str, author: Author) {
+        let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
+        let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
+        let text = if joins { &format!(" {text}") } else { text };
+        self.author = author;
         if let Some(speaking) = &mut self.speaking {
-            return speaking.add(text, is_remembered, &mut self.outbox, &mut self.memory);
+            return speaking.add(text, author, &mut self.outbox, &mut self.memory);
         }
         let answer = self.outbox.words(text.to_owned(), 0, 0);
-        if is_remembered {
-            self.memory.agent_says(answer, text);
-        }
+        self.memory.agent_says(answer, author, text);
     }
 
     /// No more words come of an answer.
@@ -277,9 +310,10 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn apologise(&mut self) {
+        self.tools.is_heard();
         self.tell_degraded(Ability::Thinking, true);
         self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
-        self.give(NO_ANSWER, false);
+        self.give(NO_ANSWER, Author::Aside);
         self.end_answer();
     }
 
@@ -300,14 +334,14 @@ impl<E: Ears> Conversation<E> {
         let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
         // An answer that has sound is heard to its end; one in text is heard when it is said.
         let is_heard = self.speaking.is_none() || !self.outbox.is_answering();
-        if !self.thinking.is_busy() && !speaks && is_heard {
+        if !self.is_finding() && !speaks && is_heard {
             self.say_next();
         }
     }
 
     fn say_next(&mut self) {
         let Some((position, text)) = self.to_say.pop_front() else { return };
-        self.give(&text, true);
+        self.give(&text, Author::Others);
         match &mut self.speaking {
             Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),
@@ -350,10 +384,10 @@ impl<E: Ears> Conversation<E> {
     fn begin(&mut self) {
         match std::mem::replace(&mut self.begins, Begins::Not) {
             Begins::Not => {}
-            Begins::WithAnswer => self.wants_to_think = true,
+            Begins::WithAnswer => self.go_on_with_calls(),
             Begins::WithGreeting => {
                 let greeting = self.persona.greeting.clone();
-                self.give(&greeting, true);
+                self.give(&greeting, Author::Others);
                 self.end_answer();
             }
         }
@@ -361,6 +395,7 @@ impl<E: Ears> Conversation<E> {
 
     fn leave(&mut self) {
         self.thinking.give_up(&mut self.outbox);
+        self.tools.leave();
         if let Some(hearing) = &mut self.hearing {
             hearing.leave(&mut self.outbox);
         }
@@ -379,7 +414,8 @@ impl<E: Ears> Agent for Conversation<E> {
         self.rate
     }
 
-    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+    fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
+        self.now = now;
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
@@ -408,11 +444,17 @@ impl<E: Ears> Agent for Conversation<E> {
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Leave, _) => self.leave(),
-            (AgentInput::Timeout, _) => self.begin(),
-            // It has no tools.
-            (AgentInput::ToolResult { .. }, _) => {}
+            (AgentInput::ToolResult { call_id, from, output, is_error }, _) => {
+                let memory = &mut self.memory;
+                self.tools.handle_result(call_id, from, output, is_error, outbox, memory);
+            }
+            (AgentInput::Timeout, _) => {
+                self.begin();
+                self.handle_tools_timeout();
+            }
         }
         self.understand();
+        self.go_on_after_calls();
         self.think();
     }
 
@@ -421,6 +463,7 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        (self.begins != Begins::Not).then_some(Time::ZERO)
+        let begins = (self.begins != Begins::Not).then_some(Time::ZERO);
+        begins.into_iter().chain(self.tools.poll_timeout()).min()
     }
 }

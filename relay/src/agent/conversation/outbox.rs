@@ -89,6 +89,11 @@ impl Outbox {
         }
     }
 
+    /// Whether an answer has begun that gets more words.
+    pub(super) fn is_giving(&self) -> bool {
+        self.given.is_some()
+    }
+
     /// Whether an answer has begun that the call has not called over.
     pub(super) fn is_answering(&self) -> bool {
         self.open.is_some()

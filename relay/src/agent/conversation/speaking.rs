@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::super::AgentOutput;
 use super::super::script::Script;
-use super::memory::Memory;
+use super::memory::{Author, Memory};
 use super::outbox::Outbox;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
@@ -36,8 +36,8 @@ pub(super) struct Speaking {
     is_busy: bool,
     /// No more text comes.
     is_whole: bool,
-    /// What the model is told later of this answer: nothing of an apology.
-    is_remembered: bool,
+    /// Who writes the answer just now.
+    author: Author,
     /// Samples of the answer that were given.
     given: u32,
     /// Samples that are wanted now.
@@ -63,7 +63,7 @@ impl Speaking {
             pieces: VecDeque::new(),
             is_busy: false,
             is_whole: false,
-            is_remembered: true,
+            author: Author::Others,
             given: 0,
             room: 0,
         }
@@ -75,15 +75,26 @@ impl Speaking {
     }
 
     /// More of the answer's text. The first begins it.
-    pub(super) fn add(&mut self, text: &str, is_remembered: bool, outbox: &mut Outbox, memory: &mut Memory) {
+    pub(super) fn add(&mut self, text: &str, author: Author, outbox: &mut Outbox, memory: &mut Memory) {
         if !self.is_busy {
             (self.is_busy, self.is_whole, self.given) = (true, false, 0);
-            self.is_remembered = is_remembered;
             self.script = Script::new();
             // A voice that has failed in an earlier answer may be well again.
             self.voice = 0;
+        } else if self.author != author {
+            self.end_part(outbox, memory);
         }
+        self.author = author;
         self.script.push(text);
+        self.go_on(outbox, memory);
+    }
+
+    /// What was written so far is spoken as it stands, even half a sentence: more may come, but not soon, or from somebody else.
+    pub(super) fn end_part(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        self.script.finish();
+        let pieces = std::iter::from_fn(|| self.script.next_piece());
+        self.pieces.extend(pieces.map(|piece| Piece::new(piece, self.author)));
+        self.script = Script::new();
         self.go_on(outbox, memory);
     }
 
@@ -147,9 +158,7 @@ impl Speaking {
                 let (text, known) = piece.tell();
                 let end = self.given.saturating_add(known);
                 let answer = outbox.words(text.clone(), self.given, end);
-                if self.is_remembered {
-                    memory.agent_says(answer, &text);
-                }
+                memory.agent_says(answer, piece.author(), &text);
             }
             let sound = piece.take_sound(self.room, self.rate, outbox);
             if !sound.is_empty() {
@@ -181,7 +190,7 @@ impl Speaking {
                 None => {
                     // What can be spoken is taken only when it is to be asked for: until then it is text.
                     let Some(piece) = self.script.next_piece() else { return };
-                    self.pieces.push_back(Piece::new(piece));
+                    self.pieces.push_back(Piece::new(piece, self.author));
                     self.pieces.back_mut().expect("it was just put there")
                 }
             };

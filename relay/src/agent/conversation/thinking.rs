@@ -4,10 +4,14 @@ use super::super::AgentOutput;
 use super::outbox::Outbox;
 use crate::money::bill::{AtMost, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
-use crate::provider::{Ask, Chat, Event, Failure, Message};
+use crate::provider::{Ask, Chat, Event, Failure, Message, Tool, ToolCall};
 
 /// Tokens that a message costs beside its text, at most: OpenAI's own models take three and a role.
 const MESSAGE_TOKENS: u64 = 8;
+/// Tokens that a tool costs beside its name, its description and its schema, at most.
+const TOOL_TOKENS: u64 = 32;
+/// Tokens of what a provider tells its model about tools at all, at most: Anthropic's pricing names up to 530 ("Tool use", "Pricing").
+const TOOLS_TOKENS: u64 = 600;
 /// Bytes of text for one token where nobody has counted them: the usual rule of thumb for English.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -28,7 +32,10 @@ struct Asked {
     /// Which of the models it is.
     model: usize,
     messages: Vec<Message>,
+    tools: Vec<Tool>,
     prompt_bytes: u64,
+    /// What the model calls.
+    calls: Vec<ToolCall>,
     /// Pieces of the answer, which servers send a token at a time or more.
     deltas: u64,
     /// Bytes of the answer, and of what was thought beside it.
@@ -44,6 +51,8 @@ struct Asked {
 pub(super) enum Thought {
     /// More words of the answer.
     Words(String),
+    /// There are no more words, and this is to be called; not empty.
+    Calls(Vec<ToolCall>),
     /// There are no more words.
     Over,
     /// The model has broken off: there are no more words, or none at all.
@@ -61,8 +70,8 @@ impl Thinking {
     }
 
     /// Asks for the next answer. Without a model there is none: `false`.
-    pub(super) fn ask(&mut self, messages: Vec<Message>, outbox: &mut Outbox) -> bool {
-        self.ask_model(0, messages, outbox)
+    pub(super) fn ask(&mut self, messages: Vec<Message>, tools: Vec<Tool>, outbox: &mut Outbox) -> bool {
+        self.ask_model(0, messages, tools, outbox)
     }
 
     /// A provider says something. `None` if that changes nothing, or is about no question of this machine.
@@ -85,6 +94,13 @@ impl Thinking {
                 asked.bytes += *bytes as u64;
                 None
             }
+            Event::ToolCall(call) => {
+                asked.deltas += 1;
+                asked.bytes += call.bytes() as u64;
+                // It may be called only once the answer is whole: another model may yet have to answer.
+                asked.calls.push(call.clone());
+                None
+            }
             Event::Usage(Quantity::Tokens(usage)) => {
                 asked.usage = Some(*usage);
                 None
@@ -97,11 +113,14 @@ impl Thinking {
                     estimated: answer.usage.is_none(),
                     provider_id: answer.request_id.clone(),
                 });
-                Some(if asked.has_words { Thought::Over } else { Thought::Failed })
+                Some(match (asked.calls.is_empty(), asked.has_words) {
+                    (false, _) => Thought::Calls(asked.calls),
+                    (true, true) => Thought::Over,
+                    (true, false) => Thought::Failed,
+                })
             }
             Event::Failed(failure) => self.fail(failure, outbox),
             Event::Ready
-            | Event::ToolCall(_)
             | Event::Usage(_)
             | Event::Heard(_)
             | Event::Turn(_)
@@ -122,21 +141,38 @@ impl Thinking {
         }
     }
 
-    fn ask_model(&mut self, model: usize, messages: Vec<Message>, outbox: &mut Outbox) -> bool {
+    fn ask_model(
+        &mut self,
+        model: usize,
+        messages: Vec<Message>,
+        tools: Vec<Tool>,
+        outbox: &mut Outbox,
+    ) -> bool {
         let Some(&provider) = self.models.get(model) else { return false };
-        let prompt_bytes: u64 = messages.iter().map(|message| message.bytes() as u64).sum();
+        let bytes = messages.iter().map(Message::bytes).chain(tools.iter().map(Tool::bytes));
+        let prompt_bytes = bytes.sum::<usize>() as u64;
+        // Of what was called a model is told even where nothing may be called any more.
+        let has_called = messages.iter().any(|message| matches!(message, Message::ToolOutput { .. }));
+        let about_tools = if tools.is_empty() && !has_called { 0 } else { TOOLS_TOKENS };
         // No tokenizer makes more tokens of a text than it has bytes.
-        let prompt = prompt_bytes + MESSAGE_TOKENS * (messages.len() as u64 + 1);
+        let prompt = prompt_bytes
+            + MESSAGE_TOKENS * (messages.len() as u64 + 1)
+            + TOOL_TOKENS * tools.len() as u64
+            + about_tools;
         let max_output_tokens = self.max_output_tokens;
         // Only where another model could be asked is it worth to know what was asked.
-        let again = if model + 1 < self.models.len() { messages.clone() } else { Vec::new() };
-        let ask = Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens });
+        let is_last = model + 1 >= self.models.len();
+        let (again, tools_again) =
+            if is_last { (Vec::new(), Vec::new()) } else { (messages.clone(), tools.clone()) };
+        let ask = Ask::Chat(Chat { messages, tools, max_output_tokens });
         let request = outbox.ask(provider, ask, AtMost::Tokens { prompt, output: max_output_tokens.into() });
         self.asked = Some(Asked {
             request,
             model,
             messages: again,
+            tools: tools_again,
             prompt_bytes,
+            calls: Vec::new(),
             deltas: 0,
             bytes: 0,
             usage: None,
@@ -151,7 +187,7 @@ impl Thinking {
         // A provider that never took the question, or refused it, bills nothing. One that broke off has read it.
         let is_billed = asked.bytes > 0 || asked.usage.is_some() || failure.kind.may_be_billed();
         outbox.spent(asked.request, is_billed.then(|| Quantity::Tokens(self.estimate(&asked))));
-        if !asked.has_words && self.ask_model(asked.model + 1, asked.messages, outbox) {
+        if !asked.has_words && self.ask_model(asked.model + 1, asked.messages, asked.tools, outbox) {
             return None;
         }
         Some(Thought::Failed)

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use audio::{Hz, Resampler, f32_to_i16, i16_to_f32};
 
 use super::super::super::script;
+use super::super::memory::Author;
 use super::super::outbox::Outbox;
 use super::Voice;
 use crate::agent::AgentOutput;
@@ -35,6 +36,7 @@ pub(super) enum Stage {
 
 /// A piece of an answer.
 pub(super) struct Piece {
+    author: Author,
     written: String,
     spoken: String,
     stage: Stage,
@@ -52,8 +54,9 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    pub(super) fn new(piece: script::Piece) -> Piece {
+    pub(super) fn new(piece: script::Piece, author: Author) -> Piece {
         Piece {
+            author,
             written: piece.written,
             spoken: piece.spoken,
             stage: Stage::Waiting,
@@ -65,6 +68,10 @@ impl Piece {
             resampler: None,
             is_held_back: false,
         }
+    }
+
+    pub(super) fn author(&self) -> Author {
+        self.author
     }
 
     pub(super) fn stage(&self) -> Stage {

@@ -1,3 +1,4 @@
+mod tools;
 mod voice;
 
 use super::memory::BYTES_PER_TOKEN;

@@ -1,0 +1,70 @@
+//! What a conversation does with the tools that its model calls: it waits, says something meanwhile, and goes on.
+
+use super::{Author, Begins, Conversation, Speaking, Tools};
+use crate::agent::tool::{StoredCall, Toolbox};
+use crate::agent::utterances::Ears;
+use crate::provider::ToolCall;
+
+impl<E: Ears> Conversation<E> {
+    /// The same with tools, and with what was called earlier in its session, oldest first.
+    #[must_use]
+    pub fn with_tools(mut self, toolbox: Toolbox, stored: &[StoredCall]) -> Conversation<E> {
+        stored.iter().for_each(|call| self.memory.restore(call));
+        self.tools = Tools::new(toolbox, stored);
+        if self.memory.is_unanswered() {
+            self.begins = Begins::WithAnswer;
+        }
+        self
+    }
+
+    /// The model has called these: its answer goes on when something has come of all of them.
+    pub(super) fn call_tools(&mut self, calls: Vec<ToolCall>) {
+        // Half a sentence before a call is not left unsaid until the call is over.
+        if let Some(speaking) = &mut self.speaking {
+            speaking.end_part(&mut self.outbox, &mut self.memory);
+        }
+        if !self.tools.call(self.now, calls, &mut self.outbox, &mut self.memory) {
+            // It may not call anything any more, and was not offered anything.
+            if self.has_answered { self.end_answer() } else { self.apologise() }
+        }
+    }
+
+    /// Asks the model for what comes next when something has come of every call that its answer waits for; and for an answer of its own
+    /// when something has come that none has waited for, and it is quiet.
+    pub(super) fn go_on_after_calls(&mut self) {
+        if self.tools.take_ready() {
+            return self.ask_model();
+        }
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
+        let is_quiet = !speaks && !self.is_finding() && !self.is_user_speaking && self.to_say.is_empty();
+        if self.tools.is_late() && is_quiet && !self.wants_to_think {
+            self.memory.has_come();
+            self.wants_to_think = true;
+        }
+    }
+
+    /// Goes on where another relay was: with the calls that were under way, or with the answer.
+    pub(super) fn go_on_with_calls(&mut self) {
+        let is_awaited = self.memory.ends_in_calls();
+        self.tools.resume(self.now, is_awaited, &mut self.outbox, &mut self.memory);
+        self.wants_to_think = self.memory.is_unanswered() && !self.tools.is_awaited();
+    }
+
+    /// Ends calls that take too long, and says something where nothing is heard.
+    pub(super) fn handle_tools_timeout(&mut self) {
+        let is_still = self.tools.handle_timeout(self.now, &mut self.outbox, &mut self.memory);
+        let is_silent = self.speaking.as_ref().is_some_and(|speaking| !speaking.is_busy());
+        if is_still && is_silent {
+            let filler = self.tools.filler().to_owned();
+            self.give(&filler, Author::Aside);
+            if let Some(speaking) = &mut self.speaking {
+                speaking.end_part(&mut self.outbox, &mut self.memory);
+            }
+        }
+    }
+
+    /// Whether an answer is being found.
+    pub(super) fn is_finding(&self) -> bool {
+        self.thinking.is_busy() || self.tools.is_awaited()
+    }
+}

@@ -1,0 +1,61 @@
+//! `[tools.NAME]`: what the models of agents may call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::values::{Values, quote};
+use super::{ConfigError, Place};
+use crate::agent::tool::{Runs, Schema, Tool};
+
+/// The longest name of a tool, as providers of models take it.
+const NAME_MAX_CHARS: usize = 64;
+/// The schema of a tool that takes any object.
+const ANY_OBJECT: &str = "{\"type\":\"object\",\"properties\":{}}";
+
+/// A tool as an operator has configured it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolConfig {
+    /// The tool as an agent knows it.
+    pub tool: Tool,
+}
+
+pub(super) fn tools(values: &Values) -> Result<BTreeMap<String, ToolConfig>, ConfigError> {
+    let names: Vec<&str> = values.names("tools").collect();
+    names.into_iter().map(|name| Ok((good_name(name)?, tool(&values.of("tools", name), name)?))).collect()
+}
+
+fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {
+    const DESCRIPTION: &str = "tools.*.description";
+    let description = values.text(DESCRIPTION)?.ok_or_else(|| {
+        let accepted = "say what the tool does and when to call it: the model knows nothing else of it";
+        values.wrong(DESCRIPTION, "nothing", accepted)
+    })?;
+    let deadline = Duration::from_secs(values.whole("tools.*.timeout_seconds")?.into());
+    let max_result_bytes = values.whole("tools.*.max_result_bytes")? as usize;
+    let parameters = schema(values)?;
+    let name = name.to_owned();
+    let tool = Tool { name, description, parameters, runs: Runs::Page, deadline, max_result_bytes };
+    Ok(ToolConfig { tool })
+}
+
+fn schema(values: &Values) -> Result<Schema, ConfigError> {
+    const KEY: &str = "tools.*.parameters";
+    let text = values.text(KEY)?.unwrap_or_else(|| ANY_OBJECT.to_owned());
+    Schema::parse(&text).map_err(|why| {
+        let accepted =
+            format!("give a JSON Schema of an object as JSON text, which refers to nothing outside: {why}");
+        values.wrong(KEY, quote(&text), accepted)
+    })
+}
+
+/// Providers of models take no other names.
+fn good_name(name: &str) -> Result<String, ConfigError> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > NAME_MAX_CHARS || !name.chars().all(is_good) {
+        let accepted =
+            format!("give a name of 1 to {NAME_MAX_CHARS} letters, digits, hyphens and underscores");
+        let (key, place) = ("tools".to_owned(), Place::default());
+        return Err(ConfigError::Value { key, place, given: quote(name), accepted });
+    }
+    Ok(name.to_owned())
+}
