@@ -110,6 +110,8 @@ tally! {
     requests: "requests",
     /// Answers that were interrupted.
     flushes: "interruptions",
+    /// Answers that were held.
+    holds: "holds",
     /// Gaps that were announced.
     gaps: "gaps",
     /// Relays that were killed.

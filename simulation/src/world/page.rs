@@ -50,6 +50,14 @@ pub(super) struct Page {
     asked: Option<Time>,
     /// Sound that waits for the loudspeaker: its place in the agent's timeline, and how much.
     queue: VecDeque<(u32, u32)>,
+    /// The loudspeaker waits, and keeps what it has.
+    is_held: bool,
+    /// Where in the agent's timeline the next sample that sounds has to be; unknown after a flush.
+    next_sound: Option<u32>,
+    /// Where the agent's sound ends that has come.
+    received: u32,
+    /// Nothing before this place may sound any more: it was flushed.
+    flushed_through: u32,
     tick: Option<Time>,
     /// Samples of the agent that are rendered in a tick.
     per_tick: u32,
@@ -79,6 +87,10 @@ impl Page {
             is_closed_in_order: false,
             asked: None,
             queue: VecDeque::new(),
+            is_held: false,
+            next_sound: None,
+            received: 0,
+            flushed_through: 0,
             tick: None,
             per_tick: scenario.agent_codec.rate() / 10,
             told: BTreeMap::new(),
@@ -181,12 +193,23 @@ impl World<'_> {
 
     /// The loudspeaker renders what it has.
     fn play(&mut self) -> Result<(), String> {
+        if self.page.is_held {
+            self.page.tick = None;
+            return Ok(());
+        }
         let mut left = self.page.per_tick;
         let mut end = None;
         while left > 0
             && let Some((position, samples)) = self.page.queue.pop_front()
         {
             let now = samples.min(left);
+            let (flushed, next) = (self.page.flushed_through, self.page.next_sound.replace(position + now));
+            if position < flushed {
+                return Err(format!("{position} sounds, and all up to {flushed} was flushed"));
+            }
+            if let Some(next) = next.filter(|next| *next != position) {
+                return Err(format!("{position} sounds after {next}"));
+            }
             left -= now;
             end = Some(position + now);
             if now < samples {
@@ -240,13 +263,27 @@ impl World<'_> {
                 client::Output::Play { codec, position, payload } => {
                     let samples = codec.samples(payload.len());
                     self.page.queue.push_back((position, samples));
-                    self.page.tick.get_or_insert(self.now + TICK);
+                    self.page.received = position + samples;
+                    if !self.page.is_held {
+                        self.page.tick.get_or_insert(self.now + TICK);
+                    }
                     continue;
                 }
                 client::Output::EndOfReply => continue,
                 client::Output::FlushPlayout => {
                     self.tally.flushes += 1;
                     self.page.queue.clear();
+                    self.page.is_held = false;
+                    self.page.next_sound = None;
+                    self.page.flushed_through = self.page.received;
+                    continue;
+                }
+                client::Output::HoldPlayout(held) => {
+                    self.tally.holds += u64::from(held);
+                    self.page.is_held = held;
+                    if !held && !self.page.queue.is_empty() {
+                        self.page.tick.get_or_insert(self.now + TICK);
+                    }
                     continue;
                 }
                 client::Output::Event(event) => {
@@ -374,6 +411,7 @@ impl Page {
                 if self.session.as_ref() != Some(&session) {
                     // The agent's timeline begins anew: what is still to be rendered is not of it.
                     self.queue.clear();
+                    (self.next_sound, self.received, self.flushed_through) = (None, 0, 0);
                     self.session = Some(session);
                 }
                 if let Some(told) = self.told() {

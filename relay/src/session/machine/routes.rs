@@ -36,7 +36,8 @@ impl Machine {
                         | Saying::ToolCancel(_)
                         | Saying::Degraded(_)
                         | Saying::Latency(_)
-                        | Saying::Listened(_) => {}
+                        | Saying::Listened(_)
+                        | Saying::Hold(_) => {}
                     }
                     Step::Say(saying)
                 }
