@@ -89,6 +89,9 @@ impl Client {
             }
             RelayMessage::Hold(hold) => {
                 if self.take_number(hold.seq) {
+                    if !hold.held {
+                        self.barge_in = None;
+                    }
                     self.hold_playout(hold.held);
                 }
             }

@@ -18,7 +18,7 @@ mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
 
-pub use conversation::{Conversation, Persona, Team};
+pub use conversation::{Conversation, Persona, Team, TurnTaking};
 pub use echo::Echo;
 pub use script::{Piece, Script};
 pub use utterances::Ears;
@@ -53,6 +53,8 @@ pub enum AgentInput<'a> {
         /// The words.
         text: &'a str,
     },
+    /// The page noticed that the user speaks while the agent does.
+    BargeIn,
     /// Words that the agent is to say as they are.
     Say {
         /// Where the user's timeline stands.
@@ -131,6 +133,15 @@ pub enum AgentOutput {
         /// Where they end; the same for what was typed.
         end: u32,
     },
+    /// The user has said something, whole, that ends no answer and wants none: a sign that they listen.
+    Remarked {
+        /// The words.
+        text: String,
+        /// Where they begin.
+        start: u32,
+        /// Where they end.
+        end: u32,
+    },
     /// Nothing before this position will be part of any later [`AgentOutput::Said`].
     Final {
         /// The position.
@@ -151,8 +162,16 @@ pub enum AgentOutput {
     Sound(Vec<i16>),
     /// The answer is whole: no more words, no more sound.
     AnswerEnd,
-    /// The answer is dropped where it is: the user interrupts, or the agent has thought better of it.
+    /// The answer is held where it is, because the user may have begun to speak: nothing more of it is sent, and the page plays nothing of it.
+    /// Or it goes on there.
+    Hold(bool),
+    /// The answer is dropped where it is, held or not: the user interrupts, or the agent has thought better of it.
     Cut,
+    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
+    FalseInterruption {
+        /// Whether it goes on.
+        resumed: bool,
+    },
     /// The page is to run a tool, and to say what came of it.
     CallTool {
         /// Names the call in its result: another one each time.

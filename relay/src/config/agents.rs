@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place};
+use crate::agent::TurnTaking;
 use crate::provider::{Kind, Provider, Service};
 
 /// The agent that is always there.
@@ -25,6 +26,8 @@ pub struct AgentConfig {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// How it takes turns with the user; the language is its recogniser's.
+    pub turn_taking: TurnTaking,
 }
 
 /// What an agent does.
@@ -131,6 +134,18 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         instructions: values.text("agents.*.instructions")?.unwrap_or_default(),
         greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
+        turn_taking: turn_taking(values)?,
+    })
+}
+
+fn turn_taking(values: &Values) -> Result<TurnTaking, ConfigError> {
+    let millis = |key| values.whole(key).map(|millis| Duration::from_millis(millis.into()));
+    Ok(TurnTaking {
+        cut_after: millis("agents.*.interruption_ms")?,
+        resume_after: millis("agents.*.resume_ms")?,
+        interruptible_greeting: values.flag("agents.*.interruptible_greeting")?,
+        uninterruptible: Duration::from_secs(values.whole("agents.*.uninterruptible_seconds")?.into()),
+        language: None,
     })
 }
 

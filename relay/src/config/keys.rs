@@ -115,6 +115,10 @@ keys! {
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
+    "agents.*.interruption_ms" = "500", Whole(100, 10_000), "a voice over the agent that goes on for so long ends the answer, even if no words are understood yet; see [how a turn goes](agents.md#interruption)";
+    "agents.*.resume_ms" = "1000", Whole(200, 4_000), "an answer that was held because of a sound goes on after so much silence without words";
+    "agents.*.interruptible_greeting" = "true", Flag, "whether the user may interrupt the greeting";
+    "agents.*.uninterruptible_seconds" = "0", Whole(0, 60), "how long from its beginning a conversation may not be interrupted: echo cancellers take 2 to 5 s to settle";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";
     "providers.*.key" = "", Secret, "its key, which never leaves the relay; best given as a variable";

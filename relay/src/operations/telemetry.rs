@@ -81,6 +81,7 @@ metrics! {
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert: `delivered`, `failed` (tried again) or `given_up`";
     PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure";
+    FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, ["outcome"], "answers that nobody wanted to interrupt: held and then `resumed`, or `cut` because of a voice that no words came of";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
@@ -138,6 +139,9 @@ const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
 
+/// What becomes of an answer that nobody wanted to interrupt.
+const UNINTERRUPTED: &[&str] = &["resumed", "cut"];
+
 /// What becomes of a request to a provider that answers.
 const ANSWERED: &str = "ok";
 
@@ -183,6 +187,9 @@ fn begin() {
     for outcome in RECORDED {
         counter!(RECORDINGS, "outcome" => *outcome).increment(0);
     }
+    for outcome in UNINTERRUPTED {
+        counter!(FALSE_INTERRUPTIONS, "outcome" => *outcome).increment(0);
+    }
     for outcome in DELIVERIES {
         counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
     }
@@ -225,6 +232,11 @@ pub(crate) fn recording(outcome: &'static str) {
 
 pub(crate) fn webhook(outcome: &'static str) {
     counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// Nobody wanted to interrupt an answer that goes on, or that was cut.
+pub(crate) fn false_interruption(resumed: bool) {
+    counter!(FALSE_INTERRUPTIONS, "outcome" => UNINTERRUPTED[usize::from(!resumed)]).increment(1);
 }
 
 /// Measures what the database takes for an operation, and counts its errors.
@@ -297,6 +309,7 @@ mod tests {
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
                     (PROVIDER_REQUESTS, _) => 0,
+                    (FALSE_INTERRUPTIONS, _) => UNINTERRUPTED.len(),
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

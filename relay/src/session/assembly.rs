@@ -18,7 +18,7 @@ use super::requests::Requests;
 use super::seconds_left;
 use super::work::Work;
 use crate::admission::auth::Identity;
-use crate::agent::{Agent, Conversation, Echo, Persona, Team};
+use crate::agent::{Agent, Conversation, Echo, Persona, Team, TurnTaking};
 use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
@@ -123,11 +123,20 @@ impl Parts {
     /// Never: the echo speaks at every rate that a codec has.
     fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
         match &self.config {
-            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, greeting, max_output_tokens }) => {
+            Some(AgentConfig {
+                kind: AgentKind::Chat { .. },
+                instructions,
+                greeting,
+                max_output_tokens,
+                turn_taking,
+            }) => {
+                let recogniser = self.providers.iter().find(|one| one.kind.service == Service::SpeechToText);
+                let language = recogniser.and_then(|recogniser| recogniser.language.clone());
                 let persona = Persona {
                     instructions: instructions.clone(),
                     greeting: greeting.clone(),
                     max_output_tokens: *max_output_tokens,
+                    turn_taking: TurnTaking { language, ..turn_taking.clone() },
                 };
                 Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }

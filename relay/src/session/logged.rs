@@ -17,6 +17,7 @@ pub(super) fn log(session: &str, log: Log) {
             tracing::warn!(%session, %error, "the database is away; what is to be written waits");
         }
         Log::Back => tracing::info!(%session, "the database is back"),
+        Log::FalseInterruption { resumed } => telemetry::false_interruption(resumed),
         Log::Policy(note) => log_note(session, note),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::client::{self, Event, NotTaken, State};
-use protocol::{CloseCode, Time, Transcript, Upward, Usage};
+use protocol::{CloseCode, Role, Time, Transcript, Upward, Usage};
 
 use super::World;
 use super::door::Door;
@@ -54,10 +54,9 @@ pub(super) struct Page {
     is_held: bool,
     /// Where in the agent's timeline the next sample that sounds has to be; unknown after a flush.
     next_sound: Option<u32>,
-    /// Where the agent's sound ends that has come.
-    received: u32,
-    /// Nothing before this place may sound any more: it was flushed.
-    flushed_through: u32,
+    /// The newest turn of the agent, and the one that was flushed: until a later one begins, nothing may sound.
+    agent_turn: Option<u32>,
+    flushed_turn: Option<u32>,
     tick: Option<Time>,
     /// Samples of the agent that are rendered in a tick.
     per_tick: u32,
@@ -89,8 +88,8 @@ impl Page {
             queue: VecDeque::new(),
             is_held: false,
             next_sound: None,
-            received: 0,
-            flushed_through: 0,
+            agent_turn: None,
+            flushed_turn: None,
             tick: None,
             per_tick: scenario.agent_codec.rate() / 10,
             told: BTreeMap::new(),
@@ -203,10 +202,7 @@ impl World<'_> {
             && let Some((position, samples)) = self.page.queue.pop_front()
         {
             let now = samples.min(left);
-            let (flushed, next) = (self.page.flushed_through, self.page.next_sound.replace(position + now));
-            if position < flushed {
-                return Err(format!("{position} sounds, and all up to {flushed} was flushed"));
-            }
+            let next = self.page.next_sound.replace(position + now);
             if let Some(next) = next.filter(|next| *next != position) {
                 return Err(format!("{position} sounds after {next}"));
             }
@@ -262,8 +258,10 @@ impl World<'_> {
                 }
                 client::Output::Play { codec, position, payload } => {
                     let samples = codec.samples(payload.len());
+                    if let Some(turn) = self.page.flushed_turn {
+                        return Err(format!("more of turn {turn} comes after its flush"));
+                    }
                     self.page.queue.push_back((position, samples));
-                    self.page.received = position + samples;
                     if !self.page.is_held {
                         self.page.tick.get_or_insert(self.now + TICK);
                     }
@@ -275,7 +273,7 @@ impl World<'_> {
                     self.page.queue.clear();
                     self.page.is_held = false;
                     self.page.next_sound = None;
-                    self.page.flushed_through = self.page.received;
+                    self.page.flushed_turn = self.page.agent_turn;
                     continue;
                 }
                 client::Output::HoldPlayout(held) => {
@@ -411,7 +409,8 @@ impl Page {
                 if self.session.as_ref() != Some(&session) {
                     // The agent's timeline begins anew: what is still to be rendered is not of it.
                     self.queue.clear();
-                    (self.next_sound, self.received, self.flushed_through) = (None, 0, 0);
+                    (self.next_sound, self.is_held) = (None, false);
+                    (self.agent_turn, self.flushed_turn) = (None, None);
                     self.session = Some(session);
                 }
                 if let Some(told) = self.told() {
@@ -419,6 +418,9 @@ impl Page {
                 }
             }
             Event::Transcript(said) => {
+                if said.role == Role::Agent && self.agent_turn.is_none_or(|turn| turn < said.turn) {
+                    (self.agent_turn, self.flushed_turn) = (Some(said.turn), None);
+                }
                 if let Some(told) = self.told() {
                     told.turns.insert(said.turn, said);
                 }

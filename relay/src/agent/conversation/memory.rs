@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::floor::is_back_channel;
 use crate::call::Turn;
 use crate::provider::Message;
 
@@ -86,9 +87,12 @@ impl Memory {
         }
     }
 
-    /// Whether the last word is the user's.
-    pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.lines.back(), Some(Line { by: By::User(_), .. }))
+    /// Whether the last word is the user's, and more than a sign in this language that they listen.
+    pub(super) fn is_unanswered(&self, language: Option<&str>) -> bool {
+        let mut newest = self.lines.iter().rev();
+        let is_user = |line: &&Line| matches!(line.by, By::User(_));
+        let Some(last) = newest.next().filter(is_user) else { return false };
+        newest.next().is_none_or(|before| is_user(&before)) || !is_back_channel(language, &last.text)
     }
 
     /// What a model is told: how it is to behave, and what was said.

@@ -4,6 +4,7 @@
 //! the answer spoken while it is still being written. Any of the first and the last may be missing: without ears the agent reads what is
 //! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written.
 
+mod floor;
 mod hearing;
 mod memory;
 mod outbox;
@@ -22,6 +23,8 @@ use super::{Agent, AgentInput, AgentOutput};
 use crate::call::Turn;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
+pub use floor::TurnTaking;
+use floor::{Decision, Floor, Remark};
 use hearing::{Hearing, Understood};
 use memory::Memory;
 use outbox::Outbox;
@@ -44,6 +47,8 @@ pub struct Persona {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// How it takes turns with the user.
+    pub turn_taking: TurnTaking,
 }
 
 /// Whom an agent asks: places among its providers, each list in the order in which they are asked.
@@ -62,6 +67,7 @@ pub struct Conversation<E = VoiceActivity> {
     persona: Persona,
     rate: u32,
     hearing: Option<Hearing<E>>,
+    floor: Floor,
     thinking: Thinking,
     /// `None` for answers in text.
     speaking: Option<Speaking>,
@@ -80,6 +86,7 @@ pub struct Conversation<E = VoiceActivity> {
     /// Where the audio ends that has come.
     heard_through: u32,
     final_through: u32,
+    now: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +118,7 @@ impl<E: Ears> Conversation<E> {
         turns: &[Turn],
     ) -> Conversation<E> {
         let memory = Memory::of(turns);
-        let begins = if memory.is_unanswered() {
+        let begins = if memory.is_unanswered(persona.turn_taking.language.as_deref()) {
             Begins::WithAnswer
         } else if turns.is_empty() && !persona.greeting.is_empty() {
             Begins::WithGreeting
@@ -120,6 +127,7 @@ impl<E: Ears> Conversation<E> {
         };
         Conversation {
             hearing: Hearing::new(&team.recognisers, ears, position),
+            floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             persona,
@@ -133,6 +141,7 @@ impl<E: Ears> Conversation<E> {
             degraded: [false; 3],
             heard_through: position,
             final_through: position,
+            now: Time::ZERO,
         }
     }
 
@@ -159,17 +168,32 @@ impl<E: Ears> Conversation<E> {
         while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
             match understood {
                 Understood::Began { at } => {
+                    self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }
                 Understood::Words { text, start, end, final_through } => {
-                    self.interrupt();
-                    self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                    // What is no turn so far may still become one: nothing of it is told or stored before.
+                    if self.floor.judge(&text, start, end) == Remark::Turn {
+                        self.interrupt_unless_guarded();
+                        self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                    }
                 }
                 Understood::Said { text, start, end } => {
-                    self.interrupt();
-                    self.user_said(text, start, end);
+                    let remark = self.floor.judge(&text, start, end);
+                    self.floor.turn_over(self.now, remark, end);
+                    match remark {
+                        Remark::Turn => {
+                            self.interrupt_unless_guarded();
+                            self.user_said(text, start, end);
+                        }
+                        Remark::BackChannel => {
+                            self.memory.user_said(&text);
+                            self.outbox.push(AgentOutput::Remarked { text, start, end });
+                        }
+                        Remark::Echo => {}
+                    }
                 }
                 Understood::Final { through } => self.finalise(through, 1),
                 Understood::Deaf(is_deaf) => {
@@ -184,6 +208,33 @@ impl<E: Ears> Conversation<E> {
 
     /// The user says something: what is being found, given or heard of an answer ends here.
     fn interrupt(&mut self) {
+        self.floor.cut();
+        self.cut();
+    }
+
+    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
+    fn interrupt_unless_guarded(&mut self) {
+        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
+            self.interrupt();
+        }
+    }
+
+    /// Does what the floor decides about the answer.
+    fn decide(&mut self) {
+        while let Some(decision) = self.floor.poll() {
+            match decision {
+                Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
+                Decision::Resume => {
+                    self.outbox.push(AgentOutput::Hold(false));
+                    self.outbox.push(AgentOutput::FalseInterruption { resumed: true });
+                }
+                Decision::Cut => self.cut(),
+                Decision::WasNone => self.outbox.push(AgentOutput::FalseInterruption { resumed: false }),
+            }
+        }
+    }
+
+    fn cut(&mut self) {
         self.thinking.give_up(&mut self.outbox);
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
@@ -340,6 +391,7 @@ impl<E: Ears> Conversation<E> {
             Begins::WithAnswer => self.wants_to_think = true,
             Begins::WithGreeting => {
                 let greeting = self.persona.greeting.clone();
+                self.floor.greet();
                 self.give(&greeting, true);
                 self.end_answer();
             }
@@ -366,11 +418,14 @@ impl<E: Ears> Agent for Conversation<E> {
         self.rate
     }
 
-    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+    fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
+        self.now = now;
+        self.floor.begin(now);
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
                 hearing.hear(position, samples, outbox);
+                self.floor.hear(now, position, samples, hearing.is_voiced());
             }
             (AgentInput::Audio { position, samples }, None) => {
                 self.finalise(position.saturating_add(samples.len() as u32), FINAL_STEP);
@@ -381,6 +436,7 @@ impl<E: Ears> Agent for Conversation<E> {
             // Nothing more comes of what has come: who hangs up has all of it committed.
             (AgentInput::Pause, None) => self.finalise(self.heard_through, 1),
             (AgentInput::Typed { position, text }, _) => self.read(position, text),
+            (AgentInput::BargeIn, _) => self.floor.notice(now),
             (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
             (AgentInput::Corrected { said, text }, _) => self.memory.correct(said, text),
             (AgentInput::Room { samples }, _) => {
@@ -391,23 +447,36 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::AnswerOver { answer, heard }, _) => {
                 outbox.answer_over(answer);
                 self.memory.heard(answer, heard);
+                // Somebody said yes to its last words.
+                self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Leave, _) => self.leave(),
-            (AgentInput::Timeout, _) => self.begin(),
+            (AgentInput::Timeout, _) => {
+                self.begin();
+                self.floor.handle_timeout(now);
+            }
             // It has no tools.
             (AgentInput::ToolResult { .. }, _) => {}
         }
         self.understand();
+        self.decide();
         self.think();
     }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {
-        self.outbox.pop()
+        let output = self.outbox.pop()?;
+        match &output {
+            AgentOutput::Words { text, .. } => self.floor.agent_says(text),
+            AgentOutput::Sound(samples) => self.floor.agent_sounds(samples, self.rate),
+            _ => {}
+        }
+        Some(output)
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        (self.begins != Begins::Not).then_some(Time::ZERO)
+        let begins = (self.begins != Begins::Not).then_some(Time::ZERO);
+        begins.into_iter().chain(self.floor.poll_timeout()).min()
     }
 }

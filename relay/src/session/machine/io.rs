@@ -170,4 +170,9 @@ pub enum Log {
     Away(String),
     /// The database is back.
     Back,
+    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
+    FalseInterruption {
+        /// Whether it goes on.
+        resumed: bool,
+    },
 }

@@ -1,3 +1,4 @@
+mod floor;
 mod voice;
 
 use super::memory::MAX_BYTES;
