@@ -208,7 +208,10 @@ export class VoiceClient extends Emitter<CallEvents> {
     await this.#message("correction", { turn, text });
   }
 
-  /** Tells the agent that the user interrupts it, before it can hear that. */
+  /**
+   * Tells the agent that the user begins to speak, before it can hear that: it falls silent, and goes on where it was if no words follow. To
+   * end what it says without words, use `say` with `interrupt`.
+   */
   interrupt(): void {
     this.#send(["bargeIn"]);
   }

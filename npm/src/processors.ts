@@ -71,7 +71,8 @@ export function registerProcessors(): void {
 
   /**
    * Plays what it is given, in order. Told a Float32Array: play it after the rest. Told `null`: fade out within 3 ms and drop the
-   * rest. Says how many samples it has rendered since it last said so, and `null` when it has dropped.
+   * rest. Told a boolean: fade out within 10 ms and wait, or fade in where it stopped, each sample once. Says how many samples it has
+   * rendered since it last said so, and `null` when it has dropped.
    */
   class Playback extends Connected {
     /** A ring: what is played next lies at `read`. */
@@ -83,9 +84,15 @@ export function registerProcessors(): void {
     /** Samples left of a fade, and its length. */
     fading = 0;
     readonly fade = Math.ceil(sampleRate * 0.003);
+    /** Told to wait, and how loud it is by now. */
+    waits = false;
+    gain = 1;
+    readonly step = 100 / sampleRate;
 
-    told(samples: Float32Array | null): void {
-      if (samples) {
+    told(samples: Float32Array | boolean | null): void {
+      if (typeof samples === "boolean") {
+        this.waits = samples;
+      } else if (samples) {
         for (const sample of samples) {
           if (this.held === this.ring.length) break;
           this.ring[(this.read + this.held++) % this.ring.length] = sample;
@@ -93,15 +100,20 @@ export function registerProcessors(): void {
       } else {
         this.report();
         this.engine?.postMessage(null);
-        this.fading = this.held = Math.min(this.held, this.fading || this.fade);
+        // What is silent already is dropped whole.
+        this.fading = this.held = this.gain ? Math.min(this.held, this.fading || this.fade) : 0;
+        this.waits = false;
       }
     }
 
     process(_: Float32Array[][], [output]: Float32Array[][]): boolean {
       const out = output?.[0];
       const count = this.alive ? Math.min(this.held, out?.length ?? 0) : 0;
+      if (this.waits && !count) this.gain = 0;
       for (let index = 0; out && index < count; index++) {
-        const sample = this.ring[this.read] ?? 0;
+        this.gain = this.waits ? Math.max(0, this.gain - this.step) : Math.min(1, this.gain + this.step);
+        if (!this.gain) break;
+        const sample = (this.ring[this.read] ?? 0) * this.gain;
         if (this.fading) {
           out[index] = (sample * this.fading--) / this.fade;
         } else {
@@ -109,10 +121,10 @@ export function registerProcessors(): void {
           this.rendered++;
         }
         this.read = (this.read + 1) % this.ring.length;
+        this.held--;
       }
-      this.held -= count;
-      // At the end of what there is, too: the engine waits for the last sample.
-      if (this.rendered >= this.every || (this.rendered && !this.held)) this.report();
+      // At the end of what there is, and where it waits, too: the engine waits for the last sample.
+      if (this.rendered >= this.every || (this.rendered && !(this.held && this.gain))) this.report();
       return this.goesOn();
     }
 

@@ -131,3 +131,58 @@ test("a flush fades within 3 ms, drops the rest, and says first what was heard b
   assert.ok(next.every((sample) => sample === 0.5));
   assert.deepEqual(engine.posted, [128, null, 128]);
 });
+
+/** What the loudspeaker renders in so many runs. */
+function rendered(processor: Processor, runs: number): number[] {
+  return Array.from({ length: runs }, () => {
+    const output = new Float32Array(128);
+    processor.process([], [[output]]);
+    return [...output];
+  }).flat();
+}
+
+const reported = (engine: FakePort): number =>
+  (engine.posted as (number | null)[]).reduce<number>((sum, count) => sum + (count ?? 0), 0);
+
+test("a hold fades out within 20 ms without a jump, keeps its place, and goes on there with a fade", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(new Float32Array(9_600).fill(1));
+  rendered(processor, 10);
+  engine.say(true);
+  const out = rendered(processor, 40);
+  const silent = out.indexOf(0);
+  assert.ok(silent > 0 && silent <= 960, `silent after ${silent} samples`);
+  assert.ok(out.slice(0, silent).every((sample, i) => i === 0 || Math.abs(sample - (out[i - 1] ?? 0)) < 0.01), "no jump");
+  assert.ok(out.slice(silent).every((sample) => sample === 0));
+  const place = reported(engine);
+  assert.equal(place, 1_280 + silent, "it says where it stopped");
+  engine.say(new Float32Array(128).fill(1));
+  assert.ok(rendered(processor, 10).every((sample) => sample === 0), "what comes meanwhile waits");
+  engine.say(false);
+  const back = rendered(processor, 100);
+  assert.ok(back[0] !== undefined && back[0] > 0 && back[0] < 0.01, "it fades in");
+  assert.equal(back.filter((sample) => sample !== 0).length, 9_600 + 128 - place, "each sample once");
+  assert.equal(reported(engine), 9_600 + 128);
+});
+
+test("a flush while it is held drops everything without a sound, and what comes then is heard", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(new Float32Array(4_800).fill(1));
+  rendered(processor, 5);
+  engine.say(true);
+  rendered(processor, 10);
+  engine.say(null);
+  assert.ok(rendered(processor, 5).every((sample) => sample === 0));
+  engine.say(new Float32Array(1_280).fill(0.5));
+  assert.equal(rendered(processor, 10).filter((sample) => sample !== 0).length, 1_280);
+});
+
+test("what comes to a loudspeaker that is empty and held waits, all of it", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(true);
+  rendered(processor, 1);
+  engine.say(new Float32Array(1_280).fill(1));
+  assert.ok(rendered(processor, 20).every((sample) => sample === 0));
+  engine.say(false);
+  assert.equal(rendered(processor, 20).filter((sample) => sample !== 0).length, 1_280);
+});

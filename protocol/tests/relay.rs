@@ -641,6 +641,7 @@ fn whatever_the_session_says_is_numbered_by_the_link() {
         Saying::Listened(Listened { seq, listening: true }),
         Saying::ReplyEnd,
         Saying::Flush,
+        Saying::Hold(true),
     ];
     for (number, saying) in sayings.iter().enumerate() {
         bench.link.handle_input(bench.now, Input::Say(saying));

@@ -121,7 +121,10 @@ impl Call {
                 client::Output::Play { payload, .. } => self.heard += payload.len(),
                 client::Output::Event(event) => self.told.push(event),
                 client::Output::Disconnect { .. } => self.relay(relay::Input::Closed),
-                client::Output::AskWhy | client::Output::EndOfReply | client::Output::FlushPlayout => {}
+                client::Output::AskWhy
+                | client::Output::EndOfReply
+                | client::Output::FlushPlayout
+                | client::Output::HoldPlayout(_) => {}
             }
         }
         for packet in packets {

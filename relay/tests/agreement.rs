@@ -165,7 +165,7 @@ impl Agent for Moody {
                 assert!(said < self.said, "it has understood that");
                 return;
             }
-            AgentInput::ToolResult { .. } => return,
+            AgentInput::ToolResult { .. } | AgentInput::BargeIn => return,
             AgentInput::AnswerOver { answer, heard } => {
                 assert_eq!(answer, self.over, "every answer is over once, in order");
                 self.over += 1;
@@ -193,6 +193,10 @@ impl Agent for Moody {
                 end: self.heard,
                 final_through: None,
             }),
+            7 => {
+                let held = self.dice.below(2) == 0;
+                self.outputs.push_back(AgentOutput::Hold(held));
+            }
             _ => {}
         }
     }
@@ -228,6 +232,7 @@ struct World {
     received: u32,
     downlink: u32,
     played: u32,
+    is_held: bool,
     /// The answer that the page was told last.
     answer: Option<Transcript>,
     resumes: u32,
@@ -290,6 +295,7 @@ impl World {
             received: 0,
             downlink: 0,
             played: 0,
+            is_held: false,
             answer: None,
             resumes: 0,
             ended: None,
@@ -351,9 +357,19 @@ impl World {
                     {
                         assert!(turn.start <= turn.end);
                     }
+                    match saying {
+                        Saying::Hold(held) => {
+                            assert_ne!(self.is_held, held, "it is told once");
+                            self.is_held = held;
+                        }
+                        Saying::Flush => self.is_held = false,
+                        _ => {}
+                    }
                     self.link.handle_input(self.now, link::Input::Say(&saying));
                 }
+                call::Output::FalseInterruption { .. } => panic!("nobody says so"),
                 call::Output::Speak(samples) => {
+                    assert!(!self.is_held, "what is held is not sent");
                     assert!(!samples.is_empty(), "no empty frames");
                     self.link.handle_input(self.now, link::Input::Audio(&samples));
                 }
@@ -443,6 +459,7 @@ impl World {
                         }
                         RelayMessage::AgentStateMessage(_)
                         | RelayMessage::Flush(_)
+                        | RelayMessage::Hold(_)
                         | RelayMessage::Latency(_)
                         | RelayMessage::Budget(_) => self.received += 1,
                         RelayMessage::RelayAck(ack) => {

@@ -1,5 +1,5 @@
 //! An agent that follows a script: it hears, thinks for a while, asks a model or not, and answers piece by piece, words tied to sound. It
-//! does everything that an agent may do, as a pipeline of recogniser, model and voice will.
+//! holds an answer that somebody speaks into, and goes on with it or not. It does everything that an agent may do, as a pipeline of recogniser, model and voice will.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(crate) struct Talker {
     next_request: u32,
     answers: u32,
     giving: Option<Giving>,
+    /// The answer is held, and this is when that ends.
+    held: Option<Time>,
     outputs: VecDeque<AgentOutput>,
     random: Random,
 }
@@ -74,6 +76,7 @@ impl Talker {
             next_request: 0,
             answers: 0,
             giving: None,
+            held: None,
             outputs: VecDeque::new(),
             random: Random::new(seed),
         }
@@ -85,7 +88,7 @@ impl Talker {
         self.ears.push(samples, |event| events.push(event));
         for event in events {
             match event {
-                VoiceEvent::SpeechStarted { at } => self.speech_started(self.origin + at as u32),
+                VoiceEvent::SpeechStarted { at } => self.speech_started(now, self.origin + at as u32),
                 VoiceEvent::SpeechEnded { at } => self.speech_ended(now, self.origin + at as u32),
             }
         }
@@ -101,17 +104,48 @@ impl Talker {
         }
     }
 
-    fn speech_started(&mut self, at: u32) {
+    /// It holds its answer, and waits for what comes of that, or ends it at once.
+    fn speech_started(&mut self, now: Time, at: u32) {
         let start = at.max(self.final_through);
         self.speech = Some(start);
+        if self.giving.is_some() && self.random.percent(60) {
+            self.held = Some(now + Duration::from_millis(self.random.between(50, 1_500)));
+            self.outputs.push_back(AgentOutput::Hold(true));
+            return;
+        }
         self.stop_answering();
         self.outputs.push_back(AgentOutput::SpeechStarted { at: start });
+    }
+
+    /// Nobody has said anything, or they go on.
+    fn held_for_long(&mut self) {
+        if self.speech.is_some() && self.random.percent(50) {
+            self.stop_answering();
+        } else {
+            self.go_on();
+        }
+    }
+
+    fn go_on(&mut self) {
+        if self.held.take().is_some() {
+            self.outputs.push_back(AgentOutput::Hold(false));
+            self.outputs.push_back(AgentOutput::FalseInterruption { resumed: true });
+        }
     }
 
     fn speech_ended(&mut self, now: Time, at: u32) {
         let Some(start) = self.speech.take() else { return };
         let end = at.clamp(start, self.end);
         let text = format!("{} samples", end - start);
+        if self.giving.is_some() {
+            if self.random.percent(60) {
+                // It was a sign that the user listens.
+                self.go_on();
+                self.outputs.push_back(AgentOutput::Remarked { text, start, end });
+                return self.finalise(end);
+            }
+            self.stop_answering();
+        }
         self.outputs.push_back(AgentOutput::Said { text: text.clone(), start, end });
         self.finalise(end);
         self.think(now, text);
@@ -139,7 +173,9 @@ impl Talker {
     fn stop_answering(&mut self) {
         self.thinking = None;
         self.give_up();
-        if self.giving.take().is_some() {
+        // What is whole may still be held.
+        let is_held = self.held.take().is_some();
+        if self.giving.take().is_some() || is_held {
             self.outputs.push_back(AgentOutput::Cut);
         }
     }
@@ -304,11 +340,12 @@ impl Agent for Talker {
                     self.said();
                 }
             }
-            AgentInput::Corrected { .. } | AgentInput::ToolResult { .. } => {}
+            AgentInput::BargeIn | AgentInput::Corrected { .. } | AgentInput::ToolResult { .. } => {}
             AgentInput::Room { samples } => self.sound(samples),
             AgentInput::AnswerOver { answer, .. } => {
                 if self.giving.take_if(|giving| giving.answer == answer).is_some() {
                     // It was cut off from outside.
+                    self.held = None;
                     self.give_up();
                 }
             }
@@ -318,6 +355,9 @@ impl Agent for Talker {
                 self.give_up();
             }
             AgentInput::Timeout => {
+                if self.held.is_some_and(|due| due <= now) {
+                    self.held_for_long();
+                }
                 if let Some((_, text)) = self.thinking.take_if(|(due, _)| *due <= now) {
                     self.begin(text);
                 }
@@ -330,6 +370,6 @@ impl Agent for Talker {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.thinking.as_ref().map(|(due, _)| *due)
+        self.thinking.as_ref().map(|(due, _)| *due).into_iter().chain(self.held).min()
     }
 }

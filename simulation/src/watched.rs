@@ -102,6 +102,7 @@ impl Agent for Watched {
                 log.typed.push(text.to_owned());
             }
             AgentInput::Pause
+            | AgentInput::BargeIn
             | AgentInput::Say { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }

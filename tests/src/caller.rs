@@ -241,7 +241,7 @@ impl Call {
                 Output::Disconnect { .. } => (self.socket, self.connecting) = (None, None),
                 Output::Text(text) => send(&mut self.socket, Message::text(text)).await,
                 Output::Binary(frame) => send(&mut self.socket, Message::binary(frame.to_vec())).await,
-                Output::Play { .. } | Output::EndOfReply | Output::FlushPlayout => {}
+                Output::Play { .. } | Output::EndOfReply | Output::FlushPlayout | Output::HoldPlayout(_) => {}
                 Output::Event(event) => match &event {
                     Event::Session(info) if !self.told.sessions.contains(&info.session_id) => {
                         self.told.sessions.push(info.session_id.clone());

@@ -282,6 +282,8 @@ impl Client {
     /// The call is over. What the relay never acknowledged is announced as missing.
     pub(super) fn end(&mut self, code: CloseCode) {
         self.tell_missing();
+        // What was said to its end is heard to its end.
+        self.hold_playout(false);
         self.phase = Phase::Closed;
         self.closing = None;
         self.tell(Event::State(State::Closed));

@@ -128,8 +128,10 @@ pub enum Output {
     },
     /// The reply is complete: play the rest without waiting for more.
     EndOfReply,
-    /// The agent was interrupted: drop what is queued for playing.
+    /// The agent was interrupted: drop what is queued for playing, and hold nothing back any more.
     FlushPlayout,
+    /// Stop playing within 20 ms and keep what is queued, or go on where playing stopped: each sample is heard once.
+    HoldPlayout(bool),
     /// Tell the application.
     Event(Event),
 }

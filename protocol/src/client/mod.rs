@@ -53,6 +53,7 @@ enum Pending {
     Play { codec: Codec, position: u32, payload: Vec<u8> },
     EndOfReply,
     FlushPlayout,
+    HoldPlayout(bool),
     Event(Event),
 }
 
@@ -87,6 +88,8 @@ pub struct Client {
     muted: bool,
     /// The page holds the agent's sound back.
     playback_held: bool,
+    /// The relay has the agent's sound held back.
+    relay_holds: bool,
     /// The user speaks while the agent does, who was heard up to here: until the agent is silent.
     barge_in: Option<u32>,
     /// The relay's bucket of messages is taken to be full again at this time.
@@ -129,6 +132,7 @@ impl Client {
             told_gaps: ToldGaps::default(),
             muted: false,
             playback_held: false,
+            relay_holds: false,
             barge_in: None,
             refilled: Time::ZERO,
             expected: 0,
@@ -204,6 +208,7 @@ impl Client {
                 Pending::Play { codec, position, payload } => Output::Play { codec, position, payload },
                 Pending::EndOfReply => Output::EndOfReply,
                 Pending::FlushPlayout => Output::FlushPlayout,
+                Pending::HoldPlayout(held) => Output::HoldPlayout(held),
                 Pending::Event(event) => Output::Event(event),
             });
         }

@@ -272,6 +272,7 @@ mod tests {
             Transcript,
             ReplyEnd,
             Flush,
+            Hold,
             Budget,
             ToolCall,
             ToolCancel,

@@ -263,6 +263,15 @@ pub struct Flush {
     pub seq: u32,
 }
 
+/// The agent's sound is held where it is, or goes on from there: the user may have begun to speak. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Number in the downlink.
+    pub seq: u32,
+    /// Whether the sound is held from now on. A [`Flush`] and a new epoch end it, too.
+    pub held: bool,
+}
+
 /// Whose budget it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BudgetScope {

@@ -125,6 +125,7 @@ messages! {
         "transcript" => Transcript,
         "reply_end" => ReplyEnd,
         "flush" => Flush,
+        "hold" => Hold,
         "budget" => Budget,
         "tool_call" => ToolCall,
         "tool_cancel" => ToolCancel,
@@ -170,6 +171,7 @@ impl Features {
         "degraded",
         "latency",
         "listened",
+        "hold",
         "move",
         "token_refused",
     ];

@@ -134,6 +134,8 @@ pub enum Saying {
     ReplyEnd,
     /// See [`Flush`](crate::Flush).
     Flush,
+    /// See [`Hold`](crate::Hold).
+    Hold(bool),
     /// See [`Budget`](crate::Budget); its `seq` is filled in.
     Budget(crate::Budget),
     /// See [`ToolCall`](crate::ToolCall); its `seq` is filled in.

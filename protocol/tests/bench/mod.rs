@@ -20,6 +20,7 @@ pub(crate) enum Did {
     Played(u32, Vec<u8>),
     EndOfReply,
     FlushPlayout,
+    HoldPlayout(bool),
     Told(Event),
 }
 
@@ -74,6 +75,7 @@ impl Bench {
                 Output::Play { position, payload, .. } => Did::Played(position, payload),
                 Output::EndOfReply => Did::EndOfReply,
                 Output::FlushPlayout => Did::FlushPlayout,
+                Output::HoldPlayout(held) => Did::HoldPlayout(held),
                 Output::Event(event) => Did::Told(event),
             });
         }

@@ -86,7 +86,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => proptest::collection::vec(any::<u8>(), 0..20).prop_map(Act::Bytes),
         6 => (0_u32..20).prop_map(Act::Commit),
         8 => (0_usize..2_000).prop_map(Act::Speak),
-        4 => (0_u8..3).prop_map(Act::Say),
+        4 => (0_u8..4).prop_map(Act::Say),
         3 => (0_u8..6).prop_map(Act::Tell),
         1 => (0_u64..4_000_000).prop_map(Act::CarryOver),
         1 => Just(Act::End),
@@ -317,6 +317,7 @@ impl Watched {
                 let saying = match what {
                     0 => Saying::Agent(AgentState::Speaking),
                     1 => Saying::Flush,
+                    2 => Saying::Hold(true),
                     _ => Saying::ReplyEnd,
                 };
                 self.speak(0);

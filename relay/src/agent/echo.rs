@@ -108,6 +108,7 @@ impl<E: Ears> Agent for Echo<E> {
             AgentInput::Room { samples } => self.play(samples),
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
             AgentInput::AnswerOver { .. }
+            | AgentInput::BargeIn
             | AgentInput::Say { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }

@@ -19,7 +19,7 @@ mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
 
-pub use conversation::{Conversation, Persona, Team};
+pub use conversation::{Conversation, Persona, Team, TurnTaking};
 pub use echo::Echo;
 pub use script::{Piece, Script};
 use tool::{Called, Runs, ToolOutput};
@@ -55,6 +55,8 @@ pub enum AgentInput<'a> {
         /// The words.
         text: &'a str,
     },
+    /// The page noticed that the user speaks while the agent does.
+    BargeIn,
     /// Words that the agent is to say as they are.
     Say {
         /// Where the user's timeline stands.
@@ -135,6 +137,15 @@ pub enum AgentOutput {
         /// Where they end; the same for what was typed.
         end: u32,
     },
+    /// The user has said something, whole, that ends no answer and wants none: a sign that they listen.
+    Remarked {
+        /// The words.
+        text: String,
+        /// Where they begin.
+        start: u32,
+        /// Where they end.
+        end: u32,
+    },
     /// Nothing before this position will be part of any later [`AgentOutput::Said`].
     Final {
         /// The position.
@@ -155,8 +166,16 @@ pub enum AgentOutput {
     Sound(Vec<i16>),
     /// The answer is whole: no more words, no more sound.
     AnswerEnd,
-    /// The answer is dropped where it is: the user interrupts, or the agent has thought better of it.
+    /// The answer is held where it is, because the user may have begun to speak: nothing more of it is sent, and the page plays nothing of it.
+    /// Or it goes on there.
+    Hold(bool),
+    /// The answer is dropped where it is, held or not: the user interrupts, or the agent has thought better of it.
     Cut,
+    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
+    FalseInterruption {
+        /// Whether it goes on.
+        resumed: bool,
+    },
     /// A tool is to be run, by the page or by a webhook, and [`AgentInput::ToolResult`] is to say what came of it.
     CallTool(Called),
     /// What comes of a tool is not wanted any more.

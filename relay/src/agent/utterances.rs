@@ -107,6 +107,11 @@ impl<E: Ears> Utterances<E> {
         self.history_start + self.history.len() as u32
     }
 
+    /// Whether the user speaks.
+    pub(super) fn is_speaking(&self) -> bool {
+        self.speech_start.is_some()
+    }
+
     /// What was noticed next.
     pub(super) fn poll(&mut self) -> Option<Noticed> {
         self.noticed.pop_front()

@@ -41,6 +41,8 @@ pub(super) struct Answer {
     rate: u32,
     /// When the next frame begins to play if everything before it plays without a pause.
     plays_at: Time,
+    /// Since when nothing of it is sent or played.
+    held_since: Option<Time>,
     /// What the page was last told of the answer.
     told: Option<Told>,
     /// The turn as it was last stored.
@@ -68,6 +70,7 @@ impl Answer {
             sent: 0,
             rate,
             plays_at: now,
+            held_since: None,
             told: None,
             stored: None,
         }
@@ -96,10 +99,32 @@ impl Answer {
         self.is_whole = true;
     }
 
+    /// Holds the sound where it is, or lets it go on for a client that has heard the agent up to `played`. Says whether that is new.
+    pub(super) fn hold(&mut self, now: Time, held: bool, played: u32) -> bool {
+        if self.held_since.is_some() == held {
+            return false;
+        }
+        match self.held_since.take() {
+            None => self.held_since = Some(now),
+            Some(since) => {
+                // A client that cannot hold has played on meanwhile, and has no more left than it has not played.
+                let left = self.turn.start.saturating_add(self.sent).saturating_sub(played);
+                let left = Duration::from_micros(u64::from(left) * 1_000_000 / u64::from(self.rate.max(1)));
+                self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + left);
+            }
+        }
+        true
+    }
+
+    /// Whether it answers what the user said last, and nothing of its sound was sent yet.
+    pub(super) fn is_first_to_answer(&self) -> bool {
+        self.turn.latency.llm_ms.is_some() && self.turn.latency.total_ms.is_none()
+    }
+
     /// Takes the next frame, if it is there and it is time to send it.
     pub(super) fn next_frame(&mut self, now: Time) -> Option<Vec<i16>> {
         let frame = (self.rate / 10) as usize;
-        if !self.has_frame() || self.plays_at > now + LEAD {
+        if self.held_since.is_some() || !self.has_frame() || self.plays_at > now + LEAD {
             return None;
         }
         let length = frame.min(self.waiting.len());
@@ -112,7 +137,8 @@ impl Answer {
     pub(super) fn wanted(&self, now: Time) -> u32 {
         let frame = self.rate / 10;
         let waiting = self.waiting.len() as u32;
-        if self.is_whole || self.plays_at > now + LEAD { 0 } else { frame.saturating_sub(waiting) }
+        let is_early = self.held_since.is_some() || self.plays_at > now + LEAD;
+        if self.is_whole || is_early { 0 } else { frame.saturating_sub(waiting) }
     }
 
     /// How many samples were sent.
@@ -221,7 +247,9 @@ impl Answer {
         let words = self.told.filter(|told| !told.last && told.bytes != self.turn.text.len());
         let words = words.map(|told| told.at + WORDS_EVERY);
         let next = self.plays_at - LEAD;
-        let sound = if self.is_sent() {
+        let sound = if self.held_since.is_some() {
+            None
+        } else if self.is_sent() {
             Some(self.plays_at + GRACE)
         } else {
             // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it.
@@ -236,6 +264,6 @@ impl Answer {
 
     /// Whether the client has had time enough to say that it played everything.
     pub(super) fn is_overdue(&self, now: Time) -> bool {
-        self.is_sent() && now >= self.plays_at + GRACE
+        self.held_since.is_none() && self.is_sent() && now >= self.plays_at + GRACE
     }
 }

@@ -40,6 +40,8 @@ pub enum Input<'a> {
     Muted(bool),
     /// The user has heard the agent up to this position.
     Played(u32),
+    /// The page noticed that the user speaks while the agent does.
+    BargeIn,
     /// Whether the link takes more of the agent's audio. The driver tells this before every [`Input::Timeout`] and when it changes.
     Room(bool),
     /// The turns of the oldest unanswered [`Output::Store`] are stored.
@@ -102,6 +104,11 @@ pub enum Output {
     },
     /// Give up a request, and tell nothing more of it.
     Cancel(RequestId),
+    /// Note that nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
+    FalseInterruption {
+        /// Whether it goes on.
+        resumed: bool,
+    },
     /// Tell the page of an error. The call goes on.
     Trouble(ErrorCode),
     /// Tell the page what the session has used.

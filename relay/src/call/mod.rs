@@ -274,6 +274,7 @@ impl Call {
             Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
+            Input::BargeIn => self.tell_agent(AgentInput::BargeIn),
             Input::Room(has_room) => self.has_room = has_room,
             Input::Bye if self.delayed.is_empty() => self.hang_up(),
             Input::Bye => self.delay(Delayed::Bye),
@@ -420,17 +421,15 @@ impl Call {
                 }
             }
             AgentOutput::Said { text, start, end } => {
-                let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
-                self.partial = None;
-                self.remember(turn.turn, start, end);
-                self.tell_turn(&turn, true);
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
-                self.settle_up();
-                self.committable = self.forget_before(end);
-                self.push_turn(turn);
-                self.change_state(AgentState::Thinking);
+                self.user_said(text, start, end);
+                // An answer that may not be interrupted goes on.
+                if self.answer.is_none() {
+                    self.change_state(AgentState::Thinking);
+                }
             }
+            AgentOutput::Remarked { text, start, end } => self.user_said(text, start, end),
             AgentOutput::Final { through } => self.raise_committable(through),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
@@ -443,7 +442,11 @@ impl Call {
                     answer.complete();
                 }
             }
+            AgentOutput::Hold(held) => self.hold(held),
             AgentOutput::Cut => self.cut(),
+            AgentOutput::FalseInterruption { resumed } => {
+                self.outputs.push_back(Output::FalseInterruption { resumed });
+            }
             AgentOutput::CallTool(Called { call_id, name, arguments, .. }) => {
                 self.outputs.push_back(Output::Say(Saying::ToolCall(ToolCall {
                     seq: 0,

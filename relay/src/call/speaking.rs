@@ -62,7 +62,7 @@ impl Call {
             while let Some(frame) = answer.next_frame(self.now) {
                 self.spoken = self.spoken.saturating_add(frame.len() as u32);
                 self.outputs.push_back(Output::Speak(frame));
-                if let Some((said, behind)) = self.said.take() {
+                if let Some((said, behind)) = self.said.take_if(|_| answer.is_first_to_answer()) {
                     let total = millis(self.now.since(said));
                     let latency = &mut answer.turn.latency;
                     latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
@@ -105,9 +105,19 @@ impl Call {
         }
     }
 
+    /// Holds the answer where it is, at the client as well, or lets it go on there.
+    pub(super) fn hold(&mut self, held: bool) {
+        let (now, played) = (self.now, self.played);
+        if self.answer.as_mut().is_some_and(|answer| answer.hold(now, held, played)) {
+            self.outputs.push_back(Output::Say(Saying::Hold(held)));
+        }
+    }
+
     /// Drops the answer where it is, at the client as well.
     pub(super) fn cut(&mut self) {
-        if self.answer.is_some() {
+        if let Some(answer) = &mut self.answer {
+            // The client holds nothing after a flush.
+            answer.hold(self.now, false, self.played);
             self.outputs.push_back(Output::Say(Saying::Flush));
             self.shorten_answer();
             self.finish_answer();
@@ -135,6 +145,9 @@ impl Call {
             _ => true,
         });
         self.spoken -= untaken;
+        if answer.hold(self.now, false, self.played) {
+            self.outputs.push_back(Output::Say(Saying::Hold(false)));
+        }
         answer.complete();
         if answer.note_told(self.now) {
             self.tell_turn(&answer.turn, true);
@@ -149,6 +162,7 @@ impl Call {
         }
         turn.heard = Some(self.played.clamp(turn.start, turn.end));
         self.store_turn(turn);
-        self.change_state(AgentState::Listening);
+        let is_awaited = self.said.is_some();
+        self.change_state(if is_awaited { AgentState::Thinking } else { AgentState::Listening });
     }
 }

@@ -48,6 +48,17 @@ impl Call {
         self.partial.unwrap_or_else(|| self.take_turn())
     }
 
+    /// The user has said something, whole: it is told, and stored with all audio before its end.
+    pub(super) fn user_said(&mut self, text: String, start: u32, end: u32) {
+        let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
+        self.partial = None;
+        self.remember(turn.turn, start, end);
+        self.tell_turn(&turn, true);
+        self.settle_up();
+        self.committable = self.forget_before(end);
+        self.push_turn(turn);
+    }
+
     pub(super) fn take_turn(&mut self) -> u32 {
         let turn = self.next_turn;
         self.next_turn += 1;

@@ -1,5 +1,6 @@
 //! `voxrelay check --providers`: asks each configured provider the smallest question that it can be asked, and says in words what is wrong.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::config::Config;
 use crate::money::bill::{AtMost, Billing, ItemPrice};
 use crate::money::price::PriceTable;
 use crate::provider::{
-    self, Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Message, Provider, Request, Service,
+    Answer, Ask, Chat, Connections, Event, Failure, FailureKind, Feed, Message, Provider, Request, Service,
 };
 use crate::records::store::unix_ms;
 
@@ -45,8 +46,6 @@ pub(super) async fn ask_all(config: &Config, prices: &PriceTable) -> Result<Vec<
     if config.providers.is_empty() {
         return Ok(vec!["no provider is configured".to_owned()]);
     }
-    let client =
-        provider::client().map_err(|error| vec![format!("providers: {}", super::config::sources(&error))])?;
     let mut questions = Vec::new();
     let (mut lines, mut faults, mut in_all) = (Vec::new(), Vec::new(), NanoUsd::ZERO);
     for provider in config.providers.values() {
@@ -71,7 +70,7 @@ pub(super) async fn ask_all(config: &Config, prices: &PriceTable) -> Result<Vec<
     let mut said = Vec::new();
     for (provider, price, question) in questions {
         let began = Instant::now();
-        match ask(&client, provider, question).await {
+        match ask(provider, question).await {
             Ok(answer) => {
                 let seconds = began.elapsed().as_secs_f64();
                 said.push(format!(
@@ -152,13 +151,16 @@ fn spent(price: &ItemPrice, answer: &Answer) -> String {
     format!(", for {cost}")
 }
 
-async fn ask(client: &reqwest::Client, provider: &Provider, question: Question) -> Result<Answer, Failure> {
+async fn ask(provider: &Provider, question: Question) -> Result<Answer, Failure> {
     let Question { ask, feeds, .. } = question;
     let Some(codec) = provider.codec(&ask) else {
         return Err(Failure::new(FailureKind::Request, "it cannot be asked this"));
     };
     let bounds = provider.bounds(&ask);
-    let mut request = Request::open(&TaskTracker::new(), client, Instant::now(), codec, bounds);
+    let connections = Connections::new(&provider.name, provider.deadlines.connect)
+        .map_err(|error| Failure::new(FailureKind::Connection, super::config::sources(&error)))?;
+    let mut request =
+        Request::open(&TaskTracker::new(), &Arc::new(connections), Instant::now(), codec, bounds);
     feeds.into_iter().for_each(|feed| request.feed(feed));
     let end = async {
         loop {
@@ -185,7 +187,7 @@ fn remedy(provider: &Provider, failure: &Failure) -> String {
         FailureKind::Key if provider.key.is_none() => format!("it wants a key: give {key}"),
         FailureKind::Key => format!("it refuses the key: check {key}, and what the key may do"),
         FailureKind::Payment => "it wants to be paid: look at your account there".to_owned(),
-        FailureKind::Busy => {
+        FailureKind::Busy | FailureKind::CircuitOpen | FailureKind::AtLimit => {
             "it takes no more of this account just now: try again later, or raise the limit there".to_owned()
         }
         FailureKind::Request => {

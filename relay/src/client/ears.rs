@@ -19,6 +19,8 @@ pub(super) struct Ears {
     codec: Codec,
     resampler: Option<Resampler>,
     playout: PlayoutBuffer,
+    /// Nothing is played for now, and what is queued stays.
+    is_held: bool,
     decoded: Vec<f32>,
     resampled: Vec<f32>,
     heard: Vec<f32>,
@@ -30,6 +32,7 @@ impl Ears {
             codec: Codec::PcmS16le24000,
             resampler: None,
             playout: PlayoutBuffer::new(Hz(HEARD_RATE), PREBUFFER_MS, CAPACITY_MS),
+            is_held: false,
             decoded: Vec::new(),
             resampled: Vec::new(),
             heard: Vec::new(),
@@ -61,6 +64,12 @@ impl Ears {
 
     pub(super) fn flush(&mut self) {
         self.playout.flush();
+        self.is_held = false;
+    }
+
+    /// Plays nothing from now on and keeps what is queued, or goes on.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.is_held = held;
     }
 
     pub(super) fn is_playing(&self) -> bool {
@@ -69,6 +78,9 @@ impl Ears {
 
     /// Time passes. Says up to which position of the agent's timeline was heard, if anything was.
     pub(super) fn listen(&mut self, span: Duration) -> Option<u32> {
+        if self.is_held {
+            return None;
+        }
         let start = self.heard.len();
         let samples = (u128::from(HEARD_RATE) * span.as_micros() / 1_000_000) as usize;
         self.heard.resize(start + samples, 0.0);

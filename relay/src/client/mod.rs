@@ -400,6 +400,7 @@ impl Call {
                 Output::Play { codec, position, payload } => self.ears.play(codec, position, &payload),
                 Output::EndOfReply => self.ears.end_of_reply(),
                 Output::FlushPlayout => self.ears.flush(),
+                Output::HoldPlayout(held) => self.ears.hold(held),
                 Output::Event(event) => {
                     tell(&event);
                     self.note(event);

@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place, ToolConfig};
+use crate::agent::TurnTaking;
 use crate::provider::{Deadlines, Kind, Provider, Service};
 
 /// The agent that is always there.
@@ -33,6 +34,8 @@ pub struct AgentConfig {
     pub max_tool_steps: u32,
     /// What it says when nothing was heard for a second while a tool runs; may be empty.
     pub tool_filler: String,
+    /// How it takes turns with the user; the language is its recogniser's.
+    pub turn_taking: TurnTaking,
 }
 
 /// What an agent does.
@@ -162,6 +165,18 @@ fn agent(
         tools: tools_of(values, tools)?,
         max_tool_steps: values.whole("agents.*.max_tool_steps")?,
         tool_filler: values.spoken("agents.*.tool_filler")?,
+        turn_taking: turn_taking(values)?,
+    })
+}
+
+fn turn_taking(values: &Values) -> Result<TurnTaking, ConfigError> {
+    let millis = |key| values.whole(key).map(|millis| Duration::from_millis(millis.into()));
+    Ok(TurnTaking {
+        cut_after: millis("agents.*.interruption_ms")?,
+        resume_after: millis("agents.*.resume_ms")?,
+        interruptible_greeting: values.flag("agents.*.interruptible_greeting")?,
+        uninterruptible: Duration::from_secs(values.whole("agents.*.uninterruptible_seconds")?.into()),
+        language: None,
     })
 }
 

@@ -86,6 +86,7 @@ metrics! {
     PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider"], "connections to a provider that a request had to wait for: handshakes that a turn pays for";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
     ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound, and `total`";
+    FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, ["outcome"], "answers that nobody wanted to interrupt: held and then `resumed`, or `cut` because of a voice that no words came of";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
@@ -142,6 +143,9 @@ const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// What becomes of an answer that nobody wanted to interrupt.
+const UNINTERRUPTED: &[&str] = &["resumed", "cut"];
 
 /// What becomes of a request to a provider that answers.
 const ANSWERED: &str = "ok";
@@ -217,6 +221,9 @@ fn begin() {
     for outcome in RECORDED {
         counter!(RECORDINGS, "outcome" => *outcome).increment(0);
     }
+    for outcome in UNINTERRUPTED {
+        counter!(FALSE_INTERRUPTIONS, "outcome" => *outcome).increment(0);
+    }
     for outcome in DELIVERIES {
         counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
     }
@@ -268,6 +275,11 @@ pub(crate) fn recording(outcome: &'static str) {
 
 pub(crate) fn webhook(outcome: &'static str) {
     counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// Nobody wanted to interrupt an answer that goes on, or that was cut.
+pub(crate) fn false_interruption(resumed: bool) {
+    counter!(FALSE_INTERRUPTIONS, "outcome" => UNINTERRUPTED[usize::from(!resumed)]).increment(1);
 }
 
 /// Measures what the database takes for an operation, and counts its errors.
@@ -340,6 +352,7 @@ mod tests {
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
                     (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
+                    (FALSE_INTERRUPTIONS, _) => UNINTERRUPTED.len(),
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

@@ -19,7 +19,7 @@ use super::seconds_left;
 use super::work::Work;
 use crate::admission::auth::Identity;
 use crate::agent::tool::{Tool, Toolbox};
-use crate::agent::{Agent, Conversation, Echo, Persona, Team};
+use crate::agent::{Agent, Conversation, Echo, Persona, Team, TurnTaking};
 use crate::call::Turn;
 use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
 use crate::money::bill::ItemPrice;
@@ -132,11 +132,18 @@ impl Parts {
     fn agent(&self, position: u32, turns: &[Turn], prefix: String) -> Box<dyn Agent> {
         match &self.config {
             Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
+                let recogniser = self
+                    .providers
+                    .iter()
+                    .map(|upstream| upstream.provider())
+                    .find(|one| one.kind.service == Service::SpeechToText);
+                let language = recogniser.and_then(|recogniser| recogniser.language.clone());
                 let persona = Persona {
                     instructions: config.instructions.clone(),
                     greeting: config.greeting.clone(),
                     max_output_tokens: config.max_output_tokens,
                     memory_tokens: config.memory_tokens,
+                    turn_taking: TurnTaking { language, ..config.turn_taking.clone() },
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
                 Box::new(conversation.with_tools(self.toolbox(config, prefix), &[]))

@@ -23,7 +23,8 @@ use crate::records::store::{NewSession, TakenOver};
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
 /// The features that this relay speaks with an agent that holds a conversation.
-pub const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say", "tool_result"];
+pub const FEATURES_OF_CHAT: &[&str] =
+    &[Features::SAMPLES, "text", "correction", "say", "tool_result", "barge_in"];
 /// How much listening has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -84,6 +84,7 @@ enum Did {
     Feed(RequestId),
     HoldBack(RequestId, bool),
     Cancel(RequestId),
+    FalseInterruption(bool),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -183,6 +184,7 @@ impl Bench {
                 Output::Feed { request, .. } => Did::Feed(request),
                 Output::HoldBack { request, held_back } => Did::HoldBack(request, held_back),
                 Output::Cancel(request) => Did::Cancel(request),
+                Output::FalseInterruption { resumed } => Did::FalseInterruption(resumed),
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
             });

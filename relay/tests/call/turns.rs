@@ -93,6 +93,74 @@ fn an_interrupted_answer_is_flushed_and_stored_as_far_as_it_was_heard() {
 }
 
 #[test]
+fn an_answer_that_is_held_stands_still_and_goes_on_with_the_next_sample_two_seconds_ahead() {
+    let mut bench = Bench::new();
+    let sent = spoken(&bench.answered(10));
+    bench.wait(Duration::from_secs(1));
+    bench.input(Input::Played(24_000));
+    let did = bench.chunk([AgentOutput::Hold(true), AgentOutput::Hold(true)]);
+    assert_eq!(did.iter().filter(|did| **did == Did::Say(Saying::Hold(true))).count(), 1, "told once");
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(2))), 0);
+    let again = AgentOutput::FalseInterruption { resumed: true };
+    let did = bench.chunk([AgentOutput::Hold(false), again]);
+    assert!(did.contains(&Did::Say(Saying::Hold(false))) && did.contains(&Did::FalseInterruption(true)));
+    assert_eq!(spoken(&did), 0, "the client has its two seconds still");
+    let mut rest = spoken(&bench.wait(Duration::from_secs(20)));
+    rest += sent + 10 * 2_400;
+    assert_eq!(rest, 240_000, "not a sample is lost or sent twice");
+}
+
+#[test]
+fn a_client_that_cannot_hold_has_played_on_and_gets_the_rest_in_time() {
+    let mut bench = Bench::new();
+    bench.answered(10);
+    bench.chunk([AgentOutput::Hold(true)]);
+    bench.wait(Duration::from_secs(2));
+    bench.input(Input::Played(48_000));
+    let did = bench.chunk([AgentOutput::Hold(false)]);
+    assert!(spoken(&did) >= 15 * 2_400, "{}", spoken(&did));
+}
+
+#[test]
+fn whatever_ends_an_answer_that_is_held_lets_the_loudspeaker_go() {
+    let lets_go = |did: &[Did]| did.iter().filter(|did| **did == Did::Say(Saying::Hold(false))).count();
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.chunk([AgentOutput::Hold(true)]);
+    let did = bench.chunk([AgentOutput::Cut]);
+    assert!(did.contains(&Did::Say(Saying::Flush)));
+    assert_eq!(lets_go(&did), 0, "the flush does that");
+    bench.answered(1);
+    bench.chunk([AgentOutput::Hold(true)]);
+    assert_eq!(lets_go(&bench.input(Input::Played(48_000))), 1, "it was heard to its end meanwhile");
+    bench.answered(1);
+    bench.chunk([AgentOutput::Hold(true)]);
+    assert_eq!(lets_go(&bench.input(Input::Stop(CloseCode::Limited))), 1);
+}
+
+#[test]
+fn a_sign_that_the_user_listens_is_stored_and_the_answer_goes_on_speaking() {
+    let mut bench = Bench::new();
+    bench.answered(2);
+    let remarked = AgentOutput::Remarked { text: "mhm".into(), start: 1_600, end: 3_200 };
+    let did = bench.chunk([remarked]);
+    let is_it = |turn: &Turn| turn.role == Role::User && turn.text == "mhm" && turn.turn == 2;
+    assert!(did.iter().any(|did| matches!(did, Did::Store(turns, _) if turns.iter().any(is_it))), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(Saying::Agent(_) | Saying::Flush))), "{did:?}");
+}
+
+#[test]
+fn what_is_said_into_an_answer_that_may_not_be_interrupted_waits_for_its_end() {
+    let mut bench = Bench::new();
+    bench.chunk([reply(1)]);
+    let did = bench.chunk([said(0, 1_600)]);
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(Saying::Agent(_)))), "it goes on speaking: {did:?}");
+    let did = bench.input(Input::Played(24_000));
+    assert!(did.contains(&Did::Say(Saying::Agent(AgentState::Thinking))), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(Saying::Latency(_)))), "that was no answer to it");
+}
+
+#[test]
 fn hanging_up_ends_when_everything_is_written_and_not_before() {
     let mut bench = Bench::new();
     bench.chunk([]);

@@ -188,6 +188,7 @@ impl Link {
                 }
                 Output::EndOfReply => playback.end_of_reply(),
                 Output::FlushPlayout => playback.flush(),
+                Output::HoldPlayout(held) => playback.hold(held),
                 Output::Event(event) => self.events.push(event),
             }
         }

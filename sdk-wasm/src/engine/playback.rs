@@ -32,6 +32,8 @@ pub(crate) struct Playback {
     /// Where in the agent's timeline the loudspeaker is.
     heard: u32,
     level: Level,
+    /// The loudspeaker is silent, and keeps what it has.
+    held: bool,
 }
 
 /// The agent's side: its rate, and what waits.
@@ -79,6 +81,7 @@ impl Playback {
             ahead: 0,
             heard: 0,
             level: Level::default(),
+            held: false,
         }
     }
 
@@ -97,6 +100,9 @@ impl Playback {
             device: Vec::new(),
             meter: LevelMeter::new(),
         });
+        if self.held {
+            self.hold(true);
+        }
         self.top_up();
     }
 
@@ -119,8 +125,17 @@ impl Playback {
         self.top_up();
     }
 
-    /// Interrupted: nothing that was queued is played.
+    /// Falls silent where it is, or goes on from there.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+        if let Some(speaker) = &self.speaker {
+            post(&speaker.port, &JsValue::from_bool(held));
+        }
+    }
+
+    /// Interrupted: nothing that was queued is played, and nothing is held.
     pub(crate) fn flush(&mut self) {
+        self.held = false;
         if let Some(agent) = &mut self.agent {
             agent.flush();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::client::{self, Event, NotTaken, State};
-use protocol::{CloseCode, Time, Transcript, Upward, Usage};
+use protocol::{CloseCode, Role, Time, Transcript, Upward, Usage};
 
 use super::World;
 use super::door::Door;
@@ -50,6 +50,13 @@ pub(super) struct Page {
     asked: Option<Time>,
     /// Sound that waits for the loudspeaker: its place in the agent's timeline, and how much.
     queue: VecDeque<(u32, u32)>,
+    /// The loudspeaker waits, and keeps what it has.
+    is_held: bool,
+    /// Where in the agent's timeline the next sample that sounds has to be; unknown after a flush.
+    next_sound: Option<u32>,
+    /// The newest turn of the agent, and the one that was flushed: until a later one begins, nothing may sound.
+    agent_turn: Option<u32>,
+    flushed_turn: Option<u32>,
     tick: Option<Time>,
     /// Samples of the agent that are rendered in a tick.
     per_tick: u32,
@@ -79,6 +86,10 @@ impl Page {
             is_closed_in_order: false,
             asked: None,
             queue: VecDeque::new(),
+            is_held: false,
+            next_sound: None,
+            agent_turn: None,
+            flushed_turn: None,
             tick: None,
             per_tick: scenario.agent_codec.rate() / 10,
             told: BTreeMap::new(),
@@ -181,12 +192,20 @@ impl World<'_> {
 
     /// The loudspeaker renders what it has.
     fn play(&mut self) -> Result<(), String> {
+        if self.page.is_held {
+            self.page.tick = None;
+            return Ok(());
+        }
         let mut left = self.page.per_tick;
         let mut end = None;
         while left > 0
             && let Some((position, samples)) = self.page.queue.pop_front()
         {
             let now = samples.min(left);
+            let next = self.page.next_sound.replace(position + now);
+            if let Some(next) = next.filter(|next| *next != position) {
+                return Err(format!("{position} sounds after {next}"));
+            }
             left -= now;
             end = Some(position + now);
             if now < samples {
@@ -239,14 +258,30 @@ impl World<'_> {
                 }
                 client::Output::Play { codec, position, payload } => {
                     let samples = codec.samples(payload.len());
+                    if let Some(turn) = self.page.flushed_turn {
+                        return Err(format!("more of turn {turn} comes after its flush"));
+                    }
                     self.page.queue.push_back((position, samples));
-                    self.page.tick.get_or_insert(self.now + TICK);
+                    if !self.page.is_held {
+                        self.page.tick.get_or_insert(self.now + TICK);
+                    }
                     continue;
                 }
                 client::Output::EndOfReply => continue,
                 client::Output::FlushPlayout => {
                     self.tally.flushes += 1;
                     self.page.queue.clear();
+                    self.page.is_held = false;
+                    self.page.next_sound = None;
+                    self.page.flushed_turn = self.page.agent_turn;
+                    continue;
+                }
+                client::Output::HoldPlayout(held) => {
+                    self.tally.holds += u64::from(held);
+                    self.page.is_held = held;
+                    if !held && !self.page.queue.is_empty() {
+                        self.page.tick.get_or_insert(self.now + TICK);
+                    }
                     continue;
                 }
                 client::Output::Event(event) => {
@@ -374,6 +409,8 @@ impl Page {
                 if self.session.as_ref() != Some(&session) {
                     // The agent's timeline begins anew: what is still to be rendered is not of it.
                     self.queue.clear();
+                    (self.next_sound, self.is_held) = (None, false);
+                    (self.agent_turn, self.flushed_turn) = (None, None);
                     self.session = Some(session);
                 }
                 if let Some(told) = self.told() {
@@ -381,6 +418,9 @@ impl Page {
                 }
             }
             Event::Transcript(said) => {
+                if said.role == Role::Agent && self.agent_turn.is_none_or(|turn| turn < said.turn) {
+                    (self.agent_turn, self.flushed_turn) = (Some(said.turn), None);
+                }
                 if let Some(told) = self.told() {
                     told.turns.insert(said.turn, said);
                 }

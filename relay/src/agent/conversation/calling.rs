@@ -11,7 +11,7 @@ impl<E: Ears> Conversation<E> {
     pub fn with_tools(mut self, toolbox: Toolbox, stored: &[StoredCall]) -> Conversation<E> {
         stored.iter().for_each(|call| self.memory.restore(call));
         self.tools = Tools::new(toolbox, stored);
-        if self.memory.is_unanswered() {
+        if self.memory.is_unanswered(self.persona.language()) {
             self.begins = Begins::WithAnswer;
         }
         self
@@ -47,7 +47,7 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn go_on_with_calls(&mut self) {
         let is_awaited = self.memory.ends_in_calls();
         self.tools.resume(self.now, is_awaited, &mut self.outbox, &mut self.memory);
-        self.wants_to_think = self.memory.is_unanswered() && !self.tools.is_awaited();
+        self.wants_to_think = self.memory.is_unanswered(self.persona.language()) && !self.tools.is_awaited();
     }
 
     /// Ends calls that take too long, and says something where nothing is heard.

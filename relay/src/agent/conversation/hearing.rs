@@ -57,7 +57,7 @@ pub(super) enum Understood {
 
 /// Hears the user.
 pub(super) enum Hearing<E> {
-    Streamed(Streamed),
+    Streamed(Streamed<E>),
     Spoken(Spoken<E>),
 }
 
@@ -68,7 +68,7 @@ impl<E: Ears> Hearing<E> {
         let &(_, first) = recognisers.first()?;
         let alike = recognisers.iter().filter(|(_, skills)| skills.is_fed == first.is_fed);
         Some(if first.is_fed {
-            Hearing::Streamed(Streamed::new(alike.map(|(place, _)| *place).collect(), position))
+            Hearing::Streamed(Streamed::new(alike.map(|(place, _)| *place).collect(), ears, position))
         } else {
             let recognisers = alike.map(|(place, skills)| (*place, skills.billing)).collect();
             Hearing::Spoken(Spoken::new(recognisers, Utterances::new(ears, position)))
@@ -80,6 +80,14 @@ impl<E: Ears> Hearing<E> {
         match self {
             Hearing::Streamed(streamed) => streamed.hear(position, samples, outbox),
             Hearing::Spoken(spoken) => spoken.hear(samples, outbox),
+        }
+    }
+
+    /// Whether somebody speaks, as the ears find it.
+    pub(super) fn is_voiced(&self) -> bool {
+        match self {
+            Hearing::Streamed(streamed) => streamed.is_voiced(),
+            Hearing::Spoken(spoken) => spoken.is_voiced(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::floor::is_back_channel;
 use crate::agent::tool::{Called, StoredCall, ToolOutput};
 use crate::call::Turn;
 use crate::provider::{Message, ToolCall};
@@ -177,7 +178,7 @@ impl Memory {
 
     /// Something has come of calls that a later answer did not wait for.
     pub(super) fn has_come(&mut self) {
-        if !self.is_unanswered() {
+        if !self.is_unanswered(None) {
             self.lines.push_back(Line { turn: 0, what: What::HasCome });
         }
     }
@@ -211,13 +212,17 @@ impl Memory {
         }
     }
 
-    /// Whether the last word is the user's, or a tool's.
-    pub(super) fn is_unanswered(&self) -> bool {
-        let last = self.lines.iter().rev().find(|line| !line.is_aside());
-        last.is_some_and(|line| match &line.what {
-            What::Said { by, .. } => matches!(by, By::User(_)),
+    /// Whether the last word is a tool's, or the user's and more than a sign in this language that they listen.
+    pub(super) fn is_unanswered(&self, language: Option<&str>) -> bool {
+        let mut newest = self.lines.iter().rev().filter(|line| !line.is_aside());
+        let Some(last) = newest.next() else { return false };
+        match &last.what {
+            What::Said { by: By::User(_), text } => {
+                newest.next().is_none_or(Line::is_users) || !is_back_channel(language, text)
+            }
+            What::Said { by: By::Agent(_), .. } => false,
             What::Called { .. } | What::HasCome => true,
-        })
+        }
     }
 
     /// Whether the last word is a tool's, or is to be.
@@ -273,13 +278,16 @@ impl Memory {
 
     /// Where the second exchange begins: the user speaks after the agent has, or after a tool.
     fn next_exchange(&self) -> Option<usize> {
-        let by_user = |line: &Line| matches!(line.what, What::Said { by: By::User(_), .. });
         let mut pairs = self.lines.iter().zip(self.lines.iter().skip(1));
-        Some(pairs.position(|(before, line)| !by_user(before) && by_user(line))? + 1)
+        Some(pairs.position(|(before, line)| !before.is_users() && line.is_users())? + 1)
     }
 }
 
 impl Line {
+    fn is_users(&self) -> bool {
+        matches!(self.what, What::Said { by: By::User(_), .. })
+    }
+
     fn is_aside(&self) -> bool {
         matches!(self.what, What::Said { by: By::Agent(Some((_, Author::Aside))), .. })
     }

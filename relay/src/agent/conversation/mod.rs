@@ -6,6 +6,7 @@
 //! machine, `tools`, has the calls under way that a model makes.
 
 mod calling;
+mod floor;
 mod hearing;
 mod memory;
 mod outbox;
@@ -25,6 +26,8 @@ use super::{Agent, AgentInput, AgentOutput};
 use crate::call::Turn;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
+pub use floor::TurnTaking;
+use floor::{Decision, Floor, Remark};
 use hearing::{Hearing, Understood};
 use memory::{Author, Memory};
 use outbox::Outbox;
@@ -50,6 +53,15 @@ pub struct Persona {
     pub max_output_tokens: u32,
     /// How much of the conversation the model is told, in tokens as far as they can be told from the text.
     pub memory_tokens: u32,
+    /// How it takes turns with the user.
+    pub turn_taking: TurnTaking,
+}
+
+impl Persona {
+    /// The language that is spoken, if that is known.
+    fn language(&self) -> Option<&str> {
+        self.turn_taking.language.as_deref()
+    }
 }
 
 impl Default for Persona {
@@ -59,6 +71,7 @@ impl Default for Persona {
             greeting: String::new(),
             max_output_tokens: 500,
             memory_tokens: 8_000,
+            turn_taking: TurnTaking::default(),
         }
     }
 }
@@ -79,6 +92,7 @@ pub struct Conversation<E = VoiceActivity> {
     persona: Persona,
     rate: u32,
     hearing: Option<Hearing<E>>,
+    floor: Floor,
     thinking: Thinking,
     tools: Tools,
     /// `None` for answers in text.
@@ -134,7 +148,7 @@ impl<E: Ears> Conversation<E> {
         turns: &[Turn],
     ) -> Conversation<E> {
         let memory = Memory::of(turns, persona.memory_tokens);
-        let begins = if memory.is_unanswered() {
+        let begins = if memory.is_unanswered(persona.language()) {
             Begins::WithAnswer
         } else if turns.is_empty() && !persona.greeting.is_empty() {
             Begins::WithGreeting
@@ -143,6 +157,7 @@ impl<E: Ears> Conversation<E> {
         };
         Conversation {
             hearing: Hearing::new(&team.recognisers, ears, position),
+            floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),
@@ -186,19 +201,34 @@ impl<E: Ears> Conversation<E> {
         while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
             match understood {
                 Understood::Began { at } => {
+                    self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }
                 Understood::Words { text, start, end, final_through } => {
-                    self.is_user_speaking = true;
-                    self.interrupt();
-                    self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                    // What is no turn so far may still become one: nothing of it is told or stored before.
+                    if self.floor.judge(&text, start, end) == Remark::Turn {
+                        self.is_user_speaking = true;
+                        self.interrupt_unless_guarded();
+                        self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                    }
                 }
                 Understood::Said { text, start, end } => {
                     self.is_user_speaking = false;
-                    self.interrupt();
-                    self.user_said(text, start, end);
+                    let remark = self.floor.judge(&text, start, end);
+                    self.floor.turn_over(self.now, remark, end);
+                    match remark {
+                        Remark::Turn => {
+                            self.interrupt_unless_guarded();
+                            self.user_said(text, start, end);
+                        }
+                        Remark::BackChannel => {
+                            self.memory.user_said(&text);
+                            self.outbox.push(AgentOutput::Remarked { text, start, end });
+                        }
+                        Remark::Echo => {}
+                    }
                 }
                 Understood::Final { through } => {
                     self.is_user_speaking = false;
@@ -216,6 +246,33 @@ impl<E: Ears> Conversation<E> {
 
     /// The user says something: what is being found, given or heard of an answer ends here.
     fn interrupt(&mut self) {
+        self.floor.cut();
+        self.cut();
+    }
+
+    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
+    fn interrupt_unless_guarded(&mut self) {
+        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
+            self.interrupt();
+        }
+    }
+
+    /// Does what the floor decides about the answer.
+    fn decide(&mut self) {
+        while let Some(decision) = self.floor.poll() {
+            match decision {
+                Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
+                Decision::Resume => {
+                    self.outbox.push(AgentOutput::Hold(false));
+                    self.outbox.push(AgentOutput::FalseInterruption { resumed: true });
+                }
+                Decision::Cut => self.cut(),
+                Decision::WasNone => self.outbox.push(AgentOutput::FalseInterruption { resumed: false }),
+            }
+        }
+    }
+
+    fn cut(&mut self) {
         self.thinking.give_up(&mut self.outbox);
         self.tools.interrupt();
         if let Some(speaking) = &mut self.speaking {
@@ -387,6 +444,7 @@ impl<E: Ears> Conversation<E> {
             Begins::WithAnswer => self.go_on_with_calls(),
             Begins::WithGreeting => {
                 let greeting = self.persona.greeting.clone();
+                self.floor.greet();
                 self.give(&greeting, Author::Others);
                 self.end_answer();
             }
@@ -416,10 +474,12 @@ impl<E: Ears> Agent for Conversation<E> {
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         self.now = now;
+        self.floor.begin(now);
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
                 hearing.hear(position, samples, outbox);
+                self.floor.hear(now, position, samples, hearing.is_voiced());
             }
             (AgentInput::Audio { position, samples }, None) => {
                 self.finalise(position.saturating_add(samples.len() as u32), FINAL_STEP);
@@ -430,6 +490,7 @@ impl<E: Ears> Agent for Conversation<E> {
             // Nothing more comes of what has come: who hangs up has all of it committed.
             (AgentInput::Pause, None) => self.finalise(self.heard_through, 1),
             (AgentInput::Typed { position, text }, _) => self.read(position, text),
+            (AgentInput::BargeIn, _) => self.floor.notice(now),
             (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
             (AgentInput::Corrected { said, text }, _) => self.memory.correct(said, text),
             (AgentInput::Room { samples }, _) => {
@@ -440,6 +501,8 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::AnswerOver { answer, heard }, _) => {
                 outbox.answer_over(answer);
                 self.memory.heard(answer, heard);
+                // Somebody said yes to its last words.
+                self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
@@ -451,19 +514,27 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Timeout, _) => {
                 self.begin();
                 self.handle_tools_timeout();
+                self.floor.handle_timeout(now);
             }
         }
         self.understand();
+        self.decide();
         self.go_on_after_calls();
         self.think();
     }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {
-        self.outbox.pop()
+        let output = self.outbox.pop()?;
+        match &output {
+            AgentOutput::Words { text, .. } => self.floor.agent_says(text),
+            AgentOutput::Sound(samples) => self.floor.agent_sounds(samples, self.rate),
+            _ => {}
+        }
+        Some(output)
     }
 
     fn poll_timeout(&self) -> Option<Time> {
         let begins = (self.begins != Begins::Not).then_some(Time::ZERO);
-        begins.into_iter().chain(self.tools.poll_timeout()).min()
+        begins.into_iter().chain(self.tools.poll_timeout()).chain(self.floor.poll_timeout()).min()
     }
 }

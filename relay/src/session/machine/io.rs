@@ -172,4 +172,9 @@ pub enum Log {
     Back,
     /// How long an answer took.
     Answered(Latency),
+    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
+    FalseInterruption {
+        /// Whether it goes on.
+        resumed: bool,
+    },
 }

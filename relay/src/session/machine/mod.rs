@@ -57,6 +57,7 @@ enum Step {
     Gap(Gap),
     Muted(bool),
     Played(u32),
+    BargeIn,
     Room(bool),
     Bye,
     Stop(CloseCode),
@@ -319,6 +320,7 @@ impl Machine {
                 self.record(Recorded::Played(position));
                 self.tell_call(call::Input::Played(position));
             }
+            Step::BargeIn => self.tell_call(call::Input::BargeIn),
             Step::Room(room) => self.tell_call(call::Input::Room(room)),
             Step::Bye => {
                 self.record(Recorded::End);

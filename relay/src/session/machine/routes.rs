@@ -38,12 +38,16 @@ impl Machine {
                         | Saying::ToolCall(_)
                         | Saying::ToolCancel(_)
                         | Saying::Degraded(_)
-                        | Saying::Listened(_) => {}
+                        | Saying::Listened(_)
+                        | Saying::Hold(_) => {}
                     }
                     Step::Say(saying)
                 }
                 C::Speak(samples) => Step::Speak(samples),
                 C::Trouble(code) => Step::Trouble(code),
+                C::FalseInterruption { resumed } => {
+                    Step::Out(Output::Log(Log::FalseInterruption { resumed }))
+                }
                 C::Usage(usage) => Step::Usage(usage),
                 C::Commit(mark) => Step::Commit(mark),
                 C::Open { request, provider, ask } => Step::Out(Output::Open { request, provider, ask }),
@@ -163,8 +167,9 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Binary(frame) => Step::Out(Output::Send(Outgoing::Binary(frame))),
         L::Audio { mark, payload } => Step::Audio(mark, payload),
         L::Message { mark, message } => Step::Message(mark, message),
-        // No agent takes these, and the features of a session do not name them.
-        L::BargeIn(_) | L::Held(_) => return None,
+        L::BargeIn(_) => Step::BargeIn,
+        // No agent takes this, and the features of a session do not name it.
+        L::Held(_) => return None,
         L::Gap(gap) => Step::Gap(gap),
         L::Muted(muted) => Step::Muted(muted),
         L::Played(position) => Step::Played(position),

@@ -64,6 +64,10 @@ impl<E: Ears> Spoken<E> {
         self.notice(outbox);
     }
 
+    pub(super) fn is_voiced(&self) -> bool {
+        self.utterances.is_speaking()
+    }
+
     pub(super) fn skip(&mut self, position: u32, end: u32, outbox: &mut Outbox) {
         self.utterances.skip(position, end);
         self.notice(outbox);

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use audio::VoiceEvent;
 use bytes::Bytes;
 
 use super::super::super::AgentOutput;
+use super::super::super::utterances::Ears;
 use super::super::outbox::Outbox;
 use super::Understood;
 use crate::money::bill::AtMost;
@@ -25,9 +27,12 @@ const ROUNDING: u32 = 1_600;
 /// `Final` is not said more often than every half second.
 const FINAL_STEP: u32 = 8_000;
 
-pub(in super::super) struct Streamed {
+pub(in super::super) struct Streamed<E> {
     /// The recognisers' places among the agent's providers, in the order in which they are asked.
     recognisers: Vec<usize>,
+    /// They find where somebody speaks before the recogniser says so.
+    ears: E,
+    is_voiced: bool,
     asked: Option<Asked>,
     /// Failures since somebody last understood anything.
     failures: u32,
@@ -105,10 +110,13 @@ impl Asked {
     }
 }
 
-impl Streamed {
-    pub(super) fn new(recognisers: Vec<usize>, position: u32) -> Streamed {
+impl<E: Ears> Streamed<E> {
+    pub(super) fn new(recognisers: Vec<usize>, mut ears: E, position: u32) -> Streamed<E> {
+        ears.begin_at(position);
         Streamed {
             recognisers,
+            ears,
+            is_voiced: false,
             asked: None,
             failures: 0,
             kept: VecDeque::new(),
@@ -125,7 +133,13 @@ impl Streamed {
         }
     }
 
+    pub(super) fn is_voiced(&self) -> bool {
+        self.is_voiced
+    }
+
     pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
+        let is_voiced = &mut self.is_voiced;
+        self.ears.push(samples, |event| *is_voiced = matches!(event, VoiceEvent::SpeechStarted { .. }));
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let kept = Kept { position, bytes: bytes.into() };
         self.end = kept.end();
@@ -168,11 +182,15 @@ impl Streamed {
     /// Audio that is lost for good.
     pub(super) fn skip(&mut self, end: u32) {
         self.end = self.end.max(end);
+        self.ears.begin_at(self.end);
+        self.is_voiced = false;
     }
 
     /// What was being said is complete, and its last words are wanted now.
     pub(super) fn pause(&mut self, outbox: &mut Outbox) {
         self.is_paused = true;
+        self.ears.flush();
+        self.is_voiced = false;
         match &self.asked {
             Some(asked) if !self.kept.is_empty() => outbox.feed(asked.request, Feed::Flush),
             _ => self.finalise(self.end, 1),

@@ -1,3 +1,4 @@
+mod floor;
 mod tools;
 mod voice;
 

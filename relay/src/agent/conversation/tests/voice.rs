@@ -4,11 +4,11 @@ use super::*;
 use crate::money::bill::Billing;
 use crate::provider::{Feed, Heard, Service, Sound, TurnSign};
 
-const EARS: usize = 0;
+pub(super) const EARS: usize = 0;
 const OTHER_EARS: usize = 1;
-const MIND: usize = 2;
+pub(super) const MIND: usize = 2;
 const OTHER_MIND: usize = 3;
-const MOUTH: usize = 4;
+pub(super) const MOUTH: usize = 4;
 const OTHER_MOUTH: usize = 5;
 
 fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
@@ -17,6 +17,11 @@ fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
 
 /// One whose recogniser hears a stream.
 fn talker() -> Conversation {
+    talker_of(Persona::default(), &[])
+}
+
+/// The same, of this persona, after these turns.
+pub(super) fn talker_of(persona: Persona, turns: &[Turn]) -> Conversation {
     let ears = skills(Service::SpeechToText, true, Billing::Stream);
     let mouth = skills(Service::TextToSpeech, false, Billing::Characters);
     let team = Team {
@@ -24,32 +29,41 @@ fn talker() -> Conversation {
         models: vec![MIND, OTHER_MIND],
         voices: vec![(MOUTH, mouth), (OTHER_MOUTH, mouth)],
     };
-    let persona = Persona { max_output_tokens: 100, ..Persona::default() };
-    Conversation::new(persona, team, 24_000, 0, &[])
+    let persona = Persona { max_output_tokens: 100, ..persona };
+    Conversation::new(persona, team, 24_000, 0, turns)
 }
 
 /// An agent, and a call that plays what it says as fast as it comes.
-struct Talk {
-    agent: Conversation,
-    position: u32,
+pub(super) struct Talk {
+    pub(super) agent: Conversation,
+    pub(super) now: Time,
+    pub(super) position: u32,
     answers: Answers,
     /// Text and sound of the answer.
-    words: String,
+    pub(super) words: String,
     sound: u32,
     room: bool,
 }
 
 impl Talk {
-    fn of(agent: Conversation) -> Talk {
-        Talk { agent, position: 0, answers: Answers::default(), words: String::new(), sound: 0, room: true }
+    pub(super) fn of(agent: Conversation) -> Talk {
+        Talk {
+            agent,
+            now: Time::ZERO,
+            position: 0,
+            answers: Answers::default(),
+            words: String::new(),
+            sound: 0,
+            room: true,
+        }
     }
 
-    fn new() -> Talk {
+    pub(super) fn new() -> Talk {
         Talk::of(talker())
     }
 
-    fn input(&mut self, input: AgentInput<'_>) -> Vec<AgentOutput> {
-        self.agent.handle_input(Time::ZERO, input);
+    pub(super) fn input(&mut self, input: AgentInput<'_>) -> Vec<AgentOutput> {
+        self.agent.handle_input(self.now, input);
         let mut did = Vec::new();
         loop {
             let before = did.len();
@@ -70,7 +84,7 @@ impl Talk {
                 did.push(output);
             }
             if self.answers.is_given && self.room {
-                self.agent.handle_input(Time::ZERO, AgentInput::Room { samples: 2_400 });
+                self.agent.handle_input(self.now, AgentInput::Room { samples: 2_400 });
             }
             if did.len() == before {
                 return did;
@@ -79,17 +93,22 @@ impl Talk {
     }
 
     /// 100 ms of the user.
-    fn chunk(&mut self) -> Vec<AgentOutput> {
-        let position = self.position;
-        self.position += 1_600;
-        self.input(AgentInput::Audio { position, samples: &[7; 1_600] })
+    pub(super) fn chunk(&mut self) -> Vec<AgentOutput> {
+        self.hear(&[7; 1_600])
     }
 
-    fn event(&mut self, request: RequestId, event: &Event) -> Vec<AgentOutput> {
+    /// Audio of the user.
+    pub(super) fn hear(&mut self, samples: &[i16]) -> Vec<AgentOutput> {
+        let position = self.position;
+        self.position += samples.len() as u32;
+        self.input(AgentInput::Audio { position, samples })
+    }
+
+    pub(super) fn event(&mut self, request: RequestId, event: &Event) -> Vec<AgentOutput> {
         self.input(AgentInput::Event { request, event })
     }
 
-    fn hears(
+    pub(super) fn hears(
         &mut self,
         request: RequestId,
         text: &str,
@@ -100,33 +119,33 @@ impl Talk {
         self.event(request, &Event::Heard(heard))
     }
 
-    fn over(&mut self, request: RequestId) -> Vec<AgentOutput> {
+    pub(super) fn over(&mut self, request: RequestId) -> Vec<AgentOutput> {
         self.event(request, &Event::Turn(TurnSign::Over))
     }
 
-    fn thinks(&mut self, request: RequestId, text: &str) -> Vec<AgentOutput> {
+    pub(super) fn thinks(&mut self, request: RequestId, text: &str) -> Vec<AgentOutput> {
         self.event(request, &Event::Text(text.to_owned()))
     }
 
-    fn finishes(&mut self, request: RequestId) -> Vec<AgentOutput> {
+    pub(super) fn finishes(&mut self, request: RequestId) -> Vec<AgentOutput> {
         self.event(request, &Event::Finished(Answer::default()))
     }
 
-    fn fails(&mut self, request: RequestId, kind: FailureKind) -> Vec<AgentOutput> {
+    pub(super) fn fails(&mut self, request: RequestId, kind: FailureKind) -> Vec<AgentOutput> {
         self.event(request, &Event::Failed(Failure::new(kind, "why")))
     }
 
-    fn sounds(&mut self, request: RequestId, samples: usize) -> Vec<AgentOutput> {
+    pub(super) fn sounds(&mut self, request: RequestId, samples: usize) -> Vec<AgentOutput> {
         self.event(request, &Event::Sound(Sound { rate: 24_000, samples: vec![1; samples] }))
     }
 
     /// The call says how much of its last answer was heard.
-    fn heard(&mut self, bytes: usize) -> Vec<AgentOutput> {
+    pub(super) fn heard(&mut self, bytes: usize) -> Vec<AgentOutput> {
         self.input(AgentInput::AnswerOver { answer: self.answers.begun - 1, heard: bytes })
     }
 
     /// The user says this, and the model is asked.
-    fn asked(&mut self, ears: RequestId, text: &str) -> RequestId {
+    pub(super) fn asked(&mut self, ears: RequestId, text: &str) -> RequestId {
         for _ in 0..10 {
             self.chunk();
         }
@@ -136,7 +155,7 @@ impl Talk {
 }
 
 /// What was asked of this provider.
-fn ask_of(did: &[AgentOutput], whom: usize) -> (RequestId, Ask) {
+pub(super) fn ask_of(did: &[AgentOutput], whom: usize) -> (RequestId, Ask) {
     let asks = did.iter().find_map(|did| match did {
         AgentOutput::Ask { request, provider, ask, .. } if *provider == whom => Some((*request, ask.clone())),
         _ => None,
@@ -144,11 +163,11 @@ fn ask_of(did: &[AgentOutput], whom: usize) -> (RequestId, Ask) {
     asks.unwrap_or_else(|| panic!("nothing is asked of {whom}: {did:?}"))
 }
 
-fn asks_anybody(did: &[AgentOutput]) -> bool {
+pub(super) fn asks_anybody(did: &[AgentOutput]) -> bool {
     did.iter().any(|did| matches!(did, AgentOutput::Ask { .. }))
 }
 
-fn spoken(ask: &Ask) -> &str {
+pub(super) fn spoken(ask: &Ask) -> &str {
     match ask {
         Ask::Speak(text) => text,
         other => panic!("{other:?}"),
@@ -164,7 +183,7 @@ fn bytes_fed(did: &[AgentOutput], to: RequestId) -> usize {
         .sum()
 }
 
-fn said_words(did: &[AgentOutput]) -> Vec<(&str, u32, u32)> {
+pub(super) fn said_words(did: &[AgentOutput]) -> Vec<(&str, u32, u32)> {
     did.iter()
         .filter_map(|did| match did {
             AgentOutput::Said { text, start, end } => Some((text.as_str(), *start, *end)),

@@ -1,0 +1,317 @@
+//! Who has the floor: whether what the user does while the agent speaks holds the answer, cuts it, or changes nothing.
+//!
+//! A machine of its own, without any sound to give and without a request:
+//!
+//! ```text
+//!                    voice, a sign                 voice that goes on, words
+//!  Silent ──► Speaking ──────────► Held ──────────────────────────────────────► Taken or Silent
+//!    ▲            ▲                  │
+//!    │ over       └──────────────────┘
+//!    └────────────   quiet for a while, or a back-channel
+//! ```
+//!
+//! - The user's **voice** over an answer holds it at once: nothing more of it is sent, and the page falls silent where it is. So does a sign of
+//!   a recogniser that finds turns, and one of the page. What is no louder than an echo of the agent would be is no voice ([`Loudness`]).
+//! - **Words** cut the answer, unless they are a back-channel ([`BackChannels`]) or the agent's own words coming back ([`Echo`]).
+//! - Voice that **goes on** cuts it without words: recognisers are slow.
+//! - When neither comes, the answer **goes on** where it stopped.
+//!
+//! Only the agent's conversation cuts, on the word of this machine.
+
+mod backchannel;
+mod echo;
+mod loudness;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Time;
+
+use backchannel::BackChannels;
+pub(super) use backchannel::is_back_channel;
+use echo::Echo;
+use loudness::Loudness;
+
+/// An answer is held no longer than this, whatever is heard meanwhile.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+/// Words that belong to a voice come within this time after it, or there are none.
+const WORDS_WITHIN: Duration = Duration::from_secs(5);
+/// A back-channel that ends less than this before the end of an answer answers it: 1 s, in samples of the user.
+const ANSWERS_WITHIN: u32 = 16_000;
+/// It is understood within this time before that end.
+const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
+/// The agent's own voice may come back as late as this after its end: 0.5 s, in samples of the user.
+const ECHO_MAX: u32 = 8_000;
+/// A recogniser's sign counts if somebody was loud within this time before it: 1 s, in samples of the user.
+const SIGN_OF: u32 = 16_000;
+
+/// How turns are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnTaking {
+    /// A voice that goes on for so long ends the answer, whether words have come or not.
+    pub cut_after: Duration,
+    /// An answer that is held goes on when the user has been silent for so long and no words came.
+    pub resume_after: Duration,
+    /// Whether the greeting may be interrupted.
+    pub interruptible_greeting: bool,
+    /// How long from its beginning a conversation may not be interrupted. Echo cancellers take seconds to settle.
+    pub uninterruptible: Duration,
+    /// The language that the user speaks, as a BCP 47 tag; any if it is not known.
+    pub language: Option<String>,
+}
+
+impl Default for TurnTaking {
+    fn default() -> Self {
+        TurnTaking {
+            cut_after: Duration::from_millis(500),
+            resume_after: Duration::from_secs(1),
+            interruptible_greeting: true,
+            uninterruptible: Duration::ZERO,
+            language: None,
+        }
+    }
+}
+
+/// What is to be done with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It is held where it is.
+    Hold,
+    /// It goes on where it was held: nobody has interrupted.
+    Resume,
+    /// It ends where it is.
+    Cut,
+    /// It was cut because of a voice, and no words came of that.
+    WasNone,
+}
+
+/// What words of the user are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remark {
+    /// A turn of the user, or the beginning of one.
+    Turn,
+    /// A sign that the user listens. It ends no answer and wants none.
+    BackChannel,
+    /// The agent's own words.
+    Echo,
+}
+
+/// See the module.
+pub(super) struct Floor {
+    manners: TurnTaking,
+    back_channels: BackChannels,
+    state: State,
+    loudness: Loudness,
+    echo: Echo,
+    /// When the conversation began, if that was here.
+    began: Option<Time>,
+    is_new: bool,
+    /// The answer is the greeting.
+    greets: bool,
+    /// Where in the user's timeline the sound of the last answer began, and where it ended.
+    sounded: Option<(u32, u32)>,
+    /// Words of the turn that the user is taking were taken for one.
+    is_turn: bool,
+    /// Where the last back-channel ended that was said into the answer, and when it was understood.
+    remarked: Option<(u32, Time)>,
+    /// Where the user's audio ends.
+    end: u32,
+    decisions: VecDeque<Decision>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The agent does not sound.
+    Silent,
+    /// It does.
+    Speaking,
+    /// It was held at `since`; the user was last heard at `last`.
+    Held { since: Time, last: Time },
+    /// It was cut because of a voice; words are due by then.
+    Taken { due: Time },
+}
+
+impl Floor {
+    /// The floor of a conversation that begins at this position of the user's timeline, here or, unless it `is_new`, earlier.
+    pub(super) fn new(manners: TurnTaking, position: u32, is_new: bool) -> Floor {
+        Floor {
+            back_channels: BackChannels::of(manners.language.as_deref()),
+            manners,
+            state: State::Silent,
+            loudness: Loudness::default(),
+            echo: Echo::default(),
+            began: None,
+            is_new,
+            greets: false,
+            sounded: None,
+            is_turn: false,
+            remarked: None,
+            end: position,
+            decisions: VecDeque::new(),
+        }
+    }
+
+    /// Something happens in the conversation, the first time ever: it begins.
+    pub(super) fn begin(&mut self, now: Time) {
+        if self.is_new {
+            self.began.get_or_insert(now);
+        }
+    }
+
+    /// The next answer is the greeting.
+    pub(super) fn greet(&mut self) {
+        self.greets = true;
+    }
+
+    /// More words of an answer are given.
+    pub(super) fn agent_says(&mut self, text: &str) {
+        self.echo.agent_says(text);
+    }
+
+    /// More sound of an answer is given, at so many samples a second.
+    pub(super) fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
+        self.loudness.agent_sounds(samples, rate);
+        if matches!(self.state, State::Silent | State::Taken { .. }) {
+            self.state = State::Speaking;
+            (self.sounded, self.remarked) = (Some((self.end, self.end)), None);
+        }
+    }
+
+    /// The answer is over, heard to its end or not. Says whether the user has answered it already.
+    pub(super) fn answer_over(&mut self, now: Time) -> bool {
+        self.note_sounding();
+        self.loudness.agent_is_silent(self.end.saturating_add(ECHO_MAX));
+        self.greets = false;
+        if !matches!(self.state, State::Taken { .. }) {
+            self.state = State::Silent;
+        }
+        // Of somebody who is muted nothing comes, while time goes by.
+        self.remarked.take().is_some_and(|(end, at)| {
+            end.saturating_add(ANSWERS_WITHIN) > self.end && now.since(at) <= UNDERSTOOD_WITHIN
+        })
+    }
+
+    /// The answer is being cut, and by what the user has really said or done.
+    pub(super) fn cut(&mut self) {
+        self.note_sounding();
+        (self.state, self.remarked) = (State::Silent, None);
+    }
+
+    /// Audio of the user, in which somebody speaks or not.
+    pub(super) fn hear(&mut self, now: Time, position: u32, samples: &[i16], is_voiced: bool) {
+        self.end = position.saturating_add(samples.len() as u32);
+        self.note_sounding();
+        if self.loudness.hear(position, samples, is_voiced) {
+            self.notice(now);
+        }
+        let goes_on =
+            u128::from(self.loudness.goes_on()) * 1_000 >= self.manners.cut_after.as_millis() * 16_000;
+        if matches!(self.state, State::Held { .. }) && is_voiced && goes_on {
+            self.state = State::Taken { due: now + WORDS_WITHIN };
+            self.decisions.push_back(Decision::Cut);
+        }
+    }
+
+    /// A recogniser says that the user begins a turn.
+    pub(super) fn turn_begins(&mut self, now: Time) {
+        if self.loudness.was_loud_since(self.end.saturating_sub(SIGN_OF)) {
+            self.notice(now);
+        }
+    }
+
+    /// Somebody may have begun to speak, or goes on.
+    pub(super) fn notice(&mut self, now: Time) {
+        let is_guarded = self.is_guarded(now);
+        match &mut self.state {
+            State::Speaking if !is_guarded => {
+                self.state = State::Held { since: now, last: now };
+                self.decisions.push_back(Decision::Hold);
+            }
+            State::Held { last, .. } => *last = now,
+            State::Taken { due } => *due = now + WORDS_WITHIN,
+            State::Speaking | State::Silent => {}
+        }
+    }
+
+    /// What the words are of the turn that the user takes, between these positions.
+    pub(super) fn judge(&mut self, text: &str, start: u32, end: u32) -> Remark {
+        if self.is_turn {
+            return Remark::Turn;
+        }
+        let is_sounding = matches!(self.state, State::Speaking | State::Held { .. });
+        if let Some((from, until)) = self.sounded.filter(|(from, _)| *from <= start) {
+            let may_be_echo = start <= until.saturating_add(ECHO_MAX) && from <= start;
+            let is_quiet = !self.loudness.had_voice_since(start.saturating_sub(ECHO_MAX));
+            if may_be_echo && is_quiet && self.echo.has(text) {
+                return Remark::Echo;
+            }
+            let is_early = end.saturating_add(ANSWERS_WITHIN) <= until;
+            if (is_sounding || is_early) && self.back_channels.has(text) {
+                return Remark::BackChannel;
+            }
+        }
+        if matches!(self.state, State::Taken { .. }) {
+            self.state = State::Silent;
+        }
+        self.is_turn = true;
+        Remark::Turn
+    }
+
+    /// The user's turn is over, and was this.
+    pub(super) fn turn_over(&mut self, now: Time, remark: Remark, end: u32) {
+        self.is_turn = false;
+        if remark == Remark::BackChannel {
+            self.remarked = Some((end, now));
+            if matches!(self.state, State::Held { .. }) {
+                self.resume();
+            }
+        }
+    }
+
+    /// Whether the answer that sounds may not be interrupted now.
+    pub(super) fn is_guarded(&self, now: Time) -> bool {
+        let guarded = self.began.is_some_and(|began| now < began + self.manners.uninterruptible);
+        guarded || self.greets && !self.manners.interruptible_greeting
+    }
+
+    /// Time passes.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if self.poll_timeout().is_none_or(|due| now < due) {
+            return;
+        }
+        match self.state {
+            State::Held { .. } => self.resume(),
+            State::Taken { .. } => {
+                self.state = State::Silent;
+                self.decisions.push_back(Decision::WasNone);
+            }
+            State::Silent | State::Speaking => {}
+        }
+    }
+
+    /// When time has passed.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        match self.state {
+            State::Held { since, last } => Some((last + self.manners.resume_after).min(since + HOLD_MAX)),
+            State::Taken { due } => Some(due),
+            State::Silent | State::Speaking => None,
+        }
+    }
+
+    /// What is to be done next.
+    pub(super) fn poll(&mut self) -> Option<Decision> {
+        self.decisions.pop_front()
+    }
+
+    fn resume(&mut self) {
+        self.state = State::Speaking;
+        self.decisions.push_back(Decision::Resume);
+    }
+
+    /// As long as the answer sounds, or is held, it has not ended.
+    fn note_sounding(&mut self) {
+        if let (State::Speaking | State::Held { .. }, Some((_, until))) = (self.state, &mut self.sounded) {
+            *until = self.end;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether words that a recogniser heard are the agent's own.
+
+use std::collections::VecDeque;
+
+/// The agent's newest words, so many of them.
+const REMEMBERED: usize = 80;
+/// Of what was heard, the newest words are looked at, so many of them.
+const LOOKED_AT: usize = 30;
+/// So many hundredths of them have to be the agent's, in its order: a recogniser mishears an echo now and then.
+const ALIKE_PERCENT: usize = 80;
+
+/// What the agent has said of late.
+#[derive(Debug, Default)]
+pub(super) struct Echo {
+    said: VecDeque<String>,
+}
+
+impl Echo {
+    pub(super) fn agent_says(&mut self, text: &str) {
+        for word in words(text) {
+            if self.said.len() == REMEMBERED {
+                self.said.pop_front();
+            }
+            self.said.push_back(word);
+        }
+    }
+
+    /// Whether these are words of the agent.
+    pub(super) fn has(&self, text: &str) -> bool {
+        let heard = words(text);
+        let heard = &heard[heard.len().saturating_sub(LOOKED_AT)..];
+        !heard.is_empty() && self.in_common(heard) * 100 >= heard.len() * ALIKE_PERCENT
+    }
+
+    /// Words of the longest sequence that both have.
+    fn in_common(&self, heard: &[String]) -> usize {
+        let mut lengths = vec![0; heard.len() + 1];
+        for said in &self.said {
+            let mut before = 0;
+            for (index, word) in heard.iter().enumerate() {
+                let above = lengths[index + 1];
+                lengths[index + 1] = if word == said { before + 1 } else { above.max(lengths[index]) };
+                before = above;
+            }
+        }
+        lengths[heard.len()]
+    }
+}
+
+/// The words of a text as they sound: without punctuation, in small letters. Where words have no spaces between them, each letter is one.
+pub(super) fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for c in text.chars() {
+        let stands_alone = c >= '\u{2E80}';
+        if stands_alone && c.is_alphanumeric() {
+            words.extend([c.to_string(), String::new()]);
+        } else if c.is_alphanumeric() {
+            if let Some(word) = words.last_mut() {
+                word.extend(c.to_lowercase());
+            }
+        } else if !matches!(c, '\'' | '’') {
+            words.push(String::new());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}

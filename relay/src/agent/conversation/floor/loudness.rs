@@ -1,0 +1,129 @@
+//! Whether the user is louder than an echo of the agent would be.
+//!
+//! What comes back of the agent through the user's loudspeaker, microphone and echo canceller is a softer copy of what was sent. So while the
+//! agent sounds, only blocks of 10 ms count that are louder than [`ECHO`] below the loudest block of the agent's last 3 s, and of those
+//! [`RUN`] of 200 ms. `docs/agents.md` has the table of who is heard by that.
+
+use std::collections::VecDeque;
+
+/// Samples of a block of the user: 10 ms.
+const BLOCK: usize = 160;
+/// Blocks in which a voice has to be found: 200 ms, and how many of them have to be loud.
+const WINDOW: u32 = 20;
+const RUN: u32 = 6;
+/// An echo that is softer than the agent by more than this is none: 16 dB, as a ratio of powers.
+const ECHO: f32 = 0.025;
+/// The softest block that can be a voice, whatever the agent does: -50 dB of full scale, as power of 16-bit samples.
+const SOFTEST: f32 = 10_737.0;
+/// How much of what the agent has sounded is looked at, in hundredths of a second. It is sent up to 2 s before it is heard.
+const LOOKED_AT: usize = 300;
+/// A voice that pauses for longer than this, 300 ms, does not go on.
+const PAUSE: u32 = 4_800;
+/// What a detector of voice looks back, 250 ms: what was loud before that is part of no voice that it finds.
+const LOOK_BACK: u32 = 4_000;
+
+/// See the module. Positions are those of the user's timeline.
+#[derive(Debug, Default)]
+pub(super) struct Loudness {
+    /// Power of the agent's last blocks of 10 ms.
+    agent: VecDeque<f32>,
+    /// Of the agent's block that is not whole yet: the sum of squares, and samples.
+    agent_block: (f32, u32),
+    /// The agent is silent, and its echo has faded here.
+    faded: Option<u32>,
+    /// The user's block that is not whole yet: the sum of squares, and samples.
+    block: (f32, usize),
+    /// Which of the user's last blocks were loud, the newest in the lowest bit.
+    loud: u32,
+    /// Where the last loud block ends.
+    last_loud: Option<u32>,
+    /// Where the last voice ended.
+    last_voice: Option<u32>,
+    /// From where to where the user has been loud without a pause.
+    burst: Option<(u32, u32)>,
+}
+
+impl Loudness {
+    /// The agent is to sound like this, at so many samples a second.
+    pub(super) fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
+        self.faded = None;
+        for sample in samples {
+            self.agent_block.0 += f32::from(*sample) * f32::from(*sample);
+            self.agent_block.1 += 1;
+            if self.agent_block.1 >= rate / 100 {
+                let (sum, count) = std::mem::take(&mut self.agent_block);
+                if self.agent.len() == LOOKED_AT {
+                    self.agent.pop_front();
+                }
+                self.agent.push_back(sum / count as f32);
+            }
+        }
+    }
+
+    /// The agent is silent, and nothing of it comes back from this position on.
+    pub(super) fn agent_is_silent(&mut self, faded: u32) {
+        self.faded = Some(faded);
+    }
+
+    /// Audio of the user, in which a detector finds a voice or not. Whether it has one that is louder than an echo would be.
+    pub(super) fn hear(&mut self, position: u32, samples: &[i16], is_voiced: bool) -> bool {
+        let end = position.saturating_add(samples.len() as u32);
+        if self.faded.is_some_and(|faded| faded <= position) {
+            self.agent.clear();
+            self.faded = None;
+        }
+        let softest = self.agent.iter().fold(0.0, |loudest: f32, power| loudest.max(*power)) * ECHO;
+        let softest = softest.max(SOFTEST);
+        let mut has_loud = false;
+        for (index, sample) in samples.iter().enumerate() {
+            self.block.0 += f32::from(*sample) * f32::from(*sample);
+            self.block.1 += 1;
+            if self.block.1 == BLOCK {
+                let (sum, _) = std::mem::take(&mut self.block);
+                let is_loud = sum / BLOCK as f32 > softest;
+                self.loud = self.loud << 1 | u32::from(is_loud);
+                if is_loud {
+                    has_loud = true;
+                    self.note_loud(position.saturating_add(index as u32 + 1));
+                }
+            }
+        }
+        if !is_voiced {
+            let earliest = end.saturating_sub(LOOK_BACK);
+            self.burst = self.burst.map(|(from, to)| (from.max(earliest).min(to), to));
+        }
+        let run = (self.loud & ((1 << WINDOW) - 1)).count_ones();
+        let has_voice = is_voiced && has_loud && run >= RUN;
+        if has_voice {
+            self.last_voice = Some(end);
+        }
+        if self.burst.is_some_and(|(_, to)| to.saturating_add(PAUSE) < end) {
+            self.burst = None;
+        }
+        has_voice
+    }
+
+    /// For how many samples the user has been loud without a pause.
+    pub(super) fn goes_on(&self) -> u32 {
+        self.burst.map_or(0, |(from, to)| to - from)
+    }
+
+    /// Whether anything loud was heard after this position.
+    pub(super) fn was_loud_since(&self, position: u32) -> bool {
+        self.last_loud.is_some_and(|last| last > position)
+    }
+
+    /// Whether a voice was heard after this position.
+    pub(super) fn had_voice_since(&self, position: u32) -> bool {
+        self.last_voice.is_some_and(|last| last > position)
+    }
+
+    fn note_loud(&mut self, end: u32) {
+        self.last_loud = Some(end);
+        let begins = end.saturating_sub(BLOCK as u32);
+        self.burst = Some(match self.burst {
+            Some((from, to)) if to.saturating_add(PAUSE) >= begins => (from, end),
+            _ => (begins, end),
+        });
+    }
+}

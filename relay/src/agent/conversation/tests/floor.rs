@@ -1,0 +1,265 @@
+//! Who has the floor: what the user does while the agent speaks, and what becomes of the answer.
+
+use std::time::Duration;
+
+use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of};
+use super::*;
+
+/// How long a chunk is.
+const CHUNK: Duration = Duration::from_millis(100);
+
+/// A voice as a mouth makes it, so loud at most.
+fn voice(samples: u32, loudest: f64, hertz: f64) -> Vec<i16> {
+    let rate = if hertz > 150.0 { 24_000.0 } else { 16_000.0 };
+    (0..samples)
+        .map(|i| {
+            let t = f64::from(i) / rate;
+            let tone: f64 = (1..12)
+                .map(|h| (t * hertz * std::f64::consts::TAU * f64::from(h)).sin() / f64::from(h))
+                .sum();
+            (tone / 2.0 * (0.6 + 0.4 * (t * 25.0).sin()) * loudest) as i16
+        })
+        .collect()
+}
+
+/// What becomes of an answer, as words.
+fn fate(did: &[AgentOutput]) -> Vec<&'static str> {
+    did.iter()
+        .filter_map(|did| match did {
+            AgentOutput::Hold(true) => Some("held"),
+            AgentOutput::Hold(false) => Some("goes on"),
+            AgentOutput::Cut => Some("cut"),
+            AgentOutput::FalseInterruption { resumed: true } => Some("was none"),
+            AgentOutput::FalseInterruption { resumed: false } => Some("cut for nothing"),
+            _ => None,
+        })
+        .collect()
+}
+
+/// An agent that is giving an answer, and time that passes.
+struct Scene {
+    talk: Talk,
+    ears: RequestId,
+    mouth: RequestId,
+}
+
+impl Scene {
+    /// It says this, with so much sound that is there already.
+    fn speaking(persona: Persona, text: &str, sound: Vec<i16>) -> Scene {
+        let mut talk = Talk::of(talker_of(persona, &[]));
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        // A detector of voice has to know how quiet it is first.
+        for _ in 0..20 {
+            talk.now = talk.now + CHUNK;
+            talk.hear(&[3; 1_600]);
+        }
+        let mind = talk.asked(ears, "Tell me.");
+        let did = [talk.thinks(mind, text), talk.finishes(mind)].concat();
+        let mouth = ask_of(&did, MOUTH).0;
+        talk.event(mouth, &Event::Sound(crate::provider::Sound { rate: 24_000, samples: sound }));
+        Scene { talk, ears, mouth }
+    }
+
+    fn new() -> Scene {
+        Scene::speaking(Persona::default(), "One two three four five six. ", vec![9; 48_000])
+    }
+
+    /// The user is heard for as long as these samples last, in chunks; time passes, and what is due happens.
+    fn hears(&mut self, samples: &[i16]) -> Vec<AgentOutput> {
+        samples.chunks(1_600).flat_map(|chunk| [self.passes(CHUNK), self.talk.hear(chunk)].concat()).collect()
+    }
+
+    fn is_quiet(&mut self, chunks: usize) -> Vec<AgentOutput> {
+        self.hears(&vec![3; 1_600 * chunks])
+    }
+
+    fn speaks(&mut self, millis: u32) -> Vec<AgentOutput> {
+        let mut speech = voice(millis * 16, 6_000.0, 120.0);
+        speech.resize(speech.len().next_multiple_of(1_600), 3);
+        self.hears(&speech)
+    }
+
+    fn passes(&mut self, span: Duration) -> Vec<AgentOutput> {
+        self.talk.now = self.talk.now + span;
+        let due = self.talk.agent.poll_timeout().is_some_and(|due| due <= self.talk.now);
+        if due { self.talk.input(AgentInput::Timeout) } else { Vec::new() }
+    }
+
+    /// The recogniser has understood this, in the last 300 ms; the turn is over if it `is_over`.
+    fn understood(&mut self, text: &str, is_over: bool) -> Vec<AgentOutput> {
+        let (start, end) = (self.talk.position - 4_800, self.talk.position - 1_600);
+        let mut did = self.talk.hears(self.ears, text, (start, end), is_over);
+        if is_over {
+            did.extend(self.talk.over(self.ears));
+        }
+        did
+    }
+}
+
+#[test]
+fn a_cough_holds_the_answer_at_once_and_it_goes_on_when_no_words_follow() {
+    let mut scene = Scene::new();
+    let did = scene.speaks(200);
+    assert_eq!(fate(&did), ["held"], "within the sound itself");
+    assert_eq!(fate(&scene.is_quiet(8)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.is_quiet(4)), ["goes on", "was none"]);
+    assert_eq!(fate(&scene.is_quiet(30)), [] as [&str; 0], "it is decided once");
+    assert!(fate(&scene.talk.sounds(scene.mouth, 2_400)).is_empty(), "and the answer goes on");
+}
+
+#[test]
+fn a_voice_that_goes_on_cuts_the_answer_without_words_and_it_is_told_when_none_come() {
+    let mut scene = Scene::new();
+    let did = scene.speaks(800);
+    assert_eq!(fate(&did), ["held", "cut"]);
+    assert!(did.contains(&AgentOutput::Cancel { request: scene.mouth }));
+    scene.talk.heard(3);
+    assert_eq!(fate(&scene.is_quiet(40)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.is_quiet(20)), ["cut for nothing"]);
+}
+
+#[test]
+fn a_voice_that_has_cut_the_answer_and_becomes_words_was_no_mistake() {
+    let mut scene = Scene::new();
+    scene.speaks(800);
+    scene.talk.heard(3);
+    let did = scene.understood("Okay.", true);
+    assert_eq!(said_words(&did).len(), 1, "a back-channel that has cut the answer is a turn");
+    ask_of(&did, MIND);
+    assert_eq!(fate(&scene.is_quiet(80)), [] as [&str; 0]);
+}
+
+#[test]
+fn words_cut_an_answer_that_is_held() {
+    let mut scene = Scene::new();
+    assert_eq!(fate(&scene.speaks(200)), ["held"]);
+    let did = scene.understood("no wait", false);
+    assert_eq!(fate(&did), ["cut"]);
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Partial { text, .. } if text == "no wait")));
+    assert_eq!(fate(&scene.is_quiet(30)), [] as [&str; 0]);
+}
+
+#[test]
+fn a_back_channel_changes_nothing_and_is_in_the_transcript() {
+    let mut scene = Scene::new();
+    assert_eq!(fate(&scene.speaks(250)), ["held"]);
+    assert_eq!(scene.understood("uh huh", false), [], "it may become more");
+    let did = scene.understood("Uh-huh.", true);
+    assert_eq!(fate(&did), ["goes on", "was none"], "as soon as it is understood");
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Remarked { text, .. } if text == "Uh-huh.")));
+    assert!(!asks_anybody(&did) && said_words(&did).is_empty(), "{did:?}");
+    // The agent speaks for long after that.
+    scene.is_quiet(20);
+    assert!(!asks_anybody(&scene.talk.heard(usize::MAX)), "nothing is to be answered");
+}
+
+#[test]
+fn a_back_channel_that_becomes_more_cuts_the_answer_and_is_part_of_the_turn() {
+    let mut scene = Scene::new();
+    scene.speaks(250);
+    assert_eq!(scene.understood("yes", false), []);
+    let did = scene.understood("yes but not on Tuesday", false);
+    assert_eq!(fate(&did), ["cut"]);
+    let did = scene.understood("Yes, but not on Tuesday.", true);
+    assert_eq!(said_words(&did).first().map(|said| said.0), Some("Yes, but not on Tuesday."));
+}
+
+#[test]
+fn who_says_yes_to_the_last_words_of_an_answer_is_answered() {
+    let mut scene = Scene::speaking(Persona::default(), "Shall I book it? ", vec![9; 48_000]);
+    scene.speaks(250);
+    let did = scene.understood("Yes.", true);
+    assert!(!asks_anybody(&did), "{did:?}");
+    let did = scene.talk.heard(usize::MAX);
+    let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
+    assert_eq!(chat.messages.last(), Some(&Message::User("Yes.".to_owned())));
+}
+
+#[test]
+fn the_agents_own_voice_and_its_own_words_interrupt_nothing_and_somebody_over_it_does() {
+    let own = voice(72_000, 12_000.0, 200.0);
+    let mut scene =
+        Scene::speaking(Persona::default(), "Your table is booked for Thursday at eight. ", own.clone());
+    // 20 dB softer, 150 ms late, at the user's rate.
+    let echo: Vec<i16> = std::iter::repeat_n(0, 2_400)
+        .chain(own.chunks_exact(3).flat_map(|three| [three[0] / 10, (three[1] / 20) + (three[2] / 20)]))
+        .collect();
+    let did = scene.hears(&echo[..24_000]);
+    assert_eq!(fate(&did), [] as [&str; 0]);
+    assert!(
+        scene
+            .talk
+            .event(scene.ears, &Event::Turn(crate::provider::TurnSign::Began { at: 40_000 }))
+            .is_empty()
+    );
+    assert_eq!(scene.understood("your table is booked for", false), [], "nobody has said that");
+    let did = scene.understood("Your table is brooked for Thursday", true);
+    assert_eq!(fate(&did), [] as [&str; 0]);
+    assert!(said_words(&did).is_empty() && !asks_anybody(&did), "{did:?}");
+    // Somebody half as loud as the agent speaks over its echo.
+    let user = voice(8_000, 6_000.0, 120.0);
+    let both: Vec<i16> = user.iter().zip(&echo[24_000..]).map(|(user, echo)| user + echo).collect();
+    assert_eq!(fate(&scene.hears(&both)).first(), Some(&"held"));
+}
+
+#[test]
+fn a_greeting_that_may_not_be_interrupted_is_heard_to_its_end_and_what_was_said_is_answered_then() {
+    let turn_taking = TurnTaking { interruptible_greeting: false, ..TurnTaking::default() };
+    let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let mouth = ask_of(&talk.input(AgentInput::Timeout), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mut scene = Scene { talk, ears, mouth };
+    scene.is_quiet(20);
+    assert_eq!(fate(&scene.speaks(900)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), [] as [&str; 0]);
+    let did = scene.understood("A table for two.", true);
+    assert_eq!((fate(&did).len(), said_words(&did).len(), asks_anybody(&did)), (0, 1, false), "{did:?}");
+    let did = scene.talk.heard(usize::MAX);
+    ask_of(&did, MIND);
+}
+
+#[test]
+fn a_conversation_may_not_be_interrupted_in_its_first_seconds_if_that_is_wanted() {
+    let turn_taking = TurnTaking { uninterruptible: Duration::from_secs(4), ..TurnTaking::default() };
+    let persona = Persona { turn_taking, ..Persona::default() };
+    let mut scene = Scene::speaking(persona, "One two three four five six. ", vec![9; 48_000]);
+    assert_eq!(fate(&scene.speaks(400)), [] as [&str; 0]);
+    scene.is_quiet(20);
+    assert_eq!(fate(&scene.speaks(200)), ["held"]);
+}
+
+#[test]
+fn the_page_holds_an_answer_too_and_what_is_typed_cuts_it() {
+    let mut scene = Scene::new();
+    assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), ["held"]);
+    assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), [] as [&str; 0], "it may be said again");
+    assert_eq!(fate(&scene.passes(Duration::from_secs(1))), ["goes on", "was none"]);
+    scene.talk.input(AgentInput::BargeIn);
+    let did = scene.talk.input(AgentInput::Typed { position: scene.talk.position, text: "Stop" });
+    assert_eq!(fate(&did), ["cut"]);
+    assert_eq!(fate(&scene.passes(Duration::from_secs(60))), [] as [&str; 0]);
+}
+
+#[test]
+fn an_answer_is_held_for_so_long_and_no_longer_whoever_coughs_again_and_again() {
+    let mut scene = Scene::new();
+    let mut did = Vec::new();
+    for _ in 0..7 {
+        did.extend(scene.speaks(200));
+        did.extend(scene.is_quiet(6));
+    }
+    assert_eq!(fate(&did)[..3], ["held", "goes on", "was none"]);
+}
+
+#[test]
+fn another_relay_does_not_answer_a_sign_that_the_user_listens() {
+    let turn = |number, role, text: &str| Turn::new(number, role, text.to_owned(), 0, 0);
+    let (user, agent) = (protocol::Role::User, protocol::Role::Agent);
+    let begins = |last: &str| {
+        let turns = [turn(0, user, "Tell me."), turn(1, agent, "One two"), turn(2, user, last)];
+        talker_of(Persona::default(), &turns).poll_timeout().is_some()
+    };
+    assert!(begins("Stop it.") && !begins("Mhm."));
+}
