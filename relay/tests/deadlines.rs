@@ -121,7 +121,7 @@ async fn fails(provider: &Provider) -> (usize, Failure) {
     let codec = provider.codec(&ask).expect("it is asked so");
     let mut request = Request::open(
         &TaskTracker::new(),
-        &Arc::new(connections),
+        Arc::new(connections).into(),
         Instant::now(),
         codec,
         provider.bounds(&ask),

@@ -48,7 +48,23 @@ async fn http(port: u16, method: &str, path: &str, body: &str) -> String {
 }
 
 impl Bench {
+    /// With more about the first model.
     async fn start(folder: &Path, more: &str) -> Bench {
+        Bench::start_as(folder, more, "", |_| String::new()).await
+    }
+
+    /// With a voice over a WebSocket.
+    async fn with_voice(folder: &Path) -> Bench {
+        let mouth = |fakes| {
+            format!(
+                "[providers.mouth]\nkind = \"deepgram-aura\"\nurl = \"http://127.0.0.1:{fakes}\"\nkey = \"{KEY}\"\n\
+                model = \"aura-2-thalia-en\"\nprice = \"deepgram/aura-2\"\n"
+            )
+        };
+        Bench::start_as(folder, "", "tts = \"mouth\"", mouth).await
+    }
+
+    async fn start_as(folder: &Path, first: &str, host: &str, more: impl Fn(u16) -> String) -> Bench {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let fakes = listener.local_addr().expect("bound").port();
         tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
@@ -57,10 +73,11 @@ impl Bench {
         let config = format!(
             "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[limits]\nsessions_per_user = 100\n\
             [prices]\nfile = \"prices.toml\"\n\
-            [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n\
-            [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{more}\n\
+            [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n{host}\n\
+            [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{first}\n\
             [providers.second]\nkind = \"anthropic\"\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\n\
-            model = \"claude-haiku-5-5\"\nprice = \"anthropic/claude-haiku-5-5\"\n"
+            model = \"claude-haiku-5-5\"\nprice = \"anthropic/claude-haiku-5-5\"\n{}",
+            more(fakes)
         );
         let relay = Relay::start(folder, "127.0.0.1:0", &config).await;
         Bench { fakes, metrics, relay }
@@ -199,6 +216,28 @@ async fn a_second_answer_and_a_second_call_make_no_new_connection() {
     bench.talk(&["one", "two", "three"]).await;
     bench.talk(&["four", "five"]).await;
     assert_eq!(bench.asked().await, (5, 0));
-    assert_eq!(bench.metric("voxrelay_provider_connections_total{provider=\"first\"}").await, "1");
+    assert_eq!(
+        bench.metric("voxrelay_provider_connections_total{provider=\"first\",opened=\"needed\"}").await,
+        "1"
+    );
+    bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_waits_for_the_socket_of_its_voice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::with_voice(folder.path()).await;
+    bench.talk(&["one", "two"]).await;
+    let opened = async |opened: &str| {
+        let series = format!("voxrelay_provider_connections_total{{provider=\"mouth\",opened=\"{opened}\"}}");
+        bench.metric(&series).await
+    };
+    assert_eq!(opened("needed").await, "0");
+    let ahead = opened("ahead").await;
+    assert!(matches!(&*ahead, "3" | "4"), "one for each answer, and at most one more behind each: {ahead}");
+    // What nobody takes is closed, and its place is free.
+    while bench.metric("voxrelay_provider_in_use{provider=\"mouth\"}").await != "0" {
+        sleep(Duration::from_millis(200)).await;
+    }
     bench.relay.terminate().await;
 }
