@@ -53,7 +53,10 @@ async fn over_http(mut stream: TcpStream, stalls: Stalls) {
     }
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let _ = stream.write_all(head.as_bytes()).await;
-    while !matches!(stalls, Stalls::Begun) {
+    if matches!(stalls, Stalls::Begun) {
+        return stall().await;
+    }
+    loop {
         let piece = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
         if stream.write_all(piece.as_bytes()).await.is_err() {
             return;
@@ -72,7 +75,10 @@ async fn over_socket(stream: TcpStream, stalls: Stalls) {
     }
     let Ok(mut socket) = accept_async(stream).await else { return };
     let _ = socket.next().await;
-    while !matches!(stalls, Stalls::Asked | Stalls::Begun) {
+    if matches!(stalls, Stalls::Asked | Stalls::Begun) {
+        return stall().await;
+    }
+    loop {
         if socket.send(Frame::Binary(vec![0; 4_800].into())).await.is_err() {
             return;
         }
@@ -121,7 +127,7 @@ async fn fails(provider: &Provider) -> (usize, Failure) {
     let codec = provider.codec(&ask).expect("it is asked so");
     let mut request = Request::open(
         &TaskTracker::new(),
-        &Arc::new(connections),
+        Arc::new(connections).into(),
         Instant::now(),
         codec,
         provider.bounds(&ask),

@@ -66,7 +66,7 @@ fn connections() -> Arc<Connections> {
 }
 
 fn open_over(connections: &Arc<Connections>, codec: Box<dyn Codec>) -> Request {
-    Request::open(&TaskTracker::new(), connections, Instant::now(), codec, bounds())
+    Request::open(&TaskTracker::new(), connections.clone().into(), Instant::now(), codec, bounds())
 }
 
 /// A kind of provider that answers one `POST` with a stream, and how it looks when all is well.

@@ -6,6 +6,7 @@ use std::path::Path;
 use relay::client::{Options, Report, run};
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
+use tests::sound::{silence, voice};
 use tests::{Relay, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +49,37 @@ async fn http(port: u16, method: &str, path: &str, body: &str) -> String {
 }
 
 impl Bench {
+    /// With more about the first model.
     async fn start(folder: &Path, more: &str) -> Bench {
+        Bench::start_as(folder, more, "", |_| String::new()).await
+    }
+
+    /// With a voice over a WebSocket.
+    async fn with_voice(folder: &Path) -> Bench {
+        let mouth = |fakes| {
+            format!(
+                "[providers.mouth]\nkind = \"deepgram-aura\"\nurl = \"http://127.0.0.1:{fakes}\"\nkey = \"{KEY}\"\n\
+                model = \"aura-2-thalia-en\"\nprice = \"deepgram/aura-2\"\n"
+            )
+        };
+        Bench::start_as(folder, "", "tts = \"mouth\"", mouth).await
+    }
+
+    /// With two recognisers that hear all of a call.
+    async fn with_ears(folder: &Path) -> Bench {
+        let both = |fakes| {
+            let ears = ["ears", "others"].map(|name| {
+                format!(
+                    "[providers.{name}]\nkind = \"deepgram\"\nurl = \"http://127.0.0.1:{fakes}\"\nkey = \"{KEY}\"\n\
+                    model = \"nova-3\"\nprice = \"deepgram/nova-3\"\n"
+                )
+            });
+            ears.concat()
+        };
+        Bench::start_as(folder, "", "stt = [\"ears\", \"others\"]", both).await
+    }
+
+    async fn start_as(folder: &Path, first: &str, host: &str, more: impl Fn(u16) -> String) -> Bench {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let fakes = listener.local_addr().expect("bound").port();
         tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
@@ -57,10 +88,11 @@ impl Bench {
         let config = format!(
             "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[limits]\nsessions_per_user = 100\n\
             [prices]\nfile = \"prices.toml\"\n\
-            [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n\
-            [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{more}\n\
+            [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n{host}\n\
+            [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{first}\n\
             [providers.second]\nkind = \"anthropic\"\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\n\
-            model = \"claude-haiku-5-5\"\nprice = \"anthropic/claude-haiku-5-5\"\n"
+            model = \"claude-haiku-5-5\"\nprice = \"anthropic/claude-haiku-5-5\"\n{}",
+            more(fakes)
         );
         let relay = Relay::start(folder, "127.0.0.1:0", &config).await;
         Bench { fakes, metrics, relay }
@@ -68,13 +100,22 @@ impl Bench {
 
     /// What comes next of the first model.
     async fn script(&self, acts: Value) {
-        http(self.fakes, "POST", "/script", &json!({ "openai.chat": acts }).to_string()).await;
+        self.script_of("openai.chat", acts).await;
+    }
+
+    async fn script_of(&self, wire: &str, acts: Value) {
+        http(self.fakes, "POST", "/script", &json!({ wire: acts }).to_string()).await;
+    }
+
+    /// What the fakes were asked.
+    async fn log(&self) -> Vec<Value> {
+        let log: Value = serde_json::from_str(&http(self.fakes, "GET", "/log", "").await).expect("JSON");
+        log["requests"].as_array().expect("a list").clone()
     }
 
     /// How often each model was asked.
     async fn asked(&self) -> (usize, usize) {
-        let log: Value = serde_json::from_str(&http(self.fakes, "GET", "/log", "").await).expect("JSON");
-        let requests = log["requests"].as_array().expect("a list");
+        let requests = self.log().await;
         let of = |wire: &str| requests.iter().filter(|request| request["wire"] == *wire).count();
         (of("openai.chat"), of("anthropic.messages"))
     }
@@ -199,6 +240,73 @@ async fn a_second_answer_and_a_second_call_make_no_new_connection() {
     bench.talk(&["one", "two", "three"]).await;
     bench.talk(&["four", "five"]).await;
     assert_eq!(bench.asked().await, (5, 0));
-    assert_eq!(bench.metric("voxrelay_provider_connections_total{provider=\"first\"}").await, "1");
+    assert_eq!(
+        bench.metric("voxrelay_provider_connections_total{provider=\"first\",opened=\"needed\"}").await,
+        "1"
+    );
     bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_waits_for_the_socket_of_its_voice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::with_voice(folder.path()).await;
+    bench.talk(&["one", "two"]).await;
+    let opened = async |opened: &str| {
+        let series = format!("voxrelay_provider_connections_total{{provider=\"mouth\",opened=\"{opened}\"}}");
+        bench.metric(&series).await
+    };
+    assert_eq!(opened("needed").await, "0");
+    let ahead = opened("ahead").await;
+    assert!(matches!(&*ahead, "3" | "4"), "one for each answer, and at most one more behind each: {ahead}");
+    // What nobody takes is closed, and its place is free.
+    while bench.metric("voxrelay_provider_in_use{provider=\"mouth\"}").await != "0" {
+        sleep(Duration::from_millis(200)).await;
+    }
+    bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_second_recogniser_hears_again_is_on_the_bill_as_its_provider_has_it_and_costs_the_user_nothing()
+ {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::with_ears(folder.path()).await;
+    // The first one breaks off while the user speaks.
+    bench
+        .script_of("deepgram.listen", json!([{ "faults": [{ "at": 2, "kind": "close", "code": 1011 }] }]))
+        .await;
+    let speech = [silence(0.5), voice(2.0), silence(1.5)].concat();
+    let options = Options {
+        longest: Duration::from_secs(60),
+        ..Options::new(bench.relay.url(), token_but(&json!({})), speech)
+    };
+    let report = run(options, |_| {}).await;
+    let said: Vec<&str> = report.turns.iter().map(|turn| turn.text.as_str()).collect();
+    assert_eq!(said.len(), 2, "{report:?}");
+    assert!(
+        said[0].to_lowercase().starts_with("word one two"),
+        "heard whole, from its first word on: {said:?}"
+    );
+    let log = bench.log().await;
+    let billed: Vec<f64> = log.iter().filter_map(|request| request["bill"]["seconds"].as_f64()).collect();
+    assert_eq!(log.iter().filter(|request| request["wire"] == "deepgram.listen").count(), 2, "{log:?}");
+    bench.relay.terminate().await;
+    let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let rows = store.ledger(report.session_id.as_deref().expect("it was there")).await.expect("readable");
+    let seconds = |unit: &str| -> f64 {
+        let of = rows.iter().filter(|row| row.unit == unit).map(|row| row.quantity);
+        of.sum::<u64>() as f64 / 16_000.0
+    };
+    let (heard, again) = (seconds("sample"), seconds("repeated_sample"));
+    assert!(again > 0.5, "{rows:?}");
+    // A chunk or two may be on their way when a connection breaks.
+    assert!((heard + again - billed.iter().sum::<f64>()).abs() < 0.5, "{heard} and {again} of {billed:?}");
+    assert!(
+        rows.iter().filter(|row| row.unit == "repeated_sample").all(|row| row.cost.get() == 0),
+        "{rows:?}"
+    );
+    let spoken = report.spoken as f64 / 16_000.0;
+    assert!((heard - spoken).abs() < 0.01, "the user pays for what was said: {heard} s of {spoken} s");
+    let cost: u64 = rows.iter().map(|row| row.cost.get()).sum();
+    assert_eq!(cost, report.usage.cost_nano_usd, "and is told so");
 }

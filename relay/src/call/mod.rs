@@ -340,6 +340,7 @@ impl Call {
         if fresh < samples && !self.has_claimed {
             self.claim();
         }
+        self.tab.add_repeated(samples - fresh);
         self.replayable -= samples - fresh;
         self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
         self.expected = Mark { seq: mark.seq + 1, position: end };

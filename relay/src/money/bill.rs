@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::money::meter::UTTERANCE_SAMPLE;
+use crate::money::meter::{REPEATED_SAMPLE, UTTERANCE_SAMPLE};
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 pub use item::{AtMost, Billing, ItemPrice, Quantity};
@@ -193,9 +193,13 @@ impl AudioPrice {
     /// # Errors
     /// [`PriceError::Missing`] when there is none at that time.
     pub fn new(table: &PriceTable, item: &str, at_ms: i64) -> Result<AudioPrice, PriceError> {
-        let mut price = table.second_price_at(item, at_ms)?.clone();
+        Ok(AudioPrice::of(table.second_price_at(item, at_ms)?.clone()))
+    }
+
+    /// The price of audio at this price for seconds.
+    fn of(mut price: Price) -> AudioPrice {
         price.per = price.per.saturating_mul(SAMPLES_PER_SECOND);
-        Ok(AudioPrice { price })
+        AudioPrice { price }
     }
 
     /// What is billed, as the price table names it.
@@ -217,6 +221,17 @@ impl AudioPrice {
             return Vec::new();
         }
         vec![row(key, UTTERANCE_SAMPLE, &self.price, samples, estimated)]
+    }
+
+    /// The ledger row of so many samples that the user had paid for before, with the key `<key>/repeated_sample`; none for none. It says at which
+    /// price the provider was paid once more, and costs the user nothing.
+    #[must_use]
+    pub fn repeated(&self, key: &str, samples: u64) -> Vec<LedgerRow> {
+        if samples == 0 {
+            return Vec::new();
+        }
+        let row = row(key, REPEATED_SAMPLE, &self.price, samples, false);
+        vec![LedgerRow { cost: NanoUsd::ZERO, ..row }]
     }
 }
 

@@ -11,7 +11,7 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `utterance_sample`, `character`, or a kind of token such as `input_token`.
+    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,
@@ -21,7 +21,7 @@ pub struct LedgerRow {
     pub per: u64,
     /// Version of the price table.
     pub price_version: String,
-    /// What it cost, rounded up to a nano-dollar over the running total.
+    /// What it cost whoever pays for the session, rounded up to a nano-dollar over the running total. Repeated samples cost them nothing.
     pub cost: NanoUsd,
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::NanoUsd;
-use super::bill::{AtMost, ItemPrice, Quantity};
+use super::bill::{AtMost, Billing, ItemPrice, Quantity};
 use super::ledger::{ItemSum, LedgerRow};
 use super::meter::{Meter, SAMPLE};
 use super::price::Unit;
@@ -32,6 +32,10 @@ pub struct Tab {
     tokens: u64,
     characters: u64,
     held: Vec<Hold>,
+    /// Samples that a relay before has metered, and that a recogniser hears again here.
+    repeated: u64,
+    /// Rows of such samples that were taken.
+    repeated_rows: u32,
     /// Rows that were not taken yet, oldest first.
     rows: Vec<LedgerRow>,
 }
@@ -108,6 +112,8 @@ impl Tab {
             tokens: earlier.tokens,
             characters: earlier.characters,
             held: Vec::new(),
+            repeated: 0,
+            repeated_rows: 0,
             rows: Vec::new(),
         }
     }
@@ -115,6 +121,14 @@ impl Tab {
     /// Audio was heard.
     pub fn add_samples(&mut self, samples: u32) {
         self.listening.add_samples(samples);
+    }
+
+    /// Audio was heard that was metered before, by a relay that was lost. A recogniser that hears all of the call is paid for it once more, and the
+    /// user is not asked to.
+    pub fn add_repeated(&mut self, samples: u32) {
+        if self.prices.iter().any(|price| price.billing() == Billing::Stream) {
+            self.repeated += u64::from(samples);
+        }
     }
 
     /// Sets the worst case of a request aside. It is the purse's to say beforehand whether that is allowed.
@@ -170,8 +184,19 @@ impl Tab {
 
     /// Rows for everything that is not in one yet.
     pub fn take_rows(&mut self) -> Vec<LedgerRow> {
+        self.row_repeated();
         self.rowed = self.requests;
         self.listening.take_row().into_iter().chain(self.rows.drain(..)).collect()
+    }
+
+    fn row_repeated(&mut self) {
+        let stream = self.prices.iter().find(|price| price.billing() == Billing::Stream);
+        if let Some(price) = stream.filter(|_| self.repeated > 0) {
+            let key = format!("{}@{}.again{}", price.item(), self.epoch, self.repeated_rows);
+            self.rows.extend(price.rows(&key, &Quantity::Repeated(self.repeated), false));
+            self.repeated = 0;
+            self.repeated_rows += 1;
+        }
     }
 
     /// What a request costs at most.
@@ -219,7 +244,7 @@ impl Tab {
     /// Whether something was used that is in no row yet.
     #[must_use]
     pub fn is_unrowed(&self) -> bool {
-        self.listening.unrowed_samples() > 0 || !self.rows.is_empty()
+        self.listening.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty()
     }
 
     /// Samples that are in no row yet.
@@ -302,6 +327,43 @@ mod tests {
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
         assert_eq!(tab.tokens(), 910);
         assert_eq!(rows_of(&tab.take_rows()), tab.cost());
+    }
+
+    #[test]
+    fn audio_that_is_heard_again_is_on_the_bill_at_its_price_and_costs_the_user_nothing() {
+        let price = table().price("acme/ear").expect("priced").clone();
+        let ear = ItemPrice::stream(&table(), "acme/ear", 0).expect("priced");
+        let mut tab = Tab::new(Meter::new(price.clone(), 16_000), vec![ear], 3, Earlier::default());
+        // A stand-in hears half a second again, and a relay that takes over a second.
+        tab.hold(RequestId(7), 0, AtMost::Nothing);
+        tab.settle(RequestId(7), Some(Quantity::Repeated(8_000)), &Spent::default());
+        let mut keys = Vec::new();
+        for samples in [8_000, 0, 16_000] {
+            tab.add_repeated(samples);
+            for row in tab.take_rows() {
+                assert_eq!(
+                    (&*row.item, &*row.unit, row.cost),
+                    ("acme/ear", "repeated_sample", NanoUsd::ZERO)
+                );
+                // Six thousandths of a dollar a minute.
+                assert_eq!((row.price, row.per), (price.amount, 60 * 16_000));
+                keys.push((row.key, row.quantity));
+            }
+        }
+        let keys: Vec<(&str, u64)> = keys.iter().map(|(key, quantity)| (&**key, *quantity)).collect();
+        assert_eq!(
+            keys,
+            [
+                ("acme/ear@3.7/repeated_sample", 8_000),
+                ("acme/ear@3.again0/repeated_sample", 8_000),
+                ("acme/ear@3.again1/repeated_sample", 16_000),
+            ]
+        );
+        assert_eq!((tab.cost(), tab.samples()), (NanoUsd::ZERO, 0));
+        // Where nobody is paid for listening, nobody is paid again.
+        let mut tab = Tab::new(Meter::new(price, 16_000), vec![mind()], 0, Earlier::default());
+        tab.add_repeated(16_000);
+        assert!(!tab.is_unrowed() && tab.take_rows().is_empty());
     }
 
     #[test]

@@ -83,7 +83,7 @@ metrics! {
     PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` and `at_limit` were not sent";
     PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 1 while one request tries whether it answers again, 2 not at all";
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
-    PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider"], "connections to a provider that a request had to wait for: handshakes that a turn pays for";
+    PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
     ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound, and `total`";
     FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, ["outcome"], "answers that nobody wanted to interrupt: held and then `resumed`, or `cut` because of a voice that no words came of";
@@ -156,7 +156,10 @@ pub(crate) fn provider(name: &str) {
         counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
     }
     counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(0);
-    counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned()).increment(0);
+    for opening in [Opening::Needed, Opening::Ahead] {
+        counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned(), "opened" => opening.name())
+            .increment(0);
+    }
     gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
     gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
 }
@@ -182,9 +185,27 @@ pub(crate) fn provider_in_use(name: &str, more: i8) {
     gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).increment(f64::from(more));
 }
 
-/// A connection to a provider is opened that a request has to wait for.
-pub(crate) fn provider_connection(name: &str) {
-    counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned()).increment(1);
+/// Why a connection to a provider is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// A request waits for it: a turn pays for the handshake.
+    Needed,
+    /// A request will come that finds it there.
+    Ahead,
+}
+
+impl Opening {
+    fn name(self) -> &'static str {
+        match self {
+            Opening::Needed => "needed",
+            Opening::Ahead => "ahead",
+        }
+    }
+}
+
+/// A connection to a provider is opened.
+pub(crate) fn provider_connection(name: &str, opening: Opening) {
+    counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned(), "opened" => opening.name()).increment(1);
 }
 
 /// A provider that was asked is not asked any more.

@@ -8,8 +8,9 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 use tower::{Layer, Service};
 
+use super::ahead::Taken;
 use crate::operations::outbound::http_client;
-use crate::operations::telemetry;
+use crate::operations::telemetry::{self, Opening};
 
 /// How long a connection of HTTP is kept that nobody uses: less than the 60 s after which load balancers close theirs, so that a request does
 /// not meet a connection that is just being closed.
@@ -50,7 +51,22 @@ impl Connections {
 
     /// A request has to wait until a WebSocket is open.
     pub(super) fn opens_socket(&self) {
-        telemetry::provider_connection(&self.provider);
+        telemetry::provider_connection(&self.provider, Opening::Needed);
+    }
+}
+
+/// How a request reaches its provider.
+#[derive(Debug)]
+pub struct Way {
+    pub(super) connections: Arc<Connections>,
+    /// A WebSocket that was opened ahead for a request like this one.
+    pub(super) ahead: Option<Taken>,
+}
+
+impl From<Arc<Connections>> for Way {
+    /// The way of a request for which nothing was opened ahead.
+    fn from(connections: Arc<Connections>) -> Way {
+        Way { connections, ahead: None }
     }
 }
 
@@ -82,7 +98,7 @@ impl<S: Service<R>, R> Service<R> for Counted<S> {
     }
 
     fn call(&mut self, to: R) -> S::Future {
-        telemetry::provider_connection(&self.provider);
+        telemetry::provider_connection(&self.provider, Opening::Needed);
         self.inner.call(to)
     }
 }

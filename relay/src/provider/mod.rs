@@ -9,6 +9,7 @@
 //! # Run loop
 //! As everywhere: one input, [`Exchange::poll_output`] until it is `None`, then one timer for [`Exchange::poll_timeout`].
 
+mod ahead;
 mod anthropic;
 mod aura;
 mod breaker;
@@ -39,7 +40,7 @@ mod upstream;
 
 pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
-pub use connections::Connections;
+pub use connections::{Connections, Way};
 pub use event::{
     Answer, Ask, Chat, Event, Failure, FailureKind, Feed, Finish, Heard, Message, Service, Skills, Sound,
     Spoken, Tool, ToolCall, TurnSign,
@@ -47,7 +48,7 @@ pub use event::{
 pub use exchange::{Bounds, Deadlines, Exchange};
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
-pub use upstream::{Pass, Upstream, Upstreams};
+pub use upstream::{Expected, Pass, Upstream, Upstreams};
 
 use bytes::Bytes;
 use protocol::Time;

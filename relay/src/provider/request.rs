@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -11,8 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    Bounds, Codec, Connections, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, http,
-    socket,
+    Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, Way, http, socket,
 };
 
 /// Events that wait for the session. While they do, the provider is not read: it waits, too.
@@ -37,14 +35,13 @@ impl Request {
     #[must_use]
     pub fn open(
         tasks: &TaskTracker,
-        connections: &Arc<Connections>,
+        way: Way,
         started: Instant,
         codec: Box<dyn Codec>,
         bounds: Bounds,
     ) -> Request {
         let (to_session, events) = mpsc::channel(EVENTS_WAITING);
         let (feeds, from_session) = mpsc::channel(FEEDS_WAITING);
-        let connections = connections.clone();
         let task = tasks.spawn(async move {
             let (exchange, opening) = Exchange::open(time(started), codec, bounds);
             let carried = Carried {
@@ -55,8 +52,8 @@ impl Request {
                 has_finished: false,
             };
             match opening {
-                Opening::Http(target) => http::carry(carried, connections.client(), target).await,
-                Opening::Socket(target) => socket::carry(carried, &connections, target, from_session).await,
+                Opening::Http(target) => http::carry(carried, way.connections.client(), target).await,
+                Opening::Socket(target) => socket::carry(carried, way, target, from_session).await,
             }
         });
         Request { events, feeds, clogged: false, over: false, task: Some(AbortOnDropHandle::new(task)) }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::request::Carried;
-use super::{Connections, Feed, Input, Output, Target};
+use super::{Feed, Input, Output, Target, Way};
 
 /// The longest message: sound in text for several seconds.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -28,21 +28,48 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub(super) async fn carry(
-    mut carried: Carried,
-    connections: &Connections,
-    target: Target,
-    mut feeds: mpsc::Receiver<Feed>,
-) {
-    connections.opens_socket();
-    let Some(mut stream) = connect(&mut carried, target).await else { return };
+/// A WebSocket that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    status: u16,
+    /// The provider's own name for it.
+    request_id: Option<String>,
+    /// What came before anything was asked, oldest first.
+    pub(super) early: VecDeque<Message>,
+}
+
+impl Opened {
+    /// Closes it in order, if the other side does so soon.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSE_WITHIN, self.stream.close(None)).await;
+    }
+}
+
+/// Opens a WebSocket there.
+pub(super) async fn open(target: &Target) -> Result<Opened, Error> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_MAX_BYTES))
+        .max_frame_size(Some(MESSAGE_MAX_BYTES));
+    let (stream, response) = connect_async_with_config(request(target)?, Some(config), true).await?;
+    let request_id = response.headers().get("dg-request-id").and_then(|id| id.to_str().ok());
+    Ok(Opened {
+        stream,
+        status: response.status().as_u16(),
+        request_id: request_id.map(str::to_owned),
+        early: VecDeque::new(),
+    })
+}
+
+pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut feeds: mpsc::Receiver<Feed>) {
+    let Some(mut opened) = connect(&mut carried, way, target).await else { return };
     let (mut flushed, mut is_fed) = (true, true);
     loop {
         let takes = is_fed && carried.to_send.len() < UNSENT_MAX;
         let due = carried.due();
         let goes_on = tokio::select! {
             biased;
-            message = message(&mut stream, &mut carried.to_send, &mut flushed) => match message {
+            message = message(&mut opened, &mut carried.to_send, &mut flushed) => match message {
                 Some(Ok(Message::Text(text))) => carried.handle(Input::Text(&text)).await,
                 Some(Ok(Message::Binary(bytes))) => carried.handle(Input::Binary(&bytes)).await,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
@@ -66,29 +93,19 @@ pub(super) async fn carry(
             break;
         }
     }
-    let _ = timeout(CLOSE_WITHIN, stream.close(None)).await;
+    opened.close().await;
 }
 
-/// Opens the WebSocket. `None` if that was its end.
-async fn connect(carried: &mut Carried, target: Target) -> Option<Stream> {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_MAX_BYTES))
-        .max_frame_size(Some(MESSAGE_MAX_BYTES));
-    let request = match request(&target) {
-        Ok(request) => request,
-        Err(error) => {
-            carried.handle(Input::Lost(&error.to_string())).await;
-            return None;
-        }
-    };
+/// Opens the WebSocket, or takes one that was opened ahead. `None` if that was its end.
+async fn connect(carried: &mut Carried, way: Way, target: Target) -> Option<Opened> {
     // Polled in place: nothing else waits for what it may hold.
-    let mut connecting = std::pin::pin!(connect_async_with_config(request, Some(config), true));
-    let (stream, response) = loop {
+    let mut connecting = std::pin::pin!(reach(way, target));
+    let opened = loop {
         let due = carried.due();
         tokio::select! {
             biased;
             connected = &mut connecting => match connected {
-                Ok(connected) => break connected,
+                Ok(opened) => break opened,
                 Err(error) => {
                     refused(carried, error).await;
                     return None;
@@ -102,12 +119,23 @@ async fn connect(carried: &mut Carried, target: Target) -> Option<Stream> {
         }
     };
     let head = Input::Head {
-        status: response.status().as_u16(),
+        status: opened.status,
         retry_after: None,
-        request_id: response.headers().get("dg-request-id").and_then(|id| id.to_str().ok()),
+        request_id: opened.request_id.as_deref(),
         media_type: "",
     };
-    carried.handle(head).await.then_some(stream)
+    carried.handle(head).await.then_some(opened)
+}
+
+/// A WebSocket that was opened ahead, if there is one, and otherwise a new one.
+async fn reach(way: Way, target: Target) -> Result<Opened, Error> {
+    if let Some(ahead) = way.ahead
+        && let Some(opened) = ahead.opened().await
+    {
+        return Ok(opened);
+    }
+    way.connections.opens_socket();
+    open(&target).await
 }
 
 fn request(target: &Target) -> Result<Request, Error> {
@@ -141,13 +169,16 @@ async fn refused(carried: &mut Carried, error: Error) {
 
 /// The next message; writes meanwhile what waits. Dropping the future loses nothing.
 async fn message(
-    stream: &mut Stream,
+    Opened { stream, early, .. }: &mut Opened,
     to_send: &mut VecDeque<Output>,
     flushed: &mut bool,
 ) -> Option<Result<Message, Error>> {
     poll_fn(|context| {
         if let Err(error) = write(stream, to_send, flushed, context) {
             return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(message) = early.pop_front() {
+            return Poll::Ready(Some(Ok(message)));
         }
         stream.poll_next_unpin(context)
     })

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Time;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::ahead::Ahead;
 use super::breaker::{Breaker, Standing, Ticket};
 use super::places::{Place, Places};
-use super::{Ask, Connections, Event, Failure, FailureKind, Provider};
+use super::{Ask, Connections, Event, Failure, FailureKind, Opening, Provider, Service, Way};
 use crate::operations::telemetry;
 
 /// The providers of a relay, by the names that the configuration gives them.
@@ -20,6 +23,8 @@ pub struct Upstream {
     connections: Arc<Connections>,
     breaker: Mutex<Breaker>,
     places: Places,
+    /// Its WebSockets that wait for a request.
+    ahead: Ahead,
 }
 
 impl Upstream {
@@ -30,7 +35,7 @@ impl Upstream {
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
         let connections = Arc::new(Connections::new(&provider.name, provider.deadlines.connect)?);
         let places = Places::new(&provider.name, provider.max_concurrent);
-        Ok(Upstream { provider, connections, breaker: Mutex::default(), places })
+        Ok(Upstream { provider, connections, breaker: Mutex::default(), places, ahead: Ahead::default() })
     }
 
     /// The provider as it is configured.
@@ -39,10 +44,29 @@ impl Upstream {
         &self.provider
     }
 
-    /// The connections to it.
+    /// What it is for.
     #[must_use]
-    pub fn connections(&self) -> &Arc<Connections> {
-        &self.connections
+    pub fn service(&self) -> Service {
+        self.provider.kind.service
+    }
+
+    /// Whether requests of it are made as ever.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).standing() == Standing::Closed
+    }
+
+    /// A request of it will come soon. If that goes over a WebSocket, one is opened for it now, unless one waits for it already; `None` if it
+    /// goes over HTTP.
+    #[must_use]
+    pub fn expect(self: &Arc<Self>, tasks: &TaskTracker, shutdown: &CancellationToken) -> Option<Expected> {
+        if !self.provider.kind.is_fed {
+            return None;
+        }
+        self.ahead.expect(true);
+        let expected = Expected { upstream: self.clone(), tasks: tasks.clone(), shutdown: shutdown.clone() };
+        expected.open_ahead();
+        Some(expected)
     }
 
     /// Lets a request through, or says why it is not made.
@@ -51,7 +75,8 @@ impl Upstream {
     /// A [`FailureKind::CircuitOpen`] with the time that is left, or a [`FailureKind::AtLimit`].
     pub fn admit(self: &Arc<Self>, now: Time, ask: &Ask) -> Result<Pass, Failure> {
         // The place comes first: a breaker that has let a request through wants to hear of it.
-        let Some(place) = self.places.take() else {
+        let ahead = self.ahead.take().map(|(place, ahead)| (place, Some(ahead)));
+        let Some((place, ahead)) = ahead.or_else(|| Some((self.places.take()?, None))) else {
             let message = format!("it has {} requests under way", self.provider.max_concurrent);
             return Err(Failure::new(FailureKind::AtLimit, message));
         };
@@ -66,6 +91,7 @@ impl Upstream {
             ticket: Some(ticket),
             lasts_as_long_as_the_call,
             has_answered: false,
+            way: Some(Way { connections: self.connections.clone(), ahead }),
             _place: place,
         })
     }
@@ -100,6 +126,42 @@ impl Upstream {
     }
 }
 
+/// A request that is expected soon: as long as this is there, a WebSocket is opened for it whenever none waits.
+#[derive(Debug)]
+pub struct Expected {
+    upstream: Arc<Upstream>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Expected {
+    /// Opens a WebSocket if none waits for this request, and the provider is asked as ever and has a place for it.
+    pub fn open_ahead(&self) {
+        let Upstream { provider, ahead, places, .. } = &*self.upstream;
+        let ask = match provider.kind.service {
+            Service::SpeechToText => Ask::Listen,
+            Service::TextToSpeech => Ask::Speak(String::new()),
+            Service::LanguageModel => return,
+        };
+        if !self.upstream.is_asked() || !ahead.wants_more() {
+            return;
+        }
+        // All requests of a provider begin with the same address and the same headers.
+        let Some(Opening::Socket(target)) = provider.codec(&ask).map(|mut codec| codec.open()) else {
+            return;
+        };
+        let Some(place) = places.take() else { return };
+        telemetry::provider_connection(&provider.name, telemetry::Opening::Ahead);
+        ahead.open(&self.tasks, &self.shutdown, target, provider.deadlines.connect, place);
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.upstream.ahead.expect(false);
+    }
+}
+
 /// A request that may be made. What comes of it is told to the breaker; dropping it before anything came says nothing for or against the
 /// provider.
 #[derive(Debug)]
@@ -110,11 +172,18 @@ pub struct Pass {
     /// It listens to a call. That such a connection breaks after it has worked says nothing about the next one.
     lasts_as_long_as_the_call: bool,
     has_answered: bool,
+    /// Until the request is on its way.
+    way: Option<Way>,
     /// Free for another request when this is dropped.
     _place: Place,
 }
 
 impl Pass {
+    /// How the request reaches its provider.
+    pub fn way(&mut self) -> Way {
+        self.way.take().unwrap_or_else(|| self.upstream.connections.clone().into())
+    }
+
     /// The provider says this.
     pub fn note(&mut self, now: Time, event: &Event) {
         let Some(ticket) = self.ticket else { return };
@@ -162,5 +231,29 @@ impl Drop for Pass {
         if let Some(ticket) = self.ticket.take() {
             self.upstream.with_breaker(|breaker| breaker.gave_up(ticket));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KINDS, scenario};
+    use super::*;
+
+    #[test]
+    fn all_requests_of_a_provider_begin_alike_on_a_socket_so_that_any_may_take_one_that_was_opened_ahead() {
+        let mut fed = 0;
+        for kind in KINDS.iter().filter(|kind| kind.is_fed) {
+            let provider = Provider { voice: Some("v".to_owned()), ..scenario::provider(kind, "m") };
+            let asks = match kind.service {
+                Service::SpeechToText => vec![Ask::Listen],
+                _ => vec![Ask::Speak(String::new()), Ask::Speak("Hello there, who is it?".to_owned())],
+            };
+            let opens: Vec<Opening> =
+                asks.iter().map(|ask| provider.codec(ask).expect("it is asked so").open()).collect();
+            assert!(opens.iter().all(|opening| *opening == opens[0]), "{}", kind.name);
+            assert!(matches!(opens[0], Opening::Socket(_)), "{}", kind.name);
+            fed += 1;
+        }
+        assert_eq!(fed, 4);
     }
 }

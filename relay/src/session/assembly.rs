@@ -255,7 +255,12 @@ pub(super) fn prepare(
         whose,
         machine,
         work: Work::new(app, books, cost),
-        requests: Requests::new(app.live.tasks.clone(), app.live.started, parts.providers),
+        requests: Requests::new(
+            app.live.tasks.clone(),
+            app.live.shutdown.clone(),
+            app.live.started,
+            parts.providers,
+        ),
         recording,
         connection: Some(connection),
         visitors: Vec::new(),

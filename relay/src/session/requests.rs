@@ -7,11 +7,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use protocol::Time;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::money::tab::RequestId;
 use crate::operations::telemetry;
-use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Pass, Request, Upstream};
+use crate::provider::{Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Request, Service, Upstream};
 
 /// The requests of one session. Dropping this cancels them.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub(super) struct Requests {
     /// The agent's providers, by their places.
     providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
+    /// While an answer is being found and spoken: which voice will be asked next, so that a socket is open for it by then.
+    next_voice: Option<(usize, Expected)>,
+    shutdown: CancellationToken,
     /// Requests that could not be made, and why: told before anything else.
     refused: VecDeque<(RequestId, Failure)>,
 }
@@ -36,8 +40,24 @@ struct Running {
 }
 
 impl Requests {
-    pub(super) fn new(tasks: TaskTracker, started: Instant, providers: Vec<Arc<Upstream>>) -> Requests {
-        Requests { tasks, started, providers, running: Vec::new(), refused: VecDeque::new() }
+    /// No request is under way yet. What will hear the user is connected to at once: their first words are to find it there.
+    pub(super) fn new(
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+        started: Instant,
+        providers: Vec<Arc<Upstream>>,
+    ) -> Requests {
+        let requests = Requests {
+            tasks,
+            started,
+            providers,
+            running: Vec::new(),
+            next_voice: None,
+            shutdown,
+            refused: VecDeque::new(),
+        };
+        drop(requests.expect(Service::SpeechToText));
+        requests
     }
 
     /// Makes a request, or has it fail at once if its provider is not asked now: nothing is sent then.
@@ -51,10 +71,11 @@ impl Requests {
             return self.refused.push_back((id, why));
         };
         match upstream.admit(time(self.started), ask) {
-            Ok(pass) => {
-                let connections = upstream.connections();
-                let request = Request::open(&self.tasks, connections, self.started, codec, of.bounds(ask));
+            Ok(mut pass) => {
+                let (way, bounds) = (pass.way(), of.bounds(ask));
+                let request = Request::open(&self.tasks, way, self.started, codec, bounds);
                 self.running.push(Running { id, provider, request, pass, is_held_back: false });
+                self.look_ahead(provider, ask);
             }
             Err(why) => {
                 telemetry::provider_request(&of.name, Some(why.kind));
@@ -81,6 +102,36 @@ impl Requests {
     pub(super) fn cancel(&mut self, id: RequestId) {
         self.running.retain(|running| running.id != id);
         self.refused.retain(|(refused, _)| *refused != id);
+        self.look_back();
+    }
+
+    /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
+    fn look_ahead(&mut self, provider: usize, ask: &Ask) {
+        match (ask, &self.next_voice) {
+            (Ask::Chat(_), None) => self.next_voice = self.expect(Service::TextToSpeech),
+            (Ask::Speak(_), Some((expected, voice))) if *expected == provider => voice.open_ahead(),
+            (Ask::Speak(_), _) => {
+                let voice = self.providers[provider].expect(&self.tasks, &self.shutdown);
+                self.next_voice = voice.map(|voice| (provider, voice));
+            }
+            _ => {}
+        }
+    }
+
+    /// Expects nothing more when no answer is under way.
+    fn look_back(&mut self) {
+        let mut services = self.running.iter().map(|running| self.providers[running.provider].service());
+        if services.all(|service| service == Service::SpeechToText) {
+            self.next_voice = None;
+        }
+    }
+
+    /// The first provider that has this to give and is asked as ever will be asked soon.
+    fn expect(&self, service: Service) -> Option<(usize, Expected)> {
+        let mut able = self.providers.iter().enumerate();
+        let (place, upstream) =
+            able.find(|(_, upstream)| upstream.service() == service && upstream.is_asked())?;
+        Some((place, upstream.expect(&self.tasks, &self.shutdown)?))
     }
 
     /// The next thing that a provider says about any of the requests. It waits for ever without requests. Dropping the future loses nothing.
@@ -115,6 +166,7 @@ impl Requests {
                 }
                 if matches!(event, Event::Finished(_) | Event::Failed(_)) {
                     self.running.remove(place);
+                    self.look_back();
                 }
                 return Poll::Ready((id, event));
             }

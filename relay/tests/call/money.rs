@@ -172,6 +172,31 @@ fn audio_that_was_metered_before_a_crash_is_not_metered_again() {
 }
 
 #[test]
+fn audio_that_a_recogniser_hears_again_after_a_crash_is_a_line_that_costs_the_user_nothing() {
+    let toml = r#"version = "1"
+        item = [{ name = "acme/ear", unit = "second", usd = "0.0048", per = 60 }]"#;
+    let table = PriceTable::parse(toml).expect("a table");
+    let ear = ItemPrice::stream(&table, "acme/ear", 0).expect("priced");
+    let meter = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    let tab = Tab::new(meter, vec![ear], 1, Earlier::default());
+    let mut bench = Bench::of_tab(caps, NanoUsd::new(5_000_000_000), 2_400, tab);
+    bench.chunk([]);
+    bench.chunk([]);
+    bench.input(settled(&Settled::default()));
+    let mut rows = Vec::new();
+    for did in bench.wait(Duration::from_secs(10)) {
+        if let Did::Settle(settled, ..) = did {
+            rows.extend(settled.into_iter().map(|row| (row.unit, row.quantity, row.cost.get())));
+        }
+    }
+    rows.sort();
+    let expected = [("repeated_sample".to_owned(), 2_400, 0), ("sample".to_owned(), 800, 4_000)];
+    assert_eq!(rows, expected);
+    assert_eq!(bench.call.usage().cost_nano_usd, 4_000);
+}
+
+#[test]
 fn what_is_played_again_is_claimed_before_anybody_else_may_have_it_whatever_comes_before_it() {
     for before in 0..3 {
         let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 24_000);

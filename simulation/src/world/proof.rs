@@ -390,7 +390,9 @@ impl World<'_> {
                 }
                 let quantity = match used {
                     Some(Quantity::Tokens(tokens)) => tokens.prompt_tokens() + tokens.output_tokens(),
-                    Some(Quantity::Characters(many) | Quantity::Samples(many)) => *many,
+                    Some(Quantity::Characters(many) | Quantity::Samples(many) | Quantity::Repeated(many)) => {
+                        *many
+                    }
                     None => continue,
                 };
                 let prefix = format!("{}@{}.{request}", item_of(&log, request), epoch.number);

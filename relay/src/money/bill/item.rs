@@ -32,6 +32,8 @@ pub enum Quantity {
     Characters(u64),
     /// Samples of audio at 16 kHz.
     Samples(u64),
+    /// Samples of audio at 16 kHz that the user had paid for before, since another recogniser had heard them. They cost the operator.
+    Repeated(u64),
 }
 
 /// What a provider's requests cost, at the prices of the moment at which the call began.
@@ -69,6 +71,7 @@ impl Billing {
             (Billing::Tokens, Quantity::Tokens(_))
                 | (Billing::Characters, Quantity::Characters(_))
                 | (Billing::Seconds, Quantity::Samples(_))
+                | (Billing::Seconds | Billing::Stream, Quantity::Repeated(_))
         )
     }
 }
@@ -94,7 +97,7 @@ impl Quantity {
     pub fn tokens(&self) -> u64 {
         match self {
             Quantity::Tokens(usage) => usage.prompt_tokens().saturating_add(usage.output_tokens()),
-            Quantity::Characters(_) | Quantity::Samples(_) => 0,
+            Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
         }
     }
 
@@ -103,7 +106,7 @@ impl Quantity {
     pub fn characters(&self) -> u64 {
         match self {
             Quantity::Characters(characters) => *characters,
-            Quantity::Tokens(_) | Quantity::Samples(_) => 0,
+            Quantity::Tokens(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
         }
     }
 }
@@ -198,7 +201,14 @@ impl ItemPrice {
                 price.rows(key, *characters, estimated)
             }
             (ItemPrice::Seconds(price), Quantity::Samples(samples)) => price.rows(key, *samples, estimated),
-            (_, Quantity::Tokens(_) | Quantity::Characters(_) | Quantity::Samples(_)) => Vec::new(),
+            (ItemPrice::Seconds(price), Quantity::Repeated(samples)) => price.repeated(key, *samples),
+            (ItemPrice::Stream(price), Quantity::Repeated(samples)) => {
+                AudioPrice::of(price.clone()).repeated(key, *samples)
+            }
+            (
+                _,
+                Quantity::Tokens(_) | Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_),
+            ) => Vec::new(),
         }
     }
 

@@ -36,6 +36,8 @@ struct Utterance {
     start: u32,
     end: u32,
     speech: Vec<i16>,
+    /// The user has paid for a recogniser's hearing it.
+    is_paid: bool,
 }
 
 struct Asked {
@@ -99,9 +101,10 @@ impl<E: Ears> Spoken<E> {
                 // What it is billed by is what counts, whatever else the provider tells.
                 let billing = asked.billing;
                 let usage = answer.usage.filter(|usage| billing.counts(usage));
+                let used = usage.or(self.used(billing));
                 outbox.push(AgentOutput::Spent {
                     request,
-                    used: usage.or(self.used(billing)),
+                    used: self.pay_once(used),
                     estimated: usage.is_none() && billing == Billing::Tokens,
                     provider_id: answer.request_id.clone(),
                 });
@@ -113,7 +116,8 @@ impl<E: Ears> Spoken<E> {
             Event::Failed(failure) => {
                 let (next, billing) = (asked.recogniser + 1, asked.billing);
                 let is_billed = failure.kind.may_be_billed();
-                outbox.spent(request, is_billed.then(|| self.used(billing)).flatten());
+                let used = is_billed.then(|| self.used(billing)).flatten();
+                outbox.spent(request, self.pay_once(used));
                 self.asked = None;
                 if !self.ask(next, outbox) {
                     self.tell_deaf(true);
@@ -135,7 +139,12 @@ impl<E: Ears> Spoken<E> {
                         // The one that is being asked about stays.
                         self.waiting.remove(1);
                     }
-                    self.waiting.push_back(Utterance { start, end, speech: speech.into_samples() });
+                    self.waiting.push_back(Utterance {
+                        start,
+                        end,
+                        speech: speech.into_samples(),
+                        is_paid: false,
+                    });
                     if self.asked.is_none() {
                         self.ask(0, outbox);
                     }
@@ -194,6 +203,19 @@ impl<E: Ears> Spoken<E> {
             }
             Billing::Seconds | Billing::Characters | Billing::Stream => Quantity::Samples(samples),
         })
+    }
+
+    /// The user pays once for the oldest utterance, however many recognisers hear it. Where tokens are billed, each request has its own, and
+    /// they are all paid for.
+    fn pay_once(&mut self, used: Option<Quantity>) -> Option<Quantity> {
+        let Some(utterance) = self.waiting.front_mut() else { return used };
+        match used {
+            Some(Quantity::Samples(samples)) if utterance.is_paid => Some(Quantity::Repeated(samples)),
+            used => {
+                utterance.is_paid |= used.is_some();
+                used
+            }
+        }
     }
 
     fn tell_deaf(&mut self, is_deaf: bool) {

@@ -9,7 +9,7 @@ use super::super::super::AgentOutput;
 use super::super::super::utterances::Ears;
 use super::super::outbox::Outbox;
 use super::Understood;
-use crate::money::bill::AtMost;
+use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event, Feed, Heard, TurnSign};
 
@@ -40,6 +40,8 @@ pub(in super::super) struct Streamed<E> {
     kept: VecDeque<Kept>,
     /// Samples in `kept`.
     kept_samples: u32,
+    /// What comes before this was given to a recogniser that listened: whoever is given it once more is paid once more.
+    given_through: u32,
     /// Where the audio ends that has come.
     end: u32,
     final_through: u32,
@@ -71,6 +73,10 @@ struct Asked {
     /// Samples that it was given, and of those, what it had when it last said anything.
     fed: u32,
     answered: u32,
+    /// Samples that it was given after another one had been.
+    repeated: u32,
+    /// It is connected, so that it gets what it is given.
+    is_open: bool,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
     places: VecDeque<(u32, u32)>,
 }
@@ -121,6 +127,7 @@ impl<E: Ears> Streamed<E> {
             failures: 0,
             kept: VecDeque::new(),
             kept_samples: 0,
+            given_through: position,
             end: position,
             final_through: position,
             is_deaf: false,
@@ -153,9 +160,9 @@ impl<E: Ears> Streamed<E> {
         }
         match &mut self.asked {
             Some(asked) if asked.fed - asked.answered > SILENT_MAX_SAMPLES => {
-                outbox.cancel(asked.request, None);
-                let next = asked.recogniser + 1;
-                self.asked = None;
+                let (request, next) = (asked.request, asked.recogniser + 1);
+                let used = self.end_request();
+                outbox.cancel(request, used);
                 self.keep(kept);
                 self.failures += 1;
                 return self.replace(next, outbox);
@@ -203,8 +210,9 @@ impl<E: Ears> Streamed<E> {
 
     /// Nobody waits for more words: those that are there are what was said.
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
-        if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, None);
+        if let Some(request) = self.asked.as_ref().map(|asked| asked.request) {
+            let used = self.end_request();
+            outbox.cancel(request, used);
         }
         self.firm = self.words();
         self.turn_over();
@@ -219,6 +227,7 @@ impl<E: Ears> Streamed<E> {
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         asked.answered = asked.fed;
+        asked.is_open |= !matches!(event, Event::Failed(_));
         match event {
             Event::Heard(heard) => self.heard(heard),
             Event::Turn(TurnSign::Began { at }) => {
@@ -230,8 +239,8 @@ impl<E: Ears> Streamed<E> {
             Event::Turn(TurnSign::MayBeOver | TurnSign::GoesOn) => {}
             Event::Finished(_) | Event::Failed(_) => {
                 let next = asked.recogniser + 1;
-                self.asked = None;
-                outbox.push(AgentOutput::Spent { request, used: None, estimated: false, provider_id: None });
+                let used = self.end_request();
+                outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id: None });
                 self.failures += 1;
                 self.replace(next, outbox);
             }
@@ -262,11 +271,27 @@ impl<E: Ears> Streamed<E> {
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
-        let mut asked = Asked { request, recogniser, fed: 0, answered: 0, places: VecDeque::new() };
+        let mut asked = Asked {
+            request,
+            recogniser,
+            fed: 0,
+            answered: 0,
+            repeated: 0,
+            is_open: false,
+            places: VecDeque::new(),
+        };
         for kept in &self.kept {
+            asked.repeated += kept.end().min(self.given_through).saturating_sub(kept.position);
             asked.feed(kept, outbox);
         }
         self.asked = Some(asked);
+    }
+
+    /// The request is over. What it has used beyond what the call meters as it comes: audio that another one had been given before.
+    fn end_request(&mut self) -> Option<Quantity> {
+        let asked = self.asked.take().filter(|asked| asked.is_open)?;
+        self.given_through = self.given_through.max(asked.position(asked.fed));
+        (asked.repeated > 0).then(|| Quantity::Repeated(asked.repeated.into()))
     }
 
     fn heard(&mut self, heard: &Heard) {

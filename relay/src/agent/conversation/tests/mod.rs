@@ -94,7 +94,9 @@ fn spent(did: &[AgentOutput]) -> Option<(Option<(u64, u64)>, bool)> {
         AgentOutput::Spent { used, estimated, .. } => {
             let tokens = used.map(|used| match used {
                 Quantity::Tokens(usage) => (usage.input, usage.output),
-                Quantity::Characters(_) | Quantity::Samples(_) => panic!("it does not speak"),
+                Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_) => {
+                    panic!("it does not speak")
+                }
             });
             Some((tokens, *estimated))
         }

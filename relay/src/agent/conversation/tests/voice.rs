@@ -183,6 +183,15 @@ fn bytes_fed(did: &[AgentOutput], to: RequestId) -> usize {
         .sum()
 }
 
+/// What a request has used, when that is said.
+fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> {
+    let used = did.iter().find_map(|did| match did {
+        AgentOutput::Spent { request, used, .. } if *request == whom => Some(*used),
+        _ => None,
+    });
+    used.unwrap_or_else(|| panic!("it is not over: {did:?}"))
+}
+
 pub(super) fn said_words(did: &[AgentOutput]) -> Vec<(&str, u32, u32)> {
     did.iter()
         .filter_map(|did| match did {
@@ -304,6 +313,13 @@ fn a_recogniser_that_breaks_is_replaced_and_the_other_hears_what_it_had_not_sett
     assert_eq!(text, "The first half and the second.");
     assert_eq!((*start, *end, *final_through), (0, 16_000, Some(16_000)));
     assert_eq!(said_words(&talk.over(other)), [("The first half and the second.", 0, 16_000)]);
+    // What both of them heard is paid twice, and not by the user.
+    let did = talk.fails(other, FailureKind::Connection);
+    assert_eq!(used_by(&did, other), Some(Quantity::Repeated(8_000)));
+    // One that was never there has heard nothing, and the next one hears again only what others have heard.
+    let (third, _) = ask_of(&did, EARS);
+    let did = talk.fails(third, FailureKind::CircuitOpen);
+    assert_eq!(used_by(&did, third), None);
 }
 
 #[test]
@@ -458,6 +474,18 @@ fn a_voice_that_is_faster_than_the_ear_is_held_back() {
 
 #[test]
 fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_before() {
+    let (first, second, samples) = asked_about_an_utterance(FailureKind::Provider);
+    assert_eq!((first, second), (None, Some(Quantity::Samples(samples))));
+}
+
+#[test]
+fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
+    let (first, second, samples) = asked_about_an_utterance(FailureKind::Timeout);
+    assert_eq!((first, second), (Some(Quantity::Samples(samples)), Some(Quantity::Repeated(samples))));
+}
+
+/// Something is said, the first recogniser fails like this and the second one understands: what each has used, and how long it was.
+fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Quantity>, u64) {
     let ears = skills(Service::SpeechToText, false, Billing::Seconds);
     let team =
         Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], voices: vec![] };
@@ -493,7 +521,8 @@ fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_b
     let begun = begun.expect("it is noticed");
     assert!(finals.max().is_none_or(|through| through <= begun), "what is not understood is not final");
     // One fails, the other understands.
-    let did = talk.fails(ask, FailureKind::Provider);
+    let did = talk.fails(ask, fails);
+    let first = used_by(&did, ask);
     let (other, Ask::Transcribe(again)) = ask_of(&did, OTHER_EARS) else { panic!("{did:?}") };
     assert_eq!(again, samples);
     let heard =
@@ -501,13 +530,9 @@ fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_b
     talk.event(other, &Event::Heard(heard));
     let did = talk.finishes(other);
     assert_eq!(said_words(&did), [("Hello there.", begun, begun + samples.len() as u32)]);
-    let spent = did.iter().find_map(|did| match did {
-        AgentOutput::Spent { request, used, .. } if *request == other => *used,
-        _ => None,
-    });
-    assert_eq!(spent, Some(Quantity::Samples(samples.len() as u64)));
     assert!(did.iter().any(|did| matches!(did, AgentOutput::Final { .. })), "{did:?}");
     ask_of(&did, MIND);
+    (first, used_by(&did, other), samples.len() as u64)
 }
 
 #[test]
