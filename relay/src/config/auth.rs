@@ -51,6 +51,8 @@ pub struct ClaimPaths {
     pub plan: ClaimPath,
     /// The role.
     pub role: ClaimPath,
+    /// The agents that its user may speak with.
+    pub agents: ClaimPath,
     /// The token's own limits.
     pub limits: ClaimPath,
 }
@@ -97,6 +99,7 @@ impl AuthConfig {
                 account: path("auth.account_claim")?,
                 plan: path("auth.plan_claim")?,
                 role: path("auth.role_claim")?,
+                agents: path("auth.agents_claim")?,
                 limits: path("auth.limits_claim")?,
             },
             admin_role: values.word("auth.admin_role")?,

@@ -66,6 +66,7 @@ keys! {
     "auth.plan_claim" = "app_metadata.plan", Text, "the claim with the name of a plan";
     "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
     "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
+    "auth.agents_claim" = "app_metadata.agents", Text, "the claim with the names of the agents that its user may speak with, a text or a list, `*` for all of them; without it, that is `agents.default` alone";
     "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";
     "auth.leeway_seconds" = "5", Whole(0, 300), "tolerated difference of clocks";
     "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired; a fresh one is asked for 60 s before that";

@@ -115,6 +115,7 @@ impl Reader {
         let account: Option<String> = find(value, &self.paths.account, NAME)?;
         let plan: Option<String> = find(value, &self.paths.plan, NAME)?;
         let role: Option<OneOrMany> = find(value, &self.paths.role, TEXTS)?;
+        let agents: Option<OneOrMany> = find(value, &self.paths.agents, TEXTS)?;
         let limits = self.limits(value)?;
         let names = [
             ("sub".to_owned(), Some(&sub)),
@@ -135,6 +136,7 @@ impl Reader {
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
             is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),
+            agents: agents.map(OneOrMany::all),
             limits: Box::new(limits),
         })
     }
@@ -299,6 +301,13 @@ enum OneOrMany {
 }
 
 impl OneOrMany {
+    fn all(self) -> Box<[String]> {
+        match self {
+            OneOrMany::One(text) => Box::new([text]),
+            OneOrMany::Many(texts) => texts.into(),
+        }
+    }
+
     fn any(&self, mut test: impl FnMut(&str) -> bool) -> bool {
         match self {
             OneOrMany::One(text) => test(text),
