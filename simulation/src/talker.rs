@@ -304,7 +304,10 @@ impl Agent for Talker {
                     self.said();
                 }
             }
-            AgentInput::Corrected { .. } | AgentInput::ToolResult { .. } => {}
+            AgentInput::Corrected { .. }
+            | AgentInput::ToolResult { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. } => {}
             AgentInput::Room { samples } => self.sound(samples),
             AgentInput::AnswerOver { answer, .. } => {
                 if self.giving.take_if(|giving| giving.answer == answer).is_some() {

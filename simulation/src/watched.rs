@@ -103,6 +103,8 @@ impl Agent for Watched {
             }
             AgentInput::Pause
             | AgentInput::Say { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }

@@ -109,6 +109,8 @@ impl<E: Ears> Agent for Echo<E> {
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
             AgentInput::AnswerOver { .. }
             | AgentInput::Say { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Event { .. }

@@ -7,11 +7,14 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place};
+use crate::agent::Variable;
 use crate::provider::{Kind, Provider, Service};
 
 /// The agent that is always there.
 pub const ECHO: &str = "echo";
-/// The longest name of an agent or a provider.
+/// How many variables an agent may have.
+const VARIABLES_MAX: usize = 32;
+/// The longest name of an agent, a provider or a variable.
 const NAME_MAX_CHARS: usize = 64;
 
 /// An agent as an operator has configured it.
@@ -25,6 +28,8 @@ pub struct AgentConfig {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// The names that stand in braces in its instructions and its greeting.
+    pub variables: Vec<Variable>,
 }
 
 /// What an agent does.
@@ -131,7 +136,36 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         instructions: values.text("agents.*.instructions")?.unwrap_or_default(),
         greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
+        variables: variables(values)?,
     })
+}
+
+/// The variables that an agent declares, each a name or a name with its default.
+fn variables(values: &Values) -> Result<Vec<Variable>, ConfigError> {
+    const KEY: &str = "agents.*.variables";
+    const PAGE_KEY: &str = "agents.*.page_variables";
+    let of_page = values.list(PAGE_KEY)?;
+    let mut variables: Vec<Variable> = Vec::new();
+    for given in values.list(KEY)? {
+        let (name, default) = given.split_once('=').unwrap_or((&given, ""));
+        let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_name = name.starts_with(is_start) && name.chars().all(is_part) && name.len() <= NAME_MAX_CHARS;
+        if !is_name || variables.iter().any(|other| other.name == name) || variables.len() == VARIABLES_MAX {
+            let accepted = format!(
+                "give up to {VARIABLES_MAX} names of letters, digits and underscores, each once and with a default or without: `name=there`"
+            );
+            return Err(values.wrong(KEY, quote(&given), accepted));
+        }
+        let is_of_page = of_page.iter().any(|of_page| of_page == name);
+        variables.push(Variable { name: name.to_owned(), default: default.to_owned(), is_of_page });
+    }
+    match of_page.iter().find(|name| variables.iter().all(|variable| variable.name != **name)) {
+        None => Ok(variables),
+        Some(name) => {
+            Err(values.wrong(PAGE_KEY, quote(name), "give names that are among the agent's variables"))
+        }
+    }
 }
 
 /// The names of providers that have this to give.

@@ -67,6 +67,7 @@ keys! {
     "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
     "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
     "auth.agents_claim" = "app_metadata.agents", Text, "the claim with the names of the agents that its user may speak with, a text or a list, `*` for all of them; without it, that is `agents.default` alone";
+    "auth.variables_claim" = "app_metadata.variables", Text, "the claim with an object of values for the variables of agents (`agents.*.variables`)";
     "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";
     "auth.leeway_seconds" = "5", Whole(0, 300), "tolerated difference of clocks";
     "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired; a fresh one is asked for 60 s before that";
@@ -115,6 +116,8 @@ keys! {
     "agents.*.tts" = "", List, "the names of its voices (text to speech) among `[providers.NAME]`, in the order in which they are asked; without one the agent answers in text";
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
+    "agents.*.variables" = "", List, "names that stand in braces in greeting and instructions, each with a default if it has one: `name=there`, `plan`. Their values are in the token, see `auth.variables_claim`";
+    "agents.*.page_variables" = "", List, "those of the variables that a page may set, for users whose token has no value for them";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";

@@ -117,17 +117,19 @@ impl Parts {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// Makes the agent, for audio that begins at `position`, after these turns.
+    /// Makes the agent, for audio that begins at `position`, after these turns, with the values that the user's token has for its variables.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
-    fn agent(&self, position: u32, turns: &[Turn]) -> Box<dyn Agent> {
+    fn agent(&self, position: u32, turns: &[Turn], values: &[(String, String)]) -> Box<dyn Agent> {
         match &self.config {
-            Some(AgentConfig { kind: AgentKind::Chat { .. }, instructions, greeting, max_output_tokens }) => {
+            Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
                 let persona = Persona {
-                    instructions: instructions.clone(),
-                    greeting: greeting.clone(),
-                    max_output_tokens: *max_output_tokens,
+                    instructions: config.instructions.clone(),
+                    greeting: config.greeting.clone(),
+                    max_output_tokens: config.max_output_tokens,
+                    variables: config.variables.clone(),
+                    values: values.to_owned(),
                 };
                 Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }
@@ -199,7 +201,7 @@ pub(super) fn prepare(
     let caps = caps(limits);
     let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
-    let agent = parts.agent(beginning.mark.position, &turns);
+    let agent = parts.agent(beginning.mark.position, &turns, &identity.variables);
     let now = app.live.now();
     let terms = Terms {
         features: parts.features(),

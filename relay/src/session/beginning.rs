@@ -22,8 +22,9 @@ use crate::records::store::{NewSession, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
-/// The features that this relay speaks with an agent that can be told what to say.
-pub const FEATURES_OF_CHAT: &[&str] = &[Features::SAMPLES, "text", "correction", "say"];
+/// The features that this relay speaks with an agent that can be told what to say and what to know.
+pub const FEATURES_OF_CHAT: &[&str] =
+    &[Features::SAMPLES, "text", "correction", "say", "context", "variables"];
 /// How much listening has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -70,6 +70,19 @@ async fn the_agents_of_a_token_are_a_text_or_a_list_of_texts() {
 }
 
 #[tokio::test]
+async fn the_values_of_a_token_are_an_object_of_texts() {
+    let said =
+        identity(json!({ "variables": { "name": "Ada", "age": 36, "pro": true, "no": null, "deep": {} } }));
+    let values = said.await.expect("good").variables;
+    let values: Vec<_> = values.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(values, [("age", "36"), ("name", "Ada"), ("pro", "true")]);
+    assert_eq!(identity(json!({ "variables": null })).await.expect("good").variables.len(), 0);
+    for variables in [json!("name"), json!(["name"]), json!(7)] {
+        assert_eq!(identity(json!({ "variables": variables })).await, Err(AuthError::Claims), "{variables}");
+    }
+}
+
+#[tokio::test]
 async fn what_users_write_about_themselves_counts_for_nothing() {
     let own = json!({
         "account": "acme", "plan": "pro", "role": "voxrelay_admin", "sub": "someone-else",

@@ -69,6 +69,8 @@ pub struct Identity {
     pub is_admin: bool,
     /// The agents that the user may speak with, [`EVERY_AGENT`] for all of them. `None` if the token names none: that is the default one.
     pub agents: Option<Box<[String]>>,
+    /// Names and values for the variables of agents.
+    pub variables: Box<[(String, String)]>,
     /// The limits that the token has of its own. They tighten those that apply otherwise.
     pub limits: Box<TokenLimits>,
 }
@@ -85,6 +87,7 @@ impl Identity {
             plan: None,
             is_admin: false,
             agents: None,
+            variables: Box::default(),
             limits: Box::default(),
         }
     }

@@ -29,6 +29,8 @@ enum By {
     User(Option<u32>),
     /// The agent; in this call it was this answer.
     Agent(Option<u32>),
+    /// Nobody: the page has told the agent what it is to know.
+    Page,
 }
 
 impl Memory {
@@ -49,6 +51,11 @@ impl Memory {
     pub(super) fn user_said(&mut self, text: &str) {
         self.push(By::User(Some(self.sayings)), text.to_owned());
         self.sayings += 1;
+    }
+
+    /// The agent is to know something that nobody has said.
+    pub(super) fn learn(&mut self, text: &str) {
+        self.push(By::Page, text.to_owned());
     }
 
     /// The agent says more in this answer.
@@ -88,7 +95,8 @@ impl Memory {
 
     /// Whether the last word is the user's.
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.lines.back(), Some(Line { by: By::User(_), .. }))
+        let last = self.lines.iter().rfind(|line| line.by != By::Page);
+        matches!(last, Some(Line { by: By::User(_), .. }))
     }
 
     /// What a model is told: how it is to behave, and what was said.
@@ -96,6 +104,8 @@ impl Memory {
         let system = (!instructions.is_empty()).then(|| Message::System(instructions.to_owned()));
         let said = self.lines.iter().map(|line| match line.by {
             By::User(_) => Message::User(line.text.clone()),
+            // Only a user's message may stand anywhere in a conversation, with every provider.
+            By::Page => Message::User(format!("[For your information, not said by the user: {}]", line.text)),
             By::Agent(_) => Message::Assistant { text: line.text.clone(), calls: Vec::new() },
         });
         system.into_iter().chain(said).collect()

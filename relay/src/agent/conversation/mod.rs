@@ -11,8 +11,10 @@ mod speaking;
 #[cfg(test)]
 mod tests;
 mod thinking;
+mod variables;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use audio::{VoiceActivity, VoiceConfig};
 use protocol::{Ability, ErrorCode, Time};
@@ -27,11 +29,15 @@ use memory::Memory;
 use outbox::Outbox;
 use speaking::{News, Speaking};
 use thinking::{Thinking, Thought};
+pub use variables::Variable;
+use variables::Variables;
 
 /// Without ears, `Final` is not said more often than every half second of audio.
 const FINAL_STEP: u32 = 8_000;
 /// Texts that can wait to be said. Another one is refused.
 const TO_SAY_MAX: usize = 16;
+/// How long a greeting waits for what the page may have to say to it: a page says it as soon as it is connected.
+const GREETING_WAITS: Duration = Duration::from_secs(2);
 /// What the user is told when there is no answer.
 const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
 
@@ -44,6 +50,10 @@ pub struct Persona {
     pub greeting: String,
     /// The longest answer, in tokens.
     pub max_output_tokens: u32,
+    /// The names that stand in braces in its instructions and its greeting.
+    pub variables: Vec<Variable>,
+    /// Names and values that the user's token has for them.
+    pub values: Vec<(String, String)>,
 }
 
 /// Whom an agent asks: places among its providers, each list in the order in which they are asked.
@@ -66,6 +76,7 @@ pub struct Conversation<E = VoiceActivity> {
     /// `None` for answers in text.
     speaking: Option<Speaking>,
     memory: Memory,
+    variables: Variables,
     outbox: Outbox,
     /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
     to_say: VecDeque<(u32, String)>,
@@ -86,6 +97,8 @@ pub struct Conversation<E = VoiceActivity> {
 enum Begins {
     Not,
     WithGreeting,
+    /// With its greeting, once the page has given the values that are missing in it, and at this time in any case.
+    WhenGreetingIsWhole(Time),
     WithAnswer,
 }
 
@@ -122,6 +135,7 @@ impl<E: Ears> Conversation<E> {
             hearing: Hearing::new(&team.recognisers, ears, position),
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
+            variables: Variables::new(persona.variables.clone(), &persona.values),
             persona,
             rate,
             memory,
@@ -184,6 +198,9 @@ impl<E: Ears> Conversation<E> {
 
     /// The user says something: what is being found, given or heard of an answer ends here.
     fn interrupt(&mut self) {
+        if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
+            self.begins = Begins::Not;
+        }
         self.thinking.give_up(&mut self.outbox);
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
@@ -198,7 +215,7 @@ impl<E: Ears> Conversation<E> {
         }
         self.wants_to_think = false;
         self.has_answered = false;
-        let messages = self.memory.messages(&self.persona.instructions);
+        let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
         if !self.thinking.ask(messages, &mut self.outbox) {
             self.apologise();
         }
@@ -334,15 +351,50 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    fn begin(&mut self) {
-        match std::mem::replace(&mut self.begins, Begins::Not) {
+    fn begin(&mut self, now: Time) {
+        match self.begins {
             Begins::Not => {}
-            Begins::WithAnswer => self.wants_to_think = true,
-            Begins::WithGreeting => {
-                let greeting = self.persona.greeting.clone();
-                self.give(&greeting, true);
-                self.end_answer();
+            Begins::WithAnswer => {
+                self.begins = Begins::Not;
+                self.wants_to_think = true;
             }
+            Begins::WithGreeting if self.variables.awaits(&self.persona.greeting) => {
+                self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);
+            }
+            Begins::WhenGreetingIsWhole(due) if now < due => {}
+            Begins::WithGreeting | Begins::WhenGreetingIsWhole(_) => self.greet(),
+        }
+    }
+
+    fn greet(&mut self) {
+        self.begins = Begins::Not;
+        let greeting = self.variables.fill(&self.persona.greeting);
+        if !greeting.is_empty() {
+            self.give(&greeting, true);
+            self.end_answer();
+        }
+    }
+
+    /// The page sets values. It is told if there is one that it may not set; the others are set.
+    fn set(&mut self, values: &[(String, String)]) {
+        let mut is_good = true;
+        for (name, value) in values {
+            is_good &= self.variables.set(name, value);
+        }
+        if !is_good {
+            self.outbox.push(AgentOutput::Trouble(ErrorCode::VariableUnknown));
+        }
+        if matches!(self.begins, Begins::WhenGreetingIsWhole(_))
+            && !self.variables.awaits(&self.persona.greeting)
+        {
+            self.greet();
+        }
+    }
+
+    /// A message of the page is done with. If nothing that came before it is still to be understood, it need not be sent again.
+    fn done_with(&mut self, position: u32) {
+        if self.to_say.is_empty() && self.final_through >= position {
+            self.outbox.push(AgentOutput::Final { through: self.final_through });
         }
     }
 
@@ -366,7 +418,7 @@ impl<E: Ears> Agent for Conversation<E> {
         self.rate
     }
 
-    fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
+    fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
@@ -382,6 +434,14 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Pause, None) => self.finalise(self.heard_through, 1),
             (AgentInput::Typed { position, text }, _) => self.read(position, text),
             (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
+            (AgentInput::Context { position, text }, _) => {
+                self.memory.learn(text);
+                self.done_with(position);
+            }
+            (AgentInput::Variables { position, values }, _) => {
+                self.set(values);
+                self.done_with(position);
+            }
             (AgentInput::Corrected { said, text }, _) => self.memory.correct(said, text),
             (AgentInput::Room { samples }, _) => {
                 if let Some(speaking) = &mut self.speaking {
@@ -395,7 +455,7 @@ impl<E: Ears> Agent for Conversation<E> {
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Leave, _) => self.leave(),
-            (AgentInput::Timeout, _) => self.begin(),
+            (AgentInput::Timeout, _) => self.begin(now),
             // It has no tools.
             (AgentInput::ToolResult { .. }, _) => {}
         }
@@ -408,6 +468,10 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        (self.begins != Begins::Not).then_some(Time::ZERO)
+        match self.begins {
+            Begins::Not => None,
+            Begins::WhenGreetingIsWhole(due) => Some(due),
+            Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
+        }
     }
 }

@@ -1,3 +1,4 @@
+mod told;
 mod voice;
 
 use super::memory::MAX_BYTES;
