@@ -57,6 +57,7 @@ export const ERROR_CODES = {
   agent_forbidden: { retryable: false, message: "The user may not speak with this agent. Its operator knows who may." },
   agent_unavailable: { retryable: true, message: "The agent cannot answer just now. Say it again in a moment; the relay's log has the cause." },
   turn_unknown: { retryable: false, message: "The relay does not know the turn any more, so it stays as it was understood." },
+  variable_unknown: { retryable: false, message: "The agent lets no page set a variable of this name, so it keeps the value that it has. Its operator can allow it." },
   missing_price: { retryable: false, message: "The relay has no price for what this call would use. Its operator has to add one to the price table." },
   idle: { retryable: false, message: "Nothing was said for longer than the idle limit." },
   too_long: { retryable: false, message: "The session reached its longest duration." },

@@ -180,6 +180,7 @@ error_codes! {
     AgentForbidden = "agent_forbidden", false, "The user may not speak with this agent. Its operator knows who may.";
     AgentUnavailable = "agent_unavailable", true, "The agent cannot answer just now. Say it again in a moment; the relay's log has the cause.";
     TurnUnknown = "turn_unknown", false, "The relay does not know the turn any more, so it stays as it was understood.";
+    VariableUnknown = "variable_unknown", false, "The agent lets no page set a variable of this name, so it keeps the value that it has. Its operator can allow it.";
     MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";
     Idle = "idle", false, "Nothing was said for longer than the idle limit.";
     TooLong = "too_long", false, "The session reached its longest duration.";

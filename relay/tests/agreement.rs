@@ -161,6 +161,7 @@ impl Agent for Moody {
                 self.assert_place(position);
                 self.word();
             }
+            AgentInput::Context { .. } | AgentInput::Variables { .. } => return,
             AgentInput::Corrected { said, .. } => {
                 assert!(said < self.said, "it has understood that");
                 return;

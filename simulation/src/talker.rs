@@ -340,7 +340,11 @@ impl Agent for Talker {
                     self.said();
                 }
             }
-            AgentInput::BargeIn | AgentInput::Corrected { .. } | AgentInput::ToolResult { .. } => {}
+            AgentInput::BargeIn
+            | AgentInput::Corrected { .. }
+            | AgentInput::ToolResult { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. } => {}
             AgentInput::Room { samples } => self.sound(samples),
             AgentInput::AnswerOver { answer, .. } => {
                 if self.giving.take_if(|giving| giving.answer == answer).is_some() {

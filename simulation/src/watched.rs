@@ -104,6 +104,8 @@ impl Agent for Watched {
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }

@@ -110,6 +110,8 @@ impl<E: Ears> Agent for Echo<E> {
             AgentInput::AnswerOver { .. }
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
+            | AgentInput::Context { .. }
+            | AgentInput::Variables { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Event { .. }

@@ -19,7 +19,7 @@ mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
 
-pub use conversation::{Conversation, Persona, Team, TurnTaking};
+pub use conversation::{Conversation, Persona, Team, TurnTaking, Variable};
 pub use echo::Echo;
 pub use script::{Piece, Script};
 use tool::{Called, Runs, ToolOutput};
@@ -65,6 +65,20 @@ pub enum AgentInput<'a> {
         text: &'a str,
         /// At once, whatever it is saying.
         interrupt: bool,
+    },
+    /// Something that the agent is to know, and need not answer.
+    Context {
+        /// Where the user's timeline stands.
+        position: u32,
+        /// The words.
+        text: &'a str,
+    },
+    /// The page sets values for the agent's prompt.
+    Variables {
+        /// Where the user's timeline stands.
+        position: u32,
+        /// Names and values.
+        values: &'a [(String, String)],
     },
     /// What the user has really said, in place of what was understood.
     Corrected {

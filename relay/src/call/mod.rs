@@ -384,8 +384,10 @@ impl Call {
                 self.commit_alone();
             }
             Upward::Correction { turn, text } => self.correct(*turn, text),
-            // No agent takes these, and the features of a session do not name them.
-            Upward::Context { .. } | Upward::Variables { .. } => {}
+            Upward::Context { text } => self.tell_agent(AgentInput::Context { position, text }),
+            Upward::Variables { variables } => {
+                self.tell_agent(AgentInput::Variables { position, values: &variables.0 });
+            }
         }
     }
 

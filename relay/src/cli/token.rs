@@ -23,6 +23,9 @@ pub(super) struct TokenArgs {
     /// Their role: the one of `auth.admin_role` may use `/v1/admin`.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     role: Option<String>,
+    /// An agent that they may speak with; once for each, or * for all of them. Without it, that is the default one alone.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    agent: Vec<String>,
     /// How long it is good: a number and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     ttl: Duration,
@@ -49,6 +52,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         account: args.account.as_deref(),
         plan: args.plan.as_deref(),
         role: args.role.as_deref(),
+        agents: &args.agent,
     };
     match auth::mint_for(&config.auth, bearer, now, args.ttl) {
         Ok(token) => answered(&token),

@@ -7,12 +7,14 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place, ToolConfig};
-use crate::agent::TurnTaking;
+use crate::agent::{TurnTaking, Variable};
 use crate::provider::{Deadlines, Kind, Provider, Service};
 
 /// The agent that is always there.
 pub const ECHO: &str = "echo";
-/// The longest name of an agent or a provider.
+/// How many variables an agent may have.
+const VARIABLES_MAX: usize = 32;
+/// The longest name of an agent, a provider or a variable.
 const NAME_MAX_CHARS: usize = 64;
 
 /// An agent as an operator has configured it.
@@ -36,6 +38,8 @@ pub struct AgentConfig {
     pub tool_filler: String,
     /// How it takes turns with the user; the language is its recogniser's.
     pub turn_taking: TurnTaking,
+    /// The names that stand in braces in its instructions and its greeting.
+    pub variables: Vec<Variable>,
 }
 
 /// What an agent does.
@@ -166,6 +170,7 @@ fn agent(
         max_tool_steps: values.whole("agents.*.max_tool_steps")?,
         tool_filler: values.spoken("agents.*.tool_filler")?,
         turn_taking: turn_taking(values)?,
+        variables: variables(values)?,
     })
 }
 
@@ -192,6 +197,34 @@ fn tools_of(values: &Values, tools: &BTreeMap<String, ToolConfig>) -> Result<Vec
     names.sort_unstable();
     names.dedup();
     Ok(names)
+}
+
+/// The variables that an agent declares, each a name or a name with its default.
+fn variables(values: &Values) -> Result<Vec<Variable>, ConfigError> {
+    const KEY: &str = "agents.*.variables";
+    const PAGE_KEY: &str = "agents.*.page_variables";
+    let of_page = values.list(PAGE_KEY)?;
+    let mut variables: Vec<Variable> = Vec::new();
+    for given in values.list(KEY)? {
+        let (name, default) = given.split_once('=').unwrap_or((&given, ""));
+        let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_name = name.starts_with(is_start) && name.chars().all(is_part) && name.len() <= NAME_MAX_CHARS;
+        if !is_name || variables.iter().any(|other| other.name == name) || variables.len() == VARIABLES_MAX {
+            let accepted = format!(
+                "give up to {VARIABLES_MAX} names of letters, digits and underscores, each once and with a default or without: `name=there`"
+            );
+            return Err(values.wrong(KEY, quote(&given), accepted));
+        }
+        let is_of_page = of_page.iter().any(|of_page| of_page == name);
+        variables.push(Variable { name: name.to_owned(), default: default.to_owned(), is_of_page });
+    }
+    match of_page.iter().find(|name| variables.iter().all(|variable| variable.name != **name)) {
+        None => Ok(variables),
+        Some(name) => {
+            Err(values.wrong(PAGE_KEY, quote(name), "give names that are among the agent's variables"))
+        }
+    }
 }
 
 /// The names of providers that have this to give.

@@ -51,6 +51,10 @@ pub struct ClaimPaths {
     pub plan: ClaimPath,
     /// The role.
     pub role: ClaimPath,
+    /// The agents that its user may speak with.
+    pub agents: ClaimPath,
+    /// Values for the variables of agents.
+    pub variables: ClaimPath,
     /// The token's own limits.
     pub limits: ClaimPath,
 }
@@ -97,6 +101,8 @@ impl AuthConfig {
                 account: path("auth.account_claim")?,
                 plan: path("auth.plan_claim")?,
                 role: path("auth.role_claim")?,
+                agents: path("auth.agents_claim")?,
+                variables: path("auth.variables_claim")?,
                 limits: path("auth.limits_claim")?,
             },
             admin_role: values.word("auth.admin_role")?,

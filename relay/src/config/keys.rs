@@ -66,6 +66,8 @@ keys! {
     "auth.plan_claim" = "app_metadata.plan", Text, "the claim with the name of a plan";
     "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
     "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
+    "auth.agents_claim" = "app_metadata.agents", Text, "the claim with the names of the agents that its user may speak with, a text or a list, `*` for all of them; without it, that is `agents.default` alone";
+    "auth.variables_claim" = "app_metadata.variables", Text, "the claim with an object of values for the variables of agents (`agents.*.variables`)";
     "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";
     "auth.leeway_seconds" = "5", Whole(0, 300), "tolerated difference of clocks";
     "auth.token_grace_seconds" = "60", Whole(0, 600), "how long a call goes on after its token expired; a fresh one is asked for 60 s before that";
@@ -114,6 +116,8 @@ keys! {
     "agents.*.tts" = "", List, "the names of its voices (text to speech) among `[providers.NAME]`, in the order in which they are asked; without one the agent answers in text";
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
+    "agents.*.variables" = "", List, "names that stand in braces in greeting and instructions, each with a default if it has one: `name=there`, `plan`. Their values are in the token, see `auth.variables_claim`";
+    "agents.*.page_variables" = "", List, "those of the variables that a page may set, for users whose token has no value for them";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "agents.*.interruption_ms" = "500", Whole(100, 10_000), "a voice over the agent that goes on for so long ends the answer, even if no words are understood yet; see [how a turn goes](agents.md#interruption)";
     "agents.*.resume_ms" = "1000", Whole(200, 4_000), "an answer that was held because of a sound goes on after so much silence without words";

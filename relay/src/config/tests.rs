@@ -231,6 +231,7 @@ fn every_key_of_the_table_is_read() {
             | "agents.*.resume_ms"
             | "agents.*.interruptible_greeting"
             | "agents.*.uninterruptible_seconds" => format!("{toml}\nkind = \"echo\""),
+            "agents.*.variables" | "agents.*.page_variables" => format!("{toml}\nkind = \"echo\""),
             "providers.*.model" => toml.replace(wrong, "7"),
             "providers.*.key" | "providers.*.price" | "providers.*.voice" | "providers.*.key_terms" => {
                 format!("{}\nmodel = \"m\"", toml.replace(wrong, "7"))
@@ -441,6 +442,29 @@ fn a_vendors_prices_are_for_the_vendors_own_address() {
     ] {
         let config = from_toml(&format!("[providers.p]\nkind = \"{kind}\"\n{more}")).expect(more);
         assert_eq!(config.providers["p"].price, item, "{kind}: {more}");
+    }
+}
+
+#[test]
+fn an_agent_declares_its_variables_and_which_of_them_are_the_pages() {
+    let config = from_toml(
+        "[agents.host]\nkind = \"echo\"\nvariables = [\"name=there\", \"plan\", \"_a1=b=c\"]\npage_variables = \"name\"",
+    )
+    .expect("good");
+    let variables: Vec<_> = config.agents["host"]
+        .variables
+        .iter()
+        .map(|variable| (&*variable.name, &*variable.default, variable.is_of_page))
+        .collect();
+    assert_eq!(variables, [("name", "there", true), ("plan", "", false), ("_a1", "b=c", false)]);
+    for (variables, says) in [
+        ("variables = \"first name\"", "agents.host.variables = \"first name\""),
+        ("variables = \"1a\"", "agents.host.variables = \"1a\""),
+        ("variables = [\"a\", \"a=b\"]", "agents.host.variables = \"a=b\""),
+        ("page_variables = \"name\"", "agents.host.page_variables = \"name\""),
+    ] {
+        let error = from_toml(&format!("[agents.host]\nkind = \"echo\"\n{variables}")).expect_err(variables);
+        assert!(error.to_string().contains(says), "{variables}: {error}");
     }
 }
 

@@ -125,11 +125,18 @@ impl Parts {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// Makes the agent, for audio that begins at `position`, after these turns. The names of its calls of tools begin with `prefix`.
+    /// Makes the agent, for audio that begins at `position`, after these turns, with the values that the user's token has for its variables. The names of
+    /// its calls of tools begin with `prefix`.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
-    fn agent(&self, position: u32, turns: &[Turn], prefix: String) -> Box<dyn Agent> {
+    fn agent(
+        &self,
+        position: u32,
+        turns: &[Turn],
+        values: &[(String, String)],
+        prefix: String,
+    ) -> Box<dyn Agent> {
         match &self.config {
             Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
                 let recogniser = self
@@ -144,6 +151,8 @@ impl Parts {
                     max_output_tokens: config.max_output_tokens,
                     memory_tokens: config.memory_tokens,
                     turn_taking: TurnTaking { language, ..config.turn_taking.clone() },
+                    variables: config.variables.clone(),
+                    values: values.to_owned(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
                 Box::new(conversation.with_tools(self.toolbox(config, prefix), &[]))
@@ -223,7 +232,7 @@ pub(super) fn prepare(
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
     // No two calls have one name, not even of two sessions: a page and a backend know by it what they have done.
     let prefix = format!("call_{}_{}_", beginning.id, beginning.epoch);
-    let agent = parts.agent(beginning.mark.position, &turns, prefix);
+    let agent = parts.agent(beginning.mark.position, &turns, &identity.variables, prefix);
     let now = app.live.now();
     let terms = Terms {
         features: parts.features(),

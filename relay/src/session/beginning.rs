@@ -24,7 +24,7 @@ use crate::records::store::{NewSession, TakenOver};
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
 /// The features that this relay speaks with an agent that holds a conversation.
 pub const FEATURES_OF_CHAT: &[&str] =
-    &[Features::SAMPLES, "text", "correction", "say", "tool_result", "barge_in"];
+    &[Features::SAMPLES, "text", "correction", "say", "context", "variables", "tool_result", "barge_in"];
 /// How much listening has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -394,6 +394,10 @@ async fn begin(
         Ok(parts) => parts,
         Err(refusal) => return refuse(connection, refusal).await,
     };
+    if !identity.may_speak_with(&parts.agent, &app.config.default_agent) {
+        tracing::info!(sub = %identity.sub, agent = %parts.agent, "the token does not name this agent");
+        return refuse(connection, Refusal::new(CloseCode::Forbidden, ErrorCode::AgentForbidden)).await;
+    }
     if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
         tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
     }

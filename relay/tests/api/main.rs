@@ -1,6 +1,7 @@
 //! The HTTP API: who sees what, pages, problems, exports, the deny-list.
 
 mod access;
+mod agents;
 mod credits;
 mod exports;
 mod feedback;

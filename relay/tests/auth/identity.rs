@@ -47,6 +47,42 @@ async fn without_them_it_is_the_default_account_without_a_plan() {
 }
 
 #[tokio::test]
+async fn the_agents_of_a_token_are_a_text_or_a_list_of_texts() {
+    for (agents, may) in [
+        (json!(null), &["host"][..]),
+        (json!("clerk"), &["clerk"]),
+        (json!(["clerk", "host"]), &["clerk", "host"]),
+        (json!([]), &[]),
+        (json!(["*"]), &["host", "clerk", "doctor"]),
+    ] {
+        let said = identity(json!({ "agents": agents })).await.expect("good");
+        let spoken_with =
+            ["host", "clerk", "doctor"].into_iter().filter(|agent| said.may_speak_with(agent, "host"));
+        assert_eq!(spoken_with.collect::<Vec<_>>().len(), may.len(), "{agents}");
+        assert!(may.iter().all(|agent| said.may_speak_with(agent, "host")), "{agents}");
+    }
+    for agents in [json!(7), json!({ "clerk": true }), json!(["clerk", 7])] {
+        assert_eq!(identity(json!({ "agents": agents })).await, Err(AuthError::Claims), "{agents}");
+    }
+    let own = but(&json!({ "user_metadata": { "agents": "*" }, "agents": "*" }));
+    let said = verify(&configured(Some(SECRET), None), &hs256(&own)).await.expect("good");
+    assert!(!said.may_speak_with("clerk", "host"), "users write that themselves");
+}
+
+#[tokio::test]
+async fn the_values_of_a_token_are_an_object_of_texts() {
+    let said =
+        identity(json!({ "variables": { "name": "Ada", "age": 36, "pro": true, "no": null, "deep": {} } }));
+    let values = said.await.expect("good").variables;
+    let values: Vec<_> = values.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(values, [("age", "36"), ("name", "Ada"), ("pro", "true")]);
+    assert_eq!(identity(json!({ "variables": null })).await.expect("good").variables.len(), 0);
+    for variables in [json!("name"), json!(["name"]), json!(7)] {
+        assert_eq!(identity(json!({ "variables": variables })).await, Err(AuthError::Claims), "{variables}");
+    }
+}
+
+#[tokio::test]
 async fn what_users_write_about_themselves_counts_for_nothing() {
     let own = json!({
         "account": "acme", "plan": "pro", "role": "voxrelay_admin", "sub": "someone-else",

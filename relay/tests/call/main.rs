@@ -10,7 +10,7 @@ use std::time::Duration;
 use protocol::relay::Saying;
 use protocol::{
     Ability, AgentState, BudgetScope, CloseCode, Degraded, ErrorCode, Gap, Latency, Mark, Role, Time,
-    ToolCall, ToolCancel, Upward, Usage,
+    ToolCall, ToolCancel, Upward, Usage, Variables,
 };
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};

@@ -268,6 +268,24 @@ fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() 
 }
 
 #[test]
+fn what_a_page_wants_its_agent_to_know_reaches_it_in_its_place() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.told.lock().expect("one thread").clear();
+    let context = Upward::Context { text: "the terrace".into() };
+    let variables = Upward::Variables { variables: Variables(vec![("name".into(), "Ada".into())]) };
+    for (seq, message) in [(1, &context), (2, &variables)] {
+        bench.input(Input::Message { mark: Mark { seq, position: 1_600 }, message });
+    }
+    let told = bench.told.lock().expect("one thread").clone();
+    let expected = [
+        r#"Context { position: 1600, text: "the terrace" }"#,
+        r#"Variables { position: 1600, values: [("name", "Ada")] }"#,
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn what_the_agent_cannot_do_is_told_to_the_page() {
     let mut bench = Bench::new();
     let degraded = |degraded| AgentOutput::Degraded { what: Ability::Thinking, degraded };

@@ -82,6 +82,33 @@ async fn token_says_who_pays_which_plan_and_which_role_in_the_configured_claims(
 }
 
 #[tokio::test]
+async fn token_names_the_agents_that_its_user_may_speak_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for claims in ["", "agents_claim = \"https://acme.example/agents\"\n"] {
+        let file = folder.path().join("voxrelay.toml");
+        std::fs::write(&file, format!("[auth]\nhs256_secret = \"{SECRET}\"\n{claims}")).expect("written");
+        let config = Config::load(Some(&file), []).expect("a good configuration").auth;
+        let verifier = Verifier::from_config(&config).expect("a verifier");
+        for (arguments, may) in [
+            (&[][..], ["host", ""]),
+            (&["--agent", "doctor"], ["doctor", ""]),
+            (&["--agent", "doctor", "--agent", "host"], ["doctor", "host"]),
+            (&["--agent", "*"], ["doctor", "clerk"]),
+        ] {
+            let command = ["token", "--sub", "ada", "--config", "voxrelay.toml"];
+            let (output, errors) = run(voxrelay(folder.path()).args(command).args(arguments));
+            assert!(output.status.success(), "{errors}");
+            let token = String::from_utf8(output.stdout).expect("UTF-8");
+            let identity = verifier.check(token.trim()).await.expect("good");
+            for agent in ["host", "doctor", "clerk"] {
+                let expected = may.contains(&agent) || arguments.contains(&"*");
+                assert_eq!(identity.may_speak_with(agent, "host"), expected, "{arguments:?}: {agent}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_command_that_dev_names_prints_a_token_for_it_wherever_it_is_typed() {
     for name in ["plain", "it's a folder"] {
         let home = tempfile::tempdir().expect("a folder");

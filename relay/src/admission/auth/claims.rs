@@ -115,6 +115,7 @@ impl Reader {
         let account: Option<String> = find(value, &self.paths.account, NAME)?;
         let plan: Option<String> = find(value, &self.paths.plan, NAME)?;
         let role: Option<OneOrMany> = find(value, &self.paths.role, TEXTS)?;
+        let agents: Option<OneOrMany> = find(value, &self.paths.agents, TEXTS)?;
         let limits = self.limits(value)?;
         let names = [
             ("sub".to_owned(), Some(&sub)),
@@ -135,6 +136,8 @@ impl Reader {
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
             is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),
+            agents: agents.map(OneOrMany::all),
+            variables: self.variables(value)?,
             limits: Box::new(limits),
         })
     }
@@ -160,6 +163,19 @@ impl Reader {
         let Some(audience) = audience else { return Err(wrong(AuthError::Claims)) };
         let is_ours = audience.any(|audience| self.audiences.iter().any(|ours| ours == audience));
         if is_ours { Ok(()) } else { Err(wrong(AuthError::Audience)) }
+    }
+
+    /// The values that a token has for the variables of agents. What is neither a text nor a number nor a truth is none.
+    fn variables(&self, value: &Value) -> Result<Box<[(String, String)]>, Refused> {
+        let path = &self.paths.variables;
+        let values: Option<Map<String, Value>> = find(value, path, "an object of texts")?;
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        };
+        let values = values.unwrap_or_default();
+        Ok(values.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect())
     }
 
     /// The limits that a token has of its own.
@@ -299,6 +315,13 @@ enum OneOrMany {
 }
 
 impl OneOrMany {
+    fn all(self) -> Box<[String]> {
+        match self {
+            OneOrMany::One(text) => Box::new([text]),
+            OneOrMany::Many(texts) => texts.into(),
+        }
+    }
+
     fn any(&self, mut test: impl FnMut(&str) -> bool) -> bool {
         match self {
             OneOrMany::One(text) => test(text),

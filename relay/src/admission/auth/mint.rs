@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use super::Refused;
 use super::claims::Reader;
+use super::{EVERY_AGENT, Refused};
 use crate::config::{AuthConfig, ClaimPaths, Secret};
 
 /// The file of the development secret in the data folder.
@@ -46,17 +46,21 @@ pub struct Bearer<'a> {
     pub plan: Option<&'a str>,
     /// The user's role.
     pub role: Option<&'a str>,
+    /// The agents that the user may speak with, [`EVERY_AGENT`] for all of them. With none, the token names none: that is the default one.
+    pub agents: &'a [String],
 }
 
-/// Signs a token for `sub` that is good for `ttl` from `now` (seconds since 1970), with the configured secret.
+/// Signs a token for `sub` that is good for `ttl` from `now` (seconds since 1970), with the configured secret. It is for development: its user
+/// may speak with every agent.
 ///
 /// # Errors
 /// When no secret is configured.
 pub fn mint(config: &AuthConfig, sub: &str, now: u64, ttl: Duration) -> Result<String, MintError> {
-    mint_for(config, Bearer { sub, ..Bearer::default() }, now, ttl)
+    let agents = [EVERY_AGENT.to_owned()];
+    mint_for(config, Bearer { sub, agents: &agents, ..Bearer::default() }, now, ttl)
 }
 
-/// Signs a token as [`mint`] does, with an account, a plan and a role as well.
+/// Signs a token as [`mint`] does, which says what its bearer may do.
 ///
 /// # Errors
 /// When no secret is configured, or the relay would refuse what the token says.
@@ -79,6 +83,9 @@ pub fn mint_for(
         if let Some(value) = value {
             path.put(&mut claims, value.into());
         }
+    }
+    if !bearer.agents.is_empty() {
+        config.claims.agents.put(&mut claims, bearer.agents.into());
     }
     Reader::new(config).identity(&claims).map_err(MintError::Refused)?;
     let key = EncodingKey::from_secret(secret.expose().as_bytes());

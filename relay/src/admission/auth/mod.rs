@@ -29,6 +29,9 @@ use unique::Unique;
 /// The longest token that is checked, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
+/// What stands for every agent in a token.
+pub const EVERY_AGENT: &str = "*";
+
 /// How long a signature on P-256 is, in bytes (RFC 7518, 3.4).
 const ES256_SIGNATURE_BYTES: usize = 64;
 /// How long an RSA signature is, in bytes: as long as its modulus, 2,048 to 4,096 bits.
@@ -64,6 +67,10 @@ pub struct Identity {
     pub plan: Option<String>,
     /// Whether the user may use the administrators' part of the HTTP API.
     pub is_admin: bool,
+    /// The agents that the user may speak with, [`EVERY_AGENT`] for all of them. `None` if the token names none: that is the default one.
+    pub agents: Option<Box<[String]>>,
+    /// Names and values for the variables of agents.
+    pub variables: Box<[(String, String)]>,
     /// The limits that the token has of its own. They tighten those that apply otherwise.
     pub limits: Box<TokenLimits>,
 }
@@ -79,7 +86,18 @@ impl Identity {
             account,
             plan: None,
             is_admin: false,
+            agents: None,
+            variables: Box::default(),
             limits: Box::default(),
+        }
+    }
+
+    /// Whether the user may speak with this agent, if `default` is the agent of calls that name none.
+    #[must_use]
+    pub fn may_speak_with(&self, agent: &str, default: &str) -> bool {
+        match &self.agents {
+            Some(agents) => agents.iter().any(|name| name == agent || name == EVERY_AGENT),
+            None => agent == default,
         }
     }
 }

@@ -66,6 +66,8 @@ enum By {
     User(Option<u32>),
     /// The agent; in this call it was in this answer.
     Agent(Option<(u32, Author)>),
+    /// Nobody: the page has told the agent what it is to know.
+    Page,
 }
 
 /// Who wrote words that the agent says.
@@ -129,6 +131,11 @@ impl Memory {
     pub(super) fn user_said(&mut self, text: &str) {
         self.push(0, By::User(Some(self.sayings)), text.to_owned());
         self.sayings += 1;
+    }
+
+    /// The agent is to know something that nobody has said.
+    pub(super) fn learn(&mut self, text: &str) {
+        self.push(0, By::Page, text.to_owned());
     }
 
     /// The agent says more in this answer.
@@ -214,20 +221,20 @@ impl Memory {
 
     /// Whether the last word is a tool's, or the user's and more than a sign in this language that they listen.
     pub(super) fn is_unanswered(&self, language: Option<&str>) -> bool {
-        let mut newest = self.lines.iter().rev().filter(|line| !line.is_aside());
+        let mut newest = self.lines.iter().rev().filter(|line| line.is_said());
         let Some(last) = newest.next() else { return false };
         match &last.what {
             What::Said { by: By::User(_), text } => {
                 newest.next().is_none_or(Line::is_users) || !is_back_channel(language, text)
             }
-            What::Said { by: By::Agent(_), .. } => false,
+            What::Said { by: By::Agent(_) | By::Page, .. } => false,
             What::Called { .. } | What::HasCome => true,
         }
     }
 
     /// Whether the last word is a tool's, or is to be.
     pub(super) fn ends_in_calls(&self) -> bool {
-        let last = self.lines.iter().rev().find(|line| !line.is_aside());
+        let last = self.lines.iter().rev().find(|line| line.is_said());
         last.is_some_and(|line| matches!(line.what, What::Called { .. }))
     }
 
@@ -238,6 +245,11 @@ impl Memory {
         for line in &self.lines {
             match &line.what {
                 What::Said { by: By::User(_), text } => messages.push(Message::User(text.clone())),
+                // Only a user's message may stand anywhere in a conversation, with every provider.
+                What::Said { by: By::Page, text } => {
+                    messages
+                        .push(Message::User(format!("[For your information, not said by the user: {text}]")));
+                }
                 What::Said { .. } if line.is_aside() => {}
                 What::Said { by: By::Agent(_), text } => {
                     messages.push(Message::Assistant { text: text.clone(), calls: Vec::new() });
@@ -286,6 +298,11 @@ impl Memory {
 impl Line {
     fn is_users(&self) -> bool {
         matches!(self.what, What::Said { by: By::User(_), .. })
+    }
+
+    /// Whether somebody who takes part has said it, or has called something.
+    fn is_said(&self) -> bool {
+        !self.is_aside() && !matches!(self.what, What::Said { by: By::Page, .. })
     }
 
     fn is_aside(&self) -> bool {

@@ -15,8 +15,10 @@ mod speaking;
 mod tests;
 mod thinking;
 mod tools;
+mod variables;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use audio::{VoiceActivity, VoiceConfig};
 use protocol::{Ability, ErrorCode, Time};
@@ -34,11 +36,15 @@ use outbox::Outbox;
 use speaking::{News, Speaking};
 use thinking::{Thinking, Thought};
 use tools::Tools;
+pub use variables::Variable;
+use variables::Variables;
 
 /// Without ears, `Final` is not said more often than every half second of audio.
 const FINAL_STEP: u32 = 8_000;
 /// Texts that can wait to be said. Another one is refused.
 const TO_SAY_MAX: usize = 16;
+/// How long a greeting waits for what the page may have to say to it: a page says it as soon as it is connected.
+const GREETING_WAITS: Duration = Duration::from_secs(2);
 /// What the user is told when there is no answer.
 const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
 
@@ -55,6 +61,10 @@ pub struct Persona {
     pub memory_tokens: u32,
     /// How it takes turns with the user.
     pub turn_taking: TurnTaking,
+    /// The names that stand in braces in its instructions and its greeting.
+    pub variables: Vec<Variable>,
+    /// Names and values that the user's token has for them.
+    pub values: Vec<(String, String)>,
 }
 
 impl Persona {
@@ -72,6 +82,8 @@ impl Default for Persona {
             max_output_tokens: 500,
             memory_tokens: 8_000,
             turn_taking: TurnTaking::default(),
+            variables: Vec::new(),
+            values: Vec::new(),
         }
     }
 }
@@ -98,6 +110,7 @@ pub struct Conversation<E = VoiceActivity> {
     /// `None` for answers in text.
     speaking: Option<Speaking>,
     memory: Memory,
+    variables: Variables,
     outbox: Outbox,
     /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
     to_say: VecDeque<(u32, String)>,
@@ -123,6 +136,8 @@ pub struct Conversation<E = VoiceActivity> {
 enum Begins {
     Not,
     WithGreeting,
+    /// With its greeting, once the page has given the values that are missing in it, and at this time in any case.
+    WhenGreetingIsWhole(Time),
     WithAnswer,
 }
 
@@ -161,6 +176,7 @@ impl<E: Ears> Conversation<E> {
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),
+            variables: Variables::new(persona.variables.clone(), &persona.values),
             persona,
             rate,
             memory,
@@ -273,6 +289,9 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn cut(&mut self) {
+        if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
+            self.begins = Begins::Not;
+        }
         self.thinking.give_up(&mut self.outbox);
         self.tools.interrupt();
         if let Some(speaking) = &mut self.speaking {
@@ -294,7 +313,7 @@ impl<E: Ears> Conversation<E> {
     /// Asks the model for what comes next.
     fn ask_model(&mut self) {
         self.has_answered = false;
-        let messages = self.memory.messages(&self.persona.instructions);
+        let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
         if !self.thinking.ask(messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
         }
@@ -438,16 +457,51 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    fn begin(&mut self) {
-        match std::mem::replace(&mut self.begins, Begins::Not) {
+    fn begin(&mut self, now: Time) {
+        match self.begins {
             Begins::Not => {}
-            Begins::WithAnswer => self.go_on_with_calls(),
-            Begins::WithGreeting => {
-                let greeting = self.persona.greeting.clone();
-                self.floor.greet();
-                self.give(&greeting, Author::Others);
-                self.end_answer();
+            Begins::WithAnswer => {
+                self.begins = Begins::Not;
+                self.go_on_with_calls();
             }
+            Begins::WithGreeting if self.variables.awaits(&self.persona.greeting) => {
+                self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);
+            }
+            Begins::WhenGreetingIsWhole(due) if now < due => {}
+            Begins::WithGreeting | Begins::WhenGreetingIsWhole(_) => self.greet(),
+        }
+    }
+
+    fn greet(&mut self) {
+        self.begins = Begins::Not;
+        let greeting = self.variables.fill(&self.persona.greeting);
+        if !greeting.is_empty() {
+            self.floor.greet();
+            self.give(&greeting, Author::Others);
+            self.end_answer();
+        }
+    }
+
+    /// The page sets values. It is told if there is one that it may not set; the others are set.
+    fn set(&mut self, values: &[(String, String)]) {
+        let mut is_good = true;
+        for (name, value) in values {
+            is_good &= self.variables.set(name, value);
+        }
+        if !is_good {
+            self.outbox.push(AgentOutput::Trouble(ErrorCode::VariableUnknown));
+        }
+        if matches!(self.begins, Begins::WhenGreetingIsWhole(_))
+            && !self.variables.awaits(&self.persona.greeting)
+        {
+            self.greet();
+        }
+    }
+
+    /// A message of the page is done with. If nothing that came before it is still to be understood, it need not be sent again.
+    fn done_with(&mut self, position: u32) {
+        if self.to_say.is_empty() && self.final_through >= position {
+            self.outbox.push(AgentOutput::Final { through: self.final_through });
         }
     }
 
@@ -492,6 +546,14 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Typed { position, text }, _) => self.read(position, text),
             (AgentInput::BargeIn, _) => self.floor.notice(now),
             (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
+            (AgentInput::Context { position, text }, _) => {
+                self.memory.learn(text);
+                self.done_with(position);
+            }
+            (AgentInput::Variables { position, values }, _) => {
+                self.set(values);
+                self.done_with(position);
+            }
             (AgentInput::Corrected { said, text }, _) => self.memory.correct(said, text),
             (AgentInput::Room { samples }, _) => {
                 if let Some(speaking) = &mut self.speaking {
@@ -512,7 +574,7 @@ impl<E: Ears> Agent for Conversation<E> {
                 self.tools.handle_result(call_id, from, output, is_error, outbox, memory);
             }
             (AgentInput::Timeout, _) => {
-                self.begin();
+                self.begin(now);
                 self.handle_tools_timeout();
                 self.floor.handle_timeout(now);
             }
@@ -534,7 +596,11 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let begins = (self.begins != Begins::Not).then_some(Time::ZERO);
+        let begins = match self.begins {
+            Begins::Not => None,
+            Begins::WhenGreetingIsWhole(due) => Some(due),
+            Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
+        };
         begins.into_iter().chain(self.tools.poll_timeout()).chain(self.floor.poll_timeout()).min()
     }
 }

@@ -11,7 +11,6 @@ use super::*;
 use crate::admission::auth::Identity;
 use crate::agent::Echo;
 use crate::call::Start;
-use crate::config::TokenLimits;
 use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage};
 use crate::money::meter::Meter;
 use crate::money::price::PriceTable;
@@ -26,15 +25,7 @@ const CHUNK: u32 = 1_600;
 const SOON: Duration = Duration::from_millis(5);
 
 fn identity() -> Identity {
-    Identity {
-        sub: "ada".into(),
-        expires_at: 10_000,
-        login: None,
-        account: "acme".into(),
-        plan: None,
-        is_admin: false,
-        limits: Box::new(TokenLimits::default()),
-    }
+    Identity::new("ada".into(), "acme".into(), 10_000)
 }
 
 fn hello(resume: Option<Value>) -> Hello {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::TokenLimits;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Grant, Range, Standing};
 use protocol::{Hello, Mark};
@@ -10,15 +9,7 @@ const STORE_GRACE: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(3_600);
 
 fn identity(sub: &str, account: &str, login: &str, expires_at: u64) -> Identity {
-    Identity {
-        sub: sub.into(),
-        expires_at,
-        login: Some(login.into()),
-        account: account.into(),
-        plan: None,
-        is_admin: false,
-        limits: Box::new(TokenLimits::default()),
-    }
+    Identity { login: Some(login.into()), ..Identity::new(sub.into(), account.into(), expires_at) }
 }
 
 fn ada() -> Identity {

@@ -1,0 +1,109 @@
+//! What an agent is told beside what is said: context, and values for its variables.
+
+use super::*;
+
+fn variable(name: &str, default: &str, is_of_page: bool) -> Variable {
+    Variable { name: name.to_owned(), default: default.to_owned(), is_of_page }
+}
+
+/// One that greets, with a variable of the token and one of the page, for a user whose token says this.
+fn greeter(greeting: &str, values: &[(&str, &str)]) -> Conversation {
+    let persona = Persona {
+        instructions: "The plan is {plan}; {name} is on {place}. {Stays}".to_owned(),
+        greeting: greeting.to_owned(),
+        max_output_tokens: 5,
+        variables: vec![
+            variable("plan", "free", false),
+            variable("name", "there", true),
+            variable("place", "", true),
+        ],
+        values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    Conversation::new(persona, Team { models: vec![0], ..Team::default() }, 24_000, 0, &[])
+}
+
+fn at(agent: &mut Conversation, ms: u64, input: AgentInput<'_>) -> Vec<AgentOutput> {
+    agent.handle_input(Time::from_millis(ms), input);
+    std::iter::from_fn(|| agent.poll_output()).collect()
+}
+
+fn sets(agent: &mut Conversation, ms: u64, values: &[(&str, &str)]) -> Vec<AgentOutput> {
+    let values: Vec<_> =
+        values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    at(agent, ms, AgentInput::Variables { position: 0, values: &values })
+}
+
+#[test]
+fn context_is_known_with_the_next_question_and_is_no_question_itself() {
+    let mut bench = Bench::new();
+    let did = bench.input(AgentInput::Context { position: 0, text: "They opened the menu." });
+    assert_eq!(did, [AgentOutput::Final { through: 0 }], "it is not answered, and need not be sent again");
+    let told = "[For your information, not said by the user: They opened the menu.]";
+    let did = bench.types("What is good?");
+    let all = [("system", "Listen."), ("user", told), ("user", "What is good?")];
+    assert_eq!(asked(&did), Some(all.to_vec()));
+    bench.says(0, "The soup");
+    bench.input(AgentInput::Context { position: 0, text: "They closed it." });
+    assert_eq!(words(&bench.says(0, " is.")), " is.", "it disturbs no answer");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 12 });
+    let asked = asked(&bench.types("Thanks")).expect("it asks").len();
+    assert_eq!(asked, 6, "both stay known");
+}
+
+#[test]
+fn context_after_the_last_answer_leaves_nothing_to_be_answered() {
+    let turn = |number, role, text: &str| Turn::new(number, role, text.to_owned(), 0, 0);
+    let turns = [turn(0, protocol::Role::User, "Hello"), turn(1, protocol::Role::Agent, "Hi.")];
+    let mut memory = Memory::of(&turns);
+    memory.learn("They opened the menu.");
+    assert!(!memory.is_unanswered());
+    let mut memory = Memory::of(&turns[..1]);
+    memory.learn("They opened the menu.");
+    assert!(memory.is_unanswered(), "the user still waits");
+}
+
+#[test]
+fn a_greeting_has_the_values_of_the_token_at_once() {
+    let mut agent = greeter("Hello {name} of {plan}.", &[("name", "Ada"), ("plan", "pro"), ("other", "x")]);
+    assert_eq!(words(&at(&mut agent, 0, AgentInput::Timeout)), "Hello Ada of pro.");
+    at(&mut agent, 1, AgentInput::AnswerOver { answer: 0, heard: 17 });
+    sets(&mut agent, 2, &[("name", "Eve"), ("place", "{plan} terrace")]);
+    let did = at(&mut agent, 3, AgentInput::Typed { position: 0, text: "Hi" });
+    let told = asked(&did).and_then(|asked| asked.first().map(|(_, text)| (*text).to_owned()));
+    assert_eq!(told.as_deref(), Some("The plan is pro; Ada is on {plan} terrace. {Stays}"));
+}
+
+#[test]
+fn a_greeting_waits_for_the_page_for_a_moment_and_no_longer() {
+    let mut agent = greeter("Hello {name}.", &[]);
+    assert_eq!(at(&mut agent, 5_000, AgentInput::Timeout), []);
+    assert_eq!(agent.poll_timeout(), Some(Time::from_millis(7_000)));
+    sets(&mut agent, 5_100, &[("place", "the terrace")]);
+    let did = sets(&mut agent, 5_200, &[("name", "Ada")]);
+    assert_eq!(words(&did), "Hello Ada.", "all of it is known");
+    assert_eq!(agent.poll_timeout(), None);
+
+    let mut agent = greeter("Hello {name}.", &[]);
+    at(&mut agent, 5_000, AgentInput::Timeout);
+    assert_eq!(words(&at(&mut agent, 6_999, AgentInput::Timeout)), "");
+    assert_eq!(words(&at(&mut agent, 7_000, AgentInput::Timeout)), "Hello there.", "its default");
+
+    let mut agent = greeter("Hello {name}.", &[]);
+    at(&mut agent, 0, AgentInput::Timeout);
+    let did = at(&mut agent, 10, AgentInput::Typed { position: 0, text: "Is anybody there?" });
+    assert!(asked(&did).is_some() && words(&did).is_empty());
+    assert_eq!(agent.poll_timeout(), None, "who has begun to speak is not greeted any more");
+    assert_eq!(words(&sets(&mut agent, 20, &[("name", "Ada")])), "");
+}
+
+#[test]
+fn a_page_hears_of_a_variable_that_it_may_not_set_and_the_others_are_set() {
+    let mut agent = greeter("", &[]);
+    let did = sets(&mut agent, 0, &[("plan", "pro"), ("name", "Ada"), ("nothing", "x")]);
+    let trouble = AgentOutput::Trouble(ErrorCode::VariableUnknown);
+    assert_eq!(did, [trouble, AgentOutput::Final { through: 0 }]);
+    let did = at(&mut agent, 1, AgentInput::Typed { position: 0, text: "Hi" });
+    let told = asked(&did).and_then(|asked| asked.first().map(|(_, text)| (*text).to_owned()));
+    assert_eq!(told.as_deref(), Some("The plan is free; Ada is on . {Stays}"));
+}
