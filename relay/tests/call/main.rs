@@ -13,6 +13,7 @@ use protocol::{
     ToolCall, ToolCancel, Upward, Usage,
 };
 use relay::NanoUsd;
+use relay::agent::tool::{Called, Runs, ToolNote};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
 use relay::call::{Call, Input, Output, Start};
@@ -84,6 +85,9 @@ enum Did {
     Feed(RequestId),
     HoldBack(RequestId, bool),
     Cancel(RequestId),
+    Note(ToolNote),
+    Run(Called),
+    CancelRun(String),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -172,6 +176,9 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Trouble(code) => Did::Trouble(code),
                 Output::Commit(mark) => Did::Commit(mark),
+                Output::NoteTool(note) => Did::Note(note),
+                Output::RunTool(called) => Did::Run(called),
+                Output::CancelTool(call_id) => Did::CancelRun(call_id),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
                 Output::Settle { rows, through, release, exposed, replayable, .. } => {
                     self.exposed = exposed;

@@ -188,7 +188,18 @@ fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() 
         runs: Runs::Page,
     };
     let cancel = AgentOutput::CancelTool { call_id: "c0".into(), runs: Runs::Page };
-    let did = bench.chunk([AgentOutput::CallTool(call), cancel]);
+    let dropped = Called { call_id: "c2".into(), ..call.clone() };
+    let drop = AgentOutput::CancelTool { call_id: "c2".into(), runs: Runs::Page };
+    let webhook = Called { call_id: "c3".into(), runs: Runs::Webhook, ..call.clone() };
+    let calls = [AgentOutput::CallTool(call.clone()), AgentOutput::CallTool(dropped), drop];
+    let did = bench.chunk(calls.into_iter().chain([AgentOutput::CallTool(webhook.clone()), cancel]));
+    let noted = Did::Note(ToolNote::Called { called: call, turn: 0 });
+    assert!(did.contains(&noted), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(Saying::ToolCall(_)))), "it is not stored yet");
+    assert_eq!(bench.input(Input::ToolStored { call_id: "c2" }), [], "it is not wanted any more");
+    assert_eq!(bench.input(Input::ToolStored { call_id: "c3" }), [Did::Run(webhook)]);
+    let mut did = did;
+    did.extend(bench.input(Input::ToolStored { call_id: "c1" }));
     let called = ToolCall { seq: 0, call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
     assert!(did.contains(&Did::Say(Saying::ToolCall(called))), "{did:?}");
     assert!(did.contains(&Did::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id: "c0".into() }))));

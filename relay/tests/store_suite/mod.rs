@@ -19,6 +19,7 @@ mod sessions;
 mod silence;
 mod texts;
 mod together;
+mod tool_calls;
 mod transcript;
 
 use std::sync::Arc;

@@ -54,9 +54,9 @@ async fn an_older_file_is_brought_up_to_date_with_everything_in_it() {
 async fn a_server_is_used_when_its_schema_is_up_to_date_and_not_before() {
     let url = postgres::shared().empty_database().await;
     let outdated = SqlStore::postgres(&url).await;
-    let Err(error @ StoreError::Outdated { missing: 8, .. }) = outdated else { panic!("{outdated:?}") };
+    let Err(error @ StoreError::Outdated { missing: 9, .. }) = outdated else { panic!("{outdated:?}") };
     assert!(error.to_string().contains("voxrelay migrate"), "{error}");
-    assert_eq!(migrate(&url).await.expect("migrated"), 8);
+    assert_eq!(migrate(&url).await.expect("migrated"), 9);
     assert_eq!(migrate(&url).await.expect("migrated"), 0);
     SqlStore::postgres(&url).await.expect("opened").ping().await.expect("it answers");
 }
@@ -130,6 +130,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("erased_sessions", "id"),
         ("erased_rows", "key"),
         ("relays", "id"),
+        ("tool_calls", "call_id"),
         ("_sqlx_migrations", "description"),
     ];
     let every = || readable.map(|table| (table, "user_sub")).into_iter().chain(hidden);

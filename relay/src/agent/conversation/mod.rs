@@ -403,6 +403,10 @@ impl<E: Ears> Agent for Conversation<E> {
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         self.now = now;
+        if self.tools.has_stored() {
+            // A result may come before the time-out: the page sends it again by itself.
+            self.begin();
+        }
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {

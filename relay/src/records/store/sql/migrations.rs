@@ -29,6 +29,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    9 "tool calls" "0009_tool_calls.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -40,6 +41,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    9 "tool calls" "0009_tool_calls.sql";
 };
 
 /// How a database's schema compares to the one of this relay.
