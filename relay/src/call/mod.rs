@@ -451,6 +451,8 @@ impl Call {
                 }
             }
             AgentOutput::Cut => self.cut(),
+            // Nobody is there any more for whom it could be called.
+            AgentOutput::CallTool(_) if self.hung_up.is_some() => {}
             AgentOutput::CallTool(called) => self.call_tool(called),
             AgentOutput::CancelTool { call_id, runs } => self.cancel_tool(call_id, runs),
             AgentOutput::ToolOutput { call_id, output } => {

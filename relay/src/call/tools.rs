@@ -16,10 +16,13 @@ impl Call {
         self.outputs.push_back(Output::NoteTool(ToolNote::Called { called, turn }));
     }
 
-    /// A call is stored: its tool is to be run, unless it is not wanted any more.
+    /// A call is stored: its tool is to be run, unless it is not wanted any more or the user has hung up.
     pub(super) fn run_tool(&mut self, call_id: &str) {
         let place = self.calls.iter().position(|called| called.call_id == call_id);
         let Some(called) = place.and_then(|place| self.calls.remove(place)) else { return };
+        if self.hung_up.is_some() {
+            return;
+        }
         self.outputs.push_back(match called.runs {
             Runs::Page => {
                 let Called { call_id, name, arguments, .. } = called;

@@ -263,3 +263,21 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
         Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
     assert_eq!(latencies, [expected]);
 }
+
+#[test]
+fn no_tool_is_called_for_a_user_who_has_hung_up() {
+    let mut bench = Bench::new();
+    let call = |call_id: &str| Called {
+        call_id: call_id.into(),
+        model_id: "m1".into(),
+        name: "book".into(),
+        arguments: "{}".into(),
+        runs: Runs::Webhook,
+    };
+    bench.chunk([AgentOutput::CallTool(call("c1"))]);
+    bench.input(Input::Bye);
+    let did = bench.input(Input::ToolStored { call_id: "c1" });
+    assert!(!did.contains(&Did::Run(call("c1"))), "{did:?}");
+    let did = bench.chunk([AgentOutput::CallTool(call("c2"))]);
+    assert!(!did.iter().any(|did| matches!(did, Did::Note(_))), "{did:?}");
+}

@@ -371,7 +371,8 @@ impl<E: Ears> Conversation<E> {
     fn begin(&mut self) {
         match std::mem::replace(&mut self.begins, Begins::Not) {
             Begins::Not => {}
-            Begins::WithAnswer => self.go_on_with_calls(),
+            // It is made when something has come of the calls that it waits for.
+            Begins::WithAnswer => self.wants_to_think = !self.tools.is_awaited(),
             Begins::WithGreeting => {
                 let greeting = self.persona.greeting.clone();
                 self.give(&greeting, Author::Others);
@@ -403,10 +404,8 @@ impl<E: Ears> Agent for Conversation<E> {
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         self.now = now;
-        if self.tools.has_stored() {
-            // A result may come before the time-out: the page sends it again by itself.
-            self.begin();
-        }
+        // A page sends its result again by itself, maybe before anything else happens.
+        self.go_on_with_calls();
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
