@@ -352,6 +352,9 @@ impl World {
             self.drain_link();
             let Some(output) = self.call.poll_output() else { return };
             match output {
+                call::Output::NoteTool(_) | call::Output::RunTool(_) | call::Output::CancelTool(_) => {
+                    panic!("it has no tools")
+                }
                 call::Output::Say(saying) => {
                     if let Saying::Transcript(turn) = &saying
                         && turn.role == Role::Agent

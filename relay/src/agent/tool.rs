@@ -107,6 +107,25 @@ pub struct StoredCall {
     pub output: Option<ToolOutput>,
 }
 
+/// Something about a call that is to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolNote {
+    /// A tool is about to be called.
+    Called {
+        /// The call.
+        called: Called,
+        /// The number of the turn before which it stands in the conversation.
+        turn: u32,
+    },
+    /// This has come of a call.
+    Output {
+        /// The call.
+        call_id: String,
+        /// What has come of it.
+        output: ToolOutput,
+    },
+}
+
 /// The JSON Schema of a tool's arguments.
 #[derive(Clone, Debug)]
 pub struct Schema {

@@ -5,6 +5,7 @@ use protocol::{CloseCode, ErrorCode, Gap, Mark, Upward, Usage};
 
 use super::Turn;
 use crate::NanoUsd;
+use crate::agent::tool::{Called, ToolNote, ToolOutput};
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
 use crate::money::ledger::LedgerRow;
 use crate::money::tab::{RequestId, Tab};
@@ -35,6 +36,18 @@ pub enum Input<'a> {
         request: RequestId,
         /// What the provider says.
         event: &'a Event,
+    },
+    /// The call of a tool is stored. See [`Output::NoteTool`].
+    ToolStored {
+        /// The call.
+        call_id: &'a str,
+    },
+    /// Something has come of a call. See [`Output::RunTool`].
+    ToolResult {
+        /// The call.
+        call_id: &'a str,
+        /// What has come of it.
+        output: &'a ToolOutput,
     },
     /// The user muted or unmuted.
     Muted(bool),
@@ -122,6 +135,12 @@ pub enum Output {
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
     },
+    /// Store this about a call of a tool, after what was to be stored before. Then give [`Input::ToolStored`] for a call that is to be made.
+    NoteTool(ToolNote),
+    /// Have the operator's backend run a tool, then give [`Input::ToolResult`].
+    RunTool(Called),
+    /// What comes of this call is not wanted any more.
+    CancelTool(String),
     /// Append these rows to the ledger, and write the positions with them. Then give [`Input::Settled`].
     Settle {
         /// The rows. There may be none.

@@ -9,6 +9,7 @@ mod io;
 mod leaving;
 mod speaking;
 mod spending;
+mod tools;
 mod transcript;
 mod turn;
 
@@ -20,10 +21,10 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, ToolCall, ToolCancel, Upward, Usage};
+use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
 
 use crate::NanoUsd;
-use crate::agent::tool::{Called, Runs};
+use crate::agent::tool::{Called, Runs, ToolNote};
 use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::bill::AtMost;
 use crate::money::budget::Reserved;
@@ -69,6 +70,8 @@ pub struct Call {
     delayed_bytes: usize,
     /// Requests that wait for money, and what they are fed, oldest first.
     wanted: VecDeque<Wanted>,
+    /// Calls of tools that are not stored yet, oldest first.
+    calls: VecDeque<Called>,
     /// The highest threshold of each budget that the page was told.
     told_percent: [u32; 3],
     /// Whether this relay does not know yet how the budgets stand. The thresholds that they turn out to have reached by then were told by the
@@ -183,6 +186,7 @@ impl Call {
             delayed: VecDeque::new(),
             delayed_bytes: 0,
             wanted: VecDeque::new(),
+            calls: VecDeque::new(),
             told_percent: [0; 3],
             is_standing_unknown: start.is_taken_over,
             told_usage: (now, Usage::default()),
@@ -270,6 +274,10 @@ impl Call {
                 self.delay(Delayed::Message { mark, message: message.clone() });
             }
             Input::Provider { request, event } => self.tell_agent(AgentInput::Event { request, event }),
+            Input::ToolStored { call_id } => self.run_tool(call_id),
+            Input::ToolResult { call_id, output } => {
+                self.tell_result(call_id, Runs::Webhook, &output.output, output.is_error);
+            }
             Input::Muted(true) if self.delayed.is_empty() => self.pause(),
             Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
@@ -378,8 +386,7 @@ impl Call {
                 self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
             }
             Upward::ToolResult { call_id, output, is_error } => {
-                let from = Runs::Page;
-                self.tell_agent(AgentInput::ToolResult { call_id, from, output, is_error: *is_error });
+                self.tell_result(call_id, Runs::Page, output, *is_error);
                 // A result takes no place in the audio: where nothing waits before it, it can be committed.
                 self.commit_alone();
             }
@@ -450,17 +457,12 @@ impl Call {
             AgentOutput::FalseInterruption { resumed } => {
                 self.outputs.push_back(Output::FalseInterruption { resumed });
             }
-            AgentOutput::CallTool(Called { call_id, name, arguments, .. }) => {
-                self.outputs.push_back(Output::Say(Saying::ToolCall(ToolCall {
-                    seq: 0,
-                    call_id,
-                    name,
-                    arguments,
-                })));
-            }
-            AgentOutput::ToolOutput { .. } => {}
-            AgentOutput::CancelTool { call_id, .. } => {
-                self.outputs.push_back(Output::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id })));
+            // Nobody is there any more for whom it could be called.
+            AgentOutput::CallTool(_) if self.hung_up.is_some() => {}
+            AgentOutput::CallTool(called) => self.call_tool(called),
+            AgentOutput::CancelTool { call_id, runs } => self.cancel_tool(call_id, runs),
+            AgentOutput::ToolOutput { call_id, output } => {
+                self.outputs.push_back(Output::NoteTool(ToolNote::Output { call_id, output }));
             }
             AgentOutput::Degraded { what, degraded } => {
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));

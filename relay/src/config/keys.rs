@@ -129,6 +129,8 @@ keys! {
     "agents.*.tool_filler" = "One moment, please.", Text, "what it says when nothing was heard for a second while a tool runs; only with a voice";
     "tools.*.description" = "", Text, "what the tool does and when to call it, for the model";
     "tools.*.parameters" = "", Text, "the JSON Schema of its arguments, as JSON text: of an object; any object if nothing is given";
+    "tools.*.url" = "", Text, "the address of the webhook that runs it, https only, but for localhost; without one the page runs it";
+    "tools.*.secret" = "", Secret, "what calls of the webhook are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text";
     "tools.*.timeout_seconds" = "20", Whole(1, 300), "how long the model waits for what comes of a call";
     "tools.*.max_result_bytes" = "4096", Whole(64, 16_000), "the longest output of a call; a longer one is an error";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";

@@ -109,8 +109,8 @@ pub struct Retention {
     pub recording_days: Option<u32>,
 }
 
-/// Where alerts are sent.
-#[derive(Clone, Debug)]
+/// Where messages are sent that are signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// The address: https, or on this machine.
     pub url: Url,

@@ -223,6 +223,9 @@ fn every_key_of_the_table_is_read() {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "tools.*.description" => toml.replace(wrong, "7"),
+            "tools.*.url" => {
+                format!("{toml}\ndescription = \"d\"\nsecret = \"00000000000000000000000000000000\"")
+            }
             text if text.starts_with("tools.") => format!("{toml}\ndescription = \"d\""),
             "agents.*.max_output_tokens"
             | "agents.*.memory_tokens"

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::values::{Values, quote};
-use super::{ConfigError, Place};
+use super::{ConfigError, Place, Webhook};
 use crate::agent::tool::{Runs, Schema, Tool};
+use crate::operations::outbound::is_safe_url;
+use crate::operations::webhook::is_key;
 
 /// The longest name of a tool, as providers of models take it.
 const NAME_MAX_CHARS: usize = 64;
@@ -17,6 +21,8 @@ const ANY_OBJECT: &str = "{\"type\":\"object\",\"properties\":{}}";
 pub struct ToolConfig {
     /// The tool as an agent knows it.
     pub tool: Tool,
+    /// Where it is run, if not by the page.
+    pub webhook: Option<Webhook>,
 }
 
 pub(super) fn tools(values: &Values) -> Result<BTreeMap<String, ToolConfig>, ConfigError> {
@@ -33,9 +39,37 @@ fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {
     let deadline = Duration::from_secs(values.whole("tools.*.timeout_seconds")?.into());
     let max_result_bytes = values.whole("tools.*.max_result_bytes")? as usize;
     let parameters = schema(values)?;
+    let webhook = webhook(values)?;
+    let runs = if webhook.is_some() { Runs::Webhook } else { Runs::Page };
     let name = name.to_owned();
-    let tool = Tool { name, description, parameters, runs: Runs::Page, deadline, max_result_bytes };
-    Ok(ToolConfig { tool })
+    let tool = Tool { name, description, parameters, runs, deadline, max_result_bytes };
+    Ok(ToolConfig { tool, webhook })
+}
+
+fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
+    const URL: &str = "tools.*.url";
+    const SECRET: &str = "tools.*.secret";
+    let secret = values.secret(SECRET)?;
+    let Some(given) = values.text(URL)? else {
+        let accepted = "give `url` as well: there is nothing to sign for a tool that the page runs";
+        return match secret {
+            None => Ok(None),
+            Some(_) => Err(values.wrong(SECRET, "a secret", accepted)),
+        };
+    };
+    let url = Url::parse(&given).ok().filter(is_safe_url);
+    let url = url.ok_or_else(|| {
+        values.wrong(URL, quote(&given), "give an https:// URL (http:// only for localhost)")
+    })?;
+    let secret = secret.ok_or_else(|| {
+        values.wrong(SECRET, "nothing", "give what the calls are signed with, at least 32 bytes")
+    })?;
+    if !is_key(&secret) {
+        let given = format!("[{} bytes]", secret.expose().len());
+        let accepted = "after whsec_ give a key in base64, as `openssl rand -base64 32` makes it";
+        return Err(values.wrong(SECRET, given, accepted));
+    }
+    Ok(Some(Webhook { url, secret }))
 }
 
 fn schema(values: &Values) -> Result<Schema, ConfigError> {

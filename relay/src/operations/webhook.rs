@@ -209,7 +209,7 @@ fn body(alert: &Alert) -> String {
 }
 
 /// With its causes and without the address, which may hold a secret.
-fn why(error: reqwest::Error) -> String {
+pub(crate) fn why(error: reqwest::Error) -> String {
     log::with_causes(&error.without_url())
 }
 

@@ -16,12 +16,13 @@ use super::opening::caps;
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
+use super::tools::{Caller, Tools};
 use super::work::Work;
 use crate::admission::auth::Identity;
-use crate::agent::tool::{Tool, Toolbox};
+use crate::agent::tool::{StoredCall, Toolbox};
 use crate::agent::{Agent, Conversation, Echo, Persona, Team, TurnTaking};
 use crate::call::Turn;
-use crate::config::{AgentConfig, AgentKind, ECHO, Limits};
+use crate::config::{AgentConfig, AgentKind, ECHO, Limits, ToolConfig};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
@@ -43,6 +44,8 @@ pub(super) struct Prepared {
     pub(super) beginning: Beginning,
     /// What was said before in the session's conversation, for an agent that wants to know.
     pub(super) turns: Vec<Turn>,
+    /// What was called in the session, oldest first.
+    pub(super) calls: Vec<StoredCall>,
     /// The sum of the session's ledger rows.
     pub(super) cost: NanoUsd,
     /// The key of the recording, if the call is recorded.
@@ -63,7 +66,7 @@ pub(super) struct Parts {
     /// The prices of the providers, by their places.
     prices: Vec<ItemPrice>,
     /// What the agent's model may call.
-    tools: Vec<Tool>,
+    tools: Vec<ToolConfig>,
 }
 
 impl Parts {
@@ -102,8 +105,7 @@ impl Parts {
         })?;
         let rate = Hz(app.config.echo.codec.rate());
         let names = config.iter().flat_map(|config| &config.tools);
-        let tools =
-            names.filter_map(|name| app.config.tools.get(name)).map(|tool| tool.tool.clone()).collect();
+        let tools = names.filter_map(|name| app.config.tools.get(name)).cloned().collect();
         Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices, tools })
     }
 
@@ -120,13 +122,18 @@ impl Parts {
         }
     }
 
+    /// Whether the agent's model may call tools.
+    pub(super) fn has_tools(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
     /// Whether the agent wants to know what was said before in its conversation.
     pub(super) fn wants_history(&self) -> bool {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// Makes the agent, for audio that begins at `position`, after these turns, with the values that the user's token has for its variables. The names of
-    /// its calls of tools begin with `prefix`.
+    /// Makes the agent, for audio that begins at `position`, after these turns and calls of tools, with the values that the user's token has
+    /// for its variables. The names of its own calls begin with `prefix`.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
@@ -134,6 +141,7 @@ impl Parts {
         &self,
         position: u32,
         turns: &[Turn],
+        calls: &[StoredCall],
         values: &[(String, String)],
         prefix: String,
     ) -> Box<dyn Agent> {
@@ -155,7 +163,7 @@ impl Parts {
                     values: values.to_owned(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
-                Box::new(conversation.with_tools(self.toolbox(config, prefix), &[]))
+                Box::new(conversation.with_tools(self.toolbox(config, prefix), calls))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
@@ -165,7 +173,8 @@ impl Parts {
 
     fn toolbox(&self, config: &AgentConfig, prefix: String) -> Toolbox {
         let (max_steps, filler) = (config.max_tool_steps, config.tool_filler.clone());
-        Toolbox { tools: self.tools.clone(), max_steps, filler, prefix }
+        let tools = self.tools.iter().map(|tool| tool.tool.clone()).collect();
+        Toolbox { tools, max_steps, filler, prefix }
     }
 
     /// Whom the agent asks, by their places.
@@ -210,7 +219,7 @@ pub(super) fn prepare(
     identity: &Identity,
     first: First,
 ) -> Box<Driver> {
-    let Prepared { beginning, turns, cost, recording, recorded_through } = prepared;
+    let Prepared { beginning, turns, calls, cost, recording, recorded_through } = prepared;
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
     let whose = Arc::new(Whose {
@@ -232,7 +241,14 @@ pub(super) fn prepare(
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
     // No two calls have one name, not even of two sessions: a page and a backend know by it what they have done.
     let prefix = format!("call_{}_{}_", beginning.id, beginning.epoch);
-    let agent = parts.agent(beginning.mark.position, &turns, &identity.variables, prefix);
+    let agent = parts.agent(beginning.mark.position, &turns, &calls, &identity.variables, prefix);
+    let caller = Caller {
+        session_id: beginning.id.clone(),
+        conversation_id: beginning.conversation_id.clone(),
+        agent: parts.agent.clone(),
+        user: whose.sub.clone(),
+        account: whose.account.clone(),
+    };
     let now = app.live.now();
     let terms = Terms {
         features: parts.features(),
@@ -270,6 +286,7 @@ pub(super) fn prepare(
             app.live.started,
             parts.providers,
         ),
+        tools: Tools::new(app.live.tasks.clone(), app.provider_client.clone(), caller, parts.tools),
         recording,
         connection: Some(connection),
         visitors: Vec::new(),

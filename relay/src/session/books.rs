@@ -36,7 +36,11 @@ impl Books {
                 quality: stored_quality(quality),
                 at_ms: unix_ms(*at),
             },
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) | Entry::Strikes(_) => return None,
+            Entry::Exhausted(_)
+            | Entry::Attached(_)
+            | Entry::Resumed(_)
+            | Entry::Strikes(_)
+            | Entry::Tool(_) => return None,
         })
     }
 

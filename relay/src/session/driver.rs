@@ -16,6 +16,7 @@ use super::policy::{Departure, STORE_TIMEOUT, Visitor};
 use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
 use super::requests::Requests;
 use super::resume::resume_hash;
+use super::tools::Tools;
 use super::work::Work;
 use super::{resume_token, seconds_left};
 use crate::Live;
@@ -42,6 +43,8 @@ pub(super) struct Driver {
     pub(super) work: Work,
     /// The requests that are under way at providers.
     pub(super) requests: Requests,
+    /// The calls of tools that the operator's backend has under way.
+    pub(super) tools: Tools,
     pub(super) recording: Option<Recorder>,
     pub(super) connection: Option<Connection>,
     /// Connections that want to go on with the session, by their numbers.
@@ -100,6 +103,9 @@ impl Driver {
                 done = self.work.next() => return Some(done),
                 (request, event) = self.requests.next(), if machine.listens() => {
                     return Some(Input::Provider(request, event));
+                }
+                (call_id, output) = self.tools.next(), if machine.listens() => {
+                    return Some(Input::ToolResult { call_id, output });
                 }
                 event = event(&mut self.connection), if machine.listens() => {
                     return match event {
@@ -172,6 +178,8 @@ impl Driver {
                 Output::Feed { request, feed } => self.requests.feed(request, feed),
                 Output::HoldBack { request, held_back } => self.requests.hold_back(request, held_back),
                 Output::Cancel(request) => self.requests.cancel(request),
+                Output::RunTool(called) => self.tools.run(called),
+                Output::CancelTool(call_id) => self.tools.cancel(&call_id),
                 Output::Write { entry, wait } => self.work.write(entry, wait),
                 Output::Keep(entries) => self.work.keep(&entries),
                 Output::Forget(numbers) => self.work.forget(numbers),

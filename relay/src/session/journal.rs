@@ -9,6 +9,7 @@ use std::time::Duration;
 use protocol::{CloseCode, Mark, Time};
 
 use super::jitter::Jitter;
+use crate::agent::tool::ToolNote;
 use crate::call::Turn;
 use crate::money::NanoUsd;
 use crate::money::budget::{Shortage, Standing};
@@ -51,6 +52,8 @@ pub enum Entry {
     Resumed(NextToken),
     /// How many frames and texts of the client were refused so far.
     Strikes(u32),
+    /// A call of a tool, or what has come of one. Calls that are not stored are not made, and a page sends a result again that is not stored.
+    Tool(ToolNote),
 }
 
 impl Entry {
@@ -58,7 +61,11 @@ impl Entry {
     fn is_owed(&self) -> bool {
         match self {
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => true,
-            Entry::Exhausted(_) | Entry::Attached(_) | Entry::Resumed(_) | Entry::Strikes(_) => false,
+            Entry::Exhausted(_)
+            | Entry::Attached(_)
+            | Entry::Resumed(_)
+            | Entry::Strikes(_)
+            | Entry::Tool(_) => false,
         }
     }
 }
@@ -301,7 +308,8 @@ impl Journal {
             | Entry::Settlement(_)
             | Entry::Exhausted(_)
             | Entry::Resumed(_)
-            | Entry::Strikes(_) => {}
+            | Entry::Strikes(_)
+            | Entry::Tool(_) => {}
         }
         self.waiting.push_back(Waiting { number: self.next_number, entry, kept: Kept::No });
         self.next_number += 1;

@@ -19,6 +19,7 @@ mod registry;
 mod requests;
 pub mod resume;
 mod token;
+mod tools;
 mod wire;
 mod work;
 
@@ -41,6 +42,7 @@ pub use wire::{Gone, Incoming, Outgoing, Wire};
 
 use crate::admission::auth::Identity;
 use crate::admission::throttle::{self, Waiting};
+use crate::agent::tool::StoredCall;
 use crate::call::Turn;
 use crate::config::Limits;
 use crate::operations::telemetry;
@@ -232,13 +234,13 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { taken, parts, token, recorded_through } = taken;
+    let Taken { taken, parts, token, recorded_through, calls } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
     let beginning = Beginning::taken_over(taken, caps(&limits), unix_ms());
     let turns = history(app, &parts, &beginning.conversation_id, &identity.sub).await;
     let epoch = beginning.epoch;
-    let prepared = Prepared { beginning, turns, cost, recording, recorded_through };
+    let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
     let driver = prepare(app, prepared, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch, "session taken over from the store");
@@ -285,6 +287,8 @@ struct Taken {
     token: String,
     /// The position up to which the user's audio is in the recording of the relay before.
     recorded_through: u32,
+    /// What was called in the session, oldest first.
+    calls: Vec<StoredCall>,
 }
 
 /// Takes a stored session over, if the resume token is good for it. Everything that may be a reason to refuse is checked first, since nothing
@@ -323,7 +327,9 @@ async fn take_over(
         lease: lease::duration(app),
     };
     let Some(taken) = app.records.store.take_over(&row.id, &by).await? else { return Ok(None) };
-    Ok(Some(Ok(Taken { taken, parts, token, recorded_through })))
+    // Should this fail, the client comes back and takes the session over once more.
+    let calls = if parts.has_tools() { app.records.store.tool_calls(&row.id).await? } else { Vec::new() };
+    Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls })))
 }
 
 /// The newest turns of a conversation, oldest first, or none for an agent that does not want to know them.
@@ -436,7 +442,8 @@ async fn begin(
     );
     let first = First { connection, hello, attachment, token };
     let recording = session.recording;
-    let prepared = Prepared { beginning, turns, cost: NanoUsd::ZERO, recording, recorded_through: 0 };
+    let (calls, cost) = (Vec::new(), NanoUsd::ZERO);
+    let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through: 0 };
     let driver = prepare(&app, prepared, parts, &limits, identity, first);
     app.live.tasks.spawn(driver.run());
 }

@@ -102,6 +102,7 @@ impl Work {
                     .rotate_resume(&id, epoch, &token.hash, Some(&token.replaced), token.reconnects)
                     .await
                     .map(|()| Wrote::Done),
+                (None, Entry::Tool(note)) => store.note_tool(&id, epoch, &note).await.map(|()| Wrote::Done),
                 (None, Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. }) => Ok(Wrote::Done),
             }
         }));

@@ -13,6 +13,7 @@ use protocol::{
     ToolCall, ToolCancel, Upward, Usage, Variables,
 };
 use relay::NanoUsd;
+use relay::agent::tool::{Called, Runs, ToolNote};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
 use relay::call::{Call, Input, Output, Start};
@@ -85,6 +86,9 @@ enum Did {
     HoldBack(RequestId, bool),
     Cancel(RequestId),
     FalseInterruption(bool),
+    Note(ToolNote),
+    Run(Called),
+    CancelRun(String),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -173,6 +177,9 @@ impl Bench {
                 Output::Usage(usage) => Did::Usage(usage),
                 Output::Trouble(code) => Did::Trouble(code),
                 Output::Commit(mark) => Did::Commit(mark),
+                Output::NoteTool(note) => Did::Note(note),
+                Output::RunTool(called) => Did::Run(called),
+                Output::CancelTool(call_id) => Did::CancelRun(call_id),
                 Output::Store { turns, committed } => Did::Store(turns, committed),
                 Output::Settle { rows, through, release, exposed, replayable, .. } => {
                     self.exposed = exposed;

@@ -256,7 +256,18 @@ fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() 
         runs: Runs::Page,
     };
     let cancel = AgentOutput::CancelTool { call_id: "c0".into(), runs: Runs::Page };
-    let did = bench.chunk([AgentOutput::CallTool(call), cancel]);
+    let dropped = Called { call_id: "c2".into(), ..call.clone() };
+    let drop = AgentOutput::CancelTool { call_id: "c2".into(), runs: Runs::Page };
+    let webhook = Called { call_id: "c3".into(), runs: Runs::Webhook, ..call.clone() };
+    let calls = [AgentOutput::CallTool(call.clone()), AgentOutput::CallTool(dropped), drop];
+    let did = bench.chunk(calls.into_iter().chain([AgentOutput::CallTool(webhook.clone()), cancel]));
+    let noted = Did::Note(ToolNote::Called { called: call, turn: 0 });
+    assert!(did.contains(&noted), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(Saying::ToolCall(_)))), "it is not stored yet");
+    assert_eq!(bench.input(Input::ToolStored { call_id: "c2" }), [], "it is not wanted any more");
+    assert_eq!(bench.input(Input::ToolStored { call_id: "c3" }), [Did::Run(webhook)]);
+    let mut did = did;
+    did.extend(bench.input(Input::ToolStored { call_id: "c1" }));
     let called = ToolCall { seq: 0, call_id: "c1".into(), name: "tables".into(), arguments: "{}".into() };
     assert!(did.contains(&Did::Say(Saying::ToolCall(called))), "{did:?}");
     assert!(did.contains(&Did::Say(Saying::ToolCancel(ToolCancel { seq: 0, call_id: "c0".into() }))));
@@ -337,4 +348,22 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
     let expected =
         Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
     assert_eq!(latencies, [expected]);
+}
+
+#[test]
+fn no_tool_is_called_for_a_user_who_has_hung_up() {
+    let mut bench = Bench::new();
+    let call = |call_id: &str| Called {
+        call_id: call_id.into(),
+        model_id: "m1".into(),
+        name: "book".into(),
+        arguments: "{}".into(),
+        runs: Runs::Webhook,
+    };
+    bench.chunk([AgentOutput::CallTool(call("c1"))]);
+    bench.input(Input::Bye);
+    let did = bench.input(Input::ToolStored { call_id: "c1" });
+    assert!(!did.contains(&Did::Run(call("c1"))), "{did:?}");
+    let did = bench.chunk([AgentOutput::CallTool(call("c2"))]);
+    assert!(!did.iter().any(|did| matches!(did, Did::Note(_))), "{did:?}");
 }

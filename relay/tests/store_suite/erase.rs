@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use protocol::{Mark, Role};
+use relay::agent::tool::{Called, Runs, ToolNote};
 use relay::records::store::{
     Denial, DenialKind, Expiring, NewSession, Payer, Quality, Reserve, SessionFilter, Settle, SqlStore,
     Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
@@ -32,6 +33,7 @@ async fn counts(bench: &Bench) -> Vec<(&'static str, i64)> {
         ("turns", "SELECT COUNT(*) AS n FROM turns"),
         ("ledger", "SELECT COUNT(*) AS n FROM ledger"),
         ("alerts", "SELECT COUNT(*) AS n FROM alerts"),
+        ("tool_calls", "SELECT COUNT(*) AS n FROM tool_calls"),
     ] {
         let row = sqlx::query(sql).fetch_one(&mut connection).await.expect("read");
         counts.push((table, row.try_get("n").expect("a number")));
@@ -44,6 +46,14 @@ async fn full(store: &dyn Store, id: &str, user: &str) {
     let recording = Some(format!("{id}.wav"));
     open(store, &NewSession { user_sub: user.into(), recording, ..session(id) }, &quota()).await;
     store.save_turns(id, 0, &[turn(0, Role::User, SECRET)], Mark::default()).await.expect("written");
+    let called = Called {
+        call_id: "c".into(),
+        model_id: "m".into(),
+        name: "note".into(),
+        arguments: user.into(),
+        runs: Runs::Page,
+    };
+    store.note_tool(id, 0, &ToolNote::Called { called, turn: 1 }).await.expect("written");
     let narrow = caps(100, WIDE, WIDE);
     store.settle(&settle(id, vec![row("1", 7, 70), row("2", 3, 30)], narrow)).await.expect("written");
 }
@@ -61,7 +71,10 @@ async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_not
     assert!(store.delete_session("a").await.expect("erased"));
     assert!(!store.delete_session("a").await.expect("nothing to do"));
     assert!(store.session("a").await.expect("read").is_none());
-    assert_eq!(counts(&bench).await, [("sessions", 0), ("turns", 0), ("ledger", 0), ("alerts", 0)]);
+    assert_eq!(
+        counts(&bench).await,
+        [("sessions", 0), ("turns", 0), ("ledger", 0), ("alerts", 0), ("tool_calls", 0)]
+    );
     let said = store.transcript(Transcript::Session("a"), None, 100).await.expect("read");
     assert_eq!(said.rows, []);
     let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
@@ -234,8 +247,7 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
 }
 
 /// What an operator runs.
-const REWRITE: &str =
-    "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.ledger, voxrelay.alerts, voxrelay.credits";
+const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.ledger, voxrelay.alerts, voxrelay.credits";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {

@@ -20,6 +20,7 @@ mod sessions;
 mod silence;
 mod texts;
 mod together;
+mod tool_calls;
 mod transcript;
 
 use std::sync::Arc;

@@ -131,6 +131,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("erased_sessions", "id"),
         ("erased_rows", "key"),
         ("relays", "id"),
+        ("tool_calls", "call_id"),
         ("credits", "key"),
         ("_sqlx_migrations", "description"),
     ];

@@ -352,6 +352,9 @@ impl World<'_> {
                     }
                 }
                 Output::Cancel(request) => live.cancel(request),
+                // No agent of the simulation has tools.
+                Output::RunTool(called) => return Err(format!("{} runs {called:?}", live.id)),
+                Output::CancelTool(call_id) => return Err(format!("{} cancels {call_id}", live.id)),
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.
                     if live.has_ended && !matches!(entry, Entry::Resumed(_)) {
@@ -478,5 +481,6 @@ pub(super) fn name(entry: &Entry) -> &'static str {
         Entry::Attached(_) => "attached",
         Entry::Resumed(_) => "resumed",
         Entry::Strikes(_) => "strikes",
+        Entry::Tool(_) => "tool",
     }
 }

@@ -66,11 +66,12 @@ export class Relay {
   /**
    * Starts `voxrelay dev` on a free port.
    * @param {Record<string, string>} [settings] Environment variables beside the recording.
+   * @param {Relay} [before] One that has crashed, whose folder and port it takes.
    */
-  static async start(settings = {}) {
+  static async start(settings = {}, before = undefined) {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`cargo build --package relay\``);
-    const folder = mkdtempSync(join(tmpdir(), "voxrelay-test-"));
-    const child = spawn(PROGRAM, ["dev", "--listen", "127.0.0.1:0"], {
+    const folder = before?.folder ?? mkdtempSync(join(tmpdir(), "voxrelay-test-"));
+    const child = spawn(PROGRAM, ["dev", "--listen", `127.0.0.1:${before?.port ?? 0}`], {
       cwd: folder,
       env: {
         PATH: process.env.PATH,
@@ -135,6 +136,12 @@ export class Relay {
       const file = files.find((entry) => entry.isFile() && entry.name === name);
       return file && join(file.path, name);
     });
+  }
+
+  /** Kills it in the middle of everything. */
+  async crash() {
+    this.child.kill("SIGKILL");
+    await once(this.child, "exit");
   }
 
   /** Asks it to stop, waits, and removes its folder. @returns {Promise<number | null>} Its exit code. */

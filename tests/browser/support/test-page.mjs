@@ -102,6 +102,14 @@ export class TestPage {
     return this.#tell("say", [method, ...args]);
   }
 
+  /**
+   * Has a tool of the agent run by the page, and noted as `tool`, and as `aborted`.
+   * @param {{ name: string, answer?: unknown, error?: string, ms?: number }} tool
+   */
+  tool(tool) {
+    return this.#tell("tool", tool);
+  }
+
   /** Hangs up; what the call still says is noted. */
   hangUp() {
     return this.#tell("hangUp");

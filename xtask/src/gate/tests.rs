@@ -141,7 +141,9 @@ pub(super) fn spoken() -> Result<Outcome> {
 }
 
 pub(super) fn browser() -> Result<Outcome> {
-    node_tests("tests/browser", |node| node)
+    // What a model says there is scripted.
+    run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
+    node_tests("tests/browser", |node| node.env("E2E_FAKES", workspace::program("fakes")))
 }
 
 /// Each provider's official client at its stand-in. It needs no other step, neither relay nor browser: whoever changes a stand-in knows

@@ -43,11 +43,12 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    /// Goes on where another relay was: with the calls that were under way, or with the answer.
+    /// Goes on with the calls that were under way at another relay, before anything else.
     pub(super) fn go_on_with_calls(&mut self) {
-        let is_awaited = self.memory.ends_in_calls();
-        self.tools.resume(self.now, is_awaited, &mut self.outbox, &mut self.memory);
-        self.wants_to_think = self.memory.is_unanswered(self.persona.language()) && !self.tools.is_awaited();
+        if self.tools.has_stored() {
+            let is_awaited = self.memory.ends_in_calls();
+            self.tools.resume(self.now, is_awaited, &mut self.outbox, &mut self.memory);
+        }
     }
 
     /// Ends calls that take too long, and says something where nothing is heard.

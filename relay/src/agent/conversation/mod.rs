@@ -460,9 +460,10 @@ impl<E: Ears> Conversation<E> {
     fn begin(&mut self, now: Time) {
         match self.begins {
             Begins::Not => {}
+            // It is made when something has come of the calls that it waits for.
             Begins::WithAnswer => {
                 self.begins = Begins::Not;
-                self.go_on_with_calls();
+                self.wants_to_think = !self.tools.is_awaited();
             }
             Begins::WithGreeting if self.variables.awaits(&self.persona.greeting) => {
                 self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);
@@ -529,6 +530,8 @@ impl<E: Ears> Agent for Conversation<E> {
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         self.now = now;
         self.floor.begin(now);
+        // A page sends its result again by itself, maybe before anything else happens.
+        self.go_on_with_calls();
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {

@@ -91,6 +91,9 @@ impl Speaking {
 
     /// What was written so far is spoken as it stands, even half a sentence: more may come, but not soon, or from somebody else.
     pub(super) fn end_part(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        if !self.is_busy {
+            return;
+        }
         self.script.finish();
         let pieces = std::iter::from_fn(|| self.script.next_piece());
         self.pieces.extend(pieces.map(|piece| Piece::new(piece, self.author)));

@@ -105,6 +105,11 @@ impl Tools {
         true
     }
 
+    /// Whether there are calls that were under way at another relay and do not go on yet.
+    pub(super) fn has_stored(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
     /// Goes on with the calls that were under way at another relay. The answer waits for them if nothing was said since.
     pub(super) fn resume(&mut self, now: Time, is_awaited: bool, outbox: &mut Outbox, memory: &mut Memory) {
         for called in std::mem::take(&mut self.stored) {

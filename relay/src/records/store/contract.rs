@@ -13,6 +13,7 @@ use super::{
     Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver,
     TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
+use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
 use crate::money::budget::{Balance, Reserved, Scope};
 use crate::money::ledger::LedgerRow;
@@ -91,6 +92,12 @@ operations! {
 
     /// Notes how many frames and texts of a live session were refused.
     fn note_strikes(&self, id: &str, epoch: u32, strikes: u32) -> ();
+
+    /// Stores that a tool is about to be called, or what has come of a call. What is stored of either stays as it is.
+    fn note_tool(&self, id: &str, epoch: u32, note: &ToolNote) -> ();
+
+    /// The calls of tools that were made in a live session, oldest first. With the session's end they are forgotten.
+    fn tool_calls(&self, id: &str) -> Vec<StoredCall>;
 
     /// Ends a live session and gives back what it had reserved. `reason` is the name of a close code.
     fn end_session(

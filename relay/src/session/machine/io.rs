@@ -6,6 +6,7 @@ use bytes::Bytes;
 use protocol::relay::Attachment;
 use protocol::{CloseCode, Gap, Hello, Latency, Mark, Time};
 
+use crate::agent::tool::{Called, ToolOutput};
 use crate::money::budget::Reserved;
 use crate::money::tab::RequestId;
 use crate::provider;
@@ -29,6 +30,13 @@ pub enum Input {
     Incoming(Incoming),
     /// A provider says something about a request.
     Provider(RequestId, provider::Event),
+    /// Something has come of a call. See [`Output::RunTool`].
+    ToolResult {
+        /// The call.
+        call_id: String,
+        /// What has come of it.
+        output: ToolOutput,
+    },
     /// A connection wants to go on with the session.
     Resume(Box<Visitor>),
     /// The relay stops.
@@ -97,6 +105,10 @@ pub enum Output {
     },
     /// Give up a request.
     Cancel(RequestId),
+    /// Have the operator's backend run a tool, then give [`Input::ToolResult`].
+    RunTool(Called),
+    /// What comes of this call is not wanted any more.
+    CancelTool(String),
     /// Write this entry to the store after the wait, then give [`Input::Written`].
     Write {
         /// The entry.

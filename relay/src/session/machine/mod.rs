@@ -23,6 +23,7 @@ pub use super::journal::{Entry, Failure, FailureKind, LineQuality, NextToken, Re
 use super::policy::{self, Policy};
 pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
 use super::wire::Incoming;
+use crate::agent::tool::ToolOutput;
 use crate::call::{self, Call};
 use crate::money::NanoUsd;
 use crate::money::budget::{Reserved, Standing};
@@ -65,6 +66,8 @@ enum Step {
         sent_away: bool,
     },
     Stored(Mark),
+    ToolStored(String),
+    ToolResult(String, ToolOutput),
     Settled {
         cost: NanoUsd,
         standing: Standing,
@@ -131,6 +134,7 @@ impl Machine {
             Input::Begin { hello, attachment, token } => Step::Attach { hello, attachment, token },
             Input::Incoming(incoming) => Step::Incoming(incoming),
             Input::Provider(request, event) => Step::Provider(request, event),
+            Input::ToolResult { call_id, output } => Step::ToolResult(call_id, output),
             Input::Resume(visitor) => Step::Resume(visitor),
             Input::Shutdown => policy(P::Shutdown),
             Input::End(code) => policy(P::End(code)),
@@ -329,6 +333,10 @@ impl Machine {
             Step::Stop(code) => self.tell_call(call::Input::Stop(code)),
             Step::Checkpoint { sent_away } => self.tell_call(call::Input::Checkpoint { sent_away }),
             Step::Stored(committed) => self.tell_call(call::Input::Stored { committed }),
+            Step::ToolStored(call_id) => self.tell_call(call::Input::ToolStored { call_id: &call_id }),
+            Step::ToolResult(call_id, output) => {
+                self.tell_call(call::Input::ToolResult { call_id: &call_id, output: &output });
+            }
             Step::Settled { cost, standing } => {
                 self.tell_call(call::Input::Settled { cost, standing: &standing });
             }

@@ -3,6 +3,7 @@
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step};
+use crate::agent::tool::ToolNote;
 use crate::call;
 use crate::session::journal::{self, Entry, Receipt, Settlement};
 use crate::session::policy::{self, Reservation, Written};
@@ -55,6 +56,9 @@ impl Machine {
                 C::HoldBack { request, held_back } => Step::Out(Output::HoldBack { request, held_back }),
                 C::Cancel(request) => Step::Out(Output::Cancel(request)),
                 C::Store { turns, committed } => write(Entry::Turns { turns, committed }),
+                C::NoteTool(note) => write(Entry::Tool(note)),
+                C::RunTool(called) => Step::Out(Output::RunTool(called)),
+                C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {
                     let at = self.now;
                     write(Entry::Settlement(Settlement {
@@ -92,6 +96,7 @@ impl Machine {
             let step = match output {
                 P::Stop(code) => Step::Stop(code),
                 P::Stored(mark) => Step::Stored(mark),
+                P::ToolStored(call_id) => Step::ToolStored(call_id),
                 P::Settled { cost, standing } => Step::Settled { cost, standing },
                 P::Reserved(reserved) => Step::Reserved(reserved),
                 P::Checkpoint { sent_away } => Step::Checkpoint { sent_away },
@@ -195,9 +200,15 @@ fn written(entry: Entry, receipt: Receipt) -> Written {
         (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
         (Entry::Settlement(_), Receipt::Settled { cost, standing }) => Written::Settled { cost, standing },
         (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
+        (Entry::Tool(ToolNote::Called { called, .. }), _) => Written::Called(called.call_id),
         (Entry::End { .. }, _) => Written::End,
-        (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_) | Entry::Strikes(_), _) => {
-            Written::Other
-        }
+        (
+            Entry::Settlement(_)
+            | Entry::Exhausted(_)
+            | Entry::Attached(_)
+            | Entry::Strikes(_)
+            | Entry::Tool(ToolNote::Output { .. }),
+            _,
+        ) => Written::Other,
     }
 }

@@ -230,6 +230,7 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Attached(false) => "detached",
         Entry::Resumed(_) => "resumed",
         Entry::Strikes(_) => "strikes",
+        Entry::Tool(_) => "tool",
     }
 }
 

@@ -63,7 +63,7 @@ pub enum Checked {
 }
 
 /// What was written to the store, as far as something follows from it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::session) enum Written {
     /// Turns. Everything before the mark is in the stored transcript.
     Turns(Mark),
@@ -71,6 +71,8 @@ pub(in crate::session) enum Written {
     Settled { cost: NanoUsd, standing: Standing },
     /// A resume token, with how often the session was resumed.
     Resumed(u32),
+    /// The call of a tool with this name.
+    Called(String),
     /// The session's end.
     End,
     /// Anything else.
@@ -133,6 +135,8 @@ pub(in crate::session) enum Output {
     Stop(CloseCode),
     /// Tell the call that turns are stored.
     Stored(Mark),
+    /// Tell the call that this call of a tool is stored.
+    ToolStored(String),
     /// Tell the call that a settlement is in the ledger.
     Settled { cost: NanoUsd, standing: Standing },
     /// Tell the call whether money was set aside.

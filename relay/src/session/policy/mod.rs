@@ -276,6 +276,7 @@ impl Policy {
                     self.attach_waiting();
                 }
             }
+            Written::Called(call_id) => self.push(Output::ToolStored(call_id)),
             Written::End => self.tell_end(),
             Written::Other => {}
         }

@@ -101,6 +101,20 @@
       }
     },
 
+    /**
+     * Runs a tool of the agent: it takes a while, gives or throws the answer, and is noted.
+     * @param {{ name: string, answer?: unknown, error?: string, ms?: number }} tool
+     */
+    tool({ name, answer, error, ms = 0 }) {
+      call?.registerTool(name, async (args, { callId, signal }) => {
+        signal.onabort = () => note("aborted")({ callId });
+        note("tool")({ callId, name, args });
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        if (error) throw new Error(error);
+        return answer;
+      });
+    },
+
     /** Hangs up and keeps the call. */
     hangUp: () => call?.close(),
 

@@ -338,6 +338,21 @@ fn silence_while_a_tool_runs_is_filled_once_and_the_model_is_not_told_of_it() {
 }
 
 #[test]
+fn nothing_of_an_answer_that_was_cut_off_is_spoken_while_a_tool_runs() {
+    let mut table = Table::aloud();
+    table.types("A table?");
+    table.says("First sentence of it. Second sentence of it. Third sentence of it. And half a");
+    table.types("Stop. At eight?");
+    table.calls(&[("tables", AT_EIGHT)]);
+    let did = table.waits();
+    let spoken = did.iter().filter_map(|did| match did {
+        AgentOutput::Ask { ask: Ask::Speak(text), .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(spoken.collect::<Vec<_>>(), ["One moment."]);
+}
+
+#[test]
 fn whoever_goes_on_with_a_call_makes_the_open_calls_again_under_their_names() {
     let stored = |call_id: &str, output: Option<&str>| StoredCall {
         called: Called {
@@ -367,6 +382,12 @@ fn whoever_goes_on_with_a_call_makes_the_open_calls_again_under_their_names() {
     assert_eq!(told(&did)[2], ("tool", "4"));
     // Done and answered.
     assert_eq!(go_on(&turns, &[stored("old_0", Some("4"))]).1, []);
+    // The user was answered meanwhile.
+    let (mut table, did) = go_on(&turns, &[stored("old_0", None)]);
+    assert_eq!((called(&did), asked(&did)), (vec!["old_0"], None));
+    assert_ne!(table.agent.poll_timeout(), Some(Time::ZERO), "it waits for the call and not for itself");
+    let did = table.result("old_0", Runs::Webhook, "booked");
+    assert_eq!(told(&did).last(), Some(&("user", HAS_COME)));
     // The user has said something since.
     let said = [turns[0].clone(), turn(1, protocol::Role::User, "Hurry")];
     let (mut table, did) = go_on(&said, &[stored("old_0", None)]);

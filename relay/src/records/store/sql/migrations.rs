@@ -29,6 +29,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
 };
 
@@ -41,6 +42,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     6 "relays" "0006_relays.sql";
     7 "strikes" "0007_strikes.sql";
     8 "feedback" "0008_feedback.sql";
+    9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
 };
 

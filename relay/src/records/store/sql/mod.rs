@@ -23,6 +23,7 @@ mod retention;
 mod sessions;
 mod sqlite_file;
 mod statement;
+mod tool_calls;
 mod transcript;
 mod write_refusals;
 

@@ -1,0 +1,197 @@
+//! The calls of tools that the operator's backend runs for a session: a signed webhook each.
+//!
+//! The name of the call is the `webhook-id`. Whoever goes on with the session makes a call again of which nothing has come, under the same
+//! name, so a backend that keeps the names does it once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use crate::agent::tool::{Called, ToolOutput};
+use crate::config::ToolConfig;
+use crate::operations::webhook::{sign, why};
+use crate::records::store::unix_ms;
+
+/// Results that wait for the session.
+const RESULTS_WAITING: usize = 16;
+/// A backend that cannot be reached is asked once more after this.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// For whom tools are run.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) session_id: String,
+    pub(super) conversation_id: String,
+    /// The agent's name.
+    pub(super) agent: String,
+    pub(super) user: String,
+    pub(super) account: String,
+}
+
+/// The calls of one session. Dropping this gives them up.
+#[derive(Debug)]
+pub(super) struct Tools {
+    tasks: TaskTracker,
+    client: Option<Client>,
+    caller: Caller,
+    tools: BTreeMap<String, ToolConfig>,
+    running: Vec<(String, AbortOnDropHandle<()>)>,
+    results: mpsc::Receiver<(String, ToolOutput)>,
+    to_session: mpsc::Sender<(String, ToolOutput)>,
+}
+
+impl Tools {
+    pub(super) fn new(
+        tasks: TaskTracker,
+        client: Option<Client>,
+        caller: Caller,
+        tools: Vec<ToolConfig>,
+    ) -> Tools {
+        let (to_session, results) = mpsc::channel(RESULTS_WAITING);
+        let tools = tools.into_iter().map(|tool| (tool.tool.name.clone(), tool)).collect();
+        Tools { tasks, client, caller, tools, running: Vec::new(), results, to_session }
+    }
+
+    /// Calls a webhook. How long it may take is the agent's to say.
+    pub(super) fn run(&mut self, called: Called) {
+        let (Some(tool), Some(client)) = (self.tools.get(&called.name).cloned(), self.client.clone()) else {
+            // An agent calls nothing that it has not, and it has a client if it has a model.
+            tracing::error!(session = %self.caller.session_id, tool = %called.name, "there is no such tool");
+            return;
+        };
+        let (call_id, caller, to_session) =
+            (called.call_id.clone(), self.caller.clone(), self.to_session.clone());
+        let task = self.tasks.spawn(async move {
+            let output = call(&client, &tool, &caller, &called).await;
+            // Nobody hears it if the session is gone.
+            let _ = to_session.send((called.call_id, output)).await;
+        });
+        self.running.push((call_id, AbortOnDropHandle::new(task)));
+    }
+
+    /// Gives up a call.
+    pub(super) fn cancel(&mut self, call_id: &str) {
+        self.running.retain(|(running, _)| running != call_id);
+    }
+
+    /// The next result. It waits for ever without calls. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> (String, ToolOutput) {
+        match self.results.recv().await {
+            Some((call_id, output)) => {
+                self.cancel(&call_id);
+                (call_id, output)
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Calls a webhook, and says what came of it in words for the model: what went wrong on the way is for the log.
+async fn call(client: &Client, tool: &ToolConfig, caller: &Caller, called: &Called) -> ToolOutput {
+    let sent = match send(client, tool, caller, called).await {
+        Err(error) if error.is_connect() => {
+            tracing::info!(session = %caller.session_id, tool = %called.name, why = %why(error), "a tool cannot be reached: it is tried once more");
+            tokio::time::sleep(AGAIN_AFTER).await;
+            send(client, tool, caller, called).await
+        }
+        sent => sent,
+    };
+    let read = match sent {
+        Ok(response) => {
+            let status = response.status();
+            read(response, tool.tool.max_result_bytes).await.map(|body| (status, body))
+        }
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok((status, Body::TooLong)) if status.is_success() => {
+            let limit = tool.tool.max_result_bytes;
+            ToolOutput::error(format!("The tool's result is too long: at most {limit} bytes are taken."))
+        }
+        Ok((status, Body::Whole(output))) if status.is_success() => ToolOutput { output, is_error: false },
+        Ok((status, body)) => {
+            tracing::warn!(session = %caller.session_id, tool = %called.name, status = status.as_u16(), "a tool has failed");
+            refused(status, body)
+        }
+        Err(error) => {
+            tracing::warn!(session = %caller.session_id, tool = %called.name, why = %why(error), "a tool has failed");
+            ToolOutput::error("The tool cannot be reached. Nobody knows whether it has done anything.")
+        }
+    }
+}
+
+/// What a model is told of an answer that is no success. A backend that refuses a call says why; of its own failures nothing is passed on.
+fn refused(status: StatusCode, body: Body) -> ToolOutput {
+    match body {
+        Body::Whole(text) if status.is_client_error() && !text.trim().is_empty() => ToolOutput::error(text),
+        _ => ToolOutput::error(format!("The tool has failed with status {}.", status.as_u16())),
+    }
+}
+
+async fn send(
+    client: &Client,
+    tool: &ToolConfig,
+    caller: &Caller,
+    called: &Called,
+) -> Result<Response, reqwest::Error> {
+    let Some(webhook) = &tool.webhook else { unreachable!("a page runs its tools itself") };
+    let body = body(caller, called);
+    let timestamp = unix_ms() / 1_000;
+    client
+        .post(webhook.url.clone())
+        // Nobody waits for longer: the agent gives it up a moment before.
+        .timeout(tool.tool.deadline)
+        .header("content-type", "application/json")
+        .header("webhook-id", &called.call_id)
+        .header("webhook-timestamp", timestamp)
+        .header("webhook-signature", sign(&webhook.secret, &called.call_id, timestamp, &body))
+        .body(body)
+        .send()
+        .await
+}
+
+fn body(caller: &Caller, called: &Called) -> String {
+    // The agent has checked them against the schema.
+    let arguments: Value = serde_json::from_str(&called.arguments).unwrap_or_default();
+    json!({
+        "type": "tool.call",
+        "timestamp": Timestamp::from_millisecond(unix_ms()).unwrap_or_default().to_string(),
+        "data": {
+            "call_id": called.call_id,
+            "name": called.name,
+            "arguments": arguments,
+            "agent": caller.agent,
+            "user": caller.user,
+            "account": caller.account,
+            "session_id": caller.session_id,
+            "conversation_id": caller.conversation_id,
+        },
+    })
+    .to_string()
+}
+
+enum Body {
+    Whole(String),
+    TooLong,
+}
+
+/// Reads no more of an answer than is taken of it.
+async fn read(mut response: Response, limit: usize) -> Result<Body, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > limit {
+            return Ok(Body::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Body::Whole(String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[cfg(test)]
+mod tests;
