@@ -13,8 +13,8 @@
 //! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said. At the
 //! end: every session has ended; nothing stays set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is
 //! billed for a request is what it used (of a relay that was killed, at most what it had exposed); each turn has one number; what the page was
-//! told is what is stored; what stands as heard was heard; no word is lost. At the page: nothing of an answer comes after its flush, and what sounds
-//! goes on with the next sample, after a hold, too.
+//! told is what is stored; what stands as heard was heard; no word is lost. At the page: nothing of an answer comes after its flush, nothing comes
+//! while it is held, and what sounds then is the next sample; an answer that was heard to its end was sent whole, each sample once.
 //!
 //! # Each rule, broken on purpose once
 //! | broken | where | found by seed |
