@@ -25,8 +25,12 @@
 //! | a request made that the store does not know to be exposed | `Call::open_requests` | 1 |
 //! | heard is what was sent | `Call::finish_answer` | 11 |
 //! | audio is heard before it is paid for | `Call::handle_audio` | 5 |
+//! | an answer that was flushed is sent on | `Call::cut` | 116 |
+//! | an answer that is held is sent on | `Answer::next_frame` | 247 |
+//! | an answer that is over stays held at the page | `Call::finish_answer` | 4885 |
 //!
-//! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over.
+//! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over. A hold that
+//! loses a part of a frame: so little waits at that moment that the call's own tests have to show it.
 
 mod disk;
 mod network;

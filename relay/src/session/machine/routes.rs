@@ -29,6 +29,7 @@ impl Machine {
                     match saying {
                         Saying::ReplyEnd => self.record(Recorded::ReplyEnd),
                         Saying::Flush => self.record(Recorded::Flush),
+                        Saying::Hold(held) => self.record(Recorded::Held(held)),
                         Saying::Agent(_)
                         | Saying::Transcript(_)
                         | Saying::Budget(_)
@@ -36,8 +37,7 @@ impl Machine {
                         | Saying::ToolCancel(_)
                         | Saying::Degraded(_)
                         | Saying::Latency(_)
-                        | Saying::Listened(_)
-                        | Saying::Hold(_) => {}
+                        | Saying::Listened(_) => {}
                     }
                     Step::Say(saying)
                 }
