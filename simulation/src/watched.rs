@@ -25,10 +25,22 @@ pub(crate) struct Log {
     pub(crate) spent: BTreeMap<RequestId, Option<Quantity>>,
     /// Those of them that are estimates.
     pub(crate) estimated: Vec<RequestId>,
+    /// Its answers, in the order in which they began.
+    pub(crate) answers: Vec<Given>,
     /// What it heard last ends here.
     at: u32,
     /// What is wrong, if anything is.
     pub(crate) error: Option<String>,
+}
+
+/// An answer as the agent gave it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    /// Samples of its sound.
+    pub(crate) samples: u32,
+    /// All of it was given, and then nothing of it was taken back.
+    pub(crate) is_whole: bool,
+    is_over: bool,
 }
 
 /// The log of an agent, shared with whoever compares it.
@@ -101,6 +113,11 @@ impl Agent for Watched {
                 }
                 log.typed.push(text.to_owned());
             }
+            AgentInput::AnswerOver { answer, .. } => {
+                if let Some(given) = log.answers.get_mut(answer as usize) {
+                    given.is_over = true;
+                }
+            }
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -109,7 +126,6 @@ impl Agent for Watched {
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }
-            | AgentInput::AnswerOver { .. }
             | AgentInput::Event { .. }
             | AgentInput::Leave
             | AgentInput::Timeout => {}
@@ -131,6 +147,26 @@ impl Agent for Watched {
                 }
                 if log.spent.insert(*request, *used).is_some() {
                     log.wrong(format!("request {request} was spent twice"));
+                }
+            }
+            AgentOutput::Words { .. } => {
+                if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {
+                    log.answers.push(Given::default());
+                }
+            }
+            AgentOutput::Sound(samples) => {
+                if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
+                    given.samples += samples.len() as u32;
+                }
+            }
+            AgentOutput::AnswerEnd => {
+                if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
+                    given.is_whole = true;
+                }
+            }
+            AgentOutput::Cut => {
+                if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
+                    (given.is_whole, given.is_over) = (false, true);
                 }
             }
             _ => {}

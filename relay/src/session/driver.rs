@@ -207,6 +207,7 @@ impl Driver {
             Recorded::Agent(samples) => recorder.handle_input(now, R::Agent(&samples)),
             Recorded::ReplyEnd => recorder.handle_input(now, R::ReplyEnd),
             Recorded::Played(position) => recorder.handle_input(now, R::Played(position)),
+            Recorded::Held(held) => recorder.handle_input(now, R::Held(held)),
             Recorded::Flush => recorder.handle_input(now, R::Flush),
             Recorded::End => recorder.handle_input(now, R::End),
         }

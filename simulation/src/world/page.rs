@@ -258,13 +258,14 @@ impl World<'_> {
                 }
                 client::Output::Play { codec, position, payload } => {
                     let samples = codec.samples(payload.len());
+                    if self.page.is_held {
+                        return Err(format!("{position} comes while the agent is held"));
+                    }
                     if let Some(turn) = self.page.flushed_turn {
                         return Err(format!("more of turn {turn} comes after its flush"));
                     }
                     self.page.queue.push_back((position, samples));
-                    if !self.page.is_held {
-                        self.page.tick.get_or_insert(self.now + TICK);
-                    }
+                    self.page.tick.get_or_insert(self.now + TICK);
                     continue;
                 }
                 client::Output::EndOfReply => continue,

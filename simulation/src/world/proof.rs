@@ -326,6 +326,7 @@ impl World<'_> {
         self.check_turns(&turns)?;
         self.check_told_turns(id, row, &turns, epochs)?;
         self.check_heard(id, &turns, epochs)?;
+        self.check_answers(&turns, epochs)?;
         Ok(())
     }
 
@@ -546,6 +547,30 @@ impl World<'_> {
             }
             if stored > turn.start && stored > heard {
                 return Err(format!("heard up to {heard}, stored {turn:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer that was heard to its end was sent whole, each sample once and one after another, held or not.
+    fn check_answers(&self, turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
+        let [epoch] = epochs else { return Ok(()) };
+        if self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased {
+            return Ok(());
+        }
+        let agent = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent);
+        let agent: Vec<_> = agent.collect();
+        let log = epoch.log.lock();
+        // What was not stored yet when the relay was killed is not there.
+        for (index, (turn, given)) in agent.iter().zip(&log.answers).enumerate() {
+            if !given.is_whole || turn.heard != Some(turn.end) {
+                continue;
+            }
+            if turn.end - turn.start != given.samples {
+                return Err(format!("{} samples were given for {turn:?}", given.samples));
+            }
+            if let Some(next) = agent.get(index + 1).filter(|next| next.start != turn.end) {
+                return Err(format!("{next:?} begins before or after the end of {turn:?}"));
             }
         }
         Ok(())

@@ -43,6 +43,8 @@ pub enum Input<'a> {
     Played(u32),
     /// The answer was interrupted: what was sent of it and not heard never sounded.
     Flush,
+    /// The answer is held: the rest of what was sent of it sounds later. Or it goes on.
+    Held(bool),
     /// The call is over.
     End,
 }
@@ -80,6 +82,8 @@ pub struct Mixer {
     spoken: u32,
     /// Where the agent's audio lies, oldest first.
     runs: VecDeque<Run>,
+    /// What was sent of an answer that is held and does not sound yet, and where it begins in the agent's timeline.
+    held: Option<(u32, Track)>,
     /// What the user has heard of it, once that was told.
     played: Option<u32>,
     /// When the recording began, once something happened.
@@ -124,6 +128,7 @@ impl Mixer {
             in_reply: false,
             spoken: 0,
             runs: VecDeque::new(),
+            held: None,
             played: None,
             origin: None,
             lead: 0,
@@ -181,6 +186,8 @@ impl Mixer {
             Input::ReplyEnd => self.end_reply(),
             Input::Played(position) => self.played = Some(self.played.unwrap_or(0).max(position)),
             Input::Flush => self.flush(),
+            Input::Held(true) => self.hold(),
+            Input::Held(false) => self.let_go(),
             Input::End => {
                 // The agent is there as far as it was heard.
                 let heard = self.right_end().min(self.present());
@@ -260,12 +267,7 @@ impl Mixer {
             self.end_reply();
         }
         if !self.in_reply {
-            let start = self.right_end().max(here);
-            self.right.push_silence(start - self.right_end());
-            if self.runs.len() == RUNS_MAX {
-                self.runs.pop_front();
-            }
-            self.runs.push_back(Run { agent: self.spoken, at: start });
+            self.begin_run(self.spoken, here);
             self.in_reply = true;
         }
         self.spoken = self.spoken.saturating_add(samples.len() as u32);
@@ -275,6 +277,37 @@ impl Mixer {
         let written = self.resampler.process(&self.source, &mut self.resampled);
         self.right.push_sound(self.resampled[..written].iter().map(|sample| f32_to_i16(*sample)));
         self.right.truncate(self.left.len().max(self.present().saturating_sub(self.handed)) + AHEAD_MAX);
+    }
+
+    /// A piece of the agent's audio begins, here or where the one before ends if that is later.
+    fn begin_run(&mut self, agent: u32, here: u64) {
+        let start = self.right_end().max(here);
+        self.right.push_silence(start - self.right_end());
+        if self.runs.len() == RUNS_MAX {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(Run { agent, at: start });
+    }
+
+    /// What is to come after the present sounds later.
+    fn hold(&mut self) {
+        let here = self.here().max(self.handed);
+        if self.held.is_some() || self.right_end() <= here {
+            return;
+        }
+        let run = self.runs.iter().rfind(|run| run.at <= here).copied();
+        let agent = run.map_or(self.spoken, |run| {
+            let samples = (here - run.at) * u64::from(self.rate) / u64::from(SPEECH_RATE.0);
+            run.agent.saturating_add(u32::try_from(samples).unwrap_or(u32::MAX))
+        });
+        self.held = Some((agent, self.right.split_off(here - self.handed)));
+    }
+
+    fn let_go(&mut self) {
+        if let Some((agent, rest)) = self.held.take() {
+            self.begin_run(agent, self.here());
+            self.right.append(rest);
+        }
     }
 
     /// The end of an answer comes out of the resampler.
@@ -290,7 +323,7 @@ impl Mixer {
     fn flush(&mut self) {
         let heard = self.played.map_or_else(|| self.here(), |played| self.time_of(played));
         self.resampler.reset();
-        self.in_reply = false;
+        (self.in_reply, self.held) = (false, None);
         self.right.truncate(heard.saturating_sub(self.handed));
     }
 

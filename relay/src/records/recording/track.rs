@@ -67,6 +67,36 @@ impl Track {
         }
     }
 
+    /// Takes off what comes after so many samples.
+    pub(super) fn split_off(&mut self, length: u64) -> Track {
+        let mut rest = Track::default();
+        let mut surplus = self.length.saturating_sub(length);
+        (self.length, rest.length) = (self.length - surplus, surplus);
+        while surplus > 0
+            && let Some(last) = self.pieces.back_mut()
+        {
+            let sound = last.sound.min(surplus);
+            let silence = last.silence.min(surplus - sound);
+            (last.sound, last.silence) = (last.sound - sound, last.silence - silence);
+            surplus -= sound + silence;
+            rest.pieces.push_front(Piece { silence, sound });
+            if last.sound + last.silence == 0 {
+                self.pieces.pop_back();
+            }
+        }
+        let sound: u64 = rest.pieces.iter().map(|piece| piece.sound).sum();
+        rest.sound = self.sound.split_off(self.sound.len() - sound as usize);
+        rest
+    }
+
+    /// Puts another one behind it.
+    pub(super) fn append(&mut self, mut rest: Track) {
+        for Piece { silence, sound } in rest.pieces {
+            self.push_silence(silence);
+            self.push_sound(rest.sound.drain(..sound as usize));
+        }
+    }
+
     /// How long it is silent from its beginning. After its end it is silent for ever.
     pub(super) fn silent_for(&self) -> u64 {
         match self.pieces.front() {
@@ -126,7 +156,12 @@ mod tests {
             let (mut track, mut plain) = (Track::default(), VecDeque::new());
             for _ in 0..20 {
                 let n = random(30);
-                match random(5) {
+                match random(6) {
+                    5 => {
+                        let rest = track.split_off(n);
+                        assert_eq!(track.len(), (plain.len() as u64).min(n));
+                        track.append(rest);
+                    }
                     0 => {
                         track.push_silence(n);
                         plain.extend(vec![0_i16; n as usize]);

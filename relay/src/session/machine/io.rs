@@ -163,6 +163,8 @@ pub enum Recorded {
     Played(u32),
     /// The agent's audio that was not heard is dropped.
     Flush,
+    /// The agent's audio that was not heard sounds later, or goes on.
+    Held(bool),
     /// Nothing more comes.
     End,
 }

@@ -33,14 +33,14 @@ impl Machine {
                         Saying::Latency(latency) => {
                             self.follow_ups.push(Step::Out(Output::Log(Log::Answered(latency))));
                         }
+                        Saying::Hold(held) => self.record(Recorded::Held(held)),
                         Saying::Agent(_)
                         | Saying::Transcript(_)
                         | Saying::Budget(_)
                         | Saying::ToolCall(_)
                         | Saying::ToolCancel(_)
                         | Saying::Degraded(_)
-                        | Saying::Listened(_)
-                        | Saying::Hold(_) => {}
+                        | Saying::Listened(_) => {}
                     }
                     Step::Say(saying)
                 }

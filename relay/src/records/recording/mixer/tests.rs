@@ -157,6 +157,28 @@ fn an_interrupted_answer_is_cut_at_what_was_heard() {
 }
 
 #[test]
+fn an_answer_that_is_held_goes_on_after_the_hold_and_is_cut_where_it_was_if_nobody_wants_it() {
+    let mut bench = Bench::new();
+    bench.user(1, 10);
+    bench.agent(8_000, 20);
+    bench.user(1, 5);
+    bench.does(Input::Held(true));
+    bench.user(1, 40);
+    bench.does(Input::Held(false));
+    bench.user(1, 5);
+    bench.agent(8_000, 5);
+    bench.does(Input::ReplyEnd);
+    bench.user(1, 5);
+    bench.does(Input::Held(true));
+    bench.user(1, 5);
+    // Of it 1.5 s were heard: half a second before the first hold, and a second after it.
+    bench.does(Input::Played(36_000));
+    bench.does(Input::Flush);
+    bench.user(1, 30);
+    assert_eq!(heard(&bench.end()), [(1_000, 1_500), (5_500, 6_500)]);
+}
+
+#[test]
 fn an_answer_of_which_nothing_was_heard_is_not_there() {
     let mut bench = Bench::new();
     bench.user(1, 10);
