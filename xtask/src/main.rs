@@ -95,8 +95,8 @@ enum Command {
     },
     /// Make a sample of small mistakes in the code, one at a time, and see whether the tests notice
     Mutants {
-        /// How many, in each area
-        #[arg(long, default_value_t = 60)]
+        /// How many, in each area; one of the relay takes a minute
+        #[arg(long, default_value_t = 20)]
         count: usize,
         /// What chooses them
         #[arg(long, default_value_t = 1)]
@@ -104,6 +104,9 @@ enum Command {
         /// One area only: protocol, call, agent, tab, purse or auth
         #[arg(long)]
         area: Option<String>,
+        /// Make them in this working copy instead of in a copy of it: faster, but nothing may be edited meanwhile
+        #[arg(long)]
+        in_place: bool,
     },
 }
 
@@ -122,7 +125,9 @@ fn main() -> ExitCode {
         Command::Bench { what, json } => bench::run_bench(what, json),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
-        Command::Mutants { count, seed, area } => mutants::run_sample(count, seed, area.as_deref()),
+        Command::Mutants { count, seed, area, in_place } => {
+            mutants::run_sample(count, seed, area.as_deref(), in_place)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

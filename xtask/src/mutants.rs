@@ -20,12 +20,27 @@ const PROPERTY_CASES: &str = "40";
 
 /// Where mistakes are made: whatever decides about links, calls, money and who may come in.
 const AREAS: [Area; 6] = [
-    Area { name: "protocol", package: "protocol", files: &["protocol/src/**/*.rs"] },
-    Area { name: "call", package: "relay", files: &["relay/src/call/**/*.rs"] },
-    Area { name: "agent", package: "relay", files: &["relay/src/agent/**/*.rs"] },
-    Area { name: "tab", package: "relay", files: &["relay/src/money/tab.rs"] },
-    Area { name: "purse", package: "relay", files: &["relay/src/money/purse.rs"] },
-    Area { name: "auth", package: "relay", files: &["relay/src/admission/auth/**/*.rs"] },
+    Area { name: "protocol", package: "protocol", files: &["protocol/src/**/*.rs"], tests: &["--tests"] },
+    Area {
+        name: "call",
+        package: "relay",
+        files: &["relay/src/call/**/*.rs"],
+        tests: &["--test=call", "--test=turns", "--test=agreement"],
+    },
+    Area {
+        name: "agent",
+        package: "relay",
+        files: &["relay/src/agent/**/*.rs"],
+        tests: &["--test=call", "--test=agreement"],
+    },
+    Area { name: "tab", package: "relay", files: &["relay/src/money/tab.rs"], tests: &["--test=call"] },
+    Area { name: "purse", package: "relay", files: &["relay/src/money/purse.rs"], tests: &["--test=call"] },
+    Area {
+        name: "auth",
+        package: "relay",
+        files: &["relay/src/admission/auth/**/*.rs"],
+        tests: &["--test=auth"],
+    },
 ];
 /// Code that only a browser runs, whose tests are not run here, and the tests themselves.
 const LEFT_OUT: [&str; 4] = [
@@ -41,6 +56,8 @@ struct Area {
     package: &'static str,
     /// Patterns of its files.
     files: &'static [&'static str],
+    /// Which tests have to notice, beside the unit tests of its package. All of a large package would be built anew for each mistake.
+    tests: &'static [&'static str],
 }
 
 /// What became of the mistakes.
@@ -54,7 +71,9 @@ struct Counts {
 }
 
 /// Tries `count` mistakes of each area, or of the one that is named, chosen by `seed`, and prints what became of them.
-pub(crate) fn run_sample(count: usize, seed: u64, only: Option<&str>) -> Result<()> {
+///
+/// `in_place` makes them in this working copy, where most is compiled already, instead of in a copy that is compiled from nothing.
+pub(crate) fn run_sample(count: usize, seed: u64, only: Option<&str>, in_place: bool) -> Result<()> {
     let areas: Vec<&Area> = AREAS.iter().filter(|area| only.is_none_or(|only| only == area.name)).collect();
     if areas.is_empty() {
         let names: Vec<_> = AREAS.iter().map(|area| area.name).collect();
@@ -72,7 +91,7 @@ pub(crate) fn run_sample(count: usize, seed: u64, only: Option<&str>) -> Result<
         }
         let sample = sample(&all, count, seed);
         let title = format!("{} mistakes in {}, seed {seed}", sample.len(), area.name);
-        rows.push((area, step(title, || area.run(&tool, &sample))?));
+        rows.push((area, step(title, || area.run(&tool, &sample, in_place))?));
     }
     println!(
         "{:<10} {:>7} {:>7} {:>8} {:>9} {:>9}",
@@ -131,7 +150,7 @@ impl Area {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
-    fn run(&self, tool: &PathBuf, sample: &[String]) -> Result<Counts> {
+    fn run(&self, tool: &PathBuf, sample: &[String], in_place: bool) -> Result<Counts> {
         let folder = workspace::cache().join("mutants").join(self.name);
         fs::create_dir_all(&folder)?;
         let mut command = self.command(tool);
@@ -141,8 +160,11 @@ impl Area {
         for name in sample {
             command.args(["--re", &format!("^{}$", escaped(name))]);
         }
+        if in_place {
+            command.arg("--in-place").env("CARGO_TARGET_DIR", workspace::target());
+        }
         // Unit tests and scenarios; examples in comments take long to compile and notice little.
-        command.args(["--", "--lib", "--tests"]).env("PROPTEST_CASES", PROPERTY_CASES);
+        command.args(["--", "--lib"]).args(self.tests).env("PROPTEST_CASES", PROPERTY_CASES);
         // It fails whenever something was missed, which is what is asked.
         command.stdout(std::io::stderr()).status()?;
         let list = |name: &str| -> Vec<String> {

@@ -233,8 +233,27 @@ mod tests {
         assert_eq!(purse.due(usd(110)), Some(at(510)));
         assert_eq!(purse.ask(at(500), &wish(100, 110, 50)), None);
         assert!(purse.ask(at(510), &wish(100, 110, 50)).is_some());
+        assert_eq!(purse.due(usd(110)), None, "an answer is on its way");
+        purse.handle_reserved(at(9_000), &short(true), usd(100));
+        assert_eq!(purse.shortage(at(9_000), usd(110)), None);
+        assert_eq!(purse.due(usd(100)), None, "so much is there");
+        assert!(purse.ask(at(9_500), &wish(100, 110, 50)).is_some());
+        assert_eq!(purse.shortage(at(20_000), usd(110)), None, "an answer is on its way");
         purse.handle_reserved(at(10_010), &short(true), usd(100));
         assert!(purse.shortage(at(10_010), usd(110)).is_some());
+    }
+
+    #[test]
+    fn a_call_that_may_have_to_wait_gives_back_what_it_has_not_reached() {
+        let mut purse = purse(100);
+        assert!(purse.ask(at(0), &wish(90, 100, 50)).is_some());
+        assert!(purse.allows(usd(100)), "it has what it needs, and asks for later");
+        purse.handle_reserved(at(10), &short(true), usd(90));
+        assert_eq!(
+            purse.ask(at(510), &wish(60, 110, 50)),
+            Some(Range { at_least: usd(110), at_most: usd(160) })
+        );
+        assert!(purse.allows(usd(60)) && !purse.allows(usd(61)));
     }
 
     #[test]

@@ -422,6 +422,80 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_aside_for_a_request_is_raised_and_never_lowered() {
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(1_000, 200));
+        tab.hold(RequestId(1), 0, tokens(10, 0));
+        assert_eq!(tab.more(RequestId(0), &tokens(1_000, 300)), NanoUsd::new(500_000));
+        tab.raise(RequestId(0), tokens(1_000, 300));
+        assert_eq!(tab.held(), NanoUsd::new(2_510_000));
+        assert_eq!(tab.more(RequestId(0), &tokens(10, 10)), NanoUsd::ZERO);
+        tab.raise(RequestId(0), tokens(10, 10));
+        assert_eq!(tab.held(), NanoUsd::new(2_510_000));
+        tab.settle(RequestId(0), None, &Spent::default());
+        assert_eq!(tab.more(RequestId(0), &tokens(1_000, 300)), NanoUsd::ZERO, "it is over");
+        tab.raise(RequestId(0), tokens(1_000, 300));
+        assert_eq!(tab.held(), NanoUsd::new(10_000));
+    }
+
+    #[test]
+    fn what_is_used_is_known_to_be_in_no_row_until_its_rows_are_taken() {
+        let mut tab = tab();
+        assert!(!tab.is_unrowed());
+        tab.add_samples(1_600);
+        assert!(tab.is_unrowed());
+        assert_eq!((tab.unrowed_samples(), tab.samples()), (1_600, 1_600));
+        assert_eq!(tab.cost(), tab.price_of(Duration::from_millis(100)));
+        tab.take_rows();
+        assert!(!tab.is_unrowed());
+        assert_eq!((tab.unrowed_samples(), tab.samples()), (0, 1_600));
+        tab.hold(RequestId(0), 0, tokens(10, 2));
+        assert!(!tab.is_unrowed(), "nothing is used yet");
+        tab.settle(RequestId(0), Some(used(10, 2)), &Spent::default());
+        assert!(tab.is_unrowed());
+        tab.take_rows();
+        assert!(!tab.is_unrowed());
+    }
+
+    #[test]
+    fn rows_have_names_of_their_own_whatever_relay_writes_them() {
+        let mut keys = Vec::new();
+        for epoch in 0..3 {
+            let price = table().price("acme/ear").expect("priced").clone();
+            let mut tab = Tab::new(Meter::new(price, 16_000), vec![mind()], epoch, Earlier::default());
+            for request in 0..20 {
+                tab.hold(RequestId(request), 0, tokens(10, 2));
+                tab.settle(RequestId(request), Some(used(10, 2)), &Spent::default());
+            }
+            keys.extend(tab.take_rows().into_iter().map(|row| row.key));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 3 * 20 * 2);
+    }
+
+    #[test]
+    fn characters_add_up_over_relays_and_what_a_price_does_not_count_is_the_worst_case() {
+        let toml = r#"
+            version = "1"
+            item = [
+                { name = "acme/ear", unit = "second", usd = "0.006", per = 60 },
+                { name = "acme/mouth", unit = "character", usd = "0.03", per = 1000 },
+            ]"#;
+        let table = PriceTable::parse(toml).expect("a table");
+        let price = table.price("acme/ear").expect("priced").clone();
+        let mouth = ItemPrice::voice(&table, "acme/mouth", 0).expect("priced");
+        let earlier = Earlier { cost: NanoUsd::ZERO, tokens: 0, characters: 5 };
+        let mut tab = Tab::new(Meter::new(price, 16_000), vec![mouth], 1, earlier);
+        tab.hold(RequestId(0), 0, AtMost::Characters(100));
+        tab.settle(RequestId(0), Some(Quantity::Characters(7)), &Spent::default());
+        assert_eq!((tab.characters(), tab.cost()), (12, NanoUsd::new(210_000)));
+        tab.hold(RequestId(1), 0, AtMost::Characters(100));
+        tab.settle(RequestId(1), Some(Quantity::Samples(1)), &Spent::default());
+        assert_eq!((tab.characters(), tab.cost()), (112, NanoUsd::new(3_210_000)));
+    }
+
+    #[test]
     fn what_goes_on_is_what_the_ledger_says_item_by_item() {
         let sum = |item: &str, unit: &str, quantity, cost| ItemSum {
             item: item.to_owned(),
