@@ -22,6 +22,8 @@ pub struct App {
     pub prices: PriceTable,
     /// The speech and language providers, each with what all calls share of it.
     pub upstreams: Upstreams,
+    /// What asks the tools that are webhooks, if there are any.
+    pub tool_client: Option<reqwest::Client>,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What is written.
@@ -62,6 +64,7 @@ impl App {
             config,
             prices,
             upstreams: Upstreams::new(),
+            tool_client: None,
             admission: Arc::new(admission),
             records: Arc::new(records),
         }
@@ -71,6 +74,12 @@ impl App {
     #[must_use]
     pub fn with_upstreams(self, upstreams: Upstreams) -> App {
         App { upstreams, ..self }
+    }
+
+    /// Has this client ask the tools that are webhooks.
+    #[must_use]
+    pub fn with_tool_client(self, tool_client: Option<reqwest::Client>) -> App {
+        App { tool_client, ..self }
     }
 }
 

@@ -160,7 +160,7 @@ async fn ask(provider: &Provider, question: Question) -> Result<Answer, Failure>
     let connections = Connections::new(&provider.name, provider.deadlines.connect)
         .map_err(|error| Failure::new(FailureKind::Connection, super::config::sources(&error)))?;
     let mut request =
-        Request::open(&TaskTracker::new(), &Arc::new(connections), Instant::now(), codec, bounds);
+        Request::open(&TaskTracker::new(), Arc::new(connections).into(), Instant::now(), codec, bounds);
     feeds.into_iter().for_each(|feed| request.feed(feed));
     let end = async {
         loop {

@@ -18,6 +18,7 @@ use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
 use crate::records::store::{DATABASE_FILE, FolderLock, Leases, SqlStore, Store, StoreError};
+use crate::session::tool_client;
 use crate::{App, Records};
 
 /// How long the relay waits for its database when it starts.
@@ -98,6 +99,10 @@ async fn run(config: Config) -> ExitCode {
         Ok(upstreams) => upstreams,
         Err(error) => return failed(2, &error),
     };
+    let tool_client = match client_of_tools(&config) {
+        Ok(client) => client,
+        Err(error) => return failed(2, &error),
+    };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
     let mut lock = match FolderLock::take(&config.data_dir) {
         Ok(lock) => lock,
@@ -141,7 +146,8 @@ async fn run(config: Config) -> ExitCode {
         return failed(1, &error);
     }
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
-    let app = App::new(config, verifier, records, prices).with_upstreams(upstreams);
+    let app =
+        App::new(config, verifier, records, prices).with_upstreams(upstreams).with_tool_client(tool_client);
     let app = Arc::new(app);
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
@@ -213,13 +219,23 @@ async fn wait_for(url: &Secret) -> Result<SqlStore, StoreError> {
 /// The providers, ready to be asked. A relay without providers needs no certificates.
 fn upstreams(config: &Config) -> Result<Upstreams, String> {
     let upstreams = config.providers.values().map(|provider| {
-        let upstream = Upstream::new(provider.clone()).map_err(|error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            format!("the providers cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates")
-        })?;
+        let upstream = Upstream::new(provider.clone()).map_err(|error| no_client("providers", &error))?;
         Ok((provider.name.clone(), Arc::new(upstream)))
     });
     upstreams.collect()
+}
+
+/// What asks the tools that are webhooks. A relay without any needs no certificates.
+fn client_of_tools(config: &Config) -> Result<Option<reqwest::Client>, String> {
+    let is_needed = config.tools.values().any(|tool| tool.webhook.is_some());
+    is_needed.then(tool_client).transpose().map_err(|error| no_client("tools", &error))
+}
+
+fn no_client(whom: &str, error: &reqwest::Error) -> String {
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    format!(
+        "the {whom} cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates"
+    )
 }
 
 fn open_recordings(config: &Config) -> Result<Option<Recordings>, RecordingError> {

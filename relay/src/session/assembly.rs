@@ -286,7 +286,7 @@ pub(super) fn prepare(
             app.live.started,
             parts.providers,
         ),
-        tools: Tools::new(app.live.tasks.clone(), app.provider_client.clone(), caller, parts.tools),
+        tools: Tools::new(app.live.tasks.clone(), app.tool_client.clone(), caller, parts.tools),
         recording,
         connection: Some(connection),
         visitors: Vec::new(),

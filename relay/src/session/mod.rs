@@ -38,6 +38,7 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 pub use lease::Lease;
 pub(crate) use lease::keep as keep_lease;
 pub use registry::Registry;
+pub use tools::tool_client;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 
 use crate::admission::auth::Identity;

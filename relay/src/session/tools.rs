@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::agent::tool::{Called, ToolOutput};
 use crate::config::ToolConfig;
+use crate::operations::outbound::http_client;
 use crate::operations::webhook::{sign, why};
 use crate::records::store::unix_ms;
 
@@ -22,6 +24,14 @@ use crate::records::store::unix_ms;
 const RESULTS_WAITING: usize = 16;
 /// A backend that cannot be reached is asked once more after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// What asks the tools of all calls. It keeps connections alive, and follows nobody elsewhere, since what it sends is signed for one address.
+///
+/// # Errors
+/// When the system's own certificates or threads are not to be had.
+pub fn tool_client() -> Result<Client, reqwest::Error> {
+    http_client().redirect(Policy::none()).tcp_nodelay(true).build()
+}
 
 /// For whom tools are run.
 #[derive(Clone, Debug)]

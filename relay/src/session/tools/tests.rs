@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::agent::tool::{Runs, Schema, Tool};
 use crate::config::{Secret, Webhook};
-use crate::provider;
 
 const SECRET: &str = "a secret that both sides have, of 40 bytes";
 
@@ -52,7 +51,7 @@ fn tools(url: &str) -> Tools {
         user: "ada".into(),
         account: "acme".into(),
     };
-    let client = provider::client().expect("a client");
+    let client = tool_client().expect("a client");
     Tools::new(TaskTracker::new(), Some(client), caller, vec![ToolConfig { tool, webhook: Some(webhook) }])
 }
 

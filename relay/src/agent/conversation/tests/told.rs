@@ -11,13 +11,13 @@ fn greeter(greeting: &str, values: &[(&str, &str)]) -> Conversation {
     let persona = Persona {
         instructions: "The plan is {plan}; {name} is on {place}. {Stays}".to_owned(),
         greeting: greeting.to_owned(),
-        max_output_tokens: 5,
         variables: vec![
             variable("plan", "free", false),
             variable("name", "there", true),
             variable("place", "", true),
         ],
         values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..persona()
     };
     Conversation::new(persona, Team { models: vec![0], ..Team::default() }, 24_000, 0, &[])
 }
@@ -55,12 +55,12 @@ fn context_is_known_with_the_next_question_and_is_no_question_itself() {
 fn context_after_the_last_answer_leaves_nothing_to_be_answered() {
     let turn = |number, role, text: &str| Turn::new(number, role, text.to_owned(), 0, 0);
     let turns = [turn(0, protocol::Role::User, "Hello"), turn(1, protocol::Role::Agent, "Hi.")];
-    let mut memory = Memory::of(&turns);
+    let mut memory = Memory::of(&turns, 8_000);
     memory.learn("They opened the menu.");
-    assert!(!memory.is_unanswered());
-    let mut memory = Memory::of(&turns[..1]);
+    assert!(!memory.is_unanswered(None));
+    let mut memory = Memory::of(&turns[..1], 8_000);
     memory.learn("They opened the menu.");
-    assert!(memory.is_unanswered(), "the user still waits");
+    assert!(memory.is_unanswered(None), "the user still waits");
 }
 
 #[test]
