@@ -236,8 +236,76 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KINDS, scenario};
+    use super::super::{Heard, KINDS, Kind, scenario};
     use super::*;
+
+    fn upstream(kind: &str) -> Arc<Upstream> {
+        let kind = Kind::named(kind).expect("registered");
+        Arc::new(Upstream::new(scenario::provider(kind, "m")).expect("a client"))
+    }
+
+    fn speak() -> Ask {
+        Ask::Speak("Hello.".to_owned())
+    }
+
+    fn broke() -> Event {
+        Event::Failed(Failure::new(FailureKind::Connection, "broke off"))
+    }
+
+    /// Requests that are told these events, one after the other; whether the provider is asked as ever after each.
+    fn tell(upstream: &Arc<Upstream>, ask: &Ask, times: usize, events: &[Event]) -> Vec<bool> {
+        let one = |_| {
+            let mut pass = upstream.admit(Time::ZERO, ask).expect("it is asked");
+            events.iter().for_each(|event| pass.note(Time::ZERO, event));
+            drop(pass);
+            upstream.is_asked()
+        };
+        (0..times).map(one).collect()
+    }
+
+    #[test]
+    fn a_recogniser_that_breaks_off_after_it_has_worked_is_asked_again_and_one_that_only_takes_connections_is_not()
+     {
+        let words = Heard { text: "Hello".to_owned(), start: 0, end: 8_000, is_final: false };
+        let works = [Event::Ready, Event::Heard(words), broke()];
+        assert_eq!(tell(&upstream("deepgram"), &Ask::Listen, 5, &works), [true; 5]);
+        let takes = [Event::Ready, broke()];
+        assert_eq!(tell(&upstream("deepgram"), &Ask::Listen, 3, &takes), [true, true, false]);
+    }
+
+    #[test]
+    fn an_answer_that_always_breaks_off_in_the_middle_is_not_asked_for_any_more() {
+        let breaks = [Event::Text("Hel".to_owned()), broke()];
+        assert_eq!(tell(&upstream("openai-speech"), &speak(), 3, &breaks), [true, true, false]);
+    }
+
+    #[test]
+    fn a_user_who_interrupts_has_heard_that_the_provider_works_or_says_nothing() {
+        for (events, is_asked) in [(vec![Event::Text("Hel".to_owned())], true), (vec![], false)] {
+            let upstream = upstream("openai-speech");
+            tell(&upstream, &speak(), 2, &[broke()]);
+            tell(&upstream, &speak(), 1, &events);
+            // The third in a row, if nothing was between them.
+            assert_eq!(tell(&upstream, &speak(), 1, &[broke()]), [is_asked]);
+        }
+    }
+
+    #[test]
+    fn a_probe_lets_everybody_through_with_its_first_piece() {
+        let upstream = upstream("openai-speech");
+        tell(&upstream, &speak(), 3, &[broke()]);
+        let later = Time::from_millis(5_000);
+        let mut probe = upstream.admit(later, &speak()).expect("its time is over");
+        let refused = upstream.admit(later, &speak()).expect_err("one at a time");
+        assert_eq!(refused.kind, FailureKind::CircuitOpen);
+        probe.note(later, &Event::Text("Hel".to_owned()));
+        assert!(upstream.is_asked());
+        // One that is dropped before it has said anything leaves its place to another.
+        tell(&upstream, &speak(), 3, &[broke()]);
+        let again = later + std::time::Duration::from_secs(60);
+        drop(upstream.admit(again, &speak()).expect("its time is over"));
+        assert!(upstream.admit(again, &speak()).is_ok());
+    }
 
     #[test]
     fn all_requests_of_a_provider_begin_alike_on_a_socket_so_that_any_may_take_one_that_was_opened_ahead() {
