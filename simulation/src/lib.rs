@@ -10,10 +10,11 @@
 //!
 //! # What is proved
 //! At each step: nothing is told to be committed that is not stored, and in the ledger; no request is made that the store does not know to be
-//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said. At the
-//! end: every session has ended; nothing stays set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is
-//! billed for a request is what it used (of a relay that was killed, at most what it had exposed); each turn has one number; what the page was
-//! told is what is stored; what stands as heard was heard; no word is lost.
+//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said; a model
+//! is told one output of each call of a tool, and a backend is called when that is stored. At the end: every session has ended; nothing stays
+//! set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is billed for a request is what it used (of a
+//! relay that was killed, at most what it had exposed); each turn has one number; what the page was told is what is stored; what stands as
+//! heard was heard; no word is lost.
 //!
 //! # Each rule, broken on purpose once
 //! | broken | where | found by seed |
@@ -24,6 +25,8 @@
 //! | a request made that the store does not know to be exposed | `Call::open_requests` | 1 |
 //! | heard is what was sent | `Call::finish_answer` | 11 |
 //! | audio is heard before it is paid for | `Call::handle_audio` | 5 |
+//! | a tool is run before its call is stored | `Call::call_tool` | 15 |
+//! | a model is told nothing of a call that still runs | `Memory::messages` | 73 |
 //!
 //! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over.
 
@@ -108,6 +111,8 @@ tally! {
     texts: "texts",
     /// Requests that were made of a model.
     requests: "requests",
+    /// Results of tools.
+    results: "results of tools",
     /// Answers that were interrupted.
     flushes: "interruptions",
     /// Gaps that were announced.
