@@ -10,11 +10,12 @@
 //!
 //! # What is proved
 //! At each step: nothing is told to be committed that is not stored, and in the ledger; no request is made that the store does not know to be
-//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said. At the
-//! end: every session has ended; nothing stays set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is
-//! billed for a request is what it used (of a relay that was killed, at most what it had exposed); each turn has one number; what the page was
-//! told is what is stored; what stands as heard was heard; no word is lost. At the page: nothing of an answer comes after its flush, nothing comes
-//! while it is held, and what sounds then is the next sample; an answer that was heard to its end was sent whole, each sample once.
+//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said; a model
+//! is told one output of each call of a tool, and a backend is called when that is stored. At the end: every session has ended; nothing stays
+//! set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is billed for a request is what it used (of a
+//! relay that was killed, at most what it had exposed); each turn has one number; what the page was told is what is stored; what stands as
+//! heard was heard; no word is lost. At the page: nothing of an answer comes after its flush, nothing comes while it is held, and what sounds
+//! then is the next sample; an answer that was heard to its end was sent whole, each sample once.
 //!
 //! # Each rule, broken on purpose once
 //! | broken | where | found by seed |
@@ -28,6 +29,8 @@
 //! | an answer that was flushed is sent on | `Call::cut` | 116 |
 //! | an answer that is held is sent on | `Answer::next_frame` | 247 |
 //! | an answer that is over stays held at the page | `Call::finish_answer` | 4885 |
+//! | a tool is run before its call is stored | `Call::call_tool` | 15 |
+//! | a model is told nothing of a call that still runs | `Memory::messages` | 73 |
 //!
 //! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over. A hold that
 //! loses a part of a frame: so little waits at that moment that the call's own tests have to show it.
@@ -113,6 +116,8 @@ tally! {
     texts: "texts",
     /// Requests that were made of a model.
     requests: "requests",
+    /// Results of tools.
+    results: "results of tools",
     /// Answers that were interrupted.
     flushes: "interruptions",
     /// Answers that were held.

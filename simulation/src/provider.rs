@@ -105,7 +105,12 @@ impl Answering {
         }
         acts.push_back((at, Act::Head(200)));
         // Some models do not keep to what they were asked for.
-        let tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
+        let mut tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
+        let has_tools = matches!(ask, Ask::Chat(chat) if !chat.tools.is_empty());
+        let calls = if has_tools && random.percent(45) { random.between(1, 3) } else { 0 };
+        if calls > 0 {
+            tokens = random.between(0, 4);
+        }
         let mut wire = String::new();
         for token in 0..tokens {
             let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
@@ -119,6 +124,21 @@ impl Answering {
                 );
             }
         }
+        for call in 0..calls {
+            let name = ["look", "book"][random.between(0, 1) as usize];
+            // Of the few whose arguments fit nothing, the model hears.
+            let key = if random.percent(5) { "x" } else { "n" };
+            let number = random.between(0, 1 << 40);
+            let _ = write!(
+                wire,
+                r#"data: {{"id":"r{id}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{call},"id":"m{call}","#
+            );
+            let _ = write!(
+                wire,
+                "\"function\":{{\"name\":\"{name}\",\"arguments\":\"{{\\\"{key}\\\":{number}}}\"}}}}]}}}}]}}\n\n"
+            );
+        }
+        tokens += 4 * calls;
         let says_usage = random.percent(70);
         if says_usage {
             let _ = write!(

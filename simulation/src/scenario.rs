@@ -58,6 +58,8 @@ pub(crate) struct Scenario {
     pub(crate) who: Who,
     /// A recogniser hears all of the call, and not one utterance at a time.
     pub(crate) is_streamed: bool,
+    /// The model may call tools, which the page and a backend run.
+    pub(crate) has_tools: bool,
     /// Voice activity is computed from audio, and not scripted.
     pub(crate) computed: bool,
     pub(crate) agent_codec: Codec,
@@ -109,12 +111,14 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Half of the agents that are asked in text hear and speak instead, some through a recogniser that hears all of the call.
+    /// Half of the agents that are asked in text hear and speak instead, some through a recogniser that hears all of the call. Half of both
+    /// have tools.
     pub(crate) fn with_voices(mut self, random: &mut Random) -> Scenario {
         if self.who == Who::Chat && random.percent(50) {
             self.who = Who::Voice;
             self.is_streamed = random.percent(60);
         }
+        self.has_tools = matches!(self.who, Who::Chat | Who::Voice) && random.percent(50);
         self
     }
 
@@ -159,6 +163,7 @@ impl Scenario {
         Scenario {
             who,
             is_streamed: false,
+            has_tools: false,
             computed: random.percent(1),
             agent_codec: if random.percent(10) { Codec::PcmS16le24000 } else { Codec::PcmS16le16000 },
             chunks: random.between(5, 90) as u32,

@@ -1,12 +1,13 @@
 //! What an agent was told and did, beside the agent: the truth that records are compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Time;
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
+use relay::provider::{Ask, Chat, Message, ToolCall};
 
 use crate::voice::Script;
 
@@ -27,6 +28,8 @@ pub(crate) struct Log {
     pub(crate) estimated: Vec<RequestId>,
     /// Its answers, in the order in which they began.
     pub(crate) answers: Vec<Given>,
+    /// What has come of its calls of tools, by their arguments, as it told a model.
+    outputs: BTreeMap<String, String>,
     /// What it heard last ends here.
     at: u32,
     /// What is wrong, if anything is.
@@ -41,6 +44,11 @@ pub(crate) struct Given {
     /// All of it was given, and then nothing of it was taken back.
     pub(crate) is_whole: bool,
     is_over: bool,
+}
+
+/// What a tool gives for these arguments.
+pub(crate) fn tool_output(arguments: &str) -> String {
+    format!("of {arguments}")
 }
 
 /// The log of an agent, shared with whoever compares it.
@@ -82,6 +90,42 @@ impl Log {
         }
         self.samples += samples.len() as u64;
         self.at = end;
+    }
+
+    /// What a model is told: of each call one output, directly behind it, which is the call's own and stays.
+    fn ask(&mut self, chat: &Chat) {
+        let mut open: VecDeque<&ToolCall> = VecDeque::new();
+        for message in &chat.messages {
+            let Message::ToolOutput { output, is_error, .. } = message else {
+                if let Some(call) = open.pop_front() {
+                    return self.wrong(format!("no output of {call:?}"));
+                }
+                if let Message::Assistant { calls, .. } = message {
+                    open.extend(calls);
+                }
+                continue;
+            };
+            let Some(call) = open.pop_front() else {
+                return self.wrong(format!("{output} is of no call"));
+            };
+            if output.starts_with("The tool is still running") {
+                if self.outputs.contains_key(&call.arguments) {
+                    self.wrong(format!("{call:?} runs again"));
+                }
+                continue;
+            }
+            if !is_error && *output != tool_output(&call.arguments) {
+                self.wrong(format!("{output} is not of {call:?}"));
+            }
+            let before = self.outputs.entry(call.arguments.clone()).or_insert_with(|| output.clone());
+            if before != output {
+                let was = before.clone();
+                self.wrong(format!("{output} came of {call:?} after {was}"));
+            }
+        }
+        if let Some(call) = open.pop_front() {
+            self.wrong(format!("no output of {call:?}"));
+        }
     }
 
     fn wrong(&mut self, what: String) {
@@ -138,7 +182,10 @@ impl Agent for Watched {
         let output = self.agent.poll_output()?;
         let mut log = self.log.lock();
         match &output {
-            AgentOutput::Ask { request, provider, at_most, .. } => {
+            AgentOutput::Ask { request, provider, at_most, ask } => {
+                if let Ask::Chat(chat) = ask {
+                    log.ask(chat);
+                }
                 log.asked.insert(*request, (*provider, *at_most));
             }
             AgentOutput::Spent { request, used, estimated, .. } => {

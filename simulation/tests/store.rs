@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::NanoUsd;
+use relay::agent::tool::{Called, Runs, ToolNote, ToolOutput};
 use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope};
 use relay::money::ledger::LedgerRow;
@@ -202,6 +203,24 @@ impl Bench {
                 let real = self.real.note_strikes(&id, epoch, strikes).await;
                 (said(real), said(self.model.note_strikes(&id, epoch, strikes)))
             }
+            14 if self.dice.below(2) == 0 => {
+                let call_id = format!("call_{}", self.dice.below(12));
+                let note = if self.dice.below(2) == 0 {
+                    let text = |dice: &mut Dice| format!("text {}", dice.below(9));
+                    let (model_id, name, arguments) = ("m".into(), "look".into(), text(&mut self.dice));
+                    let runs = [Runs::Page, Runs::Webhook][self.dice.below(2) as usize];
+                    let called = Called { call_id, model_id, name, arguments, runs };
+                    ToolNote::Called { called, turn: self.dice.below(4) as u32 }
+                } else {
+                    let (output, is_error) =
+                        (format!("text {}", self.dice.below(9)), self.dice.below(2) == 0);
+                    ToolNote::Output { call_id, output: ToolOutput { output, is_error } }
+                };
+                // Of calls of one moment the one with the lower number is the older one.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                let real = self.real.note_tool(&id, epoch, &note).await;
+                (said(real), said(self.model.note_tool(&id, epoch, &note)))
+            }
             14 => {
                 let attached = self.dice.below(2) == 0;
                 let real = self.real.set_attached(&id, epoch, attached).await;
@@ -291,6 +310,8 @@ impl Bench {
             let turns: Vec<Turn> = turns.into_iter().map(|row| row.turn).collect();
             let model: Vec<Turn> = self.model.turns(&id).into_iter().map(|row| row.turn).collect();
             assert_eq!(turns, model, "{what}: the turns");
+            let calls = self.real.tool_calls(&id).await.expect("read");
+            assert_eq!(calls, self.model.tool_calls(&id), "{what}: the calls of tools");
         }
     }
 }

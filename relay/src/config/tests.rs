@@ -500,3 +500,25 @@ fn what_agents_and_providers_lack_is_said_by_name() {
         }
     }
 }
+
+#[test]
+fn a_tool_is_run_by_the_page_or_by_a_webhook_that_is_signed() {
+    const TOOL: &str = "[tools.look]\ndescription = \"d\"\n";
+    const SECRET: &str = "secret = \"00000000000000000000000000000000\"\n";
+    let page = from_toml(TOOL).expect("it needs no more");
+    assert_eq!(page.tools["look"].webhook, None);
+    let hook = format!("{TOOL}{SECRET}url = \"https://shop.example.com/look\"");
+    assert!(from_toml(&hook).expect("signed").tools["look"].webhook.is_some());
+    for (toml, said) in [
+        ("[tools.look]".to_owned(), "tools.look.description = nothing"),
+        (format!("{TOOL}{SECRET}"), "there is nothing to sign"),
+        (format!("{TOOL}url = \"https://shop.example.com/look\""), "tools.look.secret = nothing"),
+        (format!("{TOOL}{SECRET}url = \"http://shop.example.com/look\""), "https://"),
+        (format!("{TOOL}parameters = '{{\"type\":\"string\"}}'"), "it describes no object"),
+        (TOOL.replace("look", "\"look.at\""), "letters, digits, hyphens and underscores"),
+        (format!("{TOOL}[agents.a]\nkind = \"echo\"\ntools = [\"fly\"]"), "\"look\""),
+    ] {
+        let error = from_toml(&toml).expect_err(&toml).to_string();
+        assert!(error.contains(said), "{toml}: {error}");
+    }
+}

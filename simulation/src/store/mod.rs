@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use protocol::{CloseCode, Mark};
 use relay::NanoUsd;
+use relay::agent::tool::{Called, StoredCall, ToolNote};
 use relay::call::Turn;
 use relay::money::budget::{Reserved, Scope};
 use relay::money::ledger::LedgerRow;
@@ -50,6 +51,7 @@ struct Session {
     end_requested: Option<String>,
     ledger: BTreeMap<String, (LedgerRow, i64)>,
     turns: BTreeMap<u32, TurnRow>,
+    tool_calls: Vec<StoredCall>,
 }
 
 impl Session {
@@ -148,6 +150,7 @@ impl Model {
                 end_requested: None,
                 ledger: BTreeMap::new(),
                 turns: BTreeMap::new(),
+                tool_calls: Vec::new(),
             },
         );
         let ask = Reserve {
@@ -238,6 +241,34 @@ impl Model {
     pub fn note_strikes(&mut self, id: &str, epoch: u32, strikes: u32) -> Result<(), StoreError> {
         self.live_of_epoch(id, epoch)?.row.strikes = strikes;
         Ok(())
+    }
+
+    /// See [`relay::records::store::Store::note_tool`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn note_tool(&mut self, id: &str, epoch: u32, note: &ToolNote) -> Result<(), StoreError> {
+        let calls = &mut self.live_of_epoch(id, epoch)?.tool_calls;
+        let (ToolNote::Called { called: Called { call_id, .. }, .. } | ToolNote::Output { call_id, .. }) =
+            note;
+        let stored = calls.iter_mut().find(|stored| stored.called.call_id == *call_id);
+        match (note, stored) {
+            (ToolNote::Called { called, turn }, None) => {
+                calls.push(StoredCall { called: called.clone(), turn: *turn, output: None });
+            }
+            (ToolNote::Called { .. }, Some(_)) => {}
+            (ToolNote::Output { output, .. }, Some(stored)) => {
+                stored.output.get_or_insert_with(|| output.clone());
+            }
+            (ToolNote::Output { .. }, None) => return Err(StoreError::NoSession { id: id.to_owned() }),
+        }
+        Ok(())
+    }
+
+    /// See [`relay::records::store::Store::tool_calls`].
+    #[must_use]
+    pub fn tool_calls(&self, id: &str) -> Vec<StoredCall> {
+        self.sessions.get(id).map(|session| session.tool_calls.clone()).unwrap_or_default()
     }
 
     /// See [`relay::records::store::Store::set_attached`].
@@ -386,6 +417,7 @@ impl Session {
         self.row.ended_at_ms = Some(at_ms);
         self.row.end_reason = Some(reason.to_owned());
         self.row.resume_hash_previous = None;
+        self.tool_calls.clear();
     }
 }
 

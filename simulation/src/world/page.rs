@@ -1,16 +1,18 @@
 //! The user and the page: what is said, typed, muted, heard; and the client's driver.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::client::{self, Event, NotTaken, State};
-use protocol::{CloseCode, Role, Time, Transcript, Upward, Usage};
+use protocol::{CloseCode, Role, Time, ToolCall, Transcript, Upward, Usage};
 
 use super::World;
 use super::door::Door;
 use crate::network::{Connection, Packet};
+use crate::random::Random;
 use crate::scenario::Scenario;
+use crate::watched::tool_output;
 
 /// What was rendered is told this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,6 +50,10 @@ pub(super) struct Page {
     /// The relay has said that the call is over, and all of its words came before that.
     pub(super) is_closed_in_order: bool,
     asked: Option<Time>,
+    /// Calls of tools that it has run.
+    ran: BTreeSet<String>,
+    /// Those that it runs, with when it is through and what it says then.
+    running: Vec<(Time, Upward)>,
     /// Sound that waits for the loudspeaker: its place in the agent's timeline, and how much.
     queue: VecDeque<(u32, u32)>,
     /// The loudspeaker waits, and keeps what it has.
@@ -85,6 +91,8 @@ impl Page {
             ended: None,
             is_closed_in_order: false,
             asked: None,
+            ran: BTreeSet::new(),
+            running: Vec::new(),
             queue: VecDeque::new(),
             is_held: false,
             next_sound: None,
@@ -107,7 +115,8 @@ impl Page {
             return None;
         }
         let chunk = (!self.hung_up).then_some(self.next_chunk);
-        chunk.into_iter().chain(self.tick).chain(self.asked).min()
+        let running = self.running.iter().map(|(due, _)| *due);
+        chunk.into_iter().chain(self.tick).chain(self.asked).chain(running).min()
     }
 
     /// Whether it is the session that the page had last.
@@ -128,6 +137,16 @@ impl World<'_> {
         }
         if self.page.asked.take_if(|due| *due <= self.now).is_some() {
             self.client_input(client::Input::Why(None))?;
+        }
+        while let Some(place) = self.page.running.iter().position(|(due, _)| *due <= self.now) {
+            let (_, result) = self.page.running.swap_remove(place);
+            self.tally.results += 1;
+            match self.client.handle_message(self.now, &result) {
+                Ok(()) => self.drain_client()?,
+                // It has hung up, or tries again.
+                Err(NotTaken::Full) => self.page.running.push((self.now + TICK, result)),
+                Err(_) => {}
+            }
         }
         if self.page.tick.is_some_and(|due| due <= self.now) {
             self.play()?;
@@ -285,6 +304,10 @@ impl World<'_> {
                     }
                     continue;
                 }
+                client::Output::Event(Event::ToolCall(call)) => {
+                    self.page.run(self.now, call, &mut self.random);
+                    continue;
+                }
                 client::Output::Event(event) => {
                     self.page.handle_event(event, &mut self.tally);
                     continue;
@@ -403,6 +426,16 @@ impl World<'_> {
 }
 
 impl Page {
+    /// Runs a tool, once for each call; some are never through.
+    fn run(&mut self, now: Time, call: ToolCall, random: &mut Random) {
+        if !self.ran.insert(call.call_id.clone()) || random.percent(10) {
+            return;
+        }
+        let due = now + Duration::from_millis(random.between(20, 4_000));
+        let (output, call_id) = (tool_output(&call.arguments), call.call_id);
+        self.running.push((due, Upward::ToolResult { call_id, output, is_error: false }));
+    }
+
     fn handle_event(&mut self, event: Event, tally: &mut crate::Tally) {
         match event {
             Event::Session(info) => {

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
 use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
-use ::relay::session::beginning::{Beginning, FEATURES, Terms};
+use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms};
 use ::relay::session::books::Books;
 use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Visitor};
 use ::relay::session::resume::resume_hash;
@@ -21,7 +22,7 @@ use crate::provider::Answering;
 use crate::scenario::Who;
 use crate::talker::Talker;
 use crate::voice::SimulatedEars;
-use crate::watched::{Shared, Watched};
+use crate::watched::{Shared, Watched, tool_output};
 
 /// Bytes that may wait in a connection; beyond them the agent's words wait in the replay buffer.
 const HIGH_WATER: usize = 16 * 1024;
@@ -65,6 +66,8 @@ pub(super) struct Live {
     next_visitor: u64,
     pub(super) commands: VecDeque<Command>,
     requests: Vec<Answering>,
+    /// Calls of tools that the backend has under way, with when it is through and what it says then.
+    tools: Vec<(Time, String, ToolOutput)>,
     pub(super) log: Shared,
     /// Its end is stored, as far as it knows.
     pub(super) has_ended: bool,
@@ -75,7 +78,8 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn due(&self) -> Option<Time> {
         let requests = self.requests.iter().filter_map(Answering::due);
-        requests.chain(self.machine.poll_timeout()).chain(self.recheck).min()
+        let tools = self.tools.iter().map(|(due, ..)| *due);
+        requests.chain(tools).chain(self.machine.poll_timeout()).chain(self.recheck).min()
     }
 }
 
@@ -101,7 +105,7 @@ impl World<'_> {
         }
         let log = Shared::at(beginning.mark.position);
         self.truth.begun(&id, epoch, log.clone());
-        let agent = self.agent(&id, beginning.mark.position, log.clone());
+        let agent = self.agent(&id, epoch, beginning.mark.position, log.clone());
         let caps = self.scenario.caps;
         let terms = Terms {
             agent: "agent".into(),
@@ -119,7 +123,7 @@ impl World<'_> {
             prices: Prices { version: self.fixed.prices.version().to_owned(), items: Vec::new() },
             control_per_second: 20,
             agent_codec: self.scenario.agent_codec,
-            features: FEATURES,
+            features: if self.scenario.has_tools { FEATURES_OF_CHAT } else { FEATURES },
             is_recorded: true,
             heartbeat: std::time::Duration::from_secs(15),
             resume_window: self.scenario.resume_window,
@@ -147,6 +151,7 @@ impl World<'_> {
             next_visitor: 0,
             commands: VecDeque::new(),
             requests: Vec::new(),
+            tools: Vec::new(),
             log,
             has_ended: false,
             recheck: None,
@@ -155,7 +160,7 @@ impl World<'_> {
     }
 
     /// The agent of a session, watched.
-    fn agent(&mut self, id: &str, position: u32, log: Shared) -> Box<dyn Agent> {
+    fn agent(&mut self, id: &str, epoch: u32, position: u32, log: Shared) -> Box<dyn Agent> {
         let rate = self.scenario.agent_codec.rate();
         let script = self.script.clone();
         let ears = if self.scenario.computed {
@@ -175,7 +180,12 @@ impl World<'_> {
                     persona.greeting = "Hello. How do you do?".to_owned();
                 }
                 let team = self.team();
-                Box::new(Conversation::with_ears(ears, persona, team, rate, position, &turns))
+                let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);
+                if self.scenario.has_tools {
+                    Box::new(agent.with_tools(toolbox(id, epoch), &self.store.tool_calls(id)))
+                } else {
+                    Box::new(agent)
+                }
             }
         };
         Box::new(Watched { agent, log, script })
@@ -251,11 +261,18 @@ impl World<'_> {
             events.extend(request.step(now).into_iter().map(|event| (id, event)));
         }
         live.requests.retain(|request| !request.is_over());
+        let results: Vec<_> = live.tools.extract_if(.., |(due, ..)| *due <= now).collect();
         for (id, event) in events {
             let listens = self.live.iter().any(|live| live.key == key && live.machine.listens());
             if listens {
                 self.say(|_| format!("provider: {event:?}"));
                 self.session_input(key, Input::Provider(id, event))?;
+            }
+        }
+        for (_, call_id, output) in results {
+            let listens = self.live.iter().any(|live| live.key == key && live.machine.listens());
+            if listens {
+                self.session_input(key, Input::ToolResult { call_id, output })?;
             }
         }
         Ok(())
@@ -352,9 +369,16 @@ impl World<'_> {
                     }
                 }
                 Output::Cancel(request) => live.cancel(request),
-                // No agent of the simulation has tools.
-                Output::RunTool(called) => return Err(format!("{} runs {called:?}", live.id)),
-                Output::CancelTool(call_id) => return Err(format!("{} cancels {call_id}", live.id)),
+                Output::RunTool(called) => {
+                    if !self.store.tool_calls(&live.id).iter().any(|stored| stored.called == called) {
+                        return Err(format!("{} runs {called:?}, which is not stored", live.id));
+                    }
+                    self.tally.results += 1;
+                    let due = self.now + std::time::Duration::from_millis(self.random.between(20, 4_000));
+                    let (output, is_error) = (tool_output(&called.arguments), self.random.percent(10));
+                    live.tools.push((due, called.call_id, ToolOutput { output, is_error }));
+                }
+                Output::CancelTool(call_id) => live.tools.retain(|(_, running, _)| *running != call_id),
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.
                     if live.has_ended && !matches!(entry, Entry::Resumed(_)) {
@@ -452,6 +476,25 @@ impl World<'_> {
             _ => return Ok(()),
         };
         self.check_committed(&live.id, committed)
+    }
+}
+
+/// What the model may call: one tool that the page runs, and one that a backend runs.
+fn toolbox(id: &str, epoch: u32) -> Toolbox {
+    let parameters = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
+    let tool = |name: &str, runs| Tool {
+        name: name.to_owned(),
+        description: "Does something.".to_owned(),
+        parameters: Schema::parse(parameters).expect("a schema"),
+        runs,
+        deadline: std::time::Duration::from_secs(3),
+        max_result_bytes: 100,
+    };
+    Toolbox {
+        tools: vec![tool("look", Runs::Page), tool("book", Runs::Webhook)],
+        max_steps: 2,
+        filler: "One moment.".to_owned(),
+        prefix: format!("call_{id}_{epoch}_"),
     }
 }
 

@@ -251,8 +251,7 @@ impl World<'_> {
                 self.store.rotate_resume(id, epoch, &token.hash, Some(&token.replaced), token.reconnects)?;
             }
             Entry::Strikes(strikes) => self.store.note_strikes(id, epoch, *strikes)?,
-            // No agent of the simulation has tools.
-            Entry::Tool(_) => {}
+            Entry::Tool(note) => self.store.note_tool(id, epoch, note)?,
             Entry::Turns { .. } | Entry::Settlement(_) | Entry::End { .. } => {}
         }
         Ok(Receipt::Done)
