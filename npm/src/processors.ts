@@ -15,8 +15,12 @@ interface WorkletScope {
 export function registerProcessors(): void {
   const { sampleRate, AudioWorkletProcessor, registerProcessor } = globalThis as unknown as WorkletScope;
 
+  /** How often it is told what was rendered, and how long a fade is: 25 and 3 ms. */
+  const every = sampleRate / 40;
+  const loudest = Math.ceil(sampleRate * 0.003);
+
   /** A processor that gets the engine's port through its own, and ends when it gets `null`: it says so when it is run for the last time. */
-  abstract class Connected extends AudioWorkletProcessor {
+  class Connected extends AudioWorkletProcessor {
     engine: MessagePort | undefined;
     alive = true;
 
@@ -30,10 +34,13 @@ export function registerProcessors(): void {
       };
     }
 
-    abstract told(message: unknown): void;
+    declare told: (message: unknown) => void;
+    /** Takes samples of the microphone, and gives some of the loudspeaker's. */
+    declare run: (input?: Float32Array, output?: Float32Array) => void;
 
-    /** Whether to be run again. */
-    goesOn(): boolean {
+    /** Says whether to be run again. */
+    process([input]: Float32Array[][], [output]: Float32Array[][]): boolean {
+      this.run(input?.[0], output?.[0]);
       if (!this.alive) this.port.postMessage(null);
       return this.alive;
     }
@@ -41,96 +48,86 @@ export function registerProcessors(): void {
 
   /** Posts the microphone, mono, in blocks of about 20 ms. Told a boolean: be still or not. */
   class Tap extends Connected {
-    readonly block = new Float32Array(Math.max(1, Math.floor(sampleRate / 50 / 128)) * 128);
-    filled = 0;
-    muted = false;
+    constructor() {
+      super();
+      const block = new Float32Array(Math.floor(sampleRate / 6_400) * 128 || 128);
+      let filled = 0;
+      let muted: unknown = false;
 
-    told(muted: boolean): void {
-      this.muted = muted;
-      this.filled = 0;
-    }
+      /** Posts a copy, so that the audio thread makes no garbage. */
+      const send = (): void => {
+        if (filled) this.engine?.postMessage(filled === block.length ? block : block.slice(0, filled));
+        filled = 0;
+      };
 
-    process([input]: Float32Array[][]): boolean {
-      const samples = input?.[0];
-      if (samples && !this.muted) {
-        if (this.filled + samples.length > this.block.length) this.send();
-        this.block.set(samples, this.filled);
-        this.filled += samples.length;
-        if (this.filled === this.block.length) this.send();
-      }
-      return this.goesOn();
-    }
+      this.told = (message) => {
+        muted = message;
+        filled = 0;
+      };
 
-    /** Posts a copy, so that the audio thread makes no garbage. */
-    send(): void {
-      const whole = this.filled === this.block.length;
-      if (this.filled > 0) this.engine?.postMessage(whole ? this.block : this.block.slice(0, this.filled));
-      this.filled = 0;
+      this.run = (samples) => {
+        if (samples && !muted) {
+          if (filled + samples.length > block.length) send();
+          block.set(samples, filled);
+          filled += samples.length;
+          if (filled === block.length) send();
+        }
+      };
     }
   }
 
   /**
-   * Plays what it is given, in order. Told a Float32Array: play it after the rest. Told `null`: fade out within 3 ms and drop the
-   * rest. Told a boolean: fade out within 10 ms and wait, or fade in where it stopped, each sample once. Says how many samples it has
+   * Plays what it is given, in order. Told a Float32Array: play it after the rest. Told a boolean: fade out and wait, or fade in where it
+   * stopped, each sample once. Told `null`: fade out, drop the rest, and wait no more. A fade takes 3 ms. Says how many samples it has
    * rendered since it last said so, and `null` when it has dropped.
    */
   class Playback extends Connected {
-    /** A ring: what is played next lies at `read`. */
-    readonly ring = new Float32Array(Math.ceil(sampleRate / 2));
-    readonly every = sampleRate / 40;
-    read = 0;
-    held = 0;
-    rendered = 0;
-    /** Samples left of a fade, and its length. */
-    fading = 0;
-    readonly fade = Math.ceil(sampleRate * 0.003);
-    /** Told to wait, and how loud it is by now. */
-    waits = false;
-    gain = 1;
-    readonly step = 100 / sampleRate;
+    /** A ring: what is played next lies at `read`. The variables are the constructor's own, since those have short names in what is downloaded. */
+    constructor() {
+      super();
+      const ring = new Float32Array(sampleRate);
+      let read = 0;
+      let held = 0;
+      let rendered = 0;
+      // How loud it is, in steps of a fade; told to wait; samples left of what is dropped.
+      let gain = loudest;
+      let waits: unknown = false;
+      let fading = 0;
 
-    told(samples: Float32Array | boolean | null): void {
-      if (typeof samples === "boolean") {
-        this.waits = samples;
-      } else if (samples) {
-        for (const sample of samples) {
-          if (this.held === this.ring.length) break;
-          this.ring[(this.read + this.held++) % this.ring.length] = sample;
+      const report = (): void => {
+        if (rendered) this.engine?.postMessage(rendered);
+        rendered = 0;
+      };
+
+      this.told = (samples) => {
+        if (samples instanceof Float32Array) {
+          for (const sample of samples) {
+            if (held < ring.length) ring[(read + held++) % ring.length] = sample;
+          }
+          return;
         }
-      } else {
-        this.report();
-        this.engine?.postMessage(null);
-        // What is silent already is dropped whole.
-        this.fading = this.held = this.gain ? Math.min(this.held, this.fading || this.fade) : 0;
-        this.waits = false;
-      }
-    }
-
-    process(_: Float32Array[][], [output]: Float32Array[][]): boolean {
-      const out = output?.[0];
-      const count = this.alive ? Math.min(this.held, out?.length ?? 0) : 0;
-      if (this.waits && !count) this.gain = 0;
-      for (let index = 0; out && index < count; index++) {
-        this.gain = this.waits ? Math.max(0, this.gain - this.step) : Math.min(1, this.gain + this.step);
-        if (!this.gain) break;
-        const sample = (this.ring[this.read] ?? 0) * this.gain;
-        if (this.fading) {
-          out[index] = (sample * this.fading--) / this.fade;
-        } else {
-          out[index] = sample;
-          this.rendered++;
+        waits = samples;
+        if (samples === null) {
+          report();
+          this.engine?.postMessage(null);
+          fading = held = Math.min(held, gain);
         }
-        this.read = (this.read + 1) % this.ring.length;
-        this.held--;
-      }
-      // At the end of what there is, and where it waits, too: the engine waits for the last sample.
-      if (this.rendered >= this.every || (this.rendered && !(this.held && this.gain))) this.report();
-      return this.goesOn();
-    }
+      };
 
-    report(): void {
-      if (this.rendered) this.engine?.postMessage(this.rendered);
-      this.rendered = 0;
+      this.run = (_, out) => {
+        if (waits && !held) gain = 0;
+        for (let index = 0; out && index < out.length && held && this.alive; index++) {
+          if (waits && !gain) break;
+          gain = waits || fading ? gain - 1 : Math.min(gain + 1, loudest);
+          out[index] = ((ring[read++] ?? 0) * gain) / loudest;
+          read %= ring.length;
+          held--;
+          if (fading) fading--;
+          else rendered++;
+        }
+        // Every 25 ms, at the end of what there is, and where it waits: the engine waits for the last sample.
+        if (rendered >= every || !(held && gain)) report();
+      };
     }
   }
 

@@ -642,6 +642,7 @@ fn whatever_the_session_says_is_numbered_by_the_link() {
         Saying::ReplyEnd,
         Saying::Flush,
         Saying::Hold(true),
+        Saying::Hold(false),
     ];
     for (number, saying) in sayings.iter().enumerate() {
         bench.link.handle_input(bench.now, Input::Say(saying));

@@ -464,6 +464,7 @@ impl World {
                         RelayMessage::AgentStateMessage(_)
                         | RelayMessage::Flush(_)
                         | RelayMessage::Hold(_)
+                        | RelayMessage::Release(_)
                         | RelayMessage::Latency(_)
                         | RelayMessage::Budget(_) => self.received += 1,
                         RelayMessage::RelayAck(ack) => {

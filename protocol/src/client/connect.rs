@@ -283,7 +283,7 @@ impl Client {
     pub(super) fn end(&mut self, code: CloseCode) {
         self.tell_missing();
         // What was said to its end is heard to its end.
-        self.hold_playout(false);
+        self.pending.push_back(Pending::HoldPlayout(false));
         self.phase = Phase::Closed;
         self.closing = None;
         self.tell(Event::State(State::Closed));

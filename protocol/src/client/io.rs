@@ -130,7 +130,7 @@ pub enum Output {
     EndOfReply,
     /// The agent was interrupted: drop what is queued for playing, and hold nothing back any more.
     FlushPlayout,
-    /// Stop playing within 20 ms and keep what is queued, or go on where playing stopped: each sample is heard once.
+    /// Stop playing within 20 ms and keep what is queued, or go on where playing stopped, if it did: each sample is heard once.
     HoldPlayout(bool),
     /// Tell the application.
     Event(Event),

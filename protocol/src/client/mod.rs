@@ -88,8 +88,6 @@ pub struct Client {
     muted: bool,
     /// The page holds the agent's sound back.
     playback_held: bool,
-    /// The relay has the agent's sound held back.
-    relay_holds: bool,
     /// The user speaks while the agent does, who was heard up to here: until the agent is silent.
     barge_in: Option<u32>,
     /// The relay's bucket of messages is taken to be full again at this time.
@@ -132,7 +130,6 @@ impl Client {
             told_gaps: ToldGaps::default(),
             muted: false,
             playback_held: false,
-            relay_holds: false,
             barge_in: None,
             refilled: Time::ZERO,
             expected: 0,

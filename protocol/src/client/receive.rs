@@ -83,16 +83,18 @@ impl Client {
             RelayMessage::Flush(flush) => {
                 if self.take_number(flush.seq) {
                     self.barge_in = None;
-                    self.relay_holds = false;
                     self.pending.push_back(Pending::FlushPlayout);
                 }
             }
             RelayMessage::Hold(hold) => {
                 if self.take_number(hold.seq) {
-                    if !hold.held {
-                        self.barge_in = None;
-                    }
-                    self.hold_playout(hold.held);
+                    self.pending.push_back(Pending::HoldPlayout(true));
+                }
+            }
+            RelayMessage::Release(release) => {
+                if self.take_number(release.seq) {
+                    self.barge_in = None;
+                    self.pending.push_back(Pending::HoldPlayout(false));
                 }
             }
             RelayMessage::Budget(budget) => {
@@ -196,15 +198,9 @@ impl Client {
         self.tell(Event::Error(error));
     }
 
-    pub(super) fn hold_playout(&mut self, held: bool) {
-        if std::mem::replace(&mut self.relay_holds, held) != held {
-            self.pending.push_back(Pending::HoldPlayout(held));
-        }
-    }
-
     /// The relay counts its frames from 0 again, and does not know what it held back before.
     fn begin_epoch(&mut self) {
-        self.hold_playout(false);
+        self.pending.push_back(Pending::HoldPlayout(false));
         self.expected = 0;
         self.barge_in = None;
         self.played = 0;

@@ -273,6 +273,7 @@ mod tests {
             ReplyEnd,
             Flush,
             Hold,
+            Release,
             Budget,
             ToolCall,
             ToolCancel,

@@ -263,13 +263,18 @@ pub struct Flush {
     pub seq: u32,
 }
 
-/// The agent's sound is held where it is, or goes on from there: the user may have begun to speak. Numbered.
+/// The agent's sound is held where it is: the user may have begun to speak. A [`Release`], a [`Flush`] and a new epoch end it. Numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Number in the downlink.
     pub seq: u32,
-    /// Whether the sound is held from now on. A [`Flush`] and a new epoch end it, too.
-    pub held: bool,
+}
+
+/// The agent's sound goes on where it was held. Numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Number in the downlink.
+    pub seq: u32,
 }
 
 /// Whose budget it is.

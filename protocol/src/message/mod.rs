@@ -126,6 +126,7 @@ messages! {
         "reply_end" => ReplyEnd,
         "flush" => Flush,
         "hold" => Hold,
+        "release" => Release,
         "budget" => Budget,
         "tool_call" => ToolCall,
         "tool_cancel" => ToolCancel,

@@ -134,7 +134,7 @@ pub enum Saying {
     ReplyEnd,
     /// See [`Flush`](crate::Flush).
     Flush,
-    /// See [`Hold`](crate::Hold).
+    /// See [`Hold`](crate::Hold), and [`Release`](crate::Release) for `false`.
     Hold(bool),
     /// See [`Budget`](crate::Budget); its `seq` is filled in.
     Budget(crate::Budget),

@@ -28,8 +28,8 @@ use rate::RateLimit;
 use crate::replay::{Message, ReplayBuffer};
 use crate::{
     AgentStateMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Features, Flush, Gap, Hello, Hold,
-    Mark, Move, RelayAck, RelayMessage, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted, TokenExpiring,
-    TokenRefused, Upward, Usage, Welcome,
+    Mark, Move, RelayAck, RelayMessage, Release, ReplyEnd, ResumeFailed, Resumed, Time, TokenAccepted,
+    TokenExpiring, TokenRefused, Upward, Usage, Welcome,
 };
 
 /// Acknowledgements are gathered for this long.
@@ -397,7 +397,8 @@ impl Link {
             Saying::Transcript(said) => ("transcript", crate::Transcript { seq, ..said.clone() }.into()),
             Saying::ReplyEnd => ("reply_end", ReplyEnd { seq }.into()),
             Saying::Flush => ("flush", Flush { seq }.into()),
-            Saying::Hold(held) => ("hold", Hold { seq, held: *held }.into()),
+            Saying::Hold(true) => ("hold", Hold { seq }.into()),
+            Saying::Hold(false) => ("release", Release { seq }.into()),
             Saying::Budget(budget) => ("budget", crate::Budget { seq, ..*budget }.into()),
             Saying::ToolCall(call) => ("tool_call", crate::ToolCall { seq, ..call.clone() }.into()),
             Saying::ToolCancel(call) => ("tool_cancel", crate::ToolCancel { seq, ..call.clone() }.into()),

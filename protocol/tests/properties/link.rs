@@ -175,6 +175,7 @@ impl Watched {
                 Output::Text(text) => match RelayMessage::parse(&text).expect("ours") {
                     RelayMessage::AgentStateMessage(agent) => self.carried(agent.seq),
                     RelayMessage::Flush(flush) => self.carried(flush.seq),
+                    RelayMessage::Hold(hold) => self.carried(hold.seq),
                     RelayMessage::ReplyEnd(end) => self.carried(end.seq),
                     RelayMessage::RelayAck(ack) => self.acknowledged(ack),
                     RelayMessage::Resumed(resumed) => {

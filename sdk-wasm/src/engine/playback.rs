@@ -100,9 +100,7 @@ impl Playback {
             device: Vec::new(),
             meter: LevelMeter::new(),
         });
-        if self.held {
-            self.hold(true);
-        }
+        self.hold(self.held);
         self.top_up();
     }
 

@@ -206,7 +206,7 @@ impl World {
                 }
                 client::Output::EndOfReply => self.downlink.heard.push("end of reply".into()),
                 client::Output::FlushPlayout => self.downlink.heard.push("flush".into()),
-                client::Output::HoldPlayout(held) => self.downlink.heard.push(format!("held {held}")),
+                client::Output::HoldPlayout(_) => {}
                 client::Output::Event(Event::Transcript(turn)) => self.downlink.heard.push(turn.text),
                 client::Output::Event(Event::Agent(state)) => self.downlink.heard.push(format!("{state:?}")),
                 client::Output::Event(Event::Gap(gap)) => {
