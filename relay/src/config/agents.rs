@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place};
-use crate::agent::Variable;
+use crate::agent::{Patience, Variable};
 use crate::provider::{Kind, Provider, Service};
 
 /// The agent that is always there.
@@ -30,6 +30,8 @@ pub struct AgentConfig {
     pub max_output_tokens: u32,
     /// The names that stand in braces in its instructions and its greeting.
     pub variables: Vec<Variable>,
+    /// What it does when nobody says anything.
+    pub patience: Patience,
 }
 
 /// What an agent does.
@@ -137,6 +139,11 @@ fn agent(values: &Values, providers: &BTreeMap<String, Provider>) -> Result<Agen
         greeting: values.text("agents.*.greeting")?.unwrap_or_default(),
         max_output_tokens: values.whole("agents.*.max_output_tokens")?,
         variables: variables(values)?,
+        patience: Patience {
+            after: Duration::from_secs(values.whole("agents.*.quiet_seconds")?.into()),
+            question: values.word("agents.*.quiet_question")?,
+            goodbye: values.word("agents.*.quiet_goodbye")?,
+        },
     })
 }
 

@@ -118,6 +118,9 @@ keys! {
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.variables" = "", List, "names that stand in braces in greeting and instructions, each with a default if it has one: `name=there`, `plan`. Their values are in the token, see `auth.variables_claim`";
     "agents.*.page_variables" = "", List, "those of the variables that a page may set, for users whose token has no value for them";
+    "agents.*.quiet_seconds" = "0", Whole(0, 3_600), "after so long without a word of anybody the agent asks whether somebody is there, and after as long again it says goodbye and ends the call; 0 waits for ever";
+    "agents.*.quiet_question" = "Are you still there?", Text, "what it asks then";
+    "agents.*.quiet_goodbye" = "I will hang up now. Goodbye.", Text, "what it says before it ends the call";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";
     "providers.*.url" = "", Text, "where it is, such as `http://127.0.0.1:11434/v1`; the address that its kind has in [providers](providers.md) if nothing is given";

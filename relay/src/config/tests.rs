@@ -219,7 +219,12 @@ fn every_key_of_the_table_is_read() {
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
-            "agents.*.instructions" | "agents.*.greeting" | "agents.*.max_output_tokens" => {
+            "agents.*.instructions"
+            | "agents.*.greeting"
+            | "agents.*.max_output_tokens"
+            | "agents.*.quiet_seconds"
+            | "agents.*.quiet_question"
+            | "agents.*.quiet_goodbye" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "agents.*.variables" | "agents.*.page_variables" => format!("{toml}\nkind = \"echo\""),

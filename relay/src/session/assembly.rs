@@ -130,6 +130,7 @@ impl Parts {
                     max_output_tokens: config.max_output_tokens,
                     variables: config.variables.clone(),
                     values: values.to_owned(),
+                    patience: config.patience.clone(),
                 };
                 Box::new(Conversation::new(persona, self.team(), self.rate.0, position, turns))
             }

@@ -7,6 +7,7 @@
 mod hearing;
 mod memory;
 mod outbox;
+mod quiet;
 mod speaking;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use crate::provider::{Event, Skills};
 use hearing::{Hearing, Understood};
 use memory::Memory;
 use outbox::Outbox;
+pub use quiet::Patience;
+use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
 use thinking::{Thinking, Thought};
 pub use variables::Variable;
@@ -54,6 +57,8 @@ pub struct Persona {
     pub variables: Vec<Variable>,
     /// Names and values that the user's token has for them.
     pub values: Vec<(String, String)>,
+    /// What it does when nobody says anything.
+    pub patience: Patience,
 }
 
 /// Whom an agent asks: places among its providers, each list in the order in which they are asked.
@@ -77,6 +82,7 @@ pub struct Conversation<E = VoiceActivity> {
     speaking: Option<Speaking>,
     memory: Memory,
     variables: Variables,
+    quiet: Quiet,
     outbox: Outbox,
     /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
     to_say: VecDeque<(u32, String)>,
@@ -91,6 +97,7 @@ pub struct Conversation<E = VoiceActivity> {
     /// Where the audio ends that has come.
     heard_through: u32,
     final_through: u32,
+    now: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +142,7 @@ impl<E: Ears> Conversation<E> {
             hearing: Hearing::new(&team.recognisers, ears, position),
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
+            quiet: Quiet::new(persona.patience.clone()),
             variables: Variables::new(persona.variables.clone(), &persona.values),
             persona,
             rate,
@@ -147,6 +155,7 @@ impl<E: Ears> Conversation<E> {
             degraded: [false; 3],
             heard_through: position,
             final_through: position,
+            now: Time::ZERO,
         }
     }
 
@@ -173,6 +182,7 @@ impl<E: Ears> Conversation<E> {
         while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
             match understood {
                 Understood::Began { at } => {
+                    self.quiet.hears(self.now);
                     if !self.outbox.is_answering() {
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
@@ -201,6 +211,7 @@ impl<E: Ears> Conversation<E> {
         if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
             self.begins = Begins::Not;
         }
+        self.quiet.heard(self.now);
         self.thinking.give_up(&mut self.outbox);
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
@@ -215,6 +226,7 @@ impl<E: Ears> Conversation<E> {
         }
         self.wants_to_think = false;
         self.has_answered = false;
+        self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
         if !self.thinking.ask(messages, &mut self.outbox) {
             self.apologise();
@@ -262,6 +274,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Gives more of an answer's words.
     fn give(&mut self, text: &str, is_remembered: bool) {
+        self.quiet.pause();
         if let Some(speaking) = &mut self.speaking {
             return speaking.add(text, is_remembered, &mut self.outbox, &mut self.memory);
         }
@@ -366,6 +379,18 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
+    /// Does what comes of having waited for the user.
+    fn wait(&mut self, waited: Option<Waited>) {
+        match waited {
+            None => {}
+            Some(Waited::Say(words)) => {
+                self.give(&words, true);
+                self.end_answer();
+            }
+            Some(Waited::End) => self.outbox.push(AgentOutput::HangUp),
+        }
+    }
+
     fn greet(&mut self) {
         self.begins = Begins::Not;
         let greeting = self.variables.fill(&self.persona.greeting);
@@ -399,6 +424,7 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn leave(&mut self) {
+        self.quiet.pause();
         self.thinking.give_up(&mut self.outbox);
         if let Some(hearing) = &mut self.hearing {
             hearing.leave(&mut self.outbox);
@@ -419,6 +445,7 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
+        self.now = self.now.max(now);
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
@@ -451,11 +478,17 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::AnswerOver { answer, heard }, _) => {
                 outbox.answer_over(answer);
                 self.memory.heard(answer, heard);
+                let waited = self.quiet.go_on(now);
+                self.wait(waited);
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Leave, _) => self.leave(),
-            (AgentInput::Timeout, _) => self.begin(now),
+            (AgentInput::Timeout, _) => {
+                self.begin(now);
+                let waited = self.quiet.poll(now);
+                self.wait(waited);
+            }
             // It has no tools.
             (AgentInput::ToolResult { .. }, _) => {}
         }
@@ -468,10 +501,11 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        match self.begins {
+        let begins = match self.begins {
             Begins::Not => None,
             Begins::WhenGreetingIsWhole(due) => Some(due),
             Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
-        }
+        };
+        begins.into_iter().chain(self.quiet.due()).min()
     }
 }

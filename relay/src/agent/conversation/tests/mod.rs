@@ -1,3 +1,4 @@
+mod quiet;
 mod told;
 mod voice;
 
