@@ -19,7 +19,7 @@ mod utterances;
 
 use protocol::{Ability, ErrorCode, Time};
 
-pub use conversation::{Conversation, Persona, Team, TurnTaking, Variable};
+pub use conversation::{Conversation, Patience, Persona, Team, TurnTaking, Variable};
 pub use echo::Echo;
 pub use script::{Piece, Script};
 use tool::{Called, Runs, ToolOutput};
@@ -213,6 +213,8 @@ pub enum AgentOutput {
         /// Whether it is degraded from now on.
         degraded: bool,
     },
+    /// The call is to end: nobody is there any more.
+    HangUp,
     /// Something went wrong that the page is to know of. The call goes on.
     Trouble(ErrorCode),
     /// A request is to be made, as soon as there is the money for it.

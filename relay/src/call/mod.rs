@@ -21,7 +21,7 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
+use protocol::{AgentState, CloseCode, Degraded, ErrorCode, Gap, Mark, Role, Time, Upward, Usage};
 
 use crate::NanoUsd;
 use crate::agent::tool::{Called, Runs, ToolNote};
@@ -127,6 +127,8 @@ pub struct Call {
     outputs: VecDeque<Output>,
     /// The user has hung up, and this long the agent may still need to understand the last of what they said.
     hung_up: Option<Time>,
+    /// The agent wants the call to end.
+    is_left: bool,
     /// Why the call ends, once that is known.
     ending: Option<CloseCode>,
     /// Whether [`Output::End`] was given.
@@ -219,6 +221,7 @@ impl Call {
             has_room: true,
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             hung_up: None,
+            is_left: false,
             ending: None,
             has_ended: false,
             now,
@@ -299,6 +302,10 @@ impl Call {
                 self.tell_agent(AgentInput::Timeout);
             }
             Input::Timeout => {}
+        }
+        if std::mem::take(&mut self.is_left) && self.ending.is_none() {
+            self.outputs.push_back(Output::Trouble(ErrorCode::Idle));
+            self.stop(CloseCode::Idle);
         }
         self.spend();
         self.leave_when_understood();
@@ -467,6 +474,7 @@ impl Call {
             AgentOutput::Degraded { what, degraded } => {
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
+            AgentOutput::HangUp => self.is_left = true,
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
             // Nobody is there any more who could be answered.
             AgentOutput::Ask { ask: Ask::Chat(_) | Ask::Speak(_), .. } if self.hung_up.is_some() => {}

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{ConfigError, Place, ToolConfig};
-use crate::agent::{TurnTaking, Variable};
+use crate::agent::{Patience, TurnTaking, Variable};
 use crate::provider::{Deadlines, Kind, Provider, Service};
 
 /// The agent that is always there.
@@ -40,6 +40,8 @@ pub struct AgentConfig {
     pub turn_taking: TurnTaking,
     /// The names that stand in braces in its instructions and its greeting.
     pub variables: Vec<Variable>,
+    /// What it does when nobody says anything.
+    pub patience: Patience,
 }
 
 /// What an agent does.
@@ -171,6 +173,11 @@ fn agent(
         tool_filler: values.spoken("agents.*.tool_filler")?,
         turn_taking: turn_taking(values)?,
         variables: variables(values)?,
+        patience: Patience {
+            after: Duration::from_secs(values.whole("agents.*.quiet_seconds")?.into()),
+            question: values.word("agents.*.quiet_question")?,
+            goodbye: values.word("agents.*.quiet_goodbye")?,
+        },
     })
 }
 

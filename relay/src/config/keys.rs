@@ -118,6 +118,9 @@ keys! {
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
     "agents.*.variables" = "", List, "names that stand in braces in greeting and instructions, each with a default if it has one: `name=there`, `plan`. Their values are in the token, see `auth.variables_claim`";
     "agents.*.page_variables" = "", List, "those of the variables that a page may set, for users whose token has no value for them";
+    "agents.*.quiet_seconds" = "0", Whole(0, 3_600), "after so long without a word of anybody the agent asks whether somebody is there, and after as long again it says goodbye and ends the call; 0 waits for ever";
+    "agents.*.quiet_question" = "Are you still there?", Text, "what it asks then";
+    "agents.*.quiet_goodbye" = "I will hang up now. Goodbye.", Text, "what it says before it ends the call";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "agents.*.interruption_ms" = "500", Whole(100, 10_000), "a voice over the agent that goes on for so long ends the answer, even if no words are understood yet; see [how a turn goes](agents.md#interruption)";
     "agents.*.resume_ms" = "1000", Whole(200, 4_000), "an answer that was held because of a sound goes on after so much silence without words";

@@ -219,7 +219,12 @@ fn every_key_of_the_table_is_read() {
         let toml = match key.name {
             // Nothing is wrong with any text.
             "auth.issuer" | "auth.audience" | "recording.dir" => toml.replace(wrong, "7"),
-            "agents.*.instructions" | "agents.*.greeting" | "agents.*.tools" | "agents.*.tool_filler" => {
+            "agents.*.instructions"
+            | "agents.*.greeting"
+            | "agents.*.tools"
+            | "agents.*.tool_filler"
+            | "agents.*.quiet_question"
+            | "agents.*.quiet_goodbye" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "tools.*.description" => toml.replace(wrong, "7"),
@@ -230,6 +235,7 @@ fn every_key_of_the_table_is_read() {
             "agents.*.max_output_tokens"
             | "agents.*.memory_tokens"
             | "agents.*.max_tool_steps"
+            | "agents.*.quiet_seconds"
             | "agents.*.interruption_ms"
             | "agents.*.resume_ms"
             | "agents.*.interruptible_greeting"

@@ -161,6 +161,7 @@ impl Parts {
                     turn_taking: TurnTaking { language, ..config.turn_taking.clone() },
                     variables: config.variables.clone(),
                     values: values.to_owned(),
+                    patience: config.patience.clone(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
                 Box::new(conversation.with_tools(self.toolbox(config, prefix), calls))

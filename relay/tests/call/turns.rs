@@ -297,6 +297,23 @@ fn what_a_page_wants_its_agent_to_know_reaches_it_in_its_place() {
 }
 
 #[test]
+fn an_agent_that_hangs_up_ends_the_call_once_everything_is_written() {
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 1_600)]);
+    let did = bench.chunk([AgentOutput::HangUp]);
+    assert!(did.contains(&Did::Trouble(ErrorCode::Idle)), "{did:?}");
+    assert!(did.iter().any(|did| matches!(did, Did::Settle(..))), "{did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::End(_))), "{did:?}");
+    let mut ended = Vec::new();
+    for _ in 0..4 {
+        ended.extend(bench.input(settled(&Settled::default())));
+        ended.extend(bench.input(Input::Stored { committed: Mark::default() }));
+    }
+    let ends: Vec<_> = ended.iter().filter(|did| matches!(did, Did::End(_))).collect();
+    assert_eq!(ends, [&Did::End(CloseCode::Idle)]);
+}
+
+#[test]
 fn what_the_agent_cannot_do_is_told_to_the_page() {
     let mut bench = Bench::new();
     let degraded = |degraded| AgentOutput::Degraded { what: Ability::Thinking, degraded };

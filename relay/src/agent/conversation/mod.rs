@@ -10,6 +10,7 @@ mod floor;
 mod hearing;
 mod memory;
 mod outbox;
+mod quiet;
 mod speaking;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,8 @@ use floor::{Decision, Floor, Remark};
 use hearing::{Hearing, Understood};
 use memory::{Author, Memory};
 use outbox::Outbox;
+pub use quiet::Patience;
+use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
 use thinking::{Thinking, Thought};
 use tools::Tools;
@@ -65,6 +68,8 @@ pub struct Persona {
     pub variables: Vec<Variable>,
     /// Names and values that the user's token has for them.
     pub values: Vec<(String, String)>,
+    /// What it does when nobody says anything.
+    pub patience: Patience,
 }
 
 impl Persona {
@@ -84,6 +89,7 @@ impl Default for Persona {
             turn_taking: TurnTaking::default(),
             variables: Vec::new(),
             values: Vec::new(),
+            patience: Patience::default(),
         }
     }
 }
@@ -111,6 +117,7 @@ pub struct Conversation<E = VoiceActivity> {
     speaking: Option<Speaking>,
     memory: Memory,
     variables: Variables,
+    quiet: Quiet,
     outbox: Outbox,
     /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
     to_say: VecDeque<(u32, String)>,
@@ -176,6 +183,7 @@ impl<E: Ears> Conversation<E> {
             thinking: Thinking::new(team.models, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),
+            quiet: Quiet::new(persona.patience.clone()),
             variables: Variables::new(persona.variables.clone(), &persona.values),
             persona,
             rate,
@@ -219,6 +227,7 @@ impl<E: Ears> Conversation<E> {
                 Understood::Began { at } => {
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
+                        self.quiet.hears(self.now);
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }
@@ -292,6 +301,7 @@ impl<E: Ears> Conversation<E> {
         if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
             self.begins = Begins::Not;
         }
+        self.quiet.heard(self.now);
         self.thinking.give_up(&mut self.outbox);
         self.tools.interrupt();
         if let Some(speaking) = &mut self.speaking {
@@ -313,6 +323,7 @@ impl<E: Ears> Conversation<E> {
     /// Asks the model for what comes next.
     fn ask_model(&mut self) {
         self.has_answered = false;
+        self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
         if !self.thinking.ask(messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
@@ -365,6 +376,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Gives more of an answer's words.
     fn give(&mut self, text: &str, author: Author) {
+        self.quiet.pause();
         let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
         let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
         let text = if joins { &format!(" {text}") } else { text };
@@ -473,6 +485,18 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
+    /// Does what comes of having waited for the user.
+    fn wait(&mut self, waited: Option<Waited>) {
+        match waited {
+            None => {}
+            Some(Waited::Say(words)) => {
+                self.give(&words, true);
+                self.end_answer();
+            }
+            Some(Waited::End) => self.outbox.push(AgentOutput::HangUp),
+        }
+    }
+
     fn greet(&mut self) {
         self.begins = Begins::Not;
         let greeting = self.variables.fill(&self.persona.greeting);
@@ -507,6 +531,7 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn leave(&mut self) {
+        self.quiet.pause();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
         if let Some(hearing) = &mut self.hearing {
@@ -528,7 +553,7 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
-        self.now = now;
+        self.now = self.now.max(now);
         self.floor.begin(now);
         // A page sends its result again by itself, maybe before anything else happens.
         self.go_on_with_calls();
@@ -568,6 +593,10 @@ impl<E: Ears> Agent for Conversation<E> {
                 self.memory.heard(answer, heard);
                 // Somebody said yes to its last words.
                 self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
+                if !self.tools.is_awaited() {
+                    let waited = self.quiet.go_on(now);
+                    self.wait(waited);
+                }
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
@@ -580,6 +609,8 @@ impl<E: Ears> Agent for Conversation<E> {
                 self.begin(now);
                 self.handle_tools_timeout();
                 self.floor.handle_timeout(now);
+                let waited = self.quiet.poll(now);
+                self.wait(waited);
             }
         }
         self.understand();
@@ -604,6 +635,7 @@ impl<E: Ears> Agent for Conversation<E> {
             Begins::WhenGreetingIsWhole(due) => Some(due),
             Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
         };
-        begins.into_iter().chain(self.tools.poll_timeout()).chain(self.floor.poll_timeout()).min()
+        let tools = self.tools.poll_timeout();
+        begins.into_iter().chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 }

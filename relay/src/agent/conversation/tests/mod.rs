@@ -1,4 +1,5 @@
 mod floor;
+mod quiet;
 mod told;
 mod tools;
 mod voice;

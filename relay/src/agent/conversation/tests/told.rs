@@ -17,7 +17,7 @@ fn greeter(greeting: &str, values: &[(&str, &str)]) -> Conversation {
             variable("place", "", true),
         ],
         values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        ..persona()
+        ..Persona::default()
     };
     Conversation::new(persona, Team { models: vec![0], ..Team::default() }, 24_000, 0, &[])
 }

@@ -1,0 +1,91 @@
+//! What an agent does when nobody says anything.
+
+use std::time::Duration;
+
+use super::*;
+
+fn patient(greeting: &str) -> Conversation {
+    let patience = Patience {
+        after: Duration::from_secs(30),
+        question: "Are you there?".to_owned(),
+        goodbye: "Goodbye.".to_owned(),
+    };
+    let persona =
+        Persona { greeting: greeting.to_owned(), max_output_tokens: 5, patience, ..Persona::default() };
+    Conversation::new(persona, Team { models: vec![0], ..Team::default() }, 24_000, 0, &[])
+}
+
+fn at(agent: &mut Conversation, seconds: u64, input: AgentInput<'_>) -> Vec<AgentOutput> {
+    agent.handle_input(Time::from_millis(1_000 * seconds), input);
+    std::iter::from_fn(|| agent.poll_output()).collect()
+}
+
+fn due(agent: &Conversation) -> Option<u64> {
+    agent.poll_timeout().map(|due| due.as_micros() / 1_000_000)
+}
+
+#[test]
+fn who_says_nothing_is_asked_once_and_then_told_goodbye() {
+    let mut agent = patient("");
+    assert_eq!(at(&mut agent, 5, AgentInput::Timeout), []);
+    assert_eq!(due(&agent), Some(35));
+    assert_eq!(at(&mut agent, 34, AgentInput::Timeout), [], "it is not time yet");
+    assert_eq!(words(&at(&mut agent, 35, AgentInput::Timeout)), "Are you there?");
+    assert_eq!(due(&agent), None, "while it speaks nobody is waited for");
+    assert_eq!(at(&mut agent, 37, AgentInput::AnswerOver { answer: 0, heard: 14 }), []);
+    assert_eq!(due(&agent), Some(67));
+    let did = at(&mut agent, 67, AgentInput::Timeout);
+    assert_eq!(words(&did), "Goodbye.");
+    assert!(!did.contains(&AgentOutput::HangUp), "it is heard first");
+    assert_eq!(at(&mut agent, 69, AgentInput::AnswerOver { answer: 1, heard: 8 }), [AgentOutput::HangUp]);
+    assert_eq!(due(&agent), None);
+}
+
+#[test]
+fn a_word_of_the_user_begins_the_wait_anew_and_thinking_is_no_quiet() {
+    let mut agent = patient("Hello.");
+    assert_eq!(words(&at(&mut agent, 1, AgentInput::Timeout)), "Hello.");
+    at(&mut agent, 2, AgentInput::AnswerOver { answer: 0, heard: 6 });
+    assert_eq!(words(&at(&mut agent, 32, AgentInput::Timeout)), "Are you there?");
+    at(&mut agent, 33, AgentInput::AnswerOver { answer: 1, heard: 14 });
+    assert!(asked(&at(&mut agent, 40, AgentInput::Typed { position: 0, text: "Yes" })).is_some());
+    assert_eq!(due(&agent), None, "the model is asked");
+    let event = Event::Text("Good.".to_owned());
+    at(&mut agent, 100, AgentInput::Event { request: RequestId(0), event: &event });
+    at(
+        &mut agent,
+        101,
+        AgentInput::Event { request: RequestId(0), event: &Event::Finished(Answer::default()) },
+    );
+    at(&mut agent, 102, AgentInput::AnswerOver { answer: 2, heard: 5 });
+    assert_eq!(due(&agent), Some(132));
+    assert_eq!(words(&at(&mut agent, 132, AgentInput::Timeout)), "Are you there?", "it asks again");
+}
+
+#[test]
+fn who_speaks_into_the_goodbye_is_not_hung_up_on() {
+    let mut agent = patient("");
+    at(&mut agent, 0, AgentInput::Timeout);
+    at(&mut agent, 30, AgentInput::Timeout);
+    at(&mut agent, 31, AgentInput::AnswerOver { answer: 0, heard: 14 });
+    assert_eq!(words(&at(&mut agent, 61, AgentInput::Timeout)), "Goodbye.");
+    let did = at(&mut agent, 62, AgentInput::Typed { position: 0, text: "Wait" });
+    assert!(!did.contains(&AgentOutput::HangUp), "{did:?}");
+    let did = at(&mut agent, 62, AgentInput::AnswerOver { answer: 1, heard: 3 });
+    assert!(!did.contains(&AgentOutput::HangUp) && asked(&did).is_some(), "{did:?}");
+}
+
+#[test]
+fn an_agent_without_patience_to_lose_waits_for_ever() {
+    let mut agent = writer(&[]);
+    assert_eq!(agent.poll_timeout(), None);
+    at(&mut agent, 1, AgentInput::Typed { position: 0, text: "Hi" });
+    at(&mut agent, 2, AgentInput::Event { request: RequestId(0), event: &Event::Text("Yes.".to_owned()) });
+    at(
+        &mut agent,
+        3,
+        AgentInput::Event { request: RequestId(0), event: &Event::Finished(Answer::default()) },
+    );
+    at(&mut agent, 4, AgentInput::AnswerOver { answer: 0, heard: 4 });
+    assert_eq!(agent.poll_timeout(), None);
+}
