@@ -4,6 +4,7 @@
 
 pub mod bad_tokens;
 pub mod caller;
+pub mod hopper;
 #[cfg(target_os = "linux")]
 pub mod lossy;
 pub mod outage;
