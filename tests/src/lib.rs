@@ -4,6 +4,7 @@
 
 pub mod bad_tokens;
 pub mod caller;
+pub mod hopper;
 #[cfg(target_os = "linux")]
 pub mod lossy;
 pub mod outage;
@@ -80,18 +81,27 @@ impl Relay {
 
     /// The same, with these variables in its environment.
     pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
+        let room = ROOM.iter().filter(|(key, ..)| !config.contains(&format!("\n{key} =")));
+        let room = room.map(|(_, name, value)| (*name, *value));
+        let variables: Vec<_> = room.chain(variables.iter().copied()).collect();
+        Relay::start_program(&binary(), folder, listen, config, &variables).await
+    }
+
+    /// Starts this program as a relay, of whatever version it is, with this configuration and these variables and nothing else.
+    pub async fn start_program(
+        program: &Path,
+        folder: &Path,
+        listen: &str,
+        config: &str,
+        variables: &[(&str, &str)],
+    ) -> Relay {
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
-        let mut child = Command::new(binary())
+        let mut child = Command::new(program)
             .args(["serve", "--config"])
             .arg(&file)
             .args(["--listen", listen])
             .current_dir(folder)
-            .envs(
-                ROOM.iter()
-                    .filter(|(key, ..)| !config.contains(&format!("\n{key} =")))
-                    .map(|(_, name, value)| (name, value)),
-            )
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -11,6 +11,7 @@ mod gate;
 mod mutants;
 mod prerequisites;
 mod pypi;
+mod rolling;
 mod shorten;
 mod simulate;
 mod size;
@@ -93,6 +94,12 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Let a relay of an older version and this one carry calls side by side on one PostgreSQL, as in a rolling deploy
+    Rolling {
+        /// The commit of the older version
+        #[arg(long, default_value = rolling::OLDEST)]
+        from: String,
+    },
     /// Make a sample of small mistakes in the code, one at a time, and see whether the tests notice
     Mutants {
         /// How many, in each area; one of the relay takes a minute
@@ -125,6 +132,7 @@ fn main() -> ExitCode {
         Command::Bench { what, json } => bench::run_bench(what, json),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
+        Command::Rolling { from } => rolling::run_beside(&from),
         Command::Mutants { count, seed, area, in_place } => {
             mutants::run_sample(count, seed, area.as_deref(), in_place)
         }

@@ -337,6 +337,7 @@ async fn published_keys_check_what_they_are_for_and_nothing_else() {
     let (ec, rsa, stranger) = (Pair::ec("ec-1"), Pair::rsa("rsa-1"), Pair::ec("stranger"));
     let (url, asked) = publish(&[&ec, &rsa]).await;
     let verifier = configured(None, Some(&url));
+    assert_eq!(verifier.try_keys().await, Ok(()));
     let sub = |identity: Identity| identity.sub;
 
     for token in [
@@ -407,6 +408,7 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
     let url = format!("http://{}/jwks", closed.local_addr().expect("bound"));
     drop(closed);
     let verifier = configured(None, Some(&url));
+    assert!(verifier.try_keys().await.is_err_and(|error| error.contains(&url)));
     verifier.warm_up().await;
     let token = Pair::ec("ec-1").sign(Algorithm::ES256, Some("ec-1"), &good());
     let refused = verify(&verifier, &token).await.expect_err("no keys");

@@ -246,6 +246,26 @@ fn the_agent_is_told_how_much_of_its_words_was_heard() {
 }
 
 #[test]
+fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
+    let mut bench = Bench::new();
+    for answer in 0..3 {
+        let text = "One two three four five ".into();
+        let words = AgentOutput::Words { text, start: 0, end: 0, last: true };
+        let did = bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        let start = did.iter().find_map(|did| match did {
+            Did::Say(Saying::Transcript(turn)) if turn.role == Role::Agent => Some(turn.start),
+            _ => None,
+        });
+        // Half of it: twelve bytes, in the middle of the third word.
+        bench.input(Input::Played(start.expect("its words are told") + 24_000));
+        bench.told.lock().expect("one thread").clear();
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: {answer}, heard: 7 }}")]);
+    }
+}
+
+#[test]
 fn a_tool_is_called_on_the_page_and_its_result_reaches_the_agent_in_its_place() {
     let mut bench = Bench::new();
     let call = Called {

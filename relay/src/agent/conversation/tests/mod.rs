@@ -146,6 +146,20 @@ fn without_a_word_of_the_provider_the_larger_estimate_counts() {
 }
 
 #[test]
+fn of_an_answer_that_is_cut_off_the_larger_counts_of_what_the_provider_has_told_and_what_has_come() {
+    for (told, counts) in [(1, 3), (9, 9)] {
+        let mut bench = Bench::new();
+        bench.types("Hello");
+        let usage = TokenUsage { input: 11, output: told, ..TokenUsage::default() };
+        bench.event(0, &Event::Usage(Quantity::Tokens(usage)));
+        for _ in 0..3 {
+            bench.says(0, "a");
+        }
+        assert_eq!(spent(&bench.types("Stop")), Some((Some((11, counts)), true)));
+    }
+}
+
+#[test]
 fn who_types_into_an_answer_ends_it_and_what_was_said_is_remembered_and_billed() {
     let mut bench = Bench::new();
     bench.types("Hello");

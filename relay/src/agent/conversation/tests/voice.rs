@@ -1,5 +1,7 @@
 //! An agent with ears and a voice: whom it asks what, what becomes of that, and what of it is said and remembered.
 
+mod by_tokens;
+
 use super::*;
 use crate::money::bill::Billing;
 use crate::provider::{Feed, Heard, Service, Sound, TurnSign};

@@ -78,3 +78,12 @@ fn code_that_is_longer_than_a_piece_is_cut_between_lines_and_never_spoken() {
     assert!(code.len() >= 3 && code.iter().all(|piece| piece.0.ends_with('\n')));
     assert_eq!(text.iter().map(|piece| piece.1.as_str()).collect::<Vec<_>>(), ["Look:", "Done."]);
 }
+
+#[test]
+fn a_link_is_not_cut_in_two_whatever_sentences_its_text_has() {
+    assert_cut(&[
+        &["See [the manual. It is long](https://a.b/c) first. ", "Then go."],
+        &["See [the [old] manual. It is long](https://a.b/c_(d)) first. ", "Then go."],
+        &["See [the manual. ", "It is long] first. ", "Then go."],
+    ]);
+}

@@ -1,0 +1,55 @@
+//! Voices and recognisers that are billed by tokens, and do not tell how many they have used.
+
+use super::*;
+
+/// What a request has used, and whether that is an estimate.
+fn spent(did: &[AgentOutput], whose: RequestId) -> (Quantity, bool) {
+    let spent = did.iter().find_map(|did| match did {
+        AgentOutput::Spent { request, used, estimated, .. } if *request == whose => {
+            used.map(|used| (used, *estimated))
+        }
+        _ => None,
+    });
+    spent.unwrap_or_else(|| panic!("it has used nothing: {did:?}"))
+}
+
+#[test]
+fn a_voice_is_taken_to_have_used_a_token_for_four_bytes_and_twenty_for_a_second() {
+    let ears = skills(Service::SpeechToText, true, Billing::Stream);
+    let mouth = skills(Service::TextToSpeech, false, Billing::Tokens);
+    let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], voices: vec![(MOUTH, mouth)] };
+    let persona = Persona { max_output_tokens: 100, ..Persona::default() };
+    let mut talk = Talk::of(Conversation::new(persona, team, 24_000, 0, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Well?");
+    let (mouth, ask) = ask_of(&talk.thinks(mind, "A sentence. Another."), MOUTH);
+    assert_eq!(spoken(&ask).len(), 11);
+    // A tenth of a second and a sample.
+    talk.sounds(mouth, 2_401);
+    let used = TokenUsage { input: 3, audio_output: 3, ..TokenUsage::default() };
+    assert_eq!(spent(&talk.finishes(mouth), mouth), (Quantity::Tokens(used), true));
+}
+
+#[test]
+fn a_recogniser_is_taken_to_have_used_twenty_tokens_for_a_second_of_each_utterance() {
+    let ears = skills(Service::SpeechToText, false, Billing::Tokens);
+    let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], ..Team::default() };
+    let mut talk = Talk::of(Conversation::new(Persona::default(), team, 24_000, 0, &[]));
+    let voice: Vec<i16> = (0..24_000)
+        .map(|i| {
+            let t = f64::from(i) / 16_000.0;
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
+        })
+        .collect();
+    let scene = [vec![0; 24_000], voice, vec![0; 24_000]].concat();
+    let mut did = Vec::new();
+    for (chunk, samples) in scene.chunks(1_600).enumerate() {
+        did.extend(talk.input(AgentInput::Audio { position: chunk as u32 * 1_600, samples }));
+    }
+    let (request, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
+    let length = samples.len() as u64;
+    talk.hears(request, "Hello there.", (0, length as u32), true);
+    let used = TokenUsage { audio_input: length.div_ceil(800), ..TokenUsage::default() };
+    assert_eq!(spent(&talk.finishes(request), request), (Quantity::Tokens(used), true));
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask rolling`: a relay of an older version, built out of the repository's history, and this one, side by side on one PostgreSQL.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step::{output, run, step};
+use crate::workspace;
+
+/// The last version without the table `relays`: the oldest one from which a rolling deploy is promised (docs/records.md).
+pub(crate) const OLDEST: &str = "2d55ab9";
+
+/// Builds the relay of this commit, and has `tests/tests/rolling.rs` try it beside the one of this working copy.
+pub(crate) fn run_beside(commit: &str) -> Result<()> {
+    let older = step(format!("building the relay of {commit}"), || build(commit))?;
+    step("building the relay of this working copy", || {
+        run(workspace::cargo().args(["build", "--package", "relay"]), "the message above says what is wrong")
+    })?;
+    run(
+        workspace::cargo()
+            .args(["test", "--package", "tests", "--test", "rolling", "--", "--ignored"])
+            .env("E2E_OLDER_RELAY", older),
+        "it is said above which promise does not hold",
+    )
+}
+
+/// The program of this commit, built in a folder and a target directory of its own.
+fn build(commit: &str) -> Result<PathBuf> {
+    let advice = "it takes the history of the repository: a clone that is not shallow, and a commit of it";
+    let hash = ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{commit}^{{commit}}")];
+    let hash = output(Command::new("git").current_dir(workspace::root()).args(hash), advice)?;
+    let cache = workspace::cache().join("rolling");
+    let (source, archive) = (cache.join(hash.trim()), cache.join("source.tar"));
+    if !source.exists() {
+        fs::create_dir_all(&cache)?;
+        let mut pack = Command::new("git");
+        pack.current_dir(workspace::root()).args(["archive", "--format=tar", "--output"]).arg(&archive);
+        run(pack.arg(hash.trim()), advice)?;
+        let unpacked = cache.join("unpacked");
+        fs::remove_dir_all(&unpacked).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        fs::create_dir_all(&unpacked)?;
+        run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&unpacked), "install tar")?;
+        fs::rename(&unpacked, &source)?;
+    }
+    let target = cache.join("target");
+    let mut build = workspace::cargo();
+    build.current_dir(&source).env("CARGO_TARGET_DIR", &target);
+    run(
+        build.args(["build", "--package", "relay", "--bin", "voxrelay"]),
+        "that version does not build here",
+    )?;
+    let program = target.join("debug").join(format!("voxrelay{}", std::env::consts::EXE_SUFFIX));
+    if !program.exists() {
+        bail!("{} was not built", program.display());
+    }
+    Ok(program)
+}
