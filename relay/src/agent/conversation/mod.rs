@@ -490,7 +490,7 @@ impl<E: Ears> Conversation<E> {
         match waited {
             None => {}
             Some(Waited::Say(words)) => {
-                self.give(&words, true);
+                self.give(&words, Author::Others);
                 self.end_answer();
             }
             Some(Waited::End) => self.outbox.push(AgentOutput::HangUp),
