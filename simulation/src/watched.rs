@@ -196,10 +196,10 @@ impl Agent for Watched {
                     log.wrong(format!("request {request} was spent twice"));
                 }
             }
-            AgentOutput::Words { .. } => {
-                if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {
-                    log.answers.push(Given::default());
-                }
+            AgentOutput::Words { .. }
+                if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) =>
+            {
+                log.answers.push(Given::default());
             }
             AgentOutput::Sound(samples) => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
