@@ -412,6 +412,16 @@ fn a_full_socket_keeps_the_agents_words_waiting_and_nothing_of_the_users() {
 }
 
 #[test]
+fn a_gap_that_begins_in_what_has_arrived_begins_behind_it() {
+    let mut bench = Bench::attached();
+    for seq in 0..3 {
+        bench.chunk(seq);
+    }
+    let did = bench.client(Gap { from: mark(1), to: mark(9) });
+    assert_eq!(did, [Did::Gap(Gap { from: mark(3), to: mark(9) })]);
+}
+
+#[test]
 fn a_declared_gap_stands_in_for_its_frames() {
     let mut bench = Bench::attached();
     bench.chunk(0);
