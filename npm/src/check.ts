@@ -8,7 +8,7 @@ type Given = any;
 type Rule = readonly [fits: (value: Given, options: Given) => unknown, may: string];
 
 const ADDRESS: Rule = [addressOf, "an address"];
-const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text that is not blank"];
+const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text, not blank"];
 
 /** A number's rule: the least and the most that it may be. */
 type Range = readonly [least: number, most: number];
@@ -19,14 +19,14 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   workerUrl: ADDRESS,
   workletUrl: ADDRESS,
   worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
-  microphone: [isMicrophone, "constraints of audio, a MediaStream with audio that has not ended, or false"],
+  microphone: [isMicrophone, "audio constraints, a MediaStream with live audio, or false"],
   chunkMs: [20, 200],
   bufferSeconds: [1, 60],
   giveUpAfterMs: [1, 86_400_000],
-  audioContext: [(value) => isMethod(value?.createMediaStreamSource) && value.state !== "closed", "an AudioContext that is not closed"],
+  audioContext: [(value) => isMethod(value?.createMediaStreamSource) && value.state !== "closed", "an open AudioContext"],
   output: [
     (value, { audioContext }) => isMethod(value?.connect) && value.numberOfInputs && value.context === audioContext,
-    "an AudioNode of `audioContext` that takes audio",
+    "an AudioNode of `audioContext` with an input",
   ],
   conversation: NAME,
   agent: NAME,
@@ -65,7 +65,7 @@ export function checkOptions(options: ConnectOptions): void {
   checkObject("options", options);
   const { url, token } = options;
   const isSocket = /^(ws|http)s?:[^#]*$/.test(addressOf(url)?.href ?? "");
-  check("url", url, isSocket, "the address of a relay's socket, such as wss://voice.example.com/v1/call, without a fragment");
+  check("url", url, isSocket, "a relay's address, such as wss://voice.example.com/v1/call, without a fragment");
   // It may be a token, which is not to stand in a log.
   check("token", isText(token) ? Object(token) : token, isMethod(token), "a function that gives an access token");
   checkOptional(options);

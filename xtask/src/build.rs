@@ -16,6 +16,27 @@ use crate::workspace::{self, WASM};
 /// Name of the generated module: `voxrelay_wasm.js`, `voxrelay_wasm_bg.wasm`.
 const MODULE: &str = "voxrelay_wasm";
 
+/// How wasm-opt shrinks the module, by what its brotli is then. Brotli finds more that is alike in small functions than in large ones, and when
+/// what is alike stands together. Nothing lies in the first KB: a stack that reaches there has overflowed.
+const SHRINKING: [&str; 16] = [
+    "--one-caller-inline-max-function-size",
+    "16",
+    "--always-inline-max-function-size",
+    "4",
+    "--low-memory-unused",
+    "-O2",
+    "--flatten",
+    "--rereloop",
+    "-O2",
+    "-Oz",
+    "-Os",
+    "--coalesce-locals-learning",
+    "--simplify-locals-nostructure",
+    "--coalesce-locals-learning",
+    "--reorder-functions-by-name",
+    "--reorder-locals",
+];
+
 /// What rustc may emit (`.cargo/config.toml`) and wasm-bindgen may add.
 const WASM_FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
@@ -78,7 +99,12 @@ fn bind(wasm: &Path) -> Result<()> {
     let bound = folder.join(format!("{MODULE}_bg.wasm"));
     let inputs = ["package-lock.json", "xtask/src/build.rs", "xtask/src/shorten.rs"].map(workspace::path);
     let inputs = [vec![wasm.to_path_buf()], inputs.to_vec()].concat();
-    let stamp = Stamp::new("bind", &inputs, &WASM_FEATURES.concat(), std::slice::from_ref(&folder))?;
+    let stamp = Stamp::new(
+        "bind",
+        &inputs,
+        &[WASM_FEATURES.concat(), SHRINKING.concat()].concat(),
+        std::slice::from_ref(&folder),
+    )?;
     if stamp.is_current()? {
         up_to_date("binding to JavaScript, shrinking");
         return Ok(());
@@ -103,16 +129,7 @@ fn bind(wasm: &Path) -> Result<()> {
         run(
             workspace::node()
                 .arg("node_modules/binaryen/bin/wasm-opt")
-                // Brotli finds more that is alike in small functions than in large ones, and when what is alike stands together.
-                .args([
-                    "--one-caller-inline-max-function-size",
-                    "20",
-                    "--always-inline-max-function-size",
-                    "4",
-                ])
-                // Nothing lies in the first KB: a stack that reaches there has overflowed.
-                .args(["--low-memory-unused", "-O2", "--flatten", "--rereloop", "-O2", "-Oz", "-Os"])
-                .args(["--reorder-functions-by-name", "--reorder-locals"])
+                .args(SHRINKING)
                 .args(WASM_FEATURES)
                 .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
                 .arg("-o")
