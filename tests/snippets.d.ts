@@ -6,6 +6,9 @@ declare const Voxrelay: typeof import("voxrelay");
 declare const url: string;
 declare const token: () => Promise<string>;
 declare const id: string;
+/** A call that the page has begun. */
+declare const call: import("voxrelay").VoiceClient;
+declare function tablesFreeAt(time: string): Promise<number[]>;
 declare const button: HTMLButtonElement;
 declare const hangUp: HTMLButtonElement;
 declare function show(...what: unknown[]): void;
