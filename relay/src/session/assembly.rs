@@ -7,7 +7,7 @@ use protocol::relay::{Attachment, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, Prices};
 use tokio::sync::mpsc;
 
-use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms, first_money};
+use super::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, FEATURES_OF_TOOLS, Terms, first_money};
 use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
@@ -118,6 +118,7 @@ impl Parts {
     fn features(&self) -> &'static [&'static str] {
         match self.config.as_ref().map(|config| &config.kind) {
             None | Some(AgentKind::Echo) => FEATURES,
+            Some(AgentKind::Chat { .. }) if self.has_tools() => FEATURES_OF_TOOLS,
             Some(AgentKind::Chat { .. }) => FEATURES_OF_CHAT,
         }
     }

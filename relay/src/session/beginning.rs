@@ -22,9 +22,11 @@ use crate::records::store::{NewSession, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
-/// The features that this relay speaks with an agent that holds a conversation.
-pub const FEATURES_OF_CHAT: &[&str] =
-    &[Features::SAMPLES, "text", "correction", "say", "context", "variables", "tool_result", "barge_in"];
+/// The features that this relay speaks with an agent that holds a conversation and can call tools.
+pub const FEATURES_OF_TOOLS: &[&str] =
+    &[Features::SAMPLES, "text", "correction", "say", "context", "variables", "barge_in", "tool_result"];
+/// The features that this relay speaks with an agent that holds a conversation: all but the last of those.
+pub const FEATURES_OF_CHAT: &[&str] = FEATURES_OF_TOOLS.split_at(FEATURES_OF_TOOLS.len() - 1).0;
 /// How much listening has to be paid for before a session begins.
 const FIRST: Duration = Duration::from_secs(1);
 

@@ -6,6 +6,7 @@ use ::relay::NanoUsd;
 use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
+use ::relay::money::meter::REPEATED_SAMPLE;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, SessionRow, Settle, TurnRow};
 use ::relay::session::machine::{Departure, Recorded};
@@ -206,6 +207,31 @@ impl Truth {
     }
 }
 
+/// Whether the audio was played again after a take-over, and not given to another recogniser.
+fn is_played_again(row: &LedgerRow) -> bool {
+    row.unit == REPEATED_SAMPLE && row.key.contains(".again")
+}
+
+/// What was heard once more costs nothing, and is no more than that.
+fn check_repeated(row: &SessionRow, ledger: &[LedgerRow], epochs: &[Epoch]) -> Result<(), String> {
+    let given: u64 = epochs.iter().map(|epoch| epoch.log.lock().samples).sum();
+    let mut repeated = 0;
+    for again in ledger.iter().filter(|row| row.unit == REPEATED_SAMPLE) {
+        if again.cost > NanoUsd::ZERO {
+            return Err(format!("what was heard again costs something: {again:?}"));
+        }
+        // What a recogniser heard that stands in for another, the agent has heard once.
+        if is_played_again(again) {
+            repeated += again.quantity;
+        }
+    }
+    if row.audio_samples + repeated > given {
+        let metered = row.audio_samples;
+        return Err(format!("{metered} samples are metered and {repeated} heard again, of {given}"));
+    }
+    Ok(())
+}
+
 impl World<'_> {
     /// No budget is overshot, whatever is spent and set aside.
     pub(super) fn check_budgets(&self) -> Result<(), String> {
@@ -322,6 +348,7 @@ impl World<'_> {
     fn check_session(&self, _id: &str, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
         let (id, turns, ledger) = (&row.id, self.store.turns(&row.id), self.store.ledger(&row.id));
         self.check_metered(row, epochs)?;
+        check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
         self.check_turns(&turns)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -425,7 +452,7 @@ impl World<'_> {
         let mut found: BTreeMap<&str, u64> = BTreeMap::new();
         // What is metered as it comes has a place in the audio in its key, and no request.
         let of_request = |row: &&LedgerRow| row.key.rsplit_once('@').is_some_and(|(_, of)| of.contains('.'));
-        for row in ledger.iter().filter(of_request) {
+        for row in ledger.iter().filter(of_request).filter(|row| !is_played_again(row)) {
             let Some((prefix, _)) = row.key.rsplit_once('/') else { return Err(format!("{row:?}")) };
             *found.entry(prefix).or_default() += row.quantity;
         }
