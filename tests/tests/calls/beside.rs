@@ -1,4 +1,4 @@
-//! Whole calls of the native client against the real relay: over good networks, crashes and deploys.
+//! See the crate's page.
 
 use std::net::SocketAddr;
 use std::path::Path;

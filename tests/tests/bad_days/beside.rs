@@ -1,4 +1,4 @@
-//! Providers that have a bad day, for every call of a relay at once: they are left alone, and their stand-ins answer.
+//! See the crate's page.
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Access tokens that expire while their call goes on.
+//! See the crate's page.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
