@@ -2,24 +2,28 @@
 //!
 //! Three small machines do that, each with its own providers: `hearing` understands the user, `thinking` asks a language model, `speaking` has
 //! the answer spoken while it is still being written. Any of the first and the last may be missing: without ears the agent reads what is
-//! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written. A fourth
-//! machine, `tools`, has the calls under way that a model makes.
+//! typed, and without a voice it answers in text. What was said is remembered as the user has heard it, and not as it was written.
+//!
+//! Smaller ones stand beside them: `floor` says who may speak, `tools` has the calls under way that a model makes, `quiet` waits for a user
+//! who says nothing, `variables` are what the words of the persona leave open.
 
+mod beginning;
 mod calling;
 mod floor;
 mod hearing;
 mod memory;
 mod outbox;
+mod persona;
 mod quiet;
 mod speaking;
 #[cfg(test)]
 mod tests;
 mod thinking;
 mod tools;
+mod understanding;
 mod variables;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use audio::{VoiceActivity, VoiceConfig};
 use protocol::{Ability, ErrorCode, Time};
@@ -28,12 +32,14 @@ use super::utterances::Ears;
 use super::{Agent, AgentInput, AgentOutput};
 use crate::call::Turn;
 use crate::money::tab::RequestId;
-use crate::provider::{Event, Skills};
+use crate::provider::Event;
+use beginning::Begins;
+use floor::Floor;
 pub use floor::TurnTaking;
-use floor::{Decision, Floor, Remark};
-use hearing::{Hearing, Understood};
+use hearing::Hearing;
 use memory::{Author, Memory};
 use outbox::Outbox;
+pub use persona::{Persona, Team};
 pub use quiet::Patience;
 use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
@@ -46,64 +52,8 @@ use variables::Variables;
 const FINAL_STEP: u32 = 8_000;
 /// Texts that can wait to be said. Another one is refused.
 const TO_SAY_MAX: usize = 16;
-/// How long a greeting waits for what the page may have to say to it: a page says it as soon as it is connected.
-const GREETING_WAITS: Duration = Duration::from_secs(2);
 /// What the user is told when there is no answer.
 const NO_ANSWER: &str = "I cannot answer just now. Please try again in a moment.";
-
-/// How an agent is to behave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Persona {
-    /// What the model is told before everything else; may be empty.
-    pub instructions: String,
-    /// What the agent says when a conversation begins; may be empty.
-    pub greeting: String,
-    /// The longest answer, in tokens.
-    pub max_output_tokens: u32,
-    /// How much of the conversation the model is told, in tokens as far as they can be told from the text.
-    pub memory_tokens: u32,
-    /// How it takes turns with the user.
-    pub turn_taking: TurnTaking,
-    /// The names that stand in braces in its instructions and its greeting.
-    pub variables: Vec<Variable>,
-    /// Names and values that the user's token has for them.
-    pub values: Vec<(String, String)>,
-    /// What it does when nobody says anything.
-    pub patience: Patience,
-}
-
-impl Persona {
-    /// The language that is spoken, if that is known.
-    fn language(&self) -> Option<&str> {
-        self.turn_taking.language.as_deref()
-    }
-}
-
-impl Default for Persona {
-    fn default() -> Persona {
-        Persona {
-            instructions: String::new(),
-            greeting: String::new(),
-            max_output_tokens: 500,
-            memory_tokens: 8_000,
-            turn_taking: TurnTaking::default(),
-            variables: Vec::new(),
-            values: Vec::new(),
-            patience: Patience::default(),
-        }
-    }
-}
-
-/// Whom an agent asks: places among its providers, each list in the order in which they are asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Team {
-    /// Recognisers; without one the agent reads what is typed.
-    pub recognisers: Vec<(usize, Skills)>,
-    /// Language models.
-    pub models: Vec<usize>,
-    /// Voices; without one the agent answers in text.
-    pub voices: Vec<(usize, Skills)>,
-}
 
 /// Holds a conversation.
 pub struct Conversation<E = VoiceActivity> {
@@ -137,15 +87,6 @@ pub struct Conversation<E = VoiceActivity> {
     heard_through: u32,
     final_through: u32,
     now: Time,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
-    Not,
-    WithGreeting,
-    /// With its greeting, once the page has given the values that are missing in it, and at this time in any case.
-    WhenGreetingIsWhole(Time),
-    WithAnswer,
 }
 
 impl Conversation {
@@ -212,102 +153,6 @@ impl<E: Ears> Conversation<E> {
         // What waits was to be said before this.
         self.say_rest();
         self.user_said(text.to_owned(), position, position);
-    }
-
-    fn user_said(&mut self, text: String, start: u32, end: u32) {
-        self.memory.user_said(&text);
-        self.outbox.push(AgentOutput::Said { text, start, end });
-        self.wants_to_think = true;
-    }
-
-    /// Does what follows from what was heard.
-    fn understand(&mut self) {
-        while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
-            match understood {
-                Understood::Began { at } => {
-                    self.floor.turn_begins(self.now);
-                    if !self.outbox.is_answering() {
-                        self.quiet.hears(self.now);
-                        self.outbox.push(AgentOutput::SpeechStarted { at });
-                    }
-                }
-                Understood::Words { text, start, end, final_through } => {
-                    // What is no turn so far may still become one: nothing of it is told or stored before.
-                    if self.floor.judge(&text, start, end) == Remark::Turn {
-                        self.is_user_speaking = true;
-                        self.interrupt_unless_guarded();
-                        self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
-                    }
-                }
-                Understood::Said { text, start, end } => {
-                    self.is_user_speaking = false;
-                    let remark = self.floor.judge(&text, start, end);
-                    self.floor.turn_over(self.now, remark, end);
-                    match remark {
-                        Remark::Turn => {
-                            self.interrupt_unless_guarded();
-                            self.user_said(text, start, end);
-                        }
-                        Remark::BackChannel => {
-                            self.memory.user_said(&text);
-                            self.outbox.push(AgentOutput::Remarked { text, start, end });
-                        }
-                        Remark::Echo => {}
-                    }
-                }
-                Understood::Final { through } => {
-                    self.is_user_speaking = false;
-                    self.finalise(through, 1);
-                }
-                Understood::Deaf(is_deaf) => {
-                    self.tell_degraded(Ability::Hearing, is_deaf);
-                    if is_deaf {
-                        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The user says something: what is being found, given or heard of an answer ends here.
-    fn interrupt(&mut self) {
-        self.floor.cut();
-        self.cut();
-    }
-
-    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
-    fn interrupt_unless_guarded(&mut self) {
-        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
-            self.interrupt();
-        }
-    }
-
-    /// Does what the floor decides about the answer.
-    fn decide(&mut self) {
-        while let Some(decision) = self.floor.poll() {
-            match decision {
-                Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
-                Decision::Resume => {
-                    self.outbox.push(AgentOutput::Hold(false));
-                    self.outbox.push(AgentOutput::FalseInterruption { resumed: true });
-                }
-                Decision::Cut => self.cut(),
-                Decision::WasNone => self.outbox.push(AgentOutput::FalseInterruption { resumed: false }),
-            }
-        }
-    }
-
-    fn cut(&mut self) {
-        if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
-            self.begins = Begins::Not;
-        }
-        self.quiet.heard(self.now);
-        self.thinking.give_up(&mut self.outbox);
-        self.tools.interrupt();
-        if let Some(speaking) = &mut self.speaking {
-            speaking.cut(&mut self.outbox);
-        }
-        self.outbox.cut();
     }
 
     /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.
@@ -469,22 +314,6 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    fn begin(&mut self, now: Time) {
-        match self.begins {
-            Begins::Not => {}
-            // It is made when something has come of the calls that it waits for.
-            Begins::WithAnswer => {
-                self.begins = Begins::Not;
-                self.wants_to_think = !self.tools.is_awaited();
-            }
-            Begins::WithGreeting if self.variables.awaits(&self.persona.greeting) => {
-                self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);
-            }
-            Begins::WhenGreetingIsWhole(due) if now < due => {}
-            Begins::WithGreeting | Begins::WhenGreetingIsWhole(_) => self.greet(),
-        }
-    }
-
     /// Does what comes of having waited for the user.
     fn wait(&mut self, waited: Option<Waited>) {
         match waited {
@@ -494,32 +323,6 @@ impl<E: Ears> Conversation<E> {
                 self.end_answer();
             }
             Some(Waited::End) => self.outbox.push(AgentOutput::HangUp),
-        }
-    }
-
-    fn greet(&mut self) {
-        self.begins = Begins::Not;
-        let greeting = self.variables.fill(&self.persona.greeting);
-        if !greeting.is_empty() {
-            self.floor.greet();
-            self.give(&greeting, Author::Others);
-            self.end_answer();
-        }
-    }
-
-    /// The page sets values. It is told if there is one that it may not set; the others are set.
-    fn set(&mut self, values: &[(String, String)]) {
-        let mut is_good = true;
-        for (name, value) in values {
-            is_good &= self.variables.set(name, value);
-        }
-        if !is_good {
-            self.outbox.push(AgentOutput::Trouble(ErrorCode::VariableUnknown));
-        }
-        if matches!(self.begins, Begins::WhenGreetingIsWhole(_))
-            && !self.variables.awaits(&self.persona.greeting)
-        {
-            self.greet();
         }
     }
 

@@ -6,7 +6,7 @@ use super::super::memory::{HAS_COME, STILL_RUNS};
 use super::*;
 use crate::agent::tool::{Called, Runs, Schema, StoredCall, Tool, ToolOutput, Toolbox};
 use crate::money::bill::Billing;
-use crate::provider::{Service, Sound, ToolCall};
+use crate::provider::{Service, Skills, Sound, ToolCall};
 
 const TABLES: &str = r#"{"type":"object","properties":{"at":{"type":"string"}},"required":["at"],"additionalProperties":false}"#;
 const AT_EIGHT: &str = r#"{"at":"20:00"}"#;

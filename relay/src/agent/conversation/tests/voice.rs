@@ -4,7 +4,7 @@ mod by_tokens;
 
 use super::*;
 use crate::money::bill::Billing;
-use crate::provider::{Feed, Heard, Service, Sound, TurnSign};
+use crate::provider::{Feed, Heard, Service, Skills, Sound, TurnSign};
 
 pub(super) const EARS: usize = 0;
 const OTHER_EARS: usize = 1;
@@ -15,6 +15,16 @@ const OTHER_MOUTH: usize = 5;
 
 fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
     Skills { service, is_fed, billing }
+}
+
+/// A sound that voice activity takes for speech: so many samples.
+fn voice(samples: u32) -> Vec<i16> {
+    let sample = |i| {
+        let t = f64::from(i) / 16_000.0;
+        let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+        (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
+    };
+    (0..samples).map(sample).collect()
 }
 
 /// One whose recogniser hears a stream.
@@ -498,13 +508,7 @@ fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Qua
         0,
         &[],
     ));
-    let voice: Vec<i16> = (0..32_000)
-        .map(|i| {
-            let t = f64::from(i) / 16_000.0;
-            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
-        })
-        .collect();
+    let voice = voice(32_000);
     let scene = [vec![0; 24_000], voice, vec![0; 24_000]].concat();
     let mut did = Vec::new();
     for (chunk, samples) in scene.chunks(1_600).enumerate() {

@@ -35,13 +35,7 @@ fn a_recogniser_is_taken_to_have_used_twenty_tokens_for_a_second_of_each_utteran
     let ears = skills(Service::SpeechToText, false, Billing::Tokens);
     let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], ..Team::default() };
     let mut talk = Talk::of(Conversation::new(Persona::default(), team, 24_000, 0, &[]));
-    let voice: Vec<i16> = (0..24_000)
-        .map(|i| {
-            let t = f64::from(i) / 16_000.0;
-            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-            (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
-        })
-        .collect();
+    let voice = voice(24_000);
     let scene = [vec![0; 24_000], voice, vec![0; 24_000]].concat();
     let mut did = Vec::new();
     for (chunk, samples) in scene.chunks(1_600).enumerate() {

@@ -1,0 +1,107 @@
+//! What a conversation makes of what it hears: turns, and what becomes of the answer that is being given.
+
+use protocol::{Ability, ErrorCode};
+
+use super::floor::{Decision, Remark};
+use super::hearing::{Hearing, Understood};
+use super::{Begins, Conversation};
+use crate::agent::AgentOutput;
+use crate::agent::utterances::Ears;
+
+impl<E: Ears> Conversation<E> {
+    pub(super) fn user_said(&mut self, text: String, start: u32, end: u32) {
+        self.memory.user_said(&text);
+        self.outbox.push(AgentOutput::Said { text, start, end });
+        self.wants_to_think = true;
+    }
+
+    /// Does what follows from what was heard.
+    pub(super) fn understand(&mut self) {
+        while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
+            match understood {
+                Understood::Began { at } => {
+                    self.floor.turn_begins(self.now);
+                    if !self.outbox.is_answering() {
+                        self.quiet.hears(self.now);
+                        self.outbox.push(AgentOutput::SpeechStarted { at });
+                    }
+                }
+                Understood::Words { text, start, end, final_through } => {
+                    // What is no turn so far may still become one: nothing of it is told or stored before.
+                    if self.floor.judge(&text, start, end) == Remark::Turn {
+                        self.is_user_speaking = true;
+                        self.interrupt_unless_guarded();
+                        self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
+                    }
+                }
+                Understood::Said { text, start, end } => {
+                    self.is_user_speaking = false;
+                    let remark = self.floor.judge(&text, start, end);
+                    self.floor.turn_over(self.now, remark, end);
+                    match remark {
+                        Remark::Turn => {
+                            self.interrupt_unless_guarded();
+                            self.user_said(text, start, end);
+                        }
+                        Remark::BackChannel => {
+                            self.memory.user_said(&text);
+                            self.outbox.push(AgentOutput::Remarked { text, start, end });
+                        }
+                        Remark::Echo => {}
+                    }
+                }
+                Understood::Final { through } => {
+                    self.is_user_speaking = false;
+                    self.finalise(through, 1);
+                }
+                Understood::Deaf(is_deaf) => {
+                    self.tell_degraded(Ability::Hearing, is_deaf);
+                    if is_deaf {
+                        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The user says something: what is being found, given or heard of an answer ends here.
+    pub(super) fn interrupt(&mut self) {
+        self.floor.cut();
+        self.cut();
+    }
+
+    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
+    fn interrupt_unless_guarded(&mut self) {
+        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
+            self.interrupt();
+        }
+    }
+
+    /// Does what the floor decides about the answer.
+    pub(super) fn decide(&mut self) {
+        while let Some(decision) = self.floor.poll() {
+            match decision {
+                Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
+                Decision::Resume => {
+                    self.outbox.push(AgentOutput::Hold(false));
+                    self.outbox.push(AgentOutput::FalseInterruption { resumed: true });
+                }
+                Decision::Cut => self.cut(),
+                Decision::WasNone => self.outbox.push(AgentOutput::FalseInterruption { resumed: false }),
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
+            self.begins = Begins::Not;
+        }
+        self.quiet.heard(self.now);
+        self.thinking.give_up(&mut self.outbox);
+        self.tools.interrupt();
+        if let Some(speaking) = &mut self.speaking {
+            speaking.cut(&mut self.outbox);
+        }
+        self.outbox.cut();
+    }
+}
