@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::agent::tool::{Called, ToolOutput};
-use crate::config::ToolConfig;
+use crate::agent::tool::{Called, Tool, ToolOutput};
+use crate::config::{ToolConfig, Webhook};
 use crate::operations::outbound::http_client;
 use crate::operations::webhook::{sign, why};
 use crate::records::store::unix_ms;
@@ -70,15 +70,18 @@ impl Tools {
 
     /// Calls a webhook. How long it may take is the agent's to say.
     pub(super) fn run(&mut self, called: Called) {
-        let (Some(tool), Some(client)) = (self.tools.get(&called.name).cloned(), self.client.clone()) else {
-            // An agent calls nothing that it has not, and it has a client if it has a model.
+        let backend =
+            self.tools.get(&called.name).and_then(|tool| Some((tool.tool.clone(), tool.webhook.clone()?)));
+        let (Some((tool, webhook)), Some(client)) = (backend, self.client.clone()) else {
+            // An agent calls nothing that it has not, and there is a client if a tool has an address.
             tracing::error!(session = %self.caller.session_id, tool = %called.name, "there is no such tool");
             return;
         };
         let (call_id, caller, to_session) =
             (called.call_id.clone(), self.caller.clone(), self.to_session.clone());
         let task = self.tasks.spawn(async move {
-            let output = call(&client, &tool, &caller, &called).await;
+            let backend = Backend { client, tool, webhook, caller };
+            let output = backend.call(&called).await;
             // Nobody hears it if the session is gone.
             let _ = to_session.send((called.call_id, output)).await;
         });
@@ -102,37 +105,67 @@ impl Tools {
     }
 }
 
-/// Calls a webhook, and says what came of it in words for the model: what went wrong on the way is for the log.
-async fn call(client: &Client, tool: &ToolConfig, caller: &Caller, called: &Called) -> ToolOutput {
-    let sent = match send(client, tool, caller, called).await {
-        Err(error) if error.is_connect() => {
-            tracing::info!(session = %caller.session_id, tool = %called.name, why = %why(error), "a tool cannot be reached: it is tried once more");
-            tokio::time::sleep(AGAIN_AFTER).await;
-            send(client, tool, caller, called).await
+/// A tool that the operator's backend runs, for one session.
+struct Backend {
+    client: Client,
+    tool: Tool,
+    webhook: Webhook,
+    caller: Caller,
+}
+
+impl Backend {
+    /// Calls it, and says what came of it in words for the model: what went wrong on the way is for the log.
+    async fn call(&self, called: &Called) -> ToolOutput {
+        let (session, name) = (&self.caller.session_id, &called.name);
+        let sent = match self.send(called).await {
+            Err(error) if error.is_connect() => {
+                tracing::info!(%session, tool = %name, why = %why(error), "a tool cannot be reached: it is tried once more");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                self.send(called).await
+            }
+            sent => sent,
+        };
+        let read = match sent {
+            Ok(response) => {
+                let status = response.status();
+                read(response, self.tool.max_result_bytes).await.map(|body| (status, body))
+            }
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok((status, Body::TooLong)) if status.is_success() => {
+                let limit = self.tool.max_result_bytes;
+                ToolOutput::error(format!("The tool's result is too long: at most {limit} bytes are taken."))
+            }
+            Ok((status, Body::Whole(output))) if status.is_success() => {
+                ToolOutput { output, is_error: false }
+            }
+            Ok((status, body)) => {
+                tracing::warn!(%session, tool = %name, status = status.as_u16(), "a tool has failed");
+                refused(status, body)
+            }
+            Err(error) => {
+                tracing::warn!(%session, tool = %name, why = %why(error), "a tool has failed");
+                ToolOutput::error("The tool cannot be reached. Nobody knows whether it has done anything.")
+            }
         }
-        sent => sent,
-    };
-    let read = match sent {
-        Ok(response) => {
-            let status = response.status();
-            read(response, tool.tool.max_result_bytes).await.map(|body| (status, body))
-        }
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok((status, Body::TooLong)) if status.is_success() => {
-            let limit = tool.tool.max_result_bytes;
-            ToolOutput::error(format!("The tool's result is too long: at most {limit} bytes are taken."))
-        }
-        Ok((status, Body::Whole(output))) if status.is_success() => ToolOutput { output, is_error: false },
-        Ok((status, body)) => {
-            tracing::warn!(session = %caller.session_id, tool = %called.name, status = status.as_u16(), "a tool has failed");
-            refused(status, body)
-        }
-        Err(error) => {
-            tracing::warn!(session = %caller.session_id, tool = %called.name, why = %why(error), "a tool has failed");
-            ToolOutput::error("The tool cannot be reached. Nobody knows whether it has done anything.")
-        }
+    }
+
+    async fn send(&self, called: &Called) -> Result<Response, reqwest::Error> {
+        let Webhook { url, secret } = &self.webhook;
+        let body = body(&self.caller, called);
+        let timestamp = unix_ms() / 1_000;
+        self.client
+            .post(url.clone())
+            // Nobody waits for longer: the agent gives it up a moment before.
+            .timeout(self.tool.deadline)
+            .header("content-type", "application/json")
+            .header("webhook-id", &called.call_id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", sign(secret, &called.call_id, timestamp, &body))
+            .body(body)
+            .send()
+            .await
     }
 }
 
@@ -142,28 +175,6 @@ fn refused(status: StatusCode, body: Body) -> ToolOutput {
         Body::Whole(text) if status.is_client_error() && !text.trim().is_empty() => ToolOutput::error(text),
         _ => ToolOutput::error(format!("The tool has failed with status {}.", status.as_u16())),
     }
-}
-
-async fn send(
-    client: &Client,
-    tool: &ToolConfig,
-    caller: &Caller,
-    called: &Called,
-) -> Result<Response, reqwest::Error> {
-    let Some(webhook) = &tool.webhook else { unreachable!("a page runs its tools itself") };
-    let body = body(caller, called);
-    let timestamp = unix_ms() / 1_000;
-    client
-        .post(webhook.url.clone())
-        // Nobody waits for longer: the agent gives it up a moment before.
-        .timeout(tool.tool.deadline)
-        .header("content-type", "application/json")
-        .header("webhook-id", &called.call_id)
-        .header("webhook-timestamp", timestamp)
-        .header("webhook-signature", sign(&webhook.secret, &called.call_id, timestamp, &body))
-        .body(body)
-        .send()
-        .await
 }
 
 fn body(caller: &Caller, called: &Called) -> String {

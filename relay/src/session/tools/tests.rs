@@ -10,8 +10,8 @@ use axum::routing::post;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::agent::tool::{Runs, Schema, Tool};
-use crate::config::{Secret, Webhook};
+use crate::agent::tool::{Runs, Schema};
+use crate::config::Secret;
 
 const SECRET: &str = "a secret that both sides have, of 40 bytes";
 
