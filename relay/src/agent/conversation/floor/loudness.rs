@@ -2,7 +2,7 @@
 //!
 //! What comes back of the agent through the user's loudspeaker, microphone and echo canceller is a softer copy of what was sent. So while the
 //! agent sounds, only blocks of 10 ms count that are louder than [`ECHO`] below the loudest block of the agent's last 3 s, and of those
-//! [`RUN`] of 200 ms. `docs/agents.md` has the table of who is heard by that.
+//! [`RUN`] of 200 ms.
 
 use std::collections::VecDeque;
 
