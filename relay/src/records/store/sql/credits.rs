@@ -27,20 +27,21 @@ const GIVE: Sql = sql!(
 
 const OF_KEY: Sql = sql!("SELECT * FROM credits WHERE key = $1");
 
-/// What an account was charged for a day, and what it has back. The credit that is being given is among the latter.
+/// What an account was charged for a day, and what it has back without the credit of the last argument, which is being given: so no sum is
+/// ever larger than what was charged, however large a credit is asked for.
 const OF_ACCOUNT: Sql = sql!(
     "SELECT CAST(COALESCE((SELECT SUM(cost_nano_usd) FROM ledger
                 WHERE account = $1 AND created_at >= $2 AND created_at < $3), 0)
             + COALESCE((SELECT SUM(cost_nano_usd) FROM erased_usage WHERE account = $1 AND day = $4), 0) AS BIGINT) AS charged,
-        CAST(COALESCE((SELECT SUM(amount_nano_usd) FROM credits WHERE account = $1 AND day = $4), 0) AS BIGINT) AS credited"
+        CAST(COALESCE((SELECT SUM(amount_nano_usd) FROM credits WHERE account = $1 AND day = $4 AND key <> $5), 0) AS BIGINT) AS credited"
 );
 
 /// The same of one user of the account.
 const OF_USER: Sql = sql!(
     "SELECT CAST(COALESCE((SELECT SUM(cost_nano_usd) FROM ledger
-                WHERE account = $1 AND created_at >= $2 AND created_at < $3 AND user_sub = $5), 0) AS BIGINT) AS charged,
+                WHERE account = $1 AND created_at >= $2 AND created_at < $3 AND user_sub = $6), 0) AS BIGINT) AS charged,
         CAST(COALESCE((SELECT SUM(amount_nano_usd) FROM credits
-                WHERE account = $1 AND day = $4 AND user_sub = $5), 0) AS BIGINT) AS credited"
+                WHERE account = $1 AND day = $4 AND key <> $5 AND user_sub = $6), 0) AS BIGINT) AS credited"
 );
 
 const LOWER: Sql = sql!(
@@ -126,7 +127,7 @@ async fn insert(tx: &mut Tx<'_>, credit: &Credit) -> Result<bool, StoreError> {
     Ok(done.rows_affected() == 1)
 }
 
-/// How much the credits of that day could have been raised by before this one, if this one is more than that.
+/// How much may be given back of that day without this credit, if this credit is more than that.
 async fn exceeded(tx: &mut Tx<'_>, credit: &Credit) -> Result<Option<NanoUsd>, StoreError> {
     let begin_ms = midnight(&credit.day);
     let mut left = Vec::new();
@@ -135,14 +136,14 @@ async fn exceeded(tx: &mut Tx<'_>, credit: &Credit) -> Result<Option<NanoUsd>, S
             break;
         }
         let query = tx.query(sql).bind(&*credit.account).bind(begin_ms).bind(begin_ms.saturating_add(DAY_MS));
-        let mut query = query.bind(&*credit.day);
+        let mut query = query.bind(&*credit.day).bind(&*credit.key);
         if let Some(user_sub) = user_sub {
             query = query.bind(user_sub);
         }
         let row = query.fetch_one(&mut *tx.connection).await?;
         let row = Reading::new(&row, "what was charged for a day");
         let (charged, credited) = (row.signed("charged")?, row.signed("credited")?);
-        left.push(charged.saturating_sub(credited.saturating_sub(signed(credit.amount.get()))));
+        left.push(charged.saturating_sub(credited));
     }
     let left = left.into_iter().min().unwrap_or_default();
     let left = NanoUsd::new(u64::try_from(left).unwrap_or_default());
