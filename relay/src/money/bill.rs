@@ -20,8 +20,8 @@ pub use usage::{AnthropicUsage, AnthropicWritten, RealtimeInput, RealtimeUsage, 
 
 /// Audio of the user has this many.
 const SAMPLES_PER_SECOND: u64 = 16_000;
-/// Databases count in signed 64-bit integers.
-const MAX_QUANTITY: u64 = i64::MAX as u64;
+/// More than any request uses, and so little that millions of rows that a provider made up add up to what a database can count.
+const MAX_QUANTITY: u64 = 1_000_000_000_000;
 
 /// What the tokens of one model cost at one time.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`.
+    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`; and with
+    /// [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,
@@ -21,7 +22,7 @@ pub struct LedgerRow {
     pub per: u64,
     /// Version of the price table.
     pub price_version: String,
-    /// What it cost whoever pays for the session, rounded up to a nano-dollar over the running total. Repeated samples cost them nothing.
+    /// What it cost whoever pays for the session, rounded up to a nano-dollar over the running total. Repeated samples and excess cost them nothing.
     pub cost: NanoUsd,
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,
@@ -65,6 +66,45 @@ impl LedgerRow {
             turn: None,
             request_id: None,
         }
+    }
+
+    /// Begins the unit of what a provider reported beyond what was set aside for the request.
+    pub const EXCESS: &str = "excess_";
+
+    /// The part of the row that costs at most so much, and the rest, which nobody but the operator pays for.
+    pub(super) fn split(self, most: NanoUsd) -> [Option<LedgerRow>; 2] {
+        if self.cost <= most {
+            return [Some(self), None];
+        }
+        let paid = u128::from(most.get()) * u128::from(self.per) / u128::from(self.price.get().max(1));
+        let paid = u64::try_from(paid).unwrap_or(u64::MAX).min(self.quantity);
+        let unit = format!("{}{}", Self::EXCESS, self.unit);
+        let request = self.key.rsplit_once('/').map_or(&*self.key, |(request, _)| request);
+        let rest = LedgerRow {
+            key: format!("{request}/{unit}"),
+            unit,
+            quantity: self.quantity - paid,
+            cost: NanoUsd::ZERO,
+            ..self.clone()
+        };
+        let paid = LedgerRow { quantity: paid, cost: self.cost_of(paid), ..self };
+        [Some(paid).filter(|row| row.quantity > 0), Some(rest).filter(|row| row.quantity > 0)]
+    }
+
+    /// What the operator pays for this row and nobody is charged: what was reported beyond what was set aside.
+    #[must_use]
+    pub fn excess(&self) -> NanoUsd {
+        if !self.unit.starts_with(Self::EXCESS) {
+            return NanoUsd::ZERO;
+        }
+        self.cost_of(self.quantity)
+    }
+
+    /// What so many of its units cost, rounded up.
+    fn cost_of(&self, quantity: u64) -> NanoUsd {
+        let nano =
+            (u128::from(quantity) * u128::from(self.price.get())).div_ceil(u128::from(self.per.max(1)));
+        NanoUsd::new(u64::try_from(nano).unwrap_or(u64::MAX))
     }
 
     /// After how many of its item it begins, if its key says so, as that of a row of audio does.

@@ -156,7 +156,8 @@ impl Tab {
         })
     }
 
-    /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing.
+    /// A request is over: this is what it has used. Nothing of it is held any more. One that was never held has cost nothing. What a provider
+    /// reports beyond what was set aside is in rows of its own that cost nothing: the caps hold, whatever a provider says.
     pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: &Spent) {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
         let hold = self.held.remove(place);
@@ -165,12 +166,19 @@ impl Tab {
         let Some(used) = Some(used).filter(|used| price.counts(used)).or(hold.at_most.whole()) else {
             return;
         };
-        self.tokens = self.tokens.saturating_add(used.tokens());
-        self.characters = self.characters.saturating_add(used.characters());
         let key = format!("{}@{}.{}", price.item(), self.epoch, request);
+        let mut left = hold.worst_case;
         for row in price.rows(&key, &used, spent.estimated) {
-            self.requests += row.cost;
-            self.rows.push(LedgerRow { turn: spent.turn, request_id: spent.request_id.clone(), ..row });
+            for row in row.split(left).into_iter().flatten() {
+                left = left.saturating_sub(row.cost);
+                self.requests += row.cost;
+                match Unit::parse(&row.unit) {
+                    Some(Unit::Token(_)) => self.tokens = self.tokens.saturating_add(row.quantity),
+                    Some(Unit::Character) => self.characters = self.characters.saturating_add(row.quantity),
+                    Some(Unit::Second) | None => {}
+                }
+                self.rows.push(LedgerRow { turn: spent.turn, request_id: spent.request_id.clone(), ..row });
+            }
         }
     }
 
@@ -364,6 +372,52 @@ mod tests {
         let mut tab = Tab::new(Meter::new(price, 16_000), vec![mind()], 0, Earlier::default());
         tab.add_repeated(16_000);
         assert!(!tab.is_unrowed() && tab.take_rows().is_empty());
+    }
+
+    #[test]
+    fn what_a_provider_reports_beyond_what_was_set_aside_is_the_operators() {
+        for (input, output, paid, excess) in [
+            // At most 1,200 tokens at the price of output: 2,000,000 nano-dollars are set aside.
+            (1_000, 200, vec![("input_token", 1_000), ("output_token", 200)], vec![]),
+            (
+                1_000,
+                300,
+                vec![("input_token", 1_000), ("output_token", 200)],
+                vec![("excess_output_token", 100)],
+            ),
+            (
+                2_500,
+                3,
+                vec![("input_token", 2_000)],
+                vec![("excess_input_token", 500), ("excess_output_token", 3)],
+            ),
+            (0, u64::MAX, vec![("output_token", 400)], vec![("excess_output_token", 999_999_999_600)]),
+        ] {
+            let mut tab = tab();
+            tab.hold(RequestId(0), 0, tokens(1_000, 200));
+            let most = tab.held();
+            let spent = Spent { turn: Some(3), request_id: Some("req_1".to_owned()), estimated: false };
+            tab.settle(RequestId(0), Some(used(input, output)), &spent);
+            assert!(tab.cost() <= most, "the cap holds, whatever a provider says");
+            let counted: u64 = paid.iter().map(|(_, quantity)| quantity).sum();
+            assert_eq!((tab.tokens(), tab.held()), (counted, NanoUsd::ZERO));
+            let rows = tab.take_rows();
+            assert_eq!(rows_of(&rows), tab.cost());
+            assert!(rows.iter().all(|row| row.turn == Some(3) && row.request_id.as_deref() == Some("req_1")));
+            let is_excess = |row: &LedgerRow| row.unit.starts_with(LedgerRow::EXCESS);
+            assert!(rows.iter().all(|row| !is_excess(row) || (row.cost == NanoUsd::ZERO && row.excess() > NanoUsd::ZERO)));
+            assert!(rows.iter().all(|row| is_excess(row) || row.excess() == NanoUsd::ZERO));
+            let of = |excess: bool| -> Vec<(&str, u64)> {
+                rows.iter()
+                    .filter(|row| is_excess(row) == excess)
+                    .map(|row| (&*row.unit, row.quantity))
+                    .collect()
+            };
+            assert_eq!((of(false), of(true)), (paid, excess));
+            let mut keys: Vec<&str> = rows.iter().map(|row| &*row.key).collect();
+            keys.dedup();
+            assert_eq!(keys.len(), rows.len());
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ metrics! {
     TOKENS_REFUSED = "voxrelay_tokens_refused_total", Counter, ["cause"], "tokens that were not accepted, in the first message or later";
     BUDGET_ALERTS = "voxrelay_budget_alerts_total", Counter, ["scope", "percent"], "thresholds of budgets that were reached";
     SETTLED = "voxrelay_settled_nano_usd_total", Counter, [], "cost in the ledger rows that sessions of this relay wrote";
+    EXCESS = "voxrelay_excess_nano_usd_total", Counter, [], "what providers reported beyond what was set aside for their requests: the operator pays it, and nobody is charged";
     STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
     STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";
     STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 while the database could not be reached or written to within the last 10 s";
@@ -218,6 +219,7 @@ pub(crate) fn provider_opened(name: &str) {
 fn begin() {
     counter!(SESSIONS_OPENED).increment(0);
     counter!(SETTLED).increment(0);
+    counter!(EXCESS).increment(0);
     counter!(RECORDING_DROPPED).increment(0);
     counter!(LOG_LINES_DROPPED).increment(0);
     for code in CloseCode::ALL {
@@ -284,6 +286,11 @@ pub(crate) fn answered(latency: &Latency) {
 
 pub(crate) fn settled(cost: NanoUsd) {
     counter!(SETTLED).increment(cost.get());
+}
+
+/// A provider reported more than was set aside for its request.
+pub(crate) fn excess(cost: NanoUsd) {
+    counter!(EXCESS).increment(cost.get());
 }
 
 pub(crate) fn recording_dropped(samples: u64) {

@@ -17,6 +17,7 @@ use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::{ItemSum, LedgerRow};
 use crate::money::meter::SAMPLE;
+use crate::money::price::Unit;
 
 /// Which part (1 / `SHARE`) of what its user and its account have left a call may set aside beyond what it needs at once. So other calls find
 /// something close to a cap as well. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
@@ -198,9 +199,12 @@ impl Sums {
         self.cost += row.cost;
         match row.unit.as_str() {
             SAMPLE => self.samples = self.samples.saturating_add(row.quantity),
-            "character" => self.characters = self.characters.saturating_add(row.quantity),
-            unit if unit.ends_with("token") => self.tokens = self.tokens.saturating_add(row.quantity),
-            _ => {}
+            unit => match Unit::parse(unit) {
+                Some(Unit::Character) => self.characters = self.characters.saturating_add(row.quantity),
+                Some(Unit::Token(_)) => self.tokens = self.tokens.saturating_add(row.quantity),
+                // Audio that is heard again and what nobody is charged for are no part of what the session has used.
+                Some(Unit::Second) | None => {}
+            },
         }
     }
 }
