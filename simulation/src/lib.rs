@@ -130,6 +130,8 @@ tally! {
     stops: "relays stopped",
     /// Sessions that went to another relay.
     take_overs: "taken over",
+    /// Sessions that could not be resumed, and whose uncommitted audio the next one did not meter again.
+    paid_before: "sessions that began with what was paid for",
     /// Sessions that a relay was asked to hand off.
     hand_offs: "asked to hand off",
     /// Resumes that began another session.

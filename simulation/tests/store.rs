@@ -9,8 +9,8 @@ use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, Leases, NewSession, Payer, Quality, Quota, Reserve, SessionRow, Settle, Settled, SqlStore, Store,
-    StoreError, TakeOver, unix_ms,
+    Alert, InsteadOf, Leases, NewSession, Payer, Quality, Quota, Reserve, SessionRow, Settle, Settled,
+    SqlStore, Store, StoreError, TakeOver, unix_ms,
 };
 use simulation::store::Model;
 
@@ -138,6 +138,10 @@ impl Bench {
                     committed: self.dice.mark(),
                     resume_hash: [self.dice.below(9) as u8; 32],
                     recording: None,
+                    instead_of: (self.dice.below(3) == 0).then(|| InsteadOf {
+                        session_id: format!("s{}", self.dice.below(4)),
+                        resume_hash: [self.dice.below(9) as u8; 32],
+                    }),
                     id: id.clone(),
                 };
                 let at_least = self.dice.usd(150);

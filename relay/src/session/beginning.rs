@@ -18,7 +18,7 @@ use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
 use crate::money::tab::{self, Earlier, Tab};
-use crate::records::store::{NewSession, TakenOver};
+use crate::records::store::{NewSession, Paid, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
@@ -99,9 +99,9 @@ pub struct Terms {
 }
 
 impl Beginning {
-    /// A session that begins now.
+    /// A session that begins now, with what a session before it has paid for.
     #[must_use]
-    pub fn new(session: &NewSession, grant: Grant) -> Beginning {
+    pub fn new(session: &NewSession, grant: Grant, paid: Paid) -> Beginning {
         Beginning {
             id: session.id.clone(),
             conversation_id: session.conversation_id.clone(),
@@ -112,8 +112,8 @@ impl Beginning {
             turn: 0,
             sums: Vec::new(),
             grant,
-            replayable: 0,
-            metered_through: session.committed.position,
+            replayable: paid.samples,
+            metered_through: paid.through,
         }
     }
 

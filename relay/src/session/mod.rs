@@ -429,14 +429,19 @@ async fn begin(
         committed: hello.start,
         resume_hash: resume_hash(&token),
         recording: app.records.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
+        instead_of: hello
+            .resume
+            .as_ref()
+            .filter(|_| attachment == Attachment::Instead)
+            .map(resume::instead_of),
         id,
     };
-    let (session, grant) = match open(&app, session, &parts, &limits, attachment).await {
+    let (session, grant, paid) = match open(&app, session, &parts, &limits, attachment).await {
         Ok(opened) => opened,
         Err(refusal) => return refuse(connection, refusal).await,
     };
     let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
-    let beginning = Beginning::new(&session, grant);
+    let beginning = Beginning::new(&session, grant, paid);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"

@@ -6,12 +6,18 @@ use sha2::{Digest, Sha256};
 use super::beginning::FEATURES;
 use crate::NanoUsd;
 use crate::admission::auth::Identity;
-use crate::records::store::{SessionRow, SessionState};
+use crate::records::store::{InsteadOf, SessionRow, SessionState};
 
 /// The hash of a resume token. Only this is stored.
 #[must_use]
 pub fn resume_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
+}
+
+/// The session that a client could not resume, as the store looks for it.
+#[must_use]
+pub fn instead_of(resume: &Resume) -> InsteadOf {
+    InsteadOf { session_id: resume.session_id.clone(), resume_hash: resume_hash(&resume.resume_token) }
 }
 
 /// Whether this user may take a session over with this resume token: the session has not ended, and both are good for it.

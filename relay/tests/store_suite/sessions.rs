@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::records::store::{
-    EndRequest, HAND_OFF, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle, StoreError,
-    Swept, TakeOver, Whom, unix_ms,
+    EndRequest, HAND_OFF, InsteadOf, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle,
+    StoreError, Swept, TakeOver, Whom, unix_ms,
 };
 
 use super::{
@@ -26,6 +26,7 @@ on_both_databases! {
     of_many_that_begin_at_once_as_many_get_in_as_may
     a_conversation_goes_on_for_its_own_user_only
     a_session_is_taken_over_once
+    what_a_session_has_paid_for_is_not_metered_in_the_one_that_takes_its_place
     what_nobody_takes_over_is_ended
 }
 
@@ -268,6 +269,45 @@ async fn a_conversation_goes_on_for_its_own_user_only(bench: Bench) {
 
 fn take_over(epoch: u32, relay: &str) -> TakeOver {
     TakeOver { epoch, resume_hash: [8; 32], previous: [7; 32], relay: relay.into(), lease: LEASE }
+}
+
+async fn what_a_session_has_paid_for_is_not_metered_in_the_one_that_takes_its_place(bench: Bench) {
+    let store = &*bench.store;
+    let wide = caps(WIDE, WIDE, WIDE);
+    let begin = |id: &str, user: &str, before: &str, hash: u8, seq: u32| NewSession {
+        committed: Mark { seq, position: 1_600 * seq },
+        instead_of: Some(InsteadOf { session_id: before.into(), resume_hash: [hash; 32] }),
+        ..of(user, "acme", id)
+    };
+    let quota = Quota { sessions_per_user: 20, ..quota() };
+    // Three seconds were metered, and two of them were committed.
+    open(store, &session("a"), &quota).await;
+    let metered = Settle {
+        metered_position: 48_000,
+        committed: Mark { seq: 20, position: 32_000 },
+        replayable_samples: 16_000,
+        release: true,
+        ..settle("a", vec![row("1", 48_000, 40)], wide)
+    };
+    store.settle(&metered).await.expect("written");
+    let paid = async |new: NewSession| match store.open_session(&new, &quota).await.expect("answered") {
+        Opened::Yes { paid, .. } => (paid.samples, paid.through),
+        other => panic!("{other:?}"),
+    };
+
+    assert_eq!(paid(begin("b", "ada", "a", 7, 20)).await, (0, 32_000), "it lives, and may be resumed yet");
+    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
+    assert_eq!(paid(begin("c", "bob", "a", 7, 20)).await, (0, 32_000), "somebody else's");
+    assert_eq!(paid(begin("d", "ada", "a", 6, 20)).await, (0, 32_000), "a wrong token");
+    assert_eq!(paid(begin("e", "ada", "x", 7, 20)).await, (0, 32_000), "it does not exist");
+    assert_eq!(
+        paid(begin("f", "ada", "a", 7, 25)).await,
+        (8_000, 48_000),
+        "what is not heard again is not given"
+    );
+    assert_eq!(paid(begin("g", "ada", "a", 7, 20)).await, (0, 32_000), "it is given once");
+    let row = store.session("f").await.expect("read").expect("there");
+    assert_eq!((row.replayable_samples, row.metered_position, row.audio_samples), (8_000, 48_000, 0));
 }
 
 async fn a_session_is_taken_over_once(bench: Bench) {

@@ -35,6 +35,7 @@ pub fn session(id: &str) -> NewSession {
         committed: Mark::default(),
         resume_hash: [7; 32],
         recording: None,
+        instead_of: None,
     }
 }
 

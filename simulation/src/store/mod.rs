@@ -16,8 +16,8 @@ use relay::call::Turn;
 use relay::money::budget::{Reserved, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, Feedback, HAND_OFF, NewSession, Opened, Quality, Quota, Reserve, SessionRow, SessionState,
-    StoreError, TakeOver, TakenOver, TurnRow,
+    Alert, Feedback, HAND_OFF, InsteadOf, NewSession, Opened, Paid, Quality, Quota, Reserve, SessionRow,
+    SessionState, StoreError, TakeOver, TakenOver, TurnRow,
 };
 
 use erased::Erased;
@@ -71,6 +71,20 @@ impl Model {
         opened
     }
 
+    fn claim_paid(&mut self, session: &NewSession) -> Paid {
+        let begin = session.committed.position;
+        let none = Paid { samples: 0, through: begin };
+        let Some(InsteadOf { session_id, resume_hash }) = &session.instead_of else { return none };
+        let Some(before) = self.sessions.get_mut(session_id) else { return none };
+        let row = &mut before.row;
+        let is_theirs = row.user_sub == session.user_sub && row.account == session.account;
+        if row.state != SessionState::Ended || !is_theirs || row.resume_hash != *resume_hash {
+            return none;
+        }
+        let samples = std::mem::take(&mut row.replayable_samples);
+        if samples == 0 { none } else { Paid { samples, through: row.metered_position }.from(begin) }
+    }
+
     fn open(&mut self, now: i64, session: &NewSession, quota: &Quota) -> Opened {
         if session.conversation_id != session.id {
             let mut known =
@@ -106,6 +120,7 @@ impl Model {
         if let Some(id) = &replaced {
             self.end_lost(now, id, CloseCode::Replaced);
         }
+        let paid = self.claim_paid(session);
         self.begin_lease(now, &quota.relay, quota.lease);
         let row = SessionRow {
             id: session.id.clone(),
@@ -136,8 +151,8 @@ impl Model {
             characters: 0,
             cost: NanoUsd::ZERO,
             authorised: NanoUsd::ZERO,
-            metered_position: session.committed.position,
-            replayable_samples: 0,
+            metered_position: paid.through,
+            replayable_samples: paid.samples,
         };
         self.sessions.insert(
             session.id.clone(),
@@ -163,7 +178,7 @@ impl Model {
             at_ms: session.started_at_ms,
         };
         match self.grant(&ask) {
-            Reserved::Granted(grant) => Opened::Yes { grant, replaced },
+            Reserved::Granted(grant) => Opened::Yes { grant, replaced, paid },
             Reserved::Short(shortage) => Opened::NoMoney(shortage),
         }
     }

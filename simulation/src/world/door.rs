@@ -10,7 +10,7 @@ use ::relay::provider::{Service, Skills};
 use ::relay::records::store::{NewSession, Opened, Quota, TakeOver, TakenOver};
 use ::relay::session::beginning::{Beginning, first_money};
 use ::relay::session::resume::{
-    claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up,
+    claims_too_much, end_again, ended_with, instead_of, may_take_over, resume_hash, was_hung_up,
 };
 use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, RelayMessage, Time};
@@ -289,6 +289,7 @@ impl World<'_> {
             committed: hello.start,
             resume_hash: resume_hash(&token),
             recording: None,
+            instead_of: hello.resume.as_ref().filter(|_| attachment == Attachment::Instead).map(instead_of),
             id,
         };
         let quota = Quota {
@@ -307,11 +308,13 @@ impl World<'_> {
         }
         let at = self.now + self.store_time();
         match opened {
-            Opened::Yes { grant, replaced } => {
+            Opened::Yes { grant, replaced, paid } => {
+                self.tally.paid_before += u64::from(paid.samples > 0);
+                self.truth.paid(&session.id, paid.samples);
                 if let Some(key) = replaced.and_then(|replaced| self.find(relay, &replaced)) {
                     self.command(key, Command::End(CloseCode::Replaced))?;
                 }
-                let beginning = Box::new(Beginning::new(&session, grant));
+                let beginning = Box::new(Beginning::new(&session, grant, paid));
                 let phase = Phase::Opened { at, attachment, beginning, token };
                 self.doors.push(Door { connection, relay, hello: Some(hello), phase });
             }

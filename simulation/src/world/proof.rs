@@ -40,6 +40,8 @@ pub(super) struct Truth {
     /// Something waited on a relay's own disk while its session went on elsewhere.
     pub(super) is_kept: bool,
     pub(super) exhausted: u32,
+    /// Samples that sessions began with, by their ids, because a session before them had paid.
+    paid: BTreeMap<String, u32>,
     /// What somebody else has spent.
     elsewhere: NanoUsd,
     /// Rows of somebody else.
@@ -77,6 +79,11 @@ impl Truth {
             open: Vec::new(),
             sent: 0,
         });
+    }
+
+    /// A session before this one has paid for so many samples.
+    pub(super) fn paid(&mut self, id: &str, samples: u32) {
+        self.paid.insert(id.to_owned(), samples);
     }
 
     fn epoch(&mut self, id: &str, number: u32) -> Option<&mut Epoch> {
@@ -140,6 +147,7 @@ impl Truth {
                 committed: Mark::default(),
                 resume_hash: [9; 32],
                 recording: None,
+                instead_of: None,
             };
             let quota = Quota {
                 sessions_per_user: 100,
@@ -365,6 +373,8 @@ impl World<'_> {
         let committed = self.truth.heard(&row.id, false).into_iter();
         let committed: u64 =
             committed.map(|(from, to)| u64::from(to.min(row.committed.position).saturating_sub(from))).sum();
+        // What a session before this one has paid for is not metered here again.
+        let paid = u64::from(self.truth.paid.get(&row.id).copied().unwrap_or_default());
         let metered = row.audio_samples;
         let is_whole = epochs.iter().all(|epoch| matches!(epoch.end, Some(End::Departed(_))));
         let fenced = epochs.iter().any(|epoch| epoch.end == Some(End::Departed(Departure::TakenOver)));
@@ -375,12 +385,13 @@ impl World<'_> {
         if is_tainted {
             return Ok(());
         }
-        if metered < committed {
+        if metered + paid < committed {
             return Err(format!("{metered} samples are metered, and {committed} are committed"));
         }
         if is_whole
             && !fenced
             && row.end_reason.as_deref() != Some("abnormal")
+            && paid == 0
             && epochs.len() == 1
             && metered != once
         {

@@ -38,6 +38,35 @@ pub struct NewSession {
     pub resume_hash: [u8; 32],
     /// The key of the recording, if the call is recorded.
     pub recording: Option<String>,
+    /// The session that the client could not resume, if the new one goes on with its audio.
+    pub instead_of: Option<InsteadOf>,
+}
+
+/// A session that a client could not resume, and the token that shows that it was the client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InsteadOf {
+    /// The session's id.
+    pub session_id: String,
+    /// The SHA-256 of its resume token.
+    pub resume_hash: [u8; 32],
+}
+
+/// Audio that a session before this one has paid for, and that the client plays again because it was not committed. It is metered once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paid {
+    /// How many samples.
+    pub samples: u32,
+    /// The position up to which audio was metered.
+    pub through: u32,
+}
+
+impl Paid {
+    /// The part of it that a session hears which begins at this position.
+    #[must_use]
+    pub fn from(self, begin: u32) -> Paid {
+        let through = self.through.max(begin);
+        Paid { samples: self.samples.min(through - begin), through }
+    }
 }
 
 /// What a new session is counted against, and the relay that is to have it.
@@ -66,6 +95,8 @@ pub enum Opened {
         grant: Grant,
         /// A session of the same user without a connection, which was ended to make room.
         replaced: Option<String>,
+        /// What the session that this one is instead of has paid for.
+        paid: Paid,
     },
     /// The user has as many live sessions as are allowed.
     UserFull {
