@@ -25,6 +25,29 @@ fn config_says_what_applies_and_shows_no_secret() {
 }
 
 #[test]
+fn the_configuration_of_every_example_is_good_with_the_keys_that_it_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let mut found = 0;
+    for example in std::fs::read_dir(root.join("examples")).expect("there") {
+        let file = example.expect("read").path().join("voxrelay.toml");
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        found += 1;
+        let keys: Vec<&str> = text
+            .split(|c: char| !c.is_ascii_uppercase() && c != '_')
+            .filter(|word| word.ends_with("__KEY"))
+            .collect();
+        let mut command = voxrelay(folder.path());
+        // Prices are named by their place in the repository.
+        command.current_dir(root).args(["config", "--check", "--config"]).arg(&file);
+        command.env("VOXRELAY_DATA_DIR", folder.path()).env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+        let (output, errors) = run(command.envs(keys.iter().map(|key| (*key, "a-key"))));
+        assert!(output.status.success(), "{}: {errors}", file.display());
+    }
+    assert!(found >= 3, "{found}");
+}
+
+#[test]
 fn everything_that_keeps_a_relay_from_starting_is_said_at_once_and_by_the_check_as_well() {
     let folder = tempfile::tempdir().expect("a folder");
     let toml = "\
