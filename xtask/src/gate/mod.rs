@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the one gate. What a person runs, what CI runs and what the README says.
 
 mod advisories;
+mod beside;
 mod checks;
 mod dependencies;
 mod fuzz;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::step::seconds;
+use beside::Beside;
 use outcome::Outcome;
 
 struct Step {
@@ -33,6 +35,8 @@ struct Step {
 enum When {
     /// In every run of the gate.
     Always,
+    /// In every run of the gate, while this other step runs, which mostly waits.
+    Beside(&'static str),
     /// Only with `--all`: it is long, or tries the same thing many times.
     All,
 }
@@ -152,14 +156,14 @@ const STEPS: &[Step] = &[
         name: "spoken",
         title: "a spoken conversation with the local providers",
         needs: &["build", "sdk"],
-        when: When::All,
+        when: When::Always,
         run: tests::spoken,
     },
     Step {
         name: "fakes",
         title: "the stand-ins for the providers, used by the providers' own clients",
         needs: &[],
-        when: When::All,
+        when: When::Beside("browser"),
         run: tests::fakes,
     },
     Step {
@@ -203,14 +207,22 @@ pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
     let begin = Instant::now();
     let chosen = choose(only, all)?;
     let mut done: Vec<Done> = Vec::new();
+    let mut beside: Vec<(&Step, Beside)> = Vec::new();
     for (index, step) in chosen.iter().enumerate() {
         eprintln!("\n━━ {}/{} {} ━━", index + 1, chosen.len(), step.title);
         let begin = Instant::now();
+        for other in chosen.iter().filter(|other| other.when == When::Beside(step.name)) {
+            beside.push((other, Beside::start(other.name)?));
+        }
         let broken =
             step.needs.iter().find(|need| done.iter().any(|d| d.step.name == **need && d.outcome.failed > 0));
         let outcome = match broken {
             Some(need) => Outcome::failure(format!("not run: needs `{need}`, which failed")),
-            None => (step.run)().unwrap_or_else(|error| Outcome::failure(format!("{error:#}"))),
+            None => match beside.pop_if(|(other, _)| other.name == step.name) {
+                Some((_, running)) => running.outcome(step.name),
+                None => (step.run)(),
+            }
+            .unwrap_or_else(|error| Outcome::failure(format!("{error:#}"))),
         };
         let time = begin.elapsed();
         eprintln!("{} {} ({})", outcome.verdict().0, step.title, seconds(time));
@@ -225,7 +237,7 @@ pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
 /// The steps to run, in order.
 fn choose(only: Option<&str>, all: bool) -> Result<Vec<&'static Step>> {
     let Some(only) = only else {
-        return Ok(STEPS.iter().filter(|step| all || step.when == When::Always).collect());
+        return Ok(STEPS.iter().filter(|step| all || step.when != When::All).collect());
     };
     let mut wanted = vec![only];
     let mut next = 0;

@@ -1,0 +1,60 @@
+//! A step that runs while another one mostly waits: this program once more, with that step alone.
+
+use std::process::{Output, Stdio};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+
+use super::outcome::Outcome;
+use crate::workspace;
+
+/// A step that is running in a process of its own. What it prints is shown when it is waited for.
+pub(super) struct Beside(JoinHandle<std::io::Result<Output>>);
+
+impl Beside {
+    /// Starts a step that needs no other.
+    pub(super) fn start(step: &'static str) -> Result<Beside> {
+        let program = std::env::current_exe().context("where this program is, the system does not say")?;
+        let mut command = std::process::Command::new(program);
+        command.current_dir(workspace::root()).args(["test", "--only", step]).stdin(Stdio::null());
+        Ok(Beside(std::thread::spawn(move || command.output())))
+    }
+
+    /// Waits for it, and says what came of it.
+    pub(super) fn outcome(self, step: &str) -> Result<Outcome> {
+        let output = self.0.join().expect("it only waits for a process").context("the step did not start")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        eprint!("{}{said}", String::from_utf8_lossy(&output.stderr));
+        let outcome = read(&said, step).context("the step ended without its line: see above")?;
+        Ok(outcome.finish(output.status.success(), step))
+    }
+}
+
+/// Reads a step's line of the summary, and the notes under it.
+fn read(said: &str, step: &str) -> Option<Outcome> {
+    let mut lines = said.lines().skip_while(|line| line.split_whitespace().next() != Some(step));
+    let mut words = lines.next()?.split_whitespace();
+    let is_partly = words.nth(1) == Some("PARTLY");
+    let mut outcome = Outcome { partly: is_partly, ..Outcome::ok() };
+    outcome.failed = words.next_back()?.parse().ok()?;
+    outcome.passed = words.next_back()?.parse().ok()?;
+    let notes = lines.map_while(|line| line.strip_prefix("  ").filter(|note| !note.starts_with(' ')));
+    outcome.notes.extend(notes.map(str::to_owned));
+    Some(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steps_line_is_read_with_its_notes_and_nothing_else() {
+        let said = "\nstep           result          time  passed  failed\n\
+            fakes          PARTLY        70.1 s      40       1\n  a note\n  another\n               70.1 s\n\n40 passed, 1 failed\n";
+        let outcome = read(said, "fakes").expect("its line is there");
+        assert_eq!((outcome.passed, outcome.failed, outcome.partly), (40, 1, true));
+        assert_eq!(outcome.notes, ["a note", "another"]);
+        assert_eq!(read(said, "spoken"), None);
+        assert_eq!(read("fakes ok", "fakes"), None);
+    }
+}
