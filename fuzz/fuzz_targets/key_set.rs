@@ -1,8 +1,6 @@
-//! The keys that an identity provider publishes.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../parsers/key_set.rs"]
+mod key_set;
 
-fuzz_target!(|json: &[u8]| {
-    let _ = relay::admission::auth::keys_in(json);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| key_set::run(input));

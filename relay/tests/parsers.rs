@@ -1,0 +1,73 @@
+//! What the fuzz targets do with bytes of strangers, with their seeds: that it compiles and holds is known in every run of the gate, and not only
+//! when somebody fuzzes.
+
+use std::path::Path;
+
+#[path = "../../fuzz/parsers/access_token.rs"]
+mod access_token;
+#[path = "../../fuzz/parsers/chat_answer.rs"]
+mod chat_answer;
+#[path = "../../fuzz/parsers/client.rs"]
+mod client;
+#[path = "../../fuzz/parsers/client_message.rs"]
+mod client_message;
+#[path = "../../fuzz/parsers/config_file.rs"]
+mod config_file;
+#[path = "../../fuzz/parsers/frame_header.rs"]
+mod frame_header;
+#[path = "../../fuzz/parsers/key_set.rs"]
+mod key_set;
+#[path = "../../fuzz/parsers/link.rs"]
+mod link;
+#[path = "../../fuzz/parsers/relay_message.rs"]
+mod relay_message;
+#[path = "../../fuzz/parsers/speech_answer.rs"]
+mod speech_answer;
+#[path = "../../fuzz/parsers/wav_file.rs"]
+mod wav_file;
+
+type Parser = (&'static str, fn(&[u8]));
+
+const PARSERS: [Parser; 11] = [
+    ("access_token", access_token::run),
+    ("chat_answer", chat_answer::run),
+    ("client", client::run),
+    ("client_message", client_message::run),
+    ("config_file", config_file::run),
+    ("frame_header", frame_header::run),
+    ("key_set", key_set::run),
+    ("link", link::run),
+    ("relay_message", relay_message::run),
+    ("speech_answer", speech_answer::run),
+    ("wav_file", wav_file::run),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
+
+#[test]
+fn every_seed_is_taken_whole_and_cut_short() {
+    for (name, run) in PARSERS {
+        let seeds = std::fs::read_dir(root().join("fuzz/seeds").join(name)).expect("a folder of seeds");
+        let mut tried = 0;
+        for seed in seeds {
+            let seed = std::fs::read(seed.expect("read").path()).expect("read");
+            for end in [seed.len(), seed.len() / 2, 3, 0] {
+                run(&seed[..end.min(seed.len())]);
+            }
+            tried += 1;
+        }
+        assert!(tried > 0, "{name} has no seed");
+    }
+}
+
+#[test]
+fn every_target_is_among_them() {
+    let targets = std::fs::read_dir(root().join("fuzz/fuzz_targets")).expect("there");
+    let mut targets: Vec<String> = targets
+        .map(|target| target.expect("read").path().file_stem().expect("a name").to_string_lossy().into())
+        .collect();
+    targets.sort();
+    assert_eq!(targets, PARSERS.map(|(name, _)| name));
+}
