@@ -31,6 +31,8 @@ pub(crate) enum Bench {
     Load,
     /// What a client that sends without end costs the relay
     Flood,
+    /// How soon the loudspeaker of a page is silent when its user speaks over the agent, in a real browser
+    BargeIn,
     /// What a long conversation costs, beside other ways to remember it
     Memory,
     /// How late words are over a network that loses packets, and what is lost (root, Linux)
@@ -57,6 +59,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30"], json),
         Bench::Flood => relay("flood", &["20"], json),
+        Bench::BargeIn => barge_in(),
         Bench::Memory => memory(json),
         Bench::Lossy => relay("lossy", &["20"], json),
     }
@@ -80,6 +83,22 @@ fn audio(json: bool) -> Result<()> {
         println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
     }
     Ok(())
+}
+
+/// Fifty times, against a relay as it is deployed. The figures are the last line of the test.
+fn barge_in() -> Result<()> {
+    let relay = workspace::target().join("release/voxrelay");
+    step("building the SDK", crate::build::sdk)?;
+    step("building the relay", || {
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--release", "--package", "relay", "--bin", "voxrelay"]);
+        run(&mut cargo, "the message above says what is wrong")?;
+        run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")
+    })?;
+    let mut node = workspace::node();
+    node.args(["--test", "--test-reporter=spec", "tests/browser/barge-in.test.mjs"]);
+    node.env("E2E_BARGE_INS", "50").env("E2E_RELAY", relay).env("E2E_FAKES", workspace::program("fakes"));
+    run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/barge-in.test.mjs")
 }
 
 fn memory(json: bool) -> Result<()> {

@@ -46,8 +46,8 @@ export class TestPage {
 
   /**
    * Makes the call.
-   * @param {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says instead of
-   *   playing it; the others are the SDK's.
+   * @param {{ record?: boolean, meter?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says
+   *   instead of playing it; `meter`: that and the microphone, by the same clock; the others are the SDK's.
    * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
    */
   start(options = {}) {
@@ -80,6 +80,14 @@ export class TestPage {
     const { rate, base64 } = await this.#tell("heard");
     const bytes = Buffer.from(base64, "base64");
     return { rate, samples: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)) };
+  }
+
+  /**
+   * How loud loudspeaker and microphone were, in blocks.
+   * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[] }>}
+   */
+  levels() {
+    return this.#tell("levels");
   }
 
   /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */

@@ -18,6 +18,7 @@ use anyhow::{Result, bail};
 use crate::step::seconds;
 use beside::Beside;
 use outcome::Outcome;
+pub(crate) use tools::chromium;
 
 struct Step {
     name: &'static str,

@@ -70,7 +70,7 @@ pub(super) fn ready() -> Result<Outcome> {
 }
 
 /// The browser of the tests.
-pub(super) fn chromium() -> Result<PathBuf> {
+pub(crate) fn chromium() -> Result<PathBuf> {
     if let Some(path) = installed_chromium() {
         return Ok(path);
     }

@@ -15,7 +15,9 @@
   const noted = [];
   /** @type {Float32Array[]} */
   const heard = [];
-  /** @typedef {{ record?: boolean } & Partial<import("voxrelay").ConnectOptions>} Start */
+  /** @type {Float32Array[]} */
+  const spoken = [];
+  /** @typedef {{ record?: boolean, meter?: boolean } & Partial<import("voxrelay").ConnectOptions>} Start */
 
   /** @type {import("voxrelay").VoiceClient | undefined} */
   let call;
@@ -29,8 +31,8 @@
 
   /** Where a loudspeaker would be: hands over everything that reaches it. Inline, as Playwright cannot serve a worklet. */
   const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
-    process([[channel]]) {
-      this.port.postMessage(channel ? channel.slice() : new Float32Array(128));
+    process(inputs) {
+      this.port.postMessage(inputs.map(([channel]) => channel ? channel.slice() : new Float32Array(128)));
       return true;
     }
   });`;
@@ -39,22 +41,41 @@
     const context = new AudioContext();
     rate = context.sampleRate;
     await context.audioWorklet.addModule(URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" })));
-    const node = new AudioWorkletNode(context, "recorder", { channelCount: 1, channelCountMode: "explicit" });
-    node.port.onmessage = ({ data }) => heard.push(data);
+    const node = new AudioWorkletNode(context, "recorder", { numberOfInputs: 2, channelCount: 1, channelCountMode: "explicit" });
+    node.port.onmessage = ({ data: [loudspeaker, microphone] }) => {
+      heard.push(loudspeaker);
+      if (measured) spoken.push(microphone);
+    };
     node.connect(context.destination);
     await context.resume();
     return { audioContext: context, output: node };
   }
 
+  /** The microphone, which is recorded by the same clock as the loudspeaker. @type {MediaStream | undefined} */
+  let measured;
+
+  /** Records both, so that they can be held against one another. */
+  async function meter() {
+    const { audioContext, output } = await recorder();
+    const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+    measured = microphone;
+    audioContext.createMediaStreamSource(microphone).connect(output, 0, 1);
+    return { audioContext, output, microphone };
+  }
+
+  /** How loud each block of 128 samples is, from 0 to 1. @param {Float32Array[]} blocks */
+  const loudness = (blocks) => blocks.map((block) => Math.sqrt(block.reduce((sum, sample) => sum + sample * sample, 0) / block.length));
+
   const harness = {
-    /** Makes the call; with `record`, what the agent says is recorded instead of played. @param {Start} options */
-    async start({ record, ...asked }) {
+    /** Makes the call; with `record`, what the agent says is recorded instead of played, and with `meter` the microphone too. @param {Start} options */
+    async start({ record, meter: isMetered, ...asked }) {
       const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt", "Undelivered", "ToolCall", "Agent"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),
         microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
         ...(record ? await recorder() : {}),
+        ...(isMetered ? await meter() : {}),
         ...asked,
         ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.charAt(0).toLowerCase() + name.slice(1))])),
       };
@@ -77,6 +98,9 @@
       for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
       return { rate, base64: btoa(text) };
     },
+
+    /** How loud loudspeaker and microphone were, by the same clock. */
+    levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),
 
     /** Keeps the page's main thread busy, as a bad script would. @param {number} ms */
     block(ms) {
