@@ -140,7 +140,7 @@ impl Answering {
         }
         tokens += 4 * calls;
         // Some say that they have used far more than they may.
-        let tokens = if random.percent(faults / 8) { tokens + random.between(1, 1 << 40) } else { tokens };
+        let tokens = if random.percent(faults / 8) { tokens + random.between(1, 1 << 36) } else { tokens };
         let says_usage = random.percent(70);
         if says_usage {
             let _ = write!(

@@ -270,9 +270,8 @@ impl Talker {
                 }
             }
             Event::Finished(answer) => {
-                let most = |tokens: u64| tokens.min(MAX_TOKENS.into());
                 let used = match answer.usage {
-                    Some(Quantity::Tokens(used)) => TokenUsage { output: most(used.output), ..used },
+                    Some(Quantity::Tokens(used)) => used,
                     _ => TokenUsage { input: asked.prompt, output: asked.tokens, ..TokenUsage::default() },
                 };
                 self.outputs.push_back(AgentOutput::Spent {

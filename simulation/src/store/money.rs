@@ -180,7 +180,10 @@ impl Model {
                 match row.unit.as_str() {
                     SAMPLE => sums.samples += row.quantity,
                     "character" => sums.characters += row.quantity,
-                    unit if unit.ends_with("token") => sums.tokens += row.quantity,
+                    // What goes beyond what was set aside is no part of what the session has used.
+                    unit if unit.ends_with("token") && !unit.starts_with(LedgerRow::EXCESS) => {
+                        sums.tokens += row.quantity
+                    }
                     _ => {}
                 }
             }

@@ -86,6 +86,11 @@ impl Truth {
         self.paid.insert(id.to_owned(), samples);
     }
 
+    /// How many samples of this session one before it has paid for.
+    fn paid_before(&self, id: &str) -> u64 {
+        u64::from(self.paid.get(id).copied().unwrap_or_default())
+    }
+
     fn epoch(&mut self, id: &str, number: u32) -> Option<&mut Epoch> {
         self.epochs.get_mut(id)?.iter_mut().find(|epoch| epoch.number == number)
     }
@@ -294,9 +299,10 @@ impl World<'_> {
         }
         let heard = self.truth.heard(id, false).into_iter();
         let before: u64 = heard.map(|(from, to)| u64::from(to.min(told.position).saturating_sub(from))).sum();
-        if row.audio_samples < before && !self.truth.is_refused {
+        let paid = self.truth.paid_before(id);
+        if row.audio_samples + paid < before && !self.truth.is_refused {
             return Err(format!(
-                "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger",
+                "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger, {paid} in one before",
                 row.audio_samples
             ));
         }
@@ -374,8 +380,10 @@ impl World<'_> {
         let committed: u64 =
             committed.map(|(from, to)| u64::from(to.min(row.committed.position).saturating_sub(from))).sum();
         // What a session before this one has paid for is not metered here again.
-        let paid = u64::from(self.truth.paid.get(&row.id).copied().unwrap_or_default());
+        let paid = self.truth.paid_before(&row.id);
         let metered = row.audio_samples;
+        // Of what was paid for, a part may not have been played again.
+        let is_once = (metered..=metered + paid).contains(&once);
         let is_whole = epochs.iter().all(|epoch| matches!(epoch.end, Some(End::Departed(_))));
         let fenced = epochs.iter().any(|epoch| epoch.end == Some(End::Departed(Departure::TakenOver)));
         let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
@@ -391,19 +399,22 @@ impl World<'_> {
         if is_whole
             && !fenced
             && row.end_reason.as_deref() != Some("abnormal")
-            && paid == 0
             && epochs.len() == 1
-            && metered != once
+            && !is_once
         {
-            return Err(format!("{metered} samples are metered, and {once} were heard in one go"));
+            return Err(format!(
+                "{metered} samples are metered, {paid} in a session before, and {once} were heard in one go"
+            ));
         }
         if is_whole
             && !fenced
             && (epochs.len() == 2 && !self.truth.is_kept || self.scenario.relays == 1)
-            && metered != once
+            && !is_once
             && row.end_reason.as_deref() == Some("normal")
         {
-            return Err(format!("{metered} samples are metered, and {once} were heard, of {given}"));
+            return Err(format!(
+                "{metered} samples are metered, {paid} in a session before, and {once} were heard, of {given}"
+            ));
         }
         Ok(())
     }
