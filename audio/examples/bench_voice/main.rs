@@ -9,6 +9,9 @@
 //! **Labels** come from the recordings alone, by frames of 16 ms: speech is what is at most 25 dB softer than their loud frames; islands of
 //! less than 64 ms are none, and pauses of less than 600 ms are part of what is said, since no detector is to end an utterance there.
 //!
+//! **Detectors.** The relay's own is the last one. The one before it is the same without the gate: it listens to all that is louder than -60 dBFS.
+//! The first one (`energy.rs`) knows nothing of voices.
+//!
 //! **Figures.** *Missed* is the part of the frames of speech that are in nothing that the detector found, *false* the part of the other
 //! frames that are in something it found, and F1 the harmonic mean of precision and recall. Pre-roll is off. *Told* is how long after the
 //! beginning of an utterance the detector said so: the median, and the 95th percentile.
@@ -17,6 +20,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
 mod contenders;
+mod energy;
 mod noise;
 mod recordings;
 mod scene;
