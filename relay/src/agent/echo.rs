@@ -18,6 +18,8 @@ pub struct Echo<E = VoiceActivity> {
     utterances: Utterances<E>,
     /// The answer that is being given.
     playback: Option<Playback>,
+    /// What it gives is heard.
+    sounds: bool,
     outputs: VecDeque<AgentOutput>,
 }
 
@@ -39,7 +41,7 @@ impl<E: Ears> Echo<E> {
     pub fn with_ears(ears: E, rate: Hz, position: u32) -> Result<Self, audio::Error> {
         Resampler::new(SPEECH_RATE, rate)?;
         let utterances = Utterances::new(ears, position);
-        Ok(Echo { rate, utterances, playback: None, outputs: VecDeque::new() })
+        Ok(Echo { rate, utterances, playback: None, sounds: false, outputs: VecDeque::new() })
     }
 
     /// Says what was noticed, and answers what was said.
@@ -85,6 +87,7 @@ impl<E: Ears> Echo<E> {
         let Some(playback) = &mut self.playback else { return };
         let sound = playback.next(samples);
         if !sound.is_empty() {
+            self.sounds = true;
             self.outputs.push_back(AgentOutput::Sound(sound));
         }
         if playback.is_over() {
@@ -101,14 +104,17 @@ impl<E: Ears> Agent for Echo<E> {
 
     fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
         match input {
-            AgentInput::Audio { samples, .. } => self.utterances.hear(samples),
+            AgentInput::Audio { samples, .. } => {
+                self.utterances.agent_sounds(self.sounds);
+                self.utterances.hear(samples);
+            }
             AgentInput::Gap { position, end } => self.utterances.skip(position, end),
             AgentInput::Pause => self.utterances.pause(),
             AgentInput::Typed { position, text } => self.read(position, text),
             AgentInput::Room { samples } => self.play(samples),
+            AgentInput::AnswerOver { .. } => self.sounds = false,
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
-            AgentInput::AnswerOver { .. }
-            | AgentInput::BargeIn
+            AgentInput::BargeIn
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }
