@@ -3,8 +3,8 @@
 //!
 //! No browser, no runtime, no clock and no input or output: the same code runs in a page's Worker (wasm with
 //! 128-bit SIMD), in the relay and in the tests. All audio is **mono**. Samples are `f32` in -1.0..=1.0 or `i16`.
-//! Buffers are the caller's, whatever their length, and nothing allocates after construction. Streams give the same bits
-//! whatever the sizes of the blocks they arrive in.
+//! Buffers are the caller's, whatever their length, and nothing allocates after construction, but for what [`VoiceActivity`] needs when it
+//! first hears something. Streams give the same bits whatever the sizes of the blocks they arrive in.
 //!
 //! | type | turns | into |
 //! |---|---|---|
@@ -56,4 +56,4 @@ pub use pcm::{
 pub use playout::{PlayoutBuffer, PlayoutStats};
 pub use rate::{Hz, MAX_RATE, MIN_RATE, SPEECH_RATE};
 pub use resampler::Resampler;
-pub use voice::{VoiceActivity, VoiceConfig, VoiceEvent};
+pub use voice::{Attention, VoiceActivity, VoiceConfig, VoiceEvent};

@@ -1,12 +1,14 @@
 //! Where speech starts and ends.
 
-mod band;
 mod floor;
+mod gate;
+mod listener;
+mod speech;
 
-use self::band::SpeechBand;
-use self::floor::NoiseFloor;
-use crate::pcm::i16_to_f32;
-use crate::rate::SPEECH_RATE;
+use self::gate::{Gate, Sound};
+use self::listener::Listener;
+use self::speech::Speech;
+use crate::pcm::f32_to_i16;
 
 /// What [`VoiceActivity`] hears. Positions are samples at 16 kHz since the start of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,105 +28,102 @@ pub enum VoiceEvent {
 /// When [`VoiceActivity`] takes sound for speech. The defaults suit a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoiceConfig {
-    /// Sounds shorter than this are clicks, not speech. Default 120 ms: the shortest "yes" lasts about 150.
+    /// What is taken for a voice for less than this is none. Default 80 ms: the shortest "yes" lasts about 150, and the network needs 30 to be sure.
     pub min_speech_ms: u32,
     /// A silence this long ends speech. Default 600 ms: pauses inside a sentence seldom last half a second.
     pub end_silence_ms: u32,
-    /// How much before the detected onset speech is reported to start. Default 200 ms: an unvoiced first consonant is
-    /// softer than any threshold.
+    /// How much before the detected onset speech is reported to start. Default 200 ms: an unvoiced first consonant may not
+    /// be taken for a voice.
     pub pre_roll_ms: u32,
 }
 
 impl Default for VoiceConfig {
     fn default() -> Self {
-        Self { min_speech_ms: 120, end_silence_ms: 600, pre_roll_ms: 200 }
+        Self { min_speech_ms: 80, end_silence_ms: 600, pre_roll_ms: 200 }
     }
 }
 
-/// Finds speech in a 16 kHz stream by its energy above an adaptive noise floor.
-///
-/// Power between 200 and 4,000 Hz in windows of 20 ms, one every 5 ms, is compared with the lowest power of the last 3 seconds
-/// (minimum statistics, after R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
-/// statistics", 2001), with one threshold to start and a lower one to go on.
-///
-/// Sound that is softer than the softest floor is not looked at any closer: it cannot be speech to anybody, so most of what a microphone
-/// brings costs a sum of squares and no filter. How the stream is cut into pieces changes nothing.
-#[derive(Clone, Debug)]
-pub struct VoiceActivity {
-    min_speech: u64,
-    end_silence: u64,
-    pre_roll: u64,
-    band: SpeechBand,
-    floor: NoiseFloor,
-    /// Energy of the last hops, which together make the window.
-    hops: [f32; WINDOW_HOPS],
-    /// The hop that is being heard, and how much of it is.
-    hop: [f32; HOP],
-    heard: usize,
-    position: u64,
-    state: State,
-    /// End of the last speech: no later speech may begin before it.
-    last_end: u64,
+/// How closely [`VoiceActivity`] listens, and so what it costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attention {
+    /// It learns how loud the room is and finds no speech.
+    Away,
+    /// It listens to what stands out from the noise of the room.
+    #[default]
+    Awake,
+    /// It listens to everything but silence.
+    Close,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Silent,
-    /// Loud since `onset`, but not yet for long enough. `loud` and `quiet` are counted in samples.
-    Rising {
-        onset: u64,
-        loud: u64,
-        quiet: u64,
-    },
-    Speaking {
-        last_loud: u64,
-    },
+/// Finds speech in a 16 kHz stream: a neural network says of each 16 ms how likely it is that somebody speaks.
+///
+/// The network is that of the crate `earshot`. It costs a hundred times as much as a measurement of loudness, so it listens only to what stands
+/// out from the noise of the room, and unless somebody wants it to listen to all ([`Attention`]), a quiet stream costs two sums of squares.
+/// Its 10 KB are allocated when it listens first; nothing else allocates. How the stream is cut into pieces changes nothing.
+#[derive(Debug)]
+pub struct VoiceActivity {
+    attention: Attention,
+    gate: Gate,
+    listener: Option<Box<Listener>>,
+    speech: Speech,
+    /// The frame that is being heard, and how much of it is.
+    frame: [i16; FRAME],
+    heard: usize,
+    position: u64,
 }
 
 impl VoiceActivity {
     /// A detector for a 16 kHz mono stream.
     #[must_use]
     pub fn new(config: VoiceConfig) -> Self {
-        let samples = |ms| SPEECH_RATE.samples_in_ms(ms) as u64;
         Self {
-            min_speech: samples(config.min_speech_ms),
-            end_silence: samples(config.end_silence_ms),
-            pre_roll: samples(config.pre_roll_ms),
-            band: SpeechBand::default(),
-            floor: NoiseFloor::default(),
-            hops: [0.0; WINDOW_HOPS],
-            hop: [0.0; HOP],
+            attention: Attention::default(),
+            gate: Gate::default(),
+            listener: None,
+            speech: Speech::new(config),
+            frame: [0; FRAME],
             heard: 0,
             position: 0,
-            state: State::Silent,
-            last_end: 0,
         }
     }
 
     /// Hears samples; calls `on_event` for what they tell. Samples beyond full scale are clamped, NaN is silence.
     pub fn push(&mut self, samples: &[f32], mut on_event: impl FnMut(VoiceEvent)) {
-        let finite = |sample: f32| if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
-        self.push_as(samples, finite, &mut on_event);
+        self.push_as(samples, f32_to_i16, &mut on_event);
     }
 
     /// Hears samples in `i16`.
     pub fn push_i16(&mut self, samples: &[i16], mut on_event: impl FnMut(VoiceEvent)) {
-        self.push_as(samples, i16_to_f32, &mut on_event);
+        self.push_as(samples, |sample| sample, &mut on_event);
     }
 
     /// The stream ends here: so does speech, if there is any.
     pub fn flush(&mut self, mut on_event: impl FnMut(VoiceEvent)) {
-        if let State::Speaking { last_loud } = self.state {
-            self.last_end = last_loud;
-            on_event(VoiceEvent::SpeechEnded { at: last_loud });
+        if let Some(event) = self.speech.end() {
+            on_event(event);
         }
-        self.state = State::Silent;
+    }
+
+    /// Listens like this from here on. Whoever is away hears no speech end either: what was being said is over, without an event.
+    pub fn attend(&mut self, attention: Attention) {
+        self.attention = attention;
+        if attention == Attention::Away {
+            self.speech.end();
+        }
+    }
+
+    /// A stream begins anew: another room, another microphone. Positions count from here.
+    pub fn reset(&mut self) {
+        self.gate = Gate::default();
+        self.listener = None;
+        self.speech.reset();
+        (self.heard, self.position) = (0, 0);
     }
 
     /// Whether speech has started and not ended.
     #[must_use]
     pub fn is_speaking(&self) -> bool {
-        matches!(self.state, State::Speaking { .. })
+        self.speech.is_under_way()
     }
 
     /// Samples heard so far.
@@ -136,76 +135,42 @@ impl VoiceActivity {
     fn push_as<T: Copy>(
         &mut self,
         mut samples: &[T],
-        to_f32: impl Fn(T) -> f32,
+        to_i16: impl Fn(T) -> i16,
         on_event: &mut impl FnMut(VoiceEvent),
     ) {
         while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(HOP - self.heard));
-            for (place, sample) in self.hop[self.heard..].iter_mut().zip(now) {
-                *place = to_f32(*sample);
+            let (now, later) = samples.split_at(samples.len().min(FRAME - self.heard));
+            for (place, sample) in self.frame[self.heard..].iter_mut().zip(now) {
+                *place = to_i16(*sample);
             }
             self.heard += now.len();
             self.position += now.len() as u64;
             samples = later;
-            if self.heard == HOP
-                && let Some(event) = self.end_hop()
-            {
-                on_event(event);
+            if self.heard == FRAME {
+                self.heard = 0;
+                if let Some(event) = self.end_frame() {
+                    on_event(event);
+                }
             }
         }
     }
 
-    fn end_hop(&mut self) -> Option<VoiceEvent> {
-        let energy = self.band.energy(&self.hop);
-        self.hops.rotate_left(1);
-        self.hops[WINDOW_HOPS - 1] = energy;
-        self.heard = 0;
-        if self.position < WINDOW {
-            return None;
-        }
-        let power = self.hops.iter().sum::<f32>() / WINDOW as f32;
-        let floor = self.floor.track(power);
-        self.judge(power > floor * START_RATIO, power > floor * GO_ON_RATIO)
-    }
-
-    /// Takes the verdict on the window that ends at `position`: loud enough to start speech, or at least to go on.
-    fn judge(&mut self, loud: bool, audible: bool) -> Option<VoiceEvent> {
-        const HOP: u64 = self::HOP as u64;
-        match &mut self.state {
-            State::Silent if loud => {
-                self.state = State::Rising { onset: self.position - HOP, loud: HOP, quiet: 0 };
-                None
+    fn end_frame(&mut self) -> Option<VoiceEvent> {
+        let is_heard = match (self.gate.hear(&self.frame), self.attention) {
+            (Sound::Silence, _) | (Sound::Room, Attention::Awake) | (_, Attention::Away) => false,
+            (Sound::StandsOut, _) | (Sound::Room, Attention::Close) => true,
+        };
+        let likely = if is_heard {
+            self.listener.get_or_insert_default().listen(&self.frame)
+        } else {
+            if let Some(listener) = &mut self.listener {
+                listener.pass(&self.frame);
             }
-            State::Silent => None,
-            State::Rising { onset, loud: total, .. } if loud => {
-                *total += HOP;
-                // A sound is in the window for as long as it lasts and a window more.
-                if *total <= self.min_speech + WINDOW + HOP {
-                    return None;
-                }
-                let at = onset.saturating_sub(self.pre_roll).max(self.last_end);
-                self.state = State::Speaking { last_loud: self.position };
-                Some(VoiceEvent::SpeechStarted { at })
-            }
-            State::Rising { .. } if audible => None,
-            State::Rising { quiet, .. } => {
-                *quiet += HOP;
-                if *quiet > MAX_DIP {
-                    self.state = State::Silent;
-                }
-                None
-            }
-            State::Speaking { last_loud } if audible => {
-                *last_loud = self.position;
-                None
-            }
-            State::Speaking { last_loud } if self.position - *last_loud >= self.end_silence => {
-                let at = *last_loud;
-                self.last_end = at;
-                self.state = State::Silent;
-                Some(VoiceEvent::SpeechEnded { at })
-            }
-            State::Speaking { .. } => None,
+            0.0
+        };
+        match self.attention {
+            Attention::Away => None,
+            Attention::Awake | Attention::Close => self.speech.judge(self.position, likely),
         }
     }
 }
@@ -216,24 +181,8 @@ impl Default for VoiceActivity {
     }
 }
 
-/// 5 ms at 16 kHz: how finely onset and duration are measured.
-const HOP: usize = 80;
-
-/// Hops a window.
-const WINDOW_HOPS: usize = 4;
-
-/// 20 ms at 16 kHz: longer than the pitch period of the lowest voice, so that power does not flutter with it.
-const WINDOW: u64 = HOP as u64 * WINDOW_HOPS as u64;
-
-/// 20 ms at 16 kHz: dips of a rising sound that are forgiven, in sum. Less than the gap between two clicks.
-const MAX_DIP: u64 = 320;
-
-/// 8 dB over the floor starts speech. The minimum of steady noise lies 1 to 2 dB under its mean, and its windows
-/// scatter by 0.5 dB, so noise alone is ten of its standard deviations short of this.
-const START_RATIO: f32 = 6.3;
-
-/// 5 dB over the floor goes on with it.
-const GO_ON_RATIO: f32 = 3.2;
+/// 16 ms at 16 kHz: what the network hears at a time.
+const FRAME: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use audio::{VoiceActivity, VoiceConfig, VoiceEvent};
+use audio::{Attention, VoiceActivity, VoiceConfig, VoiceEvent};
 use relay::agent::Ears;
 
 use crate::random::Random;
@@ -90,11 +90,13 @@ pub(crate) struct Scripted {
     speaking: Option<u32>,
     /// Speech before this place is done with.
     done: u32,
+    attention: Attention,
 }
 
 impl SimulatedEars {
     pub(crate) fn scripted(script: Script) -> SimulatedEars {
-        SimulatedEars::Scripted(Scripted { script, origin: 0, at: 0, speaking: None, done: 0 })
+        let attention = Attention::default();
+        SimulatedEars::Scripted(Scripted { script, origin: 0, at: 0, speaking: None, done: 0, attention })
     }
 
     pub(crate) fn computed() -> SimulatedEars {
@@ -107,6 +109,18 @@ impl Ears for SimulatedEars {
         match self {
             SimulatedEars::Scripted(scripted) => scripted.push(samples.len() as u32, on_event),
             SimulatedEars::Computed(voice) => voice.push_i16(samples, on_event),
+        }
+    }
+
+    fn attend(&mut self, attention: Attention) {
+        match self {
+            SimulatedEars::Scripted(scripted) => {
+                scripted.attention = attention;
+                if attention == Attention::Away {
+                    scripted.speaking = None;
+                }
+            }
+            SimulatedEars::Computed(voice) => voice.attend(attention),
         }
     }
 
@@ -128,7 +142,7 @@ impl Ears for SimulatedEars {
                 scripted.speaking = None;
                 scripted.done = position;
             }
-            SimulatedEars::Computed(voice) => **voice = VoiceActivity::new(VoiceConfig::default()),
+            SimulatedEars::Computed(voice) => voice.reset(),
         }
     }
 }
@@ -137,6 +151,9 @@ impl Scripted {
     fn push(&mut self, samples: u32, mut on_event: impl FnMut(VoiceEvent)) {
         self.at += samples;
         let (origin, at) = (self.origin, self.at);
+        if self.attention == Attention::Away {
+            return;
+        }
         let place = |position: u32| u64::from(position.saturating_sub(origin));
         if let Some(start) = self.speaking {
             let end = self.script.spans.iter().find(|(_, end)| *end > start).map_or(start, |(_, end)| *end);
@@ -147,14 +164,13 @@ impl Scripted {
             }
             return;
         }
-        let begun = self.script.spans.iter().find(|(_, end)| *end > self.done);
+        let begun =
+            self.script.spans.iter().find(|(_, end)| *end > self.done && at < end + self.script.pause);
         if let Some((start, end)) = begun {
             let start = (*start).max(self.done);
-            if at >= start + ONSET.min(end - start) && at < end + self.script.pause {
+            if at >= start + ONSET.min(end - start) {
                 self.speaking = Some(start);
                 on_event(VoiceEvent::SpeechStarted { at: place(start) });
-            } else if at >= end + self.script.pause {
-                self.done = *end;
             }
         }
     }

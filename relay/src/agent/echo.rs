@@ -18,6 +18,8 @@ pub struct Echo<E = VoiceActivity> {
     utterances: Utterances<E>,
     /// The answer that is being given.
     playback: Option<Playback>,
+    /// What it gives is heard.
+    sounds: bool,
     outputs: VecDeque<AgentOutput>,
 }
 
@@ -39,7 +41,7 @@ impl<E: Ears> Echo<E> {
     pub fn with_ears(ears: E, rate: Hz, position: u32) -> Result<Self, audio::Error> {
         Resampler::new(SPEECH_RATE, rate)?;
         let utterances = Utterances::new(ears, position);
-        Ok(Echo { rate, utterances, playback: None, outputs: VecDeque::new() })
+        Ok(Echo { rate, utterances, playback: None, sounds: false, outputs: VecDeque::new() })
     }
 
     /// Says what was noticed, and answers what was said.
@@ -85,6 +87,7 @@ impl<E: Ears> Echo<E> {
         let Some(playback) = &mut self.playback else { return };
         let sound = playback.next(samples);
         if !sound.is_empty() {
+            self.sounds = true;
             self.outputs.push_back(AgentOutput::Sound(sound));
         }
         if playback.is_over() {
@@ -101,14 +104,17 @@ impl<E: Ears> Agent for Echo<E> {
 
     fn handle_input(&mut self, _now: Time, input: AgentInput<'_>) {
         match input {
-            AgentInput::Audio { samples, .. } => self.utterances.hear(samples),
+            AgentInput::Audio { samples, .. } => {
+                self.utterances.agent_sounds(self.sounds);
+                self.utterances.hear(samples);
+            }
             AgentInput::Gap { position, end } => self.utterances.skip(position, end),
             AgentInput::Pause => self.utterances.pause(),
             AgentInput::Typed { position, text } => self.read(position, text),
             AgentInput::Room { samples } => self.play(samples),
+            AgentInput::AnswerOver { .. } => self.sounds = false,
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
-            AgentInput::AnswerOver { .. }
-            | AgentInput::BargeIn
+            AgentInput::BargeIn
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }
@@ -128,6 +134,10 @@ impl<E: Ears> Agent for Echo<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use audio::{Attention, VoiceEvent};
+
     use super::*;
 
     /// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
@@ -142,7 +152,7 @@ mod tests {
             .collect()
     }
 
-    fn feed(echo: &mut Echo, samples: &[i16]) -> Vec<AgentOutput> {
+    fn feed<E: Ears>(echo: &mut Echo<E>, samples: &[i16]) -> Vec<AgentOutput> {
         let mut outputs = Vec::new();
         for chunk in samples.chunks(1_600) {
             echo.handle_input(
@@ -248,6 +258,44 @@ mod tests {
         let cut = outputs.iter().position(|output| *output == AgentOutput::Cut).expect("cut off");
         assert!(matches!(outputs[cut + 1], AgentOutput::SpeechStarted { .. }), "{outputs:?}");
         assert!(sound(&mut echo, 2_400).is_empty(), "nothing more of it comes");
+    }
+
+    /// Ears that tell how closely they listen.
+    struct Observed(VoiceActivity, Arc<Mutex<Attention>>);
+
+    impl Ears for Observed {
+        fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+            self.0.push_i16(samples, on_event);
+        }
+
+        fn attend(&mut self, attention: Attention) {
+            *self.1.lock().expect("nobody panics") = attention;
+            self.0.attend(attention);
+        }
+
+        fn flush(&mut self) {
+            Ears::flush(&mut self.0);
+        }
+
+        fn begin_at(&mut self, position: u32) {
+            self.0.begin_at(position);
+        }
+    }
+
+    #[test]
+    fn it_listens_closely_for_as_long_as_it_is_heard() {
+        let attention = Arc::default();
+        let ears = Observed(VoiceActivity::default(), Arc::clone(&attention));
+        let mut echo = Echo::with_ears(ears, Hz(16_000), 0).expect("a rate we do");
+        let listens = || *attention.lock().expect("nobody panics");
+        feed(&mut echo, &scene());
+        assert_eq!(listens(), Attention::Awake);
+        echo.handle_input(Time::ZERO, AgentInput::Room { samples: u32::MAX });
+        feed(&mut echo, &[0; 1_600]);
+        assert_eq!(listens(), Attention::Close, "all of the answer was given, and not yet heard");
+        echo.handle_input(Time::ZERO, AgentInput::AnswerOver { answer: 0, heard: 0 });
+        feed(&mut echo, &[0; 1_600]);
+        assert_eq!(listens(), Attention::Awake);
     }
 
     #[test]

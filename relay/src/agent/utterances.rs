@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use audio::{VoiceActivity, VoiceConfig, VoiceEvent};
+use audio::{Attention, VoiceActivity, VoiceEvent};
 
 use super::tape::Tape;
 
@@ -10,6 +10,9 @@ use super::tape::Tape;
 pub trait Ears: Send {
     /// Hears audio. A block of 10 ms holds one event at most.
     fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent));
+
+    /// They listen like this from here on. Who is away hears nothing, and what was being said is over without an event.
+    fn attend(&mut self, attention: Attention);
 
     /// What was being said ends here, as its listener knows.
     fn flush(&mut self);
@@ -23,12 +26,16 @@ impl Ears for VoiceActivity {
         self.push_i16(samples, on_event);
     }
 
+    fn attend(&mut self, attention: Attention) {
+        VoiceActivity::attend(self, attention);
+    }
+
     fn flush(&mut self) {
         VoiceActivity::flush(self, |_| {});
     }
 
     fn begin_at(&mut self, _position: u32) {
-        *self = VoiceActivity::new(VoiceConfig::default());
+        self.reset();
     }
 }
 
@@ -36,8 +43,7 @@ impl Ears for VoiceActivity {
 const LONGEST_UTTERANCE: u32 = 25 * 16_000;
 /// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
 const TAIL: u32 = 3_200;
-/// The voice activity detector looks back no further than this, 600 ms: its pre-roll (200 ms), the shortest speech with its window (145 ms),
-/// dips (20 ms), and time in which a sound rises from audible to loud.
+/// The voice activity detector looks back no further than this, 600 ms: its pre-roll (200 ms), and the time in which it is in doubt (320 ms).
 const LOOK_BACK: u32 = 9_600;
 /// `Final` is not said more often than every quarter of a second.
 const FINAL_STEP: u32 = 4_000;
@@ -72,7 +78,7 @@ pub(super) enum Noticed {
     },
 }
 
-/// Finds utterances. The same audio gives the same ones, however it comes.
+/// Finds utterances. The same audio, listened to as closely, gives the same ones, however it comes.
 pub(super) struct Utterances<E> {
     voice: E,
     /// Position in the user's timeline at which `voice` began to count.
@@ -115,6 +121,11 @@ impl<E: Ears> Utterances<E> {
     /// What was noticed next.
     pub(super) fn poll(&mut self) -> Option<Noticed> {
         self.noticed.pop_front()
+    }
+
+    /// Whether the agent sounds: then everything is listened to, and otherwise what stands out from the noise of the room.
+    pub(super) fn agent_sounds(&mut self, sounds: bool) {
+        self.voice.attend(if sounds { Attention::Close } else { Attention::Awake });
     }
 
     /// Hears audio in the same pieces however it comes.

@@ -197,7 +197,14 @@ impl Floor {
         (self.state, self.remarked) = (State::Silent, None);
     }
 
-    /// Audio of the user, in which somebody speaks or not.
+    /// Whether it has to know where somebody speaks: while the agent sounds, as long as its voice may come back, and while words of a voice are
+    /// due.
+    pub(super) fn wants_ears(&self) -> bool {
+        let may_be_echo = |(_, until): (u32, u32)| self.end <= until.saturating_add(ECHO_MAX);
+        self.state != State::Silent || self.sounded.is_some_and(may_be_echo)
+    }
+
+    /// Audio of the user, in which somebody speaks or not. Where it [does not have to know](Self::wants_ears), nobody does.
     pub(super) fn hear(&mut self, now: Time, position: u32, samples: &[i16], is_voiced: bool) {
         self.end = position.saturating_add(samples.len() as u32);
         self.note_sounding();

@@ -2,6 +2,9 @@
 //!
 //! A recogniser that is fed hears everything as it comes, and says itself where a turn ends. Any other is asked about one utterance at a
 //! time, which the [`Utterances`] find.
+//!
+//! What it costs to find a voice is paid once: where a recogniser finds the turns, the ears listen only while the agent sounds, to hear a voice
+//! over it before the recogniser does. Otherwise they listen to what stands out from the noise of the room, and while the agent sounds to all.
 
 mod spoken;
 mod streamed;
@@ -75,6 +78,14 @@ impl<E: Ears> Hearing<E> {
         })
     }
 
+    /// Audio of the user comes, and the agent sounds over it or not: what is heard may be its own voice that comes back.
+    pub(super) fn agent_sounds(&mut self, sounds: bool) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.agent_sounds(sounds),
+            Hearing::Spoken(spoken) => spoken.agent_sounds(sounds),
+        }
+    }
+
     /// Audio of the user.
     pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
         match self {
@@ -83,7 +94,7 @@ impl<E: Ears> Hearing<E> {
         }
     }
 
-    /// Whether somebody speaks, as the ears find it.
+    /// Whether somebody speaks, as the ears find it. Where a recogniser finds the turns, they find nobody unless the agent sounds.
     pub(super) fn is_voiced(&self) -> bool {
         match self {
             Hearing::Streamed(streamed) => streamed.is_voiced(),

@@ -363,6 +363,7 @@ impl<E: Ears> Agent for Conversation<E> {
         let (hearing, outbox) = (self.hearing.as_mut(), &mut self.outbox);
         match (input, hearing) {
             (AgentInput::Audio { position, samples }, Some(hearing)) => {
+                hearing.agent_sounds(self.floor.wants_ears());
                 hearing.hear(position, samples, outbox);
                 self.floor.hear(now, position, samples, hearing.is_voiced());
             }

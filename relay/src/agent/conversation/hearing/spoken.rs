@@ -61,6 +61,10 @@ impl<E: Ears> Spoken<E> {
         }
     }
 
+    pub(super) fn agent_sounds(&mut self, sounds: bool) {
+        self.utterances.agent_sounds(sounds);
+    }
+
     pub(super) fn hear(&mut self, samples: &[i16], outbox: &mut Outbox) {
         self.utterances.hear(samples);
         self.notice(outbox);

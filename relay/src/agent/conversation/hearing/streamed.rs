@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use audio::VoiceEvent;
+use audio::{Attention, VoiceEvent};
 use bytes::Bytes;
 
 use super::super::super::AgentOutput;
@@ -30,7 +30,7 @@ const FINAL_STEP: u32 = 8_000;
 pub(in super::super) struct Streamed<E> {
     /// The recognisers' places among the agent's providers, in the order in which they are asked.
     recognisers: Vec<usize>,
-    /// They find where somebody speaks before the recogniser says so.
+    /// They find where somebody speaks over the agent before the recogniser says so, and else are away.
     ears: E,
     is_voiced: bool,
     asked: Option<Asked>,
@@ -119,6 +119,7 @@ impl Asked {
 impl<E: Ears> Streamed<E> {
     pub(super) fn new(recognisers: Vec<usize>, mut ears: E, position: u32) -> Streamed<E> {
         ears.begin_at(position);
+        ears.attend(Attention::Away);
         Streamed {
             recognisers,
             ears,
@@ -138,6 +139,11 @@ impl<E: Ears> Streamed<E> {
             span: None,
             understood: VecDeque::new(),
         }
+    }
+
+    pub(super) fn agent_sounds(&mut self, sounds: bool) {
+        self.ears.attend(if sounds { Attention::Close } else { Attention::Away });
+        self.is_voiced &= sounds;
     }
 
     pub(super) fn is_voiced(&self) -> bool {

@@ -263,3 +263,20 @@ fn another_relay_does_not_answer_a_sign_that_the_user_listens() {
     };
     assert!(begins("Stop it.") && !begins("Mhm."));
 }
+
+#[test]
+fn where_a_recogniser_finds_the_turns_the_ears_listen_only_while_the_agent_sounds() {
+    let finds_a_voice = |talk: &Talk| talk.agent.hearing.as_ref().expect("the agent hears").is_voiced();
+    let mut talk = Talk::of(talker_of(Persona::default(), &[]));
+    for chunk in voice(32_000, 6_000.0, 120.0).chunks(1_600) {
+        talk.hear(chunk);
+        assert!(!finds_a_voice(&talk), "the agent is silent");
+    }
+    let mut scene = Scene::new();
+    assert_eq!(fate(&scene.speaks(400)), ["held"]);
+    assert!(finds_a_voice(&scene.talk));
+    assert!(fate(&scene.understood("stop", true)).contains(&"cut"));
+    scene.is_quiet(20);
+    scene.speaks(1_000);
+    assert!(!finds_a_voice(&scene.talk), "the answer was cut, and nothing of it comes back any more");
+}
