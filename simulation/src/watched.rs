@@ -171,6 +171,8 @@ impl Agent for Watched {
             | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }
             | AgentInput::Event { .. }
+            | AgentInput::Means { .. }
+            | AgentInput::Farewell
             | AgentInput::Leave
             | AgentInput::Timeout => {}
         }
@@ -224,5 +226,9 @@ impl Agent for Watched {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.agent.poll_timeout()
+    }
+
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
+        self.agent.farewell()
     }
 }

@@ -13,6 +13,7 @@ mod floor;
 mod hearing;
 mod memory;
 mod outbox;
+mod parting;
 mod persona;
 mod quiet;
 mod speaking;
@@ -29,8 +30,9 @@ use audio::{VoiceActivity, VoiceConfig};
 use protocol::{Ability, ErrorCode, Time};
 
 use super::utterances::Ears;
-use super::{Agent, AgentInput, AgentOutput};
+use super::{Agent, AgentInput, AgentOutput, Means};
 use crate::call::Turn;
+use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
@@ -83,6 +85,10 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_speaking: bool,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
+    /// How far the call's money goes.
+    means: Means,
+    /// It says its last words, and answers nothing any more.
+    is_parting: bool,
     /// Where the audio ends that has come.
     heard_through: u32,
     final_through: u32,
@@ -121,7 +127,7 @@ impl<E: Ears> Conversation<E> {
         Conversation {
             hearing: Hearing::new(&team.recognisers, ears, position),
             floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
-            thinking: Thinking::new(team.models, persona.max_output_tokens),
+            thinking: Thinking::new(&team.models, &team.near_cap, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),
             quiet: Quiet::new(persona.patience.clone()),
@@ -137,6 +143,8 @@ impl<E: Ears> Conversation<E> {
             author: Author::Others,
             is_user_speaking: false,
             degraded: [false; 3],
+            means: Means::default(),
+            is_parting: false,
             heard_through: position,
             final_through: position,
             now: Time::ZERO,
@@ -157,7 +165,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.
     fn think(&mut self) {
-        if !self.wants_to_think || self.outbox.is_answering() {
+        if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {
             return;
         }
         self.wants_to_think = false;
@@ -170,7 +178,7 @@ impl<E: Ears> Conversation<E> {
         self.has_answered = false;
         self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
-        if !self.thinking.ask(messages, self.tools.offers(), &mut self.outbox) {
+        if !self.thinking.ask(self.means, messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
         }
     }
@@ -252,6 +260,9 @@ impl<E: Ears> Conversation<E> {
 
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
     fn say(&mut self, position: u32, text: &str, interrupt: bool) {
+        if self.is_parting {
+            return self.done_with(position);
+        }
         if self.to_say.len() == TO_SAY_MAX {
             return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
         }
@@ -396,13 +407,22 @@ impl<E: Ears> Agent for Conversation<E> {
                 self.memory.heard(answer, heard);
                 // Somebody said yes to its last words.
                 self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
-                if !self.tools.is_awaited() {
+                if self.is_parting {
+                    self.part();
+                } else if !self.tools.is_awaited() {
                     let waited = self.quiet.go_on(now);
                     self.wait(waited);
                 }
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
+            (AgentInput::Means { means, refused }, _) => {
+                self.means = means;
+                if refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox)) {
+                    self.ask_model();
+                }
+            }
+            (AgentInput::Farewell, _) => self.say_farewell(),
             (AgentInput::Leave, _) => self.leave(),
             (AgentInput::ToolResult { call_id, from, output, is_error }, _) => {
                 let memory = &mut self.memory;
@@ -440,5 +460,11 @@ impl<E: Ears> Agent for Conversation<E> {
         };
         let tools = self.tools.poll_timeout();
         begins.into_iter().chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+    }
+
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
+        let words = &self.persona.limit_goodbye;
+        let speaking = self.speaking.as_ref();
+        (!words.is_empty()).then(|| speaking.map_or_else(Vec::new, |speaking| speaking.uses(words)))
     }
 }

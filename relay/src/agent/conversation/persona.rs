@@ -24,6 +24,8 @@ pub struct Persona {
     pub values: Vec<(String, String)>,
     /// What it does when nobody says anything.
     pub patience: Patience,
+    /// What it says when the call has to end because its money or its time is used up; nothing if it is empty.
+    pub limit_goodbye: String,
 }
 
 impl Persona {
@@ -44,6 +46,7 @@ impl Default for Persona {
             variables: Vec::new(),
             values: Vec::new(),
             patience: Patience::default(),
+            limit_goodbye: String::new(),
         }
     }
 }
@@ -55,6 +58,8 @@ pub struct Team {
     pub recognisers: Vec<(usize, Skills)>,
     /// Language models.
     pub models: Vec<usize>,
+    /// Language models that are asked before those when money is scarce.
+    pub near_cap: Vec<usize>,
     /// Voices; without one the agent answers in text.
     pub voices: Vec<(usize, Skills)>,
 }

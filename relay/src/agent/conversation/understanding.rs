@@ -64,8 +64,11 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    /// The user says something: what is being found, given or heard of an answer ends here.
+    /// The user says something: what is being found, given or heard of an answer ends here. Last words do not.
     pub(super) fn interrupt(&mut self) {
+        if self.is_parting {
+            return;
+        }
         self.floor.cut();
         self.cut();
     }
@@ -81,6 +84,7 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn decide(&mut self) {
         while let Some(decision) = self.floor.poll() {
             match decision {
+                _ if self.is_parting => {}
                 Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
                 Decision::Resume => {
                     self.outbox.push(AgentOutput::Hold(false));

@@ -1,4 +1,5 @@
 mod floor;
+mod parting;
 mod quiet;
 mod told;
 mod tools;

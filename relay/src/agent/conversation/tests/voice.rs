@@ -39,6 +39,7 @@ pub(super) fn talker_of(persona: Persona, turns: &[Turn]) -> Conversation {
     let team = Team {
         recognisers: vec![(EARS, ears), (OTHER_EARS, ears)],
         models: vec![MIND, OTHER_MIND],
+        near_cap: Vec::new(),
         voices: vec![(MOUTH, mouth), (OTHER_MOUTH, mouth)],
     };
     let persona = Persona { max_output_tokens: 100, ..persona };
@@ -500,7 +501,7 @@ fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
 fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Quantity>, u64) {
     let ears = skills(Service::SpeechToText, false, Billing::Seconds);
     let team =
-        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], voices: vec![] };
+        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], ..Team::default() };
     let mut talk = Talk::of(Conversation::new(
         Persona { max_output_tokens: 9, ..Persona::default() },
         team,
