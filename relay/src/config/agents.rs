@@ -42,6 +42,8 @@ pub struct AgentConfig {
     pub variables: Vec<Variable>,
     /// What it does when nobody says anything.
     pub patience: Patience,
+    /// A user who talks for so long without an end is answered all the same. Zero lets everybody talk on.
+    pub longest_turn: Duration,
     /// What it says when a call has to end because its money or its time is used up; may be empty.
     pub limit_goodbye: String,
 }
@@ -183,6 +185,7 @@ fn agent(
             question: values.word("agents.*.quiet_question")?,
             goodbye: values.word("agents.*.quiet_goodbye")?,
         },
+        longest_turn: Duration::from_secs(values.whole("agents.*.longest_turn_seconds")?.into()),
         limit_goodbye: values.spoken("agents.*.limit_goodbye")?,
     })
 }

@@ -122,6 +122,7 @@ keys! {
     "agents.*.quiet_seconds" = "0", Whole(0, 3_600), "after so long without a word of anybody the agent asks whether somebody is there, and after as long again it says goodbye and ends the call; 0 waits for ever";
     "agents.*.quiet_question" = "Are you still there?", Text, "what it asks then";
     "agents.*.quiet_goodbye" = "I will hang up now. Goodbye.", Text, "what it says before it ends the call";
+    "agents.*.longest_turn_seconds" = "120", Whole(0, 3_600), "a user who talks for so long without an end is answered as if there had been one; 0 lets everybody talk on";
     "agents.*.limit_goodbye" = "I am sorry, but this call has to end here. Goodbye.", Text, "what it says when a call ends because its money or its time is used up; an empty text says nothing";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "agents.*.interruption_ms" = "500", Whole(100, 10_000), "a voice over the agent that goes on for so long ends the answer, even if no words are understood yet; see [how a turn goes](agents.md#interruption)";

@@ -237,6 +237,7 @@ fn every_key_of_the_table_is_read() {
             | "agents.*.memory_tokens"
             | "agents.*.max_tool_steps"
             | "agents.*.quiet_seconds"
+            | "agents.*.longest_turn_seconds"
             | "agents.*.interruption_ms"
             | "agents.*.resume_ms"
             | "agents.*.interruptible_greeting"

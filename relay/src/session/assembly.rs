@@ -165,6 +165,7 @@ impl Parts {
                     variables: config.variables.clone(),
                     values: values.to_owned(),
                     patience: config.patience.clone(),
+                    longest_turn: config.longest_turn,
                     limit_goodbye: config.limit_goodbye.clone(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);

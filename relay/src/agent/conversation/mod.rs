@@ -125,7 +125,7 @@ impl<E: Ears> Conversation<E> {
             Begins::Not
         };
         Conversation {
-            hearing: Hearing::new(&team.recognisers, ears, position),
+            hearing: Hearing::new(&team.recognisers, ears, position, persona.longest_turn),
             floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
             thinking: Thinking::new(&team.models, &team.near_cap, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),

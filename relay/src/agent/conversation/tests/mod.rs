@@ -1,4 +1,5 @@
 mod floor;
+mod long;
 mod parting;
 mod quiet;
 mod told;
