@@ -31,6 +31,7 @@
 //! | an answer that is over stays held at the page | `Call::finish_answer` | 4885 |
 //! | a tool is run before its call is stored | `Call::call_tool` | 15 |
 //! | a model is told nothing of a call that still runs | `Memory::messages` | 73 |
+//! | late words have a turn of their own, as long as the turn and they | `AgentOutput::TurnGoesOn` | 224 |
 //! | nobody says that there is no more money | `Call::run_out` | 342 |
 //!
 //! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over. A hold that
@@ -113,6 +114,8 @@ tally! {
     normal: "hung up in order",
     /// Turns that were stored.
     turns: "turns",
+    /// Turns of the user that became longer when they seemed to be over.
+    longer: "of them became longer",
     /// Texts that were typed.
     texts: "texts",
     /// Requests that were made of a model.

@@ -28,6 +28,8 @@ pub(crate) struct Log {
     pub(crate) estimated: Vec<RequestId>,
     /// Its answers, in the order in which they began.
     pub(crate) answers: Vec<Given>,
+    /// Turns of the user that became longer when they seemed to be over.
+    pub(crate) longer: u64,
     /// What has come of its calls of tools, by their arguments, as it told a model.
     outputs: BTreeMap<String, String>,
     /// What it heard last ends here.
@@ -198,6 +200,7 @@ impl Agent for Watched {
                     log.wrong(format!("request {request} was spent twice"));
                 }
             }
+            AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Words { .. }
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) =>
             {

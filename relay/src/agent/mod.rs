@@ -164,6 +164,9 @@ pub enum AgentOutput {
         /// Nothing before this position will be part of anything but these words, as they stand: they can be stored.
         final_through: Option<u32>,
     },
+    /// The user goes on with the turn that they have taken last, of which nothing has come yet: the next [`AgentOutput::Partial`] and
+    /// [`AgentOutput::Said`] stand in its place, whole.
+    TurnGoesOn,
     /// The user has said or typed something, whole.
     Said {
         /// The words, or a description of them.

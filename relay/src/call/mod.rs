@@ -463,6 +463,9 @@ impl Call {
                     self.push_turn(turn);
                 }
             }
+            AgentOutput::TurnGoesOn => {
+                self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
+            }
             AgentOutput::Said { text, start, end } => {
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));

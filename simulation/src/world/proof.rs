@@ -645,6 +645,8 @@ impl World<'_> {
         self.tally.normal += u64::from(self.page.ended == Some(CloseCode::Normal));
         self.tally.exhausted += u64::from(self.truth.exhausted);
         self.tally.computed += u64::from(self.scenario.computed);
+        let logs = self.truth.epochs.values().flatten().map(|epoch| epoch.log.lock());
+        self.tally.longer += logs.map(|log| log.longer).sum::<u64>();
         let turns = self.store.ids().flat_map(|id| self.store.turns(id));
         self.tally.farewells += turns.filter(is_goodbye).count() as u64;
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));

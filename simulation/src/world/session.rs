@@ -181,6 +181,7 @@ impl World<'_> {
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
                 if self.scenario.who == Who::Voice {
                     persona.greeting = "Hello. How do you do?".to_owned();
+                    persona.longest_turn = std::time::Duration::from_secs(2);
                 }
                 let team = self.team();
                 let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);

@@ -11,6 +11,7 @@ mod beginning;
 mod calling;
 mod floor;
 mod hearing;
+mod late;
 mod memory;
 mod outbox;
 mod parting;
@@ -39,6 +40,7 @@ use beginning::Begins;
 use floor::Floor;
 pub use floor::TurnTaking;
 use hearing::Hearing;
+use late::Turns;
 use memory::{Author, Memory};
 use outbox::Outbox;
 pub use persona::{Persona, Team};
@@ -83,6 +85,8 @@ pub struct Conversation<E = VoiceActivity> {
     author: Author,
     /// The user is saying something.
     is_user_speaking: bool,
+    /// The turn that the user has taken last.
+    turns: Turns,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// How far the call's money goes.
@@ -142,6 +146,7 @@ impl<E: Ears> Conversation<E> {
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
+            turns: Turns::default(),
             degraded: [false; 3],
             means: Means::default(),
             is_parting: false,
@@ -157,6 +162,8 @@ impl<E: Ears> Conversation<E> {
             hearing.pause(&mut self.outbox);
             self.understand();
         }
+        self.end_turn();
+        self.turns = Turns::default();
         self.interrupt();
         // What waits was to be said before this.
         self.say_rest();
@@ -352,6 +359,7 @@ impl<E: Ears> Conversation<E> {
             hearing.leave(&mut self.outbox);
         }
         self.understand();
+        self.end_turn();
         // Nobody waits for an answer to it any more.
         self.wants_to_think = false;
         if let Some(speaking) = &mut self.speaking {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::voice::{EARS, MIND, Talk, ask_of, asks_anybody, said_words, talker_of};
+use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
 use super::*;
 use crate::provider::Feed;
 
@@ -11,7 +11,7 @@ fn flushes(did: &[AgentOutput]) -> usize {
 }
 
 #[test]
-fn who_talks_on_and_on_is_answered_all_the_same_and_goes_on_in_another_turn() {
+fn who_talks_on_and_on_is_answered_all_the_same_and_does_not_interrupt_that() {
     let persona = Persona { longest_turn: Duration::from_secs(10), ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
     let ears = ask_of(&talk.chunk(), EARS).0;
@@ -31,12 +31,33 @@ fn who_talks_on_and_on_is_answered_all_the_same_and_goes_on_in_another_turn() {
     assert!((160_000 + 10_400..160_000 + 13_600).contains(&flushed[0]), "{flushed:?}");
     let did = talk.hears(ears, "and so on and on", (80_000, 190_000), true);
     assert_eq!(said_words(&did).len(), 1, "{did:?}");
-    ask_of(&did, MIND);
-    // The next one has its own time, and what the recogniser calls the end of the turn is its end.
+    let mind = ask_of(&did, MIND).0;
     assert!(!asks_anybody(&talk.over(ears)));
+    // Whoever talks on does not interrupt the answer that is owed to them, neither before it sounds nor afterwards.
     (0..10).for_each(|_| drop(talk.chunk()));
-    talk.hears(ears, "furthermore", (192_000, 200_000), true);
-    assert_eq!(said_words(&talk.over(ears)), [("furthermore", 192_000, 200_000)]);
+    let did = talk.hears(ears, "furthermore", (192_000, 200_000), true);
+    assert!(matches!(&did[..], [AgentOutput::Partial { text, .. }] if text == "furthermore"), "{did:?}");
+    let mouth = ask_of(&talk.thinks(mind, "Let me say something. And "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let mut did = talk.hear(&voice(16_000));
+    did.extend(talk.hears(ears, "furthermore and", (192_000, 204_000), true));
+    did.extend(talk.over(ears));
+    assert_eq!(said_words(&did).len(), 1, "a turn of its own: {did:?}");
+    let is_cut = |did: &AgentOutput| {
+        matches!(did, AgentOutput::Cut | AgentOutput::Hold(_) | AgentOutput::Cancel { .. })
+    };
+    assert!(!did.iter().any(is_cut), "{did:?}");
+    // It is answered afterwards, as any other.
+    talk.finishes(mouth);
+    talk.finishes(mind);
+    let more = RequestId(mouth.0 + 1);
+    talk.sounds(more, 2_400);
+    talk.finishes(more);
+    let mind = ask_of(&talk.heard(usize::MAX), MIND).0;
+    let mouth = ask_of(&talk.thinks(mind, "Well then. And "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let did = talk.hears(ears, "no", (210_000, 214_000), false);
+    assert!(did.contains(&AgentOutput::Cut), "{did:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 mod floor;
+mod late;
 mod long;
 mod parting;
 mod quiet;
