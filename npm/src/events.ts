@@ -75,7 +75,7 @@ export interface TranscriptEvent {
   readonly role: "user" | "agent";
   /** Plain text: show it as `textContent`, never as HTML. */
   readonly text: string;
-  /** Whether this is the last word about this turn. */
+  /** Whether the turn is over. Another text of it may still come: a correction, or words of the user that came late. */
   readonly last: boolean;
   /** Where the turn's audio begins, in samples of the speaker's timeline (16 kHz for the user). */
   readonly start: number;

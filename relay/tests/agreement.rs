@@ -174,7 +174,7 @@ impl Agent for Moody {
                 return;
             }
             AgentInput::Event { .. } | AgentInput::Timeout => panic!("it asks nobody"),
-            AgentInput::Leave => return,
+            AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::Leave => return,
         }
         match self.dice.below(8) {
             0 if self.speaking.is_none() => {
@@ -278,6 +278,7 @@ impl World {
             is_taken_over: false,
             replayable: 0,
             metered_through: 0,
+            ends: None,
         };
         let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {

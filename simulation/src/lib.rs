@@ -14,7 +14,7 @@
 //! is told one output of each call of a tool, and a backend is called when that is stored. At the end: every session has ended; nothing stays
 //! set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is billed for a request is what it used (of a
 //! relay that was killed, at most what it had exposed); each turn has one number; what the page was told is what is stored; what stands as
-//! heard was heard; no word is lost. At the page: nothing of an answer comes after its flush, nothing comes while it is held, and what sounds
+//! heard was heard; no word is lost; a call that ends for want of money says so. At the page: nothing of an answer comes after its flush, nothing comes while it is held, and what sounds
 //! then is the next sample; an answer that was heard to its end was sent whole, each sample once.
 //!
 //! # Each rule, broken on purpose once
@@ -31,6 +31,8 @@
 //! | an answer that is over stays held at the page | `Call::finish_answer` | 4885 |
 //! | a tool is run before its call is stored | `Call::call_tool` | 15 |
 //! | a model is told nothing of a call that still runs | `Memory::messages` | 73 |
+//! | late words have a turn of their own, as long as the turn and they | `AgentOutput::TurnGoesOn` | 224 |
+//! | nobody says that there is no more money | `Call::run_out` | 342 |
 //!
 //! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over. A hold that
 //! loses a part of a frame: so little waits at that moment that the call's own tests have to show it.
@@ -112,6 +114,8 @@ tally! {
     normal: "hung up in order",
     /// Turns that were stored.
     turns: "turns",
+    /// Turns of the user that became longer when they seemed to be over.
+    longer: "of them became longer",
     /// Texts that were typed.
     texts: "texts",
     /// Requests that were made of a model.
@@ -144,6 +148,8 @@ tally! {
     replayed: "written from disks",
     /// Budgets that were used up.
     exhausted: "budgets used up",
+    /// Agents that said their last words, since there was no more money.
+    farewells: "said goodbye for want of it",
     /// Calls that were refused for want of money.
     short: "refused for want of money",
     /// Times that somebody else spent the same money.

@@ -339,6 +339,8 @@ impl Agent for Talker {
                     self.said();
                 }
             }
+            // It has no last words, and does not ask for less.
+            AgentInput::Means { .. } | AgentInput::Farewell => {}
             AgentInput::BargeIn
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }

@@ -28,6 +28,8 @@ pub(crate) struct Log {
     pub(crate) estimated: Vec<RequestId>,
     /// Its answers, in the order in which they began.
     pub(crate) answers: Vec<Given>,
+    /// Turns of the user that became longer when they seemed to be over.
+    pub(crate) longer: u64,
     /// What has come of its calls of tools, by their arguments, as it told a model.
     outputs: BTreeMap<String, String>,
     /// What it heard last ends here.
@@ -171,6 +173,8 @@ impl Agent for Watched {
             | AgentInput::ToolResult { .. }
             | AgentInput::Room { .. }
             | AgentInput::Event { .. }
+            | AgentInput::Means { .. }
+            | AgentInput::Farewell
             | AgentInput::Leave
             | AgentInput::Timeout => {}
         }
@@ -196,6 +200,7 @@ impl Agent for Watched {
                     log.wrong(format!("request {request} was spent twice"));
                 }
             }
+            AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Words { .. }
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) =>
             {
@@ -224,5 +229,9 @@ impl Agent for Watched {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.agent.poll_timeout()
+    }
+
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
+        self.agent.farewell()
     }
 }

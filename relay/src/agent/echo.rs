@@ -121,6 +121,8 @@ impl<E: Ears> Agent for Echo<E> {
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Event { .. }
+            | AgentInput::Means { .. }
+            | AgentInput::Farewell
             | AgentInput::Leave
             | AgentInput::Timeout => {}
         }

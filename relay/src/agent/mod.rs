@@ -29,6 +29,18 @@ use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event, Feed};
 
+/// How far the money of a call goes, counted in answers as they have been. The call counts: an agent knows no prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Means {
+    /// Far enough.
+    #[default]
+    Ample,
+    /// For a few answers: the agent is to be brief, and to ask for nothing that may be for nothing.
+    Little,
+    /// For hardly one: what can be had more cheaply is to be had so.
+    Scarce,
+}
+
 /// What an agent is told.
 #[derive(Clone, Copy, Debug)]
 pub enum AgentInput<'a> {
@@ -117,6 +129,16 @@ pub enum AgentInput<'a> {
         /// What it says. After [`Event::Finished`] or [`Event::Failed`] nothing follows.
         event: &'a Event,
     },
+    /// The call's money goes so far from now on.
+    Means {
+        /// How far.
+        means: Means,
+        /// A request that there is too little for. It was not made, and nothing comes of it: the agent may ask for less.
+        refused: Option<RequestId>,
+    },
+    /// The call's money or its time is used up. An agent that has last words ([`Agent::farewell`]) says them, and then
+    /// [`AgentOutput::HangUp`]; nothing else that it asks for is made any more.
+    Farewell,
     /// The call ends, or goes on elsewhere: every request is to be given up, and what it used is to be said.
     Leave,
     /// The time of [`Agent::poll_timeout`] has come.
@@ -142,6 +164,9 @@ pub enum AgentOutput {
         /// Nothing before this position will be part of anything but these words, as they stand: they can be stored.
         final_through: Option<u32>,
     },
+    /// The user goes on with the turn that they have taken last, of which nothing has come yet: the next [`AgentOutput::Partial`] and
+    /// [`AgentOutput::Said`] stand in its place, whole.
+    TurnGoesOn,
     /// The user has said or typed something, whole.
     Said {
         /// The words, or a description of them.
@@ -213,7 +238,7 @@ pub enum AgentOutput {
         /// Whether it is degraded from now on.
         degraded: bool,
     },
-    /// The call is to end: nobody is there any more.
+    /// The call is to end: nobody is there any more, or the last words after [`AgentInput::Farewell`] are said.
     HangUp,
     /// Something went wrong that the page is to know of. The call goes on.
     Trouble(ErrorCode),
@@ -275,6 +300,12 @@ pub trait Agent: Send {
 
     /// When [`AgentInput::Timeout`] is due.
     fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+
+    /// What its last words use at most, request by request, each of a provider by its place. The call keeps so much for them as long as it
+    /// can. `None` if it has none to say: it is not told [`AgentInput::Farewell`] then.
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
         None
     }
 }

@@ -1,7 +1,7 @@
 //! What goes into a call, and what comes out.
 
 use protocol::relay::Saying;
-use protocol::{CloseCode, ErrorCode, Gap, Mark, Upward, Usage};
+use protocol::{CloseCode, ErrorCode, Gap, Mark, Time, Upward, Usage};
 
 use super::Turn;
 use crate::NanoUsd;
@@ -194,4 +194,6 @@ pub struct Start {
     pub replayable: u32,
     /// The position up to which an earlier relay has metered audio.
     pub metered_through: u32,
+    /// When the session's longest time is over, and the link ends it.
+    pub ends: Option<Time>,
 }

@@ -5,8 +5,10 @@
 
 mod answer;
 mod committing;
+mod farewell;
 mod io;
 mod leaving;
+mod pace;
 mod speaking;
 mod spending;
 mod tools;
@@ -21,7 +23,7 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Degraded, ErrorCode, Gap, Mark, Role, Time, Upward, Usage};
+use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
 
 use crate::NanoUsd;
 use crate::agent::tool::{Called, Runs, ToolNote};
@@ -33,6 +35,8 @@ use crate::money::tab::{RequestId, Spent, Tab};
 use crate::provider::{Ask, Feed};
 use answer::Answer;
 use committing::Uncommitted;
+use farewell::{Farewell, LastWords};
+use pace::Pace;
 use transcript::Understood;
 
 /// The shortest time between two messages that tell the page its usage.
@@ -64,6 +68,14 @@ pub struct Call {
     /// How many samples of the frames in `uncommitted` were metered here.
     uncommitted_metered: u32,
     purse: Purse,
+    /// How far the money goes.
+    pace: Pace,
+    /// The agent's last words, if it has some.
+    last_words: Option<LastWords>,
+    /// The agent says its last words.
+    farewell: Option<Farewell>,
+    /// When the session's longest time is over.
+    ends: Option<Time>,
     /// Audio that waits for money, and whatever came after it, oldest first.
     delayed: VecDeque<Delayed>,
     /// How many bytes `delayed` takes.
@@ -182,9 +194,17 @@ impl Call {
     /// Makes a call that begins, or goes on after another relay had it.
     #[must_use]
     pub fn new(now: Time, agent: Box<dyn Agent>, start: Start) -> Call {
+        let last_words = agent.farewell().map(|uses| {
+            let worst_cases = uses.iter().map(|(provider, at_most)| start.tab.worst_case(*provider, at_most));
+            LastWords::new(worst_cases.fold(NanoUsd::ZERO, |sum, one| sum + one))
+        });
         Call {
             agent,
             purse: Purse::new(start.caps, start.grant, start.tab.cost()),
+            pace: Pace::new(start.tab.requests_cost()),
+            last_words,
+            farewell: None,
+            ends: start.ends,
             delayed: VecDeque::new(),
             delayed_bytes: 0,
             wanted: VecDeque::new(),
@@ -287,6 +307,8 @@ impl Call {
             Input::Played(position) => self.handle_played(position),
             Input::BargeIn => self.tell_agent(AgentInput::BargeIn),
             Input::Room(has_room) => self.has_room = has_room,
+            // Nothing that waits for money is heard any more.
+            Input::Bye if self.is_penniless() => self.end_farewell(false),
             Input::Bye if self.delayed.is_empty() => self.hang_up(),
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
@@ -303,14 +325,17 @@ impl Call {
             }
             Input::Timeout => {}
         }
+        if self.ending.is_none() {
+            self.part_in_time();
+        }
         if std::mem::take(&mut self.is_left) && self.ending.is_none() {
-            self.outputs.push_back(Output::Trouble(ErrorCode::Idle));
-            self.stop(CloseCode::Idle);
+            self.hang_up_by_agent();
         }
         self.spend();
         self.leave_when_understood();
         self.speak();
         self.tell_usage();
+        self.tell_means();
         if let (Some(code), 0, false) = (self.ending, self.storing, self.has_ended) {
             self.has_ended = true;
             self.outputs.push_back(Output::End { code });
@@ -339,7 +364,8 @@ impl Call {
         let is_owed = self.tab.is_unrowed() || self.committable.seq > self.told_committable.seq;
         let record = is_owed.then(|| self.recorded + RECORD_EVERY);
         let due = usage.into_iter().chain(answer).chain(money).chain(record);
-        due.chain(self.hung_up).chain(self.agent.poll_timeout()).min()
+        let farewell = self.parts_at().into_iter().chain(self.parted_by());
+        due.chain(farewell).chain(self.hung_up).chain(self.agent.poll_timeout()).min()
     }
 
     /// Meters audio and hands it to the agent if it is paid for. If it is not, nothing is changed and `false` is returned.
@@ -347,7 +373,7 @@ impl Call {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
         let fresh = self.fresh(payload.len());
-        if !self.purse.allows(self.tab.reach_with(fresh)) {
+        if self.is_penniless() || !self.purse.allows(self.tab.reach_with(fresh) + self.kept()) {
             return false;
         }
         self.tab.add_samples(fresh);
@@ -437,9 +463,13 @@ impl Call {
                     self.push_turn(turn);
                 }
             }
+            AgentOutput::TurnGoesOn => {
+                self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
+            }
             AgentOutput::Said { text, start, end } => {
                 let behind = self.expected.position.saturating_sub(end) / 16;
                 self.said = Some((self.now, behind));
+                self.pace.next_answer(self.tab.requests_cost());
                 self.user_said(text, start, end);
                 // An answer that may not be interrupted goes on.
                 if self.answer.is_none() {

@@ -33,10 +33,12 @@ impl Call {
     /// The total that has to be authorised for the oldest audio and the oldest request that wait for money, if any do.
     pub(super) fn needed(&self) -> NanoUsd {
         let audio = match self.delayed.front() {
-            Some(Delayed::Audio { payload, .. }) => self.tab.reach_with(self.fresh(payload.len())),
+            Some(Delayed::Audio { payload, .. }) if !self.is_penniless() => {
+                self.tab.reach_with(self.fresh(payload.len()))
+            }
             _ => self.tab.reach(),
         };
-        audio + self.wanted_cost()
+        audio + self.kept() + self.wanted_cost()
     }
 
     /// What the oldest thing that waits for a provider may cost.
@@ -67,7 +69,7 @@ impl Call {
             let more = self.more(wanted);
             let exposed = self.tab.held() + more;
             // A settlement that is on its way sets what is exposed to its own figure. If that is lower, the request waits for another.
-            if !self.purse.allows(self.tab.reach() + more)
+            if !self.purse.allows(self.tab.reach() + self.kept() + more)
                 || !self.purse.exposes(exposed)
                 || self.settling.iter().any(|(_, said)| *said < exposed)
             {
@@ -92,6 +94,7 @@ impl Call {
     /// Goes on with what waited for money, asks for more money in time, and ends the call when there is none.
     pub(super) fn spend(&mut self) {
         while self.ending.is_none()
+            && !self.is_penniless()
             && let Some(delayed) = self.delayed.pop_front()
         {
             self.delayed_bytes -= delayed.bytes();
@@ -112,32 +115,47 @@ impl Call {
         if self.ending.is_some() {
             return;
         }
-        self.open_requests();
-        let (reach, needed) = (self.tab.reach(), self.needed());
-        if let Some(shortage) = self.purse.shortage(self.now, needed) {
-            return self.run_out(shortage);
-        }
+        let needed = loop {
+            self.keep_last_words();
+            self.open_requests();
+            let needed = self.needed();
+            // Last words wait for nobody.
+            let patience = if self.is_penniless() { None } else { Some(self.now) };
+            let shortage = self.purse.shortage(patience, needed);
+            // What is set aside for requests under way is mostly more than they use: an answer is not broken off for want of that.
+            let Some(shortage) =
+                shortage.filter(|_| !self.purse.allows(needed.saturating_sub(self.tab.held())))
+            else {
+                break needed;
+            };
+            if !self.want_less(shortage) {
+                return;
+            }
+        };
+        let (spent, reach) = (self.tab.reach(), self.tab.reach() + self.kept());
         let ahead = self.tab.price_of(AHEAD).max(NanoUsd::new(1));
         if self.waits_for_settlement() {
             return;
         }
         let exposed = self.tab.held() + self.wanted_cost();
         if let Some(through) = self.purse.ask(self.now, &Wish { reach, needed, ahead, exposed }) {
-            self.outputs.push_back(Output::Reserve { through, spent: reach, exposed });
+            self.outputs.push_back(Output::Reserve { through, spent, exposed });
         }
     }
 
-    /// Ends the call because there is no more money, and tells the user so in words.
-    pub(super) fn run_out(&mut self, shortage: Shortage) {
+    /// Ends the call because there is no more money, and tells the user so in words, unless the agent has said so.
+    pub(super) fn run_out(&mut self, shortage: Shortage, is_said: bool) {
         self.outputs.push_back(Output::Exhausted(shortage));
         // The user's last words are finished before the notice. `ending` is set first, so that the agent does not answer them any more.
         self.ending = Some(CloseCode::Budget);
         self.pause();
         self.finish_answer();
-        let notice = BUDGET_NOTICE.to_owned();
-        let turn = Turn::new(self.take_turn(), Role::Agent, notice, self.spoken, self.spoken);
-        self.tell_turn(&turn, true);
-        self.store_turn(turn);
+        if !is_said {
+            let notice = BUDGET_NOTICE.to_owned();
+            let turn = Turn::new(self.take_turn(), Role::Agent, notice, self.spoken, self.spoken);
+            self.tell_turn(&turn, true);
+            self.store_turn(turn);
+        }
         for percent in THRESHOLDS {
             self.tell_budget(shortage.scope, percent);
         }

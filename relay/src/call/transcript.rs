@@ -36,6 +36,7 @@ impl Call {
 
     /// Remembers a turn of the user, so that it can be corrected.
     pub(super) fn remember(&mut self, turn: u32, start: u32, end: u32) {
+        self.understood.retain(|understood| understood.turn != turn);
         if self.understood.len() == CORRECTABLE {
             self.understood.pop_front();
         }

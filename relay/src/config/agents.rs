@@ -42,6 +42,10 @@ pub struct AgentConfig {
     pub variables: Vec<Variable>,
     /// What it does when nobody says anything.
     pub patience: Patience,
+    /// A user who talks for so long without an end is answered all the same. Zero lets everybody talk on.
+    pub longest_turn: Duration,
+    /// What it says when a call has to end because its money or its time is used up; may be empty.
+    pub limit_goodbye: String,
 }
 
 /// What an agent does.
@@ -55,6 +59,8 @@ pub enum AgentKind {
         stt: Vec<String>,
         /// Language models; at least one.
         llm: Vec<String>,
+        /// Language models that are asked before those when money is scarce.
+        llm_near_cap: Vec<String>,
         /// Voices; without one the agent answers in text.
         tts: Vec<String>,
     },
@@ -159,6 +165,7 @@ fn agent(
         _ => AgentKind::Chat {
             stt: team(values, "agents.*.stt", providers, Service::SpeechToText, false)?,
             tts: team(values, "agents.*.tts", providers, Service::TextToSpeech, false)?,
+            llm_near_cap: team(values, "agents.*.llm_near_cap", providers, Service::LanguageModel, false)?,
             llm: team(values, "agents.*.llm", providers, Service::LanguageModel, true)?,
         },
     };
@@ -178,6 +185,8 @@ fn agent(
             question: values.word("agents.*.quiet_question")?,
             goodbye: values.word("agents.*.quiet_goodbye")?,
         },
+        longest_turn: Duration::from_secs(values.whole("agents.*.longest_turn_seconds")?.into()),
+        limit_goodbye: values.spoken("agents.*.limit_goodbye")?,
     })
 }
 

@@ -113,6 +113,7 @@ keys! {
     "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` holds a conversation with the help of providers, `echo` says back what it hears";
     "agents.*.stt" = "", List, "the names of its recognisers (speech to text) among `[providers.NAME]`, in the order in which they are asked; without one the agent reads what is typed";
     "agents.*.llm" = "", List, "the names of its language models among `[providers.NAME]`, in the order in which they are asked; `chat` needs one";
+    "agents.*.llm_near_cap" = "", List, "the names of cheaper language models that are asked before those when little money is left, see [near a cap](agents.md#near-a-cap)";
     "agents.*.tts" = "", List, "the names of its voices (text to speech) among `[providers.NAME]`, in the order in which they are asked; without one the agent answers in text";
     "agents.*.greeting" = "", Text, "what it says when a conversation begins; nothing if nothing is given";
     "agents.*.instructions" = "", Text, "what the model is told before everything else";
@@ -121,6 +122,8 @@ keys! {
     "agents.*.quiet_seconds" = "0", Whole(0, 3_600), "after so long without a word of anybody the agent asks whether somebody is there, and after as long again it says goodbye and ends the call; 0 waits for ever";
     "agents.*.quiet_question" = "Are you still there?", Text, "what it asks then";
     "agents.*.quiet_goodbye" = "I will hang up now. Goodbye.", Text, "what it says before it ends the call";
+    "agents.*.longest_turn_seconds" = "120", Whole(0, 3_600), "a user who talks for so long without an end is answered as if there had been one; 0 lets everybody talk on";
+    "agents.*.limit_goodbye" = "I am sorry, but this call has to end here. Goodbye.", Text, "what it says when a call ends because its money or its time is used up; an empty text says nothing";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
     "agents.*.interruption_ms" = "500", Whole(100, 10_000), "a voice over the agent that goes on for so long ends the answer, even if no words are understood yet; see [how a turn goes](agents.md#interruption)";
     "agents.*.resume_ms" = "1000", Whole(200, 4_000), "an answer that was held because of a sound goes on after so much silence without words";

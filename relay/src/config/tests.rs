@@ -224,7 +224,8 @@ fn every_key_of_the_table_is_read() {
             | "agents.*.tools"
             | "agents.*.tool_filler"
             | "agents.*.quiet_question"
-            | "agents.*.quiet_goodbye" => {
+            | "agents.*.quiet_goodbye"
+            | "agents.*.limit_goodbye" => {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "tools.*.description" => toml.replace(wrong, "7"),
@@ -236,6 +237,7 @@ fn every_key_of_the_table_is_read() {
             | "agents.*.memory_tokens"
             | "agents.*.max_tool_steps"
             | "agents.*.quiet_seconds"
+            | "agents.*.longest_turn_seconds"
             | "agents.*.interruption_ms"
             | "agents.*.resume_ms"
             | "agents.*.interruptible_greeting"
@@ -422,7 +424,10 @@ fn agents_and_providers_are_known_by_their_names() {
     .expect("good");
     assert_eq!(config.default_agent, "doctor");
     let doctor = &config.agents["doctor"];
-    assert_eq!(doctor.kind, AgentKind::Chat { stt: vec![], llm: vec!["eliza".to_owned()], tts: vec![] });
+    assert_eq!(
+        doctor.kind,
+        AgentKind::Chat { stt: vec![], llm: vec!["eliza".to_owned()], llm_near_cap: vec![], tts: vec![] }
+    );
     assert_eq!((doctor.instructions.as_str(), doctor.max_output_tokens), ("Listen.", 500));
     let eliza = &config.providers["eliza"];
     assert_eq!(eliza.base_url.as_str(), "http://127.0.0.1:8000/v1/");

@@ -145,11 +145,17 @@ impl Purse {
         self.told_cost = cost;
     }
 
-    /// Why the total may not rise to `needed`, if that is for good.
-    pub fn shortage(&self, now: Time, needed: NanoUsd) -> Option<Shortage> {
+    /// Why the total may not rise to `needed`, if that is for good. Without a time, what others have set aside is not waited for.
+    pub fn shortage(&self, now: Option<Time>, needed: NanoUsd) -> Option<Shortage> {
         let Short { shortage, since, .. } =
             self.short.filter(|_| !self.allows(needed) && self.asking.is_none())?;
-        (!shortage.contended || now >= since + RETRY_FOR).then_some(shortage)
+        let waits = shortage.contended && now.is_some_and(|now| now < since + RETRY_FOR);
+        (!waits).then_some(shortage)
+    }
+
+    /// Something else is wanted than what there was too little for: it is asked for at once.
+    pub fn forget_shortage(&mut self) {
+        self.short = None;
     }
 
     /// When [`Purse::ask`] is to be called again, if the total has to rise to `needed`.
@@ -229,18 +235,18 @@ mod tests {
         let mut purse = purse(100);
         assert!(purse.ask(at(0), &wish(100, 110, 50)).is_some());
         purse.handle_reserved(at(10), &short(true), usd(100));
-        assert_eq!(purse.shortage(at(10), usd(110)), None);
+        assert_eq!(purse.shortage(Some(at(10)), usd(110)), None);
         assert_eq!(purse.due(usd(110)), Some(at(510)));
         assert_eq!(purse.ask(at(500), &wish(100, 110, 50)), None);
         assert!(purse.ask(at(510), &wish(100, 110, 50)).is_some());
         assert_eq!(purse.due(usd(110)), None, "an answer is on its way");
         purse.handle_reserved(at(9_000), &short(true), usd(100));
-        assert_eq!(purse.shortage(at(9_000), usd(110)), None);
+        assert_eq!(purse.shortage(Some(at(9_000)), usd(110)), None);
         assert_eq!(purse.due(usd(100)), None, "so much is there");
         assert!(purse.ask(at(9_500), &wish(100, 110, 50)).is_some());
-        assert_eq!(purse.shortage(at(20_000), usd(110)), None, "an answer is on its way");
+        assert_eq!(purse.shortage(Some(at(20_000)), usd(110)), None, "an answer is on its way");
         purse.handle_reserved(at(10_010), &short(true), usd(100));
-        assert!(purse.shortage(at(10_010), usd(110)).is_some());
+        assert!(purse.shortage(Some(at(10_010)), usd(110)).is_some());
     }
 
     #[test]
@@ -261,8 +267,8 @@ mod tests {
         let mut purse = purse(100);
         assert!(purse.ask(at(0), &wish(100, 110, 50)).is_some());
         purse.handle_reserved(at(10), &short(false), usd(100));
-        assert!(purse.shortage(at(10), usd(110)).is_some());
-        assert!(purse.shortage(at(10), usd(100)).is_none(), "what is set aside may still be spent");
+        assert!(purse.shortage(Some(at(10)), usd(110)).is_some());
+        assert!(purse.shortage(Some(at(10)), usd(100)).is_none(), "what is set aside may still be spent");
     }
 
     #[test]

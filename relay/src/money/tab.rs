@@ -219,6 +219,12 @@ impl Tab {
         self.listening.cost() + self.requests
     }
 
+    /// What requests have cost: everything but listening.
+    #[must_use]
+    pub fn requests_cost(&self) -> NanoUsd {
+        self.requests
+    }
+
     /// The part of the cost that is in rows.
     #[must_use]
     pub fn rowed_cost(&self) -> NanoUsd {

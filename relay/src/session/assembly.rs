@@ -78,8 +78,10 @@ impl Parts {
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
         let (now, mut providers) = (unix_ms(), Vec::<Arc<Upstream>>::new());
-        if let Some(AgentKind::Chat { stt, llm, tts }) = config.as_ref().map(|config| &config.kind) {
-            let named = stt.iter().chain(llm).chain(tts);
+        if let Some(AgentKind::Chat { stt, llm, llm_near_cap, tts }) =
+            config.as_ref().map(|config| &config.kind)
+        {
+            let named = stt.iter().chain(llm).chain(llm_near_cap).chain(tts);
             for name in named {
                 let Some(upstream) = app.upstreams.get(name) else {
                     tracing::error!(%agent, provider = %name, "it cannot be asked: nothing was made ready for it");
@@ -163,6 +165,8 @@ impl Parts {
                     variables: config.variables.clone(),
                     values: values.to_owned(),
                     patience: config.patience.clone(),
+                    longest_turn: config.longest_turn,
+                    limit_goodbye: config.limit_goodbye.clone(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
                 Box::new(conversation.with_tools(self.toolbox(config, prefix), calls))
@@ -182,11 +186,16 @@ impl Parts {
     /// Whom the agent asks, by their places.
     fn team(&self) -> Team {
         let mut team = Team::default();
+        let models = match self.config.as_ref().map(|config| &config.kind) {
+            Some(AgentKind::Chat { llm, .. }) => llm.len(),
+            Some(AgentKind::Echo) | None => 0,
+        };
         for (place, (upstream, price)) in self.providers.iter().zip(&self.prices).enumerate() {
             let skills = upstream.provider().skills(price);
             match skills.service {
                 Service::SpeechToText => team.recognisers.push((place, skills)),
-                Service::LanguageModel => team.models.push(place),
+                Service::LanguageModel if team.models.len() < models => team.models.push(place),
+                Service::LanguageModel => team.near_cap.push(place),
                 Service::TextToSpeech => team.voices.push((place, skills)),
             }
         }

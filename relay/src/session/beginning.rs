@@ -148,6 +148,8 @@ impl Beginning {
     /// Makes the session's machine, with an agent that begins to hear at [`Beginning::mark`].
     #[must_use]
     pub fn machine(self, now: Time, terms: Terms, agent: Box<dyn Agent>) -> Machine {
+        let age = self.recovered.as_ref().map_or(Duration::ZERO, |elsewhere| elsewhere.age);
+        let left = Duration::from_millis(terms.limits.session_ms).saturating_sub(age);
         let meter = meter(&terms.listening, &self.sums);
         let earlier = Earlier::besides(&terms.listening.item, &self.sums);
         let start = Start {
@@ -159,6 +161,7 @@ impl Beginning {
             is_taken_over: self.recovered.is_some(),
             replayable: self.replayable,
             metered_through: self.metered_through,
+            ends: Some(now + left),
         };
         let link = protocol::relay::Config {
             session_id: self.id,

@@ -1,5 +1,6 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod farewell;
 mod money;
 mod turns;
 
@@ -34,6 +35,7 @@ struct Puppet {
     told: Told,
     /// Samples of the answer that were not given yet.
     sound: Option<usize>,
+    farewell: Option<Vec<(usize, AtMost)>>,
 }
 
 type Told = Arc<Mutex<Vec<String>>>;
@@ -68,6 +70,10 @@ impl Agent for Puppet {
             _ => {}
         }
         output
+    }
+
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
+        self.farewell.clone()
     }
 }
 
@@ -127,14 +133,33 @@ impl Bench {
         let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::new(100), account_month: NanoUsd::MAX };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let tab = Tab::new(Meter::new(price, 16_000), Vec::new(), 1, Earlier::default());
-        Bench::start(caps, NanoUsd::ZERO, 0, tab, true)
+        Bench::start(caps, NanoUsd::ZERO, 0, tab, true, None, None)
     }
 
     fn of_tab(caps: Caps, authorised: NanoUsd, replayable: u32, tab: Tab) -> Bench {
-        Bench::start(caps, authorised, replayable, tab, false)
+        Bench::start(caps, authorised, replayable, tab, false, None, None)
     }
 
-    fn start(caps: Caps, authorised: NanoUsd, replayable: u32, tab: Tab, is_taken_over: bool) -> Bench {
+    /// One whose agent has last words.
+    fn parting(
+        caps: Caps,
+        authorised: NanoUsd,
+        tab: Tab,
+        farewell: Vec<(usize, AtMost)>,
+        ends: Option<Time>,
+    ) -> Bench {
+        Bench::start(caps, authorised, 0, tab, false, Some(farewell), ends)
+    }
+
+    fn start(
+        caps: Caps,
+        authorised: NanoUsd,
+        replayable: u32,
+        tab: Tab,
+        is_taken_over: bool,
+        farewell: Option<Vec<(usize, AtMost)>>,
+        ends: Option<Time>,
+    ) -> Bench {
         let script = Script::default();
         let start = Start {
             mark: Mark::default(),
@@ -145,10 +170,11 @@ impl Bench {
             is_taken_over,
             replayable,
             metered_through: 0,
+            ends,
         };
         let now = Time::from_millis(1);
         let told = Told::default();
-        let puppet = Puppet { script: script.clone(), told: told.clone(), sound: None };
+        let puppet = Puppet { script: script.clone(), told: told.clone(), sound: None, farewell };
         let mut bench = Bench {
             call: Call::new(now, Box::new(puppet), start),
             script,

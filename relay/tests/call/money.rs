@@ -230,10 +230,15 @@ fn a_gap_costs_nothing_and_can_be_committed() {
     assert_eq!(bench.call.usage().cost_nano_usd, 0);
 }
 
-const MIND: RequestId = RequestId(0);
+pub(super) const MIND: RequestId = RequestId(0);
 
 /// A call whose agent may ask a language model, at 1 dollar for a million tokens of the prompt and 5 for those of the answer.
 fn thinking(authorised: u64) -> Bench {
+    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    Bench::of_tab(caps, NanoUsd::new(authorised), 0, thinking_tab())
+}
+
+pub(super) fn thinking_tab() -> Tab {
     let toml = r#"
         version = "1"
         item = [
@@ -246,8 +251,7 @@ fn thinking(authorised: u64) -> Bench {
     let ear = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
     let mind = ItemPrice::model(&table, "acme/mind", 0).expect("priced");
     let voice = ItemPrice::voice(&table, "acme/voice", 0).expect("priced");
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
-    Bench::of_tab(caps, NanoUsd::new(authorised), 0, Tab::new(ear, vec![mind, voice], 3, Earlier::default()))
+    Tab::new(ear, vec![mind, voice], 3, Earlier::default())
 }
 
 fn ask() -> AgentOutput {

@@ -404,3 +404,31 @@ fn no_tool_is_called_for_a_user_who_has_hung_up() {
     let did = bench.chunk([AgentOutput::CallTool(call("c2"))]);
     assert!(!did.iter().any(|did| matches!(did, Did::Note(_))), "{did:?}");
 }
+
+#[test]
+fn a_turn_that_goes_on_keeps_its_number_and_is_corrected_as_it_is_now() {
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 1_600)]);
+    let turn = |did: &[Did]| {
+        did.iter().find_map(|did| match did {
+            Did::Say(Saying::Transcript(told)) => Some((told.turn, told.text.clone(), told.last)),
+            _ => None,
+        })
+    };
+    let (text, start, end) = ("hello, I".to_owned(), 0, 2_400);
+    let did = bench
+        .chunk([AgentOutput::TurnGoesOn, AgentOutput::Partial { text, start, end, final_through: None }]);
+    assert_eq!(turn(&did), Some((0, "hello, I".to_owned(), false)));
+    let text = "hello, I wonder".to_owned();
+    let did = bench.chunk([AgentOutput::Said { text, start: 0, end: 3_200 }]);
+    assert_eq!(turn(&did), Some((0, "hello, I wonder".to_owned(), true)));
+    let stored =
+        |did: &Did| matches!(did, Did::Store(turns, _) if turns[0].turn == 0 && turns[0].end == 3_200);
+    assert!(did.iter().any(stored), "{did:?}");
+    let did = bench.chunk([said(4_000, 4_800)]);
+    assert_eq!(turn(&did).map(|(number, ..)| number), Some(1));
+    let message = Upward::Correction { turn: 0, text: "hello, I wander".into() };
+    bench.input(Input::Message { mark: Mark { seq: 4, position: 6_400 }, message: &message });
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told.last().map(String::as_str), Some(r#"Corrected { said: 1, text: "hello, I wander" }"#));
+}

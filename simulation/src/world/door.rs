@@ -370,6 +370,7 @@ impl World<'_> {
         Team {
             recognisers: vec![(0, ears), (1, ears)],
             models: vec![2, 3],
+            near_cap: vec![3],
             voices: vec![(4, voice), (5, voice)],
         }
     }

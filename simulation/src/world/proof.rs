@@ -12,7 +12,7 @@ use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, Sessi
 use ::relay::session::machine::{Departure, Recorded};
 use protocol::{CloseCode, Mark, Role};
 
-use super::session::Live;
+use super::session::{GOODBYE, Live};
 use super::{ACCOUNT, USER, World};
 use crate::scenario::{Refusing, Span, Who};
 use crate::store::Model;
@@ -220,6 +220,11 @@ impl Truth {
     }
 }
 
+/// Whether it is what an agent says when there is no more money.
+fn is_goodbye(row: &TurnRow) -> bool {
+    row.turn.role == Role::Agent && row.turn.text == GOODBYE
+}
+
 /// Whether the audio was played again after a take-over, and not given to another recogniser.
 fn is_played_again(row: &LedgerRow) -> bool {
     row.unit == REPEATED_SAMPLE && row.key.contains(".again")
@@ -368,6 +373,7 @@ impl World<'_> {
         self.check_told_turns(id, row, &turns, epochs)?;
         self.check_heard(id, &turns, epochs)?;
         self.check_answers(&turns, epochs)?;
+        self.check_farewell(row, &turns)?;
         Ok(())
     }
 
@@ -601,6 +607,18 @@ impl World<'_> {
         Ok(())
     }
 
+    /// A call that ends for want of money says so: in the agent's last words, or in writing.
+    fn check_farewell(&self, row: &SessionRow, turns: &[TurnRow]) -> Result<(), String> {
+        let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
+        if row.end_reason.as_deref() != Some(CloseCode::Budget.name()) || is_tainted {
+            return Ok(());
+        }
+        if turns.iter().any(|row| is_goodbye(row) || row.turn.text.contains("budget")) {
+            return Ok(());
+        }
+        Err(format!("it ended for want of money, and nobody said so: {turns:?}"))
+    }
+
     /// An answer that was heard to its end was sent whole, each sample once and one after another, held or not.
     fn check_answers(&self, turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
         let [epoch] = epochs else { return Ok(()) };
@@ -649,6 +667,10 @@ impl World<'_> {
         self.tally.normal += u64::from(self.page.ended == Some(CloseCode::Normal));
         self.tally.exhausted += u64::from(self.truth.exhausted);
         self.tally.computed += u64::from(self.scenario.computed);
+        let logs = self.truth.epochs.values().flatten().map(|epoch| epoch.log.lock());
+        self.tally.longer += logs.map(|log| log.longer).sum::<u64>();
+        let turns = self.store.ids().flat_map(|id| self.store.turns(id));
+        self.tally.farewells += turns.filter(is_goodbye).count() as u64;
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
         self.tally.written_off += rows.filter(|row| row.item == LedgerRow::LOST).count() as u64;
     }

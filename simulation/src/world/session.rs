@@ -24,6 +24,8 @@ use crate::talker::Talker;
 use crate::voice::SimulatedEars;
 use crate::watched::{Shared, Watched, tool_output};
 
+/// What an agent says when there is no more money.
+pub(super) const GOODBYE: &str = "Bye.";
 /// Bytes that may wait in a connection; beyond them the agent's words wait in the replay buffer.
 const HIGH_WATER: usize = 16 * 1024;
 const POLL: std::time::Duration = std::time::Duration::from_millis(50);
@@ -175,9 +177,11 @@ impl World<'_> {
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat | Who::Voice => {
                 let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
-                let mut persona = Persona { max_output_tokens: 16, ..Persona::default() };
+                let limit_goodbye = GOODBYE.to_owned();
+                let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
                 if self.scenario.who == Who::Voice {
                     persona.greeting = "Hello. How do you do?".to_owned();
+                    persona.longest_turn = std::time::Duration::from_secs(2);
                 }
                 let team = self.team();
                 let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);

@@ -10,6 +10,9 @@ mod spoken;
 mod streamed;
 
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use audio::SPEECH_RATE;
 
 use super::super::utterances::{Ears, Utterances};
 use super::outbox::Outbox;
@@ -66,12 +69,20 @@ pub(super) enum Hearing<E> {
 
 impl<E: Ears> Hearing<E> {
     /// Hears audio that begins at `position`. The first recogniser decides how it is done, and those after it that do it in the same way
-    /// stand in for it.
-    pub(super) fn new(recognisers: &[Recogniser], ears: E, position: u32) -> Option<Hearing<E>> {
+    /// stand in for it. A turn that is as long as `longest_turn` is over, unless that is zero.
+    pub(super) fn new(
+        recognisers: &[Recogniser],
+        ears: E,
+        position: u32,
+        longest_turn: Duration,
+    ) -> Option<Hearing<E>> {
         let &(_, first) = recognisers.first()?;
         let alike = recognisers.iter().filter(|(_, skills)| skills.is_fed == first.is_fed);
         Some(if first.is_fed {
-            Hearing::Streamed(Streamed::new(alike.map(|(place, _)| *place).collect(), ears, position))
+            let longest_turn = longest_turn.as_secs().saturating_mul(SPEECH_RATE.0.into());
+            let longest_turn = u32::try_from(longest_turn).unwrap_or(u32::MAX);
+            let places = alike.map(|(place, _)| *place).collect();
+            Hearing::Streamed(Streamed::new(places, ears, position, longest_turn))
         } else {
             let recognisers = alike.map(|(place, skills)| (*place, skills.billing)).collect();
             Hearing::Spoken(Spoken::new(recognisers, Utterances::new(ears, position)))

@@ -133,6 +133,30 @@ impl Memory {
         self.sayings += 1;
     }
 
+    /// What the user has said last, if nothing was said or called since.
+    pub(super) fn newest_saying(&self) -> Option<&str> {
+        let last = self.lines.iter().rev().find(|line| !line.is_of_page())?;
+        match &last.what {
+            What::Said { by: By::User(Some(said)), text } if *said + 1 == self.sayings => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the user has said last was more: this.
+    pub(super) fn user_said_more(&mut self, whole: &str) {
+        let newest = By::User(self.sayings.checked_sub(1));
+        let line = self.lines.iter_mut().rev().find_map(|line| match &mut line.what {
+            What::Said { by, text } if *by == newest => Some((by, text)),
+            _ => None,
+        });
+        if let Some((by, text)) = line {
+            *by = By::User(Some(self.sayings));
+            whole.clone_into(text);
+            self.sayings += 1;
+            self.shorten();
+        }
+    }
+
     /// The agent is to know something that nobody has said.
     pub(super) fn learn(&mut self, text: &str) {
         self.push(0, By::Page, text.to_owned());
@@ -302,7 +326,11 @@ impl Line {
 
     /// Whether somebody who takes part has said it, or has called something.
     fn is_said(&self) -> bool {
-        !self.is_aside() && !matches!(self.what, What::Said { by: By::Page, .. })
+        !self.is_aside() && !self.is_of_page()
+    }
+
+    fn is_of_page(&self) -> bool {
+        matches!(self.what, What::Said { by: By::Page, .. })
     }
 
     fn is_aside(&self) -> bool {

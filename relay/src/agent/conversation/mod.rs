@@ -11,8 +11,10 @@ mod beginning;
 mod calling;
 mod floor;
 mod hearing;
+mod late;
 mod memory;
 mod outbox;
+mod parting;
 mod persona;
 mod quiet;
 mod speaking;
@@ -29,14 +31,16 @@ use audio::{VoiceActivity, VoiceConfig};
 use protocol::{Ability, ErrorCode, Time};
 
 use super::utterances::Ears;
-use super::{Agent, AgentInput, AgentOutput};
+use super::{Agent, AgentInput, AgentOutput, Means};
 use crate::call::Turn;
+use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
 use floor::Floor;
 pub use floor::TurnTaking;
 use hearing::Hearing;
+use late::Turns;
 use memory::{Author, Memory};
 use outbox::Outbox;
 pub use persona::{Persona, Team};
@@ -81,8 +85,14 @@ pub struct Conversation<E = VoiceActivity> {
     author: Author,
     /// The user is saying something.
     is_user_speaking: bool,
+    /// The turn that the user has taken last.
+    turns: Turns,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
+    /// How far the call's money goes.
+    means: Means,
+    /// It says its last words, and answers nothing any more.
+    is_parting: bool,
     /// Where the audio ends that has come.
     heard_through: u32,
     final_through: u32,
@@ -119,9 +129,9 @@ impl<E: Ears> Conversation<E> {
             Begins::Not
         };
         Conversation {
-            hearing: Hearing::new(&team.recognisers, ears, position),
+            hearing: Hearing::new(&team.recognisers, ears, position, persona.longest_turn),
             floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
-            thinking: Thinking::new(team.models, persona.max_output_tokens),
+            thinking: Thinking::new(&team.models, &team.near_cap, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),
             quiet: Quiet::new(persona.patience.clone()),
@@ -136,7 +146,10 @@ impl<E: Ears> Conversation<E> {
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
+            turns: Turns::default(),
             degraded: [false; 3],
+            means: Means::default(),
+            is_parting: false,
             heard_through: position,
             final_through: position,
             now: Time::ZERO,
@@ -149,6 +162,8 @@ impl<E: Ears> Conversation<E> {
             hearing.pause(&mut self.outbox);
             self.understand();
         }
+        self.end_turn();
+        self.turns = Turns::default();
         self.interrupt();
         // What waits was to be said before this.
         self.say_rest();
@@ -157,7 +172,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.
     fn think(&mut self) {
-        if !self.wants_to_think || self.outbox.is_answering() {
+        if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {
             return;
         }
         self.wants_to_think = false;
@@ -170,7 +185,7 @@ impl<E: Ears> Conversation<E> {
         self.has_answered = false;
         self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
-        if !self.thinking.ask(messages, self.tools.offers(), &mut self.outbox) {
+        if !self.thinking.ask(self.means, messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
         }
     }
@@ -252,6 +267,9 @@ impl<E: Ears> Conversation<E> {
 
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
     fn say(&mut self, position: u32, text: &str, interrupt: bool) {
+        if self.is_parting {
+            return self.done_with(position);
+        }
         if self.to_say.len() == TO_SAY_MAX {
             return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
         }
@@ -341,6 +359,7 @@ impl<E: Ears> Conversation<E> {
             hearing.leave(&mut self.outbox);
         }
         self.understand();
+        self.end_turn();
         // Nobody waits for an answer to it any more.
         self.wants_to_think = false;
         if let Some(speaking) = &mut self.speaking {
@@ -397,13 +416,22 @@ impl<E: Ears> Agent for Conversation<E> {
                 self.memory.heard(answer, heard);
                 // Somebody said yes to its last words.
                 self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
-                if !self.tools.is_awaited() {
+                if self.is_parting {
+                    self.part();
+                } else if !self.tools.is_awaited() {
                     let waited = self.quiet.go_on(now);
                     self.wait(waited);
                 }
                 self.go_on();
             }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
+            (AgentInput::Means { means, refused }, _) => {
+                self.means = means;
+                if refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox)) {
+                    self.ask_model();
+                }
+            }
+            (AgentInput::Farewell, _) => self.say_farewell(),
             (AgentInput::Leave, _) => self.leave(),
             (AgentInput::ToolResult { call_id, from, output, is_error }, _) => {
                 let memory = &mut self.memory;
@@ -441,5 +469,11 @@ impl<E: Ears> Agent for Conversation<E> {
         };
         let tools = self.tools.poll_timeout();
         begins.into_iter().chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+    }
+
+    fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
+        let words = &self.persona.limit_goodbye;
+        let speaking = self.speaking.as_ref();
+        (!words.is_empty()).then(|| speaking.map_or_else(Vec::new, |speaking| speaking.uses(words)))
     }
 }

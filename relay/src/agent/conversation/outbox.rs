@@ -89,6 +89,11 @@ impl Outbox {
         }
     }
 
+    /// How many answers have begun.
+    pub(super) fn begun(&self) -> u32 {
+        self.answers
+    }
+
     /// Whether an answer has begun that gets more words.
     pub(super) fn is_giving(&self) -> bool {
         self.given.is_some()

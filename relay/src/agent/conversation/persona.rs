@@ -1,5 +1,7 @@
 //! Who an agent is, and whom it asks.
 
+use std::time::Duration;
+
 use super::floor::TurnTaking;
 use super::quiet::Patience;
 use super::variables::Variable;
@@ -24,6 +26,10 @@ pub struct Persona {
     pub values: Vec<(String, String)>,
     /// What it does when nobody says anything.
     pub patience: Patience,
+    /// A user who talks for so long without an end is answered all the same. Zero lets everybody talk on.
+    pub longest_turn: Duration,
+    /// What it says when the call has to end because its money or its time is used up; nothing if it is empty.
+    pub limit_goodbye: String,
 }
 
 impl Persona {
@@ -44,6 +50,8 @@ impl Default for Persona {
             variables: Vec::new(),
             values: Vec::new(),
             patience: Patience::default(),
+            longest_turn: Duration::ZERO,
+            limit_goodbye: String::new(),
         }
     }
 }
@@ -55,6 +63,8 @@ pub struct Team {
     pub recognisers: Vec<(usize, Skills)>,
     /// Language models.
     pub models: Vec<usize>,
+    /// Language models that are asked before those when money is scarce.
+    pub near_cap: Vec<usize>,
     /// Voices; without one the agent answers in text.
     pub voices: Vec<(usize, Skills)>,
 }

@@ -11,6 +11,7 @@ use super::super::AgentOutput;
 use super::super::script::Script;
 use super::memory::{Author, Memory};
 use super::outbox::Outbox;
+use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
 use piece::{Piece, Stage};
@@ -106,6 +107,27 @@ impl Speaking {
         self.script.finish();
         self.is_whole = true;
         self.go_on(outbox, memory);
+    }
+
+    /// The answer ends with the piece of it that sounds, if one does; every other request is given up.
+    pub(super) fn end_soon(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        let sounding = usize::from(self.pieces.front().is_some_and(Piece::is_told));
+        for piece in self.pieces.drain(sounding..) {
+            piece.give_up(outbox);
+        }
+        self.script = Script::new();
+        self.finish(outbox, memory);
+    }
+
+    /// What a whole text uses at most, request by request, if the first voice speaks it.
+    pub(super) fn uses(&self, text: &str) -> Vec<(usize, AtMost)> {
+        let Some((provider, skills)) = self.voices.first() else { return Vec::new() };
+        let mut script = Script::new();
+        script.push(text);
+        script.finish();
+        let spoken = std::iter::from_fn(|| script.next_piece()).map(|piece| piece.spoken);
+        let spoken = spoken.filter(|spoken| !spoken.is_empty());
+        spoken.map(|spoken| (*provider, piece::at_most(&spoken, skills.billing))).collect()
     }
 
     /// The answer is dropped where it is; every request is given up.

@@ -2,6 +2,7 @@
 
 use super::super::AgentOutput;
 use super::outbox::Outbox;
+use crate::agent::Means;
 use crate::money::bill::{AtMost, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Chat, Event, Failure, Message, Tool, ToolCall};
@@ -15,11 +16,21 @@ const TOOLS_TOKENS: u64 = 600;
 /// Bytes of text for one token where nobody has counted them: the usual rule of thumb for English.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// What a model is told last when little money is left.
+pub(super) const BE_BRIEF: &str =
+    "[For your information, not said by the user: answer in one or two short sentences.]";
+/// The longest answer is so many times shorter then,
+const BRIEF_PART: u32 = 3;
+/// but not shorter than so many tokens.
+const BRIEF_TOKENS: u32 = 120;
+
 /// Asks models for answers, one at a time.
 #[derive(Debug)]
 pub(super) struct Thinking {
-    /// Their places among the agent's providers, in the order in which they are asked.
+    /// Their places among the agent's providers, in the order in which they are asked. The first ones are for when money is scarce.
     models: Vec<usize>,
+    /// So many of them are asked only then.
+    near_cap: usize,
     /// The longest answer, in tokens.
     max_output_tokens: u32,
     asked: Option<Asked>,
@@ -34,6 +45,8 @@ struct Asked {
     messages: Vec<Message>,
     tools: Vec<Tool>,
     prompt_bytes: u64,
+    /// The longest answer to it, in tokens.
+    max_output_tokens: u32,
     /// What the model calls.
     calls: Vec<ToolCall>,
     /// Pieces of the answer, which servers send a token at a time or more.
@@ -60,8 +73,9 @@ pub(super) enum Thought {
 }
 
 impl Thinking {
-    pub(super) fn new(models: Vec<usize>, max_output_tokens: u32) -> Thinking {
-        Thinking { models, max_output_tokens, asked: None }
+    pub(super) fn new(models: &[usize], near_cap: &[usize], max_output_tokens: u32) -> Thinking {
+        let models = near_cap.iter().chain(models).copied().collect();
+        Thinking { models, near_cap: near_cap.len(), max_output_tokens, asked: None }
     }
 
     /// Whether an answer is being found.
@@ -69,9 +83,32 @@ impl Thinking {
         self.asked.is_some()
     }
 
-    /// Asks for the next answer. Without a model there is none: `false`.
-    pub(super) fn ask(&mut self, messages: Vec<Message>, tools: Vec<Tool>, outbox: &mut Outbox) -> bool {
-        self.ask_model(0, messages, tools, outbox)
+    /// Asks for the next answer, as long and by as dear a model as these means allow. Without a model there is none: `false`.
+    pub(super) fn ask(
+        &mut self,
+        means: Means,
+        mut messages: Vec<Message>,
+        tools: Vec<Tool>,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let first = if means == Means::Scarce { 0 } else { self.near_cap };
+        let most = self.max_output_tokens;
+        if means == Means::Ample {
+            return self.ask_model(first, most, messages, tools, outbox);
+        }
+        // Behind everything else, so that what comes before it is still in the provider's cache.
+        messages.push(Message::User(BE_BRIEF.to_owned()));
+        let brief = (most / BRIEF_PART).max(BRIEF_TOKENS.min(most));
+        self.ask_model(first, brief, messages, tools, outbox)
+    }
+
+    /// There is too little money for this request, which was not made. `false` if it is none of this machine.
+    pub(super) fn refuse(&mut self, request: RequestId, outbox: &mut Outbox) -> bool {
+        let refused = self.asked.take_if(|asked| asked.request == request);
+        if refused.is_some() {
+            outbox.spent(request, None);
+        }
+        refused.is_some()
     }
 
     /// A provider says something. `None` if that changes nothing, or is about no question of this machine.
@@ -109,7 +146,7 @@ impl Thinking {
                 let asked = self.asked.take()?;
                 outbox.push(AgentOutput::Spent {
                     request,
-                    used: answer.usage.or_else(|| Some(Quantity::Tokens(self.estimate(&asked)))),
+                    used: answer.usage.or_else(|| Some(Quantity::Tokens(estimate(&asked)))),
                     estimated: answer.usage.is_none(),
                     provider_id: answer.request_id.clone(),
                 });
@@ -131,19 +168,20 @@ impl Thinking {
 
     /// Whether the answer is longer than was asked for: whoever gives it goes on at somebody's expense.
     pub(super) fn is_too_long(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.deltas > self.max_output_tokens.into())
+        self.asked.as_ref().is_some_and(|asked| asked.deltas > asked.max_output_tokens.into())
     }
 
     /// Gives up the question, if there is one: what has come is billed as far as can be told.
     pub(super) fn give_up(&mut self, outbox: &mut Outbox) {
         if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, Some(Quantity::Tokens(self.estimate(&asked))));
+            outbox.cancel(asked.request, Some(Quantity::Tokens(estimate(&asked))));
         }
     }
 
     fn ask_model(
         &mut self,
         model: usize,
+        max_output_tokens: u32,
         messages: Vec<Message>,
         tools: Vec<Tool>,
         outbox: &mut Outbox,
@@ -159,7 +197,6 @@ impl Thinking {
             + MESSAGE_TOKENS * (messages.len() as u64 + 1)
             + TOOL_TOKENS * tools.len() as u64
             + about_tools;
-        let max_output_tokens = self.max_output_tokens;
         // Only where another model could be asked is it worth to know what was asked.
         let is_last = model + 1 >= self.models.len();
         let (again, tools_again) =
@@ -172,6 +209,7 @@ impl Thinking {
             messages: again,
             tools: tools_again,
             prompt_bytes,
+            max_output_tokens,
             calls: Vec::new(),
             deltas: 0,
             bytes: 0,
@@ -186,25 +224,25 @@ impl Thinking {
         let asked = self.asked.take()?;
         // A provider that never took the question, or refused it, bills nothing. One that broke off has read it.
         let is_billed = asked.bytes > 0 || asked.usage.is_some() || failure.kind.may_be_billed();
-        outbox.spent(asked.request, is_billed.then(|| Quantity::Tokens(self.estimate(&asked))));
-        if !asked.has_words && self.ask_model(asked.model + 1, asked.messages, asked.tools, outbox) {
+        outbox.spent(asked.request, is_billed.then(|| Quantity::Tokens(estimate(&asked))));
+        let Asked { model, max_output_tokens, messages, tools, has_words, .. } = asked;
+        if !has_words && self.ask_model(model + 1, max_output_tokens, messages, tools, outbox) {
             return None;
         }
         Some(Thought::Failed)
     }
+}
 
-    /// What a request has used of which nobody tells: for the answer the larger of its pieces and of its bytes by four, and never less than
-    /// the provider has said by then.
-    fn estimate(&self, asked: &Asked) -> TokenUsage {
-        let output =
-            asked.deltas.max(asked.bytes.div_ceil(BYTES_PER_TOKEN)).min(self.max_output_tokens.into());
-        match asked.usage {
-            Some(said) => TokenUsage { output: said.output.max(output), ..said },
-            None => TokenUsage {
-                input: asked.prompt_bytes.div_ceil(BYTES_PER_TOKEN),
-                output,
-                ..TokenUsage::default()
-            },
-        }
+/// What a request has used of which nobody tells: for the answer the larger of its pieces and of its bytes by four, and never less than the
+/// provider has said by then.
+fn estimate(asked: &Asked) -> TokenUsage {
+    let output = asked.deltas.max(asked.bytes.div_ceil(BYTES_PER_TOKEN)).min(asked.max_output_tokens.into());
+    match asked.usage {
+        Some(said) => TokenUsage { output: said.output.max(output), ..said },
+        None => TokenUsage {
+            input: asked.prompt_bytes.div_ceil(BYTES_PER_TOKEN),
+            output,
+            ..TokenUsage::default()
+        },
     }
 }

@@ -4,6 +4,7 @@ use protocol::{Ability, ErrorCode};
 
 use super::floor::{Decision, Remark};
 use super::hearing::{Hearing, Understood};
+use super::late::Turns;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
 use crate::agent::utterances::Ears;
@@ -30,7 +31,10 @@ impl<E: Ears> Conversation<E> {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
                     if self.floor.judge(&text, start, end) == Remark::Turn {
                         self.is_user_speaking = true;
-                        self.interrupt_unless_guarded();
+                        if !self.is_owed() {
+                            self.interrupt_unless_guarded();
+                        }
+                        let (text, start) = self.go_on_with_turn(text, start);
                         self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                     }
                 }
@@ -41,9 +45,12 @@ impl<E: Ears> Conversation<E> {
                     match remark {
                         Remark::Turn => {
                             self.interrupt_unless_guarded();
-                            self.user_said(text, start, end);
+                            let (text, start) = self.go_on_with_turn(text, start);
+                            self.take_turn(text, start, end);
                         }
                         Remark::BackChannel => {
+                            self.end_turn();
+                            self.turns = Turns::default();
                             self.memory.user_said(&text);
                             self.outbox.push(AgentOutput::Remarked { text, start, end });
                         }
@@ -52,6 +59,7 @@ impl<E: Ears> Conversation<E> {
                 }
                 Understood::Final { through } => {
                     self.is_user_speaking = false;
+                    self.end_turn();
                     self.finalise(through, 1);
                 }
                 Understood::Deaf(is_deaf) => {
@@ -64,15 +72,19 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    /// The user says something: what is being found, given or heard of an answer ends here.
+    /// The user says something: what is being found, given or heard of an answer ends here. Last words do not.
     pub(super) fn interrupt(&mut self) {
+        if self.is_parting {
+            return;
+        }
         self.floor.cut();
         self.cut();
     }
 
     /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
     fn interrupt_unless_guarded(&mut self) {
-        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
+        let is_guarded = self.floor.is_guarded(self.now) || self.is_owed();
+        if !(self.outbox.is_answering() && is_guarded) {
             self.interrupt();
         }
     }
@@ -81,6 +93,7 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn decide(&mut self) {
         while let Some(decision) = self.floor.poll() {
             match decision {
+                _ if self.is_parting || self.is_owed() => {}
                 Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
                 Decision::Resume => {
                     self.outbox.push(AgentOutput::Hold(false));

@@ -71,6 +71,7 @@ impl Bench {
             replayable: 0,
             metered_through: 0,
             is_taken_over: false,
+            ends: None,
         };
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let link = Config {

@@ -51,6 +51,10 @@ pub(in super::super) struct Streamed<E> {
     gave_up_at: u32,
     /// No audio comes for now.
     is_paused: bool,
+    /// A turn that is so long is over; 0 for one that may be as long as it likes. Samples.
+    longest_turn: u32,
+    /// The turn is that long, and is over with the next words that stay.
+    is_too_long: bool,
     /// Words of the turn that stay.
     firm: String,
     /// Words behind them that may change.
@@ -117,7 +121,7 @@ impl Asked {
 }
 
 impl<E: Ears> Streamed<E> {
-    pub(super) fn new(recognisers: Vec<usize>, mut ears: E, position: u32) -> Streamed<E> {
+    pub(super) fn new(recognisers: Vec<usize>, mut ears: E, position: u32, longest_turn: u32) -> Streamed<E> {
         ears.begin_at(position);
         ears.attend(Attention::Away);
         Streamed {
@@ -134,6 +138,8 @@ impl<E: Ears> Streamed<E> {
             is_deaf: false,
             gave_up_at: position,
             is_paused: false,
+            longest_turn,
+            is_too_long: false,
             firm: String::new(),
             loose: String::new(),
             span: None,
@@ -180,6 +186,17 @@ impl<E: Ears> Streamed<E> {
             }
         }
         self.keep(kept);
+        self.end_long_turn(outbox);
+    }
+
+    /// Whoever talks on and on, such as a television, is answered as if they had come to an end.
+    fn end_long_turn(&mut self, outbox: &mut Outbox) {
+        let is_too_long = self.longest_turn > 0
+            && self.span.is_some_and(|(start, _)| self.end.saturating_sub(start) >= self.longest_turn);
+        if let Some(asked) = self.asked.as_ref().filter(|_| is_too_long && !self.is_too_long) {
+            self.is_too_long = true;
+            outbox.feed(asked.request, Feed::Flush);
+        }
     }
 
     fn keep(&mut self, kept: Kept) {
@@ -339,12 +356,15 @@ impl<E: Ears> Streamed<E> {
             self.kept.clear();
             self.kept_samples = 0;
             self.finalise(self.end, 1);
+        } else if heard.is_final && self.is_too_long {
+            self.turn_over();
         } else if heard.is_final && self.span.is_none() {
             self.finalise(end, FINAL_STEP);
         }
     }
 
     fn turn_over(&mut self) {
+        self.is_too_long = false;
         let mut text = std::mem::take(&mut self.firm);
         let loose = std::mem::take(&mut self.loose);
         if text.is_empty() {

@@ -23,6 +23,19 @@ const PROMPT_TOKENS: u64 = 16;
 /// Audio tokens a second of what a voice has made.
 const TOKENS_PER_SECOND: u64 = 20;
 
+/// What a voice that is billed so uses at most for this text.
+pub(super) fn at_most(spoken: &str, billing: Billing) -> AtMost {
+    let characters = spoken.chars().count() as u64;
+    match billing {
+        Billing::Tokens => AtMost::Tokens {
+            prompt: spoken.len() as u64 + PROMPT_TOKENS,
+            output: characters * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
+        },
+        // A wire may want a space behind the last word.
+        Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(characters + 1),
+    }
+}
+
 /// How far a piece has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -97,16 +110,7 @@ impl Piece {
             self.stage = Stage::Complete;
             return;
         };
-        let at_most = match skills.billing {
-            Billing::Tokens => AtMost::Tokens {
-                prompt: self.spoken.len() as u64 + PROMPT_TOKENS,
-                output: self.characters() * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
-            },
-            // A wire may want a space behind the last word.
-            Billing::Characters | Billing::Seconds | Billing::Stream => {
-                AtMost::Characters(self.characters() + 1)
-            }
-        };
+        let at_most = at_most(&self.spoken, skills.billing);
         let request = outbox.ask(*provider, Ask::Speak(self.spoken.clone()), at_most);
         if skills.is_fed {
             outbox.feed(request, Feed::Finish);

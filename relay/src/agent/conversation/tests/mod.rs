@@ -1,4 +1,7 @@
 mod floor;
+mod late;
+mod long;
+mod parting;
 mod quiet;
 mod told;
 mod tools;

@@ -18,7 +18,7 @@ fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
 }
 
 /// A sound that voice activity takes for speech: so many samples.
-fn voice(samples: u32) -> Vec<i16> {
+pub(super) fn voice(samples: u32) -> Vec<i16> {
     let sample = |i| {
         let t = f64::from(i) / 16_000.0;
         let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
@@ -39,6 +39,7 @@ pub(super) fn talker_of(persona: Persona, turns: &[Turn]) -> Conversation {
     let team = Team {
         recognisers: vec![(EARS, ears), (OTHER_EARS, ears)],
         models: vec![MIND, OTHER_MIND],
+        near_cap: Vec::new(),
         voices: vec![(MOUTH, mouth), (OTHER_MOUTH, mouth)],
     };
     let persona = Persona { max_output_tokens: 100, ..persona };
@@ -500,7 +501,7 @@ fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
 fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Quantity>, u64) {
     let ears = skills(Service::SpeechToText, false, Billing::Seconds);
     let team =
-        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], voices: vec![] };
+        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], ..Team::default() };
     let mut talk = Talk::of(Conversation::new(
         Persona { max_output_tokens: 9, ..Persona::default() },
         team,

@@ -17,7 +17,12 @@ fn spent(did: &[AgentOutput], whose: RequestId) -> (Quantity, bool) {
 fn a_voice_is_taken_to_have_used_a_token_for_four_bytes_and_twenty_for_a_second() {
     let ears = skills(Service::SpeechToText, true, Billing::Stream);
     let mouth = skills(Service::TextToSpeech, false, Billing::Tokens);
-    let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], voices: vec![(MOUTH, mouth)] };
+    let team = Team {
+        recognisers: vec![(EARS, ears)],
+        models: vec![MIND],
+        voices: vec![(MOUTH, mouth)],
+        ..Team::default()
+    };
     let persona = Persona { max_output_tokens: 100, ..Persona::default() };
     let mut talk = Talk::of(Conversation::new(persona, team, 24_000, 0, &[]));
     let ears = ask_of(&talk.chunk(), EARS).0;

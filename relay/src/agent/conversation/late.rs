@@ -1,0 +1,88 @@
+//! Words that come late: they belong to the turn that the user has taken last, as long as nothing was heard of its answer.
+//!
+//! Recognisers take a pause for an end, and find more words afterwards. As long as the answer has not begun, what comes is no turn of its own:
+//! the turn becomes longer, and the answer is made anew with all of it. Once something of an answer was given, what is said interrupts that.
+//!
+//! A turn that is as long as turns may be becomes no longer. Its answer is owed: whoever talks on, or a television, does not interrupt it.
+
+use audio::SPEECH_RATE;
+
+use super::Conversation;
+use super::speaking::Speaking;
+use crate::agent::AgentOutput;
+use crate::agent::utterances::Ears;
+
+/// A turn is ended by its time, and its last words may end earlier: 1 s, in samples.
+const LAST_WORDS: u32 = 16_000;
+
+/// The turn that the user has taken last by speaking.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    last: Option<Turn>,
+    /// It goes on.
+    goes_on: bool,
+    /// It was too long, and so many answers had begun before the one that is owed.
+    owed: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    start: u32,
+    end: u32,
+    /// So many answers had begun when it was taken.
+    answers: u32,
+}
+
+impl<E: Ears> Conversation<E> {
+    /// All of the turn to which these words belong, which begin there, and where it begins.
+    pub(super) fn go_on_with_turn(&mut self, text: String, start: u32) -> (String, u32) {
+        let last = self.turns.last.filter(|last| last.answers == self.outbox.begun());
+        let last = last.filter(|last| !self.is_too_long(last.start, last.end));
+        let (Some(last), Some(before)) = (last, self.memory.newest_saying()) else { return (text, start) };
+        let whole = format!("{before} {text}");
+        if !std::mem::replace(&mut self.turns.goes_on, true) {
+            self.outbox.push(AgentOutput::TurnGoesOn);
+        }
+        (whole, last.start)
+    }
+
+    /// The user has taken a turn, or has gone on with the last one: this is all of it.
+    pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32) {
+        let answers = self.outbox.begun();
+        let goes_on = std::mem::take(&mut self.turns.goes_on);
+        self.turns.last = Some(Turn { start, end, answers });
+        self.turns.owed = self.is_too_long(start, end).then_some(answers);
+        if !goes_on {
+            return self.user_said(text, start, end);
+        }
+        self.memory.user_said_more(&text);
+        self.outbox.push(AgentOutput::Said { text, start, end });
+        self.wants_to_think = true;
+    }
+
+    /// Whether the answer is found or given that is owed for a turn that was too long.
+    pub(super) fn is_owed(&self) -> bool {
+        let begun = self.outbox.begun();
+        let is_coming = || {
+            let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
+            self.wants_to_think || self.is_finding() || speaks
+        };
+        self.turns.owed.is_some_and(|answers| {
+            begun == answers && is_coming() || begun == answers + 1 && self.outbox.is_answering()
+        })
+    }
+
+    fn is_too_long(&self, start: u32, end: u32) -> bool {
+        let longest = self.persona.longest_turn.as_secs().saturating_mul(SPEECH_RATE.0.into());
+        let length = u64::from(end.saturating_sub(start)) + u64::from(LAST_WORDS);
+        longest > 0 && length >= longest
+    }
+
+    /// No words come any more: should the last turn have seemed to go on, it was whole before.
+    pub(super) fn end_turn(&mut self) {
+        if let Some(Turn { start, end, .. }) = self.turns.last.filter(|_| self.turns.goes_on) {
+            let text = self.memory.newest_saying().unwrap_or_default().to_owned();
+            self.take_turn(text, start, end);
+        }
+    }
+}

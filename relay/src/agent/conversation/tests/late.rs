@@ -1,0 +1,97 @@
+//! Words that come when the user's turn seemed to be over.
+
+use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words};
+use super::*;
+
+/// A user who has said something that the model is asked about, with ears and model.
+fn asked_for_a_table() -> (Talk, RequestId, RequestId) {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "A table");
+    (0..10).for_each(|_| drop(talk.chunk()));
+    (talk, ears, mind)
+}
+
+fn questions(did: &[AgentOutput]) -> Vec<String> {
+    let (_, Ask::Chat(chat)) = ask_of(did, MIND) else { panic!("{did:?}") };
+    chat.messages.iter().map(|message| told(message).1.to_owned()).collect()
+}
+
+#[test]
+fn words_that_come_before_the_answer_sounds_belong_to_the_turn_and_it_is_asked_about_anew() {
+    let (mut talk, ears, mind) = asked_for_a_table();
+    // Even its voice was asked already.
+    let mouth = ask_of(&talk.thinks(mind, "For how many? And "), MOUTH).0;
+    let did = talk.hears(ears, "for two", (20_000, 26_000), true);
+    for request in [mind, mouth] {
+        assert!(did.contains(&AgentOutput::Cancel { request }), "{did:?}");
+    }
+    let mut kinds =
+        did.iter().filter(|did| !matches!(did, AgentOutput::Cancel { .. } | AgentOutput::Spent { .. }));
+    assert_eq!(kinds.next(), Some(&AgentOutput::TurnGoesOn), "before its words: {did:?}");
+    let first = 1_600;
+    let whole = AgentOutput::Partial {
+        text: "A table for two".to_owned(),
+        start: first,
+        end: 26_000,
+        final_through: Some(26_000),
+    };
+    assert_eq!(kinds.next(), Some(&whole));
+    let did = talk.over(ears);
+    assert_eq!(said_words(&did), [("A table for two", first, 26_000)]);
+    assert!(!did.contains(&AgentOutput::TurnGoesOn), "it was told once");
+    assert_eq!(questions(&did), ["A table for two"]);
+    // And once more.
+    (0..5).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "tonight", (36_000, 40_000), false);
+    talk.hears(ears, "tonight.", (36_000, 40_000), true);
+    let did = talk.over(ears);
+    assert_eq!(questions(&did), ["A table for two tonight."]);
+    // What the page corrects is the turn as it is now.
+    talk.input(AgentInput::Corrected { said: 2, text: "A table for ten tonight." });
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Gladly.");
+    let mouth = ask_of(&talk.finishes(mind), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    let did = talk.input(AgentInput::Typed { position: talk.position, text: "Thanks" });
+    assert_eq!(questions(&did), ["A table for ten tonight.", "Gladly.", "Thanks"]);
+}
+
+#[test]
+fn after_the_first_sound_they_are_a_turn_of_their_own() {
+    let (mut talk, ears, mind) = asked_for_a_table();
+    let mouth = ask_of(&talk.thinks(mind, "For how many? And "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let did = talk.hears(ears, "for two", (20_000, 26_000), true);
+    assert!(did.contains(&AgentOutput::Cut) && !did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
+    let mut did = talk.over(ears);
+    assert_eq!(said_words(&did), [("for two", 20_000, 26_000)]);
+    did.extend(talk.heard(7));
+    assert_eq!(questions(&did), ["A table", "For how", "for two"]);
+}
+
+#[test]
+fn a_turn_that_only_seemed_to_go_on_is_answered_as_it_was() {
+    let (mut talk, ears, mind) = asked_for_a_table();
+    let did = talk.hears(ears, "for", (20_000, 22_000), false);
+    assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
+    // The recogniser thinks better of it, and hears nothing.
+    talk.hears(ears, "", (20_000, 28_000), true);
+    assert!(!asks_anybody(&talk.over(ears)));
+    let did = talk.hears(ears, "", (28_000, 33_000), true);
+    assert_eq!(said_words(&did).len(), 1, "{did:?}");
+    assert_eq!(said_words(&did)[0].0, "A table");
+    assert_eq!(questions(&did), ["A table"]);
+}
+
+#[test]
+fn what_is_typed_belongs_to_no_turn_that_was_spoken() {
+    let (mut talk, ears, _) = asked_for_a_table();
+    let did = talk.input(AgentInput::Typed { position: talk.position, text: "for two" });
+    assert_eq!(questions(&did), ["A table", "for two"]);
+    let did = talk.hears(ears, "tonight", (20_000, 26_000), true);
+    assert!(!did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
+    assert_eq!(questions(&talk.over(ears)), ["A table", "for two", "tonight"]);
+}

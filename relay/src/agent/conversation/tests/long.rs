@@ -1,0 +1,76 @@
+//! What becomes of a turn that has no end.
+
+use std::time::Duration;
+
+use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
+use super::*;
+use crate::provider::Feed;
+
+fn flushes(did: &[AgentOutput]) -> usize {
+    did.iter().filter(|did| matches!(did, AgentOutput::Feed { feed: Feed::Flush, .. })).count()
+}
+
+#[test]
+fn who_talks_on_and_on_is_answered_all_the_same_and_does_not_interrupt_that() {
+    let persona = Persona { longest_turn: Duration::from_secs(10), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mut flushed = Vec::new();
+    for chunk in 1..=120 {
+        if chunk % 20 == 0 {
+            let end = talk.position - 1_600;
+            let did = talk.hears(ears, "and so on", (end - 20_000, end), chunk == 40);
+            assert!(said_words(&did).is_empty(), "words that stay do not end a turn: {did:?}");
+        }
+        if flushes(&talk.chunk()) > 0 {
+            flushed.push(talk.position);
+        }
+    }
+    // Its first words begin after three quarters of a second.
+    assert_eq!(flushed.len(), 1, "the recogniser is asked once for what it has: {flushed:?}");
+    assert!((160_000 + 10_400..160_000 + 13_600).contains(&flushed[0]), "{flushed:?}");
+    let did = talk.hears(ears, "and so on and on", (80_000, 190_000), true);
+    assert_eq!(said_words(&did).len(), 1, "{did:?}");
+    let mind = ask_of(&did, MIND).0;
+    assert!(!asks_anybody(&talk.over(ears)));
+    // Whoever talks on does not interrupt the answer that is owed to them, neither before it sounds nor afterwards.
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let did = talk.hears(ears, "furthermore", (192_000, 200_000), true);
+    assert!(matches!(&did[..], [AgentOutput::Partial { text, .. }] if text == "furthermore"), "{did:?}");
+    let mouth = ask_of(&talk.thinks(mind, "Let me say something. And "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let mut did = talk.hear(&voice(16_000));
+    did.extend(talk.hears(ears, "furthermore and", (192_000, 204_000), true));
+    did.extend(talk.over(ears));
+    assert_eq!(said_words(&did).len(), 1, "a turn of its own: {did:?}");
+    let is_cut = |did: &AgentOutput| {
+        matches!(did, AgentOutput::Cut | AgentOutput::Hold(_) | AgentOutput::Cancel { .. })
+    };
+    assert!(!did.iter().any(is_cut), "{did:?}");
+    // It is answered afterwards, as any other.
+    talk.finishes(mouth);
+    talk.finishes(mind);
+    let more = RequestId(mouth.0 + 1);
+    talk.sounds(more, 2_400);
+    talk.finishes(more);
+    let mind = ask_of(&talk.heard(usize::MAX), MIND).0;
+    let mouth = ask_of(&talk.thinks(mind, "Well then. And "), MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let did = talk.hears(ears, "no", (210_000, 214_000), false);
+    assert!(did.contains(&AgentOutput::Cut), "{did:?}");
+}
+
+#[test]
+fn without_a_longest_turn_everybody_may_talk_on() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mut flushed = 0;
+    for chunk in 0..2_000 {
+        if chunk % 100 == 0 {
+            let end = talk.position;
+            talk.hears(ears, "and so on", (end - 1_600, end), true);
+        }
+        flushed += flushes(&talk.chunk());
+    }
+    assert_eq!(flushed, 0);
+}
