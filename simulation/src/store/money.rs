@@ -182,7 +182,7 @@ impl Model {
                     "character" => sums.characters += row.quantity,
                     // What goes beyond what was set aside is no part of what the session has used.
                     unit if unit.ends_with("token") && !unit.starts_with(LedgerRow::EXCESS) => {
-                        sums.tokens += row.quantity
+                        sums.tokens += row.quantity;
                     }
                     _ => {}
                 }
