@@ -44,6 +44,7 @@ mod playout;
 mod quad;
 mod rate;
 mod resampler;
+pub mod synthetic;
 mod voice;
 mod window;
 

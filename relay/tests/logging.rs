@@ -103,8 +103,7 @@ fn call(folder: &Path, relay: &Running) {
     let token = String::from_utf8(token).expect("UTF-8");
     let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
     wav.extend(b"data\xff\xff\xff\xff");
-    let tone = |n: i32| (f64::from(n) * 0.2).sin() * 9_000.0 * (0.6 + 0.4 * (f64::from(n) * 0.0016).sin());
-    wav.extend((0..32_000).flat_map(|n| (tone(n) as i16).to_le_bytes()));
+    wav.extend((0..32_000).flat_map(|n| audio::synthetic::voice(n).to_le_bytes()));
     std::fs::write(folder.join("in.wav"), wav).expect("written");
     let url = format!("ws://{}/v1/call", relay.address);
     let call = ["call", &url, "--token", token.trim(), "--audio", "in.wav"];

@@ -101,13 +101,13 @@ impl Caller {
         self.send(Incoming::Text(message.to_string()));
     }
 
-    /// So many chunks from this one on: a tone, or silence.
-    fn audio(&self, chunks: std::ops::Range<u32>, amplitude: f32) {
+    /// So many chunks from this one on: a voice, or silence.
+    fn audio(&self, chunks: std::ops::Range<u32>, is_voice: bool) {
         for seq in chunks {
             let mut frame = Vec::new();
             AudioHeader::write(Codec::PcmS16le16000, seq, seq * CHUNK, &mut frame);
             for n in 0..CHUNK {
-                let sample = ((n as f32 * 0.3).sin() * amplitude) as i16;
+                let sample = if is_voice { audio::synthetic::voice(seq * CHUNK + n) } else { 0 };
                 frame.extend_from_slice(&sample.to_le_bytes());
             }
             self.send(Incoming::Binary(Bytes::from(frame)));
@@ -150,8 +150,8 @@ async fn a_whole_call_is_carried_by_wires_that_are_no_sockets() {
     let mut first = Caller::greet(&app, None);
     let welcome = first.hear("welcome").await;
     let id = welcome["session_id"].as_str().expect("an id").to_owned();
-    first.audio(0..15, 9_000.0);
-    first.audio(15..30, 0.0);
+    first.audio(0..15, true);
+    first.audio(15..30, false);
     assert_eq!(first.hear("transcript").await["role"], "user");
     assert_eq!(first.hear("transcript").await["role"], "agent");
     while !matches!(first.next().await, Said::Message(Outgoing::Binary(_))) {}

@@ -142,16 +142,8 @@ mod tests {
 
     use super::*;
 
-    /// A voiced sound as a mouth makes it: harmonics of 120 Hz, swelling four times a second.
     fn voice(samples: u32) -> Vec<i16> {
-        (0..samples)
-            .map(|i| {
-                let t = f64::from(i) / 16_000.0;
-                let swell = 0.6 + 0.4 * (t * 25.0).sin();
-                let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-                (tone * swell * 6_000.0) as i16
-            })
-            .collect()
+        (0..samples).map(audio::synthetic::voice).collect()
     }
 
     fn feed<E: Ears>(echo: &mut Echo<E>, samples: &[i16]) -> Vec<AgentOutput> {

@@ -4,8 +4,7 @@ use super::*;
 
 /// Half a second of silence and two of what counts as speech.
 fn speech() -> Vec<i16> {
-    let tone = |n: i32| (f64::from(n) * 0.2).sin() * 9_000.0 * (0.6 + 0.4 * (f64::from(n) * 0.0016).sin());
-    (0..40_000).map(|n| if n < 8_000 { 0 } else { tone(n) as i16 }).collect()
+    (0..40_000).map(|n| if n < 8_000 { 0 } else { audio::synthetic::voice(n) }).collect()
 }
 
 /// As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.

@@ -1,5 +1,6 @@
 //! Whole sessions without sockets, clocks and databases: the store is what the test says.
 
+use audio::synthetic::voice;
 use std::time::Duration;
 
 use audio::Hz;
@@ -190,13 +191,13 @@ impl Bench {
     }
 
     /// So many chunks in real time, with everything that becomes due meanwhile.
-    fn audio(&mut self, chunks: u32, amplitude: f32) -> Vec<Output> {
+    fn audio(&mut self, chunks: u32, sample: fn(u32) -> i16) -> Vec<Output> {
         let mut outputs = Vec::new();
         for _ in 0..chunks {
             let mut frame = Vec::new();
             AudioHeader::write(Codec::PcmS16le16000, self.chunks, self.chunks * CHUNK, &mut frame);
-            frame
-                .extend((0..CHUNK).flat_map(|n| (((n as f32 * 0.3).sin() * amplitude) as i16).to_le_bytes()));
+            let begin = self.chunks * CHUNK;
+            frame.extend((begin..begin + CHUNK).flat_map(|n| sample(n).to_le_bytes()));
             self.chunks += 1;
             outputs.extend(self.input(Input::Incoming(Incoming::Binary(frame.into()))));
             outputs.extend(self.let_store_answer());
@@ -256,6 +257,10 @@ fn over(outputs: &[Output]) -> Option<Departure> {
     })
 }
 
+fn silence(_: u32) -> i16 {
+    0
+}
+
 fn visitor(token: &str) -> Box<Visitor> {
     let resume = json!({ "session_id": "session", "epoch": 0, "resume_token": token, "received": 0 });
     Box::new(Visitor {
@@ -272,8 +277,8 @@ fn visitor(token: &str) -> Box<Visitor> {
 #[test]
 fn a_call_is_heard_answered_billed_stored_and_ended_in_this_order() {
     let mut bench = Bench::begin();
-    let mut outputs = bench.audio(15, 9_000.0);
-    outputs.extend(bench.audio(20, 0.0));
+    let mut outputs = bench.audio(15, voice);
+    outputs.extend(bench.audio(20, silence));
     let told = kinds(&outputs);
     let place =
         |kind: &str| told.iter().position(|told| told == kind).unwrap_or_else(|| panic!("{kind}: {told:?}"));
@@ -294,9 +299,9 @@ fn a_call_is_heard_answered_billed_stored_and_ended_in_this_order() {
 #[test]
 fn while_the_connection_takes_no_more_the_agents_words_wait_and_the_user_is_heard() {
     let mut bench = Bench::begin();
-    bench.audio(15, 9_000.0);
+    bench.audio(15, voice);
     bench.is_ready = false;
-    let told = kinds(&bench.audio(20, 0.0));
+    let told = kinds(&bench.audio(20, silence));
     assert!(told.iter().all(|kind| kind == "ack" || kind == "usage"), "{told:?}");
     assert!(told.iter().any(|kind| kind == "ack"), "{told:?}");
     bench.is_ready = true;
@@ -353,7 +358,7 @@ fn a_used_up_budget_is_noted_after_what_was_spent() {
     let mut bench = Bench::with(budget);
     let hello = Box::new(hello(None));
     bench.input(Input::Begin { hello, attachment: Attachment::New, token: "resume-0".into() });
-    let mut outputs = bench.audio(40, 0.0);
+    let mut outputs = bench.audio(40, silence);
     outputs.extend(bench.until(bench.now + Duration::from_secs(15)));
     assert_eq!(over(&outputs), Some(Departure::Ended(CloseCode::Budget)), "{:?}", bench.written);
     let of = |kind| bench.written.iter().rposition(|written| *written == kind);
@@ -364,7 +369,7 @@ fn a_used_up_budget_is_noted_after_what_was_spent() {
 #[test]
 fn a_relay_that_stops_writes_what_was_heard_before_it_says_that_nobody_is_connected() {
     let mut bench = Bench::begin();
-    bench.audio(3, 0.0);
+    bench.audio(3, silence);
     bench.written.clear();
     let outputs = bench.input(Input::Shutdown);
     assert_eq!(over(&outputs), None);
@@ -378,7 +383,7 @@ fn a_relay_that_stops_writes_what_was_heard_before_it_says_that_nobody_is_connec
 #[test]
 fn what_a_session_that_leaves_cannot_write_is_kept_and_then_held() {
     let mut bench = Bench::begin();
-    bench.audio(3, 0.0);
+    bench.audio(3, silence);
     bench.input(Input::Shutdown);
     let mut outputs = Vec::new();
     while over(&outputs).is_none() {
@@ -396,7 +401,7 @@ fn what_a_session_that_leaves_cannot_write_is_kept_and_then_held() {
 fn a_session_that_another_relay_has_is_gone_with_its_first_fenced_write() {
     let mut bench = Bench::begin();
     bench.failure = Some(FailureKind::Fenced);
-    let outputs = bench.audio(60, 0.0);
+    let outputs = bench.audio(60, silence);
     assert_eq!(over(&outputs), Some(Departure::TakenOver));
     assert_eq!(bench.written.len(), 1, "nothing more is written");
 }
@@ -408,7 +413,7 @@ fn while_the_database_is_away_the_call_goes_on_and_leaves_after_the_grace() {
     let begun = bench.now;
     let mut outputs = Vec::new();
     while over(&outputs).is_none() {
-        outputs.extend(bench.audio(1, 0.0));
+        outputs.extend(bench.audio(1, silence));
         if outputs.iter().any(|output| matches!(output, Output::Keep(_))) {
             outputs.extend(bench.input(Input::Kept(vec![Some(1); 9])));
         }
@@ -424,7 +429,7 @@ fn while_the_database_is_away_the_call_goes_on_and_leaves_after_the_grace() {
 #[test]
 fn a_goodbye_is_said_to_its_end_even_if_the_connection_fills_up_in_the_middle_of_it() {
     let mut bench = Bench::begin();
-    bench.audio(3, 0.0);
+    bench.audio(3, silence);
     bench.is_ready = false;
     bench.text(&json!({ "type": "bye", "end": bench.chunks }));
     let outputs = bench.let_store_answer();

@@ -19,12 +19,7 @@ fn skills(service: Service, is_fed: bool, billing: Billing) -> Skills {
 
 /// A sound that voice activity takes for speech: so many samples.
 pub(super) fn voice(samples: u32) -> Vec<i16> {
-    let sample = |i| {
-        let t = f64::from(i) / 16_000.0;
-        let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-        (tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0) as i16
-    };
-    (0..samples).map(sample).collect()
+    (0..samples).map(audio::synthetic::voice).collect()
 }
 
 /// One whose recogniser hears a stream.
