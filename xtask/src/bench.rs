@@ -1,6 +1,6 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
-//! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood` and `bench load`: the relay's databases, its memory, calls without
-//! a database, clients that send without end, and what a call weighs.
+//! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
+//! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench lossy`: calls over a network that loses packets.
 
 use std::fs;
@@ -29,6 +29,8 @@ pub(crate) enum Bench {
     Away,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
+    /// What the relay adds to a turn, with providers that take no time and with some that take as long as they do
+    Turn,
     /// What a client that sends without end costs the relay
     Flood,
     /// What a long conversation costs, beside other ways to remember it
@@ -56,6 +58,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30"], json),
+        Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
         Bench::Memory => memory(json),
         Bench::Lossy => relay("lossy", &["20"], json),
