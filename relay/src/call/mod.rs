@@ -70,6 +70,8 @@ pub struct Call {
     delayed_bytes: usize,
     /// Requests that wait for money, and what they are fed, oldest first.
     wanted: VecDeque<Wanted>,
+    /// What the requests may cost that the agent is likely to make soon.
+    soon: NanoUsd,
     /// Calls of tools that are not stored yet, oldest first.
     calls: VecDeque<Called>,
     /// The highest threshold of each budget that the page was told.
@@ -200,6 +202,7 @@ impl Call {
             uncommitted_metered: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
+            soon: NanoUsd::ZERO,
             has_claimed: false,
             uncommitted: VecDeque::new(),
             expected: start.mark,
@@ -503,6 +506,11 @@ impl Call {
                 self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
             }
         }
+            AgentOutput::Expect(requests) => {
+                let costs =
+                    requests.iter().map(|(provider, at_most)| self.tab.worst_case(*provider, at_most));
+                self.soon = costs.fold(NanoUsd::ZERO, |sum, cost| sum + cost);
+            }
     }
 
     fn change_state(&mut self, state: AgentState) {

@@ -9,6 +9,7 @@
 
 mod beginning;
 mod calling;
+mod expecting;
 mod floor;
 mod hearing;
 mod memory;
@@ -34,6 +35,7 @@ use crate::call::Turn;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
+use expecting::Expecting;
 use floor::Floor;
 pub use floor::TurnTaking;
 use hearing::Hearing;
@@ -81,6 +83,10 @@ pub struct Conversation<E = VoiceActivity> {
     author: Author,
     /// The user is saying something.
     is_user_speaking: bool,
+    /// The user may be saying something: a voice was heard, and nothing has come of it yet.
+    is_user_heard: bool,
+    /// What it has said to be expected.
+    expecting: Expecting,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// Where the audio ends that has come.
@@ -136,6 +142,8 @@ impl<E: Ears> Conversation<E> {
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
+            is_user_heard: false,
+            expecting: Expecting::default(),
             degraded: [false; 3],
             heard_through: position,
             final_through: position,
@@ -420,6 +428,7 @@ impl<E: Ears> Agent for Conversation<E> {
         self.decide();
         self.go_on_after_calls();
         self.think();
+        self.expect();
     }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {

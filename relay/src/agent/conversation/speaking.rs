@@ -11,15 +11,19 @@ use super::super::AgentOutput;
 use super::super::script::Script;
 use super::memory::{Author, Memory};
 use super::outbox::Outbox;
+use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
-use piece::{Piece, Stage};
+use piece::{Piece, Stage, at_most};
 
 /// A voice: its place among the agent's providers, and what it can.
 pub(super) type Voice = (usize, Skills);
 
 /// Pieces that are asked for at a time: the one that is being given, and the next.
 const ASKED_MAX: usize = 2;
+
+/// Characters of a sentence, as is expected. A longer one may have to wait for its money.
+const SENTENCE_CHARS: u64 = 200;
 
 /// Speaks one answer at a time.
 pub(super) struct Speaking {
@@ -72,6 +76,12 @@ impl Speaking {
     /// Whether an answer is being spoken.
     pub(super) fn is_busy(&self) -> bool {
         self.is_busy
+    }
+
+    /// What the next sentence uses at most: by whom it is spoken, and how much.
+    pub(super) fn expects(&self) -> Option<(usize, AtMost)> {
+        let (provider, skills) = self.voices.get(if self.is_busy { self.voice } else { 0 })?;
+        Some((*provider, at_most(skills.billing, SENTENCE_CHARS, SENTENCE_CHARS)))
     }
 
     /// More of the answer's text. The first begins it.

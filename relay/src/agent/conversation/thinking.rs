@@ -74,6 +74,18 @@ impl Thinking {
         self.ask_model(0, messages, tools, outbox)
     }
 
+    /// What is used at most by the question that is asked when the user has said so many bytes more: by whom, and how much.
+    pub(super) fn expects(
+        &self,
+        messages: &[Message],
+        tools: &[Tool],
+        bytes: u64,
+    ) -> Option<(usize, AtMost)> {
+        let AtMost::Tokens { prompt, output } = self.at_most(messages, tools) else { return None };
+        let prompt = prompt + bytes + MESSAGE_TOKENS;
+        Some((*self.models.first()?, AtMost::Tokens { prompt, output }))
+    }
+
     /// A provider says something. `None` if that changes nothing, or is about no question of this machine.
     pub(super) fn handle_event(
         &mut self,
@@ -149,23 +161,15 @@ impl Thinking {
         outbox: &mut Outbox,
     ) -> bool {
         let Some(&provider) = self.models.get(model) else { return false };
-        let bytes = messages.iter().map(Message::bytes).chain(tools.iter().map(Tool::bytes));
-        let prompt_bytes = bytes.sum::<usize>() as u64;
-        // Of what was called a model is told even where nothing may be called any more.
-        let has_called = messages.iter().any(|message| matches!(message, Message::ToolOutput { .. }));
-        let about_tools = if tools.is_empty() && !has_called { 0 } else { TOOLS_TOKENS };
-        // No tokenizer makes more tokens of a text than it has bytes.
-        let prompt = prompt_bytes
-            + MESSAGE_TOKENS * (messages.len() as u64 + 1)
-            + TOOL_TOKENS * tools.len() as u64
-            + about_tools;
+        let prompt_bytes = prompt_bytes(&messages, &tools);
+        let at_most = self.at_most(&messages, &tools);
         let max_output_tokens = self.max_output_tokens;
         // Only where another model could be asked is it worth to know what was asked.
         let is_last = model + 1 >= self.models.len();
         let (again, tools_again) =
             if is_last { (Vec::new(), Vec::new()) } else { (messages.clone(), tools.clone()) };
         let ask = Ask::Chat(Chat { messages, tools, max_output_tokens });
-        let request = outbox.ask(provider, ask, AtMost::Tokens { prompt, output: max_output_tokens.into() });
+        let request = outbox.ask(provider, ask, at_most);
         self.asked = Some(Asked {
             request,
             model,
@@ -179,6 +183,19 @@ impl Thinking {
             has_words: false,
         });
         true
+    }
+
+    /// What a question uses at most.
+    fn at_most(&self, messages: &[Message], tools: &[Tool]) -> AtMost {
+        // Of what was called a model is told even where nothing may be called any more.
+        let has_called = messages.iter().any(|message| matches!(message, Message::ToolOutput { .. }));
+        let about_tools = if tools.is_empty() && !has_called { 0 } else { TOOLS_TOKENS };
+        // No tokenizer makes more tokens of a text than it has bytes.
+        let prompt = prompt_bytes(messages, tools)
+            + MESSAGE_TOKENS * (messages.len() as u64 + 1)
+            + TOOL_TOKENS * tools.len() as u64
+            + about_tools;
+        AtMost::Tokens { prompt, output: self.max_output_tokens.into() }
     }
 
     /// Before the first word another model may answer; after it the answer ends where it is.
@@ -207,4 +224,9 @@ impl Thinking {
             },
         }
     }
+}
+
+fn prompt_bytes(messages: &[Message], tools: &[Tool]) -> u64 {
+    let bytes = messages.iter().map(Message::bytes).chain(tools.iter().map(Tool::bytes));
+    bytes.sum::<usize>() as u64
 }

@@ -53,6 +53,18 @@ pub(super) struct Piece {
     is_held_back: bool,
 }
 
+/// What it takes at most to have so many bytes spoken, which are so many characters.
+pub(super) fn at_most(billing: Billing, bytes: u64, characters: u64) -> AtMost {
+    match billing {
+        Billing::Tokens => AtMost::Tokens {
+            prompt: bytes + PROMPT_TOKENS,
+            output: characters * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
+        },
+        // A wire may want a space behind the last word.
+        Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(characters + 1),
+    }
+}
+
 impl Piece {
     pub(super) fn new(piece: script::Piece, author: Author) -> Piece {
         Piece {
@@ -97,16 +109,7 @@ impl Piece {
             self.stage = Stage::Complete;
             return;
         };
-        let at_most = match skills.billing {
-            Billing::Tokens => AtMost::Tokens {
-                prompt: self.spoken.len() as u64 + PROMPT_TOKENS,
-                output: self.characters() * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
-            },
-            // A wire may want a space behind the last word.
-            Billing::Characters | Billing::Seconds | Billing::Stream => {
-                AtMost::Characters(self.characters() + 1)
-            }
-        };
+        let at_most = at_most(skills.billing, self.spoken.len() as u64, self.characters());
         let request = outbox.ask(*provider, Ask::Speak(self.spoken.clone()), at_most);
         if skills.is_fed {
             outbox.feed(request, Feed::Finish);
