@@ -13,6 +13,8 @@ const LEAD: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(3);
 /// How long one frame of sound plays.
 const FRAME_TIME: Duration = Duration::from_millis(100);
+/// How long a frame plays at least that is waited for, because nothing plays that was sent before.
+const FIRST_FRAME_TIME: Duration = Duration::from_millis(20);
 /// The most sound that waits to be sent. An agent that gives more without being asked loses what is beyond it.
 const WAITING_MAX: Duration = Duration::from_secs(60);
 /// A voice speaks so many characters a second, or a little less.
@@ -109,8 +111,7 @@ impl Answer {
             Some(since) => {
                 // A client that cannot hold has played on meanwhile, and has no more left than it has not played.
                 let left = self.turn.start.saturating_add(self.sent).saturating_sub(played);
-                let left = Duration::from_micros(u64::from(left) * 1_000_000 / u64::from(self.rate.max(1)));
-                self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + left);
+                self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + self.time(left));
             }
         }
         true
@@ -123,12 +124,11 @@ impl Answer {
 
     /// Takes the next frame, if it is there and it is time to send it.
     pub(super) fn next_frame(&mut self, now: Time) -> Option<Vec<i16>> {
-        let frame = (self.rate / 10) as usize;
-        if self.held_since.is_some() || !self.has_frame() || self.plays_at > now + LEAD {
+        if self.held_since.is_some() || !self.has_frame(now) || self.plays_at > now + LEAD {
             return None;
         }
-        let length = frame.min(self.waiting.len());
-        self.plays_at = self.plays_at.max(now) + FRAME_TIME;
+        let length = self.samples(FRAME_TIME).min(self.waiting.len());
+        self.plays_at = self.plays_at.max(now) + self.time(length as u32);
         self.sent += length as u32;
         Some(self.waiting.drain(..length).collect())
     }
@@ -252,14 +252,30 @@ impl Answer {
         } else if self.is_sent() {
             Some(self.plays_at + GRACE)
         } else {
-            // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it.
-            (has_room && (self.has_frame() || next > now)).then_some(next)
+            // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it. What is less than
+            // a frame is sent when nothing else plays any more.
+            let is_next = self.has_frame(now) || next > now;
+            let is_part = self.waiting.len() >= self.samples(FIRST_FRAME_TIME);
+            let due = if is_next { Some(next) } else { is_part.then_some(self.plays_at) };
+            due.filter(|_| has_room)
         };
         words.into_iter().chain(sound).min()
     }
 
-    fn has_frame(&self) -> bool {
-        self.waiting.len() >= (self.rate / 10) as usize || self.is_whole && !self.waiting.is_empty()
+    /// Whether there is a frame to send: a whole one, the rest, or as little as is worth sending to somebody who hears nothing meanwhile.
+    fn has_frame(&self, now: Time) -> bool {
+        let least = if self.plays_at <= now { FIRST_FRAME_TIME } else { FRAME_TIME };
+        self.waiting.len() >= self.samples(least) || self.is_whole && !self.waiting.is_empty()
+    }
+
+    /// How many samples play for so long.
+    fn samples(&self, time: Duration) -> usize {
+        (u128::from(self.rate) * time.as_millis() / 1_000) as usize
+    }
+
+    /// How long so many samples play.
+    fn time(&self, samples: u32) -> Duration {
+        Duration::from_micros(u64::from(samples) * 1_000_000 / u64::from(self.rate.max(1)))
     }
 
     /// Whether the client has had time enough to say that it played everything.

@@ -388,6 +388,28 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
 }
 
 #[test]
+fn the_first_of_an_answer_is_sent_as_soon_as_there_is_a_little_of_it_and_the_rest_in_whole_frames() {
+    let mut bench = Bench::new();
+    let sounds = |bench: &mut Bench, samples: usize| {
+        let sound = AgentOutput::Sound(vec![5; samples]);
+        let did = bench.chunk([sound]);
+        did.iter()
+            .filter_map(|did| if let Did::Speak(samples) = did { Some(*samples) } else { None })
+            .collect::<Vec<_>>()
+    };
+    let words = AgentOutput::Words { text: "yes".into(), start: 0, end: 0, last: false };
+    bench.chunk([said(0, 1_600), words]);
+    assert_eq!(sounds(&mut bench, 240), [0_usize; 0], "10 ms are not worth a frame");
+    assert_eq!(sounds(&mut bench, 720), [960]);
+    assert_eq!(sounds(&mut bench, 960), [0_usize; 0], "40 ms play already");
+    assert_eq!(sounds(&mut bench, 1_920), [2_400]);
+    // What is left is sent before nobody hears anything any more.
+    bench.now = bench.now + Duration::from_millis(139);
+    assert_eq!(sounds(&mut bench, 0), [0_usize; 0]);
+    assert_eq!(spoken(&bench.wait(Duration::from_millis(2))), 480);
+}
+
+#[test]
 fn no_tool_is_called_for_a_user_who_has_hung_up() {
     let mut bench = Bench::new();
     let call = |call_id: &str| Called {
