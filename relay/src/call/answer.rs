@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use protocol::Time;
 
-use super::Turn;
+use super::{Turn, millis};
 
 /// How far sending runs ahead of playing. It is enough to bridge a bad network, and little enough to be thrown away at an interruption.
 const LEAD: Duration = Duration::from_secs(2);
 /// How long the call waits for the client to say that an answer was played, counted from when its end should have been heard.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long one frame of sound plays.
+/// How long a frame of sound plays, but for the last one of an answer, and one that is waited for.
 const FRAME_TIME: Duration = Duration::from_millis(100);
 /// How long a frame plays at least that is waited for, because nothing plays that was sent before.
 const FIRST_FRAME_TIME: Duration = Duration::from_millis(20);
@@ -45,6 +45,8 @@ pub(super) struct Answer {
     plays_at: Time,
     /// Since when nothing of it is sent or played.
     held_since: Option<Time>,
+    /// When the first of it was sent.
+    first_sent: Option<Time>,
     /// What the page was last told of the answer.
     told: Option<Told>,
     /// The turn as it was last stored.
@@ -73,6 +75,7 @@ impl Answer {
             rate,
             plays_at: now,
             held_since: None,
+            first_sent: None,
             told: None,
             stored: None,
         }
@@ -130,7 +133,18 @@ impl Answer {
         let length = self.samples(FRAME_TIME).min(self.waiting.len());
         self.plays_at = self.plays_at.max(now) + self.time(length as u32);
         self.sent += length as u32;
+        self.first_sent.get_or_insert(now);
         Some(self.waiting.drain(..length).collect())
+    }
+
+    /// Notes that the user has heard the agent up to `played`. Says whether the first of an answer to them was heard only now.
+    pub(super) fn note_heard(&mut self, now: Time, played: u32) -> bool {
+        let is_measured = self.turn.latency.total_ms.is_some() && self.turn.latency.heard_ms.is_none();
+        let Some(sent) = self.first_sent.filter(|_| is_measured && played > self.turn.start) else {
+            return false;
+        };
+        self.turn.latency.heard_ms = Some(millis(now.since(sent)));
+        true
     }
 
     /// How many samples the agent is asked for now: what the next frame lacks, so that sound does not pile up here.

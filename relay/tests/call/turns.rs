@@ -383,8 +383,47 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
         .filter_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
         .collect();
     let expected =
-        Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
+        Latency { turn: 1, stt_ms: Some(0), llm_ms: Some(0), total_ms: Some(0), ..Latency::default() };
     assert_eq!(latencies, [expected]);
+}
+
+#[test]
+fn each_stage_of_a_spoken_answer_has_its_share_and_its_hearing_is_told_and_stored_when_it_is_known() {
+    let mut bench = Bench::new();
+    let latency = |did: &[Did]| {
+        did.iter()
+            .find_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
+    };
+    bench.chunk([said(0, 1_600)]);
+    let request = RequestId(0);
+    bench.now = bench.now + Duration::from_millis(300);
+    assert_eq!(latency(&bench.input(Input::Provider { request, event: &Event::Text("Yes".into()) })), None);
+    bench.now = bench.now + Duration::from_millis(50);
+    bench.input(Input::Provider { request, event: &Event::Text(".".into()) });
+    bench.now = bench.now + Duration::from_millis(100);
+    // The voice has begun, and the agent has nothing to give of that yet.
+    let sound = Event::Sound(relay::provider::Sound { samples: vec![5; 10], rate: 24_000 });
+    bench.input(Input::Provider { request, event: &sound });
+    bench.now = bench.now + Duration::from_millis(20);
+    bench.script.lock().expect("one thread").push_back(reply(1));
+    let did = bench.input(Input::Provider { request, event: &sound });
+    let first = Latency {
+        turn: 1,
+        stt_ms: Some(0),
+        llm_ms: Some(300),
+        tts_ms: Some(150),
+        send_ms: Some(20),
+        total_ms: Some(470),
+        ..Latency::default()
+    };
+    assert_eq!(latency(&did), Some(first));
+    bench.now = bench.now + Duration::from_millis(250);
+    assert_eq!(latency(&bench.input(Input::Played(0))), None);
+    assert_eq!(latency(&bench.input(Input::Played(2_400))), Some(Latency { heard_ms: Some(250), ..first }));
+    let did = bench.input(Input::Played(24_000));
+    assert_eq!(latency(&did), None, "once");
+    let stored = did.iter().find_map(|did| if let Did::Store(turns, _) = did { turns.first() } else { None });
+    assert_eq!(stored.and_then(|turn| turn.latency.heard_ms), Some(250));
 }
 
 #[test]
