@@ -134,7 +134,10 @@ export interface DegradedEvent {
   readonly degraded: boolean;
 }
 
-/** How long an answer took, in milliseconds; `null` is what was not measured. */
+/**
+ * How long an answer took, in milliseconds; `null` is what was not measured. An answer with sound has two of them: one when its first sound
+ * is sent, and one with `heardMs` as well when that was played.
+ */
 export interface LatencyEvent {
   /** The turn of the answer. */
   readonly turn: number;
@@ -142,9 +145,13 @@ export interface LatencyEvent {
   readonly sttMs: number | null;
   /** From then until the first words of the answer. */
   readonly llmMs: number | null;
-  /** From then until its first sound. */
+  /** From then until its first sound, as the relay gets it from the voice. */
   readonly ttsMs: number | null;
-  /** In all. */
+  /** From then until the relay sent that to the page. */
+  readonly sendMs: number | null;
+  /** From then until the relay heard that the page had played something of it. */
+  readonly heardMs: number | null;
+  /** From the end of what was said until the relay sent the first sound of the answer, or its first words if it has none. */
   readonly totalMs: number | null;
 }
 

@@ -646,6 +646,8 @@ fn whatever_the_session_says_is_numbered_by_the_link() {
             stt_ms: None,
             llm_ms: Some(3),
             tts_ms: None,
+            send_ms: None,
+            heard_ms: None,
             total_ms: Some(4),
         }),
         Saying::Listened(Listened { seq, listening: true }),

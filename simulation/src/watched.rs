@@ -22,6 +22,8 @@ pub(crate) struct Log {
     pub(crate) typed: Vec<String>,
     /// Requests that it asked for: of which provider, and what they use at most.
     pub(crate) asked: BTreeMap<RequestId, (usize, AtMost)>,
+    /// What it expected to ask for, each time that it said so.
+    pub(crate) expected: Vec<Vec<(usize, AtMost)>>,
     /// What it said that they used.
     pub(crate) spent: BTreeMap<RequestId, Option<Quantity>>,
     /// Those of them that are estimates.
@@ -192,6 +194,7 @@ impl Agent for Watched {
                 }
                 log.asked.insert(*request, (*provider, *at_most));
             }
+            AgentOutput::Expect(requests) => log.expected.push(requests.clone()),
             AgentOutput::Spent { request, used, estimated, .. } => {
                 if *estimated {
                     log.estimated.push(*request);

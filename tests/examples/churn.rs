@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use protocol::ClientMessage;
 use serde_json::json;
+use tests::process::resident_kib;
 use tests::{Raw, Relay, chunk, hello, token_but};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -74,10 +75,4 @@ async fn call(relay: &Relay, caller: u32) {
     raw.say(&ClientMessage::from(protocol::Bye { end: 1 }).to_json()).await;
     let (errors, code) = raw.end().await;
     assert_eq!((errors.as_slice(), code), ([].as_slice(), 1000));
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

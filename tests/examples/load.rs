@@ -19,6 +19,7 @@ use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
 use protocol::{AudioHeader, ClientAck, ClientMessage, Codec, Ping, SUBPROTOCOL};
 use serde_json::{Value, json};
+use tests::process::{cpu_seconds, pin, resident_kib};
 use tests::{Relay, hello, sound, token_but};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -386,25 +387,4 @@ async fn echo(mut socket: WebSocket) {
             return;
         }
     }
-}
-
-/// Keeps a process and all its threads on one core. `false` where that cannot be done.
-async fn pin(pid: u32, core: u32) -> bool {
-    let pinned = Command::new("taskset").args(["-acp", &core.to_string(), &pid.to_string()]).output().await;
-    pinned.is_ok_and(|output| output.status.success())
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
-/// Time on a core, of the process and the kernel for it. Linux counts it in hundredths of a second (`USER_HZ`).
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux");
-    // The name is in brackets and may hold anything.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-    ticks as f64 / 100.0
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
 //! `cargo xtask bench voice`: how well speech is told from noise, and what that costs.
-//! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood` and `bench load`: the relay's databases, its memory, calls without
-//! a database, clients that send without end, and what a call weighs.
+//! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
+//! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench lossy`: calls over a network that loses packets.
 
 use std::fs;
@@ -33,6 +33,8 @@ pub(crate) enum Bench {
     Away,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
+    /// What the relay adds to a turn, with providers that take no time and with some that take as long as they do
+    Turn,
     /// What a client that sends without end costs the relay
     Flood,
     /// How soon the loudspeaker of a page is silent when its user speaks over the agent, in a real browser
@@ -63,6 +65,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30"], json),
+        Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
         Bench::BargeIn => barge_in(),
         Bench::Memory => memory(json),

@@ -366,9 +366,13 @@ pub struct Latency {
     pub stt_ms: Option<u32>,
     /// From then until the first words of the answer.
     pub llm_ms: Option<u32>,
-    /// From then until its first sound.
+    /// From then until its first sound came from the voice.
     pub tts_ms: Option<u32>,
-    /// From the end of what was said until the answer's first sound, or its first words if it has none.
+    /// From then until the relay sent it.
+    pub send_ms: Option<u32>,
+    /// From then until the page had played something of it, as its acknowledgements say.
+    pub heard_ms: Option<u32>,
+    /// From the end of what was said until the answer's first sound was sent, or its first words if it has none.
     pub total_ms: Option<u32>,
 }
 

@@ -262,6 +262,9 @@ pub enum AgentOutput {
         /// What the request uses at most with it, in all; `None` if that is no more than before. It waits until there is the money for it.
         at_most: Option<AtMost>,
     },
+    /// These requests are likely to be made soon, besides those that are under way: places among the agent's providers, and what each uses at
+    /// most. There is money for them by then, so that none waits. It stands until it is said anew.
+    Expect(Vec<(usize, AtMost)>),
     /// There is no room for more of what a request says, or again. Its provider is not read meanwhile, and what was said already may still come.
     HoldBack {
         /// The request.

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use protocol::Time;
 
-use super::Turn;
+use super::{Turn, millis};
 
 /// How far sending runs ahead of playing. It is enough to bridge a bad network, and little enough to be thrown away at an interruption.
 const LEAD: Duration = Duration::from_secs(2);
 /// How long the call waits for the client to say that an answer was played, counted from when its end should have been heard.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long one frame of sound plays.
+/// How long a frame of sound plays, but for the last one of an answer, and one that is waited for.
 const FRAME_TIME: Duration = Duration::from_millis(100);
+/// How long a frame plays at least that is waited for, because nothing plays that was sent before.
+const FIRST_FRAME_TIME: Duration = Duration::from_millis(20);
 /// The most sound that waits to be sent. An agent that gives more without being asked loses what is beyond it.
 const WAITING_MAX: Duration = Duration::from_secs(60);
 /// A voice speaks so many characters a second, or a little less.
@@ -43,6 +45,8 @@ pub(super) struct Answer {
     plays_at: Time,
     /// Since when nothing of it is sent or played.
     held_since: Option<Time>,
+    /// When the first of it was sent.
+    first_sent: Option<Time>,
     /// What the page was last told of the answer.
     told: Option<Told>,
     /// The turn as it was last stored.
@@ -71,6 +75,7 @@ impl Answer {
             rate,
             plays_at: now,
             held_since: None,
+            first_sent: None,
             told: None,
             stored: None,
         }
@@ -109,8 +114,7 @@ impl Answer {
             Some(since) => {
                 // A client that cannot hold has played on meanwhile, and has no more left than it has not played.
                 let left = self.turn.start.saturating_add(self.sent).saturating_sub(played);
-                let left = Duration::from_micros(u64::from(left) * 1_000_000 / u64::from(self.rate.max(1)));
-                self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + left);
+                self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + self.time(left));
             }
         }
         true
@@ -123,14 +127,24 @@ impl Answer {
 
     /// Takes the next frame, if it is there and it is time to send it.
     pub(super) fn next_frame(&mut self, now: Time) -> Option<Vec<i16>> {
-        let frame = (self.rate / 10) as usize;
-        if self.held_since.is_some() || !self.has_frame() || self.plays_at > now + LEAD {
+        if self.held_since.is_some() || !self.has_frame(now) || self.plays_at > now + LEAD {
             return None;
         }
-        let length = frame.min(self.waiting.len());
-        self.plays_at = self.plays_at.max(now) + FRAME_TIME;
+        let length = self.samples(FRAME_TIME).min(self.waiting.len());
+        self.plays_at = self.plays_at.max(now) + self.time(length as u32);
         self.sent += length as u32;
+        self.first_sent.get_or_insert(now);
         Some(self.waiting.drain(..length).collect())
+    }
+
+    /// Notes that the user has heard the agent up to `played`. Says whether the first of an answer to them was heard only now.
+    pub(super) fn note_heard(&mut self, now: Time, played: u32) -> bool {
+        let is_measured = self.turn.latency.total_ms.is_some() && self.turn.latency.heard_ms.is_none();
+        let Some(sent) = self.first_sent.filter(|_| is_measured && played > self.turn.start) else {
+            return false;
+        };
+        self.turn.latency.heard_ms = Some(millis(now.since(sent)));
+        true
     }
 
     /// How many samples the agent is asked for now: what the next frame lacks, so that sound does not pile up here.
@@ -252,14 +266,30 @@ impl Answer {
         } else if self.is_sent() {
             Some(self.plays_at + GRACE)
         } else {
-            // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it.
-            (has_room && (self.has_frame() || next > now)).then_some(next)
+            // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it. What is less than
+            // a frame is sent when nothing else plays any more.
+            let is_next = self.has_frame(now) || next > now;
+            let is_part = self.waiting.len() >= self.samples(FIRST_FRAME_TIME);
+            let due = if is_next { Some(next) } else { is_part.then_some(self.plays_at) };
+            due.filter(|_| has_room)
         };
         words.into_iter().chain(sound).min()
     }
 
-    fn has_frame(&self) -> bool {
-        self.waiting.len() >= (self.rate / 10) as usize || self.is_whole && !self.waiting.is_empty()
+    /// Whether there is a frame to send: a whole one, the rest, or as little as is worth sending to somebody who hears nothing meanwhile.
+    fn has_frame(&self, now: Time) -> bool {
+        let least = if self.plays_at <= now { FIRST_FRAME_TIME } else { FRAME_TIME };
+        self.waiting.len() >= self.samples(least) || self.is_whole && !self.waiting.is_empty()
+    }
+
+    /// How many samples play for so long.
+    fn samples(&self, time: Duration) -> usize {
+        (u128::from(self.rate) * time.as_millis() / 1_000) as usize
+    }
+
+    /// How long so many samples play.
+    fn time(&self, samples: u32) -> Duration {
+        Duration::from_micros(u64::from(samples) * 1_000_000 / u64::from(self.rate.max(1)))
     }
 
     /// Whether the client has had time enough to say that it played everything.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{CloseCode, ErrorCode};
 
 use super::{Call, Output};
+use crate::NanoUsd;
 use crate::agent::AgentInput;
 
 /// After the user has hung up, the last of what they said is understood within this time, or not at all.
@@ -49,6 +50,7 @@ impl Call {
     pub(super) fn give_up_requests(&mut self) {
         self.tell_agent(AgentInput::Leave);
         self.wanted.clear();
+        self.soon = NanoUsd::ZERO;
         self.tab.settle_rest();
     }
 

@@ -82,6 +82,8 @@ pub struct Call {
     delayed_bytes: usize,
     /// Requests that wait for money, and what they are fed, oldest first.
     wanted: VecDeque<Wanted>,
+    /// What the requests may cost that the agent is likely to make soon.
+    soon: NanoUsd,
     /// Calls of tools that are not stored yet, oldest first.
     calls: VecDeque<Called>,
     /// The highest threshold of each budget that the page was told.
@@ -120,8 +122,8 @@ pub struct Call {
     understood: VecDeque<Understood>,
     /// How many turns of the user the agent has understood.
     understood_count: u32,
-    /// When the user's last turn was understood, and how many milliseconds after its sound that was, until the answer is heard.
-    said: Option<(Time, u32)>,
+    /// What the user said last, until the answer to it sounds.
+    said: Option<Said>,
     /// What the page was last told that the agent is doing.
     state: AgentState,
     /// The answer that is being given.
@@ -146,6 +148,18 @@ pub struct Call {
     /// Whether [`Output::End`] was given.
     has_ended: bool,
     now: Time,
+}
+
+/// When the user's last turn was understood, and what has come of it since.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    at: Time,
+    /// How many milliseconds after its sound that was.
+    behind_ms: u32,
+    /// When a model gave the first words of the answer.
+    words_at: Option<Time>,
+    /// When a voice gave the first sound of it.
+    sound_at: Option<Time>,
 }
 
 /// Something for a provider that waits for money, or behind what does.
@@ -208,6 +222,7 @@ impl Call {
             delayed: VecDeque::new(),
             delayed_bytes: 0,
             wanted: VecDeque::new(),
+            soon: NanoUsd::ZERO,
             calls: VecDeque::new(),
             told_percent: [0; 3],
             is_standing_unknown: start.is_taken_over,
@@ -296,7 +311,10 @@ impl Call {
             Input::Message { mark, message } => {
                 self.delay(Delayed::Message { mark, message: message.clone() });
             }
-            Input::Provider { request, event } => self.tell_agent(AgentInput::Event { request, event }),
+            Input::Provider { request, event } => {
+                self.note_came(event);
+                self.tell_agent(AgentInput::Event { request, event });
+            }
             Input::ToolStored { call_id } => self.run_tool(call_id),
             Input::ToolResult { call_id, output } => {
                 self.tell_result(call_id, Runs::Webhook, &output.output, output.is_error);
@@ -467,8 +485,8 @@ impl Call {
                 self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
             }
             AgentOutput::Said { text, start, end } => {
-                let behind = self.expected.position.saturating_sub(end) / 16;
-                self.said = Some((self.now, behind));
+                let behind_ms = self.expected.position.saturating_sub(end) / 16;
+                self.said = Some(Said { at: self.now, behind_ms, words_at: None, sound_at: None });
                 self.pace.next_answer(self.tab.requests_cost());
                 self.user_said(text, start, end);
                 // An answer that may not be interrupted goes on.
@@ -517,6 +535,11 @@ impl Call {
                 } else {
                     self.outputs.push_back(Output::Feed { request, feed });
                 }
+            }
+            AgentOutput::Expect(requests) => {
+                let costs =
+                    requests.iter().map(|(provider, at_most)| self.tab.worst_case(*provider, at_most));
+                self.soon = costs.fold(NanoUsd::ZERO, |sum, cost| sum + cost);
             }
             AgentOutput::HoldBack { request, held_back } => {
                 self.outputs.push_back(Output::HoldBack { request, held_back });

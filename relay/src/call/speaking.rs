@@ -6,6 +6,7 @@ use protocol::{AgentState, Role};
 use super::answer::Answer;
 use super::{Call, Output, Turn, millis};
 use crate::agent::AgentInput;
+use crate::provider::Event;
 
 impl Call {
     /// Appends words to the answer. The first words begin it.
@@ -19,9 +20,10 @@ impl Call {
         }
         if self.answer.is_none() {
             let mut turn = Turn::new(self.take_turn(), Role::Agent, String::new(), self.spoken, self.spoken);
-            if let Some((said, behind)) = self.said {
-                turn.latency.stt_ms = Some(behind);
-                turn.latency.llm_ms = Some(millis(self.now.since(said)));
+            if let Some(said) = &mut self.said {
+                let words_at = *said.words_at.get_or_insert(self.now);
+                turn.latency.stt_ms = Some(said.behind_ms);
+                turn.latency.llm_ms = Some(millis(words_at.since(said.at)));
             }
             self.answer = Some(Answer::new(self.now, self.answers, turn, self.agent.rate()));
             self.answers += 1;
@@ -62,11 +64,11 @@ impl Call {
             while let Some(frame) = answer.next_frame(self.now) {
                 self.spoken = self.spoken.saturating_add(frame.len() as u32);
                 self.outputs.push_back(Output::Speak(frame));
-                if let Some((said, behind)) = self.said.take_if(|_| answer.is_first_to_answer()) {
-                    let total = millis(self.now.since(said));
-                    let latency = &mut answer.turn.latency;
-                    latency.tts_ms = Some(total.saturating_sub(latency.llm_ms.unwrap_or_default()));
-                    latency.total_ms = Some(total.saturating_add(behind));
+                if let Some(said) = self.said.take_if(|_| answer.is_first_to_answer()) {
+                    let (words_at, latency) = (said.words_at.unwrap_or(self.now), &mut answer.turn.latency);
+                    latency.tts_ms = Some(millis(said.sound_at.unwrap_or(self.now).since(words_at)));
+                    latency.send_ms = said.sound_at.map(|sound_at| millis(self.now.since(sound_at)));
+                    latency.total_ms = Some(millis(self.now.since(said.at)).saturating_add(said.behind_ms));
                     let told = Output::Say(Saying::Latency(answer.turn.told_latency()));
                     self.outputs.push_back(told);
                 }
@@ -93,9 +95,27 @@ impl Call {
         }
     }
 
+    /// A provider says this: it may be the first words or the first sound of the answer to what the user said last.
+    pub(super) fn note_came(&mut self, event: &Event) {
+        // What comes while another answer goes on may be of that one.
+        let is_its = self.answer.as_ref().is_none_or(Answer::is_first_to_answer);
+        let Some(said) = self.said.as_mut().filter(|_| is_its) else { return };
+        match event {
+            Event::Text(_) => said.words_at = said.words_at.or(Some(self.now)),
+            Event::Sound(_) if said.words_at.is_some() => said.sound_at = said.sound_at.or(Some(self.now)),
+            _ => {}
+        }
+    }
+
     /// Notes how far the user has heard the agent, and finishes an answer that was heard to its end.
     pub(super) fn handle_played(&mut self, position: u32) {
         self.played = self.played.max(position).min(self.spoken);
+        let (now, played) = (self.now, self.played);
+        if let Some(answer) = &mut self.answer
+            && answer.note_heard(now, played)
+        {
+            self.outputs.push_back(Output::Say(Saying::Latency(answer.turn.told_latency())));
+        }
         let is_heard = |answer: &Answer| {
             answer.is_sent() && self.played >= answer.turn.start.saturating_add(answer.sent())
         };

@@ -59,8 +59,13 @@ impl Call {
     /// Whether nothing can be asked for before a settlement that is on its way is answered. It says what was exposed before, and may not come
     /// after what is asked for now.
     pub(super) fn waits_for_settlement(&self) -> bool {
-        let exposed = self.tab.held() + self.wanted_cost();
+        let exposed = self.to_expose();
         self.settling.iter().any(|(_, before)| *before != exposed)
+    }
+
+    /// What the store is to know of as exposed: the requests under way, the oldest that waits, and those that will be made soon.
+    fn to_expose(&self) -> NanoUsd {
+        self.tab.held() + self.wanted_cost() + self.soon
     }
 
     /// Gives providers what is paid for, and what the store knows of.
@@ -137,8 +142,8 @@ impl Call {
         if self.waits_for_settlement() {
             return;
         }
-        let exposed = self.tab.held() + self.wanted_cost();
-        if let Some(through) = self.purse.ask(self.now, &Wish { reach, needed, ahead, exposed }) {
+        let (expected, exposed) = (self.soon, self.to_expose());
+        if let Some(through) = self.purse.ask(self.now, &Wish { reach, needed, ahead, expected, exposed }) {
             self.outputs.push_back(Output::Reserve { through, spent, exposed });
         }
     }
@@ -215,10 +220,10 @@ impl Call {
         });
     }
 
-    /// What a settlement says is exposed: the holds, or what the unanswered [`Output::Reserve`] asks to be exposed if that is more. The
-    /// answer may come, and a request begin, before the settlement is written.
+    /// What a settlement says is exposed: the holds and what is expected, or what the unanswered [`Output::Reserve`] asks to be exposed if
+    /// that is more. The answer may come, and a request begin, before the settlement is written.
     fn exposed(&self) -> NanoUsd {
-        self.tab.held().max(self.purse.asked())
+        (self.tab.held() + self.soon).max(self.purse.asked())
     }
 
     /// Tells the page its usage and the thresholds that budgets have reached, and settles what was used if it is time.

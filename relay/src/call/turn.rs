@@ -28,9 +28,13 @@ pub struct Latency {
     pub stt_ms: Option<u32>,
     /// From the text to the first words of the answer.
     pub llm_ms: Option<u32>,
-    /// From the first words of the answer to its first sound.
+    /// From the first words of the answer to its first sound, as the voice gives it.
     pub tts_ms: Option<u32>,
-    /// From the end of what the user said to the first sound of the answer.
+    /// From the voice's first sound until that was sent to the page.
+    pub send_ms: Option<u32>,
+    /// From then until the page had played something of it, as far as the relay knows.
+    pub heard_ms: Option<u32>,
+    /// From the end of what the user said until the first sound of the answer was sent.
     pub total_ms: Option<u32>,
 }
 
@@ -43,7 +47,7 @@ impl Turn {
 
     /// How long the stages took, as the message for the page.
     pub(super) fn told_latency(&self) -> protocol::Latency {
-        let Latency { stt_ms, llm_ms, tts_ms, total_ms } = self.latency;
-        protocol::Latency { seq: 0, turn: self.turn, stt_ms, llm_ms, tts_ms, total_ms }
+        let Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms } = self.latency;
+        protocol::Latency { seq: 0, turn: self.turn, stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms }
     }
 }

@@ -24,8 +24,10 @@ pub struct Purse {
     piece: NanoUsd,
     /// What the store takes for spent should the relay be lost now.
     exposed: NanoUsd,
-    /// What was asked for and not answered yet: with it, so much is exposed.
-    asking: Option<NanoUsd>,
+    /// What was asked for and not answered yet.
+    asking: Option<Asking>,
+    /// The last answer gave less than was asked for at most: more for what is only expected is not to be had.
+    is_little: bool,
     short: Option<Short>,
 }
 
@@ -38,8 +40,18 @@ pub struct Wish {
     pub needed: NanoUsd,
     /// How much more than that there should be.
     pub ahead: NanoUsd,
-    /// What is to be exposed: what is held, with what is wanted.
+    /// What requests may cost that are likely to be made soon: there should be so much in any case, if it is to be had.
+    pub expected: NanoUsd,
+    /// What is to be exposed: what is held, with what is wanted and expected.
     pub exposed: NanoUsd,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    /// With it, so much is exposed.
+    exposed: NanoUsd,
+    at_most: NanoUsd,
 }
 
 /// There was too little.
@@ -62,6 +74,7 @@ impl Purse {
             piece: grant.authorised.saturating_sub(cost),
             exposed: NanoUsd::ZERO,
             asking: None,
+            is_little: false,
             short: None,
         }
     }
@@ -87,7 +100,7 @@ impl Purse {
     /// What was asked to be exposed and was not answered yet.
     #[must_use]
     pub fn asked(&self) -> NanoUsd {
-        self.asking.unwrap_or(NanoUsd::ZERO)
+        self.asking.map_or(NanoUsd::ZERO, |asking| asking.exposed)
     }
 
     /// Whether so much may be under way: the store knows of it.
@@ -98,29 +111,32 @@ impl Purse {
 
     /// What to ask for, if it is time.
     pub fn ask(&mut self, now: Time, wish: &Wish) -> Option<Range> {
-        let Wish { reach, needed, ahead, exposed } = *wish;
+        let Wish { reach, needed, ahead, expected, exposed } = *wish;
         let half = NanoUsd::new(ahead.min(self.piece).get() / 2);
-        let enough = needed <= self.authorised && reach + half <= self.authorised;
+        let is_covered = self.is_little || needed + expected <= self.authorised;
+        let enough = needed <= self.authorised && reach + half <= self.authorised && is_covered;
         let waits = self.short.is_some_and(|short| now < short.retry);
         let capped = self.authorised >= self.caps.session && needed <= self.authorised;
         if self.asking.is_some() || waits || (enough || capped) && self.exposes(exposed) {
             return None;
         }
-        self.asking = Some(exposed);
         if needed > self.authorised {
             // Should it have to wait for others, what it has beyond its cost goes back.
             self.authorised = reach;
         }
-        let at_most = (needed + ahead).min(self.caps.session).max(needed).max(self.authorised);
+        let at_most = needed + ahead + expected;
+        let at_most = at_most.min(self.caps.session).max(needed).max(self.authorised);
+        self.asking = Some(Asking { exposed, at_most });
         Some(Range { at_least: needed.max(self.authorised), at_most })
     }
 
     /// The answer to what was asked for. `cost` is the total that was settled by then.
     pub fn handle_reserved(&mut self, now: Time, reserved: &Reserved, cost: NanoUsd) {
-        let exposed = self.asking.take();
+        let asking = self.asking.take();
         match reserved {
             Reserved::Granted(grant) => {
-                self.exposed = exposed.unwrap_or(self.exposed);
+                self.exposed = asking.map_or(self.exposed, |asking| asking.exposed);
+                self.is_little = asking.is_some_and(|asking| grant.authorised < asking.at_most);
                 self.piece = grant.authorised.saturating_sub(self.authorised);
                 self.authorised = grant.authorised;
                 self.handle_standing(&grant.standing, cost);
@@ -184,7 +200,7 @@ mod tests {
     }
 
     fn wish(reach: u64, needed: u64, ahead: u64) -> Wish {
-        Wish { reach: usd(reach), needed: usd(needed), ahead: usd(ahead), exposed: usd(0) }
+        Wish { reach: usd(reach), needed: usd(needed), ahead: usd(ahead), expected: usd(0), exposed: usd(0) }
     }
 
     fn at(ms: u64) -> Time {
@@ -205,6 +221,22 @@ mod tests {
             Some(Range { at_least: usd(100), at_most: usd(160) })
         );
         assert_eq!(purse.ask(at(0), &wish(70, 70, 100)), None, "an answer is on its way");
+    }
+
+    #[test]
+    fn money_for_what_is_expected_is_there_before_it_is_needed_and_is_asked_for_once_where_there_is_less() {
+        let expects = |reach: u64| Wish { expected: usd(150), ..wish(reach, reach, 20) };
+        let mut purse = purse(100);
+        let asked = Some(Range { at_least: usd(100), at_most: usd(180) });
+        assert_eq!(purse.ask(at(0), &expects(10)), asked);
+        let standing = purse.standing;
+        let grant = |authorised| Reserved::Granted(Grant { authorised: usd(authorised), standing });
+        purse.handle_reserved(at(0), &grant(180), usd(10));
+        assert_eq!(purse.ask(at(0), &expects(30)), None);
+        assert_eq!(purse.ask(at(0), &expects(31)), Some(Range { at_least: usd(180), at_most: usd(201) }));
+        purse.handle_reserved(at(0), &grant(190), usd(31));
+        assert_eq!(purse.ask(at(0), &expects(100)), None, "there is no more");
+        assert!(purse.allows(usd(31 + 150)));
     }
 
     #[test]

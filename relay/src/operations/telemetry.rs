@@ -86,7 +86,7 @@ metrics! {
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
     PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
-    ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound, and `total`";
+    ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound came, `send` from then until it was sent to the page, `total` until then from the end of what was said, and `heard` from then until the page had played some of it";
     FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, ["outcome"], "answers that nobody wanted to interrupt: held and then `resumed`, or `cut` because of a voice that no words came of";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
@@ -276,8 +276,11 @@ pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
 }
 
 pub(crate) fn answered(latency: &Latency) {
-    let Latency { stt_ms, llm_ms, tts_ms, total_ms, .. } = *latency;
-    for (stage, took) in [("stt", stt_ms), ("llm", llm_ms), ("tts", tts_ms), ("total", total_ms)] {
+    let Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms, .. } = *latency;
+    let stages = [("stt", stt_ms), ("llm", llm_ms), ("tts", tts_ms), ("send", send_ms), ("total", total_ms)];
+    // That it was heard is told by itself, behind the rest.
+    let heard = [("heard", heard_ms)];
+    for &(stage, took) in if heard_ms.is_some() { &heard[..] } else { &stages } {
         if let Some(ms) = took {
             histogram!(ANSWER_SECONDS, "stage" => stage).record(f64::from(ms) / 1_000.0);
         }

@@ -455,6 +455,8 @@ struct TurnEntry {
     stt_ms: Option<u32>,
     llm_ms: Option<u32>,
     tts_ms: Option<u32>,
+    send_ms: Option<u32>,
+    heard_ms: Option<u32>,
     total_ms: Option<u32>,
 }
 
@@ -582,7 +584,7 @@ impl From<PayerEntry> for Payer {
 
 impl From<&Turn> for TurnEntry {
     fn from(turn: &Turn) -> TurnEntry {
-        let Latency { stt_ms, llm_ms, tts_ms, total_ms } = turn.latency;
+        let Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms } = turn.latency;
         let role = match turn.role {
             Role::User => "user",
             Role::Agent | Role::Unknown => "agent",
@@ -597,6 +599,8 @@ impl From<&Turn> for TurnEntry {
             stt_ms,
             llm_ms,
             tts_ms,
+            send_ms,
+            heard_ms,
             total_ms,
         }
     }
@@ -606,7 +610,8 @@ impl TryFrom<TurnEntry> for Turn {
     type Error = ();
 
     fn try_from(entry: TurnEntry) -> Result<Turn, ()> {
-        let TurnEntry { turn, role, text, start, end, heard, stt_ms, llm_ms, tts_ms, total_ms } = entry;
+        let TurnEntry { turn, role, text, start, end, heard, .. } = entry;
+        let TurnEntry { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms, .. } = entry;
         let role = match role.as_str() {
             "user" => Role::User,
             "agent" => Role::Agent,
@@ -619,7 +624,7 @@ impl TryFrom<TurnEntry> for Turn {
             start,
             end,
             heard,
-            latency: Latency { stt_ms, llm_ms, tts_ms, total_ms },
+            latency: Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms },
         })
     }
 }

@@ -80,7 +80,7 @@ async fn a_transcript_is_read_in_pages_or_as_text() {
     let expected = json!({
         "session_id": "a-1", "turn": 0, "role": "user", "text": "a secret\n of ada",
         "start_position": 0, "end_position": 16_000, "heard_position": null, "created_at": null,
-        "stt_ms": null, "llm_ms": null, "tts_ms": null, "total_ms": 420,
+        "stt_ms": null, "llm_ms": null, "tts_ms": null, "send_ms": null, "heard_ms": null, "total_ms": 420,
     });
     assert_eq!(turn, expected);
     let next = first["next"].as_str().expect("another page");

@@ -400,6 +400,51 @@ fn no_request_is_made_while_a_settlement_is_on_its_way_that_takes_back_what_is_e
 }
 
 #[test]
+fn a_request_that_was_expected_waits_neither_for_money_nor_for_what_is_being_stored() {
+    let mut bench = thinking(100_000_000);
+    let question = (0, AtMost::Tokens { prompt: 2_000, output: 100 });
+    let sentence = (1, AtMost::Characters(100));
+    let began = AgentOutput::SpeechStarted { at: 0 };
+    let did = bench.chunk([began, AgentOutput::Expect(vec![question, sentence])]);
+    let expected = NanoUsd::new(2_500_000 + 3_000_000);
+    let asks = |did: &[Did]| {
+        did.iter().find_map(|did| if let Did::Reserve(_, _, exposed) = did { Some(*exposed) } else { None })
+    };
+    assert_eq!(asks(&did), Some(expected), "the store knows of it before it is needed: {did:?}");
+    let grant = Grant { authorised: NanoUsd::new(100_000_000), standing: Standing::unused(bench.caps) };
+    assert_eq!(bench.input(Input::Reserved(&Reserved::Granted(grant))), []);
+    // What was said is on its way to the store, and takes back nothing of what is exposed.
+    let did = bench.chunk([said(0, 3_200), ask(), AgentOutput::Expect(vec![sentence])]);
+    assert!(did.iter().any(|did| matches!(did, Did::Settle(..))), "{did:?}");
+    assert_eq!(bench.exposed, expected);
+    assert!(did.contains(&Did::Open(MIND)), "{did:?}");
+    // Nothing is expected any more: the next settlement exposes what is under way, and no more.
+    bench.chunk([AgentOutput::Expect(Vec::new()), said(3_200, 4_800)]);
+    assert_eq!(bench.exposed, WORST);
+}
+
+#[test]
+fn what_is_expected_ends_no_call_that_cannot_pay_for_it() {
+    let mut bench = thinking(1_000_000);
+    let expect = AgentOutput::Expect(vec![(0, AtMost::Tokens { prompt: 1_000_000, output: 100 })]);
+    let did = bench.chunk([expect]);
+    let asked =
+        did.iter().find_map(|did| if let Did::Reserve(range, ..) = did { Some(*range) } else { None });
+    assert_eq!(
+        asked.map(|range| range.at_least),
+        Some(NanoUsd::new(1_000_000)),
+        "no more is needed: {did:?}"
+    );
+    let grant = Grant { authorised: NanoUsd::new(1_100_000), standing: Standing::unused(bench.caps) };
+    assert_eq!(
+        bench.input(Input::Reserved(&Reserved::Granted(grant))),
+        [],
+        "it is not asked for again and again"
+    );
+    assert_eq!(bench.chunk([]), []);
+}
+
+#[test]
 fn a_request_that_costs_too_much_is_not_made_and_the_call_says_why() {
     let mut bench = thinking(1_000_000);
     bench.script.lock().expect("one thread").extend([said(0, 0), ask()]);

@@ -383,8 +383,69 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
         .filter_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
         .collect();
     let expected =
-        Latency { seq: 0, turn: 1, stt_ms: Some(0), llm_ms: Some(0), tts_ms: None, total_ms: Some(0) };
+        Latency { turn: 1, stt_ms: Some(0), llm_ms: Some(0), total_ms: Some(0), ..Latency::default() };
     assert_eq!(latencies, [expected]);
+}
+
+#[test]
+fn each_stage_of_a_spoken_answer_has_its_share_and_its_hearing_is_told_and_stored_when_it_is_known() {
+    let mut bench = Bench::new();
+    let latency = |did: &[Did]| {
+        did.iter()
+            .find_map(|did| if let Did::Say(Saying::Latency(latency)) = did { Some(*latency) } else { None })
+    };
+    bench.chunk([said(0, 1_600)]);
+    let request = RequestId(0);
+    bench.now = bench.now + Duration::from_millis(300);
+    assert_eq!(latency(&bench.input(Input::Provider { request, event: &Event::Text("Yes".into()) })), None);
+    bench.now = bench.now + Duration::from_millis(50);
+    bench.input(Input::Provider { request, event: &Event::Text(".".into()) });
+    bench.now = bench.now + Duration::from_millis(100);
+    // The voice has begun, and the agent has nothing to give of that yet.
+    let sound = Event::Sound(relay::provider::Sound { samples: vec![5; 10], rate: 24_000 });
+    bench.input(Input::Provider { request, event: &sound });
+    bench.now = bench.now + Duration::from_millis(20);
+    bench.script.lock().expect("one thread").push_back(reply(1));
+    let did = bench.input(Input::Provider { request, event: &sound });
+    let first = Latency {
+        turn: 1,
+        stt_ms: Some(0),
+        llm_ms: Some(300),
+        tts_ms: Some(150),
+        send_ms: Some(20),
+        total_ms: Some(470),
+        ..Latency::default()
+    };
+    assert_eq!(latency(&did), Some(first));
+    bench.now = bench.now + Duration::from_millis(250);
+    assert_eq!(latency(&bench.input(Input::Played(0))), None);
+    assert_eq!(latency(&bench.input(Input::Played(2_400))), Some(Latency { heard_ms: Some(250), ..first }));
+    let did = bench.input(Input::Played(24_000));
+    assert_eq!(latency(&did), None, "once");
+    let stored = did.iter().find_map(|did| if let Did::Store(turns, _) = did { turns.first() } else { None });
+    assert_eq!(stored.and_then(|turn| turn.latency.heard_ms), Some(250));
+}
+
+#[test]
+fn the_first_of_an_answer_is_sent_as_soon_as_there_is_a_little_of_it_and_the_rest_in_whole_frames() {
+    let mut bench = Bench::new();
+    let sounds = |bench: &mut Bench, samples: usize| {
+        let sound = AgentOutput::Sound(vec![5; samples]);
+        let did = bench.chunk([sound]);
+        did.iter()
+            .filter_map(|did| if let Did::Speak(samples) = did { Some(*samples) } else { None })
+            .collect::<Vec<_>>()
+    };
+    let words = AgentOutput::Words { text: "yes".into(), start: 0, end: 0, last: false };
+    bench.chunk([said(0, 1_600), words]);
+    assert_eq!(sounds(&mut bench, 240), [0_usize; 0], "10 ms are not worth a frame");
+    assert_eq!(sounds(&mut bench, 720), [960]);
+    assert_eq!(sounds(&mut bench, 960), [0_usize; 0], "40 ms play already");
+    assert_eq!(sounds(&mut bench, 1_920), [2_400]);
+    // What is left is sent before nobody hears anything any more.
+    bench.now = bench.now + Duration::from_millis(139);
+    assert_eq!(sounds(&mut bench, 0), [0_usize; 0]);
+    assert_eq!(spoken(&bench.wait(Duration::from_millis(2))), 480);
 }
 
 #[test]

@@ -33,14 +33,14 @@ async fn a_turn_is_written_over_and_what_is_committed_never_goes_back(bench: Ben
 async fn what_a_turn_lacks_leaves_what_is_stored(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
-    let latency = Latency { stt_ms: Some(200), llm_ms: Some(300), tts_ms: None, total_ms: None };
+    let latency = Latency { stt_ms: Some(200), llm_ms: Some(300), send_ms: Some(2), ..Latency::default() };
     let first = Turn { heard: Some(500), latency, ..turn(0, Role::Agent, "hello") };
     store.save_turns("a", 0, std::slice::from_ref(&first), Mark::default()).await.expect("written");
-    let later = Latency { tts_ms: Some(0), total_ms: Some(500), ..Latency::default() };
+    let later = Latency { tts_ms: Some(0), heard_ms: Some(9), total_ms: Some(500), ..Latency::default() };
     let second = Turn { latency: later, ..turn(0, Role::Agent, "hello") };
     store.save_turns("a", 0, &[second], Mark::default()).await.expect("written");
     let stored = &store.turns("a").await.expect("read")[0].turn;
-    let latency = Latency { tts_ms: Some(0), total_ms: Some(500), ..latency };
+    let latency = Latency { tts_ms: Some(0), heard_ms: Some(9), total_ms: Some(500), ..latency };
     assert_eq!(*stored, Turn { latency, ..first });
 }
 

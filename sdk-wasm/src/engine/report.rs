@@ -94,6 +94,8 @@ pub(crate) enum Report<'a> {
         stt_ms: Option<u32>,
         llm_ms: Option<u32>,
         tts_ms: Option<u32>,
+        send_ms: Option<u32>,
+        heard_ms: Option<u32>,
         total_ms: Option<u32>,
     },
     /// Whether an operator listens in.
@@ -273,6 +275,8 @@ impl<'a> From<&'a Event> for Report<'a> {
                 stt_ms: took.stt_ms,
                 llm_ms: took.llm_ms,
                 tts_ms: took.tts_ms,
+                send_ms: took.send_ms,
+                heard_ms: took.heard_ms,
                 total_ms: took.total_ms,
             },
             Event::Listened(listening) => Report::Listened { listening: *listening },

@@ -376,6 +376,8 @@ impl Model {
             after.latency.stt_ms = after.latency.stt_ms.or(latency.stt_ms);
             after.latency.llm_ms = after.latency.llm_ms.or(latency.llm_ms);
             after.latency.tts_ms = after.latency.tts_ms.or(latency.tts_ms);
+            after.latency.send_ms = after.latency.send_ms.or(latency.send_ms);
+            after.latency.heard_ms = after.latency.heard_ms.or(latency.heard_ms);
             after.latency.total_ms = after.latency.total_ms.or(latency.total_ms);
         }
         Ok(())

@@ -491,10 +491,13 @@ impl World<'_> {
         }
         for epoch in epochs {
             let log = epoch.log.lock();
-            let asked = log.asked.values().map(|(place, at_most)| {
+            let cost = |(place, at_most): &(usize, AtMost)| {
                 items.get(*place).map_or(NanoUsd::ZERO, |price| price.worst_case(at_most))
-            });
-            let exposed = asked.fold(NanoUsd::ZERO, |sum, one| sum + one);
+            };
+            let sum = |sum, one| sum + one;
+            let asked = log.asked.values().map(cost).fold(NanoUsd::ZERO, sum);
+            let expected = log.expected.iter().map(|each| each.iter().map(cost).fold(NanoUsd::ZERO, sum));
+            let exposed = asked + expected.max().unwrap_or(NanoUsd::ZERO);
             let key = format!("lost@{}", epoch.number);
             if let Some(row) = ledger.iter().find(|row| row.key == key && row.cost > exposed) {
                 return Err(format!("{} is charged for a lost relay that had exposed {exposed}", row.cost));

@@ -9,6 +9,7 @@
 
 mod beginning;
 mod calling;
+mod expecting;
 mod floor;
 mod hearing;
 mod late;
@@ -37,6 +38,7 @@ use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
+use expecting::Expecting;
 use floor::Floor;
 pub use floor::TurnTaking;
 use hearing::Hearing;
@@ -87,6 +89,10 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_speaking: bool,
     /// The turn that the user has taken last.
     turns: Turns,
+    /// The user may be saying something: a voice was heard, and nothing has come of it yet.
+    is_user_heard: bool,
+    /// What it has said to be expected.
+    expecting: Expecting,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// How far the call's money goes.
@@ -147,6 +153,8 @@ impl<E: Ears> Conversation<E> {
             author: Author::Others,
             is_user_speaking: false,
             turns: Turns::default(),
+            is_user_heard: false,
+            expecting: Expecting::default(),
             degraded: [false; 3],
             means: Means::default(),
             is_parting: false,
@@ -449,6 +457,7 @@ impl<E: Ears> Agent for Conversation<E> {
         self.decide();
         self.go_on_after_calls();
         self.think();
+        self.expect();
     }
 
     fn poll_output(&mut self) -> Option<AgentOutput> {

@@ -14,13 +14,16 @@ use super::outbox::Outbox;
 use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
-use piece::{Piece, Stage};
+use piece::{Piece, Stage, at_most};
 
 /// A voice: its place among the agent's providers, and what it can.
 pub(super) type Voice = (usize, Skills);
 
 /// Pieces that are asked for at a time: the one that is being given, and the next.
 const ASKED_MAX: usize = 2;
+
+/// Characters of a sentence, as is expected. A longer one may have to wait for its money.
+const SENTENCE_CHARS: u64 = 200;
 
 /// Speaks one answer at a time.
 pub(super) struct Speaking {
@@ -75,6 +78,12 @@ impl Speaking {
         self.is_busy
     }
 
+    /// What the next sentence uses at most: by whom it is spoken, and how much.
+    pub(super) fn expects(&self) -> Option<(usize, AtMost)> {
+        let (provider, skills) = self.voices.get(if self.is_busy { self.voice } else { 0 })?;
+        Some((*provider, at_most(skills.billing, SENTENCE_CHARS, SENTENCE_CHARS)))
+    }
+
     /// More of the answer's text. The first begins it.
     pub(super) fn add(&mut self, text: &str, author: Author, outbox: &mut Outbox, memory: &mut Memory) {
         if !self.is_busy {
@@ -127,7 +136,11 @@ impl Speaking {
         script.finish();
         let spoken = std::iter::from_fn(|| script.next_piece()).map(|piece| piece.spoken);
         let spoken = spoken.filter(|spoken| !spoken.is_empty());
-        spoken.map(|spoken| (*provider, piece::at_most(&spoken, skills.billing))).collect()
+        spoken
+            .map(|spoken| {
+                (*provider, at_most(skills.billing, spoken.len() as u64, spoken.chars().count() as u64))
+            })
+            .collect()
     }
 
     /// The answer is dropped where it is; every request is given up.

@@ -91,7 +91,7 @@ impl Thinking {
         tools: Vec<Tool>,
         outbox: &mut Outbox,
     ) -> bool {
-        let first = if means == Means::Scarce { 0 } else { self.near_cap };
+        let first = self.first(means);
         let most = self.max_output_tokens;
         if means == Means::Ample {
             return self.ask_model(first, most, messages, tools, outbox);
@@ -102,6 +102,11 @@ impl Thinking {
         self.ask_model(first, brief, messages, tools, outbox)
     }
 
+    /// The model that is asked first with these means.
+    fn first(&self, means: Means) -> usize {
+        if means == Means::Scarce { 0 } else { self.near_cap }
+    }
+
     /// There is too little money for this request, which was not made. `false` if it is none of this machine.
     pub(super) fn refuse(&mut self, request: RequestId, outbox: &mut Outbox) -> bool {
         let refused = self.asked.take_if(|asked| asked.request == request);
@@ -109,6 +114,21 @@ impl Thinking {
             outbox.spent(request, None);
         }
         refused.is_some()
+    }
+
+    /// What is used at most by the question that is asked when the user has said so many bytes more: by whom, and how much.
+    pub(super) fn expects(
+        &self,
+        means: Means,
+        messages: &[Message],
+        tools: &[Tool],
+        bytes: u64,
+    ) -> Option<(usize, AtMost)> {
+        let AtMost::Tokens { prompt, output } = at_most(messages, tools, self.max_output_tokens) else {
+            return None;
+        };
+        let prompt = prompt + bytes + MESSAGE_TOKENS;
+        Some((*self.models.get(self.first(means))?, AtMost::Tokens { prompt, output }))
     }
 
     /// A provider says something. `None` if that changes nothing, or is about no question of this machine.
@@ -187,22 +207,14 @@ impl Thinking {
         outbox: &mut Outbox,
     ) -> bool {
         let Some(&provider) = self.models.get(model) else { return false };
-        let bytes = messages.iter().map(Message::bytes).chain(tools.iter().map(Tool::bytes));
-        let prompt_bytes = bytes.sum::<usize>() as u64;
-        // Of what was called a model is told even where nothing may be called any more.
-        let has_called = messages.iter().any(|message| matches!(message, Message::ToolOutput { .. }));
-        let about_tools = if tools.is_empty() && !has_called { 0 } else { TOOLS_TOKENS };
-        // No tokenizer makes more tokens of a text than it has bytes.
-        let prompt = prompt_bytes
-            + MESSAGE_TOKENS * (messages.len() as u64 + 1)
-            + TOOL_TOKENS * tools.len() as u64
-            + about_tools;
+        let prompt_bytes = prompt_bytes(&messages, &tools);
+        let at_most = at_most(&messages, &tools, max_output_tokens);
         // Only where another model could be asked is it worth to know what was asked.
         let is_last = model + 1 >= self.models.len();
         let (again, tools_again) =
             if is_last { (Vec::new(), Vec::new()) } else { (messages.clone(), tools.clone()) };
         let ask = Ask::Chat(Chat { messages, tools, max_output_tokens });
-        let request = outbox.ask(provider, ask, AtMost::Tokens { prompt, output: max_output_tokens.into() });
+        let request = outbox.ask(provider, ask, at_most);
         self.asked = Some(Asked {
             request,
             model,
@@ -245,4 +257,22 @@ fn estimate(asked: &Asked) -> TokenUsage {
             ..TokenUsage::default()
         },
     }
+}
+
+/// What a question with an answer of so many tokens uses at most.
+fn at_most(messages: &[Message], tools: &[Tool], max_output_tokens: u32) -> AtMost {
+    // Of what was called a model is told even where nothing may be called any more.
+    let has_called = messages.iter().any(|message| matches!(message, Message::ToolOutput { .. }));
+    let about_tools = if tools.is_empty() && !has_called { 0 } else { TOOLS_TOKENS };
+    // No tokenizer makes more tokens of a text than it has bytes.
+    let prompt = prompt_bytes(messages, tools)
+        + MESSAGE_TOKENS * (messages.len() as u64 + 1)
+        + TOOL_TOKENS * tools.len() as u64
+        + about_tools;
+    AtMost::Tokens { prompt, output: max_output_tokens.into() }
+}
+
+fn prompt_bytes(messages: &[Message], tools: &[Tool]) -> u64 {
+    let bytes = messages.iter().map(Message::bytes).chain(tools.iter().map(Tool::bytes));
+    bytes.sum::<usize>() as u64
 }

@@ -21,6 +21,7 @@ impl<E: Ears> Conversation<E> {
         while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
             match understood {
                 Understood::Began { at } => {
+                    self.is_user_heard = true;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
                         self.quiet.hears(self.now);
@@ -31,6 +32,7 @@ impl<E: Ears> Conversation<E> {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
                     if self.floor.judge(&text, start, end) == Remark::Turn {
                         self.is_user_speaking = true;
+                        self.is_user_heard = true;
                         if !self.is_owed() {
                             self.interrupt_unless_guarded();
                         }
@@ -40,6 +42,7 @@ impl<E: Ears> Conversation<E> {
                 }
                 Understood::Said { text, start, end } => {
                     self.is_user_speaking = false;
+                    self.is_user_heard = false;
                     let remark = self.floor.judge(&text, start, end);
                     self.floor.turn_over(self.now, remark, end);
                     match remark {
@@ -60,6 +63,7 @@ impl<E: Ears> Conversation<E> {
                 Understood::Final { through } => {
                     self.is_user_speaking = false;
                     self.end_turn();
+                    self.is_user_heard = false;
                     self.finalise(through, 1);
                 }
                 Understood::Deaf(is_deaf) => {

@@ -32,7 +32,13 @@ fn settle() -> Settle {
 
 #[test]
 fn whatever_is_owed_reads_back_as_it_was() {
-    let latency = Latency { stt_ms: Some(1), llm_ms: None, tts_ms: Some(3), total_ms: Some(4) };
+    let latency = Latency {
+        stt_ms: Some(1),
+        tts_ms: Some(3),
+        heard_ms: Some(2),
+        total_ms: Some(4),
+        ..Latency::default()
+    };
     let turn =
         |role| Turn { turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency };
     for owed in [

@@ -118,9 +118,13 @@ pub(super) struct Turn {
     stt_ms: Option<u32>,
     /// How long it took from that text to the first words of the answer, in milliseconds.
     llm_ms: Option<u32>,
-    /// How long it took from the first words of the answer to its first sound, in milliseconds.
+    /// How long it took from the first words of the answer to its first sound, as the voice gave it, in milliseconds.
     tts_ms: Option<u32>,
-    /// How long it took from the end of what the user said to the first sound of the answer, in milliseconds.
+    /// How long it took from then until that was sent to the page, in milliseconds.
+    send_ms: Option<u32>,
+    /// How long it took from then until the page had played something of it, in milliseconds.
+    heard_ms: Option<u32>,
+    /// How long it took from the end of what the user said until the first sound of the answer was sent, in milliseconds.
     total_ms: Option<u32>,
 }
 
@@ -381,6 +385,8 @@ impl From<SaidRow> for Turn {
             stt_ms: turn.latency.stt_ms,
             llm_ms: turn.latency.llm_ms,
             tts_ms: turn.latency.tts_ms,
+            send_ms: turn.latency.send_ms,
+            heard_ms: turn.latency.heard_ms,
             total_ms: turn.latency.total_ms,
         }
     }

@@ -23,19 +23,6 @@ const PROMPT_TOKENS: u64 = 16;
 /// Audio tokens a second of what a voice has made.
 const TOKENS_PER_SECOND: u64 = 20;
 
-/// What a voice that is billed so uses at most for this text.
-pub(super) fn at_most(spoken: &str, billing: Billing) -> AtMost {
-    let characters = spoken.chars().count() as u64;
-    match billing {
-        Billing::Tokens => AtMost::Tokens {
-            prompt: spoken.len() as u64 + PROMPT_TOKENS,
-            output: characters * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
-        },
-        // A wire may want a space behind the last word.
-        Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(characters + 1),
-    }
-}
-
 /// How far a piece has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -64,6 +51,18 @@ pub(super) struct Piece {
     came_rate: u32,
     resampler: Option<Box<Resampler>>,
     is_held_back: bool,
+}
+
+/// What it takes at most to have so many bytes spoken, which are so many characters.
+pub(super) fn at_most(billing: Billing, bytes: u64, characters: u64) -> AtMost {
+    match billing {
+        Billing::Tokens => AtMost::Tokens {
+            prompt: bytes + PROMPT_TOKENS,
+            output: characters * TOKENS_PER_CHARACTER + PROMPT_TOKENS,
+        },
+        // A wire may want a space behind the last word.
+        Billing::Characters | Billing::Seconds | Billing::Stream => AtMost::Characters(characters + 1),
+    }
 }
 
 impl Piece {
@@ -110,7 +109,7 @@ impl Piece {
             self.stage = Stage::Complete;
             return;
         };
-        let at_most = at_most(&self.spoken, skills.billing);
+        let at_most = at_most(skills.billing, self.spoken.len() as u64, self.characters());
         let request = outbox.ask(*provider, Ask::Speak(self.spoken.clone()), at_most);
         if skills.is_fed {
             outbox.feed(request, Feed::Finish);

@@ -1,3 +1,4 @@
+mod expecting;
 mod floor;
 mod late;
 mod long;

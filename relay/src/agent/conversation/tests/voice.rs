@@ -51,6 +51,8 @@ pub(super) struct Talk {
     pub(super) words: String,
     sound: u32,
     room: bool,
+    /// What it says that it expects to ask for.
+    pub(super) expected: Vec<(usize, AtMost)>,
 }
 
 impl Talk {
@@ -63,6 +65,7 @@ impl Talk {
             words: String::new(),
             sound: 0,
             room: true,
+            expected: Vec::new(),
         }
     }
 
@@ -76,6 +79,10 @@ impl Talk {
         loop {
             let before = did.len();
             while let Some(output) = self.agent.poll_output() {
+                if let AgentOutput::Expect(requests) = output {
+                    self.expected = requests;
+                    continue;
+                }
                 match &output {
                     AgentOutput::Words { text, start, .. } => {
                         if !self.answers.is_given {

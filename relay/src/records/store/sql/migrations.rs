@@ -31,6 +31,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     8 "feedback" "0008_feedback.sql";
     9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
+    11 "stages" "0011_stages.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -44,6 +45,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     8 "feedback" "0008_feedback.sql";
     9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
+    11 "stages" "0011_stages.sql";
 };
 
 /// How a database's schema compares to the one of this relay.

@@ -161,6 +161,8 @@ pub(super) fn turn(session_id: &str, row: &AnyRow) -> Result<TurnRow, StoreError
             stt_ms: row.maybe_small("stt_ms")?,
             llm_ms: row.maybe_small("llm_ms")?,
             tts_ms: row.maybe_small("tts_ms")?,
+            send_ms: row.maybe_small("send_ms")?,
+            heard_ms: row.maybe_small("heard_ms")?,
             total_ms: row.maybe_small("total_ms")?,
         },
     };

@@ -20,14 +20,15 @@ const MOVE_COMMITTED: Sql = sql!(
 
 const SAVE_TURN: Sql = sql!(
     "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
-        stt_ms, llm_ms, tts_ms, total_ms)
-    SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM sessions WHERE id = $1
+        stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms)
+    SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
     ON CONFLICT (session_id, turn) DO UPDATE SET
         role = excluded.role, text = excluded.text, start_position = excluded.start_position,
         end_position = excluded.end_position,
         heard_position = COALESCE(excluded.heard_position, turns.heard_position),
         stt_ms = COALESCE(excluded.stt_ms, turns.stt_ms), llm_ms = COALESCE(excluded.llm_ms, turns.llm_ms),
-        tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms)"
+        tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), send_ms = COALESCE(excluded.send_ms, turns.send_ms),
+        heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms)"
 );
 
 impl SqlStore {
@@ -66,6 +67,8 @@ impl SqlStore {
                         .bind(optional(turn.latency.stt_ms))
                         .bind(optional(turn.latency.llm_ms))
                         .bind(optional(turn.latency.tts_ms))
+                        .bind(optional(turn.latency.send_ms))
+                        .bind(optional(turn.latency.heard_ms))
                         .bind(optional(turn.latency.total_ms))
                         .execute(&mut *tx.connection)
                         .await?;
