@@ -1,4 +1,5 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
+//! `cargo xtask bench voice`: how well speech is told from noise, and what that costs.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood` and `bench load`: the relay's databases, its memory, calls without
 //! a database, clients that send without end, and what a call weighs.
 //! `cargo xtask bench lossy`: calls over a network that loses packets.
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
+use crate::recordings;
 use crate::step::{output, run, step};
 use crate::workspace::{self, WASM};
 
@@ -21,6 +23,8 @@ use crate::workspace::{self, WASM};
 pub(crate) enum Bench {
     /// The resampler
     Audio,
+    /// How well speech is told from noise, and what that costs (Debian)
+    Voice,
     /// What the databases can do, and what they cost a chunk
     Store,
     /// The relay's memory after 100,000 sessions
@@ -52,6 +56,7 @@ struct WasmTiming {
 pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
     match bench {
         Bench::Audio => audio(json),
+        Bench::Voice => voice(json),
         Bench::Store => relay("bench_store", &[], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
@@ -79,6 +84,16 @@ fn audio(json: bool) -> Result<()> {
         let goal = format!("<= {goal_us}");
         println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
     }
+    Ok(())
+}
+
+fn voice(json: bool) -> Result<()> {
+    let folder = recordings::fetched()?;
+    let advice = "see audio/examples/bench_voice/main.rs";
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--quiet", "--release", "--package", "audio", "--example", "bench_voice", "--"]);
+    let table = step("listening to it", || output(cargo.arg(folder).args(json.then_some("--json")), advice))?;
+    print!("{table}");
     Ok(())
 }
 

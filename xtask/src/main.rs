@@ -11,6 +11,7 @@ mod gate;
 mod mutants;
 mod prerequisites;
 mod pypi;
+mod recordings;
 mod rolling;
 mod shorten;
 mod simulate;
