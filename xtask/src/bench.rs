@@ -1,5 +1,6 @@
 //! `cargo xtask bench audio`: how good and how fast the resampler is, beside others, native and as WebAssembly.
 //! `cargo xtask bench voice`: how well speech is told from noise, and what that costs.
+//! `cargo xtask bench interruption`: how many interruptions an agent notices, and how many are false.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench lossy`: calls over a network that loses packets.
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
+use crate::pypi;
 use crate::recordings;
 use crate::step::{output, run, step};
 use crate::workspace::{self, WASM};
@@ -25,6 +27,8 @@ pub(crate) enum Bench {
     Audio,
     /// How well speech is told from noise, and what that costs (Debian)
     Voice,
+    /// How many interruptions an agent notices, and how many are false (Debian)
+    Interruption,
     /// What the databases can do, and what they cost a chunk
     Store,
     /// The relay's memory after 100,000 sessions
@@ -61,6 +65,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
     match bench {
         Bench::Audio => audio(json),
         Bench::Voice => voice(json),
+        Bench::Interruption => interruption(json),
         Bench::Store => relay("bench_store", &[], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
@@ -116,6 +121,23 @@ fn voice(json: bool) -> Result<()> {
     cargo.args(["run", "--quiet", "--release", "--package", "audio", "--example", "bench_voice", "--"]);
     let table = step("listening to it", || output(cargo.arg(folder).args(json.then_some("--json")), advice))?;
     print!("{table}");
+    Ok(())
+}
+
+fn interruption(json: bool) -> Result<()> {
+    let folder = recordings::fetched_with_sounds()?;
+    let python = pypi::python(&workspace::path("relay/examples/interruption/requirements.txt"));
+    if let Err(error) = &python {
+        eprintln!("  without pocketsphinx and what has to be decoded: {error:#}");
+    }
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--quiet", "--package", "relay", "--example", "interruption", "--"]).arg(folder);
+    if let Ok(python) = python {
+        cargo.arg("--python").arg(python);
+    }
+    let advice = "see relay/examples/interruption/main.rs";
+    let tables = step("interrupting an agent", || output(cargo.args(json.then_some("--json")), advice))?;
+    print!("{tables}");
     Ok(())
 }
 

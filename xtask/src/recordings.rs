@@ -24,6 +24,19 @@ const PACKAGES: [&str; 7] = [
     "asterisk-moh-opsound-wav",
 ];
 
+/// What people do beside speaking to an agent, and more of them: fetched where that is measured. Freedoom's sounds are under a licence of BSD's
+/// kind, the others under the GPL and CC BY-SA.
+const SOUNDS: [&str; 4] = [
+    // Another speaker of those prompts, 8 kHz.
+    "asterisk-prompt-it-menardi-wav",
+    // A speaker who says where a loudspeaker is, 48 kHz.
+    "alsa-utils",
+    // Children's letters and syllables, some of which are words: many speakers, 44.1 kHz, Ogg Vorbis.
+    "klettres-data",
+    // Doors, switches and grunts, 11 and 22 kHz.
+    "freedoom",
+];
+
 const ADVICE: &str =
     "the recordings come out of packages of Debian: run this on Debian or Ubuntu, after `apt-get update`";
 
@@ -32,8 +45,21 @@ const ADVICE: &str =
 /// # Errors
 /// When a package cannot be fetched or unpacked: the error says what is needed.
 pub(crate) fn fetched() -> Result<PathBuf> {
+    all_of(&PACKAGES)
+}
+
+/// The same with other sounds of people and of things.
+///
+/// # Errors
+/// When a package cannot be fetched or unpacked: the error says what is needed.
+pub(crate) fn fetched_with_sounds() -> Result<PathBuf> {
+    all_of(&SOUNDS)?;
+    fetched()
+}
+
+fn all_of(packages: &[&str]) -> Result<PathBuf> {
     let folder = workspace::cache().join("recordings");
-    for package in PACKAGES {
+    for package in packages {
         let title = format!("recordings of {package}");
         if folder.join(package).is_dir() {
             up_to_date(title);

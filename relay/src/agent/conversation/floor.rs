@@ -13,8 +13,9 @@
 //! - The user's **voice** over an answer holds it at once: nothing more of it is sent, and the page falls silent where it is. So does a sign of
 //!   a recogniser that finds turns, and one of the page. What is no louder than an echo of the agent would be is no voice ([`Loudness`]).
 //! - **Words** cut the answer, unless they are a back-channel ([`BackChannels`]) or the agent's own words coming back ([`Echo`]).
-//! - Voice that **goes on** cuts it without words: recognisers are slow.
-//! - When neither comes, the answer **goes on** where it stopped.
+//! - When no words come, the answer **goes on** where it stopped: a cough, a key, a door and music are voices to a detector and have none. A
+//!   sound that has held an answer for as long as one is held is known from then on, and holds nothing until it pauses or is louder.
+//! - Where **nobody hears**, since every recogniser has failed, no words can come, and voice that goes on cuts the answer.
 //!
 //! Only the agent's conversation cuts, on the word of this machine.
 
@@ -32,8 +33,10 @@ pub(super) use backchannel::is_back_channel;
 use echo::Echo;
 use loudness::Loudness;
 
-/// An answer is held no longer than this, whatever is heard meanwhile.
+/// An answer is held no longer than this, whatever is heard meanwhile, by a recogniser that hears everything as it comes.
 const HOLD_MAX: Duration = Duration::from_secs(5);
+/// The same where words come after an utterance only.
+const HOLD_MAX_FOR_UTTERANCE: Duration = Duration::from_secs(10);
 /// Words that belong to a voice come within this time after it, or there are none.
 const WORDS_WITHIN: Duration = Duration::from_secs(5);
 /// A back-channel that ends less than this before the end of an answer answers it: 1 s, in samples of the user.
@@ -42,13 +45,16 @@ const ANSWERS_WITHIN: u32 = 16_000;
 const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
 /// The agent's own voice may come back as late as this after its end: 0.5 s, in samples of the user.
 const ECHO_MAX: u32 = 8_000;
+/// Words may be said to begin so much before they do, 300 ms: a detector of voice reports some of the silence before it, and more than the
+/// echo is late.
+const EARLY: u32 = 4_800;
 /// A recogniser's sign counts if somebody was loud within this time before it: 1 s, in samples of the user.
 const SIGN_OF: u32 = 16_000;
 
 /// How turns are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnTaking {
-    /// A voice that goes on for so long ends the answer, whether words have come or not.
+    /// A voice that goes on for so long ends the answer where nobody hears its words.
     pub cut_after: Duration,
     /// An answer that is held goes on when the user has been silent for so long and no words came.
     pub resume_after: Duration,
@@ -116,6 +122,12 @@ pub(super) struct Floor {
     remarked: Option<(u32, Time)>,
     /// Where the user's audio ends.
     end: u32,
+    /// Words come when an utterance is over, and not while it is spoken.
+    words_come_late: bool,
+    /// Every recogniser has failed.
+    is_deaf: bool,
+    /// No words come any more of what was heard before this.
+    understood_through: u32,
     decisions: VecDeque<Decision>,
 }
 
@@ -125,15 +137,16 @@ enum State {
     Silent,
     /// It does.
     Speaking,
-    /// It was held at `since`; the user was last heard at `last`.
-    Held { since: Time, last: Time },
+    /// It was held at `since`; the user was last heard at `last`, where their audio ended at `end`.
+    Held { since: Time, last: Time, end: u32 },
     /// It was cut because of a voice; words are due by then.
     Taken { due: Time },
 }
 
 impl Floor {
-    /// The floor of a conversation that begins at this position of the user's timeline, here or, unless it `is_new`, earlier.
-    pub(super) fn new(manners: TurnTaking, position: u32, is_new: bool) -> Floor {
+    /// The floor of a conversation that begins at this position of the user's timeline, here or, unless it `is_new`, earlier. Words come
+    /// while they are spoken, or only afterwards (`words_come_late`).
+    pub(super) fn new(manners: TurnTaking, position: u32, is_new: bool, words_come_late: bool) -> Floor {
         Floor {
             back_channels: BackChannels::of(manners.language.as_deref()),
             manners,
@@ -147,6 +160,9 @@ impl Floor {
             is_turn: false,
             remarked: None,
             end: position,
+            words_come_late,
+            is_deaf: false,
+            understood_through: position,
             decisions: VecDeque::new(),
         }
     }
@@ -213,47 +229,61 @@ impl Floor {
         }
         let goes_on =
             u128::from(self.loudness.goes_on()) * 1_000 >= self.manners.cut_after.as_millis() * 16_000;
-        if matches!(self.state, State::Held { .. }) && is_voiced && goes_on {
+        if matches!(self.state, State::Held { .. }) && self.is_deaf && is_voiced && goes_on {
             self.state = State::Taken { due: now + WORDS_WITHIN };
             self.decisions.push_back(Decision::Cut);
         }
     }
 
+    /// No words come any more of what was heard before this position.
+    pub(super) fn understood(&mut self, through: u32) {
+        self.understood_through = self.understood_through.max(through);
+    }
+
+    /// Nobody hears the user any more, or again somebody does.
+    pub(super) fn deafen(&mut self, is_deaf: bool) {
+        self.is_deaf = is_deaf;
+    }
+
     /// A recogniser says that the user begins a turn.
     pub(super) fn turn_begins(&mut self, now: Time) {
-        if self.loudness.was_loud_since(self.end.saturating_sub(SIGN_OF)) {
+        // What was loud before the answer was nothing over it.
+        let since = self.sounded.map_or(0, |(from, _)| from).max(self.end.saturating_sub(SIGN_OF));
+        if self.loudness.was_loud_since(since) {
             self.notice(now);
         }
     }
 
     /// Somebody may have begun to speak, or goes on.
     pub(super) fn notice(&mut self, now: Time) {
-        let is_guarded = self.is_guarded(now);
+        let (is_guarded, heard_to) = (self.is_guarded(now), self.end);
         match &mut self.state {
             State::Speaking if !is_guarded => {
-                self.state = State::Held { since: now, last: now };
+                self.state = State::Held { since: now, last: now, end: heard_to };
                 self.decisions.push_back(Decision::Hold);
             }
-            State::Held { last, .. } => *last = now,
+            State::Held { last, end, .. } => (*last, *end) = (now, heard_to),
             State::Taken { due } => *due = now + WORDS_WITHIN,
             State::Speaking | State::Silent => {}
         }
     }
 
-    /// What the words are of the turn that the user takes, between these positions.
-    pub(super) fn judge(&mut self, text: &str, start: u32, end: u32) -> Remark {
+    /// What the words are of the turn that the user takes, between these positions. More may follow, unless the turn `is_whole`.
+    pub(super) fn judge(&mut self, text: &str, start: u32, end: u32, is_whole: bool) -> Remark {
         if self.is_turn {
             return Remark::Turn;
         }
         let is_sounding = matches!(self.state, State::Speaking | State::Held { .. });
-        if let Some((from, until)) = self.sounded.filter(|(from, _)| *from <= start) {
-            let may_be_echo = start <= until.saturating_add(ECHO_MAX) && from <= start;
-            let is_quiet = !self.loudness.had_voice_since(start.saturating_sub(ECHO_MAX));
-            if may_be_echo && is_quiet && self.echo.has(text) {
+        if let Some((_, until)) = self.sounded.filter(|(from, _)| *from <= start.saturating_add(EARLY)) {
+            let may_be_echo = start <= until.saturating_add(ECHO_MAX);
+            let is_quiet = !self.loudness.had_voice_between(start.saturating_sub(ECHO_MAX), end);
+            // Whoever has held the answer is somebody.
+            let is_sure = is_whole || matches!(self.state, State::Held { .. });
+            if may_be_echo && is_quiet && self.echo.has(text, is_sure) {
                 return Remark::Echo;
             }
             let is_early = end.saturating_add(ANSWERS_WITHIN) <= until;
-            if (is_sounding || is_early) && self.back_channels.has(text) {
+            if (is_sounding || is_early) && self.back_channels.has(text, is_whole) {
                 return Remark::BackChannel;
             }
         }
@@ -287,7 +317,13 @@ impl Floor {
             return;
         }
         match self.state {
-            State::Held { .. } => self.resume(),
+            State::Held { last, .. } => {
+                if now < last + self.manners.resume_after {
+                    // Whatever sounds, it has no words.
+                    self.loudness.get_used_to_it();
+                }
+                self.resume();
+            }
             State::Taken { .. } => {
                 self.state = State::Silent;
                 self.decisions.push_back(Decision::WasNone);
@@ -299,7 +335,12 @@ impl Floor {
     /// When time has passed.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.state {
-            State::Held { since, last } => Some((last + self.manners.resume_after).min(since + HOLD_MAX)),
+            State::Held { since, last, end } if self.words_come_late => {
+                let is_understood = self.understood_through >= end;
+                let wait = if is_understood { self.manners.resume_after } else { WORDS_WITHIN };
+                Some((last + wait).min(since + HOLD_MAX_FOR_UTTERANCE))
+            }
+            State::Held { since, last, .. } => Some((last + self.manners.resume_after).min(since + HOLD_MAX)),
             State::Taken { due } => Some(due),
             State::Silent | State::Speaking => None,
         }

@@ -136,7 +136,12 @@ impl<E: Ears> Conversation<E> {
         };
         Conversation {
             hearing: Hearing::new(&team.recognisers, ears, position, persona.longest_turn),
-            floor: Floor::new(persona.turn_taking.clone(), position, turns.is_empty()),
+            floor: Floor::new(
+                persona.turn_taking.clone(),
+                position,
+                turns.is_empty(),
+                team.recognisers.first().is_some_and(|(_, skills)| !skills.is_fed),
+            ),
             thinking: Thinking::new(&team.models, &team.near_cap, persona.max_output_tokens),
             speaking: (!team.voices.is_empty()).then(|| Speaking::new(team.voices, rate)),
             tools: Tools::default(),

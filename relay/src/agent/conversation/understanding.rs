@@ -30,7 +30,7 @@ impl<E: Ears> Conversation<E> {
                 }
                 Understood::Words { text, start, end, final_through } => {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
-                    if self.floor.judge(&text, start, end) == Remark::Turn {
+                    if self.floor.judge(&text, start, end, false) == Remark::Turn {
                         self.is_user_speaking = true;
                         self.is_user_heard = true;
                         if !self.is_owed() {
@@ -43,7 +43,7 @@ impl<E: Ears> Conversation<E> {
                 Understood::Said { text, start, end } => {
                     self.is_user_speaking = false;
                     self.is_user_heard = false;
-                    let remark = self.floor.judge(&text, start, end);
+                    let remark = self.floor.judge(&text, start, end, true);
                     self.floor.turn_over(self.now, remark, end);
                     match remark {
                         Remark::Turn => {
@@ -64,9 +64,11 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_speaking = false;
                     self.end_turn();
                     self.is_user_heard = false;
+                    self.floor.understood(through);
                     self.finalise(through, 1);
                 }
                 Understood::Deaf(is_deaf) => {
+                    self.floor.deafen(is_deaf);
                     self.tell_degraded(Ability::Hearing, is_deaf);
                     if is_deaf {
                         self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));

@@ -75,20 +75,20 @@ impl BackChannels {
         BackChannels(phrases)
     }
 
-    /// Whether a text is nothing else than back-channels, and few of them.
-    pub(super) fn has(&self, text: &str) -> bool {
+    /// Whether a text is nothing else than back-channels, and few of them. As long as more may follow, the last one need not be whole: "all"
+    /// may become "all right".
+    pub(super) fn has(&self, text: &str, is_whole: bool) -> bool {
         let text = words(text).join(" ");
         let (mut rest, mut said) = (text.as_str(), 0);
         while !rest.is_empty() {
-            // The longest first: "mm hm" is one.
-            let all = self.0.iter().flat_map(|phrases| phrases.iter());
-            let Some(phrase) =
-                all.filter(|phrase| begins_with(rest, phrase)).max_by_key(|phrase| phrase.len())
-            else {
-                return false;
-            };
-            rest = rest[phrase.len()..].trim_start();
             said += 1;
+            // The longest first: "mm hm" is one.
+            let all = || self.0.iter().flat_map(|phrases| phrases.iter());
+            match all().filter(|phrase| begins_with(rest, phrase)).max_by_key(|phrase| phrase.len()) {
+                Some(phrase) => rest = rest[phrase.len()..].trim_start(),
+                None if !is_whole && all().any(|phrase| begins_with(phrase, rest)) => break,
+                None => return false,
+            }
         }
         (1..=SAID_MAX).contains(&said)
     }
@@ -96,7 +96,7 @@ impl BackChannels {
 
 /// Whether a text is nothing else than back-channels in this language.
 pub(in super::super) fn is_back_channel(language: Option<&str>, text: &str) -> bool {
-    BackChannels::of(language).has(text)
+    BackChannels::of(language).has(text, true)
 }
 
 fn begins_with(text: &str, phrase: &str) -> bool {
@@ -124,10 +124,10 @@ mod tests {
         ] {
             let back_channels = BackChannels::of(Some(tag));
             for text in listens {
-                assert!(back_channels.has(text), "{tag}: {text}");
+                assert!(back_channels.has(text, true), "{tag}: {text}");
             }
             for text in speaks {
-                assert!(!back_channels.has(text), "{tag}: {text}");
+                assert!(!back_channels.has(text, true), "{tag}: {text}");
             }
         }
     }

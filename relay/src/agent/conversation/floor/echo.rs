@@ -6,8 +6,11 @@ use std::collections::VecDeque;
 const REMEMBERED: usize = 80;
 /// Of what was heard, the newest words are looked at, so many of them.
 const LOOKED_AT: usize = 30;
-/// So many hundredths of them have to be the agent's, in its order: a recogniser mishears an echo now and then.
-const ALIKE_PERCENT: usize = 80;
+/// So many hundredths of a whole turn's words have to be the agent's, in its order: a recogniser mishears an echo now and then.
+const ALIKE_PERCENT: usize = 60;
+/// As long as more may follow, so many hundredths are enough, and so many others are no sign of somebody else.
+const ALIKE_PERCENT_SO_FAR: usize = 40;
+const OTHERS_SO_FAR: usize = 4;
 
 /// What the agent has said of late.
 #[derive(Debug, Default)]
@@ -25,11 +28,17 @@ impl Echo {
         }
     }
 
-    /// Whether these are words of the agent.
-    pub(super) fn has(&self, text: &str) -> bool {
+    /// Whether these are words of the agent, or as long as the turn is not whole, may be.
+    pub(super) fn has(&self, text: &str, is_whole: bool) -> bool {
         let heard = words(text);
         let heard = &heard[heard.len().saturating_sub(LOOKED_AT)..];
-        !heard.is_empty() && self.in_common(heard) * 100 >= heard.len() * ALIKE_PERCENT
+        let common = self.in_common(heard);
+        let is_alike = |percent: usize| common * 100 >= heard.len() * percent;
+        let is_its_own = match is_whole {
+            true => is_alike(ALIKE_PERCENT),
+            false => is_alike(ALIKE_PERCENT_SO_FAR) || heard.len() - common <= OTHERS_SO_FAR,
+        };
+        !heard.is_empty() && is_its_own
     }
 
     /// Words of the longest sequence that both have.

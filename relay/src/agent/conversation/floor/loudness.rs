@@ -15,6 +15,8 @@ const RUN: u32 = 6;
 const ECHO: f32 = 0.025;
 /// The softest block that can be a voice, whatever the agent does: -50 dB of full scale, as power of 16-bit samples.
 const SOFTEST: f32 = 10_737.0;
+/// A sound that is known may vary so much: 3 dB, as a ratio of powers.
+const VARIES: f32 = 2.0;
 /// How much of what the agent has sounded is looked at, in hundredths of a second. It is sent up to 2 s before it is heard.
 const LOOKED_AT: usize = 300;
 /// A voice that pauses for longer than this, 300 ms, does not go on.
@@ -37,10 +39,14 @@ pub(super) struct Loudness {
     loud: u32,
     /// Where the last loud block ends.
     last_loud: Option<u32>,
-    /// Where the last voice ended.
-    last_voice: Option<u32>,
+    /// From where to where the last voice was heard.
+    voice: Option<(u32, u32)>,
     /// From where to where the user has been loud without a pause.
     burst: Option<(u32, u32)>,
+    /// The loudest block of that.
+    loudest: f32,
+    /// What is no louder than this is a sound that has had no words, until there is none.
+    known: f32,
 }
 
 impl Loudness {
@@ -73,18 +79,22 @@ impl Loudness {
             self.faded = None;
         }
         let softest = self.agent.iter().fold(0.0, |loudest: f32, power| loudest.max(*power)) * ECHO;
-        let softest = softest.max(SOFTEST);
+        if !is_voiced {
+            self.known = 0.0;
+        }
+        let softest = softest.max(SOFTEST).max(self.known);
         let mut has_loud = false;
         for (index, sample) in samples.iter().enumerate() {
             self.block.0 += f32::from(*sample) * f32::from(*sample);
             self.block.1 += 1;
             if self.block.1 == BLOCK {
                 let (sum, _) = std::mem::take(&mut self.block);
-                let is_loud = sum / BLOCK as f32 > softest;
+                let power = sum / BLOCK as f32;
+                let is_loud = power > softest;
                 self.loud = self.loud << 1 | u32::from(is_loud);
                 if is_loud {
                     has_loud = true;
-                    self.note_loud(position.saturating_add(index as u32 + 1));
+                    self.note_loud(position.saturating_add(index as u32 + 1), power);
                 }
             }
         }
@@ -95,12 +105,19 @@ impl Loudness {
         let run = (self.loud & ((1 << WINDOW) - 1)).count_ones();
         let has_voice = is_voiced && has_loud && run >= RUN;
         if has_voice {
-            self.last_voice = Some(end);
+            let goes_on = self.voice.filter(|(_, to)| to.saturating_add(PAUSE) >= position);
+            self.voice = goes_on.or(self.burst).map(|(from, _)| (from, end));
         }
         if self.burst.is_some_and(|(_, to)| to.saturating_add(PAUSE) < end) {
             self.burst = None;
         }
         has_voice
+    }
+
+    /// The sound that goes on is no voice, however long it goes on.
+    pub(super) fn get_used_to_it(&mut self) {
+        self.known = self.known.max(self.loudest * VARIES);
+        self.burst = None;
     }
 
     /// For how many samples the user has been loud without a pause.
@@ -113,17 +130,23 @@ impl Loudness {
         self.last_loud.is_some_and(|last| last > position)
     }
 
-    /// Whether a voice was heard after this position.
-    pub(super) fn had_voice_since(&self, position: u32) -> bool {
-        self.last_voice.is_some_and(|last| last > position)
+    /// Whether the last voice was heard between these positions.
+    pub(super) fn had_voice_between(&self, start: u32, end: u32) -> bool {
+        self.voice.is_some_and(|(from, to)| to > start && from < end)
     }
 
-    fn note_loud(&mut self, end: u32) {
+    fn note_loud(&mut self, end: u32, power: f32) {
         self.last_loud = Some(end);
         let begins = end.saturating_sub(BLOCK as u32);
         self.burst = Some(match self.burst {
-            Some((from, to)) if to.saturating_add(PAUSE) >= begins => (from, end),
-            _ => (begins, end),
+            Some((from, to)) if to.saturating_add(PAUSE) >= begins => {
+                self.loudest = self.loudest.max(power);
+                (from, end)
+            }
+            _ => {
+                self.loudest = power;
+                (begins, end)
+            }
         });
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of};
+use super::voice::{
+    EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, hears_utterances, said_words, talker_of,
+};
 use super::*;
+use crate::provider::Heard;
 
 /// How long a chunk is.
 const CHUNK: Duration = Duration::from_millis(100);
@@ -64,6 +67,31 @@ impl Scene {
         Scene::speaking(Persona::default(), "One two three four five six. ", vec![9; 48_000])
     }
 
+    /// The same, of an agent whose recogniser is asked about one utterance at a time.
+    fn with_utterances() -> Scene {
+        let mut talk = Talk::of(hears_utterances());
+        for _ in 0..20 {
+            talk.now = talk.now + CHUNK;
+            talk.hear(&[3; 1_600]);
+        }
+        let did = talk.input(AgentInput::Typed { position: talk.position, text: "Tell me." });
+        let mind = ask_of(&did, MIND).0;
+        let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+        let mouth = ask_of(&did, MOUTH).0;
+        talk.event(mouth, &Event::Sound(crate::provider::Sound { rate: 24_000, samples: vec![9; 48_000] }));
+        // There is none that listens all the time.
+        Scene { talk, ears: mouth, mouth }
+    }
+
+    /// Every recogniser fails.
+    fn nobody_hears(&mut self) {
+        let mut ears = self.ears;
+        for next in [OTHER_EARS, EARS] {
+            ears = ask_of(&self.talk.fails(ears, FailureKind::Connection), next).0;
+        }
+        self.talk.fails(ears, FailureKind::Connection);
+    }
+
     /// The user is heard for as long as these samples last, in chunks; time passes, and what is due happens.
     fn hears(&mut self, samples: &[i16]) -> Vec<AgentOutput> {
         samples.chunks(1_600).flat_map(|chunk| [self.passes(CHUNK), self.talk.hear(chunk)].concat()).collect()
@@ -108,9 +136,29 @@ fn a_cough_holds_the_answer_at_once_and_it_goes_on_when_no_words_follow() {
 }
 
 #[test]
-fn a_voice_that_goes_on_cuts_the_answer_without_words_and_it_is_told_when_none_come() {
+fn what_sounds_and_sounds_without_words_is_known_after_a_while_and_holds_nothing_until_it_has_paused() {
     let mut scene = Scene::new();
-    let did = scene.speaks(800);
+    assert_eq!(fate(&scene.speaks(9_000)), ["held", "goes on", "was none"], "it is never cut");
+    assert_eq!(fate(&scene.is_quiet(10)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.speaks(400)), ["held"], "that is somebody else");
+}
+
+#[test]
+fn who_speaks_louder_than_what_is_known_holds_the_answer_again() {
+    let mut scene = Scene::new();
+    let music = voice(16 * 9_000, 2_000.0, 120.0);
+    assert_eq!(fate(&scene.hears(&music)), ["held", "goes on", "was none"]);
+    let over_it = voice(16 * 500, 8_000.0, 120.0);
+    assert_eq!(fate(&scene.hears(&over_it)), ["held"]);
+}
+
+#[test]
+fn where_nobody_hears_a_voice_that_goes_on_cuts_the_answer_and_it_is_told_that_no_words_came() {
+    let mut scene = Scene::new();
+    scene.nobody_hears();
+    assert_eq!(fate(&scene.speaks(300)), ["held"]);
+    assert_eq!(fate(&scene.is_quiet(12)), ["goes on", "was none"]);
+    let did = scene.speaks(900);
     assert_eq!(fate(&did), ["held", "cut"]);
     assert!(did.contains(&AgentOutput::Cancel { request: scene.mouth }));
     scene.talk.heard(3);
@@ -121,12 +169,39 @@ fn a_voice_that_goes_on_cuts_the_answer_without_words_and_it_is_told_when_none_c
 #[test]
 fn a_voice_that_has_cut_the_answer_and_becomes_words_was_no_mistake() {
     let mut scene = Scene::new();
-    scene.speaks(800);
+    scene.nobody_hears();
+    scene.is_quiet(90);
+    assert_eq!(fate(&scene.speaks(900)), ["held", "cut"]);
     scene.talk.heard(3);
+    // Ten seconds after the last one had failed a recogniser is asked again.
+    scene.ears = ask_of(&scene.is_quiet(10), EARS).0;
+    scene.is_quiet(5);
     let did = scene.understood("Okay.", true);
     assert_eq!(said_words(&did).len(), 1, "a back-channel that has cut the answer is a turn");
     ask_of(&did, MIND);
     assert_eq!(fate(&scene.is_quiet(80)), [] as [&str; 0]);
+}
+
+#[test]
+fn where_words_come_after_an_utterance_the_answer_is_held_until_it_is_understood() {
+    let heard =
+        |text: &str| Event::Heard(Heard { text: text.to_owned(), start: 0, end: 4_800, is_final: true });
+    for (text, becomes) in [
+        ("", &["goes on", "was none"][..]),
+        ("Mhm.", &["goes on", "was none"]),
+        ("Not on Tuesday.", &["cut"]),
+    ] {
+        let mut scene = Scene::with_utterances();
+        assert_eq!(fate(&scene.speaks(300)), ["held"]);
+        let asked = ask_of(&scene.is_quiet(10), EARS).0;
+        assert_eq!(fate(&scene.is_quiet(20)), [] as [&str; 0], "it is not understood yet");
+        let did = [scene.talk.event(asked, &heard(text)), scene.talk.finishes(asked), scene.is_quiet(1)];
+        assert_eq!(fate(&did.concat()), becomes, "{text}");
+    }
+    let mut scene = Scene::with_utterances();
+    scene.speaks(300);
+    assert_eq!(fate(&scene.is_quiet(40)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.is_quiet(20)), ["goes on", "was none"], "a recogniser is not waited for for ever");
 }
 
 #[test]
@@ -151,6 +226,19 @@ fn a_back_channel_changes_nothing_and_is_in_the_transcript() {
     // The agent speaks for long after that.
     scene.is_quiet(20);
     assert!(!asks_anybody(&scene.talk.heard(usize::MAX)), "nothing is to be answered");
+}
+
+#[test]
+fn the_beginning_of_a_back_channel_cuts_nothing_before_it_is_known_what_it_becomes() {
+    let mut scene = Scene::new();
+    scene.speaks(250);
+    assert_eq!(scene.understood("all", false), []);
+    assert_eq!(scene.understood("all right got", false), []);
+    let did = scene.understood("All right, got it.", true);
+    assert_eq!(fate(&did), ["goes on", "was none"]);
+    assert_eq!(fate(&scene.speaks(250)), ["held"]);
+    assert_eq!(scene.understood("all", false), []);
+    assert_eq!(fate(&scene.understood("all of us", false)), ["cut"]);
 }
 
 #[test]
@@ -200,6 +288,46 @@ fn the_agents_own_voice_and_its_own_words_interrupt_nothing_and_somebody_over_it
     let user = voice(8_000, 6_000.0, 120.0);
     let both: Vec<i16> = user.iter().zip(&echo[24_000..]).map(|(user, echo)| user + echo).collect();
     assert_eq!(fate(&scene.hears(&both)).first(), Some(&"held"));
+}
+
+#[test]
+fn what_was_loud_before_an_answer_makes_no_voice_of_a_sign_that_comes_into_it() {
+    let loud = [voice(1_600, 6_000.0, 120.0), vec![3; 3_200]].concat();
+    let mut talk = Talk::of(talker_of(Persona::default(), &[]));
+    let ears = ask_of(&talk.hear(&loud), EARS).0;
+    let mind = talk.asked(ears, "Tell me.");
+    talk.hear(&loud);
+    let did = [talk.thinks(mind, "One two three. "), talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.event(mouth, &Event::Sound(crate::provider::Sound { rate: 24_000, samples: vec![9; 48_000] }));
+    let mut scene = Scene { talk, ears, mouth };
+    assert_eq!(fate(&scene.is_quiet(2)), [] as [&str; 0]);
+    let began = Event::Turn(crate::provider::TurnSign::Began { at: scene.talk.position - 1_600 });
+    assert_eq!(fate(&scene.talk.event(ears, &began)), [] as [&str; 0]);
+    scene.hears(&loud);
+    assert_eq!(fate(&scene.talk.event(ears, &began)), ["held"]);
+}
+
+#[test]
+fn the_agents_own_words_misheard_are_nobodys_and_other_words_as_soft_are_somebodys() {
+    let agent = "Your table is booked for Thursday at eight, and the kitchen closes at eleven. ";
+    let new = || {
+        let mut scene = Scene::speaking(Persona::default(), agent, vec![9; 96_000]);
+        scene.is_quiet(10);
+        scene
+    };
+    let mut scene = new();
+    for heard in ["brook", "brook table", "brook table winter", "brook table winter booked"] {
+        assert_eq!(scene.understood(heard, false), [], "{heard}");
+    }
+    let did =
+        scene.understood("Brook table winter booked for Thursday at eight and the kitchen closes", true);
+    assert!(fate(&did).is_empty() && said_words(&did).is_empty(), "{did:?}");
+    let mut scene = new();
+    assert_eq!(scene.understood("stop", false), [], "it may be a word of the agent");
+    let did = scene.understood("Stop.", true);
+    assert_eq!((fate(&did), said_words(&did).len()), (vec!["cut"], 1));
+    assert_eq!(fate(&new().understood("wait I meant on Friday", false)), ["cut"]);
 }
 
 #[test]

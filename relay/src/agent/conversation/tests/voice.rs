@@ -7,7 +7,7 @@ use crate::money::bill::Billing;
 use crate::provider::{Feed, Heard, Service, Skills, Sound, TurnSign};
 
 pub(super) const EARS: usize = 0;
-const OTHER_EARS: usize = 1;
+pub(super) const OTHER_EARS: usize = 1;
 pub(super) const MIND: usize = 2;
 const OTHER_MIND: usize = 3;
 pub(super) const MOUTH: usize = 4;
@@ -39,6 +39,14 @@ pub(super) fn talker_of(persona: Persona, turns: &[Turn]) -> Conversation {
     };
     let persona = Persona { max_output_tokens: 100, ..persona };
     Conversation::new(persona, team, 24_000, 0, turns)
+}
+
+/// One whose recogniser is asked about one utterance at a time.
+pub(super) fn hears_utterances() -> Conversation {
+    let ears = skills(Service::SpeechToText, false, Billing::Seconds);
+    let mouth = skills(Service::TextToSpeech, false, Billing::Characters);
+    let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], voices: vec![(MOUTH, mouth)] };
+    Conversation::new(Persona::default(), team, 24_000, 0, &[])
 }
 
 /// An agent, and a call that plays what it says as fast as it comes.
@@ -271,7 +279,7 @@ fn who_speaks_into_the_answer_ends_it_and_the_model_is_told_what_was_heard() {
     let mind = talk.asked(ears, "Tell me.");
     let mouth = ask_of(&talk.thinks(mind, "One two three. Four "), MOUTH).0;
     talk.sounds(mouth, 24_000);
-    let did = talk.hears(ears, "stop", (17_600, 19_000), false);
+    let did = talk.hears(ears, "stop it and say the other one", (17_600, 19_000), false);
     let kinds: Vec<_> = did
         .iter()
         .map(|did| match did {
@@ -290,7 +298,7 @@ fn who_speaks_into_the_answer_ends_it_and_the_model_is_told_what_was_heard() {
         format!("spent {mouth} true"),
     ];
     assert_eq!(kinds[..4], expected);
-    assert_eq!(kinds[4..], ["cut", "stop"]);
+    assert_eq!(kinds[4..], ["cut", "stop it and say the other one"]);
     // Nothing of it is heard afterwards.
     assert_eq!(talk.sounds(RequestId(mouth), 24_000), []);
     assert_eq!(talk.thinks(RequestId(mind), "late"), []);
