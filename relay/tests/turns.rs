@@ -16,13 +16,15 @@ use relay::money::tab::{Earlier, Tab};
 
 const RATE: usize = 16_000;
 
-/// Seconds of silence and of a tone by turns, beginning with silence.
+/// Seconds of silence and of a voice by turns, beginning with silence.
 fn sound(seconds: &[f32]) -> Vec<i16> {
     let mut samples = Vec::new();
     for (index, length) in seconds.iter().enumerate() {
         let count = (length * RATE as f32) as usize;
         for n in 0..count {
-            let loud = (n as f32 * 0.3).sin() * 9_000.0 + (n as f32 * 0.077).sin() * 4_000.0;
+            let t = n as f64 / RATE as f64;
+            let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+            let loud = tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0;
             // Never quite silent, as no room is.
             let quiet = ((n * 7_919) % 13) as f32 - 6.0;
             samples.push(if index % 2 == 1 { loud as i16 } else { quiet as i16 });

@@ -101,13 +101,15 @@ impl Caller {
         self.send(Incoming::Text(message.to_string()));
     }
 
-    /// So many chunks from this one on: a tone, or silence.
-    fn audio(&self, chunks: std::ops::Range<u32>, amplitude: f32) {
+    /// So many chunks from this one on: a voice, or silence.
+    fn audio(&self, chunks: std::ops::Range<u32>, amplitude: f64) {
         for seq in chunks {
             let mut frame = Vec::new();
             AudioHeader::write(Codec::PcmS16le16000, seq, seq * CHUNK, &mut frame);
             for n in 0..CHUNK {
-                let sample = ((n as f32 * 0.3).sin() * amplitude) as i16;
+                let t = f64::from(seq * CHUNK + n) / 16_000.0;
+                let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+                let sample = (tone * (0.6 + 0.4 * (t * 25.0).sin()) * amplitude) as i16;
                 frame.extend_from_slice(&sample.to_le_bytes());
             }
             self.send(Incoming::Binary(Bytes::from(frame)));

@@ -4,8 +4,12 @@ use super::*;
 
 /// Half a second of silence and two of what counts as speech.
 fn speech() -> Vec<i16> {
-    let tone = |n: i32| (f64::from(n) * 0.2).sin() * 9_000.0 * (0.6 + 0.4 * (f64::from(n) * 0.0016).sin());
-    (0..40_000).map(|n| if n < 8_000 { 0 } else { tone(n) as i16 }).collect()
+    let voice = |n: i32| {
+        let t = f64::from(n) / 16_000.0;
+        let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
+        tone * (0.6 + 0.4 * (t * 25.0).sin()) * 6_000.0
+    };
+    (0..40_000).map(|n| if n < 8_000 { 0 } else { voice(n) as i16 }).collect()
 }
 
 /// As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
