@@ -12,7 +12,7 @@
 //! | [`Chunker`] | `f32` at 16 kHz | `i16` chunks of equal length |
 //! | [`decode_s16le`], [`encode_s16le`], [`f32_to_i16`], [`i16_to_f32`] | PCM | PCM |
 //! | [`LevelMeter`] | samples | RMS and peak |
-//! | [`VoiceActivity`] | `f32` or `i16` at 16 kHz | speech started, speech ended |
+//! | [`VoiceActivity`] (the feature `voice-activity`, on by default) | `f32` or `i16` at 16 kHz | speech started, speech ended |
 //! | [`PlayoutBuffer`] | chunks as they come | a steady stream for the loudspeaker |
 //!
 //! ```
@@ -45,6 +45,7 @@ mod quad;
 mod rate;
 mod resampler;
 pub mod synthetic;
+#[cfg(feature = "voice-activity")]
 mod voice;
 mod window;
 
@@ -57,4 +58,5 @@ pub use pcm::{
 pub use playout::{PlayoutBuffer, PlayoutStats};
 pub use rate::{Hz, MAX_RATE, MIN_RATE, SPEECH_RATE};
 pub use resampler::Resampler;
+#[cfg(feature = "voice-activity")]
 pub use voice::{Attention, VoiceActivity, VoiceConfig, VoiceEvent};

@@ -10,7 +10,9 @@ pub(super) enum Sound {
     Silence,
     /// It is as loud as the room has been.
     Room,
-    /// It is louder, or what was has just ended.
+    /// It is as loud as the room, and what was louder has just ended.
+    Fades,
+    /// It is louder.
     StandsOut,
 }
 
@@ -33,13 +35,13 @@ impl Gate {
         // Both floors are to know every frame.
         let stands_out =
             [whole > RATIO * self.whole.track(whole), bright > RATIO * self.bright.track(bright)];
-        self.open = if stands_out.contains(&true) { STAYS_OPEN } else { self.open.saturating_sub(1) };
-        if whole < SILENCE {
-            Sound::Silence
-        } else if self.open > 0 {
-            Sound::StandsOut
-        } else {
-            Sound::Room
+        let stands_out = stands_out.contains(&true);
+        self.open = if stands_out { STAYS_OPEN } else { self.open.saturating_sub(1) };
+        match (whole < SILENCE, stands_out, self.open) {
+            (true, ..) => Sound::Silence,
+            (_, true, _) => Sound::StandsOut,
+            (_, _, 0) => Sound::Room,
+            _ => Sound::Fades,
         }
     }
 

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{Attention, VoiceActivity, VoiceConfig, VoiceEvent};
+use super::{Attention, FRAME, VoiceActivity, VoiceConfig, VoiceEvent};
 
 const SECOND: usize = 16_000;
 
@@ -280,4 +280,22 @@ fn a_stream_that_begins_anew_is_heard_like_the_first() {
     }
     assert_eq!(heard[0].len(), 2);
     assert_eq!(heard[0], heard[1]);
+}
+
+#[test]
+fn the_network_is_asked_seldom_while_it_is_sure_of_a_voice_and_at_once_when_that_falls_silent() {
+    let mut detector = VoiceActivity::default();
+    let mut asked = |stream: &[f32]| {
+        let frames = stream.chunks_exact(FRAME);
+        let taken_for_more = frames.clone().filter(|frame| {
+            detector.push(frame, |_| {});
+            detector.taken > 0
+        });
+        frames.len() - taken_for_more.count()
+    };
+    assert_eq!(asked(&noise(-50.0, 4.096, 52)), 256);
+    let of_voice = asked(&speech(-20.0, 2.048));
+    assert!(of_voice < 85, "{of_voice} of 128");
+    // The step from the one to the other stands out.
+    assert!(asked(&noise(-50.0, 0.512, 53)) >= 31);
 }
