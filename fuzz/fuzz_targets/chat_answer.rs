@@ -19,6 +19,7 @@ fuzz_target!(|input: &[u8]| {
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: "model/model".to_owned(),
         timeout: Duration::from_secs(10),
     };

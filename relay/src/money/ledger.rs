@@ -11,7 +11,8 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`.
+    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`;
+    /// `eager_input_token` for an answer that was prepared and not wanted.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,

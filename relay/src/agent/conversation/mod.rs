@@ -9,6 +9,7 @@
 
 mod beginning;
 mod calling;
+mod eager;
 mod floor;
 mod hearing;
 mod late;
@@ -37,6 +38,7 @@ use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
+use eager::Eager;
 use floor::Floor;
 pub use floor::TurnTaking;
 use hearing::Hearing;
@@ -87,6 +89,8 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_speaking: bool,
     /// The turn that the user has taken last.
     turns: Turns,
+    /// The answer that is prepared.
+    eager: Eager,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// How far the call's money goes.
@@ -147,6 +151,7 @@ impl<E: Ears> Conversation<E> {
             author: Author::Others,
             is_user_speaking: false,
             turns: Turns::default(),
+            eager: Eager::default(),
             degraded: [false; 3],
             means: Means::default(),
             is_parting: false,
@@ -182,6 +187,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Asks the model for what comes next.
     fn ask_model(&mut self) {
+        self.discard_draft();
         self.has_answered = false;
         self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
@@ -206,8 +212,16 @@ impl<E: Ears> Conversation<E> {
             }
             return self.go_on();
         }
-        match self.thinking.handle_event(request, event, &mut self.outbox) {
-            Some(Thought::Words(text)) => {
+        let thought = self.thinking.handle_event(request, event, &mut self.outbox);
+        if let Some(thought) = thought.and_then(|thought| self.keep_in_draft(thought)) {
+            self.take_thought(thought);
+        }
+    }
+
+    /// Something comes of the answer that is being found.
+    fn take_thought(&mut self, thought: Thought) {
+        match thought {
+            Thought::Words(text) => {
                 self.has_answered = true;
                 self.tools.is_heard();
                 self.give(&text, Author::Model(self.tools.step()));
@@ -217,20 +231,19 @@ impl<E: Ears> Conversation<E> {
                     self.end_answer();
                 }
             }
-            Some(Thought::Calls(calls)) => {
+            Thought::Calls(calls) => {
                 self.tell_degraded(Ability::Thinking, false);
                 self.call_tools(calls);
             }
-            Some(Thought::Over) => {
+            Thought::Over => {
                 self.tell_degraded(Ability::Thinking, false);
                 self.end_answer();
             }
-            Some(Thought::Failed) if self.has_answered => {
+            Thought::Failed if self.has_answered => {
                 self.tell_degraded(Ability::Thinking, true);
                 self.end_answer();
             }
-            Some(Thought::Failed) => self.apologise(),
-            None => {}
+            Thought::Failed => self.apologise(),
         }
     }
 
@@ -353,6 +366,7 @@ impl<E: Ears> Conversation<E> {
 
     fn leave(&mut self) {
         self.quiet.pause();
+        self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
         if let Some(hearing) = &mut self.hearing {
@@ -426,8 +440,13 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Means { means, refused }, _) => {
                 self.means = means;
-                if refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox)) {
+                let is_mine = refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox));
+                // An answer that may not be wanted is not prepared for the last of the money.
+                if is_mine && !self.has_draft() {
                     self.ask_model();
+                }
+                if means != Means::Ample {
+                    self.discard_draft();
                 }
             }
             (AgentInput::Farewell, _) => self.say_farewell(),

@@ -9,7 +9,7 @@ use crate::provider::{Feed, Heard, Service, Skills, Sound, TurnSign};
 pub(super) const EARS: usize = 0;
 const OTHER_EARS: usize = 1;
 pub(super) const MIND: usize = 2;
-const OTHER_MIND: usize = 3;
+pub(super) const OTHER_MIND: usize = 3;
 pub(super) const MOUTH: usize = 4;
 const OTHER_MOUTH: usize = 5;
 
@@ -197,7 +197,7 @@ fn bytes_fed(did: &[AgentOutput], to: RequestId) -> usize {
 }
 
 /// What a request has used, when that is said.
-fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> {
+pub(super) fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> {
     let used = did.iter().find_map(|did| match did {
         AgentOutput::Spent { request, used, .. } if *request == whom => Some(*used),
         _ => None,
