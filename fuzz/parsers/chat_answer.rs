@@ -18,6 +18,7 @@ pub(crate) fn run(input: &[u8]) {
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: "model/model".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

@@ -40,6 +40,7 @@ pub(crate) fn run(input: &[u8]) {
         voice: Some("voice".to_owned()),
         language: Some("en".to_owned()),
         key_terms: Vec::new(),
+        eager: false,
         price: "speech/model".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

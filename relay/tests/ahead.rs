@@ -37,6 +37,7 @@ async fn voice(closes: usize, max_concurrent: u32) -> (Arc<Upstream>, Arc<Atomic
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: "voice/aura".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent,

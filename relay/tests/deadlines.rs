@@ -108,6 +108,7 @@ async fn provider(kind: &str, scheme: &str, stalls: Stalls, deadlines: Deadlines
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: "slow/small".to_owned(),
         deadlines,
         max_concurrent: 0,

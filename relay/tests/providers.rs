@@ -137,6 +137,7 @@ impl Row {
             voice: None,
             language: None,
             key_terms: Vec::new(),
+            eager: false,
             price: "local/small".to_owned(),
             deadlines: Deadlines::default(),
             max_concurrent: 0,

@@ -120,6 +120,8 @@ tally! {
     texts: "texts",
     /// Requests that were made of a model.
     requests: "requests",
+    /// Answers of a model that were prepared for nothing.
+    eager: "of them for nothing",
     /// Results of tools.
     results: "results of tools",
     /// Answers that were interrupted.

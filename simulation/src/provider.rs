@@ -47,6 +47,7 @@ pub(crate) fn provider() -> Provider {
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: ITEM.into(),
         deadlines: Deadlines { first: Duration::from_secs(4), ..Deadlines::default() },
         max_concurrent: 0,

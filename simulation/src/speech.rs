@@ -14,6 +14,8 @@ use crate::random::Random;
 /// A recogniser takes speech for one after so much of it, and its end for one after so much silence.
 const ONSET: u32 = 1_600;
 const PAUSE: u32 = 4_800;
+/// After so much silence it says that it may be the end.
+const SHORT_PAUSE: u32 = 1_600;
 /// Words that stay are told after so much of them at the latest, and that there were none after so much silence.
 const STEP: u32 = 24_000;
 /// What a voice makes of a character, at 24 kHz: 20 ms, since sound is what a simulated call is slowest with.
@@ -42,6 +44,8 @@ struct Listening {
     run: Option<(u32, u32)>,
     /// What was said of the run.
     has_begun: bool,
+    /// It was said that the run may be over.
+    may_be_over: bool,
     /// Before this all is told.
     told: u32,
 }
@@ -97,6 +101,7 @@ impl Speech {
             if sample != [0, 0] {
                 let (start, _) = self.listening.run.unwrap_or((at - 1, at));
                 self.listening.run = Some((start, at));
+                self.listening.may_be_over = false;
             }
             match self.listening.run {
                 Some((start, loud)) if !self.listening.has_begun && loud >= start + ONSET => {
@@ -105,6 +110,19 @@ impl Speech {
                     self.words(now, start, loud, false);
                 }
                 Some((start, loud)) if at >= loud + PAUSE => self.end(now, start, loud),
+                Some((start, loud))
+                    if self.listening.has_begun
+                        && !self.listening.may_be_over
+                        && at >= loud + SHORT_PAUSE =>
+                {
+                    self.listening.may_be_over = true;
+                    let told = start.max(self.listening.told).min(loud);
+                    self.words(now, told, loud, false);
+                    self.say(now, 100, Event::Turn(TurnSign::MayBeOver));
+                    if self.random.percent(30) {
+                        self.say(now, 100, Event::Turn(TurnSign::GoesOn));
+                    }
+                }
                 Some((start, _)) if at >= start.max(self.listening.told) + STEP => {
                     self.words(now, start.max(self.listening.told), at, true);
                 }

@@ -118,7 +118,12 @@ impl<'a> Scene<'a> {
         let skills = |service, is_fed, billing| Skills { service, is_fed, billing };
         let ears = skills(Service::SpeechToText, recogniser.is_fed(), Billing::Seconds);
         let voice = skills(Service::TextToSpeech, false, Billing::Characters);
-        let team = Team { recognisers: vec![(0, ears)], models: vec![1], voices: vec![(2, voice)] };
+        let team = Team {
+            recognisers: vec![(0, ears)],
+            models: vec![1],
+            voices: vec![(2, voice)],
+            ..Team::default()
+        };
         let language = Some(item.language.to_owned());
         let persona = Persona {
             turn_taking: TurnTaking { cut_after, language, ..TurnTaking::default() },

@@ -97,9 +97,19 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         voice,
         language,
         key_terms: values.list("providers.*.key_terms")?,
+        eager: eager(&values, kind)?,
         deadlines: deadlines(&values)?,
         max_concurrent: values.whole("providers.*.max_concurrent")?,
     })
+}
+
+fn eager(values: &Values, kind: &Kind) -> Result<bool, ConfigError> {
+    const KEY: &str = "providers.*.eager";
+    let is_eager = values.flag(KEY)?;
+    if is_eager && kind.name != "deepgram-flux" {
+        return Err(values.wrong(KEY, "true", "only `deepgram-flux` says when a turn may be over"));
+    }
+    Ok(is_eager)
 }
 
 fn deadlines(values: &Values) -> Result<Deadlines, ConfigError> {

@@ -499,6 +499,10 @@ fn what_agents_and_providers_lack_is_said_by_name() {
         ("[providers.eliza]\nmodel = \"m\"\nurl = \"http://u:p@x/\"", &["providers.eliza.url", "password"]),
         ("[providers.eliza]\nmodel = \"m\"\nkey = 5", &["providers.eliza.key"]),
         (
+            "[providers.ear]\nkind = \"deepgram\"\nmodel = \"m\"\neager = true",
+            &["providers.ear.eager = true", "deepgram-flux"],
+        ),
+        (
             "[providers.eliza]\nmodel = \"m\"\nkind = \"elevenlabs\"",
             &["providers.eliza.voice = nothing", "the name of a voice", "elevenlabs"],
         ),

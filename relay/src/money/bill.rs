@@ -18,6 +18,8 @@ use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 pub use item::{AtMost, Billing, ItemPrice, Quantity};
 pub use usage::{AnthropicUsage, AnthropicWritten, RealtimeInput, RealtimeUsage, TextAndAudio, TokenUsage};
 
+/// The units of tokens that were spent on an answer that nobody wanted begin with this: `eager_input_token`.
+pub const EAGER: &str = "eager_";
 /// Audio of the user has this many.
 const SAMPLES_PER_SECOND: u64 = 16_000;
 /// More than any request uses, and so little that millions of rows that a provider made up add up to what a database can count.
@@ -119,6 +121,17 @@ impl ModelPrices {
             row(key, Unit::Token(kind).name(), price, usage.of(kind), estimated)
         })
         .collect()
+    }
+
+    /// The same of an answer that was prepared and that nobody wanted: its units begin with [`EAGER`].
+    #[must_use]
+    pub fn eager(&self, key: &str, usage: &TokenUsage, estimated: bool) -> Vec<LedgerRow> {
+        let mut rows = self.rows(key, usage, estimated);
+        for row in &mut rows {
+            row.unit.insert_str(0, EAGER);
+            row.key = format!("{key}/{}", row.unit);
+        }
+        rows
     }
 
     /// What is billed, as the price table names it.

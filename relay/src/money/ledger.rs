@@ -1,6 +1,8 @@
 //! A line of the ledger: what was used, from whom, at which price, and what it cost.
 
 use crate::money::NanoUsd;
+use crate::money::bill::EAGER;
+use crate::money::price::Unit;
 
 /// One spend. Rows are only ever appended; `(session, key)` is unique, so a row that is written twice counts once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +13,9 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`; and with
-    /// [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside.
+    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`;
+    /// `eager_input_token` for an answer that was prepared and not wanted; and with [`LedgerRow::EXCESS`] before it, what a provider
+    /// reported beyond what was set aside.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,
@@ -43,6 +46,13 @@ pub struct ItemSum {
     pub quantity: u64,
     /// What they cost.
     pub cost: NanoUsd,
+}
+
+/// What a row of this unit counts of what a session has used: tokens of an answer that nobody wanted are tokens, too. Nothing where nobody is
+/// charged for it.
+#[must_use]
+pub fn used_unit(unit: &str) -> Option<Unit> {
+    Unit::parse(unit.strip_prefix(EAGER).unwrap_or(unit))
 }
 
 impl LedgerRow {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::NanoUsd;
 use super::bill::{AtMost, Billing, ItemPrice, Quantity};
-use super::ledger::{ItemSum, LedgerRow};
+use super::ledger::{ItemSum, LedgerRow, used_unit};
 use super::meter::{Meter, SAMPLE};
 use super::price::Unit;
 
@@ -78,7 +78,7 @@ impl Earlier {
         let mut earlier = Earlier::default();
         for sum in sums.iter().filter(|sum| !is_listening(listening, sum)) {
             earlier.cost += sum.cost;
-            match Unit::parse(&sum.unit) {
+            match used_unit(&sum.unit) {
                 Some(Unit::Token(_)) => earlier.tokens = earlier.tokens.saturating_add(sum.quantity),
                 Some(Unit::Character) => earlier.characters = earlier.characters.saturating_add(sum.quantity),
                 Some(Unit::Second) | None => {}
@@ -172,7 +172,7 @@ impl Tab {
             for row in row.split(left).into_iter().flatten() {
                 left = left.saturating_sub(row.cost);
                 self.requests += row.cost;
-                match Unit::parse(&row.unit) {
+                match used_unit(&row.unit) {
                     Some(Unit::Token(_)) => self.tokens = self.tokens.saturating_add(row.quantity),
                     Some(Unit::Character) => self.characters = self.characters.saturating_add(row.quantity),
                     Some(Unit::Second) | None => {}
@@ -341,6 +341,31 @@ mod tests {
         assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
         assert_eq!(tab.tokens(), 910);
         assert_eq!(rows_of(&tab.take_rows()), tab.cost());
+    }
+
+    #[test]
+    fn an_answer_that_was_prepared_for_nothing_is_a_line_of_its_own_and_counts_as_tokens() {
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(1_000, 200));
+        let usage = TokenUsage { input: 900, output: 10, ..TokenUsage::default() };
+        tab.settle(RequestId(0), Some(Quantity::Eager(usage)), &Spent::default());
+        assert_eq!((tab.cost(), tab.tokens(), tab.held()), (NanoUsd::new(950_000), 910, NanoUsd::ZERO));
+        let rows = tab.take_rows();
+        let named: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.unit)).collect();
+        assert_eq!(
+            named,
+            [
+                ("acme/mind@0.0/eager_input_token", "eager_input_token"),
+                ("acme/mind@0.0/eager_output_token", "eager_output_token"),
+            ]
+        );
+        // Whoever takes the call over counts them, too.
+        let sums: Vec<ItemSum> = rows
+            .into_iter()
+            .map(|LedgerRow { item, unit, quantity, cost, .. }| ItemSum { item, unit, quantity, cost })
+            .collect();
+        let earlier = Earlier::besides("acme/ear", &sums);
+        assert_eq!((earlier.tokens, earlier.cost), (910, NanoUsd::new(950_000)));
     }
 
     #[test]

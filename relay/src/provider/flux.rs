@@ -33,6 +33,8 @@ pub(super) const DEEPGRAM_FLUX: Kind = Kind {
 
 /// How sure it is of a turn's end before it says so: the default of Deepgram's documentation.
 const END_OF_TURN_THRESHOLD: &str = "0.7";
+/// How sure it is when it says that a turn may be over: in the middle of what Deepgram's documentation allows, 0.3 to the threshold of the end.
+const EAGER_THRESHOLD: &str = "0.5";
 /// After so many milliseconds of silence a turn is over, however sure it is: the default of Deepgram's documentation.
 const END_OF_TURN_TIMEOUT_MS: &str = "5000";
 
@@ -69,7 +71,10 @@ impl Flux {
             ("eot_threshold", END_OF_TURN_THRESHOLD),
             ("eot_timeout_ms", END_OF_TURN_TIMEOUT_MS),
         ];
-        // Without `eager_eot_threshold` it never says that a turn may be over: early answers cost more than they save.
+        // Without `eager_eot_threshold` it never says that a turn may be over.
+        if provider.eager {
+            query.push(("eager_eot_threshold", EAGER_THRESHOLD));
+        }
         // Models of one language refuse to be told a language.
         if provider.model.ends_with("-multi") {
             let language = provider.language.iter().filter(|language| *language != "multi");

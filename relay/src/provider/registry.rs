@@ -77,6 +77,8 @@ pub struct Provider {
     pub language: Option<String>,
     /// Words that a recogniser is to expect: names, products.
     pub key_terms: Vec<String>,
+    /// It is to say when a turn may be over, before it is sure.
+    pub eager: bool,
     /// The item of the price table that it is billed by.
     pub price: String,
     /// How long it may take.

@@ -20,6 +20,7 @@ pub(super) fn provider(kind: &'static Kind, model: &str) -> Provider {
         voice: None,
         language: None,
         key_terms: Vec::new(),
+        eager: false,
         price: "p/m".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

@@ -445,7 +445,9 @@ impl World<'_> {
                     continue;
                 }
                 let quantity = match used {
-                    Some(Quantity::Tokens(tokens)) => tokens.prompt_tokens() + tokens.output_tokens(),
+                    Some(Quantity::Tokens(tokens) | Quantity::Eager(tokens)) => {
+                        tokens.prompt_tokens() + tokens.output_tokens()
+                    }
                     Some(Quantity::Characters(many) | Quantity::Samples(many) | Quantity::Repeated(many)) => {
                         *many
                     }
@@ -464,7 +466,7 @@ impl World<'_> {
                 return Err(format!("nobody said what request {request}, {asked:?}, has used"));
             }
             for (request, billed) in &epoch.billed {
-                let (Some((prompt, output)), Some(Some(Quantity::Tokens(used)))) =
+                let (Some((prompt, output)), Some(Some(Quantity::Tokens(used) | Quantity::Eager(used)))) =
                     (billed, log.spent.get(request))
                 else {
                     continue;
@@ -671,7 +673,11 @@ impl World<'_> {
         self.tally.exhausted += u64::from(self.truth.exhausted);
         self.tally.computed += u64::from(self.scenario.computed);
         let logs = self.truth.epochs.values().flatten().map(|epoch| epoch.log.lock());
-        self.tally.longer += logs.map(|log| log.longer).sum::<u64>();
+        for log in logs {
+            let is_eager = |used: &&Option<Quantity>| matches!(used, Some(Quantity::Eager(_)));
+            self.tally.longer += log.longer;
+            self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
+        }
         let turns = self.store.ids().flat_map(|id| self.store.turns(id));
         self.tally.farewells += turns.filter(is_goodbye).count() as u64;
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));

@@ -43,6 +43,13 @@ pub(super) enum Understood {
         /// The words stay as they are up to here, and only what comes behind is still open.
         final_through: Option<u32>,
     },
+    /// What they seem to have said, from the beginning of the turn, if that is over; never empty.
+    MayBeOver {
+        /// The words.
+        text: String,
+    },
+    /// It is not over.
+    GoesOn,
     /// What they have said; never empty.
     Said {
         /// The words.

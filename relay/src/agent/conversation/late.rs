@@ -46,6 +46,11 @@ impl<E: Ears> Conversation<E> {
         (whole, last.start)
     }
 
+    /// Whether the words that are coming belong to the last turn.
+    pub(super) fn is_turn_longer(&self) -> bool {
+        self.turns.goes_on
+    }
+
     /// The user has taken a turn, or has gone on with the last one: this is all of it.
     pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32) {
         let answers = self.outbox.begun();

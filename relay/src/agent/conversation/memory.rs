@@ -292,6 +292,13 @@ impl Memory {
         messages
     }
 
+    /// The same, if the user says this next.
+    pub(super) fn messages_with(&self, instructions: &str, next: &str) -> Vec<Message> {
+        let mut messages = self.messages(instructions);
+        messages.push(Message::User(next.to_owned()));
+        messages
+    }
+
     fn push(&mut self, turn: u32, by: By, text: String) {
         if !text.is_empty() {
             self.lines.push_back(Line { turn, what: What::Said { by, text } });

@@ -9,6 +9,7 @@
 
 mod beginning;
 mod calling;
+mod eager;
 mod expecting;
 mod floor;
 mod hearing;
@@ -38,6 +39,7 @@ use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
+use eager::Eager;
 use expecting::Expecting;
 use floor::Floor;
 pub use floor::TurnTaking;
@@ -93,6 +95,8 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_heard: bool,
     /// What it has said to be expected.
     expecting: Expecting,
+    /// The answer that is prepared.
+    eager: Eager,
     /// What it cannot do just now: hear, think, speak.
     degraded: [bool; 3],
     /// How far the call's money goes.
@@ -160,6 +164,7 @@ impl<E: Ears> Conversation<E> {
             turns: Turns::default(),
             is_user_heard: false,
             expecting: Expecting::default(),
+            eager: Eager::default(),
             degraded: [false; 3],
             means: Means::default(),
             is_parting: false,
@@ -195,6 +200,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Asks the model for what comes next.
     fn ask_model(&mut self) {
+        self.discard_draft();
         self.has_answered = false;
         self.quiet.pause();
         let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
@@ -219,8 +225,16 @@ impl<E: Ears> Conversation<E> {
             }
             return self.go_on();
         }
-        match self.thinking.handle_event(request, event, &mut self.outbox) {
-            Some(Thought::Words(text)) => {
+        let thought = self.thinking.handle_event(request, event, &mut self.outbox);
+        if let Some(thought) = thought.and_then(|thought| self.keep_in_draft(thought)) {
+            self.take_thought(thought);
+        }
+    }
+
+    /// Something comes of the answer that is being found.
+    fn take_thought(&mut self, thought: Thought) {
+        match thought {
+            Thought::Words(text) => {
                 self.has_answered = true;
                 self.tools.is_heard();
                 self.give(&text, Author::Model(self.tools.step()));
@@ -230,20 +244,19 @@ impl<E: Ears> Conversation<E> {
                     self.end_answer();
                 }
             }
-            Some(Thought::Calls(calls)) => {
+            Thought::Calls(calls) => {
                 self.tell_degraded(Ability::Thinking, false);
                 self.call_tools(calls);
             }
-            Some(Thought::Over) => {
+            Thought::Over => {
                 self.tell_degraded(Ability::Thinking, false);
                 self.end_answer();
             }
-            Some(Thought::Failed) if self.has_answered => {
+            Thought::Failed if self.has_answered => {
                 self.tell_degraded(Ability::Thinking, true);
                 self.end_answer();
             }
-            Some(Thought::Failed) => self.apologise(),
-            None => {}
+            Thought::Failed => self.apologise(),
         }
     }
 
@@ -366,6 +379,7 @@ impl<E: Ears> Conversation<E> {
 
     fn leave(&mut self) {
         self.quiet.pause();
+        self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
         if let Some(hearing) = &mut self.hearing {
@@ -440,8 +454,13 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Means { means, refused }, _) => {
                 self.means = means;
-                if refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox)) {
+                let is_mine = refused.is_some_and(|request| self.thinking.refuse(request, &mut self.outbox));
+                // An answer that may not be wanted is not prepared for the last of the money.
+                if is_mine && !self.has_draft() {
                     self.ask_model();
+                }
+                if means != Means::Ample {
+                    self.discard_draft();
                 }
             }
             (AgentInput::Farewell, _) => self.say_farewell(),

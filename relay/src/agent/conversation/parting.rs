@@ -13,6 +13,7 @@ impl<E: Ears> Conversation<E> {
         self.quiet.pause();
         self.begins = Begins::Not;
         self.wants_to_think = false;
+        self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
         match &mut self.speaking {

@@ -34,6 +34,19 @@ pub(super) struct Thinking {
     /// The longest answer, in tokens.
     max_output_tokens: u32,
     asked: Option<Asked>,
+    /// The answer is prepared: nobody knows yet whether it is wanted.
+    is_draft: bool,
+    /// What it has used, if it is whole.
+    owed: Option<Owed>,
+}
+
+/// What a whole answer has used that may not be wanted.
+#[derive(Debug)]
+struct Owed {
+    request: RequestId,
+    used: TokenUsage,
+    estimated: bool,
+    provider_id: Option<String>,
 }
 
 /// A request, and what has come of it.
@@ -75,7 +88,14 @@ pub(super) enum Thought {
 impl Thinking {
     pub(super) fn new(models: &[usize], near_cap: &[usize], max_output_tokens: u32) -> Thinking {
         let models = near_cap.iter().chain(models).copied().collect();
-        Thinking { models, near_cap: near_cap.len(), max_output_tokens, asked: None }
+        Thinking {
+            models,
+            near_cap: near_cap.len(),
+            max_output_tokens,
+            asked: None,
+            is_draft: false,
+            owed: None,
+        }
     }
 
     /// Whether an answer is being found.
@@ -105,6 +125,33 @@ impl Thinking {
     /// The model that is asked first with these means.
     fn first(&self, means: Means) -> usize {
         if means == Means::Scarce { 0 } else { self.near_cap }
+    }
+
+    /// Asks for an answer that may not be wanted. [`Thinking::confirm`] or [`Thinking::discard`] says so.
+    pub(super) fn prepare(&mut self, messages: Vec<Message>, tools: Vec<Tool>, outbox: &mut Outbox) -> bool {
+        self.is_draft = self.ask(Means::Ample, messages, tools, outbox);
+        self.is_draft
+    }
+
+    /// The answer that was prepared is wanted.
+    pub(super) fn confirm(&mut self, outbox: &mut Outbox) {
+        self.is_draft = false;
+        if let Some(Owed { request, used, estimated, provider_id }) = self.owed.take() {
+            let used = Some(Quantity::Tokens(used));
+            outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
+        }
+    }
+
+    /// The answer that was prepared is not wanted: what it has used was used for nothing.
+    pub(super) fn discard(&mut self, outbox: &mut Outbox) {
+        self.is_draft = false;
+        if let Some(Owed { request, used, estimated, provider_id }) = self.owed.take() {
+            let used = Some(Quantity::Eager(used));
+            outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
+        }
+        if let Some(asked) = self.asked.take() {
+            outbox.cancel(asked.request, Some(Quantity::Eager(estimate(&asked))));
+        }
     }
 
     /// There is too little money for this request, which was not made. `false` if it is none of this machine.
@@ -164,12 +211,17 @@ impl Thinking {
             }
             Event::Finished(answer) => {
                 let asked = self.asked.take()?;
-                outbox.push(AgentOutput::Spent {
-                    request,
-                    used: answer.usage.or_else(|| Some(Quantity::Tokens(estimate(&asked)))),
-                    estimated: answer.usage.is_none(),
-                    provider_id: answer.request_id.clone(),
-                });
+                let (estimated, provider_id) = (answer.usage.is_none(), answer.request_id.clone());
+                let used = answer.usage.unwrap_or_else(|| Quantity::Tokens(estimate(&asked)));
+                match used {
+                    Quantity::Tokens(used) if self.is_draft => {
+                        self.owed = Some(Owed { request, used, estimated, provider_id });
+                    }
+                    used => {
+                        let used = Some(used);
+                        outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
+                    }
+                }
                 Some(match (asked.calls.is_empty(), asked.has_words) {
                     (false, _) => Thought::Calls(asked.calls),
                     (true, true) => Thought::Over,
@@ -236,7 +288,8 @@ impl Thinking {
         let asked = self.asked.take()?;
         // A provider that never took the question, or refused it, bills nothing. One that broke off has read it.
         let is_billed = asked.bytes > 0 || asked.usage.is_some() || failure.kind.may_be_billed();
-        outbox.spent(asked.request, is_billed.then(|| Quantity::Tokens(estimate(&asked))));
+        let quantity = if self.is_draft { Quantity::Eager } else { Quantity::Tokens };
+        outbox.spent(asked.request, is_billed.then(|| quantity(estimate(&asked))));
         let Asked { model, max_output_tokens, messages, tools, has_words, .. } = asked;
         if !has_words && self.ask_model(model + 1, max_output_tokens, messages, tools, outbox) {
             return None;

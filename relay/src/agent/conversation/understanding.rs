@@ -33,19 +33,23 @@ impl<E: Ears> Conversation<E> {
                     if self.floor.judge(&text, start, end, false) == Remark::Turn {
                         self.is_user_speaking = true;
                         self.is_user_heard = true;
-                        if !self.is_owed() {
+                        if !self.is_owed() && !self.is_drafted(&text) {
                             self.interrupt_unless_guarded();
                         }
                         let (text, start) = self.go_on_with_turn(text, start);
                         self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                     }
                 }
+                Understood::MayBeOver { text } => self.prepare(text),
+                Understood::GoesOn => self.discard_draft(),
                 Understood::Said { text, start, end } => {
                     self.is_user_speaking = false;
                     self.is_user_heard = false;
                     let remark = self.floor.judge(&text, start, end, true);
                     self.floor.turn_over(self.now, remark, end);
+                    self.eager.next_turn();
                     match remark {
+                        Remark::Turn if self.use_draft(&text) => self.take_turn_with_draft(text, start, end),
                         Remark::Turn => {
                             self.interrupt_unless_guarded();
                             let (text, start) = self.go_on_with_turn(text, start);
@@ -116,6 +120,7 @@ impl<E: Ears> Conversation<E> {
             self.begins = Begins::Not;
         }
         self.quiet.heard(self.now);
+        self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.interrupt();
         if let Some(speaking) = &mut self.speaking {

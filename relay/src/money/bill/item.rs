@@ -34,6 +34,8 @@ pub enum Quantity {
     Samples(u64),
     /// Samples of audio at 16 kHz that the user had paid for before, since another recogniser had heard them. They cost the operator.
     Repeated(u64),
+    /// Tokens of an answer that was prepared before the user's turn was over, and that nobody wanted then.
+    Eager(TokenUsage),
 }
 
 /// What a provider's requests cost, at the prices of the moment at which the call began.
@@ -68,7 +70,7 @@ impl Billing {
     pub fn counts(self, used: &Quantity) -> bool {
         matches!(
             (self, used),
-            (Billing::Tokens, Quantity::Tokens(_))
+            (Billing::Tokens, Quantity::Tokens(_) | Quantity::Eager(_))
                 | (Billing::Characters, Quantity::Characters(_))
                 | (Billing::Seconds, Quantity::Samples(_))
                 | (Billing::Seconds | Billing::Stream, Quantity::Repeated(_))
@@ -96,7 +98,9 @@ impl Quantity {
     #[must_use]
     pub fn tokens(&self) -> u64 {
         match self {
-            Quantity::Tokens(usage) => usage.prompt_tokens().saturating_add(usage.output_tokens()),
+            Quantity::Tokens(usage) | Quantity::Eager(usage) => {
+                usage.prompt_tokens().saturating_add(usage.output_tokens())
+            }
             Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
         }
     }
@@ -106,7 +110,7 @@ impl Quantity {
     pub fn characters(&self) -> u64 {
         match self {
             Quantity::Characters(characters) => *characters,
-            Quantity::Tokens(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
+            Quantity::Tokens(_) | Quantity::Eager(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
         }
     }
 }
@@ -197,6 +201,7 @@ impl ItemPrice {
     pub fn rows(&self, key: &str, used: &Quantity, estimated: bool) -> Vec<LedgerRow> {
         match (self, used) {
             (ItemPrice::Tokens(prices), Quantity::Tokens(usage)) => prices.rows(key, usage, estimated),
+            (ItemPrice::Tokens(prices), Quantity::Eager(usage)) => prices.eager(key, usage, estimated),
             (ItemPrice::Characters(price), Quantity::Characters(characters)) => {
                 price.rows(key, *characters, estimated)
             }
@@ -207,7 +212,11 @@ impl ItemPrice {
             }
             (
                 _,
-                Quantity::Tokens(_) | Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_),
+                Quantity::Tokens(_)
+                | Quantity::Eager(_)
+                | Quantity::Characters(_)
+                | Quantity::Samples(_)
+                | Quantity::Repeated(_),
             ) => Vec::new(),
         }
     }

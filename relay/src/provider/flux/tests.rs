@@ -36,6 +36,9 @@ fn it_asks_as_the_reference_says() {
     assert_eq!(target.headers, [("authorization", "Token sk-test".to_owned())]);
     let target = asked("flux-general-multi", "de-CH");
     assert!(target.url.as_str().ends_with("&language_hint=de-CH&keyterm=Voxrelay"), "{}", target.url);
+    let provider = Provider { eager: true, ..provider(&DEEPGRAM_FLUX, "flux-general-en") };
+    let target = Bench::open(&provider, &Ask::Listen).target;
+    assert!(target.url.as_str().ends_with("&eager_eot_threshold=0.5"), "{}", target.url);
     assert!(!asked("flux-general-multi", "multi").url.as_str().contains("language"));
 }
 

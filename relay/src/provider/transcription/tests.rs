@@ -19,6 +19,7 @@ fn it_asks_with_a_form_that_has_a_wav_file() {
         base_url: "https://example.com/v1/".parse().expect("an address"),
         language: Some("de-CH".to_owned()),
         key_terms: vec!["Voxrelay".to_owned(), "Zürich".to_owned()],
+        eager: false,
         ..provider(&OPENAI_TRANSCRIPTION, "whisper-1")
     };
     let target = Bench::open(&provider, &ask()).target;

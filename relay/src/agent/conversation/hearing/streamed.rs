@@ -258,8 +258,13 @@ impl<E: Ears> Streamed<E> {
                 self.understood.push_back(Understood::Began { at });
             }
             Event::Turn(TurnSign::Over) => self.turn_over(),
-            // An answer is not prepared before the turn is over.
-            Event::Turn(TurnSign::MayBeOver | TurnSign::GoesOn) => {}
+            Event::Turn(TurnSign::MayBeOver) => {
+                let text = self.words();
+                if !text.is_empty() {
+                    self.understood.push_back(Understood::MayBeOver { text });
+                }
+            }
+            Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
             Event::Finished(_) | Event::Failed(_) => {
                 let next = asked.recogniser + 1;
                 let used = self.end_request();

@@ -1,3 +1,4 @@
+mod eager;
 mod expecting;
 mod floor;
 mod late;
@@ -100,7 +101,10 @@ fn spent(did: &[AgentOutput]) -> Option<(Option<(u64, u64)>, bool)> {
         AgentOutput::Spent { used, estimated, .. } => {
             let tokens = used.map(|used| match used {
                 Quantity::Tokens(usage) => (usage.input, usage.output),
-                Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_) => {
+                Quantity::Eager(_)
+                | Quantity::Characters(_)
+                | Quantity::Samples(_)
+                | Quantity::Repeated(_) => {
                     panic!("it does not speak")
                 }
             });

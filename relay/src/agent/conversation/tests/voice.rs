@@ -9,7 +9,7 @@ use crate::provider::{Feed, Heard, Service, Skills, Sound, TurnSign};
 pub(super) const EARS: usize = 0;
 pub(super) const OTHER_EARS: usize = 1;
 pub(super) const MIND: usize = 2;
-const OTHER_MIND: usize = 3;
+pub(super) const OTHER_MIND: usize = 3;
 pub(super) const MOUTH: usize = 4;
 const OTHER_MOUTH: usize = 5;
 
@@ -45,7 +45,12 @@ pub(super) fn talker_of(persona: Persona, turns: &[Turn]) -> Conversation {
 pub(super) fn hears_utterances() -> Conversation {
     let ears = skills(Service::SpeechToText, false, Billing::Seconds);
     let mouth = skills(Service::TextToSpeech, false, Billing::Characters);
-    let team = Team { recognisers: vec![(EARS, ears)], models: vec![MIND], voices: vec![(MOUTH, mouth)] };
+    let team = Team {
+        recognisers: vec![(EARS, ears)],
+        models: vec![MIND],
+        voices: vec![(MOUTH, mouth)],
+        ..Team::default()
+    };
     Conversation::new(Persona::default(), team, 24_000, 0, &[])
 }
 
@@ -207,7 +212,7 @@ fn bytes_fed(did: &[AgentOutput], to: RequestId) -> usize {
 }
 
 /// What a request has used, when that is said.
-fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> {
+pub(super) fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> {
     let used = did.iter().find_map(|did| match did {
         AgentOutput::Spent { request, used, .. } if *request == whom => Some(*used),
         _ => None,

@@ -15,7 +15,7 @@ use super::read::{self, Reading};
 use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
-use crate::money::ledger::{ItemSum, LedgerRow};
+use crate::money::ledger::{ItemSum, LedgerRow, used_unit};
 use crate::money::meter::SAMPLE;
 use crate::money::price::Unit;
 
@@ -199,7 +199,7 @@ impl Sums {
         self.cost += row.cost;
         match row.unit.as_str() {
             SAMPLE => self.samples = self.samples.saturating_add(row.quantity),
-            unit => match Unit::parse(unit) {
+            unit => match used_unit(unit) {
                 Some(Unit::Character) => self.characters = self.characters.saturating_add(row.quantity),
                 Some(Unit::Token(_)) => self.tokens = self.tokens.saturating_add(row.quantity),
                 // Audio that is heard again and what nobody is charged for are no part of what the session has used.

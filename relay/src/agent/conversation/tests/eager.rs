@@ -1,0 +1,183 @@
+//! Answers that are prepared before the user's turn is over.
+
+use super::voice::{EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, asks_anybody, said_words, spoken, used_by};
+use super::*;
+use crate::provider::TurnSign;
+
+/// A user who may have said something, with their ears.
+fn maybe(text: &str) -> (Talk, RequestId, Vec<AgentOutput>) {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let did = may_be_over(&mut talk, ears, text);
+    (talk, ears, did)
+}
+
+fn may_be_over(talk: &mut Talk, ears: RequestId, text: &str) -> Vec<AgentOutput> {
+    talk.hears(ears, text, (1_600, 16_000), false);
+    talk.event(ears, &Event::Turn(TurnSign::MayBeOver))
+}
+
+fn is_over(talk: &mut Talk, ears: RequestId, text: &str) -> Vec<AgentOutput> {
+    let mut did = talk.hears(ears, text, (1_600, 16_000), true);
+    did.extend(talk.over(ears));
+    did
+}
+
+fn questions(did: &[AgentOutput]) -> Vec<String> {
+    let (_, Ask::Chat(chat)) = ask_of(did, MIND) else { panic!("{did:?}") };
+    chat.messages.iter().map(|message| told(message).1.to_owned()).collect()
+}
+
+const USED: TokenUsage = TokenUsage {
+    input: 20,
+    cached: 0,
+    written: 0,
+    written_1h: 0,
+    output: 5,
+    audio_input: 0,
+    audio_cached: 0,
+    audio_output: 0,
+};
+
+fn whole() -> Event {
+    let usage = Some(Quantity::Tokens(USED));
+    Event::Finished(Answer { finish: Finish::Complete, usage, request_id: Some("r".to_owned()) })
+}
+
+#[test]
+fn an_answer_is_prepared_and_nobody_hears_of_it_before_the_turn_is_over() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    assert_eq!(questions(&did), ["Hello."]);
+    let mind = ask_of(&did, MIND).0;
+    assert_eq!(talk.thinks(mind, "Good morning. How are"), [], "nothing is told, spoken or asked of a voice");
+    let did = is_over(&mut talk, ears, "Hello.");
+    assert_eq!(said_words(&did), [("Hello.", 1_600, 16_000)]);
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "Good morning.", "it is there at once");
+    let is_asked = |did: &AgentOutput| matches!(did, AgentOutput::Ask { ask: Ask::Chat(_), .. });
+    assert!(!did.iter().any(is_asked), "{did:?}");
+    talk.thinks(mind, " you?");
+    let did = talk.event(mind, &whole());
+    assert_eq!(used_by(&did, mind), Some(Quantity::Tokens(USED)), "it was wanted");
+    // What comes next finds it in the history, once.
+    let mouth = ask_of(&did, MOUTH).0;
+    for request in [RequestId(mouth.0 - 1), mouth] {
+        talk.sounds(request, 2_400);
+        talk.finishes(request);
+    }
+    assert_eq!(talk.words, "Good morning. How are you?");
+    talk.heard(usize::MAX);
+    let did = talk.input(AgentInput::Typed { position: talk.position, text: "Fine" });
+    assert_eq!(questions(&did), ["Hello.", "Good morning. How are you?", "Fine"]);
+}
+
+#[test]
+fn one_that_was_whole_before_the_turn_was_over_is_given_and_billed_then() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Good morning.");
+    assert_eq!(talk.event(mind, &whole()), [], "nobody knows yet what it was used for");
+    let did = is_over(&mut talk, ears, "Hello.");
+    assert_eq!(used_by(&did, mind), Some(Quantity::Tokens(USED)));
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "Good morning.");
+}
+
+#[test]
+fn whoever_goes_on_gets_another_answer_and_what_was_prepared_was_used_for_nothing() {
+    for is_whole in [true, false] {
+        let (mut talk, ears, did) = maybe("Hello.");
+        let mind = ask_of(&did, MIND).0;
+        talk.thinks(mind, "Good morning.");
+        if is_whole {
+            talk.event(mind, &whole());
+        }
+        let did = talk.event(ears, &Event::Turn(TurnSign::GoesOn));
+        let used = used_by(&did, mind);
+        if is_whole {
+            assert_eq!(used, Some(Quantity::Eager(USED)));
+        } else {
+            assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
+            assert!(matches!(used, Some(Quantity::Eager(usage)) if usage.output == 4), "{used:?}");
+        }
+        assert_eq!(talk.thinks(mind, "late"), []);
+        let did = is_over(&mut talk, ears, "Hello. A table, please.");
+        assert_eq!(questions(&did), ["Hello. A table, please."], "nothing of it is remembered");
+    }
+}
+
+#[test]
+fn a_turn_that_is_over_with_other_words_is_asked_about_anew() {
+    for sign in [false, true] {
+        let (mut talk, ears, did) = maybe("Hello.");
+        let mind = ask_of(&did, MIND).0;
+        talk.thinks(mind, "Good morning.");
+        let mut did = if sign { talk.hears(ears, "Hello, hello", (1_600, 16_000), false) } else { vec![] };
+        did.extend(is_over(&mut talk, ears, "Hello, hello."));
+        assert!(matches!(used_by(&did, mind), Some(Quantity::Eager(_))), "{did:?}");
+        assert_eq!(questions(&did), ["Hello, hello."]);
+    }
+}
+
+#[test]
+fn in_one_turn_only_two_answers_are_prepared() {
+    let (mut talk, ears, did) = maybe("One.");
+    let mut prepared = u32::from(asks_anybody(&did));
+    for text in ["One. Two.", "One. Two. Three.", "One. Two. Three. Four."] {
+        talk.event(ears, &Event::Turn(TurnSign::GoesOn));
+        prepared += u32::from(asks_anybody(&may_be_over(&mut talk, ears, text)));
+    }
+    assert_eq!(prepared, 2);
+    let did = is_over(&mut talk, ears, "One. Two. Three. Four.");
+    assert_eq!(questions(&did), ["One. Two. Three. Four."]);
+    // The next turn has its own.
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Five.");
+    let mouth = ask_of(&talk.finishes(mind), MOUTH).0;
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    assert!(asks_anybody(&may_be_over(&mut talk, ears, "Six.")));
+}
+
+#[test]
+fn near_a_cap_nothing_is_prepared_and_what_was_is_given_up() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    let did = talk.input(AgentInput::Means { means: Means::Little, refused: None });
+    assert!(matches!(used_by(&did, mind), Some(Quantity::Eager(_))), "{did:?}");
+    assert!(!asks_anybody(&may_be_over(&mut talk, ears, "Hello. A table.")));
+    assert_eq!(questions(&is_over(&mut talk, ears, "Hello. A table."))[0], "Hello. A table.");
+    // One that there was too little for was never made, and is not asked for less.
+    let (mut talk, _, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    let did = talk.input(AgentInput::Means { means: Means::Little, refused: Some(mind) });
+    assert_eq!(used_by(&did, mind), None);
+    assert!(!asks_anybody(&did), "{did:?}");
+}
+
+#[test]
+fn whoever_types_or_leaves_has_no_use_for_what_was_prepared() {
+    for leaves in [false, true] {
+        let (mut talk, _, did) = maybe("Hello.");
+        let mind = ask_of(&did, MIND).0;
+        talk.thinks(mind, "Good morning.");
+        let did = talk.input(if leaves {
+            AgentInput::Leave
+        } else {
+            AgentInput::Typed { position: 17_600, text: "Wait" }
+        });
+        assert!(matches!(used_by(&did, mind), Some(Quantity::Eager(_))), "{did:?}");
+        assert_eq!(talk.words, "");
+    }
+}
+
+#[test]
+fn a_model_that_fails_in_secret_is_asked_again_in_the_open() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    let did = talk.fails(mind, FailureKind::Busy);
+    let other = ask_of(&did, OTHER_MIND).0;
+    assert_eq!(talk.fails(other, FailureKind::Busy).len(), 1, "nobody hears of it");
+    let did = is_over(&mut talk, ears, "Hello.");
+    assert_eq!(questions(&did), ["Hello."]);
+}
