@@ -11,9 +11,12 @@ import sys
 def hear():
     from pocketsphinx import Decoder
 
+    decoder = Decoder(samprate=16_000, loglevel="FATAL")
+    # What it has learned of one utterance is not for the next: each is heard as if it were the first.
+    unlearned = decoder.get_cmn(False)
     while header := sys.stdin.buffer.read(4):
         samples = sys.stdin.buffer.read(struct.unpack("<I", header)[0])
-        decoder = Decoder(samprate=16_000, loglevel="FATAL")
+        decoder.set_cmn(unlearned)
         decoder.start_utt()
         decoder.process_raw(samples, full_utt=True)
         decoder.end_utt()

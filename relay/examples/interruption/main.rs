@@ -1,7 +1,7 @@
 //! How many interruptions an agent notices, and how many are false: `cargo xtask bench interruption`.
 //!
 //! `interruption RECORDINGS [--python PYTHON] [--items] [--json]`: the folder that Debian's packages were unpacked into, and a Python with what
-//! `requirements.txt` names; `--items` prints every item, too.
+//! `requirements.txt` names; `--items` prints each item that is tuned on, too. Those that are held out are counted only.
 //!
 //! The relay's own agent speaks, on simulated time, with a real voice, and hears the user in chunks of 100 ms with its real voice activity.
 //! What the user does meanwhile is one of a [set](set) of interruptions and of other sounds, each at a place of its own. The agent's voice comes
@@ -15,8 +15,10 @@
 //! - **pocketsphinx**: utterances, with words that it has really heard; English items with words only.
 //!
 //! An interruption is noticed when the answer is cut. Anything else is a false interruption when it is; a hold that ends with the speech
-//! going on is none. Coughs, keys and doors are synthesised here by seed, except those of Freedoom's sounds: doors, switches and grunts that somebody
-//! has recorded.
+//! going on is none. Other people have rows of their own, and are no part of recall and precision.
+//!
+//! People are recorded, but for the voices of Flite and eSpeak NG, and so is the music. Coughs, keys and doors are synthesised here by seed, except
+//! those among Freedoom's sounds: doors, switches and grunts that somebody has recorded.
 
 #![expect(clippy::print_stdout, reason = "this is what the command is for")]
 

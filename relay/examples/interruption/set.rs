@@ -20,10 +20,12 @@ pub(crate) enum Kind {
     Music,
     /// The agent's own, coming back.
     OwnVoice,
+    /// Somebody else in the room, or on television.
+    OtherVoice,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 7] = [
+    pub(crate) const ALL: [Kind; 8] = [
         Kind::Interruption,
         Kind::BackChannel,
         Kind::Cough,
@@ -31,6 +33,7 @@ impl Kind {
         Kind::Door,
         Kind::Music,
         Kind::OwnVoice,
+        Kind::OtherVoice,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Kind {
             Kind::Door => "door",
             Kind::Music => "music",
             Kind::OwnVoice => "own voice",
+            Kind::OtherVoice => "other people",
         }
     }
 }
@@ -121,6 +125,12 @@ const PROMPTS: [(&str, &str); 18] = [
     ("pbx-transfer", "transfer"),
     ("vm-repeat", "press five to repeat this message"),
 ];
+/// What others say in the background, so much softer than a user, in dB.
+const OTHERS_SAY: [(&str, &str, f32); 3] = [
+    ("vm-leavemsg", "please leave your message", 0.0),
+    ("vm-tomakecall", "to make a call press four", 12.0),
+    ("vm-savedto", "message saved to", 24.0),
+];
 /// What each of the voices of Flite and eSpeak NG interrupts with.
 const SENTENCES: [&str; 12] = [
     "stop",
@@ -180,8 +190,12 @@ const FREEDOOM: [(Kind, &str); 16] = [
     (Kind::Cough, "DSPLPAIN"),
     (Kind::Cough, "DSPOPAIN"),
 ];
+/// What a microphone that regulates itself makes of a voice, in dB of full scale.
+const LEVEL: f32 = -24.0;
 /// How much of each piece of music is heard, and how often, at other places.
 const MUSIC: (usize, usize) = (6 * 16_000, 6);
+/// Seeds of what is synthesised; other ones were heard while the rules were made.
+const FIRST_SEED: u64 = 1_000;
 const COUGHS: u64 = 30;
 const TYPISTS: u64 = 24;
 const DOORS: u64 = 18;
@@ -206,7 +220,7 @@ pub(crate) fn of(recordings: &Path, python: Option<&Path>) -> Outcome<Vec<Item>>
         set.push(Item::new(kind, "Freedoom", lump, levelled(&doom_sound(&wad, lump)?, level(lump))));
     }
     let mut made = |kind: Kind, count: u64, make: &dyn Fn(u64) -> Vec<f32>| {
-        for seed in 0..count {
+        for seed in FIRST_SEED..FIRST_SEED + count {
             let what = format!("{} {seed}", kind.name());
             set.push(Item::new(kind, "synthesised", &what, levelled(&make(seed), level(&what))));
         }
@@ -217,8 +231,12 @@ pub(crate) fn of(recordings: &Path, python: Option<&Path>) -> Outcome<Vec<Item>>
     music(&share("asterisk-moh-opsound-wav").join("asterisk/moh"), &mut set)?;
     for room in [-62.0, -50.0, -42.0] {
         for take in 0..14 {
-            let item =
-                Item::new(Kind::OwnVoice, "the agent", &format!("{take}, room at {room} dB"), Vec::new());
+            let item = Item::new(
+                Kind::OwnVoice,
+                "the agent",
+                &format!("room at {room} dB, take {take}"),
+                Vec::new(),
+            );
             set.push(Item { room, ..item });
         }
     }
@@ -246,6 +264,11 @@ fn spoken(recordings: &Path, share: &dyn Fn(&str) -> PathBuf, set: &mut Vec<Item
             let sound = read(&folder.join(format!("{file}.wav")))?;
             let sound = levelled(&sound, level(&format!("{voice}{file}")));
             set.push(Item::new(Kind::Interruption, voice, words, sound).saying(words, language));
+        }
+        for (file, words, softer) in OTHERS_SAY {
+            let sound = levelled(&read(&folder.join(format!("{file}.wav")))?, LEVEL - softer);
+            let what = format!("{words}, {softer} dB softer");
+            set.push(Item::new(Kind::OtherVoice, voice, &what, sound).saying(words, language));
         }
     }
     let oh = read(&share(ALLISON.0).join(SOUNDS).join(ALLISON.1).join("digits/oh.wav"))?;
@@ -291,9 +314,9 @@ fn music(folder: &Path, set: &mut Vec<Item>) -> Outcome<()> {
     Ok(())
 }
 
-/// How loud an item is, in dB of full scale: 4 more or less than what a microphone that regulates itself makes of a voice.
+/// How loud an item is, in dB of full scale: 4 more or less than a voice.
 fn level(what: &str) -> f32 {
-    -24.0 + Random::new(hash(what)).between(-4.0, 4.0)
+    LEVEL + Random::new(hash(what)).between(-4.0, 4.0)
 }
 
 fn decode(python: &Path, from: &Path, to: &Path) -> Outcome<()> {

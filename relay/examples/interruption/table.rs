@@ -31,6 +31,7 @@ struct Counts {
 /// How well interruptions are told from the rest, and how soon.
 struct Marks {
     recall: f64,
+    /// Other people's words, which cut an answer like the user's, are left out of it.
     precision: f64,
     /// Answers that the agent's own voice has cut, or that it has taken for a turn.
     self_interruptions: usize,
@@ -76,13 +77,9 @@ impl Table {
             );
         }
         if prints_items {
-            for Row { name, kind, is_held_out, fate } in &self.rows {
+            for Row { name, kind, fate, .. } in self.half(false) {
                 let is_wrong = fate.cut_ms.is_some() != (*kind == Kind::Interruption);
-                println!(
-                    "  {}{name}, {}: {fate:?}",
-                    if is_wrong { "WRONG " } else { "" },
-                    half(*is_held_out)
-                );
+                println!("  {}{name}: {fate:?}", if is_wrong { "WRONG " } else { "" });
             }
         }
         println!();
@@ -124,11 +121,12 @@ impl Table {
     }
 
     fn marks(&self, is_held_out: bool) -> Marks {
-        let cut = |is_wanted: bool| {
-            let rows = self.half(is_held_out).filter(|row| (row.kind == Kind::Interruption) == is_wanted);
-            rows.filter(|row| row.fate.cut_ms.is_some()).count()
+        let cut = |is_wanted: &dyn Fn(Kind) -> bool| {
+            self.half(is_held_out).filter(|row| is_wanted(row.kind) && row.fate.cut_ms.is_some()).count()
         };
-        let (noticed, falsely) = (cut(true), cut(false));
+        let noticed = cut(&|kind| kind == Kind::Interruption);
+        // Whether words are the user's cannot be told from them.
+        let falsely = cut(&|kind| !matches!(kind, Kind::Interruption | Kind::OtherVoice));
         let all = self.counts(Kind::Interruption, is_held_out).items;
         let own = self.half(is_held_out).filter(|row| row.kind == Kind::OwnVoice);
         let times = |of: &dyn Fn(&Fate) -> Option<u32>| {
