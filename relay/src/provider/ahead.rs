@@ -25,7 +25,7 @@ const KEPT_FOR: Duration = Duration::from_secs(8);
 /// How old a socket may be of which it is expected that it is still there when it is needed.
 const FRESH_FOR: Duration = Duration::from_secs(4);
 /// Sockets of one provider that wait at a time.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: usize = 256;
 /// Messages that a provider may send on a socket before it is asked anything.
 const EARLY_MAX: usize = 16;
 

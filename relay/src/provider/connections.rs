@@ -16,7 +16,7 @@ use crate::operations::telemetry::{self, Opening};
 /// not meet a connection that is just being closed.
 const KEPT_FOR: Duration = Duration::from_secs(50);
 /// Connections of HTTP that are kept while nobody uses them.
-const KEPT_MAX: usize = 64;
+const KEPT_MAX: usize = 256;
 
 /// What reaches one provider.
 #[derive(Debug)]
