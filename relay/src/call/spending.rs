@@ -220,10 +220,11 @@ impl Call {
         });
     }
 
-    /// What a settlement says is exposed: the holds and what is expected, or what the unanswered [`Output::Reserve`] asks to be exposed if
-    /// that is more. The answer may come, and a request begin, before the settlement is written.
+    /// What a settlement says is exposed: the holds and what is expected. While an [`Output::Reserve`] is not answered, it is what that one
+    /// asks to be exposed: either may be written first, and the last one counts.
     fn exposed(&self) -> NanoUsd {
-        (self.tab.held() + self.soon).max(self.purse.asked())
+        let held = self.tab.held();
+        self.purse.asked().map_or(held + self.soon, |asked| held.max(asked))
     }
 
     /// Tells the page its usage and the thresholds that budgets have reached, and settles what was used if it is time.

@@ -99,14 +99,14 @@ impl Purse {
 
     /// What was asked to be exposed and was not answered yet.
     #[must_use]
-    pub fn asked(&self) -> NanoUsd {
-        self.asking.map_or(NanoUsd::ZERO, |asking| asking.exposed)
+    pub fn asked(&self) -> Option<NanoUsd> {
+        self.asking.map(|asking| asking.exposed)
     }
 
-    /// Whether so much may be under way: the store knows of it.
+    /// Whether so much may be under way: the store knows of it, and nothing that it was asked takes that back.
     #[must_use]
     pub fn exposes(&self, held: NanoUsd) -> bool {
-        held <= self.exposed
+        held <= self.exposed && self.asking.is_none_or(|asking| held <= asking.exposed)
     }
 
     /// What to ask for, if it is time.
@@ -240,6 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_begins_while_the_store_is_being_asked_to_know_of_less() {
+        let mut purse = purse(100);
+        purse.handle_exposed(usd(50));
+        assert!(purse.exposes(usd(40)));
+        let asked = purse.ask(at(0), &Wish { exposed: usd(10), ..wish(60, 60, 100) });
+        assert!(asked.is_some() && !purse.exposes(usd(40)) && purse.exposes(usd(10)));
+        let standing = purse.standing;
+        purse.handle_reserved(at(0), &Reserved::Granted(Grant { authorised: usd(160), standing }), usd(60));
+        assert!(!purse.exposes(usd(40)) && purse.exposes(usd(10)));
+    }
+
+    #[test]
     fn a_small_piece_is_followed_by_another_when_half_of_it_is_used() {
         let mut purse = purse(100);
         assert!(purse.ask(at(0), &wish(60, 60, 100)).is_some());
@@ -316,7 +328,7 @@ mod tests {
         let wish = Wish { exposed: usd(60), ..wish(100, 160, 100) };
         assert!(!purse.exposes(usd(60)));
         assert_eq!(purse.ask(at(0), &wish), Some(Range { at_least: usd(1_000), at_most: usd(1_000) }));
-        assert_eq!((purse.asked(), purse.exposes(usd(60))), (usd(60), false), "it is not written yet");
+        assert_eq!((purse.asked(), purse.exposes(usd(60))), (Some(usd(60)), false), "it is not written yet");
         let standing = purse.standing;
         let grant = Grant { authorised: usd(1_000), standing };
         purse.handle_reserved(at(1), &Reserved::Granted(grant), usd(100));
