@@ -226,7 +226,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     if (deviceId !== undefined) checkText("deviceId", deviceId);
     const page = this.#page;
     const check = (): void => {
-      if (!page?.isOpen) throw new TypeError("there is no call whose microphone could be changed");
+      if (!page?.isOpen) throw new TypeError("there is no call yet");
     };
     check();
     await page?.setMicrophone(deviceId);
