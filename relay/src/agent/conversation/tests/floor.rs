@@ -146,9 +146,9 @@ fn what_sounds_and_sounds_without_words_is_known_after_a_while_and_holds_nothing
 #[test]
 fn who_speaks_louder_than_what_is_known_holds_the_answer_again() {
     let mut scene = Scene::new();
-    let music = voice(16 * 9_000, 2_000.0, 120.0);
+    let music = voice(16 * 9_000, 6_000.0, 120.0);
     assert_eq!(fate(&scene.hears(&music)), ["held", "goes on", "was none"]);
-    let over_it = voice(16 * 500, 8_000.0, 120.0);
+    let over_it = voice(16 * 500, 16_000.0, 120.0);
     assert_eq!(fate(&scene.hears(&over_it)), ["held"]);
 }
 
