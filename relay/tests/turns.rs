@@ -23,7 +23,7 @@ fn sound(seconds: &[f32]) -> Vec<i16> {
         let count = (length * RATE as f32) as u32;
         for n in 0..count {
             // Never quite silent, as no room is.
-            let quiet = ((n * 7_919) % 13) as i16 - 6;
+            let quiet = ((u64::from(n) * 7_919) % 13) as i16 - 6;
             samples.push(if index % 2 == 1 { audio::synthetic::voice(n) } else { quiet });
         }
     }
