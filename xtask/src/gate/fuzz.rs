@@ -27,7 +27,7 @@ const REJECTIONS: &str = r#"
 negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "5xx"]
 "#;
 /// For each of the two runs.
-const SECONDS: &str = "25";
+const SECONDS: &str = "20";
 /// The same questions in every run of the gate, so that what fails was changed; `schemathesis run --seed` asks others.
 const SEED: &str = "1";
 /// Of each operation and phase.

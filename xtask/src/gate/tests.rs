@@ -21,7 +21,7 @@ const SIMULATED_SEED: u64 = 1;
 const MANY_SIMULATED_CALLS: u64 = 400_000;
 
 /// Test files whose tests mostly wait, each in a module `beside`: they run at the same time as all others.
-const BESIDE: [&str; 4] = ["away", "bad_days", "calls", "tokens"];
+const BESIDE: [&str; 6] = ["away", "bad_days", "calls", "full_disk", "messages", "tokens"];
 
 /// Unit, integration and documentation tests of the workspace, then those of this tool.
 pub(super) fn rust() -> Result<Outcome> {

@@ -1,7 +1,3 @@
-//! The disk is full: what is running goes on for a while, and when there is room again nothing is missing.
-
-#![cfg(target_os = "linux")]
-
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
