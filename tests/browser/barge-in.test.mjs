@@ -15,7 +15,7 @@ import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
-const TIMES = Number(process.env.E2E_BARGE_INS ?? 3);
+const TIMES = Number(process.env.E2E_BARGE_INS ?? 2);
 const WORDS = "please wait a moment";
 /** From the end of what the user says to the next time: the answer has to be there by then, and to sound for a while. */
 const PAUSE_S = 6;
