@@ -34,20 +34,16 @@ struct Turn {
 }
 
 impl<E: Ears> Conversation<E> {
-    /// All of the turn to which these words of this place belong, and its place. What is no part of the last turn begins behind it, even where a
-    /// recogniser ends a turn that is too long, and then finds its end again.
-    pub(super) fn go_on_with_turn(&mut self, text: String, start: u32, end: u32) -> (String, u32, u32) {
-        let behind = self.turns.last.map_or(0, |last| last.end);
+    /// All of the turn to which these words belong, which begin there, and where it begins.
+    pub(super) fn go_on_with_turn(&mut self, text: String, start: u32) -> (String, u32) {
         let last = self.turns.last.filter(|last| last.answers == self.outbox.begun());
         let last = last.filter(|last| !self.is_too_long(last.start, last.end));
-        let (Some(last), Some(before)) = (last, self.memory.newest_saying()) else {
-            return (text, start.max(behind), end.max(behind));
-        };
+        let (Some(last), Some(before)) = (last, self.memory.newest_saying()) else { return (text, start) };
         let whole = format!("{before} {text}");
         if !std::mem::replace(&mut self.turns.goes_on, true) {
             self.outbox.push(AgentOutput::TurnGoesOn);
         }
-        (whole, last.start, end.max(last.end))
+        (whole, last.start)
     }
 
     /// Whether the words that are coming belong to the last turn.

@@ -36,7 +36,7 @@ impl<E: Ears> Conversation<E> {
                         if !self.is_owed() && !self.is_drafted(&text) {
                             self.interrupt_unless_guarded();
                         }
-                        let (text, start, end) = self.go_on_with_turn(text, start, end);
+                        let (text, start) = self.go_on_with_turn(text, start);
                         self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                     }
                 }
@@ -52,7 +52,7 @@ impl<E: Ears> Conversation<E> {
                         Remark::Turn if self.use_draft(&text) => self.take_turn_with_draft(text, start, end),
                         Remark::Turn => {
                             self.interrupt_unless_guarded();
-                            let (text, start, end) = self.go_on_with_turn(text, start, end);
+                            let (text, start) = self.go_on_with_turn(text, start);
                             self.take_turn(text, start, end);
                         }
                         Remark::BackChannel => {
@@ -73,6 +73,7 @@ impl<E: Ears> Conversation<E> {
                 }
                 Understood::Deaf(is_deaf) => {
                     self.floor.deafen(is_deaf);
+                    self.is_user_heard &= !is_deaf;
                     self.tell_degraded(Ability::Hearing, is_deaf);
                     if is_deaf {
                         self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));

@@ -53,6 +53,8 @@ pub(in super::super) struct Streamed<E> {
     is_paused: bool,
     /// A turn that is so long is over; 0 for one that may be as long as it likes. Samples.
     longest_turn: u32,
+    /// Where the last turn ended: the next one begins no earlier.
+    taken_through: u32,
     /// The turn is that long, and is over with the next words that stay.
     is_too_long: bool,
     /// Words of the turn that stay.
@@ -139,6 +141,7 @@ impl<E: Ears> Streamed<E> {
             gave_up_at: position,
             is_paused: false,
             longest_turn,
+            taken_through: position,
             is_too_long: false,
             firm: String::new(),
             loose: String::new(),
@@ -331,6 +334,8 @@ impl<E: Ears> Streamed<E> {
         let (start, end) = (asked.position(heard.start), asked.position(heard.end));
         let text = heard.text.trim();
         if !text.is_empty() {
+            // A recogniser that was asked for what it had may find the end of that once more: it is no part of two turns.
+            let (start, end) = (start.max(self.taken_through), end.max(self.taken_through));
             let (first, last) = self.span.unwrap_or((start, end));
             self.span = Some((first.min(start), last.max(end)));
         }
@@ -378,6 +383,7 @@ impl<E: Ears> Streamed<E> {
         if let Some((start, end)) = self.span.take()
             && !text.is_empty()
         {
+            self.taken_through = end;
             self.understood.push_back(Understood::Said { text, start, end });
             self.finalise(end, 1);
         }

@@ -14,7 +14,11 @@ fn maybe(text: &str) -> (Talk, RequestId, Vec<AgentOutput>) {
 }
 
 fn may_be_over(talk: &mut Talk, ears: RequestId, text: &str) -> Vec<AgentOutput> {
-    talk.hears(ears, text, (1_600, 16_000), false);
+    may_be_over_at(talk, ears, text, (1_600, 16_000))
+}
+
+fn may_be_over_at(talk: &mut Talk, ears: RequestId, text: &str, place: (u32, u32)) -> Vec<AgentOutput> {
+    talk.hears(ears, text, place, false);
     talk.event(ears, &Event::Turn(TurnSign::MayBeOver))
 }
 
@@ -136,7 +140,9 @@ fn in_one_turn_only_two_answers_are_prepared() {
     talk.sounds(mouth, 2_400);
     talk.finishes(mouth);
     talk.heard(usize::MAX);
-    assert!(asks_anybody(&may_be_over(&mut talk, ears, "Six.")));
+    (0..20).for_each(|_| drop(talk.chunk()));
+    let place = (talk.position - 4_800, talk.position);
+    assert!(asks_anybody(&may_be_over_at(&mut talk, ears, "Six.", place)));
 }
 
 #[test]

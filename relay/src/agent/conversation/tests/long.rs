@@ -61,6 +61,21 @@ fn who_talks_on_and_on_is_answered_all_the_same_and_does_not_interrupt_that() {
 }
 
 #[test]
+fn what_a_recogniser_finds_once_more_is_no_part_of_two_turns() {
+    let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    (0..10).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "and so on", (4_000, 16_000), false);
+    let flushed = (0..40).map(|_| flushes(&talk.chunk())).sum::<usize>();
+    assert_eq!(flushed, 1);
+    let did = talk.hears(ears, "and so on and on", (4_000, 60_000), true);
+    assert_eq!(said_words(&did), [("and so on and on", 4_000, 60_000)]);
+    let did = talk.hears(ears, "and on", (52_000, 58_000), true);
+    assert!(matches!(did[..], [AgentOutput::Partial { start: 60_000, end: 60_000, .. }]), "{did:?}");
+}
+
+#[test]
 fn without_a_longest_turn_everybody_may_talk_on() {
     let mut talk = Talk::new();
     let ears = ask_of(&talk.chunk(), EARS).0;
