@@ -91,6 +91,8 @@ pub struct Link {
 
     /// The next uplink frame.
     expected: Mark,
+    /// Before this everything is committed by a session before: it is acknowledged, and heard no second time.
+    inherited: Mark,
     committed: Mark,
     /// After frames that were refused: how much further on than `expected` the next one may stand, in samples. What such a frame held
     /// is not known, but it was no more than this.
@@ -114,6 +116,11 @@ impl Link {
         Link::with_epoch(now, config, 0, start)
     }
 
+    /// Another session of the same client has committed everything before this. The client, which does not know that, sends it once more.
+    pub fn inherit(&mut self, committed: Mark) {
+        self.inherited = committed;
+    }
+
     /// A session rebuilt from the store after its relay was lost. `committed` is the first frame that is not in the stored
     /// transcript, `epoch` one more than the stored one. Whether the client's resume token is good, the store has said.
     #[must_use]
@@ -130,6 +137,7 @@ impl Link {
             pending: VecDeque::new(),
             resume_tokens: Vec::new(),
             expected: start,
+            inherited: start,
             committed: start,
             refused_samples: None,
             audio_rate: RateLimit::audio(now, &config.limits),

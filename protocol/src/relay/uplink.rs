@@ -177,8 +177,7 @@ impl Link {
         };
         self.skip_refused(mark);
         self.active();
-        self.pending.push_back(Pending::Audio(mark, frame.slice_ref(payload)));
-        self.arrived(next);
+        self.take(Pending::Audio(mark, frame.slice_ref(payload)), next);
     }
 
     /// A message among the audio. What makes it wrong is a bug of the client, since it is lossless: it cannot be left out and go on.
@@ -196,7 +195,7 @@ impl Link {
         self.skip_refused(mark);
         self.active();
         match message.check_length() {
-            Ok(()) => self.pending.push_back(Pending::Numbered(mark, message)),
+            Ok(()) => return self.take(Pending::Numbered(mark, message), next),
             Err(TooLong { limit, asked }) => {
                 self.strike(ErrorCode::TextTooLong, asked as u64, Some(limit as u64));
                 if self.attached().is_none() {
@@ -215,7 +214,7 @@ impl Link {
 
     /// What was left out before this place will never come.
     fn skip_refused(&mut self, to: Mark) {
-        if self.refused_samples.take().is_some() {
+        if self.refused_samples.take().is_some() && to.seq > self.inherited.seq {
             self.pending.push_back(Pending::Gap(Gap { from: self.expected, to }));
         }
     }
@@ -237,8 +236,33 @@ impl Link {
             return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
         }
         self.refused_samples = None;
-        self.pending.push_back(Pending::Gap(Gap { from: self.expected, to: gap.to }));
-        self.arrived(gap.to);
+        self.take(Pending::Gap(Gap { from: self.expected, to: gap.to }), gap.to);
+    }
+
+    /// Something came, and the next begins there. What a session before has committed is nobody's to hear any more.
+    fn take(&mut self, pending: Pending, next: Mark) {
+        let inherited = self.inherited;
+        let begin = match &pending {
+            Pending::Audio(mark, _) | Pending::Numbered(mark, _) => *mark,
+            Pending::Gap(gap) => gap.from,
+            _ => next,
+        };
+        if next.seq <= inherited.seq {
+            self.committed = next;
+        } else if begin.seq > inherited.seq || begin == inherited {
+            self.pending.push_back(pending);
+        } else {
+            // The first thing behind what is committed: what is missing between them will never come.
+            let is_gap = matches!(pending, Pending::Gap(_));
+            let to = if is_gap { next } else { begin };
+            if to.position < inherited.position {
+                // The same numbers were of another audio.
+                return self.fail(CloseCode::Protocol, ErrorCode::Protocol.into());
+            }
+            self.pending.push_back(Pending::Gap(Gap { from: inherited, to }));
+            self.pending.extend((!is_gap).then_some(pending));
+        }
+        self.arrived(next);
     }
 
     fn arrived(&mut self, next: Mark) {

@@ -18,7 +18,7 @@ use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
 use crate::money::tab::{self, Earlier, Tab};
-use crate::records::store::{NewSession, Paid, TakenOver};
+use crate::records::store::{Inherited, NewSession, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
@@ -45,6 +45,8 @@ pub struct Beginning {
     pub reconnects: u32,
     /// The mark of the next frame.
     pub mark: Mark,
+    /// The mark of the client's first frame: what comes before [`Beginning::mark`] is committed already.
+    pub begins: Mark,
     /// The number of the next turn.
     pub turn: u32,
     /// The sums of the session's ledger rows, by item and unit.
@@ -99,21 +101,22 @@ pub struct Terms {
 }
 
 impl Beginning {
-    /// A session that begins now, with what a session before it has paid for.
+    /// A session that begins now, with what it takes over from the one that it is instead of.
     #[must_use]
-    pub fn new(session: &NewSession, grant: Grant, paid: Paid) -> Beginning {
+    pub fn new(session: &NewSession, grant: Grant, inherited: Inherited) -> Beginning {
         Beginning {
             id: session.id.clone(),
             conversation_id: session.conversation_id.clone(),
             epoch: session.epoch,
             recovered: None,
             reconnects: 0,
-            mark: session.committed,
+            mark: inherited.committed,
+            begins: session.committed,
             turn: 0,
             sums: Vec::new(),
             grant,
-            replayable: paid.samples,
-            metered_through: paid.through,
+            replayable: inherited.paid,
+            metered_through: inherited.metered_through,
         }
     }
 
@@ -136,6 +139,7 @@ impl Beginning {
             recovered: Some(elsewhere),
             reconnects: row.reconnects,
             mark: row.committed,
+            begins: row.committed,
             turn: next_turn,
             sums: by_item,
             // No more is set aside than is spent already. The first audio asks for more.
@@ -182,7 +186,11 @@ impl Beginning {
                 link.carry_over(&elsewhere);
                 link
             }
-            None => Link::new(now, link, self.mark),
+            None => {
+                let mut link = Link::new(now, link, self.begins);
+                link.inherit(self.mark);
+                link
+            }
         };
         let [policy_seed, journal_seed] = terms.seeds;
         let policy = policy::Config {

@@ -436,12 +436,12 @@ async fn begin(
             .map(resume::instead_of),
         id,
     };
-    let (session, grant, paid) = match open(&app, session, &parts, &limits, attachment).await {
+    let (session, grant, inherited) = match open(&app, session, &parts, &limits, attachment).await {
         Ok(opened) => opened,
         Err(refusal) => return refuse(connection, refusal).await,
     };
     let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
-    let beginning = Beginning::new(&session, grant, paid);
+    let beginning = Beginning::new(&session, grant, inherited);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"

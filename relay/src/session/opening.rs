@@ -16,7 +16,7 @@ use crate::admission::auth::Identity;
 use crate::config::Limits;
 use crate::money::budget::{Caps, Grant, Scope, Shortage};
 use crate::operations::alerts;
-use crate::records::store::{NewSession, Opened, Paid, Quota, SessionFilter, StoreError, unix_ms};
+use crate::records::store::{Inherited, NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
 
 /// How long a client waits for its session to be stored.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -41,7 +41,7 @@ pub(super) async fn open(
     parts: &Parts,
     limits: &Limits,
     attachment: Attachment,
-) -> Result<(NewSession, Grant, Paid), Refusal> {
+) -> Result<(NewSession, Grant, Inherited), Refusal> {
     let quota = Quota {
         sessions_per_user: limits.sessions_per_user,
         sessions_per_account: limits.sessions_per_account,
@@ -63,11 +63,11 @@ pub(super) async fn open(
             }
         };
         return match opened {
-            Opened::Yes { grant, replaced, paid } => {
+            Opened::Yes { grant, replaced, inherited } => {
                 if let Some(replaced) = replaced {
                     app.live.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
                 }
-                Ok((session, grant, paid))
+                Ok((session, grant, inherited))
             }
             Opened::UserFull { live } => Err(full(ErrorCode::SessionLimit, limits.sessions_per_user, live)),
             Opened::AccountFull { live } => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::records::store::{
-    EndRequest, HAND_OFF, InsteadOf, Leases, NewSession, Opened, Quality, Quota, SessionState, Settle,
-    StoreError, Swept, TakeOver, Whom, unix_ms,
+    EndRequest, HAND_OFF, Inherited, InsteadOf, Leases, NewSession, Opened, Quality, Quota, SessionState,
+    Settle, StoreError, Swept, TakeOver, Whom, unix_ms,
 };
 
 use super::{
@@ -290,24 +290,35 @@ async fn what_a_session_has_paid_for_is_not_metered_in_the_one_that_takes_its_pl
         ..settle("a", vec![row("1", 48_000, 40)], wide)
     };
     store.settle(&metered).await.expect("written");
-    let paid = async |new: NewSession| match store.open_session(&new, &quota).await.expect("answered") {
-        Opened::Yes { paid, .. } => (paid.samples, paid.through),
+    let inherits = async |new: NewSession| match store.open_session(&new, &quota).await.expect("answered") {
+        Opened::Yes { inherited: Inherited { committed, paid, metered_through }, .. } => {
+            (committed.seq, paid, metered_through)
+        }
         other => panic!("{other:?}"),
     };
 
-    assert_eq!(paid(begin("b", "ada", "a", 7, 20)).await, (0, 32_000), "it lives, and may be resumed yet");
-    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
-    assert_eq!(paid(begin("c", "bob", "a", 7, 20)).await, (0, 32_000), "somebody else's");
-    assert_eq!(paid(begin("d", "ada", "a", 6, 20)).await, (0, 32_000), "a wrong token");
-    assert_eq!(paid(begin("e", "ada", "x", 7, 20)).await, (0, 32_000), "it does not exist");
     assert_eq!(
-        paid(begin("f", "ada", "a", 7, 25)).await,
-        (8_000, 48_000),
-        "what is not heard again is not given"
+        inherits(begin("b", "ada", "a", 7, 15)).await,
+        (15, 0, 24_000),
+        "it lives, and may be resumed yet"
     );
-    assert_eq!(paid(begin("g", "ada", "a", 7, 20)).await, (0, 32_000), "it is given once");
+    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
+    assert_eq!(inherits(begin("c", "bob", "a", 7, 15)).await, (15, 0, 24_000), "somebody else's");
+    assert_eq!(inherits(begin("d", "ada", "a", 6, 15)).await, (15, 0, 24_000), "a wrong token");
+    assert_eq!(inherits(begin("e", "ada", "x", 7, 15)).await, (15, 0, 24_000), "it does not exist");
+    assert_eq!(
+        inherits(begin("f", "ada", "a", 7, 15)).await,
+        (20, 16_000, 48_000),
+        "committed, and paid for"
+    );
+    assert_eq!(
+        inherits(begin("g", "ada", "a", 7, 15)).await,
+        (20, 0, 48_000),
+        "what is paid for is given once"
+    );
     let row = store.session("f").await.expect("read").expect("there");
-    assert_eq!((row.replayable_samples, row.metered_position, row.audio_samples), (8_000, 48_000, 0));
+    assert_eq!((row.replayable_samples, row.metered_position, row.audio_samples), (16_000, 48_000, 0));
+    assert_eq!(row.committed, Mark { seq: 20, position: 32_000 });
 }
 
 async fn a_session_is_taken_over_once(bench: Bench) {

@@ -16,7 +16,7 @@ use relay::call::Turn;
 use relay::money::budget::{Reserved, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, Feedback, HAND_OFF, InsteadOf, NewSession, Opened, Paid, Quality, Quota, Reserve, SessionRow,
+    Alert, Feedback, HAND_OFF, Inherited, InsteadOf, NewSession, Opened, Quality, Quota, Reserve, SessionRow,
     SessionState, StoreError, TakeOver, TakenOver, TurnRow,
 };
 
@@ -71,9 +71,8 @@ impl Model {
         opened
     }
 
-    fn claim_paid(&mut self, session: &NewSession) -> Paid {
-        let begin = session.committed.position;
-        let none = Paid { samples: 0, through: begin };
+    fn inherit(&mut self, session: &NewSession) -> Inherited {
+        let none = Inherited::nothing(session.committed);
         let Some(InsteadOf { session_id, resume_hash }) = &session.instead_of else { return none };
         let Some(before) = self.sessions.get_mut(session_id) else { return none };
         let row = &mut before.row;
@@ -81,8 +80,9 @@ impl Model {
         if row.state != SessionState::Ended || !is_theirs || row.resume_hash != *resume_hash {
             return none;
         }
-        let samples = std::mem::take(&mut row.replayable_samples);
-        if samples == 0 { none } else { Paid { samples, through: row.metered_position }.from(begin) }
+        let (committed, metered_through) = (row.committed, row.metered_position);
+        let paid = std::mem::take(&mut row.replayable_samples);
+        Inherited { committed, paid, metered_through }.from(session.committed)
     }
 
     fn open(&mut self, now: i64, session: &NewSession, quota: &Quota) -> Opened {
@@ -120,7 +120,7 @@ impl Model {
         if let Some(id) = &replaced {
             self.end_lost(now, id, CloseCode::Replaced);
         }
-        let paid = self.claim_paid(session);
+        let inherited = self.inherit(session);
         self.begin_lease(now, &quota.relay, quota.lease);
         let row = SessionRow {
             id: session.id.clone(),
@@ -139,7 +139,7 @@ impl Model {
             attached: true,
             strikes: 0,
             epoch: session.epoch,
-            committed: session.committed,
+            committed: inherited.committed,
             resume_hash: session.resume_hash,
             resume_hash_previous: None,
             reconnects: 0,
@@ -151,8 +151,8 @@ impl Model {
             characters: 0,
             cost: NanoUsd::ZERO,
             authorised: NanoUsd::ZERO,
-            metered_position: paid.through,
-            replayable_samples: paid.samples,
+            metered_position: inherited.metered_through,
+            replayable_samples: inherited.paid,
         };
         self.sessions.insert(
             session.id.clone(),
@@ -178,7 +178,7 @@ impl Model {
             at_ms: session.started_at_ms,
         };
         match self.grant(&ask) {
-            Reserved::Granted(grant) => Opened::Yes { grant, replaced, paid },
+            Reserved::Granted(grant) => Opened::Yes { grant, replaced, inherited },
             Reserved::Short(shortage) => Opened::NoMoney(shortage),
         }
     }

@@ -308,13 +308,13 @@ impl World<'_> {
         }
         let at = self.now + self.store_time();
         match opened {
-            Opened::Yes { grant, replaced, paid } => {
-                self.tally.paid_before += u64::from(paid.samples > 0);
-                self.truth.paid(&session.id, paid.samples);
+            Opened::Yes { grant, replaced, inherited } => {
+                self.tally.paid_before += u64::from(inherited.paid > 0);
+                self.truth.paid(&session.id, inherited.paid);
                 if let Some(key) = replaced.and_then(|replaced| self.find(relay, &replaced)) {
                     self.command(key, Command::End(CloseCode::Replaced))?;
                 }
-                let beginning = Box::new(Beginning::new(&session, grant, paid));
+                let beginning = Box::new(Beginning::new(&session, grant, inherited));
                 let phase = Phase::Opened { at, attachment, beginning, token };
                 self.doors.push(Door { connection, relay, hello: Some(hello), phase });
             }

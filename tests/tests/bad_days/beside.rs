@@ -310,3 +310,28 @@ async fn what_a_second_recogniser_hears_again_is_on_the_bill_as_its_provider_has
     let cost: u64 = rows.iter().map(|row| row.cost.get()).sum();
     assert_eq!(cost, report.usage.cost_nano_usd, "and is told so");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_reports_beyond_what_was_set_aside_costs_nobody_anything_and_is_told_to_the_operator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start(folder.path(), "").await;
+    bench
+        .script(json!([{ "think": { "text": "You said so.", "usage": { "input_tokens": 20, "output_tokens": 7_000_000 } } }]))
+        .await;
+    let report = bench.call("Hello").await;
+    let excess: u64 = bench.metric("voxrelay_excess_nano_usd_total").await.parse().expect("a number");
+    bench.relay.terminate().await;
+    let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let id = report.session_id.as_deref().expect("it was there");
+    let rows = store.ledger(id).await.expect("readable");
+    let of = |unit: &str| -> u64 { rows.iter().filter(|row| row.unit == unit).map(|row| row.quantity).sum() };
+    let (charged, beyond) = (of("output_token"), of("excess_output_token"));
+    assert_eq!((of("input_token"), charged + beyond), (20, 7_000_000), "{rows:?}");
+    // What is set aside for a prompt of some bytes and an answer of 500 tokens.
+    assert!((500..1_500).contains(&charged), "{rows:?}");
+    assert!(rows.iter().all(|row| row.unit != "excess_output_token" || row.cost.get() == 0), "{rows:?}");
+    assert_eq!(excess, beyond * 5_000, "at five dollars a million");
+    let session = store.session(id).await.expect("readable").expect("there");
+    assert_eq!((session.cost.get(), session.tokens), (20 * 1_000 + charged * 5_000, 20 + charged));
+    assert_eq!(report.usage.cost_nano_usd, session.cost.get(), "the page was told the same");
+}

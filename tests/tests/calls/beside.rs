@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::client::{Event, State};
-use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
+use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role, Welcome};
 use relay::client::{Options, Report, run};
 use relay::records::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use serde_json::json;
 use tests::sound::{silence, voice};
-use tests::{Heard, Raw, Relay, chunk, hello, token, token_but};
+use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -380,4 +380,67 @@ async fn a_client_that_did_not_hear_that_its_session_has_ended_hears_it_again_an
     let made_up = Resume { resume_token: "made up".into(), ..resume };
     raw.say(&ClientMessage::from(hello(&token_but(&json!({ "sub": "ada" })), Some(made_up))).to_json()).await;
     assert!(matches!(raw.next().await, Heard::Said(RelayMessage::ResumeFailed(_))));
+}
+
+/// Sends these chunks and waits until they have come. What the relay has committed by then.
+async fn send(raw: &mut Raw, chunks: std::ops::Range<u32>) -> Mark {
+    let end = chunks.end;
+    for seq in chunks {
+        raw.send(Message::binary(chunk(seq))).await;
+    }
+    loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::RelayAck(ack)) if ack.received.seq == end => return ack.committed,
+            Heard::Closed(code) => panic!("closed with {code}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_after_the_resume_window_pays_once_for_what_is_sent_once_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "data_dir = {:?}\nresume_window_seconds = 1\n\
+        [auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n",
+        folder.path().join("data")
+    );
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
+    let (mut raw, welcome) = Raw::welcomed(&relay, "ada").await;
+    let committed = send(&mut raw, 0..12).await;
+    assert!(committed.seq < 12, "something is to be sent once more");
+    drop(raw);
+    sleep(Duration::from_secs(4)).await;
+
+    let Welcome { session_id, resume_token, epoch, .. } = welcome;
+    let resume = Resume { session_id: session_id.clone(), resume_token, epoch, received: 0 };
+    let again = Hello { start: committed, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) };
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&ClientMessage::from(again).to_json()).await;
+    let mut has_failed = false;
+    let second = loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::ResumeFailed(_)) => has_failed = true,
+            Heard::Said(RelayMessage::Welcome(welcome)) => break welcome.session_id,
+            Heard::Said(_) => {}
+            heard => panic!("no welcome but {heard:?}"),
+        }
+    };
+    assert!(has_failed && second != session_id, "the window is over");
+    send(&mut raw, committed.seq..20).await;
+    raw.say(&ClientMessage::from(Bye { end: 20 }).to_json()).await;
+    assert_eq!(raw.end().await, (vec![], CloseCode::Normal.code()));
+    relay.terminate().await;
+
+    let store =
+        SqlStore::sqlite(&folder.path().join("data/voxrelay.db")).await.expect("the relay's database");
+    let mut metered = Vec::new();
+    for id in [session_id, second] {
+        let session = store.session(&id).await.expect("readable").expect("stored");
+        let rows = store.ledger(&id).await.expect("readable");
+        let samples: u64 = rows.iter().filter(|row| row.unit == "sample").map(|row| row.quantity).sum();
+        assert_eq!(session.audio_samples, samples, "{rows:?}");
+        metered.push(samples);
+    }
+    assert_eq!(metered, [12 * 1_600, 8 * 1_600], "each chunk once, where it was heard first");
 }

@@ -51,21 +51,31 @@ pub struct InsteadOf {
     pub resume_hash: [u8; 32],
 }
 
-/// Audio that a session before this one has paid for, and that the client plays again because it was not committed. It is metered once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paid {
-    /// How many samples.
-    pub samples: u32,
+/// What a session takes over from the one that it is instead of, whose client sends once more what it does not know to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    /// Before this everything is committed: it is heard no second time.
+    pub committed: Mark,
+    /// How many samples behind that were paid for: they are not metered a second time.
+    pub paid: u32,
     /// The position up to which audio was metered.
-    pub through: u32,
+    pub metered_through: u32,
 }
 
-impl Paid {
-    /// The part of it that a session hears which begins at this position.
+impl Inherited {
+    /// Nothing, for a session whose client begins here.
     #[must_use]
-    pub fn from(self, begin: u32) -> Paid {
-        let through = self.through.max(begin);
-        Paid { samples: self.samples.min(through - begin), through }
+    pub fn nothing(start: Mark) -> Inherited {
+        Inherited { committed: start, paid: 0, metered_through: start.position }
+    }
+
+    /// The part of it that concerns a session whose client begins here.
+    #[must_use]
+    pub fn from(self, start: Mark) -> Inherited {
+        let Mark { seq, position } = self.committed;
+        let committed = if seq >= start.seq && position >= start.position { self.committed } else { start };
+        let metered_through = self.metered_through.max(committed.position);
+        Inherited { committed, paid: self.paid.min(metered_through - committed.position), metered_through }
     }
 }
 
@@ -95,8 +105,8 @@ pub enum Opened {
         grant: Grant,
         /// A session of the same user without a connection, which was ended to make room.
         replaced: Option<String>,
-        /// What the session that this one is instead of has paid for.
-        paid: Paid,
+        /// What it takes over from the session that it is instead of.
+        inherited: Inherited,
     },
     /// The user has as many live sessions as are allowed.
     UserFull {

@@ -1,11 +1,12 @@
 //! How sessions begin, are taken over, and end.
 
 use futures_util::FutureExt;
+use protocol::Mark;
 use sqlx::Row;
 
 use super::super::query::HAND_OFF;
 use super::super::types::{
-    InsteadOf, NewSession, Opened, Paid, Quality, Quota, Reserve, TakeOver, TakenOver,
+    Inherited, InsteadOf, NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver,
 };
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
@@ -35,10 +36,10 @@ const INSERT: Sql = sql!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'live', $9, $10, " HELD ", $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 );
 
-/// What a session has paid for that was not committed, if it has ended and this is its user's client.
-const PAID: Sql = sql!(
-    "SELECT replayable_samples, metered_position FROM sessions
-    WHERE id = $1 AND user_sub = $2 AND account = $3 AND resume_hash = $4 AND state = 'ended' AND replayable_samples > 0" LOCK
+/// How far a session has come, if it has ended and this is its user's client.
+const ENDED: Sql = sql!(
+    "SELECT uplink_seq_committed, uplink_position_committed, replayable_samples, metered_position FROM sessions
+    WHERE id = $1 AND user_sub = $2 AND account = $3 AND resume_hash = $4 AND state = 'ended'" LOCK
 );
 
 const CLAIM_PAID: Sql = sql!("UPDATE sessions SET replayable_samples = 0 WHERE id = $1");
@@ -229,7 +230,7 @@ async fn open(
         .await?;
     let detached = detached.map(|row| Ok::<_, sqlx::Error>((row.try_get("id")?, row.try_get("account")?)));
     let detached: Option<(String, String)> = detached.transpose()?;
-    let mut paid = claim_paid(tx, session).await?;
+    let mut inherited = inherit(tx, session).await?;
     let owners = Owners::new(&session.user_sub, &session.account);
     let periods = Periods::at(session.started_at_ms);
     // The locks on the budgets keep everybody else from opening a session of this account until this transaction ends.
@@ -263,7 +264,7 @@ async fn open(
     if let Some(id) = &replaced {
         end_lost(tx, id, protocol::CloseCode::Replaced).await?;
         if session.instead_of.as_ref().is_some_and(|before| before.session_id == *id) {
-            paid = claim_paid(tx, session).await?;
+            inherited = inherit(tx, session).await?;
         }
     }
     leases::begin(tx, &quota.relay, quota.lease).await?;
@@ -279,14 +280,14 @@ async fn open(
         .bind(session.started_at_ms)
         .bind(&*quota.relay)
         .bind(i64::from(session.epoch))
-        .bind(i64::from(session.committed.seq))
-        .bind(i64::from(session.committed.position))
-        .bind(i64::from(paid.through))
+        .bind(i64::from(inherited.committed.seq))
+        .bind(i64::from(inherited.committed.position))
+        .bind(i64::from(inherited.metered_through))
         .bind(session.resume_hash.to_vec())
         .bind(session.recording.as_deref())
         .bind(&*periods.user)
         .bind(&*periods.account)
-        .bind(i64::from(paid.samples))
+        .bind(i64::from(inherited.paid))
         .execute(&mut *tx.connection)
         .await?;
     let locked = Locked::new(session.id.clone(), session.epoch, owners, periods);
@@ -305,29 +306,32 @@ async fn open(
         Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
     };
     match money::grant(tx, locked, &ask, account, user).await? {
-        Reserved::Granted(grant) => Ok(Ok(Opened::Yes { grant, replaced, paid })),
+        Reserved::Granted(grant) => Ok(Ok(Opened::Yes { grant, replaced, inherited })),
         Reserved::Short(shortage) => Ok(Err(Opened::NoMoney(shortage))),
     }
 }
 
-/// What the session before has paid for and this one hears again. It is claimed by the first session that asks.
-async fn claim_paid(tx: &mut Tx<'_>, session: &NewSession) -> Result<Paid, StoreError> {
-    let begin = session.committed.position;
-    let none = Paid { samples: 0, through: begin };
-    let Some(InsteadOf { session_id, resume_hash }) = &session.instead_of else { return Ok(none) };
+/// What the session takes over from the one that it is instead of. What that one has paid for is claimed by the first that asks.
+async fn inherit(tx: &mut Tx<'_>, session: &NewSession) -> Result<Inherited, StoreError> {
+    let start = session.committed;
+    let Some(InsteadOf { session_id, resume_hash }) = &session.instead_of else {
+        return Ok(Inherited::nothing(start));
+    };
     let row = tx
-        .query(PAID)
+        .query(ENDED)
         .bind(&**session_id)
         .bind(&*session.user_sub)
         .bind(&*session.account)
         .bind(resume_hash.to_vec())
         .fetch_optional(&mut *tx.connection)
         .await?;
-    let Some(row) = row else { return Ok(none) };
-    let row = Reading::new(&row, "what a session has paid for");
-    let paid = Paid { samples: row.small("replayable_samples")?, through: row.small("metered_position")? };
+    let Some(row) = row else { return Ok(Inherited::nothing(start)) };
+    let row = Reading::new(&row, "how far a session has come");
+    let committed =
+        Mark { seq: row.small("uplink_seq_committed")?, position: row.small("uplink_position_committed")? };
+    let (paid, metered_through) = (row.small("replayable_samples")?, row.small("metered_position")?);
     tx.query(CLAIM_PAID).bind(&**session_id).execute(&mut *tx.connection).await?;
-    Ok(paid.from(begin))
+    Ok(Inherited { committed, paid, metered_through }.from(start))
 }
 
 /// Ends a live session from outside: what it had exposed is charged, and the rest that it had reserved is given back.
