@@ -5,6 +5,7 @@ mod page;
 mod proof;
 mod relay;
 mod session;
+mod truth;
 mod work;
 
 use std::time::Duration;
@@ -25,9 +26,9 @@ use crate::voice::Script;
 use crate::{Tally, Trace};
 use door::Door;
 use page::Page;
-use proof::Truth;
 use relay::Relay;
 use session::Live;
+use truth::Truth;
 use work::Op;
 
 /// The user, and who pays.
