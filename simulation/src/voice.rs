@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use audio::{Attention, VoiceActivity, VoiceConfig, VoiceEvent};
+use audio::{Attention, VoiceActivity, VoiceConfig, VoiceEvent, synthetic};
 use relay::agent::Ears;
 
 use crate::random::Random;
@@ -56,19 +56,10 @@ impl Script {
     }
 }
 
-/// Harmonics of 120 Hz, swelling four times a second, as a mouth makes them; never silent.
+/// The synthetic voice, never silent.
 fn voice() -> &'static [i16] {
     static VOICE: OnceLock<Vec<i16>> = OnceLock::new();
-    VOICE.get_or_init(|| {
-        (0..SECOND)
-            .map(|i| {
-                let t = i as f64 / SECOND as f64;
-                let swell = 0.6 + 0.4 * (t * 25.0).sin();
-                let tone: f64 = (1..12).map(|h| (t * 754.0 * f64::from(h)).sin() / f64::from(h)).sum();
-                ((tone * swell * 6_000.0) as i16) | 1
-            })
-            .collect()
-    })
+    VOICE.get_or_init(|| (0..SECOND as u32).map(|at| synthetic::voice(at) | 1).collect())
 }
 
 /// Ears of a simulated agent.
