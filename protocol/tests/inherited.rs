@@ -36,6 +36,22 @@ fn what_was_committed_there_is_acknowledged_and_heard_no_second_time() {
 }
 
 #[test]
+fn without_a_session_before_everything_is_heard() {
+    let mut bench = Bench::attached();
+    assert_eq!(bench.chunk(0), [Did::Audio(mark(0), 3_200)]);
+}
+
+#[test]
+fn it_is_resumed_where_it_is_like_any_other() {
+    let mut bench = bench();
+    bench.chunk(0);
+    let did = bench.resume("r1", "r2", 0);
+    let [Did::Said(RelayMessage::Resumed(resumed)), ..] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!((resumed.received, resumed.committed), (mark(1), mark(1)));
+    assert_eq!(bench.chunk(1), []);
+}
+
+#[test]
 fn whoever_hangs_up_within_it_has_hung_up() {
     let mut bench = bench();
     bench.chunk(0);
