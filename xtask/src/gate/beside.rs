@@ -1,6 +1,6 @@
 //! A step that runs while another one mostly waits: this program once more, with that step alone.
 
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
@@ -15,7 +15,11 @@ impl Beside {
     /// Starts a step that needs no other.
     pub(super) fn start(step: &'static str) -> Result<Beside> {
         let program = std::env::current_exe().context("where this program is, the system does not say")?;
-        let mut command = std::process::Command::new(program);
+        // Whoever waits for sound is not to wait for this.
+        let mut command = if cfg!(unix) { Command::new("nice") } else { Command::new(&program) };
+        if cfg!(unix) {
+            command.args(["-n", "10"]).arg(&program);
+        }
         command.current_dir(workspace::root()).args(["test", "--only", step]).stdin(Stdio::null());
         Ok(Beside(std::thread::spawn(move || command.output())))
     }
