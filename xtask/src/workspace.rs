@@ -28,6 +28,13 @@ pub(crate) fn cache() -> PathBuf {
     target().join("xtask")
 }
 
+/// What is left of the disk that the target directory is on, such as `12G`, where the system has `df`.
+pub(crate) fn free_disk() -> Option<String> {
+    let said = Command::new("df").arg("-Ph").arg(target()).output().ok()?;
+    let said = String::from_utf8_lossy(&said.stdout);
+    said.lines().nth(1)?.split_whitespace().nth(3).map(str::to_owned)
+}
+
 /// A program that `cargo build` made with the default profile.
 pub(crate) fn program(name: &str) -> PathBuf {
     target().join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX))

@@ -76,6 +76,8 @@ export class Relay {
       env: {
         PATH: process.env.PATH,
         VOXRELAY_RECORDING__DIR: join(folder, "recordings"),
+        // How full the disk of this machine is says nothing about the relay.
+        VOXRELAY_RECORDING__MIN_FREE_MB: "0",
         // One user at one address makes more calls a minute here than anybody else would.
         VOXRELAY_LIMITS__SESSIONS_PER_MINUTE: "10000",
         VOXRELAY_NETWORK__SESSIONS_PER_MINUTE_PER_ADDRESS: "10000",
@@ -131,10 +133,13 @@ export class Relay {
   async recording(id) {
     const folder = join(this.folder, "recordings");
     const name = `${id}.wav`;
-    return until("the recording is in its place", () => {
+    const isThere = () => {
       const files = readdirSync(folder, { recursive: true, withFileTypes: true });
       const file = files.find((entry) => entry.isFile() && entry.name === name);
       return file && join(file.path, name);
+    };
+    return until("the recording is in its place", isThere).catch((error) => {
+      throw new Error(`${error.message}; the relay says:\n${this.log}`);
     });
   }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::step::seconds;
+use crate::workspace;
 use beside::Beside;
 use outcome::Outcome;
 pub(crate) use tools::chromium;
@@ -36,7 +37,7 @@ struct Step {
 enum When {
     /// In every run of the gate.
     Always,
-    /// In every run of the gate, while this other step runs, which mostly waits.
+    /// In every run of the gate, while this other step runs, which mostly waits and measures no time.
     Beside(&'static str),
     /// Only with `--all`: it is long, or tries the same thing many times.
     All,
@@ -98,6 +99,20 @@ const STEPS: &[Step] = &[
         run: fuzz::api,
     },
     Step {
+        name: "fakes",
+        title: "the stand-ins for the providers, used by the providers' own clients",
+        needs: &[],
+        when: When::Beside("fuzz"),
+        run: tests::fakes,
+    },
+    Step {
+        name: "simulation",
+        title: "100,000 simulated calls, whole",
+        needs: &[],
+        when: When::Always,
+        run: tests::simulation,
+    },
+    Step {
         name: "wasm",
         title: "the same tests as WebAssembly, under Node",
         needs: &["tools"],
@@ -152,20 +167,6 @@ const STEPS: &[Step] = &[
         needs: &["build", "sdk"],
         when: When::Always,
         run: tests::spoken,
-    },
-    Step {
-        name: "fakes",
-        title: "the stand-ins for the providers, used by the providers' own clients",
-        needs: &[],
-        when: When::Beside("browser"),
-        run: tests::fakes,
-    },
-    Step {
-        name: "simulation",
-        title: "100,000 simulated calls, whole",
-        needs: &[],
-        when: When::Beside("browser"),
-        run: tests::simulation,
     },
     Step {
         name: "simulation-long",
@@ -273,6 +274,9 @@ fn summary(done: &[Done], time: Duration) -> bool {
         failed += outcome.failed;
     }
     println!("{:<14} {:<7} {:>12}", "", "", seconds(time));
+    if let Some(free) = workspace::free_disk() {
+        println!("\n{free} free on the disk of the target directory");
+    }
     if failed > 0 {
         println!("\nThe gate is closed. `cargo xtask test --only STEP` runs one step again.");
     }
