@@ -64,6 +64,8 @@ try {
 } catch {
   process.exit(1);
 }
+const address = "/** Where the engine's file is: what most bundlers give to whoever imports it. */\ndeclare const address: string;\nexport default address;\n";
+writeFileSync(join(dist, "voxrelay.wasm.d.ts"), address);
 // What it passes on is inside the bundles.
 rmSync(join(dist, "wasm.d.ts"));
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertCalls, build, runDocumented, withInlineScriptsOf, workplace } from "./workshop.mjs";
+import { README, assertCalls, build, runDocumented, serve, withInlineScriptsOf, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -52,7 +52,7 @@ describe("the packed package", () => {
 
   for (const [name, script] of [
     ["parcel", "build"],
-    ["next", "build"],
+    ["next", "build:export"],
     ["next", "build:webpack"],
   ]) {
     test(`builds with ${name} (${script}) as it is, and calls when the policy allows the page's own scripts, too`, async () => {
@@ -62,6 +62,28 @@ describe("the packed package", () => {
       await assertCalls(stage, dist, { policy: withInlineScriptsOf(join(dist, "index.html")) });
     });
   }
+
+  test("builds with Next.js as it is, and calls from what `next start` serves", async () => {
+    const folder = workplace("next");
+    build(folder);
+    const origin = await serve(stage, folder, "start");
+    const page = join(folder, "page.html");
+    writeFileSync(page, await (await fetch(origin)).text());
+    await assertCalls(stage, origin, { policy: withInlineScriptsOf(page) });
+  });
+
+  test("builds with Angular and the README's line, and calls under the documented policy", async () => {
+    const folder = workplace("angular");
+    build(folder);
+    runDocumented(folder, COPY);
+    await assertCalls(stage, join(folder, "dist"));
+  });
+
+  test("is imported as it is by unit tests that Vitest runs", () => build(workplace("vitest"), "test"));
+
+  test("is imported by unit tests that Jest runs, with the README's line", () => {
+    runDocumented(workplace("jest"), /^NODE_OPTIONS=\S+ npx jest$/);
+  });
 
   for (const [name, script, tag] of [
     ["rollup", "build", 'type="module"'],

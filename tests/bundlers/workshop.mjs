@@ -1,7 +1,7 @@
 // @ts-check
 // Builds the app with a bundler that is installed on demand, from the package as npm packs it, and makes a call with what was built.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
@@ -111,7 +111,36 @@ export function withInlineScriptsOf(file) {
 }
 
 /**
- * Serves `folder` under the README's policy, presses the button in a browser, and waits for the agent's answer.
+ * Runs a script of the folder's package.json that serves the app, and waits until it does. Returns where.
+ * @param {Stage} stage
+ * @param {string} folder
+ * @param {string} script It takes `--port`.
+ */
+export async function serve(stage, folder, script) {
+  const port = await freePort();
+  const server = spawn("npm", ["run", script, "--", "--port", String(port)], { cwd: folder, stdio: "ignore", detached: true });
+  const over = once(server, "exit");
+  stage.after(async () => {
+    // npm and what it started are one group.
+    if (server.exitCode === null && server.pid) process.kill(-server.pid);
+    await over;
+  });
+  const origin = `http://127.0.0.1:${port}`;
+  await until(`npm run ${script} serves the app`, () => fetch(origin).then(({ ok }) => ok, () => false), 60_000);
+  return origin;
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/**
+ * Serves `folder`, or what another server at `http://…` serves, under the README's policy, presses the button in a browser, and waits for the agent's answer.
  * @param {Stage} stage
  * @param {string} folder
  * @param {{ policy?: (policy: string, relay: string) => string }} [options] `policy` adds what the page itself needs. It is asked before
@@ -164,6 +193,11 @@ async function answer({ policy, token }, folder, request, response) {
   response.setHeader("content-security-policy", policy);
   const { pathname } = new URL(String(request.url), "http://localhost");
   if (pathname === "/voice-token") return response.end(token);
+  if (folder.startsWith("http:")) {
+    const other = await fetch(new URL(String(request.url), folder));
+    response.writeHead(other.status, { "content-type": other.headers.get("content-type") ?? "" });
+    return response.end(Buffer.from(await other.arrayBuffer()));
+  }
   const file = resolve(folder, `.${pathname.endsWith("/") ? `${pathname}index.html` : pathname}`);
   try {
     if (!file.startsWith(resolve(folder) + sep)) throw new Error("outside of the folder");

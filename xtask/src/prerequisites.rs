@@ -8,9 +8,9 @@ use crate::stamp::Stamp;
 use crate::step::{output, run, step, up_to_date};
 use crate::workspace::{self, WASM};
 
-/// Its test runner has taken one file at a time since then.
-const NODE_AT_LEAST: (u32, u32) = (20, 10);
-const NODE_ADVICE: &str = "install Node.js 20.10 or newer from https://nodejs.org and run this again";
+/// The oldest that Vite, webpack and the others who build the package run on.
+const NODE_AT_LEAST: (u32, u32) = (20, 19);
+const NODE_ADVICE: &str = "install Node.js 20.19 or newer from https://nodejs.org and run this again";
 
 /// Adds the wasm target to the Rust toolchain of this workspace.
 pub(crate) fn wasm_target() -> Result<()> {

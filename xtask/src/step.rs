@@ -47,7 +47,7 @@ pub(crate) fn run(command: &mut Command, advice: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program and returns what it printed. What it complains about is shown only if it fails.
+/// Runs a program and returns what it printed. That, and what it complains about, is shown only if it fails.
 pub(crate) fn output(command: &mut Command, advice: &str) -> Result<String> {
     let line = spelled(command);
     let output = command
@@ -55,7 +55,8 @@ pub(crate) fn output(command: &mut Command, advice: &str) -> Result<String> {
         .output()
         .with_context(|| format!("`{line}` could not be started: {advice}"))?;
     if !output.status.success() {
-        bail!("`{line}` failed: {advice}\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
+        let said = [output.stdout, output.stderr].concat();
+        bail!("`{line}` failed: {advice}\n{}", String::from_utf8_lossy(&said).trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

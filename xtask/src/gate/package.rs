@@ -1,6 +1,8 @@
 //! The npm package as a stranger gets it: packed, installed elsewhere, imported under Node, built by bundlers.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -60,8 +62,9 @@ pub(super) fn check() -> Result<Outcome> {
             bail!("{file} is not in the package: see \"files\" in npm/package.json");
         }
     }
-    fs::write(folder.join("package.json"), r#"{ "name": "stranger", "private": true, "type": "module" }"#)?;
     let tarball = folder.join(&packed.filename);
+    judge(&tarball)?;
+    fs::write(folder.join("package.json"), r#"{ "name": "stranger", "private": true, "type": "module" }"#)?;
     output(
         workspace::npm().current_dir(&folder).args(["install", "--no-audit", "--no-fund"]).arg(&tarball),
         "the package has to install without a build",
@@ -73,6 +76,16 @@ pub(super) fn check() -> Result<Outcome> {
     let names = exports.trim();
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
     Ok(outcome.note(format!("{} files; exports {names}", packed.files.len())))
+}
+
+/// Whether others who look at packages find nothing wrong with it: what its files are, and that TypeScript finds the types of each entry.
+fn judge(tarball: &Path) -> Result<()> {
+    for (judge, arguments) in [("publint", &["run", "--strict"][..]), ("attw", &["--profile", "esm-only"])] {
+        let program = workspace::path("node_modules/.bin").join(judge);
+        let advice = "see \"exports\" in npm/package.json";
+        output(Command::new(program).current_dir(workspace::root()).args(arguments).arg(tarball), advice)?;
+    }
+    Ok(())
 }
 
 /// The bundlers that most people use, and the script tag: each builds the packed package, and a call is made. Then the examples.

@@ -1,0 +1,15 @@
+import { jest } from "@jest/globals";
+import { VoiceClient, VoxrelayError } from "voxrelay";
+
+test("the package is imported, and says what it lacks", async () => {
+  const call = VoiceClient.connect({ url: "ws://127.0.0.1:9/v1/call", token: () => "a token" });
+  await expect(call).rejects.toBeInstanceOf(VoxrelayError);
+});
+
+test("an app's code runs with a call of its own making", async () => {
+  const connect = jest.spyOn(VoiceClient, "connect").mockResolvedValue({ engine: "worker" });
+  const { call } = await import("./call.js");
+  await call(VoiceClient);
+  expect(connect).toHaveBeenCalledTimes(1);
+  expect(document.documentElement.dataset.engine).toBe("worker");
+});
