@@ -213,7 +213,7 @@ describe("the demo page in each state", () => {
     const sign = () => page.locator("#mute svg:visible path").getAttribute("d");
     const heard = await sign();
     await page.locator("#mute").click();
-    assert.notEqual(await sign(), heard);
+    await until("the sign is another one", async () => (await sign()) !== heard);
     await tell(page, "ended", { reason: "normal", code: 1000 });
     await page.locator("#call").click();
     await refuse(page, "microphone_denied");
