@@ -13,7 +13,7 @@ import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { packedPackage } from "./workshop.mjs";
+import { freePort, packedPackage, serve } from "./workshop.mjs";
 
 /** What `cargo xtask demo` prints unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";
@@ -53,6 +53,23 @@ describe("the examples", () => {
     await assertAnswers(stage, await server(stage, project, "dev", relay), "#captions");
     npm(project, "run", "build");
     await assertAnswers(stage, await server(stage, project, "preview", relay), "#captions");
+  });
+
+  test("the token server gives a token to who is signed in and to nobody else, by the commands of its first lines", async () => {
+    const folder = join(CACHE, "examples", "token-server");
+    rmSync(folder, { recursive: true, force: true });
+    cpSync(join(ROOT, "examples", "token-server"), folder, { recursive: true });
+    const text = readFileSync(join(folder, "server.mjs"), "utf8");
+    assert.match(text, /`npm install && npm start`[^`]*`voxrelay serve --config examples\/token-server\/voxrelay.toml`/);
+    npm(folder, "install", "--no-audit", "--no-fund", "--loglevel=error");
+    const port = await freePort();
+    const origin = `http://127.0.0.1:${port}`;
+    const relay = await Relay.start({ VOXRELAY_CONFIG: join(folder, "voxrelay.toml"), VOXRELAY_ORIGINS: origin });
+    stage.after(() => relay.stop());
+    await serve(stage, folder, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
+    assert.equal((await fetch(`${origin}/voice-token`, { method: "POST" })).status, 401);
+    await assertAnswers(stage, origin, "#said", "#sign-in");
+    assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
   });
 });
 
@@ -111,8 +128,9 @@ async function server(stage, folder, script, relay) {
  * @param {Stage} stage
  * @param {string} address
  * @param {string} answer Where the page shows what is said.
+ * @param {string} [before] What is pressed before that.
  */
-async function assertAnswers(stage, address, answer) {
+async function assertAnswers(stage, address, answer, before = undefined) {
   const speech = speak(stage, [0.5, "hello", 8]);
   const browser = await launch(stage, { microphone: speech.file });
   const context = await browser.newContext();
@@ -126,6 +144,7 @@ async function assertAnswers(stage, address, answer) {
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   await page.goto(address);
+  if (before) await page.locator(before).click();
   await page.locator("#call").click();
   const said = async () => /You spoke for \d/.test((await page.locator(answer).textContent()) ?? "");
   await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {

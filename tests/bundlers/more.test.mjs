@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertCalls, build, runDocumented, serve, withInlineScriptsOf, workplace } from "./workshop.mjs";
+import { README, assertCalls, build, freePort, runDocumented, serve, withInlineScriptsOf, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -66,7 +66,7 @@ describe("the packed package", () => {
   test("builds with Next.js as it is, and calls from what `next start` serves", async () => {
     const folder = workplace("next");
     build(folder);
-    const origin = await serve(stage, folder, "start");
+    const origin = await serve(stage, folder, "start", { PORT: String(await freePort()) });
     const page = join(folder, "page.html");
     writeFileSync(page, await (await fetch(origin)).text());
     await assertCalls(stage, origin, { policy: withInlineScriptsOf(page) });

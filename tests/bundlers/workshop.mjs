@@ -111,26 +111,27 @@ export function withInlineScriptsOf(file) {
 }
 
 /**
- * Runs a script of the folder's package.json that serves the app, and waits until it does. Returns where.
+ * Runs a script of the folder's package.json that serves the app at `PORT`, and waits until it does. Returns where.
  * @param {Stage} stage
  * @param {string} folder
- * @param {string} script It takes `--port`.
+ * @param {string} script
+ * @param {{ PORT: string } & Record<string, string>} settings
  */
-export async function serve(stage, folder, script) {
-  const port = await freePort();
-  const server = spawn("npm", ["run", script, "--", "--port", String(port)], { cwd: folder, stdio: "ignore", detached: true });
+export async function serve(stage, folder, script, settings) {
+  const server = spawn("npm", ["run", script], { cwd: folder, env: { ...process.env, ...settings }, stdio: "ignore", detached: true });
   const over = once(server, "exit");
   stage.after(async () => {
     // npm and what it started are one group.
     if (server.exitCode === null && server.pid) process.kill(-server.pid);
     await over;
   });
-  const origin = `http://127.0.0.1:${port}`;
+  const origin = `http://127.0.0.1:${settings.PORT}`;
   await until(`npm run ${script} serves the app`, () => fetch(origin).then(({ ok }) => ok, () => false), 60_000);
   return origin;
 }
 
-async function freePort() {
+/** A port that nobody listens on. @returns {Promise<number>} */
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());

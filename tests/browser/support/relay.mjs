@@ -20,6 +20,8 @@ export const PROGRAM = process.env.E2E_RELAY ?? fileURLToPath(new URL("../../../
  * @typedef {object} SessionRow
  * @property {string} id
  * @property {string} conversation_id
+ * @property {string} user_sub
+ * @property {string} account
  * @property {"live" | "ended"} state
  * @property {number} started_at Milliseconds since 1970.
  * @property {number | null} ended_at

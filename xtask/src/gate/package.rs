@@ -95,7 +95,7 @@ pub(super) fn bundlers() -> Result<Outcome> {
 
 /// The other bundlers.
 pub(super) fn more_bundlers() -> Result<Outcome> {
-    built_by(&["more.test.mjs"])
+    built_by(&["more.test.mjs", "supabase.test.mjs"])
 }
 
 fn built_by(files: &[&str]) -> Result<Outcome> {
