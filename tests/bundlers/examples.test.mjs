@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch, rawMicrophone } from "../browser/support/chromium.mjs";
@@ -17,6 +18,40 @@ import { freePort, packedPackage, serve } from "./workshop.mjs";
 
 /** What `cargo xtask demo` prints unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";
+
+/** What is done with a page before its call button is pressed, and afterwards. @typedef {{ before?: (page: Page) => Promise<void>, after?: (page: Page) => Promise<void> }} Use */
+/** @typedef {import("playwright-core").Page} Page */
+
+/** @type {Record<string, Use>} */
+const USES = {
+  "push-to-talk.html": {
+    after: async (page) => {
+      const talk = page.locator("#talk:enabled");
+      await talk.hover();
+      await page.mouse.down();
+      assert.equal(await talk.getAttribute("aria-pressed"), "true");
+      await sleep(3_000);
+      await page.mouse.up();
+      assert.equal(await talk.getAttribute("aria-pressed"), "false");
+    },
+  },
+  "text-and-voice.html": {
+    before: async (page) => {
+      await page.locator("[name=text]").fill("Hello");
+      await page.keyboard.press("Enter");
+      await until("what is typed is answered", async () => (await page.locator("#said li").count()) === 2);
+    },
+  },
+  "visualiser.html": {
+    after: async (page) => {
+      const drawn = () => page.locator("#voices").evaluate((/** @type {HTMLCanvasElement} */ canvas) => {
+        const pixels = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height / 2).data ?? [];
+        return pixels.some((value) => value > 0);
+      });
+      await until("the user's voice is drawn", drawn, 30_000);
+    },
+  },
+};
 
 describe("the examples", () => {
   const stage = new Stage();
@@ -30,12 +65,14 @@ describe("the examples", () => {
     return `http://127.0.0.1:${relay.port}`;
   }
 
-  test("minimal.html calls at the address that its first line names", async () => {
-    const first = instructions("minimal.html");
-    const address = /`cargo xtask demo`, then open (http:\S+?)\.? /.exec(first)?.[1] ?? "";
-    assert.ok(address.startsWith(`${RELAY}/`), first);
-    await assertAnswers(stage, address.replace(RELAY, await demo()), "#said");
-  });
+  for (const page of ["minimal.html", "push-to-talk.html", "visualiser.html", "text-and-voice.html"]) {
+    test(`${page} calls at the address that its first lines name`, async () => {
+      const first = instructions(`pages/${page}`);
+      const address = /`cargo xtask demo`, then open (http:\S+\.html)\./.exec(first)?.[1];
+      assert.equal(address, `${RELAY}/${page}`);
+      await assertAnswers(stage, `${await demo()}/${page}`, "#said", USES[page]);
+    });
+  }
 
   test("the demo page calls at the address that the command prints", async () => {
     const first = instructions("demo/index.html");
@@ -68,7 +105,7 @@ describe("the examples", () => {
     stage.after(() => relay.stop());
     await serve(stage, folder, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
     assert.equal((await fetch(`${origin}/voice-token`, { method: "POST" })).status, 401);
-    await assertAnswers(stage, origin, "#said", "#sign-in");
+    await assertAnswers(stage, origin, "#said", { before: (page) => page.locator("#sign-in").click() });
     assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
   });
 });
@@ -128,10 +165,11 @@ async function server(stage, folder, script, relay) {
  * @param {Stage} stage
  * @param {string} address
  * @param {string} answer Where the page shows what is said.
- * @param {string} [before] What is pressed before that.
+ * @param {Use} [use]
  */
-async function assertAnswers(stage, address, answer, before = undefined) {
-  const speech = speak(stage, [0.5, "hello", 8]);
+async function assertAnswers(stage, address, answer, { before, after } = {}) {
+  // More than once, for pages that do not listen from the first moment on.
+  const speech = speak(stage, [0.5, "hello", 2, "hello", 2, "hello", 2, "hello", 8]);
   const browser = await launch(stage, { microphone: speech.file });
   const context = await browser.newContext();
   await rawMicrophone(context);
@@ -144,8 +182,9 @@ async function assertAnswers(stage, address, answer, before = undefined) {
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   await page.goto(address);
-  if (before) await page.locator(before).click();
+  await before?.(page);
   await page.locator("#call").click();
+  await after?.(page);
   const said = async () => /You spoke for \d/.test((await page.locator(answer).textContent()) ?? "");
   await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {
     throw new Error(`${error.message}; the page says: ${await page.locator("body").innerText()}; complaints: ${complaints.join("; ")}`);

@@ -20,13 +20,16 @@ struct Sdk;
 #[allow_missing = true]
 struct Demo;
 
+/// The examples that are one page each, with their scripts in them.
+#[derive(RustEmbed)]
+#[folder = "../examples/pages"]
+#[allow_missing = true]
+struct Pages;
+
 /// The content security policy of the demo page. The page loads from this relay only, may connect to any relay, and may compile wasm. Its
 /// Worker and worklets are files beside the script.
 const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http: https: ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The smallest example, with its script in the page.
-const MINIMAL: &str = include_str!("../../../examples/minimal.html");
 
 /// The encodings in which `cargo xtask build` may have put a compressed file beside the plain one, each with its file extension, the best
 /// first.
@@ -49,7 +52,7 @@ pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Respons
     with_cors(response)
 }
 
-/// A file of the demo page, at every other address of `voxrelay dev`.
+/// A file of the demo page or one of the small examples, at every other address of `voxrelay dev`.
 pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path() {
         "/" => "index.html",
@@ -57,21 +60,14 @@ pub(super) async fn demo(uri: Uri, headers: HeaderMap) -> Response {
         "/favicon.ico" => "icon.svg",
         path => path.trim_start_matches('/'),
     };
-    let Some(response) = file::<Demo>(path, &headers) else {
+    if let Some(response) = file::<Demo>(path, &headers) {
+        return as_page(response, HeaderValue::from_static(PAGE_POLICY));
+    }
+    let (Some(page), Some(response)) = (Pages::get(path), file::<Pages>(path, &headers)) else {
         return super::not_found().await;
     };
-    as_page(response, HeaderValue::from_static(PAGE_POLICY))
-}
-
-/// `GET /minimal.html` in `voxrelay dev`: the smallest example.
-pub(super) async fn minimal() -> Response {
-    let html = [
-        (header::CONTENT_TYPE, content_type("minimal.html")),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    let policy = HeaderValue::from_str(&policy_of(MINIMAL)).expect("a hash in base64 is visible ASCII");
-    as_page((html, MINIMAL).into_response(), policy)
+    let policy = policy_of(&String::from_utf8_lossy(&page.data));
+    as_page(response, HeaderValue::from_str(&policy).expect("a hash in base64 is visible ASCII"))
 }
 
 /// The policy of a page that has its script in itself. It lets that script run, and no other script in the page.
@@ -190,8 +186,11 @@ mod tests {
         let policy = policy_of("<script src=\"/a.js\"></script><script type=\"module\">alert(1)</script>");
         let hash = "'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='";
         assert_eq!(policy, PAGE_POLICY.replace("script-src 'self'", &format!("script-src 'self' {hash}")));
-        assert_eq!(policy_of(MINIMAL).matches("sha256-").count(), 1);
-        assert_ne!(policy_of(MINIMAL), policy_of(""), "the script was found");
+        for name in Pages::iter() {
+            let page = String::from_utf8_lossy(&Pages::get(&name).expect("it was listed").data).into_owned();
+            assert_eq!(policy_of(&page).matches("sha256-").count(), 1, "{name}");
+            assert_ne!(policy_of(&page), policy_of(""), "{name}: the script was found");
+        }
     }
 
     #[derive(RustEmbed)]

@@ -207,7 +207,6 @@ fn router(app: Arc<App>) -> Router {
     if app.config.dev {
         routes = routes
             .route("/dev/token", get(dev::token).with_state(app))
-            .route("/minimal.html", get(assets::minimal))
             .fallback(assets::demo);
     } else {
         routes = routes.fallback(not_found);
