@@ -32,7 +32,7 @@ import { launch as webkit } from "./webkit.mjs";
  * @property {((microphone: number) => void) | undefined} unplug Takes a microphone away, where that can be done.
  */
 
-/** @typedef {(stage: Stage, options: { microphone?: string }) => Promise<Engine>} Launch */
+/** @typedef {(stage: Stage, options: { microphone?: string, isPlugged?: boolean }) => Promise<Engine>} Launch */
 
 const LAUNCH = /** @type {Record<string, Launch>} */ ({ chromium, firefox, webkit });
 
@@ -43,16 +43,17 @@ export const ENGINES = process.env.E2E_ENGINES?.split(",") ?? Object.keys(LAUNCH
  * Opens a page for a call in an engine, behind a network that can be cut.
  * @param {Stage} stage Clears everything away.
  * @param {string} name Of the engine.
- * @param {{ microphone?: string, settings?: Record<string, string> }} [options] `microphone`: a WAV file at 44.1 kHz; `settings`: the relay's.
+ * @param {{ microphone?: string, isPlugged?: boolean, settings?: Record<string, string> }} [options] `microphone`: a WAV file at 44.1 kHz;
+ *   `isPlugged`: the microphones are such that can be pulled out, where the engine has such; `settings`: the relay's.
  */
-export async function openPage(stage, name, { microphone, settings } = {}) {
+export async function openPage(stage, name, { settings, ...microphones } = {}) {
   const relay = await Relay.start(settings);
   stage.after(() => relay.stop());
   const server = await PageServer.start(relay.port);
   stage.after(() => server.stop());
   const proxy = await Proxy.start(server.port);
   stage.after(() => proxy.stop());
-  const engine = await LAUNCH[name](stage, { microphone });
+  const engine = await LAUNCH[name](stage, microphones);
   const tab = await engine.open(proxy.url + PageServer.path);
   const tracks = await watchTracks(tab);
   const contexts = await watchContexts(tab);

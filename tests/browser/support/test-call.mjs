@@ -120,7 +120,8 @@ export class TestCall {
    */
   #tell(method, argument) {
     return this.#page.evaluate(
-      ([name, value]) => /** @type {any} */ (globalThis).harness[/** @type {string} */ (name)](value),
+      // Nothing becomes `null` on the way to the page.
+      ([name, value]) => /** @type {any} */ (globalThis).harness[/** @type {string} */ (name)](value ?? undefined),
       [method, argument],
     );
   }
