@@ -7,20 +7,30 @@ import { flags } from "./chromium.mjs";
 import { MICROPHONES, Sound } from "./sound.mjs";
 import { openTab } from "./tabs.mjs";
 
+/** What a call says last may take 300 s over a slow line. */
+const SLOWEST_MS = 360_000;
+
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string, isPlugged?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz, which is played from each opening of
- *   the microphone on; `isPlugged`: it has microphones that can be pulled out, and does not play the file.
+ * @param {{ microphone?: string, isPlugged?: boolean, trusts?: string, there?: (program: string) => string }} [options] `microphone` is a WAV file at 44.1 kHz, which is played from each opening of
+ *   the microphone on; `isPlugged`: it has microphones that can be pulled out, and does not play the file; `trusts`:
+ *   an origin without HTTPS whose pages may have the microphone all the same; `there`: makes a program that is started elsewhere of Chromium.
  * @returns {Promise<import("./engines.mjs").Engine>}
  */
-export async function launch(stage, { microphone, isPlugged = false } = {}) {
+export async function launch(stage, { microphone, isPlugged = false, trusts, there = (program) => program } = {}) {
   const sound = isPlugged ? await Sound.start(stage) : undefined;
   const browser = await puppeteer.launch({
     browser: "chrome",
-    executablePath: process.env.E2E_CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: there(process.env.E2E_CHROMIUM ?? "/usr/bin/chromium"),
     headless: true,
-    args: flags({ microphone }).filter((flag) => !isPlugged || flag !== "--use-fake-device-for-media-stream"),
+    // It may be where no port of this machine is.
+    pipe: true,
+    protocolTimeout: SLOWEST_MS,
+    args: [
+      ...flags({ microphone }).filter((flag) => !isPlugged || flag !== "--use-fake-device-for-media-stream"),
+      ...(trusts ? [`--unsafely-treat-insecure-origin-as-secure=${trusts}`] : []),
+    ],
     ...(sound && { env: sound.environment }),
   });
   stage.after(() => browser.close());

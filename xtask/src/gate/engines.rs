@@ -63,10 +63,19 @@ pub(super) fn one_call() -> Result<Outcome> {
 /// Whatever may happen in a call, in every engine, on phones and over a lossy link.
 pub(super) fn everything() -> Result<Outcome> {
     let (there, mut outcome) = ready()?;
-    run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
+    run(
+        workspace::cargo().args(["build", "--package", "fakes", "--package", "tests"]).args([
+            "--bins",
+            "--example",
+            "far",
+        ]),
+        "the message above says what is wrong",
+    )?;
     let engines = ["chromium"].into_iter().chain(there).collect::<Vec<_>>().join(",");
     outcome.add(node_tests("tests/engines", |node| {
-        node.env("E2E_ENGINES", engines).env("E2E_FAKES", workspace::program("fakes"))
+        node.env("E2E_ENGINES", engines)
+            .env("E2E_FAKES", workspace::program("fakes"))
+            .env("E2E_FAR", workspace::program("examples/far"))
     })?);
     Ok(outcome)
 }
