@@ -84,3 +84,19 @@ describe("another microphone within a call", () => {
     }
   }
 });
+
+describe("a machine without a loudspeaker", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+
+  // Its audio clock is the loudspeaker's.
+  for (const name of ENGINES.filter((name) => name === "firefox")) {
+    test(`has no microphone that can be heard, and the page is told so, in ${name}`, async () => {
+      const { call, proxy } = await openPage(stage, name, { hasSound: false });
+      await call.start();
+      await call.hears(({ name, event }) => name === "error" && event.code === "audio_unavailable");
+      assert.equal(proxy.audioUp().length, 0, `docs/browsers.md says that ${name} hears nothing there`);
+      await call.close();
+    });
+  }
+});

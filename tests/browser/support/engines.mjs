@@ -32,7 +32,14 @@ import { launch as webkit } from "./webkit.mjs";
  * @property {((microphone: number) => void) | undefined} unplug Takes a microphone away, where that can be done.
  */
 
-/** @typedef {(stage: Stage, options: { microphone?: string, isPlugged?: boolean }) => Promise<Engine>} Launch */
+/**
+ * @typedef {object} Microphones
+ * @property {string} [microphone] A WAV file at 44.1 kHz.
+ * @property {boolean} [isPlugged] They can be pulled out, where the engine has such.
+ * @property {boolean} [hasSound] Whether the machine has a loudspeaker; only Firefox asks.
+ */
+
+/** @typedef {(stage: Stage, options: Microphones) => Promise<Engine>} Launch */
 
 const LAUNCH = /** @type {Record<string, Launch>} */ ({ chromium, firefox, webkit });
 
@@ -43,8 +50,7 @@ export const ENGINES = process.env.E2E_ENGINES?.split(",") ?? Object.keys(LAUNCH
  * Opens a page for a call in an engine, behind a network that can be cut.
  * @param {Stage} stage Clears everything away.
  * @param {string} name Of the engine.
- * @param {{ microphone?: string, isPlugged?: boolean, settings?: Record<string, string> }} [options] `microphone`: a WAV file at 44.1 kHz;
- *   `isPlugged`: the microphones are such that can be pulled out, where the engine has such; `settings`: the relay's.
+ * @param {Microphones & { settings?: Record<string, string> }} [options] `settings`: the relay's.
  */
 export async function openPage(stage, name, { settings, ...microphones } = {}) {
   const relay = await Relay.start(settings);

@@ -18,18 +18,18 @@ const PREFERENCES = {
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string }} [options] `microphone` is a WAV file at 44.1 kHz.
+ * @param {{ microphone?: string, hasSound?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; without `hasSound` the machine has no
+ *   loudspeaker, and the microphone is a tone of Firefox's own.
  * @returns {Promise<import("./engines.mjs").Engine>}
  */
-export async function launch(stage, { microphone } = {}) {
-  // Without a loudspeaker its audio clock stands still.
-  const sound = await Sound.start(stage);
+export async function launch(stage, { microphone, hasSound = true } = {}) {
+  const sound = hasSound ? await Sound.start(stage) : undefined;
   const browser = await puppeteer.launch({
     browser: "firefox",
     executablePath: process.env.E2E_FIREFOX ?? "/usr/bin/firefox-esr",
     headless: true,
-    extraPrefsFirefox: PREFERENCES,
-    env: sound.environment,
+    extraPrefsFirefox: { ...PREFERENCES, "media.navigator.streams.fake": !sound },
+    env: sound?.environment ?? { ...process.env, PULSE_SERVER: "unix:/nowhere" },
   });
   stage.after(() => browser.close());
   return {
@@ -37,7 +37,7 @@ export async function launch(stage, { microphone } = {}) {
     microphones: MICROPHONES,
     isTold: true,
     open: (url) => openTab(browser, url),
-    speak: () => microphone && sound.play(microphone),
-    unplug: (which) => sound.unplug(MICROPHONES[which]),
+    speak: () => microphone && sound?.play(microphone),
+    unplug: sound && ((which) => sound.unplug(MICROPHONES[which])),
   };
 }
