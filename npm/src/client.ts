@@ -493,6 +493,8 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   #fail(error: VoxrelayError): void {
+    // Chromium on Linux does not tell of a microphone that only the sound server knew, and plays silence in its place.
+    if (error.code === "microphone_silent") this.#page?.devicesChanged();
     // That the relay was tried in vain says less than what it answered.
     if (!OF_THE_PAGE.test(error.code) && !(this.#refused && error.code === "gave_up")) this.#refused = error;
     this.emit("error", error);

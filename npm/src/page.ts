@@ -104,6 +104,11 @@ export class CallPage {
     }
   }
 
+  /** Microphones may have come or gone: not every browser tells of every one. */
+  devicesChanged(): void {
+    this.#run(() => this.#devicesChanged());
+  }
+
   /** Whether the call has its microphone: not any more once it is hung up. */
   get isOpen(): boolean {
     return !this.#released;
@@ -203,15 +208,18 @@ export class CallPage {
     return inputs.map(({ deviceId }) => deviceId);
   }
 
-  /** Takes the chosen microphone if it is back, and follows the default one where that is open and is another one by now. */
+  /**
+   * Looks for the chosen microphone: takes it if it is back, and the default one if it is gone. Follows the default one where that is open and
+   * is another one by now.
+   */
   async #devicesChanged(): Promise<void> {
     const before = this.#default;
     const inputs = await this.#inputs();
     const { own, constraints } = this.#choice;
     const asked = JSON.stringify(constraints.deviceId);
-    const isBack = this.#fallback && inputs.some((id) => id && asked?.includes(JSON.stringify(id)));
     const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
-    if (own === undefined && (isBack || hasMoved)) await this.#reopenMicrophone();
+    const isBackOrGone = asked && this.#fallback === inputs.some((id) => asked.includes(JSON.stringify(id)));
+    if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
   }
 
   /** Something that nobody waits for; what goes wrong is told as an event. */
@@ -248,7 +256,7 @@ export class CallPage {
         await this.#play();
         await this.#reopenMicrophone();
       }),
-    devicesChanged: () => this.#run(() => this.#devicesChanged()),
+    devicesChanged: () => this.devicesChanged(),
     tap: (port, rate) => this.#listener.send(["tap", port, rate]),
     speaker: (port, rate) => this.#listener.send(["speaker", port, rate]),
     signal: (name) => this.#listener.send([name]),

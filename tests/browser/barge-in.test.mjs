@@ -3,16 +3,13 @@
 // how long it took.
 
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, describe, test } from "node:test";
 
-import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
+import { storyTeller } from "./support/story-teller.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 const TIMES = Number(process.env.E2E_BARGE_INS ?? 2);
@@ -30,15 +27,6 @@ const PATIENCE_MS = 3_000;
 const SILENT = 0.001;
 /** No two samples of a 440 Hz tone of the stand-in's loudness are further apart than 0.02; a tone that is cut at its top is by 0.34. */
 const CLICK = 0.1;
-
-const PRICES = `version = "barge-in-1"
-item = [
-  { name = "ears/e", unit = "second", usd = "0.006", per = 60 },
-  { name = "mind/m", unit = "input_token", usd = "1", per = 1000000 },
-  { name = "mind/m", unit = "output_token", usd = "5", per = 1000000 },
-  { name = "mouth/v", unit = "character", usd = "15", per = 1000000 },
-]
-`;
 
 /**
  * For each time that somebody began to speak while the agent sounded: how long the agent still sounded.
@@ -70,35 +58,9 @@ describe("the user speaks over the agent", () => {
   after(() => stage.clear());
 
   test(`the loudspeaker falls silent without a click, ${TIMES} times`, async () => {
-    const fakes = await Fakes.start();
-    stage.after(() => fakes.stop());
     const times = Array.from({ length: TIMES + 1 });
-    await fakes.script({
-      "openai.chat": [{ times: TIMES + 2, think: { text: STORY } }],
-      "openai.transcriptions": [{ times: TIMES + 2, hear: { texts: [WORDS] } }],
-    });
-    const prices = join(tmpdir(), `voxrelay-barge-in-${process.pid}.toml`);
-    writeFileSync(prices, PRICES);
-    stage.after(() => rmSync(prices, { force: true }));
-    const provider = (/** @type {string} */ name, /** @type {string} */ kind, /** @type {string} */ model) => ({
-      [`VOXRELAY_PROVIDERS__${name}__KIND`]: kind,
-      [`VOXRELAY_PROVIDERS__${name}__URL`]: `${fakes.url}/v1`,
-      [`VOXRELAY_PROVIDERS__${name}__KEY`]: fakes.key,
-      [`VOXRELAY_PROVIDERS__${name}__MODEL`]: model,
-    });
-    const relay = await Relay.start({
-      VOXRELAY_AGENTS__DEFAULT: "teller",
-      VOXRELAY_AGENTS__TELLER__STT: "ears",
-      VOXRELAY_AGENTS__TELLER__LLM: "mind",
-      VOXRELAY_AGENTS__TELLER__TTS: "mouth",
-      VOXRELAY_AGENTS__TELLER__GREETING: STORY,
-      ...provider("EARS", "openai-transcription", "e"),
-      ...provider("MIND", "openai-chat", "m"),
-      ...provider("MOUTH", "openai-speech", "v"),
-      VOXRELAY_PRICES__FILE: prices,
-      VOXRELAY_LIMITS__SESSION_USD: "100",
-      VOXRELAY_LIMITS__USER_DAY_USD: "100",
-    });
+    const settings = await storyTeller(stage, { story: STORY, words: WORDS, times: TIMES + 2 });
+    const relay = await Relay.start(settings);
     stage.after(() => relay.stop());
 
     // The microphone is opened before the call is: the first words come when the greeting has begun.

@@ -2,6 +2,7 @@
 // Microphones that come, go and change within a call: whoever speaks is heard, and knows through what.
 
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
@@ -58,6 +59,24 @@ describe("microphones that come and go", () => {
       await page.close();
       await stage.clear();
     }
+  });
+
+  test("a chosen microphone whose track goes on in silence when it is gone is stood in for, and one that is still there stays", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await page.setMicrophone("headset");
+    let said = await saysMicrophone(page, "headset", { live: true, fallback: false });
+    await microphones.vanish(["headset"]);
+    await sleep(1_000);
+    assert.deepEqual(await microphones.live(), ["headset"]);
+    assert.equal((await microphones.asked()).length, 2, "nothing was asked for again");
+    await microphones.vanish(["desk"]);
+    said = await saysMicrophone(page, "desk", { live: true, fallback: true }, said);
+    assert.deepEqual(await microphones.live(), ["desk"]);
+    await microphones.vanish(["desk", "headset"]);
+    await saysMicrophone(page, "headset", { live: true, fallback: false }, said);
+    assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
+    await page.close();
   });
 
   test("with no microphone at all an error says so, and the chosen one is taken when it is back", async () => {

@@ -3,7 +3,7 @@
 //! `cargo xtask bench interruption`: how many interruptions an agent notices, and how many are false.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
-//! `cargo xtask bench lossy`: calls over a network that loses packets.
+//! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 
 use std::fs;
 use std::process::Command;
@@ -47,6 +47,8 @@ pub(crate) enum Bench {
     Memory,
     /// How late words are over a network that loses packets, and what is lost (root, Linux)
     Lossy,
+    /// The same of a minute's call from a page, in a real browser (root, Linux)
+    LossyPage,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -75,6 +77,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::BargeIn => barge_in(),
         Bench::Memory => memory(json),
         Bench::Lossy => relay("lossy", &["20"], json),
+        Bench::LossyPage => lossy_page(),
     }
 }
 
@@ -112,6 +115,20 @@ fn barge_in() -> Result<()> {
     node.args(["--test", "--test-reporter=spec", "tests/browser/barge-in.test.mjs"]);
     node.env("E2E_BARGE_INS", "50").env("E2E_RELAY", relay).env("E2E_FAKES", workspace::program("fakes"));
     run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/barge-in.test.mjs")
+}
+
+/// The table is what the test prints last.
+fn lossy_page() -> Result<()> {
+    step("building the SDK", crate::build::sdk)?;
+    step("building the relay", || {
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--package", "relay", "--bin", "voxrelay"]);
+        run(cargo.args(["--package", "tests", "--example", "far"]), "the message above says what is wrong")
+    })?;
+    let mut node = workspace::node();
+    node.args(["--test", "--test-reporter=spec", "tests/engines/lossy.test.mjs"]);
+    node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_FAR", workspace::program("examples/far"));
+    run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/engines/lossy.test.mjs")
 }
 
 fn voice(json: bool) -> Result<()> {

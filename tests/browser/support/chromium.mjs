@@ -14,19 +14,27 @@ const FLAGS = [
 ];
 
 /**
+ * What Chromium is started with.
+ * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] As of {@link launch}.
+ */
+export function flags({ microphone, allowMicrophone = true } = {}) {
+  return [
+    ...FLAGS,
+    ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}%noloop`] : []),
+    ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
+  ];
+}
+
+/**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
  * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
  *   played once from each opening of the microphone on, then silence.
  */
-export async function launch(stage, { microphone, allowMicrophone = true } = {}) {
+export async function launch(stage, options) {
   const browser = await chromium.launch({
     ...(process.env.E2E_CHROMIUM ? { executablePath: process.env.E2E_CHROMIUM } : {}),
-    args: [
-      ...FLAGS,
-      ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}%noloop`] : []),
-      ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
-    ],
+    args: flags(options),
   });
   stage.after(() => browser.close());
   return browser;

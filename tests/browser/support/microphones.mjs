@@ -56,6 +56,11 @@ export async function plugIn(page, ids) {
           }
           mediaDevices.dispatchEvent(new Event("devicechange"));
         },
+        /** Says nothing of what is gone but that devices have changed: what is open goes on in silence. @param {string[]} ids */
+        vanish(ids) {
+          plugged = ids;
+          mediaDevices.dispatchEvent(new Event("devicechange"));
+        },
         /** A live track breaks, and the browser says more than one thing about it; answers what was asked for at once. */
         hiccup() {
           const before = asked.length;
@@ -86,6 +91,8 @@ export async function plugIn(page, ids) {
     live: () => tell("live"),
     /** From here on there are these. @param {string[]} there */
     plug: (there) => tell("plug", there),
+    /** From here on there are these, and no track ends. @param {string[]} there */
+    vanish: (there) => tell("vanish", there),
     /** The open one breaks. @returns {Promise<string[]>} What was asked for before anything else could happen. */
     hiccup: () => tell("hiccup"),
     /** Opening this one takes until `release`. @param {string} id */

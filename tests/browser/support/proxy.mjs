@@ -12,7 +12,11 @@ import { connect, createServer } from "node:net";
  * @property {number} opcode 1 text, 2 binary, 8 close.
  * @property {number} length Bytes of payload.
  * @property {number} connection Counts the connections of this proxy.
+ * @property {number} position Of an audio frame: the place of its first sample.
  */
+
+/** Where the header of an audio frame says its position: docs/protocol.md. */
+const POSITION = 8;
 
 /** @typedef {{ browser: import("node:net").Socket, relay: import("node:net").Socket }} Pair */
 
@@ -24,17 +28,18 @@ export class Proxy {
   /** @type {Set<Pair>} */
   #pairs = new Set();
 
-  /** @param {number} target Port of the relay. */
-  constructor(target) {
+  /** @param {number} target Port of the relay. @param {string} host */
+  constructor(target, host) {
     this.target = target;
+    this.host = host;
     this.port = 0;
     this.server = createServer((browser) => this.#accept(browser));
   }
 
-  /** @param {number} target Port of the relay on this machine. */
-  static async start(target) {
-    const proxy = new Proxy(target);
-    proxy.server.listen(0, "127.0.0.1");
+  /** @param {number} target Port of the relay on this machine. @param {string} [host] Where it listens. */
+  static async start(target, host = "127.0.0.1") {
+    const proxy = new Proxy(target, host);
+    proxy.server.listen(0, host);
     await once(proxy.server, "listening");
     const address = proxy.server.address();
     if (address === null || typeof address === "string") throw new Error("the proxy has no port");
@@ -44,7 +49,7 @@ export class Proxy {
 
   /** Where the browser finds the relay. */
   get url() {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.host}:${this.port}`;
   }
 
   /** Half-open silence: nothing goes through either way, no socket is told. What is sent waits in the system's buffers. */
@@ -84,8 +89,8 @@ export class Proxy {
     this.#pairs.add(pair);
     for (const [from, to, direction] of /** @type {const} */ ([[browser, relay, "up"], [relay, browser, "down"]])) {
       from.setNoDelay();
-      const reader = frameReader((opcode, length) =>
-        this.frames.push({ time: Date.now(), direction, opcode, length, connection }),
+      const reader = frameReader((opcode, length, position) =>
+        this.frames.push({ time: Date.now(), direction, opcode, length, connection, position }),
       );
       from.on("data", (bytes) => {
         reader(bytes);
@@ -104,7 +109,7 @@ export class Proxy {
 
 /**
  * Reads the frames of one direction of a connection, if it becomes a WebSocket.
- * @param {(opcode: number, length: number) => void} onFrame
+ * @param {(opcode: number, length: number, position: number) => void} onFrame
  */
 function frameReader(onFrame) {
   let waiting = Buffer.alloc(0);
@@ -138,7 +143,9 @@ function frameReader(onFrame) {
       }
       if (masked) head += 4;
       if (waiting.length < head + length) return;
-      onFrame(waiting[0] & 0x0f, length);
+      const begin = Buffer.from(waiting.subarray(head, head + Math.min(length, POSITION + 4)));
+      if (masked) for (const [i, byte] of begin.entries()) begin[i] = byte ^ waiting[head - 4 + (i % 4)];
+      onFrame(waiting[0] & 0x0f, length, begin.length < POSITION + 4 ? 0 : begin.readUInt32LE(POSITION));
       waiting = waiting.subarray(head + length);
     }
   };

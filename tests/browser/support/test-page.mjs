@@ -1,22 +1,23 @@
 // @ts-check
-// A page with a call, served under the relay's own origin, and the test's hands on it.
+// A page with a call in Chromium, served by Playwright under the relay's own origin.
 
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 
 import { rawMicrophone } from "./chromium.mjs";
-import { until } from "./relay.mjs";
+import { TestCall } from "./test-call.mjs";
 
-/** @typedef {import("./page/page.js").Noted} Noted */
+/** @typedef {import("./test-call.mjs").Noted} Noted */
 
 const TYPES = /** @type {Record<string, string>} */ ({ ".html": "text/html", ".js": "text/javascript" });
 
-export class TestPage {
+export class TestPage extends TestCall {
   /**
    * @param {import("playwright-core").BrowserContext} context
    * @param {import("playwright-core").Page} page
    */
   constructor(context, page) {
+    super(page);
     this.context = context;
     this.page = page;
   }
@@ -42,101 +43,5 @@ export class TestPage {
     });
     await page.goto(`${origin}/test/`);
     return new TestPage(context, page);
-  }
-
-  /**
-   * Makes the call.
-   * @param {{ record?: boolean, meter?: boolean } & Partial<import("voxrelay").ConnectOptions>} [options] `record`: what the agent says
-   *   instead of playing it; `meter`: that and the microphone, by the same clock; the others are the SDK's.
-   * @returns {Promise<{ sessionId: string, conversationId: string, engine: string }>}
-   */
-  start(options = {}) {
-    return this.#tell("start", options);
-  }
-
-  /** What the call said so far. @returns {Promise<Noted[]>} */
-  noted() {
-    return this.#tell("noted");
-  }
-
-  /**
-   * Waits for something the call says.
-   * @param {(noted: Noted) => boolean} wanted
-   * @param {number} [from] How much of what was noted is not meant.
-   * @param {number} [patienceMs]
-   * @returns {Promise<number>} How much was noted when it came, itself included.
-   */
-  async hears(wanted, from = 0, patienceMs = 15_000) {
-    const heard = async () => {
-      const index = (await this.noted()).findIndex((noted, i) => i >= from && wanted(noted));
-      return index >= 0 && index + 1;
-    };
-    return until(`the call said ${wanted}`, heard, patienceMs);
-  }
-
-  /** What the agent said. */
-  async heard() {
-    /** @type {{ rate: number, base64: string }} */
-    const { rate, base64 } = await this.#tell("heard");
-    const bytes = Buffer.from(base64, "base64");
-    return { rate, samples: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)) };
-  }
-
-  /**
-   * How loud loudspeaker and microphone were, in blocks.
-   * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[] }>}
-   */
-  levels() {
-    return this.#tell("levels");
-  }
-
-  /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
-  block(ms) {
-    return this.#tell("block", ms);
-  }
-
-  /** Changes the microphone. @param {string} [deviceId] */
-  setMicrophone(deviceId) {
-    return this.#tell("microphone", deviceId);
-  }
-
-  /**
-   * Says something among the audio.
-   * @param {string} method Of the call.
-   * @param {unknown[]} args
-   * @returns {Promise<string>} `taken`, or the code or the name of the error that it was refused with.
-   */
-  say(method, ...args) {
-    return this.#tell("say", [method, ...args]);
-  }
-
-  /**
-   * Has a tool of the agent run by the page, and noted as `tool`, and as `aborted`.
-   * @param {{ name: string, answer?: unknown, error?: string, ms?: number }} tool
-   */
-  tool(tool) {
-    return this.#tell("tool", tool);
-  }
-
-  /** Hangs up; what the call still says is noted. */
-  hangUp() {
-    return this.#tell("hangUp");
-  }
-
-  /** Hangs up. */
-  close() {
-    return this.#tell("close");
-  }
-
-  /**
-   * @param {string} method
-   * @param {unknown} [argument]
-   * @returns {Promise<any>}
-   */
-  #tell(method, argument) {
-    return this.page.evaluate(
-      ([name, value]) => /** @type {any} */ (globalThis).harness[/** @type {string} */ (name)](value),
-      [method, argument],
-    );
   }
 }

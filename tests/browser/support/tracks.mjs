@@ -1,9 +1,9 @@
 // @ts-check
-// Which of the tracks that a page was given are live.
+// Which of the tracks that a page was given are live, and which of the contexts that it made are open.
 
 /**
  * Keeps an eye on every track that a page is given from here on.
- * @param {import("playwright-core").Page} page
+ * @param {import("./test-call.mjs").Page} page
  */
 export async function watchTracks(page) {
   await page.evaluate(() => {
@@ -22,13 +22,33 @@ export async function watchTracks(page) {
         forget: () => void tracks.splice(0),
       },
     });
-  });
+  }, undefined);
   /** @param {string} method @returns {Promise<any>} */
-  const tell = (method) => page.evaluate((name) => /** @type {any} */ (globalThis).tracks[name](), method);
+  const tell = (method) => page.evaluate((/** @type {string} */ name) => /** @type {any} */ (globalThis).tracks[name](), method);
   return {
     /** How many are live. @returns {Promise<number>} */
     live: () => tell("live"),
     /** Lets go of those so far, so that the page may. */
     forget: () => tell("forget"),
   };
+}
+
+/**
+ * Keeps an eye on every audio context that a page makes from here on.
+ * @param {import("./test-call.mjs").Page} page
+ * @returns {Promise<() => Promise<string[]>>} Asks for the state of each.
+ */
+export async function watchContexts(page) {
+  await page.evaluate(() => {
+    /** @type {AudioContext[]} */
+    const contexts = [];
+    globalThis.AudioContext = class extends AudioContext {
+      constructor() {
+        super();
+        contexts.push(this);
+      }
+    };
+    Object.assign(globalThis, { contextStates: () => contexts.map(({ state }) => state) });
+  }, undefined);
+  return () => page.evaluate(() => /** @type {any} */ (globalThis).contextStates(), undefined);
 }

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -96,6 +98,12 @@ impl Link {
     #[must_use]
     pub fn near(&self) -> Ipv4Addr {
         self.near
+    }
+
+    /// The namespace of the far end as a file that other programs may enter while this process lives.
+    #[must_use]
+    pub fn namespace(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd()))
     }
 
     /// What the link has carried.

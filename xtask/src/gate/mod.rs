@@ -4,6 +4,7 @@ mod advisories;
 mod beside;
 mod checks;
 mod dependencies;
+mod engines;
 mod fuzz;
 mod outcome;
 mod package;
@@ -153,6 +154,20 @@ const STEPS: &[Step] = &[
         needs: &["build", "sdk"],
         when: When::Always,
         run: tests::browser,
+    },
+    Step {
+        name: "engines",
+        title: "the same call in Firefox and in WebKit",
+        needs: &["tools", "build", "sdk"],
+        when: When::Always,
+        run: engines::one_call,
+    },
+    Step {
+        name: "engines-more",
+        title: "whatever may happen in a call, in three engines, on phones and over a lossy link",
+        needs: &["tools", "build", "sdk"],
+        when: When::All,
+        run: engines::everything,
     },
     Step {
         name: "conversation",

@@ -170,13 +170,18 @@ pub(super) fn fakes() -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The tests of a folder, with the relay and a browser.
-fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<Outcome> {
+/// Node, with where the tests find the relay and a browser.
+pub(super) fn browser_tests() -> Result<Command> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_INSTALLED", workspace::target().join("installed"));
-    run_node_tests(folder, with(&mut node))
+    Ok(node)
+}
+
+/// The tests of a folder, with the relay and a browser.
+pub(super) fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<Outcome> {
+    run_node_tests(folder, with(&mut browser_tests()?))
 }
 
 fn run_node_tests(folder: &str, node: &mut Command) -> Result<Outcome> {

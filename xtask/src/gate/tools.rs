@@ -32,7 +32,7 @@ const CHROMIUMS: [&str; 5] = [
 ];
 
 /// Whether a program is installed, whatever it makes of the question for its version: flite has no answer to it.
-fn is_there(program: &str) -> bool {
+pub(super) fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
@@ -104,7 +104,8 @@ fn full_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Installs packages of Debian, and says how long that took.
+pub(super) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !(is_root() && answers("apt-get")) {
         bail!(
@@ -129,7 +130,7 @@ fn is_root() -> bool {
 }
 
 /// Debian's `chromium` is a real package; Ubuntu's needs snap.
-fn is_debian() -> bool {
+pub(super) fn is_debian() -> bool {
     is_root()
         && fs::read_to_string("/etc/os-release")
             .is_ok_and(|text| text.lines().any(|line| line == "ID=debian"))

@@ -22,6 +22,8 @@
   /** @type {import("voxrelay").VoiceClient | undefined} */
   let call;
   let rate = 0;
+  /** The loudest that the agent was, in dB of full scale. */
+  let loudest = -Infinity;
 
   /** @param {string} name */
   const note = (name) => (/** @type {any} */ event) => {
@@ -77,6 +79,7 @@
         ...(record ? await recorder() : {}),
         ...(isMetered ? await meter() : {}),
         ...asked,
+        onLevel: (/** @type {any} */ { outputRms }) => void (loudest = Math.max(loudest, outputRms)),
         ...Object.fromEntries(events.map((name) => [`on${name}`, note(name.charAt(0).toLowerCase() + name.slice(1))])),
       };
       call = await VoiceClient.connect(options).catch((error) => {
@@ -98,6 +101,9 @@
       for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
       return { rate, base64: btoa(text) };
     },
+
+    /** The loudest that the agent was, in dB of full scale. */
+    loudest: () => loudest,
 
     /** How loud loudspeaker and microphone were, by the same clock. */
     levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),

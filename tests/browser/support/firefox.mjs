@@ -1,0 +1,43 @@
+// @ts-check
+// A real Firefox whose microphones hear what is played to them.
+
+import puppeteer from "puppeteer-core";
+
+import { MICROPHONES, Sound } from "./sound.mjs";
+import { openTab } from "./tabs.mjs";
+
+const PREFERENCES = {
+  // Whoever asks for the microphone gets it.
+  "media.navigator.permission.disabled": true,
+  "app.update.disabledForTesting": true,
+  "browser.shell.checkDefaultBrowser": false,
+  "datareporting.policy.dataSubmissionEnabled": false,
+  "toolkit.telemetry.enabled": false,
+};
+
+/**
+ * Starts a browser that is closed when the scenario is over.
+ * @param {import("./stage.mjs").Stage} stage
+ * @param {{ microphone?: string, hasSound?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; without `hasSound` the machine has no
+ *   loudspeaker, and the microphone is a tone of Firefox's own.
+ * @returns {Promise<import("./engines.mjs").Engine>}
+ */
+export async function launch(stage, { microphone, hasSound = true } = {}) {
+  const sound = hasSound ? await Sound.start(stage) : undefined;
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: process.env.E2E_FIREFOX ?? "/usr/bin/firefox-esr",
+    headless: true,
+    extraPrefsFirefox: { ...PREFERENCES, "media.navigator.streams.fake": !sound },
+    env: sound?.environment ?? { ...process.env, PULSE_SERVER: "unix:/nowhere" },
+  });
+  stage.after(() => browser.close());
+  return {
+    version: await browser.version(),
+    microphones: MICROPHONES,
+    isTold: true,
+    open: (url) => openTab(browser, url),
+    speak: () => microphone && sound?.play(microphone),
+    unplug: sound && ((which) => sound.unplug(MICROPHONES[which])),
+  };
+}

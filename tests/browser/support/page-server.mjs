@@ -1,0 +1,99 @@
+// @ts-check
+// Serves the test page and hands everything else on to the relay, so that any browser finds both under one origin.
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import { connect } from "node:net";
+import { extname } from "node:path";
+
+const TYPES = /** @type {Record<string, string>} */ ({ ".html": "text/html", ".js": "text/javascript", ".wav": "audio/wav" });
+
+export class PageServer {
+  port = 0;
+  /** @type {Set<import("node:net").Socket>} */
+  #sockets = new Set();
+  /** Files beside the page, by name. @type {Map<string, string>} */
+  #files = new Map();
+
+  /** @param {number} relay Port of the relay on this machine. */
+  constructor(relay) {
+    this.relay = relay;
+    this.server = createServer((asked, answer) => void this.#serve(asked, answer));
+    this.server.on("upgrade", (asked, socket, head) => this.#upgrade(asked, /** @type {any} */ (socket), head));
+    this.server.on("connection", (socket) => this.#keep(socket));
+  }
+
+  /** @param {number} relay Port of the relay. @param {string} [host] Where it listens. */
+  static async start(relay, host = "127.0.0.1") {
+    const server = new PageServer(relay);
+    server.server.listen(0, host);
+    await once(server.server, "listening");
+    server.port = /** @type {import("node:net").AddressInfo} */ (server.server.address()).port;
+    return server;
+  }
+
+  /** Where the page lies, below the origin by which the browser reaches this server. */
+  static get path() {
+    return "/test/";
+  }
+
+  /** Serves a file beside the page. @param {string} name @param {string} path */
+  add(name, path) {
+    this.#files.set(name, path);
+  }
+
+  stop() {
+    this.server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** @param {import("node:http").IncomingMessage} asked @param {import("node:http").ServerResponse} answer */
+  async #serve(asked, answer) {
+    const { pathname } = new URL(asked.url ?? "/", "http://page");
+    if (!pathname.startsWith(PageServer.path)) return this.#pass(asked, answer);
+    const name = pathname.slice(PageServer.path.length) || "index.html";
+    try {
+      const body = await readFile(this.#files.get(name) ?? new URL(`./page/${name}`, import.meta.url));
+      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store" });
+      answer.end(body);
+    } catch {
+      answer.writeHead(404).end();
+    }
+  }
+
+  /** The relay is asked as one of its own machine. @param {import("node:http").IncomingMessage} asked @param {import("node:http").ServerResponse} answer */
+  #pass(asked, answer) {
+    const headers = { ...asked.headers, host: `127.0.0.1:${this.relay}` };
+    const passed = request({ host: "127.0.0.1", port: this.relay, path: asked.url, method: asked.method, headers });
+    passed.on("response", (response) => {
+      answer.writeHead(response.statusCode ?? 502, response.headers);
+      response.pipe(answer);
+    });
+    passed.on("error", () => answer.destroy());
+    asked.pipe(passed);
+  }
+
+  /** @param {import("node:http").IncomingMessage} asked @param {import("node:net").Socket} page @param {Buffer} head */
+  #upgrade(asked, page, head) {
+    const relay = connect(this.relay, "127.0.0.1");
+    this.#keep(relay);
+    const lines = asked.rawHeaders.reduce((text, part, i) => text + part + (i % 2 ? "\r\n" : ": "), "");
+    relay.write(`${asked.method} ${asked.url} HTTP/1.1\r\n${lines}\r\n`);
+    relay.write(head);
+    for (const [from, to] of [[page, relay], [relay, page]]) {
+      from.setNoDelay();
+      from.on("error", () => to.destroy());
+      // Whoever is cut off says nothing more, so the other is cut off, too.
+      from.on("close", () => to.destroy());
+      from.pipe(to);
+    }
+  }
+
+  /** @param {import("node:net").Socket} socket */
+  #keep(socket) {
+    this.#sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#sockets.delete(socket));
+  }
+}

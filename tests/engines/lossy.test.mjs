@@ -1,0 +1,121 @@
+// @ts-check
+// A minute's call from a real Chromium over a network that takes 100 ms each way and loses packets: no word is lost, and it is said how
+// late they are. `cargo xtask bench lossy-page` prints the table of docs/browsers.md.
+
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "../browser/support/chromium-tabs.mjs";
+import { lossyNetwork } from "../browser/support/far.mjs";
+import { PageServer } from "../browser/support/page-server.mjs";
+import { Proxy } from "../browser/support/proxy.mjs";
+import { Relay } from "../browser/support/relay.mjs";
+import { compare, median } from "../browser/support/signal.mjs";
+import { speak } from "../browser/support/speech.mjs";
+import { Stage } from "../browser/support/stage.mjs";
+import { TestCall } from "../browser/support/test-call.mjs";
+import { readWav } from "../browser/support/wav.mjs";
+
+const DELAY_MS = 100;
+const RATE = 16_000;
+const CHUNK = 1_600;
+const HEADER_BYTES = 12;
+const UPLINK_SNR_DB = 55;
+/** Who waits longer than this for an answer speaks again. */
+const COMFORTABLE_MS = 1_000;
+
+const STORY = [
+  "The north wind and the sun were disputing which was the stronger, when a traveller came along wrapped in a warm cloak.",
+  "They agreed that the one who first succeeded in making the traveller take his cloak off should be considered stronger than the other.",
+  "Then the north wind blew as hard as he could, but the more he blew the more closely did the traveller fold his cloak around him,",
+  "and at last the north wind gave up the attempt, for he had not moved a single button of that heavy coat.",
+  "Then the sun shone out warmly, and immediately the traveller took off his cloak, and walked on over the bridge in his shirt.",
+  "And so the north wind was obliged to confess that the sun was the stronger of the two, and went back over the sea to the hills,",
+  "where the ships were waiting in the harbour for a breeze that would carry them home before the evening.",
+];
+
+/** A call keeps as much as is said in it, so that nothing has to go however late it is. */
+const TRIALS = [
+  { lossPercent: 0, bufferSeconds: 30, isComfortable: true },
+  { lossPercent: 5, bufferSeconds: 30, isComfortable: true },
+  { lossPercent: 30, bufferSeconds: 60, isComfortable: false },
+];
+
+/** @param {number[]} values @param {number} part From 0 to 1. */
+const quantile = (values, part) => values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(part * values.length))];
+
+/**
+ * How late each chunk was, in ms: from its last sample at the microphone until it and everything before it had come. The one that was
+ * least late took as long as the network takes.
+ * @param {import("../browser/support/proxy.mjs").Frame[]} frames
+ */
+function lateness(frames) {
+  /** @type {Map<number, { time: number, end: number }>} */
+  const first = new Map();
+  for (const { time, position, length } of frames) {
+    if (!first.has(position)) first.set(position, { time, end: position + (length - HEADER_BYTES) / 2 });
+  }
+  let come = 0;
+  const late = [...first.entries()]
+    .sort(([a], [b]) => a - b)
+    .map(([, { time, end }]) => (come = Math.max(come, time)) - (end * 1_000) / RATE);
+  const least = late.reduce((a, b) => Math.min(a, b), Infinity);
+  return late.map((ms) => ms - least + DELAY_MS);
+}
+
+describe("a minute's call over a network that loses packets", () => {
+  const stage = new Stage();
+  /** @type {string[]} */
+  const table = ["| packets lost | spoken | lost | late: half, 95 %, longest | connections | connected after | hung up after |", "|---|---|---|---|---|---|---|"];
+  afterEach(() => stage.clear());
+  after(() => console.log(table.join("\n")));
+
+  for (const { lossPercent, bufferSeconds, isComfortable } of TRIALS) {
+    test(`loses no word where ${lossPercent} % of them are lost${isComfortable ? ", and is comfortable" : ""}`, async (t) => {
+      // Each sentence after the other, without a pause in which a chunk could be lost unheard.
+      const speech = speak(stage, [3, STORY.join(" "), 2]);
+      const relay = await Relay.start();
+      stage.after(() => relay.stop());
+      const network = await lossyNetwork(stage, { delayMs: DELAY_MS, lossPercent });
+      const server = await PageServer.start(relay.port);
+      stage.after(() => server.stop());
+      const proxy = await Proxy.start(server.port, network.near);
+      stage.after(() => proxy.stop());
+      const { open } = await launch(stage, { microphone: speech.file, trusts: proxy.url, there: network.there });
+      const tab = await open(proxy.url + PageServer.path);
+      await tab.click();
+      const call = new TestCall(tab);
+      const begin = Date.now();
+      await call.start({ bufferSeconds });
+      const connected = Date.now() - begin;
+      await sleep(Math.max(0, speech.seconds * 1_000 - connected));
+      const hangUp = Date.now();
+      await call.close();
+      const hungUp = Date.now() - hangUp;
+      const session = await relay.endedSession();
+      const noted = await call.noted();
+      const gaps = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.samples, 0);
+
+      const late = lateness(proxy.audioUp());
+      const [half, most, longest] = [0.5, 0.95, 1].map((part) => (quantile(late, part) / 1_000).toFixed(2));
+      const spoken = (session.audio_samples / RATE).toFixed(0);
+      const row = [`${lossPercent} %`, `${spoken} s`, `${gaps / RATE} s`, `${half}, ${most}, ${longest} s`, session.reconnects + 1];
+      table.push(`| ${[...row, `${(connected / 1_000).toFixed(1)} s`, `${(hungUp / 1_000).toFixed(1)} s`].join(" | ")} |`);
+
+      assert.equal(session.end_reason, "normal");
+      assert.equal(gaps, 0, "nothing was given up");
+      const { samples, rate } = readWav(await relay.recording(session.id));
+      const matches = compare(speech.reference, samples, rate);
+      const snr = matches.map((match) => match.snrDb);
+      const lags = matches.map((match) => match.lag);
+      const moved = Math.max(...lags.map((lag) => Math.abs(lag - median(lags))));
+      t.diagnostic(`${snr.length} windows, SNR median ${median(snr).toFixed(1)} dB, moved by ${moved.toFixed(1)} samples`);
+      const due = (speech.words[0].end - speech.words[0].begin) / rate / 0.5;
+      assert.ok(matches.length > 0.8 * due, `${matches.length} windows of ${due.toFixed(0)} were found`);
+      assert.ok(median(snr) >= UPLINK_SNR_DB, `SNR ${snr.map((x) => x.toFixed(1))} dB`);
+      assert.ok(moved < CHUNK / 2, `the windows lie ${lags.map((x) => x.toFixed(0))} samples late`);
+      if (isComfortable) assert.ok(Number(most) * 1_000 < COMFORTABLE_MS, `${most} s late`);
+    });
+  }
+});
