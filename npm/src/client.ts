@@ -17,7 +17,7 @@ import { Emitter } from "./emitter.js";
 import type { CloseName } from "./codes.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
 import type { CallEvents, CallState, PageMessage, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
-import { type Parts, type RunningEngine, loadParts, startEngine } from "./loader.js";
+import { type RunningEngine, loadParts, startEngine } from "./loader.js";
 import type { AssetOptions, ConnectOptions, EventOptions, Feedback } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Command, Report, Settings } from "./roles.js";
@@ -87,7 +87,7 @@ export class VoiceClient extends Emitter<CallEvents> {
     const parts = await unlessAborted(signal, loadParts(options));
     const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options), endEngine);
     const call = new VoiceClient(options, engine);
-    await call.#open(parts);
+    await call.#open();
     return call;
   }
 
@@ -297,12 +297,12 @@ export class VoiceClient extends Emitter<CallEvents> {
     return end;
   }
 
-  async #open(parts: Parts): Promise<void> {
+  async #open(): Promise<void> {
     const { signal } = this.#options;
     const { fallback } = this.#engine;
     if (fallback) this.#fail(fallback);
     try {
-      await unlessAborted(signal, this.#start(parts));
+      await unlessAborted(signal, this.#start());
       signal?.throwIfAborted();
     } catch (thrown) {
       // A session may have begun that nobody has heard of yet: it is told that it is over. The microphone is released at once.
@@ -314,8 +314,8 @@ export class VoiceClient extends Emitter<CallEvents> {
   }
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
-  async #start(parts: Parts): Promise<void> {
-    const page = (this.#page = CallPage.make(parts, this.#options, {
+  async #start(): Promise<void> {
+    const page = (this.#page = new CallPage(this.#options, {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (event) => this.emit("microphone", event),

@@ -1,23 +1,14 @@
-// What the two roles of the wasm module and the TypeScript around them say to each other.
+// What the page and the engine say to each other. Both ways it is described in Rust: the types are made from `sdk-wasm/src/engine`.
 
-import type { VoxrelayError } from "./error.js";
-import type { Report, Settings } from "./wasm/voxrelay_wasm.js";
+import type { Engine, Report, Settings } from "./wasm/voxrelay_wasm.js";
 
 export type { Report, Settings };
 
-/** What the engine is told. The words are the methods of the wasm `Engine`. */
-export type Command =
-  | ["start"]
-  | ["token", string]
-  | ["tokenFailed", string]
-  | ["why", number, string]
-  | ["online" | "offline" | "woke"]
-  | ["hold", boolean]
-  | ["tap" | "speaker", MessagePort, number]
-  | ["mute", boolean]
-  | ["message", number, string]
-  | ["bargeIn"]
-  | ["close"];
+/** The methods of the wasm `Engine` by which it is told something. */
+type Told = Exclude<keyof Engine, "free" | symbol>;
+
+/** What the engine is told: the name of one of its methods, and what that takes. */
+export type Command = { [Name in Told]: [name: Name, ...args: Parameters<Engine[Name]>] }[Told];
 
 /** What a Worker is sent to become an engine. */
 export interface Birth {
@@ -33,23 +24,4 @@ export type LinkState = "idle" | "connecting" | "connected" | "reconnecting" | "
 /** Whom the engine tells a {@link Report} as JSON text: what it says is made from `sdk-wasm/src/engine/report.rs`. */
 export interface Outlet {
   tell(report: string): void;
-}
-
-/** What the page role asks of the TypeScript around it: `sdk-wasm/src/page/mod.rs`. */
-export interface Host {
-  readonly window: Window;
-  readonly document: Document;
-  readonly devices: MediaDevices | undefined;
-  retire(node: AudioWorkletNode, context: AudioContext | undefined): void;
-  reopenMicrophone(): void;
-  reopenAudio(): void;
-  devicesChanged(): void;
-  tap(port: MessagePort, rate: number): void;
-  speaker(port: MessagePort, rate: number): void;
-  signal(name: "online" | "offline" | "woke"): void;
-  hold(held: boolean): void;
-  microphone(label: string, live: boolean): void;
-  ignore(promise: Promise<unknown>): void;
-  error(failure: VoxrelayError): void;
-  failure(code: string, message: string, retryable: boolean): VoxrelayError;
 }
