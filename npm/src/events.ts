@@ -3,6 +3,8 @@ import type { VoxrelayError } from "./error.js";
 
 /** Where a call stands. */
 export type CallState =
+  /** Made, and not begun. */
+  | "idle"
   /** Loading, and asking for the microphone. */
   | "starting"
   /** The first connection is being made; what is said already is kept. */
@@ -202,6 +204,8 @@ export interface GapEvent {
 export interface MicrophoneEvent {
   /** The browser's name for it. */
   readonly label: string;
+  /** The browser's id for it, as `setMicrophone` takes it; `undefined` where the browser does not tell. */
+  readonly deviceId: string | undefined;
   /** Whether sound can come from it; if not, the SDK is trying to open it again. */
   readonly live: boolean;
   /** Whether it is the default one in place of the chosen one, which is away and is taken again when it is back. */

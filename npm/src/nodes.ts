@@ -14,6 +14,7 @@ export interface Wired {
 /** An open microphone. */
 export interface Microphone extends Wired {
   readonly label: string;
+  readonly deviceId: string | undefined;
   /** Whether sound can come from it. */
   isLive(): boolean;
 }
@@ -46,6 +47,7 @@ export function wireMicrophone(
   for (const event of events) track.addEventListener(event, listen);
   const microphone: Microphone = {
     label: track.label,
+    deviceId: track.getSettings().deviceId,
     isLive: () => track.readyState === "live" && !track.muted,
     close: () => {
       for (const event of events) track.removeEventListener(event, listen);

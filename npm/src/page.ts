@@ -39,6 +39,8 @@ export interface PageListener {
   send(command: Command): void;
   error(error: VoxrelayError): void;
   microphone(event: MicrophoneEvent): void;
+  /** The sound that an error told of is back. */
+  sounds(): void;
 }
 
 /** Whether the browser gave another microphone than the one that was asked for: a wish (`ideal`, or a bare id) does not fail. */
@@ -61,6 +63,8 @@ export class CallPage {
   #fallback = false;
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
+  /** The microphone that is open before the loudspeaker is. */
+  #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Wired | undefined;
@@ -86,6 +90,7 @@ export class CallPage {
     // The microphone first: browsers let a page that captures make sound without another gesture.
     const stream = await this.#request(this.#choice);
     if (this.#closed) return this.#discard(stream);
+    this.#waiting = stream;
     try {
       await this.#play();
       if (stream) {
@@ -95,6 +100,8 @@ export class CallPage {
     } catch (thrown) {
       this.#discard(stream);
       throw thrown;
+    } finally {
+      this.#waiting = undefined;
     }
     if (!this.#closed) this.#listen();
   }
@@ -123,6 +130,7 @@ export class CallPage {
   /** Releases the microphone: the call is ending, but the agent may still be heard. */
   release(): void {
     this.#released = true;
+    this.#discard(this.#waiting);
     this.#letGo();
   }
 
@@ -175,8 +183,8 @@ export class CallPage {
       return await navigator.mediaDevices.getUserMedia({ audio });
     } catch (thrown) {
       // Only secure pages have `mediaDevices`.
-      const cause = isSecureContext ? String(thrown) : "SecurityError: the page is not on HTTPS or localhost";
-      const isRefused = /^(NotAllowed|Security)Error/.test(cause);
+      const cause = isSecureContext ? thrown : "SecurityError: the page is not on HTTPS or localhost";
+      const isRefused = /^(NotAllowed|Security)Error/.test(String(cause));
       throw isRefused
         ? failure("microphone_denied", ERROR_CODES.microphone_denied.message, cause)
         : failure("microphone_missing", ERROR_CODES.microphone_missing.message, cause);
@@ -208,8 +216,8 @@ export class CallPage {
     void this.#inputs().catch(() => undefined);
   }
 
-  #tellMicrophone({ label }: Microphone, live: boolean): void {
-    this.#listener.microphone({ label, live, fallback: this.#fallback });
+  #tellMicrophone({ label, deviceId }: Microphone, live: boolean): void {
+    this.#listener.microphone(Object.freeze({ label, deviceId, live, fallback: this.#fallback }));
   }
 
   /** Plays, in place of what played before. */
@@ -285,8 +293,9 @@ export class CallPage {
     const sound = soundOf(context);
     // An application that gave the context may also pause it. What interrupts it is never the application.
     if (this.#options.audioContext && sound !== "interrupted" && this.#watch.sound !== "interrupted") return;
-    const { tell, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
+    const { tell, isHeard, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
     if (tell) this.#listener.error(noAudio(CAUSES[sound]));
+    if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
     if (rebuild) {
@@ -344,5 +353,5 @@ function noAudio(cause: unknown): VoxrelayError {
 
 /** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
 function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, false);
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, false, { cause });
 }

@@ -18,6 +18,8 @@ export type Sound = "running" | "suspended" | "interrupted";
 /** What is to be done after a look. */
 export interface Remedy {
   readonly tell: boolean;
+  /** What was told is over: the clock moves. */
+  readonly isHeard: boolean;
   /** An interruption is over. */
   readonly isBack: boolean;
   readonly resume: boolean;
@@ -39,13 +41,15 @@ export class Watch {
     this.sound = sound;
     this.#time = time;
     // A context that was made anew begins at zero, which is no news.
-    this.#told &&= moved <= 0;
+    const isHeard = this.#told && moved > 0;
+    this.#told &&= !isHeard;
     this.#stuck = moved ? 0 : sound === before ? this.#stuck + 1 : 1;
     const tell = this.#stuck >= TELL_AFTER && !this.#told;
     this.#told ||= tell;
     const isBack = before === "interrupted" && sound !== before;
     return {
       tell,
+      isHeard,
       isBack,
       resume: isBack || (sound === "suspended" && this.#stuck % AGAIN_AFTER === 1),
       // One that waits for a gesture, or for the end of an interruption, would only be replaced by another that waits.

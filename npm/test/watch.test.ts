@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { type Remedy, type Sound, Watch } from "../src/watch.js";
 
-const NOTHING: Remedy = { tell: false, isBack: false, resume: false, rebuild: false };
+const NOTHING: Remedy = { tell: false, isHeard: false, isBack: false, resume: false, rebuild: false };
 
 /** What came of so many looks at a clock that stands still: notices, resumes, rebuilds. */
 function stand(watch: Watch, at: number, looks: number, sound: Sound): [number, number, number] {
@@ -23,7 +23,7 @@ test("an interruption is told once and waited for and resumed once when it is ov
     const watch = playing();
     assert.deepEqual(stand(watch, 1, 12, "interrupted"), [1, 0, 0]);
     assert.deepEqual(watch.look(1, after), { ...NOTHING, resume: true, isBack: true });
-    assert.deepEqual(watch.look(2, "running"), NOTHING);
+    assert.deepEqual(watch.look(2, "running"), { ...NOTHING, isHeard: true });
     assert.deepEqual(watch.look(3, "running"), NOTHING);
   }
 });
@@ -31,7 +31,7 @@ test("an interruption is told once and waited for and resumed once when it is ov
 test("a clock that goes on by itself after an interruption is resumed once all the same", () => {
   const watch = playing();
   stand(watch, 1, 12, "interrupted");
-  assert.deepEqual(watch.look(1.5, "running"), { ...NOTHING, resume: true, isBack: true });
+  assert.deepEqual(watch.look(1.5, "running"), { ...NOTHING, isHeard: true, resume: true, isBack: true });
   assert.deepEqual(watch.look(2.5, "running"), NOTHING);
 });
 
