@@ -1,14 +1,15 @@
 // What the page and the engine say to each other. Both ways it is described in Rust: the types are made from `sdk-wasm/src/engine`.
 
+import type { CallEvents } from "./events.js";
 import type { Engine, Report, Settings } from "./wasm/voxrelay_wasm.js";
 
 export type { Report, Settings };
 
 /** The methods of the wasm `Engine` by which it is told something. */
-type Told = Exclude<keyof Engine, "free" | symbol>;
+type Method = Exclude<keyof Engine, "free" | symbol>;
 
 /** What the engine is told: the name of one of its methods, and what that takes. */
-export type Command = { [Name in Told]: [name: Name, ...args: Parameters<Engine[Name]>] }[Told];
+export type Command = { [Name in Method]: [name: Name, ...args: Parameters<Engine[Name]>] }[Method];
 
 /** What a Worker is sent to become an engine. */
 export interface Birth {
@@ -18,10 +19,17 @@ export interface Birth {
   readonly port: MessagePort;
 }
 
-/** The link's state, as the machine names it. */
-export type LinkState = "idle" | "connecting" | "connected" | "reconnecting" | "closing" | "closed";
-
 /** Whom the engine tells a {@link Report} as JSON text: what it says is made from `sdk-wasm/src/engine/report.rs`. */
 export interface Outlet {
   tell(report: string): void;
 }
+
+/** What the engine tells of one type, as a page may have it. */
+export type Told<Type extends Report["type"]> = Readonly<Omit<Extract<Report, { type: Type }>, "type">>;
+
+/** The events that a page sees as the engine tells them. */
+export type AsTold = "agent" | "transcript" | "budget" | "toolCall" | "toolCancel" | "degraded" | "latency" | "listened" | "undelivered";
+
+/** Does not compile where such an event promises something that the engine does not tell. */
+export type Held = Holds<{ [Name in AsTold]: Told<Name> extends CallEvents[Name] ? true : Name }[AsTold]>;
+type Holds<All extends true> = All;

@@ -19,9 +19,9 @@ pub use engine::{Engine, Outlet};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = "import type { LinkState, Outlet } from \"../roles.js\";
+const TYPES: &str = "import type { Outlet } from \"../roles.js\";
 import type { CloseName } from \"../codes.js\";
-import type { AgentEvent, BudgetEvent, DegradedEvent, PageMessage, TranscriptEvent } from \"../events.js\";";
+import type { PageMessage } from \"../events.js\";";
 
 // The default one is three times its size, and a page downloads it.
 #[global_allocator]

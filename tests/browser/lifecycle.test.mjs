@@ -13,6 +13,8 @@ import { TestPage } from "./support/test-page.mjs";
 const SCHEDULES = Number(process.env.E2E_SCHEDULES ?? 40);
 /** Pages beside each other, which mostly wait. */
 const PAGES = 2;
+/** A session whose connection was cut before the page had heard of it is ended by the relay, after so many seconds. */
+const RESUME_WINDOW_S = 2;
 
 describe("a call to which anything happens", () => {
   const stage = new Stage();
@@ -20,7 +22,7 @@ describe("a call to which anything happens", () => {
 
   /** A page with a relay of its own. @param {import("playwright-core").Browser} browser */
   async function open(browser) {
-    const relay = await Relay.start();
+    const relay = await Relay.start({ VOXRELAY_RESUME_WINDOW_SECONDS: String(RESUME_WINDOW_S) });
     stage.after(() => relay.stop());
     const { page } = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     await page.addScriptTag({ url: "/test/lifecycle.js" });
@@ -39,11 +41,18 @@ describe("a call to which anything happens", () => {
     const problems = [];
     const work = async () => {
       const { relay, page } = await open(browser);
+      /** @type {Set<string>} */
+      const told = new Set();
       for (let seed = seeds.shift(); seed !== undefined && problems.length === 0; seed = seeds.shift()) {
-        const { schedule, problem } = await tell(page, "run", seed);
+        const { schedule, problem, sessionId } = await tell(page, "run", seed);
         const live = () => relay.sessions().filter(({ state }) => state === "live");
+        // One that the page knew was ended by it, and not by the window.
+        const known = live().filter(({ id }) => id === sessionId);
         const isEnded = await until("no session is live", () => live().length === 0).catch(() => false);
-        const what = problem ?? (isEnded ? undefined : `${live().length} sessions are live`);
+        const billed = relay.sessions().filter(({ id, cost_nano_usd: cost }) => id !== sessionId && !told.has(id) && cost > 0);
+        if (sessionId) told.add(sessionId);
+        const found = [...known.map(({ id }) => `${id} was not hung up`), ...billed.map(({ id }) => `${id} cost something, and nobody knew of it`)];
+        const what = problem ?? found[0] ?? (isEnded ? undefined : `${live().length} sessions are live`);
         if (what) problems.push(`E2E_SEED=${seed}: ${schedule}: ${what}`);
       }
     };

@@ -127,7 +127,7 @@
   /**
    * Runs the schedule of a seed.
    * @param {number} seed
-   * @returns {Promise<{ schedule: string, problem?: string }>}
+   * @returns {Promise<{ schedule: string, problem?: string, sessionId?: string }>} The session that the page was told of, if any.
    */
   async function run(seed) {
     const dice = random(seed);
@@ -170,7 +170,7 @@
     for (const list of [tracks, contexts, sockets]) list.splice(0);
     if (open > 0) return { schedule, problem: `${open} contexts are open` };
     if (call.state !== "closed" || states.indexOf("closed") !== states.length - 1) return { schedule, problem: `its states: ${states}` };
-    return { schedule };
+    return { schedule, sessionId: call.sessionId };
   }
 
   Object.assign(globalThis, { lifecycle: { run, left } });
