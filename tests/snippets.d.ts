@@ -12,10 +12,17 @@ declare function tablesFreeAt(time: string): Promise<number[]>;
 declare const button: HTMLButtonElement;
 declare const hangUp: HTMLButtonElement;
 declare function show(...what: unknown[]): void;
+declare function render(what: object): void;
 declare function warn(what: string): void;
 
 /** `@supabase/supabase-js`, whose own types are not this repository's to check. */
 declare const supabase: any;
+
+/** What the documents use of React. */
+declare module "react" {
+  export function useSyncExternalStore<T>(subscribe: (listener: () => void) => () => void, snapshot: () => T, serverSnapshot?: () => T): T;
+  export function createElement(type: string, properties: object, ...children: unknown[]): unknown;
+}
 
 interface Document {
   /** The reader knows which element it is. */

@@ -8,6 +8,7 @@ type Given = any;
 type Rule = readonly [fits: (value: Given, options: Given) => unknown, may: string];
 
 const ADDRESS: Rule = [addressOf, "an address"];
+const LEVELS = ["debug", "info", "warn", "error"];
 const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text, not blank"];
 
 /** A number's rule: the least and the most that it may be. */
@@ -32,6 +33,10 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   agent: NAME,
   tools: [(value) => isRecord(value) && Object.values(value).every(isMethod), "an object of functions"],
   signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
+  logger: [
+    (value) => value && LEVELS.every((level) => value[level] === undefined || isMethod(value[level])) && typeof value === "object",
+    `an object with functions ${LEVELS.join(", ")}`,
+  ],
 };
 
 /** The events of a call. */
@@ -70,8 +75,8 @@ export function checkOptions(options: ConnectOptions): void {
   check("token", isText(token) ? Object(token) : token, isMethod(token), "a function that gives an access token");
   checkOptional(options);
   for (const [name, listener] of Object.entries(options)) {
-    if (listener === undefined || !/^on[A-Z]/.test(name)) continue;
-    check(name, listener, isMethod(listener) && Object.hasOwn(EVENTS, eventOf(name)), "a listener of an event that there is");
+    if (listener === undefined || !/^on/.test(name)) continue;
+    check(name, listener, isMethod(listener) && /^on[A-Z]/.test(name) && Object.hasOwn(EVENTS, eventOf(name)), "a listener of an event that there is");
   }
 }
 
@@ -171,7 +176,8 @@ function checkObject(name: string, value: unknown): void {
 
 /** Whether it is what `getUserMedia` may be asked for, as `audio`, or what it gives. */
 function isMicrophone(value: Given): unknown {
-  if (value instanceof MediaStream) return value.getAudioTracks().some(({ readyState }) => readyState === "live");
+  // A server, where a page may be made, has no such class.
+  if (globalThis.MediaStream && value instanceof MediaStream) return value.getAudioTracks().some(({ readyState }) => readyState === "live");
   // Of what wraps the constraints of audio, and of other objects, the browser would take nothing.
   return value === false || (isRecord(value) && !("audio" in value));
 }
@@ -189,11 +195,11 @@ function isMethod(value: unknown): boolean {
   return typeof value === "function";
 }
 
-/** A whole address; of one without a scheme, on the page's server. Nothing for what is none. */
+/** A whole address; of one without a scheme, on the page's server: where the page is made on one, whichever that will be. Nothing for what is none. */
 function addressOf(value: unknown): URL | undefined {
   try {
     const isGiven = isText(value) ? value.trim() : kindOf(value) === "URL";
-    return isGiven ? new URL(value as string, globalThis.location?.href) : undefined;
+    return isGiven ? new URL(value as string, globalThis.location?.href ?? "http://a") : undefined;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { checkListener } from "./check.js";
+import { tellAll } from "./source.js";
 
 /** Typed listeners. `Events` maps the name of each event to what its listeners get. */
 export class Emitter<Events> {
@@ -42,12 +43,6 @@ export class Emitter<Events> {
 
   /** @internal Tells everybody; a listener that throws is reported and does not keep it from the others. */
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        (listener as (event: Events[Name]) => void)(event);
-      } catch (thrown) {
-        reportError(thrown);
-      }
-    }
+    tellAll((this.#listeners.get(name) ?? new Set()) as Set<(event: Events[Name]) => void>, event);
   }
 }

@@ -1,42 +1,50 @@
 import type { ErrorCode } from "./codes.js";
 import type { Failure } from "./wasm/voxrelay_wasm.js";
 
+/** What may be known of an error beyond its words. */
+export interface ErrorDetails {
+  /** The limit that was exceeded: sessions, bytes, or nano-dollars. */
+  readonly limit?: number | undefined;
+  /** When to come back, in milliseconds, as the relay says. */
+  readonly retryAfterMs?: number | undefined;
+  /** What the browser or the application threw. */
+  readonly cause?: unknown;
+}
+
 /** Something went wrong. The table of codes is in `docs/errors.md`. */
 export class VoxrelayError extends Error {
   override readonly name = "VoxrelayError";
+  /** The limit that was exceeded, if it was one: sessions, bytes, or nano-dollars. */
+  readonly limit: number | undefined;
+  /** When to come back, in milliseconds, if the relay says so. */
+  readonly retryAfterMs: number | undefined;
 
   /**
    * @param code a word that programs can compare; a newer relay may send words that {@link ErrorCode} does not have
    * @param message what happened and what to do about it, for a developer
    * @param retryable whether the same may work later without a change
-   * @param limit the limit that was exceeded, if it was one: sessions, bytes, or nano-dollars
-   * @param retryAfterMs when to come back, in milliseconds, if the relay says so
+   * @param details what is known beyond that; its `cause` is the error's `cause`
    */
   constructor(
     readonly code: ErrorCode,
     message: string,
     readonly retryable: boolean,
-    readonly limit?: number,
-    readonly retryAfterMs?: number,
+    details: ErrorDetails = {},
   ) {
-    super(message);
+    super(message, details);
+    this.limit = details.limit;
+    this.retryAfterMs = details.retryAfterMs;
   }
 }
 
-/** An error as the engine tells it. */
-export function errorOf(
-  code: string,
-  message: string,
-  retryable: boolean,
-  limit?: number,
-  retryAfterMs?: number,
-): VoxrelayError {
-  return new VoxrelayError(code as ErrorCode, message, retryable, limit, retryAfterMs);
+/** An error whose code is of the relay, or of the engine. */
+export function errorOf(code: string, message: string, retryable: boolean, details?: ErrorDetails): VoxrelayError {
+  return new VoxrelayError(code as ErrorCode, message, retryable, details);
 }
 
 /** What the engine says went wrong. */
 export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Failure): VoxrelayError {
-  return errorOf(code, message, retryable, limit ?? undefined, retryAfterMs ?? undefined);
+  return errorOf(code, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
 }
 
 /** The engine had to start on the page. */
@@ -54,5 +62,6 @@ export function engineUnavailable(cause: unknown): VoxrelayError {
     "engine_unavailable",
     `The engine could not be started (${String(cause)}). Check that voxrelay.wasm loads and that the content security policy has 'wasm-unsafe-eval'.`,
     false,
+    { cause },
   );
 }

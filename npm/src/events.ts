@@ -1,8 +1,11 @@
 import type { CloseName } from "./codes.js";
 import type { VoxrelayError } from "./error.js";
+import type { Told } from "./roles.js";
 
 /** Where a call stands. */
 export type CallState =
+  /** Made, and not begun. */
+  | "idle"
   /** Loading, and asking for the microphone. */
   | "starting"
   /** The first connection is being made; what is said already is kept. */
@@ -17,7 +20,7 @@ export type CallState =
   | "closed";
 
 /** The call changed its state. */
-export interface StateEvent {
+export interface StateEvent extends Omit<Told<"state">, "state"> {
   readonly state: CallState;
   /** Failed attempts since the connection was lost; 0 in every other state. */
   readonly attempt: number;
@@ -38,7 +41,7 @@ export interface Price {
 }
 
 /** A session began, or goes on with a relay that had to rebuild it (`epoch` is larger then). */
-export interface SessionEvent {
+export interface SessionEvent extends Omit<Told<"session">, "agent"> {
   readonly sessionId: string;
   /** The conversation that the session belongs to: as `conversation` of a later call it goes on with it. */
   readonly conversationId: string;
@@ -64,12 +67,12 @@ export interface SessionEvent {
 }
 
 /** What the agent does now. */
-export interface AgentEvent {
+export interface AgentEvent extends Told<"agent"> {
   readonly state: "listening" | "thinking" | "speaking";
 }
 
 /** What was said. A later transcript of the same `role` and `turn` replaces the earlier one. */
-export interface TranscriptEvent {
+export interface TranscriptEvent extends Told<"transcript"> {
   /** Counts the turns of the session. */
   readonly turn: number;
   readonly role: "user" | "agent";
@@ -84,7 +87,7 @@ export interface TranscriptEvent {
 }
 
 /** What the session has used so far. */
-export interface Usage {
+export interface Usage extends Told<"usage"> {
   /** Audio metered, in milliseconds. */
   readonly audioMs: number;
   /** Tokens of every kind. */
@@ -103,7 +106,7 @@ export interface Usage {
  * A budget has reached a threshold. Each threshold is told once in a session, in order.
  * When nothing more can be spent, the agent says so and the call ends with the reason `budget`.
  */
-export interface BudgetEvent {
+export interface BudgetEvent extends Told<"budget"> {
   /** Whose budget: the session's, the user's (of a day, UTC), or the account's (of a month, UTC). */
   readonly scope: "session" | "user" | "account";
   /** How much of it is spent, at least. */
@@ -115,7 +118,7 @@ export interface BudgetEvent {
 }
 
 /** The agent asks the page to run a tool. Where none of this name is registered, answer with `sendToolResult`. */
-export interface ToolCallEvent {
+export interface ToolCallEvent extends Told<"toolCall"> {
   /** Names the call in its result. */
   readonly callId: string;
   readonly name: string;
@@ -124,12 +127,12 @@ export interface ToolCallEvent {
 }
 
 /** The result of a tool is not waited for any more. */
-export interface ToolCancelEvent {
+export interface ToolCancelEvent extends Told<"toolCancel"> {
   readonly callId: string;
 }
 
 /** The agent can do something less well than it should, or again as well as ever. */
-export interface DegradedEvent {
+export interface DegradedEvent extends Told<"degraded"> {
   readonly what: "hearing" | "thinking" | "speaking";
   readonly degraded: boolean;
 }
@@ -138,7 +141,7 @@ export interface DegradedEvent {
  * How long an answer took, in milliseconds; `null` is what was not measured. An answer with sound has two of them: one when its first sound
  * is sent, and one with `heardMs` as well when that was played.
  */
-export interface LatencyEvent {
+export interface LatencyEvent extends Told<"latency"> {
   /** The turn of the answer. */
   readonly turn: number;
   /** From the end of what was said until it was understood. */
@@ -156,7 +159,7 @@ export interface LatencyEvent {
 }
 
 /** An operator listens in, or does not any more. */
-export interface ListenedEvent {
+export interface ListenedEvent extends Told<"listened"> {
   readonly listening: boolean;
 }
 
@@ -170,7 +173,7 @@ export type PageMessage =
   | { readonly type: "correction"; readonly turn: number; readonly text: string };
 
 /** A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. */
-export interface UndeliveredEvent {
+export interface UndeliveredEvent extends Told<"undelivered"> {
   readonly message: PageMessage;
 }
 
@@ -189,7 +192,7 @@ export interface RttEvent {
 }
 
 /** Audio of the microphone that the agent will never hear: the connection was away for longer than the buffer holds. */
-export interface GapEvent {
+export interface GapEvent extends Told<"gap"> {
   /** Where it begins, in samples at 16 kHz since the call began. */
   readonly position: number;
   /** How long it is, in samples at 16 kHz. */
@@ -202,6 +205,8 @@ export interface GapEvent {
 export interface MicrophoneEvent {
   /** The browser's name for it. */
   readonly label: string;
+  /** The browser's id for it, as `setMicrophone` takes it; `undefined` where the browser does not tell. */
+  readonly deviceId: string | undefined;
   /** Whether sound can come from it; if not, the SDK is trying to open it again. */
   readonly live: boolean;
   /** Whether it is the default one in place of the chosen one, which is away and is taken again when it is back. */
@@ -209,7 +214,7 @@ export interface MicrophoneEvent {
 }
 
 /** The call is over; nothing follows. */
-export interface EndedEvent {
+export interface EndedEvent extends Told<"ended"> {
   /** Why, as a word. */
   readonly reason: CloseName;
   /** Why, as the close code of the table in `docs/errors.md`. */

@@ -4,9 +4,12 @@
  * @packageDocumentation
  */
 
+export { Call } from "./call.js";
 export { VoiceClient } from "./client.js";
 export { VoxrelayError } from "./error.js";
 export type { CloseName, ErrorCode } from "./codes.js";
+export type { ErrorDetails } from "./error.js";
 export type * from "./events.js";
-export type { AssetOptions, ConnectOptions, EventOptions, Feedback } from "./options.js";
+export type { AssetOptions, ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
+export type { CallSnapshot, Caption, Devices, Levels } from "./snapshot.js";
 export type { ToolContext, ToolHandler } from "./tools.js";

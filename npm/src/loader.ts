@@ -20,6 +20,12 @@ export interface RunningEngine {
   stop(): void;
 }
 
+/** Ends an engine. */
+export function endEngine(engine: RunningEngine): void {
+  engine.port.close();
+  engine.stop();
+}
+
 /** What an engine is made of: the compiled wasm file, and the JavaScript around it. */
 export type Parts = readonly [module: WebAssembly.Module, glue: Glue];
 
@@ -56,19 +62,22 @@ async function compile(url: string): Promise<WebAssembly.Module> {
   return WebAssembly.compile(bytes);
 }
 
-/** Starts an engine in a Worker, or on the page where none starts. */
+/** Starts an engine in a Worker, or on the page where none starts. With `signal` a Worker that has not answered yet is ended at once. */
 export async function startEngine(
   [module, glue]: Parts,
   settings: Settings,
   options: AssetOptions,
+  signal: AbortSignal,
 ): Promise<RunningEngine> {
+  signal.throwIfAborted();
   const causes: string[] = [];
   const deadline = Date.now() + WORKER_DEADLINE_MS;
   const wanted = options.worker !== "never";
   for (const start of wanted ? starts(options) : []) {
     try {
-      return await inWorker(start(), module, settings, deadline);
+      return await inWorker(start(), module, settings, deadline, signal);
     } catch (thrown) {
+      signal.throwIfAborted();
       // The next way, if there is time; the last one is the page.
       causes.push(String(thrown));
       if (Date.now() >= deadline) break;
@@ -89,22 +98,34 @@ function starts({ workerUrl }: AssetOptions): readonly (() => Worker)[] {
   return workerUrl ? [() => workerFrom(String(workerUrl))] : workerStarts();
 }
 
-function inWorker(worker: Worker, module: WebAssembly.Module, settings: Settings, deadline: number): Promise<RunningEngine> {
+function inWorker(
+  worker: Worker,
+  module: WebAssembly.Module,
+  settings: Settings,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<RunningEngine> {
   return new Promise((resolve, reject) => {
     const { port1, port2 } = new MessageChannel();
     const stop = (): void => worker.terminate();
-    const fail = (cause: string): void => {
+    const settle = (): void => {
       clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    };
+    const fail = (cause: string): void => {
+      settle();
       stop();
       port1.close();
       reject(cause);
     };
+    const abort = (): void => fail("nobody waits for it");
+    signal.addEventListener("abort", abort);
     const timer = setTimeout(fail, deadline - Date.now(), "it did not start in time");
     // A file that does not load is told without a word.
     worker.onerror = ({ message }) => fail(message || "its file did not load");
     worker.onmessage = ({ data }: MessageEvent<true | string>) => {
       if (data !== true) return fail(data);
-      clearTimeout(timer);
+      settle();
       const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
       worker.onerror = (event) => engine.onbreak?.(event.message);
       resolve(engine);

@@ -26,6 +26,12 @@ export interface Feedback {
   readonly comment?: string | undefined;
 }
 
+/**
+ * Where a call notes what becomes of it: its states, what was refused and why by its code, its microphones. Never a token, and nothing that
+ * was said. `console` is one; without one nothing is noted anywhere.
+ */
+export type Logger = { readonly [Level in "debug" | "info" | "warn" | "error"]?: (message: string) => void };
+
 /** How to make a call. */
 export interface ConnectOptions extends AssetOptions, EventOptions {
   /** The relay's socket, such as `wss://voice.example.com/v1/call`. Like a WebSocket's it may have no fragment: nothing of one would arrive. */
@@ -61,4 +67,5 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly tools?: Readonly<Record<string, ToolHandler>>;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;
+  readonly logger?: Logger;
 }

@@ -1,18 +1,28 @@
-import { errorOf } from "./error.js";
-import type { VoxrelayError } from "./error.js";
+import { ERROR_CODES, type ErrorCode } from "./codes.js";
+import { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent } from "./events.js";
-import { type Parts, loadWorklet } from "./loader.js";
+import { loadWorklet } from "./loader.js";
+import { type Microphone, type Wired, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
-import type { Command, Host } from "./roles.js";
-import type { Page } from "./wasm/voxrelay_wasm.js";
+import type { Command } from "./roles.js";
+import { Watch, soundOf } from "./watch.js";
 
 /** Chromium's name for whichever microphone the system prefers; other browsers do not tell. */
 const DEFAULT_ID = "default";
 
-/** A processor that has not ended by then is in a context that the browser holds back: it is not waited for. */
-const RETIRE_MS = 2_000;
-/** A processor says that it ends from within its last run; the browser knows of it a moment later. */
-const LAST_RUN_MS = 50;
+/** How often to look whether the context's clock moves. */
+const WATCH_MS = 1_000;
+/** A track that the browser muted (a phone call, another app) is opened anew after this. */
+const MUTED_FOR_MS = 2_000;
+/** One device that comes or goes makes several events. */
+const SETTLE_MS = 500;
+
+/** What a context that stands still waits for. */
+const CAUSES = {
+  running: "the sound stands still",
+  suspended: "the browser holds the sound back until the page is clicked",
+  interrupted: "another app, such as a phone call, has the sound",
+};
 
 /** A microphone that the application asked for. */
 interface Choice {
@@ -29,6 +39,8 @@ export interface PageListener {
   send(command: Command): void;
   error(error: VoxrelayError): void;
   microphone(event: MicrophoneEvent): void;
+  /** The sound that an error told of is back. */
+  sounds(): void;
 }
 
 /** Whether the browser gave another microphone than the one that was asked for: a wish (`ideal`, or a bare id) does not fail. */
@@ -37,11 +49,10 @@ function standsIn(stream: MediaStream, { deviceId }: MediaTrackConstraints): boo
   return Boolean(deviceId && given && !JSON.stringify(deviceId).includes(JSON.stringify(given)));
 }
 
-/** Microphone and loudspeaker of a call: waits for the browser's promises on behalf of the wasm `Page`. */
+/** Microphone and loudspeaker of a call, and the page's own coming and going. */
 export class CallPage {
   readonly #options: ConnectOptions;
   readonly #listener: PageListener;
-  readonly #page: Page;
   /** What was asked for last. */
   #choice: Choice;
   /** Counts attempts to open a microphone. */
@@ -52,22 +63,26 @@ export class CallPage {
   #fallback = false;
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
+  /** The microphone that is open before the loudspeaker is. */
+  #waiting: MediaStream | undefined;
+  #microphone: Microphone | undefined;
+  #context: AudioContext | undefined;
+  #loudspeaker: Wired | undefined;
+  readonly #watch = new Watch();
+  /** Ends what goes on until the call is closed: listeners, and the look at the audio. */
+  readonly #ends: (() => void)[] = [];
+  /** Each reason to look at the microphone again has a timer of its own, so that none puts off another: devices settle, a track is muted. */
+  #settling: ReturnType<typeof setTimeout> | undefined;
+  #muted: ReturnType<typeof setTimeout> | undefined;
   #released = false;
   #closed = false;
 
-  /** Instantiates the page role of `module`. */
-  static make([module, glue]: Parts, options: ConnectOptions, listener: PageListener): CallPage {
-    glue.initSync({ module });
-    return new CallPage(glue.Page, options, listener);
-  }
-
-  private constructor(page: typeof Page, options: ConnectOptions, listener: PageListener) {
+  constructor(options: ConnectOptions, listener: PageListener) {
     this.#options = options;
     this.#listener = listener;
     const { microphone } = options;
     const isOwn = microphone === false || microphone instanceof MediaStream;
     this.#choice = isOwn ? { own: microphone, constraints: {} } : { constraints: microphone ?? {} };
-    this.#page = new page(this.#host, options.audioContext !== undefined, options.output);
   }
 
   /** Opens the microphone, then the loudspeaker. */
@@ -75,6 +90,7 @@ export class CallPage {
     // The microphone first: browsers let a page that captures make sound without another gesture.
     const stream = await this.#request(this.#choice);
     if (this.#closed) return this.#discard(stream);
+    this.#waiting = stream;
     try {
       await this.#play();
       if (stream) {
@@ -84,8 +100,10 @@ export class CallPage {
     } catch (thrown) {
       this.#discard(stream);
       throw thrown;
+    } finally {
+      this.#waiting = undefined;
     }
-    if (!this.#closed) this.#page.watch();
+    if (!this.#closed) this.#listen();
   }
 
   /** Changes to another microphone; if it cannot be opened, the one before stays. */
@@ -117,14 +135,25 @@ export class CallPage {
   /** Releases the microphone: the call is ending, but the agent may still be heard. */
   release(): void {
     this.#released = true;
-    if (!this.#closed) this.#page.release();
+    this.#discard(this.#waiting);
+    this.#letGo();
   }
 
   /** Releases everything. */
   close(): void {
     this.release();
-    if (!this.#closed) this.#page.free();
     this.#closed = true;
+    for (const end of this.#ends.splice(0)) end();
+    clearTimeout(this.#settling);
+    clearTimeout(this.#muted);
+    this.#loudspeaker?.close();
+    this.#loudspeaker = this.#context = undefined;
+  }
+
+  /** Gives the microphone back. */
+  #letGo(): void {
+    this.#microphone?.close();
+    this.#microphone = undefined;
   }
 
   /** Opens a microphone in place of the one that is open, unless a later attempt was faster. */
@@ -159,45 +188,74 @@ export class CallPage {
       return await navigator.mediaDevices.getUserMedia({ audio });
     } catch (thrown) {
       // Only secure pages have `mediaDevices`.
-      throw this.#failure("microphone", isSecureContext ? thrown : "SecurityError: the page is not on HTTPS or localhost");
+      const cause = isSecureContext ? thrown : "SecurityError: the page is not on HTTPS or localhost";
+      const isRefused = /^(NotAllowed|Security)Error/.test(String(cause));
+      throw isRefused
+        ? failure("microphone_denied", ERROR_CODES.microphone_denied.message, cause)
+        : failure("microphone_missing", ERROR_CODES.microphone_missing.message, cause);
     }
   }
 
+  /** Listens to a stream, in place of the one before. */
   #capture(stream: MediaStream): void {
-    if (this.#released) return this.#discard(stream);
+    const context = this.#context;
+    if (this.#released || !context) return this.#discard(stream);
+    const isOwn = stream === this.#options.microphone;
     try {
-      this.#page.capture(stream, stream === this.#options.microphone);
+      const [microphone, port] = wireMicrophone(context, stream, isOwn, (event) => {
+        this.#tellMicrophone(microphone, event === "unmute");
+        if (event === "ended") this.#mend();
+        if (event === "mute") {
+          clearTimeout(this.#muted);
+          this.#muted = setTimeout(() => this.#mend(), MUTED_FOR_MS);
+        }
+      });
+      this.#listener.send(["tap", port, context.sampleRate]);
+      this.#letGo();
+      this.#microphone = microphone;
+      this.#tellMicrophone(microphone, microphone.isLive());
     } catch (thrown) {
       this.#discard(stream);
-      throw this.#failure("audio", thrown);
+      throw noAudio(thrown);
     }
     void this.#inputs().catch(() => undefined);
   }
 
+  #tellMicrophone({ label, deviceId }: Microphone, live: boolean): void {
+    this.#listener.microphone(Object.freeze({ label, deviceId, live, fallback: this.#fallback }));
+  }
+
+  /** Plays, in place of what played before. */
   async #play(): Promise<void> {
-    const own = this.#options.audioContext;
+    const { audioContext: own, output } = this.#options;
     let context: AudioContext | undefined;
     try {
       // The device's own rate: Firefox does not connect nodes of different rates, and the engine resamples better.
       context = own ?? new AudioContext();
       await loadWorklet(context, this.#options);
-      if (!this.#closed) return this.#page.play(context);
+      if (!this.#closed) {
+        const [loudspeaker, port] = wireLoudspeaker(context, !!own, output);
+        this.#listener.send(["speaker", port, context.sampleRate]);
+        this.#loudspeaker?.close();
+        this.#loudspeaker = loudspeaker;
+        this.#context = context;
+        return this.#resume();
+      }
     } catch (thrown) {
       if (context !== own) void context?.close();
-      throw this.#failure("audio", thrown);
+      throw noAudio(thrown);
     }
     if (context !== own) void context.close();
   }
 
-  #discard(stream: MediaStream | undefined): void {
-    if (stream !== this.#options.microphone) stream?.getTracks().forEach((track) => track.stop());
+  /** Resumes a context that the browser holds back: at the start, after a gesture, or when the page comes back. */
+  #resume(): void {
+    // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
+    if (this.#context?.state !== "running") void this.#context?.resume().catch(() => undefined);
   }
 
-  #failure(part: "microphone" | "audio", thrown: unknown): VoxrelayError {
-    // What the wasm would say belongs to a call that is over.
-    if (this.#closed) return thrown as VoxrelayError;
-    const failure = part === "audio" ? this.#page.audioFailure : this.#page.microphoneFailure;
-    return failure.call(this.#page, String(thrown)) as VoxrelayError;
+  #discard(stream: MediaStream | undefined): void {
+    if (stream !== this.#options.microphone) stream?.getTracks().forEach((track) => track.stop());
   }
 
   /** The ids of the microphones that there are; looks at which one is the default, too. */
@@ -222,6 +280,12 @@ export class CallPage {
     if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
   }
 
+  /** Asks for the microphone again if sound can no longer come from this one. Whoever interrupts the sound has the microphone, too. */
+  #mend(): void {
+    const isInterrupted = this.#context && soundOf(this.#context) === "interrupted";
+    if (this.#microphone?.isLive() === false && !isInterrupted) this.#run(() => this.#reopenMicrophone());
+  }
+
   /** Something that nobody waits for; what goes wrong is told as an event. */
   #run(work: () => Promise<void>): void {
     if (this.#released) return;
@@ -230,40 +294,72 @@ export class CallPage {
     });
   }
 
-  /** What the wasm asks for. */
-  readonly #host: Host = {
-    window: globalThis.window,
-    document: globalThis.document,
-    devices: globalThis.navigator?.mediaDevices,
-    retire: (node, context) => {
-      const { port } = node;
-      const end = (): void => {
-        node.disconnect();
-        port.close();
-        void context?.close();
-      };
-      // A context that is closed before its processors have ended stays in Chromium's memory for the life of the page.
-      const deadline = setTimeout(end, RETIRE_MS);
-      port.onmessage = () => {
-        clearTimeout(deadline);
-        setTimeout(end, LAST_RUN_MS);
-      };
-      port.postMessage(null);
-    },
-    reopenMicrophone: () => this.#run(() => this.#reopenMicrophone()),
-    reopenAudio: () =>
+  /** Looks whether the context's clock moves. */
+  #look(): void {
+    const context = this.#context;
+    if (!context) return;
+    const sound = soundOf(context);
+    // An application that gave the context may also pause it. What interrupts it is never the application.
+    if (this.#options.audioContext && sound !== "interrupted" && this.#watch.sound !== "interrupted") return;
+    const { tell, isHeard, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
+    if (tell) this.#listener.error(noAudio(CAUSES[sound]));
+    if (isHeard) this.#listener.sounds();
+    if (resume) void context.resume().catch(() => undefined);
+    if (isBack) this.#mend();
+    if (rebuild) {
       this.#run(async () => {
         await this.#play();
         await this.#reopenMicrophone();
-      }),
-    devicesChanged: () => this.devicesChanged(),
-    tap: (port, rate) => this.#listener.send(["tap", port, rate]),
-    speaker: (port, rate) => this.#listener.send(["speaker", port, rate]),
-    signal: (name) => this.#listener.send([name]),
-    hold: (held) => this.#listener.send(["hold", held]),
-    microphone: (label, live) => this.#listener.microphone({ label, live, fallback: this.#fallback }),
-    ignore: (promise) => void promise.catch(() => undefined),
-    error: (failure) => this.#listener.error(failure),
-    failure: errorOf,
-  };
+      });
+    }
+  }
+
+  /** Follows the page, its devices and its audio until the call is closed. */
+  #listen(): void {
+    const on = (target: EventTarget | undefined, types: string, listener: (event: Event) => void): void => {
+      for (const type of types.split(" ")) {
+        target?.addEventListener(type, listener);
+        this.#ends.push(() => target?.removeEventListener(type, listener));
+      }
+    };
+    const { send } = this.#listener;
+    on(window, "online offline", ({ type }) => send([type as "online" | "offline"]));
+    // The page may go into the back/forward cache, where neither a socket nor a microphone may stay open.
+    on(window, "pagehide", () => {
+      send(["hold", true]);
+      this.#letGo();
+    });
+    on(window, "pageshow", (event) => {
+      if (!(event as PageTransitionEvent).persisted) return;
+      send(["hold", false]);
+      this.#resume();
+      this.#run(() => this.#reopenMicrophone());
+    });
+    on(document, "visibilitychange resume", () => {
+      if (document.hidden) return;
+      send(["woke"]);
+      this.#resume();
+      this.#mend();
+    });
+    // A context that may only run after a gesture gets one.
+    on(document, "pointerup keyup", () => this.#resume());
+    on(navigator.mediaDevices, "devicechange", () => {
+      clearTimeout(this.#settling);
+      this.#settling = setTimeout(() => {
+        this.devicesChanged();
+        this.#mend();
+      }, SETTLE_MS);
+    });
+    const looking = setInterval(() => this.#look(), WATCH_MS);
+    this.#ends.push(() => clearInterval(looking));
+  }
+}
+
+function noAudio(cause: unknown): VoxrelayError {
+  return failure("audio_unavailable", ERROR_CODES.audio_unavailable.message, cause);
+}
+
+/** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
+function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, false, { cause });
 }

@@ -1,23 +1,15 @@
-// What the two roles of the wasm module and the TypeScript around them say to each other.
+// What the page and the engine say to each other. Both ways it is described in Rust: the types are made from `sdk-wasm/src/engine`.
 
-import type { VoxrelayError } from "./error.js";
-import type { Report, Settings } from "./wasm/voxrelay_wasm.js";
+import type { CallEvents } from "./events.js";
+import type { Engine, Report, Settings } from "./wasm/voxrelay_wasm.js";
 
 export type { Report, Settings };
 
-/** What the engine is told. The words are the methods of the wasm `Engine`. */
-export type Command =
-  | ["start"]
-  | ["token", string]
-  | ["tokenFailed", string]
-  | ["why", number, string]
-  | ["online" | "offline" | "woke"]
-  | ["hold", boolean]
-  | ["tap" | "speaker", MessagePort, number]
-  | ["mute", boolean]
-  | ["message", number, string]
-  | ["bargeIn"]
-  | ["close"];
+/** The methods of the wasm `Engine` by which it is told something. */
+type Method = Exclude<keyof Engine, "free" | symbol>;
+
+/** What the engine is told: the name of one of its methods, and what that takes. */
+export type Command = { [Name in Method]: [name: Name, ...args: Parameters<Engine[Name]>] }[Method];
 
 /** What a Worker is sent to become an engine. */
 export interface Birth {
@@ -27,29 +19,17 @@ export interface Birth {
   readonly port: MessagePort;
 }
 
-/** The link's state, as the machine names it. */
-export type LinkState = "idle" | "connecting" | "connected" | "reconnecting" | "closing" | "closed";
-
 /** Whom the engine tells a {@link Report} as JSON text: what it says is made from `sdk-wasm/src/engine/report.rs`. */
 export interface Outlet {
   tell(report: string): void;
 }
 
-/** What the page role asks of the TypeScript around it: `sdk-wasm/src/page/mod.rs`. */
-export interface Host {
-  readonly window: Window;
-  readonly document: Document;
-  readonly devices: MediaDevices | undefined;
-  retire(node: AudioWorkletNode, context: AudioContext | undefined): void;
-  reopenMicrophone(): void;
-  reopenAudio(): void;
-  devicesChanged(): void;
-  tap(port: MessagePort, rate: number): void;
-  speaker(port: MessagePort, rate: number): void;
-  signal(name: "online" | "offline" | "woke"): void;
-  hold(held: boolean): void;
-  microphone(label: string, live: boolean): void;
-  ignore(promise: Promise<unknown>): void;
-  error(failure: VoxrelayError): void;
-  failure(code: string, message: string, retryable: boolean): VoxrelayError;
-}
+/** What the engine tells of one type, as a page may have it. */
+export type Told<Type extends Report["type"]> = Readonly<Omit<Extract<Report, { type: Type }>, "type">>;
+
+/** The events that a page sees as the engine tells them. */
+export type AsTold = "agent" | "transcript" | "budget" | "toolCall" | "toolCancel" | "degraded" | "latency" | "listened" | "undelivered";
+
+/** Does not compile where such an event promises something that the engine does not tell. */
+export type Held = Holds<{ [Name in AsTold]: Told<Name> extends CallEvents[Name] ? true : Name }[AsTold]>;
+type Holds<All extends true> = All;

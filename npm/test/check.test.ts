@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { unlessAborted } from "../src/abort.js";
 import { checkOptions, checkText, checkTurn, checkVariables, tokenOf } from "../src/check.js";
-import { unlessAborted } from "../src/client.js";
 import type { ConnectOptions } from "../src/options.js";
 
 const GOOD = { url: "wss://voice.example.com/v1/call", token: () => "a.b.c" };
@@ -37,7 +37,7 @@ test("options that cannot be meant are refused by name, with what may be", () =>
     for (const value of ["100", null, {}, true]) assert.ok(refused({ [name]: value }) instanceof TypeError, name);
   }
   assert.ok(refused({ chunkMs: 1_000 }) instanceof RangeError);
-  for (const url of ["", undefined, null, 7, "ftp://example.com", "javascript:alert(1)", "not an address"]) {
+  for (const url of ["", undefined, null, 7, "ftp://example.com", "javascript:alert(1)", "http://["]) {
     assert.ok(refused({ url }) instanceof TypeError, String(url));
   }
   for (const token of [undefined, null, "a.b.c", {}]) assert.ok(refused({ token }) instanceof TypeError);

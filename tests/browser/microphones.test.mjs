@@ -27,7 +27,7 @@ describe("microphones that come and go", () => {
 
   /** @param {TestPage} page @param {string} id @param {object} event @param {number} [from] */
   function saysMicrophone(page, id, event, from) {
-    const wanted = JSON.stringify({ label: `Microphone ${id}`, ...event });
+    const wanted = JSON.stringify({ label: `Microphone ${id}`, deviceId: id, ...event });
     return page.hears(({ name, event: said }) => name === "microphone" && JSON.stringify(said) === wanted, from);
   }
 

@@ -14,14 +14,12 @@ use walrus::Module;
 const MODULE: &str = "w";
 
 /// What is cut out of the glue: from one text to another, which stays. Every browser since 2023 has `encodeInto`; `initSync` is called with an
-/// object, and texts are never passed without a way to grow. Engine, page and closures are freed by whoever made them, so nothing has to be
+/// object, and texts are never passed without a way to grow. Engine and closures are freed by whoever made them, so nothing has to be
 /// registered for when they are collected, and nobody disposes of what is the SDK's own.
-const CUTS: [(&str, &str); 10] = [
+const CUTS: [(&str, &str); 8] = [
     ("if (Symbol.dispose) ", "\n"),
     ("        EngineFinalization.", "\n"),
-    ("        PageFinalization.", "\n"),
-    ("const EngineFinalization = ", "const PageFinalization"),
-    ("const PageFinalization = ", "\n\nfunction addToExternrefTable0"),
+    ("const EngineFinalization = ", "\n\nfunction addToExternrefTable0"),
     ("CLOSURE_DTORS.", "\n"),
     ("const CLOSURE_DTORS = ", "\n\nfunction "),
     ("if (!('encodeInto' in cachedTextEncoder)) {", "let WASM_VECTOR_LEN"),

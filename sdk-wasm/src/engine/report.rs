@@ -36,7 +36,7 @@ pub(crate) enum Report<'a> {
     Level { input_rms: u32, input_peak: u32, output_rms: u32, output_peak: u32 },
     /// The connection changed.
     State {
-        #[tsify(type = "LinkState")]
+        #[tsify(type = "\"idle\" | \"connecting\" | \"connected\" | \"reconnecting\" | \"closing\" | \"closed\"")]
         state: &'static str,
         attempt: u32,
         retry_in_ms: u64,
@@ -46,6 +46,7 @@ pub(crate) enum Report<'a> {
         session_id: &'a str,
         conversation_id: &'a str,
         agent: Option<&'a str>,
+        #[tsify(type = "readonly string[]")]
         features: &'a [String],
         epoch: u32,
         recording: bool,
@@ -54,13 +55,13 @@ pub(crate) enum Report<'a> {
     },
     /// The agent changed its state.
     Agent {
-        #[tsify(type = "AgentEvent[\"state\"]")]
+        #[tsify(type = "\"listening\" | \"thinking\" | \"speaking\"")]
         state: &'static str,
     },
     /// What was said.
     Transcript {
         turn: u32,
-        #[tsify(type = "TranscriptEvent[\"role\"]")]
+        #[tsify(type = "\"user\" | \"agent\"")]
         role: &'static str,
         text: &'a str,
         last: bool,
@@ -71,9 +72,9 @@ pub(crate) enum Report<'a> {
     Usage { audio_ms: u64, tokens: u64, characters: u64, cost_nano_usd: u64, left_nano_usd: u64 },
     /// A budget has reached a threshold.
     Budget {
-        #[tsify(type = "BudgetEvent[\"scope\"]")]
+        #[tsify(type = "\"session\" | \"user\" | \"account\"")]
         scope: &'static str,
-        #[tsify(type = "BudgetEvent[\"percent\"]")]
+        #[tsify(type = "50 | 80 | 100")]
         percent: u32,
         limit_nano_usd: u64,
         spent_nano_usd: u64,
@@ -84,7 +85,7 @@ pub(crate) enum Report<'a> {
     ToolCancel { call_id: &'a str },
     /// The agent can do something less well, or as well as ever.
     Degraded {
-        #[tsify(type = "DegradedEvent[\"what\"]")]
+        #[tsify(type = "\"hearing\" | \"thinking\" | \"speaking\"")]
         what: &'static str,
         degraded: bool,
     },
@@ -141,6 +142,7 @@ pub(crate) struct Limits {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Prices<'a> {
     version: &'a str,
+    #[tsify(type = "readonly Price[]")]
     items: Vec<Price<'a>>,
 }
 

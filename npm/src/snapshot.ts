@@ -1,0 +1,97 @@
+import type { VoxrelayError } from "./error.js";
+import type { AgentEvent, CallState, MicrophoneEvent, SessionEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import { Source } from "./source.js";
+
+/** So many captions are kept; of more, the oldest fall away. */
+const CAPTIONS = 500;
+
+/** What was said in a turn, as it was last understood. */
+export interface Caption {
+  /** The session that counts the turn: a call whose session could not be resumed has more than one. */
+  readonly sessionId: string;
+  readonly turn: number;
+  readonly role: "user" | "agent";
+  /** Plain text: show it as `textContent`, never as HTML. Empty when all of it was taken back. */
+  readonly text: string;
+  /** Whether the turn is over. */
+  readonly last: boolean;
+}
+
+/** What a call hears with. */
+export interface Devices {
+  /** The microphone that was opened last; `undefined` before the first one. */
+  readonly microphone: MicrophoneEvent | undefined;
+  /** Whether the microphone is muted. */
+  readonly muted: boolean;
+}
+
+/** How loud it is. It changes 20 times a second, and no snapshot with it. */
+export interface Levels {
+  /** Calls `listener` after each change; gives the function that stops it. */
+  readonly subscribe: Source["subscribe"];
+  /** The microphone, in dBFS (0 is full scale; -100 stands for silence). */
+  readonly input: number;
+  /** The agent, as it is heard, in dBFS. */
+  readonly output: number;
+}
+
+/** The same for who sets it. */
+export class LevelSource extends Source implements Levels {
+  input = -100;
+  output = -100;
+}
+
+/**
+ * All that there is to show of a call, at one moment. The object and what is in it are frozen; it is the same object until something of it
+ * changes, and so is each part of it.
+ */
+export interface CallSnapshot extends StateEvent {
+  readonly state: CallState;
+  /** Where the engine runs; `undefined` until it does. */
+  readonly engine: "worker" | "page" | undefined;
+  /** The session; `undefined` until the relay has answered. */
+  readonly session: SessionEvent | undefined;
+  /** What the agent does; `undefined` until it says so. */
+  readonly agent: AgentEvent["state"] | undefined;
+  /** What was said, in the order in which it began: the newest 500 turns. */
+  readonly captions: readonly Caption[];
+  /** What the session has used, as the relay last told. */
+  readonly usage: Usage;
+  readonly devices: Devices;
+  /** Always the same: has listeners of its own. */
+  readonly levels: Levels;
+  /**
+   * What went wrong last. Trouble with the microphone is over when one is live, with the sound when there is some again, and everything else
+   * when the call is connected (again). Of a call that failed it is the reason.
+   */
+  readonly error: VoxrelayError | undefined;
+}
+
+/** A call that was not begun. */
+export function untouched(levels: Levels): CallSnapshot {
+  return Object.freeze({
+    state: "idle",
+    attempt: 0,
+    retryInMs: 0,
+    engine: undefined,
+    session: undefined,
+    agent: undefined,
+    captions: Object.freeze([]),
+    usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
+    devices: Object.freeze({ microphone: undefined, muted: false }),
+    levels,
+    error: undefined,
+  });
+}
+
+/** The captions after a transcript, which takes the place of an earlier one of its turn. */
+export function caption(
+  captions: readonly Caption[],
+  sessionId: string,
+  { turn, role, text, last }: TranscriptEvent,
+): readonly Caption[] {
+  const said = Object.freeze({ sessionId, turn, role, text, last });
+  const replaces = (other: Caption): boolean => other.turn === turn && other.role === role && other.sessionId === sessionId;
+  const isKnown = captions.some(replaces);
+  return Object.freeze(isKnown ? captions.map((other) => (replaces(other) ? said : other)) : [...captions, said].slice(-CAPTIONS));
+}

@@ -1,0 +1,397 @@
+// A call as an object: what it shows, whom it tells, and when.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Call } from "../src/call.js";
+import { VoiceClient } from "../src/client.js";
+import { VoxrelayError } from "../src/error.js";
+import type { ConnectOptions } from "../src/options.js";
+import { NOTHING, OPTIONS, SESSION, browser, until } from "./support/browser.js";
+
+beforeEach(() => browser.reset());
+
+function make(options: Partial<ConnectOptions> = {}): Call {
+  return new Call({ ...OPTIONS, ...options });
+}
+
+/** A call that is up. */
+async function connected(options: Partial<ConnectOptions> = {}): Promise<Call> {
+  const call = make(options);
+  await call.connect();
+  return call;
+}
+
+const said = (turn: number, text: string, last = false, role: "user" | "agent" = "user") =>
+  ({ type: "transcript", turn, role, text, last, start: 0, end: 1 }) as const;
+
+/** Every object in it, itself included, but the levels and errors. */
+function parts(value: unknown): object[] {
+  if (typeof value !== "object" || value === null || value instanceof Error || "subscribe" in value) return [];
+  return [value, ...Object.values(value).flatMap(parts)];
+}
+
+test("a call that was only made has loaded, opened and asked for nothing", async () => {
+  let asked = 0;
+  const call = make({ token: () => `${++asked}` });
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(call.state, "idle");
+  assert.deepEqual([browser.workers, browser.tracks, browser.contexts, asked], [[], [], [], 0]);
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("options are checked when a call is made", () => {
+  assert.throws(() => new Call({ ...OPTIONS, chunkMs: 5 }), { name: "RangeError", message: /`chunkMs`/ });
+  assert.throws(() => new Call({ ...OPTIONS, onstate: () => undefined } as never), { name: "TypeError", message: /`onstate`/ });
+});
+
+test("a call can be made where there is no browser", () => {
+  const { MediaStream, location } = globalThis;
+  try {
+    for (const name of ["MediaStream", "location"]) Reflect.deleteProperty(globalThis, name);
+    assert.equal(new Call({ ...OPTIONS, url: "/v1/call", microphone: {} }).snapshot.state, "idle");
+  } finally {
+    Object.assign(globalThis, { MediaStream, location });
+  }
+});
+
+test("connecting twice is one call and one promise, and once it is over it is refused as that", async () => {
+  const call = make();
+  const first = call.connect();
+  assert.equal(call.connect(), first);
+  await first;
+  assert.equal(call.connect(), first);
+  await call.close();
+  await assert.rejects(call.connect(), { code: "call_over", retryable: false });
+  assert.equal(browser.workers.length, 1);
+});
+
+test("a snapshot is the same object until something of it changes, and each part until that changes", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  engine.say(said(1, "a"), { type: "agent", state: "listening" });
+  await until(() => call.snapshot.agent === "listening", "the agent listens");
+  const before = call.snapshot;
+  assert.equal(call.snapshot, before);
+  // What says the same again, and what no snapshot has.
+  engine.say({ type: "agent", state: "listening" }, { type: "level", inputRms: 1e5, inputPeak: 1e5, outputRms: 0, outputPeak: 0 }, { type: "rtt", us: 5 });
+  await new Promise((resolve) => call.once("rtt", resolve));
+  assert.equal(call.snapshot, before);
+  engine.say(said(2, "b", false, "agent"));
+  await until(() => call.snapshot !== before, "there is another");
+  assert.equal(call.snapshot.session, before.session);
+  assert.equal(call.snapshot.captions[0], before.captions[0]);
+  assert.equal(before.captions.length, 1);
+  await call.close();
+});
+
+test("a snapshot and all that is in it is frozen, at every moment of a call", async () => {
+  const call = make();
+  const seen = [call.snapshot];
+  call.subscribe(() => seen.push(call.snapshot));
+  await call.connect();
+  browser.engine.say(said(1, "a"), { type: "usage", audioMs: 1, tokens: 2, characters: 3, costNanoUsd: 4, leftNanoUsd: 5 });
+  await until(() => call.usage.tokens === 2, "usage is told");
+  call.mute();
+  await call.close();
+  assert.ok(seen.length > 5);
+  for (const snapshot of seen) for (const part of parts(snapshot)) assert.ok(Object.isFrozen(part), JSON.stringify(part));
+});
+
+test("subscribers are told after a change, once for all of a task, and never inside a call of anybody", async () => {
+  const call = await connected();
+  await Promise.resolve();
+  let depth = 0;
+  const told: boolean[] = [];
+  call.subscribe(() => {
+    assert.equal(depth, 0);
+    depth += 1;
+    told.push(call.muted);
+    // Changes it again: that is told afterwards.
+    if (told.length === 1) call.mute(true);
+    depth -= 1;
+  });
+  depth += 1;
+  call.mute(true);
+  call.mute(false);
+  call.mute(true);
+  call.mute(false);
+  assert.deepEqual(told, []);
+  depth -= 1;
+  await Promise.resolve();
+  await Promise.resolve();
+  assert.deepEqual(told, [false, true]);
+  await call.close();
+});
+
+test("subscribers are told in the order in which they came; one taken out inside another is not called, one added waits for the next change", async () => {
+  const call = await connected();
+  await Promise.resolve();
+  const told: string[] = [];
+  call.subscribe(() => {
+    told.push("first");
+    stop();
+    if (told.length === 1) call.subscribe(() => told.push("late"));
+  });
+  const stop = call.subscribe(() => told.push("second"));
+  call.subscribe(() => told.push("third"));
+  call.mute();
+  await Promise.resolve();
+  assert.deepEqual(told.splice(0), ["first", "third"]);
+  call.mute(false);
+  await Promise.resolve();
+  assert.deepEqual(told, ["first", "third", "late"]);
+  await call.close();
+});
+
+test("a function that subscribes twice stops each by itself", async () => {
+  const call = make();
+  let told = 0;
+  const listener = (): void => void (told += 1);
+  const stop = call.subscribe(listener);
+  call.subscribe(listener);
+  stop();
+  stop();
+  call.mute();
+  await Promise.resolve();
+  assert.equal(told, 1);
+});
+
+test("a subscriber that throws is reported and disturbs nobody", async () => {
+  const call = await connected();
+  await Promise.resolve();
+  const mistake = new Error("mine");
+  let heard = 0;
+  call.subscribe(() => {
+    throw mistake;
+  });
+  call.subscribe(() => void (heard += 1));
+  call.mute();
+  await Promise.resolve();
+  assert.equal(heard, 1);
+  assert.deepEqual(browser.reported, [mistake]);
+  await call.close();
+});
+
+test("a call that is closed inside a listener is closed, and what it said until then reached everybody", async () => {
+  const call = make();
+  const heard: string[] = [];
+  call.subscribe(() => {
+    if (call.state === "connected") void call.close();
+  });
+  call.on("ended", ({ reason }) => heard.push(reason));
+  await assert.rejects(call.connect(), { code: "call_over" });
+  await until(() => call.state === "closed", "it is closed");
+  await call.close();
+  assert.deepEqual(heard, ["normal"]);
+  await until(() => browser.left().contexts === 0, "its context is closed");
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("subscribe and levels need no this and are always the same", () => {
+  const call = make();
+  const { subscribe, levels } = call;
+  assert.equal(call.subscribe, subscribe);
+  assert.equal(call.levels, levels);
+  assert.equal(call.snapshot.levels, levels);
+  assert.throws(() => subscribe(5 as never), { name: "TypeError", message: /`listener` is 5/ });
+  subscribe(() => undefined)();
+  levels.subscribe(() => undefined)();
+});
+
+test("levels have listeners of their own", async () => {
+  const call = await connected();
+  await Promise.resolve();
+  let changes = 0;
+  call.subscribe(() => void (changes += 1));
+  const heard = new Promise((resolve) => call.levels.subscribe(() => resolve(null)));
+  browser.engine.say({ type: "level", inputRms: 1e6, inputPeak: 1e6, outputRms: 1e5, outputPeak: 1e5 });
+  await heard;
+  assert.deepEqual([call.levels.input, call.levels.output, changes], [0, -20, 0]);
+  await call.close();
+});
+
+test("captions are one a turn and role in the order in which they began, and a correction takes the place of what it corrects", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  engine.say(said(1, "I wan"), said(2, "Yes", true, "agent"), said(1, "I want tee", true), said(1, "I want tea", true));
+  await until(() => call.snapshot.captions[0]?.text === "I want tea", "it is corrected");
+  assert.deepEqual(
+    call.snapshot.captions.map(({ turn, role, text, last, sessionId }) => [turn, role, text, last, sessionId]),
+    [
+      [1, "user", "I want tea", true, "s1"],
+      [2, "agent", "Yes", true, "s1"],
+    ],
+  );
+  // A session that could not be resumed: another counts its turns from the beginning.
+  engine.say({ ...SESSION, sessionId: "s2" }, said(1, "again"));
+  await until(() => call.snapshot.captions.length === 3, "there are three");
+  assert.deepEqual(call.snapshot.captions.map(({ text }) => text), ["I want tea", "Yes", "again"]);
+  await call.close();
+});
+
+test("of more than 500 captions the oldest fall away", async () => {
+  const call = await connected();
+  for (let turn = 0; turn < 510; turn += 1) browser.engine.say(said(turn, `${turn}`));
+  await until(() => call.snapshot.captions.at(-1)?.turn === 509, "all have come");
+  assert.equal(call.snapshot.captions.length, 500);
+  assert.equal(call.snapshot.captions[0]?.turn, 10);
+  await call.close();
+});
+
+test("an error stands in the snapshot until what it told of is over", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  const fail = async (code: string): Promise<void> => {
+    engine.say({ type: "error", error: { code, message: code, retryable: true, limit: null, retryAfterMs: null } });
+    await until(() => call.snapshot.error?.code === code, `${code} is told`);
+  };
+  await fail("link_lost");
+  engine.state("reconnecting", 1);
+  await until(() => call.state === "reconnecting", "it is lost");
+  assert.deepEqual([call.snapshot.attempt, call.snapshot.retryInMs, call.snapshot.error?.code], [1, 100, "link_lost"]);
+  engine.state("connected");
+  await until(() => call.snapshot.error === undefined, "it is over");
+  assert.deepEqual([call.snapshot.attempt, call.snapshot.retryInMs], [0, 0]);
+  await fail("microphone_silent");
+  engine.state("reconnecting", 1);
+  engine.state("connected");
+  engine.say({ type: "level", inputRms: 0, inputPeak: 0, outputRms: 0, outputPeak: 0 });
+  await new Promise((resolve) => call.once("level", resolve));
+  assert.equal(call.snapshot.error?.code, "microphone_silent", "a connection gives nobody a voice");
+  engine.say({ type: "level", inputRms: 9, inputPeak: 9, outputRms: 0, outputPeak: 0 });
+  await until(() => call.snapshot.error === undefined, "something is heard");
+  await call.close();
+});
+
+test("the microphone in use and whether it is muted is told, also before the call is made", async () => {
+  const call = make();
+  call.mute();
+  assert.deepEqual(call.snapshot.devices, { microphone: undefined, muted: true });
+  browser.microphone = "headset";
+  await call.connect();
+  assert.deepEqual(call.snapshot.devices, {
+    microphone: { label: "Microphone headset", deviceId: "headset", live: true, fallback: false },
+    muted: true,
+  });
+  assert.deepEqual(browser.engine.sent.filter(([name]) => name === "mute"), [["mute", true]]);
+  await call.close();
+});
+
+test("a refused microphone is the error of the promise and of the snapshot, with what the browser threw", async () => {
+  const thrown = new DOMException("no", "NotAllowedError");
+  browser.asking = () => Promise.reject(thrown);
+  const states: string[] = [];
+  const call = make({ onState: ({ state }) => states.push(state) });
+  const error = await call.connect().catch((error: unknown) => error);
+  assert.ok(error instanceof VoxrelayError);
+  assert.deepEqual([error.code, error.retryable, error.cause], ["microphone_denied", false, thrown]);
+  assert.equal(call.snapshot.error, error);
+  assert.deepEqual(states, ["starting", "closed"]);
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("a call that is hung up while it is made rejects as over, which is no error of the snapshot", async () => {
+  browser.asking = () => new Promise(() => undefined);
+  const call = make();
+  const connecting = assert.rejects(call.connect(), { code: "call_over" });
+  await until(() => browser.workers.length === 1, "the engine starts");
+  await call.close();
+  await connecting;
+  assert.equal(call.state, "closed");
+  assert.equal(call.snapshot.error, undefined);
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("a call that was never begun can be closed, and none is begun afterwards", async () => {
+  const call = make();
+  await call.close();
+  assert.equal(call.state, "closed");
+  await assert.rejects(call.connect(), { code: "call_over" });
+  assert.deepEqual(browser.workers, []);
+});
+
+test("an engine that breaks before the call is up rejects it with the words of what broke", async () => {
+  browser.asking = async () => {
+    browser.engine.say({ type: "broke", cause: "panicked at somewhere" });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const call = make();
+  await assert.rejects(call.connect(), { code: "internal", message: /panicked at somewhere/ });
+  assert.match(String(call.snapshot.error), /panicked at somewhere/);
+  await until(() => browser.left().contexts === 0, "its context is closed");
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("a call that ended by itself falls silent at once when it is closed, and an abort does the same", async () => {
+  for (const how of ["close", "abort"]) {
+    browser.reset();
+    const controller = new AbortController();
+    const call = await connected({ signal: controller.signal });
+    browser.engine.ends("budget", 4402);
+    await until(() => call.state === "closed", "it has ended");
+    assert.equal(browser.left().contexts, 1, "the agent's last words are still to be heard");
+    if (how === "close") void call.close();
+    else controller.abort();
+    await until(() => browser.left().contexts === 0, "the context is closed");
+    assert.deepEqual(browser.left(), NOTHING);
+  }
+});
+
+test("a message before there is a call is refused", async () => {
+  await assert.rejects(make().sendText("a"), { name: "TypeError", message: /there is no call yet/ });
+});
+
+test("a logger is told of states, sessions, microphones and codes, and of no token and no word", async () => {
+  const lines: string[] = [];
+  const logger = { info: (line: string) => lines.push(line), warn: (line: string) => lines.push(`! ${line}`) };
+  const call = await connected({ logger, token: () => "se.cr.et" });
+  browser.engine.say({ type: "token" }, said(1, "my secret word"), {
+    type: "error",
+    error: { code: "link_lost", message: "secret", retryable: true, limit: null, retryAfterMs: null },
+  });
+  browser.engine.state("reconnecting", 2);
+  await until(() => call.state === "reconnecting", "it is lost");
+  await call.close();
+  assert.deepEqual(lines, [
+    "voxrelay: starting",
+    'voxrelay: microphone "Microphone default" is live',
+    "voxrelay: connecting",
+    "voxrelay: session s1, epoch 1",
+    "voxrelay: connected",
+    "! voxrelay: link_lost",
+    "voxrelay: reconnecting: attempt 2 in 200 ms",
+    "voxrelay: closing",
+    "voxrelay: closed",
+    "voxrelay: ended: normal",
+  ]);
+});
+
+test("a logger that throws is reported and disturbs no call, and without one nothing is on the console", async () => {
+  const { console: real } = globalThis;
+  const written: unknown[] = [];
+  globalThis.console = new Proxy(real, { get: () => (...args: unknown[]) => written.push(args) });
+  try {
+    const call = await connected();
+    await call.close();
+    const mistake = new Error("mine");
+    const logger = {
+      info: () => {
+        throw mistake;
+      },
+    };
+    await (await connected({ logger })).close();
+    assert.ok(browser.reported.length > 0 && browser.reported.every((thrown) => thrown === mistake));
+  } finally {
+    globalThis.console = real;
+  }
+  assert.deepEqual(written, []);
+});
+
+test("the short way gives a call that is up", async () => {
+  const call = await VoiceClient.connect(OPTIONS);
+  assert.ok(call instanceof Call);
+  assert.equal(call.snapshot.state, "connected");
+  assert.equal(call.engine, "worker");
+  await call.close();
+});

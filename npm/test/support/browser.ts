@@ -1,0 +1,296 @@
+// A browser of which nothing is real but its ports. What a call opens is counted, and its engine is the test's.
+
+import { EventEmitter } from "node:events";
+
+import type { Report } from "../../src/roles.js";
+
+/** What is open, and would be left over. */
+export interface Left {
+  tracks: number;
+  contexts: number;
+  workers: number;
+  listeners: number;
+  sessions: number;
+}
+
+/** Counts its listeners. */
+class Target extends EventTarget {
+  readonly #listeners = new Map<string, Set<unknown>>();
+
+  override addEventListener(type: string, listener: EventListener): void {
+    const listeners = this.#listeners.get(type) ?? new Set();
+    this.#listeners.set(type, listeners.add(listener));
+    super.addEventListener(type, listener);
+  }
+
+  override removeEventListener(type: string, listener: EventListener): void {
+    this.#listeners.get(type)?.delete(listener);
+    super.removeEventListener(type, listener);
+  }
+
+  get count(): number {
+    return [...this.#listeners.values()].reduce((sum, listeners) => sum + listeners.size, 0);
+  }
+}
+
+export class Track extends EventTarget {
+  readyState = "live";
+  muted = false;
+  constructor(readonly id: string) {
+    super();
+  }
+  get label(): string {
+    return `Microphone ${this.id}`;
+  }
+  getSettings(): object {
+    return { deviceId: this.id };
+  }
+  stop(): void {
+    this.readyState = "ended";
+  }
+  /** It breaks, as one does that is pulled out. */
+  end(): void {
+    this.stop();
+    this.dispatchEvent(new Event("ended"));
+  }
+}
+
+export class Stream {
+  constructor(readonly track: Track) {}
+  getAudioTracks(): Track[] {
+    return [this.track];
+  }
+  getTracks(): Track[] {
+    return [this.track];
+  }
+}
+
+class Context {
+  state = "running";
+  sampleRate = 48_000;
+  currentTime = 0;
+  destination = {};
+  audioWorklet = { addModule: () => browser.adding() };
+  constructor() {
+    if (browser.hasNoSound) throw new Error("NotSupportedError: no sound");
+    browser.contexts.push(this);
+  }
+  createMediaStreamSource(): object {
+    return { connect: (node: object) => node, disconnect: () => undefined };
+  }
+  async resume(): Promise<void> {
+    if (this.state !== "closed") this.state = "running";
+  }
+  async close(): Promise<void> {
+    if (this.state === "closed") throw new Error("InvalidStateError: closed twice");
+    this.state = "closed";
+  }
+}
+
+class WorkletNode {
+  #near: MessagePort | undefined;
+  readonly port = {
+    onmessage: undefined as (() => void) | undefined,
+    postMessage: (message: MessagePort | null) => {
+      if (message) return void (this.#near = message);
+      this.#near?.close();
+      setTimeout(() => this.port.onmessage?.());
+    },
+    close: () => undefined,
+  };
+  connect(node: object): object {
+    return node;
+  }
+  disconnect(): void {}
+}
+
+/** The other side of a call: hears commands as events of their names, and says what the test has it say. */
+export class Engine extends EventEmitter {
+  readonly sent: unknown[][] = [];
+  /** Whether the relay holds a session that nobody has ended. */
+  hasSession = false;
+  isGone = false;
+  #port: MessagePort | undefined;
+  readonly #ports: MessagePort[] = [];
+
+  born(port: MessagePort): void {
+    this.#port = port;
+    port.onmessage = ({ data }: MessageEvent<unknown[]>) => {
+      const [name, ...args] = data;
+      this.sent.push(data);
+      this.#ports.push(...(args.filter((arg) => arg instanceof MessagePort) as MessagePort[]));
+      if (name === "start") this.hasSession = true;
+      this.emit(String(name), ...args);
+    };
+  }
+
+  /** Tells the page. */
+  say(...reports: Report[]): void {
+    for (const report of reports) {
+      if (report.type === "ended" || report.type === "broke") this.hasSession = false;
+      this.#port?.postMessage(JSON.stringify(report));
+    }
+  }
+
+  state(state: "connecting" | "connected" | "reconnecting" | "closing" | "closed", attempt = 0): void {
+    this.say({ type: "state", state, attempt, retryInMs: attempt * 100 });
+  }
+
+  /** Answers `start`: the call comes up. */
+  comesUp(): void {
+    this.state("connecting");
+    this.say(SESSION);
+    this.state("connected");
+  }
+
+  /** The call is over, as the relay wishes or as the page does. */
+  ends(reason: "normal" | "budget" | "internal" = "normal", code = 1000): void {
+    this.state("closed");
+    this.say({ type: "ended", reason, code });
+  }
+
+  gone(): void {
+    this.isGone = true;
+    this.#port?.close();
+    for (const port of this.#ports) port.close();
+  }
+}
+
+export const SESSION = {
+  type: "session",
+  sessionId: "s1",
+  conversationId: "c1",
+  agent: null,
+  features: ["text"],
+  epoch: 1,
+  recording: false,
+  limits: { sessionMs: 1, idleMs: 1, budgetNanoUsd: 1 },
+  prices: { version: "1", items: [] },
+} satisfies Report;
+
+class FakeWorker {
+  onmessage: ((event: object) => void) | undefined;
+  onerror: ((event: object) => void) | undefined;
+  readonly engine = new Engine();
+  isRunning = true;
+  constructor() {
+    browser.workers.push(this);
+  }
+  postMessage({ port }: { port: MessagePort }): void {
+    setTimeout(() => {
+      if (!this.isRunning) return;
+      if (browser.hasNoWorker) return this.onerror?.({ message: "no Worker" });
+      this.engine.born(port);
+      browser.onengine(this.engine);
+      this.onmessage?.({ data: true });
+    }, browser.workerMs);
+  }
+  terminate(): void {
+    this.isRunning = false;
+    this.engine.gone();
+  }
+}
+
+/** What the test decides about the browser, and what it finds open. */
+export const browser = {
+  window: new Target(),
+  document: Object.assign(new Target(), { hidden: false }),
+  devices: Object.assign(new Target(), {
+    getUserMedia: async () => {
+      await browser.asking();
+      const track = new Track(browser.microphone);
+      browser.tracks.push(track);
+      return new Stream(track);
+    },
+    enumerateDevices: async () => [{ kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone }],
+  }),
+  tracks: [] as Track[],
+  contexts: [] as Context[],
+  workers: [] as FakeWorker[],
+  /** What listeners threw. */
+  reported: [] as unknown[],
+  microphone: "default",
+  hasNoSound: false,
+  hasNoWorker: false,
+  workerMs: 0,
+  /** What getUserMedia waits for, or is refused with. */
+  asking: async (): Promise<void> => undefined,
+  /** What the worklet's loading waits for, or fails with. */
+  adding: async (): Promise<void> => undefined,
+  /** An engine is there: by default one whose calls come up, and end when they are closed. */
+  onengine: (engine: Engine): void => obliging(engine),
+  get engine(): Engine {
+    return browser.workers.at(-1)!.engine;
+  },
+  left(): Left {
+    const { tracks, contexts, workers, window, document, devices } = browser;
+    return {
+      tracks: tracks.filter(({ readyState }) => readyState === "live").length,
+      contexts: contexts.filter(({ state }) => state !== "closed").length,
+      workers: workers.filter(({ isRunning }) => isRunning).length,
+      listeners: window.count + document.count + devices.count,
+      sessions: workers.filter(({ engine }) => engine.hasSession).length,
+    };
+  },
+  /** Nothing has happened yet. */
+  reset(): void {
+    for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported]) list.splice(0);
+    Object.assign(browser, {
+      microphone: "default",
+      hasNoSound: false,
+      hasNoWorker: false,
+      workerMs: 0,
+      asking: async () => undefined,
+      adding: async () => undefined,
+      onengine: obliging,
+    });
+  },
+};
+
+export const NOTHING: Left = { tracks: 0, contexts: 0, workers: 0, listeners: 0, sessions: 0 };
+
+/** An engine whose calls come up, and end when they are closed. */
+export function obliging(engine: Engine): void {
+  engine.on("start", () => engine.comesUp());
+  engine.on("close", () => {
+    engine.state("closing");
+    engine.ends();
+  });
+}
+
+/** An empty module, as bytes. */
+const WASM = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
+const GLUE = `globalThis[Symbol.for("voxrelay 0.0.0-test")] = Promise.resolve({});`;
+
+/** Options with which a call comes up here. */
+export const OPTIONS = {
+  url: "wss://voice.example.com/v1/call",
+  token: () => "a.b.c",
+  workerUrl: "/worker.js",
+  workletUrl: `data:text/javascript,${encodeURIComponent(GLUE)}`,
+  wasmUrl: "/voxrelay.wasm",
+};
+
+const { window, document, devices } = browser;
+Object.assign(globalThis, {
+  window,
+  document,
+  location: new URL("https://app.example.com/page"),
+  isSecureContext: true,
+  fetch: async () => new Response(WASM, { headers: { "content-type": "application/wasm" } }),
+  reportError: (thrown: unknown) => browser.reported.push(thrown),
+  MediaStream: Stream,
+  AudioContext: Context,
+  AudioWorkletNode: WorkletNode,
+  Worker: FakeWorker,
+});
+Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: devices }, configurable: true });
+
+/** Waits until it is so, for 5 s at most. */
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  const end = Date.now() + 5_000;
+  while (!isSo()) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
