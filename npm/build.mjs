@@ -42,12 +42,16 @@ mkdirSync(dist, { recursive: true });
 await Promise.all([
   // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
+  // The module is another file, so that there is one of it.
+  build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react", "./index.js"] }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
-await Promise.all(["index.js", "worker.js", "voxrelay.js"].map(shorten));
+await Promise.all(["index.js", "react.js", "worker.js", "voxrelay.js"].map(shorten));
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 leaveToTheBrowser(join(dist, "index.js"));
+// Servers that render components look for this: what is in the module runs in the page.
+writeFileSync(join(dist, "react.js"), `"use client";\n${readFileSync(join(dist, "react.js"), "utf8")}`);
 // What events and errors are made of is declared there. Nobody outside frees its classes, and older libraries of types have no `dispose`.
 mkdirSync(join(dist, "wasm"));
 const declared = readFileSync(join(src, "wasm", "voxrelay_wasm.d.ts"), "utf8");
@@ -74,7 +78,7 @@ async function shorten(name) {
   const file = join(dist, name);
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const options = { module: name === "index.js", toplevel: true, ecma: 2022, compress };
+  const options = { module: name === "index.js" || name === "react.js", toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
   writeFileSync(file, code);
 }

@@ -18,12 +18,6 @@ declare function warn(what: string): void;
 /** `@supabase/supabase-js`, whose own types are not this repository's to check. */
 declare const supabase: any;
 
-/** What the documents use of React. */
-declare module "react" {
-  export function useSyncExternalStore<T>(subscribe: (listener: () => void) => () => void, snapshot: () => T, serverSnapshot?: () => T): T;
-  export function createElement(type: string, properties: object, ...children: unknown[]): unknown;
-}
-
 interface Document {
   /** The reader knows which element it is. */
   querySelector(selectors: string): any;

@@ -28,7 +28,8 @@ pub(super) fn write() -> Result<(PathBuf, u32)> {
         for (line, code) in snippets(&text) {
             // The empty lines make the compiler speak of the document's own lines.
             let module = format!("{}{code}\nexport {{}};\n", "\n".repeat(line));
-            fs::write(folder.join(format!("{name}.{line}.ts")), module)?;
+            let extension = if code.contains("</") { "tsx" } else { "ts" };
+            fs::write(folder.join(format!("{name}.{line}.{extension}")), module)?;
             count += 1;
         }
     }
@@ -38,9 +39,13 @@ pub(super) fn write() -> Result<(PathBuf, u32)> {
         "compilerOptions": {
             "noImplicitAny": false,
             "noUnusedLocals": false,
-            "paths": { "voxrelay": [workspace::path("npm/src/index.ts")] },
+            "jsx": "react-jsx",
+            "paths": {
+                "voxrelay": [workspace::path("npm/src/index.ts")],
+                "voxrelay/react": [workspace::path("npm/src/react.ts")],
+            },
         },
-        "include": ["*.ts", workspace::path(AROUND)],
+        "include": ["*.ts", "*.tsx", workspace::path(AROUND)],
     });
     let file = folder.join("tsconfig.json");
     fs::write(&file, project.to_string()).with_context(|| format!("cannot write {}", file.display()))?;

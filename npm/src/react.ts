@@ -1,0 +1,69 @@
+/**
+ * A call in an app of React 18 or later.
+ *
+ * @packageDocumentation
+ */
+
+import { type ReactElement, type ReactNode, createContext, createElement, useContext, useEffect, useInsertionEffect, useState, useSyncExternalStore } from "react";
+
+import { Caller } from "./caller.js";
+import type { Call, CallSnapshot, ConnectOptions, Levels } from "./index.js";
+
+/** What a component shows of a call and does with it: the call's snapshot, and these. */
+export interface UsedCall extends CallSnapshot {
+  /** The call itself, for `mute`, `sendText` and all else. Each {@link connect} after an end makes another one. */
+  readonly call: Call;
+  /** Makes a call with the options of now, or joins the one that is there: from a click. Always the same function. */
+  readonly connect: () => Promise<void>;
+  /** Hangs up, if there is a call. Always the same function. */
+  readonly close: () => Promise<void>;
+}
+
+const Calls = createContext<Caller | undefined>(undefined);
+
+function useCaller(options: ConnectOptions): Caller {
+  const [caller] = useState(() => new Caller(options));
+  useInsertionEffect(() => {
+    caller.options = options;
+  });
+  useEffect(() => () => void caller.close(), [caller]);
+  return caller;
+}
+
+function useSnapshot(caller: Caller): UsedCall {
+  const snapshot = useSyncExternalStore(caller.subscribe, caller.snapshot, caller.snapshot);
+  const { call, connect, close } = caller;
+  return { ...snapshot, call, connect, close };
+}
+
+/**
+ * A call that is this component's own: it is hung up when the component is unmounted. The options may be other objects at each rendering: a
+ * call under way has their newest functions, and the next call has all of them.
+ *
+ * @throws a `TypeError` or `RangeError` for options that cannot be meant
+ */
+export function useCall(options: ConnectOptions): UsedCall;
+/** The call of the {@link CallProvider} around this component. */
+export function useCall(): UsedCall;
+export function useCall(options?: ConnectOptions): UsedCall {
+  // Whether there are options is written in the component's code, and is the same at each rendering.
+  return options ? useSnapshot(useCaller(options)) : useSnapshot(useProvided());
+}
+
+function useProvided(): Caller {
+  const caller = useContext(Calls);
+  if (!caller) throw new TypeError("useCall() without options needs a <CallProvider> around the component");
+  return caller;
+}
+
+/** One call for all components inside, which have it by {@link useCall}. It is hung up when the provider is unmounted. */
+export function CallProvider({ options, children }: { readonly options: ConnectOptions; readonly children?: ReactNode }): ReactElement {
+  return createElement(Calls.Provider, { value: useCaller(options) }, children);
+}
+
+/** How loud a call is: for the component that shows it, which is rendered 20 times a second. */
+export function useLevels({ levels }: { readonly levels: Levels }): { readonly input: number; readonly output: number } {
+  const input = useSyncExternalStore(levels.subscribe, () => levels.input, () => levels.input);
+  const output = useSyncExternalStore(levels.subscribe, () => levels.output, () => levels.output);
+  return { input, output };
+}
