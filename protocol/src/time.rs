@@ -79,6 +79,11 @@ impl<const N: usize> Timers<N> {
         self.0[timer].is_some()
     }
 
+    /// When it rings, if it is set.
+    pub(crate) fn due(&self, timer: usize) -> Option<Time> {
+        self.0[timer]
+    }
+
     /// The earliest due time of all.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         self.0.iter().flatten().min().copied()

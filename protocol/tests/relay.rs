@@ -452,6 +452,39 @@ fn acknowledgements_tell_what_is_received_and_what_is_committed() {
 }
 
 #[test]
+fn every_second_chunk_takes_the_acknowledgement_along_and_none_waits_for_a_timer() {
+    let mut bench = Bench::attached();
+    let mut acknowledged = Vec::new();
+    for seq in 0..100 {
+        let acks = bench.chunk(seq).into_iter().filter_map(|did| match did {
+            Did::Said(RelayMessage::RelayAck(ack)) => Some(ack.received.seq),
+            _ => None,
+        });
+        acknowledged.extend(acks);
+        // Chunks come a little early and a little late.
+        let late = [0, 15, 5, 19][seq as usize % 4];
+        assert_eq!(bench.wait(Duration::from_millis(81 + late)), [], "after chunk {seq}");
+    }
+    assert_eq!(acknowledged, (1..=50).map(|pair| pair * 2).collect::<Vec<u32>>());
+}
+
+#[test]
+fn short_chunks_are_acknowledged_together() {
+    let mut bench = Bench::attached();
+    let mut acknowledged = Vec::new();
+    for seq in 0..50 {
+        let did = bench.frame(Codec::PcmS16le16000, seq, seq * 320, 640);
+        let acks = did.into_iter().filter_map(|did| match did {
+            Did::Said(RelayMessage::RelayAck(ack)) => Some(ack.received.seq),
+            _ => None,
+        });
+        acknowledged.extend(acks);
+        assert_eq!(bench.wait(Duration::from_millis(20)), []);
+    }
+    assert_eq!(acknowledged, (1..=10).map(|five| five * 5).collect::<Vec<u32>>());
+}
+
+#[test]
 fn a_resume_token_works_once_but_survives_a_lost_answer() {
     let mut bench = Bench::attached();
     assert!(bench.link.accepts("r1") && !bench.link.accepts("r2") && !bench.link.accepts(""));

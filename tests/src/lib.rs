@@ -63,11 +63,7 @@ pub struct Relay {
 impl Relay {
     /// Starts `voxrelay serve` with these lines of configuration on top of what every test needs.
     pub async fn start(folder: &Path, listen: &str, extra: &str) -> Relay {
-        let config = format!(
-            "data_dir = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}",
-            folder.join("data")
-        );
-        Relay::start_with(folder, listen, &config).await
+        Relay::start_with(folder, listen, &alone(folder, extra)).await
     }
 
     /// Starts `voxrelay serve` as one of several relays that share this database, with these lines of configuration on top.
@@ -96,6 +92,22 @@ impl Relay {
         config: &str,
         variables: &[(&str, &str)],
     ) -> Relay {
+        Relay::spawn(program, folder, listen, config, variables, Stdio::null()).await
+    }
+
+    /// As [`Relay::start`], without more room for calls than these lines give, and what it logs goes there.
+    pub async fn start_logging(folder: &Path, listen: &str, extra: &str, log: Stdio) -> Relay {
+        Relay::spawn(&binary(), folder, listen, &alone(folder, extra), &[], log).await
+    }
+
+    async fn spawn(
+        program: &Path,
+        folder: &Path,
+        listen: &str,
+        config: &str,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> Relay {
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
         let mut child = Command::new(program)
@@ -105,7 +117,7 @@ impl Relay {
             .current_dir(folder)
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .expect("the relay was built");
@@ -160,6 +172,14 @@ impl Relay {
         let ended = timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(matches!(ended, Ok(Ok(status)) if status.success()), "{ended:?}");
     }
+}
+
+/// The configuration of a relay with a database of its own, with these lines on top.
+fn alone(folder: &Path, extra: &str) -> String {
+    format!(
+        "data_dir = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}",
+        folder.join("data")
+    )
 }
 
 /// The configuration of one of several relays that share this database, with these lines on top.

@@ -32,8 +32,11 @@ use crate::{
     TokenExpiring, TokenRefused, Upward, Usage, Welcome,
 };
 
-/// Acknowledgements are gathered for this long.
+/// Acknowledgements are gathered for this long at most.
 const ACK_DELAY: Duration = Duration::from_millis(200);
+/// An acknowledgement that has been gathered for this long goes out with the next frame that comes. It is a little less than the usual chunk, so
+/// that every second one is answered while it is handled anyway, and no timer has to ring between two of them.
+const ACK_WITH_FRAME: Duration = Duration::from_millis(80);
 /// Beyond this many bytes of unacknowledged downlink the agent waits: 30 s of audio at 24 kHz.
 const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
 /// Missed heartbeats after which the client is gone.
@@ -463,9 +466,19 @@ impl Link {
         }
     }
 
+    /// A frame came: it has to be acknowledged in time, and takes an acknowledgement along that has been gathered for long enough.
+    fn acknowledge_frame(&mut self) {
+        let with_frame = self.now + (ACK_DELAY - ACK_WITH_FRAME);
+        match self.attached().and_then(|attached| attached.timers.due(Timer::Ack as usize)) {
+            Some(due) if due <= with_frame => self.send_ack(),
+            _ => self.schedule_ack(),
+        }
+    }
+
     fn send_ack(&mut self) {
         let ack = RelayAck { received: self.expected, committed: self.committed };
         if let Some(attached) = self.attached_mut() {
+            attached.timers.stop(Timer::Ack as usize);
             attached.told_ack = ack;
             self.send(ack);
         }

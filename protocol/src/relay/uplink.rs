@@ -268,7 +268,7 @@ impl Link {
     fn arrived(&mut self, next: Mark) {
         self.expected = next;
         self.forget_resends();
-        self.schedule_ack();
+        self.acknowledge_frame();
         self.check_bye();
     }
 

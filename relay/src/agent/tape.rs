@@ -12,6 +12,8 @@ const QUIET_BLOCKS: usize = 32;
 pub(super) struct Tape {
     /// All but the last are full.
     blocks: VecDeque<Vec<i16>>,
+    /// The block that was last forgotten, which is the next one: while nobody speaks, as much is forgotten as comes.
+    spare: Option<Vec<i16>>,
     /// Samples of the first block that are forgotten.
     forgotten: usize,
     length: usize,
@@ -23,7 +25,7 @@ impl Tape {
         self.length += samples.len();
         while !samples.is_empty() {
             if self.blocks.back().is_none_or(|block| block.len() == BLOCK) {
-                self.blocks.push_back(Vec::with_capacity(BLOCK));
+                self.blocks.push_back(self.spare.take().unwrap_or_else(|| Vec::with_capacity(BLOCK)));
             }
             let Some(block) = self.blocks.back_mut() else { return };
             let (more, rest) = samples.split_at(samples.len().min(BLOCK - block.len()));
@@ -39,8 +41,11 @@ impl Tape {
             return;
         }
         let end = self.forgotten + samples;
-        self.blocks.drain(..end / BLOCK);
-        self.blocks.shrink_to(QUIET_BLOCKS);
+        if end >= BLOCK {
+            self.spare = self.blocks.drain(..end / BLOCK).next_back();
+            self.spare.iter_mut().for_each(Vec::clear);
+            self.blocks.shrink_to(QUIET_BLOCKS);
+        }
         self.forgotten = end % BLOCK;
         self.length -= samples;
     }
@@ -54,7 +59,7 @@ impl Tape {
         let mut blocks: VecDeque<_> = self.blocks.drain(..end / BLOCK).collect();
         let shared = self.blocks.front().map(|block| &block[..end % BLOCK]);
         blocks.extend(shared.filter(|shared| !shared.is_empty()).map(<[i16]>::to_vec));
-        let taken = Tape { blocks, forgotten: self.forgotten, length: samples };
+        let taken = Tape { blocks, spare: None, forgotten: self.forgotten, length: samples };
         self.forgotten = end % BLOCK;
         self.length -= samples;
         taken

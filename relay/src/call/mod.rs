@@ -41,6 +41,9 @@ use transcript::Understood;
 
 /// The shortest time between two messages that tell the page its usage.
 const USAGE_EVERY: Duration = Duration::from_secs(1);
+/// How much longer the page may wait for its usage while nothing comes from it. Whatever comes a second after the last time takes it along: where
+/// a chunk comes every tenth of a second, no timer has to ring for it, and it goes out with what answers the chunk.
+const USAGE_SLACK: Duration = Duration::from_millis(150);
 /// How long it may take until what was used is written to the store.
 const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// How many metered samples may wait until they are written: 10 s. More is written at once, because a client that sends much at a time and
@@ -375,7 +378,8 @@ impl Call {
         if self.ending.is_some() {
             return None;
         }
-        let usage = (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY);
+        let usage =
+            (self.usage() != self.told_usage.1).then(|| self.told_usage.0 + USAGE_EVERY + USAGE_SLACK);
         let answer = self.answer.as_ref().and_then(|answer| answer.due(self.now, self.has_room));
         // Money is asked for again when the settlement is answered, and not before: its time may have come by then.
         let money = self.purse.due(self.needed()).filter(|_| !self.waits_for_settlement());

@@ -1,12 +1,15 @@
 //! WebSockets that are opened ahead of need, so that a turn does not wait for a handshake.
 //!
 //! Each waits in a task of its own, which watches it: a provider may greet whoever opens a socket, or close one that nobody uses. Whoever has a
-//! request takes the oldest one over, with all that came on it; it belongs to nobody before, so that any call may. One that nobody takes is
+//! request takes the oldest one over, with all that came on it; it belongs to nobody before, so that any call may. One that is open is taken
+//! on the spot: its task would be one more to wait for where many are busy. One that nobody takes is
 //! closed after a few seconds, before its provider would do that: a socket that dies unnoticed is worse than none.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -42,21 +45,31 @@ pub(super) struct Ahead {
 struct Waiting {
     since: Instant,
     wanted: oneshot::Sender<oneshot::Sender<Opened>>,
+    socket: SharedSocket,
     place: SharedPlace,
 }
+
+/// A waiting socket, once it is open: its task's until somebody takes it over.
+type SharedSocket = Arc<Mutex<Option<Opened>>>;
 
 /// The place of a waiting socket: its task's until somebody takes it over.
 type SharedPlace = Arc<Mutex<Option<Place>>>;
 
 /// A socket that is taken, whether or not it is open already.
 #[derive(Debug)]
-pub(super) struct Taken(oneshot::Sender<oneshot::Sender<Opened>>);
+pub(super) struct Taken {
+    socket: SharedSocket,
+    wanted: oneshot::Sender<oneshot::Sender<Opened>>,
+}
 
 impl Taken {
     /// The socket when it is open; `None` if it does not open, or was closed.
     pub(super) async fn opened(self) -> Option<Opened> {
+        if let Some(opened) = taken(&self.socket) {
+            return Some(opened);
+        }
         let (to, opened) = oneshot::channel();
-        self.0.send(to).ok()?;
+        self.wanted.send(to).ok()?;
         opened.await.ok()
     }
 }
@@ -89,11 +102,12 @@ impl Ahead {
         place: Place,
     ) {
         let (wanted, is_wanted) = oneshot::channel();
-        let place: SharedPlace = Arc::new(Mutex::new(Some(place)));
-        self.waiting().push_back(Waiting { since: Instant::now(), wanted, place: place.clone() });
+        let (socket, place) = (SharedSocket::default(), Arc::new(Mutex::new(Some(place))));
+        let waiting = Waiting { since: Instant::now(), wanted, socket: socket.clone(), place: place.clone() };
+        self.waiting().push_back(waiting);
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            wait(&target, connect, is_wanted, &shutdown).await;
+            wait(&target, connect, is_wanted, &socket, &shutdown).await;
             drop(taken(&place));
         });
     }
@@ -101,11 +115,11 @@ impl Ahead {
     /// The oldest socket that is still there, with its place.
     pub(super) fn take(&self) -> Option<(Place, Taken)> {
         let mut waiting = self.waiting();
-        while let Some(Waiting { wanted, place, .. }) = waiting.pop_front() {
+        while let Some(Waiting { wanted, socket, place, .. }) = waiting.pop_front() {
             if !wanted.is_closed()
                 && let Some(place) = taken(&place)
             {
-                return Some((place, Taken(wanted)));
+                return Some((place, Taken { socket, wanted }));
             }
         }
         None
@@ -116,15 +130,16 @@ impl Ahead {
     }
 }
 
-fn taken(place: &SharedPlace) -> Option<Place> {
-    place.lock().unwrap_or_else(PoisonError::into_inner).take()
+fn taken<T>(shared: &Mutex<Option<T>>) -> Option<T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Opens a socket and keeps it until it is wanted, or for as long as anything does.
+/// Opens a socket and keeps it until it is wanted or taken, or for as long as anything does.
 async fn wait(
     target: &Target,
     connect: Duration,
     mut is_wanted: oneshot::Receiver<oneshot::Sender<Opened>>,
+    socket: &SharedSocket,
     shutdown: &CancellationToken,
 ) {
     let opened = tokio::select! {
@@ -132,26 +147,92 @@ async fn wait(
         opened = timeout(connect, socket::open(target)) => opened,
     };
     // Whoever wants it hears that it is not there, and tries by itself: what is wrong is told to a request, and to nobody before.
-    let Ok(Ok(mut opened)) = opened else { return };
-    let mut expires = std::pin::pin!(sleep(KEPT_FOR));
-    let wanted = loop {
-        tokio::select! {
-            biased;
-            wanted = &mut is_wanted => break wanted.ok(),
-            () = shutdown.cancelled() => break None,
-            came = opened.stream.next() => match came {
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) if opened.early.len() < EARLY_MAX => {
-                    opened.early.push_back(message);
-                }
-                Some(_) | None => break None,
-            },
-            () = &mut expires => break None,
-        }
+    let Ok(Ok(opened)) = opened else { return };
+    *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
+    let wanted = tokio::select! {
+        biased;
+        // Also when it is taken: then nobody is left who could say that it is wanted.
+        wanted = &mut is_wanted => wanted.ok(),
+        () = shutdown.cancelled() => None,
+        () = poll_fn(|context| poll_end(socket, context)) => None,
+        () = sleep(KEPT_FOR) => None,
     };
+    // Whoever wants one from here on opens another at once, and does not wait until this one is closed.
+    drop(is_wanted);
+    let Some(opened) = taken(socket) else { return };
     match wanted {
         // Whoever wanted it may have gone; then it is dropped, and so closed.
         Some(to) => drop(to.send(opened)),
         None => opened.close().await,
+    }
+}
+
+/// Ready when a socket is of no more use. What comes on it before is kept for whoever takes it.
+fn poll_end(socket: &SharedSocket, context: &mut Context<'_>) -> Poll<()> {
+    let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(opened) = socket.as_mut() else { return Poll::Pending };
+    loop {
+        match ready!(opened.stream.poll_next_unpin(context)) {
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) if opened.early.len() < EARLY_MAX => {
+                opened.early.push_back(message);
+            }
+            Some(_) | None => return Poll::Ready(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    use super::super::places::Places;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_open_is_taken_on_the_spot_with_what_came_on_it_and_the_others_when_they_are_open()
+     {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let target = || Target {
+            url: format!("ws://{address}/").parse().expect("an address"),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        let (ahead, tasks, shutdown) = (Ahead::default(), TaskTracker::new(), CancellationToken::new());
+        let place = || Places::new("voice", 0).take().expect("there is no limit");
+        let minute = Duration::from_secs(60);
+        ahead.open(&tasks, &shutdown, target(), minute, place());
+        let (stream, _) = listener.accept().await.expect("it comes");
+        let mut server = accept_async(stream).await.expect("a WebSocket");
+        futures_util::SinkExt::send(&mut server, Message::text("hello")).await.expect("sent");
+        let greeted = async {
+            loop {
+                let socket = ahead.waiting()[0].socket.clone();
+                let early =
+                    socket.lock().expect("nobody panics").as_ref().map_or(0, |opened| opened.early.len());
+                if early == 1 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(minute, greeted).await.expect("what comes is read before anybody asks");
+        let (_place, taken) = ahead.take().expect("it waits");
+        let opened = taken.opened().now_or_never().expect("nobody is waited for").expect("it is open");
+        assert_eq!(opened.early, [Message::text("hello")]);
+        tasks.close();
+        timeout(minute, tasks.wait()).await.expect("nobody watches it any more");
+        tasks.reopen();
+
+        ahead.open(&tasks, &shutdown, target(), minute, place());
+        let (_place, taken) = ahead.take().expect("it waits");
+        let opened = tokio::spawn(taken.opened());
+        let (stream, _) = listener.accept().await.expect("it comes");
+        let _server = accept_async(stream).await.expect("a WebSocket");
+        let opened = timeout(minute, opened).await.expect("it is handed over").expect("no panic");
+        assert!(opened.is_some());
     }
 }

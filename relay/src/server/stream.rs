@@ -249,13 +249,13 @@ impl AsyncRead for CallStream {
         self.rest = None;
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         if !self.ahead.is_empty() {
-            let more = self.ahead.slice(..room.min(self.ahead.len()));
-            let handed_on = self.hand_on(&more);
-            buffer.put_slice(&more[..handed_on]);
-            self.ahead.advance(handed_on);
-            if self.ahead.is_empty() {
-                // It would keep what it was a part of.
-                self.ahead = Bytes::new();
+            // Taken out, and not shared: sharing takes memory of its own, and what is used up would keep what it was a part of.
+            let mut ahead = std::mem::take(&mut self.ahead);
+            let handed_on = self.hand_on(&ahead[..room.min(ahead.len())]);
+            buffer.put_slice(&ahead[..handed_on]);
+            ahead.advance(handed_on);
+            if !ahead.is_empty() {
+                self.ahead = ahead;
             }
             return Poll::Ready(Ok(()));
         }

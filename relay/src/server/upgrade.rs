@@ -27,8 +27,10 @@ use crate::admission::throttle::Waiting;
 use crate::operations::telemetry;
 use crate::{App, session};
 
-/// The size of the read buffer that each connection has. It grows with the largest message; the library's default is 128 KiB.
-const READ_BUFFER_BYTES: usize = 1024;
+/// The size of the read buffer that each connection has, and how many bytes the library takes at a time: a usual chunk in two pieces, after its
+/// head. Twice as many pieces cost more work, and a larger buffer costs memory where nobody speaks. It grows with the largest message; the
+/// library's default is 128 KiB.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
 /// How many bytes are collected before they are written to the network.
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// How many bytes may wait for a peer that reads slowly: five seconds of 24 kHz audio. The library's default is no limit.

@@ -93,8 +93,12 @@ impl Tools {
         self.running.retain(|(running, _)| running != call_id);
     }
 
-    /// The next result. It waits for ever without calls. Dropping the future loses nothing.
+    /// The next result. It waits for ever without calls, and then looks at nothing: a session is asked this for every chunk. Dropping the
+    /// future loses nothing.
     pub(super) async fn next(&mut self) -> (String, ToolOutput) {
+        if self.running.is_empty() {
+            return std::future::pending().await;
+        }
         match self.results.recv().await {
             Some((call_id, output)) => {
                 self.cancel(&call_id);

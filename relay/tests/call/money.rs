@@ -23,6 +23,21 @@ fn usage_is_told_once_a_second_and_recorded_every_five() {
 }
 
 #[test]
+fn usage_goes_with_the_audio_and_by_itself_only_where_none_comes() {
+    let mut bench = Bench::new();
+    let is_usage = |did: &Did| matches!(did, Did::Usage(_));
+    for chunk in 0..100 {
+        // Chunks come a little early and a little late.
+        let late = Duration::from_millis([0, 15, 5, 20][chunk % 4]);
+        let waited = bench.wait(Duration::from_millis(90) + late);
+        assert!(!waited.iter().any(is_usage), "{waited:?}");
+        bench.chunk([]);
+    }
+    let told = bench.wait(Duration::from_millis(1_150));
+    assert_eq!(told.iter().filter(|did| is_usage(did)).count(), 1, "{told:?}");
+}
+
+#[test]
 fn nothing_is_taken_that_would_cost_more_than_the_budget() {
     // A tenth of a second costs 8,000 nano-dollars.
     let mut bench = Bench::with(NanoUsd::new(20_000), 0);

@@ -23,6 +23,9 @@ use crate::money::price::Unit;
 /// something close to a cap as well. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
 const SHARE: u64 = 4;
 
+/// The digits of a hash. Two hashes are written for each settlement, so not digit by digit into a text of its own.
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
         account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
@@ -140,7 +143,8 @@ impl Owners {
     pub(super) fn new(user_sub: &str, account: &str) -> Owners {
         let hash = |scope: &str, name: &str| {
             let digest = Sha256::digest(format!("{scope}\n{name}").as_bytes());
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
         };
         Owners { user: hash("user", user_sub), account: hash("account", account) }
     }
@@ -562,5 +566,7 @@ mod tests {
         let owners = Owners::new("ada", "ada");
         assert_ne!(owners.user, owners.account);
         assert_eq!(owners.user.len(), 64);
+        // What `printf 'user\nada' | sha256sum` prints.
+        assert_eq!(owners.user, "e690cb6f2007dd9d52439eaff4e84ce93f9a1a691c8a0946d17308723839b242");
     }
 }
