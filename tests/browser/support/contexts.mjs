@@ -18,6 +18,8 @@ export async function watchContexts(page) {
     const contexts = [];
     /** @type {Float32Array[]} */
     const blocks = [];
+    /** When each block was here. @type {number[]} */
+    const times = [];
     globalThis.AudioContext = class extends AudioContext {
       constructor() {
         super();
@@ -29,7 +31,10 @@ export async function watchContexts(page) {
         const source = super.createMediaStreamSource(stream);
         void this.audioWorklet.addModule(url).then(() => {
           const recorder = new AudioWorkletNode(this, "captured", { channelCount: 1, channelCountMode: "explicit" });
-          recorder.port.onmessage = ({ data }) => void blocks.push(data);
+          recorder.port.onmessage = ({ data }) => {
+            blocks.push(data);
+            times.push(Date.now());
+          };
           source.connect(recorder).connect(this.destination);
         });
         return source;
@@ -44,7 +49,7 @@ export async function watchContexts(page) {
           const bytes = new Uint8Array(samples.buffer);
           let text = "";
           for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-          return { rate: contexts[0].sampleRate, base64: btoa(text) };
+          return { rate: contexts[0].sampleRate, base64: btoa(text), times };
         },
       },
     });
@@ -54,12 +59,15 @@ export async function watchContexts(page) {
   return {
     /** The state of each. @returns {Promise<string[]>} */
     states: () => tell("states"),
-    /** What the microphone gave the page, whatever became of it before: a busy machine loses some of what is played to it. */
+    /**
+     * What the microphone gave the page, whatever became of it before: a busy machine loses some of what is played to it. `times` says when
+     * (`Date.now()`), one for each block; all blocks are of a size.
+     */
     async captured() {
-      /** @type {{ rate: number, base64: string }} */
-      const { rate, base64 } = await tell("captured");
+      /** @type {{ rate: number, base64: string, times: number[] }} */
+      const { rate, base64, times } = await tell("captured");
       const bytes = Buffer.from(base64, "base64");
-      return { rate, samples: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)) };
+      return { rate, samples: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)), times };
     },
   };
 }

@@ -1,12 +1,11 @@
 // @ts-check
 // The browsers behind one contract: a page is opened, a microphone is spoken to, and everything is closed.
 
-import { constants, setPriority } from "node:os";
-
 import { launch as chromium } from "./chromium-tabs.mjs";
 import { watchContexts } from "./contexts.mjs";
 import { launch as firefox } from "./firefox.mjs";
 import { PageServer } from "./page-server.mjs";
+import "./priority.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Relay } from "./relay.mjs";
 import { TestCall } from "./test-call.mjs";
@@ -45,14 +44,6 @@ import { launch as webkit } from "./webkit.mjs";
 /** @typedef {(stage: Stage, options: Microphones) => Promise<Engine>} Launch */
 
 const LAUNCH = /** @type {Record<string, Launch>} */ ({ chromium, firefox, webkit });
-
-// A browser whose sound is late drops some of it, so that it goes before whatever else the machine does; everything started here inherits
-// this. Only root may ask for it.
-try {
-  setPriority(constants.priority.PRIORITY_HIGH);
-} catch {
-  // On a machine that is not busy it makes no difference.
-}
 
 /** The engines to be tried. */
 export const ENGINES = process.env.E2E_ENGINES?.split(",") ?? Object.keys(LAUNCH);
