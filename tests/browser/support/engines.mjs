@@ -2,12 +2,14 @@
 // The browsers behind one contract: a page is opened, a microphone is spoken to, and everything is closed.
 
 import { launch as chromium } from "./chromium-tabs.mjs";
+import { watchContexts } from "./contexts.mjs";
 import { launch as firefox } from "./firefox.mjs";
 import { PageServer } from "./page-server.mjs";
+import "./priority.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Relay } from "./relay.mjs";
 import { TestCall } from "./test-call.mjs";
-import { watchContexts, watchTracks } from "./tracks.mjs";
+import { watchTracks } from "./tracks.mjs";
 import { launch as webkit } from "./webkit.mjs";
 
 /** @typedef {import("./stage.mjs").Stage} Stage */

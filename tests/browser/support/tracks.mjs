@@ -1,5 +1,5 @@
 // @ts-check
-// Which of the tracks that a page was given are live, and which of the contexts that it made are open.
+// Which of the tracks that a page was given are live.
 
 /**
  * Keeps an eye on every track that a page is given from here on.
@@ -31,24 +31,4 @@ export async function watchTracks(page) {
     /** Lets go of those so far, so that the page may. */
     forget: () => tell("forget"),
   };
-}
-
-/**
- * Keeps an eye on every audio context that a page makes from here on.
- * @param {import("./test-call.mjs").Page} page
- * @returns {Promise<() => Promise<string[]>>} Asks for the state of each.
- */
-export async function watchContexts(page) {
-  await page.evaluate(() => {
-    /** @type {AudioContext[]} */
-    const contexts = [];
-    globalThis.AudioContext = class extends AudioContext {
-      constructor() {
-        super();
-        contexts.push(this);
-      }
-    };
-    Object.assign(globalThis, { contextStates: () => contexts.map(({ state }) => state) });
-  }, undefined);
-  return () => page.evaluate(() => /** @type {any} */ (globalThis).contextStates(), undefined);
 }
