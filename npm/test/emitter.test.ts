@@ -52,3 +52,17 @@ test("a listener that throws is reported and the others still hear", () => {
   assert.ok(heard);
   assert.deepEqual(reported, [mistake]);
 });
+
+test("a listener that another one takes off is not called any more, and one that is added hears the next event", () => {
+  const bell = new Bell();
+  const heard: string[] = [];
+  bell.on("ring", () => {
+    stop();
+    bell.once("ring", () => heard.push("late"));
+  });
+  const stop = bell.on("ring", () => heard.push("second"));
+  bell.ring(1);
+  assert.deepEqual(heard, []);
+  bell.ring(2);
+  assert.deepEqual(heard, ["late"]);
+});

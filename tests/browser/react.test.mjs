@@ -76,4 +76,30 @@ describe("an app of React in strict mode", () => {
       await until("so has the session", () => relay.sessions().every(({ state }) => state === "ended"));
     }
   });
+
+  test("shows a call that exists before it is made by its snapshot alone, and React finds nothing to complain of", async () => {
+    const app = await bundle();
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const { page } = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    const tracks = await watchTracks(page);
+    /** @type {string[]} */
+    const complaints = [];
+    page.on("console", (message) => void (["error", "warning"].includes(message.type()) && complaints.push(message.text())));
+    page.on("pageerror", (error) => void complaints.push(String(error)));
+    await page.addScriptTag({ content: app });
+    /** @param {string} method @returns {Promise<any>} */
+    const tell = (method) => page.evaluate((name) => /** @type {any} */ (globalThis).app[name](), method);
+
+    await tell("mountShown");
+    await page.waitForFunction(() => document.querySelector("#shown")?.textContent === "connected, 0 captions, muted");
+    assert.deepEqual((await tell("calls")).refused, ["call_over"], "the first of the two was hung up before it was up");
+    assert.ok((await tell("rendered")).includes("starting"));
+    assert.equal(await tracks.live(), 1);
+    await tell("unmount");
+    await until("no track is live", async () => (await tracks.live()) === 0);
+    await until("no session is live", () => relay.sessions().every(({ state }) => state === "ended"));
+    assert.deepEqual(complaints, []);
+  });
 });

@@ -191,6 +191,34 @@ class FakeWorker {
   }
 }
 
+/** An engine on the page, whose calls come up and end when they are closed. */
+class PageEngine {
+  readonly #outlet: { tell(report: string): void };
+  isFreed = false;
+  constructor(outlet: { tell(report: string): void }) {
+    this.#outlet = outlet;
+    browser.pageEngines.push(this);
+  }
+  tap(port: MessagePort): void {
+    port.close();
+  }
+  speaker(port: MessagePort): void {
+    port.close();
+  }
+  start(): void {
+    this.#say(SESSION, { type: "state", state: "connected", attempt: 0, retryInMs: 0 });
+  }
+  close(): void {
+    this.#say({ type: "state", state: "closed", attempt: 0, retryInMs: 0 }, { type: "ended", reason: "normal", code: 1000 });
+  }
+  free(): void {
+    this.isFreed = true;
+  }
+  #say(...reports: Report[]): void {
+    for (const report of reports) this.#outlet.tell(JSON.stringify(report));
+  }
+}
+
 /** What the test decides about the browser, and what it finds open. */
 export const browser = {
   window: new Target(),
@@ -217,6 +245,10 @@ export const browser = {
   asking: async (): Promise<void> => undefined,
   /** What the worklet's loading waits for, or fails with. */
   adding: async (): Promise<void> => undefined,
+  /** What servers answer. */
+  answers: async (_url: string): Promise<Response> => wasm("application/wasm"),
+  /** The engines that run on the page. */
+  pageEngines: [] as PageEngine[],
   /** An engine is there: by default one whose calls come up, and end when they are closed. */
   onengine: (engine: Engine): void => obliging(engine),
   get engine(): Engine {
@@ -234,7 +266,7 @@ export const browser = {
   },
   /** Nothing has happened yet. */
   reset(): void {
-    for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported]) list.splice(0);
+    for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
       hasNoSound: false,
@@ -242,6 +274,7 @@ export const browser = {
       workerMs: 0,
       asking: async () => undefined,
       adding: async () => undefined,
+      answers: async () => wasm("application/wasm"),
       onengine: obliging,
     });
   },
@@ -260,7 +293,13 @@ export function obliging(engine: Engine): void {
 
 /** An empty module, as bytes. */
 const WASM = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
-const GLUE = `globalThis[Symbol.for("voxrelay 0.0.0-test")] = Promise.resolve({});`;
+
+/** An answer with the engine's file, of this type. */
+export function wasm(type: string): Response {
+  return new Response(WASM, { headers: { "content-type": type } });
+}
+
+const GLUE = `globalThis[Symbol.for("voxrelay 0.0.0-test")] = Promise.resolve({ initSync() {}, get Engine() { return globalThis.PageEngine; } });`;
 
 /** Options with which a call comes up here. */
 export const OPTIONS = {
@@ -277,7 +316,8 @@ Object.assign(globalThis, {
   document,
   location: new URL("https://app.example.com/page"),
   isSecureContext: true,
-  fetch: async () => new Response(WASM, { headers: { "content-type": "application/wasm" } }),
+  fetch: (url: string) => browser.answers(String(url)),
+  PageEngine,
   reportError: (thrown: unknown) => browser.reported.push(thrown),
   MediaStream: Stream,
   AudioContext: Context,

@@ -36,7 +36,9 @@ pub(crate) enum Report<'a> {
     Level { input_rms: u32, input_peak: u32, output_rms: u32, output_peak: u32 },
     /// The connection changed.
     State {
-        #[tsify(type = "\"idle\" | \"connecting\" | \"connected\" | \"reconnecting\" | \"closing\" | \"closed\"")]
+        #[tsify(
+            type = "\"idle\" | \"connecting\" | \"connected\" | \"reconnecting\" | \"closing\" | \"closed\""
+        )]
         state: &'static str,
         attempt: u32,
         retry_in_ms: u64,

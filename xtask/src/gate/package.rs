@@ -34,11 +34,13 @@ struct PackedFile {
     path: String,
 }
 
-/// A server renders pages without `window`: importing must work there, and connecting must say why it cannot.
+/// A server renders pages without `window`: importing must work there, and so must a call that is only made.
 const IMPORT: &str = "\
 const sdk = await import('voxrelay');
 if (typeof sdk.VoiceClient?.connect !== 'function') throw new Error('voxrelay does not export VoiceClient.connect');
-if ('window' in globalThis || 'document' in globalThis) throw new Error('the import made a window');
+const call = new sdk.Call({ url: '/v1/call', token: () => '', microphone: { deviceId: 'a' } });
+if (call.snapshot.state !== 'idle') throw new Error('a call that was only made is not idle');
+if ('window' in globalThis || 'document' in globalThis) throw new Error('the import, or the call, made a window');
 console.log(Object.keys(sdk).join(' '));";
 
 pub(super) fn check() -> Result<Outcome> {
