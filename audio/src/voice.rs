@@ -59,7 +59,7 @@ pub enum Attention {
 ///
 /// The network is that of the crate `earshot`. It costs a hundred times as much as a measurement of loudness, so it listens only to what stands
 /// out from the noise of the room; unless somebody wants it to listen to all ([`Attention`]), a quiet stream costs two sums of squares. And while
-/// somebody speaks of whom it is sure, it listens now and then.
+/// somebody speaks of whom it is sure, it listens now and then, the more seldom the less the room is heard beside the voice.
 /// Its 10 KB are allocated when it listens first; nothing else allocates. How the stream is cut into pieces changes nothing.
 #[derive(Debug)]
 pub struct VoiceActivity {
@@ -166,7 +166,7 @@ impl VoiceActivity {
         let sound = self.gate.hear(&self.frame);
         let is_heard = match (sound, self.attention) {
             (Sound::Silence, _) | (Sound::Room, Attention::Awake) | (_, Attention::Away) => false,
-            (Sound::Fades | Sound::StandsOut, _) | (Sound::Room, Attention::Close) => true,
+            (Sound::Fades | Sound::StandsOut | Sound::Drowns, _) | (Sound::Room, Attention::Close) => true,
         };
         let is_taken = is_heard && self.goes_on(sound);
         let likely = if is_heard && !is_taken {
@@ -186,12 +186,14 @@ impl VoiceActivity {
 
     /// Whether a voice that the network was sure of still stands out from the room: then it is not asked again for a while.
     fn goes_on(&mut self, sound: Sound) -> bool {
-        if self.sure < SURE_AFTER || sound != Sound::StandsOut || !self.speech.is_under_way() {
-            self.taken = 0;
-            return false;
-        }
-        self.taken = (self.taken + 1) % (TAKEN + 1);
-        self.taken > 0
+        let while_sure = match sound {
+            Sound::Drowns => TAKEN_ALONE,
+            Sound::StandsOut => TAKEN,
+            Sound::Silence | Sound::Room | Sound::Fades => 0,
+        };
+        let goes_on = self.sure >= SURE_AFTER && self.speech.is_under_way() && self.taken < while_sure;
+        self.taken = if goes_on { self.taken + 1 } else { 0 };
+        goes_on
     }
 }
 
@@ -210,6 +212,9 @@ const SURE_AFTER: u32 = 3;
 /// 160 ms: for so long what stands out from the room is then taken for more of the same voice before it is asked again. It costs 4 frames to
 /// catch up on, so fewer spare little; and what is no voice any more is noticed so much later.
 const TAKEN: u32 = 10;
+
+/// 480 ms: the same of what drowns the room. When such a voice falls silent, the gate tells.
+const TAKEN_ALONE: u32 = 30;
 
 /// 16 ms at 16 kHz: what the network hears at a time.
 const FRAME: usize = 256;

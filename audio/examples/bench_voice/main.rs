@@ -254,14 +254,20 @@ fn all(rows: &[Row]) -> Vec<Figures> {
 }
 
 fn print_costs(costs: &[Cost]) {
-    println!("nanoseconds a frame of 16 ms, and in brackets the part of a core that 1,000 calls take");
+    println!("microseconds a second of sound, and in brackets the part of a core that 1,000 calls take");
     for Cost { name, nanoseconds } in costs {
         print!("{name:<28}");
         for ((contender, _), nanoseconds) in CONTENDERS.iter().zip(nanoseconds) {
-            print!(" | {contender}: {nanoseconds:>5.0} ({:>4.1} %)", core_percent(*nanoseconds));
+            let (micros, percent) = (micros_a_second(*nanoseconds), core_percent(*nanoseconds));
+            print!(" | {contender}: {micros:>5.0} ({percent:>4.1} %)");
         }
         println!();
     }
+}
+
+/// What a second of sound takes, in microseconds.
+fn micros_a_second(nanoseconds: f64) -> f64 {
+    nanoseconds * 1e-3 / 0.016
 }
 
 /// What 1,000 calls take of a core, in percent.

@@ -14,6 +14,8 @@ pub(super) enum Sound {
     Fades,
     /// It is louder.
     StandsOut,
+    /// It is so much louder that the room is hardly heard beside it.
+    Drowns,
 }
 
 /// Compares how loud a frame is with how loud the room is, in two ways, and each has to say that nothing stands out: by all of the sound,
@@ -33,15 +35,15 @@ impl Gate {
     pub(super) fn hear(&mut self, frame: &[i16; FRAME]) -> Sound {
         let (whole, bright) = self.powers(frame);
         // Both floors are to know every frame.
-        let stands_out =
-            [whole > RATIO * self.whole.track(whole), bright > RATIO * self.bright.track(bright)];
-        let stands_out = stands_out.contains(&true);
+        let (whole_floor, bright_floor) = (self.whole.track(whole), self.bright.track(bright));
+        let stands_out = whole > RATIO * whole_floor || bright > RATIO * bright_floor;
         self.open = if stands_out { STAYS_OPEN } else { self.open.saturating_sub(1) };
-        match (whole < SILENCE, stands_out, self.open) {
-            (true, ..) => Sound::Silence,
-            (_, true, _) => Sound::StandsOut,
-            (_, _, 0) => Sound::Room,
-            _ => Sound::Fades,
+        match (stands_out, self.open) {
+            _ if whole < SILENCE => Sound::Silence,
+            (true, _) if whole > DROWNS * whole_floor => Sound::Drowns,
+            (true, _) => Sound::StandsOut,
+            (false, 0) => Sound::Room,
+            (false, _) => Sound::Fades,
         }
     }
 
@@ -70,6 +72,9 @@ impl Gate {
 /// 4 dB over the floor. The lowest power of steady noise lies 1 to 2 dB under its mean. Of speech that is 5 dB over white noise, 5 dB would
 /// lose half as much again; at 3 dB a fan keeps the gate open.
 const RATIO: f32 = 2.5;
+
+/// 25 dB over the floor.
+const DROWNS: f32 = 316.0;
 
 /// 96 ms: within a word there are pauses, and its end is soft.
 const STAYS_OPEN: u32 = 6;

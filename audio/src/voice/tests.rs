@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{Attention, FRAME, VoiceActivity, VoiceConfig, VoiceEvent};
+use super::{Attention, FRAME, TAKEN, TAKEN_ALONE, VoiceActivity, VoiceConfig, VoiceEvent};
 
 const SECOND: usize = 16_000;
 
@@ -298,4 +298,19 @@ fn the_network_is_asked_seldom_while_it_is_sure_of_a_voice_and_at_once_when_that
     assert!(of_voice < 85, "{of_voice} of 128");
     // The step from the one to the other stands out.
     assert!(asked(&noise(-50.0, 0.512, 53)) >= 31);
+}
+
+#[test]
+fn a_voice_that_drowns_the_room_is_taken_for_more_of_it_for_longer() {
+    let [in_quiet, in_noise] = [-65.0, -38.0].map(|room| {
+        let mut detector = VoiceActivity::default();
+        let stream = mixed(noise(room, 12.0, 54), 4.0, &speech(-20.0, 8.0));
+        let taken = stream.chunks_exact(FRAME).map(|frame| {
+            detector.push(frame, |_| {});
+            detector.taken
+        });
+        taken.max().unwrap_or(0)
+    });
+    assert!(in_noise > 0 && in_noise <= TAKEN, "{in_noise} frames");
+    assert!(in_quiet > TAKEN && in_quiet <= TAKEN_ALONE, "{in_quiet} frames");
 }

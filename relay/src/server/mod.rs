@@ -205,9 +205,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));
     if app.config.dev {
-        routes = routes
-            .route("/dev/token", get(dev::token).with_state(app))
-            .fallback(assets::demo);
+        routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
     } else {
         routes = routes.fallback(not_found);
     }
