@@ -141,7 +141,7 @@ export interface DegradedEvent {
 export interface LatencyEvent {
   /** The turn of the answer. */
   readonly turn: number;
-  /** From the end of what was said until it was understood. */
+  /** From the end of the user's last word until what was said was understood. */
   readonly sttMs: number | null;
   /** From then until the first words of the answer. */
   readonly llmMs: number | null;
