@@ -14,10 +14,11 @@ import { TestPage } from "./test-page.mjs";
 /** @typedef {import("./test-page.mjs").Noted} Noted */
 /** @typedef {import("../../providers/support/fakes.mjs").Request} Request */
 
-/** A recogniser that hears and says nothing is given up after 15 s of audio, and maybe once more. */
 const PATIENCE_MS = 60_000;
 /** For the first word of what is said. */
 const HEARD_MS = 8_000;
+/** The same where it is heard by somebody else afterwards: a recogniser that says nothing is given up after 15 s of audio, and maybe once more. */
+const LATE_MS = 40_000;
 
 export class Call {
   /** How much of what was noted is done with. */
@@ -68,28 +69,27 @@ export class Call {
     await this.hears(({ name, event }) => name === "agent" && event.state === "listening");
   }
 
-  /**
-   * The user says it again, and again as long as nobody hears: a provider that has failed is left alone for a while, and the microphone of a
-   * busy machine loses some of it.
-   * @param {boolean} [isSaid] It is said already, once.
-   */
-  async saysItAgain(isSaid = false) {
+  /** What the user has said once is heard, maybe late; if it is not, the microphone of a busy machine has lost it. @param {boolean} isLate */
+  async isHeard(isLate) {
+    if (await this.#comes(isLate ? LATE_MS : HEARD_MS)) return this.turn();
+    return this.saysItAgain();
+  }
+
+  /** The user says it again, and again as long as nobody hears: a provider that has failed is left alone for a while. */
+  async saysItAgain() {
     const end = Date.now() + PATIENCE_MS;
     do {
-      if (!isSaid) {
-        // Recognisers are tried again when the user was muted for a moment.
-        await this.page.say("mute", true);
-        await this.page.say("mute", false);
-        await this.page.setMicrophone();
-      }
-      isSaid = false;
-    } while (!(await this.#isHeard()) && Date.now() < end);
+      // Recognisers are tried again when the user was muted for a moment.
+      await this.page.say("mute", true);
+      await this.page.say("mute", false);
+      await this.page.setMicrophone();
+    } while (!(await this.#comes(HEARD_MS)) && Date.now() < end);
     await this.turn();
   }
 
-  /** Whether some words of the user are understood soon. */
-  async #isHeard() {
-    const heard = this.page.hears(({ name, event }) => name === "transcript" && event.role === "user", this.#at, HEARD_MS);
+  /** Whether some words of the user come within this time. @param {number} withinMs */
+  async #comes(withinMs) {
+    const heard = this.page.hears(({ name, event }) => name === "transcript" && event.role === "user", this.#at, withinMs);
     return heard.then(() => true, () => false);
   }
 

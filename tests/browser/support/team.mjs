@@ -31,9 +31,9 @@ item = [
 ]
 `;
 
-/** Seconds that a connection and a first word may take. */
-const CONNECT_S = 1;
-const FIRST_S = 2;
+/** Seconds that a connection to the one with the bad day and its first word may take; the others have what is usual. */
+const CONNECT_S = 3;
+const FIRST_S = 5;
 
 export class Team {
   /**
@@ -85,14 +85,15 @@ export class Team {
    * @param {string} key
    */
   #provider(settings, name, { kind, path, model, price }, url, key) {
+    /** @type {Record<string, string>} */
+    const deadlines = url === this.door.url ? { CONNECT_TIMEOUT_SECONDS: `${CONNECT_S}`, TIMEOUT_SECONDS: `${FIRST_S}` } : {};
     const values = {
       KIND: kind,
       URL: `${url}${path}`,
       KEY: key,
       MODEL: model,
       PRICE: price,
-      CONNECT_TIMEOUT_SECONDS: `${CONNECT_S}`,
-      TIMEOUT_SECONDS: `${FIRST_S}`,
+      ...deadlines,
     };
     for (const [field, value] of Object.entries(values)) settings[`VOXRELAY_PROVIDERS__${name}__${field}`.toUpperCase()] = value;
     return name;
