@@ -144,7 +144,7 @@ export interface DegradedEvent extends Told<"degraded"> {
 export interface LatencyEvent extends Told<"latency"> {
   /** The turn of the answer. */
   readonly turn: number;
-  /** From the end of what was said until it was understood. */
+  /** From the end of the user's last word until what was said was understood. */
   readonly sttMs: number | null;
   /** From then until the first words of the answer. */
   readonly llmMs: number | null;

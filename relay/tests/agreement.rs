@@ -78,7 +78,12 @@ impl Moody {
 
     fn say(&mut self) {
         let start = self.speaking.take().unwrap_or(self.final_through);
-        self.outputs.push_back(AgentOutput::Said { text: "words".into(), start, end: self.heard });
+        self.outputs.push_back(AgentOutput::Said {
+            text: "words".into(),
+            start,
+            end: self.heard,
+            words_end: self.heard,
+        });
         self.said += 1;
         self.cut();
         let words = 1 + self.dice.below(4);
@@ -372,7 +377,7 @@ impl World {
                     }
                     self.link.handle_input(self.now, link::Input::Say(&saying));
                 }
-                call::Output::FalseInterruption { .. } => panic!("nobody says so"),
+                call::Output::FalseInterruption => panic!("nobody says so"),
                 call::Output::Speak(samples) => {
                     assert!(!self.is_held, "what is held is not sent");
                     assert!(!samples.is_empty(), "no empty frames");

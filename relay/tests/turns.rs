@@ -50,7 +50,7 @@ fn said(samples: &[i16], mut next: impl FnMut() -> usize) -> Vec<(String, u32, u
     let (mut at, mut said) = (0, Vec::new());
     let mut drain = |echo: &mut Echo| {
         while let Some(output) = echo.poll_output() {
-            if let AgentOutput::Said { text, start, end } = output {
+            if let AgentOutput::Said { text, start, end, .. } = output {
                 said.push((text, start, end));
             }
         }

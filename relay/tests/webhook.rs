@@ -20,6 +20,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use records::{caps, open, quota, row, session, settle};
 use relay::config::{self, Secret};
+use relay::money::ledger::LedgerRow;
 use relay::operations::webhook::{Pace, Webhook};
 use relay::records::store::{Quota, Settle, SqlStore, Store, unix_ms};
 use sha2::{Digest, Sha256};
@@ -229,4 +230,33 @@ async fn thresholds_that_are_reached_at_once_are_told_in_their_order() {
     }
     assert_eq!(told.len(), 20);
     assert!(told.values().all(|percents| percents == &[50, 80, 100]), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_provider_reported_too_much_is_told_to_the_receiver_once_an_hour() {
+    let (store, _dir) = sqlite().await;
+    let caps = caps(1_000_000, 1_000_000, 1_000_000);
+    open(&store, &session("a"), &quota()).await;
+    let excess = |key: &str| LedgerRow {
+        item: "openai/gpt".into(),
+        unit: format!("{}output_token", LedgerRow::EXCESS),
+        ..row(key, 40, 0)
+    };
+    let receiver = Receiver::start(&[StatusCode::SERVICE_UNAVAILABLE, StatusCode::NO_CONTENT]).await;
+    let at_ms = unix_ms();
+    for key in ["1", "2", "3"] {
+        let settle = Settle { at_ms, ..settle("a", vec![excess(key)], caps) };
+        store.settle(&settle).await.expect("written");
+        deliver_all(&receiver.webhook(), &store).await;
+    }
+    let got = receiver.got();
+    let [(id, bodies)] = &got.iter().collect::<Vec<_>>()[..] else { panic!("one alert: {got:?}") };
+    assert_eq!(bodies.len(), 2, "it was refused, and taken in the end");
+    let message: serde_json::Value = serde_json::from_str(&bodies[1]).expect("JSON");
+    let data = &message["data"];
+    assert_eq!((&message["type"], &data["alert_id"]), (&"provider.excess".into(), &id.as_str().into()));
+    assert_eq!((&data["item"], &data["excess_nano_usd"]), (&"openai/gpt".into(), &200.into()));
+    assert_eq!((&data["session_id"], &data["account"]), (&"a".into(), &"acme".into()));
+    let hour = data["hour"].as_str().expect("a text");
+    assert!(message["timestamp"].as_str().is_some_and(|time| time.starts_with(hour)), "{message}");
 }

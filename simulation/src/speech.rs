@@ -87,7 +87,11 @@ impl Speech {
             Ask::Transcribe(samples) => {
                 let end = samples.len() as u32;
                 let text = if self.random.percent(5) { String::new() } else { format!("{end} samples") };
-                self.say(now, 800, Event::Heard(Heard { text, start: 0, end, is_final: true }));
+                self.say(
+                    now,
+                    800,
+                    Event::Heard(Heard { text, start: 0, end, words_end: None, is_final: true }),
+                );
                 self.say(now, 30, Event::Finished(Answer::default()));
             }
             _ => self.say(now, 300, Event::Ready),
@@ -127,8 +131,13 @@ impl Speech {
                     self.words(now, start.max(self.listening.told), at, true);
                 }
                 None if at >= self.listening.told + STEP => {
-                    let heard =
-                        Heard { text: String::new(), start: self.listening.told, end: at, is_final: true };
+                    let heard = Heard {
+                        text: String::new(),
+                        start: self.listening.told,
+                        end: at,
+                        words_end: None,
+                        is_final: true,
+                    };
                     self.listening.told = at;
                     self.say(now, 200, Event::Heard(heard));
                 }
@@ -142,7 +151,7 @@ impl Speech {
         if is_final {
             self.listening.told = end;
         }
-        self.say(now, 300, Event::Heard(Heard { text, start, end, is_final }));
+        self.say(now, 300, Event::Heard(Heard { text, start, end, words_end: None, is_final }));
     }
 
     fn end(&mut self, now: Time, start: u32, loud: u32) {
@@ -159,7 +168,13 @@ impl Speech {
             self.end(now, start, loud);
         }
         let end = self.listening.fed;
-        let heard = Heard { text: String::new(), start: self.listening.told.min(end), end, is_final: true };
+        let heard = Heard {
+            text: String::new(),
+            start: self.listening.told.min(end),
+            end,
+            words_end: None,
+            is_final: true,
+        };
         self.listening.told = end;
         self.say(now, 200, Event::Heard(heard));
     }

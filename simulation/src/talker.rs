@@ -129,7 +129,7 @@ impl Talker {
     fn go_on(&mut self) {
         if self.held.take().is_some() {
             self.outputs.push_back(AgentOutput::Hold(false));
-            self.outputs.push_back(AgentOutput::FalseInterruption { resumed: true });
+            self.outputs.push_back(AgentOutput::FalseInterruption);
         }
     }
 
@@ -146,7 +146,7 @@ impl Talker {
             }
             self.stop_answering();
         }
-        self.outputs.push_back(AgentOutput::Said { text: text.clone(), start, end });
+        self.outputs.push_back(AgentOutput::Said { text: text.clone(), start, end, words_end: end });
         self.finalise(end);
         self.think(now, text);
     }
@@ -324,6 +324,7 @@ impl Agent for Talker {
                     text: text.clone(),
                     start: position,
                     end: position,
+                    words_end: position,
                 });
                 self.think(now, text);
             }

@@ -101,8 +101,11 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     assert!(told.is_sorted() && told.ends_with(&[80, 100]), "{told:?}");
     let mut alerts = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("readable").rows;
     alerts.reverse();
-    let alerted: Vec<(u32, u64)> =
-        alerts.iter().map(|row| (row.alert.percent, row.alert.spent.get())).collect();
+    let alerted: Vec<(u32, u64)> = alerts
+        .iter()
+        .filter_map(|row| row.alert.budget())
+        .map(|alert| (alert.percent, alert.spent.get()))
+        .collect();
     assert_eq!(alerted, went.spent, "the operator hears the sums that the page heard, in their order");
     assert_eq!(alerted.iter().map(|(percent, _)| *percent).collect::<Vec<_>>(), [50, 80, 100]);
     assert_eq!(alerted[2].1, 125 * CHUNK_COST, "all that was spent, not what was known before");

@@ -362,7 +362,7 @@ pub struct Latency {
     pub seq: u32,
     /// The turn of the answer.
     pub turn: u32,
-    /// From the end of what was said until it was understood.
+    /// From the end of the user's last word until what was said was understood.
     pub stt_ms: Option<u32>,
     /// From then until the first words of the answer.
     pub llm_ms: Option<u32>,

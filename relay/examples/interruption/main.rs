@@ -11,7 +11,8 @@
 //! - a **stream**, scripted: it knows what is said, and says each word 150 to 400 ms after its end, none for noises, and of the agent's
 //!   voice the agent's words, every tenth of them misheard;
 //! - **utterances**, scripted: each is understood 400 ms after the pause that ends it;
-//! - **nobody**: every recogniser has failed, and the voice alone decides;
+//! - **nobody**: every recogniser has failed, and the voice alone decides. An answer that waits for words, since the voice went on for so long,
+//!   counts as cut when it is held, although it goes on afterwards;
 //! - **pocketsphinx**: utterances, with words that it has really heard; English items with words only.
 //!
 //! An interruption is noticed when the answer is cut. Anything else is a false interruption when it is; a hold that ends with the speech
@@ -41,7 +42,7 @@ use table::Table;
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// How long a voice goes on before it decides, where nobody hears words, in milliseconds.
-const CUT_AFTER: [u64; 3] = [500, 1_000, 2_000];
+const INTERRUPTED_AFTER: [u64; 3] = [500, 1_000, 2_000];
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
@@ -63,19 +64,19 @@ fn main() -> Outcome<()> {
         println!("{} voices interrupt: {}\n", voices.len(), voices.join("; "));
     }
 
-    let usual = relay::agent::TurnTaking::default().cut_after;
-    let nobody = CUT_AFTER.map(|millis| (Recogniser::Nobody, Duration::from_millis(millis)));
+    let usual = relay::agent::TurnTaking::default().interrupted_after;
+    let nobody = INTERRUPTED_AFTER.map(|millis| (Recogniser::Nobody, Duration::from_millis(millis)));
     let mut recognisers = vec![(Recogniser::Stream, usual), (Recogniser::Utterances, usual)];
     recognisers.extend(nobody);
     if let Some(python) = python {
         recognisers.push((Recogniser::Sphinx(Sphinx::start(&python)?), usual));
     }
     let mut tables = Vec::new();
-    for (mut recogniser, cut_after) in recognisers {
-        let mut table = Table::new(recogniser.title(cut_after));
+    for (mut recogniser, interrupted_after) in recognisers {
+        let mut table = Table::new(recogniser.title(interrupted_after));
         for item in &set {
             if recogniser.can_hear(item) {
-                table.add(item, scene::play(item, &agent, &mut recogniser, cut_after)?);
+                table.add(item, scene::play(item, &agent, &mut recogniser, interrupted_after)?);
             }
         }
         if is_json {

@@ -18,12 +18,14 @@ pub(crate) enum Recogniser {
 
 impl Recogniser {
     /// What it is called, where a voice that goes on for so long decides if nobody hears its words.
-    pub(crate) fn title(&self, cut_after: Duration) -> String {
+    pub(crate) fn title(&self, interrupted_after: Duration) -> String {
         match self {
             Recogniser::Stream => "a stream, scripted".to_owned(),
             Recogniser::Utterances => "utterances, scripted".to_owned(),
             Recogniser::Sphinx(_) => "utterances, heard by pocketsphinx".to_owned(),
-            Recogniser::Nobody => format!("nobody hears, interruption_ms = {}", cut_after.as_millis()),
+            Recogniser::Nobody => {
+                format!("nobody hears, interruption_ms = {}", interrupted_after.as_millis())
+            }
         }
     }
 

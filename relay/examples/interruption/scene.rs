@@ -30,6 +30,8 @@ const ECHO_LOUD: f32 = -20.0;
 const ECHO_SOFT: f32 = -30.0;
 /// How long what has been heard may still change what becomes of the answer: 8 s.
 const AFTERWARDS: u32 = 128_000;
+/// Where nobody hears, an answer that is held for longer than this, 5.25 s, waits for words: no other hold is as long.
+const WAITS: u32 = 84_000;
 /// A scene ends here in any case: 90 s.
 const LONGEST: u32 = 1_440_000;
 /// A turn is over so long after its last word, and a recogniser of utterances answers so late.
@@ -42,6 +44,7 @@ const SIGN: u32 = 4_000;
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) held_ms: Option<u32>,
+    /// When it was cut. Where nobody hears: when it was held, if it has waited for words.
     pub(crate) cut_ms: Option<u32>,
     /// It was held and went on.
     pub(crate) went_on: bool,
@@ -56,9 +59,9 @@ pub(crate) fn play(
     item: &Item,
     agent: &Agent,
     recogniser: &mut Recogniser,
-    cut_after: Duration,
+    interrupted_after: Duration,
 ) -> Outcome<Fate> {
-    let mut scene = Scene::new(item, agent, recogniser, cut_after);
+    let mut scene = Scene::new(item, agent, recogniser, interrupted_after);
     while !scene.is_over() {
         scene.step()?;
     }
@@ -92,6 +95,8 @@ struct Scene<'a> {
     answer: Standing,
     listens: Option<RequestId>,
     signed: bool,
+    /// Where it was held last.
+    held_at: u32,
     due: Vec<(Time, RequestId, Event)>,
     fate: Fate,
     ended: Option<u32>,
@@ -113,7 +118,7 @@ impl<'a> Scene<'a> {
         item: &'a Item,
         voices: &'a Agent,
         recogniser: &'a mut Recogniser,
-        cut_after: Duration,
+        interrupted_after: Duration,
     ) -> Scene<'a> {
         let skills = |service, is_fed, billing| Skills { service, is_fed, billing };
         let ears = skills(Service::SpeechToText, recogniser.is_fed(), Billing::Seconds);
@@ -126,7 +131,7 @@ impl<'a> Scene<'a> {
         };
         let language = Some(item.language.to_owned());
         let persona = Persona {
-            turn_taking: TurnTaking { cut_after, language, ..TurnTaking::default() },
+            turn_taking: TurnTaking { interrupted_after, language, ..TurnTaking::default() },
             ..Persona::default()
         };
         let begins = ASKS + 24_000 + (item.seed() >> 8) as u32 % 32_000;
@@ -149,6 +154,7 @@ impl<'a> Scene<'a> {
             answer: Standing::Awaited,
             listens: None,
             signed: false,
+            held_at: 0,
             due: Vec::new(),
             fate: Fate::default(),
             ended: None,
@@ -260,7 +266,7 @@ impl<'a> Scene<'a> {
             let sentence = self.words[..self.told].iter().filter(|other| other.sentence == word.sentence);
             let start = sentence.clone().next().map_or(word.start, |first| first.start);
             let text = sentence.map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-            Event::Heard(Heard { text, start, end: word.end, is_final })
+            Event::Heard(Heard { text, start, end: word.end, words_end: None, is_final })
         };
         let (now, whole) = (heard(false), word.is_last.then(|| heard(true)));
         if let Some(at) = began {
@@ -297,11 +303,15 @@ impl<'a> Scene<'a> {
             AgentOutput::AnswerEnd if self.answer != Standing::Over => self.answer = Standing::Whole,
             AgentOutput::Hold(true) => {
                 self.answer = Standing::Held;
+                self.held_at = self.position;
                 self.fate.held_ms.get_or_insert(millis);
             }
             AgentOutput::Hold(false) => {
                 self.answer = Standing::Sounding;
                 self.fate.went_on = true;
+                if matches!(self.recogniser, Recogniser::Nobody) && self.position > self.held_at + WAITS {
+                    self.fate.cut_ms = Some(self.held_at.saturating_sub(self.begins) / 16);
+                }
             }
             AgentOutput::Cut => {
                 self.queue.clear();
@@ -348,7 +358,8 @@ impl<'a> Scene<'a> {
                     Recogniser::Sphinx(sphinx) => sphinx.hear(&samples)?,
                     _ => self.words_of_utterance(samples.len() as u32),
                 };
-                let heard = Heard { text, start: 0, end: samples.len() as u32, is_final: true };
+                let heard =
+                    Heard { text, start: 0, end: samples.len() as u32, words_end: None, is_final: true };
                 let due = now + RECOGNITION;
                 self.due.extend([(due, request, Event::Heard(heard)), (due, request, finished)]);
             }

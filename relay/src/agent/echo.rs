@@ -55,7 +55,7 @@ impl<E: Ears> Echo<E> {
                 Noticed::Over { start, end, loud_end, speech } => {
                     let seconds = f64::from(loud_end - start) / f64::from(SPEECH_RATE.0);
                     let text = format!("({seconds:.1} s of speech)");
-                    self.outputs.push_back(AgentOutput::Said { text, start, end });
+                    self.outputs.push_back(AgentOutput::Said { text, start, end, words_end: loud_end });
                     let playback = Playback::new(speech, self.rate);
                     let (text, end) = (format!("You spoke for {seconds:.1} s"), playback.length());
                     self.outputs.push_back(AgentOutput::Words { text, start: 0, end, last: true });
@@ -77,7 +77,8 @@ impl<E: Ears> Echo<E> {
         self.utterances.pause();
         self.notice();
         self.cut();
-        self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start: position, end: position });
+        let (start, end, words_end) = (position, position, position);
+        self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start, end, words_end });
         self.outputs.push_back(AgentOutput::Words { text: text.to_owned(), start: 0, end: 0, last: true });
         self.outputs.push_back(AgentOutput::AnswerEnd);
     }

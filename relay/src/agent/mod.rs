@@ -173,8 +173,10 @@ pub enum AgentOutput {
         text: String,
         /// Where they begin.
         start: u32,
-        /// Where they end; the same for what was typed.
+        /// Where they end, with the silence that belongs to them; the same for what was typed.
         end: u32,
+        /// Where the last word ends: from there on the user waits.
+        words_end: u32,
     },
     /// The user has said something, whole, that ends no answer and wants none: a sign that they listen.
     Remarked {
@@ -210,11 +212,8 @@ pub enum AgentOutput {
     Hold(bool),
     /// The answer is dropped where it is, held or not: the user interrupts, or the agent has thought better of it.
     Cut,
-    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
-    FalseInterruption {
-        /// Whether it goes on.
-        resumed: bool,
-    },
+    /// Nobody wanted to interrupt the answer that was held and now goes on.
+    FalseInterruption,
     /// A tool is to be run, by the page or by a webhook, and [`AgentInput::ToolResult`] is to say what came of it.
     CallTool(Called),
     /// What comes of a tool is not wanted any more.

@@ -117,11 +117,8 @@ pub enum Output {
     },
     /// Give up a request, and tell nothing more of it.
     Cancel(RequestId),
-    /// Note that nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
-    FalseInterruption {
-        /// Whether it goes on.
-        resumed: bool,
-    },
+    /// Note that nobody wanted to interrupt the answer that was held and now goes on.
+    FalseInterruption,
     /// Tell the page of an error. The call goes on.
     Trouble(ErrorCode),
     /// Tell the page what the session has used.

@@ -488,8 +488,8 @@ impl Call {
             AgentOutput::TurnGoesOn => {
                 self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
             }
-            AgentOutput::Said { text, start, end } => {
-                let behind_ms = self.expected.position.saturating_sub(end) / 16;
+            AgentOutput::Said { text, start, end, words_end } => {
+                let behind_ms = self.expected.position.saturating_sub(words_end) / 16;
                 self.said = Some(Said { at: self.now, behind_ms, words_at: None, sound_at: None });
                 self.pace.next_answer(self.tab.requests_cost());
                 self.user_said(text, start, end);
@@ -513,9 +513,7 @@ impl Call {
             }
             AgentOutput::Hold(held) => self.hold(held),
             AgentOutput::Cut => self.cut(),
-            AgentOutput::FalseInterruption { resumed } => {
-                self.outputs.push_back(Output::FalseInterruption { resumed });
-            }
+            AgentOutput::FalseInterruption => self.outputs.push_back(Output::FalseInterruption),
             // Nobody is there any more for whom it could be called.
             AgentOutput::CallTool(_) if self.hung_up.is_some() => {}
             AgentOutput::CallTool(called) => self.call_tool(called),

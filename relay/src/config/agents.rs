@@ -203,7 +203,7 @@ fn agent(
 fn turn_taking(values: &Values) -> Result<TurnTaking, ConfigError> {
     let millis = |key| values.whole(key).map(|millis| Duration::from_millis(millis.into()));
     Ok(TurnTaking {
-        cut_after: millis("agents.*.interruption_ms")?,
+        interrupted_after: millis("agents.*.interruption_ms")?,
         resume_after: millis("agents.*.resume_ms")?,
         interruptible_greeting: values.flag("agents.*.interruptible_greeting")?,
         uninterruptible: Duration::from_secs(values.whole("agents.*.uninterruptible_seconds")?.into()),

@@ -125,7 +125,7 @@ keys! {
     "agents.*.longest_turn_seconds" = "120", Whole(0, 3_600), "a user who talks for so long without an end is answered as if there had been one; 0 lets everybody talk on";
     "agents.*.limit_goodbye" = "I am sorry, but this call has to end here. Goodbye.", Text, "what it says when a call ends because its money or its time is used up; an empty text says nothing";
     "agents.*.max_output_tokens" = "500", Whole(1, 32_000), "the longest answer; so much is set aside for each";
-    "agents.*.interruption_ms" = "500", Whole(100, 10_000), "while no recogniser hears, a voice over the agent that goes on for so long ends the answer; otherwise words do; see [how a turn goes](agents.md#interruption)";
+    "agents.*.interruption_ms" = "500", Whole(100, 10_000), "while no recogniser hears, an answer waits for words when a voice over the agent goes on for so long, and goes on if none come; see [how a turn goes](agents.md#interruption)";
     "agents.*.resume_ms" = "1000", Whole(200, 4_000), "an answer that was held because of a sound goes on after so much silence, if no words are to come";
     "agents.*.interruptible_greeting" = "true", Flag, "whether the user may interrupt the greeting";
     "agents.*.uninterruptible_seconds" = "0", Whole(0, 60), "how long from its beginning a conversation may not be interrupted: echo cancellers take 2 to 5 s to settle";

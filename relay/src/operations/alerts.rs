@@ -1,5 +1,8 @@
-//! A budget reached one of its thresholds: operators hear of it in the log, in a metric and through a webhook.
+//! What operators hear of in the log, in a metric and through a webhook: a budget that has reached one of its thresholds, and a provider that
+//! has reported more than its request may use.
 
+use crate::money::NanoUsd;
+use crate::money::ledger::LedgerRow;
 use crate::operations::telemetry;
 use crate::records::store::Alert;
 
@@ -18,4 +21,17 @@ pub(crate) fn raised(alert: &Alert) {
         "budget reached"
     );
     telemetry::budget_alert(alert.scope.name(), alert.percent);
+}
+
+/// Says in the log and counts what an operator pays because a provider reported more than was set aside for its request, if this row is that.
+/// The webhook is sent from the database, once an hour for each item.
+pub(crate) fn exceeded(session: &str, row: &LedgerRow) {
+    let excess = row.excess();
+    if excess > NanoUsd::ZERO {
+        telemetry::excess(excess);
+        tracing::error!(
+            %session, item = %row.item, unit = %row.unit, quantity = row.quantity, %excess, request = row.request_id.as_deref(),
+            "a provider reported more than its request may use; nobody is charged for the rest"
+        );
+    }
 }

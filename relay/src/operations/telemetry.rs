@@ -86,8 +86,8 @@ metrics! {
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
     PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
-    ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of what was said until it was understood, `llm` from then until the first words, `tts` from then until the first sound came, `send` from then until it was sent to the page, `total` until then from the end of what was said, and `heard` from then until the page had played some of it";
-    FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, ["outcome"], "answers that nobody wanted to interrupt: held and then `resumed`, or `cut` because of a voice that no words came of";
+    ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of the user's last word until what was said was understood, `llm` from then until the first words, `tts` from then until the first sound came, `send` from then until it was sent to the page, `total` until then from the end of the user's last word, and `heard` from then until the page had played some of it";
+    FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, [], "answers that were held and went on, since nobody wanted to interrupt them";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
 }
 
@@ -144,9 +144,6 @@ const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
-
-/// What becomes of an answer that nobody wanted to interrupt.
-const UNINTERRUPTED: &[&str] = &["resumed", "cut"];
 
 /// What becomes of a request to a provider that answers.
 const ANSWERED: &str = "ok";
@@ -244,9 +241,7 @@ fn begin() {
     for outcome in RECORDED {
         counter!(RECORDINGS, "outcome" => *outcome).increment(0);
     }
-    for outcome in UNINTERRUPTED {
-        counter!(FALSE_INTERRUPTIONS, "outcome" => *outcome).increment(0);
-    }
+    counter!(FALSE_INTERRUPTIONS).increment(0);
     for outcome in DELIVERIES {
         counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
     }
@@ -308,9 +303,9 @@ pub(crate) fn webhook(outcome: &'static str) {
     counter!(WEBHOOKS, "outcome" => outcome).increment(1);
 }
 
-/// Nobody wanted to interrupt an answer that goes on, or that was cut.
-pub(crate) fn false_interruption(resumed: bool) {
-    counter!(FALSE_INTERRUPTIONS, "outcome" => UNINTERRUPTED[usize::from(!resumed)]).increment(1);
+/// Nobody wanted to interrupt an answer that was held and goes on.
+pub(crate) fn false_interruption() {
+    counter!(FALSE_INTERRUPTIONS).increment(1);
 }
 
 /// Measures what the database takes for an operation, and counts its errors.
@@ -383,7 +378,6 @@ mod tests {
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
                     (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
-                    (FALSE_INTERRUPTIONS, _) => UNINTERRUPTED.len(),
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

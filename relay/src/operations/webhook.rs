@@ -18,7 +18,7 @@ use sha2::Sha256;
 use crate::config::{self, Secret};
 use crate::money::budget::Scope;
 use crate::operations::{log, outbound, telemetry};
-use crate::records::store::{Alert, Attempted, Store, StoreError, unix_ms};
+use crate::records::store::{Alert, Attempted, Notice, Store, StoreError, unix_ms};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ impl Webhook {
         let claimed = store.claim_alerts(CLAIM, BATCH).await?;
         // Of one budget one after another, the lowest threshold first: a receiver does not hear that it is used up before it hears
         // that it is half used.
-        let mut budgets: Vec<Vec<&Alert>> = Vec::new();
+        let mut budgets: Vec<Vec<&Notice>> = Vec::new();
         for alert in &claimed {
             match budgets.iter_mut().find(|alerts| same_budget(alerts[0], alert)) {
                 Some(alerts) => alerts.push(alert),
@@ -109,7 +109,7 @@ impl Webhook {
         Ok(claimed.len())
     }
 
-    async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Alert>) -> Result<(), StoreError> {
+    async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Notice>) -> Result<(), StoreError> {
         for alert in alerts {
             // One that fails holds up none of the others: it may be refused for good.
             let attempted = self.deliver(alert).await;
@@ -118,46 +118,49 @@ impl Webhook {
                 Attempted::Again(_) => "failed",
                 Attempted::GivenUp => "given_up",
             });
-            store.finish_alert(&alert.id, alert.attempts, attempted).await?;
+            store.finish_alert(alert.id(), alert.attempts(), attempted).await?;
         }
         Ok(())
     }
 
-    async fn deliver(&self, alert: &Alert) -> Attempted {
+    async fn deliver(&self, alert: &Notice) -> Attempted {
         let failure = match self.send(alert).await {
             Ok(status) if status.is_success() => return Attempted::Delivered,
             Ok(StatusCode::GONE) => {
-                tracing::error!(alert = %alert.id, "the webhook says that it is gone: the alert is given up");
+                tracing::error!(
+                    alert = alert.id(),
+                    "the webhook says that it is gone: the alert is given up"
+                );
                 return Attempted::GivenUp;
             }
             Ok(status) => format!("status {}", status.as_u16()),
             Err(error) => why(error),
         };
-        let age = u64::try_from(unix_ms().saturating_sub(alert.created_at_ms)).unwrap_or_default();
-        let wait = self.pace.wait(alert.attempts, Duration::from_millis(age), random());
-        let attempts = alert.attempts;
+        let age = u64::try_from(unix_ms().saturating_sub(alert.created_at_ms())).unwrap_or_default();
+        let attempts = alert.attempts();
+        let wait = self.pace.wait(attempts, Duration::from_millis(age), random());
         match wait {
             Some(wait) => {
-                tracing::warn!(alert = %alert.id, attempts, %failure, again_in_s = wait.as_secs(), "an alert was not delivered");
+                tracing::warn!(alert = alert.id(), attempts, %failure, again_in_s = wait.as_secs(), "an alert was not delivered");
                 Attempted::Again(wait)
             }
             None => {
-                tracing::error!(alert = %alert.id, attempts, %failure, "an alert was not delivered and is given up");
+                tracing::error!(alert = alert.id(), attempts, %failure, "an alert was not delivered and is given up");
                 Attempted::GivenUp
             }
         }
     }
 
-    async fn send(&self, alert: &Alert) -> Result<StatusCode, reqwest::Error> {
+    async fn send(&self, alert: &Notice) -> Result<StatusCode, reqwest::Error> {
         let body = body(alert);
         let timestamp = unix_ms() / 1_000;
         let response = self
             .client
             .post(self.url.clone())
             .header("content-type", "application/json")
-            .header("webhook-id", &alert.id)
+            .header("webhook-id", alert.id())
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", sign(&self.secret, &alert.id, timestamp, &body))
+            .header("webhook-signature", sign(&self.secret, alert.id(), timestamp, &body))
             .body(body)
             .send()
             .await?;
@@ -188,24 +191,36 @@ fn key(secret: &Secret) -> Option<Vec<u8>> {
     }
 }
 
-fn body(alert: &Alert) -> String {
-    let at = Timestamp::from_millisecond(alert.created_at_ms).unwrap_or_default();
-    json!({
-        "type": "budget.threshold",
-        "timestamp": at.to_string(),
-        "data": {
-            "alert_id": alert.id,
-            "scope": alert.scope.name(),
-            "period": alert.period,
-            "percent": alert.percent,
-            "limit_nano_usd": alert.limit.get(),
-            "spent_nano_usd": alert.spent.get(),
-            "account": alert.account,
-            "user": alert.user_sub,
-            "session_id": alert.session_id,
-        },
-    })
-    .to_string()
+fn body(alert: &Notice) -> String {
+    let (kind, data) = match alert {
+        Notice::Budget(alert) => (
+            "budget.threshold",
+            json!({
+                "alert_id": alert.id,
+                "scope": alert.scope.name(),
+                "period": alert.period,
+                "percent": alert.percent,
+                "limit_nano_usd": alert.limit.get(),
+                "spent_nano_usd": alert.spent.get(),
+                "account": alert.account,
+                "user": alert.user_sub,
+                "session_id": alert.session_id,
+            }),
+        ),
+        Notice::Excess(alert) => (
+            "provider.excess",
+            json!({
+                "alert_id": alert.id,
+                "item": alert.item,
+                "hour": alert.hour,
+                "excess_nano_usd": alert.excess.get(),
+                "account": alert.account,
+                "session_id": alert.session_id,
+            }),
+        ),
+    };
+    let at = Timestamp::from_millisecond(alert.created_at_ms()).unwrap_or_default();
+    json!({ "type": kind, "timestamp": at.to_string(), "data": data }).to_string()
 }
 
 /// With its causes and without the address, which may hold a secret.
@@ -213,7 +228,8 @@ pub(crate) fn why(error: reqwest::Error) -> String {
     log::with_causes(&error.without_url())
 }
 
-fn same_budget(a: &Alert, b: &Alert) -> bool {
+fn same_budget(a: &Notice, b: &Notice) -> bool {
+    let (Some(a), Some(b)) = (a.budget(), b.budget()) else { return false };
     let owner = |alert: &Alert| match alert.scope {
         Scope::Session => alert.session_id.clone(),
         Scope::User => alert.user_sub.clone(),

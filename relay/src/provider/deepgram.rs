@@ -96,6 +96,11 @@ pub(super) fn place(seconds: &Value) -> Option<u32> {
     seconds.as_f64().map(|seconds| (seconds * RATE).round() as u32)
 }
 
+/// Where the last of these words ends, if they have times.
+pub(super) fn words_end(words: &Value) -> Option<u32> {
+    place(&words.as_array()?.last()?["end"])
+}
+
 /// What it means that a socket of Deepgram's was closed or lost with these words; `None` if that is a connection which broke.
 pub(super) fn closed(cause: &str) -> Option<Failure> {
     let says = |word: &str| cause.contains(word);
@@ -199,7 +204,8 @@ impl Deepgram {
 
     fn results(&mut self, message: &Value) {
         self.channel.named(&message["metadata"]["request_id"]);
-        let text = message["channel"]["alternatives"][0]["transcript"].as_str().unwrap_or_default();
+        let best = &message["channel"]["alternatives"][0];
+        let text = best["transcript"].as_str().unwrap_or_default();
         let says = |name: &str| message[name].as_bool().unwrap_or(false);
         let is_final = says("is_final") || says("from_finalize");
         let start = place(&message["start"]).unwrap_or(self.place);
@@ -208,7 +214,8 @@ impl Deepgram {
             return;
         }
         self.in_turn |= !text.is_empty();
-        let heard = Heard { text: text.to_owned(), start, end, is_final };
+        let words_end = words_end(&best["words"]).map(|at| at.clamp(start, end));
+        let heard = Heard { text: text.to_owned(), start, end, words_end, is_final };
         self.loose = (!is_final && !text.is_empty()).then(|| heard.clone());
         // Final words that are none still say how far it has heard.
         if is_final || !text.is_empty() {
@@ -226,7 +233,7 @@ impl Deepgram {
     /// Nothing was said of a flush: what was understood by then stays, and so does silence.
     fn end_flush(&mut self, flushed: &Flushed) {
         let start = self.place.min(flushed.end);
-        let silence = Heard { text: String::new(), start, end: flushed.end, is_final: true };
+        let silence = Heard { text: String::new(), start, end: flushed.end, words_end: None, is_final: true };
         let heard = self.loose.take_if(|loose| loose.start < flushed.end).unwrap_or(silence);
         self.told = flushed.end.max(heard.end);
         self.place = self.told;

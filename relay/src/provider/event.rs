@@ -184,8 +184,10 @@ pub struct Heard {
     pub text: String,
     /// Where they begin.
     pub start: u32,
-    /// Where they end.
+    /// Up to where it has heard, for these words or for none: the silence behind the last word may be part of it.
     pub end: u32,
+    /// Where the last word ends, as far as the provider says so; at most `end`.
+    pub words_end: Option<u32>,
     /// These words stay: what comes later is about what was said after them. Otherwise the next ones take their place.
     pub is_final: bool,
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::channel::{Channel, address};
 use super::deepgram::{
     FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, closed, failure, headers, listening, place, samples,
+    words_end,
 };
 use super::registry::model_line;
 use super::{Ask, Codec, Event, Feed, Heard, Input, Kind, Opening, Output, Provider, Service, TurnSign};
@@ -135,7 +136,8 @@ impl Flux {
         let start = place(&message["audio_window_start"]).unwrap_or(self.place);
         let end = place(&message["audio_window_end"]).unwrap_or(start).max(start);
         let text = message["transcript"].as_str().unwrap_or_default().to_owned();
-        let heard = Heard { text, start, end, is_final: false };
+        let words_end = self.words_end(&text, &message["words"], end).map(|at| at.clamp(start, end));
+        let heard = Heard { text, start, end, words_end, is_final: false };
         self.place = end;
         match message["event"].as_str().unwrap_or_default() {
             "StartOfTurn" => {
@@ -159,10 +161,19 @@ impl Flux {
         }
     }
 
+    /// Where the last word of a turn ends. Without a time of its own it was known first at the end of the sound in which the words became these,
+    /// whatever stands between them.
+    fn words_end(&self, text: &str, words: &Value, end: u32) -> Option<u32> {
+        let known = self.turn.as_ref().filter(|turn| letters(&turn.text).eq(letters(text)));
+        let known = known.map(|turn| turn.words_end.unwrap_or(turn.end));
+        words_end(words).or(known).or((!text.is_empty()).then_some(end))
+    }
+
     /// Nobody speaks: how far that was heard is told, since it stays so.
     fn silence(&mut self, end: u32) {
         if end > self.stays {
-            let heard = Heard { text: String::new(), start: self.stays, end, is_final: true };
+            let heard =
+                Heard { text: String::new(), start: self.stays, end, words_end: None, is_final: true };
             self.stays = end;
             self.channel.tell(Event::Heard(heard));
         }
@@ -202,6 +213,11 @@ impl Flux {
         }
         self.channel.finish(None);
     }
+}
+
+/// What is left of a text without marks and capitals, which change when a turn ends.
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 impl Codec for Flux {

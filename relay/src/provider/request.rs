@@ -15,8 +15,9 @@ use super::{
 
 /// Events that wait for the session. While they do, the provider is not read: it waits, too.
 const EVENTS_WAITING: usize = 64;
-/// What waits to be taken by the provider's socket.
-const FEEDS_WAITING: usize = 64;
+/// What waits to be taken by the provider's socket: more than a client plays again after an outage (65 s in chunks of 100 ms), all at once, while
+/// the socket is not open yet.
+const FEEDS_WAITING: usize = 1_024;
 
 /// A request that a session has made of a provider. Dropping it cancels it: the connection is closed.
 #[derive(Debug)]
@@ -150,4 +151,41 @@ const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn time(started: Instant) -> Time {
     Time::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use futures_util::poll;
+
+    use super::super::upstream::Upstream;
+    use super::super::{Ask, Kind, Provider, scenario};
+    use super::*;
+
+    #[tokio::test]
+    async fn all_that_a_client_plays_again_waits_for_a_socket_that_is_not_open_and_no_more_than_that() {
+        // Nobody takes its connections.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        let kind = Kind::named("deepgram").expect("registered");
+        let base_url = url.parse().expect("an address");
+        let provider = Provider { base_url, ..scenario::provider(kind, "m") };
+        let codec = provider.codec(&Ask::Listen).expect("it listens");
+        let upstream = Arc::new(Upstream::new(provider).expect("a client"));
+        let way = upstream.admit(Time::ZERO, &Ask::Listen).expect("it is asked").way();
+        let bounds = Bounds { head: Duration::from_secs(60), ..Bounds::default() };
+        let mut request = Request::open(&TaskTracker::new(), way, Instant::now(), codec, bounds);
+        let chunk = Bytes::from(vec![0; 3_200]);
+        for _ in 0..700 {
+            request.feed(Feed::Audio(chunk.clone()));
+        }
+        assert!(poll!(std::pin::pin!(request.next())).is_pending(), "it waits");
+        for _ in 0..FEEDS_WAITING {
+            request.feed(Feed::Audio(chunk.clone()));
+        }
+        let Event::Failed(failure) = request.next().await else { panic!("it is given up") };
+        assert_eq!(failure.message, "it takes nothing more");
+    }
 }

@@ -109,7 +109,7 @@ impl Transcription {
                 return self.tell(Event::Failed(Failure::new(FailureKind::Provider, said)));
             }
         };
-        self.tell(Event::Heard(Heard { text, start: 0, end: self.samples, is_final: true }));
+        self.tell(Event::Heard(Heard { text, start: 0, end: self.samples, words_end: None, is_final: true }));
         let request_id = self.request_id.take();
         self.tell(Event::Finished(Answer { usage, request_id, ..Answer::default() }));
     }

@@ -266,7 +266,8 @@ mod tests {
     #[test]
     fn a_recogniser_that_breaks_off_after_it_has_worked_is_asked_again_and_one_that_only_takes_connections_is_not()
      {
-        let words = Heard { text: "Hello".to_owned(), start: 0, end: 8_000, is_final: false };
+        let words =
+            Heard { text: "Hello".to_owned(), start: 0, end: 8_000, words_end: None, is_final: false };
         let works = [Event::Ready, Event::Heard(words), broke()];
         assert_eq!(tell(&upstream("deepgram"), &Ask::Listen, 5, &works), [true; 5]);
         let takes = [Event::Ready, broke()];

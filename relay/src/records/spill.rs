@@ -23,6 +23,7 @@ use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
 use crate::money::budget::Caps;
 use crate::money::ledger::LedgerRow;
+use crate::operations::alerts;
 use crate::records::store::{Payer, Quality, Settle, Store, StoreError, create_data_dir};
 use file::{File, Job, Kept};
 use held::Held;
@@ -422,7 +423,8 @@ async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Res
         Owed::Turns { turns, committed } => store.save_turns(session, epoch, turns, *committed).await,
         Owed::Settle(settle) => {
             let settled = store.settle(settle).await?;
-            settled.alerts.iter().for_each(crate::operations::alerts::raised);
+            settled.alerts.iter().for_each(alerts::raised);
+            settle.rows.iter().for_each(|row| alerts::exceeded(session, row));
             Ok(())
         }
         Owed::End { reason, quality, at_ms } => {

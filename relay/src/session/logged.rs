@@ -21,7 +21,7 @@ pub(super) fn log(session: &str, log: Log) {
             tracing::debug!(%session, turn = latency.turn, total_ms = latency.total_ms, "answered");
             telemetry::answered(&latency);
         }
-        Log::FalseInterruption { resumed } => telemetry::false_interruption(resumed),
+        Log::FalseInterruption => telemetry::false_interruption(),
         Log::Policy(note) => log_note(session, note),
     }
 }

@@ -14,7 +14,6 @@ use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
 use crate::money::budget::Reserved;
-use crate::money::ledger::LedgerRow;
 use crate::operations::{alerts, telemetry};
 use crate::records::spill::Owed;
 use crate::records::store::{Alert, Reserve, Settled, StoreError, unix_ms};
@@ -37,18 +36,6 @@ pub(super) struct Work {
     reserving: Option<Running<Result<Reserved, StoreError>>>,
     /// A fresh access token that is being checked.
     checking: Option<Running<Result<Identity, Refused>>>,
-}
-
-/// Tells operators of a row that they pay for, because a provider reported more than was set aside for its request.
-fn tell_excess(session: &str, row: &LedgerRow) {
-    let excess = row.excess();
-    if excess > NanoUsd::ZERO {
-        telemetry::excess(excess);
-        tracing::error!(
-            %session, item = %row.item, unit = %row.unit, quantity = row.quantity, %excess, request = row.request_id.as_deref(),
-            "a provider reported more than its request may use; nobody is charged for the rest"
-        );
-    }
 }
 
 /// What the store says about an entry that it has written.
@@ -98,7 +85,7 @@ impl Work {
                     store.save_turns(&id, epoch, &turns, committed).await.map(|()| Wrote::Done)
                 }
                 (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(|settled| {
-                    settle.rows.iter().for_each(|row| tell_excess(&id, row));
+                    settle.rows.iter().for_each(|row| alerts::exceeded(&id, row));
                     Wrote::Settled(settled)
                 }),
                 (Some(Owed::End { reason, quality, at_ms }), _) => {

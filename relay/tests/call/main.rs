@@ -91,7 +91,7 @@ enum Did {
     Feed(RequestId),
     HoldBack(RequestId, bool),
     Cancel(RequestId),
-    FalseInterruption(bool),
+    FalseInterruption,
     Note(ToolNote),
     Run(Called),
     CancelRun(String),
@@ -217,7 +217,7 @@ impl Bench {
                 Output::Feed { request, .. } => Did::Feed(request),
                 Output::HoldBack { request, held_back } => Did::HoldBack(request, held_back),
                 Output::Cancel(request) => Did::Cancel(request),
-                Output::FalseInterruption { resumed } => Did::FalseInterruption(resumed),
+                Output::FalseInterruption => Did::FalseInterruption,
                 Output::Exhausted(shortage) => Did::Exhausted(shortage),
                 Output::End { code } => Did::End(code),
             });
@@ -256,7 +256,7 @@ fn settled(settled: &Settled) -> Input<'_> {
 }
 
 fn said(start: u32, end: u32) -> AgentOutput {
-    AgentOutput::Said { text: "hello".into(), start, end }
+    AgentOutput::Said { text: "hello".into(), start, end, words_end: end }
 }
 
 fn reply(seconds: usize) -> AgentOutput {

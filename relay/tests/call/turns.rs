@@ -101,9 +101,9 @@ fn an_answer_that_is_held_stands_still_and_goes_on_with_the_next_sample_two_seco
     let did = bench.chunk([AgentOutput::Hold(true), AgentOutput::Hold(true)]);
     assert_eq!(did.iter().filter(|did| **did == Did::Say(Saying::Hold(true))).count(), 1, "told once");
     assert_eq!(spoken(&bench.wait(Duration::from_secs(2))), 0);
-    let again = AgentOutput::FalseInterruption { resumed: true };
+    let again = AgentOutput::FalseInterruption;
     let did = bench.chunk([AgentOutput::Hold(false), again]);
-    assert!(did.contains(&Did::Say(Saying::Hold(false))) && did.contains(&Did::FalseInterruption(true)));
+    assert!(did.contains(&Did::Say(Saying::Hold(false))) && did.contains(&Did::FalseInterruption));
     assert_eq!(spoken(&did), 0, "the client has its two seconds still");
     let mut rest = spoken(&bench.wait(Duration::from_secs(20)));
     rest += sent + 10 * 2_400;
@@ -388,6 +388,21 @@ fn how_long_an_answer_took_is_told_once_it_is_known() {
 }
 
 #[test]
+fn understanding_takes_from_the_end_of_the_last_word_on_whatever_silence_belongs_to_the_turn() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.chunk([]);
+    let said = AgentOutput::Said { text: "hello".into(), start: 0, end: 4_800, words_end: 1_600 };
+    let word = AgentOutput::Words { text: "yes".into(), start: 0, end: 0, last: true };
+    let did = bench.chunk([said, word, AgentOutput::AnswerEnd]);
+    let took = did.iter().find_map(|did| match did {
+        Did::Say(Saying::Latency(latency)) => Some((latency.stt_ms, latency.total_ms)),
+        _ => None,
+    });
+    assert_eq!(took, Some((Some(200), Some(200))), "{did:?}");
+}
+
+#[test]
 fn each_stage_of_a_spoken_answer_has_its_share_and_its_hearing_is_told_and_stored_when_it_is_known() {
     let mut bench = Bench::new();
     let latency = |did: &[Did]| {
@@ -481,7 +496,7 @@ fn a_turn_that_goes_on_keeps_its_number_and_is_corrected_as_it_is_now() {
         .chunk([AgentOutput::TurnGoesOn, AgentOutput::Partial { text, start, end, final_through: None }]);
     assert_eq!(turn(&did), Some((0, "hello, I".to_owned(), false)));
     let text = "hello, I wonder".to_owned();
-    let did = bench.chunk([AgentOutput::Said { text, start: 0, end: 3_200 }]);
+    let did = bench.chunk([AgentOutput::Said { text, start: 0, end: 3_200, words_end: 3_200 }]);
     assert_eq!(turn(&did), Some((0, "hello, I wonder".to_owned(), true)));
     let stored =
         |did: &Did| matches!(did, Did::Store(turns, _) if turns[0].turn == 0 && turns[0].end == 3_200);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use relay::records::store::{Alert, Attempted, Store};
+use relay::money::ledger::LedgerRow;
+use relay::records::store::{Alert, AlertFilter, Attempted, ExcessAlert, Notice, Settle, Store};
 
 use super::{Bench, caps, on_both_databases, open, quota, row, session, settle};
 
@@ -14,6 +15,7 @@ on_both_databases! {
     an_alert_that_failed_waits_and_one_that_is_given_up_is_done
     what_was_claimed_again_is_not_put_off_by_the_first
     without_a_webhook_alerts_are_let_go
+    what_a_provider_reports_too_much_is_an_alert_once_an_hour_for_each_item
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -29,8 +31,10 @@ async fn raise(store: &dyn Store, sessions: u32) {
     }
 }
 
+/// Of budgets.
 async fn claim(store: &dyn Store, claim: Duration) -> Vec<Alert> {
-    let mut claimed = store.claim_alerts(claim, 100).await.expect("claimed");
+    let claimed = store.claim_alerts(claim, 100).await.expect("claimed");
+    let mut claimed: Vec<Alert> = claimed.iter().filter_map(|notice| notice.budget().cloned()).collect();
     claimed.sort_by(|a, b| a.id.cmp(&b.id));
     claimed
 }
@@ -68,8 +72,8 @@ async fn of_many_who_claim_at_once_each_alert_has_one(bench: Bench) {
                     if claimed.is_empty() {
                         return ids;
                     }
-                    assert!(claimed.len() <= 7 && claimed.iter().all(|alert| alert.attempts == 1));
-                    ids.extend(claimed.into_iter().map(|alert| alert.id));
+                    assert!(claimed.len() <= 7 && claimed.iter().all(|alert| alert.attempts() == 1));
+                    ids.extend(claimed.into_iter().map(|alert| alert.id().to_owned()));
                 }
             })
         })
@@ -145,4 +149,47 @@ async fn without_a_webhook_alerts_are_let_go(bench: Bench) {
     raise(store, 1).await;
     store.dismiss_alerts().await.expect("written");
     assert_eq!(claim(store, LONG).await, []);
+}
+
+/// So many tokens, each of which costs the operator two nano-dollars.
+fn excess(key: &str, item: &str, quantity: u64) -> LedgerRow {
+    let unit = format!("{}output_token", LedgerRow::EXCESS);
+    let (price, per) = (super::usd(2), 1);
+    LedgerRow { item: item.into(), unit, price, per, ..row(key, quantity, 0) }
+}
+
+async fn what_a_provider_reports_too_much_is_an_alert_once_an_hour_for_each_item(bench: Bench) {
+    const HOUR_MS: i64 = 3_600_000;
+    let store = &*bench.store;
+    let caps = caps(1_000, super::WIDE, super::WIDE);
+    for id in ["a", "b"] {
+        open(store, &session(id), &quota()).await;
+    }
+    let hour = settle("a", Vec::new(), caps).at_ms / HOUR_MS * HOUR_MS;
+    let settle = |id: &str, rows: Vec<LedgerRow>, at_ms| Settle { at_ms, ..settle(id, rows, caps) };
+    let rows = vec![excess("1", "x/model", 30), excess("2", "x/model", 5), excess("3", "x/voice", 1)];
+    let first = settle("a", rows, hour);
+    for _ in 0..2 {
+        let settled = store.settle(&first).await.expect("written");
+        assert_eq!((settled.alerts.len(), settled.cost.get()), (0, 0), "it costs the user nothing");
+    }
+    // Another call, within the same hour and after it; and a row that is as it should be.
+    store.settle(&settle("b", vec![excess("1", "x/model", 9)], hour + HOUR_MS - 1)).await.expect("written");
+    store.settle(&settle("b", vec![excess("2", "x/model", 7)], hour + HOUR_MS)).await.expect("written");
+    store.settle(&settle("b", vec![row("3", 1, 1)], hour + HOUR_MS)).await.expect("written");
+    let listed = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("read").rows;
+    let told: Vec<ExcessAlert> = listed
+        .into_iter()
+        .map(|row| match row.alert {
+            Notice::Excess(alert) => alert,
+            Notice::Budget(alert) => panic!("no budget was reached: {alert:?}"),
+        })
+        .collect();
+    let mut brief: Vec<_> =
+        told.iter().map(|alert| (&*alert.item, alert.excess.get(), &*alert.session_id)).collect();
+    brief.sort_unstable();
+    assert_eq!(brief, [("x/model", 14, "b"), ("x/model", 70, "a"), ("x/voice", 2, "a")]);
+    assert!(told.iter().all(|alert| alert.account == "acme" && alert.hour.len() == "2026-11-22T19".len()));
+    let of_ada = AlertFilter { user_sub: Some("ada".into()), ..AlertFilter::default() };
+    assert_eq!(store.list_alerts(&of_ada, None, 10).await.expect("read").rows, [], "it concerns no user");
 }

@@ -2,7 +2,7 @@
 
 use relay::money::budget::{Balance, Range, Reserved, Scope};
 use relay::records::store::{
-    NewSession, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
+    NewSession, Notice, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
 };
 use std::time::Duration;
 
@@ -420,7 +420,7 @@ async fn whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_mom
     }
     let claimed = store.claim_alerts(LEASE, 1_000).await.expect("claimed");
     assert!(claimed.len() > 60, "{}", claimed.len());
-    assert!(claimed.is_sorted_by_key(|alert| (alert.created_at_ms, alert.id.clone())));
+    assert!(claimed.is_sorted_by_key(|alert| (alert.created_at_ms(), alert.id().to_owned())));
 }
 
 async fn a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says(bench: Bench) {
@@ -434,7 +434,8 @@ async fn a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_t
     assert_eq!((alert.percent, alert.spent, alert.limit), (100, usd(65), usd(100)));
     store.settle(&settle("a", vec![row("2", 1, 30)], caps)).await.expect("written");
     let claimed = store.claim_alerts(LEASE, 10).await.expect("claimed");
-    let told: Vec<_> = claimed.iter().map(|alert| (alert.percent, alert.spent)).collect();
+    let budgets = claimed.iter().filter_map(Notice::budget);
+    let told: Vec<_> = budgets.map(|alert| (alert.percent, alert.spent)).collect();
     assert_eq!(told, [(50, usd(65)), (80, usd(65)), (100, usd(65))], "and 80 % is not told after it");
 }
 

@@ -317,7 +317,7 @@ async fn a_schema_of_a_newer_relay_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 11, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 12, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"

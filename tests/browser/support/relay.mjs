@@ -122,6 +122,15 @@ export class Relay {
     return this.#query(`SELECT *, ${from} AS from_quantity FROM ledger WHERE session_id = '${id}' ORDER BY from_quantity`);
   }
 
+  /**
+   * What was said in a session, as it is stored.
+   * @param {string} id
+   * @returns {{ turn: number, role: "user" | "agent", text: string }[]}
+   */
+  turns(id) {
+    return this.#query(`SELECT turn, role, text FROM turns WHERE session_id = '${id}' ORDER BY turn`);
+  }
+
   /** Waits until the newest session has ended. @returns {Promise<SessionRow>} */
   async endedSession() {
     return until("the session has ended in the database", () => this.sessions().find((row) => row.state === "ended"));

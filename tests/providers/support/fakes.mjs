@@ -13,6 +13,7 @@ const WAIT_MS = 10_000;
 /**
  * What the log says of a request.
  * @typedef {object} Request
+ * @property {string} wire
  * @property {string} path
  * @property {string} query
  * @property {"right" | "wrong" | "missing"} key
@@ -52,6 +53,11 @@ export class Fakes {
   /** Forgets what was scripted and logged, and says what comes next. @param {Record<string, object[]>} acts */
   async script(acts) {
     for (const path of ["/script", "/log"]) await fetch(this.url + path, { method: "DELETE" });
+    await this.act(acts);
+  }
+
+  /** Says what comes next on these wires; without acts they are their sensible selves again. @param {Record<string, object[]>} acts */
+  async act(acts) {
     const headers = { "content-type": "application/json" };
     const response = await fetch(`${this.url}/script`, { method: "POST", headers, body: JSON.stringify(acts) });
     if (!response.ok) throw new Error(await response.text());

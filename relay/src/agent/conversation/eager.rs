@@ -92,9 +92,9 @@ impl<E: Ears> Conversation<E> {
     }
 
     /// The user has taken this turn, and its answer is there, as far as it has come.
-    pub(super) fn take_turn_with_draft(&mut self, text: String, start: u32, end: u32) {
+    pub(super) fn take_turn_with_draft(&mut self, text: String, start: u32, end: u32, words_end: u32) {
         let Some(Draft { text: answer, outcome, .. }) = self.eager.draft.take() else { return };
-        self.take_turn(text, start, end);
+        self.take_turn(text, start, end, words_end);
         self.wants_to_think = false;
         self.has_answered = false;
         self.quiet.pause();

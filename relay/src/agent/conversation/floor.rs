@@ -3,8 +3,8 @@
 //! A machine of its own, without any sound to give and without a request:
 //!
 //! ```text
-//!                    voice, a sign                 voice that goes on, words
-//!  Silent ──► Speaking ──────────► Held ──────────────────────────────────────► Taken or Silent
+//!                    voice, a sign         words
+//!  Silent ──► Speaking ──────────► Held ─────────► Silent
 //!    ▲            ▲                  │
 //!    │ over       └──────────────────┘
 //!    └────────────   quiet for a while, or a back-channel
@@ -15,7 +15,8 @@
 //! - **Words** cut the answer, unless they are a back-channel ([`BackChannels`]) or the agent's own words coming back ([`Echo`]).
 //! - When no words come, the answer **goes on** where it stopped: a cough, a key, a door and music are voices to a detector and have none. A
 //!   sound that has held an answer for as long as one is held is known from then on, and holds nothing until it pauses or is louder.
-//! - Where **nobody hears**, since every recogniser has failed, no words can come, and voice that goes on cuts the answer.
+//! - Where **nobody hears**, since every recogniser has failed, words can come only once one is well again, or in writing. Voice that goes on is
+//!   taken for an interruption: the answer waits for words as long as for those of an utterance, and goes on where it stopped if none come.
 //!
 //! Only the agent's conversation cuts, on the word of this machine.
 
@@ -35,7 +36,7 @@ use loudness::Loudness;
 
 /// An answer is held no longer than this, whatever is heard meanwhile, by a recogniser that hears everything as it comes.
 const HOLD_MAX: Duration = Duration::from_secs(5);
-/// The same where words come after an utterance only.
+/// The same where words come after an utterance only, and where nobody hears.
 const HOLD_MAX_FOR_UTTERANCE: Duration = Duration::from_secs(10);
 /// Words that belong to a voice come within this time after it, or there are none.
 const WORDS_WITHIN: Duration = Duration::from_secs(5);
@@ -54,8 +55,8 @@ const SIGN_OF: u32 = 16_000;
 /// How turns are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnTaking {
-    /// A voice that goes on for so long ends the answer where nobody hears its words.
-    pub cut_after: Duration,
+    /// A voice that goes on for so long is an interruption where nobody hears its words: the answer waits for some.
+    pub interrupted_after: Duration,
     /// An answer that is held goes on when the user has been silent for so long and no words came.
     pub resume_after: Duration,
     /// Whether the greeting may be interrupted.
@@ -69,7 +70,7 @@ pub struct TurnTaking {
 impl Default for TurnTaking {
     fn default() -> Self {
         TurnTaking {
-            cut_after: Duration::from_millis(500),
+            interrupted_after: Duration::from_millis(500),
             resume_after: Duration::from_secs(1),
             interruptible_greeting: true,
             uninterruptible: Duration::ZERO,
@@ -85,10 +86,6 @@ pub(super) enum Decision {
     Hold,
     /// It goes on where it was held: nobody has interrupted.
     Resume,
-    /// It ends where it is.
-    Cut,
-    /// It was cut because of a voice, and no words came of that.
-    WasNone,
 }
 
 /// What words of the user are.
@@ -137,10 +134,9 @@ enum State {
     Silent,
     /// It does.
     Speaking,
-    /// It was held at `since`; the user was last heard at `last`, where their audio ended at `end`.
-    Held { since: Time, last: Time, end: u32 },
-    /// It was cut because of a voice; words are due by then.
-    Taken { due: Time },
+    /// It was held at `since`; the user was last heard at `last`, where their audio ended at `end`. Their voice `is_interruption` although
+    /// nobody hears what it says.
+    Held { since: Time, last: Time, end: u32, is_interruption: bool },
 }
 
 impl Floor {
@@ -187,7 +183,7 @@ impl Floor {
     /// More sound of an answer is given, at so many samples a second.
     pub(super) fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
         self.loudness.agent_sounds(samples, rate);
-        if matches!(self.state, State::Silent | State::Taken { .. }) {
+        if self.state == State::Silent {
             self.state = State::Speaking;
             (self.sounded, self.remarked) = (Some((self.end, self.end)), None);
         }
@@ -198,9 +194,7 @@ impl Floor {
         self.note_sounding();
         self.loudness.agent_is_silent(self.end.saturating_add(ECHO_MAX));
         self.greets = false;
-        if !matches!(self.state, State::Taken { .. }) {
-            self.state = State::Silent;
-        }
+        self.state = State::Silent;
         // Of somebody who is muted nothing comes, while time goes by.
         self.remarked.take().is_some_and(|(end, at)| {
             end.saturating_add(ANSWERS_WITHIN) > self.end && now.since(at) <= UNDERSTOOD_WITHIN
@@ -213,8 +207,7 @@ impl Floor {
         (self.state, self.remarked) = (State::Silent, None);
     }
 
-    /// Whether it has to know where somebody speaks: while the agent sounds, as long as its voice may come back, and while words of a voice are
-    /// due.
+    /// Whether it has to know where somebody speaks: while the agent sounds, and as long as its voice may come back.
     pub(super) fn wants_ears(&self) -> bool {
         let may_be_echo = |(_, until): (u32, u32)| self.end <= until.saturating_add(ECHO_MAX);
         self.state != State::Silent || self.sounded.is_some_and(may_be_echo)
@@ -227,11 +220,10 @@ impl Floor {
         if self.loudness.hear(position, samples, is_voiced) {
             self.notice(now);
         }
-        let goes_on =
-            u128::from(self.loudness.goes_on()) * 1_000 >= self.manners.cut_after.as_millis() * 16_000;
-        if matches!(self.state, State::Held { .. }) && self.is_deaf && is_voiced && goes_on {
-            self.state = State::Taken { due: now + WORDS_WITHIN };
-            self.decisions.push_back(Decision::Cut);
+        let goes_on = u128::from(self.loudness.goes_on()) * 1_000
+            >= self.manners.interrupted_after.as_millis() * 16_000;
+        if let State::Held { is_interruption, .. } = &mut self.state {
+            *is_interruption |= self.is_deaf && is_voiced && goes_on;
         }
     }
 
@@ -259,11 +251,10 @@ impl Floor {
         let (is_guarded, heard_to) = (self.is_guarded(now), self.end);
         match &mut self.state {
             State::Speaking if !is_guarded => {
-                self.state = State::Held { since: now, last: now, end: heard_to };
+                self.state = State::Held { since: now, last: now, end: heard_to, is_interruption: false };
                 self.decisions.push_back(Decision::Hold);
             }
             State::Held { last, end, .. } => (*last, *end) = (now, heard_to),
-            State::Taken { due } => *due = now + WORDS_WITHIN,
             State::Speaking | State::Silent => {}
         }
     }
@@ -286,9 +277,6 @@ impl Floor {
             if (is_sounding || is_early) && self.back_channels.has(text, is_whole) {
                 return Remark::BackChannel;
             }
-        }
-        if matches!(self.state, State::Taken { .. }) {
-            self.state = State::Silent;
         }
         self.is_turn = true;
         Remark::Turn
@@ -316,32 +304,27 @@ impl Floor {
         if self.poll_timeout().is_none_or(|due| now < due) {
             return;
         }
-        match self.state {
-            State::Held { last, .. } => {
-                if now < last + self.manners.resume_after {
-                    // Whatever sounds, it has no words.
-                    self.loudness.get_used_to_it();
-                }
-                self.resume();
+        if let State::Held { last, .. } = self.state {
+            if now < last + self.manners.resume_after {
+                // Whatever sounds, it has no words.
+                self.loudness.get_used_to_it();
             }
-            State::Taken { .. } => {
-                self.state = State::Silent;
-                self.decisions.push_back(Decision::WasNone);
-            }
-            State::Silent | State::Speaking => {}
+            self.resume();
         }
     }
 
     /// When time has passed.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.state {
-            State::Held { since, last, end } if self.words_come_late => {
+            State::Held { since, last, is_interruption: true, .. } => {
+                Some((last + WORDS_WITHIN).min(since + HOLD_MAX_FOR_UTTERANCE))
+            }
+            State::Held { since, last, end, .. } if self.words_come_late => {
                 let is_understood = self.understood_through >= end;
                 let wait = if is_understood { self.manners.resume_after } else { WORDS_WITHIN };
                 Some((last + wait).min(since + HOLD_MAX_FOR_UTTERANCE))
             }
             State::Held { since, last, .. } => Some((last + self.manners.resume_after).min(since + HOLD_MAX)),
-            State::Taken { due } => Some(due),
             State::Silent | State::Speaking => None,
         }
     }

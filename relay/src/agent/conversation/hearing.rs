@@ -56,8 +56,10 @@ pub(super) enum Understood {
         text: String,
         /// Where they begin.
         start: u32,
-        /// Where they end.
+        /// Where they end, with the silence that belongs to them.
         end: u32,
+        /// Where the last word ends.
+        words_end: u32,
     },
     /// Nothing before this position will be part of anything that is understood later.
     Final {

@@ -29,6 +29,7 @@ pub(super) struct Turns {
 struct Turn {
     start: u32,
     end: u32,
+    words_end: u32,
     /// So many answers had begun when it was taken.
     answers: u32,
 }
@@ -52,16 +53,16 @@ impl<E: Ears> Conversation<E> {
     }
 
     /// The user has taken a turn, or has gone on with the last one: this is all of it.
-    pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32) {
+    pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32, words_end: u32) {
         let answers = self.outbox.begun();
         let goes_on = std::mem::take(&mut self.turns.goes_on);
-        self.turns.last = Some(Turn { start, end, answers });
+        self.turns.last = Some(Turn { start, end, words_end, answers });
         self.turns.owed = self.is_too_long(start, end).then_some(answers);
         if !goes_on {
-            return self.user_said(text, start, end);
+            return self.user_said(text, start, end, words_end);
         }
         self.memory.user_said_more(&text);
-        self.outbox.push(AgentOutput::Said { text, start, end });
+        self.outbox.push(AgentOutput::Said { text, start, end, words_end });
         self.wants_to_think = true;
     }
 
@@ -85,9 +86,9 @@ impl<E: Ears> Conversation<E> {
 
     /// No words come any more: should the last turn have seemed to go on, it was whole before.
     pub(super) fn end_turn(&mut self) {
-        if let Some(Turn { start, end, .. }) = self.turns.last.filter(|_| self.turns.goes_on) {
+        if let Some(Turn { start, end, words_end, .. }) = self.turns.last.filter(|_| self.turns.goes_on) {
             let text = self.memory.newest_saying().unwrap_or_default().to_owned();
-            self.take_turn(text, start, end);
+            self.take_turn(text, start, end, words_end);
         }
     }
 }

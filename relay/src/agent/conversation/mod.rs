@@ -185,7 +185,7 @@ impl<E: Ears> Conversation<E> {
         self.interrupt();
         // What waits was to be said before this.
         self.say_rest();
-        self.user_said(text.to_owned(), position, position);
+        self.user_said(text.to_owned(), position, position, position);
     }
 
     /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.

@@ -10,9 +10,9 @@ use crate::agent::AgentOutput;
 use crate::agent::utterances::Ears;
 
 impl<E: Ears> Conversation<E> {
-    pub(super) fn user_said(&mut self, text: String, start: u32, end: u32) {
+    pub(super) fn user_said(&mut self, text: String, start: u32, end: u32, words_end: u32) {
         self.memory.user_said(&text);
-        self.outbox.push(AgentOutput::Said { text, start, end });
+        self.outbox.push(AgentOutput::Said { text, start, end, words_end });
         self.wants_to_think = true;
     }
 
@@ -42,18 +42,20 @@ impl<E: Ears> Conversation<E> {
                 }
                 Understood::MayBeOver { text } => self.prepare(text),
                 Understood::GoesOn => self.discard_draft(),
-                Understood::Said { text, start, end } => {
+                Understood::Said { text, start, end, words_end } => {
                     self.is_user_speaking = false;
                     self.is_user_heard = false;
                     let remark = self.floor.judge(&text, start, end, true);
                     self.floor.turn_over(self.now, remark, end);
                     self.eager.next_turn();
                     match remark {
-                        Remark::Turn if self.use_draft(&text) => self.take_turn_with_draft(text, start, end),
+                        Remark::Turn if self.use_draft(&text) => {
+                            self.take_turn_with_draft(text, start, end, words_end);
+                        }
                         Remark::Turn => {
                             self.interrupt_unless_guarded();
                             let (text, start) = self.go_on_with_turn(text, start);
-                            self.take_turn(text, start, end);
+                            self.take_turn(text, start, end, words_end);
                         }
                         Remark::BackChannel => {
                             self.end_turn();
@@ -108,10 +110,8 @@ impl<E: Ears> Conversation<E> {
                 Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
                 Decision::Resume => {
                     self.outbox.push(AgentOutput::Hold(false));
-                    self.outbox.push(AgentOutput::FalseInterruption { resumed: true });
+                    self.outbox.push(AgentOutput::FalseInterruption);
                 }
-                Decision::Cut => self.cut(),
-                Decision::WasNone => self.outbox.push(AgentOutput::FalseInterruption { resumed: false }),
             }
         }
     }

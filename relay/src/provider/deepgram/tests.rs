@@ -18,7 +18,7 @@ fn results(text: &str, start: f64, duration: f64, is_final: bool, speech_final: 
 }
 
 fn heard(text: &str, start: u32, end: u32, is_final: bool) -> Event {
-    Event::Heard(Heard { text: text.to_owned(), start, end, is_final })
+    Event::Heard(Heard { text: text.to_owned(), start, end, words_end: None, is_final })
 }
 
 const OVER: Event = Event::Turn(TurnSign::Over);
@@ -78,6 +78,25 @@ fn a_conversation_is_heard_from_its_first_word_to_its_last() {
     let [Event::Finished(answer)] = &done[..] else { panic!("{done:?}") };
     assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-7")));
     assert_eq!(bench.message(&results("late", 9.0, 1.0, true, true)), []);
+}
+
+#[test]
+fn where_the_last_word_ends_is_told_beside_the_silence_that_was_heard_with_it() {
+    let mut bench = listening_to(None);
+    let mut last = results("How are you?", 0.0, 2.5, true, true);
+    last["channel"]["alternatives"][0]["words"] = json!([
+        {"word": "how", "start": 0.5, "end": 0.8}, {"word": "are", "start": 0.8, "end": 1.0},
+        {"word": "you", "start": 1.0, "end": 1.75, "punctuated_word": "you?"},
+    ]);
+    let words_end = Some(28_000);
+    let heard = Heard { text: "How are you?".to_owned(), start: 0, end: 40_000, words_end, is_final: true };
+    assert_eq!(bench.message(&last), [Event::Heard(heard), OVER]);
+    // A stranger's figure leaves what was heard.
+    let mut odd = results("Yes.", 2.5, 1.0, true, false);
+    odd["channel"]["alternatives"][0]["words"] = json!([{"word": "yes", "start": 1.0, "end": 9e9}]);
+    let words_end = Some(56_000);
+    let heard = Heard { text: "Yes.".to_owned(), start: 40_000, end: 56_000, words_end, is_final: true };
+    assert_eq!(bench.message(&odd), [Event::Heard(heard)]);
 }
 
 #[test]

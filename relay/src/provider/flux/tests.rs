@@ -16,8 +16,13 @@ fn turn(event: &str, text: &str, start: f64, end: f64) -> Value {
     })
 }
 
+/// Of words that were known first at that end.
 fn heard(text: &str, start: u32, end: u32, is_final: bool) -> Event {
-    Event::Heard(Heard { text: text.to_owned(), start, end, is_final })
+    heard_since(text, (start, end), (!text.is_empty()).then_some(end), is_final)
+}
+
+fn heard_since(text: &str, (start, end): (u32, u32), words_end: Option<u32>, is_final: bool) -> Event {
+    Event::Heard(Heard { text: text.to_owned(), start, end, words_end, is_final })
 }
 
 #[test]
@@ -55,7 +60,10 @@ fn a_turn_is_told_as_it_grows_and_is_final_with_its_end() {
     assert_eq!(bench.message(&turn("Update", "Hel", 0.5, 1.25)), [], "that is no news");
     assert_eq!(bench.message(&turn("Update", "Hello", 0.5, 1.5)), [heard("Hello", 8_000, 24_000, false)]);
     let maybe = bench.message(&turn("EagerEndOfTurn", "Hello.", 0.5, 2.0));
-    assert_eq!(maybe, [heard("Hello.", 8_000, 32_000, false), Event::Turn(TurnSign::MayBeOver)]);
+    assert_eq!(
+        maybe,
+        [heard_since("Hello.", (8_000, 32_000), Some(24_000), false), Event::Turn(TurnSign::MayBeOver)]
+    );
     let resumed = bench.message(&turn("TurnResumed", "Hello. You", 0.5, 2.25));
     assert_eq!(resumed, [Event::Turn(TurnSign::GoesOn), heard("Hello. You", 8_000, 36_000, false)]);
     let over = bench.message(&turn("EndOfTurn", "Hello. You there?", 0.5, 3.0));
@@ -65,6 +73,18 @@ fn a_turn_is_told_as_it_grows_and_is_final_with_its_end() {
     let done = bench.events(Input::End);
     let [Event::Finished(answer)] = &done[..] else { panic!("no turn was left: {done:?}") };
     assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-1")));
+}
+
+#[test]
+fn the_last_word_ends_where_it_says_so_or_else_where_it_was_known_first() {
+    let mut bench = listening_to();
+    bench.message(&turn("StartOfTurn", "Hello there", 0.5, 1.5));
+    let over = bench.message(&turn("EndOfTurn", "Hello, there!", 0.5, 2.5));
+    assert_eq!(over[0], heard_since("Hello, there!", (8_000, 40_000), Some(24_000), true));
+    let mut timed = turn("EndOfTurn", "Yes.", 2.5, 4.0);
+    timed["turn_index"] = json!(1);
+    timed["words"] = json!([{"word": "Yes.", "start": 2.75, "end": 3.25, "confidence": 0.9}]);
+    assert_eq!(bench.message(&timed)[0], heard_since("Yes.", (40_000, 64_000), Some(52_000), true));
 }
 
 #[test]
@@ -144,7 +164,10 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
     bench.message(&turn("StartOfTurn", "Hi", 0.25, 0.75));
     flushed(&mut bench);
     let over = Output::Event(Event::Turn(TurnSign::Over));
-    assert_eq!(after(&mut bench), [Output::Event(heard("Hi", 4_000, 16_000, true)), over]);
+    assert_eq!(
+        after(&mut bench),
+        [Output::Event(heard_since("Hi", (4_000, 16_000), Some(12_000), true)), over]
+    );
     assert_eq!(bench.message(&turn("EndOfTurn", "Hi", 0.25, 1.0)), [], "that turn was told");
     let mut next = turn("StartOfTurn", "You", 1.5, 2.0);
     next["turn_index"] = json!(1);
@@ -155,5 +178,5 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
     bench.message(&turn("StartOfTurn", "Yes", 1.25, 1.75));
     assert_eq!(after(&mut bench), [Output::Event(heard("", 0, 16_000, true))]);
     let over = bench.message(&turn("EndOfTurn", "Yes.", 1.25, 2.0));
-    assert_eq!(over[0], heard("Yes.", 20_000, 32_000, true));
+    assert_eq!(over[0], heard_since("Yes.", (20_000, 32_000), Some(28_000), true));
 }

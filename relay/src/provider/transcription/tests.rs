@@ -10,7 +10,7 @@ fn words_of(media_type: &str, body: &str, piece: usize) -> Vec<Event> {
 }
 
 fn heard(text: &str) -> Event {
-    Event::Heard(Heard { text: text.to_owned(), start: 0, end: 5, is_final: true })
+    Event::Heard(Heard { text: text.to_owned(), start: 0, end: 5, words_end: None, is_final: true })
 }
 
 #[test]

@@ -9,9 +9,9 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
-    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, NewSession, Opened, Page, Quality, Quota,
-    Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError, Swept, TakeOver,
-    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, NewSession, Notice, Opened, Page, Quality,
+    Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError, Swept,
+    TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -141,7 +141,8 @@ operations! {
     /// Sets money aside in all three budgets, or in none.
     fn reserve(&self, ask: &Reserve<'_>) -> Reserved;
 
-    /// Appends rows to the ledger, takes their cost out of what was set aside, and tells which thresholds were reached by it. It works for
+    /// Appends rows to the ledger, takes their cost out of what was set aside, and tells which thresholds were reached by it. What a provider
+    /// has reported too much of goes to the outbox of alerts, once an hour for each item. It works for
     /// ended sessions as well, since what was used is owed. The cost of a deleted session goes on the account's bill, and the answer is
     /// [`StoreError::Erased`].
     fn settle(&self, settle: &Settle) -> Settled;
@@ -171,7 +172,7 @@ operations! {
     ) -> Page<Credit, Cursor>;
 
     /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
-    fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Alert>;
+    fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Notice>;
 
     /// Notes what became of an attempt to deliver an alert. If the alert was claimed again since, only a delivery is noted.
     fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> ();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{Alert, SessionRow, SessionState, TurnRow};
+use super::types::{Notice, SessionRow, SessionState, TurnRow};
 
 /// How many rows the longest page has.
 pub const PAGE_MAX: u32 = 1_000;
@@ -153,7 +153,7 @@ pub struct UsageCursor {
 /// Which alerts to list: those for which everything holds that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// Alerts that a session of this user raised.
+    /// Alerts about budgets that a session of this user raised.
     pub user_sub: Option<String>,
     /// Alerts that a session of this account raised.
     pub account: Option<String>,
@@ -163,7 +163,7 @@ pub struct AlertFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRow {
     /// The alert.
-    pub alert: Alert,
+    pub alert: Notice,
     /// When the webhook took it, in milliseconds since 1970.
     pub delivered_at_ms: Option<i64>,
 }

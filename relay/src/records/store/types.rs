@@ -219,6 +219,75 @@ pub struct Alert {
     pub attempts: u32,
 }
 
+/// The notice for operators that a provider has reported more than was set aside for its request: they pay what is beyond, and nobody is
+/// charged for it. Of each item there is one an hour, of the first such request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExcessAlert {
+    /// The alert's id, a UUID v7.
+    pub id: String,
+    /// What it reported too much of, as [`LedgerRow::item`] has it.
+    pub item: String,
+    /// The hour (UTC), such as `2026-11-22T19`.
+    pub hour: String,
+    /// What is beyond costs this.
+    pub excess: NanoUsd,
+    /// The session that the request was made for.
+    pub session_id: String,
+    /// The account of that session.
+    pub account: String,
+    /// When the alert was written, in milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// How often the alert was sent to the webhook.
+    pub attempts: u32,
+}
+
+/// What the outbox for operators holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A budget has reached a threshold.
+    Budget(Alert),
+    /// A provider has reported too much.
+    Excess(ExcessAlert),
+}
+
+impl Notice {
+    /// The alert's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Notice::Budget(Alert { id, .. }) | Notice::Excess(ExcessAlert { id, .. }) => id,
+        }
+    }
+
+    /// When the alert was written, in milliseconds since 1970.
+    #[must_use]
+    pub fn created_at_ms(&self) -> i64 {
+        match self {
+            Notice::Budget(Alert { created_at_ms, .. })
+            | Notice::Excess(ExcessAlert { created_at_ms, .. }) => *created_at_ms,
+        }
+    }
+
+    /// How often the alert was sent to the webhook.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Notice::Budget(Alert { attempts, .. }) | Notice::Excess(ExcessAlert { attempts, .. }) => {
+                *attempts
+            }
+        }
+    }
+
+    /// The alert, if it is about a budget.
+    #[must_use]
+    pub fn budget(&self) -> Option<&Alert> {
+        match self {
+            Notice::Budget(alert) => Some(alert),
+            Notice::Excess(_) => None,
+        }
+    }
+}
+
 /// What became of an attempt to deliver an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempted {

@@ -250,7 +250,7 @@ pub(super) async fn delete_user(
     Ok(Json(Erased { sessions }))
 }
 
-/// Lists alerts: the budgets that have reached one of their thresholds.
+/// Lists alerts: the budgets that have reached one of their thresholds, and the providers that have reported too much.
 #[utoipa::path(
     get, path = "/v1/admin/alerts", operation_id = "list_alerts", tag = "admin", params(AlertsAsked),
     responses((status = 200, description = "A page, the newest first", body = Alerts), Usual),

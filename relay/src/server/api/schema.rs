@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::time;
 use crate::records::store::{
-    AlertRow, Credit, Denial, DenialKind, LiveRow, SaidRow, SessionRow, SessionState, UsageRow,
+    AlertRow, Credit, Denial, DenialKind, LiveRow, Notice, SaidRow, SessionRow, SessionState, UsageRow,
 };
 
 /// A session.
@@ -159,28 +159,30 @@ pub(super) struct Usage {
     cost_nano_usd: i64,
 }
 
-/// A budget that has reached one of its thresholds.
+/// A budget that has reached one of its thresholds, or a provider that has reported more than was set aside for its request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Alert {
     /// The alert's id.
     id: String,
-    /// Whose budget it is: `session`, `user` or `account`.
+    /// Whose budget it is: `session`, `user` or `account`; `provider` if it is no budget.
     scope: &'static str,
-    /// The day or month (UTC) of the budget. Empty for a session's budget.
+    /// What a provider has reported too much of, as the price table names it; nothing for a budget.
+    item: Option<String>,
+    /// The day or month (UTC) of the budget, or the hour of what a provider reported. Empty for a session's budget.
     period: String,
-    /// The threshold, in percent of the budget.
+    /// The threshold, in percent of the budget; 0 for a provider.
     percent: u32,
-    /// The session that reached the threshold.
+    /// The session that reached the threshold, or that the provider was asked for.
     session_id: String,
-    /// The user of that session.
+    /// The user of that session; empty for a provider.
     user_sub: String,
     /// The account of that session.
     account: String,
-    /// How much the budget is, in nano-dollars.
+    /// How much the budget is, in nano-dollars; 0 for a provider.
     limit_nano_usd: u64,
-    /// What was spent of the budget by then, in nano-dollars.
+    /// What was spent of the budget by then, or what the provider reported beyond what was set aside, in nano-dollars.
     spent_nano_usd: u64,
-    /// When the threshold was reached.
+    /// When that was.
     #[schema(format = DateTime)]
     created_at: String,
     /// How often the alert was sent to the webhook.
@@ -408,19 +410,39 @@ impl From<UsageRow> for Usage {
 
 impl From<AlertRow> for Alert {
     fn from(AlertRow { alert, delivered_at_ms }: AlertRow) -> Alert {
-        Alert {
-            id: alert.id,
-            scope: alert.scope.name(),
-            period: alert.period,
-            percent: alert.percent,
-            session_id: alert.session_id,
-            user_sub: alert.user_sub,
-            account: alert.account,
-            limit_nano_usd: alert.limit.get(),
-            spent_nano_usd: alert.spent.get(),
-            created_at: time::text(alert.created_at_ms),
-            attempts: alert.attempts,
-            delivered_at: time::maybe_text(delivered_at_ms),
+        let (created_at, attempts) = (time::text(alert.created_at_ms()), alert.attempts());
+        let delivered_at = time::maybe_text(delivered_at_ms);
+        match alert {
+            Notice::Budget(alert) => Alert {
+                id: alert.id,
+                scope: alert.scope.name(),
+                item: None,
+                period: alert.period,
+                percent: alert.percent,
+                session_id: alert.session_id,
+                user_sub: alert.user_sub,
+                account: alert.account,
+                limit_nano_usd: alert.limit.get(),
+                spent_nano_usd: alert.spent.get(),
+                created_at,
+                attempts,
+                delivered_at,
+            },
+            Notice::Excess(alert) => Alert {
+                id: alert.id,
+                scope: "provider",
+                item: Some(alert.item),
+                period: alert.hour,
+                percent: 0,
+                session_id: alert.session_id,
+                user_sub: String::new(),
+                account: alert.account,
+                limit_nano_usd: 0,
+                spent_nano_usd: alert.excess.get(),
+                created_at,
+                attempts,
+                delivered_at,
+            },
         }
     }
 }

@@ -186,9 +186,6 @@ pub enum Log {
     Back,
     /// How long an answer took.
     Answered(Latency),
-    /// Nobody wanted to interrupt the answer that was held and now goes on (`resumed`), or that was cut.
-    FalseInterruption {
-        /// Whether it goes on.
-        resumed: bool,
-    },
+    /// Nobody wanted to interrupt the answer that was held and now goes on.
+    FalseInterruption,
 }

@@ -46,9 +46,7 @@ impl Machine {
                 }
                 C::Speak(samples) => Step::Speak(samples),
                 C::Trouble(code) => Step::Trouble(code),
-                C::FalseInterruption { resumed } => {
-                    Step::Out(Output::Log(Log::FalseInterruption { resumed }))
-                }
+                C::FalseInterruption => Step::Out(Output::Log(Log::FalseInterruption)),
                 C::Usage(usage) => Step::Usage(usage),
                 C::Commit(mark) => Step::Commit(mark),
                 C::Open { request, provider, ask } => Step::Out(Output::Open { request, provider, ask }),

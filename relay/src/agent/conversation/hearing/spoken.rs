@@ -35,6 +35,8 @@ pub(in super::super) struct Spoken<E> {
 struct Utterance {
     start: u32,
     end: u32,
+    /// Where its last loud moment is.
+    loud_end: u32,
     speech: Vec<i16>,
     /// The user has paid for a recogniser's hearing it.
     is_paid: bool,
@@ -138,7 +140,7 @@ impl<E: Ears> Spoken<E> {
         while let Some(noticed) = self.utterances.poll() {
             match noticed {
                 Noticed::Began { at } => self.understood.push_back(Understood::Began { at }),
-                Noticed::Over { start, end, speech, .. } => {
+                Noticed::Over { start, end, loud_end, speech } => {
                     if self.waiting.len() == WAITING_MAX {
                         // The one that is being asked about stays.
                         self.waiting.remove(1);
@@ -146,6 +148,7 @@ impl<E: Ears> Spoken<E> {
                     self.waiting.push_back(Utterance {
                         start,
                         end,
+                        loud_end,
                         speech: speech.into_samples(),
                         is_paid: false,
                     });
@@ -186,9 +189,11 @@ impl<E: Ears> Spoken<E> {
 
     /// The oldest utterance was understood like this, or not at all.
     fn understand(&mut self, text: String) {
-        let Some(Utterance { start, end, .. }) = self.waiting.pop_front() else { return };
+        let Some(Utterance { start, end, loud_end: words_end, .. }) = self.waiting.pop_front() else {
+            return;
+        };
         if !text.is_empty() {
-            self.understood.push_back(Understood::Said { text, start, end });
+            self.understood.push_back(Understood::Said { text, start, end, words_end });
         }
         if self.waiting.is_empty()
             && let Some(through) = self.final_wanted.take()

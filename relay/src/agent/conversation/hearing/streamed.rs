@@ -24,6 +24,8 @@ const FAILURES_MAX: u32 = 3;
 const TRY_AGAIN_SAMPLES: u32 = 10 * 16_000;
 /// Recognisers say where words end in seconds: so many samples less than there are is all of them.
 const ROUNDING: u32 = 1_600;
+/// Kept audio is handed over in pieces of so many bytes, 2 s: a provider's socket takes a bounded number of them.
+const PIECE_BYTES: usize = 64_000;
 /// `Final` is not said more often than every half second.
 const FINAL_STEP: u32 = 8_000;
 
@@ -45,6 +47,8 @@ pub(in super::super) struct Streamed<E> {
     /// Where the audio ends that has come.
     end: u32,
     final_through: u32,
+    /// Where the audio ended when the recogniser was told to work it off: that there was nothing in just that, a codec says by itself.
+    flushed: Option<u32>,
     /// The user was told that nobody hears them.
     is_deaf: bool,
     /// Where the audio stood when the last recogniser was given up.
@@ -63,6 +67,8 @@ pub(in super::super) struct Streamed<E> {
     loose: String,
     /// Where the turn's words begin and end.
     span: Option<(u32, u32)>,
+    /// Where the last of them ends, before the silence that is heard with it.
+    words_end: u32,
     pub(super) understood: VecDeque<Understood>,
 }
 
@@ -99,12 +105,17 @@ impl Kept {
 
 impl Asked {
     fn feed(&mut self, kept: &Kept, outbox: &mut Outbox) {
+        self.note(kept);
+        outbox.feed(self.request, Feed::Audio(kept.bytes.clone()));
+    }
+
+    /// It is given this next.
+    fn note(&mut self, kept: &Kept) {
         let expected = self.places.back().map(|(sample, position)| position + (self.fed - sample));
         if expected != Some(kept.position) {
             self.places.push_back((self.fed, kept.position));
         }
         self.fed += kept.samples();
-        outbox.feed(self.request, Feed::Audio(kept.bytes.clone()));
     }
 
     /// Where a sample that it was given is in the user's timeline.
@@ -137,6 +148,7 @@ impl<E: Ears> Streamed<E> {
             given_through: position,
             end: position,
             final_through: position,
+            flushed: None,
             is_deaf: false,
             gave_up_at: position,
             is_paused: false,
@@ -146,6 +158,7 @@ impl<E: Ears> Streamed<E> {
             firm: String::new(),
             loose: String::new(),
             span: None,
+            words_end: position,
             understood: VecDeque::new(),
         }
     }
@@ -180,6 +193,10 @@ impl<E: Ears> Streamed<E> {
                 outbox.cancel(request, used);
                 self.keep(kept);
                 self.failures += 1;
+                if next >= self.recognisers.len() {
+                    // All of them took so long to say nothing that the user is told before they are asked once more.
+                    self.is_heard(false);
+                }
                 return self.replace(next, outbox);
             }
             Some(asked) => asked.feed(&kept, outbox),
@@ -198,6 +215,7 @@ impl<E: Ears> Streamed<E> {
             && self.span.is_some_and(|(start, _)| self.end.saturating_sub(start) >= self.longest_turn);
         if let Some(asked) = self.asked.as_ref().filter(|_| is_too_long && !self.is_too_long) {
             self.is_too_long = true;
+            self.flushed = Some(self.end);
             outbox.feed(asked.request, Feed::Flush);
         }
     }
@@ -225,7 +243,10 @@ impl<E: Ears> Streamed<E> {
         self.ears.flush();
         self.is_voiced = false;
         match &self.asked {
-            Some(asked) if !self.kept.is_empty() => outbox.feed(asked.request, Feed::Flush),
+            Some(asked) if !self.kept.is_empty() => {
+                self.flushed = Some(self.end);
+                outbox.feed(asked.request, Feed::Flush);
+            }
             _ => self.finalise(self.end, 1),
         }
         // Whoever speaks again later may be heard again.
@@ -252,10 +273,20 @@ impl<E: Ears> Streamed<E> {
 
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
-        asked.answered = asked.fed;
+        let is_codecs_own = matches!(event, Event::Heard(heard)
+            if heard.text.trim().is_empty() && self.flushed == Some(asked.position(heard.end)));
+        if !is_codecs_own {
+            asked.answered = asked.fed;
+        }
         asked.is_open |= !matches!(event, Event::Failed(_));
         match event {
-            Event::Heard(heard) => self.heard(heard),
+            Event::Heard(heard) => {
+                if !is_codecs_own {
+                    self.failures = 0;
+                    self.is_heard(true);
+                }
+                self.heard(heard);
+            }
             Event::Turn(TurnSign::Began { at }) => {
                 let at = asked.position(*at);
                 self.understood.push_back(Understood::Began { at });
@@ -286,9 +317,7 @@ impl<E: Ears> Streamed<E> {
         if self.failures >= FAILURES_MAX {
             self.turn_over();
             self.gave_up_at = self.end;
-            if !std::mem::replace(&mut self.is_deaf, true) {
-                self.understood.push_back(Understood::Deaf(true));
-            }
+            self.is_heard(false);
             self.kept.clear();
             self.kept_samples = 0;
             return self.finalise(self.end, 1);
@@ -311,10 +340,20 @@ impl<E: Ears> Streamed<E> {
             is_open: false,
             places: VecDeque::new(),
         };
+        let mut piece = Vec::new();
         for kept in &self.kept {
             asked.repeated += kept.end().min(self.given_through).saturating_sub(kept.position);
-            asked.feed(kept, outbox);
+            asked.note(kept);
+            piece.extend_from_slice(&kept.bytes);
+            if piece.len() >= PIECE_BYTES {
+                outbox.feed(request, Feed::Audio(std::mem::take(&mut piece).into()));
+            }
         }
+        if !piece.is_empty() {
+            outbox.feed(request, Feed::Audio(piece.into()));
+        }
+        // Its silence counts from here on: what another one was given before comes all at once.
+        asked.answered = asked.fed;
         self.asked = Some(asked);
     }
 
@@ -325,12 +364,15 @@ impl<E: Ears> Streamed<E> {
         (asked.repeated > 0).then(|| Quantity::Repeated(asked.repeated.into()))
     }
 
+    /// The user is heard, or nobody hears them: they are told once.
+    fn is_heard(&mut self, is_heard: bool) {
+        if std::mem::replace(&mut self.is_deaf, !is_heard) == is_heard {
+            self.understood.push_back(Understood::Deaf(!is_heard));
+        }
+    }
+
     fn heard(&mut self, heard: &Heard) {
         let Some(asked) = &mut self.asked else { return };
-        self.failures = 0;
-        if std::mem::take(&mut self.is_deaf) {
-            self.understood.push_back(Understood::Deaf(false));
-        }
         let (start, end) = (asked.position(heard.start), asked.position(heard.end));
         let text = heard.text.trim();
         if !text.is_empty() {
@@ -338,6 +380,7 @@ impl<E: Ears> Streamed<E> {
             let (start, end) = (start.max(self.taken_through), end.max(self.taken_through));
             let (first, last) = self.span.unwrap_or((start, end));
             self.span = Some((first.min(start), last.max(end)));
+            self.words_end = heard.words_end.map_or(end, |at| asked.position(at));
         }
         if heard.is_final {
             if !text.is_empty() {
@@ -384,7 +427,8 @@ impl<E: Ears> Streamed<E> {
             && !text.is_empty()
         {
             self.taken_through = end;
-            self.understood.push_back(Understood::Said { text, start, end });
+            let words_end = self.words_end.clamp(start, end);
+            self.understood.push_back(Understood::Said { text, start, end, words_end });
             self.finalise(end, 1);
         }
     }

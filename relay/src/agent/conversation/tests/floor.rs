@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::voice::{
-    EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, hears_utterances, said_words, talker_of,
+    EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, hears_utterances, reads_and_speaks,
+    said_words, talker_of,
 };
 use super::*;
 use crate::provider::Heard;
@@ -32,8 +33,7 @@ fn fate(did: &[AgentOutput]) -> Vec<&'static str> {
             AgentOutput::Hold(true) => Some("held"),
             AgentOutput::Hold(false) => Some("goes on"),
             AgentOutput::Cut => Some("cut"),
-            AgentOutput::FalseInterruption { resumed: true } => Some("was none"),
-            AgentOutput::FalseInterruption { resumed: false } => Some("cut for nothing"),
+            AgentOutput::FalseInterruption => Some("was none"),
             _ => None,
         })
         .collect()
@@ -153,39 +153,68 @@ fn who_speaks_louder_than_what_is_known_holds_the_answer_again() {
 }
 
 #[test]
-fn where_nobody_hears_a_voice_that_goes_on_cuts_the_answer_and_it_is_told_that_no_words_came() {
+fn where_nobody_hears_an_answer_waits_for_words_of_a_voice_that_goes_on_and_goes_on_where_it_stopped() {
     let mut scene = Scene::new();
     scene.nobody_hears();
     assert_eq!(fate(&scene.speaks(300)), ["held"]);
-    assert_eq!(fate(&scene.is_quiet(12)), ["goes on", "was none"]);
+    assert_eq!(fate(&scene.is_quiet(12)), ["goes on", "was none"], "that was a cough");
     let did = scene.speaks(900);
-    assert_eq!(fate(&did), ["held", "cut"]);
-    assert!(did.contains(&AgentOutput::Cancel { request: scene.mouth }));
-    scene.talk.heard(3);
+    assert_eq!(fate(&did), ["held"]);
+    assert!(!did.contains(&AgentOutput::Cancel { request: scene.mouth }), "nothing of it is given up");
     assert_eq!(fate(&scene.is_quiet(40)), [] as [&str; 0]);
-    assert_eq!(fate(&scene.is_quiet(20)), ["cut for nothing"]);
+    assert_eq!(fate(&scene.is_quiet(20)), ["goes on", "was none"]);
+    assert_eq!(fate(&scene.is_quiet(60)), [] as [&str; 0], "it is decided once");
+    let did = scene.talk.sounds(scene.mouth, 2_400);
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Sound(_))), "it goes on: {did:?}");
 }
 
 #[test]
-fn a_voice_that_has_cut_the_answer_and_becomes_words_was_no_mistake() {
+fn where_nobody_hears_music_holds_an_answer_for_ten_seconds_and_no_longer() {
     let mut scene = Scene::new();
     scene.nobody_hears();
-    scene.is_quiet(90);
-    assert_eq!(fate(&scene.speaks(900)), ["held", "cut"]);
-    scene.talk.heard(3);
-    // Ten seconds after the last one had failed a recogniser is asked again.
-    scene.ears = ask_of(&scene.is_quiet(10), EARS).0;
-    scene.is_quiet(5);
-    let did = scene.understood("Okay.", true);
-    assert_eq!(said_words(&did).len(), 1, "a back-channel that has cut the answer is a turn");
-    ask_of(&did, MIND);
-    assert_eq!(fate(&scene.is_quiet(80)), [] as [&str; 0]);
+    assert_eq!(fate(&scene.speaks(9_000)), ["held"]);
+    assert_eq!(fate(&scene.speaks(5_000)), ["goes on", "was none"], "and is known from then on");
+}
+
+#[test]
+fn an_agent_without_ears_goes_on_where_it_stopped_when_no_words_follow() {
+    let mut talk = Talk::of(reads_and_speaks());
+    let mind = ask_of(&talk.input(AgentInput::Typed { position: 0, text: "Tell me." }), MIND).0;
+    let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.event(mouth, &Event::Sound(crate::provider::Sound { rate: 24_000, samples: vec![9; 48_000] }));
+    let mut scene = Scene { talk, ears: mouth, mouth };
+    assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), ["held"]);
+    assert_eq!(fate(&scene.speaks(2_000)), ["goes on", "was none"], "its user's voice is nothing to it");
+    let did = scene.talk.sounds(scene.mouth, 2_400);
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Sound(_))), "{did:?}");
+}
+
+#[test]
+fn words_that_come_once_somebody_hears_again_cut_the_answer_that_waits_for_them() {
+    for (text, becomes) in [("Not on Tuesday.", &["cut"][..]), ("Okay.", &["goes on", "was none"])] {
+        let mut scene = Scene::new();
+        scene.nobody_hears();
+        scene.is_quiet(90);
+        assert_eq!(fate(&scene.speaks(900)), ["held"]);
+        // Ten seconds after the last one had failed a recogniser is asked again.
+        scene.ears = ask_of(&scene.is_quiet(10), EARS).0;
+        scene.is_quiet(5);
+        let did = scene.understood(text, true);
+        // Nobody here says that the answer is over, so that the end of the turn cuts it once more.
+        let mut fate_of_it = fate(&did);
+        fate_of_it.dedup();
+        assert_eq!(fate_of_it, becomes, "{text}");
+        assert_eq!(said_words(&did).len(), usize::from(becomes == ["cut"]), "{text}");
+        assert_eq!(fate(&scene.is_quiet(80)), [] as [&str; 0]);
+    }
 }
 
 #[test]
 fn where_words_come_after_an_utterance_the_answer_is_held_until_it_is_understood() {
-    let heard =
-        |text: &str| Event::Heard(Heard { text: text.to_owned(), start: 0, end: 4_800, is_final: true });
+    let heard = |text: &str| {
+        Event::Heard(Heard { text: text.to_owned(), start: 0, end: 4_800, words_end: None, is_final: true })
+    };
     for (text, becomes) in [
         ("", &["goes on", "was none"][..]),
         ("Mhm.", &["goes on", "was none"]),

@@ -54,6 +54,23 @@ pub(super) fn hears_utterances() -> Conversation {
     Conversation::new(Persona::default(), team, 24_000, 0, &[])
 }
 
+/// One with a single recogniser.
+fn hears_alone() -> Conversation {
+    let team = Team {
+        recognisers: vec![(EARS, skills(Service::SpeechToText, true, Billing::Stream))],
+        models: vec![MIND],
+        ..Team::default()
+    };
+    Conversation::new(Persona::default(), team, 24_000, 0, &[])
+}
+
+/// One that reads what is typed, and has a voice.
+pub(super) fn reads_and_speaks() -> Conversation {
+    let mouth = skills(Service::TextToSpeech, false, Billing::Characters);
+    let team = Team { models: vec![MIND], voices: vec![(MOUTH, mouth)], ..Team::default() };
+    Conversation::new(Persona::default(), team, 24_000, 0, &[])
+}
+
 /// An agent, and a call that plays what it says as fast as it comes.
 pub(super) struct Talk {
     pub(super) agent: Conversation,
@@ -143,7 +160,7 @@ impl Talk {
         span: (u32, u32),
         is_final: bool,
     ) -> Vec<AgentOutput> {
-        let heard = Heard { text: text.to_owned(), start: span.0, end: span.1, is_final };
+        let heard = Heard { text: text.to_owned(), start: span.0, end: span.1, words_end: None, is_final };
         self.event(request, &Event::Heard(heard))
     }
 
@@ -220,10 +237,18 @@ pub(super) fn used_by(did: &[AgentOutput], whom: RequestId) -> Option<Quantity> 
     used.unwrap_or_else(|| panic!("it is not over: {did:?}"))
 }
 
+/// Where the last word of a turn ends.
+fn words_end(did: &[AgentOutput]) -> Option<u32> {
+    did.iter().find_map(|did| match did {
+        AgentOutput::Said { words_end, .. } => Some(*words_end),
+        _ => None,
+    })
+}
+
 pub(super) fn said_words(did: &[AgentOutput]) -> Vec<(&str, u32, u32)> {
     did.iter()
         .filter_map(|did| match did {
-            AgentOutput::Said { text, start, end } => Some((text.as_str(), *start, *end)),
+            AgentOutput::Said { text, start, end, .. } => Some((text.as_str(), *start, *end)),
             _ => None,
         })
         .collect()
@@ -348,6 +373,66 @@ fn a_recogniser_that_breaks_is_replaced_and_the_other_hears_what_it_had_not_sett
     let (third, _) = ask_of(&did, EARS);
     let did = talk.fails(third, FailureKind::CircuitOpen);
     assert_eq!(used_by(&did, third), None);
+}
+
+/// What the page is told about being heard.
+fn told_deaf(did: &[AgentOutput]) -> Vec<bool> {
+    did.iter()
+        .filter_map(|did| match did {
+            AgentOutput::Degraded { what: Ability::Hearing, degraded } => Some(*degraded),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_recogniser_that_says_nothing_is_replaced_after_15_s_by_one_that_is_given_all_of_it_and_has_as_long() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    // What comes of it when somebody else is asked, and after how many chunks of 100 ms.
+    let replaced = |talk: &mut Talk| {
+        let mut chunks = (1..200).map(|count| (count, talk.chunk()));
+        chunks.find(|(_, did)| asks_anybody(did)).expect("somebody else is asked")
+    };
+    let (count, did) = replaced(&mut talk);
+    assert!((150..=153).contains(&count), "{count}");
+    let other = ask_of(&did, OTHER_EARS).0;
+    assert_eq!(bytes_fed(&did, other), (1 + count) * 3_200, "from the first word on");
+    let is_feed = |did: &&AgentOutput| matches!(did, AgentOutput::Feed { .. });
+    assert!(did.iter().filter(is_feed).count() <= 8, "in pieces that its socket has room for");
+    assert!(did.contains(&AgentOutput::Cancel { request: ears }) && told_deaf(&did).is_empty());
+    let (count, did) = replaced(&mut talk);
+    assert!((150..=153).contains(&count), "{count}");
+    // Nobody else is there to be asked.
+    let again = ask_of(&did, EARS).0;
+    assert_eq!(told_deaf(&did), [true], "the user is told before it is tried once more");
+    let did = talk.hears(again, "Hello", (0, 8_000), true);
+    assert_eq!(told_deaf(&did), [false]);
+}
+
+#[test]
+fn that_a_muted_user_said_nothing_is_no_sign_of_a_recogniser_that_says_nothing_itself() {
+    let mut talk = Talk::of(hears_alone());
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mut told = Vec::new();
+    let mut again = None;
+    for _ in 0..160 {
+        let did = talk.chunk();
+        told.extend(told_deaf(&did));
+        if asks_anybody(&did) {
+            again = Some(ask_of(&did, EARS).0);
+        }
+    }
+    let again = again.expect("it is asked once more");
+    assert!(again != ears && told == [true], "{told:?}");
+    talk.input(AgentInput::Pause);
+    let end = talk.position;
+    talk.chunk();
+    let silence = |end| Heard { text: String::new(), start: 0, end, words_end: None, is_final: true };
+    let did = talk.event(again, &Event::Heard(silence(end)));
+    assert_eq!(told_deaf(&did), [] as [bool; 0], "that is what a codec says where nothing comes");
+    let did = talk.event(again, &Event::Heard(silence(end + 1_600)));
+    assert_eq!(told_deaf(&did), [false], "that is the recogniser's");
 }
 
 #[test]
@@ -547,11 +632,22 @@ fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Qua
     let first = used_by(&did, ask);
     let (other, Ask::Transcribe(again)) = ask_of(&did, OTHER_EARS) else { panic!("{did:?}") };
     assert_eq!(again, samples);
-    let heard =
-        Heard { text: " Hello there. ".to_owned(), start: 0, end: samples.len() as u32, is_final: true };
+    let heard = Heard {
+        text: " Hello there. ".to_owned(),
+        start: 0,
+        end: samples.len() as u32,
+        words_end: None,
+        is_final: true,
+    };
     talk.event(other, &Event::Heard(heard));
     let did = talk.finishes(other);
-    assert_eq!(said_words(&did), [("Hello there.", begun, begun + samples.len() as u32)]);
+    let end = begun + samples.len() as u32;
+    assert_eq!(said_words(&did), [("Hello there.", begun, end)]);
+    let words_end = words_end(&did).expect("it is said");
+    assert!(
+        (end - 3_200..end).contains(&words_end),
+        "{words_end} of {begun} to {end}, which is 200 ms later"
+    );
     assert!(did.iter().any(|did| matches!(did, AgentOutput::Final { .. })), "{did:?}");
     ask_of(&did, MIND);
     (first, used_by(&did, other), samples.len() as u64)
@@ -572,6 +668,29 @@ fn the_agent_greets_once_and_only_who_is_new() {
     let earlier = [Turn::new(0, protocol::Role::Agent, "Hello.".to_owned(), 0, 0)];
     let again = Conversation::new(persona, team, 24_000, 0, &earlier);
     assert_eq!(again.poll_timeout(), None);
+}
+
+#[test]
+fn a_turn_says_where_its_last_word_ends_before_the_silence_that_its_recogniser_waited_for() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    for _ in 0..19 {
+        talk.chunk();
+    }
+    let heard = |text: &str, end, words_end| {
+        let text = text.to_owned();
+        Event::Heard(Heard { text, start: 0, end, words_end, is_final: true })
+    };
+    talk.event(ears, &heard("Good", 8_000, Some(7_000)));
+    talk.event(ears, &heard("bye.", 20_000, Some(15_000)));
+    // Its last words may be none.
+    talk.event(ears, &heard("", 24_000, None));
+    let did = talk.over(ears);
+    assert_eq!((said_words(&did), words_end(&did)), (vec![("Good bye.", 0, 20_000)], Some(15_000)));
+    // One that does not say so is taken at its word about the sound.
+    talk.event(ears, &heard("Really.", 30_000, None));
+    let did = talk.over(ears);
+    assert_eq!(words_end(&did), Some(30_000));
 }
 
 #[test]

@@ -1,17 +1,21 @@
-//! Alerts: each is written in the transaction that reaches its threshold, and waits in an outbox for the webhook.
+//! Alerts: each is written in the transaction that reaches its threshold, or that books what a provider reported too much, and waits in an outbox for the webhook.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Alert, Attempted};
+use super::super::types::{Alert, Attempted, ExcessAlert, Notice};
 use super::money::{self, Locked, key};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Scope, Standing, THRESHOLDS};
+use crate::money::ledger::LedgerRow;
 
 const ALERT: Sql = sql!(
     "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
@@ -20,6 +24,17 @@ const ALERT: Sql = sql!(
     ON CONFLICT (scope, owner, period, percent) DO NOTHING
     RETURNING *"
 );
+
+/// About a provider, and about no user.
+const EXCESS: Sql = sql!(
+    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, next_attempt_at)
+    SELECT $1, $2, $3, $4, 0, id, '', account, 0, $5, $6, $6 FROM sessions WHERE id = $7
+    ON CONFLICT (scope, owner, period, percent) DO NOTHING"
+);
+
+/// The scope of an alert that is about a provider.
+const PROVIDER: &str = "provider";
 
 /// Claims alerts by moving the time of their next attempt into the future before anything is sent, so that nobody else sends them meanwhile.
 const CLAIM: Sql = sql!(
@@ -77,12 +92,12 @@ impl SqlStore {
         &self,
         claim: Duration,
         limit: u32,
-    ) -> Result<Vec<Alert>, StoreError> {
+    ) -> Result<Vec<Notice>, StoreError> {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
         let rows = claimed.fetch_all(&self.writer).await?;
-        let mut alerts: Vec<Alert> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let mut alerts: Vec<Notice> = rows.iter().map(read).collect::<Result<_, _>>()?;
         // A database returns the rows of an UPDATE in any order.
-        alerts.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        alerts.sort_by(|a, b| (a.created_at_ms(), a.id()).cmp(&(b.created_at_ms(), b.id())));
         Ok(alerts)
     }
 
@@ -128,6 +143,38 @@ pub(super) async fn reached(
     Ok(alerts)
 }
 
+/// Notes for each item of which a provider has reported more than was set aside that it has, unless that is noted in this hour already.
+pub(super) async fn exceeded(
+    tx: &mut Tx<'_>,
+    session_id: &str,
+    rows: &[LedgerRow],
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    let mut items: BTreeMap<&str, NanoUsd> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.excess() > NanoUsd::ZERO) {
+        *items.entry(&row.item).or_default() += row.excess();
+    }
+    for (item, excess) in items {
+        tx.query(EXCESS)
+            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(PROVIDER)
+            .bind(item)
+            .bind(hour(at_ms))
+            .bind(signed(excess.get()))
+            .bind(at_ms)
+            .bind(session_id)
+            .execute(&mut *tx.connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The hour (UTC) of a time.
+fn hour(unix_ms: i64) -> String {
+    let time = Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_zoned(TimeZone::UTC);
+    format!("{}T{:02}", time.date(), time.hour())
+}
+
 /// Notes a threshold and those below it, the lowest first, as far as they are not noted in this period. So the lower thresholds are always
 /// told before the higher ones, even where sessions of one user have different limits.
 async fn through(
@@ -171,10 +218,30 @@ async fn insert(
         .bind(&*locked.id)
         .fetch_optional(&mut *tx.connection)
         .await?;
-    row.map(|row| read(&row)).transpose()
+    row.map(|row| read_budget(&row)).transpose()
 }
 
-pub(super) fn read(row: &AnyRow) -> Result<Alert, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<Notice, StoreError> {
+    let scope: String = row.try_get("scope")?;
+    if scope != PROVIDER {
+        return read_budget(row).map(Notice::Budget);
+    }
+    let id: String = row.try_get("id")?;
+    let name = format!("alert {id}");
+    let row = Reading::new(row, &name);
+    Ok(Notice::Excess(ExcessAlert {
+        item: row.text("owner")?,
+        hour: row.text("period")?,
+        excess: row.money("spent_nano_usd")?,
+        session_id: row.text("session_id")?,
+        account: row.text("account")?,
+        created_at_ms: row.signed("created_at")?,
+        attempts: row.small("attempts")?,
+        id,
+    }))
+}
+
+fn read_budget(row: &AnyRow) -> Result<Alert, StoreError> {
     let id: String = row.try_get("id")?;
     let name = format!("alert {id}");
     let row = Reading::new(row, &name);

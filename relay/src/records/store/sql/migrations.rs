@@ -32,6 +32,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
     11 "stages" "0011_stages.sql";
+    12 "excess alerts" "0012_excess_alerts.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -46,6 +47,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     9 "tool calls" "0009_tool_calls.sql";
     10 "credits" "0010_credits.sql";
     11 "stages" "0011_stages.sql";
+    12 "excess alerts" "0012_excess_alerts.sql";
 };
 
 /// How a database's schema compares to the one of this relay.

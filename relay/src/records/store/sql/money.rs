@@ -265,6 +265,7 @@ impl SqlStore {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
                 let exposed = if locked.is_live { settle.exposed } else { NanoUsd::ZERO };
                 let release = settle.release || !locked.is_live;
                 let (account, user) =

@@ -161,7 +161,8 @@ impl SqlStore {
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         newest_first(&mut select, "created_at", after);
-        let cursor = |row: &AlertRow| Cursor { at_ms: row.alert.created_at_ms, id: row.alert.id.clone() };
+        let cursor =
+            |row: &AlertRow| Cursor { at_ms: row.alert.created_at_ms(), id: row.alert.id().to_owned() };
         select.page(&self.readers, limit, alert, cursor).await
     }
 }

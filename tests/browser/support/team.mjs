@@ -1,0 +1,101 @@
+// @ts-check
+// An agent whose providers are stand-ins, each of which may have a bad day while another one stands in for it.
+
+/** @typedef {import("../../providers/support/fakes.mjs").Fakes} Fakes */
+/** @typedef {import("./door.mjs").Door} Door */
+
+/** What hears, thinks and speaks. @typedef {"ears" | "mind" | "mouth"} Part */
+
+/** @type {Part[]} */
+export const ALL_PARTS = ["ears", "mind", "mouth"];
+
+/** How each part is asked, and who stands in for it: other wires, so that one of them can be scripted. */
+export const PARTS = /** @type {const} */ ({
+  ears: { list: "STT", what: "hearing", wire: "deepgram.listen", kind: "deepgram", path: "", model: "nova-3", price: "own/ears" },
+  mind: { list: "LLM", what: "thinking", wire: "openai.chat", kind: "openai-chat", path: "/v1", model: "m", price: "own/mind" },
+  mouth: { list: "TTS", what: "speaking", wire: "openai.speech", kind: "openai-speech", path: "/v1", model: "tts-1", price: "own/mouth" },
+});
+export const STAND_INS = /** @type {const} */ ({
+  ears: { wire: "deepgram.flux", kind: "deepgram-flux", path: "", model: "flux-general-en", price: "deepgram/flux-general-en" },
+  mind: { wire: "anthropic.messages", kind: "anthropic", path: "/v1", model: "claude-haiku-5-5", price: "anthropic/claude-haiku-5-5" },
+  mouth: { wire: "deepgram.speak", kind: "deepgram-aura", path: "", model: "aura-2-thalia-en", price: "deepgram/aura-2" },
+});
+
+/** What the shipped table has no price for: the providers that have the bad days. */
+export const PRICES = `version = "days-1"
+item = [
+  { name = "own/ears", unit = "second", usd = "0.006", per = 60 },
+  { name = "own/mind", unit = "input_token", usd = "1", per = 1000000 },
+  { name = "own/mind", unit = "output_token", usd = "5", per = 1000000 },
+  { name = "own/mouth", unit = "character", usd = "15", per = 1000000 },
+]
+`;
+
+/** Seconds that a connection to the one with the bad day and its first word may take; the others have what is usual. */
+const CONNECT_S = 3;
+const FIRST_S = 5;
+
+export class Team {
+  /**
+   * @param {string} name Of the agent.
+   * @param {Part} part The one that has the bad day.
+   * @param {Fakes} tried It, on a wire of its own.
+   * @param {Door} door The way to it.
+   * @param {Fakes} well All others.
+   * @param {boolean} hasStandIn
+   */
+  constructor(name, part, tried, door, well, hasStandIn) {
+    this.name = name;
+    this.part = part;
+    this.tried = tried;
+    this.door = door;
+    this.well = well;
+    this.hasStandIn = hasStandIn;
+  }
+
+  /** What a relay has to be told of it, as variables. @returns {Record<string, string>} */
+  settings() {
+    /** @type {Record<string, string>} */
+    const settings = {};
+    const agent = `VOXRELAY_AGENTS__${this.name}`.toUpperCase();
+    for (const part of ALL_PARTS) {
+      const own = PARTS[part];
+      const isTried = part === this.part;
+      const names = [
+        isTried
+          ? this.#provider(settings, this.name, own, this.door.url, this.tried.key)
+          : this.#provider(settings, `well${part}`, own, this.well.url, this.well.key),
+      ];
+      if (isTried && this.hasStandIn) names.push(this.#provider(settings, `other${part}`, STAND_INS[part], this.well.url, this.well.key));
+      settings[`${agent}__${own.list}`] = names.join(",");
+    }
+    return settings;
+  }
+
+  /** What was asked of the one that has the bad day. */
+  async requests() {
+    return (await this.tried.requests()).filter(({ wire }) => wire === PARTS[this.part].wire);
+  }
+
+  /**
+   * @param {Record<string, string>} settings
+   * @param {string} name
+   * @param {{ kind: string, path: string, model: string, price: string }} provider
+   * @param {string} url
+   * @param {string} key
+   */
+  #provider(settings, name, { kind, path, model, price }, url, key) {
+    /** @type {Record<string, string>} */
+    const deadlines = url === this.door.url ? { CONNECT_TIMEOUT_SECONDS: `${CONNECT_S}`, TIMEOUT_SECONDS: `${FIRST_S}` } : {};
+    const values = {
+      KIND: kind,
+      URL: `${url}${path}`,
+      KEY: key,
+      MODEL: model,
+      PRICE: price,
+      ...deadlines,
+    };
+    for (const [field, value] of Object.entries(values)) settings[`VOXRELAY_PROVIDERS__${name}__${field}`.toUpperCase()] = value;
+    return name;
+  }
+}
