@@ -2,9 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use axum::routing::post;
+use axum::{Json, Router};
 use relay::client::{Options, Report, run};
-use relay::records::store::{DATABASE_FILE, SqlStore, Store};
+use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::sound::{silence, voice};
 use tests::{Relay, token_but};
@@ -156,6 +159,21 @@ impl Bench {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series} in {text}")).to_owned()
     }
+}
+
+/// A receiver of alerts: its port, and what has come there.
+async fn receiver() -> (u16, Arc<Mutex<Vec<Value>>>) {
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let kept = got.clone();
+    let take = move |Json(alert): Json<Value>| {
+        kept.lock().expect("no panic").push(alert);
+        async {}
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let routes = Router::new().route("/alerts", post(take));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (port, got)
 }
 
 /// The items that these calls were billed for.
@@ -314,11 +332,21 @@ async fn what_a_second_recogniser_hears_again_is_on_the_bill_as_its_provider_has
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_model_reports_beyond_what_was_set_aside_costs_nobody_anything_and_is_told_to_the_operator() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bench = Bench::start(folder.path(), "").await;
+    let (port, alerts) = receiver().await;
+    let webhook = move |_| {
+        format!(
+            "[webhook]\nurl = \"http://127.0.0.1:{port}/alerts\"\nsecret = \"of nobody who has to check it at all\"\n"
+        )
+    };
+    let bench = Bench::start_as(folder.path(), "", "", webhook).await;
     bench
         .script(json!([{ "think": { "text": "You said so.", "usage": { "input_tokens": 20, "output_tokens": 7_000_000 } } }]))
         .await;
     let report = bench.call("Hello").await;
+    while alerts.lock().expect("no panic").is_empty() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let told = alerts.lock().expect("no panic")[0].clone();
     let excess: u64 = bench.metric("voxrelay_excess_nano_usd_total").await.parse().expect("a number");
     bench.relay.terminate().await;
     let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
@@ -334,4 +362,8 @@ async fn what_a_model_reports_beyond_what_was_set_aside_costs_nobody_anything_an
     let session = store.session(id).await.expect("readable").expect("there");
     assert_eq!((session.cost.get(), session.tokens), (20 * 1_000 + charged * 5_000, 20 + charged));
     assert_eq!(report.usage.cost_nano_usd, session.cost.get(), "the page was told the same");
+    assert_eq!((&told["type"], &told["data"]["item"]), (&json!("provider.excess"), &json!("first/chat")));
+    assert_eq!((&told["data"]["excess_nano_usd"], &told["data"]["session_id"]), (&json!(excess), &json!(id)));
+    let listed = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("readable").rows;
+    assert_eq!(listed.len(), 1, "{listed:?}");
 }
