@@ -1,6 +1,6 @@
 //! Answers that are prepared before the user's turn is over.
 
-use super::voice::{EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, asks_anybody, said_words, spoken, used_by};
+use super::talk::{EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, asks_anybody, said_words, spoken, used_by};
 use super::*;
 use crate::provider::TurnSign;
 

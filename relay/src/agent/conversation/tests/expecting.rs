@@ -1,6 +1,6 @@
 //! Which requests an agent says to expect, and when.
 
-use super::voice::{EARS, MIND, MOUTH, Talk, ask_of};
+use super::talk::{EARS, MIND, MOUTH, Talk, ask_of};
 use super::*;
 use crate::provider::TurnSign;
 

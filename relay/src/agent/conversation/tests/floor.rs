@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::voice::{
+use super::talk::{
     EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, hears_utterances, reads_and_speaks,
     said_words, talker_of,
 };

@@ -1,6 +1,6 @@
 //! Words that come when the user's turn seemed to be over.
 
-use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words};
+use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words};
 use super::*;
 
 /// A user who has said something that the model is asked about, with ears and model.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::voice::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
+use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
 use super::*;
 use crate::provider::Feed;
 

@@ -1,6 +1,6 @@
 //! What an agent does when little money is left, and then none.
 
-use super::voice::{MIND, MOUTH, Talk, ask_of, asks_anybody, spoken, talker_of};
+use super::talk::{MIND, MOUTH, Talk, ask_of, asks_anybody, spoken, talker_of};
 use super::*;
 use crate::agent::conversation::thinking::BE_BRIEF;
 
@@ -91,7 +91,7 @@ fn the_sentence_that_sounds_is_spoken_to_its_end_and_nothing_cuts_the_goodbye() 
     let goodbye = "I have to go now. Goodbye.";
     let persona = Persona { limit_goodbye: goodbye.to_owned(), ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
-    let ears = ask_of(&talk.chunk(), super::voice::EARS).0;
+    let ears = ask_of(&talk.chunk(), super::talk::EARS).0;
     let mind = talk.asked(ears, "Tell me.");
     let first = ask_of(&talk.thinks(mind, "One two three. Four five six. Seven "), MOUTH).0;
     talk.sounds(first, 24_000);
