@@ -74,11 +74,11 @@ pub(super) struct Talk {
     pub(super) agent: Conversation,
     pub(super) now: Time,
     pub(super) position: u32,
-    answers: Answers,
+    pub(super) answers: Answers,
     /// Text and sound of the answer.
     pub(super) words: String,
-    sound: u32,
-    room: bool,
+    pub(super) sound: u32,
+    pub(super) room: bool,
     /// What it says that it expects to ask for.
     pub(super) expected: Vec<(usize, AtMost)>,
 }
