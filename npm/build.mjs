@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSyn
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -36,6 +36,18 @@ const scriptAssets = {
     plugin.onResolve({ filter: /\/assets\.js$/ }, () => ({ path: join(src, "assets-script.ts") })),
 };
 
+/** The element has the SDK in the file beside it, and its style in itself. */
+const elementFiles = {
+  name: "element-files",
+  setup: (plugin) => {
+    plugin.onResolve({ filter: /\/index\.js$/ }, () => ({ path: "./index.js", external: true }));
+    plugin.onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await transform(readFileSync(path, "utf8"), { loader: "css", minify: true });
+      return { contents: code.trim(), loader: "text" };
+    });
+  },
+};
+
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 
@@ -44,10 +56,11 @@ await Promise.all([
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
   // The module is another file, so that there is one of it.
   build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react", "./index.js"] }),
+  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [elementFiles] }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
-await Promise.all(["index.js", "react.js", "worker.js", "voxrelay.js"].map(shorten));
+await Promise.all(["index.js", "react.js", "element.js", "worker.js", "voxrelay.js"].map(shorten));
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 leaveToTheBrowser(join(dist, "index.js"));
 // Servers that render components look for this: what is in the module runs in the page.
@@ -78,7 +91,8 @@ async function shorten(name) {
   const file = join(dist, name);
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const options = { module: name === "index.js" || name === "react.js", toplevel: true, ecma: 2022, compress };
+  const isModule = ["index.js", "react.js", "element.js"].includes(name);
+  const options = { module: isModule, toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
   writeFileSync(file, code);
 }

@@ -1,0 +1,384 @@
+/**
+ * The element `<voice-call>`: a whole call to put on a page.
+ *
+ * @packageDocumentation
+ */
+
+import { Caller, type Plan } from "./element/caller.js";
+import { Conversation } from "./element/conversation.js";
+import { build } from "./element/dom.js";
+import { Screen } from "./element/screen.js";
+import { ENGLISH, type GivenTexts, type VoiceCallTexts, textsWith } from "./element/texts.js";
+import { fetchToken } from "./element/token.js";
+import { type View, viewOf } from "./element/view.js";
+import { type Call, type CallEvents, type ConnectOptions, VoxrelayError } from "./index.js";
+
+export { ENGLISH };
+export type { GivenTexts, VoiceCallTexts };
+export type { StateWord, Words } from "./element/texts.js";
+
+/** The events of the call that are dispatched on the element. Who listens to a tool's call has to answer it, so those are left to `options`. */
+const FORWARDED = [
+  ...(["state", "session", "agent", "transcript", "usage", "budget", "degraded", "latency", "listened", "undelivered"] as const),
+  ...(["level", "rtt", "gap", "microphone", "error", "ended"] as const),
+];
+
+/** Attributes that are properties, too. */
+const REFLECTED = { relay: "relay", tokenUrl: "token-url", agent: "agent", conversation: "conversation", mode: "mode", consent: "consent", theme: "theme" };
+
+/** The events of the element. */
+export type VoiceCallEventMap = { readonly [Name in (typeof FORWARDED)[number]]: CustomEvent<CallEvents[Name]> } & {
+  /** The user agrees that the microphone opens. */
+  readonly consent: CustomEvent<undefined>;
+  /** There is no free place; it is tried again. */
+  readonly waiting: CustomEvent<{ readonly retryInMs: number }>;
+};
+
+/** On a server, which has no elements, the class is of no use but can be imported. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+/** A call with all that there is to see of it. Its attributes and properties count for the next call. */
+export class VoiceCallElement extends Base {
+  static readonly observedAttributes = ["mode", "lang"];
+
+  /** The relay's address; without a path it is completed by `/v1/call`. Default: the page's own server. */
+  declare relay: string | null;
+  /** Where the page's own server gives an access token, as plain text or as the `token` of JSON. */
+  declare tokenUrl: string | null;
+  declare agent: string | null;
+  declare conversation: string | null;
+  /** `voice` or `text`. */
+  declare mode: string | null;
+  /** Asks before the microphone opens, in these words or, if empty, in those of `texts`. */
+  declare consent: string | null;
+  /** `light` or `dark`; default: the system's. */
+  declare theme: string | null;
+  /** Fetches an access token in place of `tokenUrl`. */
+  declare token: ConnectOptions["token"] | undefined;
+  /** More options of the call. */
+  declare options: Partial<ConnectOptions> | undefined;
+
+  readonly #nodes = build();
+  readonly #screen = new Screen(this.#nodes);
+  readonly #conversation = new Conversation(this.#nodes);
+  readonly #caller = new Caller({
+    changed: () => this.#render(),
+    made: (call, isHidden) => this.#follow(call, isHidden),
+    agreed: () => this.#tell("consent"),
+    waiting: (retryInMs) => this.#tell("waiting", { retryInMs }),
+  });
+  #texts = ENGLISH;
+  #view: View | undefined;
+  /** What the agent of the call takes; before a call it may take both. */
+  #reads = true;
+  #hears = true;
+  #isListened = false;
+  /** What the user did that was not taken. */
+  #refused: unknown;
+  /** What the user has seen and put away. */
+  #dismissed: unknown;
+  #rating: { readonly isGood: boolean; readonly isTaken: boolean } | undefined;
+
+  constructor() {
+    super();
+    const { card, mute, call, mode, microphones, agree, decline, dismiss, good, bad, form, send } = this.#nodes;
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = this.#screen.sheets;
+    root.append(card);
+    call.onclick = () => this.#press();
+    mute.onclick = () => this.call?.mute(!this.call.muted);
+    mode.onclick = () => this.#switch();
+    microphones.onchange = () => this.#ask(this.call?.setMicrophone(microphones.value || undefined));
+    agree.onclick = () => this.#caller.answer(true);
+    decline.onclick = () => this.#caller.answer(false);
+    card.onkeydown = ({ key }) => {
+      if (key === "Escape" && this.#caller.isAsking) this.#caller.answer(false);
+    };
+    dismiss.onclick = () => {
+      this.#dismissed = this.#view?.trouble;
+      this.#refused = undefined;
+      this.#render();
+    };
+    good.onclick = () => void this.#rate(true);
+    bad.onclick = () => void this.#rate(false);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      this.#write();
+    };
+    // The field keeps the focus, and a phone its keyboard.
+    send.onpointerdown = (event) => event.preventDefault();
+  }
+
+  /** The call that is shown; `undefined` before the first one. */
+  get call(): Call | undefined {
+    return this.#caller.call;
+  }
+
+  /** The call's state, or `consent` and `waiting` before there is a call. */
+  get state(): View["state"] {
+    return this.#view?.state ?? "idle";
+  }
+
+  /** Words in place of the English ones; what is left out stays. */
+  get texts(): VoiceCallTexts {
+    return this.#texts;
+  }
+
+  set texts(texts: GivenTexts) {
+    this.#texts = textsWith(texts);
+    this.#render();
+  }
+
+  /**
+   * Makes a call, as the button does: asks for consent, waits for a place, and resolves when the call is up.
+   *
+   * @throws like `Call.connect`; `call_over` when the user declines or hangs up
+   */
+  async connect(): Promise<void> {
+    const plan = this.#plan();
+    if (!this.#caller.isBusy) {
+      this.#conversation.clear();
+      this.#rating = this.#refused = this.#dismissed = undefined;
+      this.#reads = this.#hears = true;
+      this.#isListened = false;
+    }
+    await this.#caller.connect(plan);
+  }
+
+  /** Hangs up, or stops waiting; resolves when it is done. */
+  close(): Promise<void> {
+    return this.#caller.close();
+  }
+
+  /** @internal */
+  connectedCallback(): void {
+    // Set before the element was known.
+    const own = this as Record<string, unknown>;
+    for (const name of [...Object.keys(REFLECTED), "texts"]) {
+      if (!Object.hasOwn(this, name)) continue;
+      const value = own[name];
+      delete own[name];
+      own[name] = value;
+    }
+    this.#render();
+  }
+
+  /** @internal An element that is moved is in the page again at once. */
+  disconnectedCallback(): void {
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      this.#screen.rest();
+      void this.close();
+    });
+  }
+
+  /** @internal */
+  attributeChangedCallback(): void {
+    this.#render();
+  }
+
+  get #isSpoken(): boolean {
+    return this.mode !== "text";
+  }
+
+  #plan(): Plan {
+    const { relay, tokenUrl, token, agent, conversation, options } = this;
+    const url = new URL(relay ?? "/", document.baseURI);
+    if (url.pathname === "/") url.pathname = "/v1/call";
+    const fetched = tokenUrl === null ? undefined : () => fetchToken(new URL(tokenUrl, document.baseURI).href);
+    return {
+      options: {
+        url,
+        // Without either, the call says what is missing.
+        token: (token ?? fetched) as ConnectOptions["token"],
+        ...(agent && { agent }),
+        ...(conversation && { conversation }),
+        ...options,
+        ...(!this.#isSpoken && { microphone: false as const }),
+      },
+      asksFirst: this.consent !== null && this.#isSpoken,
+    };
+  }
+
+  /** The button. */
+  #press(): void {
+    const { press } = this.#view ?? {};
+    if (press === "hangUp" || press === "cancel") void this.close();
+    else this.#begin();
+  }
+
+  #begin(): void {
+    this.connect().catch((thrown: unknown) => {
+      this.#conversation.end();
+      if (thrown instanceof VoxrelayError) return;
+      // What is no trouble of a call is for whoever made the page, too.
+      reportError(thrown);
+      if (!this.#caller.failure) this.#refuse(thrown);
+    });
+  }
+
+  /** Follows a call as long as it is the newest one. */
+  #follow(call: Call, isHidden: (name: string) => boolean): void {
+    const on = <Name extends keyof CallEvents>(name: Name, listener: (event: CallEvents[Name]) => void): void => {
+      call.on(name, (event) => {
+        if (call === this.call) listener(event);
+      });
+    };
+    call.subscribe(() => {
+      if (call === this.call) this.#render();
+    });
+    call.levels.subscribe(() => {
+      if (call === this.call) this.#screen.showLevels(call);
+    });
+    on("session", ({ features, prices }) => {
+      this.#reads = features.includes("text");
+      // An agent that listens has a price for it, by the second.
+      this.#hears = !this.#reads || prices.items.some(({ unit }) => unit === "second");
+      if (!this.#hears) this.mode = "text";
+    });
+    on("state", ({ state }) => {
+      if (state === "connected") this.#send();
+    });
+    on("transcript", ({ role, text }) => {
+      if (role === "user") this.#conversation.arrived(text);
+    });
+    on("undelivered", ({ message }) => {
+      if (message.type === "text") this.#conversation.takeBack(message.text);
+    });
+    on("listened", ({ listening }) => {
+      this.#isListened = listening;
+      this.#render();
+    });
+    on("microphone", ({ live }) => {
+      if (live) void this.#screen.listMicrophones(call);
+    });
+    on("ended", () => {
+      if (call.sessionId) this.#conversation.end();
+    });
+    for (const name of FORWARDED) {
+      on(name, (event) => {
+        if (!isHidden(name)) this.#tell(name, event);
+      });
+    }
+  }
+
+  #tell(name: string, detail?: unknown): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** From voice to text or back, within a call, too. */
+  #switch(): void {
+    const isSpoken = !this.#isSpoken;
+    this.mode = isSpoken ? "voice" : "text";
+    const { call } = this;
+    if (this.#view?.isLive && call) {
+      call.mute(!isSpoken);
+      if (isSpoken && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
+    }
+    if (!isSpoken) this.#nodes.input.focus();
+  }
+
+  /** Opens the microphone of a call that began in writing. */
+  async #openMicrophone(call: Call): Promise<void> {
+    try {
+      if (this.consent !== null) await this.#caller.consent();
+      await call.setMicrophone();
+    } catch (thrown) {
+      this.mode = "text";
+      throw thrown;
+    }
+  }
+
+  #write(): void {
+    const { input } = this.#nodes;
+    const text = input.value.trim();
+    if (!text) return;
+    input.value = "";
+    this.#conversation.type(text);
+    if (this.#view?.isLive) this.#send();
+    else if (!this.#caller.isBusy) this.#begin();
+    this.#render();
+  }
+
+  #send(): void {
+    const { call } = this;
+    if (call) void this.#conversation.send(call, (thrown) => this.#refuse(thrown));
+  }
+
+  #ask(work: Promise<void> | undefined): void {
+    work?.catch((thrown: unknown) => this.#refuse(thrown));
+  }
+
+  #refuse(thrown: unknown): void {
+    // The user said no.
+    if ((thrown as Partial<VoxrelayError>).code !== "call_over") this.#refused = thrown;
+    this.#render();
+  }
+
+  async #rate(isGood: boolean): Promise<void> {
+    const show = (isTaken: boolean): void => {
+      this.#rating = { isGood, isTaken };
+      this.#render();
+    };
+    show(true);
+    await this.call?.feedback({ rating: isGood ? 5 : 1 }).catch(() => show(false));
+  }
+
+  #render(): void {
+    // The constructor of an element may not touch its attributes.
+    if (!this.isConnected) return;
+    const caller = this.#caller;
+    const view = (this.#view = viewOf(caller, this.#isSpoken, this.#texts));
+    if (this.getAttribute("state") !== view.state) this.setAttribute("state", view.state);
+    if (view.trouble === undefined) this.#dismissed = undefined;
+    const pageLang = this.closest("[lang]")?.getAttribute("lang") ?? "";
+    this.#screen.render({
+      view,
+      texts: this.#texts,
+      lang: this.#texts === ENGLISH ? "en" : pageLang,
+      pageLang,
+      snapshot: caller.call?.snapshot,
+      isSpoken: this.#isSpoken,
+      canSwitch: this.#reads && this.#hears,
+      consent: caller.isAsking ? this.consent || this.#texts.consent : undefined,
+      due: caller.due,
+      isListened: this.#isListened,
+      trouble: this.#refused ?? (view.trouble === this.#dismissed ? undefined : view.trouble),
+      rating: this.#rating,
+    });
+    this.#conversation.render(caller.call?.snapshot.captions ?? [], this.#texts);
+  }
+}
+
+for (const [property, attribute] of Object.entries(REFLECTED)) {
+  Object.defineProperty(VoiceCallElement.prototype, property, {
+    configurable: true,
+    enumerable: true,
+    get(this: HTMLElement) {
+      return this.getAttribute(attribute);
+    },
+    set(this: HTMLElement, value: unknown) {
+      if (value === null || value === undefined) this.removeAttribute(attribute);
+      else this.setAttribute(attribute, String(value));
+    },
+  });
+}
+
+/** Listeners get the events of the element by their names. */
+export interface VoiceCallElement {
+  addEventListener<Name extends keyof VoiceCallEventMap>(
+    name: Name,
+    listener: (this: VoiceCallElement, event: VoiceCallEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(name: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "voice-call": VoiceCallElement;
+  }
+}
+
+// Two copies of the package may be in a page: the first one counts.
+if (globalThis.customElements && !customElements.get("voice-call")) customElements.define("voice-call", VoiceCallElement);

@@ -1,0 +1,111 @@
+import type { Call, Caption } from "../index.js";
+import { type Nodes, make, write } from "./dom.js";
+import type { VoiceCallTexts } from "./texts.js";
+
+/** So near its end the log follows what is added. */
+const NEAR_PX = 60;
+
+/** What was said, and what was typed and is on its way. */
+export class Conversation {
+  readonly #nodes: Nodes;
+  readonly #lines = new Map<string, HTMLLIElement>();
+  /** Typed, and not in the transcript yet. */
+  #typed: { readonly text: string; isSent: boolean }[] = [];
+  /** The agent's turns that were read out, each once. */
+  readonly #read = new Set<string>();
+
+  constructor(nodes: Nodes) {
+    this.#nodes = nodes;
+    // What was said last stays in sight when something else takes room.
+    new ResizeObserver(() => this.#follow()).observe(nodes.log);
+  }
+
+  /** A call begins with nothing said. */
+  clear(): void {
+    this.#read.clear();
+    write(this.#nodes.spoken, "");
+  }
+
+  /** Takes what was typed; it is sent when the call is up. */
+  type(text: string): void {
+    this.#typed.push({ text, isSent: false });
+  }
+
+  /** Sends what waits. `refused` is told what the call did not take, with the text back in the field. */
+  async send(call: Call, refused: (thrown: unknown) => void): Promise<void> {
+    for (const typed of this.#typed) {
+      if (typed.isSent) continue;
+      typed.isSent = true;
+      try {
+        await call.sendText(typed.text);
+      } catch (thrown) {
+        this.takeBack(typed.text);
+        refused(thrown);
+      }
+    }
+  }
+
+  /** The transcript has it. */
+  arrived(text: string): void {
+    const at = this.#typed.findIndex((typed) => typed.text === text);
+    if (at >= 0) this.#typed.splice(at, 1);
+  }
+
+  /** It will not arrive: it is in the field again, before what is in it by now. */
+  takeBack(text: string): void {
+    const { input } = this.#nodes;
+    if (!this.#typed.some((typed) => typed.text === text)) return;
+    this.arrived(text);
+    input.value = `${text} ${input.value}`.trim();
+  }
+
+  /** The call is over. What was sent and not told to be undelivered has arrived. */
+  end(): void {
+    for (const { text, isSent } of [...this.#typed].reverse()) if (!isSent) this.takeBack(text);
+    this.#typed = [];
+  }
+
+  /** Shows all of it, and has each answer read out when it is whole. */
+  render(captions: readonly Caption[], { you, agent }: VoiceCallTexts): void {
+    const { lines, log, spoken } = this.#nodes;
+    const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
+    const shown = new Map<string, HTMLLIElement>();
+    const line = (key: string, role: Caption["role"], text: string, last: boolean): void => {
+      const node = this.#lines.get(key) ?? newLine(role);
+      const [speaker, words] = node.children as unknown as [Element, Element];
+      write(speaker, `${role === "user" ? you : agent}: `);
+      write(words, text);
+      node.toggleAttribute("data-open", !last);
+      shown.set(key, node);
+    };
+    for (const { sessionId, role, turn, text, last } of captions) {
+      const key = `${sessionId} ${role} ${turn}`;
+      if (text) line(key, role, text, last);
+      if (role !== "agent" || !last || !text || this.#read.has(key)) continue;
+      this.#read.add(key);
+      write(spoken, text);
+    }
+    this.#typed.forEach(({ text }, index) => line(`typed ${index}`, "user", text, false));
+    for (const [key, node] of this.#lines) if (!shown.has(key)) node.remove();
+    this.#lines.clear();
+    let at = lines.firstElementChild;
+    for (const [key, node] of shown) {
+      this.#lines.set(key, node);
+      if (node === at) at = at.nextElementSibling;
+      else lines.insertBefore(node, at);
+    }
+    // Only what can be scrolled is a stop of the keyboard.
+    if (log.scrollHeight > log.clientHeight) log.tabIndex = 0;
+    else log.removeAttribute("tabindex");
+    if (isNear) this.#follow();
+  }
+
+  #follow(): void {
+    const { log } = this.#nodes;
+    log.scrollTop = log.scrollHeight;
+  }
+}
+
+function newLine(role: Caption["role"]): HTMLLIElement {
+  return make("li", { class: role, part: `caption caption-${role}` }, make("span", { class: "sr" }), make("span", { dir: "auto" }));
+}

@@ -1,0 +1,172 @@
+/** A headline and what there is to know beyond it. */
+export type Words = readonly [title: string, hint: string];
+
+/** All that the element says. What stands in braces is put in by the element. */
+export interface VoiceCallTexts {
+  /** The name of the whole. */
+  readonly name: string;
+  readonly call: string;
+  readonly chat: string;
+  readonly hangUp: string;
+  readonly cancel: string;
+  readonly mute: string;
+  readonly unmute: string;
+  readonly write: string;
+  readonly speak: string;
+  readonly settings: string;
+  readonly microphone: string;
+  readonly captions: string;
+  readonly you: string;
+  readonly agent: string;
+  readonly message: string;
+  readonly send: string;
+  readonly agree: string;
+  readonly decline: string;
+  readonly dismiss: string;
+  readonly recorded: string;
+  readonly listened: string;
+  /** With `{seconds}`. */
+  readonly nextTry: string;
+  readonly trying: string;
+  /** What a screen reader is told when the call is up. */
+  readonly connected: string;
+  readonly rate: string;
+  readonly good: string;
+  readonly bad: string;
+  readonly thanks: string;
+  readonly notRated: string;
+  /** What is asked before the microphone opens. */
+  readonly consent: string;
+  /** Where the call stands: the states of a call, those before one, and what the agent does. `text` is of a call without a microphone. */
+  readonly states: Readonly<Record<StateWord, Words>>;
+  /** Why a call ended, by the reason of `ended`. */
+  readonly ends: Readonly<Record<string, Words>> & { readonly normal: Words };
+  /** What went wrong, by the error's code; `other` with `{code}`. */
+  readonly errors: Readonly<Record<string, Words>> & { readonly other: Words };
+}
+
+export type StateWord =
+  | "idle"
+  | "idleText"
+  | "consent"
+  | "waiting"
+  | "starting"
+  | "startingText"
+  | "connecting"
+  | "connectingText"
+  | "reconnecting"
+  | "closing"
+  | "listening"
+  | "listeningText"
+  | "thinking"
+  | "speaking"
+  | "muted";
+
+/** Texts as a page gives them: what is left out stays as it is. */
+export type GivenTexts = Partial<Omit<VoiceCallTexts, "states" | "ends" | "errors">> & {
+  readonly [Group in "states" | "ends" | "errors"]?: Readonly<Record<string, Words>>;
+};
+
+const TOO_MANY: Words = ["Too many calls at once", "Close another call, or try again in a moment."];
+const SPENT: Words = ["The budget is used up", "No more calls can be made for now."];
+const NOT_REACHED: Words = ["No connection", "Check your network, then try again."];
+const BUSY: Words = ["The service is busy", "It is tried again in a moment."];
+
+export const ENGLISH: VoiceCallTexts = {
+  name: "Voice call",
+  call: "Call",
+  chat: "Chat",
+  hangUp: "Hang up",
+  cancel: "Cancel",
+  mute: "Mute",
+  unmute: "Unmute",
+  write: "Write",
+  speak: "Speak",
+  settings: "Choose a microphone",
+  microphone: "Microphone",
+  captions: "Conversation",
+  you: "You",
+  agent: "Agent",
+  message: "Write a message",
+  send: "Send",
+  agree: "Agree",
+  decline: "Not now",
+  dismiss: "Dismiss",
+  recorded: "Recorded",
+  listened: "Somebody listens in",
+  nextTry: "Next try in {seconds} s",
+  trying: "Trying …",
+  connected: "Connected",
+  rate: "How was the call?",
+  good: "Good",
+  bad: "Bad",
+  thanks: "Thank you!",
+  notRated: "That could not be sent. Please try again.",
+  consent: "Your voice is sent to this site’s voice service and turned into text, so that it can answer you. Your microphone is on only during the call.",
+  states: {
+    idle: ["Talk to us", "Press the button and speak."],
+    idleText: ["Write to us", "Type a message to begin."],
+    consent: ["Before we begin", "Your microphone is still off."],
+    waiting: ["All lines are busy", "You get in when a place is free."],
+    starting: ["Starting", "Your browser may ask for the microphone."],
+    startingText: ["Starting", "What you write is sent in a moment."],
+    connecting: ["Connecting", "You can speak already."],
+    connectingText: ["Connecting", "What you write is sent in a moment."],
+    reconnecting: ["Connection lost", "Go on: what you say is kept."],
+    closing: ["Hanging up", "Your last words are on their way."],
+    listening: ["Listening", "Say something, then pause."],
+    listeningText: ["Connected", "Write whatever you like."],
+    thinking: ["Thinking", "An answer is on its way."],
+    speaking: ["Answering", "You can interrupt at any time."],
+    muted: ["You are muted", "Nothing you say is sent."],
+  },
+  ends: {
+    normal: ["Call ended", "Press the button to begin again."],
+    idle: ["Call ended", "Nothing was said for a while."],
+    too_long: ["Call ended", "It reached its longest duration."],
+    budget: SPENT,
+    ended_by_operator: ["Call ended", "The service ended it."],
+    abnormal: NOT_REACHED,
+    failed: ["No call", "Press the button to try again."],
+  },
+  errors: {
+    microphone_denied: ["No access to the microphone", "Allow it in your browser’s settings for this page, then call again. You can also write."],
+    microphone_missing: ["No microphone found", "Plug one in, or close the program that uses it. You can also write."],
+    microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
+    audio_unavailable: ["There is no sound yet", "Press anywhere on this page. If that does not help, reload it."],
+    engine_unavailable: ["The call could not be loaded", "Reload the page. If that does not help, use a current browser."],
+    token_unavailable: ["You could not be let in", "Reload the page, sign in if you are asked to, and try again."],
+    unauthorized: ["You could not be let in", "Reload the page, sign in if you are asked to, and try again."],
+    denied: ["You may not call here", "Ask whoever runs this site."],
+    budget: SPENT,
+    user_budget: ["Your calls for today are used up", "Come back tomorrow."],
+    account_budget: SPENT,
+    session_limit: TOO_MANY,
+    account_session_limit: TOO_MANY,
+    session_rate: TOO_MANY,
+    address_rate: TOO_MANY,
+    relay_full: TOO_MANY,
+    store_unavailable: BUSY,
+    keys_unavailable: BUSY,
+    agent_unavailable: ["No answer just now", "Please say it again in a moment."],
+    messages_full: ["Too much waits to be sent", "Wait until the connection is back, then send it again."],
+    text_too_long: ["That is too long", "Send it in parts."],
+    not_supported: ["Nobody reads here", "Speak instead."],
+    resume_failed: ["The call began anew", "Something you said may have been lost."],
+    buffer_full: ["The connection is away for long", "Please repeat what you said when it is back."],
+    gave_up: NOT_REACHED,
+    link_lost: NOT_REACHED,
+    other: ["That did not work", "Please try again later. ({code})"],
+  },
+};
+
+/** The texts with what the page gave in their place. */
+export function textsWith(given: GivenTexts): VoiceCallTexts {
+  return {
+    ...ENGLISH,
+    ...given,
+    states: { ...ENGLISH.states, ...given.states },
+    ends: { ...ENGLISH.ends, ...given.ends },
+    errors: { ...ENGLISH.errors, ...given.errors },
+  };
+}

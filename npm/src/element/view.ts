@@ -1,0 +1,95 @@
+import { type CallSnapshot, VoxrelayError } from "../index.js";
+import type { Caller } from "./caller.js";
+import type { StateWord, VoiceCallTexts, Words } from "./texts.js";
+
+/** How things stand, as a colour says it, too. */
+export type Tone = "idle" | "good" | "wait" | "bad";
+
+/** What the element shows, of all that there is. */
+export interface View {
+  readonly state: CallSnapshot["state"] | "consent" | "waiting";
+  readonly tone: Tone;
+  readonly words: Words;
+  /** What the button does next. */
+  readonly press: "call" | "chat" | "hangUp" | "cancel";
+  /** There is a session: the user may mute, and choose a microphone. */
+  readonly isLive: boolean;
+  /** What went wrong, in words. */
+  readonly error: Words | undefined;
+  /** The error that is meant, to be dismissed. */
+  readonly trouble: unknown;
+}
+
+/** Errors that a user can do nothing about, or that the state says already. */
+const UNTOLD = /^(link_lost|worker_unavailable|token_|call_over|control_rate|resume_rate|turn_unknown|variable_unknown|playout_full|chunk_)/;
+
+/** What there is to see. */
+export function viewOf(
+  { phase, call, ended, failure, isAsking }: Pick<Caller, "phase" | "call" | "ended" | "failure" | "isAsking">,
+  isSpoken: boolean,
+  texts: VoiceCallTexts,
+): View {
+  const snapshot = call?.snapshot;
+  const state = stateOf(phase, isAsking, snapshot);
+  const isOver = state === "closed";
+  const isLive = state === "connected" || state === "reconnecting";
+  const trouble = troubleOf(state, snapshot, failure);
+  return {
+    state,
+    tone: toneOf(state, (isOver && trouble) || isBad(ended), isSpoken && !!snapshot?.devices.muted),
+    words: isOver ? endOf(snapshot, ended, texts) : texts.states[wordOf(state, snapshot, isSpoken)],
+    // What is hanging up needs nobody: the next call may begin.
+    press: isLive ? "hangUp" : state !== "idle" && state !== "closing" && !isOver ? "cancel" : isSpoken ? "call" : "chat",
+    isLive,
+    error: trouble === undefined ? undefined : inWords(trouble, texts),
+    trouble,
+  };
+}
+
+function stateOf(phase: Caller["phase"], isAsking: boolean, snapshot: CallSnapshot | undefined): View["state"] {
+  if (phase === "call" && snapshot) return snapshot.state === "idle" ? "starting" : snapshot.state;
+  if (isAsking) return "consent";
+  if (phase === "waiting" || phase === "idle") return phase;
+  return snapshot?.state === "closing" ? "closing" : "closed";
+}
+
+function toneOf(state: View["state"], isBadly: unknown, isMuted: boolean): Tone {
+  if (state === "connected") return isMuted ? "wait" : "good";
+  if (state === "closed") return isBadly ? "bad" : "idle";
+  return state === "idle" ? "idle" : "wait";
+}
+
+function wordOf(state: View["state"], snapshot: CallSnapshot | undefined, isSpoken: boolean): StateWord {
+  if (state === "connected") {
+    if (isSpoken && snapshot?.devices.muted) return "muted";
+    const agent = snapshot?.agent ?? "listening";
+    return agent === "listening" && !isSpoken ? "listeningText" : agent;
+  }
+  const hasOther = state === "idle" || state === "starting" || state === "connecting";
+  return (hasOther && !isSpoken ? `${state}Text` : state) as StateWord;
+}
+
+function isBad(ended: string | undefined): boolean {
+  return ended !== undefined && ended !== "normal" && ended !== "idle" && ended !== "too_long";
+}
+
+function endOf(snapshot: CallSnapshot | undefined, ended: string | undefined, { ends }: VoiceCallTexts): Words {
+  return (ended ? ends[ended] : snapshot?.session ? undefined : ends["failed"]) ?? ends.normal;
+}
+
+/** What went wrong and is worth telling. */
+function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown): unknown {
+  const error = failure ?? snapshot?.error;
+  if (!error || state === "idle" || state === "consent" || state === "waiting" || state === "closing") return undefined;
+  if (state === "closed") return failure ?? (snapshot?.error && !UNTOLD.test(snapshot.error.code) ? error : undefined);
+  return error instanceof VoxrelayError && UNTOLD.test(error.code) ? undefined : error;
+}
+
+/** An error in the user's words; one that nobody foresaw with its code, for whom the user asks. */
+export function inWords(trouble: unknown, { errors }: VoiceCallTexts): Words {
+  const { code, name } = trouble as { code?: string; name?: string };
+  const known = code && Object.hasOwn(errors, code) ? errors[code] : undefined;
+  if (known) return known;
+  const [title, hint] = errors.other;
+  return [title, hint.replace("{code}", code ?? name ?? "?")];
+}
