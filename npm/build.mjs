@@ -56,7 +56,8 @@ await Promise.all([
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
   // The module is another file, so that there is one of it.
   build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react", "./index.js"] }),
-  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [elementFiles] }),
+  // Names of the element's own are shortened; neither a browser nor a page has any like them.
+  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [elementFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);

@@ -81,32 +81,36 @@ export class VoiceCallElement extends Base {
 
   constructor() {
     super();
-    const { card, mute, call, mode, microphones, agree, decline, dismiss, good, bad, form, send } = this.#nodes;
+    const nodes = this.#nodes;
+    const caller = this.#caller;
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = this.#screen.sheets;
-    root.append(card);
-    call.onclick = () => this.#press();
-    mute.onclick = () => this.call?.mute(!this.call.muted);
-    mode.onclick = () => this.#switch();
-    microphones.onchange = () => this.#ask(this.call?.setMicrophone(microphones.value || undefined));
-    agree.onclick = () => this.#caller.answer(true);
-    decline.onclick = () => this.#caller.answer(false);
-    card.onkeydown = ({ key }) => {
-      if (key === "Escape" && this.#caller.isAsking) this.#caller.answer(false);
+    root.append(nodes.cardPart);
+    nodes.callPart.onclick = () => this.#press();
+    nodes.mutePart.onclick = () => this.call?.mute(!this.call.muted);
+    nodes.modePart.onclick = () => {
+      this.mode = this.#isSpoken ? "text" : "voice";
+      if (!this.#isSpoken) nodes.inputPart.focus();
     };
-    dismiss.onclick = () => {
+    nodes.microphonesPart.onchange = () => this.#ask(this.call?.setMicrophone(nodes.microphonesPart.value));
+    nodes.agreePart.onclick = () => caller.answer(true);
+    nodes.declinePart.onclick = () => caller.answer(false);
+    nodes.cardPart.onkeydown = ({ key }) => {
+      if (key === "Escape" && caller.isAsking) caller.answer(false);
+    };
+    nodes.dismissPart.onclick = () => {
       this.#dismissed = this.#view?.trouble;
       this.#refused = undefined;
       this.#render();
     };
-    good.onclick = () => void this.#rate(true);
-    bad.onclick = () => void this.#rate(false);
-    form.onsubmit = (event) => {
+    nodes.goodPart.onclick = () => void this.#rate(true);
+    nodes.badPart.onclick = () => void this.#rate(false);
+    nodes.formPart.onsubmit = (event) => {
       event.preventDefault();
       this.#write();
     };
     // The field keeps the focus, and a phone its keyboard.
-    send.onpointerdown = (event) => event.preventDefault();
+    nodes.sendPart.onpointerdown = (event) => event.preventDefault();
   }
 
   /** The call that is shown; `undefined` before the first one. */
@@ -173,7 +177,8 @@ export class VoiceCallElement extends Base {
   }
 
   /** @internal */
-  attributeChangedCallback(): void {
+  attributeChangedCallback(name: string): void {
+    if (name === "mode") this.#setMode();
     this.#render();
   }
 
@@ -237,7 +242,9 @@ export class VoiceCallElement extends Base {
       if (!this.#hears) this.mode = "text";
     });
     on("state", ({ state }) => {
-      if (state === "connected") this.#send();
+      if (state !== "connected") return;
+      this.#setMode();
+      this.#send();
     });
     on("transcript", ({ role, text }) => {
       if (role === "user") this.#conversation.arrived(text);
@@ -266,23 +273,23 @@ export class VoiceCallElement extends Base {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** From voice to text or back, within a call, too. */
-  #switch(): void {
-    const isSpoken = !this.#isSpoken;
-    this.mode = isSpoken ? "voice" : "text";
+  /** The mode is other than before, or a call came up without a microphone: in text the microphone is muted. */
+  #setMode(): void {
     const { call } = this;
-    if (this.#view?.isLive && call) {
-      call.mute(!isSpoken);
-      if (isSpoken && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
-    }
-    if (!isSpoken) this.#nodes.input.focus();
+    const isSpoken = this.#isSpoken;
+    if (!call || !this.#caller.isBusy) return;
+    call.mute(!isSpoken);
+    if (isSpoken && call.state === "connected" && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
   }
 
-  /** Opens the microphone of a call that began in writing. */
+  /** Opens the microphone of a call that has none. */
   async #openMicrophone(call: Call): Promise<void> {
+    const { microphone } = this.options ?? {};
+    if (microphone === false) return;
     try {
       if (this.consent !== null) await this.#caller.consent();
-      await call.setMicrophone();
+      const id = (microphone as MediaTrackConstraints | undefined)?.deviceId;
+      await call.setMicrophone(typeof id === "string" ? id : undefined);
     } catch (thrown) {
       this.mode = "text";
       throw thrown;
@@ -290,10 +297,10 @@ export class VoiceCallElement extends Base {
   }
 
   #write(): void {
-    const { input } = this.#nodes;
-    const text = input.value.trim();
+    const { inputPart } = this.#nodes;
+    const text = inputPart.value.trim();
     if (!text) return;
-    input.value = "";
+    inputPart.value = "";
     this.#conversation.type(text);
     if (this.#view?.isLive) this.#send();
     else if (!this.#caller.isBusy) this.#begin();
@@ -339,7 +346,7 @@ export class VoiceCallElement extends Base {
       pageLang,
       snapshot: caller.call?.snapshot,
       isSpoken: this.#isSpoken,
-      canSwitch: this.#reads && this.#hears,
+      canSwitch: this.#reads && this.#hears && view.press !== "cancel",
       consent: caller.isAsking ? this.consent || this.#texts.consent : undefined,
       due: caller.due,
       isListened: this.#isListened,

@@ -28,7 +28,7 @@ export interface CallerListener {
 
 /**
  * From the press of the button to the call: asks for consent, makes the call and, where there is no free place, waits and tries again, with
- * the microphone closed until the call is up.
+ * the microphone closed: who listens opens it when the call is up.
  */
 export class Caller {
   readonly #listener: CallerListener;
@@ -46,7 +46,7 @@ export class Caller {
   due = 0;
   /** Why the call ended. */
   ended: EndedEvent["reason"] | undefined;
-  /** What kept a call from being made, or its microphone from opening. */
+  /** What kept a call from being made. */
   failure: unknown;
 
   constructor(listener: CallerListener) {
@@ -125,12 +125,6 @@ export class Caller {
       this.#listener.waiting(retryInMs);
       await pause(retryInMs, signal);
       full = await this.#try(opens ? { ...options, microphone: false } : options, signal, true);
-      if (full || !opens) continue;
-      const id = microphone?.deviceId;
-      await this.call?.setMicrophone(typeof id === "string" ? id : undefined).catch((thrown: unknown) => {
-        this.failure = thrown;
-        this.#listener.changed();
-      });
     }
   }
 

@@ -17,13 +17,13 @@ export class Conversation {
   constructor(nodes: Nodes) {
     this.#nodes = nodes;
     // What was said last stays in sight when something else takes room.
-    new ResizeObserver(() => this.#follow()).observe(nodes.log);
+    new ResizeObserver(() => this.#follow()).observe(nodes.logPart);
   }
 
   /** A call begins with nothing said. */
   clear(): void {
     this.#read.clear();
-    write(this.#nodes.spoken, "");
+    write(this.#nodes.spokenPart, "");
   }
 
   /** Takes what was typed; it is sent when the call is up. */
@@ -53,10 +53,10 @@ export class Conversation {
 
   /** It will not arrive: it is in the field again, before what is in it by now. */
   takeBack(text: string): void {
-    const { input } = this.#nodes;
+    const { inputPart } = this.#nodes;
     if (!this.#typed.some((typed) => typed.text === text)) return;
     this.arrived(text);
-    input.value = `${text} ${input.value}`.trim();
+    inputPart.value = `${text} ${inputPart.value}`.trim();
   }
 
   /** The call is over. What was sent and not told to be undelivered has arrived. */
@@ -67,7 +67,7 @@ export class Conversation {
 
   /** Shows all of it, and has each answer read out when it is whole. */
   render(captions: readonly Caption[], { you, agent }: VoiceCallTexts): void {
-    const { lines, log, spoken } = this.#nodes;
+    const { linesPart: lines, logPart: log, spokenPart: spoken } = this.#nodes;
     const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
     const shown = new Map<string, HTMLLIElement>();
     const line = (key: string, role: Caption["role"], text: string, last: boolean): void => {
@@ -101,7 +101,7 @@ export class Conversation {
   }
 
   #follow(): void {
-    const { log } = this.#nodes;
+    const { logPart: log } = this.#nodes;
     log.scrollTop = log.scrollHeight;
   }
 }

@@ -33,79 +33,79 @@ function icon(name: string, path: string): SVGElement {
 }
 
 const PHONE =
-  "M6.6 10.8a15.1 15.1 0 0 0 6.6 6.6l2.2-2.2a1 1 0 0 1 1-.25 11.4 11.4 0 0 0 3.6.57 1 1 0 0 1 1 1V20a1 1 0 0 1-1 1A17 17 0 0 1 3 4a1 1 0 0 1 1-1h3.5a1 1 0 0 1 1 1 11.4 11.4 0 0 0 .57 3.6 1 1 0 0 1-.25 1z";
+  "M7 11a15 15 0 0 0 6 6l2-2q1-1 6 .3V20q0 1-1 1A17 17 0 0 1 3 4q0-1 1-1h4.7Q10 8 9 9z";
 const CHAT = "M4 5h16v11h-9l-4 4v-4H4z";
-const MICROPHONE = "M12 15a3.5 3.5 0 0 0 3.5-3.5v-5a3.5 3.5 0 0 0-7 0v5A3.5 3.5 0 0 0 12 15zm6.5-3.5a6.5 6.5 0 0 1-13 0M12 18v3.5";
+const MICROPHONE = "M9 6a3 3 0 0 1 6 0v6a3 3 0 0 1-6 0zM6 12a6 6 0 0 0 12 0M12 18v3";
 const SLASH = "M4 4l16 16";
-const KEYBOARD = "M4 6h16a1 1 0 0 1 1 1v10a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V7a1 1 0 0 1 1-1zM7 10h.01M12 10h.01M17 10h.01M8 14h8";
+const KEYBOARD = "M3 6h18v12H3zM7 10h.01M12 10h.01M17 10h.01M8 14h8";
 const SLIDERS = "M4 8h10M18 8h2M16 6v4M4 16h2M10 16h10M8 14v4";
 const SEND = "M5 12h13M12.5 6l6 6-6 6";
 const CROSS = "M7 7l10 10M17 7L7 17";
-const THUMB = "M7 11l4-7a2 2 0 0 1 2 2v4h5a2 2 0 0 1 2 2.3l-1 6a2 2 0 0 1-2 1.7H7zM7 11H4v9h3";
+const THUMB = "M8 11l3-7h2v6h6l-2 9H8zM4 11v8";
 
 export type Nodes = ReturnType<typeof build>;
 
 /** Builds all of it, once. */
 export function build() {
   /** Nodes that show one of the texts, whatever the call does. */
-  const labels: [node: Element, text: Label][] = [];
+  const labelParts: [node: Element, text: Label][] = [];
   const label = <Tag extends keyof HTMLElementTagNameMap>(text: Label, tag: Tag, attributes?: Attributes): HTMLElementTagNameMap[Tag] => {
     const node = make(tag, attributes);
-    labels.push([node, text]);
+    labelParts.push([node, text]);
     return node;
   };
   /** A button with a drawing and, below or for the ear only, its name. */
   const button = (part: string, name: HTMLElement, ...drawings: Node[]): HTMLButtonElement =>
     make("button", { type: "button", class: part, part: `${part}-button` }, make("span", { class: "face" }, ...drawings), name);
   const ear = (text: Label): HTMLElement => label(text, "span", { class: "sr" });
-  const title = make("strong");
-  const hint = make("span");
-  const badge = make("span", { class: "badge" });
-  const settings = button("settings", ear("settings"), icon("", SLIDERS));
-  const microphones = make("select");
-  const devices = make("label", { class: "devices", part: "devices", hidden: "" }, label("microphone", "span"), microphones);
+  const titlePart = make("strong");
+  const hintPart = make("span");
+  const badgePart = make("span", { class: "badge" });
+  const settingsPart = button("settings", ear("settings"), icon("", SLIDERS));
+  const microphonesPart = make("select");
+  const devicesPart = make("label", { class: "devices", part: "devices", hidden: "" }, label("microphone", "span"), microphonesPart);
 
-  const lines = make("ol");
-  const log = make("div", { class: "log", part: "captions", role: "log", "aria-live": "off" }, lines);
-  const orb = make("div", { class: "orb" }, make("i"));
+  const linesPart = make("ol");
+  const logPart = make("div", { class: "log", part: "captions", role: "log", "aria-live": "off" }, linesPart);
+  const orbPart = make("div", { class: "orb" }, make("i"));
 
-  const trouble = make("p");
-  const dismiss = button("dismiss", ear("dismiss"), icon("", CROSS));
-  const notice = make("div", { class: "box bad", part: "notice" }, trouble, dismiss);
-  const alert = make("div", { role: "alert" });
-  const countdown = make("p", { class: "box wait", part: "notice" });
+  const troublePart = make("p");
+  const dismissPart = button("dismiss", ear("dismiss"), icon("", CROSS));
+  const noticePart = make("div", { class: "box bad", part: "notice" }, troublePart, dismissPart);
+  const alertPart = make("div", { role: "alert" });
+  const countdownPart = make("p", { class: "box wait", part: "notice" });
 
-  const consentText = make("p", { id: "consent" });
-  const agree = label("agree", "button", { type: "button", class: "main", "aria-describedby": "consent" });
-  const decline = label("decline", "button", { type: "button", class: "plain" });
-  const consent = make("div", { class: "box", part: "consent" }, consentText, make("div", { class: "row" }, agree, decline));
+  const consentTextPart = make("p", { id: "consent" });
+  const agreePart = label("agree", "button", { type: "button", class: "main", "aria-describedby": "consent" });
+  const declinePart = label("decline", "button", { type: "button", class: "plain" });
+  const consentPart = make("div", { class: "box", part: "consent" }, consentTextPart, make("div", { class: "row" }, agreePart, declinePart));
 
-  const rate = make("p", { id: "rate", role: "status" });
-  const good = button("thumb", ear("good"), icon("", THUMB));
-  const bad = button("thumb down", ear("bad"), icon("", THUMB));
-  const rating = make("div", { class: "box row", part: "rating", role: "group", "aria-labelledby": "rate" }, rate, good, bad);
+  const ratePart = make("p", { id: "rate", role: "status" });
+  const goodPart = button("thumb", ear("good"), icon("", THUMB));
+  const badPart = button("thumb down", ear("bad"), icon("", THUMB));
+  const ratingPart = make("div", { class: "box row", part: "rating", role: "group", "aria-labelledby": "rate" }, ratePart, goodPart, badPart);
 
-  const input = make("input", { part: "input", maxlength: "4000", autocomplete: "off", enterkeyhint: "send" });
-  const send = make("button", { class: "send", part: "send-button" }, icon("flip", SEND), ear("send"));
-  const form = make("form", { class: "form", part: "form" }, input, send);
+  const inputPart = make("input", { part: "input", maxlength: "4000", autocomplete: "off", enterkeyhint: "send" });
+  const sendPart = make("button", { class: "send", part: "send-button" }, icon("flip", SEND), ear("send"));
+  const formPart = make("form", { class: "form", part: "form" }, inputPart, sendPart);
 
-  const muteName = make("span");
-  const mute = button("mute", muteName, icon("when-on", MICROPHONE), icon("when-off", MICROPHONE + SLASH));
-  const callName = make("span");
-  const call = button("call", callName, make("i", { class: "halo" }), icon("solid phone", PHONE), icon("solid chat", CHAT));
-  const modeName = make("span");
-  const mode = button("mode", modeName, icon("to-text", KEYBOARD), icon("to-voice", MICROPHONE));
+  const muteNamePart = make("span");
+  const mutePart = button("mute", muteNamePart, icon("when-on", MICROPHONE), icon("when-off", MICROPHONE + SLASH));
+  const callNamePart = make("span");
+  const callPart = button("call", callNamePart, make("i", { class: "halo" }), icon("solid phone", PHONE), icon("solid chat", CHAT));
+  const modeNamePart = make("span");
+  const modePart = button("mode", modeNamePart, icon("to-text", KEYBOARD), icon("to-voice", MICROPHONE));
 
-  const status = make("p", { class: "sr", role: "status" });
-  const spoken = make("p", { class: "sr", "aria-live": "polite" });
+  const statusPart = make("p", { class: "sr", role: "status" });
+  const spokenPart = make("p", { class: "sr", "aria-live": "polite" });
 
-  const words = make("p", { class: "words", part: "status" }, title, hint);
-  const head = make("div", { class: "head", part: "header" }, make("i", { class: "dot" }), words, badge, settings);
-  const bar = make("div", { class: "bar", part: "bar" }, mute, call, mode);
-  const card = make("section", { class: "card", part: "card" }, head, devices, orb, log, alert, countdown, consent, rating, form, bar, status, spoken);
+  const words = make("p", { class: "words", part: "status" }, titlePart, hintPart);
+  const head = make("div", { class: "head", part: "header" }, make("i", { class: "dot" }), words, badgePart, settingsPart);
+  const bar = make("div", { class: "bar", part: "bar" }, mutePart, callPart, modePart);
+  const cardPart = make("section", { class: "card", part: "card" }, head, devicesPart, orbPart, logPart, alertPart, countdownPart, consentPart, ratingPart, formPart, bar, statusPart, spokenPart);
   return {
-    ...{ card, labels, title, hint, badge, settings, devices, microphones, lines, log, orb, alert, notice, trouble, dismiss, countdown },
-    ...{ consent, consentText, agree, decline, rating, rate, good, bad, form, input, send, mute, muteName, call, callName, mode, modeName, status, spoken },
+    ...{ cardPart, labelParts, titlePart, hintPart, badgePart, settingsPart, devicesPart, microphonesPart, linesPart, logPart, orbPart, alertPart, noticePart, troublePart, dismissPart, countdownPart },
+    ...{ consentPart, consentTextPart, agreePart, declinePart, ratingPart, ratePart, goodPart, badPart, formPart, inputPart, sendPart, mutePart, muteNamePart, callPart, callNamePart, modePart, modeNamePart, statusPart, spokenPart },
   };
 }
 

@@ -44,38 +44,38 @@ export class Screen {
     sheet.replaceSync(css);
     this.#levels.replaceSync(".card{}");
     this.sheets = [sheet, this.#levels];
-    const { settings, devices, microphones } = nodes;
-    settings.onclick = () => {
-      show(devices, !!devices.hidden);
-      set(settings, "aria-expanded", !devices.hidden);
-      if (!devices.hidden) microphones.focus();
+    const { settingsPart, devicesPart, microphonesPart } = nodes;
+    settingsPart.onclick = () => {
+      show(devicesPart, !!devicesPart.hidden);
+      set(settingsPart, "aria-expanded", !devicesPart.hidden);
+      if (!devicesPart.hidden) microphonesPart.focus();
     };
   }
 
   render(shown: Shown): void {
     const { view, texts, isSpoken, snapshot } = shown;
-    const { card, title, hint, status, call, callName, mode, modeName, mute, muteName, form, input, log, orb, spoken } = this.#nodes;
+    const { cardPart, callPart, modePart, mutePart, inputPart, logPart, spokenPart, ...nodes } = this.#nodes;
     const isMuted = !!snapshot?.devices.muted;
-    for (const [node, text] of this.#nodes.labels) write(node, texts[text]);
-    card.lang = shown.lang;
-    log.lang = spoken.lang = shown.pageLang;
-    set(card, "aria-label", texts.name);
-    set(log, "aria-label", texts.captions);
-    set(input, "aria-label", (input.placeholder = texts.message));
+    for (const [node, text] of nodes.labelParts) write(node, texts[text]);
+    cardPart.lang = shown.lang;
+    logPart.lang = spokenPart.lang = shown.pageLang;
+    set(cardPart, "aria-label", texts.name);
+    set(logPart, "aria-label", texts.captions);
+    set(inputPart, "aria-label", (inputPart.placeholder = texts.message));
     const agent = view.state === "connected" ? (snapshot?.agent ?? "") : "";
-    Object.assign(card.dataset, { tone: view.tone, press: view.press, mode: isSpoken ? "voice" : "text", agent });
-    write(title, view.words[0]);
-    write(hint, view.words[1]);
+    Object.assign(cardPart.dataset, { tone: view.tone, press: view.press, mode: isSpoken ? "voice" : "text", agent });
+    write(nodes.titlePart, view.words[0]);
+    write(nodes.hintPart, view.words[1]);
     // What the agent does changes at every turn: whoever listens hears that.
-    write(status, view.state === "idle" ? "" : view.state === "connected" ? texts.connected : view.words.join(". "));
-    write(callName, texts[view.press]);
-    write(modeName, isSpoken ? texts.write : texts.speak);
-    show(mode, shown.canSwitch, call);
-    write(muteName, isMuted ? texts.unmute : texts.mute);
-    set(mute, "aria-pressed", isMuted);
-    show(mute, isSpoken && view.isLive, call);
-    show(form, !isSpoken, mode);
-    show(orb, !snapshot || snapshot.captions.length === 0);
+    write(nodes.statusPart, view.state === "idle" ? "" : view.state === "connected" ? texts.connected : view.words.join(". "));
+    write(nodes.callNamePart, texts[view.press]);
+    write(nodes.modeNamePart, isSpoken ? texts.write : texts.speak);
+    show(modePart, shown.canSwitch, callPart);
+    write(nodes.muteNamePart, isMuted ? texts.unmute : texts.mute);
+    set(mutePart, "aria-pressed", isMuted);
+    show(mutePart, isSpoken && view.isLive, callPart);
+    show(nodes.formPart, !isSpoken, modePart);
+    show(nodes.orbPart, !snapshot || snapshot.captions.length === 0);
     this.#showBadge(shown);
     this.#showDevices(shown);
     this.#showAnswers(shown);
@@ -99,11 +99,11 @@ export class Screen {
 
   /** Offers the microphones that there are. */
   async listMicrophones({ snapshot }: Call): Promise<void> {
-    const { microphones } = this.#nodes;
+    const { microphonesPart } = this.#nodes;
     const all = await navigator.mediaDevices.enumerateDevices();
     const inputs = all.filter(({ kind, deviceId }) => kind === "audioinput" && deviceId);
-    microphones.replaceChildren(...inputs.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
-    microphones.value = snapshot.devices.microphone?.deviceId ?? "";
+    microphonesPart.replaceChildren(...inputs.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
+    microphonesPart.value = snapshot.devices.microphone?.deviceId ?? "";
   }
 
   #level(name: string, level: number): void {
@@ -111,57 +111,57 @@ export class Screen {
   }
 
   #showBadge({ view, texts, snapshot, isListened }: Shown): void {
-    const { badge } = this.#nodes;
+    const { badgePart } = this.#nodes;
     const isRecorded = view.isLive && snapshot?.session?.recording;
-    show(badge, view.isLive && (isListened || !!isRecorded));
-    write(badge, isListened ? texts.listened : texts.recorded);
+    show(badgePart, view.isLive && (isListened || !!isRecorded));
+    write(badgePart, isListened ? texts.listened : texts.recorded);
   }
 
   #showDevices({ view, isSpoken, snapshot }: Shown): void {
-    const { settings, devices, microphones, call } = this.#nodes;
-    const isThere = view.isLive && isSpoken && !!snapshot?.devices.microphone && microphones.length > 1;
-    show(settings, isThere, call);
-    if (!isThere) show(devices, false, call);
-    set(settings, "aria-expanded", !devices.hidden);
+    const { settingsPart, devicesPart, microphonesPart, callPart } = this.#nodes;
+    const isThere = view.isLive && isSpoken && !!snapshot?.devices.microphone && microphonesPart.length > 1;
+    show(settingsPart, isThere, callPart);
+    if (!isThere) show(devicesPart, false, callPart);
+    set(settingsPart, "aria-expanded", !devicesPart.hidden);
   }
 
   /** What the user is asked: before a call, and after it. */
   #showAnswers({ view, texts, consent, snapshot, rating }: Shown): void {
     const nodes = this.#nodes;
-    const isNew = nodes.consent.hidden && consent !== undefined;
-    if (consent !== undefined) write(nodes.consentText, consent);
-    show(nodes.consent, consent !== undefined, nodes.call);
-    if (isNew) nodes.agree.focus();
-    write(nodes.rate, rating ? (rating.isTaken ? texts.thanks : texts.notRated) : texts.rate);
-    set(nodes.good, "aria-pressed", rating?.isGood === true);
-    set(nodes.bad, "aria-pressed", rating?.isGood === false);
-    show(nodes.rating, view.state === "closed" && !!snapshot?.session && snapshot.captions.length > 0, nodes.call);
+    const isNew = nodes.consentPart.hidden && consent !== undefined;
+    if (consent !== undefined) write(nodes.consentTextPart, consent);
+    show(nodes.consentPart, consent !== undefined, nodes.callPart);
+    if (isNew) nodes.agreePart.focus();
+    write(nodes.ratePart, rating ? (rating.isTaken ? texts.thanks : texts.notRated) : texts.rate);
+    set(nodes.goodPart, "aria-pressed", rating?.isGood === true);
+    set(nodes.badPart, "aria-pressed", rating?.isGood === false);
+    show(nodes.ratingPart, view.state === "closed" && !!snapshot?.session && snapshot.captions.length > 0, nodes.callPart);
   }
 
   #showTrouble({ texts, trouble }: Shown): void {
     const nodes = this.#nodes;
     if (trouble !== undefined) {
       const [title, hint] = inWords(trouble, texts);
-      nodes.trouble.replaceChildren(make("strong", {}, title), hint);
+      nodes.troublePart.replaceChildren(make("strong", {}, title), hint);
       // An alert is heard when something comes into it.
-      nodes.alert.append(nodes.notice);
-    } else if (nodes.notice.isConnected) {
-      show(nodes.notice, false, nodes.call);
-      nodes.notice.remove();
-      nodes.notice.hidden = false;
+      nodes.alertPart.append(nodes.noticePart);
+    } else if (nodes.noticePart.isConnected) {
+      show(nodes.noticePart, false, nodes.callPart);
+      nodes.noticePart.remove();
+      nodes.noticePart.hidden = false;
     }
   }
 
   /** Says how long it is until the next try; a screen reader is not told each second. */
   #countDown({ view, texts, due }: Shown): void {
-    const { countdown } = this.#nodes;
+    const { countdownPart } = this.#nodes;
     const isWaiting = view.state === "waiting";
-    show(countdown, isWaiting);
+    show(countdownPart, isWaiting);
     clearInterval(this.#ticking);
     if (!isWaiting) return;
     const tick = (): void => {
       const seconds = Math.ceil((due - Date.now()) / 1_000);
-      write(countdown, seconds > 0 ? texts.nextTry.replace("{seconds}", String(seconds)) : texts.trying);
+      write(countdownPart, seconds > 0 ? texts.nextTry.replace("{seconds}", String(seconds)) : texts.trying);
     };
     tick();
     this.#ticking = setInterval(tick, TICK_MS);

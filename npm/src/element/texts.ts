@@ -67,10 +67,10 @@ export type GivenTexts = Partial<Omit<VoiceCallTexts, "states" | "ends" | "error
   readonly [Group in "states" | "ends" | "errors"]?: Readonly<Record<string, Words>>;
 };
 
-const TOO_MANY: Words = ["Too many calls at once", "Close another call, or try again in a moment."];
 const SPENT: Words = ["The budget is used up", "No more calls can be made for now."];
+const SHUT_OUT: Words = ["You could not be let in", "Reload the page, sign in if asked, and try again."];
+const SOON: Words = ["Starting", "What you write is sent in a moment."];
 const NOT_REACHED: Words = ["No connection", "Check your network, then try again."];
-const BUSY: Words = ["The service is busy", "It is tried again in a moment."];
 
 export const ENGLISH: VoiceCallTexts = {
   name: "Voice call",
@@ -93,8 +93,8 @@ export const ENGLISH: VoiceCallTexts = {
   decline: "Not now",
   dismiss: "Dismiss",
   recorded: "Recorded",
-  listened: "Somebody listens in",
-  nextTry: "Next try in {seconds} s",
+  listened: "Listened to",
+  nextTry: "Next try in {seconds} s. Your microphone is off.",
   trying: "Trying …",
   connected: "Connected",
   rate: "How was the call?",
@@ -109,9 +109,9 @@ export const ENGLISH: VoiceCallTexts = {
     consent: ["Before we begin", "Your microphone is still off."],
     waiting: ["All lines are busy", "You get in when a place is free."],
     starting: ["Starting", "Your browser may ask for the microphone."],
-    startingText: ["Starting", "What you write is sent in a moment."],
+    startingText: SOON,
     connecting: ["Connecting", "You can speak already."],
-    connectingText: ["Connecting", "What you write is sent in a moment."],
+    connectingText: SOON,
     reconnecting: ["Connection lost", "Go on: what you say is kept."],
     closing: ["Hanging up", "Your last words are on their way."],
     listening: ["Listening", "Say something, then pause."],
@@ -135,27 +135,14 @@ export const ENGLISH: VoiceCallTexts = {
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
     audio_unavailable: ["There is no sound yet", "Press anywhere on this page. If that does not help, reload it."],
     engine_unavailable: ["The call could not be loaded", "Reload the page. If that does not help, use a current browser."],
-    token_unavailable: ["You could not be let in", "Reload the page, sign in if you are asked to, and try again."],
-    unauthorized: ["You could not be let in", "Reload the page, sign in if you are asked to, and try again."],
-    denied: ["You may not call here", "Ask whoever runs this site."],
+    token_unavailable: SHUT_OUT,
+    unauthorized: SHUT_OUT,
     budget: SPENT,
     user_budget: ["Your calls for today are used up", "Come back tomorrow."],
     account_budget: SPENT,
-    session_limit: TOO_MANY,
-    account_session_limit: TOO_MANY,
-    session_rate: TOO_MANY,
-    address_rate: TOO_MANY,
-    relay_full: TOO_MANY,
-    store_unavailable: BUSY,
-    keys_unavailable: BUSY,
     agent_unavailable: ["No answer just now", "Please say it again in a moment."],
     messages_full: ["Too much waits to be sent", "Wait until the connection is back, then send it again."],
-    text_too_long: ["That is too long", "Send it in parts."],
-    not_supported: ["Nobody reads here", "Speak instead."],
-    resume_failed: ["The call began anew", "Something you said may have been lost."],
-    buffer_full: ["The connection is away for long", "Please repeat what you said when it is back."],
     gave_up: NOT_REACHED,
-    link_lost: NOT_REACHED,
     other: ["That did not work", "Please try again later. ({code})"],
   },
 };

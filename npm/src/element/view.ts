@@ -14,9 +14,7 @@ export interface View {
   readonly press: "call" | "chat" | "hangUp" | "cancel";
   /** There is a session: the user may mute, and choose a microphone. */
   readonly isLive: boolean;
-  /** What went wrong, in words. */
-  readonly error: Words | undefined;
-  /** The error that is meant, to be dismissed. */
+  /** What went wrong and is to be told. */
   readonly trouble: unknown;
 }
 
@@ -33,16 +31,17 @@ export function viewOf(
   const state = stateOf(phase, isAsking, snapshot);
   const isOver = state === "closed";
   const isLive = state === "connected" || state === "reconnecting";
+  const words = isOver ? endOf(snapshot, ended, texts) : texts.states[wordOf(state, snapshot, isSpoken)];
   const trouble = troubleOf(state, snapshot, failure);
   return {
     state,
     tone: toneOf(state, (isOver && trouble) || isBad(ended), isSpoken && !!snapshot?.devices.muted),
-    words: isOver ? endOf(snapshot, ended, texts) : texts.states[wordOf(state, snapshot, isSpoken)],
+    words,
     // What is hanging up needs nobody: the next call may begin.
     press: isLive ? "hangUp" : state !== "idle" && state !== "closing" && !isOver ? "cancel" : isSpoken ? "call" : "chat",
     isLive,
-    error: trouble === undefined ? undefined : inWords(trouble, texts),
-    trouble,
+    // The end may say it already.
+    trouble: trouble === undefined || inWords(trouble, texts)[0] === words[0] ? undefined : trouble,
   };
 }
 

@@ -57,6 +57,10 @@ export class Call {
     return this.snapshot.session?.sessionId;
   }
 
+  get state() {
+    return this.snapshot.state;
+  }
+
   get muted() {
     return this.snapshot.devices.muted;
   }
@@ -130,9 +134,9 @@ export class Call {
     const whole = { sessionId: `session-${calls.length}`, features: ["text"], recording: false, prices: { items: [{ unit: "second" }] }, ...session };
     this.change({ session: whole, agent: "listening" });
     this.tell("session", whole);
+    if (this.options.microphone !== false) this.microphone("default");
     this.enter("connected");
     this.#up.resolve();
-    if (this.options.microphone !== false) this.microphone("default");
   }
 
   /** @param {string} deviceId */
