@@ -257,7 +257,7 @@ export class VoiceCallElement extends Base {
       this.#render();
     });
     on("microphone", ({ live }) => {
-      if (live) void this.#screen.listMicrophones(call);
+      if (live) void this.#screen.listMicrophones(call).then(() => this.#render());
     });
     on("ended", () => {
       if (call.sessionId) this.#conversation.end();

@@ -166,8 +166,9 @@ export class Caller {
   #over(stop: AbortController, thrown: unknown): void {
     if (this.#stop !== stop) return;
     this.#stop = this.#up = undefined;
-    this.failure = thrown;
-    this.#enter("over");
+    const isDeclined = thrown instanceof VoxrelayError && thrown.code === "call_over";
+    if (!isDeclined) this.failure = thrown;
+    this.#enter(isDeclined && !this.call ? "idle" : "over");
   }
 
   #enter(phase: Caller["phase"]): void {

@@ -11,7 +11,7 @@ export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 const STYLE = `
   html { background: #eceae5; }
-  body { display: grid; place-items: center; min-height: 100svh; margin: 0; }
+  body { margin: 0; } main { display: grid; place-items: center; min-height: 100svh; overflow: clip; }
   @media (prefers-color-scheme: dark) { html { background: #0c0e10; } }
   @media (max-width: 480px) { voice-call { --voice-call-height: 100svh; --voice-call-radius: 0px; } }
 `;
@@ -29,10 +29,10 @@ export async function openElement(context, { attributes = "", lang = "en", polic
     "/": async () => [
       "text/html",
       `<!doctype html><html lang="${lang}"><meta name="viewport" content="width=device-width"><title>Shop</title><link rel="stylesheet" href="/page.css">
-       <main><h1 hidden>Shop</h1><voice-call relay="https://voice.example.com" token-url="/voice-token" ${attributes}></voice-call></main>
+       <main><h1>Shop</h1><voice-call relay="https://voice.example.com" token-url="/voice-token" ${attributes}></voice-call></main>
        <script type="module" src="/sdk/element.js"></script></html>`,
     ],
-    "/page.css": async () => ["text/css", `main { display: contents } ${STYLE}`],
+    "/page.css": async () => ["text/css", `h1 { position: absolute; inset-inline-start: -99in } ${STYLE}`],
     "/sdk/element.js": async () => ["text/javascript", await readFile(new URL("element.js", DIST))],
     "/sdk/index.js": async () => ["text/javascript", await readFile(STUB)],
   });

@@ -1,0 +1,276 @@
+// @ts-check
+// What the element does with presses, keys, words and errors: without a relay, by calls that are in whatever state the test says.
+
+import assert from "node:assert/strict";
+import { after, before, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { STATES, connect, of, openElement, set, tell } from "./support/element-states.mjs";
+import { until } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+
+/** @typedef {import("playwright-core").Page} Page */
+
+describe("the element", () => {
+  const stage = new Stage();
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  before(async () => void (browser = await launch(stage)));
+  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
+  after(() => stage.clear());
+
+  /** @param {Parameters<typeof openElement>[1]} [options] */
+  const open = async (options) => openElement(await browser.newContext({ reducedMotion: "reduce", permissions: ["microphone"] }), options);
+  /** @param {Page} page */
+  const state = (page) => page.locator("voice-call").getAttribute("state");
+  /** @param {Page} page @param {string} wanted */
+  const reaches = (page, wanted) => until(`it is ${wanted}`, async () => (await state(page)) === wanted, 5_000);
+  /** How many calls were made. @param {Page} page */
+  const made = (page) => page.evaluate(() => /** @type {any} */ (globalThis).calls.length);
+  /** What has the focus. @param {Page} page */
+  const focused = (page) => page.evaluate(() => document.querySelector("voice-call")?.shadowRoot?.activeElement?.className ?? "");
+  /** @param {Page} page */
+  const lines = (page) => page.locator("li span:last-child").allTextContents();
+
+  test("a whole call by the keyboard alone", async () => {
+    const page = await open({ attributes: "consent" });
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(page), "call");
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(page), "main", "whoever is asked can answer at once");
+    await page.keyboard.press("Escape");
+    assert.equal(await focused(page), "call");
+    assert.equal(await state(page), "idle");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Enter");
+    await reaches(page, "starting");
+    assert.equal(await focused(page), "call");
+    await tell(page, "answer");
+    await tell(page, "say", "agent", 1, "Hello");
+    /** @type {string[]} */
+    const order = [];
+    await page.locator(".settings").waitFor();
+    await page.locator(".settings").focus();
+    for (let step = 0; step < 4; step++) {
+      order.push(await focused(page));
+      await page.keyboard.press("Tab");
+    }
+    assert.deepEqual(order, ["settings", "mute", "call", "mode"]);
+    await page.locator(".mode").focus();
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("Hello");
+    await page.keyboard.press("Enter");
+    assert.deepEqual(await of(page, "typed"), ["Hello"]);
+    await page.locator(".call").focus();
+    await page.keyboard.press("Enter");
+    await tell(page, "end", "normal");
+    await reaches(page, "closed");
+    const back = [];
+    for (let step = 0; step < 3; step++) {
+      await page.keyboard.press("Shift+Tab");
+      back.push(await focused(page));
+    }
+    assert.deepEqual(back, ["send", "", "thumb down"]);
+    await page.keyboard.press("Space");
+    assert.deepEqual(await of(page, "ratings"), [{ rating: 1 }]);
+  });
+
+  test("a screen reader hears each answer once and whole, how the call stands, and what went wrong", async () => {
+    const page = await open();
+    const spoken = page.locator("[aria-live=polite]");
+    const status = page.locator("p.sr[role=status]");
+    await page.evaluate(() => {
+      const heard = /** @type {string[]} */ ([]);
+      Object.assign(globalThis, { heard });
+      const root = /** @type {ShadowRoot} */ (document.querySelector("voice-call")?.shadowRoot);
+      for (const node of root.querySelectorAll("p.sr")) new MutationObserver(() => heard.push(String(node.textContent))).observe(node, { childList: true });
+    });
+    await connect(page);
+    await tell(page, "say", "agent", 1, "Hel", false);
+    await tell(page, "say", "agent", 1, "Hello", false);
+    await tell(page, "change", { agent: "speaking" });
+    assert.equal(await spoken.textContent(), "");
+    await tell(page, "say", "agent", 1, "Hello!");
+    await tell(page, "say", "user", 2, "Good day");
+    await tell(page, "change", { agent: "listening" });
+    assert.equal(await spoken.textContent(), "Hello!");
+    assert.equal(await status.textContent(), "Connected");
+    await tell(page, "complain", "microphone_silent");
+    assert.match(await page.locator("[role=alert]").innerText(), /^Your microphone is silent/);
+    const heard = await page.evaluate(() => /** @type {any} */ (globalThis).heard);
+    assert.deepEqual(heard.filter((/** @type {string} */ text) => !/^(Starting|Connecting)/.test(text)), ["Connected", "Hello!"]);
+  });
+
+  test("what is typed waits for the call, stands there once, and is in the field again if it will not arrive", async () => {
+    const page = await open({ attributes: 'mode="text"' });
+    await page.locator("input").fill("  Hello  ");
+    await page.keyboard.press("Enter");
+    await reaches(page, "starting");
+    assert.equal(await page.evaluate(() => /** @type {any} */ (globalThis).calls[0].options.microphone), false);
+    assert.deepEqual([await lines(page), await of(page, "typed")], [["Hello"], []]);
+    await tell(page, "answer");
+    await until("it is sent", async () => (await of(page, "typed")).length === 1);
+    await tell(page, "say", "user", 1, "Hello");
+    assert.deepEqual(await lines(page), ["Hello"]);
+    await page.locator("input").fill("<b>one</b>");
+    await page.locator(".send").click();
+    assert.equal(await focused(page).then(() => page.evaluate(() => document.querySelector("voice-call")?.shadowRoot?.activeElement?.tagName)), "INPUT");
+    await tell(page, "tell", "undelivered", { message: { type: "text", text: "<b>one</b>" } });
+    assert.equal(await page.locator("input").inputValue(), "<b>one</b>");
+    await page.evaluate(() => void (/** @type {any} */ (globalThis).calls[0].refusal = "messages_full"));
+    await page.keyboard.press("Enter");
+    await until("it says so", async () => /^Too much waits/.test(await page.locator("[role=alert]").innerText()));
+    assert.equal(await page.locator("input").inputValue(), "<b>one</b>");
+    await page.locator(".dismiss").click();
+    assert.equal(await page.locator("[role=alert]").innerText(), "");
+    await page.locator("input").fill(" ");
+    await page.keyboard.press("Enter");
+    assert.deepEqual(await lines(page), ["Hello"], "a blank is nothing");
+  });
+
+  test("text mutes the microphone and voice opens it, asking first, and a refused one goes back to text", async () => {
+    const page = await open({ attributes: "consent" });
+    await page.locator(".mode").click();
+    await page.locator(".call").click();
+    await tell(page, "answer");
+    await reaches(page, "connected");
+    assert.deepEqual(await of(page, "microphones"), []);
+    await page.locator(".mode").click();
+    await page.locator(".plain").click();
+    await until("it is text again", async () => (await page.locator("voice-call").getAttribute("mode")) === "text");
+    assert.deepEqual(await of(page, "microphones"), []);
+    await page.evaluate(() => void (/** @type {any} */ (globalThis).calls[0].refusal = "microphone_denied"));
+    await page.locator(".mode").click();
+    await page.locator(".main").click();
+    await until("it says so", async () => /^No access/.test(await page.locator("[role=alert]").innerText()));
+    assert.equal(await page.locator("voice-call").getAttribute("mode"), "text");
+    await page.evaluate(() => void (/** @type {any} */ (globalThis).calls[0].refusal = undefined));
+    await page.locator(".mode").click();
+    await until("it is open", async () => (await of(page, "microphones")).length === 2);
+    assert.equal(await of(page, "muted"), false);
+    await set(page, "mode", "text");
+    assert.equal(await of(page, "muted"), true, "the page's own change counts, too");
+  });
+
+  test("an agent that only reads has no microphone button and no way to voice", async () => {
+    const page = await open();
+    await connect(page, { prices: { items: [{ unit: "input_token" }] } });
+    assert.equal(await page.locator("input").isVisible(), true);
+    assert.deepEqual([await page.locator(".mode").isVisible(), await page.locator(".mute").isVisible()], [false, false]);
+    assert.equal(await of(page, "muted"), true);
+  });
+
+  test("waiting for a place: each try is without a microphone, it is hidden from the page, and a press ends it", async () => {
+    const page = await open();
+    await page.evaluate(() => {
+      const told = /** @type {string[]} */ ([]);
+      Object.assign(globalThis, { told });
+      for (const name of ["state", "waiting", "ended"]) document.querySelector("voice-call")?.addEventListener(name, (event) => told.push(/** @type {any} */ (event).detail?.state ?? name));
+    });
+    await page.locator(".call").click();
+    await tell(page, "complain", "relay_full", { retryAfterMs: 0 });
+    await until("it tries again", async () => (await made(page)) === 2);
+    assert.equal(await page.evaluate(() => /** @type {any} */ (globalThis).calls[1].options.microphone), false);
+    assert.equal(await state(page), "waiting");
+    assert.equal(await page.locator(".wait").innerText(), "Trying …");
+    await tell(page, "complain", "relay_full", { retryAfterMs: 30_000 });
+    await until("it says how long", async () => /^Next try in (29|30|31) s/.test(await page.locator(".wait").innerText()));
+    await page.locator(".call").click();
+    await reaches(page, "closed");
+    assert.deepEqual(await page.evaluate(() => /** @type {any} */ (globalThis).told), ["starting", "waiting", "waiting"]);
+    assert.equal(await made(page), 2);
+  });
+
+  test("a refusal that is none of places is told in words with its code, and the next press tries again", async () => {
+    const page = await open();
+    await page.locator(".call").click();
+    await tell(page, "refuse", "agent_<b>odd</b>");
+    assert.match(await page.locator("[role=alert]").innerText(), /agent_<b>odd<\/b>/);
+    await page.locator(".call").click();
+    assert.deepEqual([await made(page), await page.locator("[role=alert]").innerText()], [2, ""]);
+  });
+
+  test("a page that names no way to a token is told so, and so is its user", async () => {
+    const page = await open();
+    const thrown = page.waitForEvent("pageerror");
+    await set(page, "tokenUrl", null);
+    await page.locator(".call").click();
+    assert.match((await thrown).message, /`token` is undefined/);
+    assert.match(await page.locator("[role=alert]").innerText(), /TypeError/);
+  });
+
+  test("the token's address is asked by GET, for text or JSON, and a 4xx is final", async () => {
+    const page = await open();
+    await page.locator(".call").click();
+    /** @param {{ status?: number, contentType?: string, body: string }} answer */
+    const ask = async (answer) => {
+      await page.unroute("http://localhost/voice-token");
+      await page.route("http://localhost/voice-token", (route) => (route.request().method() === "GET" ? route.fulfill(answer) : route.abort()));
+      return page.evaluate(() => /** @type {any} */ (globalThis).calls[0].options.token().catch((/** @type {any} */ { message, retryable }) => ({ message, retryable })));
+    };
+    assert.equal(await ask({ contentType: "text/plain", body: "a.b.c" }), "a.b.c");
+    assert.equal(await ask({ contentType: "application/json", body: '{"token":"d.e.f"}' }), "d.e.f");
+    assert.deepEqual(await ask({ status: 403, body: "" }), { message: "http://localhost/voice-token answered 403", retryable: false });
+    assert.equal((await ask({ status: 503, body: "" })).retryable, true);
+    assert.equal(await page.evaluate(() => String(/** @type {any} */ (globalThis).calls[0].options.url)), "https://voice.example.com/v1/call");
+  });
+
+  test("a press while it hangs up begins the next call, and the old one disturbs it no more", async () => {
+    const page = await open();
+    await STATES.closing?.(page);
+    assert.equal(await page.locator(".call").innerText(), "Call");
+    await page.locator(".call").click();
+    assert.deepEqual([await made(page), await state(page)], [2, "starting"]);
+    await page.evaluate(() => /** @type {any} */ (globalThis).calls[0].end("normal"));
+    assert.equal(await state(page), "starting");
+    assert.deepEqual(await lines(page), []);
+  });
+
+  test("methods do what the button does: connect resolves when the call is up, and rejects when it is given up", async () => {
+    const page = await open();
+    await page.evaluate(() => {
+      const settled = /** @type {string[]} */ ([]);
+      Object.assign(globalThis, { settled });
+      const connect = () => /** @type {any} */ (document.querySelector("voice-call")).connect();
+      connect().then(() => settled.push("up"));
+      connect().then(() => settled.push("up"));
+    });
+    await tell(page, "answer");
+    await until("both are up", async () => (await page.evaluate(() => /** @type {any} */ (globalThis).settled.join())) === "up,up");
+    assert.equal(await made(page), 1);
+    await page.evaluate(() => void /** @type {any} */ (document.querySelector("voice-call")).close());
+    await tell(page, "end", "normal");
+    const code = page.evaluate(() => /** @type {any} */ (document.querySelector("voice-call")).connect().catch((/** @type {any} */ error) => error.code));
+    await reaches(page, "starting");
+    await page.locator(".call").click();
+    assert.equal(await code, "call_over");
+  });
+
+  test("an element that is moved goes on, and one that is taken out hangs up", async () => {
+    const page = await open();
+    await connect(page);
+    await page.evaluate(() => document.body.append(/** @type {Element} */ (document.querySelector("voice-call"))));
+    assert.equal(await state(page), "connected");
+    await page.evaluate(() => document.querySelector("voice-call")?.remove());
+    assert.equal(await of(page, "state"), "closing");
+  });
+
+  test("the events of the call are the element's, and the tools' calls are left to the options", async () => {
+    const page = await open();
+    const names = ["session", "state", "agent", "transcript", "usage", "budget", "level", "toolCall", "ended"];
+    await page.evaluate((all) => {
+      const told = /** @type {string[]} */ ([]);
+      Object.assign(globalThis, { told });
+      for (const name of all) document.querySelector("voice-call")?.addEventListener(name, () => told.push(name));
+    }, names);
+    await connect(page);
+    for (const name of names.slice(1)) await tell(page, "tell", name, { role: "agent", text: "", state: "connected" });
+    const told = await page.evaluate(() => [...new Set(/** @type {any} */ (globalThis).told)].sort());
+    assert.deepEqual(told, names.filter((name) => name !== "toolCall").sort());
+  });
+
+  test("on a server the module does nothing, and can be imported", async () => {
+    const { VoiceCallElement, ENGLISH } = await import(String(new URL("../../npm/dist/element.js", import.meta.url)));
+    assert.deepEqual([typeof VoiceCallElement, ENGLISH.call], ["function", "Call"]);
+  });
+});

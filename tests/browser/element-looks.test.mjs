@@ -1,0 +1,194 @@
+// @ts-check
+// The element in each of its states, for everybody: without a relay, by calls that are in whatever state the test says.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { STATES, connect, openElement, set, tell } from "./support/element-states.mjs";
+import { CACHE, install } from "./support/installed.mjs";
+import { Stage } from "./support/stage.mjs";
+
+/** @typedef {import("playwright-core").Page} Page */
+
+const PHONE = { width: 360, height: 640 };
+const DESKTOP = { width: 1280, height: 800 };
+const SMALLEST = { width: 320, height: 480 };
+
+describe("the element in each state", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[] }>} */
+  const seen = new Map();
+
+  // Each state is reached once, which takes longer than to look at it in many ways.
+  before(async () => {
+    const folder = join(CACHE, "axe");
+    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    const axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
+    const browser = await launch(stage);
+    /** @param {string} name @param {(page: Page) => Promise<unknown>} reach */
+    const look = async (name, reach) => {
+      const context = await browser.newContext({ viewport: PHONE, reducedMotion: "reduce", permissions: ["microphone"] });
+      const page = await openElement(context);
+      /** @type {string[]} */
+      const complaints = [];
+      page.on("console", (message) => {
+        if (message.type() === "error") complaints.push(message.text());
+      });
+      await reach(page);
+      const place = async () => JSON.stringify(await page.locator(".call .face").boundingBox());
+      const places = [await place()];
+      await page.evaluate(axe);
+      const found = [];
+      for (const viewport of [PHONE, DESKTOP]) {
+        await page.setViewportSize(viewport);
+        for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+          await page.emulateMedia({ colorScheme });
+          const what = await faults(page);
+          found.push(...what.map((fault) => `${viewport.width} px, ${colorScheme}: ${fault}`));
+        }
+      }
+      await page.setViewportSize(SMALLEST);
+      places.push(await place());
+      const out = await outside(page);
+      await page.setViewportSize(PHONE);
+      await page.evaluate(() => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync("html { font-size: 200% }");
+        document.adoptedStyleSheets = [sheet];
+      });
+      out.push(...(await outside(page)).map((what) => `letters of twice the size: ${what}`));
+      seen.set(name, { axe: found, complaints, places, outside: out });
+      await context.close();
+    };
+    const left = Object.entries(STATES);
+    // Some at a time: most of it is waiting.
+    const several = Array.from({ length: 4 }, async () => {
+      for (let next = left.shift(); next; next = left.shift()) await look(...next);
+    });
+    await Promise.all(several);
+    await stage.clear();
+  });
+
+  for (const name of Object.keys(STATES)) {
+    test(`${name}: axe finds nothing, no policy is broken, nothing sticks out, and the button has not moved`, () => {
+      const { places, ...faults } = seen.get(name) ?? { places: [] };
+      assert.deepEqual(faults, { axe: [], complaints: [], outside: [] });
+      assert.deepEqual(places, seen.get("idle")?.places);
+    });
+  }
+
+  test("from right to left all of it stands the other way round", async () => {
+    const browser = await launch(stage);
+    const places = [];
+    for (const attributes of ["", 'dir="rtl"']) {
+      const page = await openElement(await browser.newContext({ viewport: PHONE }), { attributes });
+      await STATES.talking?.(page);
+      const middle = async (/** @type {string} */ selector) => {
+        const box = await page.locator(selector).first().boundingBox();
+        return Math.round((box?.x ?? 0) + (box?.width ?? 0) / 2);
+      };
+      const user = (await page.locator(".user").first().boundingBox())?.x ?? 0;
+      places.push([await middle(".mute"), await middle(".call"), await middle(".mode"), await middle(".dot"), user > 30]);
+      if (!attributes) continue;
+      await page.locator(".mode").click();
+      assert.notEqual(await page.locator(".send svg").evaluate((svg) => getComputedStyle(svg).transform), "none");
+    }
+    const [[mute, call, mode, dot, userEnds], [mirrored, callToo, modeToo, dotToo, userBegins]] = /** @type {any} */ (places);
+    for (const [there, here] of [[mirrored, mute], [callToo, call], [modeToo, mode], [dotToo, dot]]) {
+      assert.ok(Math.abs(there - (PHONE.width - here)) <= 1, `${here} px and ${there} px`);
+    }
+    assert.deepEqual([userEnds, userBegins], [true, false]);
+  });
+
+  test("every button, meter and line is there in colours that the user chose", async () => {
+    const browser = await launch(stage);
+    const page = await openElement(await browser.newContext({ viewport: PHONE, forcedColors: "active", reducedMotion: "reduce" }));
+    await STATES.talking?.(page);
+    for (const selector of [".call .face", ".mute .face", ".mode .face", "li.agent", "li.user"]) {
+      const style = await page.locator(selector).first().evaluate((node) => getComputedStyle(node).borderTopStyle);
+      assert.equal(style, "solid", selector);
+    }
+    const plain = await page.locator(".mute").screenshot();
+    await page.locator(".mute").click();
+    assert.notDeepEqual(await page.locator(".mute").screenshot(), plain);
+  });
+
+  test("texts are replaceable, each for itself, before the element is known and after, and are never HTML", async () => {
+    const browser = await launch(stage);
+    const page = await openElement(await browser.newContext({ viewport: PHONE }), { lang: "de" });
+    await set(page, "texts", { call: "Anrufen", states: { idle: ["Sprechen Sie mit <b>uns</b>", "Knopf drücken."] } });
+    assert.equal(await page.locator(".call").innerText(), "Anrufen");
+    assert.equal(await page.locator(".words strong").innerText(), "Sprechen Sie mit <b>uns</b>");
+    assert.equal(await page.locator(".mode").innerText(), "Write");
+    assert.equal(await page.locator(".card").getAttribute("lang"), "de", "they are in the page's language");
+    await page.evaluate(() => {
+      const early = document.createElement("voice-call");
+      Object.assign(early, { texts: { call: "Ring" } });
+      document.querySelector("main")?.append(early);
+    });
+    assert.equal(await page.locator("voice-call").nth(1).locator(".call").innerText(), "Ring");
+  });
+
+  test("the accent, the theme and the parts are the page's", async () => {
+    const browser = await launch(stage);
+    const page = await openElement(await browser.newContext({ viewport: PHONE, colorScheme: "light", reducedMotion: "reduce" }), { attributes: 'theme="dark"' });
+    const background = (/** @type {string} */ selector) => page.locator(selector).evaluate((node) => getComputedStyle(node).backgroundColor);
+    assert.equal(await background(".card"), "rgb(22, 25, 28)");
+    await page.evaluate(() => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync("voice-call { --voice-call-accent: rgb(90, 30, 160); } voice-call::part(header) { background: rgb(1, 2, 3) }");
+      document.adoptedStyleSheets = [sheet];
+    });
+    assert.equal(await background(".call .face"), "rgb(90, 30, 160)");
+    assert.equal(await background(".head"), "rgb(1, 2, 3)");
+  });
+
+  test("loudness moves the button's halo, and not where motion is not wanted", async () => {
+    const browser = await launch(stage);
+    for (const reducedMotion of /** @type {const} */ (["no-preference", "reduce"])) {
+      const page = await openElement(await browser.newContext({ viewport: PHONE, reducedMotion }));
+      await connect(page);
+      const halo = () => page.locator(".halo").evaluate((node) => getComputedStyle(node).transform);
+      const silent = await halo();
+      await tell(page, "loud", -6, -100);
+      await page.waitForTimeout(300);
+      if (reducedMotion === "reduce") assert.equal(await halo(), silent);
+      else assert.notEqual(await halo(), silent);
+    }
+  });
+});
+
+/** What keeps people out, as axe finds it. @param {Page} page */
+function faults(page) {
+  return page.evaluate(async () => {
+    /** @type {{ violations: { id: string, nodes: { html: string, failureSummary: string }[] }[] }} */
+    const { violations } = await /** @type {any} */ (globalThis).axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(", ")}`);
+  });
+}
+
+/** What reaches beyond the card or is cut off. @param {Page} page */
+function outside(page) {
+  return page.evaluate(() => {
+    const root = /** @type {ShadowRoot} */ (document.querySelector("voice-call")?.shadowRoot);
+    const card = /** @type {Element} */ (root.querySelector(".card")).getBoundingClientRect();
+    const window = document.documentElement.getBoundingClientRect();
+    return [...root.querySelectorAll(".card *")]
+      .filter((node) => node.getClientRects().length > 0 && !node.matches(".sr, svg, path, .halo, .orb, .orb *, li, li *, ol"))
+      // What does not fit there can be scrolled to.
+      .filter((node) => !node.parentElement?.closest("[part=consent], [role=alert]"))
+      .filter((node) => {
+        const { left, right, bottom } = node.getBoundingClientRect();
+        return left < card.left || right > card.right + 1 || bottom > Math.max(card.bottom, window.bottom) + 1 || node.scrollWidth > node.clientWidth + 1;
+      })
+      .filter((node) => node.clientWidth > 0 && !node.matches("input, select"))
+      .map((node) => `${node.tagName}.${node.getAttribute("class")}`);
+  });
+}
