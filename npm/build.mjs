@@ -43,7 +43,7 @@ const elementFiles = {
     plugin.onResolve({ filter: /\/index\.js$/ }, () => ({ path: "./index.js", external: true }));
     plugin.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(readFileSync(path, "utf8"), { loader: "css", minify: true });
-      return { contents: code.trim(), loader: "text" };
+      return { contents: code.trim().replace(/(--[\w-]+): /g, "$1:"), loader: "text" };
     });
   },
 };

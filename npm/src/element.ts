@@ -359,8 +359,6 @@ export class VoiceCallElement extends Base {
 
 for (const [property, attribute] of Object.entries(REFLECTED)) {
   Object.defineProperty(VoiceCallElement.prototype, property, {
-    configurable: true,
-    enumerable: true,
     get(this: HTMLElement) {
       return this.getAttribute(attribute);
     },

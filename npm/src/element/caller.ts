@@ -178,7 +178,7 @@ export class Caller {
 }
 
 function over(): VoxrelayError {
-  return new VoxrelayError("call_over", "The call was hung up, or given up, before it was up.", false);
+  return new VoxrelayError("call_over", "The call was given up before it was up.", false);
 }
 
 /** Waits so long, unless `signal` ends it. */

@@ -68,7 +68,7 @@ export type GivenTexts = Partial<Omit<VoiceCallTexts, "states" | "ends" | "error
 };
 
 const SPENT: Words = ["The budget is used up", "No more calls can be made for now."];
-const SHUT_OUT: Words = ["You could not be let in", "Reload the page, sign in if asked, and try again."];
+const SHUT_OUT: Words = ["You could not be let in", "Reload the page and sign in."];
 const SOON: Words = ["Starting", "What you write is sent in a moment."];
 const NOT_REACHED: Words = ["No connection", "Check your network, then try again."];
 
@@ -101,8 +101,8 @@ export const ENGLISH: VoiceCallTexts = {
   good: "Good",
   bad: "Bad",
   thanks: "Thank you!",
-  notRated: "That could not be sent. Please try again.",
-  consent: "Your voice is sent to this site’s voice service and turned into text, so that it can answer you. Your microphone is on only during the call.",
+  notRated: "That was not sent. Please try again.",
+  consent: "Your voice is sent to a voice service, which turns it into text to answer you. Your microphone is on only during the call.",
   states: {
     idle: ["Talk to us", "Press the button and speak."],
     idleText: ["Write to us", "Type a message to begin."],
@@ -130,18 +130,18 @@ export const ENGLISH: VoiceCallTexts = {
     failed: ["No call", "Press the button to try again."],
   },
   errors: {
-    microphone_denied: ["No access to the microphone", "Allow it in your browser’s settings for this page, then call again. You can also write."],
-    microphone_missing: ["No microphone found", "Plug one in, or close the program that uses it. You can also write."],
+    microphone_denied: ["No access to the microphone", "Allow it in your browser’s settings, or write."],
+    microphone_missing: ["No microphone found", "Plug one in, or write."],
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
-    audio_unavailable: ["There is no sound yet", "Press anywhere on this page. If that does not help, reload it."],
-    engine_unavailable: ["The call could not be loaded", "Reload the page. If that does not help, use a current browser."],
+    audio_unavailable: ["There is no sound yet", "Press anywhere on this page."],
+    engine_unavailable: ["The call did not load", "Reload the page."],
     token_unavailable: SHUT_OUT,
     unauthorized: SHUT_OUT,
     budget: SPENT,
     user_budget: ["Your calls for today are used up", "Come back tomorrow."],
     account_budget: SPENT,
     agent_unavailable: ["No answer just now", "Please say it again in a moment."],
-    messages_full: ["Too much waits to be sent", "Wait until the connection is back, then send it again."],
+    messages_full: ["Too much waits to be sent", "Send it again in a moment."],
     gave_up: NOT_REACHED,
     other: ["That did not work", "Please try again later. ({code})"],
   },

@@ -1,13 +1,3 @@
-/** An answer of the page's server that is no token. The call asks no second time where it is not `retryable`. */
-class NoToken extends Error {
-  constructor(
-    message: string,
-    readonly retryable: boolean,
-  ) {
-    super(message);
-  }
-}
-
 /**
  * Asks the page's own server for an access token: the text of its answer, or the `token` of its JSON.
  *
@@ -16,6 +6,6 @@ class NoToken extends Error {
 export async function fetchToken(address: string): Promise<string> {
   const response = await fetch(address, { credentials: "same-origin", cache: "no-store" });
   const { ok, status, headers } = response;
-  if (!ok) throw new NoToken(`${address} answered ${status}`, status < 400 || status >= 500);
+  if (!ok) throw Object.assign(new Error(`${address} answered ${status}`), { retryable: status < 400 || status >= 500 });
   return /json/.test(headers.get("content-type") ?? "") ? (await response.json()).token : response.text();
 }

@@ -1,4 +1,4 @@
-import { type CallSnapshot, VoxrelayError } from "../index.js";
+import type { CallSnapshot } from "../index.js";
 import type { Caller } from "./caller.js";
 import type { StateWord, VoiceCallTexts, Words } from "./texts.js";
 
@@ -18,9 +18,6 @@ export interface View {
   readonly trouble: unknown;
 }
 
-/** Errors that a user can do nothing about, or that the state says already. */
-const UNTOLD = /^(link_lost|worker_unavailable|token_|call_over|control_rate|resume_rate|turn_unknown|variable_unknown|playout_full|chunk_)/;
-
 /** What there is to see. */
 export function viewOf(
   { phase, call, ended, failure, isAsking }: Pick<Caller, "phase" | "call" | "ended" | "failure" | "isAsking">,
@@ -32,7 +29,7 @@ export function viewOf(
   const isOver = state === "closed";
   const isLive = state === "connected" || state === "reconnecting";
   const words = isOver ? endOf(snapshot, ended, texts) : texts.states[wordOf(state, snapshot, isSpoken)];
-  const trouble = troubleOf(state, snapshot, failure);
+  const trouble = troubleOf(state, snapshot, failure, texts);
   return {
     state,
     tone: toneOf(state, (isOver && trouble) || isBad(ended), isSpoken && !!snapshot?.devices.muted),
@@ -53,9 +50,9 @@ function stateOf(phase: Caller["phase"], isAsking: boolean, snapshot: CallSnapsh
 }
 
 function toneOf(state: View["state"], isBadly: unknown, isMuted: boolean): Tone {
-  if (state === "connected") return isMuted ? "wait" : "good";
-  if (state === "closed") return isBadly ? "bad" : "idle";
-  return state === "idle" ? "idle" : "wait";
+  if (state === "closed" && isBadly) return "bad";
+  if (state === "closed" || state === "idle") return "idle";
+  return state === "connected" && !isMuted ? "good" : "wait";
 }
 
 function wordOf(state: View["state"], snapshot: CallSnapshot | undefined, isSpoken: boolean): StateWord {
@@ -68,20 +65,19 @@ function wordOf(state: View["state"], snapshot: CallSnapshot | undefined, isSpok
   return (hasOther && !isSpoken ? `${state}Text` : state) as StateWord;
 }
 
-function isBad(ended: string | undefined): boolean {
-  return ended !== undefined && ended !== "normal" && ended !== "idle" && ended !== "too_long";
+function isBad(ended = "normal"): boolean {
+  return !/^(normal|idle|too_long)$/.test(ended);
 }
 
 function endOf(snapshot: CallSnapshot | undefined, ended: string | undefined, { ends }: VoiceCallTexts): Words {
   return (ended ? ends[ended] : snapshot?.session ? undefined : ends["failed"]) ?? ends.normal;
 }
 
-/** What went wrong and is worth telling. */
-function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown): unknown {
-  const error = failure ?? snapshot?.error;
-  if (!error || state === "idle" || state === "consent" || state === "waiting" || state === "closing") return undefined;
-  if (state === "closed") return failure ?? (snapshot?.error && !UNTOLD.test(snapshot.error.code) ? error : undefined);
-  return error instanceof VoxrelayError && UNTOLD.test(error.code) ? undefined : error;
+/** What went wrong and is worth telling: whatever kept a call from being made, and within one what there are words for. */
+function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown, texts: VoiceCallTexts): unknown {
+  if (/^(idle|consent|waiting|closing)$/.test(state)) return undefined;
+  const error = snapshot?.error;
+  return failure ?? (error && Object.hasOwn(texts.errors, error.code) ? error : undefined);
 }
 
 /** An error in the user's words; one that nobody foresaw with its code, for whom the user asks. */
