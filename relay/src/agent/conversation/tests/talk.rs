@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::money::bill::Billing;
-use crate::provider::{Feed, Heard, Service, Skills, Sound};
+use crate::provider::{Feed, Heard, Service, Skills, Sound, TurnSign};
 
 pub(super) const EARS: usize = 0;
 pub(super) const OTHER_EARS: usize = 1;

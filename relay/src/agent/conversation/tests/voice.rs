@@ -4,11 +4,11 @@ mod by_tokens;
 
 use super::talk::{
     EARS, MIND, MOUTH, OTHER_EARS, OTHER_MIND, OTHER_MOUTH, Talk, ask_of, asks_anybody, bytes_fed,
-    hears_alone, hears_utterances, said_words, skills, spoken, talker, used_by, voice, words_end,
+    hears_alone, said_words, skills, spoken, talker, used_by, voice, words_end,
 };
 use super::*;
 use crate::money::bill::Billing;
-use crate::provider::{Feed, Heard, Service, Sound, TurnSign};
+use crate::provider::{Feed, Heard, Service};
 
 #[test]
 fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
