@@ -36,9 +36,9 @@ const scriptAssets = {
     plugin.onResolve({ filter: /\/assets\.js$/ }, () => ({ path: join(src, "assets-script.ts") })),
 };
 
-/** The element has the SDK in the file beside it, and its style in itself. */
-const elementFiles = {
-  name: "element-files",
+/** What is another entry has the SDK in the file beside it; the element has its style in itself. */
+const entryFiles = {
+  name: "entry-files",
   setup: (plugin) => {
     plugin.onResolve({ filter: /\/index\.js$/ }, () => ({ path: "./index.js", external: true }));
     plugin.onLoad({ filter: /\.css$/ }, async ({ path }) => {
@@ -54,10 +54,9 @@ mkdirSync(dist, { recursive: true });
 await Promise.all([
   // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
-  // The module is another file, so that there is one of it.
-  build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react", "./index.js"] }),
+  build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react"], plugins: [entryFiles] }),
   // Names of the element's own are shortened; neither a browser nor a page has any like them.
-  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [elementFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ }),
+  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [entryFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);

@@ -6,7 +6,7 @@
 
 import { type ReactElement, type ReactNode, createContext, createElement, useContext, useEffect, useInsertionEffect, useState, useSyncExternalStore } from "react";
 
-import { Caller } from "./caller.js";
+import { Calls } from "./react/calls.js";
 import type { Call, CallSnapshot, ConnectOptions, Levels } from "./index.js";
 
 /** What a component shows of a call and does with it: the call's snapshot, and these. */
@@ -19,20 +19,20 @@ export interface UsedCall extends CallSnapshot {
   readonly close: () => Promise<void>;
 }
 
-const Calls = createContext<Caller | undefined>(undefined);
+const Provided = createContext<Calls | undefined>(undefined);
 
-function useCaller(options: ConnectOptions): Caller {
-  const [caller] = useState(() => new Caller(options));
+function useCalls(options: ConnectOptions): Calls {
+  const [calls] = useState(() => new Calls(options));
   useInsertionEffect(() => {
-    caller.options = options;
+    calls.options = options;
   });
-  useEffect(() => () => void caller.close(), [caller]);
-  return caller;
+  useEffect(() => () => void calls.close(), [calls]);
+  return calls;
 }
 
-function useSnapshot(caller: Caller): UsedCall {
-  const snapshot = useSyncExternalStore(caller.subscribe, caller.snapshot, caller.snapshot);
-  const { call, connect, close } = caller;
+function useSnapshot(calls: Calls): UsedCall {
+  const snapshot = useSyncExternalStore(calls.subscribe, calls.snapshot, calls.snapshot);
+  const { call, connect, close } = calls;
   return { ...snapshot, call, connect, close };
 }
 
@@ -47,18 +47,18 @@ export function useCall(options: ConnectOptions): UsedCall;
 export function useCall(): UsedCall;
 export function useCall(options?: ConnectOptions): UsedCall {
   // Whether there are options is written in the component's code, and is the same at each rendering.
-  return options ? useSnapshot(useCaller(options)) : useSnapshot(useProvided());
+  return options ? useSnapshot(useCalls(options)) : useSnapshot(useProvided());
 }
 
-function useProvided(): Caller {
-  const caller = useContext(Calls);
-  if (!caller) throw new TypeError("useCall() without options needs a <CallProvider> around the component");
-  return caller;
+function useProvided(): Calls {
+  const calls = useContext(Provided);
+  if (!calls) throw new TypeError("useCall() without options needs a <CallProvider> around the component");
+  return calls;
 }
 
 /** One call for all components inside, which have it by {@link useCall}. It is hung up when the provider is unmounted. */
 export function CallProvider({ options, children }: { readonly options: ConnectOptions; readonly children?: ReactNode }): ReactElement {
-  return createElement(Calls.Provider, { value: useCaller(options) }, children);
+  return createElement(Provided.Provider, { value: useCalls(options) }, children);
 }
 
 /** How loud a call is: for the component that shows it, which is rendered 20 times a second. */

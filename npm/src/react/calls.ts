@@ -1,10 +1,10 @@
 // Calls one after another, for whoever shows them as one: `voxrelay/react`. The package's own module is another file there.
-import { Call, type CallSnapshot, type ConnectOptions } from "./index.js";
+import { Call, type CallSnapshot, type ConnectOptions } from "../index.js";
 
 type Anything = (...args: readonly unknown[]) => unknown;
 
 /** Makes calls with the options of the moment; the newest one is the one that is shown. */
-export class Caller {
+export class Calls {
   /** What a call is made with. Its functions are asked for when they are called, so that a call under way has the newest ones, too. */
   options: ConnectOptions;
   #call: Call;
