@@ -4,35 +4,20 @@
  * @packageDocumentation
  */
 
-import { Caller, type Plan } from "./element/caller.js";
+import { reflect, takeOver } from "./element/attributes.js";
+import { Caller } from "./element/caller.js";
 import { Conversation } from "./element/conversation.js";
 import { build } from "./element/dom.js";
+import { FORWARDED, type VoiceCallEventMap } from "./element/events.js";
+import { planOf } from "./element/plan.js";
 import { Screen } from "./element/screen.js";
 import { ENGLISH, type GivenTexts, type VoiceCallTexts, textsWith } from "./element/texts.js";
-import { fetchToken } from "./element/token.js";
 import { type View, viewOf } from "./element/view.js";
 import { type Call, type CallEvents, type ConnectOptions, VoxrelayError } from "./index.js";
 
 export { ENGLISH };
-export type { GivenTexts, VoiceCallTexts };
+export type { GivenTexts, VoiceCallEventMap, VoiceCallTexts };
 export type { StateWord, Words } from "./element/texts.js";
-
-/** The events of the call that are dispatched on the element. Who listens to a tool's call has to answer it, so those are left to `options`. */
-const FORWARDED = [
-  ...(["state", "session", "agent", "transcript", "usage", "budget", "degraded", "latency", "listened", "undelivered"] as const),
-  ...(["level", "rtt", "gap", "microphone", "error", "ended"] as const),
-];
-
-/** Attributes that are properties, too. */
-const REFLECTED = { relay: "relay", tokenUrl: "token-url", agent: "agent", conversation: "conversation", mode: "mode", consent: "consent", theme: "theme" };
-
-/** The events of the element. */
-export type VoiceCallEventMap = { readonly [Name in (typeof FORWARDED)[number]]: CustomEvent<CallEvents[Name]> } & {
-  /** The user agrees that the microphone opens. */
-  readonly consent: CustomEvent<undefined>;
-  /** There is no free place; it is tried again. */
-  readonly waiting: CustomEvent<{ readonly retryInMs: number }>;
-};
 
 /** On a server, which has no elements, the class is of no use but can be imported. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
@@ -139,7 +124,7 @@ export class VoiceCallElement extends Base {
    * @throws like `Call.connect`; `call_over` when the user declines or hangs up
    */
   async connect(): Promise<void> {
-    const plan = this.#plan();
+    const plan = planOf(this, this.#isSpoken);
     if (!this.#caller.isBusy) {
       this.#conversation.clear();
       this.#rating = this.#refused = this.#dismissed = undefined;
@@ -156,14 +141,7 @@ export class VoiceCallElement extends Base {
 
   /** @internal */
   connectedCallback(): void {
-    // Set before the element was known.
-    const own = this as Record<string, unknown>;
-    for (const name of [...Object.keys(REFLECTED), "texts"]) {
-      if (!Object.hasOwn(this, name)) continue;
-      const value = own[name];
-      delete own[name];
-      own[name] = value;
-    }
+    takeOver(this);
     this.#render();
   }
 
@@ -184,25 +162,6 @@ export class VoiceCallElement extends Base {
 
   get #isSpoken(): boolean {
     return this.mode !== "text";
-  }
-
-  #plan(): Plan {
-    const { relay, tokenUrl, token, agent, conversation, options } = this;
-    const url = new URL(relay ?? "/", document.baseURI);
-    if (url.pathname === "/") url.pathname = "/v1/call";
-    const fetched = tokenUrl === null ? undefined : () => fetchToken(new URL(tokenUrl, document.baseURI).href);
-    return {
-      options: {
-        url,
-        // Without either, the call says what is missing.
-        token: (token ?? fetched) as ConnectOptions["token"],
-        ...(agent && { agent }),
-        ...(conversation && { conversation }),
-        ...options,
-        ...(!this.#isSpoken && { microphone: false as const }),
-      },
-      asksFirst: this.consent !== null && this.#isSpoken,
-    };
   }
 
   /** The button. */
@@ -357,17 +316,7 @@ export class VoiceCallElement extends Base {
   }
 }
 
-for (const [property, attribute] of Object.entries(REFLECTED)) {
-  Object.defineProperty(VoiceCallElement.prototype, property, {
-    get(this: HTMLElement) {
-      return this.getAttribute(attribute);
-    },
-    set(this: HTMLElement, value: unknown) {
-      if (value === null || value === undefined) this.removeAttribute(attribute);
-      else this.setAttribute(attribute, String(value));
-    },
-  });
-}
+reflect(VoiceCallElement.prototype);
 
 /** Listeners get the events of the element by their names. */
 export interface VoiceCallElement {

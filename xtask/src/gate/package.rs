@@ -13,11 +13,12 @@ use crate::step::{output, watch};
 use crate::workspace;
 
 /// What has to be in the package, whatever else is.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "package.json",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "dist/index.js",
+    "dist/element.js",
     "dist/worker.js",
     "dist/voxrelay.js",
     "dist/voxrelay.wasm",
