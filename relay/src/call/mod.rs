@@ -366,8 +366,14 @@ impl Call {
     /// The next thing that the driver has to do, or `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
-        if output.is_none() {
-            self.outputs.shrink_to(QUIET_OUTPUTS);
+        match output {
+            // More may have been used since it was due, by whatever else came with the same frame.
+            Some(Output::Usage(_)) => {
+                self.told_usage.1 = self.usage();
+                return Some(Output::Usage(self.told_usage.1));
+            }
+            Some(_) => {}
+            None => self.outputs.shrink_to(QUIET_OUTPUTS),
         }
         output
     }
