@@ -1,8 +1,9 @@
 //! Steps that run tests and count them.
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::outcome::Outcome;
 use super::tools;
@@ -140,10 +141,62 @@ pub(super) fn spoken() -> Result<Outcome> {
     node_tests("tests/spoken", |node| node.env("E2E_LOCAL", local))
 }
 
+/// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
+/// the others, which mostly wait, and after them in whatever the machine has to give.
+const UNTIMED: [&str; 16] = [
+    "arguments",
+    "demo-looks",
+    "demo-page",
+    "element",
+    "element-behaviour",
+    "element-looks",
+    "feedback",
+    "lifecycle",
+    "loading",
+    "panic",
+    "policy",
+    "react",
+    "react-call",
+    "refused",
+    "tools",
+    "typed",
+];
+
 pub(super) fn browser() -> Result<Outcome> {
     // What a model says there is scripted.
     run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
-    node_tests("tests/browser", |node| node.env("E2E_FAKES", workspace::program("fakes")))
+    let folder = "tests/browser";
+    let is_untimed = |file: &Path| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        UNTIMED.iter().any(|untimed| name == format!("{untimed}.test.mjs"))
+    };
+    let (untimed, timed): (Vec<_>, Vec<_>) =
+        test_files(folder)?.into_iter().partition(|file| is_untimed(file));
+    ensure!(untimed.len() == UNTIMED.len(), "a file that is named in UNTIMED is not in {folder} any more");
+    let fakes = workspace::program("fakes");
+    let mut beside = Command::new(if cfg!(unix) { "nice" } else { "node" });
+    if cfg!(unix) {
+        beside.args(["-n", "15", "node"]);
+    }
+    let settings = browser_tests()?;
+    beside
+        .current_dir(workspace::root())
+        .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed).stdin(Stdio::null());
+    let beside = std::thread::spawn(move || beside.output());
+    let mut node = browser_tests()?;
+    let mut outcome = Outcome::ok();
+    node.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(timed);
+    let ok = watch(&mut node, NODE_ADVICE, |line| outcome.read(line))?;
+    let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
+    let said = beside.join().expect("it only waits for a process").context(NODE_ADVICE)?;
+    let mut others = Outcome::ok();
+    for line in String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).lines() {
+        eprintln!("{line}");
+        others.read(line);
+    }
+    outcome.add(others.finish(said.status.success(), &format!("node --test {folder}, what is untimed")));
+    Ok(outcome)
 }
 
 /// Each provider's official client at its stand-in. It needs no other step, neither relay nor browser: whoever changes a stand-in knows
@@ -185,14 +238,22 @@ pub(super) fn node_tests(folder: &str, with: impl FnOnce(&mut Command) -> &mut C
 }
 
 fn run_node_tests(folder: &str, node: &mut Command) -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    node.args(ONE_FILE_AT_A_TIME).args(test_files(folder)?);
+    let ok = watch(node, NODE_ADVICE, |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, &format!("node --test {folder}")))
+}
+
+/// In the order of their names.
+fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
     let mut files: Vec<_> = std::fs::read_dir(workspace::path(folder))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
         .collect();
     files.sort();
-    let mut outcome = Outcome::ok();
-    // One file at a time: real time audio next to another browser would be a test of the machine.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
-    let ok = watch(node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
-    Ok(outcome.finish(ok, &format!("node --test {folder}")))
+    Ok(files)
 }
+
+/// Real time audio next to another browser with real time audio would be a test of the machine.
+const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
+const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
