@@ -13,7 +13,7 @@ use crate::step::output;
 use crate::workspace;
 
 /// Licences that ask for no more than to be named.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
@@ -22,6 +22,7 @@ const LICENCES: [&str; 14] = [
     "BSD-3-Clause",
     "0BSD",
     "ISC",
+    "BlueOak-1.0.0",
     "Zlib",
     "BSL-1.0",
     "CC0-1.0",
