@@ -156,7 +156,7 @@ export class VoiceCallElement extends Base {
 
   /** @internal */
   attributeChangedCallback(name: string): void {
-    if (name === "mode") this.#setMode();
+    if (name === "mode") this.#changeMode();
     this.#render();
   }
 
@@ -202,7 +202,9 @@ export class VoiceCallElement extends Base {
     });
     on("state", ({ state }) => {
       if (state !== "connected") return;
-      this.#setMode();
+      // The connection may be back: who has muted the microphone is still muted.
+      if (!this.#isSpoken) call.mute();
+      this.#completeMicrophone(call);
       this.#send();
     });
     on("transcript", ({ role, text }) => {
@@ -232,13 +234,17 @@ export class VoiceCallElement extends Base {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** The mode is other than before, or a call came up without a microphone: in text the microphone is muted. */
-  #setMode(): void {
+  /** The mode is other than before: in text the microphone is muted, and who goes on aloud is heard. */
+  #changeMode(): void {
     const { call } = this;
-    const isSpoken = this.#isSpoken;
     if (!call || !this.#caller.isBusy) return;
-    call.mute(!isSpoken);
-    if (isSpoken && call.state === "connected" && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
+    call.mute(!this.#isSpoken);
+    this.#completeMicrophone(call);
+  }
+
+  /** A spoken call has a microphone. */
+  #completeMicrophone(call: Call): void {
+    if (this.#isSpoken && call.state === "connected" && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
   }
 
   /** Opens the microphone of a call that has none. */

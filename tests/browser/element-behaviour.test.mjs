@@ -152,6 +152,18 @@ describe("the element", () => {
     assert.equal(await of(page, "muted"), true, "the page's own change counts, too");
   });
 
+  test("who has muted the microphone is still muted when a lost connection is back", async () => {
+    const page = await open();
+    await connect(page);
+    await page.locator(".mute").click();
+    assert.equal(await of(page, "muted"), true);
+    await tell(page, "enter", "reconnecting");
+    await tell(page, "enter", "connected");
+    await reaches(page, "connected");
+    assert.equal(await of(page, "muted"), true);
+    assert.equal(await page.locator(".mute").getAttribute("aria-pressed"), "true");
+  });
+
   test("an agent that only reads has no microphone button and no way to voice", async () => {
     const page = await open();
     await connect(page, { prices: { items: [{ unit: "input_token" }] } });

@@ -75,8 +75,8 @@ export class Call {
     return new Promise((resolve, reject) => (this.#up = { resolve, reject }));
   }
 
-  /** @param {boolean} muted */
-  mute(muted) {
+  /** @param {boolean} [muted] */
+  mute(muted = true) {
     this.change({ devices: { ...this.snapshot.devices, muted } });
   }
 
