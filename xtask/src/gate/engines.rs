@@ -1,11 +1,9 @@
 //! Steps that make calls in browsers of other makers, each of which is installed when such a step runs: they are big.
 
-use std::process::Output;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::outcome::Outcome;
-use super::tests::{browser_tests, node_tests};
+use super::tests::{Background, browser_tests, node_tests};
 use super::tools;
 use crate::step::run;
 use crate::workspace;
@@ -42,20 +40,11 @@ pub(super) fn one_call() -> Result<Outcome> {
         .map(|engine| {
             let mut call = browser_tests()?;
             call.env("E2E_ENGINES", engine).args(["--test", "--test-reporter=spec", ONE_CALL]);
-            Ok(std::thread::spawn(move || call.output()))
+            Ok(Background::start(call))
         })
         .collect::<Result<_>>()?;
     for call in calls {
-        let Output { status, stdout, stderr } = call
-            .join()
-            .expect("it only waits for a process")
-            .context("install Node.js by https://nodejs.org")?;
-        let mut one = Outcome::ok();
-        for line in String::from_utf8_lossy(&[stdout, stderr].concat()).lines() {
-            eprintln!("{line}");
-            one.read(line);
-        }
-        outcome.add(one.finish(status.success(), ONE_CALL));
+        outcome.add(call.outcome(ONE_CALL)?);
     }
     Ok(outcome)
 }

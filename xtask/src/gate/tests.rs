@@ -1,7 +1,8 @@
 //! Steps that run tests and count them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, ensure};
 
@@ -182,21 +183,37 @@ pub(super) fn browser() -> Result<Outcome> {
     beside
         .current_dir(workspace::root())
         .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed).stdin(Stdio::null());
-    let beside = std::thread::spawn(move || beside.output());
+    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed);
+    let beside = Background::start(beside);
     let mut node = browser_tests()?;
     let mut outcome = Outcome::ok();
     node.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(timed);
     let ok = watch(&mut node, NODE_ADVICE, |line| outcome.read(line))?;
     let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
-    let said = beside.join().expect("it only waits for a process").context(NODE_ADVICE)?;
-    let mut others = Outcome::ok();
-    for line in String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).lines() {
-        eprintln!("{line}");
-        others.read(line);
-    }
-    outcome.add(others.finish(said.status.success(), &format!("node --test {folder}, what is untimed")));
+    outcome.add(beside.outcome(&format!("node --test {folder}, what is untimed"))?);
     Ok(outcome)
+}
+
+/// Tests under Node that run while something else does. What they print is shown when they are waited for.
+pub(super) struct Background(JoinHandle<std::io::Result<Output>>);
+
+impl Background {
+    pub(super) fn start(mut node: Command) -> Background {
+        node.stdin(Stdio::null());
+        Background(std::thread::spawn(move || node.output()))
+    }
+
+    /// Waits for them, and says what came of them.
+    pub(super) fn outcome(self, program: &str) -> Result<Outcome> {
+        let Output { status, stdout, stderr } =
+            self.0.join().expect("it only waits for a process").context(NODE_ADVICE)?;
+        let mut outcome = Outcome::ok();
+        for line in String::from_utf8_lossy(&[stdout, stderr].concat()).lines() {
+            eprintln!("{line}");
+            outcome.read(line);
+        }
+        Ok(outcome.finish(status.success(), program))
+    }
 }
 
 /// Each provider's official client at its stand-in. It needs no other step, neither relay nor browser: whoever changes a stand-in knows
