@@ -29,8 +29,8 @@ function tokenFor(user) {
 
 const server = createServer(async (request, response) => {
   const user = userOf(request);
-  // A request that another site's page makes with the user's cookie is none of the user's: only POST, and the cookie is SameSite.
-  if (request.method === "POST" && request.url === "/voice-token") {
+  // No other site's page can read the answer, and the cookie is not sent with what such a page asks.
+  if (request.url === "/voice-token") {
     if (!user) return response.writeHead(401).end("Sign in first.");
     return response.writeHead(200, { "content-type": "text/plain", "cache-control": "no-store" }).end(await tokenFor(user));
   }
