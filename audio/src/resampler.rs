@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::quad::{Quad, dot};
+use crate::quad::{Quad, Registers, WithRegisters, with_widest};
 use crate::rate::{Hz, MAX_RATE, MIN_RATE};
 use crate::window::Window;
 
@@ -85,7 +85,7 @@ impl Resampler {
         let mut written = 0;
         while !input.is_empty() {
             input = self.window.append(input);
-            written += self.emit(&mut output[written..]);
+            written += with_widest(Emit { resampler: self, output: &mut output[written..] });
             if !input.is_empty() {
                 self.next -= self.window.forget(self.next);
             }
@@ -141,7 +141,8 @@ impl Resampler {
         self.kernel.table_bytes()
     }
 
-    fn emit(&mut self, output: &mut [f32]) -> usize {
+    #[inline(always)]
+    fn emit(&mut self, output: &mut [f32], registers: impl Registers) -> usize {
         let taps = self.kernel.taps();
         let (whole, part) = ((self.step / self.positions) as usize, self.step % self.positions);
         let mut written = 0;
@@ -149,9 +150,9 @@ impl Resampler {
             if let Some(slot) = output.get_mut(written) {
                 let window = self.window.samples(self.next, taps);
                 *slot = if self.coarse_rows == 0 {
-                    dot(self.kernel.row(self.position as usize), window)
+                    registers.dot(self.kernel.row(self.position as usize), window)
                 } else {
-                    self.interpolate(window)
+                    self.interpolate(window, registers)
                 };
                 written += 1;
             }
@@ -166,7 +167,8 @@ impl Resampler {
     }
 
     /// The output sample at `position` by cubic (Lagrange) interpolation between four rows.
-    fn interpolate(&self, window: &[Quad]) -> f32 {
+    #[inline(always)]
+    fn interpolate(&self, window: &[Quad], registers: impl Registers) -> f32 {
         let scaled = self.position * self.coarse_rows;
         let row = (scaled / self.positions) as usize;
         let x = (scaled % self.positions) as f32 / self.positions as f32;
@@ -176,7 +178,24 @@ impl Resampler {
             (x + 1.0) * x * (2.0 - x) / 2.0,
             (x + 1.0) * x * (x - 1.0) / 6.0,
         ];
-        weights.iter().zip(row..).map(|(weight, row)| weight * dot(self.kernel.row(row), window)).sum()
+        weights
+            .iter()
+            .zip(row..)
+            .map(|(weight, row)| weight * registers.dot(self.kernel.row(row), window))
+            .sum()
+    }
+}
+
+/// Every output sample that what is in the window makes computable. Tells how many were written.
+struct Emit<'a> {
+    resampler: &'a mut Resampler,
+    output: &'a mut [f32],
+}
+
+impl WithRegisters for Emit<'_> {
+    #[inline(always)]
+    fn with(self, registers: impl Registers) -> usize {
+        self.resampler.emit(self.output, registers)
     }
 }
 
