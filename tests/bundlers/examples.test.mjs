@@ -80,16 +80,35 @@ describe("the examples", () => {
     await assertAnswers(stage, `${await demo()}/`, "#captions");
   });
 
-  test("the npm project calls from Vite's dev server and from its build, by the commands of its first lines", async () => {
-    const text = instructions("esm/index.html");
-    const commands = [...text.matchAll(/`([^`]+)`/g)].map(([, command]) => command);
-    assert.deepEqual(commands, ["cargo xtask demo", "npm install", "npm run dev", "npm run build", "npm run preview"]);
-    const project = esmProject();
-    const relay = await demo();
+  for (const [name, idea] of [["esm", "the npm project"], ["react", "the React app"]]) {
+    test(`${idea} calls from Vite's dev server and from its build, by the commands of its first lines`, async () => {
+      const text = instructions(`${name}/index.html`);
+      const commands = [...text.matchAll(/`([^`]+)`/g)].map(([, command]) => command);
+      assert.deepEqual(commands, ["cargo xtask demo", "npm install", "npm run dev", "npm run build", "npm run preview"]);
+      const project = projectOf(name);
+      const relay = await demo();
+      npm(project, "install", "--no-audit", "--no-fund", "--loglevel=error");
+      await assertAnswers(stage, await server(stage, project, "dev", relay), "#captions");
+      npm(project, "run", "build");
+      await assertAnswers(stage, await server(stage, project, "preview", relay), "#captions");
+    });
+  }
+
+  test("the Next.js app calls with a token of its own, by the commands of its first lines", async () => {
+    const text = readFileSync(join(ROOT, "examples", "next", "app", "page.jsx"), "utf8");
+    const first = text.slice(0, text.indexOf("\n\n")).replaceAll(/\s*\n\/\/ /g, " ");
+    assert.match(first, /`voxrelay serve --config examples\/token-server\/voxrelay.toml`.*`npm install`, `npm run build` and `npm start`/);
+    const project = projectOf("next");
     npm(project, "install", "--no-audit", "--no-fund", "--loglevel=error");
-    await assertAnswers(stage, await server(stage, project, "dev", relay), "#captions");
     npm(project, "run", "build");
-    await assertAnswers(stage, await server(stage, project, "preview", relay), "#captions");
+    const port = await freePort();
+    const origin = `http://127.0.0.1:${port}`;
+    const settings = join(ROOT, "examples", "token-server", "voxrelay.toml");
+    const relay = await Relay.start({ VOXRELAY_CONFIG: settings, VOXRELAY_ORIGINS: origin });
+    stage.after(() => relay.stop());
+    await serve(stage, project, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
+    await assertAnswers(stage, origin, "#captions");
+    assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
   });
 
   test("the token server gives a token to who is signed in and to nobody else, by the commands of its first lines", async () => {
@@ -117,15 +136,15 @@ function instructions(page) {
   return comment.replaceAll(/\s+/g, " ").trim();
 }
 
-/** The project and, where it looks for it, the packed package. */
-function esmProject() {
+/** A project of the examples and, where it looks for it, the packed package. @param {string} name */
+function projectOf(name) {
   const root = join(CACHE, "examples");
-  const project = join(root, "examples", "esm");
+  const project = join(root, "examples", name);
   rmSync(root, { recursive: true, force: true });
   mkdirSync(root, { recursive: true });
-  cpSync(join(ROOT, "examples", "esm"), project, {
+  cpSync(join(ROOT, "examples", name), project, {
     recursive: true,
-    filter: (file) => !/[\\/](node_modules|dist|package-lock\.json)$/.test(file),
+    filter: (file) => !/[\\/](node_modules|dist|\.next|package-lock\.json)$/.test(file),
   });
   cpSync(packedPackage(), join(root, "npm"), { recursive: true });
   // Vite looks for the workspace's root, as it does in the repository.
