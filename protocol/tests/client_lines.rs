@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bench::{Bench, Did, ack, resumed, sent, welcome};
 use protocol::client::{Config, Event, Input, State};
-use protocol::{ClientMessage, Mark, Pong, RelayAck, Usage};
+use protocol::{ClientMessage, Mark, Pong, RelayAck, Upward, Usage};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -151,6 +151,30 @@ fn a_line_that_is_stuck_is_replaced_and_a_network_that_carries_no_more_is_left_a
         bench.input(Input::Buffered(0));
     }
     assert!((1..=3).contains(&replaced), "{replaced}");
+}
+
+#[test]
+fn audio_that_waits_behind_many_messages_is_no_stuck_line() {
+    let mut bench = Bench::with(Config { buffer: Duration::from_secs(60), ..Config::default() });
+    bench.begin();
+    bench.relay(welcome());
+    // They go out ten in a second, so the audio behind them begins after 18 s.
+    let (mut received, mut position, mut did) = (0, 0, Vec::new());
+    for _ in 0..200 {
+        did.extend(bench.message(&Upward::Text { text: "hello".into() }).expect("there is room"));
+    }
+    did.extend(bench.chunks(30));
+    for _ in 0..40 {
+        let is_of_the_uplink =
+            |did: &&Did| matches!(did, Did::Said(ClientMessage::Numbered(_)) | Did::Sent(_));
+        received += did.iter().filter(is_of_the_uplink).count() as u32;
+        position += did.iter().filter(|did| matches!(did, Did::Sent(_))).count() as u32 * 1_600;
+        assert!(!did.contains(&Did::Disconnect(1000)), "after {received}");
+        let mark = Mark { seq: received, position };
+        did = bench.relay(RelayAck { received: mark, committed: Mark::default() });
+        did.extend(bench.wait(Duration::from_millis(500)));
+    }
+    assert_eq!((received, position), (230, 30 * 1_600));
 }
 
 #[test]
