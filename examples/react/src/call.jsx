@@ -3,7 +3,7 @@
 import { useCall, useLevels } from "voxrelay/react";
 
 export function Controls() {
-  const { state, error, muted, call, connect, close } = useCall();
+  const { state, error, devices, call, connect, close } = useCall();
   const isOver = state === "idle" || state === "closed";
   return (
     <>
@@ -11,7 +11,7 @@ export function Controls() {
       <button id="call" onClick={isOver ? () => connect().catch(() => {}) : close}>
         {isOver ? "Call" : "Hang up"}
       </button>
-      <button disabled={isOver} aria-pressed={muted} onClick={() => call.mute(!muted)}>
+      <button disabled={isOver} aria-pressed={devices.muted} onClick={() => call.mute(!devices.muted)}>
         Mute
       </button>
       <p role="status">{error ? `${error.code}: ${error.message}` : state}</p>
