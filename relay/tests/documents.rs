@@ -23,6 +23,14 @@ fn links(text: &str) -> Vec<&str> {
     targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
 }
 
+/// What a document links to in the repository by its address on the web, as the files of the package do: paths from the root.
+fn links_by_address(text: &str) -> Vec<&str> {
+    let addresses = text.split("https://github.com/voxrelay/voxrelay/").skip(1);
+    let pages =
+        addresses.filter_map(|rest| rest.strip_prefix("blob/main/").or(rest.strip_prefix("tree/main/")));
+    pages.filter_map(|rest| rest.split([')', '"', ' ', '\n']).next()).collect()
+}
+
 /// The name that a heading is linked by: GitHub's own rule.
 fn anchor(heading: &str) -> String {
     let kept = |char: &char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_');
@@ -45,11 +53,14 @@ fn the_readme_links_every_page_of_the_docs() {
 
 #[test]
 fn every_link_between_documents_leads_somewhere() {
-    let folders = [".", "docs", "docs/decisions", "npm"];
-    for document in folders.into_iter().flat_map(documents_in) {
-        for link in links(&read(&document)) {
+    let folders = [".", "docs", "docs/decisions", "docs/migrating", "npm"];
+    let documents = folders.into_iter().flat_map(documents_in).chain([root().join("npm/llms.txt")]);
+    for document in documents {
+        let (text, folder) = (read(&document), document.parent().expect("a folder"));
+        let beside = links(&text).into_iter().map(|link| (folder, link));
+        let by_address: Vec<_> = links_by_address(&text).into_iter().map(|link| (root(), link)).collect();
+        for (folder, link) in beside.chain(by_address) {
             let (path, place) = link.split_once('#').unwrap_or((link, ""));
-            let folder = document.parent().expect("a folder");
             let target = if path.is_empty() { document.clone() } else { folder.join(path) };
             assert!(target.exists(), "{}: {link} is not there", document.display());
             let is_there =

@@ -18,7 +18,7 @@ pub(super) fn write() -> Result<(PathBuf, u32)> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let mut documents = vec![workspace::path("README.md"), workspace::path("npm/README.md")];
+    let mut documents = ["README.md", "npm/README.md", "npm/llms.txt"].map(workspace::path).to_vec();
     find_documents(&workspace::path("docs"), &mut documents)?;
     let mut count = 0;
     for document in documents {
