@@ -46,6 +46,11 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    * for none. By default the system's default microphone with echo cancellation, noise suppression and gain control.
    */
   readonly microphone?: MediaTrackConstraints | MediaStream | false;
+  /**
+   * The id of the loudspeaker on which the agent is heard, as `enumerateDevices` gives it for an `audiooutput`. While it cannot be had, and in
+   * browsers without `AudioContext.setSinkId`, the system's stands in, which a `speaker` event says. Default: the system's.
+   */
+  readonly speaker?: string;
   /** Milliseconds of audio a message: 20 to 200. Default 100. */
   readonly chunkMs?: number;
   /** Seconds of audio kept while the connection is away: 1 to 60. Default 30. */

@@ -70,10 +70,17 @@ class Context {
   sampleRate = 48_000;
   currentTime = 0;
   destination = {};
+  sinkId = "";
+  setSinkId?: (deviceId: string) => Promise<void>;
   audioWorklet = { addModule: () => browser.adding() };
   constructor() {
     if (browser.hasNoSound) throw new Error("NotSupportedError: no sound");
     browser.contexts.push(this);
+    if (!browser.canChooseSpeaker) return;
+    this.setSinkId = async (deviceId) => {
+      if (deviceId && browser.speakers.length && !browser.speakers.includes(deviceId)) throw new Error("NotFoundError: no such loudspeaker");
+      this.sinkId = deviceId;
+    };
   }
   createMediaStreamSource(): object {
     return { connect: (node: object) => node, disconnect: () => undefined };
@@ -230,7 +237,10 @@ export const browser = {
       browser.tracks.push(track);
       return new Stream(track);
     },
-    enumerateDevices: async () => [{ kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone }],
+    enumerateDevices: async () => [
+      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone },
+      ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId })),
+    ],
   }),
   tracks: [] as Track[],
   contexts: [] as Context[],
@@ -238,6 +248,9 @@ export const browser = {
   /** What listeners threw. */
   reported: [] as unknown[],
   microphone: "default",
+  /** The loudspeakers that can be played on; if none is listed, every one can. */
+  speakers: [] as string[],
+  canChooseSpeaker: true,
   hasNoSound: false,
   hasNoWorker: false,
   workerMs: 0,
@@ -269,6 +282,8 @@ export const browser = {
     for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
+      speakers: [],
+      canChooseSpeaker: true,
       hasNoSound: false,
       hasNoWorker: false,
       workerMs: 0,
