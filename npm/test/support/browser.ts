@@ -231,7 +231,8 @@ export const browser = {
   window: new Target(),
   document: Object.assign(new Target(), { hidden: false }),
   devices: Object.assign(new Target(), {
-    getUserMedia: async () => {
+    getUserMedia: async ({ audio }: { audio: object }) => {
+      browser.asked.push(audio);
       await browser.asking();
       const track = new Track(browser.microphone);
       browser.tracks.push(track);
@@ -242,6 +243,8 @@ export const browser = {
       ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId })),
     ],
   }),
+  /** What was asked of microphones. */
+  asked: [] as object[],
   tracks: [] as Track[],
   contexts: [] as Context[],
   workers: [] as FakeWorker[],
@@ -279,7 +282,7 @@ export const browser = {
   },
   /** Nothing has happened yet. */
   reset(): void {
-    for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
+    for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
       speakers: [],
