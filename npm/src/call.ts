@@ -247,6 +247,20 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /**
+   * Changes the loudspeaker while the call goes on; without an id, to the system's. Of several that are asked for the last one counts. One that
+   * goes away is stood in for by the system's, and taken again when it is back.
+   *
+   * @throws {@link VoxrelayError} `audio_unavailable` when it cannot be had, `not_supported` in a browser without `AudioContext.setSinkId`; the
+   * one before stays. A `TypeError` when the call is over or hung up
+   */
+  async setSpeaker(deviceId?: string): Promise<void> {
+    if (deviceId !== undefined) checkText("deviceId", deviceId);
+    const page = this.#page;
+    if (!page?.isOpen) throw noCall();
+    await page.setSpeaker(deviceId ?? "");
+  }
+
+  /**
    * Says what the user thinks of the call, while it goes on or after it has ended. It takes the place of what was said before: what is left out
    * is taken back. `rating` is 1 (bad) to 5 (good), a thumb down 1 and a thumb up 5; `comment` may have 2,000 characters. It needs a token, as
    * a call does.
@@ -326,6 +340,10 @@ export class Call extends Emitter<CallEvents> {
         this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, microphone }) });
         if (live) this.#mended("microphone_");
         this.emit("microphone", microphone);
+      },
+      speaker: (speaker) => {
+        this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, speaker }) });
+        this.emit("speaker", speaker);
       },
       sounds: () => this.#mended("audio_"),
     }));

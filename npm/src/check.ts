@@ -21,6 +21,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   workletUrl: ADDRESS,
   worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
   microphone: [isMicrophone, "audio constraints, a MediaStream with live audio, or false"],
+  speaker: NAME,
   chunkMs: [20, 200],
   bufferSeconds: [1, 60],
   giveUpAfterMs: [1, 86_400_000],
@@ -57,6 +58,7 @@ export const EVENTS: Record<keyof CallEvents, 1> = {
   rtt: 1,
   gap: 1,
   microphone: 1,
+  speaker: 1,
   error: 1,
   ended: 1,
 };

@@ -213,6 +213,14 @@ export interface MicrophoneEvent {
   readonly fallback: boolean;
 }
 
+/** Another loudspeaker is played on than before. */
+export interface SpeakerEvent {
+  /** The browser's id for it, as `setSpeaker` takes it; `undefined` for the system's one. */
+  readonly deviceId: string | undefined;
+  /** Whether it is the system's one in place of the chosen one, which is away and is taken again when it is back. */
+  readonly fallback: boolean;
+}
+
 /** The call is over; nothing follows. */
 export interface EndedEvent extends Told<"ended"> {
   /** Why, as a word. */
@@ -241,6 +249,7 @@ export interface CallEvents {
   rtt: RttEvent;
   gap: GapEvent;
   microphone: MicrophoneEvent;
+  speaker: SpeakerEvent;
   error: VoxrelayError;
   ended: EndedEvent;
 }

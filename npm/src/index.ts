@@ -10,6 +10,6 @@ export { VoxrelayError } from "./error.js";
 export type { CloseName, ErrorCode } from "./codes.js";
 export type { ErrorDetails } from "./error.js";
 export type * from "./events.js";
-export type { AssetOptions, ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
+export type { AssetOptions, ConnectOptions, EventOptions, Feedback, Logger, MicrophoneConstraints } from "./options.js";
 export type { CallSnapshot, Caption, Devices, Levels } from "./snapshot.js";
 export type { ToolContext, ToolHandler } from "./tools.js";

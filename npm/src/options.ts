@@ -32,6 +32,12 @@ export interface Feedback {
  */
 export type Logger = { readonly [Level in "debug" | "info" | "warn" | "error"]?: (message: string) => void };
 
+/** What to ask of a microphone; a browser leaves alone what it does not know. */
+export interface MicrophoneConstraints extends MediaTrackConstraints {
+  /** Leaves the user's voice and takes away all else, where the browser or the system can. It is off unless it is asked for. */
+  readonly voiceIsolation?: ConstrainBoolean;
+}
+
 /** How to make a call. */
 export interface ConnectOptions extends AssetOptions, EventOptions {
   /** The relay's socket, such as `wss://voice.example.com/v1/call`. Like a WebSocket's it may have no fragment: nothing of one would arrive. */
@@ -45,7 +51,12 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    * What to ask of `getUserMedia` as `audio`, a stream of your own with audio that has not ended (it is not stopped at the end), or `false`
    * for none. By default the system's default microphone with echo cancellation, noise suppression and gain control.
    */
-  readonly microphone?: MediaTrackConstraints | MediaStream | false;
+  readonly microphone?: MicrophoneConstraints | MediaStream | false;
+  /**
+   * The id of the loudspeaker on which the agent is heard, as `enumerateDevices` gives it for an `audiooutput`. While it cannot be had, and in
+   * browsers without `AudioContext.setSinkId`, the system's stands in, which a `speaker` event says. Default: the system's.
+   */
+  readonly speaker?: string;
   /** Milliseconds of audio a message: 20 to 200. Default 100. */
   readonly chunkMs?: number;
   /** Seconds of audio kept while the connection is away: 1 to 60. Default 30. */

@@ -1,10 +1,11 @@
 import { ERROR_CODES, type ErrorCode } from "./codes.js";
 import { VoxrelayError } from "./error.js";
-import type { MicrophoneEvent } from "./events.js";
+import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
 import { type Microphone, type Wired, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
+import { Speaker } from "./speaker.js";
 import { Watch, soundOf } from "./watch.js";
 
 /** Chromium's name for whichever microphone the system prefers; other browsers do not tell. */
@@ -39,6 +40,7 @@ export interface PageListener {
   send(command: Command): void;
   error(error: VoxrelayError): void;
   microphone(event: MicrophoneEvent): void;
+  speaker(event: SpeakerEvent): void;
   /** The sound that an error told of is back. */
   sounds(): void;
 }
@@ -68,6 +70,7 @@ export class CallPage {
   #microphone: Microphone | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Wired | undefined;
+  readonly #speaker: Speaker;
   readonly #watch = new Watch();
   /** Ends what goes on until the call is closed: listeners, and the look at the audio. */
   readonly #ends: (() => void)[] = [];
@@ -80,7 +83,8 @@ export class CallPage {
   constructor(options: ConnectOptions, listener: PageListener) {
     this.#options = options;
     this.#listener = listener;
-    const { microphone } = options;
+    const { microphone, speaker = "" } = options;
+    this.#speaker = new Speaker(speaker, (event) => !this.#closed && listener.speaker(event));
     const isOwn = microphone === false || microphone instanceof MediaStream;
     this.#choice = isOwn ? { own: microphone, constraints: {} } : { constraints: microphone ?? {} };
   }
@@ -119,6 +123,15 @@ export class CallPage {
       choice.failed = true;
       while (this.#choice.failed && this.#choice.before) this.#choice = this.#choice.before;
       throw thrown;
+    }
+  }
+
+  /** Changes to another loudspeaker, or with an empty id to the system's; if it cannot be had, the one before stays. */
+  async setSpeaker(deviceId: string): Promise<void> {
+    try {
+      await this.#speaker.choose(deviceId);
+    } catch (thrown) {
+      throw thrown instanceof VoxrelayError ? thrown : failure("audio_unavailable", "This loudspeaker cannot be used.", thrown);
     }
   }
 
@@ -239,6 +252,7 @@ export class CallPage {
         this.#loudspeaker?.close();
         this.#loudspeaker = loudspeaker;
         this.#context = context;
+        this.#speaker.use(context);
         return this.#resume();
       }
     } catch (thrown) {
@@ -258,9 +272,10 @@ export class CallPage {
     if (stream !== this.#options.microphone) stream?.getTracks().forEach((track) => track.stop());
   }
 
-  /** The ids of the microphones that there are; looks at which one is the default, too. */
+  /** The ids of the microphones that there are; looks at which one is the default, and for the loudspeaker, too. */
   async #inputs(): Promise<string[]> {
     const devices = await navigator.mediaDevices.enumerateDevices();
+    this.#speaker.look(devices.filter(({ kind }) => kind === "audiooutput").map(({ deviceId }) => deviceId));
     const inputs = devices.filter(({ kind }) => kind === "audioinput");
     this.#default = inputs.find(({ deviceId }) => deviceId === DEFAULT_ID)?.groupId;
     return inputs.map(({ deviceId }) => deviceId);

@@ -1,5 +1,5 @@
 import type { VoxrelayError } from "./error.js";
-import type { AgentEvent, CallState, MicrophoneEvent, SessionEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallState, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
 import { Source } from "./source.js";
 
 /** So many captions are kept; of more, the oldest fall away. */
@@ -17,10 +17,12 @@ export interface Caption {
   readonly last: boolean;
 }
 
-/** What a call hears with. */
+/** What a call hears with, and what it is heard on. */
 export interface Devices {
   /** The microphone that was opened last; `undefined` before the first one. */
   readonly microphone: MicrophoneEvent | undefined;
+  /** The loudspeaker, once one was chosen; `undefined` while that is left to the system. */
+  readonly speaker: SpeakerEvent | undefined;
   /** Whether the microphone is muted. */
   readonly muted: boolean;
 }
@@ -78,7 +80,7 @@ export function untouched(levels: Levels): CallSnapshot {
     agent: undefined,
     captions: Object.freeze([]),
     usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
-    devices: Object.freeze({ microphone: undefined, muted: false }),
+    devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false }),
     levels,
     error: undefined,
   });

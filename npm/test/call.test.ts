@@ -267,11 +267,12 @@ test("an error stands in the snapshot until what it told of is over", async () =
 test("the microphone in use and whether it is muted is told, also before the call is made", async () => {
   const call = make();
   call.mute();
-  assert.deepEqual(call.snapshot.devices, { microphone: undefined, muted: true });
+  assert.deepEqual(call.snapshot.devices, { microphone: undefined, speaker: undefined, muted: true });
   browser.microphone = "headset";
   await call.connect();
   assert.deepEqual(call.snapshot.devices, {
     microphone: { label: "Microphone headset", deviceId: "headset", live: true, fallback: false },
+    speaker: undefined,
     muted: true,
   });
   assert.deepEqual(browser.engine.sent.filter(([name]) => name === "mute"), [["mute", true]]);

@@ -3,7 +3,7 @@ import type { CallEvents } from "../index.js";
 /** The events of the call that are dispatched on the element. Who listens to a tool's call has to answer it, so those are left to `options`. */
 export const FORWARDED = [
   ...(["state", "session", "agent", "transcript", "usage", "budget", "degraded", "latency", "listened", "undelivered"] as const),
-  ...(["level", "rtt", "gap", "microphone", "error", "ended"] as const),
+  ...(["level", "rtt", "gap", "microphone", "speaker", "error", "ended"] as const),
 ];
 
 /** The events of the element. */

@@ -70,10 +70,17 @@ class Context {
   sampleRate = 48_000;
   currentTime = 0;
   destination = {};
+  sinkId = "";
+  setSinkId?: (deviceId: string) => Promise<void>;
   audioWorklet = { addModule: () => browser.adding() };
   constructor() {
     if (browser.hasNoSound) throw new Error("NotSupportedError: no sound");
     browser.contexts.push(this);
+    if (!browser.canChooseSpeaker) return;
+    this.setSinkId = async (deviceId) => {
+      if (deviceId && browser.speakers.length && !browser.speakers.includes(deviceId)) throw new Error("NotFoundError: no such loudspeaker");
+      this.sinkId = deviceId;
+    };
   }
   createMediaStreamSource(): object {
     return { connect: (node: object) => node, disconnect: () => undefined };
@@ -224,20 +231,29 @@ export const browser = {
   window: new Target(),
   document: Object.assign(new Target(), { hidden: false }),
   devices: Object.assign(new Target(), {
-    getUserMedia: async () => {
+    getUserMedia: async ({ audio }: { audio: object }) => {
+      browser.asked.push(audio);
       await browser.asking();
       const track = new Track(browser.microphone);
       browser.tracks.push(track);
       return new Stream(track);
     },
-    enumerateDevices: async () => [{ kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone }],
+    enumerateDevices: async () => [
+      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone },
+      ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId })),
+    ],
   }),
+  /** What was asked of microphones. */
+  asked: [] as object[],
   tracks: [] as Track[],
   contexts: [] as Context[],
   workers: [] as FakeWorker[],
   /** What listeners threw. */
   reported: [] as unknown[],
   microphone: "default",
+  /** The loudspeakers that can be played on; if none is listed, every one can. */
+  speakers: [] as string[],
+  canChooseSpeaker: true,
   hasNoSound: false,
   hasNoWorker: false,
   workerMs: 0,
@@ -266,9 +282,11 @@ export const browser = {
   },
   /** Nothing has happened yet. */
   reset(): void {
-    for (const list of [browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
+    for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
+      speakers: [],
+      canChooseSpeaker: true,
       hasNoSound: false,
       hasNoWorker: false,
       workerMs: 0,

@@ -80,6 +80,11 @@ export class TestCall {
     return this.#tell("mute", muted);
   }
 
+  /** Changes the loudspeaker. @param {string} [deviceId] */
+  setSpeaker(deviceId) {
+    return this.#tell("speaker", deviceId);
+  }
+
   /** Changes the microphone. @param {string} [deviceId] */
   setMicrophone(deviceId) {
     return this.#tell("microphone", deviceId);

@@ -71,7 +71,7 @@
   const harness = {
     /** Makes the call; with `record`, what the agent says is recorded instead of played, and with `meter` the microphone too. @param {Start} options */
     async start({ record, meter: isMetered, ...asked }) {
-      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Rtt", "Undelivered", "ToolCall", "Agent", "Degraded"];
+      const events = ["State", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Speaker", "Rtt", "Undelivered", "ToolCall", "Agent", "Degraded"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),
@@ -120,6 +120,8 @@
 
     /** Changes the microphone. @param {string} [deviceId] */
     microphone: (deviceId) => call?.setMicrophone(deviceId),
+    /** Changes the loudspeaker. @param {string} [deviceId] */
+    speaker: (deviceId) => call?.setSpeaker(deviceId),
 
     /** Calls a method of the call, and gives what it was refused with, if it was. @param {[string, ...unknown[]]} asked */
     async say([method, ...args]) {

@@ -1,0 +1,75 @@
+import { VoxrelayError } from "./error.js";
+import type { SpeakerEvent } from "./events.js";
+
+/** Chromium's contexts can play elsewhere than on the system's loudspeaker; the empty id is that one. */
+type Context = AudioContext & { setSinkId?(deviceId: string): Promise<void> };
+
+/** The loudspeaker on which a call is heard: the system's one unless another one was chosen. */
+export class Speaker {
+  readonly #tell: (event: SpeakerEvent) => void;
+  #chosen: string;
+  #told: boolean | undefined;
+  #context: Context | undefined;
+  /** Changes are made one after the other, so that the last one counts. */
+  #changed: Promise<void> = Promise.resolve();
+
+  constructor(chosen: string, tell: (event: SpeakerEvent) => void) {
+    this.#chosen = chosen;
+    this.#tell = tell;
+  }
+
+  /** Changes to another one; if it cannot be had, the one before stays. */
+  choose(deviceId: string): Promise<void> {
+    return this.#next(async () => {
+      await this.#playOn(deviceId);
+      this.#chosen = deviceId;
+      this.#say(false);
+    });
+  }
+
+  /** Plays by this context from here on. */
+  use(context: AudioContext): void {
+    this.#context = context;
+    this.#told = undefined;
+    void this.#next(() => this.#take(true));
+  }
+
+  /** Only these are there: takes the chosen one if it is back, and the system's if it is gone. */
+  look(there: readonly string[]): void {
+    void this.#next(async () => {
+      const isThere = there.includes(this.#chosen);
+      if (this.#told === isThere) await this.#take(isThere);
+    });
+  }
+
+  async #take(isThere: boolean): Promise<void> {
+    if (!this.#chosen) return;
+    try {
+      await this.#playOn(isThere ? this.#chosen : "");
+      this.#say(!isThere);
+    } catch {
+      this.#say(true);
+    }
+  }
+
+  async #playOn(deviceId: string): Promise<void> {
+    const context = this.#context;
+    if (context && !context.setSinkId) {
+      throw new VoxrelayError("not_supported", "This browser plays a page's sound on the system's loudspeaker only.", false);
+    }
+    await context?.setSinkId?.(deviceId);
+  }
+
+  #say(fallback: boolean): void {
+    const chosen = this.#chosen;
+    if (this.#told === fallback && fallback) return;
+    this.#told = fallback;
+    this.#tell(Object.freeze({ deviceId: (!fallback && chosen) || undefined, fallback }));
+  }
+
+  #next(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changed.then(change);
+    this.#changed = changed.catch(() => undefined);
+    return changed;
+  }
+}

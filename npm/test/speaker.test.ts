@@ -1,0 +1,109 @@
+// Loudspeakers that are chosen, that go and come back, and browsers that cannot choose.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { Call } from "../src/call.js";
+import type { SpeakerEvent } from "../src/events.js";
+import type { ConnectOptions } from "../src/options.js";
+import { OPTIONS, browser, until } from "./support/browser.js";
+
+const SYSTEM = { deviceId: undefined, fallback: false };
+const IN_PLACE = { deviceId: undefined, fallback: true };
+const HEADSET = { deviceId: "headset", fallback: false };
+
+const made: Call[] = [];
+beforeEach(() => {
+  browser.reset();
+  browser.speakers = ["desk", "headset"];
+});
+afterEach(() => Promise.all(made.splice(0).map((call) => call.close())));
+
+/** A call that is up, and what it says of its loudspeaker. */
+async function connected(options: Partial<ConnectOptions> = {}): Promise<{ call: Call; said: SpeakerEvent[] }> {
+  const said: SpeakerEvent[] = [];
+  const call = new Call({ ...OPTIONS, ...options, onSpeaker: (event) => void said.push(event) });
+  made.push(call);
+  await call.connect();
+  return { call, said };
+}
+
+/** From here on there are these. */
+function plug(speakers: string[]): void {
+  browser.speakers = speakers;
+  browser.devices.dispatchEvent(new Event("devicechange"));
+}
+
+const playsOn = (): string | undefined => browser.contexts.at(-1)?.sinkId;
+
+test("a call of which no loudspeaker was chosen leaves it to the system and says nothing of it", async () => {
+  const { call, said } = await connected();
+  await call.setMicrophone("other");
+  assert.deepEqual([playsOn(), said, call.snapshot.devices.speaker], ["", [], undefined]);
+});
+
+test("a loudspeaker is chosen before the call or in it, and given back to the system", async () => {
+  const { call, said } = await connected({ speaker: "desk" });
+  await until(() => said.length === 1, "the one of the options is played on");
+  assert.equal(playsOn(), "desk");
+  await call.setSpeaker("headset");
+  assert.equal(playsOn(), "headset");
+  assert.deepEqual(call.snapshot.devices.speaker, HEADSET);
+  await call.setSpeaker();
+  assert.equal(playsOn(), "");
+  assert.deepEqual(said, [{ ...HEADSET, deviceId: "desk" }, HEADSET, SYSTEM]);
+});
+
+test("a chosen loudspeaker that goes away is stood in for by the system's, which is said, and taken again when it is back", async () => {
+  const { call, said } = await connected();
+  await call.setSpeaker("headset");
+  plug(["desk"]);
+  await until(() => said.length === 2, "another one stands in");
+  assert.equal(playsOn(), "");
+  assert.deepEqual(call.snapshot.devices.speaker, IN_PLACE);
+  plug(["desk", "headset"]);
+  await until(() => said.length === 3, "it is taken again");
+  assert.equal(playsOn(), "headset");
+  assert.deepEqual(said, [HEADSET, IN_PLACE, HEADSET]);
+});
+
+test("a loudspeaker of the options that is not there is taken as soon as it is", async () => {
+  browser.speakers = ["desk"];
+  const { said } = await connected({ speaker: "headset" });
+  await until(() => said.length === 1, "another one stands in");
+  plug(["desk", "headset"]);
+  await until(() => said.length === 2, "it is taken");
+  assert.deepEqual(said, [IN_PLACE, HEADSET]);
+});
+
+test("a loudspeaker that cannot be had is refused, and the one before stays, also for the devices that change later", async () => {
+  const { call, said } = await connected();
+  await call.setSpeaker("headset");
+  await assert.rejects(call.setSpeaker("gone"), { code: "audio_unavailable" });
+  assert.equal(playsOn(), "headset");
+  plug(["desk"]);
+  await until(() => said.length === 2, "another one stands in");
+  assert.deepEqual(said, [HEADSET, IN_PLACE]);
+});
+
+test("of several that are asked for at once the last one counts", async () => {
+  const { call } = await connected();
+  await Promise.all([call.setSpeaker("desk"), call.setSpeaker(), call.setSpeaker("headset")]);
+  assert.equal(playsOn(), "headset");
+});
+
+test("a browser that cannot choose says so by the system's in place of the chosen one, and by a refusal", async () => {
+  browser.canChooseSpeaker = false;
+  const { call, said } = await connected({ speaker: "headset" });
+  await until(() => said.length === 1, "the system's stands in");
+  await assert.rejects(call.setSpeaker("desk"), { code: "not_supported" });
+  assert.deepEqual([said, call.state, call.snapshot.error], [[IN_PLACE], "connected", undefined]);
+});
+
+test("before the call and after it there is no loudspeaker to change", async () => {
+  const call = new Call(OPTIONS);
+  await assert.rejects(call.setSpeaker("desk"), TypeError);
+  await call.connect();
+  await call.close();
+  await assert.rejects(call.setSpeaker("desk"), TypeError);
+});

@@ -1,0 +1,82 @@
+// @ts-check
+// Loudspeakers that are chosen within a call, and one that goes away: the agent is heard, and the page knows through what.
+
+import assert from "node:assert/strict";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { Relay } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+describe("loudspeakers that come and go", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /** A page, and the loudspeakers that Chromium has beside its default one. */
+  async function opened() {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    // What a context plays on is the browser's own word, and so are the devices, but for those that the test takes away.
+    await page.page.evaluate(() => {
+      const { mediaDevices } = navigator;
+      const all = mediaDevices.enumerateDevices.bind(mediaDevices);
+      let gone = "";
+      mediaDevices.enumerateDevices = async () => (await all()).filter(({ deviceId }) => deviceId !== gone);
+      /** @type {any[]} */
+      const contexts = [];
+      globalThis.AudioContext = class extends AudioContext {
+        constructor() {
+          super();
+          contexts.push(this);
+        }
+      };
+      Object.assign(globalThis, {
+        loudspeakers: {
+          there: async () => (await all()).filter(({ kind, deviceId }) => kind === "audiooutput" && deviceId !== "default").map(({ deviceId }) => deviceId),
+          playsOn: () => contexts.at(-1).sinkId,
+          /** @param {string} id */
+          take(id) {
+            gone = id;
+            mediaDevices.dispatchEvent(new Event("devicechange"));
+          },
+        },
+      });
+    });
+    /** @param {string} method @param {string} [argument] @returns {Promise<any>} */
+    const tell = (method, argument) =>
+      page.page.evaluate(([name, id]) => /** @type {any} */ (globalThis).loudspeakers[String(name)](id), [method, argument]);
+    return { page, tell };
+  }
+
+  test("the chosen one is played on, stood in for while it is gone, and taken again when it is back", async () => {
+    const { page, tell } = await opened();
+    await page.start();
+    /** @param {object} event @param {number} [from] */
+    const says = (event, from) =>
+      page.hears(({ name, event: said }) => name === "speaker" && JSON.stringify(said) === JSON.stringify(event), from);
+    const [chosen] = await tell("there");
+    assert.ok(chosen, "Chromium's fake devices have a loudspeaker beside the default one");
+    assert.equal(await tell("playsOn"), "");
+
+    await page.setSpeaker(chosen);
+    let said = await says({ deviceId: chosen, fallback: false });
+    assert.equal(await tell("playsOn"), chosen);
+
+    await tell("take", chosen);
+    said = await says({ fallback: true }, said);
+    assert.equal(await tell("playsOn"), "");
+
+    await tell("take", "");
+    said = await says({ deviceId: chosen, fallback: false }, said);
+    assert.equal(await tell("playsOn"), chosen);
+
+    await assert.rejects(page.setSpeaker("no such loudspeaker"), /This loudspeaker cannot be used/);
+    assert.equal(await tell("playsOn"), chosen);
+    assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
+    await page.close();
+  });
+});
