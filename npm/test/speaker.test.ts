@@ -34,7 +34,11 @@ function plug(speakers: string[]): void {
   browser.devices.dispatchEvent(new Event("devicechange"));
 }
 
-const playsOn = (): string | undefined => browser.contexts.at(-1)?.sinkId;
+/** What the call's one context plays on: a rebuilt one would have taken the chosen loudspeaker by being made. */
+function playsOn(): string | undefined {
+  assert.equal(browser.contexts.length, 1);
+  return browser.contexts[0]?.sinkId;
+}
 
 test("a call of which no loudspeaker was chosen leaves it to the system and says nothing of it", async () => {
   const { call, said } = await connected();
@@ -73,6 +77,7 @@ test("a loudspeaker of the options that is not there is taken as soon as it is",
   await until(() => said.length === 1, "another one stands in");
   plug(["desk", "headset"]);
   await until(() => said.length === 2, "it is taken");
+  assert.equal(playsOn(), "headset");
   assert.deepEqual(said, [IN_PLACE, HEADSET]);
 });
 
@@ -83,6 +88,7 @@ test("a loudspeaker that cannot be had is refused, and the one before stays, als
   assert.equal(playsOn(), "headset");
   plug(["desk"]);
   await until(() => said.length === 2, "another one stands in");
+  assert.equal(playsOn(), "");
   assert.deepEqual(said, [HEADSET, IN_PLACE]);
 });
 
