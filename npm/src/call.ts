@@ -16,7 +16,7 @@ import {
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
-import type { AgentEvent, CallEvents, CallState, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
 import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
 import type { ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
@@ -38,6 +38,9 @@ const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
 
 /** Troubles that a connection does not mend. */
 const OF_THE_SOUND = /^(microphone|audio)_/;
+
+/** What is said of a microphone that was taken away. */
+const NO_MICROPHONE: MicrophoneEvent = Object.freeze({ label: "", deviceId: undefined, live: false, fallback: false });
 
 /** What the promise of a message waits for. */
 interface Asked {
@@ -154,7 +157,7 @@ export class Call extends Emitter<CallEvents> {
   mute(muted = true): void {
     checkFlag("muted", muted);
     if (muted !== this.muted) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, muted }) });
-    this.#send(["mute", muted]);
+    this.#tellMuted();
   }
 
   /**
@@ -229,21 +232,32 @@ export class Call extends Emitter<CallEvents> {
     this.#send(["bargeIn"]);
   }
 
+  /** A microphone that is not there is muted as far as the relay knows: it waits for no more of what was being said. */
+  #tellMuted(): void {
+    this.#send(["mute", this.muted || this.#page?.wantsMicrophone === false]);
+  }
+
   /**
    * Changes the microphone while the call goes on, also from `microphone: false` or a stream of the application's; without an id, to the
-   * system's default one. Of several that are asked for the last one counts.
+   * system's default one, and with `false` to none: it is closed, the browser's sign for it goes out, and nothing is billed for listening. Of
+   * several that are asked for the last one counts.
    *
    * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
-  async setMicrophone(deviceId?: string): Promise<void> {
-    if (deviceId !== undefined) checkText("deviceId", deviceId);
+  async setMicrophone(deviceId?: string | false): Promise<void> {
+    if (deviceId !== undefined && deviceId !== false) checkText("deviceId", deviceId);
     const page = this.#page;
     const check = (): void => {
       if (!page?.isOpen) throw noCall();
     };
     check();
-    await page?.setMicrophone(deviceId);
+    const wasHeard = page?.wantsMicrophone;
+    const changed = page?.setMicrophone(deviceId);
+    // What was said up to here is sent before the microphone is closed.
+    if (deviceId === false) this.#tellMuted();
+    await changed;
     check();
+    if (!wasHeard) this.#tellMuted();
   }
 
   /**
@@ -335,11 +349,11 @@ export class Call extends Emitter<CallEvents> {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (microphone) => {
-        const { label, live } = microphone;
-        this.#log("info", `microphone "${label}" is ${live ? "live" : "silent"}`);
+        const { label, live } = microphone ?? NO_MICROPHONE;
+        this.#log("info", microphone ? `microphone "${label}" is ${live ? "live" : "silent"}` : "the microphone is closed");
         this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, microphone }) });
-        if (live) this.#mended("microphone_");
-        this.emit("microphone", microphone);
+        if (live || !microphone) this.#mended("microphone_");
+        this.emit("microphone", microphone ?? NO_MICROPHONE);
       },
       speaker: (speaker) => {
         this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, speaker }) });

@@ -234,7 +234,7 @@ export class VoiceCallElement extends Base {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** The mode is other than before: in text the microphone is muted, and who goes on aloud is heard. */
+  /** The mode is other than before: in text the microphone is muted and closed, and who goes on aloud is heard. */
   #changeMode(): void {
     const { call } = this;
     if (!call || !this.#caller.isBusy) return;
@@ -242,9 +242,11 @@ export class VoiceCallElement extends Base {
     this.#completeMicrophone(call);
   }
 
-  /** A spoken call has a microphone. */
+  /** A spoken call has a microphone, and a written one has none, unless it is a stream of the page's own, which is the page's to stop. */
   #completeMicrophone(call: Call): void {
-    if (this.#isSpoken && call.state === "connected" && !call.snapshot.devices.microphone) this.#ask(this.#openMicrophone(call));
+    if (call.state !== "connected" || !this.#isSpoken !== !!call.snapshot.devices.microphone) return;
+    if (this.#isSpoken) this.#ask(this.#openMicrophone(call));
+    else if (!(this.options?.microphone instanceof MediaStream)) this.#ask(call.setMicrophone(false));
   }
 
   /** Opens the microphone of a call that has none. */

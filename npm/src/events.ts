@@ -203,11 +203,11 @@ export interface GapEvent extends Told<"gap"> {
 
 /** The microphone that is open changed, or sound can (no longer) come from it. */
 export interface MicrophoneEvent {
-  /** The browser's name for it. */
+  /** The browser's name for it; empty when the microphone was taken away. */
   readonly label: string;
-  /** The browser's id for it, as `setMicrophone` takes it; `undefined` where the browser does not tell. */
+  /** The browser's id for it, as `setMicrophone` takes it; `undefined` where the browser does not tell, and when it was taken away. */
   readonly deviceId: string | undefined;
-  /** Whether sound can come from it; if not, the SDK is trying to open it again. */
+  /** Whether sound can come from it; if not, the SDK is trying to open it again, unless it was taken away. */
   readonly live: boolean;
   /** Whether it is the default one in place of the chosen one, which is away and is taken again when it is back. */
   readonly fallback: boolean;

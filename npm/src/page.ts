@@ -39,7 +39,8 @@ interface Choice {
 export interface PageListener {
   send(command: Command): void;
   error(error: VoxrelayError): void;
-  microphone(event: MicrophoneEvent): void;
+  /** Another microphone than before, or none. */
+  microphone(event: MicrophoneEvent | undefined): void;
   speaker(event: SpeakerEvent): void;
   /** The sound that an error told of is back. */
   sounds(): void;
@@ -110,12 +111,12 @@ export class CallPage {
     if (!this.#closed) this.#listen();
   }
 
-  /** Changes to another microphone; if it cannot be opened, the one before stays. */
-  async setMicrophone(deviceId: string | undefined): Promise<void> {
+  /** Changes to another microphone, or with `false` to none; if it cannot be opened, the one before stays. */
+  async setMicrophone(deviceId: string | false | undefined): Promise<void> {
     const { deviceId: _, ...rest } = this.#choice.constraints;
     const constraints = deviceId ? { ...rest, deviceId: { exact: deviceId } } : rest;
     // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
-    const choice: Choice = (this.#choice = { constraints, before: this.#choice });
+    const choice: Choice = (this.#choice = { own: deviceId === false ? false : undefined, constraints, before: this.#choice });
     try {
       await this.#openMicrophone(choice);
       choice.before = undefined;
@@ -140,7 +141,12 @@ export class CallPage {
     this.#run(() => this.#devicesChanged());
   }
 
-  /** Whether the call has its microphone: not any more once it is hung up. */
+  /** Whether the user is to be heard: not where none was asked for, or it was taken away. */
+  get wantsMicrophone(): boolean {
+    return this.#choice.own !== false;
+  }
+
+  /** Whether the call may have a microphone: not any more once it is hung up. */
   get isOpen(): boolean {
     return !this.#released;
   }
@@ -173,9 +179,12 @@ export class CallPage {
   async #openMicrophone(choice: Choice, fallback = false): Promise<void> {
     const attempt = ++this.#attempt;
     const stream = await this.#request(choice, fallback);
-    if (!stream) return;
     if (attempt < this.#opened) return this.#discard(stream);
     this.#opened = attempt;
+    if (!stream) {
+      if (this.#microphone) this.#listener.microphone(undefined);
+      return this.#letGo();
+    }
     this.#fallback = fallback || standsIn(stream, choice.constraints);
     this.#capture(stream);
   }

@@ -19,7 +19,7 @@ export interface Caption {
 
 /** What a call hears with, and what it is heard on. */
 export interface Devices {
-  /** The microphone that was opened last; `undefined` before the first one. */
+  /** The microphone that was opened last; `undefined` before the first one, and when it was taken away by `setMicrophone(false)`. */
   readonly microphone: MicrophoneEvent | undefined;
   /** The loudspeaker, once one was chosen; `undefined` while that is left to the system. */
   readonly speaker: SpeakerEvent | undefined;

@@ -28,6 +28,7 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   close: (call) => void call.close(),
   abort: (_, controller) => controller.abort("unmounted"),
   microphone: (call) => void call.setMicrophone("other").catch(() => undefined),
+  noMicrophone: (call) => void call.setMicrophone(false).catch(() => undefined),
   speaker: (call) => void call.setSpeaker("other").catch(() => undefined),
   devices: () => browser.devices.dispatchEvent(new Event("devicechange")),
   unplugged: () => browser.tracks.at(-1)?.end(),

@@ -32,7 +32,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   correct: [[1, ["zero", "five"]], ["a", TEXT]],
   interrupt: [],
   feedback: [[{ rating: 5 }, ANY_OBJECT]],
-  setMicrophone: [["a", [...OPTIONAL, ...TEXT]]],
+  setMicrophone: [["a", [...OPTIONAL, ...TEXT, "false"]]],
   setSpeaker: [["a", [...OPTIONAL, ...TEXT]]],
   close: [],
   connect: [],

@@ -128,7 +128,7 @@ describe("the element", () => {
     assert.deepEqual(await lines(page), ["Hello"], "a blank is nothing");
   });
 
-  test("text mutes the microphone and voice opens it, asking first, and a refused one goes back to text", async () => {
+  test("text mutes and closes the microphone and voice opens it, asking first, and a refused one goes back to text", async () => {
     const page = await open({ attributes: "consent" });
     await page.locator(".mode").click();
     await page.locator(".call").click();
@@ -150,6 +150,11 @@ describe("the element", () => {
     assert.equal(await of(page, "muted"), false);
     await set(page, "mode", "text");
     assert.equal(await of(page, "muted"), true, "the page's own change counts, too");
+    const microphone = () => page.evaluate(() => /** @type {any} */ (globalThis).calls[0].snapshot.devices.microphone?.deviceId);
+    assert.equal(await microphone(), undefined, "and closes it");
+    await set(page, "mode", "voice");
+    await until("it is open again", async () => (await microphone()) === "default");
+    assert.equal(await of(page, "muted"), false);
   });
 
   test("who has muted the microphone is still muted when a lost connection is back", async () => {

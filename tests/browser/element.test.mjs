@@ -147,6 +147,10 @@ describe("the element and a relay", () => {
     if (reads) await page.locator(".mode").click();
     else await page.evaluate(() => Object.assign(/** @type {object} */ (document.querySelector("voice-call")), { mode: "voice" }));
     await until("the microphone is open", async () => (await tracks.live()) === 1);
+    for (const [mode, live] of /** @type {const} */ ([["text", 0], ["voice", 1]])) {
+      await page.evaluate((wanted) => document.querySelector("voice-call")?.setAttribute("mode", wanted), mode);
+      await until(`in ${mode} it is ${live ? "open" : "closed"}`, async () => (await tracks.live()) === live);
+    }
     await page.evaluate(() => document.querySelector("voice-call")?.remove());
     await until("an element that is taken out hangs up", async () => (await tracks.live()) === 0);
   });

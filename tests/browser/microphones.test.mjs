@@ -142,6 +142,25 @@ describe("microphones that come and go", () => {
     await page.close();
   });
 
+  test("one that is taken away is closed, what was said before is answered, and the next one is heard", async () => {
+    const { page, microphones } = await twoMicrophones();
+    await page.start();
+    await isHeard(page);
+    await page.setMicrophone(false);
+    assert.deepEqual(await microphones.live(), []);
+    const said = await page.hears(({ name, event }) => name === "microphone" && event.label === "" && !event.live);
+    // Longer than the engine waits before it calls a microphone silent, and than it takes to answer.
+    await sleep(6_000);
+    const still = (await page.noted()).slice(said);
+    assert.deepEqual(still.filter(({ name }) => name === "error" || name === "gap"), []);
+    const heard = still.filter(({ name }) => name === "usage").map(({ event }) => event.audioMs);
+    assert.ok(new Set(heard.slice(1)).size <= 1, `nothing is heard any more: ${heard}`);
+    await page.setMicrophone("headset");
+    assert.deepEqual(await microphones.live(), ["headset"]);
+    await isHeard(page);
+    await page.close();
+  });
+
   test("a call without a microphone, or with a stream of the page, changes to the one that is asked for", async () => {
     for (const own of [false, true]) {
       const { page, microphones } = await twoMicrophones();

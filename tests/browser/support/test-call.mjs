@@ -85,7 +85,7 @@ export class TestCall {
     return this.#tell("speaker", deviceId);
   }
 
-  /** Changes the microphone. @param {string} [deviceId] */
+  /** Changes the microphone, or takes it away. @param {string | false} [deviceId] */
   setMicrophone(deviceId) {
     return this.#tell("microphone", deviceId);
   }

@@ -80,8 +80,12 @@ export class Call {
     this.change({ devices: { ...this.snapshot.devices, muted } });
   }
 
-  /** @param {string} [id] */
+  /** @param {string | false} [id] */
   setMicrophone(id) {
+    if (id === false) {
+      this.change({ devices: { ...this.snapshot.devices, microphone: undefined } });
+      return Promise.resolve();
+    }
     this.microphones.push(id);
     if (this.refusal) return this.#refused();
     this.microphone(id ?? "default");

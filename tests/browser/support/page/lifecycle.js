@@ -101,7 +101,7 @@
     abort: ({ controller }) => controller.abort("unmounted"),
     async microphone({ call, dice }) {
       const inputs = (await mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "audioinput");
-      call.setMicrophone(inputs[dice(inputs.length)]?.deviceId || undefined).catch(() => undefined);
+      call.setMicrophone(dice(3) > 0 && (inputs[dice(inputs.length)]?.deviceId || undefined)).catch(() => undefined);
     },
     unplugged() {
       const track = tracks.findLast(({ readyState }) => readyState === "live");
