@@ -22,6 +22,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
   microphone: [isMicrophone, "audio constraints, a MediaStream with live audio, or false"],
   speaker: NAME,
+  wakeLock: [(value) => value === true || value === false, "true or false"],
   chunkMs: [20, 200],
   bufferSeconds: [1, 60],
   giveUpAfterMs: [1, 86_400_000],

@@ -57,6 +57,8 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    * browsers without `AudioContext.setSinkId`, the system's stands in, which a `speaker` event says. Default: the system's.
    */
   readonly speaker?: string;
+  /** Whether the screen stays on while a microphone is open, where the browser can: a phone that goes to sleep ends the call. Default `true`. */
+  readonly wakeLock?: boolean;
   /** Milliseconds of audio a message: 20 to 200. Default 100. */
   readonly chunkMs?: number;
   /** Seconds of audio kept while the connection is away: 1 to 60. Default 30. */

@@ -1,3 +1,4 @@
+import { Awake } from "./awake.js";
 import { ERROR_CODES, type ErrorCode } from "./codes.js";
 import { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
@@ -72,6 +73,7 @@ export class CallPage {
   #context: AudioContext | undefined;
   #loudspeaker: Wired | undefined;
   readonly #speaker: Speaker;
+  readonly #awake = new Awake();
   readonly #watch = new Watch();
   /** Ends what goes on until the call is closed: listeners, and the look at the audio. */
   readonly #ends: (() => void)[] = [];
@@ -156,6 +158,7 @@ export class CallPage {
     this.#released = true;
     this.#discard(this.#waiting);
     this.#letGo();
+    this.#awake.release();
   }
 
   /** Releases everything. */
@@ -183,6 +186,7 @@ export class CallPage {
     this.#opened = attempt;
     if (!stream) {
       if (this.#microphone) this.#listener.microphone(undefined);
+      this.#awake.release();
       return this.#letGo();
     }
     this.#fallback = fallback || standsIn(stream, choice.constraints);
@@ -235,6 +239,7 @@ export class CallPage {
       this.#listener.send(["tap", port, context.sampleRate]);
       this.#letGo();
       this.#microphone = microphone;
+      this.#stayAwake();
       this.#tellMicrophone(microphone, microphone.isLive());
     } catch (thrown) {
       this.#discard(stream);
@@ -245,6 +250,11 @@ export class CallPage {
 
   #tellMicrophone({ label, deviceId }: Microphone, live: boolean): void {
     this.#listener.microphone(Object.freeze({ label, deviceId, live, fallback: this.#fallback }));
+  }
+
+  /** While somebody is to be heard the screen stays on, unless the application does not want that. */
+  #stayAwake(): void {
+    if (this.#microphone && this.#options.wakeLock !== false) this.#awake.hold();
   }
 
   /** Plays, in place of what played before. */
@@ -363,6 +373,7 @@ export class CallPage {
       if (document.hidden) return;
       send(["woke"]);
       this.#resume();
+      this.#stayAwake();
       this.#mend();
     });
     // A context that may only run after a gesture gets one.

@@ -17,6 +17,8 @@ const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & 
   url: ["text"],
   token: ["function"],
   microphone: [...OPTIONAL, "false", "object", "circular"],
+  speaker: [...OPTIONAL, "empty", "text"],
+  wakeLock: [...OPTIONAL, "true", "false"],
   chunkMs: OPTIONAL,
   bufferSeconds: [...OPTIONAL, "five"],
   giveUpAfterMs: [...OPTIONAL, "five"],

@@ -60,6 +60,7 @@ function arrange(dice: (most: number) => number): void {
   };
   browser.asking = () => maybe(dice(2) ? "NotAllowedError" : "NotFoundError");
   browser.adding = () => maybe("AbortError");
+  browser.locking = () => maybe("NotAllowedError");
   browser.hasNoSound = dice(20) === 0;
   browser.workerMs = dice(6);
   browser.onengine = (engine) => {

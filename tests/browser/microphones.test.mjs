@@ -161,6 +161,32 @@ describe("microphones that come and go", () => {
     await page.close();
   });
 
+  test("while one is open the screen stays on", async () => {
+    const { page } = await twoMicrophones();
+    // The locks are the browser's own; the test keeps them in sight.
+    await page.page.evaluate(() => {
+      const { wakeLock } = navigator;
+      const request = wakeLock.request.bind(wakeLock);
+      /** @type {WakeLockSentinel[]} */
+      const locks = [];
+      wakeLock.request = async (type) => {
+        const lock = await request(type);
+        locks.push(lock);
+        return lock;
+      };
+      Object.assign(globalThis, { locks });
+    });
+    const held = () => page.page.evaluate(() => /** @type {any} */ (globalThis).locks.filter((/** @type {WakeLockSentinel} */ { released }) => !released).length);
+    await page.start();
+    await until("it is asked for", async () => (await held()) === 1);
+    await page.setMicrophone(false);
+    await until("without a microphone it is given back", async () => (await held()) === 0);
+    await page.setMicrophone("headset");
+    await until("it is asked for again", async () => (await held()) === 1);
+    await page.close();
+    await until("it is given back", async () => (await held()) === 0);
+  });
+
   test("a call without a microphone, or with a stream of the page, changes to the one that is asked for", async () => {
     for (const own of [false, true]) {
       const { page, microphones } = await twoMicrophones();

@@ -11,6 +11,8 @@ export interface Left {
   workers: number;
   listeners: number;
   sessions: number;
+  /** Of the screen's staying on. */
+  locks: number;
 }
 
 /** Counts its listeners. */
@@ -226,6 +228,14 @@ class PageEngine {
   }
 }
 
+/** Keeps the screen on. */
+class Lock {
+  released = false;
+  async release(): Promise<void> {
+    this.released = true;
+  }
+}
+
 /** What the test decides about the browser, and what it finds open. */
 export const browser = {
   window: new Target(),
@@ -248,6 +258,7 @@ export const browser = {
   tracks: [] as Track[],
   contexts: [] as Context[],
   workers: [] as FakeWorker[],
+  locks: [] as Lock[],
   /** What listeners threw. */
   reported: [] as unknown[],
   microphone: "default",
@@ -261,6 +272,8 @@ export const browser = {
   asking: async (): Promise<void> => undefined,
   /** What the worklet's loading waits for, or fails with. */
   adding: async (): Promise<void> => undefined,
+  /** What a lock of the screen waits for, or is refused with. */
+  locking: async (): Promise<void> => undefined,
   /** What servers answer. */
   answers: async (_url: string): Promise<Response> => wasm("application/wasm"),
   /** The engines that run on the page. */
@@ -278,11 +291,12 @@ export const browser = {
       workers: workers.filter(({ isRunning }) => isRunning).length,
       listeners: window.count + document.count + devices.count,
       sessions: workers.filter(({ engine }) => engine.hasSession).length,
+      locks: browser.locks.filter(({ released }) => !released).length,
     };
   },
   /** Nothing has happened yet. */
   reset(): void {
-    for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.reported, browser.pageEngines]) list.splice(0);
+    for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.locks, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
       speakers: [],
@@ -292,13 +306,14 @@ export const browser = {
       workerMs: 0,
       asking: async () => undefined,
       adding: async () => undefined,
+      locking: async () => undefined,
       answers: async () => wasm("application/wasm"),
       onengine: obliging,
     });
   },
 };
 
-export const NOTHING: Left = { tracks: 0, contexts: 0, workers: 0, listeners: 0, sessions: 0 };
+export const NOTHING: Left = { tracks: 0, contexts: 0, workers: 0, listeners: 0, sessions: 0, locks: 0 };
 
 /** An engine whose calls come up, and end when they are closed. */
 export function obliging(engine: Engine): void {
@@ -342,7 +357,15 @@ Object.assign(globalThis, {
   AudioWorkletNode: WorkletNode,
   Worker: FakeWorker,
 });
-Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: devices }, configurable: true });
+const wakeLock = {
+  async request(): Promise<Lock> {
+    await browser.locking();
+    const lock = new Lock();
+    browser.locks.push(lock);
+    return lock;
+  },
+};
+Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: devices, wakeLock }, configurable: true });
 
 /** Waits until it is so, for 5 s at most. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {

@@ -30,7 +30,7 @@ export class TestPage extends TestCall {
   static async open(browser, origin, { policy } = {}) {
     const context = await browser.newContext();
     // Playwright serves the page itself, so that Chromium takes it for one of the internet, which may not ask this machine for anything.
-    await context.grantPermissions(["local-network-access"], { origin });
+    await context.grantPermissions(["local-network-access", "screen-wake-lock"], { origin });
     await rawMicrophone(context);
     const page = await context.newPage();
     await page.route(`${origin}/test/**`, async (route) => {

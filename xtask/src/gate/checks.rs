@@ -69,7 +69,7 @@ pub(super) fn build() -> Result<Outcome> {
 pub(super) fn types() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
     let (snippets, count) = snippets::write()?;
-    let projects = ["npm", "tests", "tests/tsconfig.examples.json"].map(PathBuf::from);
+    let projects = ["npm", "npm/test", "tests", "tests/tsconfig.examples.json"].map(PathBuf::from);
     for project in projects.iter().chain([&snippets]) {
         let checked = run(
             workspace::node().args(["node_modules/typescript/bin/tsc", "--noEmit", "--project"]).arg(project),
