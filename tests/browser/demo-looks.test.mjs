@@ -82,6 +82,22 @@ describe("the demo page in each state", () => {
     });
   }
 
+  for (const viewport of [PHONE, { width: 320, height: 568 }, PHONE_ON_ITS_SIDE, { width: 844, height: 390 }, DESKTOP]) {
+    test(`the button never moves, ${viewport.width} x ${viewport.height}`, async () => {
+      /** @type {Record<string, string[]>} */
+      const places = {};
+      await inEachState({ viewport }, async (page, name) => {
+        // On the page: whoever writes may have scrolled it.
+        const place = await page.locator("#call").evaluate((button) => {
+          const { x, y, width, height } = button.getBoundingClientRect();
+          return [x + scrollX, y + scrollY, width, height];
+        });
+        (places[place.map(Math.round).join(" ")] ??= []).push(name);
+      });
+      assert.equal(Object.keys(places).length, 1, `it is in more than one place: ${JSON.stringify(places)}`);
+    });
+  }
+
   for (const viewport of [PHONE, DESKTOP, { width: 320, height: 568 }]) {
     test(`letters of twice the size fit into ${viewport.width} px`, async () => {
       const enlarge = (/** @type {Page} */ page) => page.addStyleTag({ content: "html { font-size: 200% }" });
