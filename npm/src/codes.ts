@@ -40,7 +40,7 @@ export const ERROR_CODES = {
   control_rate: { retryable: true, message: "The client sent more control messages a second than the relay takes. Wait `retry_after_ms`, then resume: nothing is lost." },
   text_too_long: { retryable: false, message: "The text is longer than an agent takes: `limit` is what it may have, in characters." },
   messages_full: { retryable: true, message: "So much waits to be sent that the message was not taken. Wait until the connection is back." },
-  not_supported: { retryable: false, message: "The relay, or its agent, takes no such messages. Its operator may have to update it." },
+  not_supported: { retryable: false, message: "The relay, or its agent, takes no such messages, and its operator may have to update it; or this browser cannot do it." },
   call_over: { retryable: false, message: "The call is over: nothing more can be said in it." },
   session_limit: { retryable: true, message: "The user has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`." },
   account_session_limit: { retryable: true, message: "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`." },

@@ -8,6 +8,7 @@ type Context = AudioContext & { setSinkId?(deviceId: string): Promise<void> };
 export class Speaker {
   readonly #tell: (event: SpeakerEvent) => void;
   #chosen: string;
+  /** What was said last: whether the system's stands in. */
   #told: boolean | undefined;
   #context: Context | undefined;
   /** Changes are made one after the other, so that the last one counts. */
@@ -36,6 +37,8 @@ export class Speaker {
 
   /** Only these are there: takes the chosen one if it is back, and the system's if it is gone. */
   look(there: readonly string[]): void {
+    // A page that may not know the devices is told that there are some, without their ids.
+    if (there.includes("")) return;
     void this.#next(async () => {
       const isThere = there.includes(this.#chosen);
       if (this.#told === isThere) await this.#take(isThere);
@@ -55,7 +58,7 @@ export class Speaker {
   async #playOn(deviceId: string): Promise<void> {
     const context = this.#context;
     if (context && !context.setSinkId) {
-      throw new VoxrelayError("not_supported", "This browser plays a page's sound on the system's loudspeaker only.", false);
+      throw new VoxrelayError("not_supported", "This browser plays on the system's loudspeaker only.", false);
     }
     await context?.setSinkId?.(deviceId);
   }

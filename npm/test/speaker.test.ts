@@ -81,6 +81,15 @@ test("a loudspeaker of the options that is not there is taken as soon as it is",
   assert.deepEqual(said, [IN_PLACE, HEADSET]);
 });
 
+test("a page that is not told the ids of its devices keeps the loudspeaker that it has", async () => {
+  const { call, said } = await connected({ microphone: false });
+  await call.setSpeaker("headset");
+  plug([""]);
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  assert.equal(playsOn(), "headset");
+  assert.deepEqual(said, [HEADSET]);
+});
+
 test("a loudspeaker that cannot be had is refused, and the one before stays, also for the devices that change later", async () => {
   const { call, said } = await connected();
   await call.setSpeaker("headset");

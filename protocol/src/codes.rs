@@ -163,7 +163,7 @@ error_codes! {
     ControlRate = "control_rate", true, "The client sent more control messages a second than the relay takes. Wait `retry_after_ms`, then resume: nothing is lost.";
     TextTooLong = "text_too_long", false, "The text is longer than an agent takes: `limit` is what it may have, in characters.";
     MessagesFull = "messages_full", true, "So much waits to be sent that the message was not taken. Wait until the connection is back.";
-    NotSupported = "not_supported", false, "The relay, or its agent, takes no such messages. Its operator may have to update it.";
+    NotSupported = "not_supported", false, "The relay, or its agent, takes no such messages, and its operator may have to update it; or this browser cannot do it.";
     CallOver = "call_over", false, "The call is over: nothing more can be said in it.";
     SessionLimit = "session_limit", true, "The user has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     AccountSessionLimit = "account_session_limit", true, "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";

@@ -142,14 +142,14 @@ describe("microphones that come and go", () => {
     await page.close();
   });
 
-  test("one that is taken away is closed, what was said before is answered, and the next one is heard", async () => {
+  test("one that is taken away is closed, which is no silence of a microphone, and the next one is heard", async () => {
     const { page, microphones } = await twoMicrophones();
     await page.start();
     await isHeard(page);
     await page.setMicrophone(false);
     assert.deepEqual(await microphones.live(), []);
     const said = await page.hears(({ name, event }) => name === "microphone" && event.label === "" && !event.live);
-    // Longer than the engine waits before it calls a microphone silent, and than it takes to answer.
+    // Longer than the engine waits before it calls a microphone silent.
     await sleep(6_000);
     const still = (await page.noted()).slice(said);
     assert.deepEqual(still.filter(({ name }) => name === "error" || name === "gap"), []);

@@ -12,6 +12,9 @@ import { Stage } from "../browser/support/stage.mjs";
 /** Engines in which the test can pull a microphone out. */
 const PULLED_OUT = ["chromium", "firefox"];
 
+/** Engines whose contexts play elsewhere than on the system's loudspeaker. */
+const CHOOSES_LOUDSPEAKERS = ["chromium"];
+
 /** @typedef {Awaited<ReturnType<typeof openPage>>} Opened */
 
 describe("another microphone within a call", () => {
@@ -39,6 +42,35 @@ describe("another microphone within a call", () => {
   async function isHeard({ proxy }) {
     const from = Date.now();
     await until("it is heard", () => proxy.audioUp(from).length > 10);
+  }
+
+  for (const name of ENGINES) {
+    test(`is heard after the one before was taken away, which leaves no live track, in ${name}`, async () => {
+      const opened = await openPage(stage, name);
+      const { call, tracks, proxy } = opened;
+      await call.start();
+      await isHeard(opened);
+      await call.setMicrophone(false);
+      assert.equal(await tracks.live(), 0);
+      await sleep(1_000);
+      const from = Date.now();
+      await sleep(2_000);
+      assert.equal(proxy.audioUp(from).length, 0, "nothing is sent");
+      await call.setMicrophone();
+      await isHeard(opened);
+      assert.equal(await tracks.live(), 1);
+      await call.close();
+    });
+
+    test(`and another loudspeaker, or a refusal that says the browser has none, in ${name}`, async () => {
+      const { call, tab } = await openPage(stage, name);
+      await call.start();
+      const canChoose = await tab.evaluate((method) => method in AudioContext.prototype, "setSinkId");
+      assert.equal(canChoose, CHOOSES_LOUDSPEAKERS.includes(name));
+      if (canChoose) await call.setSpeaker();
+      else await assert.rejects(call.setSpeaker("other"), /plays on the system's loudspeaker only/);
+      await call.close();
+    });
   }
 
   for (const name of ENGINES) {

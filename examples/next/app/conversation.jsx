@@ -8,7 +8,7 @@ async function token() {
   return answer.text();
 }
 
-/** A call of this component's own: it is hung up when the user goes to another page. */
+/** A call of this component's own: it is hung up when the user goes to another page. @param {{ relay: string }} props */
 export function Conversation({ relay }) {
   const { state, captions, error, connect, close } = useCall({ url: `${relay}/v1/call`, token });
   const isOver = state === "idle" || state === "closed";
