@@ -1,5 +1,6 @@
 //! `cargo xtask simulate`: many calls on simulated time, over terrible networks: the link alone, and calls whole.
 
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -36,6 +37,11 @@ pub(crate) fn run_whole(calls: u64, seed: u64, trace: bool) -> Result<()> {
             .args(trace.then_some("--trace")),
         &replay(calls, seed),
     )
+}
+
+/// The same by the program that `cargo build --workspace` has made. Built alone it would be compiled with other features, and so anew.
+pub(crate) fn run_built(calls: u64, seed: u64) -> Result<()> {
+    run(Command::new(workspace::program("simulate")).args(numbers(calls, seed)), &replay(calls, seed))
 }
 
 fn numbers(calls: u64, seed: u64) -> [String; 4] {

@@ -63,6 +63,8 @@ pub(super) fn build() -> Result<Outcome> {
         workspace::cargo().args(["build", "--workspace", "--exclude", "xtask", "--all-targets"]),
         "the message above says where the Rust code is wrong",
     )?;
+    // Steps that run beside one another would wait for each other's compiler.
+    super::tests::build_wasm_runner()?;
     Ok(Outcome::ok())
 }
 

@@ -5,7 +5,6 @@ use anyhow::Result;
 use super::outcome::Outcome;
 use super::tests::{Background, browser_tests, node_tests};
 use super::tools;
-use crate::step::run;
 use crate::workspace;
 
 /// Makes one call, which is cut and comes back.
@@ -52,14 +51,6 @@ pub(super) fn one_call() -> Result<Outcome> {
 /// Whatever may happen in a call, in every engine, on phones and over a lossy link.
 pub(super) fn everything() -> Result<Outcome> {
     let (there, mut outcome) = ready()?;
-    run(
-        workspace::cargo().args(["build", "--package", "fakes", "--package", "tests"]).args([
-            "--bins",
-            "--example",
-            "far",
-        ]),
-        "the message above says what is wrong",
-    )?;
     let engines = ["chromium"].into_iter().chain(there).collect::<Vec<_>>().join(",");
     outcome.add(node_tests("tests/engines", |node| {
         node.env("E2E_ENGINES", engines)

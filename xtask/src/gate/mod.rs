@@ -102,22 +102,22 @@ const STEPS: &[Step] = &[
     Step {
         name: "fakes",
         title: "the stand-ins for the providers, used by the providers' own clients",
-        needs: &[],
+        needs: &["build"],
         when: When::Beside("fuzz"),
         run: tests::fakes,
     },
     Step {
         name: "simulation",
         title: "100,000 simulated calls, whole",
-        needs: &[],
-        when: When::Always,
+        needs: &["build"],
+        when: When::Beside("rust"),
         run: tests::simulation,
     },
     Step {
         name: "wasm",
         title: "the same tests as WebAssembly, under Node",
         needs: &["tools"],
-        when: When::Always,
+        when: When::Beside("rust"),
         run: tests::wasm,
     },
     Step {

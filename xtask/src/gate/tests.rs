@@ -50,14 +50,19 @@ pub(super) fn rust() -> Result<Outcome> {
     Ok(outcome.finish(others_ok && waited.status.success() && own_ok, "cargo test"))
 }
 
-/// The machines' and the signal processing's tests once more, as WebAssembly.
-pub(super) fn wasm() -> Result<Outcome> {
+/// What runs tests that are WebAssembly.
+pub(super) fn build_wasm_runner() -> Result<()> {
     run(
         workspace::cargo()
             .args(["build", "--package", "xtask", "--features", "wasm-test-runner"])
             .args(["--bin", "wasm-test-runner"]),
         "the test runner comes from the crate wasm-bindgen-cli",
-    )?;
+    )
+}
+
+/// The machines' and the signal processing's tests once more, as WebAssembly.
+pub(super) fn wasm() -> Result<Outcome> {
+    build_wasm_runner()?;
     let mut outcome = Outcome::ok();
     let ok = watch(
         workspace::cargo()
@@ -71,7 +76,7 @@ pub(super) fn wasm() -> Result<Outcome> {
 }
 
 pub(super) fn simulation() -> Result<Outcome> {
-    simulate::run_whole(SIMULATED_CALLS, SIMULATED_SEED, false)?;
+    simulate::run_built(SIMULATED_CALLS, SIMULATED_SEED)?;
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
     Ok(outcome.note(format!("{SIMULATED_CALLS} calls, seed {SIMULATED_SEED}")))
 }
@@ -143,9 +148,10 @@ pub(super) fn spoken() -> Result<Outcome> {
 }
 
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
-/// the others, which mostly wait, and after them in whatever the machine has to give.
-const UNTIMED: [&str; 16] = [
+/// the others, which mostly wait, two files at a time, in whatever the machine has to give.
+const UNTIMED: [&str; 20] = [
     "arguments",
+    "budget",
     "demo-looks",
     "demo-page",
     "element",
@@ -154,6 +160,8 @@ const UNTIMED: [&str; 16] = [
     "feedback",
     "lifecycle",
     "loading",
+    "loudspeakers",
+    "page-life",
     "panic",
     "policy",
     "react",
@@ -161,11 +169,10 @@ const UNTIMED: [&str; 16] = [
     "refused",
     "tools",
     "typed",
+    "worker",
 ];
 
 pub(super) fn browser() -> Result<Outcome> {
-    // What a model says there is scripted.
-    run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
     let folder = "tests/browser";
     let is_untimed = |file: &Path| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -183,7 +190,7 @@ pub(super) fn browser() -> Result<Outcome> {
     beside
         .current_dir(workspace::root())
         .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed);
+    beside.env("E2E_FAKES", &fakes).args(["--test", "--test-concurrency=2", REPORT]).args(untimed);
     let beside = Background::start(beside);
     let mut node = browser_tests()?;
     let mut outcome = Outcome::ok();
@@ -216,12 +223,10 @@ impl Background {
     }
 }
 
-/// Each provider's official client at its stand-in. It needs no other step, neither relay nor browser: whoever changes a stand-in knows
-/// within seconds whether it is still the provider's wire.
+/// Each provider's official client at its stand-in, which needs neither relay nor browser.
 pub(super) fn fakes() -> Result<Outcome> {
     prerequisites::node()?;
     prerequisites::npm_packages()?;
-    run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")?;
     let folder = "tests/providers";
     let fakes = workspace::program("fakes");
     let mut node = workspace::node();
@@ -272,5 +277,6 @@ fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Real time audio next to another browser with real time audio would be a test of the machine.
-const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
+const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", REPORT];
+const REPORT: &str = "--test-reporter=spec";
 const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
