@@ -32,6 +32,7 @@ fn bounds() -> Bounds {
         first: None,
         head: Duration::from_secs(3),
         silence: Some(Duration::from_secs(3)),
+        unanswered: None,
         whole: Some(Duration::from_secs(15)),
         bytes: 200_000,
     }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::channel::{Channel, address};
 use super::refusal::words;
 use super::{
-    Ask, Bounds, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output, Provider,
-    Service, TurnSign,
+    Ask, Bounds, Codec, Deadlines, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output,
+    Provider, Service, TurnSign,
 };
 use crate::money::bill::ItemPrice;
 
@@ -76,7 +76,15 @@ struct Deepgram {
 
 /// What one may do that listens for as long as a call lasts.
 pub(super) fn listening(provider: &Provider) -> Bounds {
-    Bounds { head: provider.deadlines.connect, first: None, silence: None, whole: None, bytes: 1 << 28 }
+    let Deadlines { connect, silence, .. } = provider.deadlines;
+    Bounds {
+        head: connect,
+        first: None,
+        silence: None,
+        unanswered: Some(silence),
+        whole: None,
+        bytes: 1 << 28,
+    }
 }
 
 /// Samples in so many bytes of audio.
@@ -232,12 +240,13 @@ impl Deepgram {
 
     /// Nothing was said of a flush: what was understood by then stays, and so does silence.
     fn end_flush(&mut self, flushed: &Flushed) {
-        let start = self.place.min(flushed.end);
-        let silence = Heard { text: String::new(), start, end: flushed.end, words_end: None, is_final: true };
-        let heard = self.loose.take_if(|loose| loose.start < flushed.end).unwrap_or(silence);
-        self.told = flushed.end.max(heard.end);
-        self.place = self.told;
-        self.channel.tell(Event::Heard(Heard { end: self.told, is_final: true, ..heard }));
+        let heard = self.loose.take_if(|loose| loose.start < flushed.end);
+        let end = heard.as_ref().map_or(0, |heard| heard.end).max(flushed.end);
+        (self.told, self.place) = (end, end);
+        self.channel.tell(match heard {
+            Some(heard) => Event::Heard(Heard { end, is_final: true, ..heard }),
+            None => Event::Unanswered { end },
+        });
     }
 
     /// Said once a turn: both the end of speech and the end of an utterance are the end of a turn.

@@ -165,6 +165,12 @@ pub enum Event {
     Usage(Quantity),
     /// A recogniser understands something.
     Heard(Heard),
+    /// A recogniser was told to work off what it had ([`Feed::Flush`]) and has said nothing of it in time: up to here there are no more words.
+    /// That is the codec's conclusion, and no sign that the recogniser works.
+    Unanswered {
+        /// The place: samples at 16 kHz since the first that the request was given.
+        end: u32,
+    },
     /// A recogniser says how the user's turn stands.
     Turn(TurnSign),
     /// A voice gives the next piece of sound; never empty.

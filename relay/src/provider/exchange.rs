@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use protocol::Time;
 
-use super::{Codec, Event, Failure, FailureKind, Input, Opening, Output};
+use super::{Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
+
+/// Audio comes ten times a second. A longer pause than this is one in which none came.
+const AUDIO_GAP: Duration = Duration::from_secs(1);
 
 /// What a provider may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,9 @@ pub struct Bounds {
     pub first: Option<Duration>,
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
+    /// How long it may be given audio without saying anything about it; `None` for one that is given none. Time in which no audio comes does not
+    /// count, and neither does how much of it is given at once.
+    pub unanswered: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
     pub whole: Option<Duration>,
     /// Bytes received in all.
@@ -73,6 +79,7 @@ impl Default for Bounds {
             head: Duration::from_secs(10),
             first: None,
             silence: Some(Duration::from_secs(15)),
+            unanswered: None,
             whole: Some(Duration::from_secs(120)),
             bytes: 1 << 20,
         }
@@ -88,6 +95,9 @@ pub struct Exchange {
     is_connecting: bool,
     /// When the provider has been silent for too long.
     silent_at: Option<Time>,
+    /// How long it has been given audio since it last said anything, and when it last was.
+    unanswered: Duration,
+    fed_at: Option<Time>,
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
@@ -107,6 +117,8 @@ impl Exchange {
             began: now,
             is_connecting: matches!(opening, Opening::Socket(_)),
             silent_at: Some(now + bounds.head),
+            unanswered: Duration::ZERO,
+            fed_at: None,
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
             failed: None,
@@ -138,6 +150,7 @@ impl Exchange {
                 };
                 self.fail(kind, format!("{after} in time"));
             }
+            Input::Feed(Feed::Audio(_)) => self.give(now),
             Input::Timeout | Input::End | Input::Lost(_) | Input::Feed(_) => {}
         }
         if self.failed.is_none() {
@@ -191,8 +204,18 @@ impl Exchange {
         self.silent_at = self.bounds.silence.map(|silence| now + silence);
     }
 
+    /// It is given audio. Recognisers tell of silence, too: one that says nothing at all about what it hears is broken.
+    fn give(&mut self, now: Time) {
+        let since = self.fed_at.replace(now).map_or(Duration::ZERO, |before| now.since(before));
+        self.unanswered += since.min(AUDIO_GAP);
+        if self.bounds.unanswered.is_some_and(|most| self.unanswered > most) {
+            self.fail(FailureKind::Timeout, "it says nothing about what it hears");
+        }
+    }
+
     fn receive(&mut self, now: Time, bytes: usize) {
         self.heard(now);
+        self.unanswered = Duration::ZERO;
         self.received = self.received.saturating_add(bytes);
         if self.received > self.bounds.bytes {
             self.fail(FailureKind::Flood, format!("more than {} bytes", self.bounds.bytes));
@@ -286,6 +309,40 @@ mod tests {
         assert_eq!(exchange.poll_timeout(), Some(Time::from_millis(12_000)));
         exchange.handle_input(Time::from_millis(11_000), Input::Text("word"));
         assert_eq!(exchange.poll_timeout(), Some(Time::from_millis(26_000)));
+    }
+
+    #[test]
+    fn a_recogniser_that_says_nothing_about_what_it_hears_has_failed_and_one_that_hears_nothing_has_not() {
+        let bounds = Bounds { silence: None, unanswered: Some(Duration::from_secs(15)), ..Bounds::default() };
+        let parrot = || Box::new(Parrot(std::collections::VecDeque::new()));
+        let audio = Feed::Audio(vec![0; 3_200].into());
+        // When it fails that is given audio ten times a second from the second `from` on, and says something at the second `word`.
+        let fails_at = |word: u64, paused: std::ops::Range<u64>, at_once: u64| {
+            let mut exchange = Exchange::open(Time::ZERO, parrot(), bounds).0;
+            exchange.handle_input(Time::ZERO, HEAD);
+            for _ in 0..at_once {
+                exchange.handle_input(Time::ZERO, Input::Feed(&audio));
+            }
+            (0..600).find(|tenth| {
+                let now = Time::from_millis(tenth * 100);
+                if *tenth == word * 10 {
+                    exchange.handle_input(now, Input::Binary(&[]));
+                }
+                if !paused.contains(&(tenth / 10)) {
+                    exchange.handle_input(now, Input::Feed(&audio));
+                }
+                failure(&mut exchange) == Some(FailureKind::Timeout)
+            })
+        };
+        assert_eq!(fails_at(99, 0..0, 0), Some(151));
+        assert_eq!(
+            fails_at(99, 0..0, 500),
+            Some(151),
+            "what it is given at once takes it no longer to begin with"
+        );
+        assert_eq!(fails_at(10, 0..0, 0), Some(250));
+        assert_eq!(fails_at(99, 5..30, 0), Some(392), "a pause counts for the second that may be a gap");
+        assert_eq!(fails_at(99, 5..60, 0), None);
     }
 
     #[test]

@@ -185,8 +185,9 @@ impl Flux {
             self.told = self.index;
             let end = turn.end.max(flushed.end);
             self.turn_is_over(Heard { end, ..turn });
-        } else {
-            self.silence(flushed.end);
+        } else if flushed.end > self.stays {
+            self.stays = flushed.end;
+            self.channel.tell(Event::Unanswered { end: flushed.end });
         }
     }
 

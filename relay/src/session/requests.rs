@@ -155,6 +155,7 @@ impl Requests {
                         | Event::Thought { .. }
                         | Event::Usage(_)
                     | Event::Heard(_)
+                    | Event::Unanswered { .. }
                     | Event::Turn(_)
                     | Event::Sound(_)
                     | Event::Spoken(_) => {}

@@ -65,7 +65,7 @@ impl Bench {
     }
 
     /// The store writes everything, until nothing more is to be written.
-    fn written(&mut self) -> Vec<Did> {
+    pub(super) fn written(&mut self) -> Vec<Did> {
         let mut did = Vec::new();
         for _ in 0..6 {
             let cost = NanoUsd::new(self.call.usage().cost_nano_usd);

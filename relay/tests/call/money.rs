@@ -475,6 +475,17 @@ fn a_request_that_costs_too_much_is_not_made_and_the_call_says_why() {
 }
 
 #[test]
+fn nothing_is_asked_for_the_answer_to_a_user_who_has_hung_up() {
+    let mut bench = thinking(10_000_000);
+    bench.chunk([said(0, 1_600)]);
+    bench.input(Input::Bye);
+    let mut did = bench.chunk([ask()]);
+    did.extend(bench.written());
+    let is_request = |did: &Did| matches!(did, Did::Open(_) | Did::Reserve(..));
+    assert!(!did.iter().any(is_request) && did.contains(&Did::End(CloseCode::Normal)), "{did:?}");
+}
+
+#[test]
 fn whoever_leaves_gives_up_what_is_under_way_and_what_nobody_accounts_for_is_billed_whole() {
     for accounted in [true, false] {
         let mut bench = thinking(100_000_000);

@@ -246,6 +246,19 @@ fn the_agent_is_told_how_much_of_its_words_was_heard() {
 }
 
 #[test]
+fn of_words_whose_sound_is_not_all_there_only_those_were_heard_that_a_voice_had_time_for() {
+    let mut bench = Bench::new();
+    let text = "One two three four five six seven eight nine ten.".to_owned();
+    let words = AgentOutput::Words { text, start: 0, end: 0, last: false };
+    bench.chunk([words, AgentOutput::Sound(vec![5; 24_000])]);
+    bench.input(Input::Played(18_000));
+    bench.chunk([AgentOutput::Cut]);
+    // At 18 characters a second three quarters of a second are 13 characters, though it is three quarters of the sound so far.
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, ["AnswerOver { answer: 0, heard: 13 }"]);
+}
+
+#[test]
 fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
     let mut bench = Bench::new();
     for answer in 0..3 {

@@ -232,6 +232,7 @@ impl Thinking {
             Event::Ready
             | Event::Usage(_)
             | Event::Heard(_)
+            | Event::Unanswered { .. }
             | Event::Turn(_)
             | Event::Sound(_)
             | Event::Spoken(_) => None,

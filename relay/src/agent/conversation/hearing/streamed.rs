@@ -11,12 +11,10 @@ use super::super::outbox::Outbox;
 use super::Understood;
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
-use crate::provider::{Ask, Event, Feed, Heard, TurnSign};
+use crate::provider::{Ask, Event, FailureKind, Feed, Heard, TurnSign};
 
 /// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
 const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
-/// A recogniser that has said nothing at all about so much audio is broken: they tell of silence, too. 15 s.
-const SILENT_MAX_SAMPLES: u32 = 15 * 16_000;
 /// Recognisers that fail one after the other before the user is told that nobody hears them.
 const FAILURES_MAX: u32 = 3;
 /// How much audio goes by before a recogniser is tried again for a user whom nobody hears: 10 s. Whether one is really asked is for its
@@ -47,8 +45,6 @@ pub(in super::super) struct Streamed<E> {
     /// Where the audio ends that has come.
     end: u32,
     final_through: u32,
-    /// Where the audio ended when the recogniser was told to work it off: that there was nothing in just that, a codec says by itself.
-    flushed: Option<u32>,
     /// The user was told that nobody hears them.
     is_deaf: bool,
     /// Where the audio stood when the last recogniser was given up.
@@ -82,9 +78,8 @@ struct Asked {
     request: RequestId,
     /// Which of the recognisers it is.
     recogniser: usize,
-    /// Samples that it was given, and of those, what it had when it last said anything.
+    /// Samples that it was given.
     fed: u32,
-    answered: u32,
     /// Samples that it was given after another one had been.
     repeated: u32,
     /// It is connected, so that it gets what it is given.
@@ -148,7 +143,6 @@ impl<E: Ears> Streamed<E> {
             given_through: position,
             end: position,
             final_through: position,
-            flushed: None,
             is_deaf: false,
             gave_up_at: position,
             is_paused: false,
@@ -187,18 +181,6 @@ impl<E: Ears> Streamed<E> {
             self.failures = 0;
         }
         match &mut self.asked {
-            Some(asked) if asked.fed - asked.answered > SILENT_MAX_SAMPLES => {
-                let (request, next) = (asked.request, asked.recogniser + 1);
-                let used = self.end_request();
-                outbox.cancel(request, used);
-                self.keep(kept);
-                self.failures += 1;
-                if next >= self.recognisers.len() {
-                    // All of them took so long to say nothing that the user is told before they are asked once more.
-                    self.is_heard(false);
-                }
-                return self.replace(next, outbox);
-            }
             Some(asked) => asked.feed(&kept, outbox),
             None => {
                 self.keep(kept);
@@ -215,7 +197,6 @@ impl<E: Ears> Streamed<E> {
             && self.span.is_some_and(|(start, _)| self.end.saturating_sub(start) >= self.longest_turn);
         if let Some(asked) = self.asked.as_ref().filter(|_| is_too_long && !self.is_too_long) {
             self.is_too_long = true;
-            self.flushed = Some(self.end);
             outbox.feed(asked.request, Feed::Flush);
         }
     }
@@ -244,7 +225,6 @@ impl<E: Ears> Streamed<E> {
         self.is_voiced = false;
         match &self.asked {
             Some(asked) if !self.kept.is_empty() => {
-                self.flushed = Some(self.end);
                 outbox.feed(asked.request, Feed::Flush);
             }
             _ => self.finalise(self.end, 1),
@@ -273,20 +253,20 @@ impl<E: Ears> Streamed<E> {
 
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
-        let is_codecs_own = matches!(event, Event::Heard(heard)
-            if heard.text.trim().is_empty() && self.flushed == Some(asked.position(heard.end)));
-        if !is_codecs_own {
-            asked.answered = asked.fed;
-        }
         asked.is_open |= !matches!(event, Event::Failed(_));
         match event {
             Event::Heard(heard) => {
-                if !is_codecs_own {
-                    self.failures = 0;
-                    self.is_heard(true);
-                }
+                self.failures = 0;
+                self.is_heard(true);
                 self.heard(heard);
             }
+            Event::Unanswered { end } => self.heard(&Heard {
+                text: String::new(),
+                start: *end,
+                end: *end,
+                words_end: None,
+                is_final: true,
+            }),
             Event::Turn(TurnSign::Began { at }) => {
                 let at = asked.position(*at);
                 self.understood.push_back(Understood::Began { at });
@@ -304,6 +284,12 @@ impl<E: Ears> Streamed<E> {
                 let used = self.end_request();
                 outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id: None });
                 self.failures += 1;
+                let is_silent =
+                    matches!(event, Event::Failed(failure) if failure.kind == FailureKind::Timeout);
+                if is_silent && next >= self.recognisers.len() {
+                    // All of them took so long to say nothing that the user is told before they are asked once more.
+                    self.is_heard(false);
+                }
                 self.replace(next, outbox);
             }
             _ => {}
@@ -331,15 +317,8 @@ impl<E: Ears> Streamed<E> {
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
-        let mut asked = Asked {
-            request,
-            recogniser,
-            fed: 0,
-            answered: 0,
-            repeated: 0,
-            is_open: false,
-            places: VecDeque::new(),
-        };
+        let mut asked =
+            Asked { request, recogniser, fed: 0, repeated: 0, is_open: false, places: VecDeque::new() };
         let mut piece = Vec::new();
         for kept in &self.kept {
             asked.repeated += kept.end().min(self.given_through).saturating_sub(kept.position);
@@ -352,8 +331,6 @@ impl<E: Ears> Streamed<E> {
         if !piece.is_empty() {
             outbox.feed(request, Feed::Audio(piece.into()));
         }
-        // Its silence counts from here on: what another one was given before comes all at once.
-        asked.answered = asked.fed;
         self.asked = Some(asked);
     }
 
