@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::Time;
+use protocol::{Ability, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
@@ -14,9 +14,10 @@ use crate::voice::Script;
 /// What one agent of one session in one epoch was told and did.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// Audio that it heard, as places in the user's timeline.
+    /// Audio that it heard, as places in the user's timeline. What it was given while it said that nobody hears the user is no part of that.
     pub(crate) heard: Vec<(u32, u32)>,
-    /// Samples of it.
+    is_deaf: bool,
+    /// Samples that it was given.
     pub(crate) samples: u64,
     pub(crate) gaps: Vec<(u32, u32)>,
     pub(crate) typed: Vec<String>,
@@ -89,6 +90,7 @@ impl Log {
             }
         }
         match self.heard.last_mut().filter(|(_, end)| *end == position) {
+            _ if self.is_deaf => {}
             Some(last) => last.1 = end,
             None => self.heard.push((position, end)),
         }
@@ -204,6 +206,7 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
+            AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
             AgentOutput::Words { .. }
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) =>
             {

@@ -23,7 +23,7 @@ pub use turn::{Latency, Turn};
 
 use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
+use protocol::{Ability, AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
 
 use crate::NanoUsd;
 use crate::agent::tool::{Called, Runs, ToolNote};
@@ -66,6 +66,8 @@ pub struct Call {
     metered_through: u32,
     /// How many samples may still be played again without being metered: the last ones before `metered_through` of an earlier relay.
     replayable: u32,
+    /// Nobody hears the user, as the agent says: what they say is not metered.
+    is_deaf: bool,
     /// How many samples the frames in `uncommitted` have.
     uncommitted_samples: u32,
     /// How many samples of the frames in `uncommitted` were metered here.
@@ -259,6 +261,7 @@ impl Call {
             has_room: true,
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             hung_up: None,
+            is_deaf: false,
             is_left: false,
             ending: None,
             has_ended: false,
@@ -400,18 +403,18 @@ impl Call {
     fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
-        let fresh = self.fresh(payload.len());
-        if self.is_penniless() || !self.purse.allows(self.tab.reach_with(fresh) + self.kept()) {
+        let (fresh, metered) = (self.fresh(payload.len()), self.to_meter(payload.len()));
+        if self.is_penniless() || !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
             return false;
         }
-        self.tab.add_samples(fresh);
+        self.tab.add_samples(metered);
         self.metered_through = self.metered_through.max(end);
         if fresh < samples && !self.has_claimed {
             self.claim();
         }
         self.tab.add_repeated(samples - fresh);
         self.replayable -= samples - fresh;
-        self.add_uncommitted(Uncommitted { mark, samples, metered: fresh });
+        self.add_uncommitted(Uncommitted { mark, samples, metered });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         let (mut position, mut block) = (mark.position, [0; BLOCK]);
         for bytes in payload.chunks(2 * BLOCK) {
@@ -528,6 +531,9 @@ impl Call {
                 self.outputs.push_back(Output::NoteTool(ToolNote::Output { call_id, output }));
             }
             AgentOutput::Degraded { what, degraded } => {
+                if what == Ability::Hearing {
+                    self.is_deaf = degraded;
+                }
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
             AgentOutput::HangUp => self.is_left = true,

@@ -20,6 +20,11 @@ impl Call {
         ((bytes / 2) as u32).saturating_sub(self.replayable)
     }
 
+    /// How many samples of a chunk are metered: the fresh ones, if anybody hears them.
+    pub(super) fn to_meter(&self, bytes: usize) -> u32 {
+        if self.is_deaf { 0 } else { self.fresh(bytes) }
+    }
+
     /// Keeps something until there is money for the audio before it.
     pub(super) fn delay(&mut self, delayed: Delayed) {
         self.delayed_bytes += delayed.bytes();
@@ -34,7 +39,7 @@ impl Call {
     pub(super) fn needed(&self) -> NanoUsd {
         let audio = match self.delayed.front() {
             Some(Delayed::Audio { payload, .. }) if !self.is_penniless() => {
-                self.tab.reach_with(self.fresh(payload.len()))
+                self.tab.reach_with(self.to_meter(payload.len()))
             }
             _ => self.tab.reach(),
         };

@@ -126,8 +126,13 @@ impl ElevenLabs {
             return self.channel.fail(failure);
         }
         let begins_ms = self.pcm.told_ms();
-        let audio = message["audio"].as_str().and_then(|audio| STANDARD.decode(audio).ok());
-        if let Some(sound) = audio.and_then(|audio| self.pcm.read(&audio)) {
+        // Without a piece of it, all that follows may begin in the middle of a sample.
+        let Ok(audio) = STANDARD.decode(message["audio"].as_str().unwrap_or_default()) else {
+            return self
+                .channel
+                .fail(Failure::new(FailureKind::Provider, "a piece of the sound is not base64"));
+        };
+        if let Some(sound) = self.pcm.read(&audio) {
             self.channel.tell(sound);
         }
         let names = ["alignment", "normalizedAlignment", "normalized_alignment"];

@@ -101,6 +101,8 @@ pub struct Exchange {
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
+    /// It was refused with this status, to be asked again after so many seconds: that counts, however the words about it end.
+    refused: Option<(u16, Option<u32>)>,
     /// The end, told after everything that the codec still has.
     failed: Option<Failure>,
     ended: bool,
@@ -121,6 +123,7 @@ impl Exchange {
             fed_at: None,
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
+            refused: None,
             failed: None,
             ended: false,
         };
@@ -133,10 +136,15 @@ impl Exchange {
             return;
         }
         match input {
-            Input::Head { .. } => {
+            Input::Head { status, retry_after, .. } => {
                 self.is_connecting = false;
+                self.refused = (status >= 300).then_some((status, retry_after));
                 self.heard(now);
                 self.silent_at = self.bounds.first.map(|first| self.began + first).or(self.silent_at);
+                if self.refused.is_some() {
+                    // Nobody is silent any more whose silence would be no trouble.
+                    self.silent_at = self.silent_at.or(Some(now + self.bounds.head));
+                }
             }
             Input::Bytes(bytes) | Input::Binary(bytes) => self.receive(now, bytes.len()),
             Input::Text(text) => self.receive(now, text.len()),
@@ -224,7 +232,14 @@ impl Exchange {
 
     /// The first cause counts.
     fn fail(&mut self, kind: FailureKind, message: impl Into<String>) {
-        self.failed.get_or_insert_with(|| Failure::new(kind, message));
+        let refused = self.refused;
+        self.failed.get_or_insert_with(|| match refused {
+            Some((status, retry_after)) => {
+                let message = format!("HTTP {status}, and of its words {}", message.into());
+                Failure::of_status(status, message, retry_after)
+            }
+            None => Failure::new(kind, message),
+        });
     }
 }
 

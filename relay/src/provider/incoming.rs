@@ -53,6 +53,11 @@ impl Incoming {
         }
     }
 
+    /// Whether an event was longer than any has to be. It is lost.
+    pub(super) fn has_overflowed(&self) -> bool {
+        matches!(self, Incoming::Events { parser, .. } if parser.overflows() > 0)
+    }
+
     /// The data of the next event that is complete.
     pub(super) fn next_event(&mut self) -> Option<String> {
         let Incoming::Events { parser, page } = self else { return None };

@@ -21,6 +21,7 @@ mod elevenlabs;
 mod event;
 mod exchange;
 mod flux;
+mod guarded;
 mod http;
 mod incoming;
 mod pcm;

@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use super::guarded::Guarded;
 use super::{
     Ask, Bounds, Codec, Deadlines, Service, Skills, anthropic, aura, chat, deepgram, elevenlabs, flux,
     speech, transcription,
@@ -127,7 +128,8 @@ impl Provider {
     /// The codec that asks this of it; `None` if it cannot be asked that.
     #[must_use]
     pub fn codec(&self, ask: &Ask) -> Option<Box<dyn Codec>> {
-        (self.kind.codec)(self, ask)
+        let codec = (self.kind.codec)(self, ask)?;
+        Some(Box::new(Guarded::new(codec, self.key.clone(), ask)))
     }
 
     /// What its requests cost at a time, in milliseconds since 1970.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::Time;
 
 use super::incoming::Incoming;
-use super::{Answer, Codec, Event, Failure, Finish, Input, Opening, Output, Target};
+use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Target};
 use crate::money::bill::Quantity;
 
 /// After the reason for its end, the end itself and the usage are waited for this long: not every server sends them.
@@ -166,6 +166,11 @@ impl<D: Dialect> Codec for Reply<D> {
             }
             Input::Bytes(bytes) => {
                 self.incoming.read(bytes);
+                // What comes behind an event that is lost is no answer.
+                if self.incoming.has_overflowed() {
+                    self.told.fail(Failure::new(FailureKind::Flood, "an event is longer than any answer"));
+                    self.end();
+                }
                 self.events();
             }
             Input::End => self.close(),

@@ -41,8 +41,8 @@ pub(super) const OPENAI_SPEECH: Kind = Kind {
 const RATE: u32 = 24_000;
 /// The voice if none is configured.
 const VOICE: &str = "alloy";
-/// The longest event: several seconds of sound in base64.
-const EVENT_MAX_BYTES: usize = 1 << 20;
+/// The longest event: a minute of sound in base64.
+const EVENT_MAX_BYTES: usize = 1 << 22;
 
 /// The sound of one text.
 struct Speech {
@@ -59,7 +59,7 @@ enum State {
     /// It answers with sound; its first bytes say whether that is a WAV file.
     Beginning {
         bytes: Vec<u8>,
-        is_wav: bool,
+        called: Called,
     },
     Samples(Pcm),
     File(Wav),
@@ -68,6 +68,15 @@ enum State {
     Other(Refusal),
     Refused(Refusal),
     Over,
+}
+
+/// What sound is called that comes without events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Called {
+    Wav,
+    Mp3,
+    /// Samples, or nothing that tells.
+    Other,
 }
 
 impl Speech {
@@ -100,17 +109,21 @@ impl Speech {
 
     fn read(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Beginning { bytes: begun, is_wav } => {
+            State::Beginning { bytes: begun, called } => {
                 begun.extend_from_slice(bytes);
                 if begun.len() < 4 {
                     return;
                 }
-                let begun = std::mem::take(begun);
-                if [&b"ID3"[..], b"OggS", b"fLaC"].iter().any(|mark| begun.starts_with(mark)) {
+                let (begun, called) = (std::mem::take(begun), *called);
+                if is_compressed(&begun, called) {
                     return self
                         .fail(FailureKind::Provider, "the sound is compressed, and not what was asked for");
                 }
-                let is_wav = *is_wav || begun.starts_with(b"RIFF");
+                if begun.starts_with(b"{\"") {
+                    self.state = State::Other(Refusal::new(200, None));
+                    return self.read(&begun);
+                }
+                let is_wav = called == Called::Wav || begun.starts_with(b"RIFF");
                 self.state = if is_wav { State::File(Wav::new()) } else { State::Samples(Pcm::mono(RATE)) };
                 self.read(&begun);
             }
@@ -124,6 +137,9 @@ impl Speech {
             },
             State::Events(parser, _) => {
                 parser.feed(bytes);
+                if parser.overflows() > 0 {
+                    return self.fail(FailureKind::Flood, "an event is longer than a minute of sound");
+                }
                 self.events();
             }
             State::Other(refusal) | State::Refused(refusal) => refusal.read(bytes),
@@ -140,8 +156,11 @@ impl Speech {
             }
             match message["type"].as_str() {
                 Some("speech.audio.delta") => {
-                    let audio = message["audio"].as_str().and_then(|audio| STANDARD.decode(audio).ok());
-                    let sound = audio.and_then(|audio| pcm.read(&audio));
+                    // Without a piece of it, all that follows may begin in the middle of a sample.
+                    let Ok(audio) = STANDARD.decode(message["audio"].as_str().unwrap_or_default()) else {
+                        return self.fail(FailureKind::Provider, "a piece of the sound is not base64");
+                    };
+                    let sound = pcm.read(&audio);
                     self.sound(sound);
                 }
                 Some("speech.audio.done") => {
@@ -194,6 +213,12 @@ impl Speech {
     }
 }
 
+/// Whether this begins sound that is compressed. The samples of a loud beginning look like an MP3 frame, too: that it is one has to be said.
+fn is_compressed(begun: &[u8], called: Called) -> bool {
+    let is_marked = [&b"ID3"[..], b"OggS", b"fLaC"].iter().any(|mark| begun.starts_with(mark));
+    is_marked || called == Called::Mp3 && begun[0] == 0xFF && begun[1] & 0xE0 == 0xE0
+}
+
 /// What answers with this media type.
 fn answering(media_type: &str) -> State {
     match media_type.to_ascii_lowercase().as_str() {
@@ -202,12 +227,13 @@ fn answering(media_type: &str) -> State {
             State::Events(Box::new(parser), Pcm::mono(RATE))
         }
         "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => {
-            State::Beginning { bytes: Vec::new(), is_wav: true }
+            State::Beginning { bytes: Vec::new(), called: Called::Wav }
         }
-        other if other.starts_with("text/") || other == "application/json" => {
+        "audio/mpeg" | "audio/mp3" => State::Beginning { bytes: Vec::new(), called: Called::Mp3 },
+        other if other.starts_with("text/") || other == "application/json" || other.ends_with("+json") => {
             State::Other(Refusal::new(200, None))
         }
-        _ => State::Beginning { bytes: Vec::new(), is_wav: false },
+        _ => State::Beginning { bytes: Vec::new(), called: Called::Other },
     }
 }
 

@@ -212,6 +212,26 @@ fn audio_that_a_recogniser_hears_again_after_a_crash_is_a_line_that_costs_the_us
 }
 
 #[test]
+fn a_user_whom_nobody_hears_is_charged_for_nothing_until_somebody_does_again() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    let cost = bench.call.usage().cost_nano_usd;
+    let hearing = |degraded| AgentOutput::Degraded { what: Ability::Hearing, degraded };
+    bench.chunk([hearing(true)]);
+    let degraded = AgentOutput::Degraded { what: Ability::Speaking, degraded: false };
+    for _ in 0..50 {
+        bench.chunk([degraded.clone()]);
+    }
+    assert_eq!(bench.call.usage().cost_nano_usd, 2 * cost, "what came before it was known is charged");
+    bench.chunk([hearing(false)]);
+    bench.chunk([]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 3 * cost);
+    // Of what was not charged nothing is exempt from the charge when it is played again elsewhere and heard.
+    bench.wait(Duration::from_secs(6));
+    assert_eq!(bench.replayable, Some(3 * 1_600));
+}
+
+#[test]
 fn what_is_played_again_is_claimed_before_anybody_else_may_have_it_whatever_comes_before_it() {
     for before in 0..3 {
         let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 24_000);

@@ -73,11 +73,18 @@ fn an_end_waits_for_every_flush() {
     let (mut bench, _) = speaking_with("One.");
     bench.feed(&Feed::Flush);
     assert_eq!(bench.feed(&Feed::Finish), [] as [Value; 0], "all of it is flushed");
+    assert_eq!(bench.events(Input::Binary(&[1, 0])).len(), 1);
     let outputs = bench.handle(Input::Text(r#"{"type":"Flushed"}"#));
     assert!(matches!(outputs[..], [Output::Text(_), Output::Event(Event::Finished(_))]), "{outputs:?}");
     let (mut bench, _) = speaking_with("One.");
     assert_eq!(bench.message(&json!({"type": "Flushed"})), [], "nobody has flushed");
     assert_eq!(bench.fails(Input::End), FailureKind::Connection);
+    // What was flushed has no sound.
+    let (mut bench, _) = speaking_with("One.");
+    bench.feed(&Feed::Flush);
+    bench.feed(&Feed::Finish);
+    let outputs = bench.handle(Input::Text(r#"{"type":"Flushed"}"#));
+    assert!(matches!(outputs[..], [Output::Text(_), Output::Event(Event::Failed(_))]), "{outputs:?}");
 }
 
 #[test]

@@ -150,6 +150,19 @@ fn an_error_in_the_middle_of_a_stream_ends_it() {
 }
 
 #[test]
+fn an_event_that_is_too_long_does_not_vanish() {
+    let body = format!(
+        "{}data: [DONE]\n\n",
+        stream(&[&format!(r#"{{"delta":{{"content":"{}"}}}}"#, "x".repeat(300_000))])
+    );
+    for piece in [1_000, 1 << 20] {
+        let events = answered(HEAD, &body, piece);
+        let Some(Event::Failed(failure)) = events.last() else { panic!("it has failed") };
+        assert_eq!(failure.kind, FailureKind::Flood);
+    }
+}
+
+#[test]
 fn an_answer_that_comes_whole_is_as_good() {
     let head = Input::Head {
         status: 200,

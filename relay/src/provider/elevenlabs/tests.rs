@@ -120,9 +120,11 @@ fn a_flush_that_is_answered_is_no_end() {
     assert_eq!(bench.message(&json!({"isFinal": true})), []);
     bench.feed(&Feed::Text("Two. ".to_owned()));
     bench.feed(&Feed::Finish);
-    assert!(matches!(bench.message(&json!({"is_final": true}))[..], [Event::Finished(_)]));
+    let last = bench.message(&json!({"audio": "AQA=", "is_final": true}));
+    assert!(matches!(last[..], [Event::Sound(_), .., Event::Finished(_)]), "{last:?}");
     let (mut bench, _) = voice("One. ");
     bench.feed(&Feed::Finish);
+    bench.message(&json!({"audio": "AQA="}));
     assert!(matches!(bench.events(Input::End)[..], [Event::Finished(_)]), "it was closed in order");
     assert_eq!(voice("One. ").0.fails(Input::End), FailureKind::Connection);
 }
@@ -167,7 +169,6 @@ fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
     let odd = [
         r#"{"error":null,"code":null,"message":"nothing"}"#,
         r#"{"audio":7}"#,
-        r#"{"audio":"not base64!"}"#,
         r#"{"audio":"AA=="}"#,
         r#"{"alignment":[]}"#,
         r#"{"alignment":{"chars":["H"]}}"#,
@@ -185,4 +186,10 @@ fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
     assert_eq!(spoken(&bench.message(&times)), [(2, u32::MAX)]);
     let long = json!({"alignment": {"chars": ["x".repeat(10_000)], "charStartTimesMs": [0], "charDurationsMs": [0]}});
     assert_eq!(bench.message(&long), []);
+    let broken = json!({"audio": "not base64!"}).to_string();
+    assert_eq!(
+        bench.fails(Input::Text(&broken)),
+        FailureKind::Provider,
+        "what follows may be shifted by a byte"
+    );
 }

@@ -91,7 +91,6 @@ fn events_carry_sound_and_say_what_was_used() {
         "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AQAC\"}\r\n\r\n",
         "data: not JSON\n\n",
         "data: {\"type\":\"speech.audio.delta\",\"audio\":null}\n\n",
-        "data: {\"type\":\"speech.audio.delta\",\"audio\":\"not base64!\"}\n\n",
         "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA==\"}\n\n",
         "data: {\"type\":\"speech.surprise\"}\n\n",
         "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}",
@@ -102,8 +101,18 @@ fn events_carry_sound_and_say_what_was_used() {
         let usage = TokenUsage { input: 14, audio_output: 101, ..TokenUsage::default() };
         assert_eq!(finished(&events).usage, Some(Quantity::Tokens(usage)));
     }
-    let silent = "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":null}}\n\n";
-    assert_eq!(finished(&said("gpt-x", "text/event-stream", silent.as_bytes(), 9)).usage, None);
+    let mute = "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":null}}\n\n";
+    let spoken = format!("data: {{\"type\":\"speech.audio.delta\",\"audio\":\"AQA=\"}}\n\n{mute}");
+    assert_eq!(finished(&said("gpt-x", "text/event-stream", spoken.as_bytes(), 9)).usage, None);
+    let fails = |body: &str| match said("gpt-x", "text/event-stream", body.as_bytes(), 999).last() {
+        Some(Event::Failed(failure)) => failure.kind,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fails(mute), FailureKind::Provider, "nobody has spoken");
+    let delta =
+        |audio: &str| format!("data: {{\"type\":\"speech.audio.delta\",\"audio\":\"{audio}\"}}\n\n{mute}");
+    assert_eq!(fails(&delta("not base64!")), FailureKind::Provider, "what follows may be shifted by a byte");
+    assert_eq!(fails(&delta(&"A".repeat(EVENT_MAX_BYTES))), FailureKind::Flood, "it does not vanish");
 }
 
 #[test]
@@ -114,7 +123,10 @@ fn what_is_no_sound_is_a_failure_in_the_providers_words() {
         ("audio/wav", b"RIFF\0\0\0\0WAVE", FailureKind::Provider, "no sound"),
         ("audio/wav", b"these are no samples", FailureKind::Provider, "no WAV file"),
         ("audio/mpeg", b"ID3\x03rest", FailureKind::Provider, "compressed"),
+        ("audio/mpeg", b"\xFF\xFBrest", FailureKind::Provider, "compressed"),
         ("", b"OggS....", FailureKind::Provider, "compressed"),
+        ("application/octet-stream", br#"{"error":{"message":"none"}}"#, FailureKind::Provider, "none"),
+        ("application/problem+json", br#"{"detail":"none"}"#, FailureKind::Provider, "none"),
         (
             "application/json",
             br#"{"error":{"message":"no such voice"}}"#,

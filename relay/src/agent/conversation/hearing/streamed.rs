@@ -80,7 +80,7 @@ struct Asked {
     recogniser: usize,
     /// Samples that it was given.
     fed: u32,
-    /// Samples that it was given after another one had been.
+    /// Samples that it was given and that the user does not pay for: another one had been given them, or nobody was known to hear them.
     repeated: u32,
     /// It is connected, so that it gets what it is given.
     is_open: bool,
@@ -181,7 +181,10 @@ impl<E: Ears> Streamed<E> {
             self.failures = 0;
         }
         match &mut self.asked {
-            Some(asked) => asked.feed(&kept, outbox),
+            Some(asked) => {
+                asked.repeated += if self.is_deaf { kept.samples() } else { 0 };
+                asked.feed(&kept, outbox);
+            }
             None => {
                 self.keep(kept);
                 return self.ask(0, outbox);
@@ -321,7 +324,8 @@ impl<E: Ears> Streamed<E> {
             Asked { request, recogniser, fed: 0, repeated: 0, is_open: false, places: VecDeque::new() };
         let mut piece = Vec::new();
         for kept in &self.kept {
-            asked.repeated += kept.end().min(self.given_through).saturating_sub(kept.position);
+            let again = kept.end().min(self.given_through).saturating_sub(kept.position);
+            asked.repeated += if self.is_deaf { kept.samples() } else { again };
             asked.note(kept);
             piece.extend_from_slice(&kept.bytes);
             if piece.len() >= PIECE_BYTES {

@@ -182,6 +182,24 @@ fn that_a_muted_user_said_nothing_is_no_sign_that_somebody_hears_them() {
 }
 
 #[test]
+fn what_a_recogniser_hears_before_anybody_knows_that_it_does_is_not_the_users_to_pay_for() {
+    let mut talk = Talk::of(hears_alone());
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let again = ask_of(&talk.fails(ears, FailureKind::Timeout), EARS).0;
+    talk.event(again, &Event::Ready);
+    // One chunk was kept for it, ten are heard in vain, and ten more are heard.
+    for _ in 0..10 {
+        talk.chunk();
+    }
+    talk.hears(again, "Hello", (0, 8_000), false);
+    for _ in 0..10 {
+        talk.chunk();
+    }
+    let did = talk.fails(again, FailureKind::Connection);
+    assert_eq!(used_by(&did, again), Some(Quantity::Repeated(11 * 1_600)));
+}
+
+#[test]
 fn without_any_recogniser_the_user_is_told_once_and_typing_goes_on_working() {
     let mut talk = Talk::new();
     let mut ears = ask_of(&talk.chunk(), EARS).0;
