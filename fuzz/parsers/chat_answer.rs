@@ -5,10 +5,13 @@ use relay::provider::{
     Ask, Bounds, Chat, Deadlines, Event, Exchange, Input, Kind, Message, Output, Provider,
 };
 
+/// Each kind.
+pub(crate) const KINDS: [&str; 2] = ["openai-chat", "anthropic"];
+
 /// Does with the input what is done with bytes of strangers. It panics if a promise is broken.
 pub(crate) fn run(input: &[u8]) {
     let [how, body @ ..] = input else { return };
-    let kind = if how & 64 == 0 { "openai-chat" } else { "anthropic" };
+    let kind = KINDS[usize::from(how / 64) % KINDS.len()];
     let provider = Provider {
         name: "model".to_owned(),
         kind: Kind::named(kind).expect("registered"),

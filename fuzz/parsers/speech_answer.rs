@@ -9,7 +9,7 @@ use protocol::Time;
 use relay::provider::{Ask, Deadlines, Event, Exchange, Feed, Input, Kind, Output, Provider};
 
 /// Each kind, how it is asked, and the media type of its answer.
-const KINDS: [(&str, &str); 8] = [
+pub(crate) const KINDS: [(&str, &str); 8] = [
     ("deepgram", ""),
     ("deepgram-flux", ""),
     ("deepgram-aura", ""),
@@ -24,7 +24,7 @@ const KINDS: [(&str, &str); 8] = [
 pub(crate) fn run(input: &[u8]) {
     let [how, rest @ ..] = input else { return };
     let mut rest = rest;
-    let (kind, media_type) = KINDS[usize::from(how % 8)];
+    let (kind, media_type) = KINDS[usize::from(*how) % KINDS.len()];
     let is_socket = media_type.is_empty();
     let ask = match kind {
         "deepgram" | "deepgram-flux" => Ask::Listen,
@@ -48,7 +48,7 @@ pub(crate) fn run(input: &[u8]) {
     let codec = provider.codec(&ask).expect("it is asked so");
     let (mut now, bounds) = (Time::ZERO, provider.bounds(&ask));
     let (mut exchange, _) = Exchange::open(now, codec, bounds);
-    let status = match how / 8 % 8 {
+    let status = match usize::from(*how) / KINDS.len() % 8 {
         7 => 429,
         6 => 401,
         _ if is_socket => 101,

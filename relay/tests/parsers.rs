@@ -47,6 +47,18 @@ fn root() -> &'static Path {
 }
 
 #[test]
+fn whatever_a_kind_of_provider_says_is_fuzzed() {
+    let mut fuzzed: Vec<&str> = chat_answer::KINDS.to_vec();
+    fuzzed.extend(speech_answer::KINDS.iter().map(|(kind, _)| kind));
+    for kind in relay::provider::KIND_NAMES {
+        assert!(
+            fuzzed.contains(&kind),
+            "{kind} is in neither fuzz/parsers/chat_answer.rs nor speech_answer.rs"
+        );
+    }
+}
+
+#[test]
 fn every_seed_is_taken_whole_and_cut_short() {
     for (name, run) in PARSERS {
         let seeds = std::fs::read_dir(root().join("fuzz/seeds").join(name)).expect("a folder of seeds");
