@@ -22,14 +22,21 @@ export class Captions {
   /** @type {readonly Caption[]} */
   #shown = [];
 
+  /** Whether what was said last stays in sight when something is added: not while somebody reads what was said before. */
+  #follows = true;
+  /** Its size, and that of what is in it, when that was settled. */
+  #size = "";
+
   constructor() {
-    // What was said last stays in sight when something else takes room, unless somebody reads what was said before.
-    let isNear = true;
-    this.#flow.addEventListener("scroll", () => (isNear = this.#isNear), { passive: true });
-    const observer = new ResizeObserver(() => {
-      if (isNear) this.#follow();
-      this.#offerKeys();
-    });
+    this.#flow.addEventListener(
+      "scroll",
+      () => {
+        // A browser scrolls, too, when there is more or less room than before.
+        if (this.#measured === this.#size) this.#follows = this.#isNear;
+      },
+      { passive: true },
+    );
+    const observer = new ResizeObserver(() => this.#settle());
     for (const part of [this.#flow, this.#lines]) observer.observe(part);
   }
 
@@ -39,7 +46,8 @@ export class Captions {
     this.#shown = [];
     this.#lines.replaceChildren();
     this.#empty.hidden = false;
-    this.#offerKeys();
+    this.#follows = true;
+    this.#settle();
   }
 
   /**
@@ -49,7 +57,6 @@ export class Captions {
    * @param {(text: string) => Typed | undefined} arrived Asks for what was typed and is in the transcript by these words.
    */
   show(captions, typed, arrived) {
-    const isNear = this.#isNear;
     if (captions !== this.#shown) this.#showSaid(captions, arrived);
     for (const [key, line] of this.#typed) {
       if (typed.includes(key)) continue;
@@ -64,14 +71,14 @@ export class Captions {
       if (line.nextElementSibling && !this.#isTyped(line.nextElementSibling)) this.#lines.append(line);
     }
     this.#empty.hidden = this.#lines.childElementCount > 0;
-    if (isNear) this.#follow();
-    this.#offerKeys();
+    this.#settle();
   }
 
   /** What comes after the call is in sight, below the last words. @param {HTMLElement} after */
   reveal(after) {
+    this.#follows = false;
+    this.#settle();
     this.#flow.scrollTop = after.offsetTop - this.#flow.offsetTop - ABOVE_PX;
-    this.#offerKeys();
   }
 
   /** @param {readonly Caption[]} captions @param {(text: string) => Typed | undefined} arrived */
@@ -121,12 +128,15 @@ export class Captions {
     return scrollHeight - scrollTop - clientHeight < NEAR_PX;
   }
 
-  #follow() {
-    this.#flow.scrollTop = this.#flow.scrollHeight;
+  get #measured() {
+    const { scrollHeight, clientHeight, clientWidth } = this.#flow;
+    return `${scrollHeight} ${clientHeight} ${clientWidth}`;
   }
 
-  /** Only what can be scrolled is a stop of the keyboard. */
-  #offerKeys() {
+  #settle() {
+    this.#size = this.#measured;
+    if (this.#follows) this.#flow.scrollTop = this.#flow.scrollHeight;
+    // Only what can be scrolled is a stop of the keyboard.
     if (this.#flow.scrollHeight > this.#flow.clientHeight) this.#flow.tabIndex = 0;
     else this.#flow.removeAttribute("tabindex");
   }

@@ -8,9 +8,8 @@ import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
-import { STATES, connect, openDemo, refuse, tell, write } from "./support/demo-states.mjs";
+import { STATES, connect, openDemo } from "./support/demo-states.mjs";
 import { CACHE, install } from "./support/installed.mjs";
-import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -97,125 +96,10 @@ describe("the demo page in each state", { concurrency: 2 }, () => {
     assert.notDeepEqual(await page.locator("#cut .track").screenshot(), off, "the switch shows that it is on");
   });
 
-  test("a second press of the button hangs up, whatever is being done", async () => {
-    const page = await fresh();
-    await page.locator("#call").dblclick();
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-    assert.deepEqual(await count(page), { begun: 1, closed: 1 });
-    // Even where the call comes up anyway.
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
-    await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-    // The next press is a new call, which the old one cannot disturb.
-    await page.locator("#call").click();
-    assert.equal((await count(page)).begun, 2);
-    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
-  });
-
-  test("a press while the last words are sent calls again after them, and one more does not", async () => {
-    const page = await fresh();
-    await connect(page);
-    await page.locator("#call").click();
-    assert.equal(await page.locator("#pill-text").textContent(), "Ending");
-    assert.equal(await page.locator("#call-label").textContent(), "Call");
-    await page.locator("#call").click();
-    await page.locator("#call").click();
-    await page.locator("#call").click();
-    assert.deepEqual(await count(page), { begun: 1, closed: 1 });
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.deepEqual(await count(page), { begun: 2, closed: 1 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
-    await connected(page);
-    await page.locator("#call").click();
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.deepEqual(await count(page), { begun: 2, closed: 2 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-  });
-
-  test("Enter sends what is typed and keeps the focus, and what was not taken, or will not arrive, is in the field again", async () => {
-    const page = await fresh();
-    const stub = (/** @type {string} */ name) => page.evaluate((which) => /** @type {Stub} */ (globalThis).stub[which], name);
-    const lines = () => page.locator("#lines li span").allTextContents();
-    await write(page);
-    assert.equal(await stub("microphone"), false, "nobody is asked for a microphone");
-    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace."], "the first one waited for the call");
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
-    assert.equal((await lines()).length, 4, "what was typed is there once, and the transcript has it");
-    await tell(page, "transcript", { role: "agent", turn: 2, text: "Does that question interest you?", last: true });
-    assert.equal((await lines()).at(-1), "Does that question interest you?");
-
-    await page.keyboard.type("  ");
-    await page.keyboard.press("Enter");
-    await page.locator("#text").fill("<b>one</b>");
-    await page.locator("#write button").click();
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
-    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace.", "<b>one</b>"], "a blank is nothing");
-    assert.equal((await lines()).at(-1), "<b>one</b>", "it is text");
-    await tell(page, "undelivered", { message: { type: "text", text: "<b>one</b>" } });
-    assert.equal(await page.locator("#text").inputValue(), "<b>one</b>");
-    assert.equal((await lines()).length, 4);
-
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("messages_full"));
-    await page.keyboard.press("Enter");
-    await until("it is back", async () => (await page.locator("#text").inputValue()) === "<b>one</b>");
-    assert.match(String(await page.locator("#notices").textContent()), /^Too much waits/);
-  });
-
-  test("an agent that does not read has no field, and a call that was typed to it ends with what to do", async () => {
-    const page = await fresh();
-    await STATES["that does not read"]?.(page);
-    assert.equal(await page.locator("#write").isVisible(), false);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    await page.locator("#text").fill("Hello");
-    await page.keyboard.press("Enter");
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("not_supported"));
-    await connected(page);
-    await until("it is hung up", async () => (await count(page)).closed === 1);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.match(String(await page.locator("#notices").textContent()), /^The agent does not read/);
-    assert.equal(await page.locator("#text").inputValue(), "Hello");
-  });
-
   test("the tab's title tells the states apart", () => {
     assert.ok(new Set(titles.values()).size >= 8, [...titles.values()].join("; "));
   });
-
-  test("limits of a call are not shown after it", async () => {
-    const page = await fresh();
-    const before = await page.locator("#foot").textContent();
-    await connect(page);
-    assert.match(String(await page.locator("#foot").textContent()), /at most 30 minutes and \$5\.00/);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.equal(await page.locator("#foot").textContent(), before);
-  });
-
-  test("says who speaks, mutes and unmutes by two signs, and speaks of HTTPS only where it is missing", async () => {
-    const page = await fresh();
-    await connect(page);
-    await tell(page, "agent", { state: "speaking" });
-    assert.equal(await page.locator("#headline").textContent(), "The agent is speaking");
-    const sign = () => page.locator("#mute svg:visible path").getAttribute("d");
-    const heard = await sign();
-    await page.locator("#mute").click();
-    await until("the sign is another one", async () => (await sign()) !== heard);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    await page.locator("#call").click();
-    await refuse(page, "microphone_denied");
-    await until("it is refused", async () => (await page.locator("#pill-text").textContent()) === "Failed");
-    assert.doesNotMatch(String(await page.locator("#hint").textContent()), /HTTPS/);
-  });
 });
-
-/** Lets the newest call come up. @param {Page} page */
-async function connected(page) {
-  await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
-  await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
-}
-
-/** @param {Page} page @returns {Promise<{ begun: number, closed: number }>} */
-function count(page) {
-  return page.evaluate(() => /** @type {Stub} */ (globalThis).stubCount);
-}
 
 /** Until the page has seen it, which it is told with the next frame. @param {Page} page @param {{ width: number, height: number }} viewport */
 async function resize(page, viewport) {

@@ -16,22 +16,23 @@ const TYPES = /** @type {Record<string, string>} */ ({
 /**
  * Opens the page.
  * @param {import("playwright-core").BrowserContext} context
+ * @param {string} [path]
  */
-export async function openDemo(context) {
+export async function openDemo(context, path = "/") {
   const page = await context.newPage();
   await page.route("http://localhost/**", async (route) => {
     const path = new URL(route.request().url()).pathname;
     const file = path === "/sdk/voxrelay.js" ? STUB : new URL(path === "/" ? "index.html" : path.slice(1), DEMO);
     await route.fulfill({ contentType: TYPES[extname(file.pathname)], body: await readFile(file) });
   });
-  await page.goto("http://localhost/");
+  await page.goto(`http://localhost${path}`);
   return page;
 }
 
 /** Runs in the page. `stub` is typed by nobody. @typedef {any} Stub */
 
 /** With an agent that listens and reads. */
-const SESSION = {
+export const SESSION = {
   sessionId: "s1",
   conversationId: "c1",
   agent: "concierge",

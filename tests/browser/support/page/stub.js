@@ -32,6 +32,7 @@
     usage: (usage) => ({ usage }),
     microphone: (microphone, { devices }) => ({ devices: { ...devices, microphone } }),
     error: (error) => ({ error }),
+    mended: () => ({ error: undefined }),
     ended: (ended) => ({ ended, state: "closed" }),
     transcript: (said, { captions, session }) => {
       const caption = { sessionId: session.sessionId, ...said };
@@ -66,6 +67,7 @@
 
     /** @param {any} options */
     constructor(options) {
+      this.options = options;
       this.microphone = options.microphone;
       Object.assign(globalThis, { stub: this });
     }
