@@ -9,15 +9,20 @@ export function expected(host, agent) {
   return `You reach the relay at ${host} and ${who}. What the agent is and can do is told when it answers.`;
 }
 
-/** In a call. @param {NonNullable<Snapshot["session"]>} session @param {string | undefined} agent As it was asked for. */
-export function introduced({ agent: told, features, prices }, agent) {
+/**
+ * In a call, and after it.
+ * @param {NonNullable<Snapshot["session"]>} session
+ * @param {string | undefined} agent As it was asked for.
+ * @param {boolean} isOver
+ */
+export function introduced({ agent: told, features, prices }, agent, isOver) {
   const name = told ?? agent;
   const has = (/** @type {string} */ unit) => prices.items.some((price) => price.unit === unit);
   const does = [];
   if (has("second")) does.push("listens to you");
   if (features.includes("text")) does.push("reads what you write");
   if (has("character")) does.push("answers aloud");
-  const sentences = [name === undefined ? "You are with an agent that has told no name." : `You are with the agent “${name}”.`];
+  const sentences = [`You ${isOver ? "were" : "are"} with ${name === undefined ? "an agent that has told no name" : `the agent “${name}”`}.`];
   if (does.length > 0) sentences.push(`It ${list(does)}.`);
   if (has("second") && !features.includes("text")) sentences.push("It does not read.");
   if (features.includes("barge_in")) sentences.push("You may interrupt it.");

@@ -6,7 +6,7 @@ import { expected, introduced } from "./agent.js";
 import { Captions } from "./captions.js";
 import { dollars, duration, leftOf, milliseconds, priceOf } from "./figures.js";
 import { Notices } from "./notices.js";
-import { element, show, showRows } from "./page.js";
+import { disable, element, show, showRows } from "./page.js";
 import { Sound } from "./sound.js";
 import { Story } from "./story.js";
 import { Summary } from "./summary.js";
@@ -96,6 +96,8 @@ function start(typed) {
   const current = (listener) => (/** @type {Event} */ event) => {
     if (story === own && !own.isOver) listener(event);
   };
+  // The last words of the one before are not heard over this one's.
+  if (story && !story.isHungUp) void story.call.close();
   story = own;
   before = undefined;
   isOver = false;
@@ -208,8 +210,8 @@ function showControls() {
   const isLive = story?.isLive === true;
   const isMuted = story?.snapshot.devices.muted === true;
   const isOpen = isLive && story?.isSpoken === true;
-  cut.disabled = !isLive;
-  mute.disabled = !isOpen;
+  disable(cut, !isLive, button);
+  disable(mute, !isOpen, button);
   mute.setAttribute("aria-pressed", String(isOpen && isMuted));
   show("mute-label", isOpen && isMuted ? "Unmute" : "Mute");
   sound.offer(isOpen, isMuted);
@@ -219,7 +221,7 @@ function showControls() {
 
 /** What the agent is, what a call of it costs, and how long it may last. @param {Snapshot["session"]} session */
 function showAgent(session) {
-  const about = session ? introduced(session, AGENT) : expected(location.host, AGENT);
+  const about = session ? introduced(session, AGENT, story?.isOver === true) : expected(location.host, AGENT);
   show("about", about);
   show("about-brief", about);
   showRows("prices", session?.prices.items.map(priceOf) ?? []);

@@ -88,7 +88,11 @@ export class Notices {
     close.type = "button";
     close.textContent = "×";
     close.setAttribute("aria-label", `Dismiss: ${title}`);
-    close.addEventListener("click", () => line.remove());
+    close.addEventListener("click", () => {
+      line.remove();
+      // The next one to dismiss, or else what there is always.
+      (this.#list.querySelector("button") ?? element("call")).focus();
+    });
     line.append(text, close);
     this.#list.append(line);
     while (this.#list.children.length > MOST) this.#list.firstElementChild?.remove();

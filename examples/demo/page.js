@@ -19,6 +19,12 @@ export function show(id, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** What had the focus and can be used no more hands it on. @param {HTMLButtonElement} target @param {boolean} isOff @param {HTMLElement} next */
+export function disable(target, isOff, next) {
+  if (isOff && document.activeElement === target) next.focus();
+  target.disabled = isOff;
+}
+
 /** Fills a list of names and values; what has not changed is left alone. @param {string} id @param {readonly (readonly [string, string])[]} rows */
 export function showRows(id, rows) {
   const list = element(id);

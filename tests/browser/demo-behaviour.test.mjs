@@ -99,9 +99,10 @@ describe("the demo page", { concurrency: 2 }, () => {
     await tell(page, "ended", { reason: "normal", code: 1000 });
     await page.locator("#text").fill("Hello");
     await page.keyboard.press("Enter");
+    const { closed } = await count(page);
     await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("not_supported"));
     await connected(page);
-    await until("it is hung up", async () => (await count(page)).closed === 1);
+    await until("it is hung up", async () => (await count(page)).closed > closed);
     await tell(page, "ended", { reason: "normal", code: 1000 });
     assert.match(String(await page.locator("#notices").textContent()), /^The agent does not read/);
     assert.equal(await page.locator("#text").inputValue(), "Hello");
@@ -148,6 +149,7 @@ describe("the demo page", { concurrency: 2 }, () => {
       await connect(page, { ...SESSION, features: [...features], prices: { version: "1", items: [...items] } });
       assert.equal(await about(), `You are with the agent “concierge”.${said && ` ${said}`}`);
       await tell(page, "ended", { reason: "normal", code: 1000 });
+      assert.match(String(await about()), /^You were with the agent/);
     }
     assert.equal(await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.options.agent), "concierge");
     await connect(page, { ...SESSION, agent: "stand-in", prices: { version: "1", items: [second, character] } });
@@ -291,6 +293,30 @@ describe("the demo page", { concurrency: 2 }, () => {
     await tell(page, "transcript", { role: "agent", turn: 2, text: "Certainly", last: false });
     await tell(page, "transcript", { role: "agent", turn: 2, text: "", last: true });
     assert.deepEqual((await page.locator("#lines li span").allTextContents()).slice(2), ["I want tea"]);
+  });
+
+  test("what had the focus and is gone hands it on", async () => {
+    const page = await fresh();
+    const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute("aria-label"));
+    await connect(page);
+    await complain(page, "playout_full", false);
+    await complain(page, "store_unavailable", false);
+    await page.locator(".notice button").last().click();
+    assert.equal(await focused(), "Dismiss: A very long answer");
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(), "call");
+    await page.locator("#mute").focus();
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.equal(await focused(), "call");
+  });
+
+  test("the next call silences the one before it, which may still be heard", async () => {
+    const page = await fresh();
+    await connect(page);
+    await tell(page, "ended", { reason: "too_long", code: 4410 });
+    assert.deepEqual(await count(page), { begun: 1, closed: 0 });
+    await page.locator("#call").click();
+    assert.deepEqual(await count(page), { begun: 2, closed: 1 });
   });
 
   test("a trouble that is over is not told any more", async () => {
