@@ -78,7 +78,7 @@ export class Captions {
   reveal(after) {
     this.#follows = false;
     this.#settle();
-    this.#flow.scrollTop = after.offsetTop - this.#flow.offsetTop - ABOVE_PX;
+    this.#flow.scrollTop = after.offsetTop - ABOVE_PX;
   }
 
   /** @param {readonly Caption[]} captions @param {(text: string) => Typed | undefined} arrived */

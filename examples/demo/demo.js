@@ -202,6 +202,8 @@ function end(over) {
   captions.show(over.snapshot.captions, writing.waiting, (text) => writing.arrived(text));
   notices.over(over.reason, over.spent);
   element("told").hidden = true;
+  // The summary is in the conversation.
+  unfold(false);
   if (over.isAgain) start();
   else if (over.isUp) captions.reveal(summary.show(over));
 }
@@ -273,9 +275,11 @@ function countDown() {
 
 /** Shows the details in place of the conversation, where both have no room. @param {boolean} isOpen */
 function unfold(isOpen) {
+  const isInside = details.contains(document.activeElement);
   more.setAttribute("aria-expanded", String(isOpen));
   document.body.toggleAttribute("data-details", isOpen);
-  (isOpen ? details : more).focus();
+  if (isOpen) details.focus();
+  else if (isInside) more.focus();
 }
 
 function startOutage() {

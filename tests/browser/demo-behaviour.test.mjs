@@ -266,6 +266,11 @@ describe("the demo page", { concurrency: 2 }, () => {
     assert.deepEqual(await seen(), [true, false]);
     assert.equal(await page.evaluate(() => document.activeElement?.id), "more");
     assert.match(String(await page.locator("#more").textContent()), /\$0\.006672/, "what it costs is in sight");
+    await page.locator("#more").click();
+    await page.locator("#call").click();
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.equal(await page.locator("#summary").isVisible(), true, "the summary is in its place");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "call", "the button kept the focus");
   });
 
   test("what was said last stays in sight, unless somebody reads what was said before", async () => {
@@ -283,6 +288,14 @@ describe("the demo page", { concurrency: 2 }, () => {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     await say(104);
     assert.equal(await page.locator("#flow").evaluate((flow) => flow.scrollTop), 200);
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    const { top, end, scrolls } = await page.evaluate(() => ({
+      top: Number(document.getElementById("summary")?.getBoundingClientRect().top),
+      end: Number(document.getElementById("flow")?.getBoundingClientRect().bottom),
+      scrolls: document.documentElement.scrollHeight - innerHeight,
+    }));
+    assert.ok(top + 60 < end, `the summary begins at ${top}, above the bar at ${end}`);
+    assert.equal(scrolls, 0, "the page itself does not scroll");
   });
 
   test("a turn is shown as it was last understood, and one that was taken back is not", async () => {
