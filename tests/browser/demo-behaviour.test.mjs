@@ -332,6 +332,28 @@ describe("the demo page", { concurrency: 2 }, () => {
     assert.deepEqual(await count(page), { begun: 2, closed: 1 });
   });
 
+  test("says who else hears the call, and what the agent does less well, as long as that is so", async () => {
+    const page = await fresh();
+    const told = async () => (await page.locator("#told").isVisible()) && (await page.locator("#told").textContent());
+    await connect(page, { ...SESSION, recording: false });
+    assert.equal(await told(), false);
+    await tell(page, "listened", { listening: true });
+    assert.equal(await told(), "An operator listens");
+    await tell(page, "listened", { listening: false });
+    assert.equal(await told(), false);
+    await tell(page, "session", SESSION);
+    assert.equal(await told(), "Recorded");
+    await tell(page, "degraded", { what: "speaking", degraded: true });
+    assert.match(String(await page.locator("#notices").textContent()), /^The agent has lost its voice/);
+    await tell(page, "degraded", { what: "speaking", degraded: false });
+    assert.equal(await page.locator("#notices").textContent(), "");
+    await tell(page, "latency", { turn: 1, totalMs: 812 });
+    await tell(page, "latency", { turn: 1, totalMs: null });
+    assert.equal(await page.locator("#answer").textContent(), "812 ms");
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    assert.equal(await told(), false);
+  });
+
   test("a trouble that is over is not told any more", async () => {
     const page = await fresh();
     await connect(page);
