@@ -184,7 +184,8 @@ function render() {
     // A session that began anew stays so when it is connected.
     if (error && !snapshot.error && error.code !== "resume_failed") notices.drop(error.code);
     captions.show(snapshot.captions, writing.waiting, (text) => writing.arrived(text));
-    if (snapshot.state !== before?.state || snapshot.attempt !== before.attempt || !story.isLive) countDown();
+    const { state, attempt, retryInMs } = before ?? {};
+    if (state !== snapshot.state || attempt !== snapshot.attempt || retryInMs !== snapshot.retryInMs || !story.isLive) countDown();
     if (snapshot.state === "reconnecting") sound.silence();
     const { microphone } = snapshot.devices;
     if (microphone?.live && microphone !== before?.devices.microphone) void sound.list().then(showControls);
