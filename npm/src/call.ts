@@ -525,7 +525,9 @@ export class Call extends Emitter<CallEvents> {
         // The microphone at once; the agent's last words are still to be heard.
         this.#page?.release();
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
-        return this.emit("ended", { reason, code, usage: this.usage });
+        const ended = Object.freeze({ reason, code, usage: this.usage });
+        this.#change({ ended });
+        return this.emit("ended", ended);
       }
       case "broke":
         if (this.#over) return this.#release();

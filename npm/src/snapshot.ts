@@ -1,5 +1,5 @@
 import type { VoxrelayError } from "./error.js";
-import type { AgentEvent, CallState, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallState, EndedEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
 import { Source } from "./source.js";
 
 /** So many captions are kept; of more, the oldest fall away. */
@@ -67,6 +67,8 @@ export interface CallSnapshot extends StateEvent {
    * when the call is connected (again). Of a call that failed it is the reason.
    */
   readonly error: VoxrelayError | undefined;
+  /** Why the call is over; `undefined` before, and for a call that was given up before it began to connect. */
+  readonly ended: EndedEvent | undefined;
 }
 
 /** A call that was not begun. */
@@ -83,6 +85,7 @@ export function untouched(levels: Levels): CallSnapshot {
     devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false }),
     levels,
     error: undefined,
+    ended: undefined,
   });
 }
 

@@ -339,6 +339,22 @@ test("a call that ended by itself falls silent at once when it is closed, and an
   }
 });
 
+test("why a call is over stands in its snapshot as the event told it, and nowhere before", async () => {
+  const call = await connected();
+  const told: unknown[] = [];
+  call.on("ended", (ended) => told.push(ended));
+  browser.engine.say({ type: "usage", audioMs: 1, tokens: 2, characters: 3, costNanoUsd: 4, leftNanoUsd: 0 });
+  await until(() => call.usage.tokens === 2, "usage is told");
+  assert.equal(call.snapshot.ended, undefined);
+  browser.engine.ends("budget", 4402);
+  await until(() => call.snapshot.ended !== undefined, "it has ended");
+  const { ended } = call.snapshot;
+  assert.deepEqual([ended?.reason, ended?.code, ended?.usage], ["budget", 4402, call.usage]);
+  assert.deepEqual(told, [ended]);
+  await call.close();
+  assert.equal(call.snapshot.ended, ended);
+});
+
 test("a message before there is a call is refused", async () => {
   await assert.rejects(make().sendText("a"), { name: "TypeError", message: /there is no call yet/ });
 });

@@ -47,14 +47,8 @@ async fn all(mut request: Request) -> Vec<Event> {
     events
 }
 
-/// The words of an answer. A voice says them in these rows with each piece of its sound.
 fn text(events: &[Event]) -> String {
-    let words = events.iter().map(|event| match event {
-        Event::Text(text) => text.as_str(),
-        Event::Sound(_) => "Hello",
-        _ => "",
-    });
-    words.collect()
+    events.iter().map(|event| if let Event::Text(text) = event { text } else { "" }).collect()
 }
 
 fn failure(events: &[Event]) -> FailureKind {
@@ -76,7 +70,7 @@ fn open_over(connections: &Arc<Connections>, codec: Box<dyn Codec>) -> Request {
     Request::open(&TaskTracker::new(), connections.clone().into(), Instant::now(), codec, bounds())
 }
 
-/// A kind of model or voice that answers one `POST` with a stream, and how it looks when all is well.
+/// A kind of provider that answers one `POST` with a stream, and how it looks when all is well.
 ///
 /// What else may happen to a request is the same whatever the provider speaks; so each kind is a line in [`ROWS`].
 struct Row {
@@ -95,7 +89,7 @@ struct Row {
     noise: &'static str,
 }
 
-const ROWS: [Row; 3] = [
+const ROWS: [Row; 2] = [
     Row {
         kind: "openai-chat",
         ask: chat,
@@ -120,15 +114,6 @@ const ROWS: [Row; 3] = [
         ),
         noise: "event: ping\ndata: {\"type\":\"ping\"}\n\n",
     },
-    Row {
-        kind: "openai-speech",
-        ask: || Ask::Speak("Hello".to_owned()),
-        path: "/v1/audio/speech",
-        media_type: "text/event-stream",
-        piece: "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AQA=\"}\n\n",
-        end: "data: {\"type\":\"speech.audio.done\"}\n\n",
-        noise: ": keep-alive\n\n",
-    },
 ];
 
 fn chat() -> Ask {
@@ -150,7 +135,7 @@ impl Row {
             base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
             key: None,
             model: "small".to_owned(),
-            voice: Some("v".to_owned()),
+            voice: None,
             language: None,
             key_terms: Vec::new(),
             eager: false,

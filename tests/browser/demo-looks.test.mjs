@@ -5,103 +5,77 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { after, afterEach, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
-import { STATES, connect, openDemo, refuse, tell, write } from "./support/demo-states.mjs";
+import { STATES, connect, openDemo } from "./support/demo-states.mjs";
 import { CACHE, install } from "./support/installed.mjs";
-import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
 
 const PHONE = { width: 390, height: 664 };
+const SMALL_PHONE = { width: 320, height: 568 };
 const PHONE_ON_ITS_SIDE = { width: 750, height: 342 };
 const DESKTOP = { width: 1280, height: 800 };
+const SCREENS = [PHONE, SMALL_PHONE, PHONE_ON_ITS_SIDE, { width: 844, height: 390 }, { width: 820, height: 1180 }, { width: 932, height: 430 }, DESKTOP];
 
-describe("the demo page in each state", () => {
+describe("the demo page in each state", { concurrency: 2 }, () => {
   const stage = new Stage();
-  afterEach(() => stage.clear());
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  let axe = "";
+  /** Where the button is before a call, by the screen. @type {Map<object, number[]>} */
+  const places = new Map();
+  /** Of each state. @type {Map<string, string>} */
+  const titles = new Map();
+
+  before(async () => {
+    browser = await launch(stage);
+    const folder = join(CACHE, "axe");
+    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
+    const page = await fresh();
+    for (const viewport of SCREENS) {
+      await resize(page, viewport);
+      places.set(viewport, await placeOfButton(page));
+    }
+    await page.context().close();
+  });
   after(() => stage.clear());
 
-  /**
-   * Calls `look` with the page in each state.
-   * @param {import("playwright-core").BrowserContextOptions} screen
-   * @param {(page: Page, name: string) => Promise<void>} look
-   * @param {(page: Page) => Promise<unknown>} [prepare] Before the state is reached.
-   */
-  async function inEachState(screen, look, prepare) {
-    const browser = await launch(stage);
-    for (const [name, reach] of Object.entries(STATES)) {
-      const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
-      const page = await openDemo(context);
-      await prepare?.(page);
-      await reach(page);
-      await look(page, name);
-      await context.close();
-    }
-  }
-
+  /** @param {import("playwright-core").BrowserContextOptions} [screen] */
   async function fresh(screen = {}) {
-    const browser = await launch(stage);
-    return openDemo(await browser.newContext(screen));
+    return openDemo(await browser.newContext({ reducedMotion: "reduce", ...screen }));
   }
 
-  for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
-    for (const viewport of [PHONE, DESKTOP]) {
-      test(`axe finds nothing at ${viewport.width} px, ${colorScheme}`, async () => {
-        const folder = join(CACHE, "axe");
-        install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
-        const axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
-        await inEachState({ viewport, colorScheme }, async (page, name) => {
-          await page.evaluate(axe);
-          const found = await page.evaluate(async () => {
-            /** @type {{ violations: { id: string, nodes: { html: string }[] }[] }} */
-            const { violations } = await /** @type {Stub} */ (globalThis).axe.run();
-            return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
-          });
-          assert.deepEqual(found, [], name);
-        });
-      });
-    }
-  }
-
-  for (const viewport of [PHONE, PHONE_ON_ITS_SIDE]) {
-    test(`the newest words and every control are in sight on a phone with its bars, ${viewport.width} x ${viewport.height}`, async () => {
-      await inEachState({ viewport }, async (page, name) => {
-        for (const id of ["call", "mute", "cut", "talk-title", "text"]) {
-          const bottom = await page.locator(`#${id}`).evaluate((element) => element.getBoundingClientRect().bottom);
-          assert.ok(bottom <= viewport.height, `#${id} ends at ${bottom}: ${name}`);
+  for (const [name, reach] of Object.entries(STATES)) {
+    test(`${name}: the button is where it was, all there is to use and the newest words are in sight, twice the letters fit, axe finds nothing`, async () => {
+      const page = await fresh({ viewport: PHONE });
+      await reach(page);
+      await assertTitle(page, name, titles);
+      for (const viewport of SCREENS) {
+        await resize(page, viewport);
+        const screen = `${viewport.width} x ${viewport.height}`;
+        assert.deepEqual(await placeOfButton(page), places.get(viewport), `the button's place, ${screen}`);
+        await assertInSight(page, viewport, screen);
+        await assertNothingSticksOut(page, screen);
+      }
+      await page.evaluate(axe);
+      for (const viewport of [DESKTOP, PHONE]) {
+        await resize(page, viewport);
+        for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+          await page.emulateMedia({ colorScheme });
+          assert.deepEqual(await faults(page), [], `${viewport.width} px, ${colorScheme}`);
         }
-        const line = page.locator("#captions li").last();
-        if ((await line.count()) === 0) return;
-        const top = await line.evaluate((element) => element.getBoundingClientRect().top);
-        assert.ok(top + 24 <= viewport.height, `the newest line begins at ${top}: ${name}`);
-      });
-    });
-  }
-
-  for (const viewport of [PHONE, { width: 320, height: 568 }, PHONE_ON_ITS_SIDE, { width: 844, height: 390 }, DESKTOP]) {
-    test(`the button never moves, ${viewport.width} x ${viewport.height}`, async () => {
-      /** @type {Record<string, string[]>} */
-      const places = {};
-      await inEachState({ viewport }, async (page, name) => {
-        // On the page: whoever writes may have scrolled it.
-        const place = await page.locator("#call").evaluate((button) => {
-          const { x, y, width, height } = button.getBoundingClientRect();
-          return [x + scrollX, y + scrollY, width, height];
-        });
-        (places[place.map(Math.round).join(" ")] ??= []).push(name);
-      });
-      assert.equal(Object.keys(places).length, 1, `it is in more than one place: ${JSON.stringify(places)}`);
-    });
-  }
-
-  for (const viewport of [PHONE, DESKTOP, { width: 320, height: 568 }]) {
-    test(`letters of twice the size fit into ${viewport.width} px`, async () => {
-      const enlarge = (/** @type {Page} */ page) => page.addStyleTag({ content: "html { font-size: 200% }" });
-      await inEachState({ viewport }, (page, name) => assertNothingSticksOut(page, name), enlarge);
+      }
+      await page.addStyleTag({ content: "html { font-size: 200% }" });
+      for (const viewport of [PHONE, DESKTOP, SMALL_PHONE]) {
+        await resize(page, viewport);
+        await assertNothingSticksOut(page, `twice the letters, ${viewport.width} px`);
+      }
+      await page.context().close();
     });
   }
 
@@ -122,138 +96,68 @@ describe("the demo page in each state", () => {
     assert.notDeepEqual(await page.locator("#cut .track").screenshot(), off, "the switch shows that it is on");
   });
 
-  test("a second press of the button hangs up, whatever is being done", async () => {
-    const page = await fresh();
-    await page.locator("#call").dblclick();
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-    // Even where the call comes up anyway.
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
-    await until("the call is closed", async () => (await count(page)).closed === 1);
-    await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-    // The next press is a new call, which the old one cannot disturb.
-    await page.locator("#call").click();
-    assert.equal((await count(page)).begun, 2);
-    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
-  });
-
-  test("a press while the last words are sent calls again after them, and one more does not", async () => {
-    const page = await fresh();
-    await connect(page);
-    await page.locator("#call").click();
-    assert.equal(await page.locator("#pill-text").textContent(), "Ending");
-    assert.equal(await page.locator("#call-label").textContent(), "Call");
-    await page.locator("#call").click();
-    await page.locator("#call").click();
-    await page.locator("#call").click();
-    assert.deepEqual(await count(page), { begun: 1, closed: 1 });
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.deepEqual(await count(page), { begun: 2, closed: 1 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Starting");
-    await connected(page);
-    await page.locator("#call").click();
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.deepEqual(await count(page), { begun: 2, closed: 2 });
-    assert.equal(await page.locator("#pill-text").textContent(), "Ended");
-  });
-
-  test("Enter sends what is typed and keeps the focus, and what was not taken, or will not arrive, is in the field again", async () => {
-    const page = await fresh();
-    const stub = (/** @type {string} */ name) => page.evaluate((which) => /** @type {Stub} */ (globalThis).stub[which], name);
-    const lines = () => page.locator("#lines li span").allTextContents();
-    await write(page);
-    assert.equal(await stub("microphone"), false, "nobody is asked for a microphone");
-    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace."], "the first one waited for the call");
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
-    assert.equal((await lines()).length, 4, "what was typed is there once, and the transcript has it");
-    await tell(page, "transcript", { role: "agent", turn: 2, text: "Does that question interest you?", last: true });
-    assert.equal((await lines()).at(-1), "Does that question interest you?");
-
-    await page.keyboard.type("  ");
-    await page.keyboard.press("Enter");
-    await page.locator("#text").fill("<b>one</b>");
-    await page.locator("#write button").click();
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "text");
-    assert.deepEqual(await stub("typed"), ["I need some help.", "Peace.", "<b>one</b>"], "a blank is nothing");
-    assert.equal((await lines()).at(-1), "<b>one</b>", "it is text");
-    await tell(page, "undelivered", { message: { type: "text", text: "<b>one</b>" } });
-    assert.equal(await page.locator("#text").inputValue(), "<b>one</b>");
-    assert.equal((await lines()).length, 4);
-
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("messages_full"));
-    await page.keyboard.press("Enter");
-    await until("it is back", async () => (await page.locator("#text").inputValue()) === "<b>one</b>");
-    assert.match(String(await page.locator("#notices").textContent()), /^Too much waits/);
-  });
-
-  test("an agent that does not read has no field, and a call that was typed to it ends with what to do", async () => {
-    const page = await fresh();
-    await STATES["that does not read"]?.(page);
-    assert.equal(await page.locator("#write").isVisible(), false);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    await page.locator("#text").fill("Hello");
-    await page.keyboard.press("Enter");
-    await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.takeNone("not_supported"));
-    await connected(page);
-    await until("it is hung up", async () => (await count(page)).closed === 1);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.match(String(await page.locator("#notices").textContent()), /^The agent does not read/);
-    assert.equal(await page.locator("#text").inputValue(), "Hello");
-  });
-
-  test("the tab's title says where the call stands", async () => {
-    const titles = new Set();
-    await inEachState({}, async (page, name) => {
-      const title = await page.title();
-      titles.add(title);
-      assert.match(title, /Voxrelay/, name);
-      if (name !== "idle") assert.ok(title.startsWith(String(await page.locator("#pill-text").textContent())), `${name}: ${title}`);
-    });
-    assert.ok(titles.size >= 8, [...titles].join("; "));
-  });
-
-  test("limits of a call are not shown after it", async () => {
-    const page = await fresh();
-    const before = await page.locator("#foot").textContent();
-    await connect(page);
-    assert.match(String(await page.locator("#foot").textContent()), /at most 30 minutes and \$5\.00/);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    assert.equal(await page.locator("#foot").textContent(), before);
-  });
-
-  test("says who speaks, mutes and unmutes by two signs, and speaks of HTTPS only where it is missing", async () => {
-    const page = await fresh();
-    await connect(page);
-    await tell(page, "agent", { state: "speaking" });
-    assert.equal(await page.locator("#headline").textContent(), "The agent is speaking");
-    const sign = () => page.locator("#mute svg:visible path").getAttribute("d");
-    const heard = await sign();
-    await page.locator("#mute").click();
-    await until("the sign is another one", async () => (await sign()) !== heard);
-    await tell(page, "ended", { reason: "normal", code: 1000 });
-    await page.locator("#call").click();
-    await refuse(page, "microphone_denied");
-    await until("it is refused", async () => (await page.locator("#pill-text").textContent()) === "Failed");
-    assert.doesNotMatch(String(await page.locator("#hint").textContent()), /HTTPS/);
+  test("the tab's title tells the states apart", () => {
+    assert.ok(new Set(titles.values()).size >= 8, [...titles.values()].join("; "));
   });
 });
 
-/** Lets the newest call come up. @param {Page} page */
-async function connected(page) {
-  await tell(page, "state", { state: "connected", attempt: 0, retryInMs: 0 });
-  await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.resolve());
+/** Until the page has seen it, which it is told with the next frame. @param {Page} page @param {{ width: number, height: number }} viewport */
+async function resize(page, viewport) {
+  await page.setViewportSize(viewport);
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 }
 
-/** @param {Page} page @returns {Promise<{ begun: number, closed: number }>} */
-function count(page) {
-  return page.evaluate(() => /** @type {Stub} */ (globalThis).stubCount);
+/** On the screen, wherever the page was scrolled to. @param {Page} page @returns {Promise<number[]>} */
+function placeOfButton(page) {
+  return page.locator("#call").evaluate((button) => {
+    const { x, y, width, height } = button.getBoundingClientRect();
+    return [x, y, width, height].map(Math.round);
+  });
+}
+
+/** The tab of a page in the background says where the call stands. @param {Page} page @param {string} name @param {Map<string, string>} titles */
+async function assertTitle(page, name, titles) {
+  const title = await page.title();
+  titles.set(name, title);
+  assert.match(title, /Voxrelay/);
+  if (name !== "idle") assert.ok(title.startsWith(String(await page.locator("#pill-text").textContent())), title);
+}
+
+/** Without scrolling the page. @param {Page} page @param {{ width: number, height: number }} viewport @param {string} screen */
+async function assertInSight(page, { width, height }, screen) {
+  const { scrolls, bottoms, newest } = await page.evaluate(() => {
+    const ids = ["call", "mute", "headline", "hint", "more", "text", "unread", "notices", "cost", "cut"];
+    const shown = ids.map((id) => /** @type {HTMLElement} */ (document.getElementById(id))).filter((element) => element.getClientRects().length > 0);
+    const line = document.querySelector("#lines li:last-child");
+    return {
+      scrolls: document.documentElement.scrollHeight - innerHeight,
+      bottoms: Object.fromEntries(shown.map((element) => [element.id, element.getBoundingClientRect().bottom])),
+      newest: line && line.getClientRects().length > 0 ? line.getBoundingClientRect().top : undefined,
+    };
+  });
+  assert.equal(scrolls, 0, `the page scrolls, ${screen}`);
+  assert.equal("more" in bottoms, width < 900, screen);
+  for (const id of ["call", "mute", "headline", "hint"]) assert.ok(id in bottoms, `#${id} is there, ${screen}`);
+  if (width >= 900) for (const id of ["cost", "cut"]) assert.ok(id in bottoms, `#${id} is there, ${screen}`);
+  // In the details of a phone it may have to be scrolled to.
+  for (const [id, bottom] of Object.entries(bottoms)) if (id !== "cut") assert.ok(bottom <= height, `#${id} ends at ${bottom}, ${screen}`);
+  if (newest !== undefined) assert.ok(newest + 24 <= height, `the newest line begins at ${newest}, ${screen}`);
+}
+
+/** @param {Page} page @returns {Promise<string[]>} */
+function faults(page) {
+  return page.evaluate(async () => {
+    /** @type {{ violations: { id: string, nodes: { html: string }[] }[] }} */
+    const { violations } = await /** @type {Stub} */ (globalThis).axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
+  });
 }
 
 /** Neither the page nor any text is wider than its place; what is typed moves in its field. @param {Page} page @param {string} name */
 async function assertNothingSticksOut(page, name) {
   const out = await page.evaluate(() => {
     const wide = document.documentElement.clientWidth;
-    const shown = [...document.querySelectorAll("body *")].filter((element) => element.getClientRects().length > 0 && !element.matches(".sr, select"));
+    const shown = [...document.querySelectorAll("body *")].filter((element) => element.getClientRects().length > 0 && !element.matches("select") && getComputedStyle(element).clipPath === "none");
     return shown
       .filter((element) => element.getBoundingClientRect().right > wide + 1 || (element.clientWidth > 0 && !element.matches("input") && element.scrollWidth > element.clientWidth + 1))
       .map((element) => `${element.tagName}#${element.id}.${element.getAttribute("class")}`);

@@ -2,6 +2,7 @@
 // The demo page, as a person sees and uses it.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
@@ -75,6 +76,30 @@ describe("the demo page", () => {
     const session = await relay.endedSession();
     assert.equal(await text(page, "#seconds"), `${(session.audio_samples / 16_000).toFixed(1)} s`);
     assert.equal(await text(page, "#cost"), `$${(session.cost_nano_usd / 1e9).toFixed(6)}`);
+  });
+
+  test("sums the call up as the relay stored it, takes a rating, and gives the transcript, under the relay's policy", async () => {
+    const { page, relay, complaints } = await open();
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    assert.match(await text(page, "#about"), /^You reach the relay at 127\.0\.0\.1:\d+ and its default agent\./);
+    await page.locator("#call").click();
+    await shows(page, "#about", "You are with the agent “echo”. It listens to you and reads what you write.");
+    await shows(page, "#captions", /You spoke for \d\.\d s/);
+    await page.locator("#call").click();
+    await shows(page, "#why", "You hung up.");
+    const session = await relay.endedSession();
+    const sums = await text(page, "#sums");
+    assert.match(sums, /^Lasted\d+\.\d sTurns1 yours, 1 the agent'sReconnects0Listening billed/);
+    assert.ok(sums.endsWith(`Cost$${(session.cost_nano_usd / 1e9).toFixed(6)}`), sums);
+    await page.locator("#good").click();
+    await until("the rating is stored", () => relay.sessions()[0]?.rating === 5);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#download").click()]);
+    const said = await readFile(await download.path(), "utf8");
+    assert.ok(said.startsWith(`Conversation ${session.conversation_id}\nSession ${session.id}, begun `), said);
+    assert.match(said, /\nAgent: You spoke for \d\.\d s/);
+    assert.deepEqual(complaints, []);
   });
 
   test("a second press soon after the first leaves no call behind", async () => {

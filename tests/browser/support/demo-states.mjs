@@ -16,24 +16,28 @@ const TYPES = /** @type {Record<string, string>} */ ({
 /**
  * Opens the page.
  * @param {import("playwright-core").BrowserContext} context
+ * @param {string} [path]
  */
-export async function openDemo(context) {
+export async function openDemo(context, path = "/") {
   const page = await context.newPage();
   await page.route("http://localhost/**", async (route) => {
     const path = new URL(route.request().url()).pathname;
     const file = path === "/sdk/voxrelay.js" ? STUB : new URL(path === "/" ? "index.html" : path.slice(1), DEMO);
     await route.fulfill({ contentType: TYPES[extname(file.pathname)], body: await readFile(file) });
   });
-  await page.goto("http://localhost/");
+  await page.goto(`http://localhost${path}`);
   return page;
 }
 
 /** Runs in the page. `stub` is typed by nobody. @typedef {any} Stub */
 
 /** With an agent that listens and reads. */
-const SESSION = {
+export const SESSION = {
+  sessionId: "s1",
+  conversationId: "c1",
+  agent: "concierge",
   recording: true,
-  features: ["text"],
+  features: ["samples", "text", "barge_in"],
   limits: { sessionMs: 1_800_000, idleMs: 0, budgetNanoUsd: 5e9 },
   prices: { version: "1", items: [{ item: "deepgram/nova-3", unit: "second", nanoUsd: 80_000, per: 1 }] },
 };
@@ -69,7 +73,7 @@ export const STATES = {
   },
   reconnecting: async (page) => {
     await connect(page);
-    await page.locator("#cut").click();
+    await press(page, "cut");
     await tell(page, "state", { state: "reconnecting", attempt: 3, retryInMs: 600_000 });
     await tell(page, "gap", { ms: 1_200 });
   },
@@ -86,6 +90,21 @@ export const STATES = {
     await tell(page, "budget", { scope: "user", percent: 80, limitNanoUsd: 5e9, spentNanoUsd: 4.1e9 });
     await tell(page, "budget", { scope: "user", percent: 100, limitNanoUsd: 5e9, spentNanoUsd: 5e9 });
     await tell(page, "ended", { reason: "budget", code: 4402 });
+  },
+  "budget nearly spent": async (page) => {
+    await connect(page);
+    await tell(page, "usage", { ...USAGE, costNanoUsd: 4.1e9, leftNanoUsd: 12_400_000 });
+    await tell(page, "budget", { scope: "account", percent: 80, limitNanoUsd: 5e11, spentNanoUsd: 4.9e11 });
+  },
+  "a long talk": async (page) => {
+    await connect(page);
+    for (let turn = 2; turn <= 100; turn++) await talk(page, turn, `This is what was said in turn ${turn}.`);
+    await talk(page, 101, "مرحبا، هل تسمعني؟ أريد أن أحجز طاولة لشخصين (2) غدًا.");
+    await talk(page, 102, `https://example.com/${"a-very-long-address-without-a-blank".repeat(4)}`);
+  },
+  details: async (page) => {
+    await connect(page);
+    await press(page, "more");
   },
   refused: async (page) => {
     await page.locator("#call").click();
@@ -114,7 +133,17 @@ export async function connect(page, session = SESSION) {
   await tell(page, "rtt", { ms: 23 });
   await tell(page, "transcript", { role: "user", turn: 1, text: "Hello, can you hear me?", last: true });
   await tell(page, "transcript", { role: "agent", turn: 1, text: "You spoke for 1.8 s. This is what you said.", last: true });
-  await tell(page, "level", { inputRms: -22, inputPeak: -12, outputRms: -30, outputPeak: -20 });
+  await tell(page, "level", { input: -22, output: -30 });
+}
+
+/** Where the screen has no place for the button, too. @param {import("playwright-core").Page} page @param {string} id */
+async function press(page, id) {
+  await page.evaluate((which) => document.getElementById(which)?.click(), id);
+}
+
+/** The user says something, and the agent says the same. @param {import("playwright-core").Page} page @param {number} turn @param {string} text */
+async function talk(page, turn, text) {
+  for (const role of ["user", "agent"]) await tell(page, "transcript", { role, turn, text, last: true });
 }
 
 /** A call without a microphone, with an agent that only reads; its second answer is on its way. @param {import("playwright-core").Page} page */
