@@ -20,7 +20,7 @@ import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, S
 import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
 import type { ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
-import { askWhy, sendFeedback } from "./requests.js";
+import { askWhy, plainOf, sendFeedback } from "./requests.js";
 import type { Command, Report } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
@@ -468,7 +468,7 @@ export class Call extends Emitter<CallEvents> {
       case "token":
         return void this.#token();
       case "why":
-        return void askWhy(this.#options).then((answer) => this.#send(["why", ...answer]));
+        return void askWhy(plainOf(this.#options)).then((answer) => this.#send(["why", ...answer]));
       case "drained":
         return this.#release();
       case "level": {
