@@ -1,5 +1,5 @@
 // @ts-check
-// A line to the relay that carries so many bytes a second in each direction.
+// A line to the relay that carries so many bytes a second in each direction, or carries them late.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
@@ -13,9 +13,14 @@ export class SlowLine {
   /** @type {Set<import("node:net").Socket>} */
   #sockets = new Set();
 
-  /** @param {number} target Port of the relay. @param {number} perSecond Bytes in each direction. */
-  constructor(target, perSecond) {
+  /**
+   * @param {number} target Port of the relay.
+   * @param {number} perSecond Bytes in each direction.
+   * @param {number} delayMs How much later they get there.
+   */
+  constructor(target, perSecond, delayMs) {
     this.portion = Math.ceil(perSecond / PORTIONS);
+    this.delayMs = delayMs;
     this.server = createServer((browser) => {
       const relay = connect(target, "127.0.0.1");
       for (const [from, to] of [[browser, relay], [relay, browser]]) {
@@ -31,9 +36,9 @@ export class SlowLine {
     });
   }
 
-  /** @param {number} target Port of the relay on this machine. @param {number} perSecond */
-  static async start(target, perSecond) {
-    const line = new SlowLine(target, perSecond);
+  /** @param {number} target Port of the relay on this machine. @param {number} perSecond @param {number} [delayMs] */
+  static async start(target, perSecond, delayMs = 0) {
+    const line = new SlowLine(target, perSecond, delayMs);
     line.server.listen(0, "127.0.0.1");
     await once(line.server, "listening");
     line.port = /** @type {import("node:net").AddressInfo} */ (line.server.address()).port;
@@ -49,7 +54,7 @@ export class SlowLine {
   async #carry(from, to) {
     while (!from.destroyed && !to.destroyed) {
       const bytes = from.read(Math.min(this.portion, from.readableLength || this.portion)) ?? from.read();
-      if (bytes) to.write(bytes);
+      if (bytes) setTimeout(() => to.write(bytes), this.delayMs);
       await sleep(1_000 / PORTIONS);
     }
   }
