@@ -47,10 +47,9 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
     const address = trouble("unreachable", "A page on HTTPS opens no socket that is not encrypted.", { cure: "Give a `wss:` address as `url`." });
     return { ...checks, address, connection: nothing };
   }
-  const [token, line] = await Promise.all([
-    tokenFor(call, signal),
-    Line.open(new URL("preflight", socketOf(call)).href, OPEN_MS, signal),
-  ]);
+  // The token first: a relay waits for it for 5 s.
+  const token = await tokenFor(call, signal);
+  const line = await Line.open(new URL("preflight", socketOf(call)).href, OPEN_MS, signal);
   if (!line) {
     // What the token function says is of use however the relay is.
     return { ...checks, ...(typeof token !== "string" && { token }), ...(await whyNot(call)) };
