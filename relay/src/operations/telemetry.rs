@@ -228,9 +228,10 @@ fn begin() {
     }
     for code in ErrorCode::ALL.iter().map(|code| code.name()).chain(["origin"]) {
         counter!(REFUSALS, "code" => code).increment(0);
-        counter!(PREFLIGHTS, "outcome" => code).increment(0);
     }
-    counter!(PREFLIGHTS, "outcome" => PREFLIGHT_OK).increment(0);
+    for outcome in ErrorCode::ALL.iter().map(|code| code.name()).chain([PREFLIGHT_OK]) {
+        counter!(PREFLIGHTS, "outcome" => outcome).increment(0);
+    }
     for cause in AuthError::CAUSES.iter().chain(OTHERS_TOKENS) {
         counter!(TOKENS_REFUSED, "cause" => *cause).increment(0);
     }
