@@ -57,10 +57,12 @@ await Promise.all([
   build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react"], plugins: [entryFiles] }),
   // Names of the element's own are shortened; neither a browser nor a page has any like them.
   build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [entryFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ }),
+  // Whole, too: a page that only looks loads nothing else.
+  build({ ...common, entryPoints: ["src/preflight.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
-await Promise.all(["index.js", "react.js", "element.js", "worker.js", "voxrelay.js"].map(shorten));
+await Promise.all(["index.js", "react.js", "element.js", "preflight.js", "worker.js", "voxrelay.js"].map(shorten));
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 leaveToTheBrowser(join(dist, "index.js"));
 // Servers that render components look for this: what is in the module runs in the page.
@@ -91,7 +93,7 @@ async function shorten(name) {
   const file = join(dist, name);
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const isModule = ["index.js", "react.js", "element.js"].includes(name);
+  const isModule = ["index.js", "react.js", "element.js", "preflight.js"].includes(name);
   const options = { module: isModule, toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
   writeFileSync(file, code);

@@ -12,6 +12,7 @@
 //! | [`Chunker`] | `f32` at 16 kHz | `i16` chunks of equal length |
 //! | [`decode_s16le`], [`encode_s16le`], [`f32_to_i16`], [`i16_to_f32`] | PCM | PCM |
 //! | [`LevelMeter`] | samples | RMS and peak |
+//! | [`Lateness`] | times at which chunks come | jitter, and how late they are |
 //! | [`VoiceActivity`] (the feature `voice-activity`, on by default) | `f32` or `i16` at 16 kHz | speech started, speech ended |
 //! | [`PlayoutBuffer`] | chunks as they come | a steady stream for the loudspeaker |
 //!
@@ -38,6 +39,7 @@
 mod chunker;
 mod error;
 mod kernel;
+mod lateness;
 mod level;
 mod pcm;
 mod playout;
@@ -51,6 +53,7 @@ mod window;
 
 pub use chunker::{Chunker, MAX_CHUNK_MS, MIN_CHUNK_MS, MIN_CHUNK_SAMPLES, chunk_samples_for_ms};
 pub use error::Error;
+pub use lateness::{Lateness, Unevenness};
 pub use level::{Level, LevelMeter};
 pub use pcm::{
     decode_s16le, decode_s16le_to_i16, encode_s16le, encode_s16le_from_i16, f32_to_i16, i16_to_f32,

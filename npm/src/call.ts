@@ -20,7 +20,8 @@ import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, S
 import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
 import type { ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
-import { askWhy, sendFeedback } from "./requests.js";
+import { type Measured, QualityMeter } from "./quality.js";
+import { askWhy, plainOf, sendFeedback } from "./requests.js";
 import type { Command, Report } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
@@ -59,6 +60,7 @@ export class Call extends Emitter<CallEvents> {
   readonly #changes = new Source();
   readonly #levels = new LevelSource();
   #snapshot = untouched(this.#levels);
+  readonly #meter = new QualityMeter();
   #engine: RunningEngine | undefined;
   #page: CallPage | undefined;
   /** Messages that the engine has not answered yet. */
@@ -420,6 +422,15 @@ export class Call extends Emitter<CallEvents> {
     this.#engine?.port.postMessage(command, ports);
   }
 
+  /** Tells how well the line does: when that is due, and when there is something to warn of. */
+  #measure(measured: Measured, isDue: boolean): void {
+    const event = this.#meter.measure(measured);
+    for (const { name, raised } of event.changed) this.#log("warn", `${name} ${raised ? "raised" : "cleared"}`);
+    if (!isDue && !event.changed.length) return;
+    this.#change({ quality: this.#meter.quality });
+    this.emit("quality", event);
+  }
+
   /** There is no call any more, or never was one. */
   #discard(): void {
     this.#release();
@@ -468,7 +479,7 @@ export class Call extends Emitter<CallEvents> {
       case "token":
         return void this.#token();
       case "why":
-        return void askWhy(this.#options).then((answer) => this.#send(["why", ...answer]));
+        return void askWhy(plainOf(this.#options)).then((answer) => this.#send(["why", ...answer]));
       case "drained":
         return this.#release();
       case "level": {
@@ -508,7 +519,10 @@ export class Call extends Emitter<CallEvents> {
         this.#tools.cancel(report.callId);
         return this.emit("toolCancel", { callId: report.callId });
       case "rtt":
-        return this.emit("rtt", { ms: report.us / 1_000 });
+        this.emit("rtt", { ms: report.us / 1_000 });
+        return this.#measure({ roundTripMs: Math.round(report.us / 1_000) }, false);
+      case "quality":
+        return this.#measure(event as Measured, true);
       case "gap":
         return this.emit("gap", { position: report.position, samples: report.samples, ms: report.samples / 16 });
       case "error":
@@ -573,6 +587,7 @@ export class Call extends Emitter<CallEvents> {
     if (state === "closed" && this.state === state) return;
     this.#log("info", attempt ? `${state}: attempt ${attempt} in ${retryInMs} ms` : state);
     const { error } = this.#snapshot;
+    if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: this.#meter.quality.reconnects + 1 }, false);
     const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
     this.#change({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
     this.emit("state", event);

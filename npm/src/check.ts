@@ -57,6 +57,7 @@ export const EVENTS: Record<keyof CallEvents, 1> = {
   undelivered: 1,
   level: 1,
   rtt: 1,
+  quality: 1,
   gap: 1,
   microphone: 1,
   speaker: 1,

@@ -1,6 +1,9 @@
 import type { CloseName } from "./codes.js";
 import type { VoxrelayError } from "./error.js";
+import type { QualityEvent } from "./quality.js";
 import type { Told } from "./roles.js";
+
+export type { Quality, QualityEvent, QualityWarning, WarningName } from "./quality.js";
 
 /** Where a call stands. */
 export type CallState =
@@ -247,6 +250,7 @@ export interface CallEvents {
   undelivered: UndeliveredEvent;
   level: LevelEvent;
   rtt: RttEvent;
+  quality: QualityEvent;
   gap: GapEvent;
   microphone: MicrophoneEvent;
   speaker: SpeakerEvent;

@@ -10,12 +10,12 @@ const ASKING_DEADLINE_MS = 5_000;
 const ANSWER_MAX = 4_096;
 
 /** Where the relay's socket is. */
-export function socketOf({ url }: ConnectOptions): string {
+export function socketOf({ url }: Pick<ConnectOptions, "url">): string {
   return new URL(url, location.href).href.replace(/^http/, "ws");
 }
 
 /** Where plain requests go. */
-function plainOf(options: ConnectOptions): string {
+export function plainOf(options: Pick<ConnectOptions, "url">): string {
   return socketOf(options).replace("ws", "http");
 }
 
@@ -24,9 +24,9 @@ function plainOf(options: ConnectOptions): string {
  *
  * @returns the status of the answer, 0 for none, and its words
  */
-export async function askWhy(options: ConnectOptions): Promise<[status: number, body: string]> {
+export async function askWhy(url: string): Promise<[status: number, body: string]> {
   try {
-    const response = await fetch(plainOf(options), {
+    const response = await fetch(url, {
       credentials: "omit",
       cache: "no-store",
       redirect: "manual",

@@ -1,5 +1,6 @@
 import type { VoxrelayError } from "./error.js";
 import type { AgentEvent, CallState, EndedEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import { type Quality, UNMEASURED } from "./quality.js";
 import { Source } from "./source.js";
 
 /** So many captions are kept; of more, the oldest fall away. */
@@ -60,6 +61,8 @@ export interface CallSnapshot extends StateEvent {
   /** What the session has used, as the relay last told. */
   readonly usage: Usage;
   readonly devices: Devices;
+  /** How well the line does: another object every 2 s while there is sound, and whenever a warning is raised or clears. */
+  readonly quality: Quality;
   /** Always the same: has listeners of its own. */
   readonly levels: Levels;
   /**
@@ -83,6 +86,7 @@ export function untouched(levels: Levels): CallSnapshot {
     captions: Object.freeze([]),
     usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
     devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false }),
+    quality: UNMEASURED,
     levels,
     error: undefined,
     ended: undefined,

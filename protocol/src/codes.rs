@@ -170,6 +170,7 @@ error_codes! {
     SessionRate = "session_rate", true, "The user began more sessions a minute than allowed. Wait `retry_after_ms`.";
     AddressRate = "address_rate", true, "More sessions a minute began from this network address than allowed. Wait `retry_after_ms`.";
     ResumeRate = "resume_rate", true, "The user resumed sessions more often in a minute than any network breaks. Wait `retry_after_ms`, then resume: nothing is lost.";
+    PreflightRate = "preflight_rate", true, "More preflights a minute, or at the same time, than this user or this network address may make. It says nothing about calls. Wait `retry_after_ms`.";
     AddressConnections = "address_connections", true, "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`.";
     RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
     Budget = "budget", false, "The session's budget is spent, so the call ended. `limit` is the budget in nano-dollars.";
@@ -189,6 +190,7 @@ error_codes! {
     PlayoutFull = "playout_full", false, "The relay sent more audio ahead than is played later; the newest was dropped.";
     LinkLost = "link_lost", true, "The connection to the relay was lost. The SDK connects again and sends what is missing.";
     GaveUp = "gave_up", false, "The relay could not be reached for longer than `giveUpAfterMs`. Check the URL and the network.";
+    Unreachable = "unreachable", true, "Nothing answered at the relay's address. Check the network, `url`, and that `connect-src` of the page's policy lists the relay.";
     NoRelay = "no_relay", false, "There is no relay at this address. Check `url`: its path is mostly `/v1/call`.";
     OriginRefused = "origin_refused", false, "Pages of this origin may not use this relay; its operator can add it to `origins`.";
     NotAWebSocket = "not_a_websocket", false, "The relay took no WebSocket. Compare the client's version with the relay's, and look at what stands between them.";

@@ -48,6 +48,39 @@ fn a_heartbeat_goes_out_every_15_s_and_its_answer_gives_the_round_trip_time() {
 }
 
 #[test]
+fn a_slow_round_trip_is_measured_again_after_2_s_until_five_in_a_row_were_fast() {
+    let mut bench = Bench::up();
+    let mut apart = Vec::new();
+    let mut answered = bench.now;
+    for rtt_ms in [500, 400, 401, 80, 80, 80, 80, 80, 80] {
+        let id = loop {
+            bench.now = bench.client.poll_timeout().expect("a heartbeat is due");
+            if let Some(Did::Said(ClientMessage::Ping(ping))) = bench.input(Input::Timeout).last() {
+                break ping.id;
+            }
+        };
+        apart.push(bench.now.since(answered).as_millis());
+        bench.now = bench.now + Duration::from_millis(rtt_ms);
+        bench.relay(Pong { id });
+        answered = bench.now;
+    }
+    assert_eq!(apart, [15_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 14_920]);
+}
+
+#[test]
+fn what_waits_is_what_the_relay_is_not_known_to_have() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.client.waiting(), 0);
+    bench.chunks(10);
+    assert_eq!(bench.client.waiting(), 16_000);
+    bench.relay(ack(4, 2));
+    assert_eq!(bench.client.waiting(), 9_600);
+    bench.input(Input::Closed { code: 1006 });
+    bench.chunks(1);
+    assert_eq!(bench.client.waiting(), 11_200, "also while there is no connection");
+}
+
+#[test]
 fn a_relay_silent_for_two_heartbeats_is_dead() {
     let mut bench = Bench::up();
     assert!(!bench.wait(Duration::from_millis(29_900)).iter().any(|did| matches!(did, Did::Disconnect(_))));

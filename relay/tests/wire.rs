@@ -12,6 +12,7 @@ use bytes::Bytes;
 use protocol::{AudioHeader, CloseCode, Codec};
 use relay::App;
 use relay::admission::auth;
+use relay::admission::throttle::Asking;
 use relay::records::store::{SessionState, unix_ms};
 use relay::session::{self, Gone, Incoming, Outgoing, Wire};
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ impl Caller {
     fn connect(app: &Arc<App>) -> Caller {
         let (up, incoming) = mpsc::unbounded_channel();
         let (outgoing, down) = mpsc::unbounded_channel();
-        let waiting = app.admission.throttle.wait(ADDRESS, 10, 100).expect("there is room");
+        let waiting = app.admission.throttle.wait(Asking::Take, ADDRESS, 10, 100).expect("there is room");
         let wire = MemoryWire { up: incoming, down: outgoing };
         tokio::spawn(session::serve(Box::new(wire), Arc::clone(app), ADDRESS, waiting));
         Caller { up: Some(up), down }

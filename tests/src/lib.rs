@@ -291,7 +291,19 @@ impl Raw {
     /// # Errors
     /// When the relay does not let it in.
     pub async fn connect_with(relay: &Relay, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
-        let mut request = relay.url().into_client_request()?;
+        Raw::open(&relay.url(), headers).await
+    }
+
+    /// Opens the WebSocket of a preflight.
+    ///
+    /// # Errors
+    /// When the relay does not let it in.
+    pub async fn preflight(relay: &Relay, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
+        Raw::open(&relay.url().replace("/call", "/preflight"), headers).await
+    }
+
+    async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
+        let mut request = url.into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse()?);

@@ -27,6 +27,11 @@ const KEEPS_UP: u32 = 2 * 16_000;
 /// A line that carries less than one part in so many of what was expected is stuck. Over a network that loses many packets TCP comes to wait for
 /// up to two minutes between two of them, and another connection carries a hundred times as much.
 const STUCK_PART: u32 = 16;
+/// A round trip that takes longer is looked at again soon, so that whoever judges the line need not wait for heartbeats.
+const SLOW: Duration = Duration::from_millis(400);
+/// How soon. Until so many round trips in a row were faster.
+const SLOW_PINGS_APART: Duration = Duration::from_secs(2);
+const SLOW_PINGS: u8 = 5;
 /// A relay that has not said otherwise wants to hear from its clients this often.
 const USUAL_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Missed heartbeats after which the other side is dead.
@@ -142,6 +147,10 @@ impl Client {
         if let Some((_, sent)) = ping {
             let round_trip = self.now.since(sent);
             self.round_trip = Some(round_trip);
+            self.slow_pings = if round_trip > SLOW { SLOW_PINGS } else { self.slow_pings.saturating_sub(1) };
+            if self.slow_pings > 0 {
+                self.hasten(Timer::Heartbeat, SLOW_PINGS_APART);
+            }
             self.tell(Event::RoundTrip(round_trip));
         }
     }
@@ -188,7 +197,7 @@ impl Client {
     /// is left alone.
     fn look_at_pace(&mut self) {
         let Some(up) = self.up() else { return };
-        let waiting = self.uplink.end().position.saturating_sub(self.acknowledged.position);
+        let waiting = self.waiting();
         let through = self.acknowledged.position.saturating_sub(up.paced);
         if waiting < KEEPS_UP || self.waits_for_turn() {
             self.usual = REAL_TIME;

@@ -102,6 +102,8 @@ pub struct Client {
 
     ping_id: u32,
     round_trip: Option<Duration>,
+    /// How many round trips have to be fast until the next ping waits for its heartbeat again.
+    slow_pings: u8,
     usage: Usage,
     closing: Option<Closing>,
     now: Time,
@@ -137,10 +139,17 @@ impl Client {
             received_end: 0,
             ping_id: 0,
             round_trip: None,
+            slow_pings: 0,
             usage: Usage::default(),
             closing: None,
             now: Time::ZERO,
         }
+    }
+
+    /// How much of what the user said the relay is not known to have, in samples.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.uplink.end().position.saturating_sub(self.acknowledged.position)
     }
 
     /// One thing happened. Drain [`Client::poll_output`] afterwards, then arm one timer for [`Client::poll_timeout`].

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::handshake::{CLIENT_NAME_CHARS, HELLO_DEADLINE, HELLO_MAX_BYTES};
+use super::preflight::{PREFLIGHT_DEADLINE, PREFLIGHT_MAX_BYTES};
 use super::rate::{CLOCK_TOLERANCE_PERCENT, CONTROL_BURST};
 use super::uplink::{FAR_AHEAD, RESEND_AFTER, RESENDS};
 use super::{ACK_DELAY, DEAD_AFTER_HEARTBEATS, DOWNLINK_BYTES, STRIKES};
@@ -34,6 +35,15 @@ fn the_greeting_has_the_time_and_the_bytes_that_are_documented() {
     has(PROTOCOL, &format!("MUST be `hello`, within {time} s and {kib} KiB, WebSocket pings included"));
     has(SECURITY, &format!("no `hello` in {time} s, or more than {kib} KiB before it, pings included"));
     has(PROTOCOL, &format!("`client` is kept to {CLIENT_NAME_CHARS} characters"));
+}
+
+#[test]
+fn a_preflight_has_the_time_and_the_bytes_that_are_documented() {
+    let (time, kib) = (seconds(PREFLIGHT_DEADLINE), PREFLIGHT_MAX_BYTES / 1_024);
+    assert_eq!(PREFLIGHT_MAX_BYTES % 1_024, 0);
+    has(PROTOCOL, &format!("A preflight carries at most {kib} KiB, both directions together"));
+    has(PROTOCOL, &format!("It lasts at most {time} s, greeting included"));
+    has(SECURITY, &format!("at most {kib} KiB and {time} s"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod documented;
 mod handshake;
 mod io;
 mod phase;
+mod preflight;
 mod rate;
 mod uplink;
 
@@ -21,6 +22,7 @@ use bytes::Bytes;
 
 pub use handshake::*;
 pub use io::*;
+pub use preflight::*;
 
 use phase::{Attached, Due, Phase, Timer};
 use rate::RateLimit;

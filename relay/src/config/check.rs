@@ -66,6 +66,7 @@ impl Config {
             metrics_listen: metrics_listen(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,
+            preflights_per_minute: values.whole("api.preflights_per_minute")?,
             agents: agents::agents(values, &providers, &tools)?,
             tools,
             default_agent: agents::default(values)?,

@@ -109,6 +109,7 @@ keys! {
 
     "prices.file" = "", Text, "a price table in TOML that goes over the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
+    "api.preflights_per_minute" = "10", Whole(1, 100_000), "preflights of one user in a minute; all users of an address may make ten times as many";
     "agents.default" = "echo", Text, "the agent of a call that names none; `echo` needs no key and is always there";
     "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` holds a conversation with the help of providers, `echo` says back what it hears";
     "agents.*.stt" = "", List, "the names of its recognisers (speech to text) among `[providers.NAME]`, in the order in which they are asked; without one the agent reads what is typed";

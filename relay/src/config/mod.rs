@@ -86,6 +86,8 @@ pub struct Config {
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.
     pub api_requests_per_minute: u32,
+    /// How many preflights a user may make in a minute.
+    pub preflights_per_minute: u32,
     /// The agents that calls may have, by name, beside the echo.
     pub agents: BTreeMap<String, AgentConfig>,
     /// The tools that agents may have, by name.

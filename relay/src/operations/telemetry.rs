@@ -71,6 +71,7 @@ metrics! {
     SESSIONS_OPENED = "voxrelay_sessions_opened_total", Counter, [], "sessions that began here, or were taken over from another relay";
     SESSIONS_ENDED = "voxrelay_sessions_ended_total", Counter, ["reason"], "sessions that ended or left this relay, by the name of the close code";
     REFUSALS = "voxrelay_refusals_total", Counter, ["code"], "connections that got no session, by the code of the error, or `origin`";
+    PREFLIGHTS = "voxrelay_preflights_total", Counter, ["outcome"], "preflights: `ok`, or the code of the error with which the call would be refused";
     TOKENS_REFUSED = "voxrelay_tokens_refused_total", Counter, ["cause"], "tokens that were not accepted, in the first message or later";
     BUDGET_ALERTS = "voxrelay_budget_alerts_total", Counter, ["scope", "percent"], "thresholds of budgets that were reached";
     SETTLED = "voxrelay_settled_nano_usd_total", Counter, [], "cost in the ledger rows that sessions of this relay wrote";
@@ -144,6 +145,9 @@ const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// A preflight that says that the call would be taken.
+pub(crate) const PREFLIGHT_OK: &str = "ok";
 
 /// What becomes of a request to a provider that answers.
 const ANSWERED: &str = "ok";
@@ -225,6 +229,9 @@ fn begin() {
     for code in ErrorCode::ALL.iter().map(|code| code.name()).chain(["origin"]) {
         counter!(REFUSALS, "code" => code).increment(0);
     }
+    for outcome in ErrorCode::ALL.iter().map(|code| code.name()).chain([PREFLIGHT_OK]) {
+        counter!(PREFLIGHTS, "outcome" => outcome).increment(0);
+    }
     for cause in AuthError::CAUSES.iter().chain(OTHERS_TOKENS) {
         counter!(TOKENS_REFUSED, "cause" => *cause).increment(0);
     }
@@ -260,6 +267,11 @@ pub(crate) fn session_ended(reason: &'static str) {
 /// `code` is the name of an error code.
 pub(crate) fn refused(code: &str) {
     counter!(REFUSALS, "code" => code.to_owned()).increment(1);
+}
+
+/// `outcome` is [`PREFLIGHT_OK`] or the name of an error code.
+pub(crate) fn preflight(outcome: &str) {
+    counter!(PREFLIGHTS, "outcome" => outcome.to_owned()).increment(1);
 }
 
 pub(crate) fn token_refused(cause: &'static str) {
@@ -378,6 +390,7 @@ mod tests {
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
                     (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
+                    (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),
                     (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),

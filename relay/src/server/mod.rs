@@ -197,11 +197,13 @@ fn full() -> Problem {
 }
 
 fn router(app: Arc<App>) -> Router {
-    let calls = upgrade::Calls::new(app.config.network.max_connections);
+    let places = upgrade::Places::new(app.config.network.max_connections);
+    let preflight = get(upgrade::open_preflight).with_state((Arc::clone(&app), places.clone()));
     let mut routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app)))))
-        .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), calls)))
+        .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), places)))
+        .route("/v1/preflight", preflight)
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));
     if app.config.dev {

@@ -1,4 +1,4 @@
-//! `GET /v1/call`: how a request becomes a WebSocket.
+//! `GET /v1/call` and `GET /v1/preflight`: how a request becomes a WebSocket.
 //!
 //! A browser hides from its pages why a WebSocket could not be opened. So a page may send the same request without an upgrade, and gets the
 //! answer that the upgrade would get. Pages of every origin may read it: it has the reason and nothing else.
@@ -23,7 +23,7 @@ use super::address::client_address;
 use super::problem::ProblemBody;
 use super::websocket::WebSocketWire;
 use super::{Problem, Source};
-use crate::admission::throttle::Waiting;
+use crate::admission::throttle::{Asking, Excess, Waiting};
 use crate::operations::telemetry;
 use crate::{App, session};
 
@@ -40,13 +40,27 @@ const FULL_RETRY_AFTER_SECONDS: u32 = 5;
 /// An address that has opened too many connections in a minute waits this long for each refusal.
 const TOO_MANY_WAIT: Duration = Duration::from_secs(1);
 
-/// The places for calls. Each call has one from the upgrade until its connection is closed.
-#[derive(Clone, Debug)]
-pub(super) struct Calls(Arc<Semaphore>);
+/// How many preflights there may be at the same time.
+const PREFLIGHTS: usize = 128;
 
-impl Calls {
-    pub(super) fn new(places: usize) -> Calls {
-        Calls(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+/// What a WebSocket is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Call,
+    Preflight,
+}
+
+/// The places for WebSockets. Each has one from the upgrade until its connection is closed, among those for its purpose.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    calls: Arc<Semaphore>,
+    preflights: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new(calls: usize) -> Places {
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Places { calls: places(calls), preflights: places(PREFLIGHTS) }
     }
 }
 
@@ -64,19 +78,56 @@ impl Calls {
     ),
 )]
 pub(super) async fn open_call(
-    State((app, calls)): State<(Arc<App>, Calls)>,
+    State((app, places)): State<(Arc<App>, Places)>,
     Extension(source): Extension<Source>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    open(Purpose::Call, app, &places, &source, &headers, upgrade).await
+}
+
+/// Whether a call would be taken, and what its connection carries, over a WebSocket: docs/protocol.md.
+#[utoipa::path(
+    get, path = "/v1/preflight", operation_id = "preflight", tag = "call", security(()),
+    responses(
+        (status = 101, description = "The WebSocket is open: docs/protocol.md says what goes over it"),
+        (status = 400, description = "What was to open a WebSocket does not", content_type = "application/problem+json", body = ProblemBody),
+        (status = 403, description = "Pages of this origin may not call", content_type = "application/problem+json", body = ProblemBody),
+        (status = 426, description = "A request that does not ask for a WebSocket, where one would be opened",
+            content_type = "application/problem+json", body = ProblemBody),
+        (status = 429, description = "Too many preflights of this address, or too many of its connections wait to be greeted",
+            content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "The relay takes no more calls now",
+            content_type = "application/problem+json", body = ProblemBody),
+    ),
+)]
+pub(super) async fn open_preflight(
+    State((app, places)): State<(Arc<App>, Places)>,
+    Extension(source): Extension<Source>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    open(Purpose::Preflight, app, &places, &source, &headers, upgrade).await
+}
+
+/// Opens a WebSocket, or says why not.
+async fn open(
+    purpose: Purpose,
+    app: Arc<App>,
+    places: &Places,
+    source: &Source,
+    headers: &HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
     let admitted = match upgrade {
-        Ok(upgrade) => check(&headers).map(|()| upgrade),
+        Ok(upgrade) => check(headers).map(|()| upgrade),
         Err(_) if headers.contains_key(header::UPGRADE) => {
             Err(not_a_websocket("This address takes WebSocket connections (RFC 6455, version 13)."))
         }
         Err(_) => {
             // The place is given back at once.
-            let place = check_origin(&app, &headers).and_then(|()| place(&app, calls, &source, &headers));
+            let place =
+                check_origin(&app, headers).and_then(|()| place(purpose, &app, places, source, headers));
             return match place.map(drop) {
                 Ok(()) => upgrade_required(),
                 Err(problem) => refuse(problem).await,
@@ -84,17 +135,17 @@ pub(super) async fn open_call(
         }
     };
     let admitted = admitted.and_then(|upgrade| {
-        check_origin(&app, &headers)?;
-        Ok((upgrade, place(&app, calls, &source, &headers)?))
+        check_origin(&app, headers)?;
+        Ok((upgrade, place(purpose, &app, places, source, headers)?))
     });
-    let (upgrade, Place { address, waiting, call }) = match admitted {
+    let (upgrade, Place { address, waiting, permit }) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            note(&problem, &source);
+            note(purpose, &problem, source);
             return refuse(problem).await;
         }
     };
-    source.place.become_call(call);
+    source.place.become_call(permit);
     let place = source.place.clone();
     let message_max_bytes = app.config.message_max_bytes();
     // A relay that stops waits until this token is dropped.
@@ -107,7 +158,15 @@ pub(super) async fn open_call(
         .max_message_size(message_max_bytes)
         .max_frame_size(message_max_bytes)
         .on_upgrade(move |socket| async move {
-            session::serve(Box::new(WebSocketWire::new(socket, place)), app, address, waiting).await;
+            let wire = Box::new(WebSocketWire::new(socket, place));
+            match purpose {
+                Purpose::Call => session::serve(wire, app, address, waiting).await,
+                Purpose::Preflight => {
+                    session::serve_preflight(wire, app, address).await;
+                    // Its address has room for another one when it is over.
+                    drop(waiting);
+                }
+            }
             drop(running);
         })
 }
@@ -115,33 +174,60 @@ pub(super) async fn open_call(
 /// Tells an address why it is refused, and one that opens connections faster than it may only after a while: a client that tries again at
 /// once would cost more than a call does.
 async fn refuse(problem: Problem) -> Response {
-    if problem.word() == ErrorCode::AddressRate.name() {
+    if [ErrorCode::AddressRate, ErrorCode::PreflightRate].iter().any(|code| problem.word() == code.name()) {
         sleep(TOO_MANY_WAIT).await;
     }
     problem.for_every_page()
 }
 
-/// What a call takes up: a place among its address's connections that wait to be greeted, and a place among the calls.
+/// What a WebSocket takes up: a place among those of its address that wait to be greeted, or that make preflights, and a place among all of its
+/// purpose.
 struct Place {
     address: IpAddr,
     waiting: Waiting,
-    call: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
-/// A place for a call from the address of this request, if there is one.
-fn place(app: &App, calls: Calls, source: &Source, headers: &HeaderMap) -> Result<Place, Problem> {
+/// A place for a WebSocket from the address of this request, if there is one.
+fn place(
+    purpose: Purpose,
+    app: &App,
+    places: &Places,
+    source: &Source,
+    headers: &HeaderMap,
+) -> Result<Place, Problem> {
     let network = &app.config.network;
     let address = client_address(source.peer.ip(), headers, |address| network.trusts(address));
-    let waiting = app
-        .admission
-        .throttle
-        .wait(address, network.pre_login_connections_per_address, network.connections_per_minute_per_address)
-        .map_err(Problem::from)?;
-    let call = calls.0.try_acquire_owned().map_err(|_| {
+    match purpose {
+        Purpose::Call => place_of_call(Asking::Take, app, places, address),
+        Purpose::Preflight => {
+            let waiting = app.admission.throttle.preflight(address, app.config.preflights_per_minute)?;
+            // A preflight of which the call would not be let in is refused like it, and takes none of its places.
+            drop(place_of_call(Asking::Look, app, places, address)?);
+            let permit = Arc::clone(&places.preflights).try_acquire_owned().map_err(|_| {
+                let (limit, retry_after) =
+                    (PREFLIGHTS as u64, Duration::from_secs(FULL_RETRY_AFTER_SECONDS.into()));
+                Excess { code: ErrorCode::PreflightRate, limit, asked: limit + 1, retry_after }
+            })?;
+            Ok(Place { address, waiting, permit })
+        }
+    }
+}
+
+/// A place for a call, if there is one.
+fn place_of_call(asking: Asking, app: &App, places: &Places, address: IpAddr) -> Result<Place, Problem> {
+    let network = &app.config.network;
+    let waiting = app.admission.throttle.wait(
+        asking,
+        address,
+        network.pre_login_connections_per_address,
+        network.connections_per_minute_per_address,
+    )?;
+    let permit = Arc::clone(&places.calls).try_acquire_owned().map_err(|_| {
         let detail = "This relay takes no more calls now.";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(FULL_RETRY_AFTER_SECONDS)
     })?;
-    Ok(Place { address, waiting, call })
+    Ok(Place { address, waiting, permit })
 }
 
 /// The answer for a page that asks why no WebSocket could be opened, if the relay would open one.
@@ -155,13 +241,17 @@ fn upgrade_required() -> Response {
 }
 
 /// Logs and counts a refused connection, unless the request only failed to be a WebSocket.
-fn note(problem: &Problem, source: &Source) {
+fn note(purpose: Purpose, problem: &Problem, source: &Source) {
     let code = problem.word();
     if code == HttpCode::NotAWebSocket.name() {
         return;
     }
     tracing::info!(peer = %source.peer, code, "connection refused");
-    telemetry::refused(if code == HttpCode::OriginRefused.name() { "origin" } else { code });
+    match purpose {
+        Purpose::Preflight => telemetry::preflight(code),
+        Purpose::Call if code == HttpCode::OriginRefused.name() => telemetry::refused("origin"),
+        Purpose::Call => telemetry::refused(code),
+    }
 }
 
 fn not_a_websocket(detail: impl Into<String>) -> Problem {

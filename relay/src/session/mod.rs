@@ -15,6 +15,7 @@ mod logged;
 pub mod machine;
 mod opening;
 mod policy;
+mod preflight;
 mod registry;
 mod requests;
 pub mod resume;
@@ -37,23 +38,24 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 pub use lease::Lease;
 pub(crate) use lease::keep as keep_lease;
+pub(crate) use preflight::serve as serve_preflight;
 pub use registry::Registry;
 pub use tools::tool_client;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 
 use crate::admission::auth::Identity;
-use crate::admission::throttle::{self, Waiting};
+use crate::admission::throttle::{self, Asking, Waiting};
 use crate::agent::tool::StoredCall;
 use crate::call::Turn;
 use crate::config::Limits;
 use crate::operations::telemetry;
 use crate::records::recording;
-use crate::records::store::{NewSession, SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
+use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
 use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
-use opening::{caps, may_begin, open};
+use opening::{caps, may_begin, new_session, open};
 use registry::{Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up};
 
@@ -394,49 +396,14 @@ async fn begin(
     address: IpAddr,
     attachment: Attachment,
 ) {
-    if let Err(refusal) = may_begin(&app, identity, address) {
-        return refuse(connection, refusal).await;
-    }
-    let parts = match Parts::new(&app, hello.agent.as_ref().unwrap_or(&app.config.default_agent)) {
-        Ok(parts) => parts,
+    let (parts, limits) = match may_begin(&app, Asking::Take, &hello, identity, address) {
+        Ok(may) => may,
         Err(refusal) => return refuse(connection, refusal).await,
     };
-    if !identity.may_speak_with(&parts.agent, &app.config.default_agent) {
-        tracing::info!(sub = %identity.sub, agent = %parts.agent, "the token does not name this agent");
-        return refuse(connection, Refusal::new(CloseCode::Forbidden, ErrorCode::AgentForbidden)).await;
-    }
-    if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
-        tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
-    }
-    let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
-    let id = uuid::Uuid::now_v7().to_string();
     let token = resume_token();
-    let started_at_ms = unix_ms();
-    let epoch = match (&hello.resume, attachment) {
-        (Some(resume), Attachment::Instead) => resume.epoch.saturating_add(1),
-        _ => 0,
-    };
-    let session = NewSession {
-        conversation_id: hello.conversation.clone().unwrap_or_else(|| id.clone()),
-        user_sub: identity.sub.clone(),
-        account: identity.account.clone(),
-        plan: identity.plan.clone(),
-        login: identity.login.clone(),
-        client: hello.client.clone(),
-        agent: parts.agent.clone(),
-        started_at_ms,
-        epoch,
-        committed: hello.start,
-        resume_hash: resume_hash(&token),
-        recording: app.records.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
-        instead_of: hello
-            .resume
-            .as_ref()
-            .filter(|_| attachment == Attachment::Instead)
-            .map(resume::instead_of),
-        id,
-    };
-    let (session, grant, inherited) = match open(&app, session, &parts, &limits, attachment).await {
+    let session = new_session(&app, &hello, identity, &parts, attachment, &token);
+    let opened = open(&app, Asking::Take, session, &parts, &limits, attachment).await;
+    let (session, grant, inherited) = match opened {
         Ok(opened) => opened,
         Err(refusal) => return refuse(connection, refusal).await,
     };
@@ -460,9 +427,14 @@ fn later(code: ErrorCode) -> Refusal {
     Refusal { error, close: CloseCode::TryLater }
 }
 
-/// Tells a client why it is refused, and closes its connection.
-async fn refuse(mut connection: Connection, refusal: Refusal) {
+/// Tells a client why it gets no session, and closes its connection.
+async fn refuse(connection: Connection, refusal: Refusal) {
     telemetry::refused(&refusal.error.code);
+    turn_away(connection, refusal).await;
+}
+
+/// Tells a client why it is refused, and closes its connection.
+async fn turn_away(mut connection: Connection, refusal: Refusal) {
     let error = RelayMessage::from(refusal.error).to_json();
     // The connection is closed whether the peer takes the message or not.
     let _ = connection.say(error, RESUME_TIMEOUT).await;

@@ -5,38 +5,93 @@ use std::net::IpAddr;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use protocol::relay::{Attachment, Refusal};
-use protocol::{CloseCode, ErrorCode};
+use protocol::{CloseCode, ErrorCode, Hello};
 use tokio::time::{Duration, timeout};
 
 use super::assembly::Parts;
 use super::registry::Command;
+use super::resume::{self, resume_hash};
 use super::{RETRY_AFTER_MS, later, lease};
 use crate::App;
 use crate::admission::auth::Identity;
+use crate::admission::throttle::Asking;
 use crate::config::Limits;
 use crate::money::budget::{Caps, Grant, Scope, Shortage};
 use crate::operations::alerts;
+use crate::records::recording;
 use crate::records::store::{Inherited, NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
 
 /// How long a client waits for its session to be stored.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Whether the user may begin another session now, from this address. A resumed session is not counted.
-pub(super) fn may_begin(app: &App, identity: &Identity, address: IpAddr) -> Result<(), Refusal> {
-    let user = (
-        identity.sub.as_str(),
-        app.config.limits_for(identity.plan.as_deref(), &identity.limits).sessions_per_minute,
-    );
+/// Whether the user may begin another session now, from this address and with the agent of this `hello`: what it is made of and its limits, if
+/// so. A resumed session is not counted, nor is one of which somebody only asks whether it could begin.
+pub(super) fn may_begin(
+    app: &App,
+    asking: Asking,
+    hello: &Hello,
+    identity: &Identity,
+    address: IpAddr,
+) -> Result<(Parts, Limits), Refusal> {
+    let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
+    let user = (identity.sub.as_str(), limits.sessions_per_minute);
     let address = (address, app.config.network.sessions_per_minute_per_address);
-    app.admission.throttle.begin(user, address).map_err(|excess| {
+    app.admission.throttle.begin(asking, user, address).map_err(|excess| {
         tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
         excess.to_refusal()
-    })
+    })?;
+    let parts = Parts::new(app, hello.agent.as_ref().unwrap_or(&app.config.default_agent))?;
+    if !identity.may_speak_with(&parts.agent, &app.config.default_agent) {
+        tracing::info!(sub = %identity.sub, agent = %parts.agent, "the token does not name this agent");
+        return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentForbidden));
+    }
+    if let Some(plan) = identity.plan.as_ref().filter(|plan| !app.config.plans.contains_key(*plan)) {
+        tracing::warn!(sub = %identity.sub, %plan, "the token names a plan that is not configured: the limits without one apply");
+    }
+    Ok((parts, limits))
 }
 
-/// Stores a new session and sets its first money aside.
+/// The session that begins with this `hello`.
+pub(super) fn new_session(
+    app: &App,
+    hello: &Hello,
+    identity: &Identity,
+    parts: &Parts,
+    attachment: Attachment,
+    token: &str,
+) -> NewSession {
+    let id = uuid::Uuid::now_v7().to_string();
+    let started_at_ms = unix_ms();
+    let epoch = match (&hello.resume, attachment) {
+        (Some(resume), Attachment::Instead) => resume.epoch.saturating_add(1),
+        _ => 0,
+    };
+    NewSession {
+        conversation_id: hello.conversation.clone().unwrap_or_else(|| id.clone()),
+        user_sub: identity.sub.clone(),
+        account: identity.account.clone(),
+        plan: identity.plan.clone(),
+        login: identity.login.clone(),
+        client: hello.client.clone(),
+        agent: parts.agent.clone(),
+        started_at_ms,
+        epoch,
+        committed: hello.start,
+        resume_hash: resume_hash(token),
+        recording: app.records.recordings.as_ref().map(|_| recording::key(&id, epoch, started_at_ms)),
+        instead_of: hello
+            .resume
+            .as_ref()
+            .filter(|_| attachment == Attachment::Instead)
+            .map(resume::instead_of),
+        id,
+    }
+}
+
+/// Stores a new session and sets its first money aside, or looks whether the store would.
 pub(super) async fn open(
     app: &App,
+    asking: Asking,
     mut session: NewSession,
     parts: &Parts,
     limits: &Limits,
@@ -51,7 +106,13 @@ pub(super) async fn open(
         lease: lease::duration(app),
     };
     loop {
-        let opened = match timeout(OPEN_TIMEOUT, app.records.store.open_session(&session, &quota)).await {
+        let opened = async {
+            match asking {
+                Asking::Take => app.records.store.open_session(&session, &quota).await,
+                Asking::Look => app.records.store.may_open_session(&session, &quota).await,
+            }
+        };
+        let opened = match timeout(OPEN_TIMEOUT, opened).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a session could not be stored, so it is refused");
@@ -64,7 +125,7 @@ pub(super) async fn open(
         };
         return match opened {
             Opened::Yes { grant, replaced, inherited } => {
-                if let Some(replaced) = replaced {
+                if let Some(replaced) = replaced.filter(|_| asking == Asking::Take) {
                     app.live.sessions.tell(&replaced, Command::End(CloseCode::Replaced));
                 }
                 Ok((session, grant, inherited))
@@ -74,7 +135,9 @@ pub(super) async fn open(
                 Err(full(ErrorCode::AccountSessionLimit, limits.sessions_per_account, live))
             }
             Opened::NoMoney(shortage) => {
-                tell_operators(app, &session, &shortage).await;
+                if asking == Asking::Take {
+                    tell_operators(app, &session, &shortage).await;
+                }
                 Err(no_money(&shortage))
             }
             // The conversation was deleted while its last session was away, so the new session begins a conversation of its own.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use protocol::{Mark, Role};
+use relay::money::budget::Range;
 use relay::records::store::{
     EndRequest, HAND_OFF, Inherited, InsteadOf, Leases, NewSession, Opened, Quality, Quota, SessionState,
     Settle, StoreError, Swept, TakeOver, Whom, unix_ms,
@@ -10,7 +11,7 @@ use relay::records::store::{
 
 use super::{
     Bench, LEASE, RELAY, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle,
-    turn,
+    turn, usd,
 };
 
 on_both_databases! {
@@ -18,6 +19,7 @@ on_both_databases! {
     an_ended_session_takes_nothing_more
     a_session_id_is_taken_once
     a_user_and_an_account_have_no_more_live_sessions_than_their_limits
+    who_asks_whether_a_session_may_begin_is_told_what_one_that_begins_would_be_and_changes_nothing
     a_session_without_a_connection_makes_room
     a_session_of_another_account_makes_no_room_in_one_that_is_full
     a_session_whose_relay_is_lost_keeps_its_place_until_another_needs_it
@@ -107,6 +109,30 @@ async fn a_user_and_an_account_have_no_more_live_sessions_than_their_limits(benc
     store.end_session("1", 0, "normal", Quality::default(), 1).await.expect("written");
     assert!(matches!(opened(session("7")).await, Opened::Yes { .. }));
     assert_eq!(store.session("3").await.expect("read"), None, "a refusal leaves nothing");
+}
+
+async fn who_asks_whether_a_session_may_begin_is_told_what_one_that_begins_would_be_and_changes_nothing(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    let quota =
+        Quota { sessions_per_user: 1, reserve: Range { at_least: usd(10), at_most: usd(10) }, ..quota() };
+    let short = Quota { caps: caps(WIDE, 5, WIDE), ..quota.clone() };
+    let look = async |quota: &Quota| store.may_open_session(&session("1"), quota).await.expect("answered");
+    for _ in 0..3 {
+        assert!(matches!(look(&quota).await, Opened::Yes { replaced: None, .. }));
+        assert!(matches!(look(&short).await, Opened::NoMoney(_)));
+    }
+    assert_eq!(store.session("1").await.expect("read"), None);
+    open(store, &session("1"), &quota).await;
+    let second = async || store.may_open_session(&session("2"), &quota).await.expect("answered");
+    assert_eq!(second().await, Opened::UserFull { live: 1 });
+    store.set_attached("1", 0, false).await.expect("written");
+    assert!(matches!(second().await, Opened::Yes { replaced: Some(_), .. }), "it would make room");
+    let row = store.session("1").await.expect("read").expect("there");
+    assert_eq!(row.state, SessionState::Live, "and makes none");
+    let foreign = NewSession { conversation_id: "nobody's".into(), ..session("3") };
+    assert_eq!(store.may_open_session(&foreign, &quota).await.expect("answered"), Opened::NoConversation);
 }
 
 async fn a_session_without_a_connection_makes_room(bench: Bench) {

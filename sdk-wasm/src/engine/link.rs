@@ -143,6 +143,18 @@ impl Link {
         });
     }
 
+    /// Tells the application how well the line does.
+    pub(crate) fn tell_quality(&self, playback: &mut Playback) {
+        let (came, underruns, dropped_ms) = playback.quality();
+        self.outlet.tell(Report::Quality {
+            jitter_ms: came.map(|came| came.jitter_ms as u32),
+            late_ms: came.map(|came| came.late_ms as u32),
+            underruns,
+            dropped_ms,
+            waiting_ms: self.client.waiting() / 16,
+        });
+    }
+
     /// Tells the application, once, that the last words of an ended call were heard.
     pub(crate) fn tell_drained(&mut self, playback: &Playback) {
         if self.draining && playback.is_idle() {

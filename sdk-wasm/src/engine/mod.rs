@@ -27,6 +27,8 @@ use playback::Playback;
 
 /// Levels are told at most this often, in milliseconds: 20 a second.
 const LEVEL_EVERY_MS: f64 = 50.0;
+/// How well the line does is told so often while there is sound either way, in milliseconds.
+const QUALITY_EVERY_MS: f64 = 2_000.0;
 
 /// One call: what runs between the worklets' ports and the socket.
 ///
@@ -44,6 +46,7 @@ pub(crate) struct Inner {
     muted: bool,
     closing: bool,
     level_told_ms: f64,
+    quality_told_ms: f64,
 }
 
 /// What an engine is made with.
@@ -98,6 +101,7 @@ impl Engine {
                 muted: false,
                 closing: false,
                 level_told_ms: 0.0,
+                quality_told_ms: 0.0,
             })
         });
         Engine { inner }
@@ -247,6 +251,10 @@ impl Inner {
         if now - self.level_told_ms >= LEVEL_EVERY_MS {
             self.level_told_ms = now;
             self.link.tell_level(self.capture.level(), self.playback.level());
+        }
+        if now - self.quality_told_ms >= QUALITY_EVERY_MS {
+            self.quality_told_ms = now;
+            self.link.tell_quality(&mut self.playback);
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 
-use audio::{Hz, Level, LevelMeter, PlayoutBuffer, Resampler, decode_s16le};
+use audio::{Hz, Lateness, Level, LevelMeter, PlayoutBuffer, Resampler, Unevenness, decode_s16le};
 use js_sys::Float32Array;
 use wasm_bindgen::JsValue;
 use web_sys::{Event, MessagePort};
 
+use super::link::now_ms;
 use crate::listener::Listener;
 
 /// How much the worklet is given ahead of what it plays.
@@ -34,6 +35,7 @@ pub(crate) struct Playback {
     level: Level,
     /// The loudspeaker is silent, and keeps what it has.
     held: bool,
+    lateness: Lateness,
 }
 
 /// The agent's side: its rate, and what waits.
@@ -82,6 +84,7 @@ impl Playback {
             heard: 0,
             level: Level::default(),
             held: false,
+            lateness: Lateness::default(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Playback {
 
     /// Queues samples (s16le at `rate`, the first at `position`). Returns whether some of a reply did not fit, once a reply.
     pub(crate) fn push(&mut self, rate: u32, position: u32, payload: &[u8]) -> bool {
+        self.lateness.arrived(now_ms(), f64::from(position) * 1_000.0 / f64::from(rate.max(1)));
         let agent = match &mut self.agent {
             Some(agent) if agent.rate == rate => agent,
             agent => agent.insert(Agent::new(rate)),
@@ -120,12 +124,14 @@ impl Playback {
             agent.buffer.end_of_reply();
             agent.reply_over = true;
         }
+        self.lateness.restart();
         self.top_up();
     }
 
     /// Falls silent where it is, or goes on from there.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
+        self.lateness.restart();
         if let Some(speaker) = &self.speaker {
             post(&speaker.port, &JsValue::from_bool(held));
         }
@@ -134,6 +140,7 @@ impl Playback {
     /// Interrupted: nothing that was queued is played, and nothing is held.
     pub(crate) fn flush(&mut self) {
         self.held = false;
+        self.lateness.restart();
         if let Some(agent) = &mut self.agent {
             agent.flush();
         }
@@ -182,6 +189,15 @@ impl Playback {
     /// The level of what is being heard.
     pub(crate) fn level(&self) -> Level {
         if self.sent.is_empty() { Level::default() } else { self.level }
+    }
+
+    /// How unevenly the agent's sound came since the last call, how often it ran out within a reply, and how many milliseconds of it were dropped.
+    pub(crate) fn quality(&mut self) -> (Option<Unevenness>, u32, u32) {
+        let stats = self.agent.as_ref().map(|agent| (agent.buffer.stats(), agent.rate));
+        let (underruns, dropped_ms) = stats.map_or((0, 0), |(stats, rate)| {
+            (stats.underruns as u32, (stats.dropped * 1_000 / u64::from(rate)) as u32)
+        });
+        (self.lateness.take(), underruns, dropped_ms)
     }
 
     /// Whether there is nothing left to play, or nothing to play it with.

@@ -49,7 +49,7 @@ export class Call {
   /** @param {(noted: Noted) => boolean} wanted @param {number} [patienceMs] */
   async hears(wanted, patienceMs = PATIENCE_MS) {
     this.#at = await this.page.hears(wanted, this.#at, patienceMs).catch(async (error) => {
-      const noted = (await this.page.noted()).filter(({ name }) => !["usage", "rtt"].includes(name));
+      const noted = (await this.page.noted()).filter(({ name }) => !["usage", "rtt", "quality"].includes(name));
       throw new Error(`${error.message}, but ${JSON.stringify(noted)}`);
     });
   }

@@ -46,6 +46,7 @@ role_claim = "sub"
 admin_role = "root"
 [api]
 requests_per_minute = 1000000
+preflights_per_minute = 100000
 [log]
 level = "warn"
 "#;

@@ -14,13 +14,17 @@ use governor::clock::{Clock, DefaultClock};
 use protocol::relay::Refusal;
 use protocol::{CloseCode, ErrorCode, ErrorMessage};
 
-pub use rate::Rates;
+pub use rate::{Asking, Rates};
 pub use waiting::Waiting;
 use waiting::WaitingRoom;
 
 /// How often a user may resume sessions in a minute. Each resume is a write to the store. No network breaks twice a second, and a client that
 /// has to wait loses nothing.
 pub const RESUMES_PER_MINUTE: u32 = 120;
+/// How many times as many preflights as a user an address may make in a minute, because users may share an address.
+const USERS_OF_AN_ADDRESS: u32 = 10;
+/// How many preflights of an address there may be at the same time.
+const PREFLIGHTS_OF_AN_ADDRESS: u32 = 10;
 /// How often [`Throttle::sweep`] is to be called.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -58,6 +62,13 @@ impl Excess {
     }
 }
 
+/// Whose preflights are counted.
+#[derive(Hash)]
+enum Who<'a> {
+    Address(IpAddr),
+    User(&'a str),
+}
+
 /// Counts by user and by address, for every connection of the relay.
 #[derive(Debug)]
 pub struct Throttle<C: Clock = DefaultClock> {
@@ -66,6 +77,8 @@ pub struct Throttle<C: Clock = DefaultClock> {
     resumes: Rates<C>,
     connections: Rates<C>,
     waiting: WaitingRoom,
+    preflights: Rates<C>,
+    preflights_under_way: WaitingRoom,
 }
 
 impl Default for Throttle {
@@ -82,32 +95,64 @@ impl<C: Clock + Clone> Throttle<C> {
             users: Rates::with_clock(clock.clone()),
             addresses: Rates::with_clock(clock.clone()),
             resumes: Rates::with_clock(clock.clone()),
-            connections: Rates::with_clock(clock),
+            connections: Rates::with_clock(clock.clone()),
             waiting: WaitingRoom::default(),
+            preflights: Rates::with_clock(clock),
+            preflights_under_way: WaitingRoom::default(),
         }
     }
 
-    /// Counts a connection that waits to be greeted: among those that wait until the returned [`Waiting`] is dropped, and for a minute among
+    /// Counts a connection that waits to be greeted, or looks whether one could: among those that wait until the returned [`Waiting`] is dropped, and for a minute among
     /// those that came.
     ///
     /// # Errors
     /// When `limit` connections of this address wait already, or `per_minute` came in a minute.
-    pub fn wait(&self, address: IpAddr, limit: u32, per_minute: u32) -> Result<Waiting, Excess> {
+    pub fn wait(
+        &self,
+        asking: Asking,
+        address: IpAddr,
+        limit: u32,
+        per_minute: u32,
+    ) -> Result<Waiting, Excess> {
         let address = network(address);
         let waiting = self.waiting.enter(address, limit)?;
-        self.connections.take(ErrorCode::AddressRate, &address, per_minute)?;
+        self.connections.ask(asking, ErrorCode::AddressRate, &address, per_minute)?;
         Ok(waiting)
     }
 
-    /// Counts a session that a user begins from an address, each given with its limit a minute. A session that is one too many for the user
+    /// Counts a preflight of an address, which may make ten times as many in a minute as a user may: among those that are under way until the
+    /// returned [`Waiting`] is dropped.
+    ///
+    /// # Errors
+    /// When too many of this address are under way already, or came in a minute.
+    pub fn preflight(&self, address: IpAddr, per_minute: u32) -> Result<Waiting, Excess> {
+        let address = network(address);
+        let under_way = self
+            .preflights_under_way
+            .enter(address, PREFLIGHTS_OF_AN_ADDRESS)
+            .map_err(|excess| Excess { code: ErrorCode::PreflightRate, ..excess })?;
+        let per_minute = per_minute.saturating_mul(USERS_OF_AN_ADDRESS);
+        self.preflights.take(ErrorCode::PreflightRate, &Who::Address(address), per_minute)?;
+        Ok(under_way)
+    }
+
+    /// Counts a preflight of a user.
+    ///
+    /// # Errors
+    /// When as many as the limit allows were made in a minute already.
+    pub fn preflight_of(&self, user: &str, per_minute: u32) -> Result<(), Excess> {
+        self.preflights.take(ErrorCode::PreflightRate, &Who::User(user), per_minute)
+    }
+
+    /// Counts a session that a user begins from an address, or looks whether one could begin, each given with its limit a minute. A session that is one too many for the user
     /// is not counted for the address.
     ///
     /// # Errors
     /// When as many sessions as the limit allows were begun in a minute already, by the user or else from the address.
-    pub fn begin(&self, user: (&str, u32), address: (IpAddr, u32)) -> Result<(), Excess> {
+    pub fn begin(&self, asking: Asking, user: (&str, u32), address: (IpAddr, u32)) -> Result<(), Excess> {
         let ((user, of_user), (address, of_address)) = (user, address);
-        self.users.take(ErrorCode::SessionRate, &user, of_user)?;
-        self.addresses.take(ErrorCode::AddressRate, &network(address), of_address)
+        self.users.ask(asking, ErrorCode::SessionRate, &user, of_user)?;
+        self.addresses.ask(asking, ErrorCode::AddressRate, &network(address), of_address)
     }
 
     /// Counts a user's wish to go on with a session.
@@ -126,6 +171,8 @@ impl<C: Clock + Clone> Throttle<C> {
         self.resumes.sweep();
         self.connections.sweep();
         self.waiting.sweep();
+        self.preflights.sweep();
+        self.preflights_under_way.sweep();
     }
 }
 
@@ -180,19 +227,60 @@ mod tests {
     fn sessions_are_counted_by_user_and_by_address() {
         let throttle = Throttle::with_clock(FakeRelativeClock::default());
         let (here, there) = (address("192.0.2.1"), address("192.0.2.2"));
-        assert_eq!(throttle.begin(("ada", 1), (here, 3)), Ok(()));
-        assert_eq!(code(throttle.begin(("ada", 1), (there, 3))), Some(ErrorCode::SessionRate));
-        assert_eq!(throttle.begin(("bob", 1), (here, 3)), Ok(()));
-        assert_eq!(throttle.begin(("cyd", 1), (here, 3)), Ok(()));
-        assert_eq!(code(throttle.begin(("dan", 1), (here, 3))), Some(ErrorCode::AddressRate));
-        assert_eq!(throttle.begin(("eve", 1), (there, 3)), Ok(()));
+        assert_eq!(throttle.begin(Asking::Take, ("ada", 1), (here, 3)), Ok(()));
+        assert_eq!(code(throttle.begin(Asking::Take, ("ada", 1), (there, 3))), Some(ErrorCode::SessionRate));
+        assert_eq!(throttle.begin(Asking::Take, ("bob", 1), (here, 3)), Ok(()));
+        assert_eq!(throttle.begin(Asking::Take, ("cyd", 1), (here, 3)), Ok(()));
+        assert_eq!(code(throttle.begin(Asking::Take, ("dan", 1), (here, 3))), Some(ErrorCode::AddressRate));
+        assert_eq!(throttle.begin(Asking::Take, ("eve", 1), (there, 3)), Ok(()));
+    }
+
+    #[test]
+    fn preflights_have_a_rate_of_their_own_by_user_and_by_address() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let (here, there) = (address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(throttle.preflight_of("ada", 1), Ok(()));
+        assert_eq!(code(throttle.preflight_of("ada", 1)), Some(ErrorCode::PreflightRate));
+        assert_eq!(throttle.preflight_of("bob", 1), Ok(()));
+        for _ in 0..USERS_OF_AN_ADDRESS {
+            assert!(throttle.preflight(here, 1).is_ok());
+        }
+        assert_eq!(code(throttle.preflight(here, 1).map(drop)), Some(ErrorCode::PreflightRate));
+        assert!(throttle.preflight(there, 1).is_ok());
+        assert_eq!(throttle.begin(Asking::Take, ("ada", 1), (here, 1)), Ok(()), "calls are none of them");
+    }
+
+    #[test]
+    fn an_address_has_so_many_preflights_at_a_time() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let here = address("192.0.2.1");
+        let begin = || throttle.preflight(here, 100);
+        let mut under_way: Vec<_> =
+            (0..PREFLIGHTS_OF_AN_ADDRESS).map(|_| begin().expect("there is room")).collect();
+        assert_eq!(code(begin().map(drop)), Some(ErrorCode::PreflightRate));
+        assert!(throttle.wait(Asking::Take, here, 1, 1).is_ok(), "calls are none of them");
+        under_way.pop();
+        assert!(begin().is_ok());
+    }
+
+    #[test]
+    fn who_looks_whether_a_session_could_begin_begins_none() {
+        let throttle = Throttle::with_clock(FakeRelativeClock::default());
+        let here = (address("192.0.2.1"), 1);
+        for _ in 0..10 {
+            assert_eq!(throttle.begin(Asking::Look, ("ada", 1), here), Ok(()));
+            assert!(throttle.wait(Asking::Look, here.0, 1, 1).is_ok());
+        }
+        assert_eq!(throttle.begin(Asking::Take, ("ada", 1), here), Ok(()));
+        assert_eq!(code(throttle.begin(Asking::Look, ("ada", 1), here)), Some(ErrorCode::SessionRate));
+        assert_eq!(code(throttle.begin(Asking::Look, ("bob", 1), here)), Some(ErrorCode::AddressRate));
     }
 
     #[test]
     fn a_resume_is_no_new_session_and_is_limited_for_itself() {
         let clock = FakeRelativeClock::default();
         let (throttle, here) = (Throttle::with_clock(clock.clone()), (address("192.0.2.1"), 1));
-        assert_eq!(throttle.begin(("ada", 1), here), Ok(()));
+        assert_eq!(throttle.begin(Asking::Take, ("ada", 1), here), Ok(()));
         for _ in 0..RESUMES_PER_MINUTE {
             assert_eq!(throttle.resume("ada"), Ok(()));
         }
@@ -224,11 +312,11 @@ mod tests {
     fn a_refused_user_takes_nothing_from_those_behind_the_same_address() {
         let throttle = Throttle::with_clock(FakeRelativeClock::default());
         let here = (address("192.0.2.1"), 2);
-        assert_eq!(throttle.begin(("ada", 1), here), Ok(()));
+        assert_eq!(throttle.begin(Asking::Take, ("ada", 1), here), Ok(()));
         for _ in 0..100 {
-            assert_eq!(code(throttle.begin(("ada", 1), here)), Some(ErrorCode::SessionRate));
+            assert_eq!(code(throttle.begin(Asking::Take, ("ada", 1), here)), Some(ErrorCode::SessionRate));
         }
-        assert_eq!(throttle.begin(("bob", 1), here), Ok(()));
+        assert_eq!(throttle.begin(Asking::Take, ("bob", 1), here), Ok(()));
     }
 
     #[test]
@@ -236,9 +324,9 @@ mod tests {
         let throttle = Throttle::with_clock(FakeRelativeClock::default());
         let here = (address("192.0.2.1"), 100);
         for _ in 0..6 {
-            assert_eq!(throttle.begin(("ada", 6), here), Ok(()));
+            assert_eq!(throttle.begin(Asking::Take, ("ada", 6), here), Ok(()));
         }
-        let refusal = throttle.begin(("ada", 6), here).expect_err("the seventh").to_refusal();
+        let refusal = throttle.begin(Asking::Take, ("ada", 6), here).expect_err("the seventh").to_refusal();
         assert_eq!(refusal.close, CloseCode::Limited);
         let error = refusal.error;
         assert_eq!((error.code.as_str(), error.retryable), ("session_rate", true));

@@ -1,12 +1,15 @@
 //! Rates by key: how many in a minute.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DashMapStateStore;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::{Quota, RateLimiter};
 use protocol::ErrorCode;
 
@@ -19,13 +22,22 @@ const FULL_RETRY_AFTER: Duration = super::SWEEP_INTERVAL;
 /// A minute in microseconds, the unit in which [`Rates`] counts.
 const MINUTE: NonZeroU32 = NonZeroU32::new(60_000_000).expect("it is not zero");
 
+/// Whether somebody wants to do something, or only to know whether they might.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asking {
+    /// It is done, and counts.
+    Take,
+    /// Nothing is done, and nothing counts.
+    Look,
+}
+
 /// Limits how many a minute each key may take. The limit may differ from key to key and from time to time.
 ///
 /// The library's limiters have one quota for all keys. Here that quota is a minute of time, which comes back as time passes, and taking one
 /// of `n` a minute costs the `n`th part of it.
 #[derive(Debug)]
 pub struct Rates<C: Clock = DefaultClock> {
-    limiter: RateLimiter<u64, DashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<Asked, Minutes, C, NoOpMiddleware<C::Instant>>,
     clock: C,
     /// Makes hashes of keys, which are kept in place of them, so that long names cost nothing. It is seeded at random, so that nobody can
     /// make up a key with the hash of another one.
@@ -46,7 +58,7 @@ impl<C: Clock> Rates<C> {
         C: Clone,
     {
         let quota = Quota::per_minute(MINUTE);
-        let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone());
+        let limiter = RateLimiter::new(quota, Minutes::default(), clock.clone());
         Rates { limiter, clock, hasher: RandomState::new() }
     }
 
@@ -55,6 +67,20 @@ impl<C: Clock> Rates<C> {
     /// # Errors
     /// When all are taken, with `code`, and when there are too many keys, with [`ErrorCode::RelayFull`]. A refused one costs nothing.
     pub fn take(&self, code: ErrorCode, key: &impl Hash, per_minute: u32) -> Result<(), Excess> {
+        self.ask(Asking::Take, code, key, per_minute)
+    }
+
+    /// Takes one of `per_minute` for this key, or looks whether one could be taken.
+    ///
+    /// # Errors
+    /// Those of [`Rates::take`].
+    pub fn ask(
+        &self,
+        asking: Asking,
+        code: ErrorCode,
+        key: &impl Hash,
+        per_minute: u32,
+    ) -> Result<(), Excess> {
         let limit = u64::from(per_minute);
         if self.limiter.len() >= KEYS_MAX {
             let (limit, asked) = (KEYS_MAX as u64, KEYS_MAX as u64 + 1);
@@ -64,7 +90,7 @@ impl<C: Clock> Rates<C> {
             return Err(Excess { code, limit, asked: 1, retry_after: Duration::from_secs(60) });
         };
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
-        let taken = self.limiter.check_key_n(&self.hasher.hash_one(key), cost);
+        let taken = self.limiter.check_key_n(&Asked { key: self.hasher.hash_one(key), asking }, cost);
         taken.expect("no part of a minute is more than a minute").map_err(|until| {
             let retry_after = until.wait_time_from(self.clock.now());
             Excess { code, limit, asked: limit + 1, retry_after }
@@ -75,6 +101,56 @@ impl<C: Clock> Rates<C> {
     pub fn sweep(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
+    }
+}
+
+/// A key, and what is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    key: u64,
+    asking: Asking,
+}
+
+/// What each key has left of its minute. It decides what the library's own store decides, and for those who only look it keeps nothing of it.
+#[derive(Debug, Default)]
+struct Minutes(DashMapStateStore<u64>);
+
+impl StateStore for Minutes {
+    type Key = Asked;
+
+    fn measure_and_replace<T, F, E>(&self, asked: &Asked, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        if asked.asking == Asking::Take {
+            return self.0.measure_and_replace(&asked.key, decide);
+        }
+        // An error is the one decision after which the store stays as it is.
+        let looked = self.0.measure_and_replace(&asked.key, |before| {
+            Err::<(Infallible, Nanos), Result<T, E>>(decide(before).map(|(answer, _)| answer))
+        });
+        match looked {
+            Ok(never) => match never {},
+            Err(answer) => answer,
+        }
+    }
+}
+
+impl ShrinkableKeyedStateStore<Asked> for Minutes {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.0.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -107,6 +183,28 @@ mod tests {
             assert_eq!(take(&rates, "ada", limit), Ok(()), "{limit} a minute");
             assert!(take(&rates, "ada", limit).is_err(), "{limit} a minute");
         }
+    }
+
+    #[test]
+    fn who_only_looks_is_told_the_same_and_takes_nothing() {
+        let (rates, clock) = rates();
+        let look = || rates.ask(Asking::Look, ErrorCode::SessionRate, &"ada", 2);
+        for _ in 0..10 {
+            assert_eq!(look(), Ok(()));
+        }
+        assert_eq!(take(&rates, "ada", 2), Ok(()));
+        assert_eq!(look(), Ok(()));
+        assert_eq!(take(&rates, "ada", 2), Ok(()));
+        let refused = look().expect_err("both are taken");
+        assert_eq!((refused.code, refused.limit, refused.asked), (ErrorCode::SessionRate, 2, 3));
+        assert_eq!(take(&rates, "ada", 2), Err(refused.retry_after), "who takes is told the same");
+        clock.advance(refused.retry_after);
+        assert_eq!(look(), Ok(()));
+        assert_eq!(take(&rates, "ada", 2), Ok(()));
+        clock.advance(Duration::from_secs(61));
+        assert_eq!(rates.ask(Asking::Look, ErrorCode::SessionRate, &"bob", 2), Ok(()));
+        rates.sweep();
+        assert!(rates.limiter.is_empty(), "nobody is remembered for having looked");
     }
 
     #[test]

@@ -66,6 +66,9 @@ operations! {
     /// user or the account has too many, a session of the user's without a connection is ended to make room.
     fn open_session(&self, session: &NewSession, quota: &Quota) -> Opened;
 
+    /// Says what [`Store::open_session`] would answer, and changes nothing.
+    fn may_open_session(&self, session: &NewSession, quota: &Quota) -> Opened;
+
     /// Reads a session, live or ended.
     fn session(&self, id: &str) -> Option<SessionRow>;
 

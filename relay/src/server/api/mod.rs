@@ -52,7 +52,7 @@ const PREFLIGHT_SECONDS: &str = "600";
             as `cursor` until it is missing.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    paths(upgrade::open_call),
+    paths(upgrade::open_call, upgrade::open_preflight),
     components(schemas(ProblemBody)),
     security(("token" = [])),
     tags(

@@ -96,6 +96,23 @@ impl SqlStore {
         .await
     }
 
+    pub(in crate::records::store) async fn may_open_session(
+        &self,
+        session: &NewSession,
+        quota: &Quota,
+    ) -> Result<Opened, StoreError> {
+        let (session, quota) = (session.clone(), quota.clone());
+        // All of it is undone, so nothing has to survive anything.
+        self.shared_or_undo(Durability::Process, move |mut tx| {
+            async move {
+                let (Ok(answer) | Err(answer)) = open(&mut tx, &session, &quota).await?;
+                Ok(Err(answer))
+            }
+            .boxed()
+        })
+        .await
+    }
+
     pub(in crate::records::store) async fn take_over(
         &self,
         id: &str,

@@ -1,0 +1,109 @@
+// Whether there is a microphone that is heard.
+
+import { unlessAborted } from "../abort.js";
+import { ERROR_CODES } from "../codes.js";
+import type { PreflightCall } from "../preflight.js";
+import { type PreflightCheck, good, measured, skipped, trouble } from "./grade.js";
+
+/** So long is listened at least, for sound that is too loud; and until something is heard, at most. */
+const LISTEN_MS = 500;
+const SILENT_MS = 2_000;
+/** Between two looks at what was heard: the analyser keeps more than that, at every usual rate. */
+const LOOK_MS = 30;
+/** A context that the browser holds back is not waited for. */
+const START_MS = 1_000;
+/** So many samples of a look at full scale are sound that is cut off. */
+const CLIPPED = 20;
+
+/** Looks at the permission and the microphone. */
+export async function gradeMicrophone(
+  microphone: PreflightCall["microphone"],
+  mayAsk: boolean,
+  signal: AbortSignal,
+): Promise<[permission: PreflightCheck, microphone: PreflightCheck]> {
+  if (microphone === false) {
+    const none = skipped("The call has no microphone.");
+    return [none, none];
+  }
+  const granted = good("The page may open a microphone.");
+  if (microphone instanceof MediaStream) return [granted, await listen(microphone, signal)];
+  // Only secure pages have `mediaDevices`.
+  if (!navigator.mediaDevices) {
+    const unsafe = trouble("microphone_denied", "The page is not on HTTPS or localhost, so it may not open a microphone.", { cure: "Serve the page on HTTPS." });
+    return [unsafe, skipped("The page may not open it.")];
+  }
+  const state = await permission();
+  if (state === "prompt" && !mayAsk) {
+    const cure = "Ask after a click: with `askForMicrophone`, or by the call.";
+    return [skipped("The user has not been asked yet.", cure), skipped("The page may not open it yet.", cure)];
+  }
+  let stream: MediaStream;
+  try {
+    // The processors of a call would change how loud it is, and nothing else that is looked at.
+    const asked = navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...microphone } });
+    stream = await unlessAborted(signal, asked, stop);
+  } catch (thrown) {
+    const cause = String(thrown);
+    if (/^(NotAllowed|Security)Error/.test(cause)) {
+      const cure = "Allow it in the browser's settings of this page, and in the system's; in an iframe it needs `allow=\"microphone\"`.";
+      return [trouble("microphone_denied", "The browser or the user refused the microphone.", { cure }), skipped("The page may not open it.")];
+    }
+    return [granted, trouble("microphone_missing", ERROR_CODES.microphone_missing.message, { cure: `Connect one, or end the program that holds it. The browser says: ${cause}` })];
+  }
+  try {
+    return [granted, await listen(stream, signal)];
+  } finally {
+    stop(stream);
+  }
+}
+
+/** What the browser says about asking; a browser that does not say names microphones only to pages that may open them. */
+async function permission(): Promise<PermissionState> {
+  try {
+    return (await navigator.permissions.query({ name: "microphone" as PermissionName })).state;
+  } catch {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    return devices.some(({ kind, label }) => kind === "audioinput" && label) ? "granted" : "prompt";
+  }
+}
+
+/** Listens for a moment. */
+async function listen(stream: MediaStream, signal: AbortSignal): Promise<PreflightCheck> {
+  const [track] = stream.getAudioTracks();
+  if (track?.muted) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
+  const context = new AudioContext();
+  try {
+    const analyser = context.createAnalyser();
+    const source = context.createMediaStreamSource(stream);
+    source.connect(analyser);
+    void context.resume().catch(() => undefined);
+    const samples = new Float32Array(analyser.fftSize);
+    const begun = performance.now();
+    let [peak, clipped, heardFrom] = [0, 0, 0];
+    for (;;) {
+      await unlessAborted(signal, new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
+      const now = performance.now();
+      if (context.currentTime && context.state === "running") heardFrom ||= now;
+      else if (now - begun > START_MS) return good("It can be opened. How loud it is was not heard: the browser holds the sound back until a click.");
+      else continue;
+      analyser.getFloatTimeDomainData(samples);
+      peak = samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), peak);
+      clipped = Math.max(clipped, samples.filter((sample) => Math.abs(sample) >= 0.999).length);
+      if (now - heardFrom > (peak ? LISTEN_MS : SILENT_MS)) break;
+    }
+    source.disconnect();
+    if (!peak) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
+    const value = Math.round(20 * Math.log10(peak));
+    if (clipped > CLIPPED) return measured("fair", "It is so loud that its sound is cut off.", value, "Turn it down, or speak from farther away.");
+    return good("It is open, and something comes from it.", value);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return trouble("audio_unavailable", ERROR_CODES.audio_unavailable.message, { cure: String(thrown) });
+  } finally {
+    await context.close();
+  }
+}
+
+function stop(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
+}

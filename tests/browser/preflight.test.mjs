@@ -1,0 +1,241 @@
+// @ts-check
+// Whether a call would work is known before it is made, and each thing that keeps it from working is named.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { Relay } from "./support/relay.mjs";
+import { SlowLine } from "./support/slow-line.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+/** @typedef {import("voxrelay/preflight").PreflightReport} Report */
+/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, ask?: boolean, abortMs?: number }} Asked */
+
+const NONE = { microphone: /** @type {const} */ (false) };
+
+/** A WAV file for the microphone, in the rate of the browser's own. @param {string} folder @param {string} name @param {string[]} sound */
+function wav(folder, name, ...sound) {
+  const file = join(folder, `${name}.wav`);
+  execFileSync("sox", ["-D", "-n", "-r", "44100", "-b", "16", "-c", "1", file, ...sound]);
+  return file;
+}
+
+describe("a preflight", () => {
+  const stage = new Stage();
+  /** @type {Relay} */
+  let relay;
+  /** @type {import("playwright-core").Browser} */
+  let browser;
+  /** @type {string} */
+  let folder;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "voxrelay-preflight-"));
+    stage.after(() => rmSync(folder, { recursive: true }));
+    relay = await Relay.start({ VOXRELAY_API__PREFLIGHTS_PER_MINUTE: "1000", VOXRELAY_LIMITS__SESSIONS_PER_USER: "1" });
+    stage.after(() => relay.stop());
+    browser = await launch(stage, { microphone: wav(folder, "tone", "synth", "5", "sine", "440", "vol", "0.3") });
+  });
+  after(() => stage.clear());
+
+  const origin = () => `http://127.0.0.1:${relay.port}`;
+  const url = () => `ws://127.0.0.1:${relay.port}/v1/call`;
+
+  /**
+   * A page that looks, and what it leaves.
+   * @param {{ browser?: import("playwright-core").Browser, from?: string, policy?: string, granted?: boolean }} [where]
+   */
+  async function open({ browser: opened = browser, from = origin(), policy, granted = true } = {}) {
+    const page = await TestPage.open(opened, from, policy ? { policy } : {});
+    stage.after(() => page.context.close());
+    if (granted) await page.context.grantPermissions(["local-network-access", "microphone"], { origin: from });
+    await page.page.evaluate(() => {
+      /** @type {any[]} */
+      const made = [];
+      for (const name of ["AudioContext", "WebSocket"]) {
+        const Made = /** @type {any} */ (globalThis)[name];
+        Object.assign(globalThis, { [name]: class extends Made { constructor(/** @type {any[]} */ ...args) { super(...args); made.push(this); } } });
+      }
+      const { mediaDevices } = navigator;
+      const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+      let asked = 0;
+      mediaDevices.getUserMedia = async (wanted) => {
+        asked++;
+        const stream = await ask(wanted);
+        made.push(...stream.getTracks());
+        return stream;
+      };
+      Object.assign(globalThis, {
+        asked: () => asked,
+        alive: () => made.filter(({ state, readyState }) => state === "running" || readyState === "live" || readyState === 1 || readyState === 0).length,
+      });
+    });
+    /** @param {Asked} [asked] @returns {Promise<Report>} */
+    const look = (asked = {}) =>
+      page.page.evaluate(
+        async ([sdk, fallback, { url, token, tokenFails, ask, abortMs, ...rest }]) => {
+          const { preflight } = await import(sdk);
+          const call = {
+            url: url ?? fallback,
+            token: async () => {
+              if (tokenFails) throw new Error("the shop is closed");
+              return token ?? (await fetch("/dev/token")).text();
+            },
+            ...rest,
+          };
+          const signal = abortMs === undefined ? undefined : AbortSignal.timeout(abortMs);
+          return preflight(call, { ...(ask && { askForMicrophone: true }), ...(signal && { signal }) });
+        },
+        /** @type {const} */ ([`${origin()}/sdk/preflight.js`, url(), asked]),
+      );
+    const alive = () => page.page.evaluate(() => /** @type {any} */ (globalThis).alive());
+    return { page, look, alive };
+  }
+
+  /** What there is to say of each thing, in short. @param {Report} report */
+  const short = ({ checks }) =>
+    Object.fromEntries(Object.entries(checks).map(([name, { grade, code }]) => [name, code ? `${grade}: ${code}` : grade]));
+
+  /** Whoever is told of trouble is told what to do. @param {Report} report */
+  function isCurable({ checks }) {
+    for (const [name, { grade, message, cure }] of Object.entries(checks)) {
+      assert.ok(message.length > 10, name);
+      if (grade !== "good" && grade !== "skipped") assert.ok(cure && cure.length > 10, `${name}: ${message}`);
+    }
+  }
+
+  test("finds everything well, writes nothing and leaves nothing", async () => {
+    const { look, alive } = await open();
+    const report = await look();
+    const good = { permission: "good", microphone: "good", address: "good", token: "good", connection: "good", throughput: "good", roundTrip: "good" };
+    assert.deepEqual(short(report), good, JSON.stringify(report, null, 1));
+    assert.equal(report.grade, "good");
+    const { microphone, throughput, roundTrip } = report.checks;
+    assert.ok(Number(throughput.value) > 32_000 && Number(roundTrip.value) < 300, JSON.stringify(report));
+    assert.ok(Number(microphone.value) < 0 && Number(microphone.value) > -40, JSON.stringify(microphone));
+    assert.deepEqual(relay.sessions(), []);
+    assert.equal(await alive(), 0, "no track, no context, no socket");
+  });
+
+  test("asks nobody for the microphone who was not asked before, unless it is to, and names one that is refused", async () => {
+    const denying = await launch(stage, { allowMicrophone: false });
+    const { page, look, alive } = await open({ browser: denying, granted: false });
+    // Playwright's contexts refuse what they do not grant, so the browser's word for a user who was not asked is put in.
+    await page.page.evaluate(() => {
+      navigator.permissions.query = async () => /** @type {any} */ ({ state: "prompt" });
+    });
+    const asked = () => page.page.evaluate(() => /** @type {any} */ (globalThis).asked());
+    const { checks, grade } = await look();
+    assert.deepEqual([checks.permission.grade, checks.microphone.grade, grade], ["skipped", "skipped", "good"]);
+    assert.equal(await asked(), 0);
+    const denied = await look({ ask: true });
+    assert.deepEqual([denied.checks.permission.code, denied.checks.microphone.grade, denied.grade], ["microphone_denied", "skipped", "failed"]);
+    assert.deepEqual([await asked(), await alive()], [1, 0]);
+    isCurable(denied);
+    await denying.close();
+  });
+
+  test("names an origin that is not listed, under the policy that the README has", async () => {
+    const from = `http://localhost:${relay.port}`;
+    const host = `127.0.0.1:${relay.port}`;
+    const policy = `default-src 'none'; script-src 'self' ${origin()} 'wasm-unsafe-eval'; connect-src 'self' http://${host} ws://${host}`;
+    const { look } = await open({ from, policy });
+    const report = await look(NONE);
+    assert.deepEqual([report.grade, report.checks.address.code, report.checks.connection.grade], ["failed", "origin_refused", "skipped"]);
+    assert.match(report.checks.address.cure ?? "", /can add it to `origins`/);
+  });
+
+  test("names a token that is refused, one that is not there, an agent that is unknown", async () => {
+    const { look, alive } = await open();
+    const refused = await look({ ...NONE, token: "no.good.token" });
+    assert.deepEqual(short(refused), {
+      permission: "skipped", microphone: "skipped", address: "good", token: "failed: unauthorized", connection: "good", throughput: "skipped", roundTrip: "skipped",
+    });
+    const failing = await look({ ...NONE, tokenFails: true });
+    assert.deepEqual([failing.checks.token.code, failing.checks.connection.grade], ["token_unavailable", "good"]);
+    assert.match(failing.checks.token.message, /the shop is closed/);
+    const unknown = await look({ ...NONE, agent: "nobody" });
+    assert.deepEqual([unknown.checks.token.grade, unknown.checks.connection.code], ["good", "agent_unknown"]);
+    for (const report of [refused, failing, unknown]) isCurable(report);
+    assert.equal(await alive(), 0);
+  });
+
+  test("names a limit that is reached, and when to come back", async () => {
+    const { page, look } = await open();
+    await page.start(NONE);
+    const report = await look(NONE);
+    assert.deepEqual([report.checks.token.grade, report.checks.connection.code], ["good", "session_limit"]);
+    assert.ok(Number(report.checks.connection.retryAfterMs) > 0);
+    isCurable(report);
+    await page.close();
+  });
+
+  test("names what is no relay, a relay that is away, and a proxy that refuses WebSockets", async () => {
+    const { look } = await open();
+    const elsewhere = await look({ ...NONE, url: `ws://127.0.0.1:${relay.port}/v2/call` });
+    assert.equal(elsewhere.checks.address.code, "no_relay", JSON.stringify(elsewhere));
+    const away = await look({ ...NONE, url: "ws://127.0.0.1:9/v1/call" });
+    assert.deepEqual([away.grade, away.checks.address.code, away.checks.token.grade], ["failed", "unreachable", "skipped"]);
+    const proxy = createServer(({ url, method, headers }, answer) => {
+      const passed = request({ host: "127.0.0.1", port: relay.port, path: url, method, headers: { ...headers, host: `127.0.0.1:${relay.port}` } });
+      passed.on("response", (response) => {
+        answer.writeHead(response.statusCode ?? 502, response.headers);
+        response.pipe(answer);
+      });
+      passed.end();
+    });
+    proxy.on("upgrade", (_, socket) => socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
+    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(undefined)));
+    stage.after(() => proxy.close());
+    const { port } = /** @type {import("node:net").AddressInfo} */ (proxy.address());
+    const blocked = await look({ ...NONE, url: `ws://127.0.0.1:${port}/v1/call` });
+    assert.deepEqual([blocked.checks.address.grade, blocked.checks.connection.code], ["good", "not_a_websocket"], JSON.stringify(blocked));
+    for (const report of [elsewhere, away, blocked]) isCurable(report);
+  });
+
+  test("measures a line that is too slow for a call", async () => {
+    const line = await SlowLine.start(relay.port, 20_000);
+    stage.after(() => line.stop());
+    const from = `http://127.0.0.1:${line.port}`;
+    const { look, alive } = await open({ from });
+    const report = await look({ ...NONE, url: `${from}/v1/call` });
+    assert.deepEqual([report.grade, report.checks.connection.grade, report.checks.throughput.grade], ["poor", "good", "poor"], JSON.stringify(report));
+    const { value } = report.checks.throughput;
+    assert.ok(Number(value) > 0 && Number(value) < 32_000, String(value));
+    isCurable(report);
+    assert.equal(await alive(), 0);
+  });
+
+  test("names a microphone that is missing or silent", async () => {
+    const { page, look, alive } = await open();
+    await page.page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = async () => Promise.reject(new DOMException("Requested device not found", "NotFoundError"));
+    });
+    const missing = await look();
+    assert.deepEqual([missing.checks.permission.grade, missing.checks.microphone.code, await alive()], ["good", "microphone_missing", 0]);
+
+    const mute = await launch(stage, { microphone: wav(folder, "silence", "trim", "0", "5") });
+    const silence = await open({ browser: mute });
+    const silent = await silence.look();
+    assert.deepEqual([silent.grade, silent.checks.microphone.code, await silence.alive()], ["poor", "microphone_silent", 0]);
+    await mute.close();
+
+    for (const report of [missing, silent]) isCurable(report);
+  });
+
+  test("that is given up leaves nothing", async () => {
+    const line = await SlowLine.start(relay.port, 200_000);
+    stage.after(() => line.stop());
+    const from = `http://127.0.0.1:${line.port}`;
+    const { look, alive } = await open({ from });
+    await assert.rejects(look({ url: `${from}/v1/call`, abortMs: 300 }), /TimeoutError|timed out/);
+    assert.equal(await alive(), 0);
+    await assert.rejects(look({ url: "ftp://a" }), /TypeError: `url` is/);
+  });
+});
