@@ -69,7 +69,8 @@ impl Answering {
             let speech = Box::new(Speech::new(ask, faults, random));
             let is_stream = matches!(ask, Ask::Listen);
             let bounds = if is_stream {
-                Bounds { silence: None, whole: None, bytes: usize::MAX, ..Bounds::default() }
+                let unanswered = Some(Duration::from_secs(15));
+                Bounds { silence: None, unanswered, whole: None, bytes: usize::MAX, ..Bounds::default() }
             } else {
                 Bounds::default()
             };

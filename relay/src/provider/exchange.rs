@@ -179,8 +179,11 @@ impl Exchange {
         }
         let output =
             self.codec.poll_output().or_else(|| Some(Output::Event(Event::Failed(self.failed.take()?))))?;
-        if matches!(output, Output::Event(Event::Finished(_) | Event::Failed(_))) {
-            self.ended = true;
+        match output {
+            Output::Event(Event::Finished(_) | Event::Failed(_)) => self.ended = true,
+            // What cannot be understood is no answer, and neither is what the codec says by itself.
+            Output::Event(Event::Ready | Event::Unanswered { .. }) | Output::Text(_) | Output::Binary(_) => {}
+            Output::Event(_) => self.unanswered = Duration::ZERO,
         }
         Some(output)
     }
@@ -223,7 +226,6 @@ impl Exchange {
 
     fn receive(&mut self, now: Time, bytes: usize) {
         self.heard(now);
-        self.unanswered = Duration::ZERO;
         self.received = self.received.saturating_add(bytes);
         if self.received > self.bounds.bytes {
             self.fail(FailureKind::Flood, format!("more than {} bytes", self.bounds.bytes));
@@ -328,7 +330,12 @@ mod tests {
 
     #[test]
     fn a_recogniser_that_says_nothing_about_what_it_hears_has_failed_and_one_that_hears_nothing_has_not() {
-        let bounds = Bounds { silence: None, unanswered: Some(Duration::from_secs(15)), ..Bounds::default() };
+        let bounds = Bounds {
+            silence: None,
+            unanswered: Some(Duration::from_secs(15)),
+            bytes: 1_000,
+            ..Bounds::default()
+        };
         let parrot = || Box::new(Parrot(std::collections::VecDeque::new()));
         let audio = Feed::Audio(vec![0; 3_200].into());
         // When it fails that is given audio ten times a second from the second `from` on, and says something at the second `word`.
@@ -341,8 +348,11 @@ mod tests {
             (0..600).find(|tenth| {
                 let now = Time::from_millis(tenth * 100);
                 if *tenth == word * 10 {
-                    exchange.handle_input(now, Input::Binary(&[]));
+                    exchange.handle_input(now, Input::Text("word"));
+                    exchange.poll_output();
                 }
+                // What nobody understands comes all the time.
+                exchange.handle_input(now, Input::Binary(&[7]));
                 if !paused.contains(&(tenth / 10)) {
                     exchange.handle_input(now, Input::Feed(&audio));
                 }
