@@ -6,10 +6,17 @@ export const FORWARDED = [
   ...(["level", "rtt", "gap", "microphone", "speaker", "error", "ended"] as const),
 ];
 
+/** Does not compile where one of them is left out. */
+export type Whole = Holds<Exclude<keyof CallEvents, "toolCall" | "toolCancel"> extends (typeof FORWARDED)[number] ? true : false>;
+type Holds<All extends true> = All;
+
 /** The events of the element. */
-export type VoiceCallEventMap = { readonly [Name in (typeof FORWARDED)[number]]: CustomEvent<CallEvents[Name]> } & {
+export type VoiceCallEventMap = { readonly [Name in Exclude<keyof CallEvents, "toolCall" | "toolCancel">]: CustomEvent<CallEvents[Name]> } & {
   /** The user agrees that the microphone opens. */
   readonly consent: CustomEvent<undefined>;
   /** There is no free place; it is tried again. */
-  readonly waiting: CustomEvent<{ readonly retryInMs: number }>;
+  readonly waiting: CustomEvent<{
+    /** Milliseconds until the next attempt. */
+    readonly retryInMs: number;
+  }>;
 };
