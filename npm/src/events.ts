@@ -51,7 +51,7 @@ export interface SessionEvent extends Omit<Told<"session">, "agent"> {
   readonly agent: string | undefined;
   /** What the relay and its agent take beyond audio, such as `text`: the words are in `docs/protocol.md`. */
   readonly features: readonly string[];
-  /** How often the session was begun: 1, and one more for each time that a relay had to rebuild it. */
+  /** How often a relay had to rebuild the session: 0 at first. */
   readonly epoch: number;
   /** Whether the call is recorded: tell the user. */
   readonly recording: boolean;

@@ -12,6 +12,7 @@ mod mutants;
 mod prerequisites;
 mod pypi;
 mod recordings;
+mod reference;
 mod rolling;
 mod shorten;
 mod simulate;
@@ -60,6 +61,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write the package's reference into the target directory
+    Reference,
     /// Print what a page downloads: raw, gzip and brotli
     Size {
         /// Print JSON and nothing else
@@ -132,6 +135,7 @@ fn main() -> ExitCode {
         },
         Command::Build => build::sdk(),
         Command::Codegen { check } => codegen::run(check),
+        Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
         Command::Bench { what, json, seconds } => bench::run_bench(what, json, seconds),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
