@@ -59,6 +59,8 @@ export class Call extends Emitter<CallEvents> {
   readonly #options: ConnectOptions;
   readonly #changes = new Source();
   readonly #levels = new LevelSource();
+  /** The engine was told that somebody looks at the levels. */
+  #watched = false;
   #snapshot = untouched(this.#levels);
   readonly #meter = new QualityMeter();
   #engine: RunningEngine | undefined;
@@ -120,8 +122,9 @@ export class Call extends Emitter<CallEvents> {
     return this.#snapshot;
   }
 
-  /** How loud it is: changes 20 times a second, and has listeners of its own. */
+  /** How loud it is: changes 20 times a second while somebody listens or looks here, and has listeners of its own. */
   get levels(): Levels {
+    this.#levels.look();
     return this.#levels;
   }
 
@@ -489,6 +492,8 @@ export class Call extends Emitter<CallEvents> {
         this.#levels.output = outputRms;
         this.#levels.changed();
         if (report.inputPeak) this.#mended("microphone_silent");
+        const watched = this.#levels.isWatched() || this.hasListener("level");
+        if (watched !== this.#watched) this.#send(["watchLevels", (this.#watched = watched)]);
         return this.emit("level", { inputRms, inputPeak, outputRms, outputPeak });
       }
       case "state": {

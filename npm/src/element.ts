@@ -24,13 +24,16 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /** A call with all that there is to see of it. Its attributes and properties count for the next call. */
 export class VoiceCallElement extends Base {
+  /** @internal */
   static readonly observedAttributes = ["mode", "lang"];
 
   /** The relay's address; without a path it is completed by `/v1/call`. Default: the page's own server. */
   declare relay: string | null;
   /** Where the page's own server gives an access token, as plain text or as the `token` of JSON. */
   declare tokenUrl: string | null;
+  /** The agent to speak with, by the name that the relay knows it by. Default: the relay's default one. */
   declare agent: string | null;
+  /** The `conversationId` of an earlier call of the same user, to go on with it. */
   declare conversation: string | null;
   /** `voice` or `text`. */
   declare mode: string | null;
@@ -113,6 +116,7 @@ export class VoiceCallElement extends Base {
     return this.#texts;
   }
 
+  /** Words in place of the English ones; what is left out stays English. */
   set texts(texts: GivenTexts) {
     this.#texts = textsWith(texts);
     this.#render();
@@ -328,11 +332,13 @@ reflect(VoiceCallElement.prototype);
 
 /** Listeners get the events of the element by their names. */
 export interface VoiceCallElement {
+  /** Calls `listener` at each event of the call that has this name. */
   addEventListener<Name extends keyof VoiceCallEventMap>(
     name: Name,
     listener: (this: VoiceCallElement, event: VoiceCallEventMap[Name]) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  /** The same for every other event of an element. */
   addEventListener(name: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
 }
 

@@ -13,6 +13,7 @@ export interface ErrorDetails {
 
 /** Something went wrong. The table of codes is in `docs/errors.md`. */
 export class VoxrelayError extends Error {
+  /** Always this word, as errors have it. */
   override readonly name = "VoxrelayError";
   /** The limit that was exceeded, if it was one: sessions, bytes, or nano-dollars. */
   readonly limit: number | undefined;
@@ -26,8 +27,10 @@ export class VoxrelayError extends Error {
    * @param details what is known beyond that; its `cause` is the error's `cause`
    */
   constructor(
+    /** A word that programs can compare. A newer relay may send words that {@link ErrorCode} does not have. */
     readonly code: ErrorCode,
     message: string,
+    /** Whether the same may work later without a change. */
     readonly retryable: boolean,
     details: ErrorDetails = {},
   ) {

@@ -24,6 +24,7 @@ export type CallState =
 
 /** The call changed its state. */
 export interface StateEvent extends Omit<Told<"state">, "state"> {
+  /** Where the call stands. */
   readonly state: CallState;
   /** Failed attempts since the connection was lost; 0 in every other state. */
   readonly attempt: number;
@@ -45,6 +46,7 @@ export interface Price {
 
 /** A session began, or goes on with a relay that had to rebuild it (`epoch` is larger then). */
 export interface SessionEvent extends Omit<Told<"session">, "agent"> {
+  /** The session's id in the relay's records. */
   readonly sessionId: string;
   /** The conversation that the session belongs to: as `conversation` of a later call it goes on with it. */
   readonly conversationId: string;
@@ -52,9 +54,11 @@ export interface SessionEvent extends Omit<Told<"session">, "agent"> {
   readonly agent: string | undefined;
   /** What the relay and its agent take beyond audio, such as `text`: the words are in `docs/protocol.md`. */
   readonly features: readonly string[];
+  /** How often a relay had to rebuild the session: 0 at first. */
   readonly epoch: number;
   /** Whether the call is recorded: tell the user. */
   readonly recording: boolean;
+  /** What the relay allows the session. */
   readonly limits: {
     /** Longest duration of the session in milliseconds. */
     readonly sessionMs: number;
@@ -63,14 +67,18 @@ export interface SessionEvent extends Omit<Told<"session">, "agent"> {
     /** What the session may cost, in nano-dollars. */
     readonly budgetNanoUsd: number;
   };
+  /** What the session may be charged for. */
   readonly prices: {
+    /** The version of the relay's price table. */
     readonly version: string;
+    /** A price for each thing that is metered. */
     readonly items: readonly Price[];
   };
 }
 
 /** What the agent does now. */
 export interface AgentEvent extends Told<"agent"> {
+  /** What it does. */
   readonly state: "listening" | "thinking" | "speaking";
 }
 
@@ -78,6 +86,7 @@ export interface AgentEvent extends Told<"agent"> {
 export interface TranscriptEvent extends Told<"transcript"> {
   /** Counts the turns of the session. */
   readonly turn: number;
+  /** Who said it. */
   readonly role: "user" | "agent";
   /** Plain text: show it as `textContent`, never as HTML. */
   readonly text: string;
@@ -124,6 +133,7 @@ export interface BudgetEvent extends Told<"budget"> {
 export interface ToolCallEvent extends Told<"toolCall"> {
   /** Names the call in its result. */
   readonly callId: string;
+  /** The tool's name. */
   readonly name: string;
   /** JSON text as a language model wrote it: it may be broken. */
   readonly arguments: string;
@@ -131,12 +141,15 @@ export interface ToolCallEvent extends Told<"toolCall"> {
 
 /** The result of a tool is not waited for any more. */
 export interface ToolCancelEvent extends Told<"toolCancel"> {
+  /** The call, as `toolCall` named it. */
   readonly callId: string;
 }
 
 /** The agent can do something less well than it should, or again as well as ever. */
 export interface DegradedEvent extends Told<"degraded"> {
+  /** What the agent does less well. */
   readonly what: "hearing" | "thinking" | "speaking";
+  /** Whether it does; `false` once it is well again. */
   readonly degraded: boolean;
 }
 
@@ -163,28 +176,72 @@ export interface LatencyEvent extends Told<"latency"> {
 
 /** An operator listens in, or does not any more. */
 export interface ListenedEvent extends Told<"listened"> {
+  /** Whether an operator listens in. */
   readonly listening: boolean;
 }
 
 /** A message that the page sends among its audio. */
 export type PageMessage =
-  | { readonly type: "text"; readonly text: string }
-  | { readonly type: "say"; readonly text: string; readonly interrupt: boolean }
-  | { readonly type: "context"; readonly text: string }
-  | { readonly type: "variables"; readonly variables: Readonly<Record<string, string>> }
-  | { readonly type: "tool_result"; readonly callId: string; readonly output: string; readonly isError: boolean }
-  | { readonly type: "correction"; readonly turn: number; readonly text: string };
+  | {
+      /** Of `sendText`. */
+      readonly type: "text";
+      /** What the user typed. */
+      readonly text: string;
+    }
+  | {
+      /** Of `say`. */
+      readonly type: "say";
+      /** What the agent is to speak. */
+      readonly text: string;
+      /** Whether it falls silent for that. */
+      readonly interrupt: boolean;
+    }
+  | {
+      /** Of `addContext`. */
+      readonly type: "context";
+      /** What the agent is to know. */
+      readonly text: string;
+    }
+  | {
+      /** Of `setVariables`. */
+      readonly type: "variables";
+      /** Values of the agent's variables, by their names. */
+      readonly variables: Readonly<Record<string, string>>;
+    }
+  | {
+      /** Of `sendToolResult`, or of a registered tool. */
+      readonly type: "tool_result";
+      /** The call, as `toolCall` named it. */
+      readonly callId: string;
+      /** What the tool gave. */
+      readonly output: string;
+      /** Whether that is an error. */
+      readonly isError: boolean;
+    }
+  | {
+      /** Of `correct`. */
+      readonly type: "correction";
+      /** The user's turn. */
+      readonly turn: number;
+      /** What was really said in it. */
+      readonly text: string;
+    };
 
 /** A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. */
 export interface UndeliveredEvent extends Told<"undelivered"> {
+  /** The message, as it was given. */
   readonly message: PageMessage;
 }
 
-/** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second. */
+/** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second, and as many only while somebody listens. */
 export interface LevelEvent {
+  /** The microphone's mean power, in dBFS. */
   readonly inputRms: number;
+  /** The microphone's loudest sample since the event before, in dBFS. */
   readonly inputPeak: number;
+  /** The mean power of what is heard of the agent, in dBFS. */
   readonly outputRms: number;
+  /** Its loudest sample, in dBFS. */
   readonly outputPeak: number;
 }
 
@@ -236,24 +293,44 @@ export interface EndedEvent extends Told<"ended"> {
 
 /** The events of a call. */
 export interface CallEvents {
+  /** The call changed its state. */
   state: StateEvent;
+  /** A session began, or goes on rebuilt. */
   session: SessionEvent;
+  /** The agent listens, thinks or speaks. */
   agent: AgentEvent;
+  /** Something was said, or is understood in another way. */
   transcript: TranscriptEvent;
+  /** What the session has used; at most once a second. */
   usage: Usage;
+  /** A budget has reached a threshold. */
   budget: BudgetEvent;
+  /** The agent asks the page to run a tool. */
   toolCall: ToolCallEvent;
+  /** Nobody waits for a tool's result any more. */
   toolCancel: ToolCancelEvent;
+  /** The agent does something less well, or well again. */
   degraded: DegradedEvent;
+  /** How long an answer took. */
   latency: LatencyEvent;
+  /** An operator listens in, or does not any more. */
   listened: ListenedEvent;
+  /** A message that was taken will not reach the relay. */
   undelivered: UndeliveredEvent;
+  /** How loud it is; at most 20 a second. */
   level: LevelEvent;
+  /** The network's round-trip time was measured. */
   rtt: RttEvent;
+  /** How well the line does; every 2 s while there is sound, and when a warning is raised or clear. */
   quality: QualityEvent;
+  /** Audio of the microphone was lost. */
   gap: GapEvent;
+  /** Another microphone is open, or sound can (no longer) come from it. */
   microphone: MicrophoneEvent;
+  /** Another loudspeaker is played on. */
   speaker: SpeakerEvent;
+  /** Something went wrong; the call goes on unless `ended` follows. */
   error: VoxrelayError;
+  /** The call is over; nothing follows. */
   ended: EndedEvent;
 }

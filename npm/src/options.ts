@@ -80,5 +80,6 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly tools?: Readonly<Record<string, ToolHandler>>;
   /** Ends the call, whether it is connected yet or not. */
   readonly signal?: AbortSignal;
+  /** Where the call notes what becomes of it. Without one nothing is noted. */
   readonly logger?: Logger;
 }

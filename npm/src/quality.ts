@@ -5,6 +5,7 @@ export type WarningName = "high-rtt" | "high-jitter" | "late-sound" | "underruns
 
 /** A warning that is raised, or that clears. */
 export interface QualityWarning {
+  /** Which one. */
   readonly name: WarningName;
   /** Raised, or cleared. */
   readonly raised: boolean;

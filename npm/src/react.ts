@@ -61,8 +61,8 @@ export function CallProvider({ options, children }: { readonly options: ConnectO
   return createElement(Provided.Provider, { value: useCalls(options) }, children);
 }
 
-/** How loud a call is: for the component that shows it, which is rendered 20 times a second. */
-export function useLevels({ levels }: { readonly levels: Levels }): { readonly input: number; readonly output: number } {
+/** How loud a call is: for the component that shows it, which is rendered 20 times a second. In dBFS; -100 stands for silence. */
+export function useLevels({ levels }: { readonly levels: Levels }): Pick<Levels, "input" | "output"> {
   const input = useSyncExternalStore(levels.subscribe, () => levels.input, () => levels.input);
   const output = useSyncExternalStore(levels.subscribe, () => levels.output, () => levels.output);
   return { input, output };

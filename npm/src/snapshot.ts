@@ -10,7 +10,9 @@ const CAPTIONS = 500;
 export interface Caption {
   /** The session that counts the turn: a call whose session could not be resumed has more than one. */
   readonly sessionId: string;
+  /** Counts the turns of the session. */
   readonly turn: number;
+  /** Who said it. */
   readonly role: "user" | "agent";
   /** Plain text: show it as `textContent`, never as HTML. Empty when all of it was taken back. */
   readonly text: string;
@@ -28,7 +30,10 @@ export interface Devices {
   readonly muted: boolean;
 }
 
-/** How loud it is. It changes 20 times a second, and no snapshot with it. */
+/** Who looks at the levels without listening to them has all of them for as many more. */
+const LOOKED_AT = 20;
+
+/** How loud it is. It changes 20 times a second while somebody listens or looks, 4 times otherwise, and no snapshot with it. */
 export interface Levels {
   /** Calls `listener` after each change; gives the function that stops it. */
   readonly subscribe: Source["subscribe"];
@@ -42,6 +47,17 @@ export interface Levels {
 export class LevelSource extends Source implements Levels {
   input = -100;
   output = -100;
+  #looked = 0;
+
+  /** Somebody looks. */
+  look(): void {
+    this.#looked = LOOKED_AT;
+  }
+
+  /** Whether the next change is of interest to anybody. */
+  isWatched(): boolean {
+    return this.#looked-- > 0 || this.isHeard;
+  }
 }
 
 /**
@@ -49,6 +65,7 @@ export class LevelSource extends Source implements Levels {
  * changes, and so is each part of it.
  */
 export interface CallSnapshot extends StateEvent {
+  /** Where the call stands. */
   readonly state: CallState;
   /** Where the engine runs; `undefined` until it does. */
   readonly engine: "worker" | "page" | undefined;
@@ -60,6 +77,7 @@ export interface CallSnapshot extends StateEvent {
   readonly captions: readonly Caption[];
   /** What the session has used, as the relay last told. */
   readonly usage: Usage;
+  /** Microphone and loudspeaker. */
   readonly devices: Devices;
   /** How well the line does: another object every 2 s while there is sound, and whenever a warning is raised or clears. */
   readonly quality: Quality;

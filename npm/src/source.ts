@@ -31,6 +31,11 @@ export class Source {
     return () => void this.#listeners.delete(own);
   };
 
+  /** @internal Whether anybody is told. */
+  get isHeard(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** @internal It has changed. */
   changed(): void {
     if (this.#isDue) return;

@@ -211,6 +211,40 @@ test("levels have listeners of their own", async () => {
   await call.close();
 });
 
+test("the engine is told whether anybody looks at the levels, since 20 a second cost the page something", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  const level = { type: "level", inputRms: 1e6, inputPeak: 1e6, outputRms: 0, outputPeak: 0 } as const;
+  const told: unknown[] = [];
+  engine.on("watchLevels", (watched) => told.push(watched));
+  const is = (...expected: boolean[]): Promise<void> => until(() => String(told) === String(expected), `it is told ${expected}`);
+  const levels = async (count: number): Promise<void> => {
+    engine.say(...Array.from({ length: count }, () => level), { type: "rtt", us: 5 });
+    await new Promise((resolve) => call.once("rtt", resolve));
+  };
+  await levels(30);
+  const stop = call.levels.subscribe(() => undefined);
+  await levels(30);
+  await is(true);
+  stop();
+  await levels(1);
+  await is(true, false);
+  // To look is as good as to listen, for a while.
+  call.levels.input;
+  await levels(10);
+  await is(true, false, true);
+  call.levels.input;
+  await levels(30);
+  await is(true, false, true, false);
+  const off = call.on("level", () => undefined);
+  await levels(1);
+  await is(true, false, true, false, true);
+  off();
+  await levels(1);
+  await is(true, false, true, false, true, false);
+  await call.close();
+});
+
 test("captions are one a turn and role in the order in which they began, and a correction takes the place of what it corrects", async () => {
   const call = await connected();
   const { engine } = browser;
@@ -345,7 +379,7 @@ test("why a call is over stands in its snapshot as the event told it, and nowher
   call.on("ended", (ended) => told.push(ended));
   browser.engine.say({ type: "usage", audioMs: 1, tokens: 2, characters: 3, costNanoUsd: 4, leftNanoUsd: 0 });
   await until(() => call.usage.tokens === 2, "usage is told");
-  assert.equal(call.snapshot.ended, undefined);
+  assert.ok(!("reason" in (call.snapshot.ended ?? {})));
   browser.engine.ends("budget", 4402);
   await until(() => call.snapshot.ended !== undefined, "it has ended");
   const { ended } = call.snapshot;

@@ -4,6 +4,7 @@
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
+//! `cargo xtask bench page`: what a call costs the page that makes it.
 
 use std::fs;
 use std::process::Command;
@@ -49,6 +50,8 @@ pub(crate) enum Bench {
     Lossy,
     /// The same of a minute's call from a page, in a real browser (root, Linux)
     LossyPage,
+    /// What a call costs the page that makes it: threads, memory, sound, and how soon a click is heard (Linux)
+    Page,
 }
 
 /// One line of `audio/examples/bench_wasm.mjs --json`.
@@ -62,8 +65,8 @@ struct WasmTiming {
     goal_us: f64,
 }
 
-/// Measures and prints one table, or JSON.
-pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
+/// Measures and prints one table, or JSON. `seconds` is how long the call of [`Bench::Page`] is measured.
+pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
     match bench {
         Bench::Audio => audio(json),
         Bench::Voice => voice(json),
@@ -78,6 +81,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool) -> Result<()> {
         Bench::Memory => memory(json),
         Bench::Lossy => relay("lossy", &["20"], json),
         Bench::LossyPage => lossy_page(),
+        Bench::Page => page(json, seconds),
     }
 }
 
@@ -129,6 +133,23 @@ fn lossy_page() -> Result<()> {
     node.args(["--test", "--test-reporter=spec", "tests/engines/lossy.test.mjs"]);
     node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_FAR", workspace::program("examples/far"));
     run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/engines/lossy.test.mjs")
+}
+
+/// Against a relay as it is deployed.
+fn page(json: bool, seconds: u32) -> Result<()> {
+    step("building the SDK", crate::build::sdk)?;
+    step("building the relay", || {
+        let mut cargo = workspace::cargo();
+        cargo.args(["build", "--release", "--package", "relay", "--bin", "voxrelay"]);
+        run(&mut cargo, "the message above says what is wrong")
+    })?;
+    let mut node = workspace::node();
+    node.args(["tests/examples/page.mjs", "--seconds", &seconds.to_string()]).args(json.then_some("--json"));
+    node.env("E2E_RELAY", workspace::target().join("release/voxrelay"));
+    node.env("E2E_CHROMIUM", crate::gate::chromium()?);
+    let table = step("making calls", || output(&mut node, "see tests/examples/page.mjs"))?;
+    print!("{table}");
+    Ok(())
 }
 
 fn voice(json: bool) -> Result<()> {

@@ -63,14 +63,25 @@ fn typescript() -> String {
         let (name, retryable, message) = (info.name, info.retryable, quoted(info.message));
         line(&mut out, format_args!("  {name}: {{ retryable: {retryable}, message: {message} }},"));
     }
-    out.push_str(
-        "} as const;\n\n\
-         /** The words of `error.code`. A newer relay may send others. */\n\
-         export type ErrorCode = keyof typeof ERROR_CODES;\n\n\
-         /** The words of the `ended` event's `reason`. */\n\
-         export type CloseName = keyof typeof CLOSE_CODES;\n",
+    out.push_str("} as const;\n");
+    // Word for word: whoever reads the reference, or is told by an editor, sees them.
+    union(
+        &mut out,
+        ("ErrorCode", "The words of `error.code`. A newer relay may send others."),
+        ErrorCode::ALL.iter().map(|code| code.info().name),
+    );
+    union(
+        &mut out,
+        ("CloseName", "The words of the `ended` event's `reason`."),
+        CloseCode::ALL.iter().map(|code| code.info().name),
     );
     out
+}
+
+/// A type that is one of some words.
+fn union(out: &mut String, (name, meaning): (&str, &str), words: impl Iterator<Item = &'static str>) {
+    let words = words.map(|word| format!("\n  | \"{word}\"")).collect::<String>();
+    line(out, format_args!("\n/** {meaning} */\nexport type {name} ={words};"));
 }
 
 fn markdown() -> String {

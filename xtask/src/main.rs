@@ -12,6 +12,7 @@ mod mutants;
 mod prerequisites;
 mod pypi;
 mod recordings;
+mod reference;
 mod rolling;
 mod shorten;
 mod simulate;
@@ -60,6 +61,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write the package's reference into the target directory
+    Reference,
     /// Print what a page downloads: raw, gzip and brotli
     Size {
         /// Print JSON and nothing else
@@ -70,6 +73,9 @@ enum Command {
     Bench {
         /// What to measure
         what: bench::Bench,
+        /// For how many seconds the call of `page` is measured
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
         /// Print JSON and nothing else
         #[arg(long)]
         json: bool,
@@ -129,8 +135,9 @@ fn main() -> ExitCode {
         },
         Command::Build => build::sdk(),
         Command::Codegen { check } => codegen::run(check),
+        Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
-        Command::Bench { what, json } => bench::run_bench(what, json),
+        Command::Bench { what, json, seconds } => bench::run_bench(what, json, seconds),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
         Command::Rolling { from } => rolling::run_beside(&from),

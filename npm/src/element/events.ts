@@ -9,9 +9,12 @@ export const FORWARDED = "state session agent transcript usage budget degraded l
 ) as Forwarded[];
 
 /** The events of the element. */
-export type VoiceCallEventMap = { readonly [Name in Forwarded]: CustomEvent<CallEvents[Name]> } & {
+export type VoiceCallEventMap = { readonly [Name in Exclude<keyof CallEvents, "toolCall" | "toolCancel">]: CustomEvent<CallEvents[Name]> } & {
   /** The user agrees that the microphone opens. */
   readonly consent: CustomEvent<undefined>;
   /** There is no free place; it is tried again. */
-  readonly waiting: CustomEvent<{ readonly retryInMs: number }>;
+  readonly waiting: CustomEvent<{
+    /** Milliseconds until the next attempt. */
+    readonly retryInMs: number;
+  }>;
 };

@@ -5,46 +5,79 @@ export type Words = readonly [title: string, hint: string];
 export interface VoiceCallTexts {
   /** The name of the whole. */
   readonly name: string;
+  /** On the button that makes a call. */
   readonly call: string;
+  /** On the same button where the call is in text. */
   readonly chat: string;
+  /** On the button within a call. */
   readonly hangUp: string;
+  /** On the button while a call is being made. */
   readonly cancel: string;
+  /** Mutes the microphone. */
   readonly mute: string;
+  /** Unmutes it. */
   readonly unmute: string;
+  /** Changes to text. */
   readonly write: string;
+  /** Changes to voice. */
   readonly speak: string;
+  /** Opens the choice of microphones. */
   readonly settings: string;
+  /** Names that choice. */
   readonly microphone: string;
+  /** Names what was said, for screen readers. */
   readonly captions: string;
+  /** Before what the user said. */
   readonly you: string;
+  /** Before what the agent said. */
   readonly agent: string;
+  /** In the empty field for text. */
   readonly message: string;
+  /** Sends what is in it. */
   readonly send: string;
+  /** Agrees that the microphone opens. */
   readonly agree: string;
+  /** Does not agree. */
   readonly decline: string;
+  /** Puts away what went wrong. */
   readonly dismiss: string;
+  /** The call is recorded. */
   readonly recorded: string;
+  /** An operator listens in. */
   readonly listened: string;
   /** With `{seconds}`. */
   readonly nextTry: string;
+  /** It is being tried again now. */
   readonly trying: string;
   /** What a screen reader is told when the call is up. */
   readonly connected: string;
+  /** Asks for a rating after the call. */
   readonly rate: string;
+  /** A good rating. */
   readonly good: string;
+  /** A bad rating. */
   readonly bad: string;
+  /** The rating was taken. */
   readonly thanks: string;
+  /** The rating was not taken. */
   readonly notRated: string;
   /** What is asked before the microphone opens. */
   readonly consent: string;
   /** Where the call stands: the states of a call, those before one, and what the agent does. `text` is of a call without a microphone. */
   readonly states: Readonly<Record<StateWord, Words>>;
   /** Why a call ended, by the reason of `ended`. */
-  readonly ends: Readonly<Record<string, Words>> & { readonly normal: Words };
+  readonly ends: Readonly<Record<string, Words>> & {
+    /** For every reason that has no words of its own. */
+    readonly normal: Words;
+  };
   /** What went wrong, by the error's code; `other` with `{code}`. */
-  readonly errors: Readonly<Record<string, Words>> & { readonly other: Words };
+  readonly errors: Readonly<Record<string, Words>> & {
+    /** For every code that has no words of its own. */
+    readonly other: Words;
+  };
 }
 
+/** Where a call stands, as far as there are words for it. */
 export type StateWord =
   | "idle"
   | "idleText"
@@ -72,6 +105,7 @@ const SHUT_OUT: Words = ["You could not be let in", "Reload the page and sign in
 const SOON: Words = ["Starting", "What you write is sent in a moment."];
 const NOT_REACHED: Words = ["No connection", "Check your network, then try again."];
 
+/** The element's own texts. */
 export const ENGLISH: VoiceCallTexts = {
   name: "Voice call",
   call: "Call",

@@ -25,10 +25,12 @@ use capture::Capture;
 use link::Link;
 use playback::Playback;
 
-/// Levels are told at most this often, in milliseconds: 20 a second.
+/// Levels are told at most this often, in milliseconds, while somebody looks at them: 20 a second.
 const LEVEL_EVERY_MS: f64 = 50.0;
 /// How well the line does is told so often while there is sound either way, in milliseconds.
 const QUALITY_EVERY_MS: f64 = 2_000.0;
+/// Levels are told this often otherwise. Each one wakes the page's main thread, and 20 a second take as much of it as all else of a call.
+const LEVEL_UNWATCHED_EVERY_MS: f64 = 250.0;
 
 /// One call: what runs between the worklets' ports and the socket.
 ///
@@ -45,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) playback: Playback,
     muted: bool,
     closing: bool,
+    levels_watched: bool,
     level_told_ms: f64,
     quality_told_ms: f64,
 }
@@ -100,6 +103,7 @@ impl Engine {
                 playback: Playback::new(),
                 muted: false,
                 closing: false,
+                levels_watched: false,
                 level_told_ms: 0.0,
                 quality_told_ms: 0.0,
             })
@@ -182,6 +186,12 @@ impl Engine {
         inner.link.input(Input::Mute(muted), &mut inner.playback);
     }
 
+    /// Somebody looks at the levels, or nobody does any more.
+    #[wasm_bindgen(js_name = watchLevels)]
+    pub fn watch_levels(&self, watched: bool) {
+        self.inner.borrow_mut().levels_watched = watched;
+    }
+
     /// Says something among the audio: a message of the protocol as JSON text, without its place. Answered with the report `taken` or
     /// `refused` with this `id`.
     pub fn message(&self, id: u32, json: &str) {
@@ -248,7 +258,8 @@ impl Inner {
 
     fn tell_level(&mut self) {
         let now = link::now_ms();
-        if now - self.level_told_ms >= LEVEL_EVERY_MS {
+        let every = if self.levels_watched { LEVEL_EVERY_MS } else { LEVEL_UNWATCHED_EVERY_MS };
+        if now - self.level_told_ms >= every {
             self.level_told_ms = now;
             self.link.tell_level(self.capture.level(), self.playback.level());
         }

@@ -82,5 +82,9 @@ pub(super) fn types() -> Result<Outcome> {
             outcome.notes.push(format!("{error:#}"));
         }
     }
-    Ok(outcome.note(format!("{count} snippets of the documents")))
+    if let Err(error) = crate::reference::write() {
+        outcome.failed += 1;
+        outcome.notes.push(format!("{error:#}"));
+    }
+    Ok(outcome.note(format!("{count} snippets of the documents; the reference has every exported name")))
 }

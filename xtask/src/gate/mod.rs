@@ -71,7 +71,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "types",
-        title: "TypeScript, strict",
+        title: "TypeScript, strict, and the reference of the package",
         needs: &["sdk"],
         when: When::Always,
         run: checks::types,
