@@ -6,6 +6,8 @@
 
 export { Call } from "./call.js";
 export { VoiceClient } from "./client.js";
+export { listDevices } from "./devices.js";
+export type { Device, DeviceList } from "./devices.js";
 export { VoxrelayError } from "./error.js";
 export type { CloseName, ErrorCode } from "./codes.js";
 export type { ErrorDetails } from "./error.js";

@@ -408,7 +408,7 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
     let url = format!("http://{}/jwks", closed.local_addr().expect("bound"));
     drop(closed);
     let verifier = configured(None, Some(&url));
-    assert!(verifier.try_keys().await.is_err_and(|error| error.contains(&url)));
+    assert!(verifier.try_keys().await.is_err_and(|error| error.starts_with(&format!("{url}: "))));
     verifier.warm_up().await;
     let token = Pair::ec("ec-1").sign(Algorithm::ES256, Some("ec-1"), &good());
     let refused = verify(&verifier, &token).await.expect_err("no keys");
