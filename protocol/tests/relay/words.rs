@@ -1,0 +1,112 @@
+//! What the session says, how a slow reader gets it, and the end of a call.
+
+use super::*;
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[test]
+fn a_full_socket_keeps_the_agents_words_waiting_and_nothing_of_the_users() {
+    let mut bench = Bench::attached();
+    bench.link.handle_input(bench.now, Input::Audio(&[7; 480]));
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le16000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 3_200, 0);
+    bench.link.handle_input(bench.now, Input::Binary(frame.into()));
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Audio { .. })));
+    assert!(bench.link.poll_urgent().is_none());
+    bench.now = bench.now + Duration::from_millis(200);
+    bench.link.handle_input(bench.now, Input::Timeout);
+    assert!(matches!(bench.link.poll_urgent(), Some(Output::Text(text)) if text.contains("\"ack\"")));
+    assert!(bench.link.poll_urgent().is_none());
+    assert!(matches!(bench.link.poll_output(), Some(Output::Binary(_))));
+}
+
+#[test]
+fn a_slow_reader_makes_the_agent_wait() {
+    let mut bench = Bench::attached();
+    let mut frames = 0;
+    while bench.link.has_room() {
+        bench.input(Input::Audio(&[0; 2_400]));
+        frames += 1;
+        assert!(frames < 1_000, "bounded");
+    }
+    bench.client(ClientAck { received: frames, played: 0 });
+    assert!(bench.link.has_room());
+    bench.input(Input::Closed);
+    assert!(!bench.link.has_room(), "without a connection it waits, too");
+}
+
+#[test]
+fn hanging_up_waits_for_the_frames_before_it() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    assert_eq!(bench.client(Bye { end: 2 }), []);
+    assert_eq!(bench.chunk(1), [Did::Audio(mark(1), 3_200), Did::Bye]);
+    bench.input(Input::Say(&Saying::Agent(AgentState::Listening)));
+    let did = bench.input(Input::End { code: CloseCode::Normal, usage: Usage::default() });
+    assert!(
+        matches!(
+            did.as_slice(),
+            [
+                Did::Said(RelayMessage::RelayAck(_)),
+                Did::Said(RelayMessage::Ended(_)),
+                Did::Close(CloseCode::Normal)
+            ]
+        ),
+        "{did:?}"
+    );
+    assert_eq!(bench.chunk(2), [], "it is over");
+}
+
+#[test]
+fn hanging_up_does_not_wait_for_a_frame_that_was_refused() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    assert_eq!(bench.client(Bye { end: 2 }), []);
+    let did = bench.frame(Codec::PcmS16le16000, 1, 1_600, 10);
+    assert_eq!(error(&did), Some("chunk_too_small"));
+    assert!(did.contains(&Did::Bye), "{did:?}");
+}
+
+#[test]
+fn whatever_the_session_says_is_numbered_by_the_link() {
+    let mut bench = Bench::attached();
+    let seq = 99;
+    let said =
+        Transcript { seq, turn: 1, role: Role::Agent, text: "Yes.".into(), last: true, start: 0, end: 0 };
+    let (scope, percent, limit_nano_usd, spent_nano_usd) = (BudgetScope::Session, 50, 10, 5);
+    let call_id = String::from("call");
+    let (name, arguments) = ("now".into(), "{}".into());
+    let sayings = [
+        Saying::Agent(AgentState::Speaking),
+        Saying::Transcript(said),
+        Saying::Budget(Budget { seq, scope, percent, limit_nano_usd, spent_nano_usd }),
+        Saying::ToolCall(ToolCall { seq, call_id: call_id.clone(), name, arguments }),
+        Saying::ToolCancel(ToolCancel { seq, call_id }),
+        Saying::Degraded(Degraded { seq, what: Ability::Hearing, degraded: true }),
+        Saying::Latency(Latency {
+            seq,
+            turn: 1,
+            stt_ms: None,
+            llm_ms: Some(3),
+            tts_ms: None,
+            send_ms: None,
+            heard_ms: None,
+            total_ms: Some(4),
+        }),
+        Saying::Listened(Listened { seq, listening: true }),
+        Saying::ReplyEnd,
+        Saying::Flush,
+        Saying::Hold(true),
+        Saying::Hold(false),
+    ];
+    for (number, saying) in sayings.iter().enumerate() {
+        bench.link.handle_input(bench.now, Input::Say(saying));
+        let text = std::iter::from_fn(|| bench.link.poll_output())
+            .filter_map(|output| if let Output::Text(text) = output { Some(text) } else { None })
+            .last();
+        let text = text.expect("it is said");
+        assert!(text.contains(&format!("\"seq\":{number}")), "{text}");
+    }
+}
