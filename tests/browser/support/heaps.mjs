@@ -3,6 +3,8 @@
 
 /** @typedef {{ page: number, worker: number, wasm: number }} Heaps Bytes: JavaScript of the page, of its Workers, and WebAssembly of both. */
 
+const PATIENCE_MS = 20_000;
+
 /** Asks a target of the browser. @typedef {(method: string, params?: object) => Promise<any>} Ask */
 
 /**
@@ -23,7 +25,12 @@ export async function heaps(page) {
   session.on("Target.attachedToTarget", ({ sessionId }) => {
     workers.push(async (method, params = {}) => {
       const message = JSON.stringify({ id: ++asked, method, params });
-      const answer = new Promise((resolve) => waiting.set(asked, resolve));
+      const id = asked;
+      // A Worker that ends meanwhile answers nothing.
+      const answer = new Promise((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`a Worker did not answer ${method}`)), PATIENCE_MS);
+        waiting.set(id, (result) => (clearTimeout(timer), resolve(result)));
+      });
       await session.send("Target.sendMessageToTarget", { sessionId, message });
       return answer;
     });
