@@ -21,7 +21,7 @@ const PHONE_ON_ITS_SIDE = { width: 750, height: 342 };
 const DESKTOP = { width: 1280, height: 800 };
 const SCREENS = [PHONE, SMALL_PHONE, PHONE_ON_ITS_SIDE, { width: 844, height: 390 }, { width: 820, height: 1180 }, { width: 932, height: 430 }, DESKTOP];
 
-describe("the demo page in each state", { concurrency: 2 }, () => {
+describe("the demo page in each state", () => {
   const stage = new Stage();
   /** @type {import("playwright-core").Browser} */
   let browser;

@@ -148,7 +148,7 @@ pub(super) fn spoken() -> Result<Outcome> {
 }
 
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
-/// the others, which mostly wait, two files at a time, in whatever the machine has to give.
+/// the others, which mostly wait, and after them in whatever the machine has to give. Two of these at a time were heard in the sound of the others.
 const UNTIMED: [&str; 21] = [
     "arguments",
     "budget",
@@ -191,7 +191,7 @@ pub(super) fn browser() -> Result<Outcome> {
     beside
         .current_dir(workspace::root())
         .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    beside.env("E2E_FAKES", &fakes).args(["--test", "--test-concurrency=2", REPORT]).args(untimed);
+    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed);
     let beside = Background::start(beside);
     let mut node = browser_tests()?;
     let mut outcome = Outcome::ok();
@@ -278,6 +278,5 @@ fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Real time audio next to another browser with real time audio would be a test of the machine.
-const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", REPORT];
-const REPORT: &str = "--test-reporter=spec";
+const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
 const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
