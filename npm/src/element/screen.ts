@@ -1,4 +1,4 @@
-import { type Call, type CallSnapshot, listDevices } from "../index.js";
+import type { Call, CallSnapshot } from "../index.js";
 import { type Nodes, make, show, write } from "./dom.js";
 import css from "./style.css";
 import type { VoiceCallTexts } from "./texts.js";
@@ -100,8 +100,9 @@ export class Screen {
   /** Offers the microphones that there are. */
   async listMicrophones({ snapshot }: Call): Promise<void> {
     const { microphonesPart } = this.#nodes;
-    const { microphones } = await listDevices();
-    microphonesPart.replaceChildren(...microphones.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
+    const all = await navigator.mediaDevices.enumerateDevices();
+    const inputs = all.filter(({ kind, deviceId }) => kind === "audioinput" && deviceId);
+    microphonesPart.replaceChildren(...inputs.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
     microphonesPart.value = snapshot.devices.microphone?.deviceId ?? "";
   }
 
