@@ -23,5 +23,5 @@ export async function listDevices(): Promise<DeviceList> {
   const all = (await (navigator.mediaDevices as MediaDevices | undefined)?.enumerateDevices()) ?? [];
   const list = (wanted: MediaDeviceKind): Device[] =>
     all.filter(({ kind, deviceId }) => kind === wanted && deviceId).map(({ deviceId, label }) => ({ deviceId, label }));
-  return { microphones: list("audioinput"), speakers: "setSinkId" in AudioContext.prototype ? list("audiooutput") : [] };
+  return { microphones: list("audioinput"), speakers: "setSinkId" in ((globalThis.AudioContext as typeof AudioContext | undefined)?.prototype ?? {}) ? list("audiooutput") : [] };
 }

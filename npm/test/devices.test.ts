@@ -31,4 +31,6 @@ test("a page that may not know the devices, or that has none, is offered nothing
     browserWith(devices, true);
     assert.deepEqual(await listDevices(), { microphones: [], speakers: [] });
   }
+  Reflect.deleteProperty(globalThis, "AudioContext");
+  assert.deepEqual((await listDevices()).speakers, [], "nor is one whose browser has no sound at all");
 });

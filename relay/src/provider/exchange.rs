@@ -235,9 +235,10 @@ impl Exchange {
     /// The first cause counts.
     fn fail(&mut self, kind: FailureKind, message: impl Into<String>) {
         let refused = self.refused;
+        let message = self.codec.shown(&message.into());
         self.failed.get_or_insert_with(|| match refused {
             Some((status, retry_after)) => {
-                let message = format!("HTTP {status}, and of its words {}", message.into());
+                let message = format!("HTTP {status}, and of its words {message}");
                 Failure::of_status(status, message, retry_after)
             }
             None => Failure::new(kind, message),

@@ -25,20 +25,6 @@ impl Guarded {
         let has_words = matches!(ask, Ask::Speak(text) if is_spoken(text));
         Guarded { codec, key, has_words, has_sound: false }
     }
-
-    /// Providers repeat what they were sent, to say what is wrong with it. Their words may be cut in the middle of that.
-    fn without_key(&self, message: &str) -> String {
-        let key = self.key.as_ref().map(Secret::expose).unwrap_or_default();
-        if key.is_empty() {
-            return message.to_owned();
-        }
-        let mut message = message.replace(key, SHOWN);
-        let beginnings = (SHOWN_BEGINNING..key.len()).rev().filter_map(|length| key.get(..length));
-        if let Some(begun) = beginnings.into_iter().find(|begun| message.ends_with(begun)) {
-            message.replace_range(message.len() - begun.len().., SHOWN);
-        }
-        message
-    }
 }
 
 /// Whether a voice has something to say there.
@@ -66,7 +52,7 @@ impl Codec for Guarded {
                 Output::Event(Event::Failed(silent))
             }
             Output::Event(Event::Failed(Failure { kind, message, retry_after })) => {
-                let message = self.without_key(&message);
+                let message = self.shown(&message);
                 Output::Event(Event::Failed(Failure { kind, message, retry_after }))
             }
             Output::Event(event) => {
@@ -75,6 +61,20 @@ impl Codec for Guarded {
             }
             message => message,
         })
+    }
+
+    /// Providers repeat what they were sent, to say what is wrong with it. Their words may be cut in the middle of that.
+    fn shown(&self, message: &str) -> String {
+        let key = self.key.as_ref().map(Secret::expose).unwrap_or_default();
+        if key.is_empty() {
+            return message.to_owned();
+        }
+        let mut message = message.replace(key, SHOWN);
+        let beginnings = (SHOWN_BEGINNING..key.len()).rev().filter_map(|length| key.get(..length));
+        if let Some(begun) = beginnings.into_iter().find(|begun| message.ends_with(begun)) {
+            message.replace_range(message.len() - begun.len().., SHOWN);
+        }
+        message
     }
 
     fn poll_timeout(&self) -> Option<Time> {
@@ -127,6 +127,12 @@ mod tests {
             let outputs = bench.handle(Input::End);
             let [Output::Event(Event::Failed(failure))] = &outputs[..] else { panic!("{outputs:?}") };
             assert!(failure.message.ends_with("xx[key]"), "{}: {}", kind.name, failure.message);
+            // It hangs up with those words.
+            let mut bench = Bench::open(&provider, &ask);
+            bench.handle(Input::Head { status: 101, retry_after: None, request_id: None, media_type: "" });
+            let outputs = bench.handle(Input::Lost("closed with 4999: no such key sk-test"));
+            let Some(Output::Event(Event::Failed(failure))) = outputs.last() else { panic!("{outputs:?}") };
+            assert!(failure.message.ends_with("no such key [key]"), "{}: {}", kind.name, failure.message);
         }
     }
 

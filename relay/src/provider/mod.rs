@@ -136,6 +136,11 @@ pub trait Codec: Send {
     /// The next thing to do.
     fn poll_output(&mut self) -> Option<Output>;
 
+    /// What may be shown of words that came from the wire: never the key.
+    fn shown(&self, words: &str) -> String {
+        words.to_owned()
+    }
+
     /// When [`Input::Timeout`] is due: for wires that want to be kept alive.
     fn poll_timeout(&self) -> Option<Time> {
         None
