@@ -245,6 +245,7 @@ pub(super) fn prepare(
         let (rate, from) = (parts.rate.0, recorded_through);
         Recorder::begin(&app.live.tasks, &app.records.store, recordings, &beginning.id, key, rate, from)
             .inspect_err(|error| tracing::error!(session = %beginning.id, %error, "the call is not recorded"))
+            .map(Box::new)
             .ok()
     });
     let caps = caps(limits);

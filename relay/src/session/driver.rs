@@ -45,7 +45,7 @@ pub(super) struct Driver {
     pub(super) requests: Requests,
     /// The calls of tools that the operator's backend has under way.
     pub(super) tools: Tools,
-    pub(super) recording: Option<Recorder>,
+    pub(super) recording: Option<Box<Recorder>>,
     pub(super) connection: Option<Connection>,
     /// Connections that want to go on with the session, by their numbers.
     pub(super) visitors: Vec<(u64, ResumeRequest)>,
@@ -178,7 +178,7 @@ impl Driver {
                 Output::Feed { request, feed } => self.requests.feed(request, feed),
                 Output::HoldBack { request, held_back } => self.requests.hold_back(request, held_back),
                 Output::Cancel(request) => self.requests.cancel(request),
-                Output::RunTool(called) => self.tools.run(called),
+                Output::RunTool(called) => self.tools.run(*called),
                 Output::CancelTool(call_id) => self.tools.cancel(&call_id),
                 Output::Write { entry, wait } => self.work.write(entry, wait),
                 Output::Keep(entries) => self.work.keep(&entries),

@@ -34,7 +34,7 @@ pub enum Entry {
         committed: Mark,
     },
     /// What was spent.
-    Settlement(Settlement),
+    Settlement(Box<Settlement>),
     /// The session's end.
     End {
         /// Why the session ended.
@@ -49,11 +49,11 @@ pub enum Entry {
     /// Whether the session has a connection.
     Attached(bool),
     /// The next resume token.
-    Resumed(NextToken),
+    Resumed(Box<NextToken>),
     /// How many frames and texts of the client were refused so far.
     Strikes(u32),
     /// A call of a tool, or what has come of one. Calls that are not stored are not made, and a page sends a result again that is not stored.
-    Tool(ToolNote),
+    Tool(Box<ToolNote>),
 }
 
 impl Entry {

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 
 use crate::agent::tool::{Called, Tool, ToolOutput};
 use crate::config::{ToolConfig, Webhook};
@@ -20,8 +20,6 @@ use crate::operations::outbound::http_client;
 use crate::operations::webhook::{sign, why};
 use crate::records::store::unix_ms;
 
-/// Results that wait for the session.
-const RESULTS_WAITING: usize = 16;
 /// A backend that cannot be reached is asked once more after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -51,9 +49,9 @@ pub(super) struct Tools {
     client: Option<Client>,
     caller: Caller,
     tools: BTreeMap<String, ToolConfig>,
-    running: Vec<(String, AbortOnDropHandle<()>)>,
-    results: mpsc::Receiver<(String, ToolOutput)>,
-    to_session: mpsc::Sender<(String, ToolOutput)>,
+    running: JoinSet<(String, ToolOutput)>,
+    /// What gives up each call that runs, by the call's name.
+    handles: Vec<(String, AbortHandle)>,
 }
 
 impl Tools {
@@ -63,9 +61,8 @@ impl Tools {
         caller: Caller,
         tools: Vec<ToolConfig>,
     ) -> Tools {
-        let (to_session, results) = mpsc::channel(RESULTS_WAITING);
         let tools = tools.into_iter().map(|tool| (tool.tool.name.clone(), tool)).collect();
-        Tools { tasks, client, caller, tools, running: Vec::new(), results, to_session }
+        Tools { tasks, client, caller, tools, running: JoinSet::new(), handles: Vec::new() }
     }
 
     /// Calls a webhook. How long it may take is the agent's to say.
@@ -77,35 +74,39 @@ impl Tools {
             tracing::error!(session = %self.caller.session_id, tool = %called.name, "there is no such tool");
             return;
         };
-        let (call_id, caller, to_session) =
-            (called.call_id.clone(), self.caller.clone(), self.to_session.clone());
-        let task = self.tasks.spawn(async move {
+        let (call_id, caller) = (called.call_id.clone(), self.caller.clone());
+        let handle = self.running.spawn(self.tasks.track_future(async move {
             let backend = Backend { client, tool, webhook, caller };
             let output = backend.call(&called).await;
-            // Nobody hears it if the session is gone.
-            let _ = to_session.send((called.call_id, output)).await;
-        });
-        self.running.push((call_id, AbortOnDropHandle::new(task)));
+            (called.call_id, output)
+        }));
+        self.handles.push((call_id, handle));
     }
 
     /// Gives up a call.
     pub(super) fn cancel(&mut self, call_id: &str) {
-        self.running.retain(|(running, _)| running != call_id);
+        self.handles.retain(|(running, handle)| {
+            let stays = running != call_id;
+            if !stays {
+                handle.abort();
+            }
+            stays
+        });
     }
 
     /// The next result. It waits for ever without calls, and then looks at nothing: a session is asked this for every chunk. Dropping the
     /// future loses nothing.
     pub(super) async fn next(&mut self) -> (String, ToolOutput) {
-        if self.running.is_empty() {
-            return std::future::pending().await;
-        }
-        match self.results.recv().await {
-            Some((call_id, output)) => {
-                self.cancel(&call_id);
-                (call_id, output)
+        while !self.running.is_empty() {
+            // A call that was given up ends without a result, even if it had one already.
+            if let Some(Ok((call_id, output))) = self.running.join_next().await
+                && let Some(place) = self.handles.iter().position(|(running, _)| *running == call_id)
+            {
+                self.handles.swap_remove(place);
+                return (call_id, output);
             }
-            None => std::future::pending().await,
         }
+        std::future::pending().await
     }
 }
 

@@ -374,7 +374,7 @@ impl World<'_> {
                 }
                 Output::Cancel(request) => live.cancel(request),
                 Output::RunTool(called) => {
-                    if !self.store.tool_calls(&live.id).iter().any(|stored| stored.called == called) {
+                    if !self.store.tool_calls(&live.id).iter().any(|stored| stored.called == *called) {
                         return Err(format!("{} runs {called:?}, which is not stored", live.id));
                     }
                     self.tally.results += 1;

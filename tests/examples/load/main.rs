@@ -6,6 +6,9 @@
 //! time), against the relay as it is deployed, beside a bare WebSocket echo of axum with the same messages. The server has one core and
 //! the calls have another; without `taskset`, or with one core only, they share.
 //!
+//! The memory of a call is what the calls after the first tenth of them add, so that what a server needs for its first calls, such as the code
+//! that they run and the pages of its database, is not counted as theirs. The first tenth do what they do while that is measured.
+//!
 //! With `--opening` it is also measured how long pings of 200 calls take while 1,500 more are opened, each as soon as the one before is
 //! admitted, and how many warnings the relay logs meanwhile. `load --opening` measures nothing else.
 
@@ -54,7 +57,7 @@ struct Row {
     latencies: Vec<f64>,
     cpu_seconds: f64,
     seconds: f64,
-    kib: f64,
+    kib_per_call: f64,
     lost: u64,
 }
 
@@ -107,7 +110,7 @@ async fn main() {
             row.at(0.999),
             row.cpu_seconds / row.seconds * 100.0,
             times,
-            row.kib / row.calls as f64,
+            row.kib_per_call,
             row.lost,
         );
     }
@@ -128,7 +131,7 @@ impl Row {
             "p99_ms": self.at(0.99),
             "p999_ms": self.at(0.999),
             "cpu_percent": self.cpu_seconds / self.seconds * 100.0,
-            "kib_per_call": self.kib / self.calls as f64,
+            "kib_per_call": self.kib_per_call,
             "lost": self.lost,
         })
     }
@@ -145,11 +148,12 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
     if apart {
         pin(std::process::id(), 1).await;
     }
-    let before_kib = resident_kib(pid);
     let (latencies, mut measured) = mpsc::channel(65_536);
     let lost = Arc::new(AtomicU64::new(0));
-    let (begin, opening) = (Instant::now(), Duration::from_millis(calls * 1_000 / OPENED_PER_SECOND));
-    let from = begin + opening + SETTLE;
+    let (begin, first) = (Instant::now(), calls.div_ceil(10));
+    // The others are opened when the memory with the first ones was measured.
+    let first_up = begin + opened_in(first);
+    let from = first_up + SETTLE + opened_in(calls - first) + SETTLE;
     let sound = Arc::new(Sound::new());
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..calls {
@@ -158,14 +162,15 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
             url: server.url(),
             number,
             // Evenly over the time between two chunks, whenever each was opened.
-            first: from - SETTLE + CHUNK.mul_f64(number as f64 / calls as f64),
+            first: if number < first { first_up } else { from - SETTLE }
+                + CHUNK.mul_f64(number as f64 / calls as f64),
             from,
             until: from + span,
             sound: sound.clone(),
             latencies: latencies.clone(),
         };
-        let (lost, open_at) =
-            (lost.clone(), begin + Duration::from_millis(number * 1_000 / OPENED_PER_SECOND));
+        let pause = if number < first { Duration::ZERO } else { SETTLE };
+        let (lost, open_at) = (lost.clone(), begin + opened_in(number) + pause);
         tasks.spawn(async move {
             tokio::time::sleep_until(open_at).await;
             if let Err(cause) = call.run().await
@@ -177,10 +182,12 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
     }
     drop(latencies);
     let readings = async {
+        tokio::time::sleep_until(first_up + SETTLE).await;
+        let first_kib = resident_kib(pid);
         tokio::time::sleep_until(from).await;
         let cpu = cpu_seconds(pid);
         tokio::time::sleep_until(from + span - Duration::from_millis(500)).await;
-        (cpu_seconds(pid) - cpu, resident_kib(pid).saturating_sub(before_kib))
+        (cpu_seconds(pid) - cpu, resident_kib(pid).saturating_sub(first_kib))
     };
     let gather = async {
         let mut all = Vec::new();
@@ -195,7 +202,13 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
     server.kill().await;
     sleep(Duration::from_millis(200)).await;
     let seconds = (span - Duration::from_millis(500)).as_secs_f64();
-    Row { scene, calls, latencies, cpu_seconds, seconds, kib: kib as f64, lost: lost.load(Ordering::Relaxed) }
+    let (kib_per_call, lost) = (kib as f64 / (calls - first) as f64, lost.load(Ordering::Relaxed));
+    Row { scene, calls, latencies, cpu_seconds, seconds, kib_per_call, lost }
+}
+
+/// How long it takes to open so many calls.
+fn opened_in(calls: u64) -> Duration {
+    Duration::from_millis(calls * 1_000 / OPENED_PER_SECOND)
 }
 
 /// What a part of sorted numbers does not exceed.

@@ -43,7 +43,7 @@ fn turns(seq: u32) -> Entry {
 }
 
 fn settlement() -> Entry {
-    Entry::Settlement(Settlement {
+    Entry::Settlement(Box::new(Settlement {
         rows: Vec::new(),
         through: 1_600,
         committed: Mark::default(),
@@ -51,7 +51,7 @@ fn settlement() -> Entry {
         exposed: NanoUsd::ZERO,
         release: false,
         at: Time::ZERO,
-    })
+    }))
 }
 
 fn end(code: CloseCode) -> Entry {

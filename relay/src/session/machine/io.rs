@@ -106,7 +106,7 @@ pub enum Output {
     /// Give up a request.
     Cancel(RequestId),
     /// Have the operator's backend run a tool, then give [`Input::ToolResult`].
-    RunTool(Called),
+    RunTool(Box<Called>),
     /// What comes of this call is not wanted any more.
     CancelTool(String),
     /// Write this entry to the store after the wait, then give [`Input::Written`].

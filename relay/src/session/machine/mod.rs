@@ -145,7 +145,7 @@ impl Machine {
             Input::Written(answer) => Step::Journal(journal::Input::Written(answer)),
             Input::Kept(places) => Step::Journal(journal::Input::Kept(places)),
             Input::Reserved(answer) => policy(P::Reserved(answer)),
-            Input::Checked(checked) => policy(P::Checked(checked)),
+            Input::Checked(checked) => policy(P::Checked(Box::new(checked))),
             Input::Timeout => return self.handle_timeout(),
         });
     }

@@ -54,12 +54,12 @@ impl Machine {
                 C::HoldBack { request, held_back } => Step::Out(Output::HoldBack { request, held_back }),
                 C::Cancel(request) => Step::Out(Output::Cancel(request)),
                 C::Store { turns, committed } => write(Entry::Turns { turns, committed }),
-                C::NoteTool(note) => write(Entry::Tool(note)),
-                C::RunTool(called) => Step::Out(Output::RunTool(called)),
+                C::NoteTool(note) => write(Entry::Tool(Box::new(note))),
+                C::RunTool(called) => Step::Out(Output::RunTool(Box::new(called))),
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {
                     let at = self.now;
-                    write(Entry::Settlement(Settlement {
+                    write(Entry::Settlement(Box::new(Settlement {
                         rows,
                         through,
                         committed,
@@ -67,7 +67,7 @@ impl Machine {
                         exposed,
                         release,
                         at,
-                    }))
+                    })))
                 }
                 C::Reserve { through, spent, exposed } => {
                     Step::Policy(policy::Input::Reserve(Reservation { through, spent, exposed }))
@@ -102,7 +102,7 @@ impl Machine {
                 P::TokenExpiring { left } => Step::TokenExpiring(left),
                 P::TokenRefused { left } => Step::TokenRefused(left),
                 P::TellEnd(code) => Step::TellEnd(code),
-                P::WriteResumed(token) => write(Entry::Resumed(token)),
+                P::WriteResumed(token) => write(Entry::Resumed(Box::new(token))),
                 P::WriteEnd(code) => Step::WriteEnd(code),
                 P::WriteDetached => write(Entry::Attached(false)),
                 P::KeepAll => Step::Journal(journal::Input::KeepAll),
@@ -198,15 +198,13 @@ fn written(entry: Entry, receipt: Receipt) -> Written {
         (Entry::Turns { committed, .. }, _) => Written::Turns(committed),
         (Entry::Settlement(_), Receipt::Settled { cost, standing }) => Written::Settled { cost, standing },
         (Entry::Resumed(token), _) => Written::Resumed(token.reconnects),
-        (Entry::Tool(ToolNote::Called { called, .. }), _) => Written::Called(called.call_id),
+        (Entry::Tool(note), _) => match *note {
+            ToolNote::Called { called, .. } => Written::Called(called.call_id),
+            ToolNote::Output { .. } => Written::Other,
+        },
         (Entry::End { .. }, _) => Written::End,
-        (
-            Entry::Settlement(_)
-            | Entry::Exhausted(_)
-            | Entry::Attached(_)
-            | Entry::Strikes(_)
-            | Entry::Tool(ToolNote::Output { .. }),
-            _,
-        ) => Written::Other,
+        (Entry::Settlement(_) | Entry::Exhausted(_) | Entry::Attached(_) | Entry::Strikes(_), _) => {
+            Written::Other
+        }
     }
 }

@@ -117,7 +117,7 @@ pub(in crate::session) enum Input {
     /// The client sent a fresh access token.
     Token(String),
     /// The answer to [`Output::Check`].
-    Checked(Checked),
+    Checked(Box<Checked>),
     /// The link has ended the session.
     LinkEnded(CloseCode),
     /// The call is over, and everything about it is written.

@@ -156,7 +156,7 @@ impl Policy {
             Input::Reserve(reservation) => self.reserve(reservation, Duration::ZERO),
             Input::Reserved(answer) => self.handle_reserved(answer),
             Input::Token(token) => self.handle_token(token),
-            Input::Checked(checked) => self.handle_checked(checked),
+            Input::Checked(checked) => self.handle_checked(*checked),
             Input::LinkEnded(code) => {
                 if !matches!(self.phase, Phase::Ended(_)) {
                     self.phase = Phase::Ending(code);
