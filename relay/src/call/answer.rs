@@ -104,6 +104,11 @@ impl Answer {
         self.is_whole = true;
     }
 
+    /// Whether the sound is held where it is.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
     /// Holds the sound where it is, or lets it go on for a client that has heard the agent up to `played`. Says whether that is new.
     pub(super) fn hold(&mut self, now: Time, held: bool, played: u32) -> bool {
         if self.held_since.is_some() == held {

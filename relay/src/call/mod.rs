@@ -329,7 +329,7 @@ impl Call {
             Input::Muted(true) => self.delay(Delayed::Muted),
             Input::Muted(false) => {}
             Input::Played(position) => self.handle_played(position),
-            Input::BargeIn => self.tell_agent(AgentInput::BargeIn),
+            Input::BargeIn => self.handle_barge_in(),
             Input::Room(has_room) => self.has_room = has_room,
             // Nothing that waits for money is heard any more.
             Input::Bye if self.is_penniless() => self.end_farewell(false),

@@ -133,6 +133,15 @@ impl Call {
         }
     }
 
+    /// The page noticed that the user speaks over the agent, and may have fallen silent already. It waits for a word about that: an agent that
+    /// lets its answer go on, because it may not be interrupted or takes no notice, has it told so.
+    pub(super) fn handle_barge_in(&mut self) {
+        self.tell_agent(AgentInput::BargeIn);
+        if !self.answer.as_ref().is_some_and(Answer::is_held) {
+            self.outputs.push_back(Output::Say(Saying::Hold(false)));
+        }
+    }
+
     /// Drops the answer where it is, at the client as well.
     pub(super) fn cut(&mut self) {
         if let Some(answer) = &mut self.answer {

@@ -111,6 +111,25 @@ fn an_answer_that_is_held_stands_still_and_goes_on_with_the_next_sample_two_seco
 }
 
 #[test]
+fn a_page_that_notices_an_interruption_is_told_to_go_on_unless_the_agent_holds_or_cuts_the_answer() {
+    let told = |did: &[Did]| -> Vec<Did> {
+        let is_about_it = |did: &&Did| matches!(did, Did::Say(Saying::Hold(_) | Saying::Flush));
+        did.iter().filter(is_about_it).cloned().collect()
+    };
+    let goes_on = Did::Say(Saying::Hold(false));
+    let mut bench = Bench::new();
+    assert_eq!(told(&bench.input(Input::BargeIn)), [goes_on.clone()], "nothing sounds any more");
+    bench.answered(10);
+    assert_eq!(told(&bench.input(Input::BargeIn)), [goes_on.clone()], "the agent takes no notice");
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Hold(true));
+    assert_eq!(told(&bench.input(Input::BargeIn)), [Did::Say(Saying::Hold(true))]);
+    assert_eq!(told(&bench.input(Input::BargeIn)), [], "it is held already, and the agent decides");
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Cut);
+    let did = told(&bench.input(Input::BargeIn));
+    assert_eq!(did.first(), Some(&Did::Say(Saying::Flush)), "{did:?}");
+}
+
+#[test]
 fn a_client_that_cannot_hold_has_played_on_and_gets_the_rest_in_time() {
     let mut bench = Bench::new();
     bench.answered(10);
