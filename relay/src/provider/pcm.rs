@@ -20,9 +20,19 @@ pub(super) struct Pcm {
 /// A WAV file that comes in pieces. A file that is written while it is sent does not know its length.
 pub(super) enum Wav {
     /// The header as far as it has come.
-    Header(Vec<u8>),
+    Header(Header),
     /// The samples, and how many bytes of them are still to come, if the header knows.
     Samples(Pcm, Option<usize>),
+}
+
+/// The header of a WAV file. Each of its chunks is read once, however its bytes come.
+#[derive(Default)]
+pub(super) struct Header {
+    bytes: Vec<u8>,
+    /// Where the chunk begins that is read next; 0 while nothing was read.
+    place: usize,
+    /// What it says of the samples, if it has said so.
+    pcm: Option<Pcm>,
 }
 
 impl Pcm {
@@ -58,19 +68,19 @@ fn mixed(frame: &[u8]) -> i16 {
 impl Wav {
     /// A file of which nothing has come.
     pub(super) fn new() -> Wav {
-        Wav::Header(Vec::new())
+        Wav::Header(Header::default())
     }
 
     /// The sound of its next bytes, if they have any.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Option<Event>, Failure> {
         match self {
             Wav::Header(header) => {
-                header.extend_from_slice(bytes);
-                let Some((pcm, left, begins)) = samples(header)? else {
-                    let is_short = header.len() < HEADER_MAX_BYTES;
+                header.bytes.extend_from_slice(bytes);
+                let Some((pcm, left)) = header.read()? else {
+                    let is_short = header.bytes.len() < HEADER_MAX_BYTES;
                     return if is_short { Ok(None) } else { Err(odd("its header has no end")) };
                 };
-                let rest = header.split_off(begins);
+                let rest = header.bytes.split_off(header.place);
                 *self = Wav::Samples(pcm, left);
                 self.read(&rest)
             }
@@ -83,38 +93,44 @@ impl Wav {
     }
 }
 
-/// What the header says, and where the samples begin; `None` if it is not whole.
-fn samples(header: &[u8]) -> Result<Option<(Pcm, Option<usize>, usize)>, Failure> {
-    if header.len() < 12 {
-        return Ok(None);
-    }
-    if !header.starts_with(b"RIFF") || &header[8..12] != b"WAVE" {
-        return Err(odd("it is no WAV file"));
-    }
-    let (mut place, mut pcm) = (12, None);
-    while let Some(chunk) = header.get(place..place + 8) {
-        let length = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
-        let body = place + 8;
-        match &chunk[..4] {
-            b"fmt " => {
-                let Some(fields) = header.get(body..body + 16) else { return Ok(None) };
-                pcm = Some(format(fields)?);
+impl Header {
+    /// What it says of the samples, and how many bytes of them follow, if it knows. `None` if it is not whole; otherwise the samples begin at
+    /// `place`.
+    fn read(&mut self) -> Result<Option<(Pcm, Option<usize>)>, Failure> {
+        if self.place == 0 {
+            if self.bytes.len() < 12 {
+                return Ok(None);
             }
-            b"data" => {
-                let pcm = pcm.ok_or_else(|| odd("it does not say what its samples are"))?;
-                // What writes into a pipe leaves one of these lengths: 0, 0x7FFFF000, 0xFFFFFFFF.
-                let known = (1..0x7FFF_F000).contains(&length);
-                return Ok(Some((pcm, known.then_some(length as usize), body)));
+            if !self.bytes.starts_with(b"RIFF") || &self.bytes[8..12] != b"WAVE" {
+                return Err(odd("it is no WAV file"));
             }
-            _ => {}
+            self.place = 12;
         }
-        // A chunk of an odd length has one byte more.
-        place = body.saturating_add(length as usize).saturating_add(length as usize % 2);
-        if place > HEADER_MAX_BYTES {
-            return Err(odd("its header is too long"));
+        while let Some(chunk) = self.bytes.get(self.place..self.place + 8) {
+            let length = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
+            let body = self.place + 8;
+            match &chunk[..4] {
+                b"fmt " => {
+                    let Some(fields) = self.bytes.get(body..body + 16) else { return Ok(None) };
+                    self.pcm = Some(format(fields)?);
+                }
+                b"data" => {
+                    let pcm = self.pcm.take().ok_or_else(|| odd("it does not say what its samples are"))?;
+                    self.place = body;
+                    // What writes into a pipe leaves one of these lengths: 0, 0x7FFFF000, 0xFFFFFFFF.
+                    let known = (1..0x7FFF_F000).contains(&length);
+                    return Ok(Some((pcm, known.then_some(length as usize))));
+                }
+                _ => {}
+            }
+            // A chunk of an odd length has one byte more.
+            self.place = body.saturating_add(length as usize).saturating_add(length as usize % 2);
+            if self.place > HEADER_MAX_BYTES {
+                return Err(odd("its header is too long"));
+            }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// The fields of a chunk `fmt `.
