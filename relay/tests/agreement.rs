@@ -171,7 +171,7 @@ impl Agent for Moody {
                 assert!(said < self.said, "it has understood that");
                 return;
             }
-            AgentInput::ToolResult { .. } | AgentInput::BargeIn => return,
+            AgentInput::ToolResult { .. } | AgentInput::BargeIn | AgentInput::OnHold(_) => return,
             AgentInput::AnswerOver { answer, heard } => {
                 assert_eq!(answer, self.over, "every answer is over once, in order");
                 self.over += 1;

@@ -343,6 +343,7 @@ impl Agent for Talker {
             // It has no last words, and does not ask for less.
             AgentInput::Means { .. } | AgentInput::Farewell => {}
             AgentInput::BargeIn
+            | AgentInput::OnHold(_)
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Context { .. }

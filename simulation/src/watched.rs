@@ -170,6 +170,7 @@ impl Agent for Watched {
             }
             AgentInput::Pause
             | AgentInput::BargeIn
+            | AgentInput::OnHold(_)
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }

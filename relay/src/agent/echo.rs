@@ -116,6 +116,7 @@ impl<E: Ears> Agent for Echo<E> {
             AgentInput::AnswerOver { .. } => self.sounds = false,
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
             AgentInput::BargeIn
+            | AgentInput::OnHold(_)
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }

@@ -69,6 +69,8 @@ pub enum AgentInput<'a> {
     },
     /// The page noticed that the user speaks while the agent does.
     BargeIn,
+    /// The user has put the call on hold, muted and with the agent's sound held back, or is back. Nobody has to hear them until then.
+    OnHold(bool),
     /// Words that the agent is to say as they are.
     Say {
         /// Where the user's timeline stands.

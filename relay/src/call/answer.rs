@@ -45,6 +45,10 @@ pub(super) struct Answer {
     plays_at: Time,
     /// Since when nothing of it is sent or played.
     held_since: Option<Time>,
+    /// The agent has it held.
+    is_held: bool,
+    /// The page holds it back.
+    is_held_back: bool,
     /// When the first of it was sent.
     first_sent: Option<Time>,
     /// What the page was last told of the answer.
@@ -75,6 +79,8 @@ impl Answer {
             rate,
             plays_at: now,
             held_since: None,
+            is_held: false,
+            is_held_back: false,
             first_sent: None,
             told: None,
             stored: None,
@@ -106,13 +112,29 @@ impl Answer {
 
     /// Whether the sound is held where it is.
     pub(super) fn is_held(&self) -> bool {
-        self.held_since.is_some()
+        self.is_held
     }
 
     /// Holds the sound where it is, or lets it go on for a client that has heard the agent up to `played`. Says whether that is new.
     pub(super) fn hold(&mut self, now: Time, held: bool, played: u32) -> bool {
-        if self.held_since.is_some() == held {
+        if self.is_held == held {
             return false;
+        }
+        self.is_held = held;
+        self.stand_still(now, played);
+        true
+    }
+
+    /// The page holds the sound back, or lets it go on where it has heard the agent up to `played`.
+    pub(super) fn hold_back(&mut self, now: Time, held_back: bool, played: u32) {
+        self.is_held_back = held_back;
+        self.stand_still(now, played);
+    }
+
+    /// The sound stands still as long as anybody holds it.
+    fn stand_still(&mut self, now: Time, played: u32) {
+        if self.held_since.is_some() == (self.is_held || self.is_held_back) {
+            return;
         }
         match self.held_since.take() {
             None => self.held_since = Some(now),
@@ -122,7 +144,6 @@ impl Answer {
                 self.plays_at = (self.plays_at.max(since) + now.since(since)).min(now + self.time(left));
             }
         }
-        true
     }
 
     /// Whether it answers what the user said last, and nothing of its sound was sent yet.

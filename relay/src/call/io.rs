@@ -51,6 +51,8 @@ pub enum Input<'a> {
     },
     /// The user muted or unmuted.
     Muted(bool),
+    /// The page holds the agent's sound back, or lets it go on.
+    HeldBack(bool),
     /// The user has heard the agent up to this position.
     Played(u32),
     /// The page noticed that the user speaks while the agent does.

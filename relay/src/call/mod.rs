@@ -68,6 +68,9 @@ pub struct Call {
     replayable: u32,
     /// Nobody hears the user, as the agent says: what they say is not metered.
     is_deaf: bool,
+    is_muted: bool,
+    /// The page holds the agent's sound back.
+    is_held_back: bool,
     /// How many samples the frames in `uncommitted` have.
     uncommitted_samples: u32,
     /// How many samples of the frames in `uncommitted` were metered here.
@@ -262,6 +265,8 @@ impl Call {
             outputs: VecDeque::from([Output::Say(Saying::Agent(AgentState::Listening))]),
             hung_up: None,
             is_deaf: false,
+            is_muted: false,
+            is_held_back: false,
             is_left: false,
             ending: None,
             has_ended: false,
@@ -325,9 +330,15 @@ impl Call {
             Input::ToolResult { call_id, output } => {
                 self.tell_result(call_id, Runs::Webhook, &output.output, output.is_error);
             }
-            Input::Muted(true) if self.delayed.is_empty() => self.pause(),
-            Input::Muted(true) => self.delay(Delayed::Muted),
-            Input::Muted(false) => {}
+            Input::Muted(muted) => {
+                if muted && self.delayed.is_empty() {
+                    self.pause();
+                } else if muted {
+                    self.delay(Delayed::Muted);
+                }
+                self.put_on_hold(muted, self.is_held_back);
+            }
+            Input::HeldBack(held_back) => self.handle_held_back(held_back),
             Input::Played(position) => self.handle_played(position),
             Input::BargeIn => self.handle_barge_in(),
             Input::Room(has_room) => self.has_room = has_room,

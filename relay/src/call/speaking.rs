@@ -25,7 +25,9 @@ impl Call {
                 turn.latency.stt_ms = Some(said.behind_ms);
                 turn.latency.llm_ms = Some(millis(words_at.since(said.at)));
             }
-            self.answer = Some(Answer::new(self.now, self.answers, turn, self.agent.rate()));
+            let mut answer = Answer::new(self.now, self.answers, turn, self.agent.rate());
+            answer.hold_back(self.now, self.is_held_back, self.played);
+            self.answer = Some(answer);
             self.answers += 1;
             self.change_state(AgentState::Speaking);
         }
@@ -130,6 +132,24 @@ impl Call {
         let (now, played) = (self.now, self.played);
         if self.answer.as_mut().is_some_and(|answer| answer.hold(now, held, played)) {
             self.outputs.push_back(Output::Say(Saying::Hold(held)));
+        }
+    }
+
+    /// The page holds the agent's sound back, or lets it go on: until then the answer stands still here as well.
+    pub(super) fn handle_held_back(&mut self, held_back: bool) {
+        let (now, played) = (self.now, self.played);
+        if let Some(answer) = &mut self.answer {
+            answer.hold_back(now, held_back, played);
+        }
+        self.put_on_hold(self.is_muted, held_back);
+    }
+
+    /// Who is muted and holds the agent's sound back has put the call on hold.
+    pub(super) fn put_on_hold(&mut self, muted: bool, held_back: bool) {
+        let was_on_hold = self.is_muted && self.is_held_back;
+        (self.is_muted, self.is_held_back) = (muted, held_back);
+        if (muted && held_back) != was_on_hold {
+            self.tell_agent(AgentInput::OnHold(muted && held_back));
         }
     }
 

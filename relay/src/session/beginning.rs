@@ -21,10 +21,19 @@ use crate::money::tab::{self, Earlier, Tab};
 use crate::records::store::{Inherited, NewSession, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
-pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction"];
+pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction", "playback"];
 /// The features that this relay speaks with an agent that holds a conversation and can call tools.
-pub const FEATURES_OF_TOOLS: &[&str] =
-    &[Features::SAMPLES, "text", "correction", "say", "context", "variables", "barge_in", "tool_result"];
+pub const FEATURES_OF_TOOLS: &[&str] = &[
+    Features::SAMPLES,
+    "text",
+    "correction",
+    "playback",
+    "say",
+    "context",
+    "variables",
+    "barge_in",
+    "tool_result",
+];
 /// The features that this relay speaks with an agent that holds a conversation: all but the last of those.
 pub const FEATURES_OF_CHAT: &[&str] = FEATURES_OF_TOOLS.split_at(FEATURES_OF_TOOLS.len() - 1).0;
 /// How much listening has to be paid for before a session begins.

@@ -111,6 +111,53 @@ fn an_answer_that_is_held_stands_still_and_goes_on_with_the_next_sample_two_seco
 }
 
 #[test]
+fn an_answer_that_the_page_holds_back_stands_still_here_and_goes_on_two_seconds_ahead_whoever_else_held_it() {
+    let mut bench = Bench::new();
+    let sent = spoken(&bench.answered(10));
+    bench.wait(Duration::from_secs(1));
+    bench.input(Input::Played(24_000));
+    let did = bench.input(Input::HeldBack(true));
+    assert!(!did.iter().any(|did| matches!(did, Did::Say(_))), "the page knows: {did:?}");
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(60))), 0);
+    // The agent holds it as well, and lets it go while the page does not.
+    bench.chunk([AgentOutput::Hold(true)]);
+    bench.chunk([AgentOutput::Hold(false)]);
+    assert_eq!(spoken(&bench.wait(Duration::from_secs(60))), 0);
+    let did = bench.input(Input::HeldBack(false));
+    assert_eq!(spoken(&did), 0, "the client has its two seconds still");
+    let rest = spoken(&bench.wait(Duration::from_secs(20)));
+    assert_eq!(sent + 10 * 2_400 + rest, 240_000, "not a sample is lost or sent twice");
+    // An answer that begins while the page holds back waits for it.
+    bench.input(Input::Played(240_000));
+    bench.input(Input::HeldBack(true));
+    assert_eq!(spoken(&bench.answered(1)), 0);
+    assert!(spoken(&bench.input(Input::HeldBack(false))) > 0);
+}
+
+#[test]
+fn who_is_muted_and_holds_the_agent_back_is_on_hold() {
+    let mut bench = Bench::new();
+    let mut on_hold = |input| {
+        bench.told.lock().expect("one thread").clear();
+        bench.input(input);
+        bench
+            .told
+            .lock()
+            .expect("one thread")
+            .iter()
+            .filter(|told| told.starts_with("OnHold"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert!(on_hold(Input::Muted(true)).is_empty());
+    assert_eq!(on_hold(Input::HeldBack(true)), ["OnHold(true)"]);
+    assert!(on_hold(Input::HeldBack(true)).is_empty());
+    assert_eq!(on_hold(Input::Muted(false)), ["OnHold(false)"]);
+    assert_eq!(on_hold(Input::Muted(true)), ["OnHold(true)"]);
+    assert_eq!(on_hold(Input::HeldBack(false)), ["OnHold(false)"]);
+}
+
+#[test]
 fn a_page_that_notices_an_interruption_is_told_to_go_on_unless_the_agent_holds_or_cuts_the_answer() {
     let told = |did: &[Did]| -> Vec<Did> {
         let is_about_it = |did: &&Did| matches!(did, Did::Say(Saying::Hold(_) | Saying::Flush));

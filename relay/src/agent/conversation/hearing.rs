@@ -138,6 +138,15 @@ impl<E: Ears> Hearing<E> {
         }
     }
 
+    /// The user is on hold, or back.
+    pub(super) fn hold(&mut self, on_hold: bool, outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.hold(on_hold, outbox),
+            // It asks about what was said, and nothing is.
+            Hearing::Spoken(_) => {}
+        }
+    }
+
     /// A provider says something. `false` if it is about none of its requests.
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         match self {

@@ -423,6 +423,12 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::Pause, None) => self.finalise(self.heard_through, 1),
             (AgentInput::Typed { position, text }, _) => self.read(position, text),
             (AgentInput::BargeIn, _) => self.floor.notice(now),
+            (AgentInput::OnHold(on_hold), hearing) => {
+                self.quiet.hold(now, on_hold);
+                if let Some(hearing) = hearing {
+                    hearing.hold(on_hold, outbox);
+                }
+            }
             (AgentInput::Say { position, text, interrupt }, _) => self.say(position, text, interrupt),
             (AgentInput::Context { position, text }, _) => {
                 self.memory.learn(text);

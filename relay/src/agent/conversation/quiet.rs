@@ -23,8 +23,10 @@ pub struct Patience {
 pub(super) struct Quiet {
     patience: Patience,
     stage: Stage,
-    /// When it has waited for long enough. `None` while the agent thinks or speaks.
+    /// When it has waited for long enough. `None` while the agent thinks or speaks, and on hold.
     due: Option<Time>,
+    /// While the user is on hold: whether somebody is waited for once they are back.
+    on_hold: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub(super) enum Waited {
 impl Quiet {
     pub(super) fn new(patience: Patience) -> Quiet {
         let due = (patience.after > Duration::ZERO).then_some(Time::ZERO);
-        Quiet { patience, stage: Stage::Waits, due }
+        Quiet { patience, stage: Stage::Waits, due, on_hold: None }
     }
 
     /// The user has said something, or has typed.
@@ -63,6 +65,16 @@ impl Quiet {
     /// The agent thinks or speaks: nobody is waited for.
     pub(super) fn pause(&mut self) {
         self.due = None;
+        self.on_hold = self.on_hold.and(Some(false));
+    }
+
+    /// The user is on hold and need not say anything, or is back and has as long as ever.
+    pub(super) fn hold(&mut self, now: Time, on_hold: bool) {
+        if on_hold {
+            self.on_hold = self.on_hold.or(Some(self.due.take().is_some()));
+        } else if self.on_hold.take() == Some(true) {
+            self.wait(now, Duration::ZERO);
+        }
     }
 
     /// The agent has nothing more to say. What that was may have been its goodbye.
@@ -101,7 +113,9 @@ impl Quiet {
     }
 
     fn wait(&mut self, now: Time, more: Duration) {
-        if self.patience.after > Duration::ZERO {
+        if let Some(waits) = &mut self.on_hold {
+            *waits = true;
+        } else if self.patience.after > Duration::ZERO {
             self.due = Some(now + self.patience.after + more);
         }
     }

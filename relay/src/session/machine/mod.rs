@@ -57,6 +57,7 @@ enum Step {
     Message(Mark, Upward),
     Gap(Gap),
     Muted(bool),
+    HeldBack(bool),
     Played(u32),
     BargeIn,
     Room(bool),
@@ -287,7 +288,8 @@ impl Machine {
             Step::Attached => {
                 self.follow_ups.push(write(Entry::Attached(true)));
                 self.record(Recorded::Connected(true));
-                self.follow_ups.push(Step::Room(true));
+                // A client that holds the agent's sound back says so on each connection.
+                self.follow_ups.extend([Step::HeldBack(false), Step::Room(true)]);
             }
             Step::Detached => {
                 self.follow_ups
@@ -319,6 +321,10 @@ impl Machine {
             Step::Muted(muted) => {
                 self.record(Recorded::Muted(muted));
                 self.tell_call(call::Input::Muted(muted));
+            }
+            Step::HeldBack(held_back) => {
+                self.record(Recorded::Held(held_back));
+                self.tell_call(call::Input::HeldBack(held_back));
             }
             Step::Played(position) => {
                 self.record(Recorded::Played(position));

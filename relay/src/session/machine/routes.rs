@@ -171,8 +171,7 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Audio { mark, payload } => Step::Audio(mark, payload),
         L::Message { mark, message } => Step::Message(mark, message),
         L::BargeIn(_) => Step::BargeIn,
-        // No agent takes this, and the features of a session do not name it.
-        L::Held(_) => return None,
+        L::Held(held_back) => Step::HeldBack(held_back),
         L::Gap(gap) => Step::Gap(gap),
         L::Muted(muted) => Step::Muted(muted),
         L::Played(position) => Step::Played(position),

@@ -51,6 +51,8 @@ pub(in super::super) struct Streamed<E> {
     gave_up_at: u32,
     /// No audio comes for now.
     is_paused: bool,
+    /// The user is on hold.
+    is_on_hold: bool,
     /// A turn that is so long is over; 0 for one that may be as long as it likes. Samples.
     longest_turn: u32,
     /// Where the last turn ended: the next one begins no earlier.
@@ -146,6 +148,7 @@ impl<E: Ears> Streamed<E> {
             is_deaf: false,
             gave_up_at: position,
             is_paused: false,
+            is_on_hold: false,
             longest_turn,
             taken_through: position,
             is_too_long: false,
@@ -236,6 +239,26 @@ impl<E: Ears> Streamed<E> {
         if self.failures >= FAILURES_MAX {
             self.failures = 0;
         }
+        self.let_go(outbox);
+    }
+
+    /// The user is on hold, or back.
+    pub(super) fn hold(&mut self, on_hold: bool, outbox: &mut Outbox) {
+        self.is_on_hold = on_hold;
+        self.let_go(outbox);
+    }
+
+    /// On hold nobody has to listen: the recogniser is let go of once it has said its last words. One is asked again with the first sample
+    /// that comes.
+    fn let_go(&mut self, outbox: &mut Outbox) {
+        if self.is_on_hold
+            && self.is_paused
+            && self.kept.is_empty()
+            && let Some(request) = self.asked.as_ref().map(|asked| asked.request)
+        {
+            let used = self.end_request();
+            outbox.cancel(request, used);
+        }
     }
 
     /// Nobody waits for more words: those that are there are what was said.
@@ -297,6 +320,7 @@ impl<E: Ears> Streamed<E> {
             }
             _ => {}
         }
+        self.let_go(outbox);
         true
     }
 

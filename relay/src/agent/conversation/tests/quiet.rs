@@ -76,6 +76,24 @@ fn who_speaks_into_the_goodbye_is_not_hung_up_on() {
 }
 
 #[test]
+fn whoever_is_on_hold_is_not_asked_and_has_all_the_time_again_when_they_are_back() {
+    let mut agent = patient("");
+    at(&mut agent, 0, AgentInput::Timeout);
+    assert!(due(&agent).is_some());
+    at(&mut agent, 20, AgentInput::OnHold(true));
+    assert_eq!(due(&agent), None);
+    assert_eq!(at(&mut agent, 3_000, AgentInput::Timeout), []);
+    at(&mut agent, 3_600, AgentInput::OnHold(false));
+    assert_eq!(due(&agent), Some(3_630));
+    // What ends meanwhile changes nothing about that.
+    at(&mut agent, 3_601, AgentInput::OnHold(true));
+    at(&mut agent, 3_602, AgentInput::AnswerOver { answer: 0, heard: 0 });
+    assert_eq!(due(&agent), None);
+    at(&mut agent, 3_700, AgentInput::OnHold(false));
+    assert_eq!(due(&agent), Some(3_730));
+}
+
+#[test]
 fn an_agent_without_patience_to_lose_waits_for_ever() {
     let mut agent = writer(&[]);
     assert_eq!(agent.poll_timeout(), None);

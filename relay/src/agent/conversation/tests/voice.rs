@@ -471,3 +471,30 @@ fn whoever_mutes_has_the_last_words_understood_and_all_of_it_is_final_then() {
     assert_eq!(said_words(&did), [("Good bye", 2_000, 15_800)]);
     assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
 }
+
+#[test]
+fn on_hold_the_recogniser_is_let_go_once_it_has_said_its_last_words_and_the_first_sample_after_that_asks_again()
+ {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    talk.event(ears, &Event::Ready);
+    let let_go = AgentOutput::Cancel { request: ears };
+    talk.input(AgentInput::Pause);
+    let did = talk.input(AgentInput::OnHold(true));
+    assert!(!did.contains(&let_go), "its last words are waited for");
+    let did = talk.hears(ears, "One moment", (0, 1_600), true);
+    assert_eq!(said_words(&did), [("One moment", 0, 1_600)]);
+    assert!(did.contains(&let_go), "{did:?}");
+    let did = talk.input(AgentInput::OnHold(false));
+    assert!(!asks_anybody(&did), "who is silent has nobody listen");
+    let did = talk.chunk();
+    let again = ask_of(&did, EARS).0;
+    assert_eq!(bytes_fed(&did, again), 3_200, "from the first sample on");
+    // Who is muted only is heard by the same recogniser afterwards.
+    talk.input(AgentInput::Pause);
+    let did = talk.hears(again, "Here I am", (0, 1_600), true);
+    assert!(!did.contains(&AgentOutput::Cancel { request: again }), "{did:?}");
+    // Where nothing waits to be understood, it is let go at once, and no other one is.
+    assert!(talk.input(AgentInput::OnHold(true)).contains(&AgentOutput::Cancel { request: again }));
+    assert_eq!(talk.input(AgentInput::OnHold(true)), []);
+}
