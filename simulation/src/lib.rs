@@ -128,6 +128,8 @@ tally! {
     flushes: "interruptions",
     /// Answers that were held.
     holds: "holds",
+    /// How often a user put the call on hold.
+    on_hold: "put on hold",
     /// Gaps that were announced.
     gaps: "gaps",
     /// Relays that were killed.

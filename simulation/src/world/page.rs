@@ -58,6 +58,8 @@ pub(super) struct Page {
     queue: VecDeque<(u32, u32)>,
     /// The loudspeaker waits, and keeps what it has.
     is_held: bool,
+    /// The page itself holds the agent's sound back.
+    holds_back: bool,
     /// Where in the agent's timeline the next sample that sounds has to be; unknown after a flush.
     next_sound: Option<u32>,
     /// The newest turn of the agent, and the one that was flushed: until a later one begins, nothing may sound.
@@ -95,6 +97,7 @@ impl Page {
             running: Vec::new(),
             queue: VecDeque::new(),
             is_held: false,
+            holds_back: false,
             next_sound: None,
             agent_turn: None,
             flushed_turn: None,
@@ -162,6 +165,7 @@ impl World<'_> {
         let chunk = self.scenario.chunk;
         if self.page.spoken >= self.scenario.chunks * chunk {
             self.page.hung_up = true;
+            self.hold_back(false)?;
             if self.is_vanishing() {
                 self.say(|_| "the page is gone".to_owned());
                 self.page.is_gone = true;
@@ -177,6 +181,9 @@ impl World<'_> {
         if self.random.percent(self.scenario.mute_percent) {
             self.page.muted = !self.page.muted;
             self.client_input(client::Input::Mute(self.page.muted))?;
+            // Some put the call on hold.
+            let on_hold = self.page.muted && self.random.percent(50);
+            self.hold_back(on_hold)?;
         }
         if self.random.percent(self.scenario.type_percent) {
             self.type_text()?;
@@ -187,6 +194,7 @@ impl World<'_> {
         if self.page.muted {
             // Somebody who is muted for ever says nothing.
             self.page.muted = !self.random.percent(10);
+            self.hold_back(self.page.muted && self.page.holds_back)?;
             return self.client_input(client::Input::Mute(self.page.muted));
         }
         let samples = self.script.samples(self.page.spoken, chunk);
@@ -194,6 +202,18 @@ impl World<'_> {
         self.look_at_socket()?;
         self.tally.chunks += 1;
         self.client_input(client::Input::Chunk(&samples))
+    }
+
+    /// Holds the agent's sound back, or lets it go on.
+    fn hold_back(&mut self, held_back: bool) -> Result<(), String> {
+        if std::mem::replace(&mut self.page.holds_back, held_back) == held_back {
+            return Ok(());
+        }
+        self.tally.on_hold += u64::from(held_back);
+        if !held_back && !self.page.queue.is_empty() {
+            self.page.tick.get_or_insert(self.now + TICK);
+        }
+        self.client_input(client::Input::Hold(held_back))
     }
 
     fn type_text(&mut self) -> Result<(), String> {
@@ -211,7 +231,7 @@ impl World<'_> {
 
     /// The loudspeaker renders what it has.
     fn play(&mut self) -> Result<(), String> {
-        if self.page.is_held {
+        if self.page.is_held || self.page.holds_back {
             self.page.tick = None;
             return Ok(());
         }
