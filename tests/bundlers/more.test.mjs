@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertCalls, build, freePort, runDocumented, serve, withInlineScriptsOf, workplace } from "./workshop.mjs";
+import { README, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -95,6 +95,24 @@ describe("the packed package", () => {
       const folder = workplace(name);
       build(folder, script);
       runDocumented(folder, COPY);
+      const page = readFileSync(join(folder, "index.html"), "utf8");
+      writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
+  for (const [name, script, tag] of [
+    ["webpack", "build", "defer"],
+    ["esbuild", "build", "defer"],
+    ["esbuild", "build:esm", 'type="module"'],
+    ["rollup", "build", 'type="module"'],
+    ["rollup", "build:element", "defer"],
+  ]) {
+    test(`builds the element with ${name} (${script}), and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      withElement(folder);
+      build(folder, script);
+      if (name !== "webpack") runDocumented(folder, COPY);
       const page = readFileSync(join(folder, "index.html"), "utf8");
       writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
       await assertCalls(stage, join(folder, "dist"));

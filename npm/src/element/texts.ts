@@ -21,10 +21,12 @@ export interface VoiceCallTexts {
   readonly write: string;
   /** Changes to voice. */
   readonly speak: string;
-  /** Opens the choice of microphones. */
+  /** Opens the choice of microphones and loudspeakers. */
   readonly settings: string;
-  /** Names that choice. */
+  /** Names the choice of microphones. */
   readonly microphone: string;
+  /** Names the choice of loudspeakers. */
+  readonly speaker: string;
   /** Names what was said, for screen readers. */
   readonly captions: string;
   /** Before what the user said. */
@@ -116,8 +118,9 @@ export const ENGLISH: VoiceCallTexts = {
   unmute: "Unmute",
   write: "Write",
   speak: "Speak",
-  settings: "Choose a microphone",
+  settings: "Choose devices",
   microphone: "Microphone",
+  speaker: "Loudspeaker",
   captions: "Conversation",
   you: "You",
   agent: "Agent",

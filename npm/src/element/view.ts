@@ -45,7 +45,7 @@ export function viewOf(
 function stateOf(phase: Caller["phase"], isAsking: boolean, snapshot: CallSnapshot | undefined): View["state"] {
   if (phase === "call" && snapshot) return snapshot.state === "idle" ? "starting" : snapshot.state;
   if (isAsking) return "consent";
-  if (phase === "waiting" || phase === "idle") return phase;
+  if (phase === "waiting" || phase === "idle" || phase === "starting") return phase;
   return snapshot?.state === "closing" ? "closing" : "closed";
 }
 
