@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{build, workspace};
+use crate::{build, peers, workspace};
 
 /// What a page fetches before the first word can be said, by each way of loading. Each file is fetched once: `worker.js` is Worker, worklet and
 /// glue, and by the script tag Worker and worklet are the script itself.
@@ -15,6 +15,10 @@ const WAYS: [(&str, &[&str]); 2] = [
     ("script tag", &["voxrelay.js", "voxrelay.wasm"]),
     ("ES modules", &["index.js", "voxrelay.wasm", "worker.js"]),
 ];
+
+/// All that a page fetches for a call by the element.
+const AS_ELEMENT: (&str, &[&str]) =
+    ("the element", &["index.js", "element.js", "element-call.js", "voxrelay.wasm", "worker.js"]);
 
 /// The most that it may be, by each way: 52 KB brotli, and a KB is 1,000 bytes.
 const FIRST_BYTES: usize = 52_000;
@@ -47,7 +51,7 @@ struct Sizes {
     brotli: usize,
 }
 
-/// Builds what there is to measure, and prints the sizes as a table or, of the script tag, as JSON.
+/// Builds what there is to measure, and prints the sizes as a table, with the peers' below, or, of the script tag, as JSON.
 pub(crate) fn run(json: bool) -> Result<()> {
     build::sdk()?;
     let dist = workspace::path("npm/dist");
@@ -63,7 +67,11 @@ pub(crate) fn run(json: bool) -> Result<()> {
     for budget in budgets(&dist)? {
         println!("{}", budget.verdict());
     }
-    Ok(())
+    let mut ours = Vec::new();
+    for (way, names) in WAYS.into_iter().chain([AS_ELEMENT]) {
+        ours.push((way, measure(&dist, names)?.total.brotli));
+    }
+    peers::print(&ours)
 }
 
 /// Measures what is built against the budgets: what there is to say, and how many are exceeded.
