@@ -2,6 +2,7 @@
 // Pages with a strict content security policy, and people who say no.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
@@ -31,6 +32,25 @@ describe("a page that allows little", () => {
     await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
     await page.close();
     assert.deepEqual(complaints, []);
+  });
+
+  test("a script tag with the hash that the relay prints is run, and one with another hash is not", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const printed = execFileSync(String(process.env.E2E_RELAY), ["sdk"], { encoding: "utf8" });
+    const [, hash] = /^\/sdk\/voxrelay\.js +(sha384-\S+)$/m.exec(printed) ?? [];
+    assert.ok(hash, printed);
+    const browser = await launch(stage);
+    for (const [integrity, runs] of /** @type {const} */ ([[hash, true], [hash.replace(/.{4}$/, "AAAA"), false]])) {
+      const context = await browser.newContext();
+      await context.grantPermissions(["local-network-access"], { origin: "http://localhost" });
+      const page = await context.newPage();
+      await page.route("http://localhost/", (route) =>
+        route.fulfill({ contentType: "text/html", body: `<script src="http://127.0.0.1:${relay.port}/sdk/voxrelay.js" integrity="${integrity}" crossorigin></script>` }),
+      );
+      await page.goto("http://localhost/");
+      assert.equal(await page.evaluate(() => "Voxrelay" in globalThis), runs);
+    }
   });
 
   test("an engine file that was not copied is said in words, whatever the server sends in its place", async () => {
