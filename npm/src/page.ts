@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorCode } from "./codes.js";
 import { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
+import { refusedMicrophone } from "./microphone.js";
 import { type Microphone, type Wired, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
@@ -199,8 +200,9 @@ export class CallPage {
     try {
       await this.#openMicrophone(choice);
     } catch (thrown) {
-      const isDenied = (thrown as VoxrelayError).code === "microphone_denied";
-      if (isDenied || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
+      // Whoever said no is not asked for another one.
+      const isRefused = /denied|dismissed|blocked/.test((thrown as VoxrelayError).code);
+      if (isRefused || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
       await this.#openMicrophone(choice, true);
     }
   }
@@ -213,12 +215,7 @@ export class CallPage {
       if (fallback) delete audio.deviceId;
       return await navigator.mediaDevices.getUserMedia({ audio });
     } catch (thrown) {
-      // Only secure pages have `mediaDevices`.
-      const cause = isSecureContext ? thrown : "SecurityError: the page is not on HTTPS or localhost";
-      const isRefused = /^(NotAllowed|Security)Error/.test(String(cause));
-      throw isRefused
-        ? failure("microphone_denied", ERROR_CODES.microphone_denied.message, cause)
-        : failure("microphone_missing", ERROR_CODES.microphone_missing.message, cause);
+      throw failure(...refusedMicrophone(thrown), thrown);
     }
   }
 
@@ -396,5 +393,5 @@ function noAudio(cause: unknown): VoxrelayError {
 
 /** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
 function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, false, { cause });
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed/.test(code), { cause });
 }

@@ -168,7 +168,10 @@ export const ENGLISH: VoiceCallTexts = {
   },
   errors: {
     microphone_denied: ["No access to the microphone", "Allow it in your browser’s settings, or write."],
+    microphone_dismissed: ["No access to the microphone", "Press the button again and allow it, or write."],
+    microphone_blocked: ["No access to the microphone", "This page may not use it. You can write."],
     microphone_missing: ["No microphone found", "Plug one in, or write."],
+    microphone_busy: ["Your microphone is in use", "Close the program that holds it, or write."],
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
     audio_unavailable: ["There is no sound yet", "Press anywhere on this page."],
     engine_unavailable: ["The call did not load", "Reload the page."],
