@@ -1,5 +1,5 @@
 import type { VoxrelayError } from "./error.js";
-import type { AgentEvent, CallState, EndedEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallState, EndedEvent, LevelEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
 import { type Quality, UNMEASURED } from "./quality.js";
 import { Source } from "./source.js";
 
@@ -49,6 +49,14 @@ export class LevelSource extends Source implements Levels {
   output = -100;
   #looked = 0;
 
+  /** Takes what the engine measured, in millionths of full scale; gives all of it, in dBFS. */
+  measured({ inputRms, inputPeak, outputRms, outputPeak }: LevelEvent): LevelEvent {
+    this.input = decibels(inputRms);
+    this.output = decibels(outputRms);
+    this.changed();
+    return { inputRms: this.input, inputPeak: decibels(inputPeak), outputRms: this.output, outputPeak: decibels(outputPeak) };
+  }
+
   /** Somebody looks. */
   look(): void {
     this.#looked = LOOKED_AT;
@@ -58,6 +66,10 @@ export class LevelSource extends Source implements Levels {
   isWatched(): boolean {
     return this.#looked-- > 0 || this.isHeard;
   }
+}
+
+function decibels(level: number): number {
+  return level > 10 ? 20 * Math.log10(level / 1e6) : -100;
 }
 
 /**
