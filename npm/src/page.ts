@@ -107,7 +107,9 @@ export class CallPage {
       }
     } catch (thrown) {
       this.#discard(stream);
-      throw thrown;
+      // Who does not speak can read what is answered.
+      if (this.wantsMicrophone) throw thrown;
+      this.#listener.error(thrown as VoxrelayError);
     } finally {
       this.#waiting = undefined;
     }
@@ -222,7 +224,11 @@ export class CallPage {
   /** Listens to a stream, in place of the one before. */
   #capture(stream: MediaStream): void {
     const context = this.#context;
-    if (this.#released || !context) return this.#discard(stream);
+    if (this.#released || !context) {
+      this.#discard(stream);
+      if (this.#released) return;
+      throw noAudio("there is no sound on this page");
+    }
     const isOwn = stream === this.#options.microphone;
     try {
       const [microphone, port] = wireMicrophone(context, stream, isOwn, (event) => {
