@@ -209,6 +209,23 @@ describe("the element", () => {
     assert.deepEqual([await made(page), await page.locator("[role=alert]").innerText()], [2, ""]);
   });
 
+  test("a user who is too loud for the microphone is told so, until it is over or put away", async () => {
+    const page = await open();
+    await connect(page);
+    const warn = (/** @type {string[]} */ ...warnings) => tell(page, "change", { quality: { warnings } });
+    const notice = () => page.locator("[role=alert]").innerText();
+    await warn("high-rtt");
+    assert.equal(await notice(), "");
+    await warn("high-rtt", "clipping");
+    assert.match(await notice(), /^You are very loud/);
+    await warn();
+    assert.equal(await notice(), "");
+    await warn("clipping");
+    await page.locator(".dismiss").click();
+    await warn("clipping", "high-rtt");
+    assert.equal(await notice(), "", "it was put away");
+  });
+
   test("a page that names no way to a token is told so, and so is its user", async () => {
     const page = await open();
     const thrown = page.waitForEvent("pageerror");

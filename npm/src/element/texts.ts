@@ -72,7 +72,7 @@ export interface VoiceCallTexts {
     /** For every reason that has no words of its own. */
     readonly normal: Words;
   };
-  /** What went wrong, by the error's code; `other` with `{code}`. */
+  /** What went wrong, by the error's code, or `clipping`; `other` with `{code}`. */
   readonly errors: Readonly<Record<string, Words>> & {
     /** For every code that has no words of its own. */
     readonly other: Words;
@@ -173,6 +173,7 @@ export const ENGLISH: VoiceCallTexts = {
     microphone_missing: ["No microphone found", "Plug one in, or write."],
     microphone_busy: ["Your microphone is in use", "Close the program that holds it, or write."],
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
+    clipping: ["You are very loud", "Turn your microphone down, or move away from it."],
     audio_unavailable: ["There is no sound yet", "Press anywhere on this page."],
     engine_unavailable: ["The call did not load", "Reload the page."],
     token_unavailable: SHUT_OUT,

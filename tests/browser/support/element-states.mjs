@@ -132,6 +132,10 @@ export const STATES = {
     await talk(page);
     await tell(page, "complain", "microphone_silent");
   },
+  "too loud": async (page) => {
+    await talk(page);
+    await tell(page, "change", { quality: { warnings: ["clipping"] } });
+  },
   "listened to": async (page) => {
     await talk(page);
     await tell(page, "tell", "listened", { listening: true });

@@ -58,7 +58,7 @@ export class Call {
   constructor(options) {
     if (typeof options.token !== "function") throw new TypeError("`token` is undefined, not a function that gives an access token");
     this.options = options;
-    this.snapshot = /** @type {any} */ ({ state: "idle", captions: [], devices: { muted: false }, levels: this.levels });
+    this.snapshot = /** @type {any} */ ({ state: "idle", captions: [], devices: { muted: false }, quality: { warnings: [] }, levels: this.levels });
     calls.push(this);
   }
 
