@@ -157,6 +157,18 @@ export class Call extends Emitter<CallEvents> {
     this.#tellMuted();
   }
 
+  /** How loud the agent is heard, from 0 to 1. */
+  get volume(): number {
+    return this.#snapshot.devices.volume;
+  }
+
+  /** Changes how loud the agent is heard, also before the call is made: 0 is silent, 1 as the agent speaks. Levels are those of the agent. */
+  setVolume(volume: number): void {
+    checkNumber("volume", volume, 0, 1);
+    if (volume !== this.volume) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, volume }) });
+    this.#page?.setVolume(volume);
+  }
+
   /**
    * Says in writing what could be said aloud, among what is said aloud. Like audio it is delivered once and in its place, through every
    * reconnect.
@@ -342,7 +354,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
   async #open(): Promise<void> {
-    const page = (this.#page = new CallPage(this.#options, {
+    const page = (this.#page = new CallPage(this.#options, this.volume, {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (microphone) => {

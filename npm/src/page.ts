@@ -4,7 +4,7 @@ import { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
 import { refusedMicrophone } from "./microphone.js";
-import { type Microphone, type Wired, wireLoudspeaker, wireMicrophone } from "./nodes.js";
+import { type Loudspeaker, type Microphone, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
 import { Speaker } from "./speaker.js";
@@ -72,7 +72,8 @@ export class CallPage {
   #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
   #context: AudioContext | undefined;
-  #loudspeaker: Wired | undefined;
+  #loudspeaker: Loudspeaker | undefined;
+  #volume: number;
   readonly #speaker: Speaker;
   readonly #awake = new Awake();
   readonly #watch = new Watch();
@@ -84,7 +85,8 @@ export class CallPage {
   #released = false;
   #closed = false;
 
-  constructor(options: ConnectOptions, listener: PageListener) {
+  constructor(options: ConnectOptions, volume: number, listener: PageListener) {
+    this.#volume = volume;
     this.#options = options;
     this.#listener = listener;
     const { microphone, speaker = "" } = options;
@@ -139,6 +141,11 @@ export class CallPage {
     } catch (thrown) {
       throw thrown instanceof VoxrelayError ? thrown : failure("audio_unavailable", "This loudspeaker cannot be used.", thrown);
     }
+  }
+
+  setVolume(volume: number): void {
+    this.#volume = volume;
+    this.#loudspeaker?.setVolume(volume);
   }
 
   /** Microphones may have come or gone: not every browser tells of every one. */
@@ -269,7 +276,7 @@ export class CallPage {
       context = own ?? new AudioContext();
       await loadWorklet(context, this.#options);
       if (!this.#closed) {
-        const [loudspeaker, port] = wireLoudspeaker(context, !!own, output);
+        const [loudspeaker, port] = wireLoudspeaker(context, !!own, this.#volume, output);
         this.#listener.send(["speaker", port, context.sampleRate]);
         this.#loudspeaker?.close();
         this.#loudspeaker = loudspeaker;

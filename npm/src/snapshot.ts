@@ -28,6 +28,8 @@ export interface Devices {
   readonly speaker: SpeakerEvent | undefined;
   /** Whether the microphone is muted. */
   readonly muted: boolean;
+  /** How loud the agent is heard, from 0 to 1. */
+  readonly volume: number;
 }
 
 /** Who looks at the levels without listening to them has all of them for as many more. */
@@ -115,7 +117,7 @@ export function untouched(levels: Levels): CallSnapshot {
     agent: undefined,
     captions: Object.freeze([]),
     usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
-    devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false }),
+    devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false, volume: 1 }),
     quality: UNMEASURED,
     levels,
     error: undefined,
