@@ -53,6 +53,26 @@ describe("a page that is not alone", () => {
     await page.close();
   });
 
+  test("left and come back to, it is the same page with the same call and one open microphone", async () => {
+    const { origin, relay } = await start();
+    const page = await TestPage.open(await launch(stage, { keepsPages: true }), origin);
+    await page.page.evaluate(() => addEventListener("pageshow", ({ persisted }) => Object.assign(globalThis, { persisted })));
+    const tracks = await watchTracks(page.page);
+    const { sessionId } = await page.start();
+    const { length } = await page.noted();
+    await page.page.goto(`${origin}/test/bare.html`);
+
+    // What was kept loads nothing.
+    await page.page.goBack({ waitUntil: "commit" });
+    assert.equal(await until("it is shown again", () => page.page.evaluate(() => "persisted" in globalThis && /** @type {any} */ (globalThis).persisted)), true);
+    const back = await page.hears(({ name, event }) => name === "state" && event.state === "connected", length);
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0, back);
+    assert.equal(await tracks.live(), 1);
+    await page.close();
+    const [row, ...others] = relay.sessions();
+    assert.deepEqual([row.id, row.state, others], [sessionId, "ended", []]);
+  });
+
   test("of calls in two tabs each is its own: one is hung up, and the other one goes on", async () => {
     const { origin, browser, relay } = await start();
     const first = await TestPage.open(browser, origin);

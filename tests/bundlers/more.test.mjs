@@ -129,6 +129,20 @@ describe("the packed package", () => {
     await assertCalls(stage, folder, { policy: withInlineScriptsOf(join(folder, "index.html")) });
   });
 
+  test("calls by the script tag of another origin, whose Worker begins in a blob", async () => {
+    const folder = workplace("script-tag");
+    const file = join(folder, "index.html");
+    const page = readFileSync(file, "utf8");
+    const main = readFileSync(join(folder, "main.js"), "utf8");
+    writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;"));
+    await assertCalls(stage, folder, {
+      policy: (given, relay) => {
+        writeFileSync(file, page.replace("<script", `<script src="${relay}/sdk/voxrelay.js"></script>\n    <script`));
+        return given.replace("script-src", `worker-src blob:; script-src ${relay}`).replace("connect-src", `connect-src ${relay}`);
+      },
+    });
+  });
+
   test("calls by the module of another origin, whose Worker begins in a blob", async () => {
     const folder = workplace("import-map");
     const file = join(folder, "index.html");
