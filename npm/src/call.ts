@@ -563,6 +563,8 @@ export class Call extends Emitter<CallEvents> {
 
   #fail(error: VoxrelayError): void {
     const { code, retryable } = error;
+    // Why there is no microphone says more than that it gives nothing.
+    if (code === "microphone_silent" && this.#snapshot.error?.code.startsWith("microphone_")) return;
     this.#log(retryable ? "warn" : "error", code);
     // Chromium on Linux does not tell of a microphone that only the sound server knew, and plays silence in its place.
     if (code === "microphone_silent") this.#page?.devicesChanged();

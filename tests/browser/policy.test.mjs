@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, afterEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
 import { Relay } from "./support/relay.mjs";
@@ -75,5 +76,25 @@ describe("a page that allows little", () => {
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     await assert.rejects(page.start(), /microphone_denied: /);
     assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("a microphone that the user takes back within the call is said with its code, once, and the call goes on", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const origin = `http://127.0.0.1:${relay.port}`;
+    const page = await TestPage.open(await launch(stage, { allowMicrophone: false }), origin);
+    await page.context.grantPermissions(["microphone", "local-network-access"], { origin });
+    await page.start();
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    const { length } = await page.noted();
+    await page.context.clearPermissions();
+    await page.hears(({ name, event }) => name === "microphone" && !event.live, length);
+    await page.hears(({ name, event }) => name === "error" && event.code === "microphone_denied", length);
+    // A microphone that gives nothing is told of after 3 s, if nothing is known of it.
+    await sleep(5_000);
+    const errors = (await page.noted()).filter(({ name }) => name === "error").map(({ event }) => event.code);
+    assert.deepEqual(errors, ["microphone_denied"]);
+    assert.equal(relay.sessions()[0].state, "live");
+    await page.close();
   });
 });
