@@ -18,6 +18,8 @@ if (!existsSync(wasm)) {
   process.exit(1);
 }
 
+const MODULES = ["index.js", "react.js", "element.js", "element-call.js", "preflight.js"];
+
 const common = {
   absWorkingDir: here,
   outdir: dist,
@@ -36,11 +38,11 @@ const scriptAssets = {
     plugin.onResolve({ filter: /\/assets\.js$/ }, () => ({ path: join(src, "assets-script.ts") })),
 };
 
-/** What is another entry has the SDK in the file beside it; the element has its style in itself. */
+/** What is another entry has the SDK in the file beside it, and so has the element what it fetches later; it has its style in itself. */
 const entryFiles = {
   name: "entry-files",
   setup: (plugin) => {
-    plugin.onResolve({ filter: /\/index\.js$/ }, () => ({ path: "./index.js", external: true }));
+    plugin.onResolve({ filter: /\/(index|element-call)\.js$/ }, ({ path }) => ({ path: path.replace(/^.*\//, "./"), external: true }));
     plugin.onLoad({ filter: /\.css$/ }, async ({ path }) => {
       const { code } = await transform(readFileSync(path, "utf8"), { loader: "css", minify: true });
       return { contents: code.trim().replace(/(--[\w-]+): /g, "$1:"), loader: "text" };
@@ -55,14 +57,13 @@ await Promise.all([
   // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
   build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react"], plugins: [entryFiles] }),
-  // Names of the element's own are shortened; neither a browser nor a page has any like them.
-  build({ ...common, entryPoints: ["src/element.ts"], format: "esm", plugins: [entryFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ }),
+  element(),
   // Whole, too: a page that only looks loads nothing else.
   build({ ...common, entryPoints: ["src/preflight.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
-await Promise.all(["index.js", "react.js", "element.js", "preflight.js", "worker.js", "voxrelay.js"].map(shorten));
+await Promise.all([...MODULES, "worker.js", "voxrelay.js"].map(shorten));
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 leaveToTheBrowser(join(dist, "index.js"));
 // Servers that render components look for this: what is in the module runs in the page.
@@ -88,13 +89,20 @@ writeFileSync(join(dist, "voxrelay.wasm.d.ts"), address);
 // What it passes on is inside the bundles.
 rmSync(join(dist, "wasm.d.ts"));
 
+/** The element, and then what it fetches when a call is about to be made: each name of their own is short, and the same in both. */
+async function element() {
+  const options = { ...common, format: "esm", plugins: [entryFiles], mangleProps: /Parts?$|^(is|can|asks)[A-Z]/, reserveProps: /^isConnected$/ };
+  // Neither a browser nor a page has names like these.
+  const { mangleCache } = await build({ ...options, entryPoints: ["src/element.ts"], mangleCache: {} });
+  await build({ ...options, entryPoints: ["src/element-call.ts"], mangleCache });
+}
+
 /** Makes a bundle smaller than esbuild does, by 300 bytes of what is fetched. */
 async function shorten(name) {
   const file = join(dist, name);
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const isModule = ["index.js", "react.js", "element.js", "preflight.js"].includes(name);
-  const options = { module: isModule, toplevel: true, ecma: 2022, compress };
+  const options = { module: MODULES.includes(name), toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
   writeFileSync(file, code);
 }

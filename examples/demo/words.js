@@ -87,9 +87,12 @@ export const DEGRADED = {
 const ERRORS = {
   microphone_denied: [
     "No access to the microphone",
-    `Allow it in the browser's address bar or settings for this page and call again, or write.${isSecureContext ? "" : " It also needs HTTPS."}`,
+    "Allow it in the browser's address bar or settings for this page, and in the system's, and call again; or write.",
   ],
-  microphone_missing: ["No microphone found", "Plug one in, or close the program that holds it, and call again; or write."],
+  microphone_dismissed: ["No access to the microphone", "Your browser asked for it and got no answer. Call again and allow it, or write."],
+  microphone_blocked: ["This page may not use the microphone", `You can write.${isSecureContext ? "" : " For voice it needs HTTPS."}`],
+  microphone_missing: ["No microphone found", "Plug one in and call again, or write."],
+  microphone_busy: ["Your microphone is in use", "Close the program that holds it and call again, or write."],
   microphone_silent: ["Your microphone is silent", "Check its switch, the system's mute, or choose another one."],
   audio_unavailable: ["The sound cannot start", "Click anywhere on the page. If that does not help, reload it."],
   engine_unavailable: ["The voice engine did not load", "Reload the page. If that does not help, use a current browser."],

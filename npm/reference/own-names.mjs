@@ -3,7 +3,7 @@
 import { Converter, ReflectionKind } from "typedoc";
 
 /** Entries as an application imports them, and where each is. */
-const ENTRIES = { index: "voxrelay", react: "voxrelay/react", element: "voxrelay/element" };
+const ENTRIES = { index: "voxrelay", react: "voxrelay/react", element: "voxrelay/element", preflight: "voxrelay/preflight" };
 
 /** @param {import("typedoc").Application} application */
 export function load(application) {

@@ -10,20 +10,20 @@ import {
   checkText,
   checkTurn,
   checkVariables,
-  eventOf,
   tokenOf,
 } from "./check.js";
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
-import { VoxrelayError, errorFrom, errorOf } from "./error.js";
+import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
 import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
 import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
-import type { ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
+import { Messages } from "./messages.js";
+import type { ConnectOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import { type Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf, sendFeedback } from "./requests.js";
 import type { Command, Report } from "./roles.js";
-import { settingsOf } from "./settings.js";
+import { listenersOf, settingsOf } from "./settings.js";
 import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
 import { type ToolHandler, Tools } from "./tools.js";
@@ -43,12 +43,6 @@ const OF_THE_SOUND = /^(microphone|audio)_/;
 /** What is said of a microphone that was taken away. */
 const NO_MICROPHONE: MicrophoneEvent = Object.freeze({ label: "", deviceId: undefined, live: false, fallback: false });
 
-/** What the promise of a message waits for. */
-interface Asked {
-  resolve(): void;
-  reject(error: VoxrelayError): void;
-}
-
 /**
  * A call: made with its options, begun with {@link connect}, and over with {@link close} or by itself. Another call is another object.
  *
@@ -65,9 +59,7 @@ export class Call extends Emitter<CallEvents> {
   readonly #meter = new QualityMeter();
   #engine: RunningEngine | undefined;
   #page: CallPage | undefined;
-  /** Messages that the engine has not answered yet. */
-  readonly #asked = new Map<number, Asked>();
-  #messages = 0;
+  readonly #messages = new Messages();
   readonly #tools = new Tools((callId, output, isError) => this.sendToolResult(callId, output, { isError }));
   /** Why there is no connection yet, as far as the relay or the token function told. */
   #refused: VoxrelayError | undefined;
@@ -163,6 +155,18 @@ export class Call extends Emitter<CallEvents> {
     checkFlag("muted", muted);
     if (muted !== this.muted) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, muted }) });
     this.#tellMuted();
+  }
+
+  /** How loud the agent is heard, from 0 to 1. */
+  get volume(): number {
+    return this.#snapshot.devices.volume;
+  }
+
+  /** Changes how loud the agent is heard, also before the call is made: 0 is silent, 1 as the agent speaks. Levels are those of the agent. */
+  setVolume(volume: number): void {
+    checkNumber("volume", volume, 0, 1);
+    if (volume !== this.volume) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, volume }) });
+    this.#page?.setVolume(volume);
   }
 
   /**
@@ -350,7 +354,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
   async #open(): Promise<void> {
-    const page = (this.#page = new CallPage(this.#options, {
+    const page = (this.#page = new CallPage(this.#options, this.volume, {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (microphone) => {
@@ -414,10 +418,7 @@ export class Call extends Emitter<CallEvents> {
   #message(type: PageMessage["type"], fields: object): Promise<void> {
     if (this.#over) return Promise.reject(callOver());
     if (!this.#engine) return Promise.reject(noCall());
-    return new Promise((resolve, reject) => {
-      this.#asked.set(++this.#messages, { resolve, reject });
-      this.#send(["message", this.#messages, JSON.stringify({ type, ...fields })]);
-    });
+    return this.#messages.ask((id) => this.#send(["message", id, JSON.stringify({ type, ...fields })]));
   }
 
   #send(command: Command): void {
@@ -448,8 +449,7 @@ export class Call extends Emitter<CallEvents> {
     this.#page?.close();
     if (this.#engine) endEngine(this.#engine);
     this.#tools.cancel();
-    for (const asked of this.#asked.values()) asked.reject(callOver());
-    this.#asked.clear();
+    this.#messages.end();
   }
 
   /** The application's signal hangs up. */
@@ -486,15 +486,11 @@ export class Call extends Emitter<CallEvents> {
       case "drained":
         return this.#release();
       case "level": {
-        const [inputRms, inputPeak] = [decibels(report.inputRms), decibels(report.inputPeak)];
-        const [outputRms, outputPeak] = [decibels(report.outputRms), decibels(report.outputPeak)];
-        this.#levels.input = inputRms;
-        this.#levels.output = outputRms;
-        this.#levels.changed();
+        const level = this.#levels.measured(report);
         if (report.inputPeak) this.#mended("microphone_silent");
         const watched = this.#levels.isWatched() || this.hasListener("level");
         if (watched !== this.#watched) this.#send(["watchLevels", (this.#watched = watched)]);
-        return this.emit("level", { inputRms, inputPeak, outputRms, outputPeak });
+        return this.emit("level", level);
       }
       case "state": {
         const { state, attempt, retryInMs } = report;
@@ -533,9 +529,9 @@ export class Call extends Emitter<CallEvents> {
       case "error":
         return this.#fail(errorFrom(report.error));
       case "taken":
-        return this.#answered(report.id)?.resolve();
+        return this.#messages.answer(report.id);
       case "refused":
-        return this.#answered(report.id)?.reject(errorFrom(report.error));
+        return this.#messages.answer(report.id, errorFrom(report.error));
       case "ended": {
         const { reason, code } = report;
         this.#log("info", `ended: ${reason}`);
@@ -565,14 +561,10 @@ export class Call extends Emitter<CallEvents> {
     this.#release();
   }
 
-  #answered(id: number): Asked | undefined {
-    const asked = this.#asked.get(id);
-    this.#asked.delete(id);
-    return asked;
-  }
-
   #fail(error: VoxrelayError): void {
     const { code, retryable } = error;
+    // Why there is no microphone says more than that it gives nothing.
+    if (code === "microphone_silent" && this.#snapshot.error?.code.startsWith("microphone_")) return;
     this.#log(retryable ? "warn" : "error", code);
     // Chromium on Linux does not tell of a microphone that only the sound server knew, and plays silence in its place.
     if (code === "microphone_silent") this.#page?.devicesChanged();
@@ -615,24 +607,3 @@ export class Call extends Emitter<CallEvents> {
   }
 }
 
-function callOver(): VoxrelayError {
-  return errorOf("call_over", "The call is over or hung up: nothing more can be said in it.", false);
-}
-
-function noCall(): TypeError {
-  return new TypeError("there is no call yet");
-}
-
-type AnyListener = (event: never) => void;
-
-/** `onState` listens to `state`, and so on. */
-function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
-  return Object.entries(options)
-    .filter(([name, value]) => /^on/.test(name) && value)
-    .map(([name, value]) => [eventOf(name) as keyof CallEvents, value as AnyListener]);
-}
-
-/** Of millionths of full scale. */
-function decibels(level: number): number {
-  return level > 10 ? 20 * Math.log10(level / 1e6) : -100;
-}

@@ -71,8 +71,11 @@ export const ERROR_CODES = {
   no_relay: { retryable: false, message: "There is no relay at this address. Check `url`: its path is mostly `/v1/call`." },
   origin_refused: { retryable: false, message: "Pages of this origin may not use this relay; its operator can add it to `origins`." },
   not_a_websocket: { retryable: false, message: "The relay took no WebSocket. Compare the client's version with the relay's, and look at what stands between them." },
-  microphone_denied: { retryable: false, message: "The browser or the user refused the microphone. Ask for it after a click, on HTTPS or localhost, and show how to allow it." },
-  microphone_missing: { retryable: false, message: "There is no microphone, or another program holds it." },
+  microphone_denied: { retryable: false, message: "The browser or the user refused the microphone. Show how to allow it, in the browser and in the system." },
+  microphone_dismissed: { retryable: true, message: "The user did not answer whether the microphone may open. Ask again after a click." },
+  microphone_blocked: { retryable: false, message: "This page may not open a microphone. It needs HTTPS or localhost, a policy that allows it, and in an iframe `allow=\"microphone\"`." },
+  microphone_missing: { retryable: false, message: "There is no such microphone. Connect one, or choose another one." },
+  microphone_busy: { retryable: true, message: "The microphone cannot be opened. End the program that holds it, or choose another one." },
   microphone_silent: { retryable: true, message: "The microphone is silent. The system or a switch may mute it." },
   audio_unavailable: { retryable: false, message: "The browser's audio could not be started. It needs HTTPS or localhost, and the worklet file and the policy that lets it load." },
   engine_unavailable: { retryable: false, message: "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'." },
@@ -131,7 +134,10 @@ export type ErrorCode =
   | "origin_refused"
   | "not_a_websocket"
   | "microphone_denied"
+  | "microphone_dismissed"
+  | "microphone_blocked"
   | "microphone_missing"
+  | "microphone_busy"
   | "microphone_silent"
   | "audio_unavailable"
   | "engine_unavailable"

@@ -5,15 +5,17 @@
  */
 
 import { reflect, takeOver } from "./element/attributes.js";
-import { Caller } from "./element/caller.js";
-import { Conversation } from "./element/conversation.js";
-import { build } from "./element/dom.js";
+import { Caller, type Plan } from "./element/caller.js";
 import { FORWARDED, type VoiceCallEventMap } from "./element/events.js";
+import { build } from "./element/nodes.js";
 import { planOf } from "./element/plan.js";
-import { Screen } from "./element/screen.js";
+import { Screen, type Shown } from "./element/screen.js";
 import { ENGLISH, type GivenTexts, type VoiceCallTexts, textsWith } from "./element/texts.js";
-import { type View, viewOf } from "./element/view.js";
+import { type View, inWords, viewOf } from "./element/view.js";
+import type { CallPanels } from "./element-call.js";
 import { type Call, type CallEvents, type ConnectOptions, VoxrelayError } from "./index.js";
+
+declare const VERSION: string;
 
 export { ENGLISH };
 export type { GivenTexts, VoiceCallEventMap, VoiceCallTexts };
@@ -48,7 +50,9 @@ export class VoiceCallElement extends Base {
 
   readonly #nodes = build();
   readonly #screen = new Screen(this.#nodes);
-  readonly #conversation = new Conversation(this.#nodes);
+  /** What is shown of a call: there before one is made. */
+  #panels: CallPanels | undefined;
+  #loading: Promise<CallPanels> | undefined;
   readonly #caller = new Caller({
     changed: () => this.#render(),
     made: (call, isHidden) => this.#follow(call, isHidden),
@@ -60,12 +64,6 @@ export class VoiceCallElement extends Base {
   /** What the agent of the call takes; before a call it may take both. */
   #reads = true;
   #hears = true;
-  #isListened = false;
-  /** What the user did that was not taken. */
-  #refused: unknown;
-  /** What the user has seen and put away. */
-  #dismissed: unknown;
-  #rating: { readonly isGood: boolean; readonly isTaken: boolean } | undefined;
 
   constructor() {
     super();
@@ -80,23 +78,15 @@ export class VoiceCallElement extends Base {
       this.mode = this.#isSpoken ? "text" : "voice";
       if (!this.#isSpoken) nodes.inputPart.focus();
     };
-    nodes.microphonesPart.onchange = () => this.#ask(this.call?.setMicrophone(nodes.microphonesPart.value));
-    nodes.agreePart.onclick = () => caller.answer(true);
-    nodes.declinePart.onclick = () => caller.answer(false);
     nodes.cardPart.onkeydown = ({ key }) => {
       if (key === "Escape" && caller.isAsking) caller.answer(false);
     };
-    nodes.dismissPart.onclick = () => {
-      this.#dismissed = this.#view?.trouble;
-      this.#refused = undefined;
-      this.#render();
-    };
-    nodes.goodPart.onclick = () => void this.#rate(true);
-    nodes.badPart.onclick = () => void this.#rate(false);
     nodes.formPart.onsubmit = (event) => {
       event.preventDefault();
       this.#write();
     };
+    // Whoever comes near may be about to call.
+    for (const sign of ["pointerenter", "focusin"]) nodes.cardPart.addEventListener(sign, () => void this.#load().catch(() => undefined));
     // The field keeps the focus, and a phone its keyboard.
     nodes.sendPart.onpointerdown = (event) => event.preventDefault();
   }
@@ -128,14 +118,11 @@ export class VoiceCallElement extends Base {
    * @throws like `Call.connect`; `call_over` when the user declines or hangs up
    */
   async connect(): Promise<void> {
-    const plan = planOf(this, this.#isSpoken);
-    if (!this.#caller.isBusy) {
-      this.#conversation.clear();
-      this.#rating = this.#refused = this.#dismissed = undefined;
+    await this.#caller.connect(async (): Promise<Plan> => {
+      (this.#panels ?? (await this.#load())).begin();
       this.#reads = this.#hears = true;
-      this.#isListened = false;
-    }
-    await this.#caller.connect(plan);
+      return planOf(this, this.#isSpoken);
+    });
   }
 
   /** Hangs up, or stops waiting; resolves when it is done. */
@@ -153,7 +140,7 @@ export class VoiceCallElement extends Base {
   disconnectedCallback(): void {
     queueMicrotask(() => {
       if (this.isConnected) return;
-      this.#screen.rest();
+      this.#panels?.rest();
       void this.close();
     });
   }
@@ -177,11 +164,10 @@ export class VoiceCallElement extends Base {
 
   #begin(): void {
     this.connect().catch((thrown: unknown) => {
-      this.#conversation.end();
-      if (thrown instanceof VoxrelayError) return;
+      // What waits is the next one's to send, if there is one.
+      if (!this.#caller.isBusy) this.#panels?.end();
       // What is no trouble of a call is for whoever made the page, too.
-      reportError(thrown);
-      if (!this.#caller.failure) this.#refuse(thrown);
+      if (!(thrown instanceof VoxrelayError)) reportError(thrown);
     });
   }
 
@@ -211,22 +197,7 @@ export class VoiceCallElement extends Base {
       this.#completeMicrophone(call);
       this.#send();
     });
-    on("transcript", ({ role, text }) => {
-      if (role === "user") this.#conversation.arrived(text);
-    });
-    on("undelivered", ({ message }) => {
-      if (message.type === "text") this.#conversation.takeBack(message.text);
-    });
-    on("listened", ({ listening }) => {
-      this.#isListened = listening;
-      this.#render();
-    });
-    on("microphone", ({ live }) => {
-      if (live) void this.#screen.listMicrophones(call).then(() => this.#render());
-    });
-    on("ended", () => {
-      if (call.sessionId) this.#conversation.end();
-    });
+    this.#panels?.follow(call, on);
     for (const name of FORWARDED) {
       on(name, (event) => {
         if (!isHidden(name)) this.#tell(name, event);
@@ -271,60 +242,73 @@ export class VoiceCallElement extends Base {
     const { inputPart } = this.#nodes;
     const text = inputPart.value.trim();
     if (!text) return;
+    // Without what shows it the text stays in its field.
+    if (!this.#panels) {
+      return void this.#load().then(
+        () => this.#write(),
+        () => this.#begin(),
+      );
+    }
     inputPart.value = "";
-    this.#conversation.type(text);
+    this.#panels.type(text);
     if (this.#view?.isLive) this.#send();
     else if (!this.#caller.isBusy) this.#begin();
     this.#render();
   }
 
   #send(): void {
-    const { call } = this;
-    if (call) void this.#conversation.send(call, (thrown) => this.#refuse(thrown));
+    if (this.call) this.#panels?.send(this.call);
   }
 
-  #ask(work: Promise<void> | undefined): void {
-    work?.catch((thrown: unknown) => this.#refuse(thrown));
+  #ask(work: Promise<void>): void {
+    work.catch((thrown: unknown) => this.#panels?.refuse(thrown));
   }
 
-  #refuse(thrown: unknown): void {
-    // The user said no.
-    if ((thrown as Partial<VoxrelayError>).code !== "call_over") this.#refused = thrown;
-    this.#render();
+  /** Has what is shown of a call: fetched once, and asked for again if it did not come. */
+  #load(): Promise<CallPanels> {
+    return (this.#loading ??= import("./element-call.js").then(
+      ({ CallPanels, version }) => {
+        if (version !== VERSION) throw this.#missing(version);
+        const root = this.shadowRoot as ShadowRoot;
+        const answers = { agree: (isAgreed: boolean) => this.#caller.answer(isAgreed), changed: () => this.#render() };
+        const panels = (this.#panels = new CallPanels(root, this.#nodes, answers));
+        this.#render();
+        return panels;
+      },
+      (thrown) => {
+        this.#loading = undefined;
+        throw this.#missing(thrown);
+      },
+    ));
   }
 
-  async #rate(isGood: boolean): Promise<void> {
-    const show = (isTaken: boolean): void => {
-      this.#rating = { isGood, isTaken };
-      this.#render();
-    };
-    show(true);
-    await this.call?.feedback({ rating: isGood ? 5 : 1 }).catch(() => show(false));
+  #missing(cause: unknown): VoxrelayError {
+    return new VoxrelayError("engine_unavailable", `element-call.js did not load: ${String(cause)}`, true, { cause });
   }
 
   #render(): void {
     // The constructor of an element may not touch its attributes.
     if (!this.isConnected) return;
     const caller = this.#caller;
-    const view = (this.#view = viewOf(caller, this.#isSpoken, this.#texts));
+    const texts = this.#texts;
+    const view = (this.#view = viewOf(caller, this.#isSpoken, texts));
     if (this.getAttribute("state") !== view.state) this.setAttribute("state", view.state);
-    if (view.trouble === undefined) this.#dismissed = undefined;
     const pageLang = this.closest("[lang]")?.getAttribute("lang") ?? "";
-    this.#screen.render({
+    const shown: Shown = {
       view,
-      texts: this.#texts,
-      lang: this.#texts === ENGLISH ? "en" : pageLang,
+      texts,
+      // Where nothing else can tell it.
+      words: this.#panels || view.trouble === undefined ? view.words : inWords(view.trouble, texts),
+      lang: texts === ENGLISH ? "en" : pageLang,
       pageLang,
       snapshot: caller.call?.snapshot,
       isSpoken: this.#isSpoken,
       canSwitch: this.#reads && this.#hears && view.press !== "cancel",
-      consent: caller.isAsking ? this.consent || this.#texts.consent : undefined,
+      consent: caller.isAsking ? this.consent || texts.consent : undefined,
       due: caller.due,
-      isListened: this.#isListened,
-      trouble: this.#refused ?? (view.trouble === this.#dismissed ? undefined : view.trouble),
-      rating: this.#rating,
-    });
-    this.#conversation.render(caller.call?.snapshot.captions ?? [], this.#texts);
+    };
+    this.#screen.render(shown);
+    this.#panels?.render(shown, caller.call);
   }
 }
 

@@ -50,6 +50,14 @@ export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Fai
   return errorOf(code, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
 }
 
+export function callOver(): VoxrelayError {
+  return new VoxrelayError("call_over", "The call is over or hung up: nothing more can be said in it.", false);
+}
+
+export function noCall(): TypeError {
+  return new TypeError("there is no call yet");
+}
+
 /** The engine had to start on the page. */
 export function workerUnavailable(cause: string): VoxrelayError {
   return new VoxrelayError(

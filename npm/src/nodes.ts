@@ -11,6 +11,15 @@ export interface Wired {
   close(): void;
 }
 
+/** How fast the volume changes: it is most of the way there after twice that, without a click. */
+const VOLUME_S = 0.02;
+
+/** The agent as it is heard. */
+export interface Loudspeaker extends Wired {
+  /** From 0 to 1. */
+  setVolume(volume: number): void;
+}
+
 /** An open microphone. */
 export interface Microphone extends Wired {
   readonly label: string;
@@ -23,10 +32,17 @@ export interface Microphone extends Wired {
 type WithPort<Part> = [part: Part, port: MessagePort];
 
 /** Plays through `context`, which is closed with it unless it is the application's own. */
-export function wireLoudspeaker(context: AudioContext, isOwn: boolean, output: AudioNode = context.destination): WithPort<Wired> {
+export function wireLoudspeaker(context: AudioContext, isOwn: boolean, volume: number, output: AudioNode = context.destination): WithPort<Loudspeaker> {
   const [node, port] = wire(context, "voxrelay-playback", { numberOfInputs: 0, outputChannelCount: [1] });
-  node.connect(output);
-  return [{ close: () => retire(node, isOwn ? undefined : context) }, port];
+  const control = context.createGain();
+  const { gain } = control;
+  gain.value = volume;
+  node.connect(control).connect(output);
+  const loudspeaker: Loudspeaker = {
+    setVolume: (volume) => void gain.setTargetAtTime(volume, context.currentTime, VOLUME_S),
+    close: () => retire(node, isOwn ? undefined : context),
+  };
+  return [loudspeaker, port];
 }
 
 /** Listens to a stream, whose tracks are stopped with it unless it is the application's own; `happened` hears what becomes of its track. */

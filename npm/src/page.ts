@@ -3,7 +3,8 @@ import { ERROR_CODES, type ErrorCode } from "./codes.js";
 import { VoxrelayError } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
-import { type Microphone, type Wired, wireLoudspeaker, wireMicrophone } from "./nodes.js";
+import { refusedMicrophone } from "./microphone.js";
+import { type Loudspeaker, type Microphone, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
 import { Speaker } from "./speaker.js";
@@ -71,7 +72,8 @@ export class CallPage {
   #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
   #context: AudioContext | undefined;
-  #loudspeaker: Wired | undefined;
+  #loudspeaker: Loudspeaker | undefined;
+  #volume: number;
   readonly #speaker: Speaker;
   readonly #awake = new Awake();
   readonly #watch = new Watch();
@@ -83,7 +85,8 @@ export class CallPage {
   #released = false;
   #closed = false;
 
-  constructor(options: ConnectOptions, listener: PageListener) {
+  constructor(options: ConnectOptions, volume: number, listener: PageListener) {
+    this.#volume = volume;
     this.#options = options;
     this.#listener = listener;
     const { microphone, speaker = "" } = options;
@@ -106,7 +109,9 @@ export class CallPage {
       }
     } catch (thrown) {
       this.#discard(stream);
-      throw thrown;
+      // Who does not speak can read what is answered.
+      if (this.wantsMicrophone) throw thrown;
+      this.#listener.error(thrown as VoxrelayError);
     } finally {
       this.#waiting = undefined;
     }
@@ -136,6 +141,11 @@ export class CallPage {
     } catch (thrown) {
       throw thrown instanceof VoxrelayError ? thrown : failure("audio_unavailable", "This loudspeaker cannot be used.", thrown);
     }
+  }
+
+  setVolume(volume: number): void {
+    this.#volume = volume;
+    this.#loudspeaker?.setVolume(volume);
   }
 
   /** Microphones may have come or gone: not every browser tells of every one. */
@@ -199,8 +209,9 @@ export class CallPage {
     try {
       await this.#openMicrophone(choice);
     } catch (thrown) {
-      const isDenied = (thrown as VoxrelayError).code === "microphone_denied";
-      if (isDenied || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
+      // Whoever said no is not asked for another one.
+      const isRefused = /denied|dismissed|blocked/.test((thrown as VoxrelayError).code);
+      if (isRefused || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
       await this.#openMicrophone(choice, true);
     }
   }
@@ -213,19 +224,18 @@ export class CallPage {
       if (fallback) delete audio.deviceId;
       return await navigator.mediaDevices.getUserMedia({ audio });
     } catch (thrown) {
-      // Only secure pages have `mediaDevices`.
-      const cause = isSecureContext ? thrown : "SecurityError: the page is not on HTTPS or localhost";
-      const isRefused = /^(NotAllowed|Security)Error/.test(String(cause));
-      throw isRefused
-        ? failure("microphone_denied", ERROR_CODES.microphone_denied.message, cause)
-        : failure("microphone_missing", ERROR_CODES.microphone_missing.message, cause);
+      throw failure(...refusedMicrophone(thrown), thrown);
     }
   }
 
   /** Listens to a stream, in place of the one before. */
   #capture(stream: MediaStream): void {
     const context = this.#context;
-    if (this.#released || !context) return this.#discard(stream);
+    if (this.#released || !context) {
+      this.#discard(stream);
+      if (this.#released) return;
+      throw noAudio("there is no sound on this page");
+    }
     const isOwn = stream === this.#options.microphone;
     try {
       const [microphone, port] = wireMicrophone(context, stream, isOwn, (event) => {
@@ -266,7 +276,7 @@ export class CallPage {
       context = own ?? new AudioContext();
       await loadWorklet(context, this.#options);
       if (!this.#closed) {
-        const [loudspeaker, port] = wireLoudspeaker(context, !!own, output);
+        const [loudspeaker, port] = wireLoudspeaker(context, !!own, this.#volume, output);
         this.#listener.send(["speaker", port, context.sampleRate]);
         this.#loudspeaker?.close();
         this.#loudspeaker = loudspeaker;
@@ -396,5 +406,5 @@ function noAudio(cause: unknown): VoxrelayError {
 
 /** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
 function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, false, { cause });
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed/.test(code), { cause });
 }

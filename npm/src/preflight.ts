@@ -49,6 +49,7 @@ export interface PreflightChecks {
 export interface PreflightReport {
   /** The worst grade among those that are not `skipped`. */
   readonly grade: Exclude<PreflightGrade, "skipped">;
+  /** What was found of each. */
   readonly checks: PreflightChecks;
 }
 

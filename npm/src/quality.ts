@@ -1,7 +1,7 @@
 // How well the line does, and what is to be warned of: decided from samples alone.
 
 /** What is warned of; the first two as Twilio's SDK names them. */
-export type WarningName = "high-rtt" | "high-jitter" | "late-sound" | "underruns" | "uplink-backlog";
+export type WarningName = "high-rtt" | "high-jitter" | "late-sound" | "underruns" | "uplink-backlog" | "clipping";
 
 /** A warning that is raised, or that clears. */
 export interface QualityWarning {
@@ -29,6 +29,8 @@ export interface Quality {
   readonly droppedMs: number;
   /** How much of what the user said the relay is not known to have. */
   readonly waitingMs: number;
+  /** How much of the user's sound since the event before was cut off, being too loud for the microphone. */
+  readonly clippedMs: number;
   /** How often a lost connection came back. */
   readonly reconnects: number;
   /** The warnings that are raised. */
@@ -59,6 +61,8 @@ const LIMITS: Readonly<Record<WarningName, readonly [of: keyof Measured, thresho
   underruns: ["underruns", 0, 2],
   // What a line may let wait that keeps up.
   "uplink-backlog": ["waitingMs", 2_000, 3],
+  // A hundredth of what comes between two events.
+  clipping: ["clippedMs", 20, 3],
 };
 
 /** What is known of a call that was not begun. */
@@ -69,6 +73,7 @@ export const UNMEASURED: Quality = Object.freeze({
   underruns: 0,
   droppedMs: 0,
   waitingMs: 0,
+  clippedMs: 0,
   reconnects: 0,
   warnings: Object.freeze([]),
 });

@@ -1,5 +1,5 @@
 import type { VoxrelayError } from "./error.js";
-import type { AgentEvent, CallState, EndedEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallState, EndedEvent, LevelEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
 import { type Quality, UNMEASURED } from "./quality.js";
 import { Source } from "./source.js";
 
@@ -28,6 +28,8 @@ export interface Devices {
   readonly speaker: SpeakerEvent | undefined;
   /** Whether the microphone is muted. */
   readonly muted: boolean;
+  /** How loud the agent is heard, from 0 to 1. */
+  readonly volume: number;
 }
 
 /** Who looks at the levels without listening to them has all of them for as many more. */
@@ -49,6 +51,14 @@ export class LevelSource extends Source implements Levels {
   output = -100;
   #looked = 0;
 
+  /** Takes what the engine measured, in millionths of full scale; gives all of it, in dBFS. */
+  measured({ inputRms, inputPeak, outputRms, outputPeak }: LevelEvent): LevelEvent {
+    this.input = decibels(inputRms);
+    this.output = decibels(outputRms);
+    this.changed();
+    return { inputRms: this.input, inputPeak: decibels(inputPeak), outputRms: this.output, outputPeak: decibels(outputPeak) };
+  }
+
   /** Somebody looks. */
   look(): void {
     this.#looked = LOOKED_AT;
@@ -58,6 +68,10 @@ export class LevelSource extends Source implements Levels {
   isWatched(): boolean {
     return this.#looked-- > 0 || this.isHeard;
   }
+}
+
+function decibels(level: number): number {
+  return level > 10 ? 20 * Math.log10(level / 1e6) : -100;
 }
 
 /**
@@ -103,7 +117,7 @@ export function untouched(levels: Levels): CallSnapshot {
     agent: undefined,
     captions: Object.freeze([]),
     usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
-    devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false }),
+    devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false, volume: 1 }),
     quality: UNMEASURED,
     levels,
     error: undefined,

@@ -301,13 +301,14 @@ test("an error stands in the snapshot until what it told of is over", async () =
 test("the microphone in use and whether it is muted is told, also before the call is made", async () => {
   const call = make();
   call.mute();
-  assert.deepEqual(call.snapshot.devices, { microphone: undefined, speaker: undefined, muted: true });
+  assert.deepEqual(call.snapshot.devices, { microphone: undefined, speaker: undefined, muted: true, volume: 1 });
   browser.microphone = "headset";
   await call.connect();
   assert.deepEqual(call.snapshot.devices, {
     microphone: { label: "Microphone headset", deviceId: "headset", live: true, fallback: false },
     speaker: undefined,
     muted: true,
+    volume: 1,
   });
   assert.deepEqual(browser.engine.sent.filter(([name]) => name === "mute"), [["mute", true]]);
   await call.close();

@@ -33,6 +33,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   interrupt: [],
   feedback: [[{ rating: 5 }, ANY_OBJECT]],
   setMicrophone: [["a", [...OPTIONAL, ...TEXT, "false"]]],
+  setVolume: [[0.5, ["zero"]]],
   setSpeaker: [["a", [...OPTIONAL, ...TEXT]]],
   close: [],
   connect: [],

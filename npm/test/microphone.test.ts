@@ -1,10 +1,11 @@
-// What a call asks of its microphones.
+// What a call asks of its microphones, and what it says when one does not open.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Call } from "../src/call.js";
 import type { MicrophoneEvent } from "../src/events.js";
+import { refusedMicrophone } from "../src/microphone.js";
 import { OPTIONS, browser, until } from "./support/browser.js";
 
 beforeEach(() => browser.reset());
@@ -78,4 +79,39 @@ test("a microphone that is taken away stays away, whatever comes, goes, breaks o
   await new Promise((resolve) => setTimeout(resolve, 700));
   assert.deepEqual([open(), browser.asked.length, mutes().at(-1)], [[], 2, true]);
   await call.close();
+});
+
+test("a microphone that does not open is told apart: refused, not answered, forbidden to the page, not there, or in use", () => {
+  const secure = Object.getOwnPropertyDescriptor(globalThis, "isSecureContext");
+  const page = Object.getOwnPropertyDescriptor(globalThis, "document");
+  const open = (isSecure: boolean, isAllowed: boolean | undefined, thrown: unknown): string => {
+    Object.defineProperty(globalThis, "isSecureContext", { value: isSecure, configurable: true });
+    const featurePolicy = isAllowed === undefined ? undefined : { allowsFeature: () => isAllowed };
+    Object.defineProperty(globalThis, "document", { value: { featurePolicy }, configurable: true });
+    const [code, message] = refusedMicrophone(thrown);
+    assert.match(message, /\. \S/, `${code} says what to do`);
+    return code;
+  };
+  const refused = new DOMException("Permission denied", "NotAllowedError");
+  try {
+    for (const [code, ...why] of [
+      ["microphone_denied", true, true, refused],
+      ["microphone_denied", true, undefined, new DOMException("The request is not allowed by the user agent or the platform in the current context.", "NotAllowedError")],
+      ["microphone_denied", true, true, new DOMException("", "SecurityError")],
+      ["microphone_dismissed", true, true, new DOMException("Permission dismissed", "NotAllowedError")],
+      ["microphone_blocked", true, false, refused],
+      ["microphone_blocked", false, undefined, new TypeError("mediaDevices is undefined")],
+      ["microphone_missing", true, true, new DOMException("Requested device not found", "NotFoundError")],
+      ["microphone_missing", true, true, Object.assign(new Error(), { name: "OverconstrainedError" })],
+      ["microphone_busy", true, true, new DOMException("Could not start audio source", "NotReadableError")],
+      ["microphone_busy", true, undefined, new DOMException("Starting audioinput failed", "AbortError")],
+    ] as [string, boolean, boolean | undefined, unknown][]) {
+      assert.equal(open(...why), code, String(why[2]));
+    }
+  } finally {
+    for (const [name, before] of [["isSecureContext", secure], ["document", page]] as const) {
+      if (before) Object.defineProperty(globalThis, name, before);
+      else Reflect.deleteProperty(globalThis, name);
+    }
+  }
 });

@@ -51,6 +51,12 @@ test("underruns are counted in the whole call, and two samples with some raise t
   assert.equal(meter.quality.underruns, 3);
 });
 
+test("a voice that is cut off in three of five samples is warned of, and no more when it is not", () => {
+  const meter = new QualityMeter();
+  const samples = [21, 0, 300, 21, 16, 0, 0, 0, 0, 0].map((clippedMs) => ({ clippedMs }));
+  assert.deepEqual(changes(meter, samples), ["", "", "", "clipping+", "", "", "", "", "", "clipping-"]);
+});
+
 test("an event says what was measured, which sample decided, and what is raised", () => {
   const meter = new QualityMeter();
   changes(meter, rtt(450, 450));
@@ -74,7 +80,7 @@ test("a call tells how well its line does when the engine does, and of a round t
   assert.equal(call.snapshot.quality, UNMEASURED);
   engine.say({ type: "rtt", us: 450_000 }, { type: "rtt", us: 450_000 });
   await until(() => browser.engine && told.length === 0, "nothing is due");
-  engine.say({ type: "quality", jitterMs: 3, lateMs: 40, underruns: 0, droppedMs: 0, waitingMs: 200 });
+  engine.say({ type: "quality", jitterMs: 3, lateMs: 40, underruns: 0, droppedMs: 0, waitingMs: 200, clippedMs: 0 });
   await until(() => told.length === 1, "it is told");
   const { quality } = call.snapshot;
   assert.deepEqual([quality.roundTripMs, quality.jitterMs, quality.lateMs, quality.warnings], [450, 3, 40, []]);
@@ -93,7 +99,7 @@ test("a connection that comes back is counted", async () => {
   await call.connect();
   const { engine } = browser;
   for (const state of ["reconnecting", "connected", "reconnecting", "connected"] as const) engine.say({ type: "state", state, attempt: 0, retryInMs: 0 });
-  engine.say({ type: "quality", jitterMs: null, lateMs: null, underruns: 0, droppedMs: 0, waitingMs: 0 });
+  engine.say({ type: "quality", jitterMs: null, lateMs: null, underruns: 0, droppedMs: 0, waitingMs: 0, clippedMs: 0 });
   await until(() => call.snapshot.quality !== UNMEASURED, "it is told");
   assert.equal(call.snapshot.quality.reconnects, 2);
   await call.close();

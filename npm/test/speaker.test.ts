@@ -122,3 +122,20 @@ test("before the call and after it there is no loudspeaker to change", async () 
   await call.close();
   await assert.rejects(call.setSpeaker("desk"), TypeError);
 });
+
+test("the volume holds before the call and in it", async () => {
+  const call = new Call(OPTIONS);
+  call.setVolume(0.25);
+  await call.connect();
+  const [context] = browser.contexts;
+  assert.deepEqual([context!.gain.value, context!.gain.targets], [0.25, []]);
+  const before = call.snapshot.devices;
+  call.setVolume(0);
+  assert.deepEqual([context!.gain.targets, call.volume, call.snapshot.devices], [[0], 0, { ...before, volume: 0 }]);
+  const { devices } = call.snapshot;
+  call.setVolume(0);
+  assert.equal(call.snapshot.devices, devices, "nothing has changed");
+  for (const volume of [-0.1, 1.1, Number.NaN]) assert.throws(() => call.setVolume(volume), RangeError);
+  await call.close();
+  call.setVolume(1);
+});

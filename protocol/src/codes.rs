@@ -194,8 +194,11 @@ error_codes! {
     NoRelay = "no_relay", false, "There is no relay at this address. Check `url`: its path is mostly `/v1/call`.";
     OriginRefused = "origin_refused", false, "Pages of this origin may not use this relay; its operator can add it to `origins`.";
     NotAWebSocket = "not_a_websocket", false, "The relay took no WebSocket. Compare the client's version with the relay's, and look at what stands between them.";
-    MicrophoneDenied = "microphone_denied", false, "The browser or the user refused the microphone. Ask for it after a click, on HTTPS or localhost, and show how to allow it.";
-    MicrophoneMissing = "microphone_missing", false, "There is no microphone, or another program holds it.";
+    MicrophoneDenied = "microphone_denied", false, "The browser or the user refused the microphone. Show how to allow it, in the browser and in the system.";
+    MicrophoneDismissed = "microphone_dismissed", true, "The user did not answer whether the microphone may open. Ask again after a click.";
+    MicrophoneBlocked = "microphone_blocked", false, "This page may not open a microphone. It needs HTTPS or localhost, a policy that allows it, and in an iframe `allow=\"microphone\"`.";
+    MicrophoneMissing = "microphone_missing", false, "There is no such microphone. Connect one, or choose another one.";
+    MicrophoneBusy = "microphone_busy", true, "The microphone cannot be opened. End the program that holds it, or choose another one.";
     MicrophoneSilent = "microphone_silent", true, "The microphone is silent. The system or a switch may mute it.";
     AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. It needs HTTPS or localhost, and the worklet file and the policy that lets it load.";
     EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";

@@ -128,7 +128,7 @@ describe("the demo page", { concurrency: 2 }, () => {
     await until("the sign is another one", async () => (await sign()) !== heard);
     await tell(page, "ended", { reason: "normal", code: 1000 });
     await page.locator("#call").click();
-    await refuse(page, "microphone_denied");
+    await refuse(page, "microphone_blocked");
     await until("it is refused", async () => (await page.locator("#pill-text").textContent()) === "Failed");
     assert.doesNotMatch(String(await page.locator("#hint").textContent()), /HTTPS/);
   });

@@ -78,6 +78,8 @@ describe("the element", () => {
   test("a screen reader hears each answer once and whole, how the call stands, and what went wrong", async () => {
     const page = await open();
     const spoken = page.locator("[aria-live=polite]");
+    await page.locator(".call").hover();
+    await spoken.waitFor({ state: "attached" });
     const status = page.locator("p.sr[role=status]");
     await page.evaluate(() => {
       const heard = /** @type {string[]} */ ([]);
@@ -207,6 +209,23 @@ describe("the element", () => {
     assert.deepEqual([await made(page), await page.locator("[role=alert]").innerText()], [2, ""]);
   });
 
+  test("a user who is too loud for the microphone is told so, until it is over or put away", async () => {
+    const page = await open();
+    await connect(page);
+    const warn = (/** @type {string[]} */ ...warnings) => tell(page, "change", { quality: { warnings } });
+    const notice = () => page.locator("[role=alert]").innerText();
+    await warn("high-rtt");
+    assert.equal(await notice(), "");
+    await warn("high-rtt", "clipping");
+    assert.match(await notice(), /^You are very loud/);
+    await warn();
+    assert.equal(await notice(), "");
+    await warn("clipping");
+    await page.locator(".dismiss").click();
+    await warn("clipping", "high-rtt");
+    assert.equal(await notice(), "", "it was put away");
+  });
+
   test("a page that names no way to a token is told so, and so is its user", async () => {
     const page = await open();
     const thrown = page.waitForEvent("pageerror");
@@ -284,6 +303,106 @@ describe("the element", () => {
     for (const name of names.slice(1)) await tell(page, "tell", name, { role: "agent", text: "", state: "connected" });
     const told = await page.evaluate(() => [...new Set(/** @type {any} */ (globalThis).told)].sort());
     assert.deepEqual(told, names.filter((name) => name !== "toolCall").sort());
+  });
+
+  test("microphone and loudspeaker are chosen among those that there are, and what the call has changed is shown", async () => {
+    const page = await open();
+    await connect(page);
+    await page.locator(".settings").click();
+    const [microphones, speakers] = [page.getByLabel("Microphone"), page.getByLabel("Loudspeaker")];
+    await until("they are listed", async () => (await speakers.locator("option").count()) > 1);
+    assert.equal(await focused(page).then(() => microphones.evaluate((select) => select === /** @type {ShadowRoot} */ (select.getRootNode()).activeElement)), true);
+    const ids = await speakers.locator("option").evaluateAll((options) => options.map((option) => /** @type {HTMLOptionElement} */ (option).value));
+    assert.equal(ids[0], "default");
+    assert.equal(await speakers.inputValue(), "default");
+    await speakers.selectOption({ index: 1 });
+    await microphones.selectOption({ index: 1 });
+    assert.deepEqual(await of(page, "speakers"), [ids[1]]);
+    assert.equal((await of(page, "microphones")).length, 1);
+    await speakers.selectOption({ index: 0 });
+    assert.deepEqual(await of(page, "speakers"), [ids[1], undefined], "the system's has no id");
+    await tell(page, "setSpeaker", ids[2]);
+    await until("the one in use is shown", async () => (await speakers.inputValue()) === ids[2]);
+    await page.evaluate(() => void (/** @type {any} */ (globalThis).calls[0].refusal = "audio_unavailable"));
+    await speakers.selectOption({ index: 1 });
+    await until("a refusal is told", async () => /^There is no sound/.test(await page.locator("[role=alert]").innerText()));
+    await until("the one in use stays", async () => (await speakers.inputValue()) === ids[2]);
+    await page.locator(".settings").click();
+    assert.equal(await speakers.isVisible(), false);
+  });
+
+  test("in writing the loudspeaker can be chosen and no microphone, and where there is nothing to choose there is no button", async () => {
+    const page = await open();
+    await connect(page);
+    await page.locator(".settings").waitFor();
+    await page.locator(".mode").click();
+    await page.locator(".settings").click();
+    assert.deepEqual([await page.getByLabel("Microphone").isVisible(), await page.getByLabel("Loudspeaker").isVisible()], [false, true]);
+    await page.evaluate(() => {
+      navigator.mediaDevices.enumerateDevices = async () => [];
+      /** @type {any} */ (globalThis).calls[0].microphone("default");
+    });
+    await page.locator(".settings").waitFor({ state: "hidden" });
+    assert.equal(await page.getByLabel("Loudspeaker").isVisible(), false);
+  });
+
+  test("what is shown of a call is fetched when somebody comes near, by pointer or by key, and not before", async () => {
+    for (const nears of /** @type {((page: Page) => Promise<unknown>)[]} */ ([(page) => page.locator(".call").hover(), (page) => page.keyboard.press("Tab")])) {
+      const page = await open({ fetches: true });
+      /** @type {string[]} */
+      const fetched = [];
+      page.on("request", (request) => fetched.push(new URL(request.url()).pathname));
+      await page.waitForTimeout(300);
+      assert.deepEqual(fetched, []);
+      await nears(page);
+      await until("it is there", async () => (await page.locator("[role=log]").count()) === 1);
+      assert.deepEqual(fetched, ["/sdk/element-call.js"]);
+    }
+  });
+
+  test("a press while it is fetched shows that something begins and can be taken back, and what is typed waits in its field", async () => {
+    const page = await open({ attributes: 'mode="text"', fetches: true });
+    /** @type {() => void} */
+    let come = () => undefined;
+    const held = new Promise((resolve) => (come = () => resolve(undefined)));
+    await page.route("http://localhost/sdk/element-call.js", async (route) => {
+      await held;
+      await route.fallback();
+    });
+    await page.locator(".call").click();
+    await reaches(page, "starting");
+    await page.locator(".call").click();
+    await reaches(page, "idle");
+    await page.locator("input").fill("Hello");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.locator("input").inputValue(), "Hello");
+    come();
+    await until("the call is made", async () => (await made(page)) === 1);
+    assert.deepEqual([await lines(page), await page.locator("input").inputValue()], [["Hello"], ""]);
+    await tell(page, "answer");
+    await until("it is sent", async () => (await of(page, "typed")).length === 1);
+  });
+
+  test("where it does not come, or is of another version, that is said in words, no call is made, and nothing that was typed is lost", async () => {
+    for (const body of [undefined, 'export const version = "0.0.1"; export class CallPanels {}']) {
+      const page = await open({ attributes: 'mode="text"', fetches: true });
+      let isBroken = true;
+      await page.route("http://localhost/sdk/element-call.js", (route) => {
+        if (!isBroken) return route.fallback();
+        return body ? route.fulfill({ contentType: "text/javascript", body }) : route.abort();
+      });
+      await page.locator("input").fill("Hello");
+      await page.keyboard.press("Enter");
+      await until("it says so", async () => (await page.locator(".words").innerText()) === "The call did not load\nReload the page.");
+      assert.deepEqual([await state(page), await made(page), await page.locator("input").inputValue()], ["closed", 0, "Hello"]);
+      const code = await page.evaluate(() => /** @type {any} */ (document.querySelector("voice-call")).connect().catch((/** @type {any} */ error) => error.code));
+      assert.equal(code, "engine_unavailable");
+      if (body) continue;
+      isBroken = false;
+      await page.locator(".call").click();
+      await until("it is tried again", async () => (await made(page)) === 1);
+    }
   });
 
   test("on a server the module does nothing, and can be imported", async () => {

@@ -183,7 +183,7 @@ function outside(page) {
     return [...root.querySelectorAll(".card *")]
       .filter((node) => node.getClientRects().length > 0 && !node.matches(".sr, svg, path, .halo, .orb, .orb *, li, li *, ol"))
       // What does not fit there can be scrolled to.
-      .filter((node) => !node.parentElement?.closest("[part=consent], [role=alert]"))
+      .filter((node) => !node.parentElement?.closest("[part=consent], [part=devices], [role=alert]"))
       .filter((node) => {
         const { left, right, bottom } = node.getBoundingClientRect();
         return left < card.left || right > card.right + 1 || bottom > Math.max(card.bottom, window.bottom) + 1 || node.scrollWidth > node.clientWidth + 1;

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
 import { Relay } from "./support/relay.mjs";
@@ -41,5 +42,19 @@ describe("the module and the files beside it", () => {
     assert.match(await call(), /^engine_unavailable: .+worker\.js/);
     assert.match(await call(), /^engine_unavailable: .+worker\.js#2 is of another version/);
     assert.equal(await call(), "worker");
+  });
+
+  test("an engine's file that comes slowly is waited for, and the engine runs in a Worker all the same", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
+    await page.page.route("**/voxrelay.wasm", async (route) => {
+      // Longer than a Worker is waited for that does not start.
+      await sleep(7_000);
+      await route.continue();
+    });
+    assert.equal((await page.start()).engine, "worker");
+    await page.close();
+    assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
   });
 });

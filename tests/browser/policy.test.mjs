@@ -2,7 +2,9 @@
 // Pages with a strict content security policy, and people who say no.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, afterEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
 import { Relay } from "./support/relay.mjs";
@@ -33,6 +35,25 @@ describe("a page that allows little", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("a script tag with the hash that the relay prints is run, and one with another hash is not", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const printed = execFileSync(String(process.env.E2E_RELAY), ["sdk"], { encoding: "utf8" });
+    const [, hash] = /^\/sdk\/voxrelay\.js +(sha384-\S+)$/m.exec(printed) ?? [];
+    assert.ok(hash, printed);
+    const browser = await launch(stage);
+    for (const [integrity, runs] of /** @type {const} */ ([[hash, true], [hash.replace(/.{4}$/, "AAAA"), false]])) {
+      const context = await browser.newContext();
+      await context.grantPermissions(["local-network-access"], { origin: "http://localhost" });
+      const page = await context.newPage();
+      await page.route("http://localhost/", (route) =>
+        route.fulfill({ contentType: "text/html", body: `<script src="http://127.0.0.1:${relay.port}/sdk/voxrelay.js" integrity="${integrity}" crossorigin></script>` }),
+      );
+      await page.goto("http://localhost/");
+      assert.equal(await page.evaluate(() => "Voxrelay" in globalThis), runs);
+    }
+  });
+
   test("an engine file that was not copied is said in words, whatever the server sends in its place", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
@@ -55,5 +76,25 @@ describe("a page that allows little", () => {
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     await assert.rejects(page.start(), /microphone_denied: /);
     assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("a microphone that the user takes back within the call is said with its code, once, and the call goes on", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const origin = `http://127.0.0.1:${relay.port}`;
+    const page = await TestPage.open(await launch(stage, { allowMicrophone: false }), origin);
+    await page.context.grantPermissions(["microphone", "local-network-access"], { origin });
+    await page.start();
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    const { length } = await page.noted();
+    await page.context.clearPermissions();
+    await page.hears(({ name, event }) => name === "microphone" && !event.live, length);
+    await page.hears(({ name, event }) => name === "error" && event.code === "microphone_denied", length);
+    // A microphone that gives nothing is told of after 3 s, if nothing is known of it.
+    await sleep(5_000);
+    const errors = (await page.noted()).filter(({ name }) => name === "error").map(({ event }) => event.code);
+    assert.deepEqual(errors, ["microphone_denied"]);
+    assert.equal(relay.sessions()[0].state, "live");
+    await page.close();
   });
 });

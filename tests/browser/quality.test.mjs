@@ -24,8 +24,9 @@ describe("the quality of a call", () => {
   let relay;
   /** @type {import("playwright-core").Browser} */
   let browser;
+  let folder = "";
   before(async () => {
-    const folder = mkdtempSync(join(tmpdir(), "voxrelay-quality-"));
+    folder = mkdtempSync(join(tmpdir(), "voxrelay-quality-"));
     stage.after(() => rmSync(folder, { recursive: true }));
     // Bursts of a voice, which the echo agent answers.
     const file = join(folder, "voice.wav");
@@ -37,9 +38,9 @@ describe("the quality of a call", () => {
   });
   after(() => stage.clear());
 
-  /** A call from a page whose relay is found there. @param {string} url */
-  async function call(url) {
-    const page = await TestPage.open(browser, url);
+  /** A call from a page whose relay is found there. @param {string} url @param {import("playwright-core").Browser} [by] */
+  async function call(url, by = browser) {
+    const page = await TestPage.open(by, url);
     stage.after(() => page.context.close());
     await page.start();
     return page;
@@ -67,6 +68,20 @@ describe("the quality of a call", () => {
     const raised = (await told(page)).flatMap(({ changed }) => changed).map(({ name }) => name);
     assert.ok(!raised.includes("high-rtt") && !raised.includes("uplink-backlog"), raised.join());
     await page.close();
+  });
+
+  test("warns of a voice that the microphone cuts off, and of a quiet one it does not", async () => {
+    const loud = join(folder, "loud.wav");
+    const voice = ["-r", "44100", "-b", "16", "-c", "1"];
+    execFileSync("sox", [join(folder, "a.wav"), ...voice, loud, "gain", "30", "repeat", "9"], { stdio: ["ignore", "ignore", "ignore"] });
+    const page = await call(`http://127.0.0.1:${relay.port}`, await launch(stage, { microphone: loud }));
+    await warned(page, "clipping", true, 30_000);
+    const worst = (await told(page)).map(({ clippedMs }) => clippedMs);
+    assert.ok(Math.max(...worst) < 2_500, worst.join());
+    await page.close();
+    const quiet = await call(`http://127.0.0.1:${relay.port}`);
+    await quiet.hears(({ name, event }) => name === "quality" && event.clippedMs === 0, 0, 10_000);
+    await quiet.close();
   });
 
   test("warns of a relay that is far away", async () => {

@@ -9,7 +9,7 @@ import { after, afterEach, describe, test } from "node:test";
 
 import { ROOT } from "../browser/support/installed.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { assertCalls, build, packedPackage, workplace } from "./workshop.mjs";
+import { assertCalls, build, packedPackage, withElement, workplace } from "./workshop.mjs";
 
 describe("the packed package", () => {
   const stage = new Stage();
@@ -28,6 +28,15 @@ describe("the packed package", () => {
     const folder = workplace("webpack");
     build(folder);
     asClassicScript(folder);
+    await assertCalls(stage, join(folder, "dist"));
+  });
+
+  test("builds the element with vite-8 as it is, which fetches what it shows of a call, and calls under the documented policy", async () => {
+    const folder = workplace("vite-8");
+    withElement(folder);
+    build(folder);
+    const assets = readdirSync(join(folder, "dist", "assets")).filter((name) => /^element-call-.*\.js$/.test(name));
+    assert.equal(assets.length, 1, "it is a file of its own");
     await assertCalls(stage, join(folder, "dist"));
   });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertCalls, build, freePort, runDocumented, serve, withInlineScriptsOf, workplace } from "./workshop.mjs";
+import { README, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -101,6 +101,24 @@ describe("the packed package", () => {
     });
   }
 
+  for (const [name, script, tag] of [
+    ["webpack", "build", "defer"],
+    ["esbuild", "build", "defer"],
+    ["esbuild", "build:esm", 'type="module"'],
+    ["rollup", "build", 'type="module"'],
+    ["rollup", "build:element", "defer"],
+  ]) {
+    test(`builds the element with ${name} (${script}), and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      withElement(folder);
+      build(folder, script);
+      if (name !== "webpack") runDocumented(folder, COPY);
+      const page = readFileSync(join(folder, "index.html"), "utf8");
+      writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
   test("calls from a page with the README's import map, whose hash its policy has", async () => {
     const folder = workplace("import-map");
     const [map] = /<script type="importmap">[^<]*<\/script>/.exec(README) ?? [];
@@ -109,6 +127,20 @@ describe("the packed package", () => {
     writeFileSync(join(folder, "index.html"), page.replace("<script", `${map}\n    <script`));
     cpSync(join(folder, "node_modules", "voxrelay", "dist"), join(folder, "voxrelay"), { recursive: true });
     await assertCalls(stage, folder, { policy: withInlineScriptsOf(join(folder, "index.html")) });
+  });
+
+  test("calls by the script tag of another origin, whose Worker begins in a blob", async () => {
+    const folder = workplace("script-tag");
+    const file = join(folder, "index.html");
+    const page = readFileSync(file, "utf8");
+    const main = readFileSync(join(folder, "main.js"), "utf8");
+    writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;"));
+    await assertCalls(stage, folder, {
+      policy: (given, relay) => {
+        writeFileSync(file, page.replace("<script", `<script src="${relay}/sdk/voxrelay.js"></script>\n    <script`));
+        return given.replace("script-src", `worker-src blob:; script-src ${relay}`).replace("connect-src", `connect-src ${relay}`);
+      },
+    });
   });
 
   test("calls by the module of another origin, whose Worker begins in a blob", async () => {

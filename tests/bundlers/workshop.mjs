@@ -4,7 +4,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve, sep } from "node:path";
@@ -68,6 +68,13 @@ export function workplace(name) {
   }
   cpSync(packedPackage(), installed, { recursive: true });
   return folder;
+}
+
+/** Makes it an app with the element in place of a call of its own. @param {string} folder */
+export function withElement(folder) {
+  cpSync(join(folder, "element.js"), join(folder, "main.js"));
+  const page = readFileSync(join(folder, "index.html"), "utf8");
+  writeFileSync(join(folder, "index.html"), page.replace("<button", "<voice-call></voice-call>\n    <button"));
 }
 
 /**

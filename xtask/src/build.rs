@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use sha2::{Digest as _, Sha384};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
@@ -57,8 +59,21 @@ pub(crate) fn sdk() -> Result<()> {
     let wasm = step("compiling the engine to WebAssembly", compile)?;
     bind(&wasm)?;
     bundle()?;
-    eprintln!("The SDK is in npm/dist ({}).", seconds(begin.elapsed()));
+    for line in hashes(&workspace::path("npm/dist"))? {
+        eprintln!("  {line}");
+    }
+    eprintln!("The SDK {} is in npm/dist ({}).", env!("CARGO_PKG_VERSION"), seconds(begin.elapsed()));
     Ok(())
+}
+
+/// Each file that a browser fetches, with its hash as the attribute `integrity` of a script tag takes it.
+fn hashes(dist: &Path) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for name in size::fetched(dist)? {
+        let hash = Sha384::digest(fs::read(dist.join(&name))?);
+        lines.push(format!("{name:16}  sha384-{}", base64::engine::general_purpose::STANDARD.encode(hash)));
+    }
+    Ok(lines)
 }
 
 /// Compiles a `cdylib` to wasm and returns where it lies.

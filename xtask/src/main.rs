@@ -9,6 +9,7 @@ mod demo;
 mod fuzzing;
 mod gate;
 mod mutants;
+mod peers;
 mod prerequisites;
 mod pypi;
 mod recordings;

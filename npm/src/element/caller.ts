@@ -38,8 +38,8 @@ export class Caller {
   #answer: ((isAgreed: boolean) => void) | undefined;
   #hasAgreed = false;
 
-  /** `call` stands for whatever the call's own state is. */
-  phase: "idle" | "waiting" | "call" | "over" = "idle";
+  /** `starting` is before there is a call; `call` stands for whatever the call's own state is. */
+  phase: "idle" | "starting" | "waiting" | "call" | "over" = "idle";
   /** The newest call. */
   call: Call | undefined;
   /** When the next try is due, by `Date.now()`. */
@@ -63,12 +63,12 @@ export class Caller {
     return this.#stop !== undefined;
   }
 
-  /** Makes a call, unless one is under way or up: then that one is meant. */
-  connect(plan: Plan): Promise<void> {
+  /** Makes a call as `prepare` plans it, unless one is under way or up: then that one is meant. */
+  connect(prepare: () => Promise<Plan>): Promise<void> {
     if (this.#up) return this.#up;
     const stop = (this.#stop = new AbortController());
     this.ended = this.failure = undefined;
-    const up = this.#run(plan, stop.signal).catch((thrown: unknown) => {
+    const up = this.#run(prepare, stop.signal).catch((thrown: unknown) => {
       this.#over(stop, thrown);
       throw thrown;
     });
@@ -111,7 +111,10 @@ export class Caller {
     await call?.close();
   }
 
-  async #run({ options, asksFirst }: Plan, signal: AbortSignal): Promise<void> {
+  async #run(prepare: () => Promise<Plan>, signal: AbortSignal): Promise<void> {
+    this.#enter("starting");
+    const { options, asksFirst } = await prepare();
+    signal.throwIfAborted();
     if (asksFirst) await this.consent();
     signal.throwIfAborted();
     // A stream of the page's own is open in any case.

@@ -1,6 +1,7 @@
 import type { Call, Caption } from "../index.js";
-import { type Nodes, make, write } from "./dom.js";
-import type { VoiceCallTexts } from "./texts.js";
+import { make, set, write } from "./dom.js";
+import type { Nodes } from "./nodes.js";
+import type { Shown } from "./screen.js";
 
 /** So near its end the log follows what is added. */
 const NEAR_PX = 60;
@@ -8,6 +9,10 @@ const NEAR_PX = 60;
 /** What was said, and what was typed and is on its way. */
 export class Conversation {
   readonly #nodes: Nodes;
+  readonly #list = make("ol");
+  readonly #log = make("div", { class: "log", part: "captions", role: "log", "aria-live": "off" }, this.#list);
+  /** What is read out. */
+  readonly #spoken = make("p", { class: "sr", "aria-live": "polite" });
   readonly #lines = new Map<string, HTMLLIElement>();
   /** Typed, and not in the transcript yet. */
   #typed: { readonly text: string; isSent: boolean }[] = [];
@@ -16,14 +21,19 @@ export class Conversation {
 
   constructor(nodes: Nodes) {
     this.#nodes = nodes;
+    nodes.orbPart.after(this.#log);
+    nodes.cardPart.append(this.#spoken);
     // What was said last stays in sight when something else takes room.
-    new ResizeObserver(() => this.#follow()).observe(nodes.logPart);
+    new ResizeObserver(() => {
+      this.#fit();
+      this.#follow();
+    }).observe(this.#log);
   }
 
   /** A call begins with nothing said. */
   clear(): void {
     this.#read.clear();
-    write(this.#nodes.spokenPart, "");
+    write(this.#spoken, "");
   }
 
   /** Takes what was typed; it is sent when the call is up. */
@@ -66,14 +76,18 @@ export class Conversation {
   }
 
   /** Shows all of it, and has each answer read out when it is whole. */
-  render(captions: readonly Caption[], { you, agent }: VoiceCallTexts): void {
-    const { linesPart: lines, logPart: log, spokenPart: spoken } = this.#nodes;
+  render({ snapshot, pageLang, texts }: Shown): void {
+    const log = this.#log;
+    const list = this.#list;
+    const captions = snapshot?.captions ?? [];
+    log.lang = this.#spoken.lang = pageLang;
+    set(log, "aria-label", texts.captions);
     const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
     const shown = new Map<string, HTMLLIElement>();
     const line = (key: string, role: Caption["role"], text: string, last: boolean): void => {
       const node = this.#lines.get(key) ?? newLine(role);
       const [speaker, words] = node.children as unknown as [Element, Element];
-      write(speaker, `${role === "user" ? you : agent}: `);
+      write(speaker, `${role === "user" ? texts.you : texts.agent}: `);
       write(words, text);
       node.toggleAttribute("data-open", !last);
       shown.set(key, node);
@@ -83,26 +97,30 @@ export class Conversation {
       if (text) line(key, role, text, last);
       if (role !== "agent" || !last || !text || this.#read.has(key)) continue;
       this.#read.add(key);
-      write(spoken, text);
+      write(this.#spoken, text);
     }
     this.#typed.forEach(({ text }, index) => line(`typed ${index}`, "user", text, false));
     for (const [key, node] of this.#lines) if (!shown.has(key)) node.remove();
     this.#lines.clear();
-    let at = lines.firstElementChild;
+    let at = list.firstElementChild;
     for (const [key, node] of shown) {
       this.#lines.set(key, node);
       if (node === at) at = at.nextElementSibling;
-      else lines.insertBefore(node, at);
+      else list.insertBefore(node, at);
     }
-    // Only what can be scrolled is a stop of the keyboard.
-    if (log.scrollHeight > log.clientHeight) log.tabIndex = 0;
-    else log.removeAttribute("tabindex");
+    this.#fit();
     if (isNear) this.#follow();
   }
 
+  /** Only what can be scrolled is a stop of the keyboard. */
+  #fit(): void {
+    const log = this.#log;
+    if (log.scrollHeight > log.clientHeight) log.tabIndex = 0;
+    else log.removeAttribute("tabindex");
+  }
+
   #follow(): void {
-    const { logPart: log } = this.#nodes;
-    log.scrollTop = log.scrollHeight;
+    this.#log.scrollTop = this.#log.scrollHeight;
   }
 }
 

@@ -21,10 +21,12 @@ export interface VoiceCallTexts {
   readonly write: string;
   /** Changes to voice. */
   readonly speak: string;
-  /** Opens the choice of microphones. */
+  /** Opens the choice of microphones and loudspeakers. */
   readonly settings: string;
-  /** Names that choice. */
+  /** Names the choice of microphones. */
   readonly microphone: string;
+  /** Names the choice of loudspeakers. */
+  readonly speaker: string;
   /** Names what was said, for screen readers. */
   readonly captions: string;
   /** Before what the user said. */
@@ -70,7 +72,7 @@ export interface VoiceCallTexts {
     /** For every reason that has no words of its own. */
     readonly normal: Words;
   };
-  /** What went wrong, by the error's code; `other` with `{code}`. */
+  /** What went wrong, by the error's code, or `clipping`; `other` with `{code}`. */
   readonly errors: Readonly<Record<string, Words>> & {
     /** For every code that has no words of its own. */
     readonly other: Words;
@@ -116,8 +118,9 @@ export const ENGLISH: VoiceCallTexts = {
   unmute: "Unmute",
   write: "Write",
   speak: "Speak",
-  settings: "Choose a microphone",
+  settings: "Choose devices",
   microphone: "Microphone",
+  speaker: "Loudspeaker",
   captions: "Conversation",
   you: "You",
   agent: "Agent",
@@ -165,8 +168,12 @@ export const ENGLISH: VoiceCallTexts = {
   },
   errors: {
     microphone_denied: ["No access to the microphone", "Allow it in your browser’s settings, or write."],
+    microphone_dismissed: ["No access to the microphone", "Press the button again and allow it, or write."],
+    microphone_blocked: ["No access to the microphone", "This page may not use it. You can write."],
     microphone_missing: ["No microphone found", "Plug one in, or write."],
+    microphone_busy: ["Your microphone is in use", "Close the program that holds it, or write."],
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
+    clipping: ["You are very loud", "Turn your microphone down, or move away from it."],
     audio_unavailable: ["There is no sound yet", "Press anywhere on this page."],
     engine_unavailable: ["The call did not load", "Reload the page."],
     token_unavailable: SHUT_OUT,

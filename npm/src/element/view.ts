@@ -2,6 +2,9 @@ import type { CallSnapshot } from "../index.js";
 import type { Caller } from "./caller.js";
 import type { StateWord, VoiceCallTexts, Words } from "./texts.js";
 
+/** The user is so loud that the microphone cuts it off. */
+const CLIPPING = { code: "clipping" };
+
 /** How things stand, as a colour says it, too. */
 export type Tone = "idle" | "good" | "wait" | "bad";
 
@@ -45,7 +48,7 @@ export function viewOf(
 function stateOf(phase: Caller["phase"], isAsking: boolean, snapshot: CallSnapshot | undefined): View["state"] {
   if (phase === "call" && snapshot) return snapshot.state === "idle" ? "starting" : snapshot.state;
   if (isAsking) return "consent";
-  if (phase === "waiting" || phase === "idle") return phase;
+  if (phase === "waiting" || phase === "idle" || phase === "starting") return phase;
   return snapshot?.state === "closing" ? "closing" : "closed";
 }
 
@@ -77,7 +80,8 @@ function endOf(snapshot: CallSnapshot | undefined, ended: string | undefined, { 
 function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown, texts: VoiceCallTexts): unknown {
   if (/^(idle|consent|waiting|closing)$/.test(state)) return undefined;
   const error = snapshot?.error;
-  return failure ?? (error && Object.hasOwn(texts.errors, error.code) ? error : undefined);
+  if (failure || (error && Object.hasOwn(texts.errors, error.code))) return failure ?? error;
+  return snapshot?.quality.warnings.includes("clipping") ? CLIPPING : undefined;
 }
 
 /** An error in the user's words; one that nobody foresaw with its code, for whom the user asks. */

@@ -7,6 +7,7 @@ export type PreflightGrade = "good" | "fair" | "poor" | "failed" | "skipped";
 
 /** What is to be said of one thing. */
 export interface PreflightCheck {
+  /** How good it is. */
   readonly grade: PreflightGrade;
   /** What a call would be refused with, or would tell of; a newer relay may send words that `ErrorCode` does not have. */
   readonly code?: ErrorCode;

@@ -2,6 +2,7 @@
 
 import { unlessAborted } from "../abort.js";
 import { ERROR_CODES } from "../codes.js";
+import { refusedMicrophone } from "../microphone.js";
 import type { PreflightCall } from "../preflight.js";
 import { type PreflightCheck, good, measured, skipped, trouble } from "./grade.js";
 
@@ -27,11 +28,8 @@ export async function gradeMicrophone(
   }
   const granted = good("The page may open a microphone.");
   if (microphone instanceof MediaStream) return [granted, await listen(microphone, signal)];
-  // Only secure pages have `mediaDevices`.
-  if (!navigator.mediaDevices) {
-    const unsafe = trouble("microphone_denied", "The page is not on HTTPS or localhost, so it may not open a microphone.", { cure: "Serve the page on HTTPS." });
-    return [unsafe, skipped("The page may not open it.")];
-  }
+  // Only secure pages have them.
+  if (!navigator.mediaDevices) return [trouble(...refusedMicrophone("")), skipped("The page may not open it.")];
   const state = await permission();
   if (state === "prompt" && !mayAsk) {
     const cure = "Ask after a click: with `askForMicrophone`, or by the call.";
@@ -43,12 +41,9 @@ export async function gradeMicrophone(
     const asked = navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...microphone } });
     stream = await unlessAborted(signal, asked, stop);
   } catch (thrown) {
-    const cause = String(thrown);
-    if (/^(NotAllowed|Security)Error/.test(cause)) {
-      const cure = "Allow it in the browser's settings of this page, and in the system's; in an iframe it needs `allow=\"microphone\"`.";
-      return [trouble("microphone_denied", "The browser or the user refused the microphone.", { cure }), skipped("The page may not open it.")];
-    }
-    return [granted, trouble("microphone_missing", ERROR_CODES.microphone_missing.message, { cure: `Connect one, or end the program that holds it. The browser says: ${cause}` })];
+    const [code, message] = refusedMicrophone(thrown);
+    if (/missing|busy/.test(code)) return [granted, trouble(code, message)];
+    return [trouble(code, message), skipped("The page may not open it.")];
   }
   try {
     return [granted, await listen(stream, signal)];

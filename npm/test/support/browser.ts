@@ -84,6 +84,11 @@ class Context {
       this.sinkId = deviceId;
     };
   }
+  /** The last one, with what it was told. */
+  gain = { value: 1, targets: [] as number[], setTargetAtTime: (volume: number) => void this.gain.targets.push(volume) };
+  createGain(): object {
+    return { gain: this.gain, connect: (node: object) => node };
+  }
   createMediaStreamSource(): object {
     return { connect: (node: object) => node, disconnect: () => undefined };
   }

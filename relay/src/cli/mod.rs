@@ -7,6 +7,7 @@ mod faults;
 mod migrate;
 mod prices;
 mod questions;
+mod sdk;
 mod serve;
 mod token;
 
@@ -46,6 +47,8 @@ enum Command {
     Check(config::CheckArgs),
     /// Print what everything costs, and how long ago each price was last read in the provider's list.
     Prices(prices::PricesArgs),
+    /// Print the version of the SDK that this relay serves, and of each file the hash for a script tag's `integrity`.
+    Sdk,
     /// Give an account back what it was charged by mistake, at a relay that runs.
     Credit(credit::CreditArgs),
     /// Speak a WAV file to a relay and print what comes back.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => block_on(config::run(args)),
         Command::Check(args) => block_on(config::check(args)),
         Command::Prices(args) => prices::run(&args),
+        Command::Sdk => sdk::run(),
         Command::Credit(args) => block_on(credit::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     };

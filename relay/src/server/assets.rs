@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use rust_embed::{EmbeddedFile, RustEmbed};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha384};
 
 use super::Problem;
 use super::etag::is_known;
@@ -50,6 +50,21 @@ pub(super) async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Respons
         HeaderValue::from_static("cross-origin"),
     );
     with_cors(response)
+}
+
+/// The files of the SDK that a browser fetches, by name, each with its hash as the attribute `integrity` of a script tag takes it.
+pub(crate) fn sdk_files() -> Vec<(String, String)> {
+    let mut files: Vec<_> = Sdk::iter()
+        .filter(|name| name.ends_with(".js") || name.ends_with(".wasm"))
+        .filter_map(|name| Some((name.clone().into_owned(), integrity(&Sdk::get(&name)?.data))))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Subresource Integrity's strongest hash but one, which is the one that its specification uses.
+fn integrity(content: &[u8]) -> String {
+    format!("sha384-{}", base64::engine::general_purpose::STANDARD.encode(Sha384::digest(content)))
 }
 
 /// A file of the demo page or one of the small examples, at every other address of `voxrelay dev`.
@@ -191,6 +206,15 @@ mod tests {
             assert_eq!(policy_of(&page).matches("sha256-").count(), 1, "{name}");
             assert_ne!(policy_of(&page), policy_of(""), "{name}: the script was found");
         }
+    }
+
+    #[test]
+    fn the_integrity_of_a_file_is_what_other_tools_print() {
+        // By `printf 'alert(1)' | openssl dgst -sha384 -binary | base64`.
+        assert_eq!(
+            integrity(b"alert(1)"),
+            "sha384-HT2E9NfWiuQ/w1PRai+hTyqW16NIoCGA/m8VQDUopfAtcz6YQjtsMmQd5uRbVDpW"
+        );
     }
 
     #[derive(RustEmbed)]

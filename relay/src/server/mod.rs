@@ -38,6 +38,7 @@ use tower::ServiceExt;
 use crate::App;
 use crate::admission::throttle::network;
 pub use api::openapi;
+pub(crate) use assets::sdk_files;
 use connections::{Connection, Connections, Full};
 use problem::Problem;
 use ready::Readiness;

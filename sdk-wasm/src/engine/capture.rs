@@ -11,6 +11,9 @@ use crate::listener::Listener;
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
 const SILENT_AFTER_S: u32 = 3;
 
+/// A sample this loud is at the end of its scale: what was louder is cut off.
+const FULL_SCALE: f32 = 0.999;
+
 // Constants, so that of all the errors' texts only these are downloaded.
 const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
 const UNSUPPORTED_RATE: ErrorInfo = ErrorCode::AudioUnavailable.info();
@@ -33,6 +36,8 @@ struct Tap {
     rate: u32,
     /// How many zeros have come in a row.
     zeros: u32,
+    /// How many samples at full scale have come since somebody asked.
+    clipped: u32,
 }
 
 impl Capture {
@@ -64,6 +69,7 @@ impl Capture {
             speech: Vec::new(),
             rate,
             zeros: 0,
+            clipped: 0,
         });
         Ok(())
     }
@@ -82,6 +88,7 @@ impl Capture {
         let speech = &tap.speech[..written];
         self.meter.push(speech);
         self.chunker.push(speech, on_chunk);
+        tap.clipped += tap.block.iter().filter(|sample| sample.abs() >= FULL_SCALE).count() as u32;
         tap.hear_silence(len as u32)
     }
 
@@ -103,6 +110,11 @@ impl Capture {
     pub(crate) fn close(&mut self, on_chunk: impl FnMut(&[i16])) {
         self.tap = None;
         self.chunker.flush(on_chunk);
+    }
+
+    /// How much of the sound since the last call was cut off, being too loud.
+    pub(crate) fn clipped_ms(&mut self) -> u32 {
+        self.tap.as_mut().map_or(0, |tap| std::mem::take(&mut tap.clipped) * 1_000 / tap.rate)
     }
 
     /// The level since the last call.

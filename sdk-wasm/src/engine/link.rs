@@ -144,7 +144,7 @@ impl Link {
     }
 
     /// Tells the application how well the line does.
-    pub(crate) fn tell_quality(&self, playback: &mut Playback) {
+    pub(crate) fn tell_quality(&self, playback: &mut Playback, clipped_ms: u32) {
         let (came, underruns, dropped_ms) = playback.quality();
         self.outlet.tell(Report::Quality {
             jitter_ms: came.map(|came| came.jitter_ms as u32),
@@ -152,6 +152,7 @@ impl Link {
             underruns,
             dropped_ms,
             waiting_ms: self.client.waiting() / 16,
+            clipped_ms,
         });
     }
 

@@ -265,7 +265,7 @@ impl Inner {
         }
         if now - self.quality_told_ms >= QUALITY_EVERY_MS {
             self.quality_told_ms = now;
-            self.link.tell_quality(&mut self.playback);
+            self.link.tell_quality(&mut self.playback, self.capture.clipped_ms());
         }
     }
 }

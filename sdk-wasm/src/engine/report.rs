@@ -114,8 +114,16 @@ pub(crate) enum Report<'a> {
     Refused { id: u32, error: Failure<'a> },
     /// A heartbeat was answered.
     Rtt { us: u64 },
-    /// How well the line does: of the agent's sound since the last such report, if some came; in the whole call; and now.
-    Quality { jitter_ms: Option<u32>, late_ms: Option<u32>, underruns: u32, dropped_ms: u32, waiting_ms: u32 },
+    /// How well the line does: of the agent's sound since the last such report, if some came; in the whole call; and now. And how much of the user's
+    /// sound since that report was cut off.
+    Quality {
+        jitter_ms: Option<u32>,
+        late_ms: Option<u32>,
+        underruns: u32,
+        dropped_ms: u32,
+        waiting_ms: u32,
+        clipped_ms: u32,
+    },
     /// Audio of the microphone that the relay will never get.
     Gap { position: u32, samples: u32 },
     /// Something went wrong.

@@ -28,11 +28,12 @@ export function flags({ microphone, allowMicrophone = true } = {}) {
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
- *   played once from each opening of the microphone on, then silence.
+ * @param {{ microphone?: string, allowMicrophone?: boolean, keepsPages?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
+ *   played once from each opening of the microphone on, then silence. `keepsPages`: it has a back/forward cache, as people's browsers have.
  */
 export async function launch(stage, options) {
   const browser = await chromium.launch({
+    ...(options?.keepsPages && { ignoreDefaultArgs: ["--disable-back-forward-cache"] }),
     ...(process.env.E2E_CHROMIUM ? { executablePath: process.env.E2E_CHROMIUM } : {}),
     args: flags(options),
   });

@@ -19,11 +19,11 @@ const STYLE = `
 /** @typedef {import("playwright-core").Page} Page */
 
 /**
- * Opens a page that has the element and nothing else.
+ * Opens a page that has the element and nothing else, with what the element fetches before a call, unless the test wants to see it `fetch` that.
  * @param {import("playwright-core").BrowserContext} context
- * @param {{ attributes?: string, lang?: string, policy?: string }} [options]
+ * @param {{ attributes?: string, lang?: string, policy?: string, fetches?: boolean }} [options]
  */
-export async function openElement(context, { attributes = "", lang = "en", policy = POLICY } = {}) {
+export async function openElement(context, { attributes = "", lang = "en", policy = POLICY, fetches = false } = {}) {
   const page = await context.newPage();
   const files = /** @type {Record<string, () => Promise<[type: string, body: string | Buffer]>>} */ ({
     "/": async () => [
@@ -34,6 +34,7 @@ export async function openElement(context, { attributes = "", lang = "en", polic
     ],
     "/page.css": async () => ["text/css", `h1 { position: absolute; inset-inline-start: -99in } ${STYLE}`],
     "/sdk/element.js": async () => ["text/javascript", await readFile(new URL("element.js", DIST))],
+    "/sdk/element-call.js": async () => ["text/javascript", await readFile(new URL("element-call.js", DIST))],
     "/sdk/index.js": async () => ["text/javascript", await readFile(STUB)],
   });
   await page.route("http://localhost/**", async (route) => {
@@ -44,11 +45,13 @@ export async function openElement(context, { attributes = "", lang = "en", polic
   });
   await page.goto("http://localhost/");
   await page.waitForFunction(() => customElements.get("voice-call"));
+  if (!fetches) await page.evaluate((address) => import(address), "/sdk/element-call.js");
   return page;
 }
 
 /** Tells the newest call something. @param {Page} page @param {string} method @param {...unknown} args */
 export async function tell(page, method, ...args) {
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).calls.length > 0);
   await page.evaluate(([name, values]) => {
     const call = /** @type {any} */ (globalThis).calls.at(-1);
     return call[/** @type {string} */ (name)](.../** @type {unknown[]} */ (values));
@@ -128,6 +131,10 @@ export const STATES = {
   "with a silent microphone": async (page) => {
     await talk(page);
     await tell(page, "complain", "microphone_silent");
+  },
+  "too loud": async (page) => {
+    await talk(page);
+    await tell(page, "change", { quality: { warnings: ["clipping"] } });
   },
   "listened to": async (page) => {
     await talk(page);

@@ -38,6 +38,7 @@ import { launch as webkit } from "./webkit.mjs";
  * @typedef {object} Microphones
  * @property {string} [microphone] A WAV file at 44.1 kHz.
  * @property {boolean} [isPlugged] They can be pulled out, where the engine has such.
+ * @property {boolean} [isRoom] Where they can be pulled out: the default one hears what the loudspeakers play.
  * @property {boolean} [hasSound] Whether the machine has a loudspeaker; only Firefox asks.
  */
 

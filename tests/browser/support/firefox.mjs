@@ -20,12 +20,13 @@ const PREFERENCES = {
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string, hasSound?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; without `hasSound` the machine has no
+ * @param {{ microphone?: string, hasSound?: boolean, isRoom?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; in a room
+ *   the default microphone hears what the loudspeakers play; without `hasSound` the machine has no
  *   loudspeaker, and the microphone is a tone of Firefox's own.
  * @returns {Promise<import("./engines.mjs").Engine>}
  */
-export async function launch(stage, { microphone, hasSound = true } = {}) {
-  const sound = hasSound ? await Sound.start(stage) : undefined;
+export async function launch(stage, { microphone, hasSound = true, isRoom = false } = {}) {
+  const sound = hasSound ? await Sound.start(stage, isRoom) : undefined;
   const browser = await puppeteer.launch({
     browser: "firefox",
     executablePath: process.env.E2E_FIREFOX ?? "/usr/bin/firefox-esr",

@@ -17,16 +17,25 @@ export const MICROPHONES = /** @type {const} */ (["desk", "headset"]);
 
 /** @typedef {typeof MICROPHONES[number]} Microphone */
 
+/** The loudspeakers, the default one first. */
+export const LOUDSPEAKERS = /** @type {const} */ (["loudspeaker", "television"]);
+
 const SCRIPT = `
 load-module module-native-protocol-unix auth-anonymous=1 socket=SOCKET
-load-module module-null-sink sink_name=loudspeaker rate=${RATE_HZ}
+${LOUDSPEAKERS.map((name) => `load-module module-null-sink sink_name=${name} rate=${RATE_HZ} sink_properties=device.description=${name}`).join("\n")}
 ${MICROPHONES.map(
   (name) => `load-module module-null-sink sink_name=to-${name} rate=${RATE_HZ} channels=1
 load-module module-remap-source source_name=${name} master=to-${name}.monitor source_properties=device.description=${name}`,
 ).join("\n")}
-set-default-sink loudspeaker
+set-default-sink ${LOUDSPEAKERS[0]}
 set-default-source ${MICROPHONES[0]}
 `;
+
+/** How long sound is on its way from a loudspeaker to the microphone, as far as the sound server keeps to it. */
+const ROOM_MS = 80;
+
+/** In a room the default microphone hears what the loudspeakers play. */
+const ROOM = LOUDSPEAKERS.map((name) => `load-module module-loopback source=${name}.monitor sink=to-${MICROPHONES[0]} latency_msec=${ROOM_MS}\n`).join("");
 
 export class Sound {
   /** @type {Set<import("node:child_process").ChildProcess>} */
@@ -40,11 +49,11 @@ export class Sound {
     this.environment = { ...process.env, PULSE_SERVER: `unix:${join(folder, "socket")}`, PULSE_RUNTIME_PATH: folder };
   }
 
-  /** Starts PulseAudio. @param {import("./stage.mjs").Stage} stage Ends it when the test is over. */
-  static async start(stage) {
+  /** Starts PulseAudio. @param {import("./stage.mjs").Stage} stage Ends it when the test is over. @param {boolean} [isRoom] */
+  static async start(stage, isRoom = false) {
     const folder = mkdtempSync(join(tmpdir(), "voxrelay-sound-"));
     const script = join(folder, "script.pa");
-    writeFileSync(script, SCRIPT.replace("SOCKET", join(folder, "socket")));
+    writeFileSync(script, SCRIPT.replace("SOCKET", join(folder, "socket")) + (isRoom ? ROOM : ""));
     const server = spawn("pulseaudio", ["-n", "-F", script, "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"], {
       env: { ...process.env, HOME: folder, PULSE_RUNTIME_PATH: folder, XDG_CONFIG_HOME: folder, XDG_RUNTIME_DIR: folder },
       stdio: "ignore",

@@ -85,6 +85,11 @@ export class TestCall {
     return this.#tell("speaker", deviceId);
   }
 
+  /** How loud the agent is heard. @param {number} volume */
+  setVolume(volume) {
+    return this.#tell("volume", volume);
+  }
+
   /** Changes the microphone, or takes it away. @param {string | false} [deviceId] */
   setMicrophone(deviceId) {
     return this.#tell("microphone", deviceId);

@@ -10,6 +10,13 @@ export class VoxrelayError extends Error {
   }
 }
 
+/** As the SDK's does where loudspeakers can be chosen. */
+export async function listDevices() {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  const list = (/** @type {MediaDeviceKind} */ wanted) => all.filter(({ kind, deviceId }) => kind === wanted && deviceId);
+  return { microphones: list("audioinput"), speakers: list("audiooutput") };
+}
+
 /** @type {Call[]} */
 const calls = [];
 Object.assign(globalThis, { calls });
@@ -40,6 +47,8 @@ export class Call {
   ratings = [];
   /** @type {(string | undefined)[]} */
   microphones = [];
+  /** @type {(string | undefined)[]} */
+  speakers = [];
   /** Why the next thing that is asked is refused. @type {string | undefined} */
   refusal = undefined;
   levels = { input: -100, output: -100, subscribe: this.#levels.subscribe };
@@ -49,7 +58,7 @@ export class Call {
   constructor(options) {
     if (typeof options.token !== "function") throw new TypeError("`token` is undefined, not a function that gives an access token");
     this.options = options;
-    this.snapshot = /** @type {any} */ ({ state: "idle", captions: [], devices: { muted: false }, levels: this.levels });
+    this.snapshot = /** @type {any} */ ({ state: "idle", captions: [], devices: { muted: false }, quality: { warnings: [] }, levels: this.levels });
     calls.push(this);
   }
 
@@ -89,6 +98,14 @@ export class Call {
     this.microphones.push(id);
     if (this.refusal) return this.#refused();
     this.microphone(id ?? "default");
+    return Promise.resolve();
+  }
+
+  /** @param {string} [id] */
+  setSpeaker(id) {
+    this.speakers.push(id);
+    if (this.refusal) return this.#refused();
+    this.change({ devices: { ...this.snapshot.devices, speaker: { deviceId: id, fallback: false } } });
     return Promise.resolve();
   }
 

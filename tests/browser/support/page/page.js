@@ -118,6 +118,8 @@
 
     mute: (/** @type {boolean} */ muted) => call?.mute(muted),
 
+    volume: (/** @type {number} */ volume) => call?.setVolume(volume),
+
     /** Changes the microphone. @param {string} [deviceId] */
     microphone: (deviceId) => call?.setMicrophone(deviceId),
     /** Changes the loudspeaker. @param {string} [deviceId] */

@@ -1,0 +1,111 @@
+/**
+ * What the element `<voice-call>` shows of a call: fetched when one is about to be made.
+ *
+ * @packageDocumentation
+ */
+
+import type { Call, CallEvents } from "./index.js";
+import css from "./element/call.css";
+import { Conversation } from "./element/conversation.js";
+import { DeviceChoice } from "./element/devices.js";
+import { Labels, make, sheetOf, show, write } from "./element/dom.js";
+import type { Nodes } from "./element/nodes.js";
+import { Notices } from "./element/notices.js";
+import { type Answers, Questions } from "./element/questions.js";
+import type { Shown } from "./element/screen.js";
+
+declare const VERSION: string;
+
+/** Which element this belongs to. */
+export const version = VERSION;
+
+/** Listens to a call as long as it is the one that is shown. */
+export type On = <Name extends keyof CallEvents>(name: Name, listener: (event: CallEvents[Name]) => void) => void;
+
+/** What is said in a call, what goes wrong, what the user is asked, and the devices. */
+export class CallPanels {
+  readonly #labels = new Labels();
+  readonly #badge = make("span", { class: "badge" });
+  readonly #conversation: Conversation;
+  readonly #notices: Notices;
+  readonly #questions: Questions;
+  readonly #devices: DeviceChoice;
+  readonly #changed: () => void;
+  #isListened = false;
+
+  /** Puts them where they belong, in the element's card. */
+  constructor(root: ShadowRoot, nodes: Nodes, answers: Answers) {
+    const refuse = (thrown: unknown): void => this.refuse(thrown);
+    this.#changed = answers.changed;
+    root.adoptedStyleSheets.push(sheetOf(css));
+    nodes.headPart.append(this.#badge);
+    this.#conversation = new Conversation(nodes);
+    this.#notices = new Notices(nodes, this.#labels, answers.changed);
+    this.#questions = new Questions(nodes, this.#labels, answers);
+    this.#devices = new DeviceChoice(nodes, this.#labels, refuse);
+  }
+
+  /** A call begins with nothing said. */
+  begin(): void {
+    this.#conversation.clear();
+    this.#notices.clear();
+    this.#questions.clear();
+    this.#isListened = false;
+  }
+
+  follow(call: Call, on: On): void {
+    on("transcript", ({ role, text }) => {
+      if (role === "user") this.#conversation.arrived(text);
+    });
+    on("undelivered", ({ message }) => {
+      if (message.type === "text") this.#conversation.takeBack(message.text);
+    });
+    on("listened", ({ listening }) => {
+      this.#isListened = listening;
+      this.#changed();
+    });
+    on("microphone", ({ live }) => {
+      if (live) void this.#devices.list().then(this.#changed);
+    });
+    on("ended", () => {
+      if (call.sessionId) this.end();
+    });
+  }
+
+  /** Takes what was typed; it is sent when the call is up. */
+  type(text: string): void {
+    this.#conversation.type(text);
+  }
+
+  /** Sends what waits. */
+  send(call: Call): void {
+    void this.#conversation.send(call, (thrown) => this.refuse(thrown));
+  }
+
+  /** There is no call any more that could send what waits. */
+  end(): void {
+    this.#conversation.end();
+  }
+
+  /** Tells what the user did that was not taken. */
+  refuse(thrown: unknown): void {
+    this.#notices.refuse(thrown);
+  }
+
+  render(shown: Shown, call: Call | undefined): void {
+    const { view, texts, snapshot } = shown;
+    this.#labels.write(texts);
+    const isRecorded = view.isLive && snapshot?.session?.recording;
+    show(this.#badge, view.isLive && (this.#isListened || !!isRecorded));
+    write(this.#badge, this.#isListened ? texts.listened : texts.recorded);
+    this.#devices.render(shown, call);
+    this.#questions.render(shown, call);
+    this.#notices.render(shown);
+    this.#conversation.render(shown);
+  }
+
+  /** Nobody looks any more. */
+  rest(): void {
+    this.#notices.rest();
+  }
+}

@@ -1,0 +1,77 @@
+import { type Call, type Device, listDevices } from "../index.js";
+import { type Labels, button, icon, make, set, show } from "./dom.js";
+import type { Nodes } from "./nodes.js";
+import type { Shown } from "./screen.js";
+
+const SLIDERS = "M4 8h10M18 8h2M16 6v4M4 16h2M10 16h10M8 14v4";
+
+/** The id by which Chromium lists the system's loudspeaker, too, whichever that is. */
+const SYSTEMS = "default";
+
+/** Which microphone hears, and which loudspeaker is heard: a button, and what it opens. */
+export class DeviceChoice {
+  readonly #nodes: Nodes;
+  readonly #button: HTMLButtonElement;
+  readonly #panel = make("div", { class: "devices", part: "devices", hidden: "" });
+  readonly #microphones = make("select");
+  readonly #speakers = make("select");
+  readonly #rows: readonly [microphones: HTMLElement, speakers: HTMLElement];
+  #call: Call | undefined;
+
+  constructor(nodes: Nodes, labels: Labels, refuse: (thrown: unknown) => void) {
+    this.#nodes = nodes;
+    const row = (text: "microphone" | "speaker", select: HTMLSelectElement): HTMLElement => {
+      const label = make("label", {}, labels.make(text, "span"), select);
+      this.#panel.append(label);
+      return label;
+    };
+    this.#rows = [row("microphone", this.#microphones), row("speaker", this.#speakers)];
+    this.#button = button("settings", labels.ear("settings"), icon("", SLIDERS));
+    nodes.headPart.append(this.#button);
+    nodes.headPart.after(this.#panel);
+    this.#button.onclick = () => {
+      show(this.#panel, !!this.#panel.hidden);
+      set(this.#button, "aria-expanded", !this.#panel.hidden);
+      if (this.#panel.hidden) return;
+      (this.#rows[0].hidden ? this.#speakers : this.#microphones).focus();
+      void this.list();
+    };
+    this.#microphones.onchange = () => void this.#call?.setMicrophone(this.#microphones.value).catch(refuse);
+    this.#speakers.onchange = () => {
+      const { value } = this.#speakers;
+      void this.#call?.setSpeaker(value === SYSTEMS ? undefined : value).catch(refuse);
+    };
+  }
+
+  /** Offers the devices that there are. */
+  async list(): Promise<void> {
+    const { microphones, speakers } = await listDevices();
+    offer(this.#microphones, microphones);
+    offer(this.#speakers, speakers);
+    this.#choose();
+  }
+
+  render({ view, isSpoken, snapshot }: Shown, call: Call | undefined): void {
+    const { callPart } = this.#nodes;
+    const [microphones, speakers] = this.#rows;
+    this.#call = call;
+    show(microphones, isSpoken && !!snapshot?.devices.microphone && this.#microphones.length > 1, callPart);
+    show(speakers, this.#speakers.length > 1, callPart);
+    const isThere = view.isLive && !(microphones.hidden && speakers.hidden);
+    show(this.#button, isThere, callPart);
+    if (!isThere) show(this.#panel, false, callPart);
+    set(this.#button, "aria-expanded", !this.#panel.hidden);
+    this.#choose();
+  }
+
+  /** Shows which ones are in use, whoever chose them. */
+  #choose(): void {
+    const { microphone, speaker } = this.#call?.snapshot.devices ?? {};
+    this.#microphones.value = microphone?.deviceId ?? "";
+    this.#speakers.value = speaker?.deviceId ?? SYSTEMS;
+  }
+}
+
+function offer(select: HTMLSelectElement, devices: readonly Device[]): void {
+  select.replaceChildren(...devices.map(({ deviceId, label }) => make("option", { value: deviceId }, label)));
+}

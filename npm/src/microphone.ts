@@ -1,0 +1,19 @@
+// Why a microphone did not open.
+
+import { ERROR_CODES, type ErrorCode } from "./codes.js";
+
+/** What there is of permissions policies in Chromium; other browsers refuse without saying why. */
+type Policed = Document & { featurePolicy?: { allowsFeature(name: string): boolean } };
+
+/** The code and the words for what `getUserMedia` threw. Each is named by itself, so that of all the words only these are downloaded. */
+export function refusedMicrophone(thrown: unknown): [code: ErrorCode, message: string] {
+  const said = String(thrown);
+  // Only secure pages have `mediaDevices`.
+  if (!isSecureContext || (document as Policed).featurePolicy?.allowsFeature("microphone") === false) {
+    return ["microphone_blocked", ERROR_CODES.microphone_blocked.message];
+  }
+  if (/dismissed/.test(said)) return ["microphone_dismissed", ERROR_CODES.microphone_dismissed.message];
+  if (/^(NotAllowed|Security)/.test(said)) return ["microphone_denied", ERROR_CODES.microphone_denied.message];
+  if (/^(NotReadable|Abort)/.test(said)) return ["microphone_busy", ERROR_CODES.microphone_busy.message];
+  return ["microphone_missing", ERROR_CODES.microphone_missing.message];
+}

@@ -1,0 +1,91 @@
+// @ts-check
+// Pages that are not alone: in a frame, beside other tabs, cut off from other origins.
+
+import assert from "node:assert/strict";
+import { after, afterEach, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { Relay, until } from "./support/relay.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestCall } from "./support/test-call.mjs";
+import { TestPage } from "./support/test-page.mjs";
+import { watchTracks } from "./support/tracks.mjs";
+
+describe("a page that is not alone", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  async function start() {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    return { relay, origin: `http://127.0.0.1:${relay.port}`, browser: await launch(stage) };
+  }
+
+  test("in a frame of another site it may call where that allows the microphone, and is told what is missing where it does not", async () => {
+    const { origin, browser, relay } = await start();
+    const { context } = await TestPage.open(browser, origin);
+    for (const allow of ["microphone", ""]) {
+      const page = await context.newPage();
+      await page.route("http://shop.localhost/", (route) => route.fulfill({ contentType: "text/html", body: `<iframe src="${origin}/test/" allow="${allow}; local-network-access"></iframe>` }));
+      await page.route(`${origin}/test/**`, (route) => TestPage.serve(route));
+      await page.goto("http://shop.localhost/");
+      const frame = await until("the frame is there", async () => page.frames().find((one) => one.url().startsWith(origin)));
+      await frame.waitForFunction(() => "voxrelay" in globalThis || "Voxrelay" in globalThis);
+      const call = new TestCall(frame);
+      if (allow) {
+        assert.equal((await call.start()).engine, "worker");
+        await call.close();
+      } else {
+        await assert.rejects(call.start(), /microphone_blocked: .*allow="microphone"/);
+      }
+    }
+    assert.equal(relay.sessions().length, 1);
+  });
+
+  test("isolated from other origins it calls with the engine in a Worker", async () => {
+    const { origin, browser } = await start();
+    const isolation = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+    const page = await TestPage.open(browser, origin, { headers: isolation });
+    assert.equal(await page.page.evaluate(() => crossOriginIsolated), true);
+    assert.equal((await page.start()).engine, "worker");
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    await page.close();
+  });
+
+  test("left and come back to, it is the same page with the same call and one open microphone", async () => {
+    const { origin, relay } = await start();
+    const page = await TestPage.open(await launch(stage, { keepsPages: true }), origin);
+    await page.page.evaluate(() => addEventListener("pageshow", ({ persisted }) => Object.assign(globalThis, { persisted })));
+    const tracks = await watchTracks(page.page);
+    const { sessionId } = await page.start();
+    const { length } = await page.noted();
+    await page.page.goto(`${origin}/test/bare.html`);
+
+    // What was kept loads nothing.
+    await page.page.goBack({ waitUntil: "commit" });
+    assert.equal(await until("it is shown again", () => page.page.evaluate(() => "persisted" in globalThis && /** @type {any} */ (globalThis).persisted)), true);
+    const back = await page.hears(({ name, event }) => name === "state" && event.state === "connected", length);
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0, back);
+    assert.equal(await tracks.live(), 1);
+    await page.close();
+    const [row, ...others] = relay.sessions();
+    assert.deepEqual([row.id, row.state, others], [sessionId, "ended", []]);
+  });
+
+  test("of calls in two tabs each is its own: one is hung up, and the other one goes on", async () => {
+    const { origin, browser, relay } = await start();
+    const first = await TestPage.open(browser, origin);
+    const second = await TestPage.open(browser, origin);
+    const tracks = await watchTracks(second.page);
+    const sessions = [await first.start(), await second.start()].map(({ sessionId }) => sessionId);
+    assert.notEqual(sessions[0], sessions[1]);
+    await first.close();
+    const { length } = await second.noted();
+    await second.hears(({ name, event }) => name === "usage" && event.audioMs > 0, length);
+    assert.equal(await tracks.live(), 1);
+    const states = new Map(relay.sessions().map(({ id, state }) => [id, state]));
+    assert.deepEqual(sessions.map((id) => states.get(id)), ["ended", "live"]);
+    await second.close();
+  });
+});
