@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bench::{Bench, Did, ended, errors, resumed};
 use protocol::CloseCode;
-use protocol::client::{Answer, Event, Input, State};
+use protocol::client::{Answer, Config, Event, Input, State, Transport, Transports};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -249,4 +249,98 @@ fn a_final_answer_closes_the_socket_that_is_being_opened_meanwhile() {
     ask_again(&mut bench);
     let did = answer(&mut bench, 403, &problem(403, "origin_refused", ""));
     assert!(did.contains(&Did::Disconnect(1000)) && ended(&did).is_some(), "{did:?}");
+}
+
+/// A client that may use both transports, and whose first socket is being opened.
+fn opening_over(transports: Transports) -> Bench {
+    let mut bench = Bench::with(Config { seed: 7, transports, ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    bench
+}
+
+/// What it was told to go over, by what it did.
+fn changes(did: &[Did]) -> Vec<Transport> {
+    did.iter()
+        .filter_map(
+            |did| if let Did::Told(Event::Transport(transport)) = did { Some(*transport) } else { None },
+        )
+        .collect()
+}
+
+#[test]
+fn two_sockets_that_do_not_open_although_the_relay_is_there_are_followed_by_http_and_two_of_those_by_a_websocket()
+ {
+    let mut bench = opening_over(Transports::Both);
+    // A call that was never connected is given up after 30 s.
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    ask_again(&mut bench);
+    for transport in [Transport::Http, Transport::WebSocket, Transport::Http] {
+        refuse(&mut bench);
+        assert_eq!(changes(&answer(&mut bench, 426, "")), [], "it may have been chance");
+        ask_again(&mut bench);
+        refuse(&mut bench);
+        assert_eq!(changes(&answer(&mut bench, 426, "")), [transport]);
+        assert_eq!(bench.client.transport(), transport);
+        ask_again(&mut bench);
+    }
+}
+
+#[test]
+fn a_socket_that_hangs_is_enough() {
+    let mut bench = opening_over(Transports::Both);
+    assert!(bench.wait(Duration::from_secs(10)).contains(&Did::AskWhy));
+    assert_eq!(changes(&answer(&mut bench, 426, "")), [Transport::Http]);
+}
+
+#[test]
+fn what_has_worked_is_kept_and_counted_anew() {
+    let mut bench = opening_over(Transports::Both);
+    refuse(&mut bench);
+    answer(&mut bench, 426, "");
+    ask_again(&mut bench);
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    ask_again(&mut bench);
+    refuse(&mut bench);
+    assert_eq!(changes(&answer(&mut bench, 426, "")), []);
+    assert_eq!(bench.client.transport(), Transport::WebSocket);
+}
+
+#[test]
+fn without_the_relay_or_a_network_or_a_choice_nothing_else_is_tried() {
+    for (transports, status) in [
+        (Transports::Both, 502),
+        (Transports::Both, 0),
+        (Transports::Only(Transport::WebSocket), 426),
+        (Transports::Only(Transport::Http), 426),
+    ] {
+        let mut bench = opening_over(transports);
+        let transport = bench.client.transport();
+        for _ in 0..4 {
+            refuse(&mut bench);
+            let told =
+                if status == 0 { bench.input(Input::Why(None)) } else { answer(&mut bench, status, "") };
+            assert_eq!(changes(&told), [], "{transports:?} after {status}");
+            ask_again(&mut bench);
+        }
+        assert_eq!(bench.client.transport(), transport);
+    }
+    let mut bench = opening_over(Transports::Both);
+    for _ in 0..4 {
+        bench.input(Input::Offline);
+        ask_again(&mut bench);
+    }
+    refuse(&mut bench);
+    assert_eq!(changes(&answer(&mut bench, 426, "")), [], "the network was away before");
+}
+
+#[test]
+fn http_alone_is_told_from_the_beginning() {
+    let mut bench =
+        Bench::with(Config { transports: Transports::Only(Transport::Http), ..Config::default() });
+    assert_eq!(changes(&bench.input(Input::Start)), [Transport::Http]);
 }

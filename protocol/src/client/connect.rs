@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::phase::{Attempt, Away, Closing, Due, Phase, Socket, Timer, Up};
 use super::why::Outage;
-use super::{Client, ErrorInfo, Event, Pending, State, UPLINK};
+use super::{Client, ErrorInfo, Event, Pending, State, Transport, UPLINK};
 use crate::{CloseCode, ErrorCode, Features, Hello, Reaction, Resume, Time, Token};
 
 pub(super) const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -28,6 +28,9 @@ impl Client {
             refused: None,
             gives_up: self.now + FIRST_GIVE_UP.min(self.config.give_up_after),
         });
+        if self.transport != Transport::WebSocket {
+            self.tell(Event::Transport(self.transport));
+        }
         self.request_token();
         self.tell_state();
     }
@@ -125,6 +128,7 @@ impl Client {
         let Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, .. }) = &self.phase else { return };
         self.phase = Phase::Up(Box::new(Up::new(*socket, features)));
         self.was_connected = true;
+        self.unopened = 0;
         self.take_back_unsupported();
         self.go_live();
     }
@@ -164,6 +168,7 @@ impl Client {
         let opening = self.is_opening();
         self.lost();
         if opening {
+            self.unopened = self.unopened.saturating_add(1);
             self.ask_why();
         }
     }
@@ -295,7 +300,11 @@ impl Client {
             Due::Attempt => match &self.phase {
                 Phase::Away(Away { attempt: Attempt::Token(_), .. }) => self.token_is_late(),
                 Phase::Away(Away { attempt: Attempt::Waiting(_), .. }) => self.request_token(),
-                Phase::Away(_) => self.drop_link(),
+                Phase::Away(_) => {
+                    // A socket that neither opens nor fails is most likely held by something between.
+                    self.unopened += u8::from(self.is_opening());
+                    self.drop_link();
+                }
                 Phase::Up(_) | Phase::Idle { .. } | Phase::Closed => {}
             },
             Due::GiveUp => self.give_up(),

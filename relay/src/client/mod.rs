@@ -451,7 +451,8 @@ impl Call {
             | Event::ToolCancel(_)
             | Event::Degraded(_)
             | Event::Latency(_)
-            | Event::Listened(_) => {}
+            | Event::Listened(_)
+            | Event::Transport(_) => {}
             Event::Usage(usage) => self.report.usage = usage,
             Event::RoundTrip(time) => self.report.round_trips.push(time),
             Event::Gap(gap) => self.report.gaps.push(gap),
