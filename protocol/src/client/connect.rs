@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::phase::{Attempt, Away, Closing, Due, Phase, Socket, Timer, Up};
 use super::why::Outage;
-use super::{Client, ErrorInfo, Event, Pending, State, Transport, UPLINK};
+use super::{Client, ErrorInfo, Event, Pending, State, UPLINK};
 use crate::{CloseCode, ErrorCode, Features, Hello, Reaction, Resume, Time, Token};
 
 pub(super) const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -28,9 +28,6 @@ impl Client {
             refused: None,
             gives_up: self.now + FIRST_GIVE_UP.min(self.config.give_up_after),
         });
-        if self.transport != Transport::WebSocket {
-            self.tell(Event::Transport(self.transport));
-        }
         self.request_token();
         self.tell_state();
     }

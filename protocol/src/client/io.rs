@@ -184,8 +184,6 @@ pub enum State {
 pub enum Event {
     /// The connection changed.
     State(State),
-    /// From now on connections are tried over this.
-    Transport(Transport),
     /// A session began or goes on.
     Session(SessionInfo),
     /// The agent changed its state.

@@ -104,7 +104,6 @@ impl Client {
             Transport::Http => Transport::WebSocket,
         };
         self.unopened = 0;
-        self.tell(Event::Transport(self.transport));
     }
 
     /// No attempt before the relay wants one.

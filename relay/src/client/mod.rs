@@ -451,8 +451,7 @@ impl Call {
             | Event::ToolCancel(_)
             | Event::Degraded(_)
             | Event::Latency(_)
-            | Event::Listened(_)
-            | Event::Transport(_) => {}
+            | Event::Listened(_) => {}
             Event::Usage(usage) => self.report.usage = usage,
             Event::RoundTrip(time) => self.report.round_trips.push(time),
             Event::Gap(gap) => self.report.gaps.push(gap),

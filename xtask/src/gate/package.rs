@@ -13,13 +13,14 @@ use crate::step::{output, watch};
 use crate::workspace;
 
 /// What has to be in the package, whatever else is.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "package.json",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "dist/index.js",
     "dist/element.js",
     "dist/preflight.js",
+    "dist/http.js",
     "dist/worker.js",
     "dist/voxrelay.js",
     "dist/voxrelay.wasm",
