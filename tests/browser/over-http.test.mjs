@@ -143,6 +143,27 @@ describe("a call over HTTP", () => {
     assert.ok(network.passed.every((request) => !request.includes("http")), network.passed.join());
   });
 
+  test("is made from a page of another origin, under the policy that the README has", async () => {
+    const network = await NoWebSockets.start(0);
+    stage.after(() => network.stop());
+    const relay = await Relay.start({ VOXRELAY_ORIGINS: network.url });
+    stage.after(() => relay.stop());
+    network.relay = relay.port;
+    const browser = await launch(stage);
+    // The same relay under another name: another origin.
+    const host = `localhost:${network.port}`;
+    const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' http://${host} ws://${host}`;
+    const page = await TestPage.open(browser, network.url, { policy });
+    await page.context.grantPermissions(["local-network-access"], { origin: `http://${host}` });
+    await page.start({ microphone: false, url: `http://${host}/v1/call` });
+    assert.deepEqual(transports(await page.noted()), ["http"]);
+    assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
+    await page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last);
+    await page.hangUp();
+    assert.equal((await relay.endedSession()).end_reason, "normal");
+    assert.ok(network.passed.every((request) => !request.startsWith("OPTIONS /v1/call")), "no request needs leave of the browser");
+  });
+
   test("goes on in another wire when a request came to a relay that has none of it", async () => {
     const { relay, network, page } = await open();
     const other = await Relay.start();
