@@ -60,7 +60,7 @@ await Promise.all([
   // Whole, too: a page that only looks loads nothing else.
   build({ ...common, entryPoints: ["src/preflight.ts"], format: "esm" }),
   // Loaded by its address, whatever loads it.
-  build({ ...common, entryPoints: ["src/http.ts"], format: "esm" }),
+  build({ ...common, entryPoints: ["src/http.ts"], format: "iife" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
@@ -97,7 +97,7 @@ async function shorten(name) {
   const file = join(dist, name);
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
-  const isModule = ["index.js", "react.js", "element.js", "preflight.js", "http.js"].includes(name);
+  const isModule = ["index.js", "react.js", "element.js", "preflight.js"].includes(name);
   const options = { module: isModule, toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
   writeFileSync(file, code);

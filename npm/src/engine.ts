@@ -1,4 +1,4 @@
-import type { Face } from "./http.js";
+import type { Face, HttpScope } from "./http-socket.js";
 import type { Command, Outlet, Settings } from "./roles.js";
 // Of the glue nothing else, since it has another way to load itself.
 import { Engine, initSync } from "./wasm/voxrelay_wasm.js";
@@ -18,7 +18,7 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
       const face = new EventTarget() as Face;
       // It may be given up before it is loaded.
       face.close = () => (url = "");
-      import(settings.http).then(({ open }: typeof import("./http.js")) => url && open(face, url)).catch(() => face.dispatchEvent(new Event("close")));
+      import(settings.http).then(() => url && (globalThis as HttpScope).voxrelayHttp?.(face, url)).catch(() => face.dispatchEvent(new Event("close")));
       return face as unknown as WebSocket;
     },
   };

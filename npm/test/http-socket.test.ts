@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { type Face, open } from "../src/http.js";
+import { type Face, open } from "../src/http-socket.js";
 
 class FakeEventSource extends EventTarget {
   static last: FakeEventSource;
