@@ -100,7 +100,8 @@ async function shorten(name) {
   const isModule = ["index.js", "react.js", "element.js", "preflight.js"].includes(name);
   const options = { module: isModule, toplevel: true, ecma: 2022, compress };
   const { code } = await minify(readFileSync(file, "utf8"), options);
-  writeFileSync(file, code);
+  // What esbuild makes of an import of what is in the same file, Parcel takes for an import by address if there is one before it.
+  writeFileSync(file, code.replace(/Promise\.resolve\(\)\.then\(\(\)=>(\([\w$]+\(\),[\w$]+\))\)/g, "(async()=>$1)()"));
 }
 
 /** Says to bundlers, in comments that the minifier drops, that an import is of an address that is known only while the page runs. */
