@@ -37,6 +37,7 @@ export type Transport = "websocket" | "http";
 
 /** The call is tried over another transport from now on. */
 export interface TransportEvent {
+  /** What it is tried over. */
   readonly transport: Transport;
 }
 
