@@ -13,6 +13,11 @@ export function wasmUrl(): string {
   return new URL("voxrelay.wasm", own || location.href).href;
 }
 
+/** Where the connection over HTTP is. */
+export function httpUrl(): string {
+  return new URL("http.js", own || location.href).href;
+}
+
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
   // Where the other origin does not share the file, its source is still here.

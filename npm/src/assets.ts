@@ -11,6 +11,11 @@ export function wasmUrl(): string {
   return whole(() => new URL("./voxrelay.wasm", import.meta.url), "voxrelay.wasm");
 }
 
+/** Where the connection over HTTP is. */
+export function httpUrl(): string {
+  return whole(() => new URL("./http.js", import.meta.url), "http.js");
+}
+
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
   return [fileUrl];

@@ -22,7 +22,7 @@ import type { ConnectOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import { type Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf, sendFeedback } from "./requests.js";
-import type { Command, Report } from "./roles.js";
+import type { Command, Heard } from "./roles.js";
 import { listenersOf, settingsOf } from "./settings.js";
 import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
@@ -335,7 +335,7 @@ export class Call extends Emitter<CallEvents> {
       this.#engine = engine;
       engine.port.onmessage = ({ data }: MessageEvent<string>) => {
         // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
-        this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Report);
+        this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Heard);
       };
       engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
       this.#change({ engine: engine.place });
@@ -476,7 +476,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** What the engine says. */
-  #hear(report: Report): void {
+  #hear(report: Heard): void {
     const { type, ...event } = report;
     switch (report.type) {
       case "token":
@@ -495,6 +495,13 @@ export class Call extends Emitter<CallEvents> {
       case "state": {
         const { state, attempt, retryInMs } = report;
         return this.#enter({ state: state === "idle" ? "starting" : state, attempt, retryInMs });
+      }
+      case "transport": {
+        const { transport } = report;
+        if (transport === this.#snapshot.transport) return;
+        this.#log("info", `over ${transport}`);
+        this.#change({ transport });
+        return this.emit("transport", { transport });
       }
       case "session": {
         const session = Object.freeze({ ...(event as SessionEvent), agent: report.agent ?? undefined });

@@ -8,6 +8,7 @@ type Given = any;
 type Rule = readonly [fits: (value: Given, options: Given) => unknown, may: string];
 
 const ADDRESS: Rule = [addressOf, "an address"];
+const TRANSPORTS = ["auto", "websocket", "http"];
 const LEVELS = ["debug", "info", "warn", "error"];
 const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text, not blank"];
 
@@ -19,6 +20,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   wasmUrl: ADDRESS,
   workerUrl: ADDRESS,
   workletUrl: ADDRESS,
+  httpUrl: ADDRESS,
   worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
   microphone: [isMicrophone, "audio constraints, a MediaStream with live audio, or false"],
   speaker: NAME,
@@ -32,6 +34,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
     "an AudioNode of `audioContext` with an input",
   ],
   conversation: NAME,
+  transport: [(value) => TRANSPORTS.includes(value), `one of ${TRANSPORTS}`],
   agent: NAME,
   tools: [(value) => isRecord(value) && Object.values(value).every(isMethod), "an object of functions"],
   signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
@@ -44,6 +47,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
 /** The events of a call. */
 export const EVENTS: Record<keyof CallEvents, 1> = {
   state: 1,
+  transport: 1,
   session: 1,
   agent: 1,
   transcript: 1,

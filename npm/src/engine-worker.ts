@@ -1,4 +1,3 @@
-import { serve } from "./engine.js";
 import type { Birth } from "./roles.js";
 
 /** Makes this Worker an engine as soon as its page sends what it needs. Answers `true`, or the message of what went wrong. */
@@ -9,7 +8,7 @@ export function runEngineWorker(): void {
     removeEventListener("message", born);
     // Evaluated here and not at the top, since the glue needs TextDecoder and this file also runs as a worklet.
     import("./wasm.js")
-      .then((glue) => serve(glue, module, settings, port))
+      .then(({ serve }) => serve(module, settings, port))
       .then(
         () => postMessage(true),
         (thrown: unknown) => postMessage(String(thrown)),

@@ -32,6 +32,15 @@ export interface StateEvent extends Omit<Told<"state">, "state"> {
   readonly retryInMs: number;
 }
 
+/** What a call goes over: a WebSocket or, where none gets through, plain requests. */
+export type Transport = "websocket" | "http";
+
+/** The call is tried over another transport from now on. */
+export interface TransportEvent {
+  /** What it is tried over. */
+  readonly transport: Transport;
+}
+
 /** One price of the session. */
 export interface Price {
   /** What is metered, such as `deepgram/nova-3`. */
@@ -295,6 +304,8 @@ export interface EndedEvent extends Told<"ended"> {
 export interface CallEvents {
   /** The call changed its state. */
   state: StateEvent;
+  /** The call is tried over something else than before, or not over a WebSocket from the beginning. */
+  transport: TransportEvent;
   /** A session began, or goes on rebuilt. */
   session: SessionEvent;
   /** The agent listens, thinks or speaks. */

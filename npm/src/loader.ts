@@ -1,5 +1,4 @@
 import { loadGlue, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
-import { serve } from "./engine.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
 import type { AssetOptions } from "./options.js";
@@ -85,7 +84,7 @@ export async function startEngine(
   }
   const { port1, port2 } = new MessageChannel();
   try {
-    const stop = serve(glue, module, settings, port2);
+    const stop = glue.serve(module, settings, port2);
     const fallback = wanted ? workerUnavailable(causes.join(", then ") || "its address is unknown: set `workerUrl`") : undefined;
     return { place: "page", port: port1, fallback, onbreak: undefined, stop };
   } catch (thrown) {

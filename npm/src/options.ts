@@ -1,4 +1,4 @@
-import type { CallEvents } from "./events.js";
+import type { CallEvents, Transport } from "./events.js";
 import type { ToolHandler } from "./tools.js";
 
 /** Where the package's files are, for pages that serve them from elsewhere than beside the script. */
@@ -9,6 +9,8 @@ export interface AssetOptions {
   readonly workerUrl?: string | URL;
   /** Where the worklet is: `worker.js`, too (as a script tag: `voxrelay.js`). The module loads it into the page, too. */
   readonly workletUrl?: string | URL;
+  /** Where `http.js` is, which is fetched only where no WebSocket gets through. */
+  readonly httpUrl?: string | URL;
   /** `"never"` runs the engine on the page, where a busy page delays it. Default `"auto"`: in a Worker if one starts. */
   readonly worker?: "auto" | "never";
 }
@@ -74,6 +76,11 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
    * empty text, a new conversation begins. One that is not the user's is refused with `conversation_unknown`.
    */
   readonly conversation?: string;
+  /**
+   * What the call goes over. `"auto"`, the default, is a WebSocket or, where none gets through, HTTP: the same call in plain requests, which
+   * takes more of the line. A `transport` event tells of a change. Where several relays are behind one address, HTTP needs a rule there.
+   */
+  readonly transport?: "auto" | Transport;
   /** The agent to speak with, by the name that the relay knows it by. Without it, or with an empty text, the relay's default one answers. */
   readonly agent?: string;
   /** Tools of the page that the agent may call, by name, from its first words on. See `registerTool`. */

@@ -1,9 +1,18 @@
 // What the page and the engine say to each other. Both ways it is described in Rust: the types are made from `sdk-wasm/src/engine`.
 
 import type { CallEvents } from "./events.js";
-import type { Engine, Report, Settings } from "./wasm/voxrelay_wasm.js";
+import type { Engine, Report, Settings as EngineSettings } from "./wasm/voxrelay_wasm.js";
 
-export type { Report, Settings };
+export type { Report };
+
+/** What a page hears of its engine: what the engine tells, and what its connection is tried over. */
+export type Heard = Report | { readonly type: "transport"; readonly transport: "websocket" | "http" };
+
+/** What an engine is made with. */
+export interface Settings extends EngineSettings {
+  /** Where the connection over HTTP is: whoever runs the engine loads it when it is asked for. */
+  readonly http: string;
+}
 
 /** The methods of the wasm `Engine` by which it is told something. */
 type Method = Exclude<keyof Engine, "free" | symbol>;
@@ -22,6 +31,8 @@ export interface Birth {
 /** Whom the engine tells a {@link Report} as JSON text: what it says is made from `sdk-wasm/src/engine/report.rs`. */
 export interface Outlet {
   tell(report: string): void;
+  /** Opens a connection to the relay whose socket is at `url`: a WebSocket, or what has the face of one. */
+  open(url: string, overHttp: boolean): WebSocket;
 }
 
 /** What the engine tells of one type, as a page may have it. */

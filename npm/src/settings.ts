@@ -1,3 +1,4 @@
+import { httpUrl } from "./assets.js";
 import { eventOf } from "./check.js";
 import type { CallEvents } from "./events.js";
 import type { ConnectOptions, EventOptions } from "./options.js";
@@ -9,7 +10,7 @@ declare const VERSION: string;
 
 /** What an engine is made with. */
 export function settingsOf(options: ConnectOptions): Settings {
-  const { chunkMs = 100, bufferSeconds = 30, giveUpAfterMs = 600_000, conversation, agent } = options;
+  const { chunkMs = 100, bufferSeconds = 30, giveUpAfterMs = 600_000, transport = "auto", conversation, agent } = options;
   const whole = Math.round;
   return {
     url: socketOf(options),
@@ -17,6 +18,9 @@ export function settingsOf(options: ConnectOptions): Settings {
     chunkMs: whole(chunkMs),
     bufferMs: whole(bufferSeconds * 1_000),
     giveUpAfterMs: whole(giveUpAfterMs),
+    transport,
+    // The Worker's own address may be a blob's.
+    http: new URL(options.httpUrl ?? httpUrl(), location.href).href,
     seed: whole(Math.random() * Number.MAX_SAFE_INTEGER),
     ...(conversation && { conversation }),
     ...(agent && { agent }),

@@ -1,5 +1,5 @@
 import type { VoxrelayError } from "./error.js";
-import type { AgentEvent, CallState, EndedEvent, LevelEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallState, EndedEvent, LevelEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Transport, Usage } from "./events.js";
 import { type Quality, UNMEASURED } from "./quality.js";
 import { Source } from "./source.js";
 
@@ -81,6 +81,8 @@ function decibels(level: number): number {
 export interface CallSnapshot extends StateEvent {
   /** Where the call stands. */
   readonly state: CallState;
+  /** What the call goes over, or is tried over. */
+  readonly transport: Transport;
   /** Where the engine runs; `undefined` until it does. */
   readonly engine: "worker" | "page" | undefined;
   /** The session; `undefined` until the relay has answered. */
@@ -112,6 +114,7 @@ export function untouched(levels: Levels): CallSnapshot {
     state: "idle",
     attempt: 0,
     retryInMs: 0,
+    transport: "websocket",
     engine: undefined,
     session: undefined,
     agent: undefined,

@@ -1,3 +1,3 @@
-// What is used of the glue: of what is imported while it runs a bundler keeps everything, and the glue has another way to load itself.
+// The glue, and the engine that it makes: in one file, which Worker and page load, so that the page's own has none of it.
 
-export { Engine, initSync } from "./wasm/voxrelay_wasm.js";
+export { serve } from "./engine.js";

@@ -10,7 +10,7 @@ import { type May, VALUES } from "./support/values.js";
 const OPTIONAL = ["undefined"];
 const ADDRESS = [...OPTIONAL, "text"];
 
-const ASSETS: Record<keyof AssetOptions, May> = { wasmUrl: ADDRESS, workerUrl: ADDRESS, workletUrl: ADDRESS, worker: OPTIONAL };
+const ASSETS: Record<keyof AssetOptions, May> = { wasmUrl: ADDRESS, workerUrl: ADDRESS, workletUrl: ADDRESS, httpUrl: ADDRESS, worker: OPTIONAL };
 
 const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & Record<`on${string}`, May> = {
   ...ASSETS,
@@ -25,6 +25,7 @@ const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & 
   audioContext: OPTIONAL,
   output: OPTIONAL,
   conversation: [...OPTIONAL, "empty", "text"],
+  transport: OPTIONAL,
   agent: [...OPTIONAL, "empty", "text"],
   tools: [...OPTIONAL, "object"],
   signal: OPTIONAL,

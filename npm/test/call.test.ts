@@ -447,3 +447,17 @@ test("the short way gives a call that is up", async () => {
   assert.equal(call.engine, "worker");
   await call.close();
 });
+
+test("what the call goes over is told when it changes, in the snapshot, in an event and in the log", async () => {
+  const [told, logged]: [string[], string[]] = [[], []];
+  const call = await connected({ onTransport: ({ transport }) => told.push(transport), logger: { info: (line) => logged.push(line) } });
+  assert.equal(call.snapshot.transport, "websocket");
+  const { engine } = browser;
+  for (const transport of ["websocket", "http", "http"] as const) engine.say({ type: "transport", transport });
+  await until(() => call.snapshot.transport === "http", "it goes over HTTP");
+  engine.say({ type: "transport", transport: "websocket" });
+  await until(() => call.snapshot.transport === "websocket", "it goes over a WebSocket");
+  assert.deepEqual(told, ["http", "websocket"]);
+  assert.deepEqual(logged.filter((line) => /over/.test(line)), ["voxrelay: over http", "voxrelay: over websocket"]);
+  await call.close();
+});

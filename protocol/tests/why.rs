@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bench::{Bench, Did, ended, errors, resumed};
 use protocol::CloseCode;
-use protocol::client::{Answer, Event, Input, State};
+use protocol::client::{Answer, Config, Event, Input, State, Transport, Transports};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -249,4 +249,87 @@ fn a_final_answer_closes_the_socket_that_is_being_opened_meanwhile() {
     ask_again(&mut bench);
     let did = answer(&mut bench, 403, &problem(403, "origin_refused", ""));
     assert!(did.contains(&Did::Disconnect(1000)) && ended(&did).is_some(), "{did:?}");
+}
+
+/// A client that may use both transports, and whose first socket is being opened.
+fn opening_over(transports: Transports) -> Bench {
+    let mut bench = Bench::with(Config { seed: 7, transports, ..Config::default() });
+    bench.input(Input::Start);
+    bench.input(Input::Token(Ok("jwt")));
+    bench
+}
+
+#[test]
+fn two_sockets_that_do_not_open_although_the_relay_is_there_are_followed_by_http_and_two_of_those_by_a_websocket()
+ {
+    let mut bench = opening_over(Transports::Both);
+    // A call that was never connected is given up after 30 s.
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    ask_again(&mut bench);
+    for transport in [Transport::Http, Transport::WebSocket, Transport::Http] {
+        let before = bench.client.transport();
+        refuse(&mut bench);
+        answer(&mut bench, 426, "");
+        assert_eq!(bench.client.transport(), before, "it may have been chance");
+        ask_again(&mut bench);
+        refuse(&mut bench);
+        answer(&mut bench, 426, "");
+        assert_eq!(bench.client.transport(), transport);
+        ask_again(&mut bench);
+    }
+}
+
+#[test]
+fn a_socket_that_hangs_is_enough() {
+    let mut bench = opening_over(Transports::Both);
+    assert!(bench.wait(Duration::from_secs(10)).contains(&Did::AskWhy));
+    answer(&mut bench, 426, "");
+    assert_eq!(bench.client.transport(), Transport::Http);
+}
+
+#[test]
+fn what_has_worked_is_kept_and_counted_anew() {
+    let mut bench = opening_over(Transports::Both);
+    refuse(&mut bench);
+    answer(&mut bench, 426, "");
+    ask_again(&mut bench);
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    ask_again(&mut bench);
+    refuse(&mut bench);
+    answer(&mut bench, 426, "");
+    assert_eq!(bench.client.transport(), Transport::WebSocket);
+}
+
+#[test]
+fn without_the_relay_or_a_network_or_a_choice_nothing_else_is_tried() {
+    for (transports, first, status) in [
+        (Transports::Both, Transport::WebSocket, 502),
+        (Transports::Both, Transport::WebSocket, 0),
+        (Transports::Only(Transport::WebSocket), Transport::WebSocket, 426),
+        (Transports::Only(Transport::Http), Transport::Http, 426),
+    ] {
+        let mut bench = opening_over(transports);
+        for _ in 0..4 {
+            refuse(&mut bench);
+            if status == 0 {
+                bench.input(Input::Why(None))
+            } else {
+                answer(&mut bench, status, "")
+            };
+            assert_eq!(bench.client.transport(), first, "{transports:?} after {status}");
+            ask_again(&mut bench);
+        }
+    }
+    let mut bench = opening_over(Transports::Both);
+    for _ in 0..4 {
+        bench.input(Input::Offline);
+        ask_again(&mut bench);
+    }
+    refuse(&mut bench);
+    answer(&mut bench, 426, "");
+    assert_eq!(bench.client.transport(), Transport::WebSocket, "the network was away before");
 }

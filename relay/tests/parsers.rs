@@ -15,6 +15,8 @@ mod client_message;
 mod config_file;
 #[path = "../../fuzz/parsers/frame_header.rs"]
 mod frame_header;
+#[path = "../../fuzz/parsers/http_body.rs"]
+mod http_body;
 #[path = "../../fuzz/parsers/key_set.rs"]
 mod key_set;
 #[path = "../../fuzz/parsers/link.rs"]
@@ -28,13 +30,14 @@ mod wav_file;
 
 type Parser = (&'static str, fn(&[u8]));
 
-const PARSERS: [Parser; 11] = [
+const PARSERS: [Parser; 12] = [
     ("access_token", access_token::run),
     ("chat_answer", chat_answer::run),
     ("client", client::run),
     ("client_message", client_message::run),
     ("config_file", config_file::run),
     ("frame_header", frame_header::run),
+    ("http_body", http_body::run),
     ("key_set", key_set::run),
     ("link", link::run),
     ("relay_message", relay_message::run),

@@ -8,6 +8,7 @@ pub mod hopper;
 #[cfg(target_os = "linux")]
 pub mod lossy;
 pub mod outage;
+pub mod over_http;
 pub mod process;
 pub mod sound;
 pub mod wire;

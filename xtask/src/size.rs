@@ -24,8 +24,13 @@ const AS_ELEMENT: (&str, &[&str]) =
 const FIRST_BYTES: usize = 52_000;
 
 /// The most that a file may be that is fetched later, or by few.
-const LATER: [(&str, usize); 4] =
-    [("react.js", 2_000), ("element.js", 8_000), ("element-call.js", 4_000), ("preflight.js", 5_200)];
+const LATER: [(&str, usize); 5] = [
+    ("react.js", 2_000),
+    ("element.js", 8_000),
+    ("element-call.js", 4_000),
+    ("preflight.js", 5_200),
+    ("http.js", 1_200),
+];
 
 /// The most that each of the other files may be.
 const LATER_BYTES: usize = 10_000;

@@ -4,7 +4,7 @@ import type { CallEvents } from "../index.js";
 type Forwarded = Exclude<keyof CallEvents, "toolCall" | "toolCancel">;
 
 /** Their names. One text is shorter to download than a list, and the test of the element holds it to the events. */
-export const FORWARDED = "state session agent transcript usage budget degraded latency listened undelivered level rtt quality gap microphone speaker error ended".split(
+export const FORWARDED = "state transport session agent transcript usage budget degraded latency listened undelivered level rtt quality gap microphone speaker error ended".split(
   " ",
 ) as Forwarded[];
 

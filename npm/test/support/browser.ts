@@ -2,7 +2,7 @@
 
 import { EventEmitter } from "node:events";
 
-import type { Report } from "../../src/roles.js";
+import type { Heard, Report } from "../../src/roles.js";
 
 /** What is open, and would be left over. */
 export interface Left {
@@ -139,7 +139,7 @@ export class Engine extends EventEmitter {
   }
 
   /** Tells the page. */
-  say(...reports: Report[]): void {
+  say(...reports: Heard[]): void {
     for (const report of reports) {
       if (report.type === "ended" || report.type === "broke") this.hasSession = false;
       this.#port?.postMessage(JSON.stringify(report));
@@ -231,6 +231,18 @@ class PageEngine {
   #say(...reports: Report[]): void {
     for (const report of reports) this.#outlet.tell(JSON.stringify(report));
   }
+}
+
+/** Runs one behind a port, as the engine's file does. */
+function servePage(_module: WebAssembly.Module, _settings: unknown, port: MessagePort): () => void {
+  const engine = new PageEngine({ tell: (report) => port.postMessage(report) });
+  port.onmessage = ({ data: [name, ...args] }) => {
+    (engine as any)[name]?.(...args);
+  };
+  return () => {
+    port.close();
+    engine.free();
+  };
 }
 
 /** Keeps the screen on. */
@@ -337,7 +349,7 @@ export function wasm(type: string): Response {
   return new Response(WASM, { headers: { "content-type": type } });
 }
 
-const GLUE = `globalThis[Symbol.for("voxrelay 0.0.0-test")] = Promise.resolve({ initSync() {}, get Engine() { return globalThis.PageEngine; } });`;
+const GLUE = `globalThis[Symbol.for("voxrelay 0.0.0-test")] = Promise.resolve({ serve: (...args) => globalThis.servePage(...args) });`;
 
 /** Options with which a call comes up here. */
 export const OPTIONS = {
@@ -355,7 +367,7 @@ Object.assign(globalThis, {
   location: new URL("https://app.example.com/page"),
   isSecureContext: true,
   fetch: (url: string) => browser.answers(String(url)),
-  PageEngine,
+  servePage,
   reportError: (thrown: unknown) => browser.reported.push(thrown),
   MediaStream: Stream,
   AudioContext: Context,

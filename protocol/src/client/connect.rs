@@ -125,6 +125,7 @@ impl Client {
         let Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, .. }) = &self.phase else { return };
         self.phase = Phase::Up(Box::new(Up::new(*socket, features)));
         self.was_connected = true;
+        self.unopened = 0;
         self.take_back_unsupported();
         self.go_live();
     }
@@ -164,6 +165,7 @@ impl Client {
         let opening = self.is_opening();
         self.lost();
         if opening {
+            self.unopened = self.unopened.saturating_add(1);
             self.ask_why();
         }
     }
@@ -295,7 +297,11 @@ impl Client {
             Due::Attempt => match &self.phase {
                 Phase::Away(Away { attempt: Attempt::Token(_), .. }) => self.token_is_late(),
                 Phase::Away(Away { attempt: Attempt::Waiting(_), .. }) => self.request_token(),
-                Phase::Away(_) => self.drop_link(),
+                Phase::Away(_) => {
+                    // A socket that neither opens nor fails is most likely held by something between.
+                    self.unopened += u8::from(self.is_opening());
+                    self.drop_link();
+                }
                 Phase::Up(_) | Phase::Idle { .. } | Phase::Closed => {}
             },
             Due::GiveUp => self.give_up(),

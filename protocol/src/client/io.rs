@@ -21,8 +21,28 @@ pub struct Config {
     pub conversation: Option<String>,
     /// The agent to speak with, by its name; the relay's default if there is none.
     pub agent: Option<String>,
+    /// What the connections may go over.
+    pub transports: Transports,
     /// Seed of the backoff's jitter: any number that differs between clients.
     pub seed: u64,
+}
+
+/// What a connection goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// Plain requests, and a stream of events.
+    Http,
+}
+
+/// What the connections of a client may go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transports {
+    /// A WebSocket or, where none gets through, HTTP.
+    Both,
+    /// This one alone.
+    Only(Transport),
 }
 
 impl Default for Config {
@@ -33,6 +53,7 @@ impl Default for Config {
             give_up_after: Duration::from_secs(600),
             conversation: None,
             agent: None,
+            transports: Transports::Only(Transport::WebSocket),
             seed: 0,
         }
     }
@@ -102,7 +123,7 @@ impl Answer<'_> {
 pub enum Output {
     /// Ask the application for an access token; answer with [`Input::Token`].
     RequestToken,
-    /// Open a socket; answer with [`Input::Opened`] or [`Input::Closed`].
+    /// Open a socket, over what [`Client::transport`](super::Client::transport) says; answer with [`Input::Opened`] or [`Input::Closed`].
     Connect,
     /// A socket could not be opened, and a browser keeps the reason to itself: make one plain `GET` of the same address over HTTP, without
     /// credentials and past every cache, and follow it nowhere. Answer with [`Input::Why`] within 5 s, whatever comes of it. A driver that

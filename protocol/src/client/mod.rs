@@ -74,6 +74,9 @@ pub struct Client {
     offline: bool,
     /// The application was asked for a token and has not answered.
     wants_token: bool,
+    transport: Transport,
+    /// Attempts in a row over this transport that did not open a socket; one that took too long counts twice.
+    unopened: u8,
     /// Whether it is being asked why no socket could be opened.
     question: Question,
 
@@ -116,6 +119,11 @@ impl Client {
         config.buffer = config.buffer.clamp(Duration::from_secs(1), Duration::from_secs(60));
         Client {
             backoff: Backoff::new(config.seed),
+            transport: match config.transports {
+                Transports::Only(transport) => transport,
+                Transports::Both => Transport::WebSocket,
+            },
+            unopened: 0,
             config,
             phase: Phase::Idle { told_full: false },
             pending: VecDeque::with_capacity(8),
@@ -150,6 +158,12 @@ impl Client {
     #[must_use]
     pub fn waiting(&self) -> u32 {
         self.uplink.end().position.saturating_sub(self.acknowledged.position)
+    }
+
+    /// What the next connection goes over.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// One thing happened. Drain [`Client::poll_output`] afterwards, then arm one timer for [`Client::poll_timeout`].

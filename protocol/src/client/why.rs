@@ -5,12 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::phase::{Attempt, Away, Phase};
-use super::{Answer, Client, ErrorInfo, Event, Pending};
+use super::{Answer, Client, ErrorInfo, Event, Pending, Transport, Transports};
 use crate::json::Document;
 use crate::{CloseCode, ErrorCode};
 
 /// What a relay answers to a plain request that it would take as a WebSocket.
 const UPGRADE_REQUIRED: u16 = 426;
+/// So many attempts in a row have to fail until another transport is tried, since a single one may fail by chance.
+const UNOPENED: u8 = 2;
 
 /// What was told and learnt while no relay was connected.
 #[derive(Debug, Default)]
@@ -66,6 +68,9 @@ impl Client {
         let (Question::Asked, Some(answer)) = (question, answer) else { return };
         let Phase::Away(Away { outage, .. }) = &mut self.phase else { return };
         outage.status = answer.status;
+        if answer.status == UPGRADE_REQUIRED {
+            return self.change_transport();
+        }
         let (error, close) = match (answer.status, refusal(&answer)) {
             // What was there once is being replaced, maybe, and comes back.
             (..400 | 404 | 405 | 410, _) if !self.was_connected => {
@@ -87,6 +92,18 @@ impl Client {
         };
         self.tell(Event::Error(error));
         self.abandon(close);
+    }
+
+    /// The relay is there, and would take a connection that does not get through.
+    fn change_transport(&mut self) {
+        if self.config.transports != Transports::Both || self.unopened < UNOPENED {
+            return;
+        }
+        self.transport = match self.transport {
+            Transport::WebSocket => Transport::Http,
+            Transport::Http => Transport::WebSocket,
+        };
+        self.unopened = 0;
     }
 
     /// No attempt before the relay wants one.

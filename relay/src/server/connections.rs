@@ -46,6 +46,7 @@ struct Open {
 /// What is known of one connection.
 #[derive(Debug)]
 pub(super) struct Entry {
+    id: u64,
     /// The address that the connection is counted for. `None` for a trusted proxy, which is not counted.
     address: Option<IpAddr>,
     pace: Mutex<Pace>,
@@ -57,10 +58,13 @@ pub(super) struct Entry {
     evicted: CancellationToken,
 }
 
+/// Marks the answer that is a call's stream of events. Its connection has a place among the calls, and ends with the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfACall;
+
 /// A place among the connections without a call, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    id: u64,
     pub(super) entry: Arc<Entry>,
     connections: Arc<Connections>,
 }
@@ -91,17 +95,18 @@ impl Connections {
         if open.entries.len() >= self.most {
             open.evict(|_| true).ok_or(Full::Relay)?;
         }
+        let id = open.next;
         let entry = Arc::new(Entry {
+            id,
             address,
             pace: Mutex::new(Pace::new(now, self.keep_alive)),
             has_long_answer: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         });
-        let id = open.next;
         open.next += 1;
         open.entries.insert(id, Arc::clone(&entry));
-        Ok(Connection { id, entry, connections: Arc::clone(self) })
+        Ok(Connection { entry, connections: Arc::clone(self) })
     }
 
     /// Waits until a connection has left.
@@ -126,6 +131,12 @@ impl Connections {
         Some(Body::new(AnswerBody { body, to: Arc::clone(to) }))
     }
 
+    /// Gives the place of a connection to others. Its peer still has to take what is there for it in time.
+    pub(super) fn leave(&self, entry: &Entry) {
+        self.lock().entries.remove(&entry.id);
+        self.left.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,6 +158,11 @@ impl Open {
 impl Entry {
     pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wraps a call's stream of events, so that its end is noticed.
+    pub(super) fn watch_stream(entry: &Arc<Entry>, body: Body) -> Body {
+        Body::new(AnswerBody { body, to: Arc::clone(entry) })
     }
 
     /// Whether the connection has ended or has become a call. Its pace does not matter any more then.
@@ -174,8 +190,7 @@ impl Entry {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.entry.has_left.store(true, Ordering::Relaxed);
-        self.connections.lock().entries.remove(&self.id);
-        self.connections.left.notify_one();
+        self.connections.leave(&self.entry);
     }
 }
 

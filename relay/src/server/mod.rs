@@ -1,4 +1,4 @@
-//! HTTP: the accept loop, the routes, and the checks before a WebSocket is opened.
+//! HTTP: the accept loop, the routes, and the checks before a call's connection is opened.
 
 mod address;
 mod api;
@@ -7,6 +7,7 @@ mod connections;
 mod dev;
 mod etag;
 mod head;
+mod over_http;
 mod pace;
 mod problem;
 mod ready;
@@ -39,7 +40,9 @@ use crate::App;
 use crate::admission::throttle::network;
 pub use api::openapi;
 pub(crate) use assets::sdk_files;
-use connections::{Connection, Connections, Full};
+use connections::{Connection, Connections, Entry, Full, OfACall};
+use over_http::Wires;
+pub use over_http::{Brought, Malformed, ROUND_ONE_MESSAGE_BYTES, Record};
 use problem::Problem;
 use ready::Readiness;
 use stream::{CallPlace, CallStream};
@@ -148,6 +151,11 @@ async fn serve_connection(
                 Err(problem) => close(problem.into_response()),
             };
             let (parts, body) = response.into_parts();
+            // The stream of a call has a place among the calls, and is watched by its session.
+            if parts.extensions.get::<OfACall>().is_some() {
+                connections.leave(&entry);
+                return Ok::<_, Infallible>(Response::from_parts(parts, Entry::watch_stream(&entry, body)));
+            }
             Ok::<_, Infallible>(match connections.watch_answer(&entry, body) {
                 Some(body) => Response::from_parts(parts, body),
                 None => close(full().into_response()),
@@ -203,7 +211,15 @@ fn router(app: Arc<App>) -> Router {
     let mut routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app)))))
-        .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), places)))
+        .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), places.clone())))
+        .route(
+            "/v1/call/http/{wire}",
+            get(over_http::open).post(over_http::bring).with_state((
+                Arc::clone(&app),
+                places,
+                Arc::new(Wires::default()),
+            )),
+        )
         .route("/v1/preflight", preflight)
         .route("/sdk/{*path}", get(assets::sdk))
         .merge(api::router(Arc::clone(&app)));

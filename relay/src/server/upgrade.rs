@@ -43,9 +43,9 @@ const TOO_MANY_WAIT: Duration = Duration::from_secs(1);
 /// How many preflights there may be at the same time.
 const PREFLIGHTS: usize = 128;
 
-/// What a WebSocket is opened for.
+/// What a WebSocket, or what stands in for one, is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     Call,
     Preflight,
 }
@@ -173,7 +173,7 @@ async fn open(
 
 /// Tells an address why it is refused, and one that opens connections faster than it may only after a while: a client that tries again at
 /// once would cost more than a call does.
-async fn refuse(problem: Problem) -> Response {
+pub(super) async fn refuse(problem: Problem) -> Response {
     if [ErrorCode::AddressRate, ErrorCode::PreflightRate].iter().any(|code| problem.word() == code.name()) {
         sleep(TOO_MANY_WAIT).await;
     }
@@ -182,14 +182,14 @@ async fn refuse(problem: Problem) -> Response {
 
 /// What a WebSocket takes up: a place among those of its address that wait to be greeted, or that make preflights, and a place among all of its
 /// purpose.
-struct Place {
-    address: IpAddr,
-    waiting: Waiting,
-    permit: OwnedSemaphorePermit,
+pub(super) struct Place {
+    pub(super) address: IpAddr,
+    pub(super) waiting: Waiting,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// A place for a WebSocket from the address of this request, if there is one.
-fn place(
+pub(super) fn place(
     purpose: Purpose,
     app: &App,
     places: &Places,
@@ -241,7 +241,7 @@ fn upgrade_required() -> Response {
 }
 
 /// Logs and counts a refused connection, unless the request only failed to be a WebSocket.
-fn note(purpose: Purpose, problem: &Problem, source: &Source) {
+pub(super) fn note(purpose: Purpose, problem: &Problem, source: &Source) {
     let code = problem.word();
     if code == HttpCode::NotAWebSocket.name() {
         return;
@@ -279,7 +279,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 }
 
 /// Checks that pages of the request's origin may call.
-fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     // A request with two origins cannot be checked.
     let (Ok(origin), Ok(host)) = (single(headers, &header::ORIGIN), single(headers, &header::HOST)) else {
         return Err(not_a_websocket("Origin and Host have to be text, once each."));

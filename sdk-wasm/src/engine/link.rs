@@ -176,7 +176,11 @@ impl Link {
             match output {
                 Output::RequestToken => self.wants_token = true,
                 Output::Connect => {
-                    self.socket = if self.held { None } else { Socket::open(&self.url, &self.engine) };
+                    self.socket = if self.held {
+                        None
+                    } else {
+                        Socket::open(&self.url, self.client.transport(), &self.outlet, &self.engine)
+                    };
                     self.refused = self.socket.is_none();
                 }
                 Output::AskWhy => self.asks_why = true,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::Float32Array;
-use protocol::client::{Answer, Config, Input};
+use protocol::client::{Answer, Config, Input, Transport, Transports};
 use protocol::{Upward, read_json};
 use serde::Deserialize;
 use tsify::Tsify;
@@ -66,6 +66,9 @@ pub(crate) struct Settings {
     buffer_ms: u64,
     /// How long a lost connection is tried.
     give_up_after_ms: u64,
+    /// What the connections may go over.
+    #[tsify(type = "\"auto\" | \"websocket\" | \"http\"")]
+    transport: String,
     /// Any number that differs between pages: it spreads their reconnects.
     seed: u64,
     /// The conversation to go on with, if it is not a new one.
@@ -94,6 +97,12 @@ impl Engine {
             give_up_after: Duration::from_millis(settings.give_up_after_ms),
             conversation: settings.conversation,
             agent: settings.agent,
+            // The first letter says it, and is less to download than the words.
+            transports: match settings.transport.as_bytes() {
+                [b'h', ..] => Transports::Only(Transport::Http),
+                [b'w', ..] => Transports::Only(Transport::WebSocket),
+                _ => Transports::Both,
+            },
             seed: settings.seed,
         };
         let inner = Rc::new_cyclic(|weak| {

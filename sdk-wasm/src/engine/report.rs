@@ -8,6 +8,7 @@ use protocol::client::{ErrorInfo, Event, SessionInfo, State};
 use protocol::{Upward, Usage, write_json};
 use serde::Serialize;
 use tsify::Tsify;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
@@ -19,6 +20,10 @@ extern "C" {
 
     #[wasm_bindgen(method, js_name = tell)]
     fn hand_over(this: &Outlet, report: &str);
+
+    /// Opens a WebSocket, or what has the face of one: a connection over HTTP. An error if the browser refuses even to try.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn open(this: &Outlet, url: &str, over_http: bool) -> Result<web_sys::WebSocket, JsValue>;
 }
 
 /// One thing that the page is told. Numbers are whole; a page has them exactly up to 2^53, nine million dollars in nano-dollars.

@@ -1,15 +1,14 @@
-//! The WebSocket of one connection.
+//! The WebSocket of one connection, or what has its face.
 
 use std::cell::RefCell;
 use std::rc::Weak;
 
 use js_sys::{ArrayBuffer, Uint8Array};
-use protocol::SUBPROTOCOL;
-use protocol::client::Input;
+use protocol::client::{Input, Transport};
 use wasm_bindgen::JsCast;
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 
-use super::Inner;
+use super::{Inner, Outlet};
 use crate::listener::Listener;
 
 /// Closes when it is dropped, and nothing of it comes in any more.
@@ -20,8 +19,13 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Begins to open a socket; `None` if the browser refuses even to try (a bad URL, mixed content, content security policy).
-    pub(crate) fn open(url: &str, engine: &Weak<RefCell<Inner>>) -> Option<Self> {
-        let socket = WebSocket::new_with_str(url, SUBPROTOCOL).ok()?;
+    pub(crate) fn open(
+        url: &str,
+        transport: Transport,
+        outlet: &Outlet,
+        engine: &Weak<RefCell<Inner>>,
+    ) -> Option<Self> {
+        let socket = outlet.open(url, transport == Transport::Http).ok()?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let on = |event, handle: fn(&mut Inner, &Event)| {
             let engine = engine.clone();

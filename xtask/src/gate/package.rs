@@ -21,6 +21,7 @@ const FILES: [&str; 10] = [
     "dist/element.js",
     "dist/element-call.js",
     "dist/preflight.js",
+    "dist/http.js",
     "dist/worker.js",
     "dist/voxrelay.js",
     "dist/voxrelay.wasm",
