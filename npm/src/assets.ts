@@ -11,6 +11,11 @@ export function wasmUrl(): string {
   return whole(() => new URL("./voxrelay.wasm", import.meta.url), "voxrelay.wasm");
 }
 
+/** Where the wasm file of voice activity is. */
+export function voiceUrl(): string {
+  return whole(() => new URL("./voice.wasm", import.meta.url), "voice.wasm");
+}
+
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
   return [fileUrl];

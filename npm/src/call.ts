@@ -17,7 +17,7 @@ import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, errorFrom, errorOf } from "./error.js";
 import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
-import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
+import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import type { ConnectOptions, EventOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import { type Measured, QualityMeter } from "./quality.js";
@@ -335,6 +335,7 @@ export class Call extends Emitter<CallEvents> {
       };
       engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
       this.#change({ engine: engine.place });
+      if (options.voiceActivity) this.#listen();
       if (this.muted) this.#send(["mute", true]);
       if (engine.fallback) this.#fail(engine.fallback);
       await unlessAborted(signal, this.#open());
@@ -346,6 +347,14 @@ export class Call extends Emitter<CallEvents> {
       else this.#discard();
       throw thrown;
     }
+  }
+
+  /** Voice activity comes while the call connects, or later, or not: the call waits for none of it. */
+  #listen(): void {
+    loadVoice(this.#options).then(
+      (module) => this.#send(["voice", module]),
+      (thrown: unknown) => this.#log("warn", `no voice activity: ${String(thrown)}`),
+    );
   }
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */

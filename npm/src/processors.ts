@@ -78,7 +78,8 @@ export function registerProcessors(): void {
 
   /**
    * Plays what it is given, in order. Told a Float32Array: play it after the rest. Told a boolean: fade out and wait, or fade in where it
-   * stopped, each sample once. Told `null`: fade out, drop the rest, and wait no more. A fade takes 3 ms. Says how many samples it has
+   * stopped, each sample once. Told a number: the same as `true`, for so many samples at most. Told `null`: fade out, drop the rest, and wait no
+   * more. A fade takes 3 ms. Says how many samples it has
    * rendered since it last said so, and `null` when it has dropped.
    */
   class Playback extends Connected {
@@ -115,6 +116,8 @@ export function registerProcessors(): void {
       };
 
       this.run = (_, out) => {
+        // Of `true` nothing is taken away.
+        if ((waits as number) > 1) waits = Math.max(0, (waits as number) - 128);
         if (waits && !held) gain = 0;
         for (let index = 0; out && index < out.length && held && this.alive; index++) {
           if (waits && !gain) break;

@@ -187,3 +187,25 @@ test("what comes to a loudspeaker that is empty and held waits, all of it", () =
   engine.say(false);
   assert.equal(rendered(processor, 20).filter((sample) => sample !== 0).length, 1_280);
 });
+
+test("a hold for so many samples ends by itself where it stopped, unless it is told meanwhile to wait for good or no more", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(new Float32Array(38_400).fill(1));
+  rendered(processor, 10);
+  engine.say(4_800);
+  const out = rendered(processor, 60);
+  const silent = out.indexOf(0);
+  const back = out.findIndex((sample, i) => i > silent && sample !== 0);
+  assert.ok(silent > 0 && silent <= 960 && back > 4_700 && back <= 4_928, `silent from ${silent} to ${back}`);
+  assert.ok(out.every((sample, i) => i === 0 || Math.abs(sample - (out[i - 1] ?? 0)) < 0.01), "no jump");
+  for (const [told, isHeard] of [[true, false], [false, true]] as const) {
+    engine.say(4_800);
+    rendered(processor, 10);
+    engine.say(told);
+    assert.equal(rendered(processor, 50).some((sample) => sample !== 0), isHeard);
+    engine.say(false);
+    rendered(processor, 10);
+  }
+  rendered(processor, 400);
+  assert.equal(reported(engine), 38_400, "each sample once");
+});

@@ -6,6 +6,7 @@ use protocol::{ErrorCode, ErrorInfo};
 use wasm_bindgen::JsValue;
 use web_sys::{Event, MessagePort};
 
+use super::voice::Voice;
 use crate::listener::Listener;
 
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
@@ -20,6 +21,8 @@ pub(crate) struct Capture {
     tap: Option<Tap>,
     chunker: Chunker,
     meter: LevelMeter,
+    /// Who notices that the user speaks over the agent, if somebody is to.
+    pub(crate) voice: Option<Voice>,
 }
 
 /// One microphone.
@@ -30,6 +33,8 @@ struct Tap {
     /// Samples of the device, and at 16 kHz: grown to the largest block that came, never freed.
     block: Vec<f32>,
     speech: Vec<f32>,
+    /// How much of `speech` is of the last block.
+    written: usize,
     rate: u32,
     /// How many zeros have come in a row.
     zeros: u32,
@@ -42,6 +47,7 @@ impl Capture {
             tap: None,
             chunker: Chunker::new(SPEECH_RATE.samples_in_ms(chunk_ms)),
             meter: LevelMeter::new(),
+            voice: None,
         }
     }
 
@@ -62,6 +68,7 @@ impl Capture {
             resampler,
             block: Vec::new(),
             speech: Vec::new(),
+            written: 0,
             rate,
             zeros: 0,
         });
@@ -78,11 +85,17 @@ impl Capture {
         if tap.speech.len() < most {
             tap.speech.resize(most, 0.0);
         }
-        let written = tap.resampler.process(&tap.block, &mut tap.speech);
-        let speech = &tap.speech[..written];
+        tap.written = tap.resampler.process(&tap.block, &mut tap.speech);
+        let speech = &tap.speech[..tap.written];
         self.meter.push(speech);
         self.chunker.push(speech, on_chunk);
         tap.hear_silence(len as u32)
+    }
+
+    /// Whether the user begins, in the last block, to speak over the agent, who is as loud as this; a negative number says that it is silent.
+    pub(crate) fn notices(&self, agent_rms: f32) -> bool {
+        let (Some(voice), Some(tap)) = (&self.voice, &self.tap) else { return false };
+        tap.speech[..tap.written].iter().fold(false, |noticed, sample| noticed | voice.hear(*sample, agent_rms))
     }
 
     /// Stops or starts the tap. What was said before is emitted as a last, shorter chunk.

@@ -13,7 +13,7 @@ use crate::step::{output, watch};
 use crate::workspace;
 
 /// What has to be in the package, whatever else is.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "package.json",
     "LICENSE-APACHE",
     "LICENSE-MIT",
@@ -23,6 +23,7 @@ const FILES: [&str; 9] = [
     "dist/worker.js",
     "dist/voxrelay.js",
     "dist/voxrelay.wasm",
+    "dist/voice.wasm",
 ];
 
 #[derive(Deserialize)]
