@@ -71,9 +71,22 @@ test("a muted tap posts nothing, and nothing from before when it is unmuted", ()
   engine.say(true);
   for (let i = 0; i < 20; i++) processor.process([[quantum(2)]], [[]]);
   assert.equal(engine.posted.length, 0);
-  engine.say(false);
+  engine.say(0);
   for (let i = 0; i < 7; i++) processor.process([[quantum(3)]], [[]]);
   assert.deepEqual(engine.posted, [new Float32Array(896).fill(3)]);
+});
+
+test("a tap that is told to hurry posts at most so much at a time, and loses nothing of what it had", () => {
+  const { processor, engine } = connected("voxrelay-tap");
+  for (let i = 0; i < 5; i++) processor.process([[quantum(i)]], [[]]);
+  engine.say(384);
+  for (let i = 5; i < 12; i++) processor.process([[quantum(i)]], [[]]);
+  const blocks = engine.posted as Float32Array[];
+  assert.deepEqual(blocks.map(({ length }) => length), [640, 384, 384]);
+  assert.deepEqual(blocks.flatMap((block) => [...block]), Array.from({ length: 11 * 128 }, (_, sample) => Math.floor(sample / 128)));
+  engine.say(0);
+  for (let i = 12; i < 18; i++) processor.process([[quantum(i)]], [[]]);
+  assert.equal(blocks.at(-1)!.length, 896);
 });
 
 test("a tap without a microphone goes on, and one that is dismissed ends and says so", () => {

@@ -14,12 +14,13 @@ import { TestPage } from "./support/test-page.mjs";
 
 /** The stand-in's voice takes 60 ms a character: half a minute. */
 const STORY = `${"The tower was built in a year and stands on the hill above the town, where everybody can see it from far away, ".repeat(4)}and so on.`;
-/** The greeting sounds by then. */
+/** The greeting, which is the story, sounds by then. */
 const PAUSE_S = 6;
 /** The goal is 150 ms, on a machine that does nothing else. */
-const HELD_WITHIN_MS = 400;
-/** Frames of so many milliseconds, as a test can tell them apart. */
+const HELD_WITHIN_MS = 500;
+/** The relay decides within 10 s, whatever it waits for. */
 const AGAIN_WITHIN_MS = 12_000;
+/** What is heard is louder than this. */
 const LOUD = 0.001;
 
 describe("voice activity on the page", () => {
@@ -27,12 +28,12 @@ describe("voice activity on the page", () => {
   after(() => stage.clear());
 
   /**
-   * A call in which this is said over the greeting, and understood like that.
-   * @param {{ said: string, understood: string, options?: Partial<import("voxrelay").ConnectOptions>, delayed?: boolean }} scene
+   * A call in which this is said over the greeting, and understood like that, or by nobody.
+   * @param {{ said: string, understood?: string | undefined, options?: Partial<import("voxrelay").ConnectOptions> }} scene
    */
   async function call({ said, understood, options = {} }) {
-    const settings = await storyTeller(stage, { story: STORY, words: understood, times: 3 });
-    const relay = await Relay.start(settings);
+    const { VOXRELAY_AGENTS__TELLER__STT: ears, ...deaf } = await storyTeller(stage, { story: STORY, words: understood ?? "", times: 3 });
+    const relay = await Relay.start(understood && ears ? { ...deaf, VOXRELAY_AGENTS__TELLER__STT: ears } : deaf);
     stage.after(() => relay.stop());
     const speech = speak(stage, [PAUSE_S, said, 30]);
     const browser = await launch(stage, { microphone: speech.file });
@@ -40,7 +41,7 @@ describe("voice activity on the page", () => {
     const fetched = /** @type {string[]} */ ([]);
     page.page.on("request", (request) => fetched.push(new URL(request.url()).pathname));
     await page.start({ meter: true, ...options });
-    return { page, relay, fetched };
+    return { page, fetched };
   }
 
   /** Waits until the agent is held; gives how long that took, and in which block. @param {TestPage} page */
@@ -52,7 +53,8 @@ describe("voice activity on the page", () => {
 
   for (const [what, said, understood] of /** @type {const} */ ([
     ["a back-channel", "okay, okay", "Okay."],
-    ["a sound without words", "ah ah ah", ""],
+    // Only the page can hold this one: the relay does not listen.
+    ["a voice, where the relay has no ears", "please wait a moment", undefined],
   ])) {
     test(`the agent is held at once over ${what}, and goes on where it stopped when the relay says so`, async () => {
       const { page, fetched } = await call({ said, understood, options: { voiceActivity: true } });
@@ -67,7 +69,7 @@ describe("voice activity on the page", () => {
       const wasCut = (await page.noted()).some(
         ({ name, event }) => name === "transcript" && event.role === "agent" && event.last && event.text.trim() !== STORY.trim(),
       );
-      assert.ok(!wasCut, "the answer was not cut");
+      assert.ok(!wasCut, `the answer was not cut: ${JSON.stringify((await page.noted()).filter(({ name }) => name === "transcript"))}`);
       await page.hangUp();
       await stage.clear();
     });

@@ -12,6 +12,9 @@ use crate::listener::Listener;
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
 const SILENT_AFTER_S: u32 = 3;
 
+/// The tap posts so much at a time where a voice is to be noticed at once: half of what it posts otherwise.
+const AWAITED_MS: u32 = 8;
+
 // Constants, so that of all the errors' texts only these are downloaded.
 const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
 const UNSUPPORTED_RATE: ErrorInfo = ErrorCode::AudioUnavailable.info();
@@ -22,7 +25,7 @@ pub(crate) struct Capture {
     chunker: Chunker,
     meter: LevelMeter,
     /// Who notices that the user speaks over the agent, if somebody is to.
-    pub(crate) voice: Option<Voice>,
+    voice: Option<Voice>,
 }
 
 /// One microphone.
@@ -61,8 +64,7 @@ impl Capture {
         let resampler = Resampler::new(Hz(rate), SPEECH_RATE).map_err(|_| UNSUPPORTED_RATE)?;
         let listener = Listener::new(&port, "message", handle);
         port.start();
-        tell(&port, muted);
-        self.tap = Some(Tap {
+        let tap = Tap {
             port,
             _listener: listener,
             resampler,
@@ -71,7 +73,9 @@ impl Capture {
             written: 0,
             rate,
             zeros: 0,
-        });
+        };
+        tap.tell(muted, self.voice.is_some());
+        self.tap = Some(tap);
         Ok(())
     }
 
@@ -92,6 +96,14 @@ impl Capture {
         tap.hear_silence(len as u32)
     }
 
+    /// Has this one notice that the user speaks over the agent.
+    pub(crate) fn listen(&mut self, voice: Option<Voice>, muted: bool) {
+        self.voice = voice;
+        if let Some(tap) = &self.tap {
+            tap.tell(muted, self.voice.is_some());
+        }
+    }
+
     /// Whether the user begins, in the last block, to speak over the agent, who is as loud as this; a negative number says that it is silent.
     pub(crate) fn notices(&self, agent_rms: f32) -> bool {
         let (Some(voice), Some(tap)) = (&self.voice, &self.tap) else { return false };
@@ -108,7 +120,7 @@ impl Capture {
             // What was heard before the pause must not ring into what comes after it.
             tap.resampler.reset();
             tap.zeros = 0;
-            tell(&tap.port, muted);
+            tap.tell(muted, self.voice.is_some());
         }
     }
 
@@ -125,6 +137,14 @@ impl Capture {
 }
 
 impl Tap {
+    /// Tells the worklet whether to be still, and otherwise whether somebody waits for each sample.
+    fn tell(&self, muted: bool, is_awaited: bool) {
+        let most = if is_awaited { self.rate * AWAITED_MS / 1_000 } else { 0 };
+        let message = if muted { JsValue::TRUE } else { JsValue::from(most) };
+        // Fails only for values that cannot be cloned.
+        let _ = self.port.post_message(&message);
+    }
+
     /// Counts zeros; `Some` at the moment when there were too many.
     fn hear_silence(&mut self, len: u32) -> Option<ErrorInfo> {
         if self.block.iter().any(|sample| *sample != 0.0) {
@@ -142,10 +162,4 @@ impl Drop for Tap {
     fn drop(&mut self) {
         self.port.close();
     }
-}
-
-/// Tells the tap whether to be still.
-fn tell(port: &MessagePort, muted: bool) {
-    // Fails only for values that cannot be cloned.
-    let _ = port.post_message(&JsValue::from_bool(muted));
 }

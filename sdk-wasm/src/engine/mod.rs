@@ -212,7 +212,8 @@ impl Engine {
     /// Has the compiled `voice.wasm` listen from here on: when the user begins to speak over the agent, the agent is held at once, and the relay
     /// is asked what becomes of it.
     pub fn voice(&self, module: &VoiceModule) {
-        self.inner.borrow_mut().capture.voice = Voice::of(module);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.capture.listen(Voice::of(module), inner.muted);
     }
 
     /// Hangs up: sends what was said, says goodbye to the relay, and ends with the report `ended`.
