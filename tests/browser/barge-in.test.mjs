@@ -1,6 +1,7 @@
 // @ts-check
 // The user speaks over the agent: the loudspeaker falls silent, without a click. `cargo xtask bench barge-in` does it 50 times with voice
-// activity on the page and 50 times without, and prints how long it took.
+// activity on the page and 50 times without, and prints how long it took: from the first block of the microphone that is not quiet to the first
+// one of the loudspeaker that is, by the clock of one audio context.
 
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
@@ -14,6 +15,8 @@ import { storyTeller } from "./support/story-teller.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 const TIMES = Number(process.env.E2E_BARGE_INS ?? 2);
+/** So often in one call. */
+const A_CALL = 10;
 const WORDS = "please wait a moment";
 /** From the end of what the user says to the next time: the answer has to be there by then, and to sound for a while. */
 const PAUSE_S = 6;
@@ -27,48 +30,50 @@ describe("the user speaks over the agent", () => {
   const stage = new Stage();
   after(() => stage.clear());
 
+  /**
+   * One call, in which the user speaks over the agent so often; how long the agent still sounded each time.
+   * @param {number} times @param {boolean} voiceActivity
+   */
+  async function interrupted(times, voiceActivity) {
+    const spoken = Array.from({ length: times + 1 });
+    const settings = await storyTeller(stage, { story: STORY, words: WORDS, times: times + 2 });
+    const relay = await Relay.start(settings);
+    stage.after(() => relay.stop());
+
+    // The microphone is opened before the call is: the first words come when the greeting has begun.
+    const speech = speak(stage, [PAUSE_S, ...spoken.flatMap(() => [WORDS, PAUSE_S])]);
+    const browser = await launch(stage, { microphone: speech.file });
+    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+    await page.start({ meter: true, voiceActivity });
+    let found = /** @type {{ ms: number, silent: number }[]} */ ([]);
+    const isDone = async () => (found = delays(await page.levels())).length >= times;
+    await until("it was interrupted so often", isDone, (speech.seconds + 20) * 1_000);
+    await page.hangUp();
+
+    const took = found.map(({ ms }) => ms);
+    assert.ok(took.every((ms) => ms < PATIENCE_MS), `it went on: ${took}`);
+    const { samples } = await page.heard();
+    for (const { silent } of found) {
+      let jump = 0;
+      for (let i = (silent - 4) * 128; i < (silent + 2) * 128; i += 1) jump = Math.max(jump, Math.abs(samples[i + 1] - samples[i]));
+      assert.ok(jump < CLICK, `it clicked when it fell silent: two samples are ${jump} apart`);
+    }
+    const turns = new Map();
+    for (const { name, event } of await page.noted()) if (name === "transcript") turns.set(event.turn, event);
+    const cut = [...turns.values()].filter(({ role, text }) => role === "agent" && text.trim() !== STORY.trim());
+    assert.ok(cut.length >= times, `what was not heard is taken back: ${JSON.stringify([...turns.values()])}`);
+    await stage.clear();
+    return took.slice(0, times);
+  }
+
   for (const voiceActivity of [false, true]) {
     const noticed = voiceActivity ? "with voice activity on the page" : "noticed by the relay alone";
     test(`the loudspeaker falls silent without a click, ${TIMES} times, ${noticed}`, async () => {
-      const times = Array.from({ length: TIMES + 1 });
-      const settings = await storyTeller(stage, { story: STORY, words: WORDS, times: TIMES + 2 });
-      const relay = await Relay.start(settings);
-      stage.after(() => relay.stop());
-
-      // The microphone is opened before the call is: the first words come when the greeting has begun.
-      const speech = speak(stage, [PAUSE_S, ...times.flatMap(() => [WORDS, PAUSE_S])]);
-      const browser = await launch(stage, { microphone: speech.file });
-      const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-      await page.start({ meter: true, voiceActivity });
-      let found = /** @type {{ ms: number, silent: number }[]} */ ([]);
-      let bufferedMs = /** @type {number | undefined} */ (undefined);
-      const isDone = async () => {
-        const levels = await page.levels();
-        bufferedMs = levels.bufferedMs;
-        return (found = delays(levels)).length >= TIMES;
-      };
-      await until("it was interrupted so often", isDone, (speech.seconds + 20) * 1_000);
-      await page.hangUp();
-
-      const took = found.map(({ ms }) => ms);
-      assert.ok(took.every((ms) => ms < PATIENCE_MS), `it went on: ${took}`);
-      const { samples } = await page.heard();
-      for (const { silent } of found) {
-        let jump = 0;
-        for (let i = (silent - 4) * 128; i < (silent + 2) * 128; i += 1) jump = Math.max(jump, Math.abs(samples[i + 1] - samples[i]));
-        assert.ok(jump < CLICK, `it clicked when it fell silent: two samples are ${jump} apart`);
-      }
-      const turns = new Map();
-      for (const { name, event } of await page.noted()) if (name === "transcript") turns.set(event.turn, event);
-      const cut = [...turns.values()].filter(({ role, text }) => role === "agent" && text.trim() !== STORY.trim());
-      assert.ok(cut.length >= TIMES, `what was not heard is taken back: ${JSON.stringify([...turns.values()])}`);
+      const took = /** @type {number[]} */ ([]);
+      // How the browser's blocks of microphone and loudspeaker lie to each other is decided anew in each call.
+      while (took.length < TIMES) took.push(...(await interrupted(Math.min(A_CALL, TIMES - took.length), voiceActivity)));
       const of = (/** @type {number} */ part) => Math.round(quantile(took, part));
-      const buffered = bufferedMs === undefined ? "the browser does not tell" : `${Math.round(bufferedMs)} ms`;
-      console.log(
-        `${took.length} times ${noticed}: silent after ${of(0.5)} ms (median), ${of(0.95)} ms (p95), ${of(1)} ms at most; ` +
-          `what getUserMedia buffers comes on top: ${buffered}`,
-      );
-      await stage.clear();
+      console.log(`${took.length} times ${noticed}: silent after ${of(0.5)} ms (median), ${of(0.95)} ms (p95), ${of(1)} ms at most`);
     });
   }
 });

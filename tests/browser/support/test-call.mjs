@@ -64,8 +64,7 @@ export class TestCall {
 
   /**
    * How loud loudspeaker and microphone were, in blocks.
-   * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[], bufferedMs?: number }>} `bufferedMs`: how long the browser
-   *   keeps the microphone's samples before the page gets them, where it tells.
+   * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[] }>}
    */
   levels() {
     return this.#tell("levels");

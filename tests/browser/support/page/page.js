@@ -106,13 +106,7 @@
     loudest: () => loudest,
 
     /** How loud loudspeaker and microphone were, by the same clock. */
-    levels: () => ({
-      blockMs: 128_000 / rate,
-      loudspeaker: loudness(heard),
-      microphone: loudness(spoken),
-      // Of the microphone before the page gets it, where the browser tells.
-      bufferedMs: /** @type {any} */ (measured?.getAudioTracks()[0])?.stats?.averageLatency,
-    }),
+    levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),
 
     /** Keeps the page's main thread busy, as a bad script would. @param {number} ms */
     block(ms) {
