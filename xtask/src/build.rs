@@ -132,7 +132,8 @@ fn bind(wasm: &Path) -> Result<()> {
 /// Makes `npm/src/voice/voice.wasm`, which exports its one function and imports nothing: of what wasm-bindgen makes beside it, nothing is needed.
 fn strip(wasm: &Path) -> Result<()> {
     let folder = workspace::path("npm/src/voice");
-    let inputs = [wasm.to_path_buf(), workspace::path("package-lock.json"), workspace::path("xtask/src/build.rs")];
+    let inputs =
+        [wasm.to_path_buf(), workspace::path("package-lock.json"), workspace::path("xtask/src/build.rs")];
     let settings = [WASM_FEATURES.concat(), SHRINKING.concat()].concat();
     let stamp = Stamp::new("voice", &inputs, &settings, std::slice::from_ref(&folder))?;
     if stamp.is_current()? {

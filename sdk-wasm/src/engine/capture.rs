@@ -107,7 +107,9 @@ impl Capture {
     /// Whether the user begins, in the last block, to speak over the agent, who is as loud as this; a negative number says that it is silent.
     pub(crate) fn notices(&self, agent_rms: f32) -> bool {
         let (Some(voice), Some(tap)) = (&self.voice, &self.tap) else { return false };
-        tap.speech[..tap.written].iter().fold(false, |noticed, sample| noticed | voice.hear(*sample, agent_rms))
+        tap.speech[..tap.written]
+            .iter()
+            .fold(false, |noticed, sample| noticed | voice.hear(*sample, agent_rms))
     }
 
     /// Stops or starts the tap. What was said before is emitted as a last, shorter chunk.
