@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// Samples of a block of the user: 10 ms.
+/// A block of the user, and its samples.
+const BLOCK_MS: u32 = 10;
 const BLOCK: usize = 160;
-/// Blocks in which a voice has to be found: 200 ms, and how many of them have to be loud.
+/// Blocks in which a voice has to be found: 200 ms.
 const WINDOW: u32 = 20;
-const RUN: u32 = 6;
+/// For so long of those it has to be loud.
+const LOUD_MS: u32 = 60;
 /// An echo that is softer than the agent by more than this is none: 16 dB, as a ratio of powers.
 const ECHO: f32 = 0.025;
 /// The softest block that can be a voice, whatever the agent does: -50 dB of full scale, as power of 16-bit samples.
@@ -24,9 +26,11 @@ const LOOK_BACK: u32 = 4_000;
 ///
 /// What comes back of the agent through the user's loudspeaker, microphone and echo canceller is a softer copy of what was played. So while the
 /// agent sounds, only blocks of 10 ms count that are louder than 16 dB below the loudest block of the agent's last 3 s, and of those 60 ms
-/// within 200. Positions are samples at 16 kHz in the user's timeline; all that it allocates is 300 numbers.
-#[derive(Debug, Default)]
+/// within 200 unless it is [made](Self::with_loud_ms) with fewer. Positions are samples at 16 kHz in the user's timeline; all that it allocates is 300 numbers.
+#[derive(Debug)]
 pub struct Loudness {
+    /// How many blocks have to be loud.
+    run: u32,
     /// Power of the agent's last blocks of 10 ms.
     agent: VecDeque<f32>,
     /// Of the agent's block that is not whole yet: the sum of squares, and samples.
@@ -50,6 +54,24 @@ pub struct Loudness {
 }
 
 impl Loudness {
+    /// One for which a voice has to be loud for so long within 200 ms, in whole hundredths of a second; 60 ms by default.
+    #[must_use]
+    pub fn with_loud_ms(ms: u32) -> Self {
+        Loudness {
+            run: ms / BLOCK_MS,
+            agent: VecDeque::new(),
+            agent_block: (0.0, 0),
+            faded: None,
+            block: (0.0, 0),
+            loud: 0,
+            last_loud: None,
+            voice: None,
+            burst: None,
+            loudest: 0.0,
+            known: 0.0,
+        }
+    }
+
     /// The agent is to sound like this, at so many samples a second.
     pub fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
         self.faded = None;
@@ -108,7 +130,7 @@ impl Loudness {
             self.burst = self.burst.map(|(from, to)| (from.max(earliest).min(to), to));
         }
         let run = (self.loud & ((1 << WINDOW) - 1)).count_ones();
-        let has_voice = is_voiced && has_loud && run >= RUN;
+        let has_voice = is_voiced && has_loud && run >= self.run;
         if has_voice {
             let goes_on = self.voice.filter(|(_, to)| to.saturating_add(PAUSE) >= position);
             self.voice = goes_on.or(self.burst).map(|(from, _)| (from, end));
@@ -163,5 +185,11 @@ impl Loudness {
                 (begins, end)
             }
         });
+    }
+}
+
+impl Default for Loudness {
+    fn default() -> Self {
+        Self::with_loud_ms(LOUD_MS)
     }
 }

@@ -27,7 +27,7 @@ impl BargeIn {
     pub fn new() -> Self {
         BargeIn {
             voice: VoiceActivity::new(VoiceConfig { min_speech_ms: MIN_SPEECH_MS, ..VoiceConfig::default() }),
-            loudness: Loudness::default(),
+            loudness: Loudness::with_loud_ms(MIN_SPEECH_MS),
             step: [0; STEP],
             filled: 0,
             position: 0,
@@ -82,8 +82,7 @@ const STEP: usize = 32;
 /// 10 ms: for each, it is noted how loud the agent is.
 const BLOCK: u32 = 160;
 
-/// The relay waits for 80 ms of a voice. A hold that lasts only until the relay has decided may begin sooner; and what is loud for less than
-/// 60 ms is a click to the rule of loudness.
+/// The relay waits for 80 ms of a voice, and for 60 ms in which it is loud. A hold that lasts only until the relay has decided may begin sooner.
 const MIN_SPEECH_MS: u32 = 32;
 
 /// The agent's own voice may come back as late as this after its end: 0.5 s.
