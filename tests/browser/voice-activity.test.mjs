@@ -17,7 +17,7 @@ const STORY = `${"The tower was built in a year and stands on the hill above the
 /** The greeting, which is the story, sounds by then. */
 const PAUSE_S = 6;
 /** The goal is 150 ms, on a machine that does nothing else. */
-const HELD_WITHIN_MS = 500;
+const HELD_WITHIN_MS = 1_000;
 /** The relay decides within 10 s, whatever it waits for. */
 const AGAIN_WITHIN_MS = 12_000;
 /** What is heard is louder than this. */
