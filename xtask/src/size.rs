@@ -25,7 +25,7 @@ const LATER: [(&str, usize, usize); 4] = [
     ("react.js", 2_000, 2_000),
     ("element.js", 9_400, 8_000),
     ("preflight.js", 5_200, 5_200),
-    // 24 KB of it are the weights of the relay's own network.
+    // Most of it are the weights of the network, which is the one of the relay.
     ("voice.wasm", 40_000, 15_000),
 ];
 
