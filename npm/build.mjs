@@ -11,10 +11,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const src = join(here, "src");
 const dist = join(here, "dist");
 const wasm = join(src, "wasm", "voxrelay_wasm_bg.wasm");
+const voice = join(src, "voice", "voice.wasm");
 const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
 
-if (!existsSync(wasm)) {
-  process.stderr.write("npm/src/wasm is empty: run `cargo xtask build`, which makes it and then runs this.\n");
+if (!existsSync(wasm) || !existsSync(voice)) {
+  process.stderr.write("npm/src/wasm or npm/src/voice is empty: run `cargo xtask build`, which makes it and then runs this.\n");
   process.exit(1);
 }
 
@@ -69,6 +70,7 @@ await Promise.all([...MODULES, "http.js", "worker.js", "voxrelay.js"].map(shorte
 // A bundler puts what is small into a `data:` URL, which strict policies forbid: as large as the Worker's, it is a file like that one.
 appendFileSync(join(dist, "http.js"), `/*${" ".repeat(8_192)}*/\n`);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
+copyFileSync(voice, join(dist, "voice.wasm"));
 for (const name of ["index.js", "worker.js"]) leaveToTheBrowser(join(dist, name));
 // Servers that render components look for this: what is in the module runs in the page.
 writeFileSync(join(dist, "react.js"), `"use client";\n${readFileSync(join(dist, "react.js"), "utf8")}`);
@@ -88,8 +90,8 @@ try {
 } catch {
   process.exit(1);
 }
-const address = "/** Where the engine's file is: what most bundlers give to whoever imports it. */\ndeclare const address: string;\nexport default address;\n";
-writeFileSync(join(dist, "voxrelay.wasm.d.ts"), address);
+const address = "/** Where the file is: what most bundlers give to whoever imports it. */\ndeclare const address: string;\nexport default address;\n";
+for (const file of ["voxrelay", "voice"]) writeFileSync(join(dist, `${file}.wasm.d.ts`), address);
 // What it passes on is inside the bundles.
 rmSync(join(dist, "wasm.d.ts"));
 

@@ -14,6 +14,7 @@
 //! | [`LevelMeter`] | samples | RMS and peak |
 //! | [`Lateness`] | times at which chunks come | jitter, and how late they are |
 //! | [`VoiceActivity`] (the feature `voice-activity`, on by default) | `f32` or `i16` at 16 kHz | speech started, speech ended |
+//! | [`Loudness`] | what both sides sound like, and whether somebody speaks | whether that is louder than an echo |
 //! | [`PlayoutBuffer`] | chunks as they come | a steady stream for the loudspeaker |
 //!
 //! ```
@@ -41,6 +42,7 @@ mod error;
 mod kernel;
 mod lateness;
 mod level;
+mod loudness;
 mod pcm;
 mod playout;
 mod quad;
@@ -55,6 +57,7 @@ pub use chunker::{Chunker, MAX_CHUNK_MS, MIN_CHUNK_MS, MIN_CHUNK_SAMPLES, chunk_
 pub use error::Error;
 pub use lateness::{Lateness, Unevenness};
 pub use level::{Level, LevelMeter};
+pub use loudness::Loudness;
 pub use pcm::{
     decode_s16le, decode_s16le_to_i16, encode_s16le, encode_s16le_from_i16, f32_to_i16, i16_to_f32,
 };

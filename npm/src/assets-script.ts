@@ -10,7 +10,12 @@ const own = script?.src ?? "";
 
 /** Where the wasm file is: beside the script. */
 export function wasmUrl(): string {
-  return new URL("voxrelay.wasm", own || location.href).href;
+  return beside("voxrelay.wasm");
+}
+
+/** Where the wasm file of voice activity is: beside it, too. */
+export function voiceUrl(): string {
+  return beside("voice.wasm");
 }
 
 /** Where the connection over HTTP is. */
@@ -39,6 +44,10 @@ export function workerStarts(): readonly (() => Worker)[] {
 /** Starts the Worker from a file of the application's. */
 export function workerFrom(url: string): Worker {
   return new Worker(url, { name: "voxrelay" });
+}
+
+function beside(name: string): string {
+  return new URL(name, own || location.href).href;
 }
 
 /** A few bytes a call, and a revoked one could not be loaded into a context that is made anew: it stays. */

@@ -16,6 +16,11 @@ export function httpUrl(): string {
   return whole(() => new URL("./http.js", import.meta.url), "http.js");
 }
 
+/** Where the wasm file of voice activity is. */
+export function voiceUrl(): string {
+  return whole(() => new URL("./voice.wasm", import.meta.url), "voice.wasm");
+}
+
 /** Where the worklet may be loaded from: the first that works is used. */
 export function workletUrls(): readonly (() => string)[] {
   return [fileUrl];

@@ -16,7 +16,7 @@ import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
 import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
-import { type RunningEngine, endEngine, loadParts, startEngine } from "./loader.js";
+import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
@@ -339,6 +339,7 @@ export class Call extends Emitter<CallEvents> {
       };
       engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
       this.#change({ engine: engine.place });
+      if (options.voiceActivity) this.#listen();
       if (this.muted) this.#send(["mute", true]);
       if (engine.fallback) this.#fail(engine.fallback);
       await unlessAborted(signal, this.#open());
@@ -350,6 +351,14 @@ export class Call extends Emitter<CallEvents> {
       else this.#discard();
       throw thrown;
     }
+  }
+
+  /** Voice activity comes while the call connects, or later, or not: the call waits for none of it. */
+  #listen(): void {
+    loadVoice(this.#options).then(
+      (module) => this.#send(["voice", module]),
+      (thrown: unknown) => this.#log("warn", `no voice activity: ${String(thrown)}`),
+    );
   }
 
   /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */

@@ -9,6 +9,7 @@ type Rule = readonly [fits: (value: Given, options: Given) => unknown, may: stri
 
 const ADDRESS: Rule = [addressOf, "an address"];
 const TRANSPORTS = ["auto", "websocket", "http"];
+const FLAG: Rule = [(value) => value === true || value === false, "true or false"];
 const LEVELS = ["debug", "info", "warn", "error"];
 const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), "a text, not blank"];
 
@@ -18,13 +19,15 @@ type Range = readonly [least: number, most: number];
 /** What each option may be that need not be there, besides the listeners. */
 const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof EventOptions | "url" | "token">, Rule | Range> = {
   wasmUrl: ADDRESS,
+  voiceUrl: ADDRESS,
   workerUrl: ADDRESS,
   workletUrl: ADDRESS,
   httpUrl: ADDRESS,
   worker: [(value) => value === "auto" || value === "never", '"auto" or "never"'],
   microphone: [isMicrophone, "audio constraints, a MediaStream with live audio, or false"],
   speaker: NAME,
-  wakeLock: [(value) => value === true || value === false, "true or false"],
+  wakeLock: FLAG,
+  voiceActivity: FLAG,
   chunkMs: [20, 200],
   bufferSeconds: [1, 60],
   giveUpAfterMs: [1, 86_400_000],

@@ -1,4 +1,4 @@
-import { loadGlue, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
+import { loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
 import type { AssetOptions } from "./options.js";
@@ -45,18 +45,23 @@ export function loadParts(options: AssetOptions): Promise<Parts> {
   return parts;
 }
 
-async function compile(url: string): Promise<WebAssembly.Module> {
+/** Fetches and compiles what notices that the user speaks over the agent. */
+export function loadVoice(options: AssetOptions): Promise<WebAssembly.Module> {
+  return compile(String(options.voiceUrl ?? voiceUrl()), "voice.wasm");
+}
+
+async function compile(url: string, file = "voxrelay.wasm"): Promise<WebAssembly.Module> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: was voxrelay.wasm copied there?`);
+  if (!response.ok) throw new Error(`${url} answered ${response.status}: was ${file} copied there?`);
   // Many servers answer with their own page for what they do not have.
   if (response.headers.get("content-type")?.startsWith("text/html")) {
-    throw new Error(`${url} is a web page: voxrelay.wasm was not copied there`);
+    throw new Error(`${url} is a web page: ${file} was not copied there`);
   }
   // Streaming insists on this type to the letter, and many servers do not know it, or say more.
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
   const bytes = await response.arrayBuffer();
   if (String(new Uint8Array(bytes.slice(0, 4))) !== "0,97,115,109") {
-    throw new Error(`${url} is not WebAssembly: was voxrelay.wasm copied there?`);
+    throw new Error(`${url} is not WebAssembly: was ${file} copied there?`);
   }
   return WebAssembly.compile(bytes);
 }

@@ -5,6 +5,8 @@ import type { ToolHandler } from "./tools.js";
 export interface AssetOptions {
   /** Where `voxrelay.wasm` is. */
   readonly wasmUrl?: string | URL;
+  /** Where `voice.wasm` is, for calls with `voiceActivity`. */
+  readonly voiceUrl?: string | URL;
   /** Where `worker.js` is (as a script tag: `voxrelay.js`). Must be of the page's origin. */
   readonly workerUrl?: string | URL;
   /** Where the worklet is: `worker.js`, too (as a script tag: `voxrelay.js`). The module loads it into the page, too. */
@@ -61,6 +63,12 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly speaker?: string;
   /** Whether the screen stays on while a microphone is open, where the browser can: a phone that goes to sleep ends the call. Default `true`. */
   readonly wakeLock?: boolean;
+  /**
+   * Whether the page itself notices that the user begins to speak over the agent, and holds the agent at once, without a round trip. The relay
+   * decides what becomes of it, as of every interruption; if it says nothing within a second, the agent goes on where it stopped. It fetches
+   * `voice.wasm` while the call connects; a call without it goes on, and says so to `logger`. Default `false`: the relay alone notices.
+   */
+  readonly voiceActivity?: boolean;
   /** Milliseconds of audio a message: 20 to 200. Default 100. */
   readonly chunkMs?: number;
   /** Seconds of audio kept while the connection is away: 1 to 60. Default 30. */

@@ -46,13 +46,14 @@ export function registerProcessors(): void {
     }
   }
 
-  /** Posts the microphone, mono, in blocks of about 20 ms. Told a boolean: be still or not. */
+  /** Posts the microphone, mono, in blocks of about 20 ms. Told `true`: be still. Told a number: go on, in blocks of as many samples at most if it is not 0. */
   class Tap extends Connected {
     constructor() {
       super();
       const block = new Float32Array(Math.floor(sampleRate / 6_400) * 128 || 128);
+      let { length } = block;
       let filled = 0;
-      let muted: unknown = false;
+      let muted = false;
 
       /** Posts a copy, so that the audio thread makes no garbage. */
       const send = (): void => {
@@ -61,16 +62,17 @@ export function registerProcessors(): void {
       };
 
       this.told = (message) => {
-        muted = message;
-        filled = 0;
+        muted = message === true;
+        if (muted) filled = 0;
+        else length = (message as number) || block.length;
       };
 
       this.run = (samples) => {
         if (samples && !muted) {
-          if (filled + samples.length > block.length) send();
+          if (filled + samples.length > length) send();
           block.set(samples, filled);
           filled += samples.length;
-          if (filled === block.length) send();
+          if (filled >= length) send();
         }
       };
     }
@@ -78,7 +80,8 @@ export function registerProcessors(): void {
 
   /**
    * Plays what it is given, in order. Told a Float32Array: play it after the rest. Told a boolean: fade out and wait, or fade in where it
-   * stopped, each sample once. Told `null`: fade out, drop the rest, and wait no more. A fade takes 3 ms. Says how many samples it has
+   * stopped, each sample once. Told a number: the same as `true`, for so many samples at most. Told `null`: fade out, drop the rest, and wait no
+   * more. A fade takes 3 ms. Says how many samples it has
    * rendered since it last said so, and `null` when it has dropped.
    */
   class Playback extends Connected {
@@ -115,6 +118,8 @@ export function registerProcessors(): void {
       };
 
       this.run = (_, out) => {
+        // Of `true` nothing is taken away.
+        if ((waits as number) > 1) waits = Math.max(0, (waits as number) - 128);
         if (waits && !held) gain = 0;
         for (let index = 0; out && index < out.length && held && this.alive; index++) {
           if (waits && !gain) break;

@@ -10,7 +10,7 @@ import { type May, VALUES } from "./support/values.js";
 const OPTIONAL = ["undefined"];
 const ADDRESS = [...OPTIONAL, "text"];
 
-const ASSETS: Record<keyof AssetOptions, May> = { wasmUrl: ADDRESS, workerUrl: ADDRESS, workletUrl: ADDRESS, httpUrl: ADDRESS, worker: OPTIONAL };
+const ASSETS: Record<keyof AssetOptions, May> = { wasmUrl: ADDRESS, voiceUrl: ADDRESS, httpUrl: ADDRESS, workerUrl: ADDRESS, workletUrl: ADDRESS, worker: OPTIONAL };
 
 const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & Record<`on${string}`, May> = {
   ...ASSETS,
@@ -19,6 +19,7 @@ const OPTIONS: Record<Exclude<keyof ConnectOptions, keyof EventOptions>, May> & 
   microphone: [...OPTIONAL, "false", "object", "circular"],
   speaker: [...OPTIONAL, "empty", "text"],
   wakeLock: [...OPTIONAL, "true", "false"],
+  voiceActivity: [...OPTIONAL, "true", "false"],
   chunkMs: OPTIONAL,
   bufferSeconds: [...OPTIONAL, "five"],
   giveUpAfterMs: [...OPTIONAL, "five"],

@@ -71,9 +71,22 @@ test("a muted tap posts nothing, and nothing from before when it is unmuted", ()
   engine.say(true);
   for (let i = 0; i < 20; i++) processor.process([[quantum(2)]], [[]]);
   assert.equal(engine.posted.length, 0);
-  engine.say(false);
+  engine.say(0);
   for (let i = 0; i < 7; i++) processor.process([[quantum(3)]], [[]]);
   assert.deepEqual(engine.posted, [new Float32Array(896).fill(3)]);
+});
+
+test("a tap that is told to hurry posts at most so much at a time, and loses nothing of what it had", () => {
+  const { processor, engine } = connected("voxrelay-tap");
+  for (let i = 0; i < 5; i++) processor.process([[quantum(i)]], [[]]);
+  engine.say(384);
+  for (let i = 5; i < 12; i++) processor.process([[quantum(i)]], [[]]);
+  const blocks = engine.posted as Float32Array[];
+  assert.deepEqual(blocks.map(({ length }) => length), [640, 384, 384]);
+  assert.deepEqual(blocks.flatMap((block) => [...block]), Array.from({ length: 11 * 128 }, (_, sample) => Math.floor(sample / 128)));
+  engine.say(0);
+  for (let i = 12; i < 18; i++) processor.process([[quantum(i)]], [[]]);
+  assert.equal(blocks.at(-1)!.length, 896);
 });
 
 test("a tap without a microphone goes on, and one that is dismissed ends and says so", () => {
@@ -186,4 +199,26 @@ test("what comes to a loudspeaker that is empty and held waits, all of it", () =
   assert.ok(rendered(processor, 20).every((sample) => sample === 0));
   engine.say(false);
   assert.equal(rendered(processor, 20).filter((sample) => sample !== 0).length, 1_280);
+});
+
+test("a hold for so many samples ends by itself where it stopped, unless it is told meanwhile to wait for good or no more", () => {
+  const { processor, engine } = connected("voxrelay-playback");
+  engine.say(new Float32Array(38_400).fill(1));
+  rendered(processor, 10);
+  engine.say(4_800);
+  const out = rendered(processor, 60);
+  const silent = out.indexOf(0);
+  const back = out.findIndex((sample, i) => i > silent && sample !== 0);
+  assert.ok(silent > 0 && silent <= 960 && back > 4_700 && back <= 4_928, `silent from ${silent} to ${back}`);
+  assert.ok(out.every((sample, i) => i === 0 || Math.abs(sample - (out[i - 1] ?? 0)) < 0.01), "no jump");
+  for (const [told, isHeard] of [[true, false], [false, true]] as const) {
+    engine.say(4_800);
+    rendered(processor, 10);
+    engine.say(told);
+    assert.equal(rendered(processor, 50).some((sample) => sample !== 0), isHeard);
+    engine.say(false);
+    rendered(processor, 10);
+  }
+  rendered(processor, 400);
+  assert.equal(reported(engine), 38_400, "each sample once");
 });

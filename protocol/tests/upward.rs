@@ -260,3 +260,14 @@ fn a_new_session_of_a_relay_that_takes_less_has_its_texts_told_back() {
     assert_eq!(gaps(&did), [(0, 1)]);
     assert!(did.contains(&Did::Told(Event::Undelivered(text("said before anybody answered")))));
 }
+
+#[test]
+fn only_a_relay_that_is_there_and_takes_interruptions_decides_about_sound_that_is_held_here() {
+    let mut bench = Bench::up();
+    assert!(bench.client.takes_barge_in());
+    bench.input(Input::Closed { code: 1006 });
+    assert!(!bench.client.takes_barge_in(), "nobody is there");
+    bench.reconnect();
+    bench.relay(Resumed { features: Features::default(), ..resumed(0, 0) });
+    assert!(!bench.client.takes_barge_in(), "the relay that answered takes none");
+}

@@ -87,7 +87,7 @@ fn the_systemd_unit_is_one() {
 }
 
 /// Rooms of the repository, and what in them is made by a build.
-const ROOMS: [&str; 10] = [
+const ROOMS: [&str; 11] = [
     "audio/",
     "deploy/",
     "docs/",
@@ -98,6 +98,7 @@ const ROOMS: [&str; 10] = [
     "relay/",
     "sdk-wasm/",
     "simulation/",
+    "voice-wasm/",
 ];
 const MADE: [&str; 2] = ["npm/dist", "relay/target"];
 

@@ -105,7 +105,7 @@ fn audio(json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Fifty times, against a relay as it is deployed. The figures are the last line of the test.
+/// Fifty times with voice activity on the page and fifty times without, against a relay as it is deployed. The figures are a line of each test.
 fn barge_in() -> Result<()> {
     let relay = workspace::target().join("release/voxrelay");
     step("building the SDK", crate::build::sdk)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: Rust → WebAssembly → JavaScript glue → `npm/dist`.
+//! `cargo xtask build`: Rust → WebAssembly → JavaScript glue → `npm/dist`, and the module of voice activity, which needs no glue.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha384};
+use walrus::Module;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::prerequisites;
@@ -56,8 +57,10 @@ pub(crate) fn sdk() -> Result<()> {
     prerequisites::wasm_target()?;
     prerequisites::node()?;
     prerequisites::npm_packages()?;
-    let wasm = step("compiling the engine to WebAssembly", compile)?;
-    bind(&wasm)?;
+    let engine = step("compiling the engine to WebAssembly", || compile("sdk-wasm"))?;
+    bind(&engine)?;
+    let voice = step("compiling voice activity to WebAssembly", || compile("voice-wasm"))?;
+    strip(&voice)?;
     bundle()?;
     for line in hashes(&workspace::path("npm/dist"))? {
         eprintln!("  {line}");
@@ -77,19 +80,19 @@ fn hashes(dist: &Path) -> Result<Vec<String>> {
 }
 
 /// Compiles a `cdylib` to wasm and returns where it lies.
-fn compile() -> Result<PathBuf> {
+fn compile(package: &str) -> Result<PathBuf> {
     run(
         // Not stripped yet: wasm-bindgen reads in the module which features it may use, and strips it itself.
         workspace::cargo()
-            .args(["build", "--package", "sdk-wasm", "--lib", "--target", WASM, "--profile", "wasm"])
+            .args(["build", "--package", package, "--lib", "--target", WASM, "--profile", "wasm"])
             .env("CARGO_PROFILE_WASM_STRIP", "none")
             .arg("--config")
             .arg(short_paths()),
         "the message above says where the Rust code is wrong",
     )?;
-    let wasm = workspace::target().join(WASM).join("wasm/sdk_wasm.wasm");
+    let wasm = workspace::target().join(WASM).join("wasm").join(package.replace('-', "_") + ".wasm");
     if !wasm.exists() {
-        bail!("sdk-wasm made no .wasm file: give its [lib] crate-type = [\"cdylib\", \"rlib\"]");
+        bail!("{package} made no .wasm file: give its [lib] crate-type = [\"cdylib\", \"rlib\"]");
     }
     Ok(wasm)
 }
@@ -137,25 +140,69 @@ fn bind(wasm: &Path) -> Result<()> {
             .context("wasm-bindgen could not read the module: its version in Cargo.toml must be one for crate and library")?;
         shorten::module(&bound, &folder.join(format!("{MODULE}.js")))
     })?;
-    step("shrinking (wasm-opt -Oz)", || {
-        let before = fs::metadata(&bound)?.len();
-        let small = workspace::cache().join("shrunk.wasm");
-        fs::create_dir_all(workspace::cache())?;
-        run(
-            workspace::node()
-                .arg("node_modules/binaryen/bin/wasm-opt")
-                .args(SHRINKING)
-                .args(WASM_FEATURES)
-                .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
-                .arg("-o")
-                .args([&small, &bound]),
-            "if it names a missing feature, add it to WASM_FEATURES in xtask/src/build.rs",
-        )?;
-        fs::copy(&small, &bound)?;
-        eprintln!("  {before} → {} bytes", fs::metadata(&bound)?.len());
-        Ok(())
+    step("shrinking (wasm-opt -Oz)", || shrink(&bound))?;
+    stamp.keep()
+}
+
+/// Makes `npm/src/voice/voice.wasm`, which exports its one function and imports nothing: of what wasm-bindgen makes beside it, nothing is needed.
+fn strip(wasm: &Path) -> Result<()> {
+    let folder = workspace::path("npm/src/voice");
+    let inputs =
+        [wasm.to_path_buf(), workspace::path("package-lock.json"), workspace::path("xtask/src/build.rs")];
+    let settings = [WASM_FEATURES.concat(), SHRINKING.concat()].concat();
+    let stamp = Stamp::new("voice", &inputs, &settings, std::slice::from_ref(&folder))?;
+    if stamp.is_current()? {
+        up_to_date("stripping voice activity, shrinking");
+        return Ok(());
+    }
+    step("stripping voice activity, shrinking", || {
+        let bound = workspace::cache().join("voice");
+        Bindgen::new()
+            .input_path(wasm)
+            .out_name("voice")
+            .web(true)?
+            .typescript(false)
+            .remove_producers_section(true)
+            .generate(&bound)
+            .context("wasm-bindgen could not read the module of voice activity")?;
+        let mut module = Module::from_file(bound.join("voice_bg.wasm"))?;
+        let others: Vec<_> =
+            module.exports.iter().filter(|export| export.name != "hear").map(walrus::Export::id).collect();
+        for other in others {
+            module.exports.delete(other);
+        }
+        walrus::passes::gc::run(&mut module);
+        let imports: Vec<&str> = module.imports.iter().map(|import| import.name.as_str()).collect();
+        if !imports.is_empty() {
+            bail!("voice-wasm imports {}: the engine gives it nothing", imports.join(", "));
+        }
+        fs::create_dir_all(&folder)?;
+        let bound = folder.join("voice.wasm");
+        module.emit_wasm_file(&bound)?;
+        shrink(&bound)
     })?;
     stamp.keep()
+}
+
+/// Shrinks the module in its place with wasm-opt.
+fn shrink(bound: &Path) -> Result<()> {
+    let before = fs::metadata(bound)?.len();
+    let small = workspace::cache().join("shrunk.wasm");
+    fs::create_dir_all(workspace::cache())?;
+    run(
+        workspace::node()
+            .arg("node_modules/binaryen/bin/wasm-opt")
+            .args(SHRINKING)
+            .args(WASM_FEATURES)
+            .args(["--strip-debug", "--strip-producers", "--strip-target-features"])
+            .arg("-o")
+            .arg(&small)
+            .arg(bound),
+        "if it names a missing feature, add it to WASM_FEATURES in xtask/src/build.rs",
+    )?;
+    fs::copy(&small, bound)?;
+    eprintln!("  {before} → {} bytes", fs::metadata(bound)?.len());
+    Ok(())
 }
 
 /// Bundles and types the package, into `npm/dist`.

@@ -24,12 +24,14 @@ const AS_ELEMENT: (&str, &[&str]) =
 const FIRST_BYTES: usize = 52_000;
 
 /// The most that a file may be that is fetched later, or by few.
-const LATER: [(&str, usize); 5] = [
+const LATER: [(&str, usize); 6] = [
     ("react.js", 2_000),
     ("element.js", 8_000),
     ("element-call.js", 4_000),
     ("preflight.js", 5_200),
     ("http.js", 1_200),
+    // Most of it are the weights of the network, which is the one of the relay.
+    ("voice.wasm", 40_000),
 ];
 
 /// The most that each of the other files may be.

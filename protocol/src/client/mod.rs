@@ -260,6 +260,12 @@ impl Client {
         }
     }
 
+    /// Whether the relay of the connection decides what becomes of an answer that the page holds ([`Input::BargeIn`]). Not while there is none.
+    #[must_use]
+    pub fn takes_barge_in(&self) -> bool {
+        self.up().is_some_and(|up| up.features.has("barge_in"))
+    }
+
     /// Whether everything said is in the stored transcript.
     fn is_committed(&self) -> bool {
         self.base.seq == self.uplink.end().seq

@@ -6,6 +6,7 @@ use protocol::{ErrorCode, ErrorInfo};
 use wasm_bindgen::JsValue;
 use web_sys::{Event, MessagePort};
 
+use super::voice::Voice;
 use crate::listener::Listener;
 
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
@@ -13,6 +14,8 @@ const SILENT_AFTER_S: u32 = 3;
 
 /// A sample this loud is at the end of its scale: what was louder is cut off.
 const FULL_SCALE: f32 = 0.999;
+/// The tap posts so much at a time where a voice is to be noticed at once: half of what it posts otherwise.
+const AWAITED_MS: u32 = 8;
 
 // Constants, so that of all the errors' texts only these are downloaded.
 const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
@@ -23,6 +26,8 @@ pub(crate) struct Capture {
     tap: Option<Tap>,
     chunker: Chunker,
     meter: LevelMeter,
+    /// Who notices that the user speaks over the agent, if somebody is to.
+    voice: Option<Voice>,
 }
 
 /// One microphone.
@@ -33,6 +38,8 @@ struct Tap {
     /// Samples of the device, and at 16 kHz: grown to the largest block that came, never freed.
     block: Vec<f32>,
     speech: Vec<f32>,
+    /// How much of `speech` is of the last block.
+    written: usize,
     rate: u32,
     /// How many zeros have come in a row.
     zeros: u32,
@@ -47,6 +54,7 @@ impl Capture {
             tap: None,
             chunker: Chunker::new(SPEECH_RATE.samples_in_ms(chunk_ms)),
             meter: LevelMeter::new(),
+            voice: None,
         }
     }
 
@@ -60,17 +68,19 @@ impl Capture {
         let resampler = Resampler::new(Hz(rate), SPEECH_RATE).map_err(|_| UNSUPPORTED_RATE)?;
         let listener = Listener::new(&port, "message", handle);
         port.start();
-        tell(&port, muted);
-        self.tap = Some(Tap {
+        let tap = Tap {
             port,
             _listener: listener,
             resampler,
             block: Vec::new(),
             speech: Vec::new(),
+            written: 0,
             rate,
             zeros: 0,
             clipped: 0,
-        });
+        };
+        tap.tell(muted, self.voice.is_some());
+        self.tap = Some(tap);
         Ok(())
     }
 
@@ -84,12 +94,28 @@ impl Capture {
         if tap.speech.len() < most {
             tap.speech.resize(most, 0.0);
         }
-        let written = tap.resampler.process(&tap.block, &mut tap.speech);
-        let speech = &tap.speech[..written];
+        tap.written = tap.resampler.process(&tap.block, &mut tap.speech);
+        let speech = &tap.speech[..tap.written];
         self.meter.push(speech);
         self.chunker.push(speech, on_chunk);
         tap.clipped += tap.block.iter().filter(|sample| sample.abs() >= FULL_SCALE).count() as u32;
         tap.hear_silence(len as u32)
+    }
+
+    /// Has this one notice that the user speaks over the agent.
+    pub(crate) fn listen(&mut self, voice: Option<Voice>, muted: bool) {
+        self.voice = voice;
+        if let Some(tap) = &self.tap {
+            tap.tell(muted, self.voice.is_some());
+        }
+    }
+
+    /// Whether the user begins, in the last block, to speak over the agent, who is as loud as this; a negative number says that it is silent.
+    pub(crate) fn notices(&self, agent_rms: f32) -> bool {
+        let (Some(voice), Some(tap)) = (&self.voice, &self.tap) else { return false };
+        tap.speech[..tap.written]
+            .iter()
+            .fold(false, |noticed, sample| noticed | voice.hear(*sample, agent_rms))
     }
 
     /// Stops or starts the tap. What was said before is emitted as a last, shorter chunk.
@@ -102,7 +128,7 @@ impl Capture {
             // What was heard before the pause must not ring into what comes after it.
             tap.resampler.reset();
             tap.zeros = 0;
-            tell(&tap.port, muted);
+            tap.tell(muted, self.voice.is_some());
         }
     }
 
@@ -124,6 +150,14 @@ impl Capture {
 }
 
 impl Tap {
+    /// Tells the worklet whether to be still, and otherwise whether somebody waits for each sample.
+    fn tell(&self, muted: bool, is_awaited: bool) {
+        let most = if is_awaited { self.rate * AWAITED_MS / 1_000 } else { 0 };
+        let message = if muted { JsValue::TRUE } else { JsValue::from(most) };
+        // Fails only for values that cannot be cloned.
+        let _ = self.port.post_message(&message);
+    }
+
     /// Counts zeros; `Some` at the moment when there were too many.
     fn hear_silence(&mut self, len: u32) -> Option<ErrorInfo> {
         if self.block.iter().any(|sample| *sample != 0.0) {
@@ -141,10 +175,4 @@ impl Drop for Tap {
     fn drop(&mut self) {
         self.port.close();
     }
-}
-
-/// Tells the tap whether to be still.
-fn tell(port: &MessagePort, muted: bool) {
-    // Fails only for values that cannot be cloned.
-    let _ = port.post_message(&JsValue::from_bool(muted));
 }

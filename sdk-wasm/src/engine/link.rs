@@ -102,6 +102,11 @@ impl Link {
         self.tell(playback);
     }
 
+    /// Whether the relay decides what becomes of an answer that is held here.
+    pub(crate) fn takes_barge_in(&self) -> bool {
+        self.client.takes_barge_in()
+    }
+
     /// Who is told.
     pub(crate) fn outlet(&self) -> &Outlet {
         &self.outlet

@@ -5,6 +5,7 @@ mod link;
 mod playback;
 mod report;
 mod socket;
+mod voice;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ pub use report::Outlet;
 use capture::Capture;
 use link::Link;
 use playback::Playback;
+use voice::{Voice, VoiceModule};
 
 /// Levels are told at most this often, in milliseconds, while somebody looks at them: 20 a second.
 const LEVEL_EVERY_MS: f64 = 50.0;
@@ -216,6 +218,13 @@ impl Engine {
         self.input(Input::BargeIn);
     }
 
+    /// Has the compiled `voice.wasm` listen from here on: when the user begins to speak over the agent, the agent is held at once, and the relay
+    /// is asked what becomes of it.
+    pub fn voice(&self, module: &VoiceModule) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.capture.listen(Voice::of(module), inner.muted);
+    }
+
     /// Hangs up: sends what was said, says goodbye to the relay, and ends with the report `ended`.
     pub fn close(&self) {
         let inner = &mut *self.inner.borrow_mut();
@@ -247,6 +256,10 @@ impl Inner {
         let silent = self.capture.push(&samples, |chunk| self.link.chunk(chunk, &mut self.playback));
         if let Some(error) = silent {
             self.link.report(error);
+        }
+        let begins = self.capture.notices(self.playback.agent_rms());
+        if begins && self.link.takes_barge_in() && self.playback.hold_for_relay() {
+            self.link.input(Input::BargeIn, &mut self.playback);
         }
         self.tell_level();
     }

@@ -21,6 +21,8 @@ const PREBUFFER_MS: u32 = 100;
 const CAPACITY_MS: u32 = 60_000;
 /// What the worklet is given at a time.
 const BLOCK_MS: u32 = 20;
+/// What the page holds by itself goes on after this, unless the relay has said what becomes of it.
+const HELD_MS: u32 = 1_000;
 
 /// The way of the agent's samples.
 pub(crate) struct Playback {
@@ -137,6 +139,15 @@ impl Playback {
         }
     }
 
+    /// Falls silent where it is until the relay says what becomes of that, but for no longer than [`HELD_MS`]: the worklet counts. Whether it does:
+    /// what the relay holds already is the relay's.
+    pub(crate) fn hold_for_relay(&mut self) -> bool {
+        let (Some(speaker), false) = (&self.speaker, self.held) else { return false };
+        self.lateness.restart();
+        post(&speaker.port, &JsValue::from(Hz(speaker.rate).samples_in_ms(HELD_MS) as u32));
+        true
+    }
+
     /// Interrupted: nothing that was queued is played, and nothing is held.
     pub(crate) fn flush(&mut self) {
         self.held = false;
@@ -189,6 +200,11 @@ impl Playback {
     /// The level of what is being heard.
     pub(crate) fn level(&self) -> Level {
         if self.sent.is_empty() { Level::default() } else { self.level }
+    }
+
+    /// How loud the agent is that is being heard, or held: the root of the mean square, or a negative number while it is silent.
+    pub(crate) fn agent_rms(&self) -> f32 {
+        if self.sent.is_empty() { -1.0 } else { self.level.rms }
     }
 
     /// How unevenly the agent's sound came since the last call, how often it ran out within a reply, and how many milliseconds of it were dropped.

@@ -40,7 +40,16 @@ pub(super) fn clippy() -> Result<Outcome> {
     )?;
     run(
         workspace::cargo()
-            .args(["clippy", "--package", "sdk-wasm", "--target", WASM, "--all-targets"])
+            .args([
+                "clippy",
+                "--package",
+                "sdk-wasm",
+                "--package",
+                "voice-wasm",
+                "--target",
+                WASM,
+                "--all-targets",
+            ])
             .args(strict),
         advice,
     )?;

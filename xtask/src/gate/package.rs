@@ -25,6 +25,7 @@ const FILES: [&str; 10] = [
     "dist/worker.js",
     "dist/voxrelay.js",
     "dist/voxrelay.wasm",
+    "dist/voice.wasm",
 ];
 
 #[derive(Deserialize)]

@@ -66,7 +66,17 @@ pub(super) fn wasm() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
     let ok = watch(
         workspace::cargo()
-            .args(["test", "--package", "protocol", "--package", "audio", "--lib", "--tests"])
+            .args([
+                "test",
+                "--package",
+                "protocol",
+                "--package",
+                "audio",
+                "--package",
+                "voice-wasm",
+                "--lib",
+                "--tests",
+            ])
             .args(["--target", WASM, "--no-fail-fast"])
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", workspace::program("wasm-test-runner")),
         "install Rust by https://rustup.rs",

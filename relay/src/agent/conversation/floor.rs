@@ -22,17 +22,16 @@
 
 mod backchannel;
 mod echo;
-mod loudness;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use audio::Loudness;
 use protocol::Time;
 
 use backchannel::BackChannels;
 pub(super) use backchannel::is_back_channel;
 use echo::Echo;
-use loudness::Loudness;
 
 /// An answer is held no longer than this, whatever is heard meanwhile, by a recogniser that hears everything as it comes.
 const HOLD_MAX: Duration = Duration::from_secs(5);
