@@ -13,7 +13,7 @@ use crate::step::{output, watch};
 use crate::workspace;
 
 /// What has to be in the package, whatever else is.
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "package.json",
     "LICENSE-APACHE",
     "LICENSE-MIT",
