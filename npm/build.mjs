@@ -19,7 +19,7 @@ if (!existsSync(wasm) || !existsSync(voice)) {
   process.exit(1);
 }
 
-const MODULES = ["index.js", "react.js", "element.js", "element-call.js", "preflight.js"];
+const MODULES = ["index.js", "later.js", "react.js", "element.js", "element-call.js", "preflight.js"];
 
 const common = {
   absWorkingDir: here,
@@ -32,11 +32,20 @@ const common = {
   define: { VERSION: JSON.stringify(version) },
 };
 
+/** Names of parts that nobody outside sees are shortened. */
+const own = { mangleProps: /^(wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack)$/ };
+
 /** The script tag finds its files in another way. */
 const scriptAssets = {
   name: "script-assets",
   setup: (plugin) =>
     plugin.onResolve({ filter: /\/assets\.js$/ }, () => ({ path: join(src, "assets-script.ts") })),
+};
+
+/** What is fetched later is a file of its own where there are modules. */
+const laterFile = {
+  name: "later-file",
+  setup: (plugin) => plugin.onResolve({ filter: /\/later\.js$/ }, () => ({ path: "./later.js", external: true })),
 };
 
 /** What is another entry has the SDK in the file beside it, and so has the element what it fetches later; it has its style in itself. */
@@ -56,7 +65,8 @@ mkdirSync(dist, { recursive: true });
 
 await Promise.all([
   // The Worker's is whole: what is split, or imported while it runs, several bundlers cannot put into a Worker.
-  build({ ...common, entryPoints: ["src/index.ts"], format: "esm" }),
+  build({ ...common, ...own, entryPoints: ["src/index.ts"], format: "esm", plugins: [laterFile] }),
+  build({ ...common, entryPoints: ["src/later.ts"], format: "esm" }),
   build({ ...common, entryPoints: ["src/react.ts"], format: "esm", external: ["react"], plugins: [entryFiles] }),
   element(),
   // Whole, too: a page that only looks loads nothing else.
@@ -64,7 +74,7 @@ await Promise.all([
   // Loaded by its address, whatever loads it.
   build({ ...common, entryPoints: ["src/http.ts"], format: "iife" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
-  build({ ...common, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
+  build({ ...common, ...own, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
 ]);
 await Promise.all([...MODULES, "http.js", "worker.js", "voxrelay.js"].map(shorten));
 // A bundler puts what is small into a `data:` URL, which strict policies forbid: as large as the Worker's, it is a file like that one.

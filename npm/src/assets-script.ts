@@ -3,6 +3,7 @@
 
 import type { Glue } from "./glue.js";
 import { registerProcessors } from "./processors.js";
+import * as later from "./later.js";
 
 /** Known only while the tag is being run. */
 const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
@@ -53,4 +54,9 @@ function beside(name: string): string {
 /** A few bytes a call, and a revoked one could not be loaded into a context that is made anew: it stays. */
 function blobOf(source: string): string {
   return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+}
+
+/** What a call needs later, or few calls need: one file has it all. */
+export async function loadLater(): Promise<typeof later> {
+  return later;
 }

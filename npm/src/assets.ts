@@ -82,3 +82,8 @@ function whole(beside: () => URL, name: string): string {
 function blobOf(source: string): string {
   return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }
+
+/** What a call needs later, or few calls need. */
+export function loadLater(): Promise<typeof import("./later.js")> {
+  return import("./later.js");
+}

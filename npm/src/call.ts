@@ -1,4 +1,5 @@
 import { unlessAborted } from "./abort.js";
+import { loadLater } from "./assets.js";
 import {
   EVENTS,
   checkFeedback,
@@ -20,8 +21,8 @@ import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Feedback, Logger } from "./options.js";
 import { CallPage } from "./page.js";
-import { type Measured, QualityMeter } from "./quality.js";
-import { askWhy, plainOf, sendFeedback } from "./requests.js";
+import type { Measured, QualityMeter } from "./quality.js";
+import { askWhy, plainOf } from "./requests.js";
 import type { Command, Heard } from "./roles.js";
 import { listenersOf, settingsOf } from "./settings.js";
 import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
@@ -56,7 +57,8 @@ export class Call extends Emitter<CallEvents> {
   /** The engine was told that somebody looks at the levels. */
   #watched = false;
   #snapshot = untouched(this.#levels);
-  readonly #meter = new QualityMeter();
+  #meter: Promise<QualityMeter | void> | undefined;
+  #reconnects = 0;
   #engine: RunningEngine | undefined;
   #page: CallPage | undefined;
   readonly #messages = new Messages();
@@ -157,6 +159,21 @@ export class Call extends Emitter<CallEvents> {
     this.#tellMuted();
   }
 
+  /** Whether the call is on hold. */
+  get onHold(): boolean {
+    return this.#snapshot.onHold;
+  }
+
+  /**
+   * Puts the call on hold, or takes it up again, also before it is made: nothing is sent, nothing sounds, nothing is billed, and the relay lets go
+   * of its speech recogniser. The agent goes on where it stopped. Who was muted before still is afterwards.
+   */
+  hold(onHold = true): void {
+    checkFlag("onHold", onHold);
+    if (onHold !== this.onHold) this.#change({ onHold });
+    this.#tellMuted();
+  }
+
   /** How loud the agent is heard, from 0 to 1. */
   get volume(): number {
     return this.#snapshot.devices.volume;
@@ -243,7 +260,8 @@ export class Call extends Emitter<CallEvents> {
 
   /** A microphone that is not there is muted as far as the relay knows: it waits for no more of what was being said. */
   #tellMuted(): void {
-    this.#send(["mute", this.muted || this.#page?.wantsMicrophone === false]);
+    this.#send(["onHold", this.onHold]);
+    this.#send(["mute", this.muted || this.onHold || this.#page?.wantsMicrophone === false]);
   }
 
   /**
@@ -295,6 +313,7 @@ export class Call extends Emitter<CallEvents> {
     checkFeedback(feedback);
     const { sessionId } = this;
     if (!sessionId) throw noCall();
+    const { sendFeedback } = await loadLater();
     await sendFeedback(this.#options, sessionId, tokenOf(await this.#options.token()), feedback);
   }
 
@@ -340,7 +359,7 @@ export class Call extends Emitter<CallEvents> {
       engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
       this.#change({ engine: engine.place });
       if (options.voiceActivity) this.#listen();
-      if (this.muted) this.#send(["mute", true]);
+      if (this.muted || this.onHold) this.#tellMuted();
       if (engine.fallback) this.#fail(engine.fallback);
       await unlessAborted(signal, this.#open());
       signal.throwIfAborted();
@@ -437,11 +456,18 @@ export class Call extends Emitter<CallEvents> {
 
   /** Tells how well the line does: when that is due, and when there is something to warn of. */
   #measure(measured: Measured, isDue: boolean): void {
-    const event = this.#meter.measure(measured);
-    for (const { name, raised } of event.changed) this.#log("warn", `${name} ${raised ? "raised" : "cleared"}`);
-    if (!isDue && !event.changed.length) return;
-    this.#change({ quality: this.#meter.quality });
-    this.emit("quality", event);
+    this.#meter ??= loadLater().then(
+      ({ QualityMeter }) => new QualityMeter(),
+      (thrown: unknown) => this.#log("warn", `no quality: ${String(thrown)}`),
+    );
+    void this.#meter.then((meter) => {
+      if (!meter || this.#over) return;
+      const event = meter.measure(measured);
+      for (const { name, raised } of event.changed) this.#log("warn", `${name} ${raised ? "raised" : "cleared"}`);
+      if (!isDue && !event.changed.length) return;
+      this.#change({ quality: meter.quality });
+      this.emit("quality", event);
+    });
   }
 
   /** There is no call any more, or never was one. */
@@ -600,7 +626,7 @@ export class Call extends Emitter<CallEvents> {
     if (state === "closed" && this.state === state) return;
     this.#log("info", attempt ? `${state}: attempt ${attempt} in ${retryInMs} ms` : state);
     const { error } = this.#snapshot;
-    if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: this.#meter.quality.reconnects + 1 }, false);
+    if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: ++this.#reconnects }, false);
     const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
     this.#change({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
     this.emit("state", event);

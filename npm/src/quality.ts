@@ -1,5 +1,7 @@
 // How well the line does, and what is to be warned of: decided from samples alone.
 
+import { UNMEASURED } from "./snapshot.js";
+
 /** What is warned of; the first two as Twilio's SDK names them. */
 export type WarningName = "high-rtt" | "high-jitter" | "late-sound" | "underruns" | "uplink-backlog" | "clipping";
 
@@ -64,19 +66,6 @@ const LIMITS: Readonly<Record<WarningName, readonly [of: keyof Measured, thresho
   // A hundredth of what comes between two events.
   clipping: ["clippedMs", 20, 3],
 };
-
-/** What is known of a call that was not begun. */
-export const UNMEASURED: Quality = Object.freeze({
-  roundTripMs: undefined,
-  jitterMs: undefined,
-  lateMs: undefined,
-  underruns: 0,
-  droppedMs: 0,
-  waitingMs: 0,
-  clippedMs: 0,
-  reconnects: 0,
-  warnings: Object.freeze([]),
-});
 
 /** Decides what is to be warned of. */
 export class QualityMeter {

@@ -1,10 +1,9 @@
 // Plain requests to the relay.
 
-import { type VoxrelayError, errorOf } from "./error.js";
-import type { ConnectOptions, Feedback } from "./options.js";
+import type { ConnectOptions } from "./options.js";
 
 /** A plain request to the relay is given up after this. */
-const ASKING_DEADLINE_MS = 5_000;
+export const ASKING_DEADLINE_MS = 5_000;
 
 /** Characters of its answer that are looked at. */
 const ANSWER_MAX = 4_096;
@@ -44,29 +43,4 @@ export async function askWhy(url: string): Promise<[status: number, body: string
     // Whatever keeps the socket closed keeps this from being answered, too.
     return [0, ""];
   }
-}
-
-/** Sends what a user thinks of a session. */
-export async function sendFeedback(
-  options: ConnectOptions,
-  sessionId: string,
-  token: string,
-  { rating, comment }: Feedback,
-): Promise<void> {
-  let failure: VoxrelayError;
-  try {
-    const response = await fetch(new URL(`sessions/${sessionId}/feedback`, plainOf(options)), {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify({ rating, comment }),
-      credentials: "omit",
-      signal: AbortSignal.timeout(ASKING_DEADLINE_MS),
-    });
-    if (response.ok) return;
-    const { code, detail, retryable } = await response.json();
-    failure = errorOf(code, detail, retryable);
-  } catch (thrown) {
-    failure = errorOf("link_lost", `No answer: ${String(thrown)}`, true, { cause: thrown });
-  }
-  throw failure;
 }

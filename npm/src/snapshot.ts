@@ -1,6 +1,6 @@
 import type { VoxrelayError } from "./error.js";
 import type { AgentEvent, CallState, EndedEvent, LevelEvent, MicrophoneEvent, SessionEvent, SpeakerEvent, StateEvent, TranscriptEvent, Transport, Usage } from "./events.js";
-import { type Quality, UNMEASURED } from "./quality.js";
+import type { Quality } from "./quality.js";
 import { Source } from "./source.js";
 
 /** So many captions are kept; of more, the oldest fall away. */
@@ -93,6 +93,8 @@ export interface CallSnapshot extends StateEvent {
   readonly captions: readonly Caption[];
   /** What the session has used, as the relay last told. */
   readonly usage: Usage;
+  /** Whether the call is on hold. */
+  readonly onHold: boolean;
   /** Microphone and loudspeaker. */
   readonly devices: Devices;
   /** How well the line does: another object every 2 s while there is sound, and whenever a warning is raised or clears. */
@@ -120,6 +122,7 @@ export function untouched(levels: Levels): CallSnapshot {
     agent: undefined,
     captions: Object.freeze([]),
     usage: Object.freeze({ audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 }),
+    onHold: false,
     devices: Object.freeze({ microphone: undefined, speaker: undefined, muted: false, volume: 1 }),
     quality: UNMEASURED,
     levels,
@@ -139,3 +142,16 @@ export function caption(
   const isKnown = captions.some(replaces);
   return Object.freeze(isKnown ? captions.map((other) => (replaces(other) ? said : other)) : [...captions, said].slice(-CAPTIONS));
 }
+
+/** What is known of a call that was not begun. */
+export const UNMEASURED: Quality = Object.freeze({
+  roundTripMs: undefined,
+  jitterMs: undefined,
+  lateMs: undefined,
+  underruns: 0,
+  droppedMs: 0,
+  waitingMs: 0,
+  clippedMs: 0,
+  reconnects: 0,
+  warnings: Object.freeze([]),
+});

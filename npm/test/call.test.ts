@@ -298,6 +298,23 @@ test("an error stands in the snapshot until what it told of is over", async () =
   await call.close();
 });
 
+test("a call is put on hold and taken up again, also before it is made, and who was muted still is", async () => {
+  const call = make();
+  call.hold();
+  assert.equal(call.snapshot.onHold, true);
+  await call.connect();
+  const sent = (): unknown[] => browser.engine.sent.filter(([name]) => name === "onHold" || name === "mute").splice(0);
+  assert.deepEqual(sent(), [["onHold", true], ["mute", true]]);
+  call.hold(false);
+  call.mute();
+  call.hold();
+  call.hold(false);
+  await until(() => sent().length === 10, "the engine is told");
+  assert.deepEqual(sent().slice(2), [["onHold", false], ["mute", false], ["onHold", false], ["mute", true], ["onHold", true], ["mute", true], ["onHold", false], ["mute", true]]);
+  assert.deepEqual([call.onHold, call.muted], [false, true]);
+  await call.close();
+});
+
 test("the microphone in use and whether it is muted is told, also before the call is made", async () => {
   const call = make();
   call.mute();

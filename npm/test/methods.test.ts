@@ -22,6 +22,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   on: [["state", []], [() => undefined, ["function"]]],
   once: [["state", []], [() => undefined, ["function"]]],
   off: [["state", []], [() => undefined, ["function"]]],
+  hold: [[true, FLAG]],
   mute: [[true, FLAG]],
   sendText: [["a", TEXT]],
   say: [["a", TEXT], [{}, [...OPTIONAL, ...ANY_OBJECT]]],

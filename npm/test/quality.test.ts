@@ -6,7 +6,8 @@ import { beforeEach, test } from "node:test";
 import { Call } from "../src/call.js";
 import { EVENTS } from "../src/check.js";
 import { FORWARDED } from "../src/element/events.js";
-import { type Measured, QualityMeter, UNMEASURED } from "../src/quality.js";
+import { type Measured, QualityMeter } from "../src/quality.js";
+import { UNMEASURED } from "../src/snapshot.js";
 import { OPTIONS, browser, until } from "./support/browser.js";
 
 beforeEach(() => browser.reset());

@@ -23,11 +23,11 @@ const MODULE: &str = "voxrelay_wasm";
 /// what is alike stands together. Nothing lies in the first KB: a stack that reaches there has overflowed.
 const SHRINKING: [&str; 16] = [
     "--one-caller-inline-max-function-size",
-    "16",
+    "20",
     "--always-inline-max-function-size",
     "4",
     "--low-memory-unused",
-    "-O2",
+    "--optimize-instructions",
     "--flatten",
     "--rereloop",
     "-O2",

@@ -197,6 +197,13 @@ impl Engine {
         inner.link.input(Input::Mute(muted), &mut inner.playback);
     }
 
+    /// Puts the call on hold: the agent falls silent where it is, and the relay is told. Who is on hold is muted as well.
+    #[wasm_bindgen(js_name = onHold)]
+    pub fn on_hold(&self, on_hold: bool) {
+        self.inner.borrow_mut().playback.put_on_hold(on_hold);
+        self.input(Input::Hold(on_hold));
+    }
+
     /// Somebody looks at the levels, or nobody does any more.
     #[wasm_bindgen(js_name = watchLevels)]
     pub fn watch_levels(&self, watched: bool) {

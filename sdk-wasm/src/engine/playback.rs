@@ -37,6 +37,8 @@ pub(crate) struct Playback {
     level: Level,
     /// The loudspeaker is silent, and keeps what it has.
     held: bool,
+    /// The user has put the call on hold: nothing sounds until they are back, whatever the relay says.
+    on_hold: bool,
     lateness: Lateness,
 }
 
@@ -86,6 +88,7 @@ impl Playback {
             heard: 0,
             level: Level::default(),
             held: false,
+            on_hold: false,
             lateness: Lateness::default(),
         }
     }
@@ -105,7 +108,7 @@ impl Playback {
             device: Vec::new(),
             meter: LevelMeter::new(),
         });
-        self.hold(self.held);
+        self.tell_held();
         self.top_up();
     }
 
@@ -133,16 +136,26 @@ impl Playback {
     /// Falls silent where it is, or goes on from there.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
+        self.tell_held();
+    }
+
+    /// The same for the user who puts the call on hold.
+    pub(crate) fn put_on_hold(&mut self, on_hold: bool) {
+        self.on_hold = on_hold;
+        self.tell_held();
+    }
+
+    fn tell_held(&mut self) {
         self.lateness.restart();
         if let Some(speaker) = &self.speaker {
-            post(&speaker.port, &JsValue::from_bool(held));
+            post(&speaker.port, &JsValue::from_bool(self.held || self.on_hold));
         }
     }
 
     /// Falls silent where it is until the relay says what becomes of that, but for no longer than [`HELD_MS`]: the worklet counts. Whether it does:
     /// what the relay holds already is the relay's.
     pub(crate) fn hold_for_relay(&mut self) -> bool {
-        let (Some(speaker), false) = (&self.speaker, self.held) else { return false };
+        let (Some(speaker), false) = (&self.speaker, self.held || self.on_hold) else { return false };
         self.lateness.restart();
         post(&speaker.port, &JsValue::from(Hz(speaker.rate).samples_in_ms(HELD_MS) as u32));
         true
@@ -161,6 +174,7 @@ impl Playback {
             }
             post(&speaker.port, &JsValue::NULL);
             self.sent.push_back(Sent::Flush);
+            self.tell_held();
         }
     }
 

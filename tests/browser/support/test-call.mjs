@@ -80,6 +80,11 @@ export class TestCall {
     return this.#tell("mute", muted);
   }
 
+  /** Puts the call on hold, or takes it up again. @param {boolean} onHold */
+  hold(onHold) {
+    return this.#tell("hold", onHold);
+  }
+
   /** Changes the loudspeaker. @param {string} [deviceId] */
   setSpeaker(deviceId) {
     return this.#tell("speaker", deviceId);

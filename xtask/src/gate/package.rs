@@ -13,12 +13,13 @@ use crate::step::{output, watch};
 use crate::workspace;
 
 /// What has to be in the package, whatever else is.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "package.json",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "dist/index.js",
     "dist/element.js",
+    "dist/later.js",
     "dist/element-call.js",
     "dist/preflight.js",
     "dist/http.js",

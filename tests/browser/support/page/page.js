@@ -117,6 +117,7 @@
     },
 
     mute: (/** @type {boolean} */ muted) => call?.mute(muted),
+    hold: (/** @type {boolean} */ onHold) => call?.hold(onHold),
 
     volume: (/** @type {number} */ volume) => call?.setVolume(volume),
 
