@@ -119,7 +119,9 @@ async function shorten(name) {
   // Nobody calls a function of ours with `new` or looks at its `prototype`, and no getter of ours does anything.
   const compress = { ecma: 2022, passes: 5, unsafe_arrows: true, unsafe_methods: true, pure_getters: true };
   const options = { module: MODULES.includes(name), toplevel: true, ecma: 2022, compress };
-  const { code } = await minify(readFileSync(file, "utf8"), options);
+  // The engine's imports live as long as the page does, and keep alive whatever is in the scope that they are made in: none of a call's.
+  const source = readFileSync(file, "utf8").replace(/[\w$]+\(\{module:[\w$]+\}\)/, "/*@__NOINLINE__*/$&");
+  const { code } = await minify(source, options);
   // What esbuild makes of an import of what is in the same file, Parcel takes for an import by address if there is one before it.
   writeFileSync(file, code.replace(/Promise\.resolve\(\)\.then\(\(\)=>(\([\w$]+\(\),[\w$]+\))\)/g, "(async()=>$1)()"));
 }

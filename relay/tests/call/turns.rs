@@ -163,11 +163,11 @@ fn a_page_that_notices_an_interruption_is_told_to_go_on_unless_the_agent_holds_o
         let is_about_it = |did: &&Did| matches!(did, Did::Say(Saying::Hold(_) | Saying::Flush));
         did.iter().filter(is_about_it).cloned().collect()
     };
-    let goes_on = Did::Say(Saying::Hold(false));
+    let goes_on = [Did::Say(Saying::Hold(false))];
     let mut bench = Bench::new();
-    assert_eq!(told(&bench.input(Input::BargeIn)), [goes_on.clone()], "nothing sounds any more");
+    assert_eq!(told(&bench.input(Input::BargeIn)), goes_on, "nothing sounds any more");
     bench.answered(10);
-    assert_eq!(told(&bench.input(Input::BargeIn)), [goes_on.clone()], "the agent takes no notice");
+    assert_eq!(told(&bench.input(Input::BargeIn)), goes_on, "the agent takes no notice");
     bench.script.lock().expect("one thread").push_back(AgentOutput::Hold(true));
     assert_eq!(told(&bench.input(Input::BargeIn)), [Did::Say(Saying::Hold(true))]);
     assert_eq!(told(&bench.input(Input::BargeIn)), [], "it is held already, and the agent decides");
