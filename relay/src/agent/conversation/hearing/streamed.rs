@@ -445,3 +445,30 @@ impl<E: Ears> Streamed<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_samples_are_is_forgotten_once_nothing_more_will_be_said_about_them() {
+        let mut asked = Asked {
+            request: RequestId(0),
+            recogniser: 0,
+            fed: 0,
+            repeated: 0,
+            is_open: true,
+            places: VecDeque::new(),
+        };
+        // The user's timeline has a gap after every chunk, and what the recogniser is given has none.
+        for chunk in 0..1_000 {
+            let kept = Kept { position: chunk * 3_200, bytes: vec![0; 3_200].into() };
+            asked.note(&kept);
+            assert_eq!(asked.position(chunk * 1_600), kept.position);
+            assert_eq!(asked.position(asked.fed), kept.end());
+            asked.forget_before(kept.position + 800);
+            assert_eq!(asked.places.len(), 1, "after chunk {chunk}");
+            assert_eq!(asked.position(asked.fed), kept.end(), "what is open is still known");
+        }
+    }
+}
