@@ -33,7 +33,7 @@ const common = {
 };
 
 /** Names of parts that nobody outside sees are shortened. */
-const own = { mangleProps: /^(wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack)$/ };
+const own = { mangleProps: /^(wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer)$/ };
 
 /** The script tag finds its files in another way. */
 const scriptAssets = {
@@ -81,7 +81,7 @@ await Promise.all([...MODULES, "http.js", "worker.js", "voxrelay.js"].map(shorte
 appendFileSync(join(dist, "http.js"), `/*${" ".repeat(8_192)}*/\n`);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 copyFileSync(voice, join(dist, "voice.wasm"));
-for (const name of ["index.js", "worker.js"]) leaveToTheBrowser(join(dist, name));
+leaveToTheBrowser(join(dist, "index.js"));
 // Servers that render components look for this: what is in the module runs in the page.
 writeFileSync(join(dist, "react.js"), `"use client";\n${readFileSync(join(dist, "react.js"), "utf8")}`);
 // What events and errors are made of is declared there. Nobody outside frees its classes, and older libraries of types have no `dispose`.

@@ -1,4 +1,4 @@
-import type { Face, HttpScope } from "./http-socket.js";
+import type { Face, Told } from "./http-socket.js";
 import type { Command, Outlet, Settings } from "./roles.js";
 // Of the glue nothing else, since it has another way to load itself.
 import { Engine, initSync } from "./wasm/voxrelay_wasm.js";
@@ -15,10 +15,21 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
     open(url, overHttp) {
       port.postMessage(`{"type":"transport","transport":"${overHttp ? "http" : "websocket"}"}`);
       if (!overHttp) return new WebSocket(url, "voxrelay.v1");
-      const face = new EventTarget() as Face;
-      // It may be given up before it is loaded.
-      face.close = () => (url = "");
-      import(settings.http).then(() => url && (globalThis as HttpScope).voxrelayHttp?.(face, url)).catch(() => face.dispatchEvent(new Event("close")));
+      // A Worker of its own: what is imported while this file runs, several bundlers cannot put into a Worker.
+      const worker = new Worker(settings.http);
+      const face: Face = Object.assign(new EventTarget(), {
+        bufferedAmount: 0,
+        send(message: string | Uint8Array) {
+          face.bufferedAmount += message.length;
+          // Of the engine's memory only this, and not all of it.
+          worker.postMessage(message.slice());
+        },
+        close: () => worker.postMessage(0),
+      });
+      const hear = (type: string, detail: object): unknown => face.dispatchEvent(Object.assign(new Event(type), detail));
+      worker.onmessage = ({ data: [type, detail] }: MessageEvent<Told>) => (type ? hear(type, detail) : (face.bufferedAmount = detail));
+      worker.onerror = () => hear("close", { code: 1006 });
+      worker.postMessage(url);
       return face as unknown as WebSocket;
     },
   };

@@ -8,8 +8,8 @@ export interface Face extends EventTarget {
   close(): void;
 }
 
-/** Where the file that has this leaves what opens a connection. */
-export type HttpScope = { voxrelayHttp?: typeof open };
+/** What the Worker that has this tells the engine: an event with its `data` or `code`, or how many bytes wait in it. */
+export type Told = readonly [type: "open" | "message" | "close", detail: object] | readonly [type: "", waiting: number];
 
 /** The kinds of messages, and how many bytes stand before each, and before all of a request. */
 const TEXT = 1;
@@ -32,8 +32,8 @@ const LAST_WORDS_MS = 1_000;
 /** What a request is answered with that was taken. */
 const TAKEN = 204;
 
-/** Opens a connection to the relay whose socket is at `url`, and gives `face` its life. */
-export function open(face: Face, url: string): void {
+/** Opens a connection to the relay whose socket is at `url`, and gives `face` its life. Calls `sent` when less waits. */
+export function open(face: Face, url: string, sent: () => void = () => {}): void {
   const address = new URL(url);
   address.protocol = address.protocol.replace("ws", "http");
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0"));
@@ -97,6 +97,7 @@ export function open(face: Face, url: string): void {
       if (took > SLOW_MS) most = Math.max(FEWEST, most / 2);
       else if (took < FAST_MS) most = Math.min(MOST, most * 2);
       face.bufferedAmount -= body.length - NUMBER;
+      sent();
     }
     isSending = false;
   }

@@ -1,5 +1,19 @@
-// The file that is loaded where no WebSocket gets through. It imports nothing and exports nothing, so that a bundler may put it into any form.
+// What is fetched where no WebSocket gets through: a Worker that is a call's connection over plain requests. It is given the address of the
+// relay's socket, then messages, and 0 when it is to end.
 
-import { type HttpScope, open } from "./http-socket.js";
+import { type Face, type Told, open } from "./http-socket.js";
 
-(globalThis as HttpScope).voxrelayHttp = open;
+const tell = (...told: Told): void => postMessage(told);
+
+onmessage = ({ data: url }: MessageEvent<string>) => {
+  const face = new EventTarget() as Face;
+  face.addEventListener("open", () => tell("open", {}));
+  face.addEventListener("message", (event) => tell("message", { data: (event as MessageEvent).data }));
+  face.addEventListener("close", (event) => tell("close", { code: (event as CloseEvent).code }));
+  open(face, url, () => tell("", face.bufferedAmount));
+  onmessage = ({ data }: MessageEvent<string | Uint8Array | 0>) => {
+    if (data !== 0) return face.send(data);
+    face.close();
+    close();
+  };
+};

@@ -144,14 +144,11 @@ export function caption(
 }
 
 /** What is known of a call that was not begun. */
-export const UNMEASURED: Quality = Object.freeze({
-  roundTripMs: undefined,
-  jitterMs: undefined,
-  lateMs: undefined,
+export const UNMEASURED = Object.freeze({
   underruns: 0,
   droppedMs: 0,
   waitingMs: 0,
   clippedMs: 0,
   reconnects: 0,
   warnings: Object.freeze([]),
-});
+}) as Partial<Quality> as Quality;

@@ -12,15 +12,16 @@ const UNCOMMITTED_MAX: usize = 3_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uncommitted {
     pub(super) mark: Mark,
-    pub(super) samples: u32,
-    /// How many of its samples were metered. The others were metered before a relay was lost, and were played again.
+    /// How many of its samples were metered, here or before a relay was lost. What nobody heard was not.
+    pub(super) paid: u32,
+    /// How many of those were metered here. The others were played again.
     pub(super) metered: u32,
 }
 
 impl Uncommitted {
     /// The client does not hold its samples any more.
     pub(super) fn lose(&mut self) {
-        (self.samples, self.metered) = (0, 0);
+        (self.paid, self.metered) = (0, 0);
     }
 }
 
@@ -54,7 +55,7 @@ impl Call {
     pub(super) fn forget_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.uncommitted.clear();
-            (self.uncommitted_samples, self.uncommitted_metered) = (0, 0);
+            (self.uncommitted_paid, self.uncommitted_metered) = (0, 0);
             return self.expected;
         }
         while self.uncommitted.get(1).is_some_and(|second| second.mark.position <= position) {
@@ -68,7 +69,7 @@ impl Call {
         if self.uncommitted.len() == UNCOMMITTED_MAX {
             self.forget_oldest();
         }
-        self.uncommitted_samples += frame.samples;
+        self.uncommitted_paid += frame.paid;
         self.uncommitted_metered += frame.metered;
         self.uncommitted.push_back(frame);
     }
@@ -76,7 +77,7 @@ impl Call {
     /// Forgets the oldest frame.
     pub(super) fn forget_oldest(&mut self) {
         if let Some(oldest) = self.uncommitted.pop_front() {
-            self.uncommitted_samples -= oldest.samples;
+            self.uncommitted_paid -= oldest.paid;
             self.uncommitted_metered -= oldest.metered;
         }
     }

@@ -71,8 +71,8 @@ pub struct Call {
     is_muted: bool,
     /// The page holds the agent's sound back.
     is_held_back: bool,
-    /// How many samples the frames in `uncommitted` have.
-    uncommitted_samples: u32,
+    /// How many samples of the frames in `uncommitted` were metered, here or before a relay was lost.
+    uncommitted_paid: u32,
     /// How many samples of the frames in `uncommitted` were metered here.
     uncommitted_metered: u32,
     purse: Purse,
@@ -239,7 +239,7 @@ impl Call {
             tab: start.tab,
             metered_through: start.metered_through,
             replayable: start.replayable,
-            uncommitted_samples: 0,
+            uncommitted_paid: 0,
             uncommitted_metered: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
@@ -349,7 +349,7 @@ impl Call {
             Input::Checkpoint { sent_away } => {
                 self.give_up_requests();
                 self.settle_and_release(if sent_away {
-                    self.uncommitted_samples
+                    self.uncommitted_paid
                 } else {
                     self.uncommitted_metered
                 });
@@ -425,7 +425,7 @@ impl Call {
         }
         self.tab.add_repeated(samples - fresh);
         self.replayable -= samples - fresh;
-        self.add_uncommitted(Uncommitted { mark, samples, metered });
+        self.add_uncommitted(Uncommitted { mark, paid: samples - fresh + metered, metered });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         let (mut position, mut block) = (mark.position, [0; BLOCK]);
         for bytes in payload.chunks(2 * BLOCK) {
@@ -443,16 +443,16 @@ impl Call {
             // and may still be played again is the end of what was metered.
             self.replayable = self.replayable.min(self.metered_through.saturating_sub(gap.to.position));
             self.uncommitted.iter_mut().for_each(Uncommitted::lose);
-            (self.uncommitted_samples, self.uncommitted_metered) = (0, 0);
+            (self.uncommitted_paid, self.uncommitted_metered) = (0, 0);
         }
-        self.add_uncommitted(Uncommitted { mark: gap.from, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark: gap.from, paid: 0, metered: 0 });
         self.expected = gap.to;
         self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
 
     /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
     fn handle_message(&mut self, mark: Mark, message: &Upward) {
-        self.add_uncommitted(Uncommitted { mark, samples: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
         let position = mark.position;
         match message {

@@ -229,6 +229,10 @@ fn a_user_whom_nobody_hears_is_charged_for_nothing_until_somebody_does_again() {
     // Of what was not charged nothing is exempt from the charge when it is played again elsewhere and heard.
     bench.wait(Duration::from_secs(6));
     assert_eq!(bench.replayable, Some(3 * 1_600));
+    for sent_away in [false, true] {
+        bench.input(Input::Checkpoint { sent_away });
+        assert_eq!(bench.replayable, Some(3 * 1_600), "sent away: {sent_away}");
+    }
 }
 
 #[test]

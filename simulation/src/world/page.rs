@@ -182,7 +182,7 @@ impl World<'_> {
             self.page.muted = !self.page.muted;
             self.client_input(client::Input::Mute(self.page.muted))?;
             // Some put the call on hold.
-            let on_hold = self.page.muted && self.random.percent(50);
+            let on_hold = self.page.muted && (self.page.spoken / chunk).is_multiple_of(2);
             self.hold_back(on_hold)?;
         }
         if self.random.percent(self.scenario.type_percent) {
