@@ -55,7 +55,7 @@ async function compile(url: string, file = "voxrelay.wasm"): Promise<WebAssembly
   if (!response.ok) throw new Error(`${url} answered ${response.status}: was ${file} copied there?`);
   // Many servers answer with their own page for what they do not have.
   if (response.headers.get("content-type")?.startsWith("text/html")) {
-    throw new Error(`${url} is a web page: ${file} was not copied there`);
+    throw new Error(`${url} is a web page: was ${file} copied there?`);
   }
   // Streaming insists on this type to the letter, and many servers do not know it, or say more.
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);

@@ -12,6 +12,8 @@ declare const VERSION: string;
 export function settingsOf(options: ConnectOptions): Settings {
   const { chunkMs = 100, bufferSeconds = 30, giveUpAfterMs = 600_000, transport = "auto", conversation, agent } = options;
   const whole = Math.round;
+  // The Worker's own address may be a blob's, and a Worker must be of the page's origin; but what it imports need not.
+  const http = new URL(options.httpUrl ?? httpUrl(), location.href);
   return {
     url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
@@ -19,8 +21,7 @@ export function settingsOf(options: ConnectOptions): Settings {
     bufferMs: whole(bufferSeconds * 1_000),
     giveUpAfterMs: whole(giveUpAfterMs),
     transport,
-    // The Worker's own address may be a blob's.
-    http: new URL(options.httpUrl ?? httpUrl(), location.href).href,
+    http: http.origin === location.origin ? http.href : URL.createObjectURL(new Blob([`importScripts("${http.href}")`])),
     seed: whole(Math.random() * Number.MAX_SAFE_INTEGER),
     ...(conversation && { conversation }),
     ...(agent && { agent }),

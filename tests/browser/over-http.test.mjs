@@ -138,6 +138,18 @@ describe("a call over HTTP", () => {
     }
   });
 
+  test("is made by a file of another origin, as where the script tag is of one", async () => {
+    for (const worker of /** @type {const} */ (["auto", "never"])) {
+      const { network, page } = await open();
+      const host = `http://localhost:${network.port}`;
+      await page.context.grantPermissions(["local-network-access"], { origin: host });
+      await page.start({ microphone: false, transport: "http", httpUrl: `${host}/sdk/http.js`, worker });
+      assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
+      await page.hangUp();
+      await stage.clear();
+    }
+  });
+
   test("is not made where the page wants a WebSocket alone, and is told why there is none", async () => {
     const { network, page } = await open();
     await assert.rejects(page.start({ microphone: false, transport: "websocket", giveUpAfterMs: 4_000 }), /gave_up.*refuse WebSockets/);
