@@ -71,7 +71,7 @@ await Promise.all([
   element(),
   // Whole, too: a page that only looks loads nothing else.
   build({ ...common, entryPoints: ["src/preflight.ts"], format: "esm" }),
-  // Loaded by its address, whatever loads it.
+  // A Worker of its own.
   build({ ...common, entryPoints: ["src/http.ts"], format: "iife" }),
   build({ ...common, entryPoints: ["src/worker.ts"], format: "iife" }),
   build({ ...common, ...own, entryPoints: { voxrelay: "src/script.ts" }, format: "iife", plugins: [scriptAssets] }),
@@ -122,14 +122,14 @@ async function shorten(name) {
   // The engine's imports live as long as the page does, and keep alive whatever is in the scope that they are made in: none of a call's.
   const source = readFileSync(file, "utf8").replace(/[\w$]+\(\{module:[\w$]+\}\)/, "/*@__NOINLINE__*/$&");
   const { code } = await minify(source, options);
-  // What esbuild makes of an import of what is in the same file, Parcel takes for an import by address if there is one before it.
+  // The same as what esbuild makes of an import of what is in the same file, and shorter.
   writeFileSync(file, code.replace(/Promise\.resolve\(\)\.then\(\(\)=>(\([\w$]+\(\),[\w$]+\))\)/g, "(async()=>$1)()"));
 }
 
 /** Says to bundlers, in comments that the minifier drops, that an import is of an address that is known only while the page runs. */
 function leaveToTheBrowser(file) {
   const module = readFileSync(file, "utf8");
-  const parts = module.split(/(?<=\bimport\()(?=[\w.]+\))/);
+  const parts = module.split(/(?<=\bimport\()(?=\w+\))/);
   if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} imports by address instead of one`);
   writeFileSync(file, parts.join("/* webpackIgnore: true *//* @vite-ignore */"));
 }

@@ -2,8 +2,8 @@
 // file needs to allow no other.
 
 import type { Glue } from "./glue.js";
-import { registerProcessors } from "./processors.js";
 import * as later from "./later.js";
+import { registerProcessors } from "./processors.js";
 
 /** Known only while the tag is being run. */
 const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
@@ -21,7 +21,7 @@ export function voiceUrl(): string {
 
 /** Where the connection over HTTP is. */
 export function httpUrl(): string {
-  return new URL("http.js", own || location.href).href;
+  return beside("http.js");
 }
 
 /** Where the worklet may be loaded from: the first that works is used. */

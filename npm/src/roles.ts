@@ -10,7 +10,7 @@ export type Heard = Report | { readonly type: "transport"; readonly transport: "
 
 /** What an engine is made with. */
 export interface Settings extends EngineSettings {
-  /** Where the connection over HTTP is: whoever runs the engine loads it when it is asked for. */
+  /** Where the Worker is that is a connection over HTTP: whoever runs the engine starts it when one is asked for. */
   readonly http: string;
 }
 
