@@ -188,6 +188,7 @@ impl Call {
                 | relay::Output::Played(_)
                 | relay::Output::RoundTrip(_)
                 | relay::Output::Strikes(_)
+                | relay::Output::Greeted(_)
                 | relay::Output::Token(_)
                 | relay::Output::Detached
                 | relay::Output::Attached => {}

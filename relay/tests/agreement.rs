@@ -403,7 +403,7 @@ impl World {
                     self.committed = mark;
                     self.link.handle_input(self.now, link::Input::Commit(mark));
                 }
-                call::Output::Store { turns, committed } => {
+                call::Output::Store { turns, committed, .. } => {
                     for turn in turns {
                         assert!(turn.start <= turn.end);
                         if let Some(heard) = turn.heard {
@@ -536,6 +536,7 @@ impl World {
                 link::Output::RoundTrip(_)
                 | link::Output::Token(_)
                 | link::Output::Strikes(_)
+                | link::Output::Greeted(_)
                 | link::Output::Close(_) => {}
             }
         }

@@ -193,9 +193,9 @@ impl Bench {
                     heard: (self.dice.below(2) == 0).then_some(7),
                     latency: Latency { stt_ms: (self.dice.below(2) == 0).then_some(3), ..Latency::default() },
                 };
-                let (turns, committed) = ([turn], self.dice.mark());
-                let real = self.real.save_turns(&id, epoch, &turns, committed).await;
-                (said(real), said(self.model.save_turns(now, &id, epoch, &turns, committed)))
+                let (turns, committed, again) = ([turn], self.dice.mark(), self.dice.below(900) as u32);
+                let real = self.real.save_turns(&id, epoch, &turns, committed, again).await;
+                (said(real), said(self.model.save_turns(now, &id, epoch, &turns, committed, again)))
             }
             13 => {
                 let (hash, before) = ([self.dice.below(9) as u8; 32], [1; 32]);

@@ -109,9 +109,10 @@ for (const { name, happen } of OUTAGES) {
     test("every chunk arrived, and once", async (t) => {
       assert.deepEqual(noted.filter(({ name }) => name === "gap"), []);
       const { samples, rate } = readWav(await relay.recording(session.id));
-      // The agent may be heard for a moment longer than the user: beyond what was metered there is nothing but silence.
+      // The agent may be heard for a moment longer than the user, on a busy machine for a longer one: beyond what was metered there is nothing
+      // but silence.
       const rest = Array.from(samples.slice(session.audio_samples));
-      assert.ok(samples.length >= session.audio_samples && rest.length < rate / 10, `${rest.length} samples more`);
+      assert.ok(samples.length >= session.audio_samples && rest.length < rate, `${rest.length} samples more`);
       assert.ok(rest.every((sample) => sample === 0), "silence");
       const matches = compare(speech.reference, samples, rate);
       const snr = matches.map((match) => match.snrDb);

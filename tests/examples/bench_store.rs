@@ -254,7 +254,7 @@ async fn settle(store: &dyn Store, id: &str, n: u64) {
 
 async fn save_turn(store: &dyn Store, id: &str, n: u64) {
     let turn = records::turn(n as u32, Role::User, "what was said");
-    store.save_turns(id, 0, &[turn], Mark::default()).await.expect("written");
+    store.save_turns(id, 0, &[turn], Mark::default(), 0).await.expect("written");
 }
 
 /// Round trips of pings that are sent right after a chunk, ten times a second in each of many calls.

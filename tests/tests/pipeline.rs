@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, RelayMessage, Role};
+use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, Mute, Playback, RelayMessage, Role};
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::sound::{silence, voice};
@@ -73,58 +73,106 @@ struct Told {
     closed: u16,
 }
 
-/// Speaks for two seconds, is silent until it is answered and the answer has been played, and hangs up.
-async fn talk(relay: &Relay) -> Told {
-    let (mut raw, welcome) = Raw::welcomed(relay, "ada").await;
-    let mut told = Told { session: welcome.session_id, ..Told::default() };
-    let speech = [silence(0.5), voice(2.0), silence(1.0)].concat();
-    let quiet = silence(0.1);
-    let begun = Instant::now();
-    let (mut seq, mut received, mut played, mut done_at) = (0_u32, 0_u32, 0_u32, None);
-    loop {
-        let due = begun + Duration::from_millis(u64::from(seq) * 100);
+/// A caller who speaks chunk by chunk, ten of them a second, and hears what comes meanwhile.
+struct Talk {
+    raw: Raw,
+    told: Told,
+    begun: Instant,
+    seq: u32,
+    received: u32,
+    played: u32,
+    answered: Option<Instant>,
+}
+
+impl Talk {
+    async fn begin(relay: &Relay) -> Talk {
+        let (raw, welcome) = Raw::welcomed(relay, "ada").await;
+        Talk {
+            raw,
+            told: Told { session: welcome.session_id, ..Told::default() },
+            begun: Instant::now(),
+            seq: 0,
+            received: 0,
+            played: 0,
+            answered: None,
+        }
+    }
+
+    /// Speaks for two seconds, and is silent until that is answered and the answer has been played.
+    async fn ask(&mut self) {
+        let speech = [silence(0.5), voice(2.0), silence(1.0)].concat();
+        for chunk in speech.chunks(CHUNK) {
+            self.say(chunk).await;
+        }
+        let quiet = silence(0.1);
+        let asked = self.seq;
+        self.answered = None;
+        while self.answered.is_none_or(|answered| answered + Duration::from_secs(2) > Instant::now()) {
+            self.say(&quiet).await;
+            assert!(self.seq < asked + 265, "it was not answered in 26 s: {:?}", self.told);
+        }
+    }
+
+    async fn say(&mut self, chunk: &[i16]) {
+        let due = self.begun + Duration::from_millis(u64::from(self.seq) * 100);
         sleep_until(due).await;
-        let chunk = speech.chunks(CHUNK).nth(seq as usize).unwrap_or(&quiet);
         let mut frame = Vec::new();
-        AudioHeader::write(Codec::PcmS16le16000, seq, seq * CHUNK as u32, &mut frame);
+        AudioHeader::write(Codec::PcmS16le16000, self.seq, self.seq * CHUNK as u32, &mut frame);
         frame.extend(chunk.iter().flat_map(|sample| sample.to_le_bytes()));
-        raw.send(tokio_tungstenite::tungstenite::Message::binary(frame)).await;
-        seq += 1;
-        while let Ok(heard) = timeout_at(due + Duration::from_millis(90), raw.next()).await {
+        self.raw.send(tokio_tungstenite::tungstenite::Message::binary(frame)).await;
+        self.seq += 1;
+        self.hear_until(due + Duration::from_millis(90)).await;
+    }
+
+    /// Hears what the relay says until then, and acknowledges it.
+    async fn hear_until(&mut self, until: Instant) {
+        while let Ok(heard) = timeout_at(until, self.raw.next()).await {
             match heard {
                 Heard::Said(RelayMessage::Transcript(turn)) => {
-                    received += 1;
-                    if turn.last {
-                        let of = if turn.role == Role::User { &mut told.user } else { &mut told.agent };
-                        of.push(turn.text);
-                        if turn.role == Role::Agent {
-                            done_at = Some(Instant::now() + Duration::from_secs(2));
-                        }
+                    self.received += 1;
+                    if turn.last && turn.role == Role::User {
+                        self.told.user.push(turn.text);
+                    } else if turn.last {
+                        self.told.agent.push(turn.text);
+                        self.answered = Some(Instant::now());
                     }
                 }
-                Heard::Said(RelayMessage::ErrorMessage(error)) => told.errors.push(error.code),
-                Heard::Said(message) => received += u32::from(is_numbered(&message)),
+                Heard::Said(RelayMessage::ErrorMessage(error)) => self.told.errors.push(error.code),
+                Heard::Said(message) => self.received += u32::from(is_numbered(&message)),
                 Heard::Audio(bytes) => {
-                    received += 1;
+                    self.received += 1;
                     let payload = bytes - protocol::HEADER_LEN;
-                    told.audio_bytes += payload;
-                    played += (payload / 2) as u32;
+                    self.told.audio_bytes += payload;
+                    self.played += (payload / 2) as u32;
                 }
-                Heard::Closed(code) => panic!("closed with {code}: {told:?}"),
+                Heard::Closed(code) => panic!("closed with {code}: {:?}", self.told),
                 Heard::Other => {}
             }
         }
-        raw.say(&ClientMessage::from(ClientAck { received, played }).to_json()).await;
-        if done_at.is_some_and(|done| done < Instant::now()) {
-            break;
-        }
-        assert!(seq < 300, "it was not answered in 30 s: {told:?}");
+        let ack = ClientAck { received: self.received, played: self.played };
+        self.raw.say(&ClientMessage::from(ack).to_json()).await;
     }
-    raw.say(&ClientMessage::from(Bye { end: seq }).to_json()).await;
-    let (errors, closed) = raw.end().await;
-    told.errors.extend(errors);
-    told.closed = closed;
-    told
+
+    /// Puts the call on hold as the SDK does, or goes on.
+    async fn hold(&mut self, held: bool) {
+        self.raw.say(&ClientMessage::from(Mute { muted: held }).to_json()).await;
+        self.raw.say(&ClientMessage::from(Playback { held }).to_json()).await;
+    }
+
+    async fn hang_up(mut self) -> Told {
+        self.raw.say(&ClientMessage::from(Bye { end: self.seq }).to_json()).await;
+        let (errors, closed) = self.raw.end().await;
+        self.told.errors.extend(errors);
+        self.told.closed = closed;
+        self.told
+    }
+}
+
+/// Asks once, and hangs up.
+async fn talk(relay: &Relay) -> Told {
+    let mut talk = Talk::begin(relay).await;
+    talk.ask().await;
+    talk.hang_up().await
 }
 
 fn is_numbered(message: &RelayMessage) -> bool {
@@ -218,4 +266,45 @@ async fn with_transcribed_utterances_anthropic_and_elevenlabs() {
         Provider("elevenlabs", "eleven_flash_v2_5", "elevenlabs/eleven_flash_v2_5", "voice = \"Rachel\""),
     )
     .await;
+}
+
+/// The connections to the recogniser that were given sound: whether each is over.
+async fn recognisers(port: u16) -> Vec<bool> {
+    let log = get(port, "/log").await;
+    let requests = log["requests"].as_array().expect("a list").iter();
+    requests
+        .filter(|request| request["wire"] == "deepgram.listen" && request["bill"]["seconds"] != json!(0.0))
+        .map(|request| !request["ended"].is_null())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_on_hold_lets_its_recogniser_go_and_another_one_hears_what_is_said_after_it() {
+    let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
+    let llm = Provider("openai-chat", "small", "openai/chat", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let port = fakes().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let mut talk = Talk::begin(&relay).await;
+    talk.ask().await;
+    assert_eq!(recognisers(port).await, [false], "one hears the call");
+
+    let held = Instant::now();
+    talk.hold(true).await;
+    while recognisers(port).await != [true] {
+        assert!(held.elapsed() < Duration::from_secs(20), "it is kept: {:?}", talk.told);
+        talk.hear_until(Instant::now() + Duration::from_millis(200)).await;
+    }
+    talk.hold(false).await;
+    talk.begun += held.elapsed();
+    talk.ask().await;
+    assert_eq!(recognisers(port).await, [true, false], "another one hears the rest");
+
+    let told = talk.hang_up().await;
+    assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
+    assert!(told.user.iter().all(|text| text.to_lowercase().contains("one")), "{told:?}");
+    relay.terminate().await;
+    check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
 }

@@ -183,6 +183,9 @@ pub enum Output {
     Held(bool),
     /// So many frames and texts of the session were refused so far: another relay that goes on with it is to know.
     Strikes(u32),
+    /// The client that resumed has this resume token, the newest. No other one is good any more: a connection that still comes with one was
+    /// given up by the client.
+    Greeted(String),
     /// The client measured this round-trip time.
     RoundTrip(Duration),
     /// The client sent a fresh access token; answer with [`Input::TokenAccepted`], [`Input::TokenRefused`] or [`Input::End`].

@@ -69,6 +69,7 @@ enum Pending {
     BargeIn(u32),
     Held(bool),
     Strikes(u32),
+    Greeted(String),
     RoundTrip(Duration),
     Token(String),
     Bye,
@@ -177,12 +178,15 @@ impl Link {
     /// Whether this token resumes the session. Compared without telling by time how much of it is right.
     #[must_use]
     pub fn accepts(&self, resume_token: &str) -> bool {
-        let is = |token: &str| {
-            token.len() == resume_token.len()
-                && token.bytes().zip(resume_token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-        };
-        let good = self.resume_tokens.iter().fold(false, |good, token| good | is(token));
+        let good = self.resume_tokens.iter().fold(false, |good, token| good | is_same(token, resume_token));
         matches!(self.phase, Phase::Detached(_) | Phase::Attached(_)) && good
+    }
+
+    /// Whether this token resumes the session and is the one that was given out last. Whoever comes with another one has perhaps not got it.
+    #[must_use]
+    pub fn is_newest(&self, resume_token: &str) -> bool {
+        self.accepts(resume_token)
+            && self.resume_tokens.last().is_some_and(|token| is_same(token, resume_token))
     }
 
     /// Which memory of the relay this is.
@@ -284,6 +288,7 @@ impl Link {
             Pending::BargeIn(position) => Output::BargeIn(position),
             Pending::Held(held) => Output::Held(held),
             Pending::Strikes(strikes) => Output::Strikes(strikes),
+            Pending::Greeted(token) => Output::Greeted(token),
             Pending::RoundTrip(time) => Output::RoundTrip(time),
             Pending::Token(token) => Output::Token(token),
             Pending::Bye => Output::Bye,
@@ -521,6 +526,11 @@ impl Link {
         }
         true
     }
+}
+
+/// Whether two tokens are the same, found out without telling by time how much of them is.
+fn is_same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 fn millis(span: Duration) -> u64 {

@@ -66,7 +66,10 @@ impl Link {
 
     /// Something came: the connection lives, and the client has what it was greeted with.
     fn alive(&mut self) {
-        self.resume_tokens.drain(..self.resume_tokens.len().saturating_sub(1));
+        if let [.., _, newest] = &*self.resume_tokens {
+            self.pending.push_back(Pending::Greeted(newest.clone()));
+            self.resume_tokens.drain(..self.resume_tokens.len() - 1);
+        }
         self.set(Timer::Dead, self.config.heartbeat * super::DEAD_AFTER_HEARTBEATS);
     }
 

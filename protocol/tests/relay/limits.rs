@@ -163,7 +163,7 @@ fn audio_faster_than_real_time_beyond_the_burst_closes_the_connection_but_not_th
         matches!(&did[0], Did::Said(RelayMessage::Resumed(resumed)) if resumed.received == mark(31)),
         "{did:?}"
     );
-    assert_eq!(bench.chunk(31), [Did::Audio(mark(31), 3_200)]);
+    assert_eq!(bench.chunk(31), [Did::Greeted("r2".into()), Did::Audio(mark(31), 3_200)]);
 }
 
 #[test]
@@ -188,7 +188,8 @@ fn more_control_messages_than_the_limit_close_the_connection_and_a_resume_says_a
     assert_eq!(error(&bench.client(Ping { id: 42, rtt_us: 0 })), Some("control_rate"));
     bench.wait(Duration::from_secs(2));
     bench.resume("r2", "r3", 0);
-    for id in 0..39 {
+    assert_eq!(bench.client(Ping { id: 43, rtt_us: 0 }), [Did::Greeted("r3".into()), pong(43)]);
+    for id in 0..38 {
         assert_eq!(bench.client(Ping { id, rtt_us: 0 }), [pong(id)]);
     }
     assert_eq!(bench.client(Bye { end: 0 }), [Did::Bye]);

@@ -26,8 +26,11 @@ fn a_resume_token_works_once_but_survives_a_lost_answer() {
     bench.resume("r1", "r3", 0);
     let good = |bench: &Bench| ["r1", "r2", "r3"].map(|token| bench.link.accepts(token));
     assert_eq!(good(&bench), [true; 3], "one attempt may overtake another: the client may hold any of them");
-    bench.client(Ping { id: 2, rtt_us: 0 });
+    let did = bench.client(Ping { id: 2, rtt_us: 0 });
     assert_eq!(good(&bench), [false, false, true], "now it has shown which");
+    assert!(did.contains(&Did::Greeted("r3".into())), "and whoever stores tokens is told: {did:?}");
+    let did = bench.client(Ping { id: 3, rtt_us: 0 });
+    assert!(!did.iter().any(|did| matches!(did, Did::Greeted(_))), "once: {did:?}");
     assert!(bench.link.accepts("r3"));
 }
 
@@ -40,7 +43,8 @@ fn what_the_agent_said_meanwhile_is_replayed_from_what_the_client_has() {
     assert_eq!(bench.input(Input::Audio(&[1; 2_400])), []);
     let did = bench.resume("r1", "r2", 1);
     assert_eq!(did[1..], [Did::Attached, Did::Sent(1), Did::Sent(2)]);
-    assert_eq!(bench.client(ClientAck { received: 3, played: 99 }), [Did::Played(99)]);
+    let did = bench.client(ClientAck { received: 3, played: 99 });
+    assert_eq!(did, [Did::Greeted("r2".into()), Did::Played(99)]);
     assert!(bench.client(ClientAck { received: 4, played: 99 }).contains(&Did::Close(CloseCode::Protocol)));
 }
 

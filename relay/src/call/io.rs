@@ -133,6 +133,8 @@ pub enum Output {
         turns: Vec<Turn>,
         /// The first frame that is in none of them and may still be in a later one.
         committed: Mark,
+        /// As in [`Output::Settle`].
+        replayable: u32,
     },
     /// Store this about a call of a tool, after what was to be stored before. Then give [`Input::ToolStored`] for a call that is to be made.
     NoteTool(ToolNote),

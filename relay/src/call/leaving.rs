@@ -60,6 +60,6 @@ impl Call {
         self.pause();
         self.finish_answer();
         self.give_up_requests();
-        self.settle_and_release(self.uncommitted_metered);
+        self.settle_and_release();
     }
 }

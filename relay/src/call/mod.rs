@@ -113,6 +113,8 @@ pub struct Call {
     told_committable: Mark,
     /// `replayable` as the store was last told it.
     told_replayable: u32,
+    /// Whether the client is sent to another relay, which does not meter again what was played again here.
+    is_sent_away: bool,
     /// Whether the store was told that the replayable samples are being played again here.
     has_claimed: bool,
     /// How many writes are not answered yet.
@@ -243,6 +245,7 @@ impl Call {
             uncommitted_metered: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
+            is_sent_away: false,
             has_claimed: false,
             uncommitted: VecDeque::new(),
             expected: start.mark,
@@ -348,11 +351,8 @@ impl Call {
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
                 self.give_up_requests();
-                self.settle_and_release(if sent_away {
-                    self.uncommitted_paid
-                } else {
-                    self.uncommitted_metered
-                });
+                self.is_sent_away = sent_away;
+                self.settle_and_release();
             }
             Input::Stop(code) => self.stop(code),
             Input::Timeout if self.agent.poll_timeout().is_some_and(|due| due <= self.now) => {

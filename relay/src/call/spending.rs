@@ -179,17 +179,17 @@ impl Call {
             || self.committable.seq > self.told_committable.seq
             || self.replayable != self.told_replayable
         {
-            self.push_settle(self.uncommitted_metered, false);
+            self.push_settle(false);
         }
     }
 
-    /// Settles what was used and gives back what is set aside. `again` is how many samples of the uncommitted frames may be played again.
-    pub(super) fn settle_and_release(&mut self, again: u32) {
+    /// Settles what was used and gives back what is set aside.
+    pub(super) fn settle_and_release(&mut self) {
         self.recorded = self.now;
-        self.push_settle(again, true);
+        self.push_settle(true);
     }
 
-    fn push_settle(&mut self, again: u32, release: bool) {
+    fn push_settle(&mut self, release: bool) {
         let rows = self.tab.take_rows();
         // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
@@ -201,10 +201,16 @@ impl Call {
             rows,
             through: self.metered_through,
             committed: self.committable,
-            replayable: self.replayable + again,
+            replayable: self.replayable_after_loss(),
             exposed,
             release,
         });
+    }
+
+    /// How many samples may be played again without being metered again, if this relay is lost or sends the client away after what is
+    /// metered and committed by now was written. They are counted, and not told by positions: audio that nobody heard has positions, too.
+    pub(super) fn replayable_after_loss(&self) -> u32 {
+        self.replayable + if self.is_sent_away { self.uncommitted_paid } else { self.uncommitted_metered }
     }
 
     /// Tells the store that the replayable samples are being played again here, so that a relay that takes the call over meanwhile does not

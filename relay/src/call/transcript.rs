@@ -87,6 +87,7 @@ impl Call {
     /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
     pub(super) fn push_turn(&mut self, turn: Turn) {
         self.storing += 1;
-        self.outputs.push_back(Output::Store { turns: vec![turn], committed: self.committable });
+        let (committed, replayable) = (self.committable, self.replayable_after_loss());
+        self.outputs.push_back(Output::Store { turns: vec![turn], committed, replayable });
     }
 }

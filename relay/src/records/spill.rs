@@ -83,6 +83,8 @@ pub enum Owed {
         turns: Vec<Turn>,
         /// Everything before this frame is in the transcript.
         committed: Mark,
+        /// How many samples that were metered may be played again at most.
+        replayable: u32,
     },
     /// What was spent.
     Settle(Box<Settle>),
@@ -420,7 +422,9 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
 
 async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Result<(), StoreError> {
     match owed {
-        Owed::Turns { turns, committed } => store.save_turns(session, epoch, turns, *committed).await,
+        Owed::Turns { turns, committed, replayable } => {
+            store.save_turns(session, epoch, turns, *committed, *replayable).await
+        }
         Owed::Settle(settle) => {
             let settled = store.settle(settle).await?;
             settled.alerts.iter().for_each(alerts::raised);
@@ -441,9 +445,21 @@ fn to_text(owed: &Owed) -> String {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Entry {
-    Turns { turns: Vec<TurnEntry>, seq: u32, position: u32 },
+    Turns {
+        turns: Vec<TurnEntry>,
+        seq: u32,
+        position: u32,
+        #[serde(default)]
+        replayable_samples: u32,
+    },
     Settle(SettleEntry),
-    End { reason: String, rtt_avg_us: u32, rtt_max_us: u32, lost_samples: u64, at_ms: i64 },
+    End {
+        reason: String,
+        rtt_avg_us: u32,
+        rtt_max_us: u32,
+        lost_samples: u64,
+        at_ms: i64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -509,10 +525,11 @@ struct RowEntry {
 impl From<&Owed> for Entry {
     fn from(owed: &Owed) -> Entry {
         match owed {
-            Owed::Turns { turns, committed } => Entry::Turns {
+            Owed::Turns { turns, committed, replayable } => Entry::Turns {
                 turns: turns.iter().map(TurnEntry::from).collect(),
                 seq: committed.seq,
                 position: committed.position,
+                replayable_samples: *replayable,
             },
             Owed::Settle(settle) => Entry::Settle(SettleEntry {
                 session_id: settle.session_id.clone(),
@@ -545,9 +562,10 @@ impl TryFrom<Entry> for Owed {
 
     fn try_from(entry: Entry) -> Result<Owed, ()> {
         Ok(match entry {
-            Entry::Turns { turns, seq, position } => Owed::Turns {
+            Entry::Turns { turns, seq, position, replayable_samples } => Owed::Turns {
                 turns: turns.into_iter().map(Turn::try_from).collect::<Result<_, ()>>()?,
                 committed: Mark { seq, position },
+                replayable: replayable_samples,
             },
             Entry::Settle(settle) => {
                 let [session, user_day, account_month] = settle.caps.map(NanoUsd::new);

@@ -27,7 +27,9 @@ impl Books {
     #[must_use]
     pub fn owed(&self, entry: &Entry, unix_ms: impl Fn(Time) -> i64) -> Option<Owed> {
         Some(match entry {
-            Entry::Turns { turns, committed } => Owed::Turns { turns: turns.clone(), committed: *committed },
+            Entry::Turns { turns, committed, replayable } => {
+                Owed::Turns { turns: turns.clone(), committed: *committed, replayable: *replayable }
+            }
             Entry::Settlement(settlement) => {
                 Owed::Settle(Box::new(self.settle(settlement, unix_ms(settlement.at))))
             }

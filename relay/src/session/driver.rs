@@ -167,7 +167,9 @@ impl Driver {
                         self.connection = Some(connection);
                     }
                 }
-                Output::HandBack(number) => self.visitor(number).into_iter().for_each(hand_back),
+                Output::HandBack(number) => {
+                    self.visitor(number).into_iter().for_each(|visitor| visitor.give_back(false));
+                }
                 Output::TurnAway(number, code) => {
                     if let Some(ResumeRequest { connection, .. }) = self.visitor(number) {
                         self.live.tasks.spawn(connection.close(code));
@@ -222,7 +224,7 @@ impl Driver {
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
         match departure {
-            Departure::Ended(_) => visitors.into_iter().for_each(|(_, request)| hand_back(request)),
+            Departure::Ended(_) => visitors.into_iter().for_each(|(_, request)| request.give_back(true)),
             Departure::TakenOver => self.turn_away(visitors, CloseCode::TryLater),
             Departure::HandedOff { let_go, .. } => {
                 if let_go {
@@ -272,10 +274,4 @@ async fn event(connection: &mut Option<Connection>) -> connection::Event {
         Some(connection) => connection.event().await,
         None => std::future::pending().await,
     }
-}
-
-/// Gives a connection back to the task that brought it, which looks for the session elsewhere or begins a new one.
-fn hand_back(ResumeRequest { connection, hello, refused, .. }: ResumeRequest) {
-    // If this fails, nobody waits for the connection any more.
-    let _ = refused.send((connection, hello));
 }

@@ -32,6 +32,8 @@ pub enum Entry {
         turns: Vec<Turn>,
         /// The mark before which everything is in the transcript.
         committed: Mark,
+        /// How many samples that were metered may be played again at most.
+        replayable: u32,
     },
     /// What was spent.
     Settlement(Box<Settlement>),

@@ -56,8 +56,8 @@ use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
 use opening::{caps, may_begin, new_session, open};
-use registry::{Command, Handle, ResumeRequest};
-use resume::{claims_too_much, end_again, ended_with, may_take_over, resume_hash, was_hung_up};
+use registry::{Back, Command, Handle, ResumeRequest};
+use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
 
 /// When a client may come back that is refused for a reason that passes.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -150,16 +150,16 @@ async fn bring_to_session(
         tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
         return refuse(connection, excess.to_refusal()).await;
     }
-    let (connection, hello) = match app.live.sessions.find(&resume.session_id, identity) {
-        Some(handle) => match offer(&handle, connection, hello, identity).await {
-            Some(back) => back,
-            None => return,
-        },
-        None => match rebuild(&app, connection, hello, identity).await {
-            Some(back) => back,
-            None => return,
-        },
+    let back = match app.live.sessions.find(&resume.session_id, identity) {
+        Some(handle) => offer(&handle, connection, hello, identity).await,
+        None => Some(Back { connection, hello, is_gone: true }),
     };
+    let back = match back {
+        Some(Back { connection, hello, is_gone: true }) => rebuild(&app, connection, hello, identity).await,
+        Some(Back { connection, hello, is_gone: false }) => Some((connection, hello)),
+        None => None,
+    };
+    let Some((connection, hello)) = back else { return };
     if let Some(row) = hung_up(&app, &resume, identity).await {
         return tell_end_again(
             connection,
@@ -174,22 +174,17 @@ async fn bring_to_session(
 }
 
 /// Offers a connection to a living session. Returns it if the session does not take it.
-async fn offer(
-    handle: &Handle,
-    connection: Connection,
-    hello: Hello,
-    identity: &Identity,
-) -> Option<(Connection, Hello)> {
+async fn offer(handle: &Handle, connection: Connection, hello: Hello, identity: &Identity) -> Option<Back> {
     // The connection is handed out only when there is a place for it among the commands, so that it can be refused if there is none.
     match timeout(RESUME_TIMEOUT, handle.commands.reserve()).await {
         Ok(Ok(place)) => {
-            let (refused, answer) = oneshot::channel();
-            let request = ResumeRequest { connection, hello, identity: identity.clone(), refused };
+            let (back, answer) = oneshot::channel();
+            let request = ResumeRequest { connection, hello, identity: identity.clone(), back };
             place.send(Command::Resume(Box::new(request)));
             // No answer means that the session has kept the connection.
             answer.await.ok()
         }
-        Ok(Err(_)) => Some((connection, hello)),
+        Ok(Err(_)) => Some(Back { connection, hello, is_gone: true }),
         Err(_) => {
             tracing::info!(session = %handle.whose.id, "a resume waited for too long behind others");
             refuse(connection, later(ErrorCode::RelayFull)).await;
@@ -201,8 +196,8 @@ async fn offer(
 /// Takes over a session that another relay has, or had. Returns the connection if there is nothing to take over.
 async fn rebuild(
     app: &Arc<App>,
-    connection: Connection,
-    hello: Hello,
+    mut connection: Connection,
+    mut hello: Hello,
     identity: &Identity,
 ) -> Option<(Connection, Hello)> {
     let Some(resume) = hello.resume.clone() else { return Some((connection, hello)) };
@@ -212,10 +207,15 @@ async fn rebuild(
         return None;
     }
     // This lock is held for reads and one write only, and never while a socket is written to: other sessions wait for the same lock.
-    let rebuilding = app.live.sessions.lock_rebuilding(&resume.session_id).await;
+    let mut rebuilding = app.live.sessions.lock_rebuilding(&resume.session_id).await;
     if let Some(handle) = app.live.sessions.find(&resume.session_id, identity) {
         drop(rebuilding);
-        return offer(&handle, connection, hello, identity).await;
+        let back = offer(&handle, connection, hello, identity).await?;
+        (connection, hello) = (back.connection, back.hello);
+        if !back.is_gone {
+            return Some((connection, hello));
+        }
+        rebuilding = app.live.sessions.lock_rebuilding(&resume.session_id).await;
     }
     let taken = match take_over(app, &resume, hello.start, identity).await {
         Ok(Some(Ok(taken))) => taken,
@@ -321,15 +321,19 @@ async fn take_over(
     let recorded_through = recording::recorded_through(&row);
     // What this relay owes of the session is written first: after the take-over it would be refused, as of an older epoch.
     app.records.spill.replay_of(&*app.records.store, &row.id).await?;
-    let token = resume_token();
+    let (token, newest) = next_token(&row, &resume.resume_token, resume_token());
     let by = TakeOver {
         epoch: row.epoch,
-        resume_hash: resume_hash(&token),
+        resume_hash: newest,
         previous: resume_hash(&resume.resume_token),
         relay: app.live.relay_id.clone(),
         lease: lease::duration(app),
     };
-    let Some(taken) = app.records.store.take_over(&row.id, &by).await? else { return Ok(None) };
+    let Some(taken) = app.records.store.take_over(&row.id, &by).await? else {
+        // Somebody else took it over or ended it since it was looked at: perhaps this client's connection before, whose answer got lost. When
+        // the client comes again, it is looked at anew.
+        return Ok(Some(Err(later(ErrorCode::StoreUnavailable))));
+    };
     // Should this fail, the client comes back and takes the session over once more.
     let calls = if parts.has_tools() { app.records.store.tool_calls(&row.id).await? } else { Vec::new() };
     Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls })))

@@ -35,7 +35,25 @@ pub(super) struct ResumeRequest {
     /// What the access token says that the connection came with.
     pub(super) identity: Identity,
     /// Where the connection goes back to if the session does not take it.
-    pub(super) refused: oneshot::Sender<(Connection, Hello)>,
+    pub(super) back: oneshot::Sender<Back>,
+}
+
+impl ResumeRequest {
+    /// Gives the connection back to the task that brought it.
+    pub(super) fn give_back(self, is_gone: bool) {
+        let ResumeRequest { connection, hello, back, .. } = self;
+        // A client that has gone meanwhile needs no answer.
+        let _ = back.send(Back { connection, hello, is_gone });
+    }
+}
+
+/// A connection that a session did not take.
+#[derive(Debug)]
+pub(super) struct Back {
+    pub(super) connection: Connection,
+    pub(super) hello: Hello,
+    /// Whether the session does not live here any more, which is no reason to refuse its client: the store knows what became of it.
+    pub(super) is_gone: bool,
 }
 
 /// The receiving end of a session's commands.
@@ -55,9 +73,7 @@ impl Drop for Commands {
         self.0.close();
         while let Ok(command) = self.0.try_recv() {
             if let Command::Resume(request) = command {
-                let ResumeRequest { connection, hello, refused, .. } = *request;
-                // A client that has gone meanwhile needs no answer.
-                let _ = refused.send((connection, hello));
+                request.give_back(true);
             }
         }
     }

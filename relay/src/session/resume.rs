@@ -14,6 +14,19 @@ pub fn resume_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// The resume token that a client gets who takes this session over, and the hash of the newest token of the session then. It is `fresh` if the
+/// client came with the newest one. Whoever came with the one before it has perhaps not got that one, and perhaps has on another connection:
+/// such a client keeps its token, and both stay good.
+#[must_use]
+pub fn next_token(row: &SessionRow, used: &str, fresh: String) -> (String, [u8; 32]) {
+    if row.resume_hash == resume_hash(used) {
+        let hash = resume_hash(&fresh);
+        (fresh, hash)
+    } else {
+        (used.to_owned(), row.resume_hash)
+    }
+}
+
 /// The session that a client could not resume, as the store looks for it.
 #[must_use]
 pub fn instead_of(resume: &Resume) -> InsteadOf {

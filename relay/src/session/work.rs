@@ -81,8 +81,8 @@ impl Work {
         self.writing = Some(Running::start(&self.live.tasks, async move {
             sleep(wait).await;
             match (owed, entry) {
-                (Some(Owed::Turns { turns, committed }), _) => {
-                    store.save_turns(&id, epoch, &turns, committed).await.map(|()| Wrote::Done)
+                (Some(Owed::Turns { turns, committed, replayable }), _) => {
+                    store.save_turns(&id, epoch, &turns, committed, replayable).await.map(|()| Wrote::Done)
                 }
                 (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(|settled| {
                     settle.rows.iter().for_each(|row| alerts::exceeded(&id, row));

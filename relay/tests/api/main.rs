@@ -115,7 +115,7 @@ async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
         turn(0, Role::User, &format!("a secret\n of {sub}")),
         turn(1, Role::Agent, &format!("{sub}, I heard you")),
     ];
-    store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+    store.save_turns(id, 0, &turns, Mark::default(), 0).await.expect("written");
     let rows = vec![LedgerRow { price: NanoUsd::new(7), per: 1, ..records::row("1", 10, 70) }];
     let settle = Settle { release: true, at_ms: started_at_ms, ..records::settle(id, rows, quota.caps) };
     store.settle(&settle).await.expect("written");

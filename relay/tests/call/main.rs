@@ -206,7 +206,10 @@ impl Bench {
                 Output::NoteTool(note) => Did::Note(note),
                 Output::RunTool(called) => Did::Run(called),
                 Output::CancelTool(call_id) => Did::CancelRun(call_id),
-                Output::Store { turns, committed } => Did::Store(turns, committed),
+                Output::Store { turns, committed, replayable } => {
+                    self.replayable = Some(replayable);
+                    Did::Store(turns, committed)
+                }
                 Output::Settle { rows, through, release, exposed, replayable, .. } => {
                     self.exposed = exposed;
                     self.replayable = Some(replayable);

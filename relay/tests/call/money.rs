@@ -229,10 +229,13 @@ fn a_user_whom_nobody_hears_is_charged_for_nothing_until_somebody_does_again() {
     // Of what was not charged nothing is exempt from the charge when it is played again elsewhere and heard.
     bench.wait(Duration::from_secs(6));
     assert_eq!(bench.replayable, Some(3 * 1_600));
-    for sent_away in [false, true] {
+    for sent_away in [true, false] {
         bench.input(Input::Checkpoint { sent_away });
         assert_eq!(bench.replayable, Some(3 * 1_600), "sent away: {sent_away}");
     }
+    // What is committed with a turn is taken from it, and not what merely stands before the turn's end.
+    bench.chunk([said(0, 3_200)]);
+    assert_eq!(bench.replayable, Some(2 * 1_600), "two are committed, and one came with the turn");
 }
 
 #[test]

@@ -45,7 +45,7 @@ async fn counts(bench: &Bench) -> Vec<(&'static str, i64)> {
 async fn full(store: &dyn Store, id: &str, user: &str) {
     let recording = Some(format!("{id}.wav"));
     open(store, &NewSession { user_sub: user.into(), recording, ..session(id) }, &quota()).await;
-    store.save_turns(id, 0, &[turn(0, Role::User, SECRET)], Mark::default()).await.expect("written");
+    store.save_turns(id, 0, &[turn(0, Role::User, SECRET)], Mark::default(), 0).await.expect("written");
     let called = Called {
         call_id: "c".into(),
         model_id: "m".into(),
@@ -130,7 +130,7 @@ async fn a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_
     store.reserve(&reserve("a", 500, 500, wide)).await.expect("set aside");
     store.delete_session("a").await.expect("erased");
     let gone = |result: Result<(), StoreError>| matches!(result, Err(StoreError::NoSession { .. }));
-    assert!(gone(store.save_turns("a", 0, &[turn(0, Role::User, SECRET)], Mark::default()).await));
+    assert!(gone(store.save_turns("a", 0, &[turn(0, Role::User, SECRET)], Mark::default(), 0).await));
     assert!(gone(store.settle(&settle("a", vec![row("1", 1, 1)], wide)).await.map(drop)));
     assert!(gone(store.reserve(&reserve("a", 600, 600, wide)).await.map(drop)));
     assert!(gone(store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await));
@@ -187,7 +187,7 @@ async fn what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_accou
     }
     let later = row("echo/listening@2400", 100, 1);
     assert!(gone(store.settle(&owed("by a user", later)).await));
-    let said = store.save_turns("by a user", 0, &[turn(0, Role::User, SECRET)], Mark::default()).await;
+    let said = store.save_turns("by a user", 0, &[turn(0, Role::User, SECRET)], Mark::default(), 0).await;
     assert!(matches!(said, Err(StoreError::NoSession { .. })), "what was said is not kept");
 
     // Of the one that was deleted by SQL, what stood in its ledger went with it.
@@ -232,7 +232,7 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
     full(&store, "a", "Philomena").await;
     // Longer than a page: it lies in a table of its own.
     let long: String = (0..2_000).map(|n| format!("{SECRET} {n} ")).collect();
-    store.save_turns("a", 0, &[turn(1, Role::User, &long)], Mark::default()).await.expect("written");
+    store.save_turns("a", 0, &[turn(1, Role::User, &long)], Mark::default(), 0).await.expect("written");
     full(&store, "b", "bob").await;
     run("CHECKPOINT").await.expect("written");
     assert!(found(&server.tables(), "Philomena") > 0);
@@ -263,7 +263,7 @@ async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
             for number in 0..20_u32 {
                 let words = format!("{secret} {round} {}", &long[..(number as usize * round * 13) % 9_000]);
                 let turns = [turn(number, Role::User, &words)];
-                store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+                store.save_turns(id, 0, &turns, Mark::default(), 0).await.expect("written");
             }
         }
     }

@@ -18,6 +18,7 @@ on_both_databases! {
     who_waits_for_others_keeps_no_more_than_is_spent
     who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is
     a_settlement_that_is_written_late_gives_no_audio_back_that_was_committed_since
+    a_turn_takes_what_it_commits_from_what_may_be_played_again
     a_shortage_names_the_tightest_budget_and_whether_waiting_helps
     what_is_spent_comes_out_of_what_is_reserved
     a_row_that_is_written_twice_counts_once
@@ -166,6 +167,27 @@ async fn a_settlement_that_is_written_late_gives_no_audio_back_that_was_committe
     // A copy of the first one, from the disk of a relay that was killed.
     store.settle(&settlement(0, 0, 4_000)).await.expect("written");
     assert_eq!(store.session("a").await.expect("read").expect("there").replayable_samples, 1_000);
+}
+
+async fn a_turn_takes_what_it_commits_from_what_may_be_played_again(bench: Bench) {
+    let (store, caps) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    open(store, &session("a"), &quota()).await;
+    // Of 4,000 samples only 1,000 were heard by anybody, so that positions do not tell how many are left.
+    let heard = Settle {
+        metered_position: 4_000,
+        replayable_samples: 1_000,
+        ..settle("a", vec![row("1", 1_000, 20)], caps)
+    };
+    store.settle(&heard).await.expect("written");
+    // The third and the fourth are copies of the first two, from the disk of a relay that was killed: more may have been heard since they were
+    // made. The last knows of more than is written.
+    for (seq, replayable, left) in [(1, 900, 900), (2, 400, 400), (1, 100, 400), (2, 300, 400), (3, 700, 400)]
+    {
+        let committed = protocol::Mark { seq, position: seq * 100 };
+        store.save_turns("a", 0, &[], committed, replayable).await.expect("written");
+        let stored = store.session("a").await.expect("read").expect("there");
+        assert_eq!(stored.replayable_samples, left, "after the turn at {seq}");
+    }
 }
 
 async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {

@@ -49,7 +49,7 @@ async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
     for id in ["a", "b"] {
         open(store, &session(id), &quota()).await;
         store.reserve(&reserve(id, 10, 10, all)).await.expect("answered");
-        store.save_turns(id, 0, &[turn(0, Role::User, "hello")], Mark::default()).await.expect("written");
+        store.save_turns(id, 0, &[turn(0, Role::User, "hello")], Mark::default(), 0).await.expect("written");
         let settled =
             store.settle(&settle(id, vec![row("1", 1, 8)], caps(8, WIDE, WIDE))).await.expect("written");
         assert_eq!(settled.alerts.len(), 3, "they are seen by who wrote them");

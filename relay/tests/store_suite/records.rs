@@ -114,9 +114,9 @@ async fn a_conversation_reads_as_one_across_its_sessions_and_shows_nobody_elses(
     open(store, &second, &quota()).await;
     for (id, words) in [("a-second", ["four", "five"]), ("first", ["one", "two"])] {
         let turns = [turn(0, Role::User, words[0]), turn(1, Role::Agent, words[1])];
-        store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+        store.save_turns(id, 0, &turns, Mark::default(), 0).await.expect("written");
     }
-    store.save_turns("first", 0, &[turn(2, Role::User, "three")], Mark::default()).await.expect("written");
+    store.save_turns("first", 0, &[turn(2, Role::User, "three")], Mark::default(), 0).await.expect("written");
 
     let mut said = Vec::new();
     let mut after = None;

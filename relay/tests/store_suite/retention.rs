@@ -28,7 +28,7 @@ const KEEP_ALL: Retention = Retention { transcript_days: None, recording_days: N
 async fn turns(store: &dyn Store, id: &str, count: u32, text: &str) {
     open(store, &session(id), &quota()).await;
     let turns: Vec<_> = (0..count).map(|n| turn(n, Role::User, &format!("{text} {n}"))).collect();
-    store.save_turns(id, 0, &turns, Mark::default()).await.expect("written");
+    store.save_turns(id, 0, &turns, Mark::default(), 0).await.expect("written");
 }
 
 async fn end(store: &dyn Store, id: &str) {

@@ -117,7 +117,10 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
     let caps = caps(10, 10, 10_000);
     for user in [ADA, BOB] {
         open(&store, &NewSession { user_sub: user.into(), ..session(user) }, &quota()).await;
-        store.save_turns(user, 0, &[turn(0, Role::User, user)], Default::default()).await.expect("written");
+        store
+            .save_turns(user, 0, &[turn(0, Role::User, user)], Default::default(), 0)
+            .await
+            .expect("written");
         let settled = store.settle(&settle(user, vec![row("1", 1, 10)], caps)).await.expect("written");
         assert!(!settled.alerts.is_empty());
     }

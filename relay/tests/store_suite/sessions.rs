@@ -82,7 +82,7 @@ async fn an_ended_session_takes_nothing_more(bench: Bench) {
         store.rotate_resume("a", 0, &[1; 32], None, 1).await,
         store.set_attached("a", 0, true).await,
         store.note_strikes("a", 0, 1).await,
-        store.save_turns("a", 0, &[], Mark::default()).await,
+        store.save_turns("a", 0, &[], Mark::default(), 0).await,
         store.end_session("nobody", 0, "normal", Quality::default(), 3_000).await,
     ] {
         assert!(matches!(refused, Err(StoreError::NoSession { .. })), "{refused:?}");
@@ -249,7 +249,10 @@ async fn a_take_over_tells_when_something_was_last_metered_and_which_turn_is_nex
     let taken = store.take_over("a", &take_over(1, "relay-3")).await.expect("written").expect("live");
     assert_eq!((taken.metered_at_ms, taken.next_turn), (Some(9_000), 0));
     for number in 0..3 {
-        store.save_turns("a", 2, &[turn(number, Role::User, "one")], Mark::default()).await.expect("written");
+        store
+            .save_turns("a", 2, &[turn(number, Role::User, "one")], Mark::default(), 0)
+            .await
+            .expect("written");
     }
     let taken = store.take_over("a", &take_over(2, "relay-4")).await.expect("written").expect("live");
     assert_eq!(taken.next_turn, 3);

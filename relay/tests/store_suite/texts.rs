@@ -87,7 +87,7 @@ async fn every_text_is_stored_and_found_again(bench: Bench) {
         open(store, &new, &quota()).await;
         let said: Vec<Turn> =
             [Role::User, Role::Agent].into_iter().zip(0..).map(|(role, n)| turn(n, role, text)).collect();
-        store.save_turns(&id, 0, &said, Mark::default()).await.expect("written");
+        store.save_turns(&id, 0, &said, Mark::default(), 0).await.expect("written");
         let mut used = row("1", 1, 1);
         (used.item, used.provider, used.unit, used.price_version) =
             (text.clone(), text.clone(), name.clone(), text.clone());

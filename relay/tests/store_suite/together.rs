@@ -61,7 +61,7 @@ async fn of_many_calls_that_write_at_once_each_keeps_its_own_outcome(bench: Benc
                     };
                     let (settled, said, reserved) = tokio::join!(
                         store.settle(&settle),
-                        store.save_turns(&id, 0, &turns, Mark::default()),
+                        store.save_turns(&id, 0, &turns, Mark::default(), 0),
                         store.reserve(&ask)
                     );
                     let own = match kind {

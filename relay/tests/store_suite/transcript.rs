@@ -18,9 +18,9 @@ async fn a_turn_is_written_over_and_what_is_committed_never_goes_back(bench: Ben
     open(store, &session("a"), &quota()).await;
     let far = Mark { seq: 20, position: 32_000 };
     let turns = [turn(0, Role::User, "hel"), turn(1, Role::Agent, "You said")];
-    store.save_turns("a", 0, &turns, far).await.expect("written");
+    store.save_turns("a", 0, &turns, far, 0).await.expect("written");
     let turns = [turn(0, Role::User, "hello"), turn(1, Role::Agent, "You said: hello")];
-    store.save_turns("a", 0, &turns, Mark { seq: 5, position: 8_000 }).await.expect("written");
+    store.save_turns("a", 0, &turns, Mark { seq: 5, position: 8_000 }, 0).await.expect("written");
 
     let rows = store.turns("a").await.expect("read");
     let texts: Vec<_> = rows.iter().map(|row| (row.turn.text.as_str(), row.turn.role)).collect();
@@ -35,10 +35,10 @@ async fn what_a_turn_lacks_leaves_what_is_stored(bench: Bench) {
     open(store, &session("a"), &quota()).await;
     let latency = Latency { stt_ms: Some(200), llm_ms: Some(300), send_ms: Some(2), ..Latency::default() };
     let first = Turn { heard: Some(500), latency, ..turn(0, Role::Agent, "hello") };
-    store.save_turns("a", 0, std::slice::from_ref(&first), Mark::default()).await.expect("written");
+    store.save_turns("a", 0, std::slice::from_ref(&first), Mark::default(), 0).await.expect("written");
     let later = Latency { tts_ms: Some(0), heard_ms: Some(9), total_ms: Some(500), ..Latency::default() };
     let second = Turn { latency: later, ..turn(0, Role::Agent, "hello") };
-    store.save_turns("a", 0, &[second], Mark::default()).await.expect("written");
+    store.save_turns("a", 0, &[second], Mark::default(), 0).await.expect("written");
     let stored = &store.turns("a").await.expect("read")[0].turn;
     let latency = Latency { tts_ms: Some(0), heard_ms: Some(9), total_ms: Some(500), ..latency };
     assert_eq!(*stored, Turn { latency, ..first });
@@ -50,11 +50,11 @@ async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {
     let by =
         TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
     store.take_over("a", &by).await.expect("written").expect("live");
-    let late = store.save_turns("a", 0, &[turn(0, Role::User, "late")], Mark::default()).await;
+    let late = store.save_turns("a", 0, &[turn(0, Role::User, "late")], Mark::default(), 0).await;
     assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
-    let nobody = store.save_turns("nobody", 0, &[turn(0, Role::User, "late")], Mark::default()).await;
+    let nobody = store.save_turns("nobody", 0, &[turn(0, Role::User, "late")], Mark::default(), 0).await;
     assert!(matches!(nobody, Err(StoreError::NoSession { .. })), "{nobody:?}");
-    store.save_turns("a", 1, &[turn(0, Role::User, "hello")], Mark::default()).await.expect("written");
+    store.save_turns("a", 1, &[turn(0, Role::User, "hello")], Mark::default(), 0).await.expect("written");
     assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
 }
 
@@ -70,7 +70,10 @@ async fn any_text_is_stored_as_it_was_said(bench: Bench) {
         "$1 ? %s",
     ];
     for (number, text) in (0..).zip(texts) {
-        store.save_turns("a", 0, &[turn(number, Role::User, text)], Mark::default()).await.expect("written");
+        store
+            .save_turns("a", 0, &[turn(number, Role::User, text)], Mark::default(), 0)
+            .await
+            .expect("written");
     }
     let stored = store.turns("a").await.expect("read");
     assert_eq!(stored.iter().map(|row| row.turn.text.as_str()).collect::<Vec<_>>(), texts);

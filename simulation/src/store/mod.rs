@@ -354,6 +354,7 @@ impl Model {
         epoch: u32,
         turns: &[Turn],
         committed: Mark,
+        replayable: u32,
     ) -> Result<(), StoreError> {
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_live()) else {
             return Err(StoreError::NoSession { id: id.to_owned() });
@@ -362,8 +363,9 @@ impl Model {
             return Err(StoreError::Fenced { id: id.to_owned() });
         }
         let row = &mut session.row;
-        row.replayable_samples =
-            row.replayable_samples.min(row.metered_position.saturating_sub(committed.position));
+        if row.committed.position < committed.position {
+            row.replayable_samples = row.replayable_samples.min(replayable);
+        }
         row.move_committed(committed);
         for turn in turns {
             let stored = session

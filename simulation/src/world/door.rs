@@ -7,10 +7,10 @@ use ::relay::admission::throttle;
 use ::relay::agent::Team;
 use ::relay::money::bill::{Billing, ItemPrice};
 use ::relay::provider::{Service, Skills};
-use ::relay::records::store::{NewSession, Opened, Quota, TakeOver, TakenOver};
+use ::relay::records::store::{NewSession, Opened, Quota, SessionState, TakeOver, TakenOver};
 use ::relay::session::beginning::{Beginning, first_money};
 use ::relay::session::resume::{
-    claims_too_much, end_again, ended_with, instead_of, may_take_over, resume_hash, was_hung_up,
+    claims_too_much, end_again, ended_with, instead_of, may_take_over, next_token, resume_hash, was_hung_up,
 };
 use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello, RelayMessage, Time};
@@ -95,20 +95,29 @@ impl World<'_> {
     /// Brings a connection to its session.
     fn place(&mut self, connection: u32, relay: usize, hello: Hello) -> Result<(), String> {
         let at = self.now + self.store_time();
-        let phase = match &hello.resume {
-            None => Phase::Opening { at, attachment: Attachment::New },
-            Some(resume) => {
-                if let Some(key) = self.find(relay, &resume.session_id) {
-                    return self.command(key, Command::Resume(connection, Box::new(hello)));
-                }
-                Phase::Asking { at, until: self.now + HAND_OFF_TIMEOUT }
-            }
-        };
+        if let Some(resume) = &hello.resume {
+            return match self.find(relay, &resume.session_id) {
+                Some(key) => self.command(key, Command::Resume(connection, Box::new(hello))),
+                None => self.rebuild(connection, relay, hello),
+            };
+        }
+        let phase = Phase::Opening { at, attachment: Attachment::New };
         self.doors.push(Door { connection, relay, hello: Some(hello), phase });
         Ok(())
     }
 
-    /// A connection comes back from a session that is not there any more, or does not take it.
+    /// Looks in the store for a session that is not here, or not any more.
+    pub(super) fn rebuild(&mut self, connection: u32, relay: usize, hello: Hello) -> Result<(), String> {
+        if !self.runs(relay) || !self.relays[relay].is_up() {
+            self.close_end(connection, CloseCode::GoingAway);
+            return Ok(());
+        }
+        let phase = Phase::Asking { at: self.now + self.store_time(), until: self.now + HAND_OFF_TIMEOUT };
+        self.doors.push(Door { connection, relay, hello: Some(hello), phase });
+        Ok(())
+    }
+
+    /// A connection comes back, because there is no such session for it.
     pub(super) fn come_back(&mut self, connection: u32, relay: usize, hello: Hello) -> Result<(), String> {
         if !self.runs(relay) || !self.relays[relay].is_up() {
             self.close_end(connection, CloseCode::GoingAway);
@@ -220,11 +229,16 @@ impl World<'_> {
             self.close_end(connection, CloseCode::EndedByOperator);
             return Ok(());
         }
-        let Some(row) = row.filter(|row| {
-            may_take_over(row, &resume.resume_token, &identity) && !claims_too_much(row, hello.start)
-        }) else {
+        let Some(row) = row.filter(|row| row.state == SessionState::Live) else {
             return self.come_back(connection, relay, hello);
         };
+        if !may_take_over(&row, &resume.resume_token, &identity) || claims_too_much(&row, hello.start) {
+            if self.page.connection != Some(connection) {
+                return self.come_back(connection, relay, hello);
+            }
+            // This client tells nobody but what it was told.
+            return Err(format!("the live session {} is refused to its own client", row.id));
+        }
         let age = Duration::from_millis((unix_ms - row.started_at_ms).max(0) as u64);
         if let Err(excess) = throttle::resumed_elsewhere(row.reconnects, age) {
             self.refuse(connection, excess.to_refusal());
@@ -234,17 +248,20 @@ impl World<'_> {
             self.refuse(connection, later());
             return Ok(());
         }
-        let token = self.resume_token();
+        let (token, newest) = next_token(&row, &resume.resume_token, self.resume_token());
         let by = TakeOver {
             epoch: row.epoch,
-            resume_hash: resume_hash(&token),
+            resume_hash: newest,
             previous: resume_hash(&resume.resume_token),
             relay: self.relays[relay].id.clone(),
             lease: self.lease(),
         };
         let taken = self.store.take_over(unix_ms, &row.id, &by);
         self.check_budgets()?;
-        let Some(taken) = taken else { return self.come_back(connection, relay, hello) };
+        let Some(taken) = taken else {
+            self.refuse(connection, later());
+            return Ok(());
+        };
         self.tally.take_overs += 1;
         self.say(|world| format!("{} takes over epoch {}", world.relays[relay].id, taken.session.epoch));
         if self.loses_answer() {

@@ -422,7 +422,7 @@ impl World<'_> {
         }
         for Waiting { connection, hello, .. } in visitors {
             match departure {
-                Departure::Ended(_) => self.come_back(connection, relay, hello)?,
+                Departure::Ended(_) => self.rebuild(connection, relay, hello)?,
                 Departure::TakenOver => self.close_end(connection, CloseCode::TryLater),
                 Departure::HandedOff { code, .. } => self.close_end(connection, code),
             }
@@ -432,7 +432,7 @@ impl World<'_> {
         }
         for command in commands {
             if let Command::Resume(connection, hello) = command {
-                self.come_back(connection, relay, *hello)?;
+                self.rebuild(connection, relay, *hello)?;
             }
         }
         Ok(())

@@ -267,8 +267,8 @@ pub(super) fn write_owed(
     owed: &Owed,
 ) -> Result<Option<Settled>, StoreError> {
     match owed {
-        Owed::Turns { turns, committed } => {
-            store.save_turns(now, session, epoch, turns, *committed).map(|()| None)
+        Owed::Turns { turns, committed, replayable } => {
+            store.save_turns(now, session, epoch, turns, *committed, *replayable).map(|()| None)
         }
         Owed::Settle(settle) => store.settle(settle).map(Some),
         Owed::End { reason, quality, at_ms } => {

@@ -45,6 +45,7 @@ fn whatever_is_owed_reads_back_as_it_was() {
         Owed::Turns {
             turns: vec![turn(Role::User), turn(Role::Agent)],
             committed: Mark { seq: 5, position: 6 },
+            replayable: 7,
         },
         Owed::Settle(Box::new(settle())),
         Owed::End {

@@ -129,13 +129,15 @@ operations! {
     /// finds none.
     fn sweep(&self, resume_window: Duration) -> Swept;
 
-    /// Writes turns, each over an earlier version of itself, and moves the committed mark forward (never back), all or nothing.
+    /// Writes turns, each over an earlier version of itself, and moves the committed mark forward (never back), all or nothing. Of what was
+    /// metered, at most `replayable` samples may be played again after that without being metered again.
     fn save_turns(
         &self,
         id: &str,
         epoch: u32,
         turns: &[Turn],
         committed: Mark,
+        replayable: u32,
     ) -> ();
 
     /// Reads the transcript of a session in order.

@@ -39,7 +39,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn turns(seq: u32) -> Entry {
-    Entry::Turns { turns: Vec::new(), committed: Mark { seq, position: seq * 1_600 } }
+    Entry::Turns { turns: Vec::new(), committed: Mark { seq, position: seq * 1_600 }, replayable: 0 }
 }
 
 fn settlement() -> Entry {

@@ -20,7 +20,7 @@ use routes::{of_link, write};
 
 use super::journal::{self, Journal};
 pub use super::journal::{Entry, Failure, FailureKind, LineQuality, NextToken, Receipt, Settlement};
-use super::policy::{self, Policy};
+use super::policy::{self, Policy, ResumeToken};
 pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
 use super::wire::Incoming;
 use crate::agent::tool::ToolOutput;
@@ -356,8 +356,12 @@ impl Machine {
             Step::Policy(input) => self.tell_policy(input),
             Step::Resume(visitor) => {
                 let resume = visitor.hello.resume.as_ref();
-                let is_good = resume.is_some_and(|resume| self.link.accepts(&resume.resume_token));
-                self.tell_policy(policy::Input::Resume { visitor, is_good });
+                let token = match resume.map(|resume| &*resume.resume_token) {
+                    Some(token) if self.link.is_newest(token) => ResumeToken::Newest,
+                    Some(token) if self.link.accepts(token) => ResumeToken::Older,
+                    Some(_) | None => ResumeToken::Unknown,
+                };
+                self.tell_policy(policy::Input::Resume { visitor, token });
             }
             Step::Journal(input) => self.tell_journal(input),
             Step::WriteEnd(code) => {

@@ -7,6 +7,7 @@ use crate::agent::tool::ToolNote;
 use crate::call;
 use crate::session::journal::{self, Entry, Receipt, Settlement};
 use crate::session::policy::{self, Reservation, Written};
+use crate::session::resume::resume_hash;
 use crate::session::wire::Outgoing;
 
 impl Machine {
@@ -53,7 +54,9 @@ impl Machine {
                 C::Feed { request, feed } => Step::Out(Output::Feed { request, feed }),
                 C::HoldBack { request, held_back } => Step::Out(Output::HoldBack { request, held_back }),
                 C::Cancel(request) => Step::Out(Output::Cancel(request)),
-                C::Store { turns, committed } => write(Entry::Turns { turns, committed }),
+                C::Store { turns, committed, replayable } => {
+                    write(Entry::Turns { turns, committed, replayable })
+                }
                 C::NoteTool(note) => write(Entry::Tool(Box::new(note))),
                 C::RunTool(called) => Step::Out(Output::RunTool(Box::new(called))),
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
@@ -177,6 +180,7 @@ pub(super) fn of_link(output: link::Output) -> Option<Step> {
         L::Played(position) => Step::Played(position),
         L::RoundTrip(time) => Step::RoundTrip(time),
         L::Strikes(strikes) => write(Entry::Strikes(strikes)),
+        L::Greeted(token) => Step::Policy(policy::Input::Greeted(resume_hash(&token))),
         L::Token(token) => Step::Policy(policy::Input::Token(token)),
         L::Bye => Step::Bye,
         L::Close(code) => Step::Out(Output::Close(code)),

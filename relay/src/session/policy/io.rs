@@ -28,6 +28,17 @@ pub struct Visitor {
     pub replaced: [u8; 32],
 }
 
+/// What the link knows of the resume token that a connection comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum ResumeToken {
+    /// It was given out last.
+    Newest,
+    /// A newer one was given out, and its client may not have got that.
+    Older,
+    /// It is not good.
+    Unknown,
+}
+
 /// A wish to set money aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -93,11 +104,9 @@ pub(in crate::session) enum Input {
     /// No command can reach the session any more.
     Forgotten,
     /// A connection wants to go on with the session.
-    Resume {
-        visitor: Box<Visitor>,
-        /// Whether the link knows the resume token of the connection.
-        is_good: bool,
-    },
+    Resume { visitor: Box<Visitor>, token: ResumeToken },
+    /// The client that resumed has the resume token with this hash, the newest.
+    Greeted([u8; 32]),
     /// The lease was renewed: the session need not stop before this time.
     Lease(Time),
     /// The database has been away since this time, or is back (`None`).

@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::{CloseCode, Time};
 
 pub use io::{Checked, Departure, Note, Reservation, Visitor};
-pub(super) use io::{Input, Output, Written};
+pub(super) use io::{Input, Output, ResumeToken, Written};
 
 use super::jitter::Jitter;
 use super::journal::{Failure, FailureKind, NextToken};
@@ -148,7 +148,8 @@ impl Policy {
             Input::HandOff if matches!(self.phase, Phase::Ended(_)) => {}
             Input::HandOff => self.leave(CloseCode::Replaced, false, true),
             Input::Forgotten => self.push(Output::Stop(CloseCode::Internal)),
-            Input::Resume { visitor, is_good } => self.handle_resume(visitor, is_good),
+            Input::Resume { visitor, token } => self.handle_resume(visitor, token),
+            Input::Greeted(hash) => self.handle_greeted(hash),
             Input::Lease(until) => self.lease = until,
             Input::Away(since) => self.away = since,
             Input::Written(written) => self.handle_written(written),
@@ -224,9 +225,10 @@ impl Policy {
 
     /// Lets a connection go on with the session once its next resume token is stored, or gives it back.
     ///
-    /// The token is stored before the client gets it, so that a relay that takes the session over knows it. The call goes on meanwhile.
-    fn handle_resume(&mut self, visitor: Box<Visitor>, is_good: bool) {
-        if !is_good {
+    /// The token is stored before the client gets it, so that a relay that takes the session over knows it. The call goes on meanwhile. A client
+    /// never gets a token that is not stored: see [`Policy::attach_unstored`].
+    fn handle_resume(&mut self, visitor: Box<Visitor>, token: ResumeToken) {
+        if token == ResumeToken::Unknown {
             return self.push(Output::HandBack(visitor.number));
         }
         if self.resuming.is_some() {
@@ -237,11 +239,33 @@ impl Policy {
         }
         self.reconnects += 1;
         let (hash, replaced, reconnects) = (visitor.hash, visitor.replaced, self.reconnects);
-        self.push(Output::WriteResumed(NextToken { hash, replaced, reconnects }));
         self.resuming = Some(Resuming { visitor, reconnects, deadline: self.now + STORE_TIMEOUT });
-        if self.away.is_some() {
-            // A connection does not wait for a database that is away. The journal writes its token when the database is back.
-            self.attach_waiting();
+        // A connection does not wait for a database that is away. And two tokens are all that the store knows: a third one would be put in the
+        // place of the newest, which the client may hold after all, since one attempt may overtake another.
+        if self.away.is_some() || token == ResumeToken::Older {
+            return self.attach_unstored();
+        }
+        self.push(Output::WriteResumed(NextToken { hash, replaced, reconnects }));
+    }
+
+    /// Attaches the connection that waits, whose next resume token is not stored: the client keeps the one that it came with. The store knows
+    /// that one, whatever becomes of this relay.
+    fn attach_unstored(&mut self) {
+        if let Some(Resuming { visitor, .. }) = &mut self.resuming
+            && let Some(resume) = &visitor.hello.resume
+        {
+            visitor.token.clone_from(&resume.resume_token);
+        }
+        self.attach_waiting();
+    }
+
+    /// Has the store forget every other resume token, now that the client has the newest. A connection that the client gave up may still ask
+    /// for the session at another relay with the one before, and would take it away from the client. A token that is on its way to the store
+    /// for the next connection is newer still.
+    fn handle_greeted(&mut self, hash: [u8; 32]) {
+        if self.phase == Phase::Live && self.resuming.is_none() {
+            let reconnects = self.reconnects;
+            self.push(Output::WriteResumed(NextToken { hash, replaced: hash, reconnects }));
         }
     }
 
@@ -293,7 +317,7 @@ impl Policy {
         }
         self.note(if kind == FailureKind::Erased { Note::Erased } else { Note::NotStored { why } });
         // The resume token of a waiting connection may be what was refused, so the connection does not wait any longer.
-        self.attach_waiting();
+        self.attach_unstored();
         self.end_refused();
     }
 
@@ -394,7 +418,7 @@ impl Policy {
         }
         if self.resuming.as_ref().is_some_and(|resuming| resuming.deadline <= self.now) {
             self.note(Note::ResumeTokenLate);
-            self.attach_waiting();
+            self.attach_unstored();
         }
         if self.phase != Phase::Live || self.is_expired {
             // An ending session has no use for another token.

@@ -53,7 +53,7 @@ impl Bench {
     }
 
     fn resume(&mut self, number: u64) -> Vec<Output> {
-        self.input(Input::Resume { visitor: Box::new(visitor(number)), is_good: true })
+        self.input(Input::Resume { visitor: Box::new(visitor(number)), token: ResumeToken::Newest })
     }
 
     fn refused(&mut self, kind: FailureKind) -> Vec<Output> {
@@ -66,7 +66,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn hello() -> Hello {
-    let text = r#"{"type":"hello","token":"t","client":"c","codec":"pcm_s16le_16000","start":{"seq":0,"position":0}}"#;
+    let text = r#"{"type":"hello","token":"t","client":"c","codec":"pcm_s16le_16000","start":{"seq":0,"position":0},"resume":{"session_id":"s","resume_token":"used","epoch":0,"received":0}}"#;
     protocol::relay::Handshake::new(Time::ZERO).handle_text(text).expect("a hello")
 }
 
@@ -88,6 +88,11 @@ fn next_token(number: u64, reconnects: u32) -> NextToken {
 
 fn attach(number: u64) -> Output {
     Output::Attach { number, hello: Box::new(hello()), token: format!("token-{number}") }
+}
+
+/// As [`attach`], with the resume token that the connection came with.
+fn attach_unstored(number: u64) -> Output {
+    Output::Attach { number, hello: Box::new(hello()), token: "used".into() }
 }
 
 fn resumed(reconnects: u32) -> Output {
@@ -120,7 +125,7 @@ fn a_connection_goes_on_with_the_session_once_its_resume_token_is_stored() {
 #[test]
 fn a_connection_with_a_resume_token_that_is_not_good_goes_back() {
     let mut bench = Bench::new();
-    let outputs = bench.input(Input::Resume { visitor: Box::new(visitor(4)), is_good: false });
+    let outputs = bench.input(Input::Resume { visitor: Box::new(visitor(4)), token: ResumeToken::Unknown });
     assert_eq!(outputs, [Output::HandBack(4)]);
     assert_eq!(bench.policy.reconnects(), 0);
 }
@@ -131,15 +136,37 @@ fn a_resume_does_not_wait_for_a_slow_store_for_longer_than_two_seconds() {
     bench.resume(0);
     assert_eq!(bench.policy.poll_timeout(), Some(bench.now + STORE_TIMEOUT));
     assert_eq!(bench.after(STORE_TIMEOUT / 2), []);
-    assert_eq!(bench.due(), [Output::Note(Note::ResumeTokenLate), resumed(1), attach(0)]);
+    assert_eq!(bench.due(), [Output::Note(Note::ResumeTokenLate), resumed(1), attach_unstored(0)]);
     assert_eq!(bench.input(Input::Written(Written::Resumed(1))), [], "it is attached once");
 }
 
 #[test]
-fn a_resume_does_not_wait_at_all_while_the_database_is_away() {
+fn a_resume_does_not_wait_at_all_while_the_database_is_away_and_its_client_keeps_the_token_that_is_stored() {
     let mut bench = Bench::new();
     bench.input(Input::Away(Some(bench.now)));
-    assert_eq!(bench.resume(0), [Output::WriteResumed(next_token(0, 1)), resumed(1), attach(0)]);
+    assert_eq!(bench.resume(0), [resumed(1), attach_unstored(0)]);
+}
+
+#[test]
+fn a_client_that_comes_with_an_older_resume_token_keeps_it_since_the_store_knows_no_more_than_two() {
+    let mut bench = Bench::new();
+    let older = Input::Resume { visitor: Box::new(visitor(0)), token: ResumeToken::Older };
+    assert_eq!(bench.input(older), [resumed(1), attach_unstored(0)]);
+}
+
+#[test]
+fn once_the_client_has_the_newest_resume_token_the_store_forgets_the_one_before() {
+    let mut bench = Bench::new();
+    bench.resume(1);
+    bench.input(Input::Written(Written::Resumed(1)));
+    let only = |reconnects| NextToken { hash: [1; 32], replaced: [1; 32], reconnects };
+    assert_eq!(bench.input(Input::Greeted([1; 32])), [Output::WriteResumed(only(1))]);
+    // A newer token is on its way to the store: what comes after it there would put an older one in its place.
+    bench.resume(2);
+    assert_eq!(bench.input(Input::Greeted([1; 32])), []);
+    bench.input(Input::Written(Written::Resumed(2)));
+    bench.input(Input::LinkEnded(CloseCode::Normal));
+    assert_eq!(bench.input(Input::Greeted([2; 32])), [], "an ending session has no use for it");
 }
 
 #[test]
@@ -161,7 +188,7 @@ fn a_connection_of_another_login_brings_its_login_and_its_token() {
     let mut visitor = visitor(0);
     visitor.identity = identity("ada", "acme", "login-2", 9_000);
     visitor.left = TOKEN * 10;
-    bench.input(Input::Resume { visitor: Box::new(visitor), is_good: true });
+    bench.input(Input::Resume { visitor: Box::new(visitor), token: ResumeToken::Newest });
     let outputs = bench.input(Input::Written(Written::Resumed(1)));
     assert_eq!(outputs[0], Output::Login(Some("login-2".into())));
     assert!(bench.policy.poll_timeout() > Some(bench.now + TOKEN), "its token is the one in use");
@@ -371,7 +398,7 @@ fn a_deleted_session_ends_and_whoever_waits_to_go_on_with_it_hears_how() {
         [
             Output::Note(Note::Erased),
             resumed(1),
-            attach(0),
+            attach_unstored(0),
             Output::Stop(CloseCode::Internal),
             Output::WriteEnd(CloseCode::Internal),
         ]

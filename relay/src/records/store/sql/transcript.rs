@@ -12,10 +12,9 @@ const MOVE_COMMITTED: Sql = sql!(
         uplink_seq_committed = CASE WHEN uplink_seq_committed < $1 THEN $1 ELSE uplink_seq_committed END,
         uplink_position_committed =
             CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END,
-        replayable_samples = CASE WHEN metered_position <= $2 THEN 0
-            WHEN replayable_samples > metered_position - $2 THEN metered_position - $2
+        replayable_samples = CASE WHEN uplink_position_committed < $2 AND replayable_samples > $3 THEN $3
             ELSE replayable_samples END
-    WHERE id = $3 AND epoch = $4 AND state = 'live'"
+    WHERE id = $4 AND epoch = $5 AND state = 'live'"
 );
 
 const SAVE_TURN: Sql = sql!(
@@ -38,6 +37,7 @@ impl SqlStore {
         epoch: u32,
         turns: &[Turn],
         committed: Mark,
+        replayable: u32,
     ) -> Result<(), StoreError> {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.shared(Durability::Process, move |mut tx| {
@@ -46,6 +46,7 @@ impl SqlStore {
                     .query(MOVE_COMMITTED)
                     .bind(i64::from(committed.seq))
                     .bind(i64::from(committed.position))
+                    .bind(i64::from(replayable))
                     .bind(&*id)
                     .bind(i64::from(epoch))
                     .execute(&mut *tx.connection)
