@@ -106,7 +106,7 @@ describe("the packed package", () => {
     ["esbuild", "build", "defer"],
     ["esbuild", "build:esm", 'type="module"'],
     ["rollup", "build", 'type="module"'],
-    ["rollup", "build:element", "defer"],
+    ["rollup", "build:iife", "defer"],
   ]) {
     test(`builds the element with ${name} (${script}), and calls under the documented policy`, async () => {
       const folder = workplace(name);
