@@ -100,13 +100,12 @@ impl Talk {
 
     /// Speaks for two seconds, and is silent until that is answered and the answer has been played.
     async fn ask(&mut self) {
+        self.answered = None;
         let speech = [silence(0.5), voice(2.0), silence(1.0)].concat();
         for chunk in speech.chunks(CHUNK) {
             self.say(chunk).await;
         }
-        let quiet = silence(0.1);
-        let asked = self.seq;
-        self.answered = None;
+        let (quiet, asked) = (silence(0.1), self.seq);
         while self.answered.is_none_or(|answered| answered + Duration::from_secs(2) > Instant::now()) {
             self.say(&quiet).await;
             assert!(self.seq < asked + 265, "it was not answered in 26 s: {:?}", self.told);
