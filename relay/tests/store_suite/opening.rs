@@ -269,6 +269,7 @@ async fn a_file_is_looked_at_and_stays_as_it_is() {
         VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)",
     )
     .await;
+    run(&file, "UPDATE revisions SET number = 99 WHERE name = 'oldest_relay'").await;
     let newer = check_sqlite_file(&path).await.expect_err("newer");
     assert!(matches!(newer, StoreError::Newer { version: 99, .. }), "{newer}");
     let folder = dir.path().join("spill.db");
@@ -300,24 +301,63 @@ async fn tcp(url: &Secret) -> TlsAndRefused {
     TlsAndRefused { plain: url(address), nobody: url(free) }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_schema_of_a_newer_relay_is_left_alone() {
-    const LATER: &str = "VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)";
+/// Does to both databases what a newer relay's migration does, with this number: it is noted, and so is which relays it serves.
+async fn migrated_by_a_newer_relay(postgres: &Secret, sqlite: &Secret, oldest_relay: i64) {
     const COLUMNS: &str = "(version, description, installed_on, success, checksum, execution_time)";
+    for (url, schema) in [(postgres, "voxrelay."), (sqlite, "")] {
+        let later = "VALUES (99, 'later', CURRENT_TIMESTAMP, true, 'x', 0)";
+        run(url, &format!("INSERT INTO {schema}_sqlx_migrations {COLUMNS} {later}")).await;
+        let oldest = format!("SET number = {oldest_relay} WHERE name = 'oldest_relay'");
+        run(url, &format!("UPDATE {schema}revisions {oldest}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_a_newer_relay_that_only_added_to_it_serves_this_one() {
     let url = postgres::shared().database().await;
-    run(&url, &format!("INSERT INTO voxrelay._sqlx_migrations {COLUMNS} {LATER}")).await;
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("voxrelay.db");
     SqlStore::sqlite(&path).await.expect("opened").close().await;
     let file = Secret::new(format!("sqlite://{}", path.display()));
-    run(&file, &format!("INSERT INTO _sqlx_migrations {COLUMNS} {LATER}")).await;
+    migrated_by_a_newer_relay(&url, &file, 13).await;
+    assert_eq!(migrate(&url).await.expect("nothing to do"), 0);
+    check_sqlite_file(&path).await.expect("it serves");
+    for store in [
+        SqlStore::postgres(&url).await.expect("it serves"),
+        SqlStore::sqlite(&path).await.expect("it serves"),
+    ] {
+        open(&store, &session("a"), &quota()).await;
+        assert!(store.session("a").await.expect("read").is_some());
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_only_a_newer_relay_knows_takes_nothing_from_this_one() {
+    let url = postgres::shared().database().await;
+    let clerk = role(&url, "clerk").await;
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO clerk";
+    run(&url, &format!("GRANT USAGE ON SCHEMA voxrelay TO clerk; {grant}")).await;
+    run(&url, "CREATE TABLE voxrelay.of_later (id BIGINT)").await;
+    let store = SqlStore::postgres(&clerk).await.expect("it has rights on all that it uses");
+    store.ping().await.expect("and goes on to have them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
+    let url = postgres::shared().database().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("voxrelay.db");
+    SqlStore::sqlite(&path).await.expect("opened").close().await;
+    let file = Secret::new(format!("sqlite://{}", path.display()));
+    migrated_by_a_newer_relay(&url, &file, 99).await;
     for error in [
         SqlStore::postgres(&url).await.expect_err("newer"),
         migrate(&url).await.expect_err("newer"),
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 12, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 13, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"

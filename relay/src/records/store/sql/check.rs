@@ -1,12 +1,14 @@
 //! Checks of a database before it is used, so that whoever starts a relay reads what is wrong and what to do about it. They use single
 //! connections, which say what went wrong. A pool would only say that it timed out.
 
+use std::sync::LazyLock;
+
 use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
 use super::connections::ACQUIRE_TIMEOUT;
-use super::migrations::{self, SchemaVersion};
+use super::migrations::{self, Applied, SchemaVersion};
 use super::statement::{Place, Statement};
 use super::{Dialect, StoreError};
 
@@ -20,12 +22,19 @@ const HAS_MIGRATIONS: &str = "SELECT to_regclass('voxrelay._sqlx_migrations') IS
 const MAY_READ_MIGRATIONS: &str = "SELECT has_table_privilege('voxrelay._sqlx_migrations', 'SELECT') AS yes";
 const MIGRATIONS: &str = "SELECT version FROM voxrelay._sqlx_migrations WHERE success ORDER BY version";
 /// Asks whether this connection takes no writes, as on a server that only follows another one, and which of the rights that a relay needs on
-/// its tables this role lacks.
-const LACKING: &str = "SELECT current_setting('transaction_read_only') = 'on' AS reads_only,
-    COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking, CAST(current_user AS text) AS name
-    FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-    WHERE schemaname = 'voxrelay' AND tablename <> '_sqlx_migrations'
-        AND NOT has_table_privilege(format('voxrelay.%I', tablename), privilege)";
+/// its tables this role lacks. Tables that only a newer relay knows are none of its own.
+static LACKING: LazyLock<String> = LazyLock::new(|| {
+    let tables: Vec<String> =
+        migrations::tables(Dialect::Postgres).map(|table| format!("'{table}'")).collect();
+    format!(
+        "SELECT current_setting('transaction_read_only') = 'on' AS reads_only,
+        COALESCE(string_agg(DISTINCT privilege, ', '), '') AS lacking, CAST(current_user AS text) AS name
+        FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+        WHERE schemaname = 'voxrelay' AND tablename IN ({})
+            AND NOT has_table_privilege(format('voxrelay.%I', tablename), privilege)",
+        tables.join(", ")
+    )
+});
 const TABLES: &str = "SELECT CAST(tablename AS text) AS name FROM pg_tables WHERE schemaname = 'voxrelay'";
 const WHO: &str = "SELECT CAST(current_user AS text) AS name";
 
@@ -84,10 +93,13 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
         return Err(lacking("SELECT".into()));
     }
     let applied = sqlx::raw_sql(MIGRATIONS).fetch_all(&mut *connection).await.map_err(opening)?;
-    let applied: Vec<i64> =
+    let versions: Vec<i64> =
         applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(opening)?;
-    match migrations::compare(Dialect::Postgres, &applied) {
+    let oldest_relay =
+        migrations::oldest_relay(&mut *connection, Dialect::Postgres, &versions).await.map_err(opening)?;
+    match migrations::compare(Dialect::Postgres, &Applied { versions, oldest_relay }) {
         SchemaVersion::UpToDate => {}
+        SchemaVersion::NewerAndFits { version } => migrations::tell_newer(database, version),
         SchemaVersion::Older { missing } => {
             return Err(StoreError::Outdated { database: database.to_owned(), missing });
         }
@@ -104,13 +116,13 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
     if !gone.is_empty() {
         return Err(StoreError::Lacking { database: database.to_owned(), tables: gone.join(", ") });
     }
-    let row = row(connection, LACKING).await.map_err(opening)?;
+    let row = row(connection, &LACKING).await.map_err(opening)?;
     writable(&row, database).map_err(opening)?
 }
 
 /// Checks that a PostgreSQL database that is in use still takes what a relay writes.
 pub(super) async fn takes_writes(on: impl Place) -> Result<(), StoreError> {
-    let row = Statement::new(LACKING).fetch_one(on).await?;
+    let row = Statement::new(&**LACKING).fetch_one(on).await?;
     writable(&row, "the database")?
 }
 

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::AnyPool;
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, AnyPool, Row, SqlSafeStr};
 
 use super::connections::Connections;
 use super::statement::in_time;
@@ -33,6 +32,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     10 "credits" "0010_credits.sql";
     11 "stages" "0011_stages.sql";
     12 "excess alerts" "0012_excess_alerts.sql";
+    13 "oldest relay" "0013_oldest_relay.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -48,14 +48,35 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     10 "credits" "0010_credits.sql";
     11 "stages" "0011_stages.sql";
     12 "excess alerts" "0012_excess_alerts.sql";
+    13 "oldest relay" "0013_oldest_relay.sql";
 };
+
+/// The migration since which a schema says which relays it serves.
+const OLDEST_RELAY_SINCE: i64 = 13;
 
 /// How a database's schema compares to the one of this relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SchemaVersion {
     UpToDate,
-    Older { missing: usize },
-    Newer { version: i64 },
+    Older {
+        missing: usize,
+    },
+    /// It has migrations that this relay does not know, and serves this relay as well.
+    NewerAndFits {
+        version: i64,
+    },
+    Newer {
+        version: i64,
+    },
+}
+
+/// What a database says of its schema.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Applied {
+    /// The migrations that were applied to it.
+    pub(super) versions: Vec<i64>,
+    /// The newest migration that a relay has to know to serve it, if that is known.
+    pub(super) oldest_relay: Option<i64>,
 }
 
 /// Brings the schema up to date. Says how many migrations were applied.
@@ -65,27 +86,39 @@ pub(super) async fn run(
     database: &str,
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
-    let before = in_time(applied(connections.pool())).await?.map_err(migrate)?;
-    if let SchemaVersion::Newer { version } = compare(dialect, &before) {
-        return Err(newer(dialect, database, version));
+    let before = in_time(applied(connections.pool(), dialect)).await?.map_err(migrate)?;
+    match compare(dialect, &before) {
+        SchemaVersion::Newer { version } => return Err(newer(dialect, database, version)),
+        SchemaVersion::NewerAndFits { version } => {
+            tell_newer(database, version);
+            return Ok(0);
+        }
+        SchemaVersion::UpToDate | SchemaVersion::Older { .. } => {}
     }
     // Only migrations have no time limit: how long one takes depends on how many rows there are.
     migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
-    Ok(known(dialect) - before.len())
+    Ok(known(dialect) - before.versions.len())
 }
 
-/// How a database in which these migrations were applied compares to this relay.
-pub(super) fn compare(dialect: Dialect, applied: &[i64]) -> SchemaVersion {
-    let listed = listed(dialect);
-    if let Some(version) =
-        applied.iter().find(|version| !listed.iter().any(|migration| migration.0 == **version))
-    {
-        return SchemaVersion::Newer { version: *version };
+/// How a database that says this of its schema compares to this relay.
+pub(super) fn compare(dialect: Dialect, applied: &Applied) -> SchemaVersion {
+    let (listed, there) = (listed(dialect), &applied.versions);
+    let missing = listed.iter().filter(|migration| !there.contains(&migration.0)).count();
+    let unknown =
+        there.iter().filter(|version| !listed.iter().any(|migration| migration.0 == **version)).max();
+    match (unknown, missing) {
+        (None, 0) => SchemaVersion::UpToDate,
+        (None, missing) => SchemaVersion::Older { missing },
+        (Some(&version), 0) if applied.oldest_relay.is_some_and(|oldest| oldest <= newest(dialect)) => {
+            SchemaVersion::NewerAndFits { version }
+        }
+        (Some(&version), _) => SchemaVersion::Newer { version },
     }
-    match listed.len().saturating_sub(applied.len()) {
-        0 => SchemaVersion::UpToDate,
-        missing => SchemaVersion::Older { missing },
-    }
+}
+
+/// Says in the log that the database is of a newer version, and that the relay goes on.
+pub(super) fn tell_newer(database: &str, version: i64) {
+    tracing::warn!(database, version, "the schema is of a newer version, which serves this relay as well");
 }
 
 /// How many migrations this relay knows.
@@ -102,17 +135,40 @@ pub(super) fn tables(dialect: Dialect) -> impl Iterator<Item = &'static str> {
 
 /// The error for a database with a migration that this relay does not know.
 pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreError {
-    let known = listed(dialect).last().map_or(0, |migration| migration.0);
-    StoreError::Newer { database: database.to_owned(), version, known }
+    StoreError::Newer { database: database.to_owned(), version, known: newest(dialect) }
 }
 
-/// The versions of the migrations that were applied to a database.
-async fn applied(pool: &AnyPool) -> Result<Vec<i64>, MigrateError> {
+/// The newest migration that this relay knows.
+fn newest(dialect: Dialect) -> i64 {
+    listed(dialect).last().map_or(0, |migration| migration.0)
+}
+
+/// What a database says of its schema.
+async fn applied(pool: &AnyPool, dialect: Dialect) -> Result<Applied, MigrateError> {
     let mut connection = pool.acquire().await?;
     let table = &Migrator::DEFAULT.table_name;
     connection.ensure_migrations_table(table).await?;
     let applied = connection.list_applied_migrations(table).await?;
-    Ok(applied.iter().map(|migration| migration.version).collect())
+    let versions: Vec<i64> = applied.iter().map(|migration| migration.version).collect();
+    let oldest_relay = oldest_relay(&mut connection, dialect, &versions).await?;
+    Ok(Applied { versions, oldest_relay })
+}
+
+/// The newest migration that a relay has to know to serve the schema. A schema from before [`OLDEST_RELAY_SINCE`] does not say it.
+pub(super) async fn oldest_relay(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    versions: &[i64],
+) -> Result<Option<i64>, sqlx::Error> {
+    if !versions.contains(&OLDEST_RELAY_SINCE) {
+        return Ok(None);
+    }
+    let oldest = match dialect {
+        Dialect::Sqlite => "SELECT number FROM revisions WHERE name = 'oldest_relay'",
+        Dialect::Postgres => "SELECT number FROM voxrelay.revisions WHERE name = 'oldest_relay'",
+    };
+    let row = sqlx::raw_sql(oldest).fetch_optional(connection).await?;
+    row.map(|row| row.try_get("number")).transpose()
 }
 
 fn migrator(dialect: Dialect) -> Migrator {
@@ -146,6 +202,43 @@ mod tests {
             assert_eq!(files, listed.iter().map(|(_, _, file, _)| *file).collect::<Vec<_>>());
             assert!(listed.windows(2).all(|pair| pair[0].0 < pair[1].0), "they are applied in order");
             assert!(listed.iter().all(|(version, _, file, _)| file.starts_with(&format!("{version:04}_"))));
+        }
+    }
+
+    #[test]
+    fn migrations_from_13_on_only_add_or_say_that_they_do_not() {
+        for (_, _, file, sql) in
+            SQLITE.iter().chain(POSTGRES).filter(|migration| migration.0 >= OLDEST_RELAY_SINCE)
+        {
+            let text: String = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+            for statement in text.split(';').map(str::to_uppercase) {
+                let changes = ["DROP ", "RENAME ", "ALTER COLUMN", "ADD CONSTRAINT", "SET NOT NULL"];
+                let column = statement.contains("ADD COLUMN") && statement.contains("NOT NULL");
+                let breaks = changes.iter().any(|change| statement.contains(change))
+                    || column && !statement.contains("DEFAULT");
+                assert!(!breaks || sql.contains("'oldest_relay'"), "{file}: {statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_schema_serves_whoever_knows_enough_of_it() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let ours: Vec<i64> = listed(dialect).iter().map(|migration| migration.0).collect();
+            let newest = newest(dialect);
+            let with = |more: &[i64], oldest_relay| {
+                let versions = ours.iter().chain(more).copied().collect();
+                compare(dialect, &Applied { versions, oldest_relay })
+            };
+            assert_eq!(with(&[], Some(newest)), SchemaVersion::UpToDate);
+            assert_eq!(with(&[98, 99], Some(newest)), SchemaVersion::NewerAndFits { version: 99 });
+            assert_eq!(with(&[99], Some(99)), SchemaVersion::Newer { version: 99 });
+            assert_eq!(with(&[99], None), SchemaVersion::Newer { version: 99 });
+            let versions = ours[1..].iter().chain(&[99]).copied().collect();
+            let lacks = compare(dialect, &Applied { versions, oldest_relay: Some(newest) });
+            assert_eq!(lacks, SchemaVersion::Newer { version: 99 }, "it lacks one of ours");
+            let older = Applied { versions: ours[2..].to_vec(), oldest_relay: None };
+            assert_eq!(compare(dialect, &older), SchemaVersion::Older { missing: 2 });
         }
     }
 

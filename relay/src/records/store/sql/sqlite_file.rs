@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
-use super::migrations::{self, SchemaVersion};
+use super::migrations::{self, Applied, SchemaVersion};
 use super::statement::in_time;
 use super::{Dialect, StoreError, sqlite_options};
 
@@ -40,8 +40,11 @@ pub async fn check_sqlite_file(path: &Path) -> Result<(), StoreError> {
         .map_err(open)?;
     if in_time(number(&mut connection, HAS_MIGRATIONS, "found")).await?.map_err(open)? > 0 {
         let applied = in_time(sqlx::raw_sql(MIGRATIONS).fetch_all(&mut connection)).await?.map_err(open)?;
-        let applied: Vec<i64> =
+        let versions: Vec<i64> =
             applied.iter().map(|row| row.try_get("version")).collect::<Result<_, _>>().map_err(open)?;
+        let oldest_relay = migrations::oldest_relay(&mut connection, Dialect::Sqlite, &versions);
+        let oldest_relay = in_time(oldest_relay).await?.map_err(open)?;
+        let applied = Applied { versions, oldest_relay };
         if let SchemaVersion::Newer { version } = migrations::compare(Dialect::Sqlite, &applied) {
             return Err(migrations::newer(Dialect::Sqlite, &database, version));
         }
