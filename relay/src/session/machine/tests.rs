@@ -376,7 +376,7 @@ fn a_relay_that_stops_writes_what_was_heard_before_it_says_that_nobody_is_connec
     assert!(!bench.machine.listens() && !bench.machine.takes_commands());
     let outputs = bench.let_store_answer();
     assert_eq!(bench.written, ["settlement", "detached"]);
-    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: false };
+    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: true };
     assert_eq!(over(&outputs), Some(departure));
 }
 

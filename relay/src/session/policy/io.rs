@@ -203,7 +203,7 @@ pub enum Departure {
     HandedOff {
         /// The code that its connections are closed with.
         code: CloseCode,
-        /// Whether to end the session's lease, because another relay waits for that.
+        /// Whether to end the session's lease, so that another relay takes it over at once: one may wait for that, or the client goes there.
         let_go: bool,
     },
 }

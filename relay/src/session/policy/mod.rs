@@ -140,7 +140,7 @@ impl Policy {
             return self.handle_leaving(input);
         }
         match input {
-            Input::Shutdown if self.phase == Phase::Live => self.leave(CloseCode::GoingAway, true, false),
+            Input::Shutdown if self.phase == Phase::Live => self.leave(CloseCode::GoingAway, true, true),
             Input::Shutdown => {}
             Input::End(code) => self.push(Output::Stop(code)),
             // Whether another relay has the session or it was ended is found out by writing its end: the store refuses that if it is fenced.

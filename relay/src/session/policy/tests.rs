@@ -440,7 +440,7 @@ fn a_relay_that_stops_leaves_its_sessions_and_they_pay_for_nothing_twice() {
     let mut bench = Bench::new();
     assert_eq!(bench.input(Input::Shutdown), leaving(true));
     assert_eq!(bench.input(Input::Owed { is_empty: false, is_kept: true }), [], "the database comes first");
-    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: false };
+    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: true };
     assert_eq!(bench.input(Input::Owed { is_empty: true, is_kept: true }), [Output::Over(departure)]);
 }
 
@@ -493,7 +493,7 @@ fn what_cannot_be_written_in_two_seconds_is_kept_here_and_what_the_disk_refuses_
     assert_eq!(bench.input(Input::Timeout), []);
     assert_eq!(bench.due(), [Output::Note(Note::KeptHere), Output::KeepAll]);
     assert_eq!(bench.input(Input::Owed { is_empty: false, is_kept: false }), []);
-    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: false };
+    let departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: true };
     let gone = [Output::HoldRest, Output::Over(departure)];
     assert_eq!(bench.input(Input::Owed { is_empty: false, is_kept: true }), gone);
 }
