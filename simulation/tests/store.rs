@@ -171,6 +171,7 @@ impl Bench {
                     session_id: id.clone(),
                     payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
                     epoch,
+                    number: self.dice.below(12) as u32,
                     rows: (0..self.dice.below(3)).map(|_| self.ledger_row()).collect(),
                     metered_position: self.dice.below(4_000) as u32,
                     committed: self.dice.mark(),

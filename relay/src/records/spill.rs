@@ -484,6 +484,8 @@ struct SettleEntry {
     #[serde(default)]
     payer: Option<PayerEntry>,
     epoch: u32,
+    #[serde(default)]
+    number: u32,
     rows: Vec<RowEntry>,
     metered_position: u32,
     #[serde(default)]
@@ -535,6 +537,7 @@ impl From<&Owed> for Entry {
                 session_id: settle.session_id.clone(),
                 payer: settle.payer.as_ref().map(PayerEntry::from),
                 epoch: settle.epoch,
+                number: settle.number,
                 rows: settle.rows.iter().map(RowEntry::from).collect(),
                 metered_position: settle.metered_position,
                 seq: settle.committed.seq,
@@ -573,6 +576,7 @@ impl TryFrom<Entry> for Owed {
                     session_id: settle.session_id,
                     payer: settle.payer.map(Payer::from),
                     epoch: settle.epoch,
+                    number: settle.number,
                     rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
                     metered_position: settle.metered_position,
                     committed: Mark { seq: settle.seq, position: settle.position },

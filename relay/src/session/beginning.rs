@@ -66,6 +66,8 @@ pub struct Beginning {
     pub replayable: u32,
     /// See [`Start::metered_through`].
     pub metered_through: u32,
+    /// The number of the session's newest settlement.
+    pub settlements: u32,
 }
 
 /// The terms that apply to a session at this relay.
@@ -126,6 +128,7 @@ impl Beginning {
             grant,
             replayable: inherited.paid,
             metered_through: inherited.metered_through,
+            settlements: 0,
         }
     }
 
@@ -155,6 +158,7 @@ impl Beginning {
             grant: Grant { authorised: row.authorised, standing: Standing::unused(caps) },
             replayable: row.replayable_samples,
             metered_through: row.metered_position,
+            settlements: row.settlements,
         }
     }
 
@@ -217,6 +221,7 @@ impl Beginning {
             Call::new(now, agent, start),
             Policy::new(now, policy),
             Journal::new(journal_seed),
+            self.settlements,
             terms.is_recorded,
         )
     }

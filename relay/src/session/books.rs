@@ -51,6 +51,7 @@ impl Books {
             session_id: self.session_id.clone(),
             payer: Some(self.payer.clone()),
             epoch: self.epoch,
+            number: settlement.number,
             rows: settlement.rows.clone(),
             metered_position: settlement.through,
             committed: settlement.committed,

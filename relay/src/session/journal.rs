@@ -75,6 +75,8 @@ impl Entry {
 /// What was spent, as the call says it. See [`Output::Settle`](crate::call::Output::Settle).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
+    /// Its number in its session, from 1 over all relays.
+    pub number: u32,
     /// The rows. There may be none.
     pub rows: Vec<LedgerRow>,
     /// The position up to which audio is metered.
@@ -286,9 +288,10 @@ impl Journal {
         self.slow_at()
     }
 
-    /// Whether everything is written.
+    /// Whether everything is written, and no copy of it is on its way to the relay's own disk: one that came there after the session has gone
+    /// would stay, and be written again over what others write meanwhile.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.keeping.is_none()
     }
 
     /// Whether the relay's own disk has taken or refused everything that is owed.

@@ -319,7 +319,7 @@ async fn a_schema_of_a_newer_relay_that_only_added_to_it_serves_this_one() {
     let path = dir.path().join("voxrelay.db");
     SqlStore::sqlite(&path).await.expect("opened").close().await;
     let file = Secret::new(format!("sqlite://{}", path.display()));
-    migrated_by_a_newer_relay(&url, &file, 13).await;
+    migrated_by_a_newer_relay(&url, &file, 14).await;
     assert_eq!(migrate(&url).await.expect("nothing to do"), 0);
     check_sqlite_file(&path).await.expect("it serves");
     for store in [
@@ -357,7 +357,7 @@ async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 13, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 14, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"

@@ -91,6 +91,7 @@ pub fn settle(id: &str, rows: Vec<LedgerRow>, caps: Caps) -> Settle {
         session_id: id.to_owned(),
         payer: None,
         epoch: 0,
+        number: 0,
         rows,
         metered_position: 0,
         committed: protocol::Mark::default(),

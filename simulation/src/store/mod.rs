@@ -153,6 +153,7 @@ impl Model {
             authorised: NanoUsd::ZERO,
             metered_position: inherited.metered_through,
             replayable_samples: inherited.paid,
+            settlements: 0,
         };
         self.sessions.insert(
             session.id.clone(),

@@ -116,10 +116,12 @@ impl Model {
         if session.row.epoch != settle.epoch && !is_still_owed(session, settle) {
             return Err(StoreError::Fenced { id: id.to_owned() });
         }
-        let is_live = session.is_live();
+        let (is_live, settlements, held) = (session.is_live(), session.row.settlements, session.exposed);
         let sums = self.append(id, &settle.rows, settle.at_ms);
-        let exposed = if is_live { settle.exposed } else { NanoUsd::ZERO };
-        self.book(id, sums, exposed, settle.release || !is_live, Some(settle));
+        let is_copy = settle.number > 0 && settle.number <= settlements;
+        let exposed = if is_copy { held } else { settle.exposed };
+        let exposed = if is_live { exposed } else { NanoUsd::ZERO };
+        self.book(id, sums, exposed, settle.release && !is_copy || !is_live, Some(settle));
         let standing = self.standing(id, settle.caps);
         let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
         let cost = self.sessions.get(id).map(|session| session.row.cost).unwrap_or_default();
@@ -203,11 +205,13 @@ impl Model {
         row.characters += sums.characters;
         if let Some(settle) = settle {
             // An older one that is written late, or twice, knows nothing of what was committed since.
-            let is_newest = row.metered_position <= settle.metered_position
+            let is_newest = (settle.number == 0 || settle.number > row.settlements)
+                && row.metered_position <= settle.metered_position
                 && row.committed.position <= settle.committed.position;
             if is_newest {
                 row.replayable_samples = settle.replayable_samples;
             }
+            row.settlements = row.settlements.max(settle.number);
             row.metered_position = row.metered_position.max(settle.metered_position);
             row.move_committed(settle.committed);
         }

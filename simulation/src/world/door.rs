@@ -263,7 +263,11 @@ impl World<'_> {
             return Ok(());
         };
         self.tally.take_overs += 1;
-        self.say(|world| format!("{} takes over epoch {}", world.relays[relay].id, taken.session.epoch));
+        self.say(|world| {
+            let again = taken.session.replayable_samples;
+            let id = &world.relays[relay].id;
+            format!("{id} takes over epoch {}, {again} to be played again", taken.session.epoch)
+        });
         if self.loses_answer() {
             self.refuse(connection, later());
             return Ok(());

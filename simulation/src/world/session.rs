@@ -9,7 +9,7 @@ use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
 use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms};
 use ::relay::session::books::Books;
-use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Visitor};
+use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Settlement, Visitor};
 use ::relay::session::resume::resume_hash;
 use ::relay::session::{Incoming, Outgoing};
 use audio::Hz;
@@ -518,16 +518,22 @@ impl Live {
     }
 }
 
-/// A word for an entry.
-pub(super) fn name(entry: &Entry) -> &'static str {
+/// What a trace says of an entry.
+pub(super) fn named(entry: &Entry) -> String {
     match entry {
-        Entry::Turns { .. } => "turns",
-        Entry::Settlement(_) => "settlement",
-        Entry::End { .. } => "end",
-        Entry::Exhausted(_) => "exhausted",
-        Entry::Attached(_) => "attached",
-        Entry::Resumed(_) => "resumed",
-        Entry::Strikes(_) => "strikes",
-        Entry::Tool(_) => "tool",
+        Entry::Turns { committed, replayable, .. } => {
+            format!("turns, committed to {}, {replayable} to be played again", committed.position)
+        }
+        Entry::Settlement(settlement) => {
+            let Settlement { through, committed, replayable, .. } = &**settlement;
+            let position = committed.position;
+            format!("settlement through {through}, committed to {position}, {replayable} to be played again")
+        }
+        Entry::End { .. } => "end".into(),
+        Entry::Exhausted(_) => "exhausted".into(),
+        Entry::Attached(_) => "attached".into(),
+        Entry::Resumed(_) => "resumed".into(),
+        Entry::Strikes(_) => "strikes".into(),
+        Entry::Tool(_) => "tool".into(),
     }
 }

@@ -198,6 +198,7 @@ impl Truth {
             session_id: OTHER.into(),
             payer: None,
             epoch: 0,
+            number: 0,
             rows,
             metered_position: 0,
             committed: Mark::default(),

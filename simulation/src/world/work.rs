@@ -9,7 +9,7 @@ use ::relay::session::machine::{Checked, Entry, Input, Receipt, Reservation};
 use protocol::Time;
 
 use super::World;
-use super::session::{Live, name};
+use super::session::{Live, named};
 use crate::scenario::{Refusing, Span};
 use crate::store::Model;
 
@@ -175,7 +175,7 @@ impl World<'_> {
                 };
                 self.say(|world| {
                     let exposed = world.store.exposed(&id);
-                    format!("{id} writes {}, {exposed} exposed: {written:?}{}", name(entry), lost(is_lost))
+                    format!("{id} writes {}, {exposed} exposed: {written:?}{}", named(entry), lost(is_lost))
                 });
                 let written = if is_lost { Err(StoreError::Unfinished) } else { written };
                 Input::Written(written.map_err(|error| failure(&error)))

@@ -19,6 +19,7 @@ fn settle() -> Settle {
         session_id: "a".into(),
         payer: Some(Payer { user_sub: "ada".into(), account: "acme".into() }),
         epoch: 3,
+        number: 11,
         rows: vec![row],
         metered_position: 1_600,
         committed: Mark { seq: 1, position: 800 },

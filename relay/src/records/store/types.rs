@@ -154,6 +154,9 @@ pub struct Settle {
     /// The epoch in which the relay had the session. If another relay has taken it over, the audio is played again there, and nothing of this
     /// is written.
     pub epoch: u32,
+    /// The number of the settlement in its session, from 1 over all relays. Of one whose number is not above the newest that was written, only
+    /// rows and positions count that are not there yet: it is a copy from a relay's disk. 0 if it is not known.
+    pub number: u32,
     /// The rows. A row that is there already changes nothing.
     pub rows: Vec<LedgerRow>,
     /// The position up to which audio is metered, with these rows.
@@ -400,6 +403,8 @@ pub struct SessionRow {
     /// How many samples in ledger rows are not committed and were not played again yet. A relay that takes the session over does not meter so
     /// many again.
     pub replayable_samples: u32,
+    /// The number of the newest settlement that was written.
+    pub settlements: u32,
 }
 
 /// Whether a session is live or has ended.

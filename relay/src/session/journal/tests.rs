@@ -48,6 +48,7 @@ fn settlement() -> Entry {
         through: 1_600,
         committed: Mark::default(),
         replayable: 0,
+        number: 1,
         exposed: NanoUsd::ZERO,
         release: false,
         at: Time::ZERO,

@@ -95,6 +95,8 @@ pub struct Machine {
     call: Call,
     policy: Policy,
     journal: Journal,
+    /// How many settlements the session has made, here and at relays before.
+    settlements: u32,
     is_recorded: bool,
     quality: LineQuality,
     /// The steps that are to be done, in this order.
@@ -111,6 +113,7 @@ impl Machine {
         call: Call,
         policy: Policy,
         journal: Journal,
+        settlements: u32,
         is_recorded: bool,
     ) -> Machine {
         Machine {
@@ -118,6 +121,7 @@ impl Machine {
             call,
             policy,
             journal,
+            settlements,
             is_recorded,
             quality: LineQuality::default(),
             steps: VecDeque::new(),

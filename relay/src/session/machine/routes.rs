@@ -62,7 +62,9 @@ impl Machine {
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {
                     let at = self.now;
+                    self.settlements += 1;
                     write(Entry::Settlement(Box::new(Settlement {
+                        number: self.settlements,
                         rows,
                         through,
                         committed,

@@ -110,6 +110,7 @@ impl Bench {
             Call::new(now, Box::new(echo), start),
             Policy::new(now, policy),
             Journal::new(1),
+            0,
             true,
         );
         Bench {

@@ -33,6 +33,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     11 "stages" "0011_stages.sql";
     12 "excess alerts" "0012_excess_alerts.sql";
     13 "oldest relay" "0013_oldest_relay.sql";
+    14 "settlements" "0014_settlements.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -49,6 +50,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     11 "stages" "0011_stages.sql";
     12 "excess alerts" "0012_excess_alerts.sql";
     13 "oldest relay" "0013_oldest_relay.sql";
+    14 "settlements" "0014_settlements.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

@@ -28,7 +28,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
-        account_period, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
+        account_period, settlements, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
     FROM sessions WHERE id = $1" LOCK
 );
 
@@ -76,8 +76,9 @@ const ADD_COST: Sql = sql!(
         uplink_position_committed =
             CASE WHEN uplink_position_committed < $9 THEN $9 ELSE uplink_position_committed END,
         replayable_samples = CASE WHEN metered_position > $7 OR uplink_position_committed > $9 THEN replayable_samples
-            ELSE COALESCE($10, replayable_samples) END
-    WHERE id = $11"
+            ELSE COALESCE($10, replayable_samples) END,
+        settlements = $11
+    WHERE id = $12"
 );
 
 const METERED: Sql = sql!(
@@ -121,6 +122,8 @@ pub(super) struct Locked {
     cost: NanoUsd,
     authorised: NanoUsd,
     exposed: NanoUsd,
+    /// The number of the newest settlement that was written.
+    settlements: u32,
 }
 
 /// What a budget's row says.
@@ -162,7 +165,8 @@ impl Locked {
     pub(super) fn new(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
         let zero = NanoUsd::ZERO;
         let (cost, authorised, exposed) = (zero, zero, zero);
-        Locked { id, epoch, is_live: true, is_lost: false, owners, periods, cost, authorised, exposed }
+        let (is_live, is_lost, settlements) = (true, false, 0);
+        Locked { id, epoch, is_live, is_lost, owners, periods, cost, authorised, exposed, settlements }
     }
 
     /// Locks and reads the row of a session.
@@ -181,6 +185,7 @@ impl Locked {
             cost: row.money("cost_nano_usd")?,
             authorised: row.money("authorised_nano_usd")?,
             exposed: row.money("exposed_nano_usd")?,
+            settlements: row.small("settlements")?,
         }))
     }
 
@@ -266,8 +271,12 @@ impl SqlStore {
                 }
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
                 alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
-                let exposed = if locked.is_live { settle.exposed } else { NanoUsd::ZERO };
-                let release = settle.release || !locked.is_live;
+                // A copy of what was written says nothing of how things are: more may have been settled since. One without a number is of a
+                // relay from before there were any.
+                let is_copy = settle.number > 0 && settle.number <= locked.settlements;
+                let exposed = if is_copy { locked.exposed } else { settle.exposed };
+                let exposed = if locked.is_live { exposed } else { NanoUsd::ZERO };
+                let release = settle.release && !is_copy || !locked.is_live;
                 let (account, user) =
                     book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
                 let standing = locked.standing(settle.caps, account, user);
@@ -480,6 +489,8 @@ async fn book(
     locked.cost += sums.cost;
     locked.authorised = if release { locked.cost } else { locked.authorised.max(locked.cost) };
     locked.exposed = exposed;
+    let news = settle.filter(|settle| settle.number == 0 || settle.number > locked.settlements);
+    locked.settlements = locked.settlements.max(settle.map_or(0, |settle| settle.number));
     tx.query(ADD_COST)
         .bind(signed(locked.cost.get()))
         .bind(signed(locked.authorised.get()))
@@ -490,7 +501,8 @@ async fn book(
         .bind(settle.map_or(0, |settle| i64::from(settle.metered_position)))
         .bind(i64::from(committed.seq))
         .bind(i64::from(committed.position))
-        .bind(settle.map(|settle| i64::from(settle.replayable_samples)))
+        .bind(news.map(|settle| i64::from(settle.replayable_samples)))
+        .bind(i64::from(locked.settlements))
         .bind(&*locked.id)
         .execute(&mut *tx.connection)
         .await?;

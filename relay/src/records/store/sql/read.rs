@@ -139,6 +139,7 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
         authorised: row.money("authorised_nano_usd")?,
         metered_position: row.small("metered_position")?,
         replayable_samples: row.small("replayable_samples")?,
+        settlements: row.small("settlements")?,
     })
 }
 
