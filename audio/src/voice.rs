@@ -139,6 +139,13 @@ impl VoiceActivity {
         self.position
     }
 
+    /// Where the next [`VoiceEvent::SpeechStarted`] may be at the earliest. It only rises, until [`reset`](Self::reset): while nothing is
+    /// taken for a voice it is the pre-roll and two frames behind what was heard, and while a voice is in doubt it stays where that began.
+    #[must_use]
+    pub fn earliest_start(&self) -> u64 {
+        self.speech.earliest_start(self.position - self.heard as u64)
+    }
+
     fn push_as<T: Copy>(
         &mut self,
         mut samples: &[T],

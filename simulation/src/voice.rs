@@ -11,6 +11,8 @@ use crate::random::Random;
 const SECOND: usize = 16_000;
 /// Ears know of speech after so much of it: 100 ms.
 const ONSET: u32 = 1_600;
+/// Ears that know the script look back no further than this: 600 ms.
+const LOOK_BACK: u64 = 9_600;
 
 /// When the user speaks, in samples of the user's timeline: beginnings and ends, in order.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +136,15 @@ impl Ears for SimulatedEars {
                 scripted.done = position;
             }
             SimulatedEars::Computed(voice) => voice.reset(),
+        }
+    }
+
+    fn earliest_start(&self) -> u64 {
+        match self {
+            SimulatedEars::Scripted(scripted) => {
+                u64::from(scripted.at - scripted.origin).saturating_sub(LOOK_BACK)
+            }
+            SimulatedEars::Computed(voice) => voice.earliest_start(),
         }
     }
 }

@@ -74,9 +74,22 @@ impl Speech {
         if *voiced < self.min_frames || likely < START {
             return None;
         }
-        let at = onset.saturating_sub(self.pre_roll).max(self.last_end);
+        let onset = *onset;
         self.state = State::Speaking { last_voiced: position };
-        Some(VoiceEvent::SpeechStarted { at })
+        Some(VoiceEvent::SpeechStarted { at: self.start(onset) })
+    }
+
+    /// Where speech with this onset is reported to start.
+    fn start(&self, onset: u64) -> u64 {
+        onset.saturating_sub(self.pre_roll).max(self.last_end)
+    }
+
+    /// Where the next speech that is reported may start at the earliest, if the next frame begins at `position`.
+    pub(super) fn earliest_start(&self, position: u64) -> u64 {
+        match self.state {
+            State::Rising { onset, .. } => self.start(onset),
+            State::Silent | State::Speaking { .. } => self.start(position.saturating_sub(LAG)),
+        }
     }
 
     /// What is being said ends where it was heard last.

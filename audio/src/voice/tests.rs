@@ -195,6 +195,42 @@ fn the_pre_roll_never_reaches_into_the_speech_before() {
 }
 
 #[test]
+fn no_speech_starts_before_the_earliest_place_and_that_is_near_while_nothing_is_heard() {
+    for (room, dbfs) in [(-65.0, -25.0), (-45.0, -35.0), (-35.0, -32.0), (-30.0, -28.0)] {
+        for pre_roll_ms in [200, 2_000] {
+            let mut stream = noise(room, 14.0, 55);
+            for (at, seconds) in [(0.0, 0.3), (3.0, 1.0), (4.7, 0.5), (6.0, 0.09), (6.4, 0.2), (9.0, 2.5)] {
+                stream = mixed(stream, at, &speech(dbfs, seconds));
+            }
+            let config = VoiceConfig { pre_roll_ms, ..VoiceConfig::default() };
+            let near = u64::from(pre_roll_ms) * 16 + 2 * FRAME as u64;
+            let mut detector = VoiceActivity::new(config);
+            let (mut earliest, mut starts, mut near_for) = (0, 0, 0);
+            for (number, samples) in stream.chunks(160).enumerate() {
+                match number % 150 {
+                    40 => detector.attend(Attention::Close),
+                    80 => detector.attend(Attention::Awake),
+                    130 if number > 700 => detector.flush(|_| {}),
+                    _ => {}
+                }
+                detector.push(samples, |event| {
+                    if let VoiceEvent::SpeechStarted { at } = event {
+                        assert!(at >= earliest, "{at} before {earliest}, {room} dBFS");
+                        starts += 1;
+                    }
+                });
+                assert!(detector.earliest_start() >= earliest, "it only rises");
+                earliest = detector.earliest_start();
+                assert!(earliest <= detector.position());
+                near_for += u32::from(detector.position() - earliest <= near);
+            }
+            assert!(starts >= 3, "{starts} times, {room} dBFS");
+            assert!(near_for >= 700, "for {near_for} of 1,400 pieces, {room} dBFS");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_number_does_not_deafen_the_detector() {
     let mut stream = mixed(noise(-65.0, 8.0, 43), 3.0, &speech(-25.0, 2.0));
     stream[100] = f32::NAN;

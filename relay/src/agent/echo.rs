@@ -276,6 +276,10 @@ mod tests {
         fn begin_at(&mut self, position: u32) {
             self.0.begin_at(position);
         }
+
+        fn earliest_start(&self) -> u64 {
+            self.0.earliest_start()
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Samples of a block: 24 ms. It has 768 bytes, for which the allocator has a room of just this size.
 const BLOCK: usize = 384;
 /// Blocks for which there is always room: more than are kept while nobody speaks.
-const QUIET_BLOCKS: usize = 32;
+const QUIET_BLOCKS: usize = 16;
 
 /// See the module.
 #[derive(Debug, Default)]

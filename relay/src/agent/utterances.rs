@@ -19,6 +19,9 @@ pub trait Ears: Send {
 
     /// Begins anew at this place of the user's timeline: events count from it.
     fn begin_at(&mut self, position: u32);
+
+    /// Where the next [`VoiceEvent::SpeechStarted`] may be at the earliest.
+    fn earliest_start(&self) -> u64;
 }
 
 impl Ears for VoiceActivity {
@@ -37,13 +40,17 @@ impl Ears for VoiceActivity {
     fn begin_at(&mut self, _position: u32) {
         self.reset();
     }
+
+    fn earliest_start(&self) -> u64 {
+        VoiceActivity::earliest_start(self)
+    }
 }
 
 /// Speech without a pause ends after this time, so that it is stored before the client's replay buffer (30 s) is full.
 const LONGEST_UTTERANCE: u32 = 25 * 16_000;
 /// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
 const TAIL: u32 = 3_200;
-/// The voice activity detector looks back no further than this, 600 ms: its pre-roll (200 ms), and the time in which it is in doubt (320 ms).
+/// The voice activity detector never looks back further than this, 600 ms: its pre-roll (200 ms), and the time in which it is in doubt (320 ms).
 const LOOK_BACK: u32 = 9_600;
 /// `Final` is not said more often than every quarter of a second.
 const FINAL_STEP: u32 = 4_000;
@@ -83,7 +90,8 @@ pub(super) struct Utterances<E> {
     voice: E,
     /// Position in the user's timeline at which `voice` began to count.
     voice_origin: u32,
-    /// What may still become part of an utterance; it begins at `history_start`.
+    /// What may still become part of an utterance; it begins at `history_start`. While nobody speaks it is all that a quiet call keeps of its
+    /// audio, so it is no longer than the ears look back at that moment.
     history: Tape,
     history_start: u32,
     /// Where the utterance that is being spoken began.
@@ -196,7 +204,8 @@ impl<E: Ears> Utterances<E> {
         self.forget(end);
     }
 
-    /// While nobody speaks, all but the last second is done with.
+    /// While nobody speaks, what is before the earliest place where somebody may begin to is done with. It is said to be final when the
+    /// ears can look back to it in no case.
     fn finalise(&mut self) {
         if self.speech_start.is_some() {
             return;
@@ -204,9 +213,8 @@ impl<E: Ears> Utterances<E> {
         let through = self.end().saturating_sub(LOOK_BACK);
         if through >= self.final_through.saturating_add(FINAL_STEP) {
             self.forget(through);
-        } else {
-            self.cut(through);
         }
+        self.cut(through.max(place(self.voice_origin, self.voice.earliest_start())));
     }
 
     fn forget(&mut self, through: u32) {
@@ -227,4 +235,101 @@ impl<E: Ears> Utterances<E> {
 
 fn place(origin: u32, at: u64) -> u32 {
     origin.saturating_add(u32::try_from(at).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use audio::synthetic;
+
+    use super::*;
+
+    /// Ears that look back as far as any do, all the time.
+    struct Careful(VoiceActivity);
+
+    impl Ears for Careful {
+        fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+            self.0.push_i16(samples, on_event);
+        }
+
+        fn attend(&mut self, attention: Attention) {
+            self.0.attend(attention);
+        }
+
+        fn flush(&mut self) {
+            Ears::flush(&mut self.0);
+        }
+
+        fn begin_at(&mut self, position: u32) {
+            self.0.begin_at(position);
+        }
+
+        fn earliest_start(&self) -> u64 {
+            self.0.position().saturating_sub(LOOK_BACK.into())
+        }
+    }
+
+    /// A room with noise of this many steps, in which somebody speaks now and then, each time louder than before: at first hardly to be heard.
+    fn scene(noise: u32) -> Vec<i16> {
+        let mut state = 1_u32;
+        let spoken = |at: u32| match (at / 8_000 % 6, at % 8_000) {
+            (1, _) => true,
+            (2, within) => within < 2_000,
+            (3, within) => (3_000..4_300).contains(&within),
+            _ => false,
+        };
+        (0..20 * 48_000)
+            .map(|at| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let room = ((state >> 16) % (2 * noise + 1)) as i32 - noise as i32;
+                let loud = (at / 48_000 + 1) as i32;
+                let voice = i32::from(synthetic::voice(at)) * loud * loud / 400;
+                (room + if spoken(at) { voice } else { 0 }) as i16
+            })
+            .collect()
+    }
+
+    /// What is noticed of a scene: that, with the samples of what was said.
+    fn noticed(mut utterances: Utterances<impl Ears>, scene: &[i16]) -> Vec<(String, Vec<i16>)> {
+        let mut all = Vec::new();
+        for (number, chunk) in scene.chunks(1_600).enumerate() {
+            utterances.agent_sounds(number % 30 >= 20);
+            match number % 97 {
+                96 => utterances.pause(),
+                48 => utterances.skip(utterances.end(), utterances.end() + 3_333),
+                _ => {}
+            }
+            utterances.hear(chunk);
+            all.extend(std::iter::from_fn(|| utterances.poll()).map(|noticed| match noticed {
+                Noticed::Over { start, end, loud_end, speech } => {
+                    (format!("{start} to {end}, loud to {loud_end}"), speech.into_samples())
+                }
+                other => (format!("{other:?}"), Vec::new()),
+            }));
+        }
+        all
+    }
+
+    #[test]
+    fn nothing_that_is_forgotten_would_have_become_part_of_an_utterance() {
+        for noise in [8, 60, 300, 1_000] {
+            let scene = scene(noise);
+            let heard = noticed(Utterances::new(VoiceActivity::default(), 5), &scene);
+            let spoken = heard.iter().filter(|(_, speech)| !speech.is_empty()).count();
+            assert!(spoken >= 5, "{spoken} utterances in {noise} steps of noise");
+            let careful = noticed(Utterances::new(Careful(VoiceActivity::default()), 5), &scene);
+            assert!(heard == careful, "{noise} steps of noise");
+        }
+    }
+
+    #[test]
+    fn a_quiet_call_keeps_a_quarter_of_a_second() {
+        let mut utterances = Utterances::new(VoiceActivity::default(), 0);
+        let mut most = 0;
+        for at in 0..1_000_u32 {
+            utterances.hear(&[7; 160]);
+            most = most.max(utterances.history.len());
+            assert!(utterances.end() == (at + 1) * 160);
+        }
+        assert!(most <= 4_000, "{most} samples");
+    }
 }
