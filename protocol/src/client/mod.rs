@@ -194,7 +194,7 @@ impl Client {
             Input::Online => self.handle_online(),
             Input::Offline => self.handle_offline(),
             Input::Woke => self.probe(),
-            Input::Close => self.close(),
+            Input::Close { finish } => self.close(finish),
             Input::Timeout => {
                 while let Some(due) = self.take_due() {
                     self.handle_due(due);
