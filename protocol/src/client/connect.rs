@@ -143,28 +143,27 @@ impl Client {
         let was_late = began.is_some_and(|began| self.now.since(began) >= HELLO_LATE_AFTER);
         match code.reaction() {
             Reaction::Stop => self.end(code),
-            // The relay did not hear `hello` in time, and may never have seen the token.
-            Reaction::RefreshToken if was_late => self.failed(),
-            Reaction::RefreshToken
-                if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) =>
-            {
-                self.end(code);
-            }
-            Reaction::RefreshToken => {
+            // A relay that did not hear `hello` in time may never have seen the token.
+            Reaction::RefreshToken if !was_late => {
+                if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
+                    return self.end(code);
+                }
                 self.lost();
                 if let Phase::Away(away) = &mut self.phase {
                     away.refused = Some(self.now);
                 }
             }
-            Reaction::Retry => self.failed(),
+            // What has opened lets something through.
+            _ if began.is_some() => self.lost(),
+            Reaction::RefreshToken | Reaction::Retry => self.failed(),
         }
     }
 
-    /// The connection broke, or was never made: then it is asked why.
+    /// The connection broke, or no relay ever answered on it: then it is asked why.
     fn failed(&mut self) {
-        let opening = self.is_opening();
+        let was_up = self.up().is_some();
         self.lost();
-        if opening {
+        if !was_up {
             self.unopened = self.unopened.saturating_add(1);
             self.ask_why();
         }
