@@ -98,7 +98,7 @@ pub enum Input<'a> {
     Offline,
     /// The machine may have slept, or the page was hidden: find out whether the link still lives.
     Woke,
-    /// The user hangs up. May follow another one, to finish after all nothing more.
+    /// The user hangs up. One that does not finish may follow one that does, and shortens it.
     Close {
         /// Send what was said, then end. Otherwise what was not sent yet is given up, and the call ends with the connection that it has.
         finish: bool,

@@ -184,8 +184,8 @@ const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
 /// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
 const LONGEST_CLOSING: Duration = Duration::from_secs(300);
 
-/// Who does not wait for what was said waits no longer than this for the relay's last word: it takes 5 s at most to understand what it has and to
-/// store that, and what the socket holds goes before `bye`.
+/// A user who does not want to finish waits no longer than this for the relay's last word. The relay takes 5 s at most to understand what it has
+/// and to store that, and what the socket holds goes before `bye`.
 const SHORT_CLOSING: Duration = Duration::from_secs(10);
 
 impl Closing {
