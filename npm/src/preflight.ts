@@ -14,7 +14,7 @@ import { gradeMicrophone } from "./preflight/microphone.js";
 export type { PreflightCheck, PreflightGrade };
 
 /** What of a call's options matters before it; more may be given, and does nothing. */
-export type PreflightCall = Pick<ConnectOptions, "url" | "token" | "microphone" | "conversation" | "agent">;
+export type PreflightCall = Pick<ConnectOptions, "url" | "token" | "microphone" | "conversation" | "agent" | "transport">;
 
 /** How to look. */
 export interface PreflightOptions {
@@ -37,7 +37,10 @@ export interface PreflightChecks {
   readonly address: PreflightCheck;
   /** Whether the relay accepts the token. */
   readonly token: PreflightCheck;
-  /** Whether a WebSocket opens, and the relay would take the call over it now. `value`: milliseconds until the relay said so. */
+  /**
+   * Whether a WebSocket opens, and the relay would take the call over it now. `value`: milliseconds until the relay said so. `fair` where no
+   * WebSocket carries a call, but plain requests reach the relay, so that the call goes over HTTP.
+   */
   readonly connection: PreflightCheck;
   /** Whether the connection carries a call's audio. `value`: bytes a second upwards, while half as much again came down; a call needs 32,000. */
   readonly throughput: PreflightCheck;

@@ -21,11 +21,13 @@ export function plainOf(options: Pick<ConnectOptions, "url">): string {
 /**
  * A browser keeps to itself why no socket could be opened, so a plain request asks.
  *
+ * @param method another one than `GET`
  * @returns the status of the answer, 0 for none, and its words
  */
-export async function askWhy(url: string): Promise<[status: number, body: string]> {
+export async function askWhy(url: string, method = "GET"): Promise<[status: number, body: string]> {
   try {
     const response = await fetch(url, {
+      method,
       credentials: "omit",
       cache: "no-store",
       redirect: "manual",

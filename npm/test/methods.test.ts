@@ -36,7 +36,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   setMicrophone: [["a", [...OPTIONAL, ...TEXT, "false"]]],
   setVolume: [[0.5, ["zero"]]],
   setSpeaker: [["a", [...OPTIONAL, ...TEXT]]],
-  close: [],
+  close: [[{}, [...OPTIONAL, ...ANY_OBJECT]]],
   connect: [],
   subscribe: [[() => undefined, ["function"]]],
   simulateOutage: [[1, ["zero", "five"]]],
@@ -96,6 +96,7 @@ test("what stands in an argument is looked at, too", async () => {
   for (const value of ["yes", 1, null, {}]) {
     await assert.rejects(made.say("a", { interrupt: value } as never), { name: "TypeError", message: /^`interrupt` is / });
     await assert.rejects(made.sendToolResult("a", "b", { isError: value } as never), { name: "TypeError", message: /^`isError` is / });
+    await assert.rejects(made.close({ finish: value } as never), { name: "TypeError", message: /^`finish` is / });
   }
   for (const rating of [0, 6, 2.5, Number.NaN]) {
     await assert.rejects(made.feedback({ rating }), { name: "RangeError", message: /^`rating` is .+, not (1 to 5|a whole number)$/ });

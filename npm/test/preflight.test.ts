@@ -117,6 +117,36 @@ test("a connection that breaks without a word is named, and so is one that break
   assert.deepEqual([deaf.throughput.grade, deaf.throughput.value], ["failed", 0]);
 });
 
+test("where a WebSocket brings nothing and plain requests reach the relay, the call goes over HTTP, unless it may not", async () => {
+  const asked: string[] = [];
+  const reached = (code: string): typeof fetch => async (url, init) => {
+    asked.push(`${init?.method} ${String(url)}`);
+    return new Response(JSON.stringify({ status: 409, code }), { status: 409 });
+  };
+  const look = async (transport: "auto" | "websocket" | "http", fetching: typeof fetch): Promise<string> => {
+    Socket.relay = (_, socket) => socket.close();
+    Object.assign(globalThis, { WebSocket: Socket, location: { href: "https://app.example.com/", protocol: "https:" }, fetch: fetching });
+    const call = { url: "wss://voice.example.com/v1/call?tenant=a", token: () => "token", transport };
+    const { connection } = await gradeRelay(call, new AbortController().signal);
+    assert.equal(connection.code, "link_lost");
+    assert.equal(/goes over HTTP/.test(connection.message), connection.grade === "fair", connection.message);
+    return connection.grade;
+  };
+  const { fetch: before } = globalThis;
+  try {
+    assert.equal(await look("auto", reached("wire_unknown")), "fair");
+    assert.equal(await look("http", reached("wire_unknown")), "fair");
+    for (const request of asked) assert.match(request, /^POST https:\/\/voice\.example\.com\/v1\/call\/http\/[\w-]{22,64}\?tenant=a$/);
+    assert.equal(new Set(asked).size, 2, "nobody can guess one");
+    assert.equal(await look("websocket", reached("wire_unknown")), "failed");
+    assert.equal(asked.length, 2);
+    assert.equal(await look("auto", reached("not_found")), "failed", "a relay without wires");
+    assert.equal(await look("auto", async () => Promise.reject(new TypeError("Failed to fetch"))), "failed");
+  } finally {
+    Object.assign(globalThis, { fetch: before });
+  }
+});
+
 test("a page on HTTPS opens no socket without encryption, but to its own machine", async () => {
   await relayThat(takes);
   Socket.made = [];

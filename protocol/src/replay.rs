@@ -175,6 +175,13 @@ impl<B: Shared> ReplayBuffer<B> {
         self.drop(oldest).map(|frame| frame.mark)
     }
 
+    /// Forgets what was not sent, as if it had never been said.
+    pub(crate) fn cut(&mut self) {
+        let next = self.index(self.cursor.seq);
+        while self.drop(next).is_some() {}
+        self.end = self.cursor;
+    }
+
     /// Takes the text messages that are not before `seq` and that `is_meant` means.
     pub(crate) fn take_texts(&mut self, seq: u32, is_meant: impl Fn(&'static str) -> bool) -> Vec<String> {
         let mut taken = Vec::new();

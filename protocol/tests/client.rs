@@ -465,7 +465,7 @@ fn the_state_is_what_a_call_goes_through() {
     assert_eq!(bench.client.state(), now);
     bench.relay(resumed(0, 0));
     assert_eq!(bench.client.state(), State::Connected);
-    bench.input(Input::Close);
+    bench.input(Input::Close { finish: true });
     assert_eq!(bench.client.state(), State::Closing);
     bench.input(Input::Closed { code: 1006 });
     assert_eq!(bench.client.state(), State::Closing, "whatever becomes of the connection");

@@ -6,8 +6,8 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, Did, ack, ended, resumed, welcome};
-use protocol::client::{Config, Event, GapInfo, Input};
-use protocol::{ClientMessage, CloseCode, Ended, Usage};
+use protocol::client::{Config, Event, GapInfo, Input, State};
+use protocol::{Bye, ClientMessage, CloseCode, Ended, Mute, Upward, Usage};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -16,8 +16,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 fn hanging_up_waits_for_the_relay_to_have_every_word() {
     let mut bench = Bench::up();
     bench.chunks(2);
-    let did = bench.input(Input::Close);
-    assert!(did.contains(&Did::Said(ClientMessage::Bye(protocol::Bye { end: 2 }))), "{did:?}");
+    let did = bench.input(Input::Close { finish: true });
+    assert!(did.contains(&Did::Said(ClientMessage::Bye(Bye { end: 2 }))), "{did:?}");
     bench.relay(ack(2, 2));
     bench.relay(Ended { reason: "normal".into(), usage: Usage { cost_nano_usd: 9, ..Usage::default() } });
     let did = bench.input(Input::Closed { code: 1000 });
@@ -32,7 +32,7 @@ fn who_hangs_up_before_the_relay_has_answered_takes_the_call_back_and_is_told_wh
     bench.input(Input::Token(Ok("t")));
     bench.chunks(2);
     bench.input(Input::Opened);
-    let did = bench.input(Input::Close);
+    let did = bench.input(Input::Close { finish: true });
     assert_eq!(ended(&did), Some(CloseCode::Normal));
     assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 3_200 }))), "{did:?}");
     assert!(!did.iter().any(|did| matches!(did, Did::Said(_))), "{did:?}");
@@ -43,7 +43,7 @@ fn hanging_up_on_a_dead_link_ends_in_time_and_says_what_may_be_lost() {
     let mut bench = Bench::up();
     bench.chunks(2);
     bench.input(Input::Closed { code: 1006 });
-    bench.input(Input::Close);
+    bench.input(Input::Close { finish: true });
     let did = bench.wait(Duration::from_secs(31));
     assert_eq!(ended(&did), Some(CloseCode::Normal));
     assert!(did.contains(&Did::Told(Event::Gap(GapInfo { position: 0, samples: 3_200 }))), "{did:?}");
@@ -72,7 +72,7 @@ fn a_loss_after_a_session_that_ended_is_a_loss_and_not_that_end() {
 fn hanging_up_goes_on_while_audio_gets_through_and_ends_when_it_does_not() {
     let mut bench = Bench::up();
     bench.chunks(300);
-    bench.input(Input::Close);
+    bench.input(Input::Close { finish: true });
     for slow in 1..=20 {
         let did = bench.wait(Duration::from_secs(9));
         assert_eq!(ended(&did), None, "after {slow}: {did:?}");
@@ -102,7 +102,7 @@ fn while_it_hangs_up_a_connection_is_tried_every_five_seconds_however_many_attem
         for _ in 0..6 {
             fails_within(&mut bench, Duration::from_secs(30));
         }
-        bench.input(Input::Close);
+        bench.input(Input::Close { finish: true });
         for _ in 0..5 {
             fails_within(&mut bench, Duration::from_secs(5));
         }
@@ -113,10 +113,153 @@ fn while_it_hangs_up_a_connection_is_tried_every_five_seconds_however_many_attem
 fn hanging_up_has_an_end_even_while_audio_gets_through() {
     let mut bench = Bench::up();
     bench.chunks(300);
-    bench.input(Input::Close);
+    bench.input(Input::Close { finish: true });
     let over = (1..=80).any(|slow| {
         bench.relay(ack(slow, 0));
         ended(&bench.wait(Duration::from_secs(4))).is_some()
     });
     assert!(over);
+}
+
+const AT_ONCE: Input<'static> = Input::Close { finish: false };
+
+/// Audio that is told to be missing: from this chunk to that one.
+fn gap(from: u32, to: u32) -> Did {
+    Did::Told(Event::Gap(GapInfo { position: from * 1_600, samples: (to - from) * 1_600 }))
+}
+
+fn gaps(did: &[Did]) -> Vec<&Did> {
+    did.iter().filter(|did| matches!(did, Did::Told(Event::Gap(_)))).collect()
+}
+
+fn bye(end: u32) -> Did {
+    Did::Said(ClientMessage::Bye(Bye { end }))
+}
+
+fn text(text: &str) -> Upward {
+    Upward::Text { text: text.into() }
+}
+
+/// A call of which two chunks are sent, and then wait three more, a text, and one more: the socket is full.
+fn held_back() -> Bench {
+    let mut bench = Bench::up();
+    assert_eq!(bench.chunks(2), [Did::Sent(0), Did::Sent(1)]);
+    bench.input(Input::Buffered(200_000));
+    assert_eq!(bench.chunks(3), []);
+    bench.message(&text("in writing")).expect("it is kept");
+    assert_eq!(bench.chunks(1), []);
+    bench
+}
+
+#[test]
+fn who_does_not_wait_says_goodbye_after_what_was_sent_and_is_told_what_was_not() {
+    let mut bench = held_back();
+    let did = bench.input(AT_ONCE);
+    let undelivered = Did::Told(Event::Undelivered(text("in writing")));
+    assert_eq!(did, [gap(2, 6), undelivered, Did::Told(Event::State(State::Closing)), bye(2)]);
+    bench.relay(ack(2, 2));
+    bench.relay(Ended { reason: "normal".into(), usage: Usage::default() });
+    let did = bench.input(Input::Closed { code: 1000 });
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert_eq!(gaps(&did), Vec::<&Did>::new(), "each sample is told once");
+}
+
+#[test]
+fn who_does_not_wait_loses_nothing_of_what_a_free_line_has_taken() {
+    let mut bench = Bench::up();
+    bench.chunks(5);
+    let did = bench.input(AT_ONCE);
+    assert_eq!(did, [Did::Told(Event::State(State::Closing)), bye(5)]);
+}
+
+#[test]
+fn who_does_not_wait_is_through_at_once_where_there_is_no_connection() {
+    let mut bench = Bench::up();
+    bench.chunks(5);
+    bench.relay(ack(4, 3));
+    bench.input(Input::Closed { code: 1006 });
+    bench.message(&text("in writing")).expect("it is kept");
+    let did = bench.input(AT_ONCE);
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+    assert_eq!(gaps(&did), [&gap(3, 5)]);
+    assert!(did.contains(&Did::Told(Event::Undelivered(text("in writing")))), "{did:?}");
+
+    let mut bench = Bench::up();
+    bench.chunks(1);
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    let did = bench.input(AT_ONCE);
+    assert!(did.contains(&Did::Disconnect(1_000)), "a relay that has not answered: {did:?}");
+    assert_eq!(ended(&did), Some(CloseCode::Normal));
+
+    let mut bench = Bench::new();
+    bench.begin();
+    bench.chunks(1);
+    let did = bench.input(AT_ONCE);
+    assert_eq!((ended(&did), gaps(&did)), (Some(CloseCode::Normal), vec![&gap(0, 1)]), "never connected");
+}
+
+#[test]
+fn who_does_not_wait_gives_up_what_is_still_to_be_sent_again_after_a_resume() {
+    let mut bench = Bench::up();
+    bench.chunks(6);
+    bench.input(Input::Closed { code: 1006 });
+    bench.chunks(2);
+    bench.reconnect();
+    bench.input(Input::Buffered(200_000));
+    bench.relay(resumed(4, 3));
+    let did = bench.input(AT_ONCE);
+    assert_eq!((gaps(&did), did.last()), (vec![&gap(4, 8)], Some(&bye(4))));
+    bench.relay(ack(4, 4));
+    assert_eq!(gaps(&bench.input(Input::Closed { code: 1000 })), Vec::<&Did>::new());
+}
+
+#[test]
+fn a_call_that_is_hung_up_and_waits_can_be_shortened_and_not_lengthened_again() {
+    let mut bench = held_back();
+    assert_eq!(bench.input(Input::Close { finish: true }), [Did::Told(Event::State(State::Closing))]);
+    let did = bench.input(AT_ONCE);
+    assert_eq!((gaps(&did), did.last()), (vec![&gap(2, 6)], Some(&bye(2))));
+    assert!(!did.contains(&Did::Told(Event::State(State::Closing))), "told once: {did:?}");
+    bench.wait(Duration::from_secs(6));
+    assert_eq!(bench.input(Input::Close { finish: true }), []);
+    assert_eq!(bench.input(AT_ONCE), []);
+    assert_eq!(ended(&bench.wait(Duration::from_millis(4_100))), Some(CloseCode::Normal));
+
+    let mut bench = Bench::up();
+    bench.chunks(2);
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(ended(&bench.input(Input::Close { finish: true })), None);
+    assert_eq!(ended(&bench.input(AT_ONCE)), Some(CloseCode::Normal));
+}
+
+#[test]
+fn who_does_not_wait_goes_with_the_connection_and_is_told_what_may_be_lost() {
+    let mut bench = held_back();
+    bench.input(AT_ONCE);
+    bench.relay(ack(2, 1));
+    let did = bench.input(Input::Closed { code: 1006 });
+    assert_eq!((ended(&did), gaps(&did)), (Some(CloseCode::Normal), vec![&gap(1, 2)]));
+    assert!(!did.iter().any(|did| matches!(did, Did::Disconnect(_) | Did::RequestToken)), "{did:?}");
+}
+
+#[test]
+fn who_does_not_wait_is_through_in_ten_seconds_even_while_what_was_sent_gets_through() {
+    let mut bench = Bench::up();
+    bench.chunks(30);
+    bench.input(AT_ONCE);
+    for slow in 1..=9 {
+        assert_eq!(ended(&bench.wait(Duration::from_secs(1))), None);
+        bench.relay(ack(slow, slow));
+    }
+    let did = bench.wait(Duration::from_millis(1_100));
+    assert_eq!((ended(&did), gaps(&did)), (Some(CloseCode::Normal), vec![&gap(9, 30)]));
+}
+
+#[test]
+fn who_is_muted_and_does_not_wait_says_so_and_then_goodbye() {
+    let mut bench = held_back();
+    assert_eq!(bench.input(Input::Mute(true)), []);
+    let did = bench.input(AT_ONCE);
+    assert_eq!(did[did.len() - 2..], [Did::Said(ClientMessage::Mute(Mute { muted: true })), bye(2)]);
 }

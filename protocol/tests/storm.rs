@@ -291,7 +291,7 @@ fn storm(seed: u64, acts: &[Act], per_second: u64) {
     assert!(retry_in <= Duration::from_secs(4), "{says}: the backoff ran away: {retry_in:?}");
     call.pass(Duration::from_secs(30));
     assert_eq!(call.client.state(), State::Connected, "{says}");
-    call.client(client::Input::Close);
+    call.client(client::Input::Close { finish: true });
     call.pass(Duration::from_secs(2));
     assert_eq!((call.ended, &call.closes[..]), (Some(CloseCode::Normal), &[CloseCode::Normal][..]), "{says}");
 }

@@ -105,7 +105,7 @@ fn what_is_too_long_or_too_late_is_refused_with_the_reason() {
     let mut bench = Bench::up();
     let Err(NotTaken::TooLong(cause)) = bench.message(&text(&"ü".repeat(4_001))) else { panic!("taken") };
     assert_eq!((cause.limit, cause.asked), (4_000, 4_001));
-    bench.input(Input::Close);
+    bench.input(Input::Close { finish: true });
     assert_eq!(bench.message(&text("late")), Err(NotTaken::Over));
 }
 

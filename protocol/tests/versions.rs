@@ -271,7 +271,7 @@ impl Call {
         self.relay(relay::Input::Move { within: Duration::from_secs(2) });
         self.wait(Duration::from_secs(5));
         assert_eq!(self.client.state(), State::Connected);
-        self.input(client::Input::Close);
+        self.input(client::Input::Close { finish: true });
         self.relay(relay::Input::End { code: CloseCode::Normal, usage: Usage::default() });
         self.input(client::Input::Closed { code: 1000 });
         assert_eq!(self.client.state(), State::Closed);

@@ -6,8 +6,8 @@ mod bench;
 use std::time::Duration;
 
 use bench::{Bench, Did, ended, errors, resumed};
-use protocol::CloseCode;
 use protocol::client::{Answer, Config, Event, Input, State, Transport, Transports};
+use protocol::{CloseCode, ErrorCode, ErrorMessage};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -287,6 +287,48 @@ fn a_socket_that_hangs_is_enough() {
     assert!(bench.wait(Duration::from_secs(10)).contains(&Did::AskWhy));
     answer(&mut bench, 426, "");
     assert_eq!(bench.client.transport(), Transport::Http);
+}
+
+#[test]
+fn two_sockets_that_open_and_bring_no_answer_are_followed_by_http_and_by_a_websocket_again() {
+    let mut bench = opening_over(Transports::Both);
+    let brings_nothing = |bench: &mut Bench| {
+        bench.input(Input::Opened);
+        let did = bench.wait(Duration::from_secs(10));
+        assert!(did.contains(&Did::Disconnect(1000)) && did.contains(&Did::AskWhy), "{did:?}");
+        answer(bench, 426, "");
+    };
+    brings_nothing(&mut bench);
+    assert_eq!(bench.client.transport(), Transport::WebSocket, "it may have been chance");
+    ask_again(&mut bench);
+    brings_nothing(&mut bench);
+    assert_eq!(bench.client.transport(), Transport::Http, "within the 30 s of a first connection");
+    ask_again(&mut bench);
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    for transport in [Transport::Http, Transport::WebSocket] {
+        ask_again(&mut bench);
+        brings_nothing(&mut bench);
+        assert_eq!(bench.client.transport(), transport);
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_over_a_socket_has_answered_on_it() {
+    let mut bench = opening_over(Transports::Both);
+    bench.input(Input::Opened);
+    bench.relay(bench::welcome());
+    bench.input(Input::Closed { code: 1006 });
+    ask_again(&mut bench);
+    for _ in 0..4 {
+        bench.input(Input::Opened);
+        bench.relay(ErrorMessage::from(ErrorCode::StoreUnavailable));
+        let did = bench.input(Input::Closed { code: CloseCode::TryLater.code() });
+        assert!(!did.contains(&Did::AskWhy), "{did:?}");
+        assert_eq!(bench.client.transport(), Transport::WebSocket);
+        ask_again(&mut bench);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use protocol::client::Transport;
 use protocol::{AudioHeader, CloseCode, Codec};
 use relay::App;
 use relay::admission::auth;
@@ -53,6 +54,10 @@ impl Wire for MemoryWire {
 
     fn write_close(&mut self, code: CloseCode, _: &str) -> Result<(), Gone> {
         self.down.send(Said::Close(code)).map_err(|_| Gone)
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::WebSocket
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {

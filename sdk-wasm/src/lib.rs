@@ -13,6 +13,7 @@
 
 mod engine;
 mod listener;
+mod timer;
 
 pub use engine::{Engine, Outlet};
 

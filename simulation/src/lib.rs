@@ -112,6 +112,8 @@ tally! {
     sessions: "sessions",
     /// Calls that ended as the user wished.
     normal: "hung up in order",
+    /// How often a user did not wait until all was sent.
+    hurried: "did not wait for it",
     /// Turns that were stored.
     turns: "turns",
     /// Turns of the user that became longer when they seemed to be over.

@@ -106,7 +106,7 @@ describe("a call over HTTP", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** @param {"refuses" | "hangs"} [how] */
+  /** @param {"refuses" | "hangs" | "swallows"} [how] */
   async function open(how) {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
@@ -120,6 +120,15 @@ describe("a call over HTTP", () => {
     const { network, page } = await open("hangs");
     await page.start({ microphone: false });
     assert.deepEqual([network.refused, transports(await page.noted())], [1, ["http"]]);
+    assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
+    await page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last);
+    await page.close();
+  });
+
+  test("is made where WebSockets open and bring nothing, after the second one", async () => {
+    const { network, page } = await open("swallows");
+    await page.start({ microphone: false });
+    assert.deepEqual([network.refused, transports(await page.noted())], [2, ["http"]]);
     assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
     await page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last);
     await page.close();

@@ -96,6 +96,52 @@ describe("what calls leave behind", () => {
     assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal");
   });
 
+  test("who hangs up and does not wait is through at once without a connection, and is told what is given up", async () => {
+    const { page, tracks, relay } = await watchedPage();
+    await page.start();
+    await page.hears(({ name }) => name === "usage");
+    assert.equal(await page.say("simulateOutage", 60_000), "taken");
+    assert.equal(await page.say("sendText", "in writing"), "taken");
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const waits = await page.page.evaluate(() => {
+      const { harness } = /** @type {any} */ (globalThis);
+      const closing = harness.hangUp().then(() => "closed");
+      Object.assign(globalThis, { closing });
+      return Promise.race([closing, new Promise((resolve) => setTimeout(() => resolve("on its way"), 1_000))]);
+    });
+    assert.equal(waits, "on its way", "hung up to the last word");
+    const before = await page.noted();
+    assert.ok(!before.some(({ name }) => /^(gap|undelivered|ended)$/.test(name)), JSON.stringify(before.slice(-5)));
+    const shortened = await page.page.evaluate(async () => {
+      const { harness, closing } = /** @type {any} */ (globalThis);
+      const begin = performance.now();
+      const said = await harness.say(["close", { finish: false }]);
+      return [said, await closing, performance.now() - begin];
+    });
+    assert.deepEqual(shortened.slice(0, 2), ["taken", "closed"], "the first is shortened by the second");
+    assert.ok(Number(shortened[2]) < 1_000, `after ${shortened[2]} ms`);
+    const noted = await page.noted();
+    const missing = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.ms, 0);
+    assert.ok(missing >= 1_300, `${missing} ms of the 1.5 s without a connection are told to be missing`);
+    assert.deepEqual(noted.filter(({ name }) => name === "undelivered").map(({ event }) => event.message.text), ["in writing"]);
+    assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal");
+    assert.equal(await tracks.live(), 0);
+    assert.equal(relay.sessions().length, 1, "no further connection is made");
+  });
+
+  test("who hangs up and does not wait loses nothing that a free line has taken, over a WebSocket or HTTP", async () => {
+    for (const transport of /** @type {const} */ (["websocket", "http"])) {
+      const { page, relay } = await watchedPage();
+      await page.start({ transport });
+      await page.hears(({ name }) => name === "usage");
+      assert.equal(await page.say("close", { finish: false }), "taken");
+      assert.equal((await relay.endedSession()).end_reason, "normal", transport);
+      const noted = await page.noted();
+      assert.ok(!noted.some(({ name }) => name === "gap"), `${transport}: ${JSON.stringify(noted.filter(({ name }) => name === "gap"))}`);
+      assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal", transport);
+    }
+  });
+
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
     const { page, tracks } = await watchedPage();
     for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {

@@ -4,19 +4,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { NoWebSockets } from "./support/no-websockets.mjs";
 import { Relay } from "./support/relay.mjs";
 import { SlowLine } from "./support/slow-line.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("voxrelay/preflight").PreflightReport} Report */
-/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, ask?: boolean, abortMs?: number }} Asked */
+/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, transport?: import("voxrelay").ConnectOptions["transport"], ask?: boolean, abortMs?: number }} Asked */
 
 const NONE = { microphone: /** @type {const} */ (false) };
 
@@ -182,21 +182,29 @@ describe("a preflight", () => {
     assert.equal(elsewhere.checks.address.code, "no_relay", JSON.stringify(elsewhere));
     const away = await look({ ...NONE, url: "ws://127.0.0.1:9/v1/call" });
     assert.deepEqual([away.grade, away.checks.address.code, away.checks.token.grade], ["failed", "unreachable", "skipped"]);
-    const proxy = createServer(({ url, method, headers }, answer) => {
-      const passed = request({ host: "127.0.0.1", port: relay.port, path: url, method, headers: { ...headers, host: `127.0.0.1:${relay.port}` } });
-      passed.on("response", (response) => {
-        answer.writeHead(response.statusCode ?? 502, response.headers);
-        response.pipe(answer);
-      });
-      passed.end();
-    });
-    proxy.on("upgrade", (_, socket) => socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
-    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", () => resolve(undefined)));
-    stage.after(() => proxy.close());
-    const { port } = /** @type {import("node:net").AddressInfo} */ (proxy.address());
-    const blocked = await look({ ...NONE, url: `ws://127.0.0.1:${port}/v1/call` });
-    assert.deepEqual([blocked.checks.address.grade, blocked.checks.connection.code], ["good", "not_a_websocket"], JSON.stringify(blocked));
-    for (const report of [elsewhere, away, blocked]) isCurable(report);
+    const network = await NoWebSockets.start(relay.port);
+    stage.after(() => network.stop());
+    const blocked = await open({ from: network.url });
+    const report = await blocked.look({ ...NONE, url: `${network.url}/v1/call`, transport: "websocket" });
+    assert.deepEqual([report.grade, short(report).address, short(report).connection], ["failed", "good", "failed: not_a_websocket"], JSON.stringify(report));
+    for (const each of [elsewhere, away, report]) isCurable(each);
+  });
+
+  test("tells that a call goes over HTTP where WebSockets are refused, or open and bring nothing", async () => {
+    for (const [how, code] of /** @type {const} */ ([["refuses", "not_a_websocket"], ["swallows", "link_lost"]])) {
+      const network = await NoWebSockets.start(relay.port, how);
+      stage.after(() => network.stop());
+      const { page, look, alive } = await open({ from: network.url });
+      const report = await look({ ...NONE, url: `${network.url}/v1/call` });
+      assert.deepEqual([report.grade, short(report).address, short(report).connection], ["fair", "good", `fair: ${code}`], JSON.stringify(report));
+      assert.match(report.checks.connection.message, /goes over HTTP/);
+      isCurable(report);
+      assert.equal(await alive(), 0);
+      // The one place that the user has is free.
+      await page.start(NONE);
+      assert.equal((await page.noted()).find(({ name }) => name === "transport")?.event.transport, "http");
+      await page.close();
+    }
   });
 
   test("measures a line that is too slow for a call", async () => {

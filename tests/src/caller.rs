@@ -162,7 +162,7 @@ impl Call {
                 order = orders.recv() => match order {
                     Some(Order::HangUp) => {
                         speaking = false;
-                        self.handle(Input::Close).await;
+                        self.handle(Input::Close { finish: true }).await;
                     }
                     order => speaking = order == Some(Order::Speak),
                 },

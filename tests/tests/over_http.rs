@@ -9,6 +9,8 @@ use tests::over_http::{Answer, BINARY, CLOSE, OverHttp, TEXT, body, post, wire_i
 use tests::postgres::shared;
 use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 async fn start(folder: &std::path::Path, extra: &str) -> Relay {
@@ -74,6 +76,36 @@ async fn a_call_is_made_and_what_is_said_comes_back() {
     assert_eq!((code, ended.usage.audio_ms), (1000, 2_500), "of session {}", welcome.session_id);
     let late = wire.say(&ClientMessage::from(Ping { id: 1, rtt_us: 0 })).await;
     assert_eq!(late, 409, "the wire is over");
+}
+
+#[tokio::test]
+async fn an_operator_sees_how_many_connections_go_over_http() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let metrics = listener.local_addr().expect("bound");
+    drop(listener);
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = start(folder.path(), &format!("[metrics]\nlisten = \"{metrics}\"\n")).await;
+    for user in ["ada", "grace"] {
+        drop(OverHttp::welcomed(&relay, user).await);
+    }
+    let mut raw = Raw::connect(&relay, None).await.expect("connects");
+    raw.say(&ClientMessage::from(hello(&token_but(&json!({})), None)).to_json()).await;
+    assert!(matches!(raw.next().await, Heard::Said(RelayMessage::Welcome(_))));
+    // Nobody has said who this is, and a preflight is no call.
+    let _silent = OverHttp::open(&relay, &wire_id(), "").await.expect("let in");
+    let mut preflight = Raw::preflight(&relay, &[]).await.expect("connects");
+    preflight.say(&ClientMessage::from(hello(&token_but(&json!({})), None)).to_json()).await;
+    preflight.say(&ClientMessage::from(Ping { id: 1, rtt_us: 0 }).to_json()).await;
+    assert!(matches!(preflight.next().await, Heard::Said(RelayMessage::Pong(_))));
+    let mut stream = TcpStream::connect(metrics).await.expect("connects");
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {metrics}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    for (transport, count) in [("http", 2), ("websocket", 1)] {
+        let line = format!("voxrelay_connections_total{{transport=\"{transport}\"}} {count}");
+        assert!(answer.lines().any(|found| found == line), "no {line} in {answer}");
+    }
 }
 
 #[tokio::test]

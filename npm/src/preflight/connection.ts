@@ -36,6 +36,9 @@ const CARRY_FAIR_MS = 2_000;
 /** A refusal of the token. */
 const OF_THE_TOKEN = /^(unauthorized|denied|keys_unavailable|agent_forbidden)$/;
 
+const REACHED = good("There is a relay that pages of this origin may use.");
+const ACCEPTED = good("The relay accepts the token.");
+
 /** What there is to say of the relay and the way to it. */
 type RelayChecks = Omit<PreflightChecks, "permission" | "microphone">;
 
@@ -44,7 +47,7 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
   const nothing = skipped("There is no connection to measure.");
   const checks = { token: skipped("The relay could not be asked."), throughput: nothing, roundTrip: nothing };
   if (location.protocol === "https:" && socketOf(call).startsWith("ws:") && !isLocal(socketOf(call))) {
-    const address = trouble("unreachable", "A page on HTTPS opens no socket that is not encrypted.", { cure: "Give a `wss:` address as `url`." });
+    const address = trouble("unreachable", "A page on HTTPS opens only encrypted sockets.", { cure: "Give a `wss:` address as `url`." });
     return { ...checks, address, connection: nothing };
   }
   // The token first: a relay waits for it for 5 s.
@@ -55,7 +58,7 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
     return { ...checks, ...(typeof token !== "string" && { token }), ...(await whyNot(call)) };
   }
   try {
-    return { address: good("There is a relay that pages of this origin may use."), ...(await greeted(line, token, call)) };
+    return { address: REACHED, ...(await greeted(line, token, call)) };
   } finally {
     line.close();
   }
@@ -75,15 +78,15 @@ async function greeted(line: Line, token: string | PreflightCheck, call: Preflig
     const { type, code, message, retry_after_ms } = Object(answer);
     const refusal = type === "error"
       ? trouble(code, message, { retryAfterMs: retry_after_ms ?? undefined })
-      : trouble("link_lost", "The connection opened, and then brought no answer.", { cure: "Look for what stands between page and relay and ends or holds back WebSockets." });
+      : await orOverHttp(call, "link_lost", "The connection opened and brought no answer", "Look for what between page and relay ends or holds back WebSockets.");
     if (OF_THE_TOKEN.test(refusal.code ?? "")) return { ...checks, token: refusal };
-    const accepted = type === "error" ? good("The relay accepts the token.") : skipped("The relay did not answer.");
+    const accepted = type === "error" ? ACCEPTED : skipped("The relay did not answer.");
     return { ...checks, token: accepted, connection: refusal };
   }
   const connection = good("The relay would take the call.", Math.round(performance.now() - begun));
   const roundTrip = await gradeRoundTrip(line);
   const throughput = await gradeThroughput(line, roundTrip.value ?? PINGS_MS);
-  return { token: good("The relay accepts the token."), connection, roundTrip, throughput };
+  return { token: ACCEPTED, connection, roundTrip, throughput };
 }
 
 async function gradeRoundTrip(line: Line): Promise<PreflightCheck> {
@@ -135,7 +138,7 @@ async function tokenFor({ token }: PreflightCall, signal: AbortSignal): Promise<
   try {
     return tokenOf(await unlessAborted(signal, Promise.race([Promise.resolve().then(token), late])));
   } catch (thrown) {
-    return trouble("token_unavailable", `The \`token\` function gave no token: ${String(thrown)}`, { cure: "Check the function, and the endpoint that it calls." });
+    return trouble("token_unavailable", `The \`token\` function gave no token: ${String(thrown)}`, { cure: "Check it, and the endpoint that it calls." });
   } finally {
     clearTimeout(timer);
   }
@@ -144,30 +147,37 @@ async function tokenFor({ token }: PreflightCall, signal: AbortSignal): Promise<
 /** Why no socket could be opened, as far as plain requests say. */
 async function whyNot(call: PreflightCall): Promise<Pick<RelayChecks, "address" | "connection">> {
   const nothing = skipped("There is no relay to connect to.");
-  const reached = good("There is a relay that pages of this origin may use.");
   const plain = plainOf(call);
   const [status, body] = await askWhy(new URL("preflight", plain).href);
   const problem = problemOf(status, body);
   const { code, detail, retry_after_ms } = problem ?? {};
   const refusal = (): PreflightCheck => trouble(String(code), String(detail), { retryAfterMs: retry_after_ms });
   if (code === "upgrade_required") {
-    const words = "The relay is there, but WebSockets do not get through to it.";
-    const cure = "Something between refuses them: a proxy, a firewall, a browser extension or the policy's `connect-src`. A proxy before the relay has to pass on upgrades.";
-    return { address: reached, connection: trouble("not_a_websocket", words, { cure }) };
+    const words = "The relay is there, but WebSockets do not get through to it";
+    const cure = "Something between refuses them: a proxy, firewall, browser extension, or the policy's `connect-src`. A proxy before the relay has to pass on upgrades.";
+    return { address: REACHED, connection: await orOverHttp(call, "not_a_websocket", words, cure) };
   }
   if (code === "not_found" && problemOf(...(await askWhy(plain)))?.code === "upgrade_required") {
     const words = "The relay is there, but has no preflights, or a proxy before it does not pass them on.";
-    return { address: reached, connection: trouble("not_supported", words, { cure: "Update the relay, and pass on `preflight` beside the path of calls." }) };
+    return { address: REACHED, connection: trouble("not_supported", words, { cure: "Update the relay, and pass on `preflight` beside the path of calls." }) };
   }
   if (code === "origin_refused") return { address: refusal(), connection: nothing };
-  if (status && (status < 400 || /^4(04|05|10)$/.test(String(status)))) {
+  if (status && (status < 400 || [404, 405, 410].includes(status))) {
     return { address: trouble("no_relay", `${ERROR_CODES.no_relay.message} The address answered with status ${status}.`), connection: nothing };
   }
-  if (problem) return { address: reached, connection: refusal() };
+  if (problem) return { address: REACHED, connection: refusal() };
   const words = status ? `No relay answered, but something else, with status ${status}.` : "Nothing answered at the relay's address.";
   const online = "Check the network, `url`, and that `connect-src` of the page's policy lists the relay's `https:` and `wss:`.";
   const cure = navigator.onLine ? online : "The browser has no network: connect it.";
   return { address: trouble("unreachable", words, { cure }), connection: nothing };
+}
+
+/** What there is to say where no WebSocket carries a call: it goes over HTTP, if that gets through and the call may. */
+async function orOverHttp(call: PreflightCall, code: string, words: string, cure: string): Promise<PreflightCheck> {
+  // The relay knows no such wire, and says so: that takes no place.
+  const wire = plainOf(call).replace(/\?|$/, `/http/${crypto.getRandomValues(new Uint8Array(16)).join("-")}$&`);
+  const isThere = call.transport !== "websocket" && problemOf(...(await askWhy(wire, "POST")))?.code === "wire_unknown";
+  return trouble(code, words + (isThere ? ": a call goes over HTTP." : "."), { cure, grade: isThere ? "fair" : "failed" });
 }
 
 /** A relay's own problem document. */

@@ -79,7 +79,7 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
       await unlessAborted(signal, new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
       const now = performance.now();
       if (context.currentTime && context.state === "running") heardFrom ||= now;
-      else if (now - begun > START_MS) return good("It can be opened. How loud it is was not heard: the browser holds the sound back until a click.");
+      else if (now - begun > START_MS) return good("It opens. How loud it is was not heard: the browser waits for a click.");
       else continue;
       analyser.getFloatTimeDomainData(samples);
       peak = samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), peak);

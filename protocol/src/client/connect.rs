@@ -143,28 +143,27 @@ impl Client {
         let was_late = began.is_some_and(|began| self.now.since(began) >= HELLO_LATE_AFTER);
         match code.reaction() {
             Reaction::Stop => self.end(code),
-            // The relay did not hear `hello` in time, and may never have seen the token.
-            Reaction::RefreshToken if was_late => self.failed(),
-            Reaction::RefreshToken
-                if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) =>
-            {
-                self.end(code);
-            }
-            Reaction::RefreshToken => {
+            // A relay that did not hear `hello` in time may never have seen the token.
+            Reaction::RefreshToken if !was_late => {
+                if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
+                    return self.end(code);
+                }
                 self.lost();
                 if let Phase::Away(away) = &mut self.phase {
                     away.refused = Some(self.now);
                 }
             }
-            Reaction::Retry => self.failed(),
+            // What has opened lets something through.
+            _ if began.is_some() => self.lost(),
+            Reaction::RefreshToken | Reaction::Retry => self.failed(),
         }
     }
 
-    /// The connection broke, or was never made: then it is asked why.
+    /// The connection broke, or no relay ever answered on it: then it is asked why.
     fn failed(&mut self) {
-        let opening = self.is_opening();
+        let was_up = self.up().is_some();
         self.lost();
-        if opening {
+        if !was_up {
             self.unopened = self.unopened.saturating_add(1);
             self.ask_why();
         }
@@ -212,7 +211,8 @@ impl Client {
     }
 
     fn wait_until(&mut self, due: Time) {
-        if self.closing.is_some() && self.is_committed() {
+        if self.closing.is_some_and(|closing| !closing.finishes || self.is_committed()) {
+            self.acknowledged = self.base;
             return self.end(CloseCode::Normal);
         }
         let attempt = Attempt::Waiting(due);
@@ -259,19 +259,26 @@ impl Client {
         self.interrupt();
     }
 
-    pub(super) fn close(&mut self) {
-        if self.closing.is_some() {
+    pub(super) fn close(&mut self, finish: bool) {
+        let before = self.closing;
+        if before.is_some_and(|before| finish || !before.finishes) {
             return;
         }
-        if !self.was_connected || self.up().is_none() && self.is_committed() {
+        if !self.was_connected || self.up().is_none() && (!finish || self.is_committed()) {
             return self.abandon(CloseCode::Normal);
+        }
+        if !finish {
+            self.tell_missing(self.uplink.cursor());
+            self.uplink.cut();
         }
         if matches!(self.phase, Phase::Away(Away { attempt: Attempt::Waiting(_), .. })) {
             self.handle_online();
         }
         self.backoff.shorten(CLOSING_RETRY);
-        self.closing = Some(Closing::new(self.now));
-        self.tell_state();
+        self.closing = Some(Closing::new(self.now, finish));
+        if before.is_none() {
+            self.tell_state();
+        }
     }
 
     /// Ends without a word of the relay. It may have crashed, so whatever it did not confirm as stored counts as missing.
@@ -283,7 +290,7 @@ impl Client {
 
     /// The call is over. What the relay never acknowledged is announced as missing.
     pub(super) fn end(&mut self, code: CloseCode) {
-        self.tell_missing();
+        self.tell_missing(self.acknowledged);
         // What was said to its end is heard to its end.
         self.pending.push_back(Pending::HoldPlayout(false));
         self.phase = Phase::Closed;

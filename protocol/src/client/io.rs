@@ -98,8 +98,11 @@ pub enum Input<'a> {
     Offline,
     /// The machine may have slept, or the page was hidden: find out whether the link still lives.
     Woke,
-    /// The user hangs up: finish what was said, then end.
-    Close,
+    /// The user hangs up. One that does not finish may follow one that does, and shortens it.
+    Close {
+        /// Send what was said, then end. Otherwise what was not sent yet is given up, and the call ends with the connection that it has.
+        finish: bool,
+    },
     /// The time of [`poll_timeout`](super::Client::poll_timeout) has come.
     Timeout,
 }

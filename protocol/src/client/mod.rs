@@ -75,7 +75,8 @@ pub struct Client {
     /// The application was asked for a token and has not answered.
     wants_token: bool,
     transport: Transport,
-    /// Attempts in a row over this transport that did not open a socket; one that took too long counts twice.
+    /// Attempts in a row over this transport that did not open a socket, or brought no answer to `hello` in time; one that took too long to open
+    /// counts twice.
     unopened: u8,
     /// Whether it is being asked why no socket could be opened.
     question: Question,
@@ -194,7 +195,7 @@ impl Client {
             Input::Online => self.handle_online(),
             Input::Offline => self.handle_offline(),
             Input::Woke => self.probe(),
-            Input::Close => self.close(),
+            Input::Close { finish } => self.close(finish),
             Input::Timeout => {
                 while let Some(due) = self.take_due() {
                     self.handle_due(due);

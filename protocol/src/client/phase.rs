@@ -174,6 +174,8 @@ pub(super) struct Closing {
     pub(super) stuck: Time,
     /// When hanging up ends, progress or not.
     ends: Time,
+    /// What was said is sent first, over as many connections as it takes.
+    pub(super) finishes: bool,
 }
 
 /// Hanging up goes on for this long after audio last got through. A line that stands still is found out after 10 s, and over a network that
@@ -182,9 +184,16 @@ const CLOSING_DEADLINE: Duration = Duration::from_secs(30);
 /// Hanging up ends after this, even while audio gets through: the longest buffer goes through a line that carries a fifth of what is said.
 const LONGEST_CLOSING: Duration = Duration::from_secs(300);
 
+/// A user who does not want to finish waits no longer than this for the relay's last word. The relay takes 5 s at most to understand what it has
+/// and to store that, and what the socket holds goes before `bye`.
+const SHORT_CLOSING: Duration = Duration::from_secs(10);
+
 impl Closing {
-    pub(super) fn new(now: Time) -> Self {
-        Closing { stuck: now + CLOSING_DEADLINE, ends: now + LONGEST_CLOSING }
+    pub(super) fn new(now: Time, finishes: bool) -> Self {
+        let ends = now + if finishes { LONGEST_CLOSING } else { SHORT_CLOSING };
+        let mut closing = Closing { stuck: now, ends, finishes };
+        closing.go_on(now);
+        closing
     }
 
     /// Audio gets through.

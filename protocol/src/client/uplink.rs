@@ -202,10 +202,10 @@ impl Client {
         self.tell_undelivered(&texts);
     }
 
-    /// The call is over: whatever the relay never acknowledged is missing.
-    pub(super) fn tell_missing(&mut self) {
-        self.tell_gap(self.acknowledged, self.uplink.end());
-        let texts = self.uplink.take_texts(self.acknowledged.seq, |_| true);
+    /// Whatever was said from here on is missing.
+    pub(super) fn tell_missing(&mut self, from: Mark) {
+        self.tell_gap(from, self.uplink.end());
+        let texts = self.uplink.take_texts(from.seq, |_| true);
         self.tell_undelivered(&texts);
     }
 

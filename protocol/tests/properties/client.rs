@@ -34,7 +34,7 @@ enum Act {
     BargeIn,
     Hold(bool),
     Network(u8),
-    Close,
+    Close(bool),
     /// Time passes; what is due happens at its time, or all of it at the end.
     Wait(u64, bool),
     Welcome(u32, bool),
@@ -76,7 +76,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::BargeIn),
         1 => any::<bool>().prop_map(Act::Hold),
         3 => (0_u8..3).prop_map(Act::Network),
-        1 => Just(Act::Close),
+        1 => any::<bool>().prop_map(Act::Close),
         12 => (0_u64..40_000, any::<bool>()).prop_map(|(millis, at_once)| Act::Wait(millis, at_once)),
         10 => (0_u32..3, any::<bool>()).prop_map(|(epoch, new)| Act::Welcome(epoch, new)),
         6 => (0_u32..3, 0_u32..40, 0_u32..40)
@@ -111,6 +111,8 @@ struct Watched {
     undelivered: BTreeSet<u32>,
     muted: bool,
     told_bye: bool,
+    /// It hangs up and does not wait.
+    hurries: bool,
     state: State,
     is_over: bool,
 }
@@ -130,6 +132,7 @@ impl Watched {
             undelivered: BTreeSet::new(),
             muted: false,
             told_bye: false,
+            hurries: false,
             state: State::Idle,
             is_over: false,
         }
@@ -195,6 +198,11 @@ impl Watched {
                     }
                     ClientMessage::Bye(bye) => {
                         assert!(!std::mem::replace(&mut self.told_bye, true), "once on a connection");
+                        // What was not sent was never said.
+                        if self.hurries && bye.end < self.end.seq {
+                            self.end = self.mark(bye.end);
+                            self.said.split_off(&bye.end);
+                        }
                         assert_eq!(bye.end, self.end.seq);
                     }
                     ClientMessage::Hello(hello) => assert_eq!(hello.start, self.mark(hello.start.seq)),
@@ -277,7 +285,10 @@ impl Watched {
             Act::Network(0) => self.input(Input::Offline),
             Act::Network(1) => self.input(Input::Online),
             Act::Network(_) => self.input(Input::Woke),
-            Act::Close => self.input(Input::Close),
+            Act::Close(finish) => {
+                self.hurries |= !finish;
+                self.input(Input::Close { finish });
+            }
             Act::Wait(millis, at_once) => self.wait(millis, at_once),
             Act::Welcome(epoch, has_features) => {
                 let features = if has_features { Features::RELAY.into() } else { Features::default() };

@@ -350,7 +350,7 @@ impl Call {
     fn hang_up(&mut self) {
         self.closing = true;
         self.report.hung_up_after = Some(self.started.elapsed());
-        self.handle(Input::Close);
+        self.handle(Input::Close { finish: true });
     }
 
     fn handle_message(&mut self, message: Message) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use protocol::client::Transport;
 use protocol::{CloseCode, ErrorCode, Latency};
 
 pub use serve::serve;
@@ -70,6 +71,7 @@ metrics! {
     SESSIONS_LIVE = "voxrelay_sessions_live", Gauge, [], "sessions that live in this relay";
     SESSIONS_OPENED = "voxrelay_sessions_opened_total", Counter, [], "sessions that began here, or were taken over from another relay";
     SESSIONS_ENDED = "voxrelay_sessions_ended_total", Counter, ["reason"], "sessions that ended or left this relay, by the name of the close code";
+    CONNECTIONS = "voxrelay_connections_total", Counter, ["transport"], "connections of calls whose user is known, by what they go over: a `websocket`, or plain requests of `http`. A call has another one after each loss";
     REFUSALS = "voxrelay_refusals_total", Counter, ["code"], "connections that got no session, by the code of the error, or `origin`";
     PREFLIGHTS = "voxrelay_preflights_total", Counter, ["outcome"], "preflights: `ok`, or the code of the error with which the call would be refused";
     TOKENS_REFUSED = "voxrelay_tokens_refused_total", Counter, ["cause"], "tokens that were not accepted, in the first message or later";
@@ -141,6 +143,8 @@ impl fmt::Debug for Telemetry {
 const ERROR_KINDS: &[&str] = &["away", "fenced", "other"];
 /// Refused tokens of another user or account, beside those that are not good.
 const OTHERS_TOKENS: &[&str] = &["other_account", "other_sub"];
+/// What connections go over.
+const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Http];
 /// What becomes of a recording.
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 /// What becomes of a try to deliver an alert.
@@ -226,6 +230,9 @@ fn begin() {
     for code in CloseCode::ALL {
         counter!(SESSIONS_ENDED, "reason" => code.name()).increment(0);
     }
+    for transport in TRANSPORTS {
+        counter!(CONNECTIONS, "transport" => transport_name(transport)).increment(0);
+    }
     for code in ErrorCode::ALL.iter().map(|code| code.name()).chain(["origin"]) {
         counter!(REFUSALS, "code" => code).increment(0);
     }
@@ -257,6 +264,18 @@ fn begin() {
 
 pub(crate) fn session_opened() {
     counter!(SESSIONS_OPENED).increment(1);
+}
+
+/// The user of a connection is known.
+pub(crate) fn connected(transport: Transport) {
+    counter!(CONNECTIONS, "transport" => transport_name(transport)).increment(1);
+}
+
+fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::WebSocket => "websocket",
+        Transport::Http => "http",
+    }
 }
 
 /// `reason` is the name of a close code.
@@ -390,6 +409,7 @@ mod tests {
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
                     (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
+                    (CONNECTIONS, "transport") => TRANSPORTS.len(),
                     (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use protocol::CloseCode;
+use protocol::client::Transport;
 use tungstenite::error::{Error, ProtocolError};
 
 use super::stream::CallPlace;
@@ -46,6 +47,10 @@ impl Wire for WebSocketWire {
 
     fn write_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Gone> {
         self.send(Message::Close(Some(CloseFrame { code: code.code(), reason: reason.into() })))
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::WebSocket
     }
 
     fn greeted(&mut self) {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use protocol::CloseCode;
+use protocol::client::Transport;
 use tokio::time::{Instant, timeout};
 
 use super::wire::{Gone, Incoming, Outgoing, Wire};
@@ -55,6 +56,11 @@ impl Connection {
         let mut context = Context::from_waker(Waker::noop());
         self.is_full = self.unflushed >= HIGH_WATER || self.wire.poll_ready(&mut context).is_pending();
         !self.is_full
+    }
+
+    /// What it goes over.
+    pub(super) fn transport(&self) -> Transport {
+        self.wire.transport()
     }
 
     /// Tells the wire that the user is known. See [`Wire::greeted`].

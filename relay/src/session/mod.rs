@@ -85,6 +85,7 @@ pub async fn serve(wire: Box<dyn Wire>, app: Arc<App>, address: IpAddr, waiting:
         Ok((hello, identity)) => {
             drop(waiting);
             connection.greeted();
+            telemetry::connected(connection.transport());
             bring_to_session(app, connection, hello, &identity, address).await;
         }
         // A refused connection counts as waiting until it is closed, so that a stranger who keeps it open cannot open more and more.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use protocol::CloseCode;
+use protocol::client::Transport;
 
 /// What comes over a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,9 @@ pub trait Wire: fmt::Debug + Send {
     /// # Errors
     /// When the wire is broken.
     fn write_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Gone>;
+
+    /// What it goes over.
+    fn transport(&self) -> Transport;
 
     /// Tells the wire that the user of the call is known. Limits that are tighter for strangers than for callers can be raised now.
     fn greeted(&mut self) {}

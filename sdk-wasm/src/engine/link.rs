@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Weak;
 
 use audio::Level;
-use gloo_timers::callback::Timeout;
 use js_sys::Uint8Array;
 use protocol::client::{Client, Config, ErrorInfo, Event, Input, NotTaken, Output};
 use protocol::{ErrorCode, Time, Upward};
@@ -14,6 +13,7 @@ use super::Inner;
 use super::playback::Playback;
 use super::report::{Outlet, Report};
 use super::socket::Socket;
+use crate::timer::Timer;
 
 /// What a socket reports that never opened, or broke.
 const ABNORMAL: u16 = 1006;
@@ -35,7 +35,7 @@ pub(crate) struct Link {
     /// No connection is made while this is set.
     pub(crate) held: bool,
     /// The armed timer, and when it will ring.
-    timer: Option<(Time, Timeout)>,
+    timer: Option<(Time, Timer)>,
     /// What to tell when the drain is over.
     events: Vec<Event>,
     /// What became of messages of the application.
@@ -227,7 +227,7 @@ impl Link {
         }
         let wait = due.as_micros().saturating_sub(now.as_micros()).div_ceil(1_000);
         let engine = self.engine.clone();
-        let timer = Timeout::new(u32::try_from(wait).unwrap_or(u32::MAX).min(i32::MAX as u32), move || {
+        let timer = Timer::new(i32::try_from(wait).unwrap_or(i32::MAX), move || {
             if let Some(engine) = engine.upgrade() {
                 let inner = &mut *engine.borrow_mut();
                 inner.link.rang(&mut inner.playback);

@@ -232,13 +232,13 @@ impl Engine {
         inner.capture.listen(Voice::of(module), inner.muted);
     }
 
-    /// Hangs up: sends what was said, says goodbye to the relay, and ends with the report `ended`.
-    pub fn close(&self) {
+    /// Hangs up: sends what was said, unless it is not to `finish`, says goodbye to the relay, and ends with the report `ended`.
+    pub fn close(&self, finish: bool) {
         let inner = &mut *self.inner.borrow_mut();
         inner.closing = true;
         inner.capture.close(|chunk| inner.link.chunk(chunk, &mut inner.playback));
         inner.playback.flush();
-        inner.link.input(Input::Close, &mut inner.playback);
+        inner.link.input(Input::Close { finish }, &mut inner.playback);
     }
 
     fn input(&self, input: Input<'_>) {

@@ -44,6 +44,9 @@ pub(super) struct Page {
     pub(super) undelivered: Vec<String>,
     pub(super) gaps: Vec<(u32, u32)>,
     pub(super) hung_up: bool,
+    /// When they do not want to wait any more until all of it is sent.
+    hurries: Option<Time>,
+    pub(super) is_hurried: bool,
     /// The page is closed, without a word.
     pub(super) is_gone: bool,
     pub(super) ended: Option<CloseCode>,
@@ -89,6 +92,8 @@ impl Page {
             undelivered: Vec::new(),
             gaps: Vec::new(),
             hung_up: false,
+            hurries: None,
+            is_hurried: false,
             is_gone: false,
             ended: None,
             is_closed_in_order: false,
@@ -119,7 +124,7 @@ impl Page {
         }
         let chunk = (!self.hung_up).then_some(self.next_chunk);
         let running = self.running.iter().map(|(due, _)| *due);
-        chunk.into_iter().chain(self.tick).chain(self.asked).chain(running).min()
+        chunk.into_iter().chain(self.tick).chain(self.asked).chain(self.hurries).chain(running).min()
     }
 
     /// Whether it is the session that the page had last.
@@ -140,6 +145,9 @@ impl World<'_> {
         }
         if self.page.asked.take_if(|due| *due <= self.now).is_some() {
             self.client_input(client::Input::Why(None))?;
+        }
+        if self.page.hurries.take_if(|due| *due <= self.now).is_some() {
+            self.hang_up(false)?;
         }
         while let Some(place) = self.page.running.iter().position(|(due, _)| *due <= self.now) {
             let (_, result) = self.page.running.swap_remove(place);
@@ -176,7 +184,10 @@ impl World<'_> {
                 }
                 return Ok(());
             }
-            return self.client_input(client::Input::Close);
+            // Some do not wait until all of it is sent: from the first moment, or after a while.
+            let patience = self.scenario.chunks % 5;
+            self.page.hurries = (patience == 1).then(|| self.now + Duration::from_millis(300));
+            return self.hang_up(patience > 0);
         }
         if self.random.percent(self.scenario.mute_percent) {
             self.page.muted = !self.page.muted;
@@ -202,6 +213,14 @@ impl World<'_> {
         self.look_at_socket()?;
         self.tally.chunks += 1;
         self.client_input(client::Input::Chunk(&samples))
+    }
+
+    fn hang_up(&mut self, finish: bool) -> Result<(), String> {
+        if !finish {
+            self.page.is_hurried = true;
+            self.tally.hurried += 1;
+        }
+        self.client_input(client::Input::Close { finish })
     }
 
     /// Holds the agent's sound back, or lets it go on.

@@ -458,6 +458,15 @@ impl World<'_> {
         if committed < self.page.spoken && told == 0 {
             return Err(format!("{} samples were said, and {committed} are committed", self.page.spoken));
         }
+        // Who does not wait is told of everything that was given up.
+        let missing = self.page.gaps.iter().map(|(from, to)| to.saturating_sub(committed.max(*from)));
+        let missing: u32 = missing.sum();
+        if self.page.is_hurried && committed + missing < self.page.spoken {
+            return Err(format!(
+                "{} samples were said, {committed} are committed, and {missing} after those are told to be missing",
+                self.page.spoken
+            ));
+        }
         if self.scenario.who == Who::Chat || self.truth.is_refused {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 // A network that lets plain requests through and no WebSocket, as many in companies and hotels do.
 
 import { once } from "node:events";
+import { createHash } from "node:crypto";
 import { createServer, request } from "node:http";
 
 export class NoWebSockets {
@@ -15,12 +16,18 @@ export class NoWebSockets {
   /** @type {Set<import("node:net").Socket>} */
   #sockets = new Set();
 
-  /** @param {number} relay Port of the relay on this machine. @param {"refuses" | "hangs"} how What becomes of a WebSocket. */
+  /** @param {number} relay Port of the relay on this machine. @param {"refuses" | "hangs" | "swallows"} how What becomes of a WebSocket: `swallows` opens it, and nothing goes through. */
   constructor(relay, how) {
     this.relay = relay;
     this.server = createServer((asked, answer) => this.#pass(asked, answer));
-    this.server.on("upgrade", (_, socket) => {
+    this.server.on("upgrade", ({ headers }, socket) => {
       this.refused += 1;
+      if (how === "swallows") {
+        const accept = createHash("sha1").update(`${headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+        const head = `upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\nsec-websocket-protocol: voxrelay.v1`;
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\n${head}\r\n\r\n`);
+        socket.resume();
+      }
       if (how === "refuses") socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     });
     this.server.on("connection", (socket) => {
@@ -31,7 +38,7 @@ export class NoWebSockets {
     });
   }
 
-  /** @param {number} relay @param {"refuses" | "hangs"} [how] */
+  /** @param {number} relay @param {"refuses" | "hangs" | "swallows"} [how] */
   static async start(relay, how = "refuses") {
     const network = new NoWebSockets(relay, how);
     network.server.listen(0, "127.0.0.1");

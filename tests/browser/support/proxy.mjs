@@ -18,7 +18,7 @@ import { connect, createServer } from "node:net";
 /** Where the header of an audio frame says its position: docs/protocol.md. */
 const POSITION = 8;
 
-/** @typedef {{ browser: import("node:net").Socket, relay: import("node:net").Socket }} Pair */
+/** @typedef {{ browser: import("node:net").Socket, relay: import("node:net").Socket, connection: number }} Pair */
 
 export class Proxy {
   /** @type {Frame[]} */
@@ -64,6 +64,12 @@ export class Proxy {
     for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.resume();
   }
 
+  /** The WebSockets that are open stay so, and nothing of them goes through any more; what else there is does. So does a network after a sleep. */
+  forget() {
+    const sockets = new Set(this.frames.map(({ connection }) => connection));
+    for (const { browser, relay, connection } of this.#pairs) if (sockets.has(connection)) for (const socket of [browser, relay]) socket.pause();
+  }
+
   /** Cuts every connection without a word of WebSocket: what was on its way is lost. */
   drop() {
     for (const { browser, relay } of this.#pairs) for (const socket of [browser, relay]) socket.resetAndDestroy();
@@ -85,7 +91,7 @@ export class Proxy {
   #accept(browser) {
     const connection = this.connections++;
     const relay = connect(this.target, "127.0.0.1");
-    const pair = { browser, relay };
+    const pair = { browser, relay, connection };
     this.#pairs.add(pair);
     for (const [from, to, direction] of /** @type {const} */ ([[browser, relay, "up"], [relay, browser, "down"]])) {
       from.setNoDelay();

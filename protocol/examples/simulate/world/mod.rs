@@ -270,7 +270,7 @@ impl World {
     fn speak(&mut self) -> Result<(), String> {
         if self.spoken == self.scenario.chunks * self.scenario.chunk {
             self.hung_up = true;
-            return self.input(client::Input::Close);
+            return self.input(client::Input::Close { finish: true });
         }
         if self.random.percent(self.scenario.mute_percent) {
             self.muted = !self.muted;

@@ -35,7 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody};
-use super::upgrade;
+use super::{over_http, upgrade};
 use crate::App;
 
 /// The largest body of a request, in bytes.
@@ -52,7 +52,7 @@ const PREFLIGHT_SECONDS: &str = "600";
             as `cursor` until it is missing.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    paths(upgrade::open_call, upgrade::open_preflight),
+    paths(upgrade::open_call, upgrade::open_preflight, over_http::open, over_http::bring),
     components(schemas(ProblemBody)),
     security(("token" = [])),
     tags(

@@ -19,6 +19,9 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{CloseCode, HttpCode};
 use tokio::time::timeout;
+use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 pub use body::{Brought, Malformed, ROUND_ONE_MESSAGE_BYTES, Record};
 use wire::{Receiving, Turn};
@@ -26,6 +29,7 @@ use wires::WireId;
 pub(in crate::server) use wires::Wires;
 
 use super::connections::OfACall;
+use super::problem::ProblemBody;
 use super::upgrade::{Place, Places, Purpose, check_origin, note, place, refuse};
 use super::{Problem, Source};
 use crate::{App, session};
@@ -37,10 +41,39 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request waits until the session has taken what it brought: as long as a peer has that takes nothing.
 const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The body of a request as the API's document has it: bytes.
+struct Messages;
+
+impl PartialSchema for Messages {
+    fn schema() -> RefOr<Schema> {
+        let bytes = ObjectBuilder::new().schema_type(Type::String);
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        bytes.format(Some(format)).content_media_type("application/octet-stream").build().into()
+    }
+}
+
+impl ToSchema for Messages {}
+
 /// What the answers need.
 pub(super) type Parts = (Arc<App>, Places, Arc<Wires>);
 
-/// Opens a wire, and is its way down.
+/// A call over plain requests: opens it, and is its way down: docs/protocol.md.
+#[utoipa::path(
+    get, path = "/v1/call/http/{wire}", operation_id = "call_over_http", tag = "call", security(()),
+    params(
+        ("wire" = String, Path, description = "Of this connection alone, and its secret",
+            min_length = 22, max_length = 64, pattern = "^[A-Za-z0-9_-]{22,64}$"),
+    ),
+    responses(
+        (status = 200, description = "What the relay says, as events: docs/protocol.md says what is in them",
+            content_type = "text/event-stream", body = String),
+        (status = 400, description = "The id of the wire is none, or the request does not ask for events", content_type = "application/problem+json", body = ProblemBody),
+        (status = 403, description = "Pages of this origin may not call", content_type = "application/problem+json", body = ProblemBody),
+        (status = 409, description = "There is such a wire already, which is over by that", content_type = "application/problem+json", body = ProblemBody),
+        (status = 429, description = "Too many of this address wait to be greeted", content_type = "application/problem+json", body = ProblemBody),
+        (status = 503, description = "The relay takes no more calls now", content_type = "application/problem+json", body = ProblemBody),
+    ),
+)]
 pub(super) async fn open(
     State((app, places, wires)): State<Parts>,
     Extension(source): Extension<Source>,
@@ -74,7 +107,23 @@ pub(super) async fn open(
     (headers, Extension(OfACall), Body::new(events)).into_response()
 }
 
-/// Brings messages up.
+/// Brings messages of a call over plain requests up to the relay: docs/protocol.md.
+#[utoipa::path(
+    post, path = "/v1/call/http/{wire}", operation_id = "say_over_http", tag = "call", security(()),
+    params(
+        ("wire" = String, Path, description = "As it was opened",
+            min_length = 22, max_length = 64, pattern = "^[A-Za-z0-9_-]{22,64}$"),
+    ),
+    request_body(content_type = "application/octet-stream", content = inline(Messages),
+        description = "The number of the request, and messages: docs/protocol.md"),
+    responses(
+        (status = 204, description = "The session has taken all of it"),
+        (status = 400, description = "The id of the wire is none, or the body is not as it has to be", content_type = "application/problem+json", body = ProblemBody),
+        (status = 408, description = "The body took too long", content_type = "application/problem+json", body = ProblemBody),
+        (status = 409, description = "There is no such wire here, or it is over", content_type = "application/problem+json", body = ProblemBody),
+        (status = 413, description = "The body is longer than the largest message with its frame", content_type = "application/problem+json", body = ProblemBody),
+    ),
+)]
 pub(super) async fn bring(
     State((app, _, wires)): State<Parts>,
     Path(id): Path<String>,

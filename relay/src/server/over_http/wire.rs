@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::body::Frame;
 use protocol::CloseCode;
+use protocol::client::Transport;
 use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -149,6 +150,10 @@ impl Wire for HttpWire {
         state.write(|events| push(events, &[b"event:close\ndata:", close.as_bytes()]))?;
         state.is_closed = true;
         Ok(())
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Http
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
