@@ -78,7 +78,7 @@ async function greeted(line: Line, token: string | PreflightCheck, call: Preflig
     const { type, code, message, retry_after_ms } = Object(answer);
     const refusal = type === "error"
       ? trouble(code, message, { retryAfterMs: retry_after_ms ?? undefined })
-      : await orOverHttp(call, "link_lost", "The connection opened and brought no answer", "Look for what between page and relay ends or holds back WebSockets.");
+      : await orOverHttp(call, "link_lost", "The connection opened and brought no answer", "Look for what ends or holds back WebSockets on the way.");
     if (OF_THE_TOKEN.test(refusal.code ?? "")) return { ...checks, token: refusal };
     const accepted = type === "error" ? ACCEPTED : skipped("The relay did not answer.");
     return { ...checks, token: accepted, connection: refusal };
