@@ -46,6 +46,10 @@ async fn two_users_see_nothing_of_each_other_at_any_endpoint() {
             assert_eq!((nobody.status, stranger.status), (426, 426));
             continue;
         }
+        if path == OVER_HTTP {
+            assert_eq!((nobody.status, stranger.status), (400, 400), "no id of a wire");
+            continue;
+        }
         for answer in [nobody, stranger] {
             assert_eq!(answer.status, 401, "{method} {path}");
             assert!(answer.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")));
@@ -144,6 +148,8 @@ async fn a_recording_is_bytes_in_the_document_and_not_a_list_of_numbers() {
 const RECORDING: &str = "/v1/sessions/{id}/recording";
 /// What opens a WebSocket, and asks for the token there.
 const CALLED: [&str; 2] = ["/v1/call", "/v1/preflight"];
+/// What carries a call without a WebSocket, and asks for the token there.
+const OVER_HTTP: &str = "/v1/call/http/{wire}";
 /// What has a key.
 const CREDITS: &str = "/v1/admin/credits";
 
@@ -160,6 +166,10 @@ async fn the_document_is_openapi_3_1_and_says_every_answer() {
             let mut expected = BTreeSet::new();
             if CALLED.contains(&path.as_str()) {
                 expected.extend(["101", "400", "403", "426", "429", "503"]);
+            } else if path == OVER_HTTP && method == "get" {
+                expected.extend(["400", "403", "409", "429", "503"]);
+            } else if path == OVER_HTTP {
+                expected.extend(["400", "408", "409", "413"]);
             } else if path != "/v1/openapi.json" {
                 expected.extend(["400", "401", "403", "429", "500", "503"]);
                 let none = path.contains('{') && path != "/v1/admin/users/{sub}";
