@@ -320,12 +320,7 @@ impl Agent for Talker {
                 self.finish(now);
                 self.stop_answering();
                 let text = text.to_owned();
-                self.outputs.push_back(AgentOutput::Said {
-                    text: text.clone(),
-                    start: position,
-                    end: position,
-                    words_end: position,
-                });
+                self.outputs.push_back(AgentOutput::Typed { text: text.clone(), position });
                 self.think(now, text);
             }
             AgentInput::Say { position, text, interrupt } => {

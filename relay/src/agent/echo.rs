@@ -77,8 +77,7 @@ impl<E: Ears> Echo<E> {
         self.utterances.pause();
         self.notice();
         self.cut();
-        let (start, end, words_end) = (position, position, position);
-        self.outputs.push_back(AgentOutput::Said { text: text.to_owned(), start, end, words_end });
+        self.outputs.push_back(AgentOutput::Typed { text: text.to_owned(), position });
         self.outputs.push_back(AgentOutput::Words { text: text.to_owned(), start: 0, end: 0, last: true });
         self.outputs.push_back(AgentOutput::AnswerEnd);
     }
@@ -309,6 +308,7 @@ mod tests {
             .iter()
             .filter_map(|output| match output {
                 AgentOutput::Said { text, end, .. } => Some((text.as_str(), *end)),
+                AgentOutput::Typed { text, position } => Some((text.as_str(), *position)),
                 _ => None,
             })
             .collect();

@@ -96,7 +96,7 @@ pub enum AgentInput<'a> {
     },
     /// What the user has really said, in place of what was understood.
     Corrected {
-        /// Which [`AgentOutput::Said`]: they are counted from 0.
+        /// Which [`AgentOutput::Said`] or [`AgentOutput::Typed`]: they are counted together, from 0.
         said: u32,
         /// The words.
         text: &'a str,
@@ -169,16 +169,24 @@ pub enum AgentOutput {
     /// The user goes on with the turn that they have taken last, of which nothing has come yet: the next [`AgentOutput::Partial`] and
     /// [`AgentOutput::Said`] stand in its place, whole.
     TurnGoesOn,
-    /// The user has said or typed something, whole.
+    /// The user has said something, whole.
     Said {
         /// The words, or a description of them.
         text: String,
         /// Where they begin.
         start: u32,
-        /// Where they end, with the silence that belongs to them; the same for what was typed.
+        /// Where they end, with the silence that belongs to them.
         end: u32,
         /// Where the last word ends: from there on the user waits.
         words_end: u32,
+    },
+    /// The user has typed something. It counts among what was said, and is a turn of its own beside the one that is being spoken; words that
+    /// come late for the turn before it begin a new one.
+    Typed {
+        /// The words.
+        text: String,
+        /// Where they stand in the user's timeline.
+        position: u32,
     },
     /// The user has said something, whole, that ends no answer and wants none: a sign that they listen.
     Remarked {

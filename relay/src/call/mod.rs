@@ -128,6 +128,8 @@ pub struct Call {
     next_turn: u32,
     /// The number of the turn that the user seems to be taking, once the page was told of it.
     partial: Option<u32>,
+    /// Whether that turn was taken before, and goes on.
+    goes_on: bool,
     /// The newest turns of the user, which can be corrected, oldest first.
     understood: VecDeque<Understood>,
     /// How many turns of the user the agent has understood.
@@ -255,6 +257,7 @@ impl Call {
             committed: start.mark,
             next_turn: start.turn,
             partial: None,
+            goes_on: false,
             understood: VecDeque::new(),
             understood_count: 0,
             said: None,
@@ -506,19 +509,20 @@ impl Call {
                 }
             }
             AgentOutput::TurnGoesOn => {
+                self.goes_on = self.partial.is_none();
                 self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
             }
             AgentOutput::Said { text, start, end, words_end } => {
-                let behind_ms = self.expected.position.saturating_sub(words_end) / 16;
-                self.said = Some(Said { at: self.now, behind_ms, words_at: None, sound_at: None });
-                self.pace.next_answer(self.tab.requests_cost());
-                self.user_said(text, start, end);
-                // An answer that may not be interrupted goes on.
-                if self.answer.is_none() {
-                    self.change_state(AgentState::Thinking);
-                }
+                self.begin_to_answer(words_end);
+                self.user_spoke(text, start, end);
+                self.think();
             }
-            AgentOutput::Remarked { text, start, end } => self.user_said(text, start, end),
+            AgentOutput::Typed { text, position } => {
+                self.begin_to_answer(position);
+                self.user_typed(text, position);
+                self.think();
+            }
+            AgentOutput::Remarked { text, start, end } => self.user_spoke(text, start, end),
             AgentOutput::Final { through } => self.raise_committable(through),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
@@ -580,6 +584,20 @@ impl Call {
                 let turn = answer.or(self.next_turn.checked_sub(1));
                 self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
             }
+        }
+    }
+
+    /// The user waits for an answer from here on.
+    fn begin_to_answer(&mut self, words_end: u32) {
+        let behind_ms = self.expected.position.saturating_sub(words_end) / 16;
+        self.said = Some(Said { at: self.now, behind_ms, words_at: None, sound_at: None });
+        self.pace.next_answer(self.tab.requests_cost());
+    }
+
+    /// The agent thinks, unless it is giving an answer that may not be interrupted.
+    fn think(&mut self) {
+        if self.answer.is_none() {
+            self.change_state(AgentState::Thinking);
         }
     }
 

@@ -13,7 +13,7 @@ const CORRECTABLE: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Understood {
     pub(super) turn: u32,
-    /// Which [`AgentOutput::Said`] it was, counted from 0.
+    /// Which [`AgentOutput::Said`] or [`AgentOutput::Typed`] it was, counted together from 0.
     pub(super) said: u32,
     pub(super) start: u32,
     pub(super) end: u32,
@@ -49,14 +49,28 @@ impl Call {
         self.partial.unwrap_or_else(|| self.take_turn())
     }
 
-    /// The user has said something, whole: it is told, and stored with all audio before its end.
-    pub(super) fn user_said(&mut self, text: String, start: u32, end: u32) {
-        let turn = Turn::new(self.user_turn(), Role::User, text, start, end);
-        self.partial = None;
-        self.remember(turn.turn, start, end);
+    /// The user has said something, whole.
+    pub(super) fn user_spoke(&mut self, text: String, start: u32, end: u32) {
+        let number = self.user_turn();
+        (self.partial, self.goes_on) = (None, false);
+        self.add_turn(Turn::new(number, Role::User, text, start, end));
+    }
+
+    /// The user has typed something, perhaps while they speak: that turn keeps its number. One that was whole before does not go on behind it.
+    pub(super) fn user_typed(&mut self, text: String, position: u32) {
+        if std::mem::take(&mut self.goes_on) {
+            self.partial = None;
+        }
+        let number = self.take_turn();
+        self.add_turn(Turn::new(number, Role::User, text, position, position));
+    }
+
+    /// A turn of the user is whole: it is told, and stored with all audio before its end.
+    fn add_turn(&mut self, turn: Turn) {
+        self.remember(turn.turn, turn.start, turn.end);
         self.tell_turn(&turn, true);
         self.settle_up();
-        self.committable = self.forget_before(end);
+        self.committable = self.forget_before(turn.end);
         self.push_turn(turn);
     }
 

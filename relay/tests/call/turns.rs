@@ -452,6 +452,38 @@ fn a_correction_takes_the_place_of_what_was_understood_on_the_page_and_in_the_re
     }
 }
 
+/// What the page is told of turns: the number, the words, and whether they are all of it.
+fn told_turns(did: &[Did]) -> Vec<(u32, String, bool)> {
+    let told = did.iter().filter_map(|did| match did {
+        Did::Say(Saying::Transcript(turn)) => Some((turn.turn, turn.text.clone(), turn.last)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_is_typed_while_the_user_speaks_is_a_turn_of_its_own() {
+    let mut bench = Bench::new();
+    let partial = AgentOutput::Partial { text: "good".into(), start: 0, end: 800, final_through: Some(800) };
+    assert_eq!(told_turns(&bench.chunk([partial])), [(0, "good".into(), false)]);
+    let typed = AgentOutput::Typed { text: "typed".into(), position: 3_200 };
+    let spoken = AgentOutput::Said { text: "good day".into(), start: 0, end: 1_600, words_end: 1_600 };
+    let both = told_turns(&bench.chunk([typed, spoken]));
+    assert_eq!(both, [(1, "typed".into(), true), (0, "good day".into(), true)]);
+}
+
+#[test]
+fn words_that_come_late_do_not_take_the_place_of_a_turn_once_something_was_typed() {
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 1_600)]);
+    let (text, start, end) = ("hello, I".to_owned(), 0, 2_400);
+    bench.chunk([AgentOutput::TurnGoesOn, AgentOutput::Partial { text, start, end, final_through: None }]);
+    let typed = AgentOutput::Typed { text: "typed".into(), position: 4_800 };
+    let rest = AgentOutput::Said { text: "I wonder".into(), start: 1_600, end: 3_200, words_end: 3_200 };
+    let both = told_turns(&bench.chunk([typed, rest]));
+    assert_eq!(both, [(1, "typed".into(), true), (2, "I wonder".into(), true)]);
+}
+
 #[test]
 fn how_long_an_answer_took_is_told_once_it_is_known() {
     let mut bench = Bench::new();

@@ -185,7 +185,9 @@ impl<E: Ears> Conversation<E> {
         self.interrupt();
         // What waits was to be said before this.
         self.say_rest();
-        self.user_said(text.to_owned(), position, position, position);
+        self.memory.user_said(text);
+        self.outbox.push(AgentOutput::Typed { text: text.to_owned(), position });
+        self.wants_to_think = true;
     }
 
     /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.

@@ -123,7 +123,7 @@ fn words(did: &[AgentOutput]) -> String {
 fn what_is_typed_is_asked_and_the_answer_flows_and_is_remembered() {
     let mut bench = Bench::new();
     let did = bench.types("Hello");
-    assert!(matches!(&did[0], AgentOutput::Said { text, .. } if text == "Hello"));
+    assert!(matches!(&did[0], AgentOutput::Typed { text, .. } if text == "Hello"));
     assert_eq!(asked(&did), Some(vec![("system", "Listen."), ("user", "Hello")]));
     assert_eq!(words(&bench.says(0, "Hi ")), "Hi ");
     assert_eq!(words(&bench.says(0, "there.")), "there.");
