@@ -19,6 +19,7 @@ on_both_databases! {
     who_has_more_exposed_than_set_aside_is_given_no_more_than_there_is
     a_settlement_that_is_written_late_gives_no_audio_back_that_was_committed_since
     a_turn_takes_what_it_commits_from_what_may_be_played_again
+    a_copy_of_a_settlement_counts_for_its_rows_alone
     a_shortage_names_the_tightest_budget_and_whether_waiting_helps
     what_is_spent_comes_out_of_what_is_reserved
     a_row_that_is_written_twice_counts_once
@@ -188,6 +189,34 @@ async fn a_turn_takes_what_it_commits_from_what_may_be_played_again(bench: Bench
         let stored = store.session("a").await.expect("read").expect("there");
         assert_eq!(stored.replayable_samples, left, "after the turn at {seq}");
     }
+}
+
+async fn a_copy_of_a_settlement_counts_for_its_rows_alone(bench: Bench) {
+    let (store, caps) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    open(store, &session("a"), &quota()).await;
+    store.reserve(&reserve("a", 100, 100, caps)).await.expect("answered");
+    let settlement = |number, key, replayable_samples, exposed| Settle {
+        number,
+        metered_position: 4_000,
+        replayable_samples,
+        exposed: usd(exposed),
+        ..settle("a", vec![row(key, 100, 5)], caps)
+    };
+    store.settle(&settlement(1, "1", 100, 30)).await.expect("written");
+    store.settle(&settlement(2, "2", 4_000, 10)).await.expect("written");
+    // Both from the disk of a relay, the second one with a row that is not there yet, and an order to give everything back.
+    store.settle(&settlement(1, "1", 100, 30)).await.expect("written");
+    store.settle(&Settle { release: true, ..settlement(2, "3", 0, 0) }).await.expect("written");
+    let stored = store.session("a").await.expect("read").expect("there");
+    assert_eq!((stored.replayable_samples, stored.settlements), (4_000, 2));
+    assert_eq!(
+        (stored.cost, stored.authorised),
+        (usd(15), usd(100)),
+        "a row counts, and nothing is given back"
+    );
+    store.settle(&Settle { release: true, ..settlement(3, "3", 0, 0) }).await.expect("written");
+    let stored = store.session("a").await.expect("read").expect("there");
+    assert_eq!((stored.replayable_samples, stored.authorised), (0, usd(15)), "the next one does");
 }
 
 async fn a_shortage_names_the_tightest_budget_and_whether_waiting_helps(bench: Bench) {

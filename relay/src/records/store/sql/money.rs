@@ -189,6 +189,12 @@ impl Locked {
         }))
     }
 
+    /// Whether this settlement is a copy of what was written. It says nothing of how things are: more may have been settled since. One without
+    /// a number is of a relay from before there were any.
+    fn has(&self, settle: &Settle) -> bool {
+        settle.number > 0 && settle.number <= self.settlements
+    }
+
     fn reserved(&self) -> NanoUsd {
         self.authorised.saturating_sub(self.cost)
     }
@@ -271,9 +277,7 @@ impl SqlStore {
                 }
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
                 alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
-                // A copy of what was written says nothing of how things are: more may have been settled since. One without a number is of a
-                // relay from before there were any.
-                let is_copy = settle.number > 0 && settle.number <= locked.settlements;
+                let is_copy = locked.has(&settle);
                 let exposed = if is_copy { locked.exposed } else { settle.exposed };
                 let exposed = if locked.is_live { exposed } else { NanoUsd::ZERO };
                 let release = settle.release && !is_copy || !locked.is_live;
@@ -489,7 +493,7 @@ async fn book(
     locked.cost += sums.cost;
     locked.authorised = if release { locked.cost } else { locked.authorised.max(locked.cost) };
     locked.exposed = exposed;
-    let news = settle.filter(|settle| settle.number == 0 || settle.number > locked.settlements);
+    let news = settle.filter(|settle| !locked.has(settle));
     locked.settlements = locked.settlements.max(settle.map_or(0, |settle| settle.number));
     tx.query(ADD_COST)
         .bind(signed(locked.cost.get()))
