@@ -107,6 +107,8 @@ pub struct Call {
     uncommitted: VecDeque<Uncommitted>,
     /// The mark of the next frame of the user.
     expected: Mark,
+    /// The mark of a text that the agent is being told of.
+    reading: Option<Mark>,
     /// The mark before which everything may be committed, once it is written.
     committable: Mark,
     /// The committable mark of the last settlement.
@@ -251,6 +253,7 @@ impl Call {
             has_claimed: false,
             uncommitted: VecDeque::new(),
             expected: start.mark,
+            reading: None,
             committable: start.mark,
             storing: 0,
             settling: VecDeque::new(),
@@ -455,11 +458,16 @@ impl Call {
 
     /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
     fn handle_message(&mut self, mark: Mark, message: &Upward) {
-        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
-        self.expected = Mark { seq: mark.seq + 1, position: mark.position };
         let position = mark.position;
+        if let Upward::Text { text } = message {
+            // What was said before it ends where it stands, and is stored first: the text is not committed by that.
+            self.reading = Some(mark);
+            self.tell_agent(AgentInput::Typed { position, text });
+            return self.take_text();
+        }
+        self.take_message(mark);
         match message {
-            Upward::Text { text } => self.tell_agent(AgentInput::Typed { position, text }),
+            Upward::Text { .. } => {}
             Upward::Say { text, interrupt } => {
                 self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
             }
@@ -473,6 +481,19 @@ impl Call {
             Upward::Variables { variables } => {
                 self.tell_agent(AgentInput::Variables { position, values: &variables.0 });
             }
+        }
+    }
+
+    /// A message has come. It may be committed with the frames before it from here on.
+    fn take_message(&mut self, mark: Mark) {
+        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
+        self.expected = Mark { seq: mark.seq + 1, position: mark.position };
+    }
+
+    /// The agent has read a text that came, or does not want it.
+    fn take_text(&mut self) {
+        if let Some(mark) = self.reading.take() {
+            self.take_message(mark);
         }
     }
 
@@ -519,6 +540,7 @@ impl Call {
             }
             AgentOutput::Typed { text, position } => {
                 self.begin_to_answer(position);
+                self.take_text();
                 self.user_typed(text, position);
                 self.think();
             }

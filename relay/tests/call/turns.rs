@@ -262,6 +262,32 @@ fn what_is_typed_is_committed_with_its_own_number_when_its_turn_is_stored() {
 }
 
 #[test]
+fn what_was_said_before_something_was_typed_is_stored_without_committing_that() {
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    let typed_text = AgentOutput::Typed { text: "hello".into(), position: 1_600 };
+    let through = AgentOutput::Final { through: 1_600 };
+    bench.script.lock().expect("one thread").extend([said(0, 1_600), through, typed_text]);
+    let mark = Mark { seq: 1, position: 1_600 };
+    let did = bench.input(Input::Message { mark, message: &typed("hello") });
+    let after = Mark { seq: 2, position: 1_600 };
+    let stored: Vec<_> = did
+        .iter()
+        .filter_map(|did| match did {
+            Did::Store(turns, committed) => Some((turns[0].text.as_str(), *committed)),
+            _ => None,
+        })
+        .collect();
+    let [(spoken, before), (text, committed)] = stored.as_slice() else { panic!("{did:?}") };
+    assert_eq!(
+        (*before, *committed),
+        (mark, after),
+        "a relay that is killed between the two writes loses neither"
+    );
+    assert_ne!(spoken, text);
+}
+
+#[test]
 fn what_the_user_seems_to_say_keeps_its_number_until_it_is_said() {
     let mut bench = Bench::new();
     let partial = AgentOutput::Partial { text: "hel".into(), start: 0, end: 800, final_through: None };
