@@ -54,6 +54,9 @@ const GREETING_MESSAGES: u64 = 10;
 const LEAST_IDLE: Duration = Duration::from_secs(60);
 /// A session whose client went without a word after `hello` is kept for so long: it has most likely never heard of the session.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(5);
+/// How long a client may take to be sent what was said before the session's end. Nothing else bounds a session that has ended: it counts among
+/// no user's, and no administrator ends it.
+const END_WITHIN: Duration = Duration::from_secs(60);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -218,7 +221,7 @@ impl Link {
         self.now = self.now.max(now);
         match self.phase {
             Phase::Ended => return,
-            Phase::Ending { .. } if !matches!(input, Input::Closed) => return,
+            Phase::Ending { .. } if !matches!(input, Input::Closed | Input::Timeout) => return,
             Phase::Ending { .. } | Phase::Detached(_) | Phase::Attached(_) => {}
         }
         self.is_known |= matches!(input, Input::Text(_) | Input::Binary(_) | Input::Control);
@@ -259,11 +262,7 @@ impl Link {
             Phase::Attached(attached) => attached.features.has(Features::SAMPLES),
             Phase::Ending { code, usage, .. } if self.downlink.is_sent() => {
                 let (code, usage) = (*code, *usage);
-                let ack = RelayAck { received: self.expected, committed: self.committed };
-                let ended = Ended { reason: code.name().into(), usage };
-                let [ack, ended] = [RelayMessage::from(ack), ended.into()].map(|message| message.to_json());
-                self.pending.extend([Pending::Text(ack), Pending::Text(ended), Pending::Close(code)]);
-                self.phase = Phase::Ended;
+                self.tell_end(code, usage);
                 return self.poll_urgent();
             }
             Phase::Ending { counted, .. } => *counted,
@@ -303,7 +302,8 @@ impl Link {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.phase {
-            Phase::Ending { .. } | Phase::Ended => None,
+            Phase::Ended => None,
+            Phase::Ending { until, .. } => Some(until),
             Phase::Detached(_) | Phase::Attached(_) => {
                 self.phase.next_timeout().into_iter().chain([self.session_ends, self.idle_ends]).min()
             }
@@ -392,10 +392,19 @@ impl Link {
         self.phase = match &self.phase {
             Phase::Attached(attached) => {
                 let counted = attached.features.has(Features::SAMPLES);
-                Phase::Ending { code, usage, counted }
+                Phase::Ending { code, usage, counted, until: self.now + END_WITHIN }
             }
             Phase::Detached(_) | Phase::Ending { .. } | Phase::Ended => Phase::Ended,
         };
+    }
+
+    /// Tells the client that the session is over, and how it stands.
+    fn tell_end(&mut self, code: CloseCode, usage: Usage) {
+        let ack = RelayAck { received: self.expected, committed: self.committed };
+        let ended = Ended { reason: code.name().into(), usage };
+        let [ack, ended] = [RelayMessage::from(ack), ended.into()].map(|message| message.to_json());
+        self.pending.extend([Pending::Text(ack), Pending::Text(ended), Pending::Close(code)]);
+        self.phase = Phase::Ended;
     }
 
     /// Ends the session by the link's own decision.
@@ -500,8 +509,15 @@ impl Link {
 
     /// Does what is due first; whether there was anything.
     fn handle_due(&mut self) -> bool {
-        if matches!(self.phase, Phase::Ending { .. } | Phase::Ended) {
-            return false;
+        match self.phase {
+            Phase::Ended => return false,
+            Phase::Ending { code, usage, until, .. } => {
+                if until <= self.now {
+                    self.tell_end(code, usage);
+                }
+                return false;
+            }
+            Phase::Detached(_) | Phase::Attached(_) => {}
         }
         let session = self.session_ends.min(self.idle_ends);
         let due = if self.phase.next_timeout().is_some_and(|next| next <= session) {

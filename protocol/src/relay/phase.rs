@@ -19,6 +19,8 @@ pub(super) enum Phase {
         usage: Usage,
         /// Whether the client reads the number of samples.
         counted: bool,
+        /// When it is over even if not all of that was sent.
+        until: Time,
     },
     /// The session is over.
     Ended,

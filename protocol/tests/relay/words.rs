@@ -60,6 +60,30 @@ fn hanging_up_waits_for_the_frames_before_it() {
 }
 
 #[test]
+fn a_session_that_has_ended_is_over_in_a_minute_even_if_its_client_takes_nothing() {
+    let mut bench = Bench::attached();
+    let link = &mut bench.link;
+    let said = |link: &mut Link| std::iter::from_fn(|| link.poll_urgent()).collect::<Vec<_>>();
+    let mut now = bench.now;
+    link.handle_input(now, Input::Audio(&[0; 2_400]));
+    link.handle_input(now, Input::End { code: CloseCode::Normal, usage: Usage::default() });
+    // The socket is full, so nothing but what is urgent is asked for. And the client goes on talking.
+    for second in 0..60 {
+        now = now + Duration::from_secs(1);
+        link.handle_input(now, Input::Control);
+        link.handle_input(now, Input::Text(r#"{"type":"ping","id":1,"rtt_us":0}"#));
+        assert!(second == 59 || link.poll_timeout().is_some_and(|due| due > now), "after {second} s");
+        let more = said(link);
+        assert!(more.is_empty(), "{more:?}");
+    }
+    link.handle_input(now, Input::Timeout);
+    let last = said(link);
+    assert!(matches!(last.last(), Some(Output::Close(CloseCode::Normal))), "{last:?}");
+    assert!(link.is_over());
+    assert_eq!(link.poll_timeout(), None);
+}
+
+#[test]
 fn hanging_up_does_not_wait_for_a_frame_that_was_refused() {
     let mut bench = Bench::attached();
     bench.chunk(0);
