@@ -42,6 +42,7 @@ fn read(said: &str, step: &str) -> Option<Outcome> {
     let mut outcome = Outcome { partly: is_partly, ..Outcome::ok() };
     outcome.failed = words.next_back()?.parse().ok()?;
     outcome.passed = words.next_back()?.parse().ok()?;
+    outcome.beside = Some(words.collect::<Vec<_>>().join(" "));
     let notes = lines.map_while(|line| line.strip_prefix("  ").filter(|note| !note.starts_with(' ')));
     outcome.notes.extend(notes.map(str::to_owned));
     Some(outcome)
@@ -58,6 +59,11 @@ mod tests {
         let outcome = read(said, "fakes").expect("its line is there");
         assert_eq!((outcome.passed, outcome.failed, outcome.partly), (40, 1, true));
         assert_eq!(outcome.notes, ["a note", "another"]);
+        assert_eq!(
+            outcome.beside.as_deref(),
+            Some("70.1 s"),
+            "what it took itself, however long it was waited for"
+        );
         assert_eq!(read(said, "spoken"), None);
         assert_eq!(read("fakes ok", "fakes"), None);
     }

@@ -215,7 +215,8 @@ const STEPS: &[Step] = &[
 
 struct Done {
     step: &'static Step,
-    time: Duration,
+    /// How long it took, with a star if another step ran at the same time.
+    time: String,
     outcome: Outcome,
 }
 
@@ -241,8 +242,8 @@ pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
             }
             .unwrap_or_else(|error| Outcome::failure(format!("{error:#}"))),
         };
-        let time = begin.elapsed();
-        eprintln!("{} {} ({})", outcome.verdict().0, step.title, seconds(time));
+        let time = outcome.beside.as_ref().map_or_else(|| seconds(begin.elapsed()), |own| format!("{own} *"));
+        eprintln!("{} {} ({time})", outcome.verdict().0, step.title);
         for note in &outcome.notes {
             eprintln!("  {note}");
         }
@@ -275,13 +276,7 @@ fn summary(done: &[Done], time: Duration) -> bool {
     let (mut passed, mut failed) = (0, 0);
     for Done { step, time, outcome } in done {
         let result = outcome.verdict().1;
-        println!(
-            "{:<14} {result:<7} {:>12} {:>7} {:>7}",
-            step.name,
-            seconds(*time),
-            outcome.passed,
-            outcome.failed
-        );
+        println!("{:<14} {result:<7} {time:>12} {:>7} {:>7}", step.name, outcome.passed, outcome.failed);
         for note in &outcome.notes {
             println!("  {}", note.lines().next().unwrap_or_default());
         }
@@ -289,6 +284,9 @@ fn summary(done: &[Done], time: Duration) -> bool {
         failed += outcome.failed;
     }
     println!("{:<14} {:<7} {:>12}", "", "", seconds(time));
+    if done.iter().any(|done| done.outcome.beside.is_some()) {
+        println!("\n* beside another step");
+    }
     if let Some(free) = workspace::free_disk() {
         println!("\n{free} free on the disk of the target directory");
     }

@@ -11,6 +11,8 @@ pub(crate) struct Outcome {
     pub(crate) skipped: u64,
     /// Part of the check could not be made, and the notes say which.
     pub(crate) partly: bool,
+    /// How long it took by itself, if it ran beside another step and was waited for afterwards.
+    pub(crate) beside: Option<String>,
     /// What a reader of the summary has to know.
     pub(crate) notes: Vec<String>,
 }
