@@ -2,7 +2,7 @@
 
 use protocol::{Mark, Role};
 use relay::call::{Latency, Turn};
-use relay::records::store::{StoreError, TakeOver, unix_ms};
+use relay::records::store::{NewSession, StoreError, TakeOver, unix_ms};
 
 use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 
@@ -11,6 +11,7 @@ on_both_databases! {
     what_a_turn_lacks_leaves_what_is_stored
     a_relay_that_lost_the_session_writes_nothing_more
     any_text_is_stored_as_it_was_said
+    the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
 }
 
 async fn a_turn_is_written_over_and_what_is_committed_never_goes_back(bench: Bench) {
@@ -56,6 +57,29 @@ async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {
     assert!(matches!(nobody, Err(StoreError::NoSession { .. })), "{nobody:?}");
     store.save_turns("a", 1, &[turn(0, Role::User, "hello")], Mark::default(), 0).await.expect("written");
     assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello");
+}
+
+async fn the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses(bench: Bench) {
+    let store = &*bench.store;
+    for id in ["a", "b", "c"] {
+        let of = NewSession { conversation_id: "a".into(), ..session(id) };
+        open(store, &of, &quota()).await;
+        for number in 0..3 {
+            let text = format!("{id} {number}");
+            let turn = turn(number, Role::User, &text);
+            store.save_turns(id, 0, &[turn], Mark::default(), 0).await.expect("written");
+        }
+    }
+    open(store, &session("other"), &quota()).await;
+    store.save_turns("other", 0, &[turn(0, Role::User, "other")], Mark::default(), 0).await.expect("written");
+    let user = session("a").user_sub;
+    let read = async |user: &str, limit| {
+        let rows = store.newest_turns("a", user, limit).await.expect("read");
+        rows.into_iter().map(|row| row.turn.text).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&user, 4).await, ["b 2", "c 0", "c 1", "c 2"]);
+    assert_eq!(read(&user, 500).await.len(), 9);
+    assert_eq!(read("somebody else", 500).await, [""; 0]);
 }
 
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {

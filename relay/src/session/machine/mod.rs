@@ -49,7 +49,6 @@ enum Step {
     TokenExpiring(Duration),
     TokenRefused(Duration),
     TellEnd(CloseCode),
-    LinkTimeout,
     Attached,
     Detached,
     RoundTrip(Duration),
@@ -75,9 +74,8 @@ enum Step {
     },
     Reserved(Reserved),
     Provider(RequestId, provider::Event),
-    /// The call is told whether the link has room.
-    CallRoom,
-    CallTimeout,
+    /// Each machine is told that its time may have come, one after another.
+    Due(Due),
     Policy(policy::Input),
     /// The policy is told of a connection that wants to go on with the session, and whether the link takes its resume token for good.
     Resume(Box<Visitor>),
@@ -86,8 +84,19 @@ enum Step {
     Out(Output),
 }
 
+/// Who is told next that a time has come.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Journal,
+    Policy,
+    Link,
+    /// The call is told whether the link has room.
+    Room,
+    Call,
+}
+
 /// Steps for which there is always room. What a burst of them took beyond that is given back.
-const QUIET_STEPS: usize = 8;
+const QUIET_STEPS: usize = 4;
 
 /// The machine of a whole session. A [`Beginning`](super::beginning::Beginning) makes it.
 pub struct Machine {
@@ -151,7 +160,7 @@ impl Machine {
             Input::Kept(places) => Step::Journal(journal::Input::Kept(places)),
             Input::Reserved(answer) => policy(P::Reserved(answer)),
             Input::Checked(checked) => policy(P::Checked(Box::new(checked))),
-            Input::Timeout => return self.handle_timeout(),
+            Input::Timeout => Step::Due(Due::Journal),
         });
     }
 
@@ -235,14 +244,30 @@ impl Machine {
         self.policy.reconnects()
     }
 
-    fn handle_timeout(&mut self) {
-        self.steps.extend([
-            Step::Journal(journal::Input::Timeout),
-            Step::Policy(policy::Input::Timeout),
-            Step::LinkTimeout,
-            Step::CallRoom,
-            Step::CallTimeout,
-        ]);
+    /// Tells one machine that its time may have come. What follows from that is done before the next one is told.
+    fn handle_due(&mut self, due: Due) {
+        let next = match due {
+            Due::Journal => {
+                self.tell_journal(journal::Input::Timeout);
+                Due::Policy
+            }
+            Due::Policy => {
+                self.tell_policy(policy::Input::Timeout);
+                Due::Link
+            }
+            // Who leaves writes what is owed, and nothing else.
+            Due::Link | Due::Room | Due::Call if self.policy.is_leaving() => return,
+            Due::Link => {
+                self.tell_link(link::Input::Timeout);
+                Due::Room
+            }
+            Due::Room => {
+                self.tell_call(call::Input::Room(self.link.has_room()));
+                Due::Call
+            }
+            Due::Call => return self.tell_call(call::Input::Timeout),
+        };
+        self.follow_ups.push(Step::Due(next));
     }
 
     /// Puts the steps that follow from the last one before all others.
@@ -287,8 +312,6 @@ impl Machine {
                 let usage = self.call.usage();
                 self.tell_link(link::Input::End { code, usage });
             }
-            Step::LinkTimeout if self.policy.is_leaving() => {}
-            Step::LinkTimeout => self.tell_link(link::Input::Timeout),
             Step::Attached => {
                 self.follow_ups.push(write(Entry::Attached(true)));
                 self.record(Recorded::Connected(true));
@@ -354,9 +377,7 @@ impl Machine {
             Step::Provider(request, event) => {
                 self.tell_call(call::Input::Provider { request, event: &event });
             }
-            Step::CallRoom | Step::CallTimeout if self.policy.is_leaving() => {}
-            Step::CallRoom => self.tell_call(call::Input::Room(self.link.has_room())),
-            Step::CallTimeout => self.tell_call(call::Input::Timeout),
+            Step::Due(due) => self.handle_due(due),
             Step::Policy(input) => self.tell_policy(input),
             Step::Resume(visitor) => {
                 let resume = visitor.hello.resume.as_ref();

@@ -7,7 +7,7 @@ use super::super::query::{
     AlertFilter, AlertRow, Cursor, LiveRow, Page, SaidRow, SessionFilter, Transcript, TurnCursor, UsageBy,
     UsageCursor, UsageFilter, UsageRow,
 };
-use super::super::types::{SessionRow, SessionState};
+use super::super::types::{SessionRow, SessionState, TurnRow};
 use super::money::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
@@ -17,6 +17,8 @@ use super::{Sql, SqlStore, StoreError, alerts, sql};
 const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
     FROM turns JOIN sessions ON sessions.id = turns.session_id
     WHERE 1 = 1";
+
+const OF_CONVERSATION: &str = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
 
 const LIVE: Sql = sql!("SELECT sessions.*, " LEASE " AS held_until FROM sessions WHERE state = 'live'");
 
@@ -76,8 +78,7 @@ impl SqlStore {
         match of {
             Transcript::Session(id) => select.push(" AND sessions.id = ?", [id.into()]),
             Transcript::Conversation { id, user_sub } => {
-                let whose = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
-                select.push(whose, [id.into(), user_sub.into()]);
+                select.push(OF_CONVERSATION, [id.into(), user_sub.into()]);
             }
         }
         if let Some(TurnCursor { started_at_ms, session_id, turn }) = after {
@@ -92,6 +93,19 @@ impl SqlStore {
                 turn: said.row.turn.turn,
             })
             .await
+    }
+
+    pub(in crate::records::store) async fn newest_turns(
+        &self,
+        conversation: &str,
+        user_sub: &str,
+        limit: u32,
+    ) -> Result<Vec<TurnRow>, StoreError> {
+        let mut select = Select::new(TURNS);
+        select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
+        select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);
+        let newest = select.page(&self.readers, limit, said, |_| ()).await?;
+        Ok(newest.rows.into_iter().rev().map(|said| said.row).collect())
     }
 
     pub(in crate::records::store) async fn usage(
