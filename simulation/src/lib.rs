@@ -81,6 +81,14 @@ macro_rules! tally {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        impl Tally {
+            /// Every count with what it counts.
+            #[must_use]
+            pub fn counts(&self) -> Vec<(&'static str, u64)> {
+                vec![$(($word, self.$name)),*]
+            }
+        }
+
         impl AddAssign for Tally {
             fn add_assign(&mut self, other: Tally) {
                 $(self.$name += other.$name;)*
@@ -124,6 +132,8 @@ tally! {
     requests: "requests",
     /// Answers of a model that were prepared for nothing.
     eager: "of them for nothing",
+    /// How often a user stayed on the line until everything was answered.
+    awaited: "waited for each answer",
     /// Results of tools.
     results: "results of tools",
     /// Answers that were interrupted.

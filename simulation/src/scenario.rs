@@ -8,6 +8,9 @@ use relay::money::budget::Caps;
 
 use crate::random::Random;
 
+/// Money that is enough for any call.
+const WIDE: NanoUsd = NanoUsd::new(5_000_000_000);
+
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -67,6 +70,8 @@ pub(crate) struct Scenario {
     pub(crate) chunks: u32,
     /// Samples of each.
     pub(crate) chunk: u32,
+    /// The user stays on the line for so long after the last word, and says nothing.
+    pub(crate) lingers: Option<Duration>,
     pub(crate) mute_percent: u64,
     pub(crate) type_percent: u64,
     pub(crate) leave: Leave,
@@ -119,7 +124,17 @@ impl Scenario {
             self.is_streamed = random.percent(60);
         }
         self.has_tools = matches!(self.who, Who::Chat | Who::Voice) && random.percent(50);
+        let asks_a_model = matches!(self.who, Who::Chat | Who::Voice);
+        self.lingers = (asks_a_model && random.percent(20)).then_some(Duration::from_secs(60));
         self
+    }
+
+    /// Whether nothing goes wrong but at providers and in the network.
+    pub(crate) fn is_fair(&self) -> bool {
+        let is_kept = self.away.is_empty() && self.refuses.is_none() && self.lost_answers == 0;
+        let is_whole = self.crash == 0 && self.stop == 0 && self.erased.is_none() && self.ended.is_none();
+        let least = self.caps.session.min(self.caps.user_day).min(self.caps.account_month);
+        is_kept && is_whole && least >= WIDE && self.bad_tokens == 0
     }
 
     pub(crate) fn new(start: Time, random: &mut Random) -> Scenario {
@@ -146,8 +161,7 @@ impl Scenario {
             let kind = if random.percent(70) { Refusing::Mendable } else { Refusing::ForGood };
             (span(random, 4_000), kind)
         });
-        let wide = NanoUsd::new(5_000_000_000);
-        let mut caps = Caps { session: wide, user_day: wide, account_month: wide };
+        let mut caps = Caps { session: WIDE, user_day: WIDE, account_month: WIDE };
         let short = random.percent(18);
         if short {
             // Listening costs 80,000 nano-dollars a second, and a request of a model about as much.
@@ -168,6 +182,7 @@ impl Scenario {
             agent_codec: if random.percent(10) { Codec::PcmS16le24000 } else { Codec::PcmS16le16000 },
             chunks: random.between(5, 90) as u32,
             chunk: [1_600, 1_600, 1_600, 800, 320][random.between(0, 4) as usize],
+            lingers: None,
             mute_percent: if random.percent(30) { 4 } else { 0 },
             type_percent: match who {
                 Who::Chat => 5,

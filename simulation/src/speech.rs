@@ -18,6 +18,8 @@ const PAUSE: u32 = 4_800;
 const SHORT_PAUSE: u32 = 1_600;
 /// Words that stay are told after so much of them at the latest, and that there were none after so much silence.
 const STEP: u32 = 24_000;
+/// How often in a hundred what seemed to be words is taken back.
+const TAKEN_BACK_PERCENT: u64 = 8;
 /// What a voice makes of a character, at 24 kHz: 20 ms, since sound is what a simulated call is slowest with.
 const SAMPLES_PER_CHARACTER: u32 = 480;
 const RATE: u32 = 24_000;
@@ -158,7 +160,15 @@ impl Speech {
         let begun = std::mem::take(&mut self.listening.has_begun);
         self.listening.run = None;
         if begun {
-            self.words(now, start.max(self.listening.told).min(loud), loud, true);
+            let from = start.max(self.listening.told).min(loud);
+            // What seemed to be words was a cough: the recogniser takes it back.
+            if from == start && self.random.percent(TAKEN_BACK_PERCENT) {
+                self.listening.told = loud;
+                let (text, words_end) = (String::new(), None);
+                self.say(now, 300, Event::Heard(Heard { text, start, end: loud, words_end, is_final: true }));
+            } else {
+                self.words(now, from, loud, true);
+            }
             self.say(now, 100, Event::Turn(TurnSign::Over));
         }
     }

@@ -35,15 +35,24 @@ pub(crate) struct Log {
     pub(crate) longer: u64,
     /// What has come of its calls of tools, by their arguments, as it told a model.
     outputs: BTreeMap<String, String>,
+    /// What the turns say that it began with.
+    pub(crate) earlier: Vec<String>,
+    /// Since when what the user said or typed last has no answer, and what it was.
+    pub(crate) unanswered: Option<(Time, String)>,
     /// What it heard last ends here.
     at: u32,
+    now: Time,
     /// What is wrong, if anything is.
     pub(crate) error: Option<String>,
 }
 
 /// An answer as the agent gave it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Given {
+    /// Its words.
+    words: String,
+    /// How many bytes of them were heard, once it is over.
+    heard: Option<usize>,
     /// Samples of its sound.
     pub(crate) samples: u32,
     /// All of it was given, and then nothing of it was taken back.
@@ -73,6 +82,8 @@ impl Shared {
 /// An agent that is watched.
 pub(crate) struct Watched {
     pub(crate) agent: Box<dyn Agent>,
+    /// It begins an answer when the one before it was heard, or cut.
+    pub(crate) takes_turns: bool,
     pub(crate) log: Shared,
     pub(crate) script: Script,
 }
@@ -134,6 +145,26 @@ impl Log {
         }
     }
 
+    /// What a model is told that the agent has said was heard.
+    fn recall(&mut self, chat: &Chat) {
+        let said = chat.messages.iter().filter_map(|message| match message {
+            Message::Assistant { text, .. } if !text.trim().is_empty() => Some(text.trim()),
+            _ => None,
+        });
+        for text in said {
+            let is_known = self.earlier.iter().any(|earlier| earlier.contains(text));
+            let is_own = !is_known && self.answers.iter().any(|given| given.words.contains(text));
+            let is_heard = |given: &Given| {
+                let heard = given.heard.unwrap_or(given.words.len());
+                given.words.get(..heard).is_some_and(|words| words.contains(text))
+            };
+            if is_own && !self.answers.iter().any(is_heard) {
+                let text = text.to_owned();
+                return self.wrong(format!("{text:?} was not heard, and a model is told that it was said"));
+            }
+        }
+    }
+
     fn wrong(&mut self, what: String) {
         self.error.get_or_insert(what);
     }
@@ -146,6 +177,7 @@ impl Agent for Watched {
 
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         let mut log = self.log.lock();
+        log.now = log.now.max(now);
         match input {
             AgentInput::Audio { position, samples } => log.hear(position, samples, &self.script),
             AgentInput::Gap { position, end } => {
@@ -163,14 +195,15 @@ impl Agent for Watched {
                 }
                 log.typed.push(text.to_owned());
             }
-            AgentInput::AnswerOver { answer, .. } => {
+            AgentInput::AnswerOver { answer, heard } => {
                 if let Some(given) = log.answers.get_mut(answer as usize) {
-                    given.is_over = true;
+                    (given.is_over, given.heard) = (true, Some(heard));
                 }
             }
+            // Who has put the call on hold waits for nothing.
+            AgentInput::OnHold(_) | AgentInput::Farewell | AgentInput::Leave => log.unanswered = None,
             AgentInput::Pause
             | AgentInput::BargeIn
-            | AgentInput::OnHold(_)
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }
@@ -179,8 +212,6 @@ impl Agent for Watched {
             | AgentInput::Room { .. }
             | AgentInput::Event { .. }
             | AgentInput::Means { .. }
-            | AgentInput::Farewell
-            | AgentInput::Leave
             | AgentInput::Timeout => {}
         }
         drop(log);
@@ -194,6 +225,7 @@ impl Agent for Watched {
             AgentOutput::Ask { request, provider, at_most, ask } => {
                 if let Ask::Chat(chat) = ask {
                     log.ask(chat);
+                    log.recall(chat);
                 }
                 log.asked.insert(*request, (*provider, *at_most));
             }
@@ -208,11 +240,24 @@ impl Agent for Watched {
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
-            AgentOutput::Words { .. }
-                if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) =>
-            {
-                log.answers.push(Given::default());
+            AgentOutput::Words { text, .. } => {
+                log.unanswered = None;
+                if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {
+                    let sounds = log.answers.last().is_some_and(|given| given.samples > 0 && !given.is_over);
+                    if self.takes_turns && sounds {
+                        log.wrong(format!("an answer, {text:?}, begins before the one before it is heard"));
+                    }
+                    log.answers.push(Given::default());
+                }
+                if let Some(given) = log.answers.last_mut() {
+                    given.words.push_str(text);
+                }
             }
+            AgentOutput::Said { text, .. } if text.trim().is_empty() => {}
+            AgentOutput::Said { text, .. } | AgentOutput::Typed { text, .. } => {
+                log.unanswered = Some((log.now, text.clone()));
+            }
+            AgentOutput::Trouble(_) => log.unanswered = None,
             AgentOutput::Sound(samples) => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
                     given.samples += samples.len() as u32;

@@ -47,6 +47,8 @@ pub(super) struct Page {
     /// When they do not want to wait any more until all of it is sent.
     hurries: Option<Time>,
     pub(super) is_hurried: bool,
+    /// The user has said everything, and stays on the line.
+    has_lingered: bool,
     /// The page is closed, without a word.
     pub(super) is_gone: bool,
     pub(super) ended: Option<CloseCode>,
@@ -94,6 +96,7 @@ impl Page {
             hung_up: false,
             hurries: None,
             is_hurried: false,
+            has_lingered: false,
             is_gone: false,
             ended: None,
             is_closed_in_order: false,
@@ -151,12 +154,16 @@ impl World<'_> {
         }
         while let Some(place) = self.page.running.iter().position(|(due, _)| *due <= self.now) {
             let (_, result) = self.page.running.swap_remove(place);
-            self.tally.results += 1;
             match self.client.handle_message(self.now, &result) {
-                Ok(()) => self.drain_client()?,
-                // It has hung up, or tries again.
+                Ok(()) => {
+                    self.tally.results += 1;
+                    self.drain_client()?;
+                }
+                // It tries again.
                 Err(NotTaken::Full) => self.page.running.push((self.now + TICK, result)),
-                Err(_) => {}
+                // It has hung up.
+                Err(NotTaken::Over) => {}
+                Err(cause) => return Err(format!("what has come of a tool was refused: {cause:?}")),
             }
         }
         if self.page.tick.is_some_and(|due| due <= self.now) {
@@ -172,6 +179,14 @@ impl World<'_> {
     fn speak(&mut self) -> Result<(), String> {
         let chunk = self.scenario.chunk;
         if self.page.spoken >= self.scenario.chunks * chunk {
+            if let Some(time) = self.scenario.lingers.filter(|_| !self.page.has_lingered) {
+                self.page.has_lingered = true;
+                self.page.next_chunk = self.now + time;
+                self.page.muted = true;
+                self.hold_back(false)?;
+                return self.client_input(client::Input::Mute(true));
+            }
+            self.check_answered()?;
             self.page.hung_up = true;
             self.hold_back(false)?;
             if self.is_vanishing() {

@@ -1,6 +1,6 @@
 //! What has to be true, at each step and at the end of a call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::relay::NanoUsd;
 use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
@@ -10,12 +10,12 @@ use ::relay::money::meter::REPEATED_SAMPLE;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{SessionRow, TurnRow};
 use ::relay::session::machine::Departure;
+use protocol::client::State;
 use protocol::{CloseCode, Mark, Role};
 
 use super::session::{GOODBYE, Live};
 use super::truth::{End, Epoch, OTHER};
 use super::{ACCOUNT, USER, World};
-use crate::scenario::Who;
 use crate::watched::Log;
 
 /// Whether it is what an agent says when there is no more money.
@@ -129,6 +129,7 @@ impl World<'_> {
             self.check_session(id, &row, epochs).map_err(|cause| format!("{id}: {cause}"))?;
         }
         self.check_words()?;
+        self.check_typed()?;
         self.count();
         Ok(())
     }
@@ -467,10 +468,41 @@ impl World<'_> {
                 self.page.spoken
             ));
         }
-        if self.scenario.who == Who::Chat || self.truth.is_refused {
+        Ok(())
+    }
+
+    /// Who has stayed on the line for a minute has an answer, or was told why there is none.
+    pub(super) fn check_answered(&mut self) -> Result<(), String> {
+        let is_up = self.client.state() == State::Connected;
+        if self.scenario.lingers.is_none() || !self.scenario.is_fair() || !is_up {
             return Ok(());
         }
+        for live in &self.live {
+            if let Some((since, said)) = &live.log.lock().unanswered {
+                return Err(format!(
+                    "{said:?} has no answer, {:?} after it was said",
+                    self.now.since(*since)
+                ));
+            }
+        }
+        self.tally.awaited += 1;
         Ok(())
+    }
+
+    /// Nothing that was typed is lost: it stands in a transcript, or the page was told that it was not delivered.
+    fn check_typed(&self) -> Result<(), String> {
+        let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
+        if self.page.ended != Some(CloseCode::Normal) || is_tainted {
+            return Ok(());
+        }
+        let turns = self.store.ids().flat_map(|id| self.store.turns(id));
+        let stored: BTreeSet<String> =
+            turns.filter(|row| row.turn.role == Role::User).map(|row| row.turn.text).collect();
+        let is_lost = |text: &&String| !stored.contains(*text) && !self.page.undelivered.contains(text);
+        match self.page.typed.iter().find(is_lost) {
+            Some(text) => Err(format!("{text:?} is neither stored nor told to be undelivered")),
+            None => Ok(()),
+        }
     }
 
     fn count(&mut self) {

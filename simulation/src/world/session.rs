@@ -7,7 +7,7 @@ use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::Payer;
-use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, Terms};
+use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
 use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Settlement, Visitor};
 use ::relay::session::resume::resume_hash;
@@ -125,7 +125,7 @@ impl World<'_> {
             prices: Prices { version: self.fixed.prices.version().to_owned(), items: Vec::new() },
             control_per_second: 20,
             agent_codec: self.scenario.agent_codec,
-            features: if self.scenario.has_tools { FEATURES_OF_CHAT } else { FEATURES },
+            features: if self.scenario.has_tools { FEATURES_OF_TOOLS } else { FEATURES },
             is_recorded: true,
             heartbeat: std::time::Duration::from_secs(15),
             resume_window: self.scenario.resume_window,
@@ -133,7 +133,7 @@ impl World<'_> {
             token_left: self.scenario.token,
             token_grace: std::time::Duration::from_secs(5),
             store_grace: self.scenario.store_grace,
-            lease: self.relays[relay].lease,
+            lease: self.relays[relay].lease.valid_until(),
             seeds: [self.random.next(), self.random.next()],
         };
         let payer = Payer { user_sub: USER.into(), account: ACCOUNT.into() };
@@ -177,6 +177,7 @@ impl World<'_> {
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat | Who::Voice => {
                 let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
+                log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
                 let limit_goodbye = GOODBYE.to_owned();
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
                 if self.scenario.who == Who::Voice {
@@ -192,7 +193,8 @@ impl World<'_> {
                 }
             }
         };
-        Box::new(Watched { agent, log, script })
+        let takes_turns = matches!(self.scenario.who, Who::Chat | Who::Voice);
+        Box::new(Watched { agent, takes_turns, log, script })
     }
 
     /// Tells a session something, once it takes commands.
@@ -286,7 +288,7 @@ impl World<'_> {
     pub(super) fn session_input(&mut self, key: u64, input: Input) -> Result<(), String> {
         let Some(place) = self.live.iter().position(|live| live.key == key) else { return Ok(()) };
         let mut live = self.live.swap_remove(place);
-        let lease = self.relays[live.relay].lease;
+        let lease = self.relays[live.relay].lease.valid_until();
         live.machine.handle_input(self.now, Input::Lease(lease));
         live.machine.handle_input(self.now, input);
         let departure = self.drain_session(&mut live)?;
@@ -374,7 +376,10 @@ impl World<'_> {
                 }
                 Output::Cancel(request) => live.cancel(request),
                 Output::RunTool(called) => {
-                    if !self.store.tool_calls(&live.id).iter().any(|stored| stored.called == *called) {
+                    let stored = self.store.tool_calls(&live.id);
+                    // Of a session that was deleted meanwhile nothing is stored.
+                    let is_there = self.store.session(&live.id).is_some();
+                    if is_there && !stored.iter().any(|stored| stored.called == *called) {
                         return Err(format!("{} runs {called:?}, which is not stored", live.id));
                     }
                     self.tally.results += 1;

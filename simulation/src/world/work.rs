@@ -45,9 +45,11 @@ impl Op {
         self.apply.is_none()
     }
 
-    /// Nobody hears of it.
-    pub(super) fn orphan(self) -> Op {
-        Op { key: None, ..self }
+    /// Its relay is killed, and nobody hears of it. A database goes on with it by itself; what goes to the relay's own disk is there at this moment,
+    /// or never.
+    pub(super) fn orphan(self, now: Time) -> Op {
+        let apply = if matches!(self.what, What::Keep(_)) { self.apply.map(|_| now) } else { self.apply };
+        Op { key: None, apply, ..self }
     }
 
     /// The session that waits for it is gone.
