@@ -10,7 +10,8 @@ use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
 use crate::money::price::PriceTable;
 use crate::provider::Upstreams;
-use crate::session::{Lease, Registry};
+use crate::session::lease::Lease;
+use crate::session::{OwnLease, Registry};
 use crate::{Admission, Records};
 
 /// What a relay is made of, in three: who may come in, what is written, what is live. Whatever needs two or three fields of it takes those.
@@ -40,7 +41,7 @@ pub struct Live {
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
     /// Until when they are this relay's.
-    pub lease: Lease,
+    pub lease: OwnLease,
     /// Cancelled when the relay is to stop: sessions then say goodbye.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
@@ -89,7 +90,7 @@ impl Live {
         Live {
             relay_id: uuid::Uuid::now_v7().to_string(),
             sessions: Registry::default(),
-            lease: Lease::new(store_grace),
+            lease: OwnLease::new(Lease::new(protocol::Time::ZERO, store_grace)),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),
@@ -105,11 +106,5 @@ impl Live {
     /// That time on the runtime's clock.
     pub(crate) fn instant(&self, time: protocol::Time) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.started) + Duration::from_micros(time.as_micros())
-    }
-
-    /// A time of the runtime's clock, as the machines want it.
-    pub(crate) fn time(&self, instant: tokio::time::Instant) -> protocol::Time {
-        let since = instant.into_std().saturating_duration_since(self.started);
-        protocol::Time::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }

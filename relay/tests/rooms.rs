@@ -27,12 +27,17 @@ const FOREIGN: &[&str] = &[
     "std::net",
     "std::fs",
     "std::env",
+    "std::thread",
+    "sleep(",
     "Instant",
     "SystemTime",
     "Timestamp::now",
+    "Zoned::now",
     "unix_ms",
     "getrandom",
     "Uuid::now",
+    "Uuid::new",
+    "rand::",
     "tracing::",
     "telemetry",
 ];
@@ -56,6 +61,7 @@ const SESSION_MACHINES: &[&str] = &[
     "session/machine",
     "session/token.rs",
     "session/jitter.rs",
+    "session/lease.rs",
 ];
 
 /// Where the sources of these rooms name one of these.

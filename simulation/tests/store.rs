@@ -9,7 +9,7 @@ use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, InsteadOf, Leases, NewSession, Payer, Quality, Quota, Reserve, SessionRow, Settle, Settled,
+    Alert, InsteadOf, Leases, Lost, NewSession, Payer, Quality, Quota, Reserve, SessionRow, Settle, Settled,
     SqlStore, Store, StoreError, TakeOver, unix_ms,
 };
 use simulation::store::Model;
@@ -288,9 +288,12 @@ impl Bench {
                     (said(self.real.sweep(window).await), said(Ok(self.model.sweep(now, window))))
                 }
                 1 => {
-                    let fresh = [Duration::ZERO, 2 * HOUR][self.dice.below(2) as usize];
-                    let real = self.real.ask_for(&id, relay, fresh).await;
-                    (said(real), said(Ok(self.model.ask_for(now, &id, relay, fresh))))
+                    let left = [Duration::ZERO, 2 * HOUR][self.dice.below(2) as usize];
+                    // A relay that was never heard of is there by its lease; one that was is silent at once, or not for an hour.
+                    let unseen = [None, Some(Duration::ZERO), Some(HOUR)][self.dice.below(3) as usize];
+                    let lost = Lost { left, unseen };
+                    let real = self.real.ask_for(&id, relay, lost).await;
+                    (said(real), said(Ok(self.model.ask_for(now, &id, relay, lost))))
                 }
                 _ => {
                     let mut real = self.real.sessions_held(relay).await.expect("read");

@@ -105,6 +105,11 @@ impl Caller {
         let _ = self.state.wait_for(|state| matches!(state, State::Connected | State::Closed)).await;
     }
 
+    /// Waits until the connection is lost.
+    pub async fn lost(&mut self) {
+        let _ = self.state.wait_for(|state| *state != State::Connected).await;
+    }
+
     /// Begins to speak, or goes on.
     pub async fn speak(&self) {
         let _ = self.orders.send(Order::Speak).await;

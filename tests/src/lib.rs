@@ -3,6 +3,7 @@
 //! The end-to-end tests themselves are in `tests/` (native) and `browser/`.
 
 pub mod bad_tokens;
+pub mod balancer;
 pub mod caller;
 pub mod hopper;
 #[cfg(target_os = "linux")]
@@ -99,6 +100,13 @@ impl Relay {
     /// As [`Relay::start`], without more room for calls than these lines give, and what it logs goes there.
     pub async fn start_logging(folder: &Path, listen: &str, extra: &str, log: Stdio) -> Relay {
         Relay::spawn(&binary(), folder, listen, &alone(folder, extra), &[], log).await
+    }
+
+    /// As [`Relay::start_on`], and what it logs goes there.
+    pub async fn start_on_logging(database: &Secret, folder: &Path, log: Stdio) -> Relay {
+        let room: Vec<_> = ROOM.iter().map(|(_, name, value)| (*name, *value)).collect();
+        let config = sharing(database, folder, "");
+        Relay::spawn(&binary(), folder, "127.0.0.1:0", &config, &room, log).await
     }
 
     async fn spawn(

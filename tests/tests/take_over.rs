@@ -1,10 +1,14 @@
 //! Limits that hold when a session changes its relay: two real relays on one database.
 
-use std::time::Duration;
+use std::fs::File;
+use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, Mark, RelayMessage, Resume};
+use futures_util::future::join_all;
+use protocol::{ClientMessage, CloseCode, Mark, RelayMessage, Resume};
 use relay::records::store::{SqlStore, Store};
 use serde_json::json;
+use tests::balancer::Balancer;
+use tests::caller::Caller;
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::time::sleep;
@@ -103,6 +107,65 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
         _ => panic!("a third call"),
     }
     second.terminate().await;
+}
+
+/// As many calls as a killed relay may leave at once in this test.
+const CALLS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "how long it took is for whoever looks")]
+async fn twenty_calls_of_a_killed_relay_go_on_at_another_one_that_does_not_wait_for_it() {
+    let database = shared().database().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let log = folders[1].path().join("log");
+    let kept = File::create(&log).expect("the folder is ours");
+    let first = Relay::start_on(&database, folders[0].path(), "").await;
+    let second = Relay::start_on_logging(&database, folders[1].path(), kept.into()).await;
+    let balancer = Balancer::before(vec![first.address, second.address]).await;
+    let mut callers: Vec<Caller> =
+        (0..CALLS).map(|n| Caller::call(&balancer.url(), &format!("caller {n}"))).collect();
+    join_all(callers.iter_mut().map(Caller::connected)).await;
+    join_all(callers.iter().map(Caller::speak)).await;
+    sleep(Duration::from_secs(4)).await;
+
+    first.kill().await;
+    let killed = Instant::now();
+    join_all(callers.iter_mut().map(Caller::lost)).await;
+    let back = join_all(callers.iter_mut().map(async |caller| {
+        caller.connected().await;
+        killed.elapsed()
+    }));
+    let mut back = back.await;
+    back.sort();
+    println!(
+        "{CALLS} calls were back after {:?} (median), {:?} (the last one)",
+        back[CALLS / 2],
+        back[CALLS - 1]
+    );
+    sleep(Duration::from_secs(3)).await;
+    join_all(callers.iter().map(Caller::hang_up)).await;
+    let calls = join_all(callers.into_iter().map(Caller::end)).await;
+
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    for call in &calls {
+        assert_eq!(
+            (call.sessions.len(), call.missing, call.ended),
+            (1, 0, Some(CloseCode::Normal)),
+            "{call:?}"
+        );
+        let session = store.session(&call.sessions[0]).await.expect("read").expect("stored");
+        let ledger = store.ledger(&session.id).await.expect("read");
+        let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
+        assert_eq!(
+            (samples, session.audio_samples),
+            (call.spoken, call.spoken),
+            "each word is paid for once"
+        );
+    }
+    second.terminate().await;
+    let log = std::fs::read_to_string(log).expect("it was written");
+    let taken = log.matches("session taken over from the store").count();
+    assert_eq!((taken, log.matches("does not let go").count()), (CALLS, 0), "{log}");
 }
 
 /// Sends a frame that is none. The error that comes, or the close.

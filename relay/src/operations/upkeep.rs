@@ -30,10 +30,11 @@ const ERASED_EVERY: Duration = Duration::from_secs(15);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Starts all of it. It ends with [`Live::shutdown`](crate::Live::shutdown); dropped, it ends at once.
+/// Starts all of it. All but the lease ends with [`Live::shutdown`](crate::Live::shutdown); dropped, everything ends at once.
 pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(session::keep_lease(Arc::clone(app)));
+    spawn(&mut tasks, app, session::compare_sessions(Arc::clone(app)));
     spawn(&mut tasks, app, replay(Arc::clone(app)));
     spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
     spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));

@@ -279,7 +279,7 @@ pub(super) fn prepare(
         token_left: seconds_left(identity.expires_at),
         token_grace: config.auth.token_grace,
         store_grace: config.store_grace,
-        lease: app.live.time(app.live.lease.valid_until()),
+        lease: app.live.lease.valid_until(),
         seeds: [seed(), seed()],
     };
     let mut machine = beginning.machine(now, terms, agent);

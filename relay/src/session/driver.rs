@@ -70,7 +70,7 @@ impl Driver {
             }
             let Some(input) = self.wait(&mut waits, was_timeout).await else { continue };
             was_timeout = matches!(input, Input::Timeout);
-            let (now, lease) = (live.now(), live.time(live.lease.valid_until()));
+            let (now, lease) = (live.now(), live.lease.valid_until());
             if told_lease.replace(lease) != Some(lease) {
                 self.machine.handle_input(now, Input::Lease(lease));
             }

@@ -10,13 +10,14 @@ mod connection;
 mod driver;
 mod jitter;
 mod journal;
-mod lease;
+pub mod lease;
 mod logged;
 pub mod machine;
 mod opening;
 mod policy;
 mod preflight;
 mod registry;
+mod renewals;
 mod requests;
 pub mod resume;
 mod token;
@@ -24,7 +25,6 @@ mod tools;
 mod wire;
 mod work;
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,10 +36,10 @@ use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Re
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
-pub use lease::Lease;
-pub(crate) use lease::keep as keep_lease;
 pub(crate) use preflight::serve as serve_preflight;
 pub use registry::Registry;
+pub use renewals::OwnLease;
+pub(crate) use renewals::{compare as compare_sessions, keep as keep_lease};
 pub use tools::tool_client;
 pub use wire::{Gone, Incoming, Outgoing, Wire};
 
@@ -50,7 +50,7 @@ use crate::call::Turn;
 use crate::config::Limits;
 use crate::operations::telemetry;
 use crate::records::recording;
-use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, Transcript, unix_ms};
+use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, unix_ms};
 use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
@@ -65,10 +65,8 @@ const RETRY_AFTER_MS: u64 = 5_000;
 const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
 /// The time between two looks at whether another relay has handed a session off.
 const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
-/// How many turns of a conversation's history are read at once. An agent is told as many, the newest of them.
-const HISTORY_PAGE: u32 = 500;
-/// How many pages of a conversation's history are read at most, from the oldest on, to find its newest turns.
-const HISTORY_PAGES: u32 = 20;
+/// How many turns of a conversation an agent is told of, the newest of them.
+const HISTORY_TURNS: u32 = 500;
 /// How long a connection waits for a place among a session's commands, and for its peer to take a last message.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -259,8 +257,8 @@ async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -
     if !may_take_over(&row, &resume.resume_token, identity) || claims_too_much(&row, start) {
         return Ok(());
     }
-    let (deadline, left) = (Instant::now() + HAND_OFF_TIMEOUT, lease::least_left(app));
-    while app.records.store.ask_for(&row.id, &app.live.relay_id, left).await? {
+    let deadline = Instant::now() + HAND_OFF_TIMEOUT;
+    while app.records.store.ask_for(&row.id, &app.live.relay_id, app.live.lease.lost(app.live.now())).await? {
         if Instant::now() >= deadline {
             tracing::warn!(session = %row.id, relay = %row.relay, "the relay that has it does not let go: it is taken for lost");
             return Ok(());
@@ -328,7 +326,7 @@ async fn take_over(
         resume_hash: newest,
         previous: resume_hash(&resume.resume_token),
         relay: app.live.relay_id.clone(),
-        lease: lease::duration(app),
+        lease: lease::duration(app.config.store_grace),
     };
     let Some(taken) = app.records.store.take_over(&row.id, &by).await? else {
         // Somebody else took it over or ended it since it was looked at: perhaps this client's connection before, whose answer got lost. When
@@ -342,29 +340,16 @@ async fn take_over(
 
 /// The newest turns of a conversation, oldest first, or none for an agent that does not want to know them.
 async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -> Vec<Turn> {
-    let (mut turns, mut after) = (VecDeque::new(), None);
     if !parts.wants_history() {
         return Vec::new();
     }
-    for _ in 0..HISTORY_PAGES {
-        let of = Transcript::Conversation { id: conversation, user_sub };
-        let page = match app.records.store.transcript(of, after.as_ref(), HISTORY_PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
-                break;
-            }
-        };
-        turns.extend(page.rows.into_iter().map(|said| said.row.turn));
-        while turns.len() > HISTORY_PAGE as usize {
-            turns.pop_front();
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
+    match app.records.store.newest_turns(conversation, user_sub, HISTORY_TURNS).await {
+        Ok(rows) => rows.into_iter().map(|row| row.turn).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
+            Vec::new()
         }
     }
-    turns.into()
 }
 
 /// Whether an administrator ended the session while its client was away. If so, no new session takes its place.

@@ -103,7 +103,7 @@ pub(super) async fn open(
         caps: caps(limits),
         reserve: parts.first_money(),
         relay: app.live.relay_id.clone(),
-        lease: lease::duration(app),
+        lease: lease::duration(app.config.store_grace),
     };
     loop {
         let opened = async {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay::records::store::{
-    Expiring, Leases, Quality, Quota, SessionState, Store, Swept, TakeOver, TakenOver, unix_ms,
+    Expiring, Leases, Lost, Quality, Quota, SessionState, Store, Swept, TakeOver, TakenOver, unix_ms,
 };
 
 use super::{Bench, LEASE, RELAY, of_a_lost_relay, on_both_databases, open, quota, session};
@@ -12,6 +12,8 @@ on_both_databases! {
     a_lease_is_renewed_by_its_own_relay_only
     a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none_of_them
     a_session_that_was_let_go_stays_so_when_its_relay_renews
+    a_relay_that_is_not_heard_of_is_not_waited_for
+    a_relay_from_before_it_was_noted_who_is_there_is_waited_for_by_its_lease
     a_relay_that_stops_lets_all_of_its_sessions_go_at_once_and_no_other
     a_relay_without_a_lease_has_one_as_soon_as_it_has_a_session
     relays_of_the_version_before_and_of_this_one_take_nothing_from_each_other
@@ -22,6 +24,11 @@ on_both_databases! {
 
 /// Longer than any test takes.
 const WINDOW: Duration = Duration::from_secs(600);
+
+/// By their leases alone: those with less left are lost.
+pub(super) fn by_lease(left: Duration) -> Lost {
+    Lost { left, unseen: None }
+}
 
 async fn take_over(store: &dyn Store, id: &str, epoch: u32, relay: &str) -> Option<TakenOver> {
     let by = TakeOver { epoch, resume_hash: [8; 32], previous: [7; 32], relay: relay.into(), lease: LEASE };
@@ -104,14 +111,47 @@ async fn a_session_that_was_let_go_stays_so_when_its_relay_renews(bench: Bench) 
         store.renew_lease(RELAY, LEASE).await.expect("written");
         assert_eq!(held(store, RELAY).await, ["b"]);
     }
-    assert!(!store.ask_for("a", "relay-2", Duration::ZERO).await.expect("answered"), "nobody has it");
-    assert!(store.ask_for("b", "relay-2", Duration::ZERO).await.expect("answered"));
+    assert!(
+        !store.ask_for("a", "relay-2", by_lease(Duration::ZERO)).await.expect("answered"),
+        "nobody has it"
+    );
+    assert!(store.ask_for("b", "relay-2", by_lease(Duration::ZERO)).await.expect("answered"));
     take_over(store, "a", 0, "relay-2").await.expect("live");
     assert_eq!(
         (held(store, RELAY).await, held(store, "relay-2").await),
         (vec!["b".into()], vec!["a".into()])
     );
     assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept::default(), "both relays are there");
+}
+
+async fn a_relay_that_is_not_heard_of_is_not_waited_for(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let silent_for = |seconds| Lost { left: Duration::ZERO, unseen: Some(Duration::from_secs(seconds)) };
+    assert!(store.ask_for("a", "relay-2", silent_for(2)).await.expect("answered"), "it began a session");
+    // It was killed three seconds ago, and its lease goes on for a while.
+    run(&bench, "UPDATE relays SET seen_at = seen_at - 3000").await;
+    assert!(!store.ask_for("a", "relay-2", silent_for(2)).await.expect("answered"));
+    assert!(store.ask_for("a", "relay-2", silent_for(10)).await.expect("answered"));
+    assert!(store.ask_for("a", "relay-2", by_lease(Duration::ZERO)).await.expect("answered"));
+    run(&bench, "UPDATE sessions SET end_requested = NULL").await;
+    assert!(!store.ask_for("a", "relay-2", silent_for(2)).await.expect("answered"));
+    assert_eq!(
+        store.ends_requested(RELAY).await.expect("read"),
+        [],
+        "nothing is asked of a relay that is lost"
+    );
+    store.renew_lease(RELAY, LEASE).await.expect("written");
+    assert!(store.ask_for("a", "relay-2", silent_for(2)).await.expect("answered"), "it is heard of again");
+}
+
+async fn a_relay_from_before_it_was_noted_who_is_there_is_waited_for_by_its_lease(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    run(&bench, "UPDATE relays SET seen_at = 0").await;
+    let lost = Lost { left: Duration::ZERO, unseen: Some(Duration::ZERO) };
+    assert!(store.ask_for("a", "relay-2", lost).await.expect("answered"));
+    assert!(!store.ask_for("a", "relay-2", Lost { left: 2 * LEASE, ..lost }).await.expect("answered"));
 }
 
 async fn a_relay_that_stops_lets_all_of_its_sessions_go_at_once_and_no_other(bench: Bench) {
@@ -177,8 +217,11 @@ async fn relays_of_the_version_before_and_of_this_one_take_nothing_from_each_oth
     // How it looks for what is lost, and renews what is its own.
     let lost = format!("UPDATE sessions SET reconnects = 0 WHERE state = 'live' AND lease_until <= {now}");
     assert_eq!(run(&bench, &lost).await, 1, "of this version's sessions it takes none");
-    assert!(store.ask_for("old", RELAY, LEASE / 2).await.expect("answered"), "it is there, and is asked");
-    assert!(!store.ask_for("old and lost", RELAY, Duration::ZERO).await.expect("answered"));
+    assert!(
+        store.ask_for("old", RELAY, by_lease(LEASE / 2)).await.expect("answered"),
+        "it is there, and is asked"
+    );
+    assert!(!store.ask_for("old and lost", RELAY, by_lease(Duration::ZERO)).await.expect("answered"));
     assert_eq!(store.sweep(WINDOW).await.expect("swept"), Swept::default());
     assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 1);
     assert_eq!(state(store, "old and lost").await, SessionState::Ended);
@@ -191,9 +234,9 @@ async fn relays_of_the_version_before_and_of_this_one_take_nothing_from_each_oth
     // It takes one over, as its version does, and stops.
     run(&bench, &format!("UPDATE sessions SET relay = 'before', lease_until = {soon} WHERE id = 'new'"))
         .await;
-    assert!(store.ask_for("new", RELAY, Duration::ZERO).await.expect("answered"));
+    assert!(store.ask_for("new", RELAY, by_lease(Duration::ZERO)).await.expect("answered"));
     store.end_leases(Leases::Of("before")).await.expect("written");
-    assert!(!store.ask_for("new", RELAY, Duration::ZERO).await.expect("answered"), "it has let go");
+    assert!(!store.ask_for("new", RELAY, by_lease(Duration::ZERO)).await.expect("answered"), "it has let go");
 }
 
 async fn a_relay_is_forgotten_when_it_is_gone_and_has_left_no_session(bench: Bench) {

@@ -9,6 +9,7 @@ use relay::records::store::{
     Settle, StoreError, Swept, TakeOver, Whom, unix_ms,
 };
 
+use super::leases::by_lease;
 use super::{
     Bench, LEASE, RELAY, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle,
     turn, usd,
@@ -213,7 +214,7 @@ async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
     open(store, &session("b"), &quota()).await;
-    let fresh = LEASE - Duration::from_secs(15);
+    let fresh = by_lease(LEASE - Duration::from_secs(15));
     assert!(!store.ask_for("a", RELAY, fresh).await.expect("answered"), "it has it itself");
     assert!(!store.ask_for("nobody", "relay-2", fresh).await.expect("answered"));
     assert_eq!(store.ends_requested(RELAY).await.expect("read"), []);
@@ -228,7 +229,9 @@ async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
     assert_eq!(store.ends_requested("relay-2").await.expect("read"), [], "the wish is fulfilled");
 
     // One whose relay has not renewed it lately is not waited for; and what an administrator wants stands.
-    assert!(!store.ask_for("b", "relay-2", LEASE + Duration::from_secs(1)).await.expect("answered"));
+    assert!(
+        !store.ask_for("b", "relay-2", by_lease(LEASE + Duration::from_secs(1))).await.expect("answered")
+    );
     store.request_end(Whom::Session("b"), "ended_by_operator").await.expect("written");
     assert!(store.ask_for("b", "relay-2", fresh).await.expect("answered"));
     store.take_over("b", &take_over(0, "relay-2")).await.expect("written").expect("live");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use protocol::CloseCode;
-use relay::records::store::{HAND_OFF, Leases, Swept};
+use relay::records::store::{HAND_OFF, Leases, Lost, Swept};
 
-use super::{HELD, Model, Session};
+use super::{HELD, Model, RelayRow, Session};
 
 /// Lost sessions that one sweep handles.
 const SWEEP_MAX: usize = 50;
@@ -14,17 +14,21 @@ impl Model {
     /// When a session is nobody's any more.
     pub(super) fn lease(&self, session: &Session) -> i64 {
         match self.relays.get(&session.row.relay) {
-            Some(until) => (*until).min(session.lease_until),
+            Some(relay) => relay.lease_until.min(session.lease_until),
             None if session.lease_until < HELD => session.lease_until,
             None => 0,
         }
     }
 
     /// See [`relay::records::store::Store::ask_for`].
-    pub fn ask_for(&mut self, now: i64, id: &str, by: &str, renewed: Duration) -> bool {
-        let renewed = now + millis(renewed);
+    pub fn ask_for(&mut self, now: i64, id: &str, by: &str, lost: Lost) -> bool {
         let Some(session) = self.sessions.get(id) else { return false };
-        let is_held = session.is_live() && session.row.relay != by && self.lease(session) > renewed;
+        let seen_at = self.relays.get(&session.row.relay).map_or(0, |relay| relay.seen_at);
+        let is_silent = lost.unseen.is_some_and(|unseen| seen_at > 0 && seen_at <= now - millis(unseen));
+        let is_held = session.is_live()
+            && session.row.relay != by
+            && self.lease(session) > now + millis(lost.left)
+            && !is_silent;
         if let Some(session) = self.sessions.get_mut(id).filter(|_| is_held) {
             session.end_requested.get_or_insert_with(|| HAND_OFF.to_owned());
         }
@@ -47,12 +51,16 @@ impl Model {
 
     /// See [`relay::records::store::Store::renew_lease`].
     pub fn renew_lease(&mut self, now: i64, relay: &str, lease: Duration) {
-        self.relays.insert(relay.to_owned(), now + millis(lease));
+        let row = RelayRow { lease_until: now + millis(lease), seen_at: now };
+        match self.relays.get_mut(relay) {
+            Some(relay) => *relay = row,
+            None => drop(self.relays.insert(relay.to_owned(), row)),
+        }
     }
 
     /// Gives a relay a lease, if it has none that is good.
     pub(super) fn begin_lease(&mut self, now: i64, relay: &str, lease: Duration) {
-        if self.relays.get(relay).is_none_or(|until| *until <= now) {
+        if self.relays.get(relay).is_none_or(|relay| relay.lease_until <= now) {
             self.renew_lease(now, relay, lease);
         }
     }
@@ -67,9 +75,9 @@ impl Model {
     /// See [`relay::records::store::Store::end_leases`].
     pub fn end_leases(&mut self, now: i64, leases: Leases<'_>) {
         if let Leases::Of(relay) = leases
-            && let Some(until) = self.relays.get_mut(relay)
+            && let Some(relay) = self.relays.get_mut(relay)
         {
-            *until = (*until).min(now);
+            relay.lease_until = relay.lease_until.min(now);
         }
         let is_meant = |session: &Session| match leases {
             Leases::Of(relay) => session.row.relay == relay,

@@ -33,12 +33,18 @@ pub struct Model {
     sessions: BTreeMap<String, Session>,
     /// By scope, owner and period.
     budgets: BTreeMap<(bool, String, i64), Counters>,
-    /// Until when each relay has its sessions.
-    relays: BTreeMap<String, i64>,
+    relays: BTreeMap<String, RelayRow>,
     alerts: Vec<Alert>,
     erased: BTreeMap<String, Erased>,
     /// What sessions that were deleted have cost, by account.
     erased_cost: BTreeMap<String, NanoUsd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RelayRow {
+    /// Until when it has its sessions.
+    lease_until: i64,
+    seen_at: i64,
 }
 
 #[derive(Clone, Debug)]

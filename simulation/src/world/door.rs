@@ -184,7 +184,8 @@ impl World<'_> {
             self.refuse(connection, later());
             return Ok(());
         }
-        let (id, fresh, unix_ms) = (self.relays[relay].id.clone(), self.fresh(), self.unix_ms());
+        let (id, unix_ms) = (self.relays[relay].id.clone(), self.unix_ms());
+        let lost = self.relays[relay].lease.lost(self.now);
         let identity = self.identity();
         let Some(resume) = &hello.resume else { return Ok(()) };
         let row = self.store.session(&resume.session_id);
@@ -192,7 +193,7 @@ impl World<'_> {
             may_take_over(&row, &resume.resume_token, &identity) && !claims_too_much(&row, hello.start)
         });
         let session = resume.session_id.clone();
-        let phase = if is_meant && self.store.ask_for(unix_ms, &session, &id, fresh) && at < until {
+        let phase = if is_meant && self.store.ask_for(unix_ms, &session, &id, lost) && at < until {
             Phase::Asking { at: self.now + HAND_OFF_LOOK, until }
         } else {
             Phase::Taking(self.now + self.store_time())

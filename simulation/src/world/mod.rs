@@ -116,7 +116,9 @@ impl<'a> World<'a> {
             connections: Vec::new(),
             next_connection: 0,
             doors: Vec::new(),
-            relays: (0..scenario.relays).map(|number| Relay::new(number, start)).collect(),
+            relays: (0..scenario.relays)
+                .map(|number| Relay::new(number, start, scenario.store_grace))
+                .collect(),
             live: Vec::new(),
             next_key: 0,
             ops: Vec::new(),

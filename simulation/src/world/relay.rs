@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::relay::records::store::{HAND_OFF, Leases};
+use ::relay::session::lease::{self, Lease};
 use ::relay::session::machine::Input;
 use protocol::{CloseCode, Time};
 
@@ -12,14 +13,11 @@ use super::work::write_owed;
 use crate::disk::Disk;
 use crate::network::Packet;
 
-/// Between two renewals of a lease, and after one that failed.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
-const RENEW_RETRY: Duration = Duration::from_secs(1);
-/// A lease is this much longer than the grace without a database.
-const MARGIN: Duration = Duration::from_secs(30);
-/// What is left of it when sessions stop.
-const SAFETY: Duration = Duration::from_secs(10);
+/// Between two looks at which sessions are a relay's.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two tries to start without a database.
+const START_RETRY: Duration = Duration::from_secs(1);
 const REPLAY_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
@@ -43,23 +41,25 @@ pub(super) struct Relay {
     state: State,
     pub(super) disk: Disk,
     /// Until when its sessions are its own.
-    pub(super) lease: Time,
+    pub(super) lease: Lease,
     renew: Time,
+    compare: Time,
     look: Time,
     replay: Time,
     sweep: Time,
 }
 
 impl Relay {
-    pub(super) fn new(number: usize, now: Time) -> Relay {
+    pub(super) fn new(number: usize, now: Time, grace: Duration) -> Relay {
         Relay {
             number,
             generation: 0,
             id: String::new(),
             state: State::Down(now),
             disk: Disk::default(),
-            lease: now,
+            lease: Lease::new(now, grace),
             renew: now,
+            compare: now,
             look: now,
             replay: now,
             sweep: now,
@@ -78,19 +78,16 @@ impl Relay {
     pub(super) fn due(&self) -> Option<Time> {
         Some(match self.state {
             State::Down(until) => until,
-            State::Up | State::Stopping => self.renew.min(self.look).min(self.replay).min(self.sweep),
+            State::Up | State::Stopping => {
+                self.renew.min(self.compare).min(self.look).min(self.replay).min(self.sweep)
+            }
         })
     }
 }
 
 impl World<'_> {
     pub(super) fn lease(&self) -> Duration {
-        self.scenario.store_grace + MARGIN
-    }
-
-    /// What is left at least of the lease of a relay that is there.
-    pub(super) fn fresh(&self) -> Duration {
-        self.lease().saturating_sub(3 * RENEW_EVERY)
+        lease::duration(self.scenario.store_grace)
     }
 
     pub(super) fn start_relays(&mut self) {
@@ -100,13 +97,14 @@ impl World<'_> {
     }
 
     fn start_relay(&mut self, number: usize) {
-        let (now, unix_ms, lease) = (self.now, self.unix_ms(), self.lease());
+        let (now, unix_ms, grace) = (self.now, self.unix_ms(), self.scenario.store_grace);
         let relay = &mut self.relays[number];
         relay.generation += 1;
         relay.id = format!("relay-{}.{}", relay.number, relay.generation);
         relay.state = State::Up;
-        relay.lease = now + lease - SAFETY;
-        (relay.renew, relay.look, relay.replay, relay.sweep) = (now, now, now, now);
+        relay.lease = Lease::new(now, grace);
+        (relay.renew, relay.compare) = (now, now);
+        (relay.look, relay.replay, relay.sweep) = (now, now, now);
         // A database file is one relay's: what others had in it is lost.
         if self.relays.len() == 1 {
             let id = self.relays[0].id.clone();
@@ -121,7 +119,7 @@ impl World<'_> {
                 State::Down(until) if until <= self.now => {
                     // It does not start without a database.
                     if self.is_away() {
-                        self.relays[number].state = State::Down(self.now + RENEW_RETRY);
+                        self.relays[number].state = State::Down(self.now + START_RETRY);
                     } else {
                         self.start_relay(number);
                     }
@@ -136,7 +134,13 @@ impl World<'_> {
     fn step_relay(&mut self, number: usize) -> Result<(), String> {
         let (now, is_away) = (self.now, self.is_away());
         if self.relays[number].renew <= now {
-            self.renew(number, is_away)?;
+            self.renew(number, is_away);
+        }
+        if self.relays[number].compare <= now {
+            self.relays[number].compare = now + COMPARE_EVERY;
+            if !is_away {
+                self.compare(number)?;
+            }
         }
         if self.relays[number].look <= now {
             self.relays[number].look = now + LOOK_EVERY;
@@ -166,17 +170,25 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Renews the lease, and tells sessions that are here and not this relay's any more.
-    fn renew(&mut self, number: usize, is_away: bool) -> Result<(), String> {
+    /// Renews the lease.
+    fn renew(&mut self, number: usize, is_away: bool) {
         let (now, unix_ms, lease) = (self.now, self.unix_ms(), self.lease());
+        let every = if self.relays.len() > 1 { lease::RENEW_EVERY } else { lease::RENEW_EVERY_ALONE };
+        let relay = &mut self.relays[number];
         if is_away {
-            self.relays[number].renew = now + RENEW_RETRY;
-            return Ok(());
+            relay.lease.handle_failure(now);
+            relay.renew = now + lease::RENEW_RETRY;
+            return;
         }
-        self.relays[number].renew = now + RENEW_EVERY;
-        self.relays[number].lease = now + lease - SAFETY;
+        relay.lease.handle_renewal(now);
+        relay.renew = now + every;
+        self.store.renew_lease(unix_ms, &relay.id, lease);
+    }
+
+    /// Tells sessions that are here and not this relay's any more, and gives up those that are not here.
+    fn compare(&mut self, number: usize) -> Result<(), String> {
+        let unix_ms = self.unix_ms();
         let id = self.relays[number].id.clone();
-        self.store.renew_lease(unix_ms, &id, lease);
         let own = self.store.sessions_held(unix_ms, &id);
         let here: Vec<(u64, String)> =
             self.live.iter().filter(|one| one.relay == number).map(|one| (one.key, one.id.clone())).collect();
@@ -296,7 +308,7 @@ impl World<'_> {
                 if op.key != Some(live.key) {
                     self.ops.push(op);
                 } else if !op.is_applied() && self.random.percent(50) {
-                    self.ops.push(op.orphan());
+                    self.ops.push(op.orphan(self.now));
                 }
             }
         }

@@ -9,9 +9,9 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
-    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, NewSession, Notice, Opened, Page, Quality,
-    Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError, Swept,
-    TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice, Opened, Page,
+    Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError,
+    Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -73,8 +73,8 @@ operations! {
     fn session(&self, id: &str) -> Option<SessionRow>;
 
     /// Asks the relay that has a live session to hand it off, so that the relay `by` can go on with it. Asking again changes nothing. Says
-    /// whether another relay has the session with at least `left` of its lease left, and so is worth waiting for.
-    fn ask_for(&self, id: &str, by: &str, left: Duration) -> bool;
+    /// whether another relay has the session that is not `lost`, and so is worth waiting for.
+    fn ask_for(&self, id: &str, by: &str, lost: Lost) -> bool;
 
     /// Makes a live session the session of another relay, with the next epoch. What the relay before had exposed is charged, and the rest
     /// that it had reserved is given back. `None` means that the session has ended or that another take-over came first.
@@ -112,7 +112,7 @@ operations! {
         at_ms: i64,
     ) -> ();
 
-    /// Renews a relay's lease, for this long from now. Its live sessions stay its own, but for those whose leases were ended. It is one
+    /// Renews a relay's lease, for this long from now, and notes that it was heard of. Its live sessions stay its own, but for those whose leases were ended. It is one
     /// statement however many sessions there are, and waits neither for the connections that others use nor for sessions that others have
     /// locked.
     fn renew_lease(&self, relay: &str, lease: Duration) -> ();
@@ -225,6 +225,9 @@ operations! {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Page<LiveRow, Cursor>;
+
+    /// Reads the newest turns of a user's conversation, at most `limit` of them and 500, in order.
+    fn newest_turns(&self, conversation: &str, user_sub: &str, limit: u32) -> Vec<TurnRow>;
 
     /// Reads the turns of a session or of a conversation, in order.
     fn transcript(

@@ -34,6 +34,8 @@ pub(crate) use sql::fault_in_url;
 pub use sql::{SqlStore, check_sqlite_file, migrate};
 pub use types::*;
 
+pub use crate::session::lease::Lost;
+
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "voxrelay.db";
 

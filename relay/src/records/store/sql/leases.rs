@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::Row;
 
-use super::super::Leases;
 use super::super::query::HAND_OFF;
 use super::super::types::Swept;
+use super::super::{Leases, Lost};
 use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
 
@@ -18,16 +18,16 @@ use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
 const SWEEP_MAX: i64 = 50;
 
 const RENEW: Sql = sql!(
-    "INSERT INTO relays (id, lease_until) VALUES ($1, " NOW " + $2)
-    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+    "INSERT INTO relays (id, lease_until, seen_at) VALUES ($1, " NOW " + $2, " NOW ")
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, seen_at = excluded.seen_at"
 );
 
 /// Gives a relay a lease only if it has none, or its lease is over. A row with a good lease is not locked, so that no renewal waits for a
 /// session that begins.
 const BEGIN: Sql = sql!(
-    "INSERT INTO relays (id, lease_until) SELECT $1, " NOW " + $2
+    "INSERT INTO relays (id, lease_until, seen_at) SELECT $1, " NOW " + $2, " NOW "
     WHERE NOT EXISTS (SELECT 1 FROM relays WHERE id = $1 AND lease_until > " NOW ")
-    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, seen_at = excluded.seen_at"
 );
 
 const OF_RELAY: Sql =
@@ -35,11 +35,13 @@ const OF_RELAY: Sql =
 
 const ASK_FOR: Sql = sql!(
     "UPDATE sessions SET end_requested = $1
-    WHERE id = $2 AND state = 'live' AND relay <> $3 AND " LEASE " > " NOW " + $4 AND end_requested IS NULL"
+    WHERE id = $2 AND state = 'live' AND relay <> $3 AND end_requested IS NULL AND " LEASE " > " NOW " + $4
+        AND " SEEN " NOT BETWEEN 1 AND " NOW " - $5"
 );
 
 const HELD_ELSEWHERE: Sql = sql!(
-    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND " LEASE " > " NOW " + $3"
+    "SELECT id FROM sessions WHERE id = $1 AND state = 'live' AND relay <> $2 AND " LEASE " > " NOW " + $3
+        AND " SEEN " NOT BETWEEN 1 AND " NOW " - $4"
 );
 
 const END_LEASE_OF_RELAY: Sql =
@@ -75,11 +77,12 @@ impl SqlStore {
         &self,
         id: &str,
         by: &str,
-        left: Duration,
+        lost: Lost,
     ) -> Result<bool, StoreError> {
-        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(millis(left));
+        let (left, unseen) = (millis(lost.left), lost.unseen.map_or(i64::MAX, millis));
+        let asked = self.statement(ASK_FOR).bind(HAND_OFF).bind(id).bind(by).bind(left).bind(unseen);
         asked.execute(&self.writer).await?;
-        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(millis(left));
+        let held = self.statement(HELD_ELSEWHERE).bind(id).bind(by).bind(left).bind(unseen);
         Ok(held.fetch_optional(&self.writer).await?.is_some())
     }
 

@@ -34,6 +34,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     12 "excess alerts" "0012_excess_alerts.sql";
     13 "oldest relay" "0013_oldest_relay.sql";
     14 "settlements" "0014_settlements.sql";
+    15 "relays seen" "0015_relays_seen.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -51,6 +52,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     12 "excess alerts" "0012_excess_alerts.sql";
     13 "oldest relay" "0013_oldest_relay.sql";
     14 "settlements" "0014_settlements.sql";
+    15 "relays seen" "0015_relays_seen.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

@@ -100,6 +100,7 @@ struct Sql {
 /// - `LOCK_FREE_ONES`: locks the rows that are read, and leaves out those that somebody else has locked.
 /// - `DAY`: the day (UTC) of `created_at`.
 /// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
+/// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
 /// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
     ($($part:tt)+) => {
@@ -118,6 +119,9 @@ macro_rules! part {
         "COALESCE((SELECT CASE WHEN relays.lease_until < sessions.lease_until THEN relays.lease_until
             ELSE sessions.lease_until END FROM relays WHERE relays.id = sessions.relay),
             CASE WHEN sessions.lease_until < 253370764800000 THEN sessions.lease_until ELSE 0 END)"
+    };
+    ($dialect:ident SEEN) => {
+        "COALESCE((SELECT relays.seen_at FROM relays WHERE relays.id = sessions.relay), 0)"
     };
     (sqlite NOW) => {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"

@@ -1,0 +1,52 @@
+//! What stands in front of several relays: each connection goes to the first of them that takes it.
+
+use std::net::SocketAddr;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A load balancer that knows nothing of calls. Dropped, it and its connections end.
+#[derive(Debug)]
+pub struct Balancer {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Balancer {
+    /// Stands in front of these relays, in this order.
+    pub async fn before(relays: Vec<SocketAddr>) -> Balancer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
+                connections.spawn(carry(client, relays.clone()));
+            }
+        });
+        Balancer { address, serving }
+    }
+
+    /// Where to call.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/call", self.address)
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn carry(mut client: TcpStream, relays: Vec<SocketAddr>) {
+    for address in relays {
+        let Ok(mut relay) = TcpStream::connect(address).await else { continue };
+        let _ = client.set_nodelay(true).and_then(|()| relay.set_nodelay(true));
+        // Whichever side ends, the other one learns of it.
+        let _ = copy_bidirectional(&mut client, &mut relay).await;
+        return;
+    }
+}
