@@ -51,7 +51,7 @@ pub use persona::{Persona, Team};
 pub use quiet::Patience;
 use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
-use thinking::{Thinking, Thought};
+use thinking::{Question, Thinking, Thought};
 use tools::Tools;
 pub use variables::Variable;
 use variables::Variables;
@@ -254,12 +254,24 @@ impl<E: Ears> Conversation<E> {
                 self.tell_degraded(Ability::Thinking, false);
                 self.end_answer();
             }
-            Thought::Failed if self.has_answered => {
-                self.tell_degraded(Ability::Thinking, true);
-                self.end_answer();
-            }
-            Thought::Failed => self.apologise(),
+            Thought::Failed(question) if self.has_answered => self.stand_in(question),
+            Thought::Failed(_) => self.apologise(),
         }
+    }
+
+    /// A model has broken off in its words. Another one is asked the same if nothing of them has sounded; else the answer ends there.
+    fn stand_in(&mut self, question: Option<Box<Question>>) {
+        let author = Author::Model(self.tools.step());
+        if let (Some(question), Some(speaking)) = (question, &mut self.speaking)
+            && speaking.take_back(author, &mut self.outbox)
+        {
+            self.has_answered = false;
+            // What is left of the answer is somebody else's.
+            self.author = Author::Others;
+            return self.thinking.ask_again(*question, &mut self.outbox);
+        }
+        self.tell_degraded(Ability::Thinking, true);
+        self.end_answer();
     }
 
     /// Gives more of an answer's words.

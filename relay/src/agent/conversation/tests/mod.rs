@@ -5,6 +5,7 @@ mod late;
 mod long;
 mod parting;
 mod quiet;
+mod standing_in;
 mod talk;
 mod told;
 mod tools;
