@@ -262,8 +262,15 @@ impl Memory {
 
     /// Whether the last word is a tool's, or is to be.
     pub(super) fn ends_in_calls(&self) -> bool {
-        let last = self.lines.iter().rev().find(|line| line.is_said());
-        last.is_some_and(|line| matches!(line.what, What::Called { .. }))
+        self.last_said().is_some_and(|line| matches!(line.what, What::Called { .. }))
+    }
+
+    /// Whether the last word is a call of which nothing has come yet.
+    pub(super) fn ends_in_open_calls(&self) -> bool {
+        self.last_said().is_some_and(|line| match &line.what {
+            What::Called { calls, .. } => calls.iter().any(|call| call.output.is_none()),
+            What::Said { .. } | What::HasCome => false,
+        })
     }
 
     /// What a model is told: how it is to behave, and what was said.
@@ -301,6 +308,10 @@ impl Memory {
         let mut messages = self.messages(instructions);
         messages.push(Message::User(next.to_owned()));
         messages
+    }
+
+    fn last_said(&self) -> Option<&Line> {
+        self.lines.iter().rev().find(|line| line.is_said())
     }
 
     fn push(&mut self, turn: u32, by: By, text: String) {

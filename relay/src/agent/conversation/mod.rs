@@ -20,6 +20,7 @@ mod parting;
 mod persona;
 mod quiet;
 mod speaking;
+mod tentative;
 #[cfg(test)]
 mod tests;
 mod thinking;
@@ -51,6 +52,7 @@ pub use persona::{Persona, Team};
 pub use quiet::Patience;
 use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
+use tentative::Tentative;
 use thinking::{Question, Thinking, Thought};
 use tools::Tools;
 pub use variables::Variable;
@@ -89,6 +91,10 @@ pub struct Conversation<E = VoiceActivity> {
     author: Author,
     /// The user is saying something.
     is_user_speaking: bool,
+    /// The words of that, as long as they may be taken back.
+    tentative: Tentative,
+    /// What it was told to say last.
+    saying: String,
     /// The turn that the user has taken last.
     turns: Turns,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
@@ -161,6 +167,8 @@ impl<E: Ears> Conversation<E> {
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
+            tentative: Tentative::default(),
+            saying: String::new(),
             turns: Turns::default(),
             is_user_heard: false,
             expecting: Expecting::default(),
@@ -176,6 +184,7 @@ impl<E: Ears> Conversation<E> {
 
     /// The user typed something.
     fn read(&mut self, position: u32, text: &str) {
+        self.tentative = Tentative::default();
         if let Some(hearing) = &mut self.hearing {
             hearing.pause(&mut self.outbox);
             self.understand();
@@ -277,6 +286,7 @@ impl<E: Ears> Conversation<E> {
     /// Gives more of an answer's words.
     fn give(&mut self, text: &str, author: Author) {
         self.quiet.pause();
+        self.saying.clear();
         let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
         let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
         let text = if joins { &format!(" {text}") } else { text };
@@ -333,6 +343,7 @@ impl<E: Ears> Conversation<E> {
     fn say_next(&mut self) {
         let Some((position, text)) = self.to_say.pop_front() else { return };
         self.give(&text, Author::Others);
+        self.saying = text;
         match &mut self.speaking {
             Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),
@@ -396,6 +407,7 @@ impl<E: Ears> Conversation<E> {
         self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
+        self.tentative = Tentative::default();
         if let Some(hearing) = &mut self.hearing {
             hearing.leave(&mut self.outbox);
         }

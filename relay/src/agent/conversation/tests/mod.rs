@@ -7,6 +7,7 @@ mod parting;
 mod quiet;
 mod standing_in;
 mod talk;
+mod tentative;
 mod told;
 mod tools;
 mod voice;
