@@ -9,6 +9,7 @@
 
 mod beginning;
 mod calling;
+mod courtesy;
 mod eager;
 mod expecting;
 mod floor;
@@ -97,6 +98,8 @@ pub struct Conversation<E = VoiceActivity> {
     saying: String,
     /// The turn that the user has taken last.
     turns: Turns,
+    /// Since when an utterance is heard, or waits to be understood.
+    heard_since: Option<Time>,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
     is_user_heard: bool,
     /// What it has said to be expected.
@@ -170,6 +173,7 @@ impl<E: Ears> Conversation<E> {
             tentative: Tentative::default(),
             saying: String::new(),
             turns: Turns::default(),
+            heard_since: None,
             is_user_heard: false,
             expecting: Expecting::default(),
             eager: Eager::default(),
@@ -510,6 +514,7 @@ impl<E: Ears> Agent for Conversation<E> {
             }
         }
         self.understand();
+        self.let_finish();
         self.decide();
         self.go_on_after_calls();
         self.think();
@@ -533,7 +538,8 @@ impl<E: Ears> Agent for Conversation<E> {
             Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
         };
         let tools = self.tools.poll_timeout();
-        begins.into_iter().chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+        let begins = begins.into_iter().chain(self.begins_at());
+        begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

@@ -44,6 +44,8 @@ pub(super) struct Speaking {
     author: Author,
     /// Who wrote the last words of the answer that were told.
     told: Option<Author>,
+    /// The answer may not begin yet.
+    waits: bool,
     /// Samples of the answer that were given.
     given: u32,
     /// Samples that are wanted now.
@@ -71,6 +73,7 @@ impl Speaking {
             is_whole: false,
             author: Author::Others,
             told: None,
+            waits: false,
             given: 0,
             room: 0,
         }
@@ -168,6 +171,18 @@ impl Speaking {
         true
     }
 
+    /// An answer of which nothing was told may begin, or has to wait with that.
+    pub(super) fn wait(&mut self, waits: bool, outbox: &mut Outbox, memory: &mut Memory) {
+        if std::mem::replace(&mut self.waits, waits) && !waits {
+            self.go_on(outbox, memory);
+        }
+    }
+
+    /// Whether an answer is there that may not begin.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.may_not_begin() && self.pieces.front().is_some_and(Piece::may_be_told)
+    }
+
     /// So many samples are wanted.
     pub(super) fn room(&mut self, samples: u32, outbox: &mut Outbox, memory: &mut Memory) {
         self.room = samples;
@@ -208,7 +223,9 @@ impl Speaking {
             return;
         }
         self.ask(outbox);
-        while let Some(piece) = self.pieces.front_mut() {
+        while !self.may_not_begin()
+            && let Some(piece) = self.pieces.front_mut()
+        {
             if !piece.is_told() && piece.may_be_told() {
                 let (text, known) = piece.tell();
                 let end = self.given.saturating_add(known);
@@ -232,6 +249,10 @@ impl Speaking {
             self.is_busy = false;
             outbox.end_answer();
         }
+    }
+
+    fn may_not_begin(&self) -> bool {
+        self.waits && self.told.is_none()
     }
 
     fn ask(&mut self, outbox: &mut Outbox) {

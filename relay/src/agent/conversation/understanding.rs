@@ -5,6 +5,7 @@ use protocol::{Ability, ErrorCode};
 use super::floor::{Decision, Remark};
 use super::hearing::{Hearing, Understood};
 use super::late::Turns;
+use super::speaking::Speaking;
 use super::tentative::Tentative;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
@@ -25,7 +26,10 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_heard = true;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
-                        self.quiet.hears(self.now);
+                        // Of an answer that waits to begin the agent is speaking already.
+                        if !self.speaking.as_ref().is_some_and(Speaking::is_busy) {
+                            self.quiet.hears(self.now);
+                        }
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }

@@ -1,3 +1,4 @@
+mod courtesy;
 mod eager;
 mod expecting;
 mod floor;
