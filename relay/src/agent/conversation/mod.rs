@@ -7,6 +7,7 @@
 //! Smaller ones stand beside them: `floor` says who may speak, `tools` has the calls under way that a model makes, `quiet` waits for a user
 //! who says nothing, `variables` are what the words of the persona leave open.
 
+mod answering;
 mod beginning;
 mod calling;
 mod courtesy;
@@ -54,7 +55,7 @@ pub use quiet::Patience;
 use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
 use tentative::Tentative;
-use thinking::{Question, Thinking, Thought};
+use thinking::Thinking;
 use tools::Tools;
 pub use variables::Variable;
 use variables::Variables;
@@ -244,79 +245,6 @@ impl<E: Ears> Conversation<E> {
         if let Some(thought) = thought.and_then(|thought| self.keep_in_draft(thought)) {
             self.take_thought(thought);
         }
-    }
-
-    /// Something comes of the answer that is being found.
-    fn take_thought(&mut self, thought: Thought) {
-        match thought {
-            Thought::Words(text) => {
-                self.has_answered = true;
-                self.tools.is_heard();
-                self.give(&text, Author::Model(self.tools.step()));
-                if self.thinking.is_too_long() {
-                    // It does not keep to what it was asked for, and would go on at somebody's expense.
-                    self.thinking.give_up(&mut self.outbox);
-                    self.end_answer();
-                }
-            }
-            Thought::Calls(calls) => {
-                self.tell_degraded(Ability::Thinking, false);
-                self.call_tools(calls);
-            }
-            Thought::Over => {
-                self.tell_degraded(Ability::Thinking, false);
-                self.end_answer();
-            }
-            Thought::Failed(question) if self.has_answered => self.stand_in(question),
-            Thought::Failed(_) => self.apologise(),
-        }
-    }
-
-    /// A model has broken off in its words. Another one is asked the same if nothing of them has sounded; else the answer ends there.
-    fn stand_in(&mut self, question: Option<Box<Question>>) {
-        let author = Author::Model(self.tools.step());
-        if let (Some(question), Some(speaking)) = (question, &mut self.speaking)
-            && speaking.take_back(author, &mut self.outbox)
-        {
-            self.has_answered = false;
-            // What is left of the answer is somebody else's.
-            self.author = Author::Others;
-            return self.thinking.ask_again(*question, &mut self.outbox);
-        }
-        self.tell_degraded(Ability::Thinking, true);
-        self.end_answer();
-    }
-
-    /// Gives more of an answer's words.
-    fn give(&mut self, text: &str, author: Author) {
-        self.quiet.pause();
-        self.saying.clear();
-        let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
-        let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
-        let text = if joins { &format!(" {text}") } else { text };
-        self.author = author;
-        if let Some(speaking) = &mut self.speaking {
-            return speaking.add(text, author, &mut self.outbox, &mut self.memory);
-        }
-        let answer = self.outbox.words(text.to_owned(), 0, 0);
-        self.memory.agent_says(answer, author, text);
-    }
-
-    /// No more words come of an answer.
-    fn end_answer(&mut self) {
-        match &mut self.speaking {
-            Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
-            None => self.outbox.end_answer(),
-        }
-        self.go_on();
-    }
-
-    fn apologise(&mut self) {
-        self.tools.is_heard();
-        self.tell_degraded(Ability::Thinking, true);
-        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
-        self.give(NO_ANSWER, Author::Aside);
-        self.end_answer();
     }
 
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
