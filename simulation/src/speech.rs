@@ -20,6 +20,8 @@ const SHORT_PAUSE: u32 = 1_600;
 const STEP: u32 = 24_000;
 /// How often in a hundred what seemed to be words is taken back.
 const TAKEN_BACK_PERCENT: u64 = 8;
+/// So many of a hundred silences seem to have a word in them.
+const TAKEN_BACK: u64 = 5;
 /// What a voice makes of a character, at 24 kHz: 20 ms, since sound is what a simulated call is slowest with.
 const SAMPLES_PER_CHARACTER: u32 = 480;
 const RATE: u32 = 24_000;
@@ -133,6 +135,13 @@ impl Speech {
                     self.words(now, start.max(self.listening.told), at, true);
                 }
                 None if at >= self.listening.told + STEP => {
+                    if self.random.percent(TAKEN_BACK) {
+                        // It seems to hear a word in what is none, and takes it back.
+                        let text = "uh".to_owned();
+                        let (start, end) = (self.listening.told, at);
+                        let heard = Heard { text, start, end, words_end: None, is_final: false };
+                        self.say(now, 300, Event::Heard(heard));
+                    }
                     let heard = Heard {
                         text: String::new(),
                         start: self.listening.told,

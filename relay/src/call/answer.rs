@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Time;
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Turn, millis};
 
@@ -266,8 +267,7 @@ impl Answer {
         if bytes >= (end_byte - byte) as u64 {
             return end_byte;
         }
-        let words = text[byte..end_byte].char_indices();
-        let ends = words.filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+        let ends = ends_of_words(&text[byte..end_byte]);
         byte + ends.take_while(|at| *at as u64 <= bytes).last().unwrap_or(0)
     }
 
@@ -322,4 +322,31 @@ impl Answer {
     pub(super) fn is_overdue(&self, now: Time) -> bool {
         self.held_since.is_none() && self.is_sent() && now >= self.plays_at + GRACE
     }
+}
+
+/// Where words of a text end, in bytes: before a space, and on both sides of what Unicode takes for a word (UAX #29) in a script that writes no
+/// spaces between its words.
+fn ends_of_words(text: &str) -> impl Iterator<Item = usize> + '_ {
+    text.split_word_bound_indices().flat_map(|(at, word)| {
+        let first = word.chars().next();
+        let stands_alone = first.is_some_and(is_of_script_without_spaces);
+        let ends_before = stands_alone || first.is_some_and(char::is_whitespace);
+        let behind = stands_alone.then_some(at + word.len());
+        ends_before.then_some(at).into_iter().chain(behind)
+    })
+}
+
+/// Whether it is written in Chinese or Japanese, or with the letters of Thai, Lao, Burmese or Khmer. Korean has spaces.
+fn is_of_script_without_spaces(c: char) -> bool {
+    matches!(
+        c,
+        '\u{0E00}'..='\u{0EFF}'
+            | '\u{1000}'..='\u{109F}'
+            | '\u{1780}'..='\u{17FF}'
+            | '\u{2E80}'..='\u{A4CF}'
+            | '\u{F900}'..='\u{FAFF}'
+            | '\u{FE30}'..='\u{FE4F}'
+            | '\u{FF00}'..='\u{FFEF}'
+            | '\u{20000}'..='\u{3FFFF}'
+    )
 }

@@ -351,6 +351,35 @@ fn of_words_whose_sound_is_not_all_there_only_those_were_heard_that_a_voice_had_
 }
 
 #[test]
+fn of_a_sentence_without_spaces_the_part_that_was_heard_stays() {
+    for (text, heard) in [
+        ("我们今晚八点还有一张两人桌。", "我们今晚八点还"),
+        // A word that was heard in part is not heard, where its letters show that it is one.
+        ("予約はコンピュータで取れます。", "予約は"),
+        ("Wi-Fi的密码是Voxrelay。", "Wi-Fi的密码"),
+        ("오늘 저녁 여덟 시에 자리가 있습니다.", "오늘 저녁 여덟"),
+    ] {
+        let mut bench = Bench::new();
+        let words = AgentOutput::Words { text: text.into(), start: 0, end: 0, last: true };
+        bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        bench.input(Input::Played(24_000));
+        let did = bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{text}");
+        assert!(told_turns(&did).iter().any(|(_, text, _)| text == heard), "in the transcript, too: {did:?}");
+    }
+    // In Thai no letter shows where a word ends.
+    let mut bench = Bench::new();
+    let text = "โต๊ะสำหรับสองคนพร้อมแล้วค่ะ".to_owned();
+    let words = AgentOutput::Words { text, start: 0, end: 0, last: true };
+    bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+    bench.input(Input::Played(46_000));
+    bench.chunk([AgentOutput::Cut]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_ne!(told, ["AnswerOver { answer: 0, heard: 0 }"], "most of it was heard");
+}
+
+#[test]
 fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
     let mut bench = Bench::new();
     for answer in 0..3 {

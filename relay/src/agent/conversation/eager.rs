@@ -83,7 +83,7 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn use_draft(&mut self, said: &str) -> bool {
         let fits = self.is_drafted(said) && self.may_answer();
         // A model that has failed is asked again, and another one after it.
-        let has_failed = |draft: &Draft| draft.outcome == Some(Thought::Failed);
+        let has_failed = |draft: &Draft| matches!(draft.outcome, Some(Thought::Failed(_)));
         let fits = fits && !self.eager.draft.as_ref().is_some_and(has_failed);
         if !fits {
             self.discard_draft();

@@ -203,6 +203,7 @@ impl Floor {
     /// The answer is being cut, and by what the user has really said or done.
     pub(super) fn cut(&mut self) {
         self.note_sounding();
+        self.greets = false;
         (self.state, self.remarked) = (State::Silent, None);
     }
 
@@ -290,6 +291,16 @@ impl Floor {
                 self.resume();
             }
         }
+    }
+
+    /// The words of the turn that the user was taking were none.
+    pub(super) fn drop_turn(&mut self) {
+        self.is_turn = false;
+    }
+
+    /// Whether the answer is the greeting.
+    pub(super) fn is_greeting(&self) -> bool {
+        self.greets
     }
 
     /// Whether the answer that sounds may not be interrupted now.

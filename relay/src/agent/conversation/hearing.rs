@@ -122,6 +122,14 @@ impl<E: Ears> Hearing<E> {
         }
     }
 
+    /// Whether the user says something, or has, of which there are no words before it was understood.
+    pub(super) fn hears_an_utterance(&self) -> bool {
+        match self {
+            Hearing::Streamed(_) => false,
+            Hearing::Spoken(spoken) => spoken.hears_an_utterance(),
+        }
+    }
+
     /// Audio that is lost for good.
     pub(super) fn skip(&mut self, position: u32, end: u32, outbox: &mut Outbox) {
         match self {

@@ -9,11 +9,15 @@ use crate::provider::{Message, ToolCall};
 
 /// How many bytes are taken for one token: what English text has on average, by the figures of the providers.
 pub(super) const BYTES_PER_TOKEN: usize = 4;
+/// What a message costs beside its text, in bytes: four tokens. OpenAI's own models take three and a role.
+const MESSAGE_BYTES: usize = 4 * BYTES_PER_TOKEN;
 /// What a model is told of a call of which nothing has come yet.
 pub(super) const STILL_RUNS: &str = "The tool is still running. You are told what comes of it later.";
 /// What a model is told when something has come of a call since its last answer.
 pub(super) const HAS_COME: &str =
     "(A tool that you called has answered meanwhile. Tell the user what came of it.)";
+/// What stands before and behind what the page has added.
+const FOR_INFORMATION: [&str; 2] = ["[For your information, not said by the user: ", "]"];
 
 /// The newest part of what was said, oldest first.
 ///
@@ -258,8 +262,15 @@ impl Memory {
 
     /// Whether the last word is a tool's, or is to be.
     pub(super) fn ends_in_calls(&self) -> bool {
-        let last = self.lines.iter().rev().find(|line| line.is_said());
-        last.is_some_and(|line| matches!(line.what, What::Called { .. }))
+        self.last_said().is_some_and(|line| matches!(line.what, What::Called { .. }))
+    }
+
+    /// Whether the last word is a call of which nothing has come yet.
+    pub(super) fn ends_in_open_calls(&self) -> bool {
+        self.last_said().is_some_and(|line| match &line.what {
+            What::Called { calls, .. } => calls.iter().any(|call| call.output.is_none()),
+            What::Said { .. } | What::HasCome => false,
+        })
     }
 
     /// What a model is told: how it is to behave, and what was said.
@@ -271,8 +282,8 @@ impl Memory {
                 What::Said { by: By::User(_), text } => messages.push(Message::User(text.clone())),
                 // Only a user's message may stand anywhere in a conversation, with every provider.
                 What::Said { by: By::Page, text } => {
-                    messages
-                        .push(Message::User(format!("[For your information, not said by the user: {text}]")));
+                    let [before, behind] = FOR_INFORMATION;
+                    messages.push(Message::User(format!("{before}{text}{behind}")));
                 }
                 What::Said { .. } if line.is_aside() => {}
                 What::Said { by: By::Agent(_), text } => {
@@ -299,6 +310,10 @@ impl Memory {
         messages
     }
 
+    fn last_said(&self) -> Option<&Line> {
+        self.lines.iter().rev().find(|line| line.is_said())
+    }
+
     fn push(&mut self, turn: u32, by: By, text: String) {
         if !text.is_empty() {
             self.lines.push_back(Line { turn, what: What::Said { by, text } });
@@ -306,7 +321,8 @@ impl Memory {
         }
     }
 
-    /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there.
+    /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there. Should the newest
+    /// exchange alone be more than that, the older half of its lines is forgotten, and first of those that the page has added.
     fn shorten(&mut self) {
         let mut bytes: usize = self.lines.iter().map(Line::bytes).sum();
         if bytes <= self.most {
@@ -317,18 +333,63 @@ impl Memory {
         {
             bytes -= self.lines.drain(..next).map(|line| line.bytes()).sum::<usize>();
         }
+        for oldest in [Memory::oldest_of_page, Memory::oldest_said] {
+            let is_too_much = bytes > self.most;
+            while is_too_much
+                && bytes > self.most / 2
+                && let Some(line) = oldest(self).and_then(|place| self.lines.remove(place))
+            {
+                bytes -= line.bytes();
+            }
+        }
     }
 
-    /// Where the second exchange begins: the user speaks after the agent has, or after a tool.
+    /// What the page has added, but for the newest of it.
+    fn oldest_of_page(&self) -> Option<usize> {
+        self.oldest(Line::is_of_page)
+    }
+
+    /// What was said, but for the user's last words and the agent's newest answer. What was called stays, with what came of it.
+    fn oldest_said(&self) -> Option<usize> {
+        let newest = self.lines.iter().rposition(Line::is_agents);
+        let answer = newest.and_then(|newest| self.lines[newest].answer());
+        let agents = self.lines.iter().enumerate().position(|(place, line)| {
+            line.is_agents() && Some(place) != newest && (answer.is_none() || line.answer() != answer)
+        });
+        agents.into_iter().chain(self.oldest(Line::is_users)).min()
+    }
+
+    /// Where the oldest of these lines is, if there is a newer one.
+    fn oldest(&self, is_it: impl Fn(&Line) -> bool) -> Option<usize> {
+        let oldest = self.lines.iter().position(&is_it)?;
+        (self.lines.iter().rposition(is_it)? > oldest).then_some(oldest)
+    }
+
+    /// Where the second exchange begins: the user speaks after the agent has, or after a tool. What the page has added since belongs to it.
     fn next_exchange(&self) -> Option<usize> {
-        let mut pairs = self.lines.iter().zip(self.lines.iter().skip(1));
-        Some(pairs.position(|(before, line)| !before.is_users() && line.is_users())? + 1)
+        let lines = self.lines.iter().enumerate().filter(|(_, line)| !line.is_of_page());
+        let mut pairs = lines.clone().zip(lines.skip(1));
+        let ((before, _), _) =
+            pairs.find(|((_, before), (_, line))| !before.is_users() && line.is_users())?;
+        Some(before + 1)
     }
 }
 
 impl Line {
     fn is_users(&self) -> bool {
         matches!(self.what, What::Said { by: By::User(_), .. })
+    }
+
+    fn is_agents(&self) -> bool {
+        matches!(self.what, What::Said { by: By::Agent(_), .. })
+    }
+
+    /// Which answer of this call it is of.
+    fn answer(&self) -> Option<u32> {
+        match self.what {
+            What::Said { by: By::Agent(of), .. } => of.map(|(answer, _)| answer),
+            What::Said { .. } | What::Called { .. } | What::HasCome => None,
+        }
     }
 
     /// Whether somebody who takes part has said it, or has called something.
@@ -345,11 +406,15 @@ impl Line {
     }
 
     fn bytes(&self) -> usize {
-        match &self.what {
+        let told = match &self.what {
+            What::Said { by: By::Page, text } => {
+                text.len() + FOR_INFORMATION.iter().map(|part| part.len()).sum::<usize>()
+            }
             What::Said { text, .. } => text.len(),
             What::Called { calls, .. } => calls.iter().map(Call::bytes).sum(),
             What::HasCome => HAS_COME.len(),
-        }
+        };
+        told + MESSAGE_BYTES
     }
 }
 

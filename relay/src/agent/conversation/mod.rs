@@ -7,8 +7,10 @@
 //! Smaller ones stand beside them: `floor` says who may speak, `tools` has the calls under way that a model makes, `quiet` waits for a user
 //! who says nothing, `variables` are what the words of the persona leave open.
 
+mod answering;
 mod beginning;
 mod calling;
+mod courtesy;
 mod eager;
 mod expecting;
 mod floor;
@@ -20,6 +22,7 @@ mod parting;
 mod persona;
 mod quiet;
 mod speaking;
+mod tentative;
 #[cfg(test)]
 mod tests;
 mod thinking;
@@ -51,7 +54,8 @@ pub use persona::{Persona, Team};
 pub use quiet::Patience;
 use quiet::{Quiet, Waited};
 use speaking::{News, Speaking};
-use thinking::{Thinking, Thought};
+use tentative::Tentative;
+use thinking::Thinking;
 use tools::Tools;
 pub use variables::Variable;
 use variables::Variables;
@@ -89,8 +93,14 @@ pub struct Conversation<E = VoiceActivity> {
     author: Author,
     /// The user is saying something.
     is_user_speaking: bool,
+    /// The words of that, as long as they may be taken back.
+    tentative: Tentative,
+    /// What it was told to say last.
+    saying: String,
     /// The turn that the user has taken last.
     turns: Turns,
+    /// Since when an utterance is heard, or waits to be understood.
+    heard_since: Option<Time>,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
     is_user_heard: bool,
     /// What it has said to be expected.
@@ -161,7 +171,10 @@ impl<E: Ears> Conversation<E> {
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
+            tentative: Tentative::default(),
+            saying: String::new(),
             turns: Turns::default(),
+            heard_since: None,
             is_user_heard: false,
             expecting: Expecting::default(),
             eager: Eager::default(),
@@ -176,6 +189,7 @@ impl<E: Ears> Conversation<E> {
 
     /// The user typed something.
     fn read(&mut self, position: u32, text: &str) {
+        self.tentative = Tentative::default();
         if let Some(hearing) = &mut self.hearing {
             hearing.pause(&mut self.outbox);
             self.understand();
@@ -233,66 +247,6 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
-    /// Something comes of the answer that is being found.
-    fn take_thought(&mut self, thought: Thought) {
-        match thought {
-            Thought::Words(text) => {
-                self.has_answered = true;
-                self.tools.is_heard();
-                self.give(&text, Author::Model(self.tools.step()));
-                if self.thinking.is_too_long() {
-                    // It does not keep to what it was asked for, and would go on at somebody's expense.
-                    self.thinking.give_up(&mut self.outbox);
-                    self.end_answer();
-                }
-            }
-            Thought::Calls(calls) => {
-                self.tell_degraded(Ability::Thinking, false);
-                self.call_tools(calls);
-            }
-            Thought::Over => {
-                self.tell_degraded(Ability::Thinking, false);
-                self.end_answer();
-            }
-            Thought::Failed if self.has_answered => {
-                self.tell_degraded(Ability::Thinking, true);
-                self.end_answer();
-            }
-            Thought::Failed => self.apologise(),
-        }
-    }
-
-    /// Gives more of an answer's words.
-    fn give(&mut self, text: &str, author: Author) {
-        self.quiet.pause();
-        let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
-        let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
-        let text = if joins { &format!(" {text}") } else { text };
-        self.author = author;
-        if let Some(speaking) = &mut self.speaking {
-            return speaking.add(text, author, &mut self.outbox, &mut self.memory);
-        }
-        let answer = self.outbox.words(text.to_owned(), 0, 0);
-        self.memory.agent_says(answer, author, text);
-    }
-
-    /// No more words come of an answer.
-    fn end_answer(&mut self) {
-        match &mut self.speaking {
-            Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
-            None => self.outbox.end_answer(),
-        }
-        self.go_on();
-    }
-
-    fn apologise(&mut self) {
-        self.tools.is_heard();
-        self.tell_degraded(Ability::Thinking, true);
-        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
-        self.give(NO_ANSWER, Author::Aside);
-        self.end_answer();
-    }
-
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
     fn say(&mut self, position: u32, text: &str, interrupt: bool) {
         if self.is_parting {
@@ -321,6 +275,7 @@ impl<E: Ears> Conversation<E> {
     fn say_next(&mut self) {
         let Some((position, text)) = self.to_say.pop_front() else { return };
         self.give(&text, Author::Others);
+        self.saying = text;
         match &mut self.speaking {
             Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),
@@ -384,6 +339,7 @@ impl<E: Ears> Conversation<E> {
         self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
+        self.tentative = Tentative::default();
         if let Some(hearing) = &mut self.hearing {
             hearing.leave(&mut self.outbox);
         }
@@ -486,6 +442,7 @@ impl<E: Ears> Agent for Conversation<E> {
             }
         }
         self.understand();
+        self.let_finish();
         self.decide();
         self.go_on_after_calls();
         self.think();
@@ -509,7 +466,8 @@ impl<E: Ears> Agent for Conversation<E> {
             Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
         };
         let tools = self.tools.poll_timeout();
-        begins.into_iter().chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+        let begins = begins.into_iter().chain(self.begins_at());
+        begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

@@ -42,6 +42,10 @@ pub(super) struct Speaking {
     is_whole: bool,
     /// Who writes the answer just now.
     author: Author,
+    /// Who wrote the last words of the answer that were told.
+    told: Option<Author>,
+    /// The answer may not begin yet.
+    waits: bool,
     /// Samples of the answer that were given.
     given: u32,
     /// Samples that are wanted now.
@@ -68,6 +72,8 @@ impl Speaking {
             is_busy: false,
             is_whole: false,
             author: Author::Others,
+            told: None,
+            waits: false,
             given: 0,
             room: 0,
         }
@@ -88,6 +94,7 @@ impl Speaking {
     pub(super) fn add(&mut self, text: &str, author: Author, outbox: &mut Outbox, memory: &mut Memory) {
         if !self.is_busy {
             (self.is_busy, self.is_whole, self.given) = (true, false, 0);
+            self.told = None;
             self.script = Script::new();
             // A voice that has failed in an earlier answer may be well again.
             self.voice = 0;
@@ -151,6 +158,31 @@ impl Speaking {
         (self.is_busy, self.room) = (false, 0);
     }
 
+    /// Takes back what this author has written of the answer, if nothing of that was told. `false` if something was.
+    pub(super) fn take_back(&mut self, author: Author, outbox: &mut Outbox) -> bool {
+        if !self.is_busy || self.author != author || self.told == Some(author) {
+            return false;
+        }
+        while let Some(piece) = self.pieces.pop_back_if(|piece| piece.author() == author) {
+            piece.give_up(outbox);
+        }
+        self.script = Script::new();
+        self.is_busy = self.told.is_some() || !self.pieces.is_empty();
+        true
+    }
+
+    /// An answer of which nothing was told may begin, or has to wait with that.
+    pub(super) fn wait(&mut self, waits: bool, outbox: &mut Outbox, memory: &mut Memory) {
+        if std::mem::replace(&mut self.waits, waits) && !waits {
+            self.go_on(outbox, memory);
+        }
+    }
+
+    /// Whether an answer is there that may not begin.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.may_not_begin() && self.pieces.front().is_some_and(Piece::may_be_told)
+    }
+
     /// So many samples are wanted.
     pub(super) fn room(&mut self, samples: u32, outbox: &mut Outbox, memory: &mut Memory) {
         self.room = samples;
@@ -191,12 +223,15 @@ impl Speaking {
             return;
         }
         self.ask(outbox);
-        while let Some(piece) = self.pieces.front_mut() {
+        while !self.may_not_begin()
+            && let Some(piece) = self.pieces.front_mut()
+        {
             if !piece.is_told() && piece.may_be_told() {
                 let (text, known) = piece.tell();
                 let end = self.given.saturating_add(known);
                 let answer = outbox.words(text.clone(), self.given, end);
                 memory.agent_says(answer, piece.author(), &text);
+                self.told = Some(piece.author());
             }
             let sound = piece.take_sound(self.room, self.rate, outbox);
             if !sound.is_empty() {
@@ -214,6 +249,10 @@ impl Speaking {
             self.is_busy = false;
             outbox.end_answer();
         }
+    }
+
+    fn may_not_begin(&self) -> bool {
+        self.waits && self.told.is_none()
     }
 
     fn ask(&mut self, outbox: &mut Outbox) {

@@ -70,6 +70,18 @@ struct Asked {
     usage: Option<TokenUsage>,
     /// Words of the answer have come.
     has_words: bool,
+    /// It may call tools.
+    has_tools: bool,
+}
+
+/// A question that another model may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    /// Which of the models is next.
+    model: usize,
+    messages: Vec<Message>,
+    tools: Vec<Tool>,
+    max_output_tokens: u32,
 }
 
 /// What comes of a question.
@@ -81,8 +93,8 @@ pub(super) enum Thought {
     Calls(Vec<ToolCall>),
     /// There are no more words.
     Over,
-    /// The model has broken off: there are no more words, or none at all.
-    Failed,
+    /// The model has broken off: there are no more words, or none at all. After words another model may be asked this, if there is one.
+    Failed(Option<Box<Question>>),
 }
 
 impl Thinking {
@@ -190,8 +202,9 @@ impl Thinking {
             Event::Text(text) => {
                 asked.deltas += 1;
                 asked.bytes += text.len() as u64;
-                asked.has_words = true;
-                Some(Thought::Words(text.clone()))
+                // Spaces before the first word are none of the answer: there may be no word at all.
+                asked.has_words |= !text.trim().is_empty();
+                asked.has_words.then(|| Thought::Words(text.clone()))
             }
             Event::Thought { bytes } => {
                 asked.deltas += 1;
@@ -213,20 +226,25 @@ impl Thinking {
                 let asked = self.asked.take()?;
                 let (estimated, provider_id) = (answer.usage.is_none(), answer.request_id.clone());
                 let used = answer.usage.unwrap_or_else(|| Quantity::Tokens(estimate(&asked)));
+                // What it calls without having been offered anything is no answer either.
+                let may_call = asked.has_tools && !asked.calls.is_empty();
+                let is_empty = !asked.has_words && !may_call;
                 match used {
-                    Quantity::Tokens(used) if self.is_draft => {
+                    Quantity::Tokens(used) if self.is_draft && !is_empty => {
                         self.owed = Some(Owed { request, used, estimated, provider_id });
                     }
                     used => {
-                        let used = Some(used);
+                        let used = Some(match used {
+                            Quantity::Tokens(used) if self.is_draft => Quantity::Eager(used),
+                            used => used,
+                        });
                         outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
                     }
                 }
-                Some(match (asked.calls.is_empty(), asked.has_words) {
-                    (false, _) => Thought::Calls(asked.calls),
-                    (true, true) => Thought::Over,
-                    (true, false) => Thought::Failed,
-                })
+                if is_empty {
+                    return self.stand_in(asked, outbox);
+                }
+                Some(if asked.calls.is_empty() { Thought::Over } else { Thought::Calls(asked.calls) })
             }
             Event::Failed(failure) => self.fail(failure, outbox),
             Event::Ready
@@ -242,6 +260,12 @@ impl Thinking {
     /// Whether the answer is longer than was asked for: whoever gives it goes on at somebody's expense.
     pub(super) fn is_too_long(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.deltas > asked.max_output_tokens.into())
+    }
+
+    /// Asks the next model what another one has not answered.
+    pub(super) fn ask_again(&mut self, question: Question, outbox: &mut Outbox) {
+        let Question { model, messages, tools, max_output_tokens } = question;
+        self.ask_model(model, max_output_tokens, messages, tools, outbox);
     }
 
     /// Gives up the question, if there is one: what has come is billed as far as can be told.
@@ -262,6 +286,7 @@ impl Thinking {
         let Some(&provider) = self.models.get(model) else { return false };
         let prompt_bytes = prompt_bytes(&messages, &tools);
         let at_most = at_most(&messages, &tools, max_output_tokens);
+        let has_tools = !tools.is_empty();
         // Only where another model could be asked is it worth to know what was asked.
         let is_last = model + 1 >= self.models.len();
         let (again, tools_again) =
@@ -280,22 +305,33 @@ impl Thinking {
             bytes: 0,
             usage: None,
             has_words: false,
+            has_tools,
         });
         true
     }
 
-    /// Before the first word another model may answer; after it the answer ends where it is.
     fn fail(&mut self, failure: &Failure, outbox: &mut Outbox) -> Option<Thought> {
         let asked = self.asked.take()?;
         // A provider that never took the question, or refused it, bills nothing. One that broke off has read it.
         let is_billed = asked.bytes > 0 || asked.usage.is_some() || failure.kind.may_be_billed();
         let quantity = if self.is_draft { Quantity::Eager } else { Quantity::Tokens };
         outbox.spent(asked.request, is_billed.then(|| quantity(estimate(&asked))));
+        self.stand_in(asked, outbox)
+    }
+
+    /// Nothing more comes of this question. The next model is asked it at once if there were no words, and else should nobody have heard them.
+    fn stand_in(&mut self, asked: Asked, outbox: &mut Outbox) -> Option<Thought> {
         let Asked { model, max_output_tokens, messages, tools, has_words, .. } = asked;
-        if !has_words && self.ask_model(model + 1, max_output_tokens, messages, tools, outbox) {
-            return None;
+        let model = model + 1;
+        let question = Question { model, messages, tools, max_output_tokens };
+        let question = (model < self.models.len()).then(|| Box::new(question));
+        match question {
+            Some(question) if !has_words => {
+                self.ask_again(*question, outbox);
+                None
+            }
+            question => Some(Thought::Failed(question)),
         }
-        Some(Thought::Failed)
     }
 }
 

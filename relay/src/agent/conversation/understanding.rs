@@ -5,6 +5,8 @@ use protocol::{Ability, ErrorCode};
 use super::floor::{Decision, Remark};
 use super::hearing::{Hearing, Understood};
 use super::late::Turns;
+use super::speaking::Speaking;
+use super::tentative::Tentative;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
 use crate::agent::utterances::Ears;
@@ -24,15 +26,17 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_heard = true;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
-                        self.quiet.hears(self.now);
+                        // Of an answer that waits to begin the agent is speaking already.
+                        if !self.speaking.as_ref().is_some_and(Speaking::is_busy) {
+                            self.quiet.hears(self.now);
+                        }
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }
                 Understood::Words { text, start, end, final_through } => {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
                     if self.floor.judge(&text, start, end, false) == Remark::Turn {
-                        self.is_user_speaking = true;
-                        self.is_user_heard = true;
+                        self.seem_to_speak(end);
                         if !self.is_owed() && !self.is_drafted(&text) {
                             self.interrupt_unless_guarded();
                         }
@@ -65,10 +69,11 @@ impl<E: Ears> Conversation<E> {
                         }
                         Remark::Echo => {}
                     }
+                    // What they have cut off is cut off by what was said.
+                    self.tentative = Tentative::default();
                 }
                 Understood::Final { through } => {
-                    self.is_user_speaking = false;
-                    self.end_turn();
+                    self.take_words_back(through);
                     self.is_user_heard = false;
                     self.floor.understood(through);
                     self.finalise(through, 1);
@@ -98,6 +103,7 @@ impl<E: Ears> Conversation<E> {
     fn interrupt_unless_guarded(&mut self) {
         let is_guarded = self.floor.is_guarded(self.now) || self.is_owed();
         if !(self.outbox.is_answering() && is_guarded) {
+            self.note_cut();
             self.interrupt();
         }
     }

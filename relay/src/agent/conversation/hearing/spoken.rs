@@ -76,6 +76,10 @@ impl<E: Ears> Spoken<E> {
         self.utterances.is_speaking()
     }
 
+    pub(super) fn hears_an_utterance(&self) -> bool {
+        self.utterances.is_speaking() || !self.waiting.is_empty()
+    }
+
     pub(super) fn skip(&mut self, position: u32, end: u32, outbox: &mut Outbox) {
         self.utterances.skip(position, end);
         self.notice(outbox);

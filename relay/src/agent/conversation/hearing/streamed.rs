@@ -233,7 +233,10 @@ impl<E: Ears> Streamed<E> {
             Some(asked) if !self.kept.is_empty() => {
                 outbox.feed(asked.request, Feed::Flush);
             }
-            _ => self.finalise(self.end, 1),
+            _ => {
+                self.turn_over();
+                self.finalise(self.end, 1);
+            }
         }
         // Whoever speaks again later may be heard again.
         if self.failures >= FAILURES_MAX {
@@ -326,7 +329,7 @@ impl<E: Ears> Streamed<E> {
 
     /// Another recogniser is given what nobody has said the last word about.
     fn replace(&mut self, next: usize, outbox: &mut Outbox) {
-        self.loose.clear();
+        self.take_loose_back();
         if self.failures >= FAILURES_MAX {
             self.turn_over();
             self.gave_up_at = self.end;
@@ -380,6 +383,7 @@ impl<E: Ears> Streamed<E> {
         let Some(asked) = &mut self.asked else { return };
         let (start, end) = (asked.position(heard.start), asked.position(heard.end));
         let text = heard.text.trim();
+        let had_words = self.span.is_some();
         if !text.is_empty() {
             // A recogniser that was asked for what it had may find the end of that once more: it is no part of two turns.
             let (start, end) = (start.max(self.taken_through), end.max(self.taken_through));
@@ -394,12 +398,12 @@ impl<E: Ears> Streamed<E> {
                 }
                 self.firm.push_str(text);
             }
-            self.loose.clear();
             asked.forget_before(end);
             while let Some(oldest) = self.kept.front().filter(|oldest| oldest.end() <= end) {
                 self.kept_samples -= oldest.samples();
                 self.kept.pop_front();
             }
+            self.take_loose_back();
         } else {
             text.clone_into(&mut self.loose);
         }
@@ -417,7 +421,16 @@ impl<E: Ears> Streamed<E> {
         } else if heard.is_final && self.is_too_long {
             self.turn_over();
         } else if heard.is_final && self.span.is_none() {
-            self.finalise(end, FINAL_STEP);
+            // That words were none is told at once.
+            self.finalise(end, if had_words { 1 } else { FINAL_STEP });
+        }
+    }
+
+    /// Words that may change are none. Where no others stay, there is no turn.
+    fn take_loose_back(&mut self) {
+        self.loose.clear();
+        if self.firm.is_empty() {
+            (self.span, self.is_too_long) = (None, false);
         }
     }
 

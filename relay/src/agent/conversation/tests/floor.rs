@@ -258,6 +258,61 @@ fn a_back_channel_changes_nothing_and_is_in_the_transcript() {
 }
 
 #[test]
+fn after_words_that_were_taken_back_a_back_channel_and_an_echo_still_change_nothing() {
+    for (said, remarked) in [("Mhm.", 1), ("One two three four.", 0)] {
+        let mut scene = Scene::new();
+        assert_eq!(fate(&scene.speaks(250)), ["held"]);
+        assert_eq!(fate(&scene.understood("the", false)), ["cut"]);
+        scene.talk.heard(usize::MAX);
+        let (start, end) = (scene.talk.position - 4_800, scene.talk.position);
+        scene.talk.hears(scene.ears, "", (start, end), true);
+        let did = scene.talk.input(AgentInput::Typed { position: scene.talk.position, text: "Go on." });
+        let mind = ask_of(&did, MIND).0;
+        let did =
+            [scene.talk.thinks(mind, "One two three four five six. "), scene.talk.finishes(mind)].concat();
+        scene.mouth = ask_of(&did, MOUTH).0;
+        scene.talk.sounds(scene.mouth, 48_000);
+        scene.is_quiet(10);
+        let did = scene.understood(said, true);
+        assert_eq!(fate(&did), [] as [&str; 0], "{said}");
+        assert!(!asks_anybody(&did) && said_words(&did).is_empty(), "{did:?}");
+        let remarks = did.iter().filter(|did| matches!(did, AgentOutput::Remarked { .. })).count();
+        assert_eq!(remarks, remarked, "{said}");
+    }
+}
+
+#[test]
+fn the_answer_to_a_yes_is_found_again_when_words_are_taken_back() {
+    let mut scene = Scene::speaking(Persona::default(), "Shall I book it? ", vec![9; 48_000]);
+    scene.speaks(250);
+    scene.understood("Yes.", true);
+    let mind = ask_of(&scene.talk.heard(usize::MAX), MIND).0;
+    scene.is_quiet(20);
+    let did = scene.understood("the", false);
+    assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
+    let (start, end) = (scene.talk.position - 4_800, scene.talk.position);
+    let did = scene.talk.hears(scene.ears, "", (start, end), true);
+    let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
+    assert_eq!(chat.messages.last(), Some(&Message::User("Yes.".to_owned())));
+}
+
+#[test]
+fn a_greeting_that_was_cut_before_it_sounded_guards_no_other_answer() {
+    let turn_taking = TurnTaking { interruptible_greeting: false, ..TurnTaking::default() };
+    let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    ask_of(&talk.input(AgentInput::Timeout), MOUTH);
+    let mind = talk.asked(ears, "Tell me.");
+    let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.sounds(mouth, 48_000);
+    let mut scene = Scene { talk, ears, mouth };
+    scene.is_quiet(10);
+    assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), ["held"]);
+}
+
+#[test]
 fn the_beginning_of_a_back_channel_cuts_nothing_before_it_is_known_what_it_becomes() {
     let mut scene = Scene::new();
     scene.speaks(250);

@@ -1,3 +1,4 @@
+mod courtesy;
 mod eager;
 mod expecting;
 mod floor;
@@ -5,7 +6,9 @@ mod late;
 mod long;
 mod parting;
 mod quiet;
+mod standing_in;
 mod talk;
+mod tentative;
 mod told;
 mod tools;
 mod voice;

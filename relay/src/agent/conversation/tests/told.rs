@@ -51,6 +51,94 @@ fn context_is_known_with_the_next_question_and_is_no_question_itself() {
     assert_eq!(asked, 6, "both stay known");
 }
 
+/// A writer that was asked and has answered once.
+fn asked_once() -> Bench {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "Hi.");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 3 });
+    bench
+}
+
+#[test]
+fn what_a_page_adds_is_forgotten_beyond_its_room_although_nobody_speaks() {
+    let most = Persona::default().memory_tokens as usize * BYTES_PER_TOKEN;
+    for bytes in [1, 1_000] {
+        let mut bench = asked_once();
+        for n in 0..100_000 / bytes {
+            let text = format!("{n} {}", "x".repeat(bytes));
+            bench.input(AgentInput::Context { position: 0, text: &text });
+        }
+        let did = bench.types("Well?");
+        let asked = asked(&did).expect("it asks");
+        let told: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
+        assert!(told <= most && told > most / 3, "{told} of {most}");
+        let before = asked.len() - 2;
+        assert!(asked[before].1.contains(&format!(": {} x", 100_000 / bytes - 1)), "the newest is known");
+        assert_eq!(asked.last(), Some(&("user", "Well?")));
+        assert_eq!(
+            asked[1..3],
+            [("user", "Hello"), ("assistant", "Hi.")],
+            "what was said is kept for longer"
+        );
+    }
+}
+
+#[test]
+fn of_what_is_said_without_the_user_the_oldest_is_forgotten_too() {
+    let most = Persona::default().memory_tokens as usize * BYTES_PER_TOKEN;
+    let mut bench = asked_once();
+    for n in 1..=100 {
+        let text = format!("{n} {}", "x".repeat(1_000));
+        bench.input(AgentInput::Say { position: 0, text: &text, interrupt: false });
+        bench.input(AgentInput::AnswerOver { answer: n, heard: usize::MAX });
+    }
+    let did = bench.types("Well?");
+    let asked = asked(&did).expect("it asks");
+    let told: usize = asked[1..].iter().map(|(_, text)| text.len()).sum();
+    assert!(told <= most && told > most / 3, "{told} of {most}");
+    assert!(asked[asked.len() - 2].1.starts_with("100 "), "{asked:?}");
+}
+
+#[test]
+fn of_questions_that_were_never_answered_the_oldest_are_forgotten_too() {
+    let most = Persona::default().memory_tokens as usize * BYTES_PER_TOKEN;
+    let mut bench = Bench::new();
+    let mut told = 0;
+    for n in 0..100 {
+        let did = bench.types(&format!("{n} {}", "x".repeat(1_000)));
+        let asked = asked(&did).expect("it asks");
+        assert!(asked.last().is_some_and(|(_, text)| text.starts_with(&format!("{n} "))));
+        told = asked[1..].iter().map(|(_, text)| text.len()).sum();
+        assert!(told <= most, "{told} of {most}");
+    }
+    assert!(told > most / 3, "{told} of {most}");
+}
+
+#[test]
+fn what_was_called_stays_with_what_came_of_it_however_much_a_page_adds() {
+    use crate::agent::tool::{Called, Runs, ToolOutput};
+    let mut memory = Memory::of(&[], 1_000);
+    memory.user_said("A table?");
+    let called = Called {
+        call_id: "c0".into(),
+        model_id: "m".into(),
+        name: "tables".into(),
+        arguments: "{}".into(),
+        runs: Runs::Page,
+    };
+    memory.called(0, &[called]);
+    for _ in 0..100 {
+        memory.learn(&"x".repeat(100));
+    }
+    memory.output("c0", &ToolOutput { output: "4".to_owned(), is_error: false });
+    let messages = memory.messages("");
+    let told: Vec<_> = messages.iter().map(super::told).collect();
+    assert_eq!(told[..3], [("user", "A table?"), ("assistant", ""), ("tool", "4")]);
+    assert!((10..30).contains(&told.len()), "{}", told.len());
+}
+
 #[test]
 fn context_after_the_last_answer_leaves_nothing_to_be_answered() {
     let turn = |number, role, text: &str| Turn::new(number, role, text.to_owned(), 0, 0);

@@ -9,9 +9,9 @@ use crate::money::bill::Billing;
 use crate::provider::{Service, Skills, Sound, ToolCall};
 
 const TABLES: &str = r#"{"type":"object","properties":{"at":{"type":"string"}},"required":["at"],"additionalProperties":false}"#;
-const AT_EIGHT: &str = r#"{"at":"20:00"}"#;
+pub(super) const AT_EIGHT: &str = r#"{"at":"20:00"}"#;
 
-fn toolbox() -> Toolbox {
+pub(super) fn toolbox() -> Toolbox {
     let tool = |name: &str, runs| Tool {
         name: name.to_owned(),
         description: "Says which tables are free.".to_owned(),

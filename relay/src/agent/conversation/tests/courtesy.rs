@@ -1,0 +1,138 @@
+//! Answers that are there while the user speaks.
+
+use std::time::Duration;
+
+use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, hears_utterances, said_words, voice};
+use super::*;
+use crate::provider::Heard;
+
+/// A user whose utterances are recognised one at a time.
+struct Scene {
+    talk: Talk,
+}
+
+impl Scene {
+    /// They have said this, and the model was asked.
+    fn asked(text: &str) -> (Scene, RequestId) {
+        let mut scene = Scene { talk: Talk::of(hears_utterances()) };
+        scene.is_quiet(20);
+        scene.speaks(10);
+        let ears = ask_of(&scene.is_quiet(10), EARS).0;
+        let mind = ask_of(&scene.understood(ears, text), MIND).0;
+        (scene, mind)
+    }
+
+    /// 100 ms each; what is due happens.
+    fn hears(&mut self, samples: &[i16]) -> Vec<AgentOutput> {
+        let mut did = Vec::new();
+        for chunk in samples.chunks(1_600) {
+            self.talk.now = self.talk.now + Duration::from_millis(100);
+            if self.talk.agent.poll_timeout().is_some_and(|due| due <= self.talk.now) {
+                did.extend(self.talk.input(AgentInput::Timeout));
+            }
+            did.extend(self.talk.hear(chunk));
+        }
+        did
+    }
+
+    fn speaks(&mut self, chunks: u32) -> Vec<AgentOutput> {
+        self.hears(&voice(chunks * 1_600))
+    }
+
+    fn is_quiet(&mut self, chunks: usize) -> Vec<AgentOutput> {
+        self.hears(&vec![0; chunks * 1_600])
+    }
+
+    fn understood(&mut self, ears: RequestId, text: &str) -> Vec<AgentOutput> {
+        let (text, end) = (text.to_owned(), 8_000);
+        let heard = Heard { text, start: 0, end, words_end: None, is_final: true };
+        [self.talk.event(ears, &Event::Heard(heard)), self.talk.finishes(ears)].concat()
+    }
+
+    /// The answer is there.
+    fn is_answered(&mut self, mind: RequestId) -> (RequestId, Vec<AgentOutput>) {
+        let did = [self.talk.thinks(mind, "For how many? "), self.talk.finishes(mind)].concat();
+        let mouth = ask_of(&did, MOUTH).0;
+        let did = [self.talk.sounds(mouth, 24_000), self.talk.finishes(mouth)].concat();
+        (mouth, did)
+    }
+}
+
+fn begins(did: &[AgentOutput]) -> bool {
+    let begins = did.iter().any(|did| matches!(did, AgentOutput::Words { .. }));
+    assert_eq!(begins, did.iter().any(|did| matches!(did, AgentOutput::Sound(_))), "{did:?}");
+    begins
+}
+
+#[test]
+fn an_answer_does_not_begin_while_the_user_is_heard_and_what_they_say_belongs_to_the_turn() {
+    let (mut scene, mind) = Scene::asked("A table");
+    scene.speaks(5);
+    let (_, did) = scene.is_answered(mind);
+    assert!(!begins(&did), "{did:?}");
+    let did = scene.is_quiet(10);
+    assert!(!begins(&did), "nobody knows yet what that was: {did:?}");
+    let ears = ask_of(&did, EARS).0;
+    let did = scene.understood(ears, "for two");
+    assert!(!begins(&did) && did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
+    assert_eq!(said_words(&did).iter().map(|said| said.0).collect::<Vec<_>>(), ["A table for two"]);
+    let (mind, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
+    assert_eq!(chat.messages, [Message::User("A table for two".to_owned())]);
+    assert!(begins(&scene.is_answered(mind).1), "nobody speaks");
+}
+
+#[test]
+fn an_answer_begins_as_soon_as_it_is_known_that_what_was_heard_has_no_words() {
+    let (mut scene, mind) = Scene::asked("A table");
+    scene.speaks(5);
+    let (_, did) = scene.is_answered(mind);
+    assert!(!begins(&did), "{did:?}");
+    let ears = ask_of(&scene.is_quiet(10), EARS).0;
+    let did = scene.understood(ears, "");
+    assert!(begins(&did) && !asks_anybody(&did), "{did:?}");
+    assert_eq!(scene.talk.words.trim(), "For how many?");
+    assert_eq!(scene.talk.sound, 24_000, "all of it");
+}
+
+#[test]
+fn what_has_no_end_keeps_no_answer_from_beginning_for_longer_than_ten_seconds() {
+    let (mut scene, mind) = Scene::asked("A table");
+    scene.speaks(5);
+    let (_, did) = scene.is_answered(mind);
+    assert!(!begins(&did) && !begins(&scene.speaks(80)), "{did:?}");
+    assert!(begins(&scene.speaks(20)));
+    // What is known by then keeps the next one from nothing, until it pauses.
+    scene.talk.heard(usize::MAX);
+    let say = AgentInput::Say { position: scene.talk.position, text: "We close soon.", interrupt: false };
+    let mouth = ask_of(&scene.talk.input(say), MOUTH).0;
+    assert!(begins(&scene.talk.sounds(mouth, 2_400)));
+}
+
+#[test]
+fn an_answer_that_sounds_already_is_not_kept_waiting() {
+    let (mut scene, mind) = Scene::asked("A table");
+    let did = [scene.talk.thinks(mind, "For how many? Or "), scene.talk.thinks(mind, "not.")].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    assert!(begins(&scene.talk.sounds(mouth, 24_000)));
+    let did = scene.speaks(5);
+    assert!(did.contains(&AgentOutput::Hold(true)), "it is held: {did:?}");
+    assert!(did.iter().all(|did| !matches!(did, AgentOutput::Cut)), "and not cut: {did:?}");
+    let did = scene.talk.sounds(mouth, 2_400);
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Sound(_))), "the call holds it: {did:?}");
+}
+
+#[test]
+fn while_an_answer_waits_and_sounds_nobody_asks_whether_the_user_is_still_there() {
+    let (mut scene, mind) = Scene::asked("A table");
+    let (after, question) = (Duration::from_secs(1), "Are you there?".to_owned());
+    scene.talk.agent.quiet = Quiet::new(Patience { after, question, goodbye: String::new() });
+    scene.talk.agent.quiet.pause();
+    let did = [scene.talk.thinks(mind, "For how many? "), scene.talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    scene.speaks(5);
+    scene.talk.sounds(mouth, 24_000);
+    let ears = ask_of(&scene.is_quiet(10), EARS).0;
+    assert!(begins(&scene.understood(ears, "")));
+    let did = scene.is_quiet(400);
+    assert!(!asks_anybody(&did), "{did:?}");
+}
