@@ -247,6 +247,13 @@ pub enum AgentOutput {
         /// Whether it is degraded from now on.
         degraded: bool,
     },
+    /// What it was told to say ([`AgentInput::Say`]) is not said: the call ends, or the agent leaves it.
+    Unsaid {
+        /// The words.
+        text: String,
+        /// Where the user's timeline stood.
+        position: u32,
+    },
     /// The call is to end: nobody is there any more, or the last words after [`AgentInput::Farewell`] are said.
     HangUp,
     /// Something went wrong that the page is to know of. The call goes on.

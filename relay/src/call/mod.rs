@@ -317,6 +317,7 @@ impl Call {
                 }
             }
             _ if self.ending.is_some() => {}
+            Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {
                 if !self.delayed.is_empty() || !self.handle_audio(mark, payload) {
                     self.delay(Delayed::Audio { mark, payload: payload.to_vec() });
@@ -418,7 +419,7 @@ impl Call {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
         let (fresh, metered) = (self.fresh(payload.len()), self.to_meter(payload.len()));
-        if self.is_penniless() || !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
+        if !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
             return false;
         }
         self.tab.add_samples(metered);
@@ -551,6 +552,7 @@ impl Call {
                 }
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
+            AgentOutput::Unsaid { text, position } => self.handle_unsaid(text, position),
             AgentOutput::HangUp => self.is_left = true,
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
             // Nobody is there any more who could be answered.
