@@ -85,8 +85,8 @@ impl Call {
             }
             let Some(Wanted { request, what }) = self.wanted.pop_front() else { return };
             self.outputs.push_back(match what {
-                What::Open { provider, ask, at_most } => {
-                    self.tab.hold(request, provider, at_most);
+                What::Open { provider, ask, at_most, purpose } => {
+                    self.tab.hold(request, provider, at_most, purpose);
                     Output::Open { request, provider, ask }
                 }
                 What::Feed { feed, at_most } => {

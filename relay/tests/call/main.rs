@@ -3,6 +3,7 @@
 mod endings;
 mod farewell;
 mod money;
+mod rows;
 mod turns;
 
 use std::collections::VecDeque;
