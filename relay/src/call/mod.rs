@@ -541,6 +541,11 @@ impl Call {
                     answer.add_sound(&samples);
                 }
             }
+            AgentOutput::Spoken { bytes, end } => {
+                if let Some(answer) = &mut self.answer {
+                    answer.note_spoken(bytes, end);
+                }
+            }
             AgentOutput::AnswerEnd => {
                 if let Some(answer) = &mut self.answer {
                     answer.complete();

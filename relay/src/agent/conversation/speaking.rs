@@ -3,6 +3,7 @@
 //! A piece is a request of its own. The next piece is asked for while the one before is being given, so that nobody waits between them; what
 //! comes of it waits until its turn.
 
+mod alignment;
 mod piece;
 
 use std::collections::VecDeque;
@@ -44,6 +45,8 @@ pub(super) struct Speaking {
     author: Author,
     /// Samples of the answer that were given.
     given: u32,
+    /// Where in the answer's sound the piece begins that was told last.
+    piece_begins: u32,
     /// Samples that are wanted now.
     room: u32,
 }
@@ -69,6 +72,7 @@ impl Speaking {
             is_whole: false,
             author: Author::Others,
             given: 0,
+            piece_begins: 0,
             room: 0,
         }
     }
@@ -173,6 +177,7 @@ impl Speaking {
                 piece.add_sound(sound, self.rate, outbox);
                 news = (place == 0 && self.voice == 0 && self.given == 0).then_some(News::Speaks);
             }
+            Event::Spoken(spoken) => piece.note_spoken(spoken, self.rate),
             Event::Finished(answer) => piece.finish(answer, outbox),
             Event::Failed(failure) => {
                 piece.fail(failure, outbox);
@@ -197,6 +202,10 @@ impl Speaking {
                 let end = self.given.saturating_add(known);
                 let answer = outbox.words(text.clone(), self.given, end);
                 memory.agent_says(answer, piece.author(), &text);
+                self.piece_begins = self.given;
+            }
+            for (bytes, after) in piece.take_spoken() {
+                outbox.push(AgentOutput::Spoken { bytes, end: self.piece_begins.saturating_add(after) });
             }
             let sound = piece.take_sound(self.room, self.rate, outbox);
             if !sound.is_empty() {
