@@ -236,7 +236,10 @@ export type PageMessage =
       readonly text: string;
     };
 
-/** A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. */
+/**
+ * A message was taken, but the relay does not have it and will not get it: the call ended first, or goes on with a relay that takes none such. A text is
+ * told so, too, that the relay got too late to store it.
+ */
 export interface UndeliveredEvent extends Told<"undelivered"> {
   /** The message, as it was given. */
   readonly message: PageMessage;

@@ -152,6 +152,64 @@ fn what_was_never_acknowledged_when_a_call_ends_is_told_back() {
     assert_eq!(undelivered, [&Did::Told(Event::Undelivered(text("unheard")))]);
 }
 
+/// What was told not to be delivered.
+fn undelivered(did: &[Did]) -> Vec<&Upward> {
+    let undelivered = did.iter().filter_map(|did| match did {
+        Did::Told(Event::Undelivered(message)) => Some(message),
+        _ => None,
+    });
+    undelivered.collect()
+}
+
+/// A call with a text that is stored, and more that its relay has and has not stored.
+fn with_texts() -> Bench {
+    let mut bench = Bench::up();
+    bench.message(&text("stored")).expect("taken");
+    bench.chunks(1);
+    bench.message(&text("had")).expect("taken");
+    bench.message(&Upward::Context { text: "had, too".into() }).expect("taken");
+    bench.message(&Upward::Say { text: "to be said".into(), interrupt: false }).expect("taken");
+    let received = Mark { seq: 5, position: 1_600 };
+    bench.relay(protocol::RelayAck { received, committed: Mark { seq: 1, position: 0 } });
+    bench.message(&text("on its way")).expect("taken");
+    bench
+}
+
+#[test]
+fn a_text_that_the_relay_had_and_did_not_store_is_told_back_when_it_says_that_the_call_is_over() {
+    for (reason, code) in [("budget", 4402), ("ended_by_operator", 4411)] {
+        let mut bench = with_texts();
+        bench.relay(protocol::Ended { reason: reason.into(), usage: protocol::Usage::default() });
+        let did = bench.input(Input::Closed { code });
+        let say = Upward::Say { text: "to be said".into(), interrupt: false };
+        assert_eq!(undelivered(&did), [&text("had"), &say, &text("on its way")], "{reason}");
+    }
+    // Who hangs up is answered when all of it is understood, and the rest is stored with that.
+    let mut bench = with_texts();
+    bench.input(Input::Close { finish: true });
+    bench
+        .relay(protocol::RelayAck { received: Mark { seq: 6, position: 1_600 }, committed: Mark::default() });
+    bench.relay(protocol::Ended { reason: "normal".into(), usage: protocol::Usage::default() });
+    assert_eq!(undelivered(&bench.input(Input::Closed { code: 1000 })), Vec::<&Upward>::new());
+    // Where another session goes on, it is sent there.
+    let mut bench = with_texts();
+    bench.relay(protocol::Ended { reason: "try_later".into(), usage: protocol::Usage::default() });
+    assert_eq!(undelivered(&bench.input(Input::Closed { code: 1013 })), Vec::<&Upward>::new());
+    bench.reconnect();
+    let did = bench.relay(welcome());
+    assert_eq!(texts(&did).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["had", "on its way"]);
+}
+
+#[test]
+fn a_call_whose_relay_is_lost_and_that_is_then_refused_tells_back_what_was_not_stored() {
+    let mut bench = with_texts();
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    let did = bench.input(Input::Closed { code: 4402 });
+    let told = undelivered(&did);
+    assert_eq!((told.len(), told[0]), (4, &text("had")), "nobody says what became of it: {did:?}");
+}
+
 #[test]
 fn many_texts_at_once_are_sent_no_faster_than_a_relay_takes_them_and_in_order_with_the_audio() {
     let mut bench = Bench::up();

@@ -142,7 +142,16 @@ impl Client {
         let code = ended.unwrap_or(CloseCode::from_code(code));
         let was_late = began.is_some_and(|began| self.now.since(began) >= HELLO_LATE_AFTER);
         match code.reaction() {
-            Reaction::Stop => self.end(code),
+            Reaction::Stop => {
+                match ended {
+                    Some(CloseCode::Normal) => {}
+                    Some(_) => self.take_back_unheard(),
+                    // Nobody says what became of what a relay had, which is gone.
+                    None if self.up().is_none() => self.acknowledged = self.base,
+                    None => {}
+                }
+                self.end(code);
+            }
             // A relay that did not hear `hello` in time may never have seen the token.
             Reaction::RefreshToken if !was_late => {
                 if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {

@@ -202,6 +202,13 @@ impl Client {
         self.tell_undelivered(&texts);
     }
 
+    /// The relay has ended the call, and has said before that what it has stored. A text that it had and did not store is nowhere: it came too
+    /// late. Of other messages that is not known: they may have been taken and need not be stored.
+    pub(super) fn take_back_unheard(&mut self) {
+        let texts = self.uplink.take_texts(self.base.seq, |word| matches!(word, "text" | "say"));
+        self.tell_undelivered(&texts);
+    }
+
     /// Whatever was said from here on is missing.
     pub(super) fn tell_missing(&mut self, from: Mark) {
         self.tell_gap(from, self.uplink.end());

@@ -215,6 +215,13 @@ pub enum AgentOutput {
     },
     /// More sound of the answer, at the agent's rate.
     Sound(Vec<i16>),
+    /// The voice says when words are spoken of those that were given last.
+    Spoken {
+        /// Bytes of them, up to and with the last word that is spoken.
+        bytes: usize,
+        /// Where that word ends in the answer's sound.
+        end: u32,
+    },
     /// The answer is whole: no more words, no more sound.
     AnswerEnd,
     /// The answer is held where it is, because the user may have begun to speak: nothing more of it is sent, and the page plays nothing of it.
@@ -246,6 +253,13 @@ pub enum AgentOutput {
         what: Ability,
         /// Whether it is degraded from now on.
         degraded: bool,
+    },
+    /// What it was told to say ([`AgentInput::Say`]) is not said: the call ends, or the agent leaves it.
+    Unsaid {
+        /// The words.
+        text: String,
+        /// Where the user's timeline stood.
+        position: u32,
     },
     /// The call is to end: nobody is there any more, or the last words after [`AgentInput::Farewell`] are said.
     HangUp,

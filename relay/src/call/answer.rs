@@ -30,8 +30,11 @@ pub(super) struct Answer {
     number: u32,
     /// The words so far, and their place in the agent's timeline. `end` grows as more of the answer is known.
     pub(super) turn: Turn,
-    /// Where each piece of the words begins: its first sample in the answer's sound, and its first byte in the text.
+    /// Where each piece of the words begins: its first sample in the answer's sound, and its first byte in the text. Where the voice says when
+    /// a word ends, another piece begins.
     pieces: Vec<(u32, usize)>,
+    /// Where in the text the words begin that were added last.
+    added: usize,
     /// Whether the agent has given all words of the answer.
     is_said: bool,
     /// Whether the agent has given all words and all sound of the answer.
@@ -73,6 +76,7 @@ impl Answer {
             number,
             turn,
             pieces: Vec::new(),
+            added: 0,
             is_said: false,
             is_whole: false,
             waiting: VecDeque::new(),
@@ -90,10 +94,21 @@ impl Answer {
 
     /// Appends words, with their place in the answer's sound.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
-        self.pieces.push((start, self.turn.text.len()));
+        self.added = self.turn.text.len();
+        self.pieces.push((start, self.added));
         self.turn.text.push_str(text);
         self.turn.end = self.turn.end.max(self.turn.start.saturating_add(end));
         self.is_said |= last;
+    }
+
+    /// Notes where a word ends in the answer's sound of those that were added last: so many bytes of them are spoken by then. It counts only
+    /// behind what was noted before.
+    pub(super) fn note_spoken(&mut self, bytes: usize, end: u32) {
+        let byte = self.added.saturating_add(bytes).min(self.turn.text.len());
+        let is_next = self.pieces.last().is_some_and(|&(start, before)| start < end && before < byte);
+        if is_next && self.turn.text.is_char_boundary(byte) {
+            self.pieces.push((end, byte));
+        }
     }
 
     /// Appends sound, as far as there is room for it.

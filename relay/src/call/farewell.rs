@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use protocol::{CloseCode, ErrorCode, Time};
+use protocol::{CloseCode, ErrorCode, Mark, Time};
 
-use super::{Call, Output, Wanted, What};
+use super::committing::Uncommitted;
+use super::{Call, Delayed, Output, Wanted, What};
 use crate::NanoUsd;
 use crate::agent::AgentInput;
 use crate::money::budget::Shortage;
@@ -77,7 +78,7 @@ impl Call {
     }
 
     /// There is too little for what is wanted next, for good: the agent is to want less, or to say its last words, or the call ends. Says
-    /// whether something else is wanted now.
+    /// whether the call goes on, and something else is wanted now.
     pub(super) fn want_less(&mut self, shortage: Shortage) -> bool {
         while let Some(request) = self.wanted_answer()
             && let Some(means) = self.pace.lower()
@@ -94,7 +95,30 @@ impl Call {
         }
         self.purse.forget_shortage();
         self.part(Farewell::OfMoney { shortage, until: self.now + HEARD_WITHIN });
-        true
+        self.pass_over();
+        self.ending.is_none()
+    }
+
+    /// Nothing that waits for money is heard any more. What came behind it and needs none is taken.
+    fn pass_over(&mut self) {
+        while let Some(delayed) = self.delayed.pop_front() {
+            self.delayed_bytes -= delayed.bytes();
+            match delayed {
+                Delayed::Audio { mark, payload } => self.skip_audio(mark, payload.len()),
+                Delayed::Gap(gap) => self.handle_gap(gap),
+                Delayed::Message { mark, message } => self.handle_message(mark, &message),
+                Delayed::Muted => self.pause(),
+                Delayed::Bye => return self.end_farewell(false),
+            }
+        }
+    }
+
+    /// There is no money for this audio: to the agent it is lost.
+    pub(super) fn skip_audio(&mut self, mark: Mark, bytes: usize) {
+        let end = mark.position + (bytes / 2) as u32;
+        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
+        self.expected = Mark { seq: mark.seq + 1, position: end };
+        self.tell_agent(AgentInput::Gap { position: mark.position, end });
     }
 
     /// The question to a model that waits for money before everything else.

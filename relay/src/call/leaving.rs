@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use protocol::{CloseCode, ErrorCode};
+use protocol::{CloseCode, ErrorCode, Mark, Reaction, Role, Upward};
 
-use super::{Call, Output};
+use super::{Call, Delayed, Output, Turn};
 use crate::NanoUsd;
 use crate::agent::AgentInput;
 
@@ -54,12 +54,68 @@ impl Call {
         self.tab.settle_rest();
     }
 
-    /// Finishes the answer, settles everything, and ends the call as soon as that is written.
+    /// Ends the call as soon as everything is written.
     pub(super) fn stop(&mut self, code: CloseCode) {
+        self.wind_up(code);
+        self.settle_and_release();
+    }
+
+    /// The call ends: the answer is finished, what is left to be said or was typed is written, and nothing is answered any more.
+    pub(super) fn wind_up(&mut self, code: CloseCode) {
+        // Set first, so that the agent does not answer the user's last words.
         self.ending = Some(code);
         self.pause();
         self.finish_answer();
         self.give_up_requests();
-        self.settle_and_release();
+        self.write_delayed();
+    }
+
+    /// What the user typed behind audio that waits for money stands in the record without it, and so does what the agent was to say.
+    fn write_delayed(&mut self) {
+        if self.is_sent_again() {
+            return;
+        }
+        self.delayed_bytes = 0;
+        for delayed in std::mem::take(&mut self.delayed) {
+            let Delayed::Message { mark, message } = delayed else { continue };
+            self.expected = Mark { seq: mark.seq + 1, position: mark.position };
+            match message {
+                Upward::Text { text } => self.user_typed(text, mark.position),
+                Upward::Say { text, .. } => self.write_unsaid(text, mark.position),
+                Upward::Context { .. }
+                | Upward::Variables { .. }
+                | Upward::ToolResult { .. }
+                | Upward::Correction { .. } => {}
+            }
+        }
+    }
+
+    /// Whether the client sends what is not committed once more: to the relay that goes on with the call, or in its next session.
+    fn is_sent_again(&self) -> bool {
+        match self.ending {
+            Some(code) => code.reaction() != Reaction::Stop,
+            None => self.farewell.is_none(),
+        }
+    }
+
+    /// The agent does not get to what it was told to say: the user reads it. What the client sends again is said then, unless a later turn has
+    /// taken its place in the audio along. Who has hung up waits for nothing.
+    pub(super) fn handle_unsaid(&mut self, text: String, position: u32) {
+        let is_taken_along = self.uncommitted.front().is_none_or(|oldest| position < oldest.mark.position);
+        if self.hung_up.is_none() && (is_taken_along || !self.is_sent_again()) {
+            self.write_unsaid(text, position);
+        }
+    }
+
+    fn write_unsaid(&mut self, text: String, position: u32) {
+        self.raise_committable(position);
+        self.write(text);
+    }
+
+    /// The agent says this in writing, beside the answer that it may be giving.
+    pub(super) fn write(&mut self, text: String) {
+        let turn = Turn::new(self.take_turn(), Role::Agent, text, self.spoken, self.spoken);
+        self.tell_turn(&turn, true);
+        self.store_turn(turn);
     }
 }

@@ -31,8 +31,8 @@ use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::money::bill::AtMost;
 use crate::money::budget::Reserved;
 use crate::money::purse::Purse;
-use crate::money::tab::{RequestId, Spent, Tab};
-use crate::provider::{Ask, Feed};
+use crate::money::tab::{Purpose, RequestId, Spent, Tab};
+use crate::provider::{Ask, Event, Feed};
 use answer::Answer;
 use committing::Uncommitted;
 use farewell::{Farewell, LastWords};
@@ -132,6 +132,10 @@ pub struct Call {
     partial: Option<u32>,
     /// Whether that turn was taken before, and goes on.
     goes_on: bool,
+    /// The newest turn of the user, be it still going on; in a call that was taken over the last one that is stored, until the user takes one.
+    users_turn: Option<u32>,
+    /// The turn of the user about which a model was asked last.
+    answered: Option<u32>,
     /// The newest turns of the user, which can be corrected, oldest first.
     understood: VecDeque<Understood>,
     /// How many turns of the user the agent has understood.
@@ -189,6 +193,7 @@ enum What {
         provider: usize,
         ask: Ask,
         at_most: AtMost,
+        purpose: Purpose,
     },
     /// What the request uses at most with it is more than before.
     Feed {
@@ -261,6 +266,8 @@ impl Call {
             next_turn: start.turn,
             partial: None,
             goes_on: false,
+            users_turn: start.turn.checked_sub(1),
+            answered: None,
             understood: VecDeque::new(),
             understood_count: 0,
             said: None,
@@ -320,6 +327,7 @@ impl Call {
                 }
             }
             _ if self.ending.is_some() => {}
+            Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {
                 if !self.delayed.is_empty() || !self.handle_audio(mark, payload) {
                     self.delay(Delayed::Audio { mark, payload: payload.to_vec() });
@@ -333,6 +341,9 @@ impl Call {
             }
             Input::Provider { request, event } => {
                 self.note_came(event);
+                if matches!(event, Event::Ready | Event::Heard(_) | Event::Turn(_)) {
+                    self.tab.listens(request);
+                }
                 self.tell_agent(AgentInput::Event { request, event });
             }
             Input::ToolStored { call_id } => self.run_tool(call_id),
@@ -421,7 +432,7 @@ impl Call {
         let samples = (payload.len() / 2) as u32;
         let end = mark.position + samples;
         let (fresh, metered) = (self.fresh(payload.len()), self.to_meter(payload.len()));
-        if self.is_penniless() || !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
+        if !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
             return false;
         }
         self.tab.add_samples(metered);
@@ -552,6 +563,11 @@ impl Call {
                     answer.add_sound(&samples);
                 }
             }
+            AgentOutput::Spoken { bytes, end } => {
+                if let Some(answer) = &mut self.answer {
+                    answer.note_spoken(bytes, end);
+                }
+            }
             AgentOutput::AnswerEnd => {
                 if let Some(answer) = &mut self.answer {
                     answer.complete();
@@ -573,12 +589,15 @@ impl Call {
                 }
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }
+            AgentOutput::Unsaid { text, position } => self.handle_unsaid(text, position),
             AgentOutput::HangUp => self.is_left = true,
             AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
             // Nobody is there any more who could be answered.
             AgentOutput::Ask { ask: Ask::Chat(_) | Ask::Speak(_), .. } if self.hung_up.is_some() => {}
             AgentOutput::Ask { request, provider, ask, at_most } => {
-                self.wanted.push_back(Wanted { request, what: What::Open { provider, ask, at_most } });
+                let purpose = self.purpose(&ask);
+                self.wanted
+                    .push_back(Wanted { request, what: What::Open { provider, ask, at_most, purpose } });
             }
             AgentOutput::Feed { request, feed, at_most } => {
                 if at_most.is_some() || self.wanted.iter().any(|wanted| wanted.request == request) {
@@ -601,10 +620,8 @@ impl Call {
             }
             AgentOutput::Spent { request, used, estimated, provider_id } => {
                 self.wanted.retain(|wanted| wanted.request != request);
-                // The row names the answer that the request was for, or the last turn if there is no answer yet.
-                let answer = self.answer.as_ref().map(|answer| answer.turn.turn);
-                let turn = answer.or(self.next_turn.checked_sub(1));
-                self.tab.settle(request, used, &Spent { turn, request_id: provider_id, estimated });
+                let spent = Spent { turn: self.users_turn, request_id: provider_id, estimated };
+                self.tab.settle(request, used, &spent);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! How a call deals with money: audio and requests wait for it, more is asked for in time, what was used is settled, the page is told.
 
 use protocol::relay::Saying;
-use protocol::{Budget, CloseCode, Role};
+use protocol::{Budget, CloseCode};
 
-use super::{AHEAD, Call, Delayed, Output, RECORD_EVERY, RECORD_SAMPLES, Turn, USAGE_EVERY, Wanted, What};
+use super::{AHEAD, Call, Delayed, Output, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY, Wanted, What};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
 use crate::money::purse::Wish;
@@ -38,9 +38,7 @@ impl Call {
     /// The total that has to be authorised for the oldest audio and the oldest request that wait for money, if any do.
     pub(super) fn needed(&self) -> NanoUsd {
         let audio = match self.delayed.front() {
-            Some(Delayed::Audio { payload, .. }) if !self.is_penniless() => {
-                self.tab.reach_with(self.to_meter(payload.len()))
-            }
+            Some(Delayed::Audio { payload, .. }) => self.tab.reach_with(self.to_meter(payload.len())),
             _ => self.tab.reach(),
         };
         audio + self.kept() + self.wanted_cost()
@@ -87,8 +85,8 @@ impl Call {
             }
             let Some(Wanted { request, what }) = self.wanted.pop_front() else { return };
             self.outputs.push_back(match what {
-                What::Open { provider, ask, at_most } => {
-                    self.tab.hold(request, provider, at_most);
+                What::Open { provider, ask, at_most, purpose } => {
+                    self.tab.hold(request, provider, at_most, purpose);
                     Output::Open { request, provider, ask }
                 }
                 What::Feed { feed, at_most } => {
@@ -104,7 +102,6 @@ impl Call {
     /// Goes on with what waited for money, asks for more money in time, and ends the call when there is none.
     pub(super) fn spend(&mut self) {
         while self.ending.is_none()
-            && !self.is_penniless()
             && let Some(delayed) = self.delayed.pop_front()
         {
             self.delayed_bytes -= delayed.bytes();
@@ -156,15 +153,10 @@ impl Call {
     /// Ends the call because there is no more money, and tells the user so in words, unless the agent has said so.
     pub(super) fn run_out(&mut self, shortage: Shortage, is_said: bool) {
         self.outputs.push_back(Output::Exhausted(shortage));
-        // The user's last words are finished before the notice. `ending` is set first, so that the agent does not answer them any more.
-        self.ending = Some(CloseCode::Budget);
-        self.pause();
-        self.finish_answer();
+        // The user's last words, and whatever else is left to be said, come before the notice.
+        self.wind_up(CloseCode::Budget);
         if !is_said {
-            let notice = BUDGET_NOTICE.to_owned();
-            let turn = Turn::new(self.take_turn(), Role::Agent, notice, self.spoken, self.spoken);
-            self.tell_turn(&turn, true);
-            self.store_turn(turn);
+            self.write(BUDGET_NOTICE.to_owned());
         }
         for percent in THRESHOLDS {
             self.tell_budget(shortage.scope, percent);

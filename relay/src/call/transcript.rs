@@ -5,6 +5,8 @@ use protocol::{ErrorCode, Role, Transcript};
 
 use super::{Call, Output, Turn};
 use crate::agent::AgentInput;
+use crate::money::tab::Purpose;
+use crate::provider::Ask;
 
 /// How many of the user's newest turns can be corrected.
 const CORRECTABLE: usize = 64;
@@ -46,7 +48,27 @@ impl Call {
 
     /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
     pub(super) fn user_turn(&mut self) -> u32 {
-        self.partial.unwrap_or_else(|| self.take_turn())
+        self.partial.unwrap_or_else(|| self.take_users_turn())
+    }
+
+    /// A new turn of the user.
+    fn take_users_turn(&mut self) -> u32 {
+        let turn = self.take_turn();
+        self.users_turn = Some(turn);
+        turn
+    }
+
+    /// What a request is made for, as the ledger says it: a model answers the user's newest turn, and a voice speaks what a model was asked
+    /// last.
+    pub(super) fn purpose(&mut self, ask: &Ask) -> Purpose {
+        match ask {
+            Ask::Chat(_) => {
+                self.answered = self.users_turn;
+                Purpose::Answer(self.answered)
+            }
+            Ask::Speak(_) => Purpose::Answer(self.answered),
+            Ask::Listen | Ask::Transcribe(_) => Purpose::Hearing,
+        }
     }
 
     /// The user has said something, whole.
@@ -61,7 +83,7 @@ impl Call {
         if std::mem::take(&mut self.goes_on) {
             self.partial = None;
         }
-        let number = self.take_turn();
+        let number = self.take_users_turn();
         self.add_turn(Turn::new(number, Role::User, text, position, position));
     }
 

@@ -29,7 +29,9 @@ pub struct LedgerRow {
     pub cost: NanoUsd,
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,
-    /// The number of the turn that it was spent for, in the session's transcript; `None` for what belongs to no single turn.
+    /// The turn of the user that it was spent for, by its number in the session's transcript: what a model or a voice has used names the turn that
+    /// was answered, and what a recogniser has used that was asked about an utterance the turn that was understood. `None` for what belongs to no
+    /// single turn: audio that is heard as it comes, and what the agent says before the user has taken a turn.
     pub turn: Option<u32>,
     /// What the provider calls the request, to find it on the provider's bill; `None` if it has no name for it.
     pub request_id: Option<String>,

@@ -58,6 +58,12 @@ impl Meter {
         self.total.cost = self.base.cost + self.cost_of(self.total.samples - self.base.samples);
     }
 
+    /// Counts so many of the last samples no more, as far as they are in no row yet: somebody else has heard them.
+    pub fn take_back(&mut self, samples: u32) {
+        self.total.samples -= u64::from(samples).min(self.unrowed_samples());
+        self.total.cost = self.base.cost + self.cost_of(self.total.samples - self.base.samples);
+    }
+
     /// What is not in a row yet; `None` if nothing is.
     pub fn take_row(&mut self) -> Option<LedgerRow> {
         if self.total.samples == self.rowed.samples {
@@ -93,6 +99,12 @@ impl Meter {
         self.total.samples - self.rowed.samples
     }
 
+    /// What is counted, as the price table names it.
+    #[must_use]
+    pub fn item(&self) -> &str {
+        &self.price.item
+    }
+
     /// What they cost.
     #[must_use]
     pub fn cost(&self) -> NanoUsd {
@@ -117,6 +129,13 @@ impl Meter {
     pub fn cost_with(&self, samples: u32) -> NanoUsd {
         let counted = self.total.samples - self.base.samples;
         self.base.cost + self.cost_of(counted.saturating_add(u64::from(samples)))
+    }
+
+    /// What the total would cost without so many of the last samples, as far as they are in no row yet.
+    #[must_use]
+    pub fn cost_without(&self, samples: u32) -> NanoUsd {
+        let left = self.total.samples - u64::from(samples).min(self.unrowed_samples());
+        self.base.cost + self.cost_of(left - self.base.samples)
     }
 
     fn cost_of(&self, samples: u64) -> NanoUsd {
@@ -180,6 +199,20 @@ mod tests {
         assert_eq!(meter.cost_with(1), NanoUsd::new(5));
         meter.add_samples(1);
         assert_eq!(meter.cost(), NanoUsd::new(5));
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_counted_unless_it_is_in_a_row() {
+        let mut meter = Meter::new(listening(), 16_000);
+        meter.add_samples(1_600);
+        assert_eq!(meter.take_row().map(|row| row.quantity), Some(1_600));
+        meter.add_samples(800);
+        assert_eq!(meter.cost_without(300), NanoUsd::new(10_500));
+        assert_eq!(meter.cost_without(u32::MAX), NanoUsd::new(8_000));
+        meter.take_back(300);
+        assert_eq!((meter.samples(), meter.cost()), (2_100, NanoUsd::new(10_500)));
+        meter.take_back(u32::MAX);
+        assert_eq!((meter.samples(), meter.cost(), meter.take_row()), (1_600, NanoUsd::new(8_000), None));
     }
 
     #[test]

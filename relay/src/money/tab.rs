@@ -6,11 +6,13 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+use audio::SPEECH_RATE;
+
 use super::NanoUsd;
 use super::bill::{AtMost, Billing, ItemPrice, Quantity};
 use super::ledger::{ItemSum, LedgerRow, used_unit};
 use super::meter::{Meter, SAMPLE};
-use super::price::Unit;
+use super::price::{Price, Unit};
 
 /// A request of one call to a provider, counted from 0 in each epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +25,16 @@ pub struct RequestId(pub u32);
 /// was paid cannot be told then.
 #[derive(Debug)]
 pub struct Tab {
-    listening: Meter,
+    /// A meter for each item that all of the user's audio may be heard by: that of the first recogniser, and of those that stand in for it.
+    listening: Vec<Meter>,
+    /// The one that counts: that of the recogniser that listens, or of the one that did last.
+    counts: usize,
+    /// The request by which a recogniser listens.
+    listener: Option<RequestId>,
+    /// Samples in no row that came while nobody listened: whoever listens next hears them.
+    unheard: u32,
+    /// Samples that a relay before has metered as something that nobody here listens by.
+    before: u64,
     /// The prices of the agent's providers, by their places.
     prices: Vec<ItemPrice>,
     /// Makes the keys of requests unique among those of every relay that had the session.
@@ -50,12 +61,22 @@ struct Hold {
     provider: usize,
     at_most: AtMost,
     worst_case: NanoUsd,
+    purpose: Purpose,
+}
+
+/// What a request is made for, and with that the turn which its rows name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To answer this turn of the user, or none: the agent speaks first.
+    Answer(Option<u32>),
+    /// To understand the user: its rows name the turn of which [`Spent`] tells.
+    Hearing,
 }
 
 /// What a ledger row says of a request beside what it has used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// The turn that it was spent for.
+    /// The turn that it was spent for, if its [`Purpose`] does not say.
     pub turn: Option<u32>,
     /// The provider's own name for the request.
     pub request_id: Option<String>,
@@ -72,15 +93,20 @@ pub struct Earlier {
     pub tokens: u64,
     /// Characters that were to be spoken.
     pub characters: u64,
+    /// Samples that were heard as something else.
+    pub samples: u64,
 }
 
 impl Earlier {
-    /// What a ledger says, by item and unit, besides the audio of this item.
+    /// What a ledger says, by item and unit, besides the audio of these items.
     #[must_use]
-    pub fn besides(listening: &str, sums: &[ItemSum]) -> Earlier {
+    pub fn besides(listening: &[&str], sums: &[ItemSum]) -> Earlier {
         let mut earlier = Earlier::default();
-        for sum in sums.iter().filter(|sum| !is_listening(listening, sum)) {
+        for sum in sums.iter().filter(|sum| !listening.iter().any(|item| is_listening(item, sum))) {
             earlier.cost += sum.cost;
+            if sum.unit == SAMPLE {
+                earlier.samples = earlier.samples.saturating_add(sum.quantity);
+            }
             match used_unit(&sum.unit) {
                 Some(Unit::Token(_)) => earlier.tokens = earlier.tokens.saturating_add(sum.quantity),
                 Some(Unit::Character) => earlier.characters = earlier.characters.saturating_add(sum.quantity),
@@ -98,16 +124,57 @@ pub fn heard(listening: &str, sums: &[ItemSum]) -> (u64, NanoUsd) {
     heard.fold((0, NanoUsd::ZERO), |(samples, cost), sum| (samples + sum.quantity, cost + sum.cost))
 }
 
+/// The prices of the recognisers that stand in for the one that listens by this item: others that hear all of a call, each once.
+fn stand_ins(listening: &str, prices: &[ItemPrice]) -> Vec<Price> {
+    let Some(ItemPrice::Stream(first)) = prices.first() else { return Vec::new() };
+    let mut stand_ins: Vec<Price> = Vec::new();
+    for price in prices.iter().filter(|_| *first.item == *listening) {
+        if let ItemPrice::Stream(price) = price
+            && *price.item != *listening
+            && !stand_ins.iter().any(|known| known.item == price.item)
+        {
+            stand_ins.push(price.clone());
+        }
+    }
+    stand_ins
+}
+
 fn is_listening(item: &str, sum: &ItemSum) -> bool {
     sum.item == item && sum.unit == SAMPLE
 }
 
 impl Tab {
-    /// A tab that goes on where the ledger ends, in this epoch of its session.
+    /// A tab that goes on where the ledger ends, in this epoch of its session. If the first of the prices is that of the audio which the call
+    /// listens to, other prices of such audio are those of recognisers that stand in.
     #[must_use]
     pub fn new(listening: Meter, prices: Vec<ItemPrice>, epoch: u32, earlier: Earlier) -> Tab {
+        let stand_ins = stand_ins(listening.item(), &prices);
+        let stand_ins = stand_ins.into_iter().map(|price| Meter::new(price, SPEECH_RATE.0));
+        let listening = std::iter::once(listening).chain(stand_ins).collect();
+        Tab::with_meters(listening, prices, epoch, earlier)
+    }
+
+    /// The same, after what the ledger says of the session, item by item.
+    #[must_use]
+    pub fn after(listening: &Price, prices: Vec<ItemPrice>, epoch: u32, sums: &[ItemSum]) -> Tab {
+        let stand_ins = stand_ins(&listening.item, &prices);
+        let meters = std::iter::once(listening.clone()).chain(stand_ins).map(|price| {
+            let (samples, cost) = heard(&price.item, sums);
+            Meter::resume(price, SPEECH_RATE.0, samples, cost)
+        });
+        let meters: Vec<Meter> = meters.collect();
+        let items: Vec<&str> = meters.iter().map(Meter::item).collect();
+        let earlier = Earlier::besides(&items, sums);
+        Tab::with_meters(meters, prices, epoch, earlier)
+    }
+
+    fn with_meters(listening: Vec<Meter>, prices: Vec<ItemPrice>, epoch: u32, earlier: Earlier) -> Tab {
         Tab {
             listening,
+            counts: 0,
+            listener: None,
+            unheard: 0,
+            before: earlier.samples,
             prices,
             epoch,
             requests: earlier.cost,
@@ -123,21 +190,44 @@ impl Tab {
 
     /// Audio was heard.
     pub fn add_samples(&mut self, samples: u32) {
-        self.listening.add_samples(samples);
+        self.listening[self.counts].add_samples(samples);
+        if self.listener.is_none() {
+            self.unheard = self.unheard.saturating_add(samples);
+        }
+    }
+
+    /// The recogniser of this request is there. It hears what comes from now on, and what came while nobody listened, as far as that is in no
+    /// row yet. Says nothing of a request that is not by a stream of audio.
+    pub fn listens(&mut self, request: RequestId) {
+        if self.listener == Some(request) {
+            return;
+        }
+        let hold = self.held.iter().find(|hold| hold.request == request);
+        let Some(ItemPrice::Stream(price)) = hold.and_then(|hold| self.prices.get(hold.provider)) else {
+            return;
+        };
+        let Some(next) = self.listening.iter().position(|meter| *meter.item() == *price.item) else { return };
+        self.listener = Some(request);
+        let unheard = std::mem::take(&mut self.unheard);
+        if next != self.counts {
+            self.listening[self.counts].take_back(unheard);
+            self.listening[next].add_samples(unheard);
+            self.counts = next;
+        }
     }
 
     /// Audio was heard that was metered before, by a relay that was lost. A recogniser that hears all of the call is paid for it once more, and the
     /// user is not asked to.
     pub fn add_repeated(&mut self, samples: u32) {
-        if self.prices.iter().any(|price| price.billing() == Billing::Stream) {
+        if self.stream().is_some() {
             self.repeated += u64::from(samples);
         }
     }
 
     /// Sets the worst case of a request aside. It is the purse's to say beforehand whether that is allowed.
-    pub fn hold(&mut self, request: RequestId, provider: usize, at_most: AtMost) {
+    pub fn hold(&mut self, request: RequestId, provider: usize, at_most: AtMost, purpose: Purpose) {
         let worst_case = self.worst_case(provider, &at_most);
-        self.held.push(Hold { request, provider, at_most, worst_case });
+        self.held.push(Hold { request, provider, at_most, worst_case, purpose });
     }
 
     /// Raises what is set aside for a request to this worst case; it is never lowered. It is the purse's to say beforehand whether that is
@@ -164,12 +254,22 @@ impl Tab {
     pub fn settle(&mut self, request: RequestId, used: Option<Quantity>, spent: &Spent) {
         let Some(place) = self.held.iter().position(|hold| hold.request == request) else { return };
         let hold = self.held.remove(place);
+        if self.listener == Some(request) {
+            // What was heard again was heard by this one.
+            self.row_repeated();
+            self.listener = None;
+        }
         let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
         // What this price does not count has still been used: the worst case is then what is known of it.
         let Some(used) = Some(used).filter(|used| price.counts(used)).or(hold.at_most.whole()) else {
             return;
         };
         let key = format!("{}@{}.{}", price.item(), self.epoch, request);
+        let turn = match hold.purpose {
+            Purpose::Answer(turn) => turn,
+            // What hears all of a call belongs to no single turn.
+            Purpose::Hearing => spent.turn.filter(|_| price.billing() != Billing::Stream),
+        };
         let mut left = hold.worst_case;
         for row in price.rows(&key, &used, spent.estimated) {
             for row in row.split(left).into_iter().flatten() {
@@ -180,7 +280,7 @@ impl Tab {
                     Some(Unit::Character) => self.characters = self.characters.saturating_add(row.quantity),
                     Some(Unit::Second) | None => {}
                 }
-                self.rows.push(LedgerRow { turn: spent.turn, request_id: spent.request_id.clone(), ..row });
+                self.rows.push(LedgerRow { turn, request_id: spent.request_id.clone(), ..row });
             }
         }
     }
@@ -197,14 +297,23 @@ impl Tab {
     pub fn take_rows(&mut self) -> Vec<LedgerRow> {
         self.row_repeated();
         self.rowed = self.requests;
-        self.listening.take_row().into_iter().chain(self.rows.drain(..)).collect()
+        self.unheard = 0;
+        let mut rows: Vec<LedgerRow> = self.listening.iter_mut().filter_map(Meter::take_row).collect();
+        rows.append(&mut self.rows);
+        rows
+    }
+
+    /// The price of the recogniser that listens, or that did last, if it is one that hears all of the call.
+    fn stream(&self) -> Option<&ItemPrice> {
+        let item = self.listening[self.counts].item();
+        self.prices.iter().find(|price| price.billing() == Billing::Stream && price.item() == item)
     }
 
     fn row_repeated(&mut self) {
-        let stream = self.prices.iter().find(|price| price.billing() == Billing::Stream);
-        if let Some(price) = stream.filter(|_| self.repeated > 0) {
+        if let Some(price) = self.stream().filter(|_| self.repeated > 0) {
             let key = format!("{}@{}.again{}", price.item(), self.epoch, self.repeated_rows);
-            self.rows.extend(price.rows(&key, &Quantity::Repeated(self.repeated), false));
+            let rows = price.rows(&key, &Quantity::Repeated(self.repeated), false);
+            self.rows.extend(rows);
             self.repeated = 0;
             self.repeated_rows += 1;
         }
@@ -219,7 +328,7 @@ impl Tab {
     /// What the call has cost so far.
     #[must_use]
     pub fn cost(&self) -> NanoUsd {
-        self.listening.cost() + self.requests
+        self.listening.iter().fold(self.requests, |sum, meter| sum + meter.cost())
     }
 
     /// What requests have cost: everything but listening.
@@ -231,7 +340,7 @@ impl Tab {
     /// The part of the cost that is in rows.
     #[must_use]
     pub fn rowed_cost(&self) -> NanoUsd {
-        self.listening.rowed_cost() + self.rowed
+        self.listening.iter().fold(self.rowed, |sum, meter| sum + meter.rowed_cost())
     }
 
     /// What the requests under way may cost: what is exposed should the relay be lost.
@@ -243,37 +352,57 @@ impl Tab {
     /// What the call costs at most as things are.
     #[must_use]
     pub fn reach(&self) -> NanoUsd {
-        self.cost() + self.held()
+        self.reach_with(0)
     }
 
     /// What the call costs at most if this many samples more are heard: to be asked before they are.
     #[must_use]
     pub fn reach_with(&self, samples: u32) -> NanoUsd {
-        self.listening.cost_with(samples) + self.requests + self.held()
+        let meter = &self.listening[self.counts];
+        self.cost().saturating_sub(meter.cost())
+            + meter.cost_with(samples)
+            + self.surcharge(samples)
+            + self.held()
+    }
+
+    /// What it costs more at most if another recogniser hears what nobody listens to so far, and so many samples more.
+    fn surcharge(&self, samples: u32) -> NanoUsd {
+        if self.listener.is_some() || self.listening.len() == 1 {
+            return NanoUsd::ZERO;
+        }
+        let meter = &self.listening[self.counts];
+        let (with, without) = (meter.cost_with(samples), meter.cost_without(self.unheard));
+        let unheard = self.unheard.saturating_add(samples);
+        let others = self.listening.iter().enumerate().filter(|(place, _)| *place != self.counts);
+        let more = others.map(|(_, other)| {
+            let cost = other.cost_with(unheard).saturating_sub(other.cost());
+            (without + cost).saturating_sub(with)
+        });
+        more.max().unwrap_or_default()
     }
 
     /// What listening for so long costs, rounded up.
     #[must_use]
     pub fn price_of(&self, audio: Duration) -> NanoUsd {
-        self.listening.price_of(audio)
+        self.listening[self.counts].price_of(audio)
     }
 
     /// Whether something was used that is in no row yet.
     #[must_use]
     pub fn is_unrowed(&self) -> bool {
-        self.listening.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty()
+        self.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty()
     }
 
     /// Samples that are in no row yet.
     #[must_use]
     pub fn unrowed_samples(&self) -> u64 {
-        self.listening.unrowed_samples()
+        self.listening.iter().map(Meter::unrowed_samples).sum()
     }
 
     /// Samples that were heard.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.listening.samples()
+        self.listening.iter().map(Meter::samples).sum::<u64>().saturating_add(self.before)
     }
 
     /// Tokens that were used.

@@ -93,7 +93,8 @@ impl Parts {
         let prices = || {
             let prices = providers.iter().map(|upstream| upstream.provider().price(&app.prices, now));
             let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
-            // All audio of a call is metered, at the price of the recogniser that hears all of it.
+            // All audio of a call is metered, at the price of the recogniser that hears all of it: at first the first one's, and where
+            // another one stands in at that one's.
             let listening = match prices.first() {
                 Some(ItemPrice::Stream(price)) => price.clone(),
                 Some(_) => app.prices.second_price_at(DEAF_ITEM, now)?.clone(),

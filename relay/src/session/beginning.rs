@@ -17,7 +17,7 @@ use crate::money::budget::{Caps, Grant, Range, Standing};
 use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
-use crate::money::tab::{self, Earlier, Tab};
+use crate::money::tab::Tab;
 use crate::records::store::{Inherited, NewSession, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
@@ -167,12 +167,10 @@ impl Beginning {
     pub fn machine(self, now: Time, terms: Terms, agent: Box<dyn Agent>) -> Machine {
         let age = self.recovered.as_ref().map_or(Duration::ZERO, |elsewhere| elsewhere.age);
         let left = Duration::from_millis(terms.limits.session_ms).saturating_sub(age);
-        let meter = meter(&terms.listening, &self.sums);
-        let earlier = Earlier::besides(&terms.listening.item, &self.sums);
         let start = Start {
             mark: self.mark,
             turn: self.turn,
-            tab: Tab::new(meter, terms.items, self.epoch, earlier),
+            tab: Tab::after(&terms.listening, terms.items, self.epoch, &self.sums),
             caps: terms.caps,
             grant: self.grant,
             is_taken_over: self.recovered.is_some(),
@@ -227,17 +225,10 @@ impl Beginning {
     }
 }
 
-/// The meter of listening, which goes on where the ledger ends.
-#[must_use]
-pub fn meter(listening: &Price, sums: &[ItemSum]) -> Meter {
-    let (samples, cost) = tab::heard(&listening.item, sums);
-    Meter::resume(listening.clone(), Codec::PcmS16le16000.rate(), samples, cost)
-}
-
 /// How much money is set aside for a session when it begins.
 #[must_use]
 pub fn first_money(listening: &Price) -> Range {
-    let meter = meter(listening, &[]);
+    let meter = Meter::new(listening.clone(), Codec::PcmS16le16000.rate());
     Range { at_least: meter.price_of(FIRST), at_most: meter.price_of(AHEAD) }
 }
 

@@ -1,7 +1,9 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod endings;
 mod farewell;
 mod money;
+mod rows;
 mod turns;
 
 use std::collections::VecDeque;
@@ -105,6 +107,8 @@ struct Bench {
     told: Told,
     now: Time,
     chunks: u32,
+    /// Messages of the page, for those tests that count them.
+    messages: u32,
     caps: Caps,
     /// What the last settlement says to be exposed.
     exposed: NanoUsd,
@@ -181,6 +185,7 @@ impl Bench {
             told,
             now,
             chunks: 0,
+            messages: 0,
             caps,
             exposed: NanoUsd::ZERO,
             replayable: None,

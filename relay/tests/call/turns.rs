@@ -380,6 +380,37 @@ fn of_a_sentence_without_spaces_the_part_that_was_heard_stays() {
 }
 
 #[test]
+fn an_interrupted_sentence_ends_at_the_word_that_its_voice_says_was_spoken() {
+    // A long pause after the second word, and then the rest in no time: in proportion more would be heard in the pause, and less after it.
+    let text = "One moment please while I look for it. ";
+    let spoken = |bytes, end| AgentOutput::Spoken { bytes, end };
+    for (played, heard) in [
+        (11_999, "One"),
+        (12_000, "One moment"),
+        (36_000, "One moment"),
+        (40_800, "One moment please"),
+        (40_801, "One moment please"),
+        (47_100, "One moment please while I look for"),
+    ] {
+        let mut bench = Bench::new();
+        let first = AgentOutput::Words { text: "Yes. ".into(), start: 0, end: 0, last: false };
+        let words = AgentOutput::Words { text: text.into(), start: 4_800, end: 0, last: true };
+        bench.chunk([first, words, AgentOutput::Sound(vec![5; 4_800 + 48_000]), AgentOutput::AnswerEnd]);
+        // The first of them and the last are known in one piece, the words between them in another.
+        bench.chunk([spoken(3, 4_800 + 6_000), spoken(10, 4_800 + 12_000), spoken(17, 4_800 + 40_800)]);
+        // What does not go on from there says nothing.
+        bench.chunk([spoken(12, 4_800 + 41_000), spoken(20, 4_800 + 40_000), spoken(9_999, 4_000)]);
+        bench.chunk([spoken(34, 4_800 + 47_000)]);
+        bench.wait(Duration::from_millis(500));
+        bench.input(Input::Played(4_800 + played));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        let bytes = "Yes. ".len() + heard.len();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {bytes} }}")], "after {played}");
+    }
+}
+
+#[test]
 fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
     let mut bench = Bench::new();
     for answer in 0..3 {

@@ -367,13 +367,13 @@ impl World<'_> {
 
     /// Prices of the agent's providers, by their places.
     pub(super) fn items(&self) -> Vec<ItemPrice> {
-        let Fixed { item, stream, utterances, voice, .. } = self.fixed;
+        let Fixed { item, streams: [first, second], utterances, voice, .. } = self.fixed;
         match self.scenario.who {
             Who::Echo => Vec::new(),
             Who::Chat | Who::Talker => vec![item.clone()],
             Who::Voice => {
-                let ears = if self.scenario.is_streamed { stream } else { utterances };
-                [ears, ears, item, item, voice, voice].into_iter().cloned().collect()
+                let ears = if self.scenario.is_streamed { [first, second] } else { [utterances; 2] };
+                [ears[0], ears[1], item, item, voice, voice].into_iter().cloned().collect()
             }
         }
     }

@@ -45,8 +45,8 @@ pub struct Fixed {
     listening: [Price; 2],
     model: Provider,
     item: ItemPrice,
-    /// Recognisers that hear all of a call, and those that are asked about each utterance; and voices.
-    stream: ItemPrice,
+    /// Recognisers that hear all of a call, each at a price of its own, and those that are asked about each utterance; and voices.
+    streams: [ItemPrice; 2],
     utterances: ItemPrice,
     voice: ItemPrice,
 }
@@ -59,10 +59,11 @@ impl Default for Fixed {
         let model = provider::provider();
         // A price that begins on some day is in force by then.
         let item = model.price(&prices, 1_900_000_000_000).expect("the shipped table prices it");
-        let stream = ItemPrice::stream(&prices, "echo/listening", 0).expect("priced");
+        let streams = ["echo/listening", "deepgram/flux-general-en"];
+        let streams = streams.map(|item| ItemPrice::stream(&prices, item, 0).expect("priced"));
         let utterances = ItemPrice::utterances(&prices, "deepgram/nova-3", 0).expect("priced");
         let voice = ItemPrice::voice(&prices, "deepgram/aura-2", 0).expect("priced");
-        Fixed { listening, model, item, stream, utterances, voice, prices }
+        Fixed { listening, model, item, streams, utterances, voice, prices }
     }
 }
 

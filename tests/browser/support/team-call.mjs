@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 
 import { until } from "./relay.mjs";
-import { PARTS } from "./team.mjs";
+import { PARTS, STAND_INS } from "./team.mjs";
 import { TestPage } from "./test-page.mjs";
 
 /** @typedef {import("./relay.mjs").LedgerRow} LedgerRow */
@@ -140,8 +140,12 @@ export class Call {
     assert.ok(session);
     const rows = this.relay.ledger(this.sessionId);
     assert.equal(rows.reduce((sum, row) => sum + row.cost_nano_usd, 0), session.cost_nano_usd);
-    const heard = rows.filter(({ item, unit }) => item === PARTS.ears.price && unit === "sample");
+    const heard = rows.filter(({ unit }) => unit === "sample");
     assert.equal(quantity(heard), session.audio_samples, "what was said is paid for once");
+    const hasOtherEars = this.team.part === "ears" && this.team.hasStandIn;
+    const byOther = heard.filter(({ item }) => item !== PARTS.ears.price);
+    assert.ok(byOther.every(({ item }) => item === STAND_INS.ears.price), JSON.stringify(byOther));
+    assert.equal(quantity(byOther) > 0, hasOtherEars, "what a stand-in hears is billed as its own");
     const again = rows.filter(({ unit }) => unit === "repeated_sample");
     assert.ok(again.every(({ cost_nano_usd }) => cost_nano_usd === 0), JSON.stringify(again));
     const { part } = this.team;

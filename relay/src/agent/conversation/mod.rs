@@ -250,7 +250,7 @@ impl<E: Ears> Conversation<E> {
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
     fn say(&mut self, position: u32, text: &str, interrupt: bool) {
         if self.is_parting {
-            return self.done_with(position);
+            return self.outbox.push(AgentOutput::Unsaid { text: text.to_owned(), position });
         }
         if self.to_say.len() == TO_SAY_MAX {
             return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
@@ -351,6 +351,11 @@ impl<E: Ears> Conversation<E> {
             speaking.cut(&mut self.outbox);
         }
         self.outbox.end_answer();
+        if self.is_parting {
+            // Its own last words are the call's to write.
+            self.to_say.clear();
+        }
+        self.leave_unsaid();
     }
 }
 

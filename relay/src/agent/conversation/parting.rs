@@ -20,9 +20,16 @@ impl<E: Ears> Conversation<E> {
             Some(speaking) => speaking.end_soon(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),
         }
-        self.to_say.clear();
+        self.leave_unsaid();
         self.to_say.push_back((self.final_through, self.persona.limit_goodbye.clone()));
         self.go_on();
+    }
+
+    /// Nothing is said any more of what waits to be said.
+    pub(super) fn leave_unsaid(&mut self) {
+        for (position, text) in self.to_say.drain(..) {
+            self.outbox.push(AgentOutput::Unsaid { text, position });
+        }
     }
 
     /// An answer is over. If that was the last one, the call is.

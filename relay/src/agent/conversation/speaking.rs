@@ -3,6 +3,7 @@
 //! A piece is a request of its own. The next piece is asked for while the one before is being given, so that nobody waits between them; what
 //! comes of it waits until its turn.
 
+mod alignment;
 mod piece;
 
 use std::collections::VecDeque;
@@ -48,6 +49,8 @@ pub(super) struct Speaking {
     waits: bool,
     /// Samples of the answer that were given.
     given: u32,
+    /// Where in the answer's sound the piece begins that was told last.
+    piece_begins: u32,
     /// Samples that are wanted now.
     room: u32,
 }
@@ -75,6 +78,7 @@ impl Speaking {
             told: None,
             waits: false,
             given: 0,
+            piece_begins: 0,
             room: 0,
         }
     }
@@ -205,6 +209,7 @@ impl Speaking {
                 piece.add_sound(sound, self.rate, outbox);
                 news = (place == 0 && self.voice == 0 && self.given == 0).then_some(News::Speaks);
             }
+            Event::Spoken(spoken) => piece.note_spoken(spoken, self.rate),
             Event::Finished(answer) => piece.finish(answer, outbox),
             Event::Failed(failure) => {
                 piece.fail(failure, outbox);
@@ -232,6 +237,10 @@ impl Speaking {
                 let answer = outbox.words(text.clone(), self.given, end);
                 memory.agent_says(answer, piece.author(), &text);
                 self.told = Some(piece.author());
+                self.piece_begins = self.given;
+            }
+            for (bytes, after) in piece.take_spoken() {
+                outbox.push(AgentOutput::Spoken { bytes, end: self.piece_begins.saturating_add(after) });
             }
             let sound = piece.take_sound(self.room, self.rate, outbox);
             if !sound.is_empty() {

@@ -39,7 +39,7 @@ fn rows_of(rows: &[LedgerRow]) -> NanoUsd {
 #[test]
 fn what_is_held_counts_until_the_request_is_settled_and_then_what_it_cost_does() {
     let mut tab = tab();
-    tab.hold(RequestId(0), 0, tokens(1_000, 200));
+    tab.hold(RequestId(0), 0, tokens(1_000, 200), Purpose::Hearing);
     assert_eq!((tab.cost(), tab.held()), (NanoUsd::ZERO, NanoUsd::new(2_000_000)));
     tab.settle(RequestId(0), Some(used(900, 10)), &Spent::default());
     assert_eq!((tab.cost(), tab.held()), (NanoUsd::new(950_000), NanoUsd::ZERO));
@@ -50,7 +50,7 @@ fn what_is_held_counts_until_the_request_is_settled_and_then_what_it_cost_does()
 #[test]
 fn an_answer_that_was_prepared_for_nothing_is_a_line_of_its_own_and_counts_as_tokens() {
     let mut tab = tab();
-    tab.hold(RequestId(0), 0, tokens(1_000, 200));
+    tab.hold(RequestId(0), 0, tokens(1_000, 200), Purpose::Hearing);
     let usage = TokenUsage { input: 900, output: 10, ..TokenUsage::default() };
     tab.settle(RequestId(0), Some(Quantity::Eager(usage)), &Spent::default());
     assert_eq!((tab.cost(), tab.tokens(), tab.held()), (NanoUsd::new(950_000), 910, NanoUsd::ZERO));
@@ -68,7 +68,7 @@ fn an_answer_that_was_prepared_for_nothing_is_a_line_of_its_own_and_counts_as_to
         .into_iter()
         .map(|LedgerRow { item, unit, quantity, cost, .. }| ItemSum { item, unit, quantity, cost })
         .collect();
-    let earlier = Earlier::besides("acme/ear", &sums);
+    let earlier = Earlier::besides(&["acme/ear"], &sums);
     assert_eq!((earlier.tokens, earlier.cost), (910, NanoUsd::new(950_000)));
 }
 
@@ -78,7 +78,7 @@ fn audio_that_is_heard_again_is_on_the_bill_at_its_price_and_costs_the_user_noth
     let ear = ItemPrice::stream(&table(), "acme/ear", 0).expect("priced");
     let mut tab = Tab::new(Meter::new(price.clone(), 16_000), vec![ear], 3, Earlier::default());
     // A stand-in hears half a second again, and a relay that takes over a second.
-    tab.hold(RequestId(7), 0, AtMost::Nothing);
+    tab.hold(RequestId(7), 0, AtMost::Nothing, Purpose::Hearing);
     tab.settle(RequestId(7), Some(Quantity::Repeated(8_000)), &Spent::default());
     let mut keys = Vec::new();
     for samples in [8_000, 0, 16_000] {
@@ -121,7 +121,7 @@ fn what_a_provider_reports_beyond_what_was_set_aside_is_the_operators() {
         (0, u64::MAX, vec![("output_token", 400)], vec![("excess_output_token", 999_999_999_600)]),
     ] {
         let mut tab = tab();
-        tab.hold(RequestId(0), 0, tokens(1_000, 200));
+        tab.hold(RequestId(0), 0, tokens(1_000, 200), Purpose::Hearing);
         let most = tab.held();
         let spent = Spent { turn: Some(3), request_id: Some("req_1".to_owned()), estimated: false };
         tab.settle(RequestId(0), Some(used(input, output)), &spent);
@@ -151,7 +151,7 @@ fn what_a_provider_reports_beyond_what_was_set_aside_is_the_operators() {
 fn requests_under_way_at_once_are_held_apart() {
     let mut tab = tab();
     for n in 1..=3 {
-        tab.hold(RequestId(n), 0, tokens(u64::from(n) * 100, 0));
+        tab.hold(RequestId(n), 0, tokens(u64::from(n) * 100, 0), Purpose::Hearing);
     }
     tab.settle(RequestId(2), None, &Spent::default());
     tab.settle(RequestId(2), Some(used(200, 0)), &Spent::default());
@@ -162,8 +162,8 @@ fn requests_under_way_at_once_are_held_apart() {
 #[test]
 fn what_nobody_accounts_for_is_taken_to_have_used_all_that_it_may() {
     let mut tab = tab();
-    tab.hold(RequestId(0), 0, tokens(100, 20));
-    tab.hold(RequestId(1), 0, tokens(10, 2));
+    tab.hold(RequestId(0), 0, tokens(100, 20), Purpose::Hearing);
+    tab.hold(RequestId(1), 0, tokens(10, 2), Purpose::Hearing);
     let reach = tab.reach();
     tab.settle_rest();
     assert_eq!((tab.cost(), tab.held()), (reach, NanoUsd::ZERO));
@@ -180,7 +180,7 @@ fn what_a_price_is_not_for_is_too_dear_for_anybody() {
 #[test]
 fn a_tab_that_was_taken_over_goes_on_from_the_ledger_and_writes_nothing_twice() {
     let price = table().price("acme/ear").expect("priced").clone();
-    let earlier = Earlier { cost: NanoUsd::new(950_000), tokens: 910, characters: 0 };
+    let earlier = Earlier { cost: NanoUsd::new(950_000), tokens: 910, ..Earlier::default() };
     let mut tab =
         Tab::new(Meter::resume(price, 16_000, 16_000, NanoUsd::new(100_000)), vec![mind()], 1, earlier);
     assert_eq!((tab.cost(), tab.rowed_cost()), (NanoUsd::new(1_050_000), NanoUsd::new(1_050_000)));
@@ -192,7 +192,7 @@ fn a_tab_that_was_taken_over_goes_on_from_the_ledger_and_writes_nothing_twice() 
 #[test]
 fn a_row_says_for_which_turn_it_was_spent_and_what_the_provider_calls_it() {
     let mut tab = tab();
-    tab.hold(RequestId(0), 0, tokens(100, 20));
+    tab.hold(RequestId(0), 0, tokens(100, 20), Purpose::Hearing);
     let spent = Spent { turn: Some(7), request_id: Some("req_1".to_owned()), estimated: true };
     tab.settle(RequestId(0), Some(used(10, 2)), &spent);
     let rows = tab.take_rows();
@@ -203,10 +203,151 @@ fn a_row_says_for_which_turn_it_was_spent_and_what_the_provider_calls_it() {
 }
 
 #[test]
+fn what_was_asked_for_an_answer_names_the_turn_that_is_answered_whenever_it_is_settled() {
+    for (purpose, named) in
+        [(Purpose::Answer(Some(3)), Some(3)), (Purpose::Answer(None), None), (Purpose::Hearing, Some(7))]
+    {
+        let mut tab = tab();
+        tab.hold(RequestId(0), 0, tokens(100, 20), purpose);
+        tab.hold(RequestId(1), 0, tokens(100, 20), purpose);
+        tab.settle(RequestId(0), Some(used(10, 2)), &Spent { turn: Some(7), ..Spent::default() });
+        assert!(tab.take_rows().iter().all(|row| row.turn == named), "{purpose:?}");
+        // Of what nobody accounts for it is known, too, what it was for.
+        tab.settle_rest();
+        let named = named.filter(|_| purpose != Purpose::Hearing);
+        assert!(tab.take_rows().iter().all(|row| row.turn == named), "{purpose:?}");
+    }
+}
+
+const EARS: [(&str, u64); 3] = [("acme/ear", 6), ("acme/other", 9), ("acme/third", 3)];
+
+/// A tab of a call with three recognisers that hear all of it, of which the first and the last are the same, and a model between them.
+fn tab_of_stand_ins(epoch: u32, sums: &[ItemSum]) -> Tab {
+    let toml = r#"
+        version = "1"
+        item = [
+            { name = "acme/ear", unit = "second", usd = "0.006", per = 60 },
+            { name = "acme/other", unit = "second", usd = "0.009", per = 60 },
+            { name = "acme/third", unit = "second", usd = "0.003", per = 60 },
+            { name = "acme/mind", unit = "input_token", usd = "1", per = 1000000 },
+            { name = "acme/mind", unit = "output_token", usd = "5", per = 1000000 },
+        ]"#;
+    let table = PriceTable::parse(toml).expect("a table");
+    let stream = |item| ItemPrice::stream(&table, item, 0).expect("priced");
+    let prices =
+        vec![stream("acme/ear"), stream("acme/other"), mind(), stream("acme/third"), stream("acme/ear")];
+    Tab::after(table.price("acme/ear").expect("priced"), prices, epoch, sums)
+}
+
+/// Key and quantity of each row of audio.
+fn audio(rows: &[LedgerRow]) -> Vec<(&str, u64)> {
+    rows.iter().filter(|row| row.unit == SAMPLE).map(|row| (&*row.key, row.quantity)).collect()
+}
+
+/// The rows of one item follow each other, which makes their keys unique.
+fn follow(rows: &[&LedgerRow]) {
+    let mut through = 0;
+    for row in rows {
+        assert_eq!(row.begins_at(), Some(through), "{row:?}");
+        through += row.quantity;
+    }
+}
+
+#[test]
+fn a_second_is_billed_at_the_price_of_the_recogniser_that_hears_it() {
+    let mut tab = tab_of_stand_ins(0, &[]);
+    tab.hold(RequestId(0), 0, AtMost::Nothing, Purpose::Hearing);
+    tab.add_samples(16_000);
+    tab.listens(RequestId(0));
+    tab.add_samples(16_000);
+    assert_eq!(tab.cost(), NanoUsd::new(200_000), "two seconds of the first one");
+    // It breaks. What comes until another one is there is heard by that one, at its price, and more than that is reckoned with by then.
+    tab.settle(RequestId(0), None, &Spent::default());
+    tab.hold(RequestId(1), 1, AtMost::Nothing, Purpose::Hearing);
+    let reach = tab.reach_with(16_000);
+    tab.add_samples(16_000);
+    assert_eq!((tab.reach(), reach), (NanoUsd::new(350_000), NanoUsd::new(350_000)), "at the dearest price");
+    tab.listens(RequestId(1));
+    tab.listens(RequestId(1));
+    assert_eq!((tab.cost(), tab.reach()), (NanoUsd::new(350_000), NanoUsd::new(350_000)));
+    tab.add_samples(8_000);
+    let rows = tab.take_rows();
+    assert_eq!(audio(&rows), [("acme/ear@0", 32_000), ("acme/other@0", 24_000)]);
+    assert_eq!((rows_of(&rows), tab.cost()), (NanoUsd::new(425_000), NanoUsd::new(425_000)));
+    assert_eq!((tab.samples(), tab.unrowed_samples()), (56_000, 0));
+    // A cheaper one gets nothing back of what stands in rows.
+    tab.settle(RequestId(1), None, &Spent::default());
+    tab.add_samples(16_000);
+    let rows = tab.take_rows();
+    assert_eq!(audio(&rows), [("acme/other@24000", 16_000)], "who listens next is not known yet");
+    tab.hold(RequestId(2), 3, AtMost::Nothing, Purpose::Hearing);
+    tab.listens(RequestId(2));
+    tab.add_samples(16_000);
+    let rows = tab.take_rows();
+    assert_eq!((audio(&rows), rows_of(&rows)), (vec![("acme/third@0", 16_000)], NanoUsd::new(50_000)));
+    // A model listens to nothing.
+    tab.hold(RequestId(3), 2, tokens(1, 1), Purpose::Answer(None));
+    tab.listens(RequestId(3));
+    tab.add_samples(1_600);
+    assert_eq!(audio(&tab.take_rows()), [("acme/third@16000", 1_600)]);
+}
+
+#[test]
+fn what_is_heard_again_is_a_line_of_the_recogniser_that_hears_it() {
+    let mut tab = tab_of_stand_ins(2, &[]);
+    // The first one is not there when a relay takes the call over.
+    tab.add_repeated(1_600);
+    tab.hold(RequestId(0), 0, AtMost::Nothing, Purpose::Hearing);
+    tab.settle(RequestId(0), None, &Spent::default());
+    tab.hold(RequestId(1), 1, AtMost::Nothing, Purpose::Hearing);
+    tab.listens(RequestId(1));
+    tab.add_repeated(800);
+    // Nor is this one any more when its line is written.
+    tab.settle(RequestId(1), None, &Spent::default());
+    tab.hold(RequestId(2), 3, AtMost::Nothing, Purpose::Hearing);
+    tab.listens(RequestId(2));
+    let rows = tab.take_rows();
+    let named: Vec<_> = rows.iter().map(|row| (&*row.item, row.quantity, row.cost, row.turn)).collect();
+    assert_eq!(named, [("acme/other", 2_400, NanoUsd::ZERO, None)]);
+}
+
+#[test]
+fn each_recogniser_goes_on_where_the_ledger_ends_and_no_key_stands_twice() {
+    let mut ledger: Vec<LedgerRow> = Vec::new();
+    for epoch in 0..4 {
+        let sums: Vec<ItemSum> = ledger
+            .iter()
+            .cloned()
+            .map(|LedgerRow { item, unit, quantity, cost, .. }| ItemSum { item, unit, quantity, cost })
+            .collect();
+        let mut tab = tab_of_stand_ins(epoch, &sums);
+        assert_eq!((tab.cost(), tab.rowed_cost()), (rows_of(&ledger), rows_of(&ledger)));
+        assert_eq!(tab.samples(), ledger.iter().map(|row| row.quantity).sum::<u64>());
+        for (request, place) in [(0, 1), (1, 3), (2, 0)] {
+            tab.hold(RequestId(request), place, AtMost::Nothing, Purpose::Hearing);
+            tab.listens(RequestId(request));
+            tab.add_samples(1_601);
+            tab.settle(RequestId(request), None, &Spent::default());
+        }
+        ledger.extend(tab.take_rows());
+        assert_eq!(rows_of(&ledger), tab.cost());
+    }
+    for (item, per_minute) in EARS {
+        let of: Vec<_> = ledger.iter().filter(|row| row.item == item).collect();
+        follow(&of);
+        let samples: u64 = of.iter().map(|row| row.quantity).sum();
+        let cost: u64 = of.iter().map(|row| row.cost.get()).sum();
+        // Each relay rounds up what it has metered.
+        let at_once = (1_601 * per_minute * 1_000_000).div_ceil(960_000);
+        assert_eq!((samples, cost), (4 * 1_601, 4 * at_once));
+    }
+}
+
+#[test]
 fn what_is_set_aside_for_a_request_is_raised_and_never_lowered() {
     let mut tab = tab();
-    tab.hold(RequestId(0), 0, tokens(1_000, 200));
-    tab.hold(RequestId(1), 0, tokens(10, 0));
+    tab.hold(RequestId(0), 0, tokens(1_000, 200), Purpose::Hearing);
+    tab.hold(RequestId(1), 0, tokens(10, 0), Purpose::Hearing);
     assert_eq!(tab.more(RequestId(0), &tokens(1_000, 300)), NanoUsd::new(500_000));
     tab.raise(RequestId(0), tokens(1_000, 300));
     assert_eq!(tab.held(), NanoUsd::new(2_510_000));
@@ -230,7 +371,7 @@ fn what_is_used_is_known_to_be_in_no_row_until_its_rows_are_taken() {
     tab.take_rows();
     assert!(!tab.is_unrowed());
     assert_eq!((tab.unrowed_samples(), tab.samples()), (0, 1_600));
-    tab.hold(RequestId(0), 0, tokens(10, 2));
+    tab.hold(RequestId(0), 0, tokens(10, 2), Purpose::Hearing);
     assert!(!tab.is_unrowed(), "nothing is used yet");
     tab.settle(RequestId(0), Some(used(10, 2)), &Spent::default());
     assert!(tab.is_unrowed());
@@ -245,7 +386,7 @@ fn rows_have_names_of_their_own_whatever_relay_writes_them() {
         let price = table().price("acme/ear").expect("priced").clone();
         let mut tab = Tab::new(Meter::new(price, 16_000), vec![mind()], epoch, Earlier::default());
         for request in 0..20 {
-            tab.hold(RequestId(request), 0, tokens(10, 2));
+            tab.hold(RequestId(request), 0, tokens(10, 2), Purpose::Hearing);
             tab.settle(RequestId(request), Some(used(10, 2)), &Spent::default());
         }
         keys.extend(tab.take_rows().into_iter().map(|row| row.key));
@@ -266,12 +407,12 @@ fn characters_add_up_over_relays_and_what_a_price_does_not_count_is_the_worst_ca
     let table = PriceTable::parse(toml).expect("a table");
     let price = table.price("acme/ear").expect("priced").clone();
     let mouth = ItemPrice::voice(&table, "acme/mouth", 0).expect("priced");
-    let earlier = Earlier { cost: NanoUsd::ZERO, tokens: 0, characters: 5 };
+    let earlier = Earlier { characters: 5, ..Earlier::default() };
     let mut tab = Tab::new(Meter::new(price, 16_000), vec![mouth], 1, earlier);
-    tab.hold(RequestId(0), 0, AtMost::Characters(100));
+    tab.hold(RequestId(0), 0, AtMost::Characters(100), Purpose::Hearing);
     tab.settle(RequestId(0), Some(Quantity::Characters(7)), &Spent::default());
     assert_eq!((tab.characters(), tab.cost()), (12, NanoUsd::new(210_000)));
-    tab.hold(RequestId(1), 0, AtMost::Characters(100));
+    tab.hold(RequestId(1), 0, AtMost::Characters(100), Purpose::Hearing);
     tab.settle(RequestId(1), Some(Quantity::Samples(1)), &Spent::default());
     assert_eq!((tab.characters(), tab.cost()), (112, NanoUsd::new(3_210_000)));
 }
@@ -293,8 +434,8 @@ fn what_goes_on_is_what_the_ledger_says_item_by_item() {
         sum("unknown/lost", "nano_usd", 13, 13),
     ];
     assert_eq!(heard("acme/ear", &sums), (16_000, NanoUsd::new(100)));
-    let expected = Earlier { cost: NanoUsd::new(39), tokens: 42, characters: 9 };
-    assert_eq!(Earlier::besides("acme/ear", &sums), expected);
+    let expected = Earlier { cost: NanoUsd::new(39), tokens: 42, characters: 9, samples: 800 };
+    assert_eq!(Earlier::besides(&["acme/ear"], &sums), expected);
 }
 
 /// However holds, settlements, audio and rows are mixed: the rows add up to the cost, and the cost never passes what was reached before.
@@ -313,7 +454,7 @@ fn nothing_costs_more_than_what_was_asked_for_and_rows_add_up() {
                 0 => {
                     let (prompt, output) = (below(5_000), below(500));
                     let worst_case = tab.worst_case(0, &tokens(prompt, output));
-                    tab.hold(RequestId(next), 0, tokens(prompt, output));
+                    tab.hold(RequestId(next), 0, tokens(prompt, output), Purpose::Hearing);
                     assert_eq!(tab.reach(), reach + worst_case);
                     open.push((RequestId(next), prompt, output));
                     next += 1;
@@ -335,5 +476,50 @@ fn nothing_costs_more_than_what_was_asked_for_and_rows_add_up() {
         }
         rows += rows_of(&tab.take_rows());
         assert_eq!((rows, tab.rowed_cost()), (tab.cost(), tab.cost()), "seed {seed}");
+    }
+}
+
+/// Whoever listens, and whenever: audio costs no more than was reckoned with when it came, and each sample stands in one row.
+#[test]
+fn recognisers_that_change_cost_no_more_than_was_reckoned_with() {
+    for seed in 0..500_u64 {
+        let (mut tab, mut state, mut ledger) = (tab_of_stand_ins(0, &[]), seed, Vec::new());
+        let mut below = |end: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % end
+        };
+        let (mut open, mut next, mut heard) = (Vec::new(), 0, 0);
+        for _ in 0..80 {
+            let reach = tab.reach();
+            match below(6) {
+                0 => {
+                    let place = [0, 1, 3, 4][below(4) as usize];
+                    tab.hold(RequestId(next), place, AtMost::Nothing, Purpose::Hearing);
+                    open.push(RequestId(next));
+                    next += 1;
+                }
+                1 if !open.is_empty() => tab.listens(open[below(open.len() as u64) as usize]),
+                2 if !open.is_empty() => {
+                    tab.settle(open.swap_remove(below(open.len() as u64) as usize), None, &Spent::default());
+                }
+                3 => ledger.extend(tab.take_rows()),
+                _ => {
+                    let samples = below(3_201) as u32;
+                    let reach = tab.reach_with(samples);
+                    tab.add_samples(samples);
+                    heard += u64::from(samples);
+                    assert_eq!(tab.reach(), reach, "seed {seed}");
+                    continue;
+                }
+            }
+            assert!(tab.reach() <= reach && tab.rowed_cost() <= tab.cost(), "seed {seed}");
+        }
+        ledger.extend(tab.take_rows());
+        assert_eq!(rows_of(&ledger), tab.cost(), "seed {seed}");
+        let through: u64 = ledger.iter().map(|row| row.quantity).sum();
+        assert_eq!((through, tab.samples()), (heard, heard), "seed {seed}");
+        for (item, _) in EARS {
+            follow(&ledger.iter().filter(|row| row.item == item).collect::<Vec<_>>());
+        }
     }
 }

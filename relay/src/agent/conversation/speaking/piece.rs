@@ -8,10 +8,11 @@ use super::super::super::script;
 use super::super::memory::Author;
 use super::super::outbox::Outbox;
 use super::Voice;
+use super::alignment::Alignment;
 use crate::agent::AgentOutput;
 use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
-use crate::provider::{Answer, Ask, Failure, Feed, Sound};
+use crate::provider::{Answer, Ask, Failure, Feed, Sound, Spoken};
 
 /// Sound that waits before its provider is held back, and what may be left of it when it goes on: seconds.
 const FULL_SECONDS: usize = 4;
@@ -51,6 +52,8 @@ pub(super) struct Piece {
     came_rate: u32,
     resampler: Option<Box<Resampler>>,
     is_held_back: bool,
+    /// Which of its words are spoken when.
+    alignment: Alignment,
 }
 
 /// What it takes at most to have so many bytes spoken, which are so many characters.
@@ -79,6 +82,7 @@ impl Piece {
             came_rate: 0,
             resampler: None,
             is_held_back: false,
+            alignment: Alignment::default(),
         }
     }
 
@@ -143,6 +147,18 @@ impl Piece {
         self.hold_back(self.sound.len() > FULL_SECONDS * rate as usize, outbox);
     }
 
+    /// The voice says when words of it are spoken.
+    pub(super) fn note_spoken(&mut self, spoken: &Spoken, rate: u32) {
+        if self.stage == Stage::Asked {
+            self.alignment.note(&self.spoken, &self.written, spoken, rate);
+        }
+    }
+
+    /// What is known of when its words are spoken and was not taken yet, once they are told: bytes of them, and samples of its sound.
+    pub(super) fn take_spoken(&mut self) -> Vec<(usize, u32)> {
+        if self.is_told { self.alignment.take() } else { Vec::new() }
+    }
+
     /// The voice has given all of it.
     pub(super) fn finish(&mut self, answer: &Answer, outbox: &mut Outbox) {
         let Some((request, _, billing)) = self.asked else { return };
@@ -164,6 +180,7 @@ impl Piece {
         outbox.spent(request, is_billed.then(|| self.used()).flatten());
         if self.came == 0 {
             self.stage = Stage::Waiting;
+            self.alignment = Alignment::default();
         } else {
             self.complete();
         }

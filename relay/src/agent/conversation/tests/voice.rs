@@ -8,7 +8,7 @@ use super::talk::{
 };
 use super::*;
 use crate::money::bill::Billing;
-use crate::provider::{Feed, Heard, Service};
+use crate::provider::{Feed, Heard, Service, Sound, Spoken};
 
 #[test]
 fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
@@ -497,4 +497,50 @@ fn on_hold_the_recogniser_is_let_go_once_it_has_said_its_last_words_and_the_firs
     // Where nothing waits to be understood, it is let go at once, and no other one is.
     assert!(talk.input(AgentInput::OnHold(true)).contains(&AgentOutput::Cancel { request: again }));
     assert_eq!(talk.input(AgentInput::OnHold(true)), []);
+}
+
+/// What it says of when words are spoken: bytes of those that were told last, and where they end in the answer's sound.
+fn spoken_words(did: &[AgentOutput]) -> Vec<(usize, u32)> {
+    let spoken = did.iter().filter_map(|did| match did {
+        AgentOutput::Spoken { bytes, end } => Some((*bytes, *end)),
+        _ => None,
+    });
+    spoken.collect()
+}
+
+#[test]
+fn when_words_are_spoken_is_said_of_each_sentence_as_its_voice_says_it_in_the_time_of_the_answer() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "What is it?");
+    let first = ask_of(&talk.thinks(mind, "It is a *test*. And"), MOUTH).0;
+    talk.thinks(mind, " this is more.");
+    let second = ask_of(&talk.finishes(mind), MOUTH).0;
+    let says = |bytes, end_ms| Event::Spoken(Spoken { bytes, end_ms });
+    // Of the second nothing is said before it is told, and the first may be told at another rate than it sounds at.
+    assert_eq!(spoken_words(&talk.event(second, &says(3, 200))), []);
+    assert_eq!(spoken_words(&talk.event(first, &says(2, 100))), [], "its words are not told yet");
+    let did = talk.event(first, &Event::Sound(Sound { rate: 48_000, samples: vec![1; 48_000] }));
+    assert_eq!(spoken_words(&did), [(2, 2_400)]);
+    assert_eq!(spoken_words(&talk.event(first, &says(5, 900))), [(5, 21_600)]);
+    // What is written has marks that nobody speaks.
+    assert_eq!(spoken_words(&talk.event(first, &says(12, 1_000))), [("It is a *test*.".len(), 24_000)]);
+    talk.finishes(first);
+    let begins = talk.sound;
+    let did = talk.sounds(second, 24_000);
+    assert_eq!(spoken_words(&did), [(3, begins + 4_800)]);
+    assert_eq!(spoken_words(&talk.event(second, &says(8, 500))), [(8, begins + 12_000)]);
+}
+
+#[test]
+fn what_a_voice_said_of_words_before_it_failed_without_a_sound_is_forgotten() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "What is it?");
+    let mouth = ask_of(&talk.thinks(mind, "It is a test. And"), MOUTH).0;
+    talk.event(mouth, &Event::Spoken(Spoken { bytes: 5, end_ms: 100 }));
+    let other = ask_of(&talk.fails(mouth, FailureKind::Connection), OTHER_MOUTH).0;
+    assert_eq!(spoken_words(&talk.sounds(other, 24_000)), []);
+    let did = talk.event(other, &Event::Spoken(Spoken { bytes: 5, end_ms: 500 }));
+    assert_eq!(spoken_words(&did), [(5, 12_000)]);
 }

@@ -1,0 +1,262 @@
+//! What the rows of a call say beside what was used: which turn they are of, and whom the audio was heard by.
+
+use relay::provider::{Chat, Heard, TurnSign};
+
+use super::*;
+
+const MIND: usize = 2;
+const VOICE: usize = 3;
+
+/// Two recognisers that hear all of a call, the second at twice the price; a model, a voice, and a recogniser of utterances.
+fn tab() -> Tab {
+    let toml = r#"
+        version = "1"
+        item = [
+            { name = "acme/ear", unit = "second", usd = "0.006", per = 60 },
+            { name = "acme/other", unit = "second", usd = "0.012", per = 60 },
+            { name = "acme/mind", unit = "input_token", usd = "1", per = 1000000 },
+            { name = "acme/mind", unit = "output_token", usd = "5", per = 1000000 },
+            { name = "acme/voice", unit = "character", usd = "30", per = 1000000 },
+        ]"#;
+    let table = PriceTable::parse(toml).expect("a table");
+    let stream = |item| ItemPrice::stream(&table, item, 0).expect("priced");
+    let mind = ItemPrice::model(&table, "acme/mind", 0).expect("priced");
+    let voice = ItemPrice::voice(&table, "acme/voice", 0).expect("priced");
+    let utterances = ItemPrice::utterances(&table, "acme/ear", 0).expect("priced");
+    let ear = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
+    let prices = vec![stream("acme/ear"), stream("acme/other"), mind, voice, utterances];
+    Tab::new(ear, prices, 0, Earlier::default())
+}
+
+fn bench() -> Bench {
+    of(NanoUsd::new(5_000_000_000))
+}
+
+/// A call that has so much.
+fn of(authorised: NanoUsd) -> Bench {
+    let caps = Caps { session: authorised, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    Bench::of_tab(caps, authorised, 0, tab())
+}
+
+/// A call that goes on with this turn after another relay.
+fn at_turn(turn: u32) -> Bench {
+    let mut bench = bench();
+    let puppet =
+        Puppet { script: bench.script.clone(), told: bench.told.clone(), sound: None, farewell: None };
+    let start = Start {
+        mark: Mark::default(),
+        turn,
+        tab: tab(),
+        caps: bench.caps,
+        grant: Grant { authorised: NanoUsd::new(5_000_000_000), standing: Standing::unused(bench.caps) },
+        is_taken_over: true,
+        replayable: 0,
+        metered_through: 0,
+        ends: None,
+    };
+    bench.call = Call::new(bench.now, Box::new(puppet), start);
+    bench.drain();
+    bench
+}
+
+fn ask(request: u32, provider: usize, ask: Ask, at_most: AtMost) -> AgentOutput {
+    AgentOutput::Ask { request: RequestId(request), provider, ask, at_most }
+}
+
+fn chat(request: u32) -> AgentOutput {
+    let chat = Chat { messages: Vec::new(), tools: Vec::new(), max_output_tokens: 100 };
+    ask(request, MIND, Ask::Chat(chat), AtMost::Tokens { prompt: 100, output: 100 })
+}
+
+fn speak(request: u32) -> AgentOutput {
+    ask(request, VOICE, Ask::Speak("Hello.".into()), AtMost::Characters(10))
+}
+
+fn listen(request: u32, place: usize) -> AgentOutput {
+    ask(request, place, Ask::Listen, AtMost::Nothing)
+}
+
+fn transcribe(request: u32) -> AgentOutput {
+    ask(request, 4, Ask::Transcribe(vec![0; 16_000]), AtMost::Samples(16_000))
+}
+
+fn spent(request: u32, used: Quantity) -> AgentOutput {
+    let (request, used) = (RequestId(request), Some(used));
+    AgentOutput::Spent { request, used, estimated: false, provider_id: None }
+}
+
+fn thought(request: u32) -> AgentOutput {
+    spent(request, Quantity::Tokens(TokenUsage { input: 10, output: 1, ..TokenUsage::default() }))
+}
+
+fn spoke(request: u32) -> AgentOutput {
+    spent(request, Quantity::Characters(6))
+}
+
+impl Bench {
+    /// The agent does this, for which there is money; what is spent is written.
+    fn acts(&mut self, does: impl IntoIterator<Item = AgentOutput>) -> Vec<Did> {
+        let mut did = self.chunk(does);
+        loop {
+            let before = did.len();
+            for asked in did.clone().into_iter().rev().take_while(|did| !matches!(did, Did::Open(_))) {
+                if let Did::Reserve(through, ..) = asked {
+                    let grant = Grant { authorised: through.at_most, standing: Standing::unused(self.caps) };
+                    did.extend(self.input(Input::Reserved(&Reserved::Granted(grant))));
+                    break;
+                }
+            }
+            for _ in 0..4 {
+                let cost = NanoUsd::new(self.call.usage().cost_nano_usd);
+                let standing = Standing::unused(self.caps);
+                did.extend(self.input(Input::Settled { cost, standing: &standing }));
+            }
+            if did.len() == before {
+                return did;
+            }
+        }
+    }
+
+    /// All rows that are written from now on, with the last ones.
+    fn rows(&mut self, did: Vec<Did>) -> Vec<LedgerRow> {
+        let last = self.input(Input::Checkpoint { sent_away: true });
+        let rows = did.into_iter().chain(last).filter_map(|did| match did {
+            Did::Settle(rows, ..) => Some(rows),
+            _ => None,
+        });
+        rows.flatten().collect()
+    }
+}
+
+/// Which turn the rows of each request name, without its kinds of token.
+fn named(rows: &[LedgerRow]) -> Vec<(u32, Option<u32>)> {
+    let mut named: Vec<(u32, Option<u32>)> = rows
+        .iter()
+        .filter_map(|row| {
+            let (_, of) = row.key.rsplit_once('@')?;
+            let (request, _) = of.split_once('.')?.1.split_once('/')?;
+            Some((request.parse().ok()?, row.turn))
+        })
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    named
+}
+
+#[test]
+fn each_row_of_a_model_and_a_voice_names_the_turn_of_the_user_that_is_answered() {
+    let mut bench = bench();
+    let words = |text: &str| AgentOutput::Words { text: text.into(), start: 0, end: 2_400, last: true };
+    // A greeting answers nobody.
+    let mut did = bench.acts([speak(0)]);
+    did.extend(bench.acts([words("Hello."), spoke(0), AgentOutput::AnswerEnd]));
+    did.extend(bench.input(Input::Played(u32::MAX)));
+    // A short answer: the model is through before its first sound. Turn 0 is the greeting's.
+    did.extend(bench.acts([said(0, 1_600), chat(1)]));
+    did.extend(bench.acts([thought(1), speak(2)]));
+    did.extend(bench.acts([words("Yes."), spoke(2), AgentOutput::AnswerEnd]));
+    // A long one, which the user interrupts: turns 3 and 5, the answer between them.
+    did.extend(bench.acts([said(1_600, 4_800), chat(3)]));
+    did.extend(bench.acts([speak(4)]));
+    did.extend(bench.acts([words("Once upon a time.")]));
+    did.extend(bench.acts([AgentOutput::Cut, thought(3), spoke(4), said(4_800, 8_000), chat(5)]));
+    // One that is prepared while the user still speaks, and one that a model makes with a tool.
+    did.extend(bench.acts([thought(5)]));
+    let partial = AgentOutput::Partial { text: "And".into(), start: 8_000, end: 9_600, final_through: None };
+    did.extend(bench.acts([partial, chat(6)]));
+    did.extend(bench.acts([thought(6), said(8_000, 11_200), chat(7)]));
+    did.extend(bench.acts([thought(7), chat(8), speak(9)]));
+    did.extend(bench.acts([thought(8)]));
+    // What nobody accounts for names its turn as well.
+    let rows = bench.rows(did);
+    let turns = [(0, None), (1, Some(1)), (2, Some(1)), (3, Some(3)), (4, Some(3)), (5, Some(5))];
+    assert_eq!(named(&rows)[..6], turns);
+    assert_eq!(named(&rows)[6..], [6, 7, 8, 9].map(|request| (request, Some(6))));
+    assert!(rows.iter().filter(|row| row.unit == "sample").all(|row| row.turn.is_none()));
+}
+
+#[test]
+fn a_row_of_an_utterance_names_the_turn_that_was_understood_from_it() {
+    let mut bench = bench();
+    let heard = |request| spent(request, Quantity::Samples(16_000));
+    let mut did = bench.acts([transcribe(0)]);
+    did.extend(bench.acts([said(0, 1_600), heard(0), chat(1)]));
+    // The agent answers, and is interrupted: what is spent meanwhile is of neither.
+    let words = AgentOutput::Words { text: "Yes.".into(), start: 0, end: 2_400, last: false };
+    did.extend(bench.acts([words, transcribe(2)]));
+    did.extend(bench.acts([AgentOutput::Cut, said(1_600, 4_800), heard(2)]));
+    let rows = bench.rows(did);
+    assert_eq!(named(&rows), [(0, Some(0)), (1, Some(0)), (2, Some(2))]);
+}
+
+#[test]
+fn an_answer_that_another_relay_has_left_open_names_the_last_turn_that_is_stored() {
+    let mut bench = at_turn(8);
+    let mut did = bench.acts([chat(0)]);
+    did.extend(bench.acts([thought(0), speak(1)]));
+    did.extend(bench.acts([spoke(1), said(0, 1_600), chat(2)]));
+    let rows = bench.rows(did);
+    assert_eq!(named(&rows), [(0, Some(7)), (1, Some(7)), (2, Some(8))]);
+}
+
+/// How many samples stand in rows of each item, and what they cost.
+fn heard_by(rows: &[LedgerRow]) -> Vec<(&str, u64, u64)> {
+    ["acme/ear", "acme/other"]
+        .map(|item| {
+            let of = rows.iter().filter(|row| row.item == item && row.unit == "sample");
+            of.fold((item, 0, 0), |(item, samples, cost), row| {
+                (item, samples + row.quantity, cost + row.cost.get())
+            })
+        })
+        .to_vec()
+}
+
+#[test]
+fn audio_that_a_stand_in_hears_is_billed_as_the_stand_ins() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready }));
+    for _ in 0..9 {
+        did.extend(bench.acts([]));
+    }
+    // The first one breaks, and the second is there three chunks later.
+    let over = |request| AgentOutput::Spent {
+        request: RequestId(request),
+        used: None,
+        estimated: true,
+        provider_id: None,
+    };
+    did.extend(bench.acts([over(0), listen(1, 1)]));
+    for _ in 0..3 {
+        did.extend(bench.acts([]));
+    }
+    // Some providers say words before they say that they are there.
+    let heard = Heard { text: "and".into(), start: 0, end: 1_600, words_end: None, is_final: false };
+    for event in [Event::Heard(heard), Event::Ready, Event::Turn(TurnSign::Over)] {
+        did.extend(bench.input(Input::Provider { request: RequestId(1), event: &event }));
+    }
+    for _ in 0..6 {
+        did.extend(bench.acts([]));
+    }
+    let rows = bench.rows(did);
+    // What came with the failure was heard by the first one, as far as is known.
+    assert_eq!(heard_by(&rows), [("acme/ear", 11 * 1_600, 110_000), ("acme/other", 9 * 1_600, 180_000)]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 290_000);
+    assert_eq!(bench.call.usage().audio_ms, 2_000);
+}
+
+#[test]
+fn while_nobody_listens_there_has_to_be_money_for_the_dearest_recogniser() {
+    // A tenth of a second costs 10,000 nano-dollars, or 20,000.
+    let cap = NanoUsd::new(40_000);
+    let mut bench = of(cap);
+    // The first two are in rows when half of the budget is used.
+    for _ in 0..4 {
+        bench.chunk([]);
+    }
+    assert_eq!(bench.call.usage().cost_nano_usd, 30_000, "the fourth chunk waits");
+    bench.script.lock().expect("one thread").push_back(listen(0, 1));
+    assert!(bench.input(Input::BargeIn).contains(&Did::Open(RequestId(0))));
+    bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready });
+    assert_eq!(bench.call.usage().cost_nano_usd, cap.get(), "the third was heard by the dearer one");
+}
