@@ -177,7 +177,8 @@ pub enum Event {
     Sound(Sound),
     /// A voice says when its words are spoken.
     Spoken(Spoken),
-    /// The answer is whole. Nothing follows.
+    /// The answer is whole. Nothing follows. A recogniser that is fed says so also when it was closed in order because nothing came for it to
+    /// hear: that is no failure, and another request goes on where this one ended.
     Finished(Answer),
     /// There will be no (whole) answer. Nothing follows.
     Failed(Failure),
