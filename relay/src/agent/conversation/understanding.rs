@@ -66,6 +66,9 @@ impl<E: Ears> Conversation<E> {
                         Remark::Echo => {}
                     }
                 }
+                Understood::Spent { request, used, estimated, provider_id } => {
+                    self.outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
+                }
                 Understood::Final { through } => {
                     self.is_user_speaking = false;
                     self.end_turn();
