@@ -15,7 +15,7 @@ use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
     Ask, Bounds, Chat, Codec, Connections, Deadlines, Event, FailureKind, Feed, Input, Kind, Message,
-    Opening, Output, Provider, Request, Target,
+    Opening, Output, Provider, Request, Sound, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -195,6 +195,28 @@ async fn an_answer_comes_piece_by_piece_and_ends_once() {
             assert!(matches!(events.last(), Some(Event::Finished(_))), "{}: {events:?}", row.kind);
         }
     }
+}
+
+#[tokio::test]
+async fn what_an_answer_is_called_reaches_its_reader_with_its_parameters() {
+    let voice = Row {
+        kind: "openai-speech",
+        ask: || Ask::Speak("Hello".to_owned()),
+        path: "/v1/audio/speech",
+        media_type: "audio/pcm; rate=16000",
+        piece: "",
+        end: "",
+        noise: "",
+    };
+    let events =
+        voice.answered(|| answer(200, "audio/pcm; rate=16000", Body::from(&b"\x01\0\x02\0"[..]))).await;
+    let sound = Event::Sound(Sound { rate: 16_000, samples: vec![1, 2] });
+    assert!(events.contains(&sound), "{events:?}");
+    // One that answers whole is known by its name all the same.
+    let whole = "{\"choices\":[{\"message\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}";
+    let whole = move || answer(200, "application/json; charset=utf-8", Body::from(whole));
+    let events = ROWS[0].answered(whole).await;
+    assert_eq!(text(&events), "Hello", "{events:?}");
 }
 
 #[tokio::test]

@@ -24,14 +24,24 @@ async fn fakes() -> u16 {
 }
 
 async fn get(port: u16, path: &str) -> Value {
+    serde_json::from_str(&ask(port, "GET", path, "").await).expect("JSON")
+}
+
+/// The body of the answer.
+async fn ask(port: u16, method: &str, path: &str, body: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+        content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).await.expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("it answers");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
-    serde_json::from_str(body).expect("JSON")
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(" 20"), "{answer}");
+    body.to_owned()
 }
 
 /// A provider: its kind, its model, its item in the shipped price table, and what else it wants.
@@ -152,9 +162,13 @@ impl Talk {
         self.raw.say(&ClientMessage::from(ack).to_json()).await;
     }
 
+    async fn mute(&mut self, muted: bool) {
+        self.raw.say(&ClientMessage::from(Mute { muted }).to_json()).await;
+    }
+
     /// Puts the call on hold as the SDK does, or goes on.
     async fn hold(&mut self, held: bool) {
-        self.raw.say(&ClientMessage::from(Mute { muted: held }).to_json()).await;
+        self.mute(held).await;
         self.raw.say(&ClientMessage::from(Playback { held }).to_json()).await;
     }
 
@@ -200,6 +214,16 @@ async fn holds(stt: Provider, llm: Provider, tts: Provider) {
     assert!(told.audio_bytes > 24_000, "half a second of sound at least: {told:?}");
     relay.terminate().await;
     check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
+    check_let_go(port).await;
+}
+
+/// Each recogniser that was fed was told at last that nothing more comes, and has ended as its wire has it.
+async fn check_let_go(port: u16) {
+    for request in heard(port).await {
+        let last = request["feeds"].as_array().and_then(|feeds| feeds.last()).expect("it was fed");
+        assert_eq!(last["message"], json!({"type": "CloseStream"}), "{request}");
+        assert_eq!(request["ended"], json!("done"), "{request}");
+    }
 }
 
 /// The ledger is what the stand-ins would bill.
@@ -231,6 +255,9 @@ async fn check_bill(folder: &Path, port: u16, told: &Told, [stt, llm, tts]: [&Pr
     assert!((input - asked).abs() < 0.5, "{input} of {log}");
     let unit = if stt.0 == "openai-transcription" { "utterance_sample" } else { "sample" };
     let seconds = sum(stt.2, unit) as f64 / 16_000.0;
+    // What an utterance cost is the turn's that was said with it.
+    let utterances = ledger.iter().filter(|row| row.unit == "utterance_sample");
+    assert!(utterances.clone().all(|row| row.turn == Some(0)), "{ledger:?}");
     // Transcriptions say whole seconds.
     let most = if unit == "sample" { 0.25 } else { 1.0 };
     assert!((seconds - of("seconds")).abs() < most, "{seconds} s of {log}");
@@ -267,14 +294,18 @@ async fn with_transcribed_utterances_anthropic_and_elevenlabs() {
     .await;
 }
 
-/// The connections to the recogniser that were given sound: whether each is over.
-async fn recognisers(port: u16) -> Vec<bool> {
+/// The connections to recognisers that are fed and were given sound.
+async fn heard(port: u16) -> Vec<Value> {
     let log = get(port, "/log").await;
-    let requests = log["requests"].as_array().expect("a list").iter();
-    requests
-        .filter(|request| request["wire"] == "deepgram.listen" && request["bill"]["seconds"] != json!(0.0))
-        .map(|request| !request["ended"].is_null())
-        .collect()
+    let is_fed =
+        |request: &&Value| request["wire"] == "deepgram.listen" || request["wire"] == "deepgram.flux";
+    let requests = log["requests"].as_array().expect("a list").iter().filter(is_fed);
+    requests.filter(|request| request["bill"]["seconds"] != json!(0.0)).cloned().collect()
+}
+
+/// Whether each of them is over.
+async fn recognisers(port: u16) -> Vec<bool> {
+    heard(port).await.iter().map(|request| !request["ended"].is_null()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,6 +335,41 @@ async fn a_call_on_hold_lets_its_recogniser_go_and_another_one_hears_what_is_sai
     let told = talk.hang_up().await;
     assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
     assert!(told.user.iter().all(|text| text.to_lowercase().contains("one")), "{told:?}");
+    relay.terminate().await;
+    check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
+    check_let_go(port).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_muted_for_longer_than_flux_waits_is_not_told_that_nobody_hears_them_and_is_heard_afterwards()
+{
+    let stt = Provider("deepgram-flux", "flux-general-en", "deepgram/flux-general-en", "");
+    let llm = Provider("openai-chat", "small", "openai/chat", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let port = fakes().await;
+    // It closes what nothing comes over after four seconds, and not after ten.
+    let script = json!({"deepgram.flux": [{"times": 99, "idle_ms": 4_000}]});
+    ask(port, "POST", "/script", &script.to_string()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let mut talk = Talk::begin(&relay).await;
+    talk.ask().await;
+    assert_eq!(recognisers(port).await.last(), Some(&false), "one hears the call");
+
+    let muted = Instant::now();
+    talk.mute(true).await;
+    while recognisers(port).await.last() != Some(&true) {
+        assert!(muted.elapsed() < Duration::from_secs(20), "it is kept: {:?}", talk.told);
+        talk.hear_until(Instant::now() + Duration::from_millis(200)).await;
+    }
+    talk.mute(false).await;
+    talk.begun += muted.elapsed();
+    talk.ask().await;
+    assert_eq!(recognisers(port).await.last(), Some(&false), "another one hears the rest");
+
+    let told = talk.hang_up().await;
+    assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
     relay.terminate().await;
     check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
 }

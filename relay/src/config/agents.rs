@@ -265,7 +265,7 @@ fn team(
     let good = |provider: &Provider| provider.kind.service == service;
     let wrong = names.iter().find(|name| !providers.get(*name).is_some_and(good));
     if wrong.is_none() && (!is_needed || !names.is_empty()) {
-        return Ok(names);
+        return alike(values, key, names, providers, service);
     }
     let there: Vec<String> =
         providers.values().filter(|provider| good(provider)).map(|provider| quote(&provider.name)).collect();
@@ -275,6 +275,31 @@ fn team(
         service.name()
     );
     Err(values.wrong(key, wrong.map_or("nothing".to_owned(), quote), accepted))
+}
+
+/// Recognisers stand in for each other only where they hear alike: what one has heard of a stream is of no use to one that is asked about
+/// utterances.
+fn alike(
+    values: &Values,
+    key: &'static str,
+    names: Vec<String>,
+    providers: &BTreeMap<String, Provider>,
+    service: Service,
+) -> Result<Vec<String>, ConfigError> {
+    let is_fed = |name: &String| providers.get(name).is_some_and(|provider| provider.kind.is_fed);
+    let first = names.first().filter(|_| service == Service::SpeechToText);
+    let Some((first, other)) =
+        first.and_then(|first| Some((first, names.iter().find(|name| is_fed(name) != is_fed(first))?)))
+    else {
+        return Ok(names);
+    };
+    let (fed, asked) = if is_fed(first) { (first, other) } else { (other, first) };
+    let accepted = format!(
+        "give recognisers that hear alike: {} hears all of a call and {} one utterance at a time, so neither can stand in for the other",
+        quote(fed),
+        quote(asked)
+    );
+    Err(values.wrong(key, quote(other), accepted))
 }
 
 pub(super) fn default(values: &Values) -> Result<String, ConfigError> {

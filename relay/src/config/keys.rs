@@ -112,7 +112,7 @@ keys! {
     "api.preflights_per_minute" = "10", Whole(1, 100_000), "preflights of one user in a minute; all users of an address may make ten times as many";
     "agents.default" = "echo", Text, "the agent of a call that names none; `echo` needs no key and is always there";
     "agents.*.kind" = "chat", OneOf(&["chat", "echo"]), "what it does: `chat` holds a conversation with the help of providers, `echo` says back what it hears";
-    "agents.*.stt" = "", List, "the names of its recognisers (speech to text) among `[providers.NAME]`, in the order in which they are asked; without one the agent reads what is typed";
+    "agents.*.stt" = "", List, "the names of its recognisers (speech to text) among `[providers.NAME]`, in the order in which they are asked: each hears all of a call, or each one utterance at a time; without one the agent reads what is typed";
     "agents.*.llm" = "", List, "the names of its language models among `[providers.NAME]`, in the order in which they are asked; `chat` needs one";
     "agents.*.llm_near_cap" = "", List, "the names of cheaper language models that are asked before those when little money is left, see [near a cap](agents.md#near-a-cap)";
     "agents.*.tts" = "", List, "the names of its voices (text to speech) among `[providers.NAME]`, in the order in which they are asked; without one the agent answers in text";

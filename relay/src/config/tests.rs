@@ -441,6 +441,39 @@ fn agents_and_providers_are_known_by_their_names() {
 }
 
 #[test]
+fn recognisers_of_two_sorts_in_one_list_are_refused_with_the_reason() {
+    let with = |stt: &str| {
+        from_toml(&format!(
+            "[agents.host]\nstt = {stt}\nllm = \"mind\"\ntts = [\"aura\", \"mouth\"]\n\
+             [providers.nova]\nkind = \"deepgram\"\nmodel = \"nova-3\"\n\
+             [providers.flux]\nkind = \"deepgram-flux\"\nmodel = \"flux-general-en\"\n\
+             [providers.whisper]\nkind = \"openai-transcription\"\nmodel = \"whisper-1\"\n\
+             [providers.other]\nkind = \"openai-transcription\"\nmodel = \"whisper-2\"\n\
+             [providers.aura]\nkind = \"deepgram-aura\"\nmodel = \"aura-2\"\n\
+             [providers.mouth]\nkind = \"openai-speech\"\nmodel = \"tts-1\"\n\
+             [providers.mind]\nmodel = \"m\"\n"
+        ))
+    };
+    // Voices of two sorts stand in for each other.
+    for alike in ["[]", "\"nova\"", "[\"nova\", \"flux\"]", "[\"whisper\", \"other\"]"] {
+        with(alike).expect(alike);
+    }
+    for (mixed, named) in [
+        ("[\"nova\", \"whisper\"]", "whisper"),
+        ("[\"whisper\", \"other\", \"flux\"]", "flux"),
+        ("[\"flux\", \"nova\", \"other\", \"whisper\"]", "other"),
+    ] {
+        let said = with(mixed).expect_err(mixed).to_string();
+        assert!(
+            said.contains("agents.host.stt") && said.contains(&format!("\"{named}\"")),
+            "{mixed}: {said}"
+        );
+        let reason = "hears all of a call and";
+        assert!(said.contains(reason) && said.contains("one utterance at a time"), "{mixed}: {said}");
+    }
+}
+
+#[test]
 fn a_vendors_prices_are_for_the_vendors_own_address() {
     for (kind, more, item) in [
         ("deepgram", "model = \"nova-3\"", "deepgram/nova-3"),

@@ -89,6 +89,7 @@ metrics! {
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
     PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
+    PROVIDER_DIFFERENCE = "voxrelay_provider_difference_samples_total", Counter, ["provider", "bills"], "audio that a recogniser says it bills, `more` or `less` than it was given, where that is beyond a second of a connection";
     ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of the user's last word until what was said was understood, `llm` from then until the first words, `tts` from then until the first sound came, `send` from then until it was sent to the page, `total` until then from the end of the user's last word, and `heard` from then until the page had played some of it";
     FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, [], "answers that were held and went on, since nobody wanted to interrupt them";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
@@ -156,6 +157,9 @@ pub(crate) const PREFLIGHT_OK: &str = "ok";
 /// What becomes of a request to a provider that answers.
 const ANSWERED: &str = "ok";
 
+/// What a recogniser bills beside what it was given.
+const BILLS: [&str; 2] = ["more", "less"];
+
 /// Lets the counters of a provider stand at 0, as [`begin`] does for what is known without a configuration.
 pub(crate) fn provider(name: &str) {
     for outcome in [ANSWERED].into_iter().chain(FailureKind::ALL.map(FailureKind::name)) {
@@ -165,6 +169,9 @@ pub(crate) fn provider(name: &str) {
     for opening in [Opening::Needed, Opening::Ahead] {
         counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned(), "opened" => opening.name())
             .increment(0);
+    }
+    for bills in BILLS {
+        counter!(PROVIDER_DIFFERENCE, "provider" => name.to_owned(), "bills" => bills).increment(0);
     }
     gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
     gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
@@ -217,6 +224,14 @@ pub(crate) fn provider_connection(name: &str, opening: Opening) {
 /// A provider that was asked is not asked any more.
 pub(crate) fn provider_opened(name: &str) {
     counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(1);
+}
+
+/// A recogniser bills so many samples more than it was given, or less.
+pub(crate) fn provider_difference(name: &str, samples: i64) {
+    let [more, less] = BILLS;
+    let bills = if samples > 0 { more } else { less };
+    counter!(PROVIDER_DIFFERENCE, "provider" => name.to_owned(), "bills" => bills)
+        .increment(samples.unsigned_abs());
 }
 
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
@@ -408,7 +423,9 @@ mod tests {
                     (_, "code") => ErrorCode::ALL.len() + 1,
                     (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
                     // Those of a provider stand there once it is configured.
-                    (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS, _) => 0,
+                    (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS | PROVIDER_DIFFERENCE, _) => {
+                        0
+                    }
                     (CONNECTIONS, "transport") => TRANSPORTS.len(),
                     (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,

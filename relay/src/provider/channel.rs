@@ -55,6 +55,9 @@ impl Channel {
                 self.state = State::Open;
                 self.request_id = request_id.map(str::to_owned);
                 self.tell(Event::Ready);
+                if let Some(name) = self.request_id.clone() {
+                    self.tell(Event::Named(name));
+                }
                 Some(input)
             }
             (State::Connecting, Input::Head { status, retry_after, .. }) => {

@@ -14,7 +14,7 @@ use super::{
     Ask, Bounds, Codec, Deadlines, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output,
     Provider, Service, TurnSign,
 };
-use crate::money::bill::ItemPrice;
+use crate::money::bill::{ItemPrice, Quantity};
 
 /// Deepgram's streaming recogniser.
 pub(super) const DEEPGRAM: Kind = Kind {
@@ -202,7 +202,9 @@ impl Deepgram {
             "Metadata" => {
                 self.channel.named(&message["request_id"]);
                 if self.over_at.is_some() {
-                    self.channel.finish(None);
+                    // That is what it bills.
+                    let billed = place(&message["duration"]);
+                    self.channel.finish(billed.map(|samples| Quantity::Samples(samples.into())));
                 }
             }
             "Error" => self.channel.fail(failure(message)),

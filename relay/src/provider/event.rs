@@ -152,6 +152,8 @@ pub enum Feed {
 pub enum Event {
     /// The connection is there: from now on nothing that is fed has to wait for it. Only what is fed tells this.
     Ready,
+    /// The provider's own name for a request that lasts: it may never come to an [`Answer`] that has it. Only what is fed tells this.
+    Named(String),
     /// The next piece of a language model's answer; never empty.
     Text(String),
     /// A language model has thought something that is neither shown nor spoken: so many bytes of text, which are billed as others are.
@@ -177,7 +179,8 @@ pub enum Event {
     Sound(Sound),
     /// A voice says when its words are spoken.
     Spoken(Spoken),
-    /// The answer is whole. Nothing follows.
+    /// The answer is whole. Nothing follows. A recogniser that is fed says so also when it was closed in order because nothing came for it to
+    /// hear: that is no failure, and another request goes on where this one ended.
     Finished(Answer),
     /// There will be no (whole) answer. Nothing follows.
     Failed(Failure),

@@ -182,7 +182,9 @@ impl Exchange {
         match output {
             Output::Event(Event::Finished(_) | Event::Failed(_)) => self.ended = true,
             // What cannot be understood is no answer, and neither is what the codec says by itself.
-            Output::Event(Event::Ready | Event::Unanswered { .. }) | Output::Text(_) | Output::Binary(_) => {}
+            Output::Event(Event::Ready | Event::Named(_) | Event::Unanswered { .. })
+            | Output::Text(_)
+            | Output::Binary(_) => {}
             Output::Event(_) => self.unanswered = Duration::ZERO,
         }
         Some(output)

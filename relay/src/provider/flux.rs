@@ -1,7 +1,12 @@
 //! The wire of Deepgram's Flux, `v2/listen`: a recogniser that finds the turns itself.
 //!
 //! What it has understood is told for the whole turn each time, and is final with the turn's end (Deepgram's API reference, "Speech to
-//! text, turn-based audio"). It has no message to keep a silent connection alive, and says nothing of a forced end where there is no turn.
+//! text, turn-based audio"); of a long turn the words that do not change any more are taken to be final before that. It has no message to keep a
+//! silent connection alive, closes one that nothing comes over, and says nothing of a forced end where there is no turn.
+
+mod growing;
+
+use std::time::Duration;
 
 use protocol::Time;
 use serde_json::{Value, json};
@@ -12,8 +17,12 @@ use super::deepgram::{
     words_end,
 };
 use super::registry::model_line;
-use super::{Ask, Codec, Event, Feed, Heard, Input, Kind, Opening, Output, Provider, Service, TurnSign};
+use super::{
+    Ask, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output, Provider, Service,
+    TurnSign,
+};
 use crate::money::bill::ItemPrice;
+use growing::{Growing, letters};
 
 /// Deepgram's recogniser that finds the turns itself.
 pub(super) const DEEPGRAM_FLUX: Kind = Kind {
@@ -39,14 +48,17 @@ const EAGER_THRESHOLD: &str = "0.5";
 /// After so many milliseconds of silence a turn is over, however sure it is: the default of Deepgram's documentation.
 const END_OF_TURN_TIMEOUT_MS: &str = "5000";
 
+/// Audio comes ten times a second. A connection that is closed for want of it after a longer pause than this one was closed for that.
+const NOTHING_CAME: Duration = Duration::from_secs(1);
 /// A turn is noticed only after it has begun: so many samples before the end of silence may be speech, 1 s.
 const ONSET: u32 = 16_000;
 
 /// A recogniser that listens.
 struct Flux {
     channel: Channel,
-    /// Samples that it was fed.
+    /// Samples that it was fed, and when it last was.
     fed: u32,
+    fed_at: Option<Time>,
     /// The latest flush that is not answered.
     flushed: Option<Flushed>,
     /// The end of what was told as final.
@@ -57,6 +69,8 @@ struct Flux {
     told: Option<i64>,
     /// What it has understood of the turn so far, which no final words have taken the place of.
     turn: Option<Heard>,
+    /// Which of the turn's words are final.
+    growing: Growing,
     /// The end of the last audio that it has said something of.
     place: u32,
     /// When its last words are no longer waited for; `None` as long as more audio may come.
@@ -86,11 +100,13 @@ impl Flux {
         Flux {
             channel: Channel::new(url, headers(provider)),
             fed: 0,
+            fed_at: None,
             flushed: None,
             stays: 0,
             index: None,
             told: None,
             turn: None,
+            growing: Growing::default(),
             place: 0,
             over_at: None,
         }
@@ -104,6 +120,7 @@ impl Flux {
             Feed::Audio(audio) if !audio.is_empty() => {
                 self.channel.send(audio.clone());
                 self.fed = self.fed.saturating_add(samples(audio));
+                self.fed_at = Some(now);
             }
             Feed::Flush => {
                 self.channel.say(&json!({"type": "ForceEndTurn"}));
@@ -117,12 +134,23 @@ impl Flux {
         }
     }
 
-    fn read(&mut self, message: &Value) {
+    fn read(&mut self, now: Time, message: &Value) {
         match message["type"].as_str().unwrap_or_default() {
             "Connected" => self.channel.named(&message["request_id"]),
             "TurnInfo" => self.turn_info(message),
-            "Error" => self.channel.fail(failure(message)),
+            "Error" => self.failed(now, failure(message)),
             _ => {}
+        }
+    }
+
+    /// That it closes a connection which nothing comes over, of a user who is muted or away, is no failure. What the user was saying goes on
+    /// when they are back, so that nothing of it is over.
+    fn failed(&mut self, now: Time, failure: Failure) {
+        let nothing_came = self.fed_at.is_none_or(|fed_at| now.since(fed_at) >= NOTHING_CAME);
+        if failure.kind == FailureKind::Timeout && nothing_came {
+            self.channel.finish(None);
+        } else {
+            self.channel.fail(failure);
         }
     }
 
@@ -132,10 +160,14 @@ impl Flux {
         if index.is_some() && index == self.told {
             return;
         }
+        if index != self.index {
+            self.growing = Growing::default();
+        }
         self.index = index;
-        let start = place(&message["audio_window_start"]).unwrap_or(self.place);
+        let start = place(&message["audio_window_start"]).unwrap_or(self.place).max(self.growing.end());
         let end = place(&message["audio_window_end"]).unwrap_or(start).max(start);
-        let text = message["transcript"].as_str().unwrap_or_default().to_owned();
+        let text = message["transcript"].as_str().unwrap_or_default();
+        let text = self.growing.rest(text).to_owned();
         let words_end = self.words_end(&text, &message["words"], end).map(|at| at.clamp(start, end));
         let heard = Heard { text, start, end, words_end, is_final: false };
         self.place = end;
@@ -192,8 +224,22 @@ impl Flux {
     }
 
     /// It repeats itself several times a second; only news is told.
-    fn so_far(&mut self, heard: Heard) {
-        if heard.text.is_empty() || self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {
+    fn so_far(&mut self, mut heard: Heard) {
+        if heard.text.is_empty() {
+            return;
+        }
+        // What ends a turn by force makes all of it final.
+        let settled = match self.flushed {
+            None => self.growing.settle(&heard.text, heard.end),
+            Some(_) => None,
+        };
+        if let Some((length, end)) = settled {
+            let rest = heard.text.split_off(length).trim_start().to_owned();
+            let text = std::mem::replace(&mut heard.text, rest);
+            let start = std::mem::replace(&mut heard.start, end);
+            self.stays = self.stays.max(end);
+            self.channel.tell(Event::Heard(Heard { text, start, end, words_end: Some(end), is_final: true }));
+        } else if self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {
             return;
         }
         self.turn = Some(heard.clone());
@@ -202,6 +248,7 @@ impl Flux {
 
     fn turn_is_over(&mut self, heard: Heard) {
         self.turn = None;
+        self.growing = Growing::default();
         self.stays = self.stays.max(heard.end);
         self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
         self.channel.tell(Event::Turn(TurnSign::Over));
@@ -216,11 +263,6 @@ impl Flux {
     }
 }
 
-/// What is left of a text without marks and capitals, which change when a turn ends.
-fn letters(text: &str) -> impl Iterator<Item = char> {
-    text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
-}
-
 impl Codec for Flux {
     fn open(&mut self) -> Opening {
         self.channel.open()
@@ -229,9 +271,9 @@ impl Codec for Flux {
     fn handle_input(&mut self, now: Time, input: Input<'_>) {
         match self.channel.take(input) {
             Some(Input::Feed(feed)) => self.feed(now, feed),
-            Some(Input::Text(text)) => self.read(&serde_json::from_str(text).unwrap_or_default()),
+            Some(Input::Text(text)) => self.read(now, &serde_json::from_str(text).unwrap_or_default()),
             Some(Input::Lost(cause)) => match closed(cause) {
-                Some(failure) => self.channel.fail(failure),
+                Some(failure) => self.failed(now, failure),
                 // It is documented to close without a code, which looks like a connection that broke.
                 None if self.over_at.is_some() => self.end(),
                 None => {}

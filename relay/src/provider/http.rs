@@ -78,12 +78,11 @@ async fn read_rest(mut response: Response) {
 
 async fn head(carried: &mut Carried, response: &Response) -> bool {
     let headers = response.headers();
-    let media_type = text(headers, CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next());
     let head = Input::Head {
         status: response.status().as_u16(),
         retry_after: text(headers, RETRY_AFTER.as_str()).and_then(|seconds| seconds.trim().parse().ok()),
         request_id: REQUEST_IDS.iter().find_map(|name| text(headers, name)),
-        media_type: media_type.unwrap_or_default().trim(),
+        media_type: text(headers, CONTENT_TYPE.as_str()).unwrap_or_default(),
     };
     carried.handle(head).await
 }

@@ -2,6 +2,7 @@
 
 use sse_parse::SseParser;
 
+use super::essence;
 use super::refusal::Refusal;
 
 /// The longest event: several times the longest answer, should a server send it in one piece.
@@ -28,6 +29,7 @@ pub(super) enum Incoming {
 impl Incoming {
     /// Its head is there. What is not called JSON is read as events, since not every server calls them by their name.
     pub(super) fn begin(&mut self, status: u16, retry_after: Option<u32>, media_type: &str) {
+        let media_type = essence(media_type);
         *self = match (status, media_type) {
             (200..=299, "application/json") => Incoming::Whole(Vec::new()),
             (200..=299, _) => Incoming::Events {

@@ -95,7 +95,7 @@ pub enum Input<'a> {
         retry_after: Option<u32>,
         /// The provider's own name for the request, if it is in a header.
         request_id: Option<&'a str>,
-        /// The media type of what follows, without its parameters.
+        /// The media type of what follows, with its parameters as the server writes them.
         media_type: &'a str,
     },
     /// The next bytes of an HTTP body, cut anywhere.
@@ -112,6 +112,11 @@ pub enum Input<'a> {
     Feed(&'a Feed),
     /// The time of [`Codec::poll_timeout`] has come.
     Timeout,
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// What a codec does.

@@ -1,20 +1,39 @@
-//! Sound as providers send it: 16-bit samples in bytes that are cut anywhere, with or without the header of a WAV file.
+//! Sound as providers send it: samples in bytes that are cut anywhere, with or without the header of a WAV file.
 
 use super::{Event, Failure, FailureKind, Sound};
 
 /// The longest header of a WAV file, up to its samples.
 const HEADER_MAX_BYTES: usize = 64 * 1024;
+/// The fields of a chunk `fmt ` that every WAV file has, and with those that say which format an extensible one is, of which the first two are
+/// here.
+const FORMAT_BYTES: usize = 16;
+const LONG_FORMAT_BYTES: usize = 26;
+const SUBFORMAT: usize = 24;
+/// Formats of a WAV file: whole numbers, numbers with a fraction, and one that says further behind which of them it is.
+const WHOLE: u16 = 1;
+const FLOAT: u16 = 3;
+const EXTENSIBLE: u16 = 0xFFFE;
 /// Rates that a voice may have.
 const RATES: std::ops::RangeInclusive<u32> = 8_000..=96_000;
 
-/// 16-bit little-endian samples that come in pieces.
+/// Little-endian samples that come in pieces.
 pub(super) struct Pcm {
     rate: u32,
     channels: usize,
+    form: Form,
     /// The beginning of a frame whose end has not come.
     rest: Vec<u8>,
     /// Frames told so far.
     frames: u64,
+}
+
+/// How a sample is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A whole number of so many bytes, 2 to 4. The two highest are those of 16 bits.
+    Whole(usize),
+    /// A number of 32 bits between -1 and 1.
+    Float,
 }
 
 /// A WAV file that comes in pieces. A file that is written while it is sent does not know its length.
@@ -36,16 +55,28 @@ pub(super) struct Header {
 }
 
 impl Pcm {
-    /// Samples of one channel.
+    /// Samples of one channel and 16 bits.
     pub(super) fn mono(rate: u32) -> Pcm {
-        Pcm { rate, channels: 1, rest: Vec::new(), frames: 0 }
+        Pcm { rate, channels: 1, form: Form::Whole(2), rest: Vec::new(), frames: 0 }
+    }
+
+    /// Samples of 16 bits.
+    pub(super) fn of(rate: u32, channels: u16) -> Result<Pcm, Failure> {
+        if !matches!(channels, 1 | 2) || !RATES.contains(&rate) {
+            return Err(odd(&format!(
+                "only mono and stereo is understood, not {channels} channels, {rate} Hz"
+            )));
+        }
+        Ok(Pcm { channels: channels.into(), ..Pcm::mono(rate) })
     }
 
     /// The sound of these bytes, several channels mixed into one; `None` if they are no whole sample yet.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Event> {
         self.rest.extend_from_slice(bytes);
-        let whole = self.rest.len() - self.rest.len() % (2 * self.channels);
-        let samples: Vec<i16> = self.rest[..whole].chunks_exact(2 * self.channels).map(mixed).collect();
+        let frame = self.form.bytes() * self.channels;
+        let whole = self.rest.len() - self.rest.len() % frame;
+        let samples: Vec<i16> =
+            self.rest[..whole].chunks_exact(frame).map(|frame| self.form.mixed(frame)).collect();
         self.rest.drain(..whole);
         self.frames += samples.len() as u64;
         let sound = Sound { rate: self.rate, samples };
@@ -58,11 +89,33 @@ impl Pcm {
     }
 }
 
-/// One sample of a frame that has one for each channel.
-fn mixed(frame: &[u8]) -> i16 {
-    let samples = frame.chunks_exact(2).map(|sample| i32::from(i16::from_le_bytes([sample[0], sample[1]])));
-    let channels = (frame.len() / 2) as i32;
-    i16::try_from(samples.sum::<i32>() / channels).expect("a mean is no larger than what it is of")
+impl Form {
+    /// Bytes of a sample.
+    fn bytes(self) -> usize {
+        match self {
+            Form::Whole(bytes) => bytes,
+            Form::Float => 4,
+        }
+    }
+
+    /// One sample of a frame that has one for each channel.
+    fn mixed(self, frame: &[u8]) -> i16 {
+        let samples = frame.chunks_exact(self.bytes()).map(|sample| i32::from(self.sample(sample)));
+        let channels = (frame.len() / self.bytes()) as i32;
+        i16::try_from(samples.sum::<i32>() / channels).expect("a mean is no larger than what it is of")
+    }
+
+    /// The sample of these bytes in 16 bits.
+    fn sample(self, bytes: &[u8]) -> i16 {
+        match (self, bytes) {
+            (Form::Float, &[a, b, c, d]) => {
+                // What is louder than it may be becomes the loudest, and no number silence.
+                (f32::from_le_bytes([a, b, c, d]) * 32_768.0).round() as i16
+            }
+            (_, &[.., low, high]) => i16::from_le_bytes([low, high]),
+            (_, [] | [_]) => 0,
+        }
+    }
 }
 
 impl Wav {
@@ -111,7 +164,8 @@ impl Header {
             let body = self.place + 8;
             match &chunk[..4] {
                 b"fmt " => {
-                    let Some(fields) = self.bytes.get(body..body + 16) else { return Ok(None) };
+                    let length = (length as usize).clamp(FORMAT_BYTES, LONG_FORMAT_BYTES);
+                    let Some(fields) = self.bytes.get(body..body + length) else { return Ok(None) };
                     self.pcm = Some(format(fields)?);
                 }
                 b"data" => {
@@ -138,12 +192,21 @@ fn format(fields: &[u8]) -> Result<Pcm, Failure> {
     let short = |place: usize| u16::from_le_bytes([fields[place], fields[place + 1]]);
     let (format, channels, bits) = (short(0), short(2), short(14));
     let rate = u32::from_le_bytes([fields[4], fields[5], fields[6], fields[7]]);
-    // 1 is PCM; 0xFFFE says the same in a longer way.
-    if !matches!(format, 1 | 0xFFFE) || !matches!(channels, 1 | 2) || bits != 16 || !RATES.contains(&rate) {
-        let is = format!("format {format}, {channels} channels, {bits} bits, {rate} Hz");
-        return Err(odd(&format!("only mono and stereo of 16 bits is understood, not {is}")));
-    }
-    Ok(Pcm { rate, channels: channels.into(), rest: Vec::new(), frames: 0 })
+    let means = match format {
+        // This one says further behind which other it is.
+        EXTENSIBLE if fields.len() == LONG_FORMAT_BYTES => short(SUBFORMAT),
+        EXTENSIBLE => WHOLE,
+        format => format,
+    };
+    let form = match (means, bits) {
+        (WHOLE, 16 | 24 | 32) => Some(Form::Whole(usize::from(bits / 8))),
+        (FLOAT, 32) => Some(Form::Float),
+        _ => None,
+    };
+    let is = || format!("format {format}, {channels} channels, {bits} bits, {rate} Hz");
+    let odd = || odd(&format!("only mono and stereo of 16, 24 or 32 bits is understood, not {}", is()));
+    let pcm = Pcm::of(rate, channels).map_err(|_| odd())?;
+    Ok(Pcm { form: form.ok_or_else(odd)?, ..pcm })
 }
 
 fn odd(what: &str) -> Failure {

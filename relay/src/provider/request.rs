@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, Way, http, socket,
+    Answer, Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, Way, http,
+    socket,
 };
 
 /// Events that wait for the session. While they do, the provider is not read: it waits, too.
@@ -65,6 +66,19 @@ impl Request {
         if matches!(self.feeds.try_send(feed), Err(mpsc::error::TrySendError::Full(_))) {
             self.clogged = true;
             self.task = None;
+        }
+    }
+
+    /// Tells it that nothing more comes, and waits for its end: what it says until then is of no interest any more. `None` if its answer is not
+    /// whole.
+    pub async fn finish(mut self) -> Option<Answer> {
+        self.feed(Feed::Finish);
+        loop {
+            match self.next().await {
+                Event::Finished(answer) => return Some(answer),
+                Event::Failed(_) => return None,
+                _ => {}
+            }
         }
     }
 

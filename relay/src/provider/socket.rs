@@ -159,7 +159,7 @@ async fn refused(carried: &mut Carried, error: Error) {
         status: response.status().as_u16(),
         retry_after: header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
         request_id: header("dg-request-id"),
-        media_type: header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default(),
+        media_type: header("content-type").unwrap_or_default(),
     };
     let body = response.body().as_deref().unwrap_or_default();
     if carried.handle(head).await && carried.handle(Input::Bytes(body)).await {

@@ -1,7 +1,7 @@
 //! The wire of OpenAI's speech endpoint, and of everything that is compatible with it.
 //!
-//! One `POST`, answered by sound as it is made: samples without a header at 24 kHz, a WAV file from servers that know no other way, or
-//! server-sent events with base64, which also say what was used (OpenAI's API reference, "Create speech").
+//! One `POST`, answered by sound as it is made: samples without a header, at 24 kHz unless their media type says otherwise, a WAV file from
+//! servers that know no other way, or server-sent events with base64, which also say what was used (OpenAI's API reference, "Create speech").
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use super::refusal::{Refusal, words};
 use super::registry::model_line;
 use super::{
     Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Input, Kind, Opening, Output, Provider, Service,
-    Target,
+    Target, essence,
 };
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -37,7 +37,7 @@ pub(super) const OPENAI_SPEECH: Kind = Kind {
     price: ItemPrice::voice,
 };
 
-/// Samples a second of an answer without a header.
+/// Samples a second of an answer without a header whose media type does not say it.
 const RATE: u32 = 24_000;
 /// The voice if none is configured.
 const VOICE: &str = "alloy";
@@ -60,6 +60,8 @@ enum State {
     Beginning {
         bytes: Vec<u8>,
         called: Called,
+        /// What its samples are if it is none.
+        pcm: Pcm,
     },
     Samples(Pcm),
     File(Wav),
@@ -109,12 +111,16 @@ impl Speech {
 
     fn read(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Beginning { bytes: begun, called } => {
+            State::Beginning { bytes: begun, .. } => {
                 begun.extend_from_slice(bytes);
                 if begun.len() < 4 {
                     return;
                 }
-                let (begun, called) = (std::mem::take(begun), *called);
+                let State::Beginning { bytes: begun, called, pcm } =
+                    std::mem::replace(&mut self.state, State::Waiting)
+                else {
+                    return;
+                };
                 if is_compressed(&begun, called) {
                     return self
                         .fail(FailureKind::Provider, "the sound is compressed, and not what was asked for");
@@ -124,7 +130,7 @@ impl Speech {
                     return self.read(&begun);
                 }
                 let is_wav = called == Called::Wav || begun.starts_with(b"RIFF");
-                self.state = if is_wav { State::File(Wav::new()) } else { State::Samples(Pcm::mono(RATE)) };
+                self.state = if is_wav { State::File(Wav::new()) } else { State::Samples(pcm) };
                 self.read(&begun);
             }
             State::Samples(pcm) => {
@@ -220,21 +226,39 @@ fn is_compressed(begun: &[u8], called: Called) -> bool {
 }
 
 /// What answers with this media type.
-fn answering(media_type: &str) -> State {
-    match media_type.to_ascii_lowercase().as_str() {
+fn answering(media_type: &str) -> Result<State, Failure> {
+    let begins = |called| Ok(State::Beginning { bytes: Vec::new(), called, pcm: samples(media_type)? });
+    match essence(media_type).to_ascii_lowercase().as_str() {
         "text/event-stream" => {
             let parser = SseParser::new().max_buffer(EVENT_MAX_BYTES);
-            State::Events(Box::new(parser), Pcm::mono(RATE))
+            Ok(State::Events(Box::new(parser), Pcm::mono(RATE)))
         }
-        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => {
-            State::Beginning { bytes: Vec::new(), called: Called::Wav }
-        }
-        "audio/mpeg" | "audio/mp3" => State::Beginning { bytes: Vec::new(), called: Called::Mp3 },
+        "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => begins(Called::Wav),
+        "audio/mpeg" | "audio/mp3" => begins(Called::Mp3),
         other if other.starts_with("text/") || other == "application/json" || other.ends_with("+json") => {
-            State::Other(Refusal::new(200, None))
+            Ok(State::Other(Refusal::new(200, None)))
         }
-        _ => State::Beginning { bytes: Vec::new(), called: Called::Other },
+        _ => begins(Called::Other),
     }
+}
+
+/// What samples without a header are, as their media type says: `audio/pcm;rate=16000`, `audio/L16; rate=22050; channels=2`. RFC 2586 has the
+/// samples of `audio/L16` with the highest byte first; those who use it as an answer to a request for `pcm` send them as all others do.
+fn samples(media_type: &str) -> Result<Pcm, Failure> {
+    let (rate, channels) = (parameter(media_type, "rate"), parameter(media_type, "channels"));
+    if let (Ok(rate), Ok(channels)) =
+        (rate.map_or(Ok(RATE), |rate| rate.parse()), channels.map_or(Ok(1), |channels| channels.parse()))
+    {
+        return Pcm::of(rate, channels);
+    }
+    Err(Failure::new(FailureKind::Provider, format!("the sound cannot be read: it is called {media_type}")))
+}
+
+/// What a media type says of this.
+fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
+    let parameters = media_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut called = parameters.filter(|(called, _)| called.trim().eq_ignore_ascii_case(name));
+    called.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 /// All that is said of it is text in and sound out.
@@ -252,10 +276,13 @@ impl Codec for Speech {
         match (&self.state, input) {
             (State::Waiting, Input::Head { status, retry_after, request_id, media_type }) => {
                 self.answer.request_id = request_id.map(str::to_owned);
-                self.state = match status {
-                    200..=299 => answering(media_type),
-                    _ => State::Refused(Refusal::new(status, retry_after)),
-                };
+                match status {
+                    200..=299 => match answering(media_type) {
+                        Ok(state) => self.state = state,
+                        Err(failure) => self.end_with(Event::Failed(failure)),
+                    },
+                    _ => self.state = State::Refused(Refusal::new(status, retry_after)),
+                }
             }
             (_, Input::Bytes(bytes)) => self.read(bytes),
             (_, Input::End) => self.end(),

@@ -12,7 +12,7 @@ use super::refusal::{Refusal, words};
 use super::registry::model_line;
 use super::{
     Answer, Ask, Codec, Event, Failure, FailureKind, Heard, Input, Kind, Opening, Output, Provider, Service,
-    Target,
+    Target, essence,
 };
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -189,7 +189,9 @@ impl Codec for Transcription {
             (State::Waiting, Input::Head { status, retry_after, request_id, media_type }) => {
                 self.request_id = request_id.map(str::to_owned);
                 self.state = match status {
-                    200..=299 => State::Answering { body: Vec::new(), plain: media_type == "text/plain" },
+                    200..=299 => {
+                        State::Answering { body: Vec::new(), plain: essence(media_type) == "text/plain" }
+                    }
                     _ => State::Refused(Refusal::new(status, retry_after)),
                 };
             }

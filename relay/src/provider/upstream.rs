@@ -189,7 +189,7 @@ impl Pass {
         let Some(ticket) = self.ticket else { return };
         match event {
             // Anybody may take a connection and say nothing.
-            Event::Ready | Event::Unanswered { .. } => {}
+            Event::Ready | Event::Named(_) | Event::Unanswered { .. } => {}
             Event::Text(_)
             | Event::Thought { .. }
             | Event::ToolCall(_)
@@ -270,7 +270,7 @@ mod tests {
             Heard { text: "Hello".to_owned(), start: 0, end: 8_000, words_end: None, is_final: false };
         let works = [Event::Ready, Event::Heard(words), broke()];
         assert_eq!(tell(&upstream("deepgram"), &Ask::Listen, 5, &works), [true; 5]);
-        let takes = [Event::Ready, Event::Unanswered { end: 8_000 }, broke()];
+        let takes = [Event::Ready, Event::Named("r-1".to_owned()), Event::Unanswered { end: 8_000 }, broke()];
         assert_eq!(tell(&upstream("deepgram"), &Ask::Listen, 3, &takes), [true, true, false]);
     }
 

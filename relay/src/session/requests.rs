@@ -4,15 +4,23 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use audio::SPEECH_RATE;
 use protocol::Time;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::money::bill::Quantity;
 use crate::money::tab::RequestId;
 use crate::operations::telemetry;
-use crate::provider::{Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Request, Service, Upstream};
+use crate::provider::{
+    Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Request, Service, Upstream,
+};
+
+/// How long a recogniser that is let go of may take to say what it bills: a little longer than its codec waits for that.
+const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 
 /// The requests of one session. Dropping this cancels them.
 #[derive(Debug)]
@@ -37,6 +45,10 @@ struct Running {
     pass: Pass,
     /// Whoever asked has no room: what it says waits, and then its provider.
     is_held_back: bool,
+    /// It listens to a stream, and is there: when it is let go of, it is told so.
+    is_listening: bool,
+    /// Samples that it was given.
+    samples: u64,
 }
 
 impl Requests {
@@ -74,7 +86,15 @@ impl Requests {
             Ok(mut pass) => {
                 let (way, bounds) = (pass.way(), of.bounds(ask));
                 let request = Request::open(&self.tasks, way, self.started, codec, bounds);
-                self.running.push(Running { id, provider, request, pass, is_held_back: false });
+                self.running.push(Running {
+                    id,
+                    provider,
+                    request,
+                    pass,
+                    is_held_back: false,
+                    is_listening: false,
+                    samples: 0,
+                });
                 self.look_ahead(provider, ask);
             }
             Err(why) => {
@@ -87,6 +107,9 @@ impl Requests {
     /// Adds to a request, if it is still under way.
     pub(super) fn feed(&mut self, id: RequestId, feed: Feed) {
         if let Some(running) = self.running.iter_mut().find(|running| running.id == id) {
+            if let Feed::Audio(bytes) = &feed {
+                running.samples += bytes.len() as u64 / 2;
+            }
             running.request.feed(feed);
         }
     }
@@ -100,9 +123,32 @@ impl Requests {
 
     /// Gives up a request.
     pub(super) fn cancel(&mut self, id: RequestId) {
-        self.running.retain(|running| running.id != id);
+        if let Some(place) = self.running.iter().position(|running| running.id == id) {
+            let running = self.running.remove(place);
+            self.let_go(running);
+        }
         self.refused.retain(|(refused, _)| *refused != id);
         self.look_back();
+    }
+
+    /// A recogniser that listens is told that nothing more comes, and says what it bills of what it was given: that is compared, since the call
+    /// meters by itself. Its place is free when it is gone. Anything else is dropped, and so closed.
+    fn let_go(&self, running: Running) {
+        let Running { provider, request, pass, samples, .. } = running;
+        if !running.is_listening {
+            return;
+        }
+        let upstream = self.providers[provider].clone();
+        self.tasks.spawn(async move {
+            let answer = timeout(CLOSED_WITHIN, request.finish()).await.ok().flatten();
+            let difference = answer.and_then(|answer| difference(samples, &answer));
+            if let Some(difference) = difference {
+                let name = &upstream.provider().name;
+                tracing::warn!(provider = %name, samples, difference, "a recogniser bills other audio than it was given");
+                telemetry::provider_difference(name, difference);
+            }
+            drop(pass);
+        });
     }
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
@@ -141,7 +187,8 @@ impl Requests {
                 return Poll::Ready((id, Event::Failed(why)));
             }
             for place in 0..self.running.len() {
-                let Running { id, provider, request, pass, is_held_back } = &mut self.running[place];
+                let Running { id, provider, request, pass, is_held_back, is_listening, .. } =
+                    &mut self.running[place];
                 if *is_held_back {
                     continue;
                 }
@@ -149,11 +196,14 @@ impl Requests {
                 pass.note(time(self.started), &event);
                 let (id, name) = (*id, &self.providers[*provider].provider().name);
                 match &event {
-                    Event::Ready
+                    Event::Ready => {
+                        *is_listening = self.providers[*provider].service() == Service::SpeechToText;
+                    }
+                    Event::Named(_)
                     | Event::Text(_)
                     | Event::ToolCall(_)
-                        | Event::Thought { .. }
-                        | Event::Usage(_)
+                    | Event::Thought { .. }
+                    | Event::Usage(_)
                     | Event::Heard(_)
                     | Event::Unanswered { .. }
                     | Event::Turn(_)
@@ -161,7 +211,8 @@ impl Requests {
                     | Event::Spoken(_) => {}
                     Event::Finished(_) => telemetry::provider_request(name, None),
                     Event::Failed(failure) => {
-                        tracing::warn!(provider = %name, kind = failure.kind.name(), why = %failure, "a provider has failed");
+                        let kind = failure.kind.name();
+                        tracing::warn!(provider = %name, kind, why = %failure, "a provider has failed");
                         telemetry::provider_request(name, Some(failure.kind));
                     }
                 }
@@ -177,7 +228,18 @@ impl Requests {
     }
 }
 
+/// How much more a recogniser bills than it was given, or less, in samples. `None` where it does not say what it bills, and for less than a
+/// second: it says so in seconds, and of those not all digits.
+fn difference(given: u64, answer: &Answer) -> Option<i64> {
+    let Some(Quantity::Samples(billed)) = answer.usage else { return None };
+    let difference = i64::try_from(billed).ok()? - i64::try_from(given).ok()?;
+    (difference.unsigned_abs() > u64::from(SPEECH_RATE.0)).then_some(difference)
+}
+
 /// The time since the relay started.
 fn time(started: Instant) -> Time {
     Time::from_micros(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

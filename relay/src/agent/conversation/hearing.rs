@@ -16,6 +16,7 @@ use audio::SPEECH_RATE;
 
 use super::super::utterances::{Ears, Utterances};
 use super::outbox::Outbox;
+use crate::money::bill::Quantity;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
 use spoken::Spoken;
@@ -61,6 +62,17 @@ pub(super) enum Understood {
         /// Where the last word ends.
         words_end: u32,
     },
+    /// The request is over whose words those were, if there were any, and has used this.
+    Spent {
+        /// The request.
+        request: RequestId,
+        /// How much.
+        used: Option<Quantity>,
+        /// The provider did not say.
+        estimated: bool,
+        /// The provider's own name for it.
+        provider_id: Option<String>,
+    },
     /// Nothing before this position will be part of anything that is understood later.
     Final {
         /// The position.
@@ -77,8 +89,8 @@ pub(super) enum Hearing<E> {
 }
 
 impl<E: Ears> Hearing<E> {
-    /// Hears audio that begins at `position`. The first recogniser decides how it is done, and those after it that do it in the same way
-    /// stand in for it. A turn that is as long as `longest_turn` is over, unless that is zero.
+    /// Hears audio that begins at `position`. The first recogniser decides how it is done, and those after it stand in for it: the configuration
+    /// has only such as do it in the same way. A turn that is as long as `longest_turn` is over, unless that is zero.
     pub(super) fn new(
         recognisers: &[Recogniser],
         ears: E,

@@ -248,6 +248,7 @@ impl Thinking {
             }
             Event::Failed(failure) => self.fail(failure, outbox),
             Event::Ready
+            | Event::Named(_)
             | Event::Usage(_)
             | Event::Heard(_)
             | Event::Unanswered { .. }

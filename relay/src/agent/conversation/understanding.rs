@@ -72,6 +72,9 @@ impl<E: Ears> Conversation<E> {
                     // What they have cut off is cut off by what was said.
                     self.tentative = Tentative::default();
                 }
+                Understood::Spent { request, used, estimated, provider_id } => {
+                    self.outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
+                }
                 Understood::Final { through } => {
                     self.take_words_back(through);
                     self.is_user_heard = false;

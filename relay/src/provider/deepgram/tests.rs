@@ -76,7 +76,8 @@ fn a_conversation_is_heard_from_its_first_word_to_its_last() {
         json!({"type": "Metadata", "request_id": "r-8", "created": "", "duration": 5.5, "channels": 1});
     let done = bench.message(&metadata);
     let [Event::Finished(answer)] = &done[..] else { panic!("{done:?}") };
-    assert_eq!((answer.usage, answer.request_id.as_deref()), (None, Some("r-7")));
+    let billed = Some(Quantity::Samples(88_000));
+    assert_eq!((answer.usage, answer.request_id.as_deref()), (billed, Some("r-7")));
     assert_eq!(bench.message(&results("late", 9.0, 1.0, true, true)), []);
 }
 
@@ -106,11 +107,12 @@ fn what_is_fed_before_the_socket_is_open_waits_in_its_order() {
     assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
     assert_eq!(bench.feed(&Feed::Flush), [json!({"type": "Finalize"})]);
     let head = Input::Head { status: 101, retry_after: None, request_id: Some("dg-1"), media_type: "" };
-    assert_eq!(bench.events(head), [Event::Ready]);
+    assert_eq!(bench.events(head), [Event::Ready, Event::Named("dg-1".to_owned())]);
     assert_eq!(bench.feed(&Feed::Finish), [json!({"type": "CloseStream"})]);
     let done = bench.message(&json!({"type": "Metadata", "request_id": "r-8"}));
     let [Event::Finished(answer)] = &done[..] else { panic!("{done:?}") };
     assert_eq!(answer.request_id.as_deref(), Some("dg-1"), "the header's name goes before");
+    assert_eq!(answer.usage, None, "it does not say what it bills");
 }
 
 #[test]

@@ -122,7 +122,81 @@ fn a_fatal_error_ends_it() {
     ] {
         assert_eq!(listening_to().fails(Input::Text(&error.to_string())), kind, "{error}");
     }
-    assert_eq!(listening_to().fails(Input::Lost("closed with 1011: NET-0001")), FailureKind::Timeout);
+    // It was given something just now.
+    let mut bench = listening_to();
+    bench.handle(Input::Feed(&Feed::Audio(Bytes::from_static(&[1, 0]))));
+    assert_eq!(bench.fails(Input::Lost("closed with 1011: NET-0001")), FailureKind::Timeout);
+}
+
+#[test]
+fn that_it_closes_a_connection_which_nothing_comes_over_is_no_failure_and_ends_no_turn() {
+    let error = json!({"type": "Error", "sequence_id": 4, "code": "NET-0001", "description": "Idle."});
+    let error = error.to_string();
+    for closes in [Input::Text(&error), Input::Lost("closed with 1011: NET-0001")] {
+        let mut bench = listening_to();
+        bench.message(&json!({"type": "Connected", "request_id": "r-1"}));
+        bench.handle(Input::Feed(&Feed::Audio(Bytes::from_static(&[1, 0]))));
+        bench.message(&turn("StartOfTurn", "Just a", 0.0, 1.0));
+        bench.now = Time::from_millis(11_000);
+        let events = bench.events(closes);
+        let [Event::Finished(answer)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(answer.request_id.as_deref(), Some("r-1"));
+        // Whatever else it says then is one.
+        let mut bench = listening_to();
+        bench.now = Time::from_millis(11_000);
+        assert_eq!(bench.fails(Input::Lost("closed with 1011: NET-0000")), FailureKind::Provider);
+    }
+}
+
+/// What is final of a monologue of a word each second, which is told twice a second and is over after so many seconds, and when that was told.
+fn finals(seconds: u32, flushed_at: Option<u32>) -> Vec<(u32, Heard)> {
+    let mut bench = listening_to();
+    let mut finals = Vec::new();
+    for half in 2..=2 * seconds {
+        let (now, spoken) = (f64::from(half) / 2.0, half / 2);
+        let words: Vec<String> = (1..=spoken).map(|number| format!("word{number}")).collect();
+        let name = match half {
+            2 => "StartOfTurn",
+            _ if half == 2 * seconds => "EndOfTurn",
+            _ => "Update",
+        };
+        if flushed_at == Some(half / 2) {
+            bench.handle(Input::Feed(&Feed::Flush));
+        }
+        finals.extend(bench.message(&turn(name, &words.join(" "), 0.5, now)).into_iter().filter_map(
+            |event| match event {
+                Event::Heard(heard) if heard.is_final => Some((spoken, heard)),
+                _ => None,
+            },
+        ));
+    }
+    finals
+}
+
+#[test]
+fn of_a_long_turn_without_an_end_the_words_that_do_not_change_are_final_before_a_client_forgets_their_audio()
+{
+    let finals = finals(120, None);
+    let (mut from, mut said) = (8_000, Vec::new());
+    for (told, Heard { text, start, end, .. }) in &finals {
+        assert_eq!(*start, from, "each begins where the one before ends");
+        // A client keeps 30 s.
+        assert!(told * 16_000 - from <= 25 * 16_000, "what begins at {from} is told after {told} s");
+        from = *end;
+        said.push(text.as_str());
+    }
+    let all: Vec<String> = (1..=120).map(|number| format!("word{number}")).collect();
+    assert_eq!(said.join(" "), all.join(" "), "each word is told once");
+    assert!(finals.len() > 5, "{finals:?}");
+}
+
+#[test]
+fn a_turn_that_is_told_to_end_stays_whole_from_there_on() {
+    let told = |flushed_at| finals(60, flushed_at).iter().map(|(told, _)| *told).collect::<Vec<_>>();
+    let whole = told(None);
+    let before: Vec<u32> = whole.iter().copied().filter(|at| *at < 30).chain([60]).collect();
+    assert!(before.len() < whole.len(), "{whole:?}");
+    assert_eq!(told(Some(30)), before);
 }
 
 #[test]

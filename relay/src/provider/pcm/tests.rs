@@ -48,8 +48,44 @@ fn a_file_that_does_not_know_its_length_is_read_to_its_end_and_one_that_does_no_
     }
 }
 
+/// A WAV file that is written by somebody else's hand.
+fn written<T: hound::Sample + Copy>(bits: u16, format: hound::SampleFormat, samples: &[T]) -> Vec<u8> {
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 44_100, bits_per_sample: bits, sample_format: format };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec).expect("memory");
+    for sample in samples {
+        writer.write_sample(*sample).expect("memory");
+    }
+    writer.finalize().expect("memory");
+    file.into_inner()
+}
+
 #[test]
-fn what_is_no_sound_of_16_bits_is_refused_with_words() {
+fn whole_numbers_of_more_bits_and_numbers_with_a_fraction_are_the_same_sound() {
+    use hound::SampleFormat::{Float, Int};
+    let samples = [0, 1, -1, 12_345, -32_768, 32_767];
+    let wider = |by: u32| samples.map(|sample| i32::from(sample) << by);
+    let fractions = samples.map(|sample: i16| f32::from(sample) / 32_768.0);
+    for (what, file) in [
+        ("24 bits", written(24, Int, &wider(8))),
+        ("32 bits", written(32, Int, &wider(16))),
+        ("float", written(32, Float, &fractions)),
+    ] {
+        for piece in 1..80 {
+            assert_eq!(read(&file, piece), Ok((44_100, samples.to_vec())), "{what} in pieces of {piece}");
+        }
+    }
+    let beyond = [2.0, -2.0, f32::NAN, f32::INFINITY].map(f32::to_le_bytes).concat();
+    let loud = read(&file(3, 1, 8_000, 32, 16, &beyond), 5);
+    assert_eq!(loud, Ok((8_000, vec![32_767, -32_768, 0, 32_767])));
+    // Both channels of a frame.
+    let stereo = [0.5_f32, -0.25].map(f32::to_le_bytes).concat();
+    assert_eq!(read(&file(3, 2, 48_000, 32, 8, &stereo), 3), Ok((48_000, vec![4_096])));
+}
+
+#[test]
+fn what_is_no_sound_of_such_samples_is_refused_with_words() {
     let mut without_format = b"RIFF\0\0\0\0WAVEdata\x04\0\0\0".to_vec();
     without_format.extend([1, 0, 2, 0]);
     let mut long = b"RIFF\0\0\0\0WAVE".to_vec();
@@ -57,6 +93,8 @@ fn what_is_no_sound_of_16_bits_is_refused_with_words() {
     let many_chunks = [&b"RIFF\0\0\0\0WAVE"[..], &b"junk\0\0\0\0".repeat(10_000)].concat();
     for (bad, words) in [
         (file(3, 1, 24_000, 16, 4, &[]), "format 3"),
+        (file(3, 1, 24_000, 64, 4, &[]), "64 bits"),
+        (file(7, 1, 24_000, 16, 4, &[]), "format 7"),
         (file(1, 6, 24_000, 16, 4, &[]), "6 channels"),
         (file(1, 0, 24_000, 16, 4, &[]), "0 channels"),
         (file(1, 1, 24_000, 8, 4, &[]), "8 bits"),

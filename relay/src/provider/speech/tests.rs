@@ -61,6 +61,39 @@ fn samples_without_a_header_are_the_same_however_they_are_cut() {
 }
 
 #[test]
+fn samples_without_a_header_are_what_their_media_type_says() {
+    let bytes: Vec<u8> = [1_i16, 3, -5, 5].into_iter().flat_map(i16::to_le_bytes).collect();
+    let (mono, stereo) = (vec![1, 3, -5, 5], vec![2, 0]);
+    for (media_type, is) in [
+        ("audio/pcm; charset=binary", (24_000, &mono)),
+        ("audio/pcm;rate=16000", (16_000, &mono)),
+        ("audio/L16; rate=22050; channels=1", (22_050, &mono)),
+        ("audio/l16;Channels=2;rate=\"48000\"", (48_000, &stereo)),
+        ("application/octet-stream; rate=8000", (8_000, &mono)),
+    ] {
+        for piece in 1..9 {
+            let events = said("kokoro", media_type, &bytes, piece);
+            let (rate, samples) = sound(&events);
+            assert_eq!((rate, &samples), is, "{media_type} in pieces of {piece}");
+            finished(&events);
+        }
+    }
+    for (media_type, words) in [
+        ("audio/pcm;rate=fast", "rate=fast"),
+        ("audio/pcm;rate=44", "44 Hz"),
+        ("audio/pcm;rate=16000;channels=6", "6 channels"),
+    ] {
+        let ask = Ask::Speak("Hello".to_owned());
+        let mut bench = Bench::open(&provider(&OPENAI_SPEECH, "kokoro"), &ask);
+        let head = Input::Head { status: 200, retry_after: None, request_id: None, media_type };
+        let events = bench.events(head);
+        let [Event::Failed(failure)] = &events[..] else { panic!("{media_type}: {events:?}") };
+        assert_eq!(failure.kind, FailureKind::Provider);
+        assert!(failure.message.contains(words), "{failure}");
+    }
+}
+
+#[test]
 fn a_wav_file_says_its_own_rate_whatever_it_is_called() {
     let spec = hound::WavSpec {
         channels: 2,
@@ -75,7 +108,7 @@ fn a_wav_file_says_its_own_rate_whatever_it_is_called() {
     }
     writer.finalize().expect("memory");
     let file = file.into_inner();
-    for media_type in ["audio/wav", "audio/x-wav", "audio/pcm", ""] {
+    for media_type in ["audio/wav", "audio/x-wav;rate=8000", "audio/pcm;rate=16000", ""] {
         for piece in 1..60 {
             let events = said("kokoro", media_type, &file, piece);
             assert_eq!(sound(&events), (22_050, vec![200, 0]), "{media_type} in pieces of {piece}");

@@ -66,6 +66,7 @@ fn words_come_as_json_or_as_text_however_they_are_cut() {
         ("text/plain", "Grüezi mitenand.\n", "Grüezi mitenand."),
         ("text/plain", "", ""),
         ("text/plain", r#"{"text":"JSON all the same"}"#, "JSON all the same"),
+        ("text/plain; charset=utf-8", "Hello\n", "Hello"),
     ] {
         for piece in 1..40 {
             let request_id = Some("r-1".to_owned());

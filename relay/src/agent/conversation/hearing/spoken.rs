@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use audio::SPEECH_RATE;
+use protocol::ErrorCode;
 
 use super::super::super::AgentOutput;
 use super::super::super::utterances::{Ears, Noticed, Utterances};
@@ -12,7 +13,8 @@ use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event};
 
-/// Utterances that wait to be understood. Of more than these the oldest is given up: whoever is understood so late talks to nobody.
+/// Utterances that wait to be understood. Of more than these the oldest is given up, which the user is told once until all of them are
+/// understood: whoever is understood so late talks to nobody.
 const WAITING_MAX: usize = 8;
 
 /// Nobody makes more than a token of so much audio, 50 ms, nor more than a token of words; and a few tokens come with each request.
@@ -28,6 +30,8 @@ pub(in super::super) struct Spoken<E> {
     asked: Option<Asked>,
     /// What would be final if nothing waited.
     final_wanted: Option<u32>,
+    /// One that waited was given up.
+    has_missed: bool,
     is_deaf: bool,
     pub(super) understood: VecDeque<Understood>,
 }
@@ -58,6 +62,7 @@ impl<E: Ears> Spoken<E> {
             waiting: VecDeque::new(),
             asked: None,
             final_wanted: None,
+            has_missed: false,
             is_deaf: false,
             understood: VecDeque::new(),
         }
@@ -112,15 +117,15 @@ impl<E: Ears> Spoken<E> {
                 let billing = asked.billing;
                 let usage = answer.usage.filter(|usage| billing.counts(usage));
                 let used = usage.or(self.used(billing));
-                outbox.push(AgentOutput::Spent {
+                let spent = Understood::Spent {
                     request,
                     used: self.pay_once(used),
                     estimated: usage.is_none() && billing == Billing::Tokens,
                     provider_id: answer.request_id.clone(),
-                });
+                };
                 self.asked = None;
                 self.tell_deaf(false);
-                self.understand(text.trim().to_owned());
+                self.understand(text.trim().to_owned(), Some(spent));
                 self.ask(0, outbox);
             }
             Event::Failed(failure) => {
@@ -131,7 +136,7 @@ impl<E: Ears> Spoken<E> {
                 self.asked = None;
                 if !self.ask(next, outbox) {
                     self.tell_deaf(true);
-                    self.understand(String::new());
+                    self.understand(String::new(), None);
                     self.ask(0, outbox);
                 }
             }
@@ -148,6 +153,9 @@ impl<E: Ears> Spoken<E> {
                     if self.waiting.len() == WAITING_MAX {
                         // The one that is being asked about stays.
                         self.waiting.remove(1);
+                        if !std::mem::replace(&mut self.has_missed, true) {
+                            outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                        }
                     }
                     self.waiting.push_back(Utterance {
                         start,
@@ -191,18 +199,19 @@ impl<E: Ears> Spoken<E> {
         true
     }
 
-    /// The oldest utterance was understood like this, or not at all.
-    fn understand(&mut self, text: String) {
+    /// The oldest utterance was understood like this, or not at all. What that has used is said after the words, whose turn it was used for.
+    fn understand(&mut self, text: String, spent: Option<Understood>) {
         let Some(Utterance { start, end, loud_end: words_end, .. }) = self.waiting.pop_front() else {
             return;
         };
         if !text.is_empty() {
             self.understood.push_back(Understood::Said { text, start, end, words_end });
         }
-        if self.waiting.is_empty()
-            && let Some(through) = self.final_wanted.take()
-        {
-            self.understood.push_back(Understood::Final { through });
+        self.understood.extend(spent);
+        if self.waiting.is_empty() {
+            self.has_missed = false;
+            let through = self.final_wanted.take();
+            self.understood.extend(through.map(|through| Understood::Final { through }));
         }
     }
 

@@ -1,9 +1,11 @@
 //! A recogniser that hears everything as it comes.
 
+mod asked;
+
 use std::collections::VecDeque;
 
 use audio::{Attention, VoiceEvent};
-use bytes::Bytes;
+use protocol::ErrorCode;
 
 use super::super::super::AgentOutput;
 use super::super::super::utterances::Ears;
@@ -12,10 +14,11 @@ use super::Understood;
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event, FailureKind, Feed, Heard, TurnSign};
+use asked::{Asked, Kept};
 
 /// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
 const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
-/// Recognisers that fail one after the other before the user is told that nobody hears them.
+/// Recognisers that fail one after the other, having been of no use, before the user is told that nobody hears them.
 const FAILURES_MAX: u32 = 3;
 /// How much audio goes by before a recogniser is tried again for a user whom nobody hears: 10 s. Whether one is really asked is for its
 /// circuit breaker to say, so that many calls together try no more often than one.
@@ -34,12 +37,14 @@ pub(in super::super) struct Streamed<E> {
     ears: E,
     is_voiced: bool,
     asked: Option<Asked>,
-    /// Failures since somebody last understood anything.
+    /// Failures since a recogniser was last of use.
     failures: u32,
     /// What the recogniser was given and has not said its last word about, oldest first.
     kept: VecDeque<Kept>,
     /// Samples in `kept`.
     kept_samples: u32,
+    /// Audio before this place has no last word, and is kept for nobody any more.
+    dropped_through: Option<u32>,
     /// What comes before this was given to a recogniser that listened: whoever is given it once more is paid once more.
     given_through: u32,
     /// Where the audio ends that has come.
@@ -70,66 +75,6 @@ pub(in super::super) struct Streamed<E> {
     pub(super) understood: VecDeque<Understood>,
 }
 
-/// A piece of audio.
-struct Kept {
-    position: u32,
-    bytes: Bytes,
-}
-
-struct Asked {
-    request: RequestId,
-    /// Which of the recognisers it is.
-    recogniser: usize,
-    /// Samples that it was given.
-    fed: u32,
-    /// Samples that it was given and that the user does not pay for: another one had been given them, or nobody was known to hear them.
-    repeated: u32,
-    /// It is connected, so that it gets what it is given.
-    is_open: bool,
-    /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
-    places: VecDeque<(u32, u32)>,
-}
-
-impl Kept {
-    fn end(&self) -> u32 {
-        self.position + self.samples()
-    }
-
-    fn samples(&self) -> u32 {
-        (self.bytes.len() / 2) as u32
-    }
-}
-
-impl Asked {
-    fn feed(&mut self, kept: &Kept, outbox: &mut Outbox) {
-        self.note(kept);
-        outbox.feed(self.request, Feed::Audio(kept.bytes.clone()));
-    }
-
-    /// It is given this next.
-    fn note(&mut self, kept: &Kept) {
-        let expected = self.places.back().map(|(sample, position)| position + (self.fed - sample));
-        if expected != Some(kept.position) {
-            self.places.push_back((self.fed, kept.position));
-        }
-        self.fed += kept.samples();
-    }
-
-    /// Where a sample that it was given is in the user's timeline.
-    fn position(&self, sample: u32) -> u32 {
-        let sample = sample.min(self.fed);
-        let place = self.places.iter().rev().find(|(first, _)| *first <= sample).or(self.places.front());
-        place.map_or(0, |(first, position)| position + sample.saturating_sub(*first))
-    }
-
-    /// Forgets where samples are that nothing will be said about.
-    fn forget_before(&mut self, position: u32) {
-        while self.places.get(1).is_some_and(|(_, second)| *second <= position) {
-            self.places.pop_front();
-        }
-    }
-}
-
 impl<E: Ears> Streamed<E> {
     pub(super) fn new(recognisers: Vec<usize>, mut ears: E, position: u32, longest_turn: u32) -> Streamed<E> {
         ears.begin_at(position);
@@ -142,6 +87,7 @@ impl<E: Ears> Streamed<E> {
             failures: 0,
             kept: VecDeque::new(),
             kept_samples: 0,
+            dropped_through: None,
             given_through: position,
             end: position,
             final_through: position,
@@ -214,6 +160,7 @@ impl<E: Ears> Streamed<E> {
             && let Some(oldest) = self.kept.pop_front()
         {
             self.kept_samples -= oldest.samples();
+            self.dropped_through = Some(oldest.end());
         }
     }
 
@@ -230,13 +177,13 @@ impl<E: Ears> Streamed<E> {
         self.ears.flush();
         self.is_voiced = false;
         match &self.asked {
-            Some(asked) if !self.kept.is_empty() => {
-                outbox.feed(asked.request, Feed::Flush);
-            }
-            _ => {
+            _ if self.kept.is_empty() => {
                 self.turn_over();
                 self.finalise(self.end, 1);
             }
+            Some(asked) => outbox.feed(asked.request, Feed::Flush),
+            // Nothing came for so long that nobody listens any more.
+            None => self.ask(0, outbox),
         }
         // Whoever speaks again later may be heard again.
         if self.failures >= FAILURES_MAX {
@@ -259,16 +206,16 @@ impl<E: Ears> Streamed<E> {
             && self.kept.is_empty()
             && let Some(request) = self.asked.as_ref().map(|asked| asked.request)
         {
-            let used = self.end_request();
-            outbox.cancel(request, used);
+            outbox.push(AgentOutput::Cancel { request });
+            self.spent(outbox);
         }
     }
 
     /// Nobody waits for more words: those that are there are what was said.
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
         if let Some(request) = self.asked.as_ref().map(|asked| asked.request) {
-            let used = self.end_request();
-            outbox.cancel(request, used);
+            outbox.push(AgentOutput::Cancel { request });
+            self.spent(outbox);
         }
         self.firm = self.words();
         self.turn_over();
@@ -284,8 +231,9 @@ impl<E: Ears> Streamed<E> {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         asked.is_open |= !matches!(event, Event::Failed(_));
         match event {
+            Event::Named(name) => asked.provider_id = Some(name.clone()),
             Event::Heard(heard) => {
-                self.failures = 0;
+                asked.has_heard = true;
                 self.is_heard(true);
                 self.heard(heard);
             }
@@ -308,14 +256,15 @@ impl<E: Ears> Streamed<E> {
                 }
             }
             Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
-            Event::Finished(_) | Event::Failed(_) => {
+            // It was closed for want of anything to hear, or broke while nobody said anything: nobody is unheard by that. One is asked again with
+            // the next sample, and given what has no last word.
+            Event::Finished(_) => self.spent(outbox),
+            Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.spent(outbox),
+            Event::Failed(failure) => {
                 let next = asked.recogniser + 1;
-                let used = self.end_request();
-                outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id: None });
-                self.failures += 1;
-                let is_silent =
-                    matches!(event, Event::Failed(failure) if failure.kind == FailureKind::Timeout);
-                if is_silent && next >= self.recognisers.len() {
+                self.failures = if asked.was_of_use(self.end) { 1 } else { self.failures + 1 };
+                self.spent(outbox);
+                if failure.kind == FailureKind::Timeout && next >= self.recognisers.len() {
                     // All of them took so long to say nothing that the user is told before they are asked once more.
                     self.is_heard(false);
                 }
@@ -327,6 +276,14 @@ impl<E: Ears> Streamed<E> {
         true
     }
 
+    /// The request is over.
+    fn spent(&mut self, outbox: &mut Outbox) {
+        let Some(asked) = &mut self.asked else { return };
+        let (request, provider_id) = (asked.request, asked.provider_id.take());
+        let used = self.end_request();
+        outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id });
+    }
+
     /// Another recogniser is given what nobody has said the last word about.
     fn replace(&mut self, next: usize, outbox: &mut Outbox) {
         self.take_loose_back();
@@ -334,8 +291,7 @@ impl<E: Ears> Streamed<E> {
             self.turn_over();
             self.gave_up_at = self.end;
             self.is_heard(false);
-            self.kept.clear();
-            self.kept_samples = 0;
+            self.forget();
             return self.finalise(self.end, 1);
         }
         let next = if next < self.recognisers.len() { next } else { 0 };
@@ -346,9 +302,12 @@ impl<E: Ears> Streamed<E> {
 
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
+        if self.dropped_through.take().is_some() {
+            // What was said before what is kept is heard by nobody any more.
+            outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+        }
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
-        let mut asked =
-            Asked { request, recogniser, fed: 0, repeated: 0, is_open: false, places: VecDeque::new() };
+        let mut asked = Asked::new(request, recogniser, self.end);
         let mut piece = Vec::new();
         for kept in &self.kept {
             let again = kept.end().min(self.given_through).saturating_sub(kept.position);
@@ -363,6 +322,17 @@ impl<E: Ears> Streamed<E> {
             outbox.feed(request, Feed::Audio(piece.into()));
         }
         self.asked = Some(asked);
+        // What the one before was told with its last audio holds for this one as well: no silence comes by which it would know an end.
+        if self.is_paused || self.is_too_long {
+            outbox.feed(request, Feed::Flush);
+        }
+    }
+
+    /// Nothing is kept for anybody.
+    fn forget(&mut self) {
+        self.kept.clear();
+        self.kept_samples = 0;
+        self.dropped_through = None;
     }
 
     /// The request is over. What it has used beyond what the call meters as it comes: audio that another one had been given before.
@@ -399,9 +369,11 @@ impl<E: Ears> Streamed<E> {
                 self.firm.push_str(text);
             }
             asked.forget_before(end);
+            self.dropped_through = self.dropped_through.filter(|through| *through > end);
             while let Some(oldest) = self.kept.front().filter(|oldest| oldest.end() <= end) {
                 self.kept_samples -= oldest.samples();
                 self.kept.pop_front();
+                asked.has_understood |= !text.is_empty();
             }
             self.take_loose_back();
         } else {
@@ -415,8 +387,7 @@ impl<E: Ears> Streamed<E> {
         if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
             // That was all that there is.
             self.turn_over();
-            self.kept.clear();
-            self.kept_samples = 0;
+            self.forget();
             self.finalise(self.end, 1);
         } else if heard.is_final && self.is_too_long {
             self.turn_over();
@@ -455,33 +426,6 @@ impl<E: Ears> Streamed<E> {
         if through >= self.final_through.saturating_add(step) {
             self.final_through = through;
             self.understood.push_back(Understood::Final { through });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_samples_are_is_forgotten_once_nothing_more_will_be_said_about_them() {
-        let mut asked = Asked {
-            request: RequestId(0),
-            recogniser: 0,
-            fed: 0,
-            repeated: 0,
-            is_open: true,
-            places: VecDeque::new(),
-        };
-        // The user's timeline has a gap after every chunk, and what the recogniser is given has none.
-        for chunk in 0..1_000 {
-            let kept = Kept { position: chunk * 3_200, bytes: vec![0; 3_200].into() };
-            asked.note(&kept);
-            assert_eq!(asked.position(chunk * 1_600), kept.position);
-            assert_eq!(asked.position(asked.fed), kept.end());
-            asked.forget_before(kept.position + 800);
-            assert_eq!(asked.places.len(), 1, "after chunk {chunk}");
-            assert_eq!(asked.position(asked.fed), kept.end(), "what is open is still known");
         }
     }
 }

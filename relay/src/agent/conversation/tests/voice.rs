@@ -1,6 +1,7 @@
 //! An agent with ears and a voice: whom it asks what, what becomes of that, and what of it is said and remembered.
 
 mod by_tokens;
+mod recognisers;
 
 use super::talk::{
     EARS, MIND, MOUTH, OTHER_EARS, OTHER_MIND, OTHER_MOUTH, Talk, ask_of, asks_anybody, bytes_fed,

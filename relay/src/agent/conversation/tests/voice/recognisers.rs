@@ -1,0 +1,251 @@
+//! Recognisers that break: what is made of it, how often another one is asked, and what the user is told.
+
+use super::*;
+use crate::agent::conversation::tests::talk::hears_utterances;
+
+/// Who is asked, if anybody is.
+fn asked_next(did: &[AgentOutput]) -> Option<RequestId> {
+    did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, ask: Ask::Listen, .. } => Some(*request),
+        _ => None,
+    })
+}
+
+fn troubles(did: &[AgentOutput]) -> usize {
+    did.iter().filter(|did| matches!(did, AgentOutput::Trouble(ErrorCode::AgentUnavailable))).count()
+}
+
+fn flush(request: RequestId) -> AgentOutput {
+    AgentOutput::Feed { request, feed: Feed::Flush, at_most: None }
+}
+
+/// The recogniser says this of what it was given first, a tenth of a second, and breaks.
+fn says_and_breaks(
+    talk: &mut Talk,
+    ears: RequestId,
+    (text, is_final): (&str, bool),
+) -> (Option<RequestId>, Vec<bool>) {
+    let mut did = talk.hears(ears, text, (0, 1_600), is_final);
+    did.extend(talk.fails(ears, FailureKind::Provider));
+    (asked_next(&did), told_deaf(&did))
+}
+
+#[test]
+fn a_recogniser_that_breaks_after_its_first_word_each_time_is_asked_three_times_and_then_no_more_for_a_while()
+{
+    // A word that may change, and silence that stays: neither is of use to anybody.
+    for says in [("Well", false), ("", true)] {
+        for agent in [hears_alone(), talker()] {
+            let mut talk = Talk::of(agent);
+            let mut ears = asked_next(&talk.chunk()).expect("one is asked");
+            for round in 0..3 {
+                (0..20).for_each(|_| drop(talk.chunk()));
+                let (mut asked, mut is_deaf) = (1, false);
+                while asked < 10 {
+                    let (next, told) = says_and_breaks(&mut talk, ears, says);
+                    is_deaf = told.last().copied().unwrap_or(is_deaf);
+                    let Some(next) = next else { break };
+                    (ears, asked) = (next, asked + 1);
+                }
+                assert_eq!(
+                    (asked, is_deaf),
+                    (3, true),
+                    "{says:?} in round {round}, of which the user is told"
+                );
+                for _ in 0..99 {
+                    assert!(!asks_anybody(&talk.chunk()), "no storm");
+                }
+                ears = asked_next(&talk.chunk()).expect("after ten seconds one is asked again");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recogniser_that_has_given_words_that_stay_or_has_heard_for_ten_seconds_may_break_as_often_as_it_likes() {
+    for (says, chunks) in [(("Well", true), 5), (("Well", false), 100)] {
+        let mut talk = Talk::of(hears_alone());
+        let mut ears = asked_next(&talk.chunk()).expect("one is asked");
+        for round in 0..8 {
+            (0..chunks).for_each(|_| drop(talk.chunk()));
+            let (next, told) = says_and_breaks(&mut talk, ears, says);
+            assert_eq!(told, [] as [bool; 0], "{says:?} in round {round}");
+            ears = next.expect("another one is asked at once");
+        }
+    }
+    // What a recogniser hears at once, since it was kept, is no time in which it has heard.
+    let mut talk = Talk::of(hears_alone());
+    let mut ears = asked_next(&talk.chunk()).expect("one is asked");
+    (0..300).for_each(|_| drop(talk.chunk()));
+    let mut breaks = 0;
+    while let (Some(next), _) = says_and_breaks(&mut talk, ears, ("Well", false)) {
+        (ears, breaks) = (next, breaks + 1);
+        assert!(breaks < 10, "it is asked for ever");
+    }
+    assert_eq!(breaks, 2, "the first one had heard for half a minute");
+}
+
+#[test]
+fn who_is_muted_for_long_is_not_told_that_nobody_hears_them() {
+    let failed = |kind| Event::Failed(Failure::new(kind, "why"));
+    for ends in
+        [Event::Finished(Answer::default()), failed(FailureKind::Timeout), failed(FailureKind::Connection)]
+    {
+        let mut talk = Talk::of(hears_alone());
+        let mut ears = asked_next(&talk.chunk()).expect("one is asked");
+        for _ in 0..5 {
+            talk.hears(ears, "Hello", (0, 1_600), true);
+            talk.over(ears);
+            talk.input(AgentInput::Pause);
+            let did = talk.event(ears, &ends);
+            assert!(!asks_anybody(&did), "nobody has to hear who says nothing");
+            assert_eq!((told_deaf(&did).as_slice(), troubles(&did)), (&[][..], 0), "{ends:?}");
+            let did = talk.chunk();
+            ears = asked_next(&did).expect("the first sample asks again");
+            assert_eq!(bytes_fed(&did, ears), 3_200, "{ends:?}");
+            assert_eq!((told_deaf(&did).as_slice(), troubles(&did)), (&[][..], 0), "{ends:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_is_cut_off_in_mid_sentence_is_heard_whole_when_they_are_back() {
+    let cut_off = || {
+        let mut talk = Talk::of(hears_alone());
+        let ears = asked_next(&talk.chunk()).expect("one is asked");
+        (0..9).for_each(|_| drop(talk.chunk()));
+        talk.hears(ears, "I would like", (0, 14_000), false);
+        // Nothing comes any more, so that it is closed.
+        let did = talk.event(ears, &Event::Finished(Answer::default()));
+        assert!(!asks_anybody(&did) && told_deaf(&did).is_empty() && said_words(&did).is_empty(), "{did:?}");
+        talk
+    };
+    let mut talk = cut_off();
+    let did = talk.chunk();
+    let again = asked_next(&did).expect("the first sample asks again");
+    assert_eq!(bytes_fed(&did, again), 11 * 3_200, "from the first word on");
+    talk.hears(again, "I would like a table", (0, 17_600), true);
+    assert_eq!(said_words(&talk.over(again)), [("I would like a table", 0, 17_600)]);
+    // Or they mute themselves, or hang up: what they have said is understood as far as it goes.
+    let mut talk = cut_off();
+    let did = talk.input(AgentInput::Pause);
+    let again = asked_next(&did).expect("somebody has to hear it");
+    assert_eq!(bytes_fed(&did, again), 10 * 3_200);
+    assert_eq!(did.last(), Some(&flush(again)));
+    let did = talk.hears(again, "I would like", (0, 16_000), true);
+    assert_eq!(said_words(&did), [("I would like", 0, 16_000)]);
+    assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
+}
+
+#[test]
+fn the_last_words_before_a_mute_are_wanted_of_a_stand_in_as_well() {
+    let mut talk = Talk::new();
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    (0..9).for_each(|_| drop(talk.chunk()));
+    assert_eq!(talk.input(AgentInput::Pause), [flush(ears)]);
+    let did = talk.fails(ears, FailureKind::Connection);
+    let other = ask_of(&did, OTHER_EARS).0;
+    assert_eq!(bytes_fed(&did, other), 10 * 3_200);
+    assert_eq!(did.last(), Some(&flush(other)), "no silence follows that would end the turn");
+    let did = talk.hears(other, "Good bye", (0, 16_000), true);
+    assert_eq!(said_words(&did), [("Good bye", 0, 16_000)]);
+}
+
+#[test]
+fn what_is_too_long_ago_for_a_stand_in_is_told_the_user() {
+    let fails_after = |has_final: bool| {
+        let mut talk = Talk::new();
+        let ears = asked_next(&talk.chunk()).expect("one is asked");
+        (0..699).for_each(|_| drop(talk.chunk()));
+        talk.hears(ears, "And so on and on", (0, 700 * 1_600), false);
+        if has_final {
+            talk.hears(ears, "And so on", (0, 110 * 1_600), true);
+        }
+        let did = talk.fails(ears, FailureKind::Connection);
+        let other = ask_of(&did, OTHER_EARS).0;
+        (
+            troubles(&did),
+            bytes_fed(&did, other) / 3_200,
+            troubles(&talk.fails(other, FailureKind::Connection)),
+        )
+    };
+    // 60 s are kept of 70.
+    assert_eq!(fails_after(false), (1, 600, 0), "ten seconds are heard by nobody, which is told once");
+    assert_eq!(fails_after(true), (0, 590, 0), "they were understood");
+}
+
+#[test]
+fn what_a_recogniser_that_is_fed_has_used_has_the_providers_own_name_for_it() {
+    let names = |did: &[AgentOutput]| -> Vec<Option<String>> {
+        let names = did.iter().filter_map(|did| match did {
+            AgentOutput::Spent { provider_id, .. } => Some(provider_id.clone()),
+            _ => None,
+        });
+        names.collect()
+    };
+    let named = |name: &str| vec![Some(name.to_owned())];
+    let mut talk = Talk::new();
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    talk.event(ears, &Event::Ready);
+    talk.event(ears, &Event::Named("dg-1".to_owned()));
+    let did = talk.fails(ears, FailureKind::Connection);
+    assert_eq!(names(&did), named("dg-1"));
+    let other = ask_of(&did, OTHER_EARS).0;
+    talk.event(other, &Event::Ready);
+    talk.event(other, &Event::Named("dg-2".to_owned()));
+    let did = talk.input(AgentInput::Leave);
+    assert!(did.contains(&AgentOutput::Cancel { request: other }));
+    assert_eq!((names(&did), used_by(&did, other)), (named("dg-2"), Some(Quantity::Repeated(1_600))));
+}
+
+/// The user says something for a second, and is silent; who is asked about it, if anybody is.
+fn utters(talk: &mut Talk) -> (Vec<AgentOutput>, Option<RequestId>) {
+    let scene = [voice(16_000), vec![0; 24_000]].concat();
+    let did: Vec<AgentOutput> = scene.chunks(1_600).flat_map(|samples| talk.hear(samples)).collect();
+    let asked = did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, ask: Ask::Transcribe(_), .. } => Some(*request),
+        _ => None,
+    });
+    (did, asked)
+}
+
+#[test]
+fn what_an_utterance_has_used_is_said_behind_its_words_so_that_it_is_its_turns() {
+    let mut talk = Talk::of(hears_utterances());
+    talk.hear(&[0; 24_000]);
+    let ears = utters(&mut talk).1.expect("it is asked about");
+    talk.hears(ears, "Hello there.", (0, 20_000), true);
+    let did = talk.finishes(ears);
+    let place = |is: fn(&AgentOutput) -> bool| did.iter().position(is).expect("it is said");
+    let said = place(|did| matches!(did, AgentOutput::Said { .. }));
+    let spent = place(|did| matches!(did, AgentOutput::Spent { .. }));
+    let model = place(|did| matches!(did, AgentOutput::Ask { ask: Ask::Chat(_), .. }));
+    assert!(said < spent && spent < model, "{did:?}");
+    assert!(matches!(used_by(&did, ears), Some(Quantity::Samples(_))));
+    // Of one that understands nothing there are no words.
+    let ears = utters(&mut talk).1.expect("it is asked about");
+    let did = talk.finishes(ears);
+    assert!(matches!(used_by(&did, ears), Some(Quantity::Samples(_))), "{did:?}");
+}
+
+#[test]
+fn that_utterances_are_given_up_since_the_recogniser_is_too_slow_is_told_once_until_it_has_caught_up() {
+    let mut talk = Talk::of(hears_utterances());
+    talk.hear(&[0; 24_000]);
+    for times in 0..2 {
+        let (_, ears) = utters(&mut talk);
+        let mut ears = ears.expect("the first one is asked about");
+        let told: Vec<usize> = (0..10).map(|_| troubles(&utters(&mut talk).0)).collect();
+        // One is asked about, and seven more have room behind it.
+        assert_eq!(told, [0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "time {times}");
+        for left in (0..8).rev() {
+            let did = talk.finishes(ears);
+            let next = did.iter().find_map(|did| match did {
+                AgentOutput::Ask { request, ask: Ask::Transcribe(_), .. } => Some(*request),
+                _ => None,
+            });
+            assert_eq!(next.is_some(), left > 0, "{left} are left: {did:?}");
+            ears = next.unwrap_or(ears);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A turn that goes on and on: which of its words are taken to be final before it is over.
+//!
+//! Flux tells a turn whole each time. If nothing of it were final before its end, nothing could be stored before that either, while a client keeps
+//! no more than the last 30 s of what is not stored, and another recogniser is given the last 60 s. So of a long turn the words that have not
+//! changed for a while stay, up to the longest pause among them.
+
+/// From this length on a turn has words that stay before it is over: 15 s of audio since the first of those that do not stay yet.
+const LONG: u32 = 15 * 16_000;
+/// Words that have been the same for so much audio, 5 s, stay the same.
+const UNCHANGED: u32 = 5 * 16_000;
+/// Fewer words than are spoken in so much audio, 4 s, are not taken alone.
+const AT_LEAST: u32 = 4 * 16_000;
+
+/// What is known of a turn's words. Places are samples at 16 kHz since the first that the request was given.
+#[derive(Default)]
+pub(super) struct Growing {
+    /// The letters of the words that stay, and how many words those are.
+    settled: String,
+    count: usize,
+    /// Where they end.
+    end: u32,
+    /// The words behind them as the turn was told last, by their letters. Of each: where the sound ended with which it was known first, and all
+    /// before it as well. There is no other hint at where it is spoken.
+    open: Vec<(String, u32)>,
+}
+
+impl Growing {
+    /// Where the words end that stay; 0 if none do.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// What of a turn's text is behind the words that stay.
+    pub(super) fn rest<'a>(&self, text: &'a str) -> &'a str {
+        if self.count == 0 {
+            return text;
+        }
+        let mut said = self.settled.chars().peekable();
+        for (word, end) in words(text) {
+            if !letters(word).all(|letter| said.next() == Some(letter)) {
+                break;
+            }
+            if said.peek().is_none() {
+                return text[end..].trim_start();
+            }
+        }
+        // They were not meant to change. What was open begins where its first word is, as near to its old place as there is one.
+        let known: Vec<(&str, usize)> = words(text).collect();
+        let is_next = |place: &usize| {
+            let next = self.open.first().map(|(next, _)| next.chars());
+            next.zip(known.get(*place)).is_some_and(|(next, (word, _))| letters(word).eq(next))
+        };
+        let nearest = (1..known.len()).filter(is_next).min_by_key(|place| place.abs_diff(self.count));
+        let before = nearest.unwrap_or(self.count).min(known.len());
+        before.checked_sub(1).map_or("", |last| text[known[last].1..].trim_start())
+    }
+
+    /// The turn is told up to here, and this text is behind the words that stay. Whether more of them stay from now on: so many bytes of it, and
+    /// where they end.
+    pub(super) fn settle(&mut self, text: &str, end: u32) -> Option<(usize, u32)> {
+        self.note(text, end);
+        let &(_, first) = self.open.first()?;
+        if end.saturating_sub(first) < LONG {
+            return None;
+        }
+        // Between these two words is the longest pause, as far as can be told: a cut there goes through no word.
+        let pairs = self.open.windows(2).enumerate();
+        let may_stay = |known: u32| known >= first + AT_LEAST && known.saturating_add(UNCHANGED) <= end;
+        let pauses = pairs.filter(|(_, pair)| may_stay(pair[0].1));
+        let (last, _) = pauses.max_by_key(|(_, pair)| pair[1].1 - pair[0].1)?;
+        let (_, length) = words(text).nth(last)?;
+        self.end = self.open[last].1;
+        self.count += last + 1;
+        self.open.drain(..=last).for_each(|(word, _)| self.settled.push_str(&word));
+        Some((length, self.end))
+    }
+
+    /// A word that changes takes with it what is behind it: nothing of that was known before.
+    fn note(&mut self, text: &str, end: u32) {
+        let mut count = 0;
+        for (word, _) in words(text) {
+            let is_same = self.open.get(count).is_some_and(|(known, _)| letters(word).eq(known.chars()));
+            if !is_same {
+                self.open.truncate(count);
+                self.open.push((letters(word).collect(), end));
+            }
+            count += 1;
+        }
+        self.open.truncate(count);
+    }
+}
+
+/// The words of a text, and where each ends in it. What is written without spaces has a word in each of its signs.
+fn words(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let left = text[from..].trim_start();
+        let first = left.chars().next()?;
+        let ends = |c: char| c.is_whitespace() || is_sign(c);
+        let length = if is_sign(first) { first.len_utf8() } else { left.find(ends).unwrap_or(left.len()) };
+        from = text.len() - left.len() + length;
+        Some((&left[..length], from))
+    })
+}
+
+/// From here on scripts have no spaces: Chinese, Japanese.
+fn is_sign(c: char) -> bool {
+    c >= '\u{2E80}'
+}
+
+/// What is left of a text without marks and capitals, which change when a turn ends.
+pub(super) fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u32 = 16_000;
+
+    /// A turn of a word each half second, with a pause of two seconds behind each tenth one; and where each word is known first.
+    fn monologue(seconds: u32) -> Vec<(String, u32)> {
+        let mut at = SECOND;
+        let mut spoken = Vec::new();
+        for number in 0.. {
+            at += SECOND / 2 + if number % 10 == 0 { 2 * SECOND } else { 0 };
+            if at > seconds * SECOND {
+                break;
+            }
+            spoken.push((format!("Word{number},"), at));
+        }
+        spoken
+    }
+
+    /// What stays of it, piece by piece with its end, and what is open at the end, when it is told four times a second, as `tell` changes it.
+    fn pieces(
+        spoken: &[(String, u32)],
+        seconds: u32,
+        tell: impl Fn(u32, String) -> String,
+    ) -> (Vec<(String, u32)>, String) {
+        let (mut growing, mut stay, mut open) = (Growing::default(), Vec::new(), String::new());
+        for quarter in 1..=4 * seconds {
+            let now = quarter * SECOND / 4;
+            let known: Vec<&str> =
+                spoken.iter().filter(|(_, at)| *at <= now).map(|(word, _)| word.as_str()).collect();
+            let text = tell(now, known.join(" "));
+            let rest = growing.rest(&text);
+            let settled = growing.settle(rest, now);
+            open = rest.to_owned();
+            if let Some((length, end)) = settled {
+                stay.push((rest[..length].to_owned(), end));
+                open = rest[length..].trim_start().to_owned();
+            }
+            let unsettled = now.saturating_sub(growing.end());
+            assert!(unsettled <= 20 * SECOND, "{} s are open", unsettled / SECOND);
+        }
+        (stay, open)
+    }
+
+    #[test]
+    fn of_a_long_turn_the_words_stay_that_do_not_change_and_each_is_told_once() {
+        let spoken = monologue(120);
+        let all: Vec<&str> = spoken.iter().map(|(word, _)| word.as_str()).collect();
+        // Marks and capitals come and go.
+        let marked =
+            |now: u32, text: String| if now.is_multiple_of(8_000) { text.to_uppercase() } else { text };
+        for tell in [&(|_, text| text) as &dyn Fn(u32, String) -> String, &marked] {
+            let (stay, open) = pieces(&spoken, 120, tell);
+            assert!(stay.len() >= 8, "{stay:?}");
+            let told: Vec<&str> = stay.iter().map(|(text, _)| text.as_str()).chain([open.as_str()]).collect();
+            assert_eq!(told.join(" ").to_lowercase(), all.join(" ").to_lowercase());
+            for (text, end) in &stay {
+                let last = text.rsplit(' ').next().expect("a word").to_lowercase();
+                let (_, known) =
+                    spoken.iter().find(|(word, _)| word.to_lowercase() == last).expect("it was spoken");
+                assert!((*known..known + SECOND / 4).contains(end), "{last} ends at {known}, not at {end}");
+                assert!(last.ends_with("9,"), "the cut is in the pause, and not behind {last}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_of_ordinary_length_has_no_word_that_stays_before_it_is_over() {
+        let (stay, _) = pieces(&monologue(15), 15, |_, text| text);
+        assert_eq!(stay, []);
+    }
+
+    #[test]
+    fn words_that_go_on_changing_do_not_stay() {
+        let spoken = ["I", "think", "that", "it", "is", "number"].into_iter().map(str::to_owned);
+        let spoken: Vec<(String, u32)> = spoken.zip((1..).map(|second| second * SECOND)).collect();
+        let (stay, open) = pieces(&spoken, 20, |now, text| format!("{text} {now} and the last one"));
+        assert_eq!(stay, [("I think that it is number".to_owned(), 6 * SECOND)]);
+        assert!(open.ends_with(" and the last one"), "{open}");
+    }
+
+    #[test]
+    fn what_is_behind_words_that_stay_is_found_also_where_they_change_against_expectation() {
+        let mut growing = Growing::default();
+        let text = "I have twenty one of them and of the others";
+        let mut known = 0;
+        for (_, end) in words(text) {
+            known += SECOND;
+            growing.settle(&text[..end], known);
+        }
+        let settled = (0..40).find_map(|second| growing.settle(text, known + second * SECOND));
+        let (length, _) = settled.expect("it is long enough");
+        let rest = text[length..].trim_start();
+        assert!(text[..length].contains("one") && !rest.is_empty(), "{rest}");
+        assert_eq!(growing.rest(text), rest);
+        assert_eq!(growing.rest(&text.replace("twenty one", "twenty-one")), rest);
+        assert_eq!(growing.rest(&text.replace("twenty one", "21")), rest, "nothing of it is lost");
+        assert_eq!(growing.rest("I"), "");
+        assert_eq!(growing.rest(""), "");
+    }
+
+    #[test]
+    fn what_is_written_without_spaces_has_a_word_in_each_sign() {
+        let found: Vec<&str> = words(" Hello,  人々 100\u{a0}x ").map(|(word, _)| word).collect();
+        assert_eq!(found, ["Hello,", "人", "々", "100", "x"]);
+    }
+}

@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::*;
+use crate::config::Config;
+
+/// As long as a test that hangs may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn what_a_recogniser_bills_beyond_a_second_more_or_less_than_it_was_given_is_noticed() {
+    let billed = |samples: u64| Answer { usage: Some(Quantity::Samples(samples)), ..Answer::default() };
+    assert_eq!(difference(160_000, &billed(160_000)), None);
+    assert_eq!(difference(160_000, &billed(176_000)), None);
+    assert_eq!(difference(160_000, &billed(176_001)), Some(16_001));
+    assert_eq!(difference(160_000, &billed(100_000)), Some(-60_000));
+    assert_eq!(difference(160_000, &Answer::default()), None);
+}
+
+#[tokio::test]
+async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let variables = [
+        ("VOXRELAY_PROVIDERS__EARS__KIND", "deepgram".to_owned()),
+        ("VOXRELAY_PROVIDERS__EARS__MODEL", "nova-3".to_owned()),
+        ("VOXRELAY_PROVIDERS__EARS__URL", format!("http://127.0.0.1:{port}")),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let config = Config::load(None, variables).expect("a configuration");
+    let ears = config.providers.into_values().next().expect("it is configured");
+    let upstream = Arc::new(Upstream::new(ears).expect("a client"));
+    // What it is sent, until it says that it is done and hangs up.
+    let recogniser = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("it comes");
+        let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a WebSocket");
+        let mut sent = BTreeMap::<String, usize>::new();
+        while let Some(Ok(message)) = socket.next().await {
+            match message {
+                Message::Binary(bytes) => *sent.entry("audio".to_owned()).or_default() += bytes.len(),
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).expect("JSON");
+                    let name = message["type"].as_str().expect("a name").to_owned();
+                    if name == "CloseStream" {
+                        // What it understands last is nobody's any more.
+                        let last = json!({"type": "Results", "start": 0, "duration": 0.1, "is_final": true});
+                        let done = json!({"type": "Metadata", "request_id": "r", "duration": 0.1});
+                        for message in [last, done] {
+                            socket.send(Message::text(message.to_string())).await.expect("it reads");
+                        }
+                    }
+                    *sent.entry(name).or_default() += 1;
+                }
+                _ => *sent.entry("close".to_owned()).or_default() += 1,
+            }
+        }
+        sent
+    });
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let mut requests = Requests::new(tasks.clone(), shutdown, Instant::now(), vec![upstream]);
+    let id = RequestId(0);
+    requests.open(id, 0, &Ask::Listen);
+    assert_eq!(timeout(PATIENCE, requests.next()).await.expect("it opens"), (id, Event::Ready));
+    requests.feed(id, Feed::Audio(vec![0; 3_200].into()));
+    requests.cancel(id);
+    // The session is over with that.
+    drop(requests);
+    tasks.close();
+    timeout(PATIENCE, tasks.wait()).await.expect("it is gone");
+    let sent = timeout(PATIENCE, recogniser).await.expect("it hangs up").expect("no panic");
+    let expected = [("CloseStream", 1), ("audio", 3_200), ("close", 1)];
+    assert_eq!(sent, expected.map(|(name, count)| (name.to_owned(), count)).into());
+}
