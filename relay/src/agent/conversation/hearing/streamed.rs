@@ -418,11 +418,12 @@ impl<E: Ears> Streamed<E> {
             self.kept.clear();
             self.kept_samples = 0;
             self.finalise(self.end, 1);
-        } else if heard.is_final && self.is_too_long {
-            self.turn_over();
         } else if heard.is_final && self.span.is_none() {
             // That words were none is told at once.
+            self.is_too_long = false;
             self.finalise(end, if had_words { 1 } else { FINAL_STEP });
+        } else if heard.is_final && self.is_too_long {
+            self.turn_over();
         }
     }
 
@@ -430,7 +431,7 @@ impl<E: Ears> Streamed<E> {
     fn take_loose_back(&mut self) {
         self.loose.clear();
         if self.firm.is_empty() {
-            (self.span, self.is_too_long) = (None, false);
+            self.span = None;
         }
     }
 
