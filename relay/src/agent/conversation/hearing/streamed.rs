@@ -389,11 +389,12 @@ impl<E: Ears> Streamed<E> {
             self.turn_over();
             self.forget();
             self.finalise(self.end, 1);
-        } else if heard.is_final && self.is_too_long {
-            self.turn_over();
         } else if heard.is_final && self.span.is_none() {
             // That words were none is told at once.
+            self.is_too_long = false;
             self.finalise(end, if had_words { 1 } else { FINAL_STEP });
+        } else if heard.is_final && self.is_too_long {
+            self.turn_over();
         }
     }
 
@@ -401,7 +402,7 @@ impl<E: Ears> Streamed<E> {
     fn take_loose_back(&mut self) {
         self.loose.clear();
         if self.firm.is_empty() {
-            (self.span, self.is_too_long) = (None, false);
+            self.span = None;
         }
     }
 

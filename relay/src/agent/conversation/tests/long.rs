@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
+use super::talk::{EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
 use super::*;
 use crate::provider::Feed;
 
@@ -73,6 +73,35 @@ fn what_a_recogniser_finds_once_more_is_no_part_of_two_turns() {
     assert_eq!(said_words(&did), [("and so on and on", 4_000, 60_000)]);
     let did = talk.hears(ears, "and on", (52_000, 58_000), true);
     assert!(matches!(did[..], [AgentOutput::Partial { start: 60_000, end: 60_000, .. }]), "{did:?}");
+}
+
+/// A user whose words, which may change, have been coming for longer than a turn may be, with their ears.
+fn too_long() -> (Talk, RequestId) {
+    let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    (0..10).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "and so on", (4_000, 16_000), false);
+    let flushed = (0..40).map(|_| flushes(&talk.chunk())).sum::<usize>();
+    assert_eq!(flushed, 1);
+    (talk, ears)
+}
+
+#[test]
+fn a_turn_that_is_too_long_is_over_with_the_first_words_that_stay_whoever_hears_them() {
+    let (mut talk, ears) = too_long();
+    let other = ask_of(&talk.fails(ears, FailureKind::Connection), OTHER_EARS).0;
+    let did = talk.hears(other, "and so on and on", (4_000, 60_000), true);
+    assert_eq!(said_words(&did), [("and so on and on", 4_000, 60_000)]);
+}
+
+#[test]
+fn a_long_turn_whose_words_are_taken_back_ends_no_other_one() {
+    let (mut talk, ears) = too_long();
+    let did = talk.hears(ears, "", (4_000, 60_000), true);
+    assert!(did.contains(&AgentOutput::Final { through: 60_000 }), "{did:?}");
+    let did = talk.hears(ears, "I would like", (72_000, 80_000), true);
+    assert!(said_words(&did).is_empty(), "they may go on: {did:?}");
 }
 
 #[test]
