@@ -25,6 +25,8 @@ const TAKEN_BACK: u64 = 5;
 /// What a voice makes of a character, at 24 kHz: 20 ms, since sound is what a simulated call is slowest with.
 const SAMPLES_PER_CHARACTER: u32 = 480;
 const RATE: u32 = 24_000;
+/// Some recognisers close a connection that nothing comes over for so long: sooner than real ones do, since simulated calls are short.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// A recogniser or a voice that is asked.
 pub(crate) struct Speech {
@@ -35,6 +37,10 @@ pub(crate) struct Speech {
     /// It is gone after so many events.
     lasts: Option<u32>,
     is_ready: bool,
+    /// It closes for want of anything to hear.
+    closes: bool,
+    /// When it was given something to hear.
+    fed_at: Option<Time>,
     ask: Ask,
     now: Time,
 }
@@ -57,12 +63,16 @@ struct Listening {
 impl Speech {
     pub(crate) fn new(ask: &Ask, faults: u64, random: &mut Random) -> Speech {
         let lasts = random.percent(faults).then(|| random.between(0, 12) as u32);
+        let mut random = Random::new(random.next());
+        let closes = matches!(ask, Ask::Listen) && random.percent(50);
         Speech {
-            random: Random::new(random.next()),
+            random,
             says: VecDeque::new(),
             listening: Listening::default(),
             lasts,
             is_ready: false,
+            closes,
+            fed_at: None,
             ask: ask.clone(),
             now: Time::ZERO,
         }
@@ -157,6 +167,10 @@ impl Speech {
         }
     }
 
+    fn idle_at(&self) -> Option<Time> {
+        self.fed_at.filter(|_| self.is_ready && self.closes).map(|fed_at| fed_at + IDLE)
+    }
+
     fn words(&mut self, now: Time, start: u32, end: u32, is_final: bool) {
         let text = format!("{start}-{end}");
         if is_final {
@@ -212,12 +226,20 @@ impl Codec for Speech {
                 self.is_ready = true;
                 self.begin(now);
             }
-            Input::Feed(Feed::Audio(bytes)) => self.hear(now, bytes),
+            Input::Feed(Feed::Audio(bytes)) => {
+                self.fed_at = Some(now);
+                self.hear(now, bytes);
+            }
             Input::Feed(Feed::Flush) => self.flush(now),
             Input::Feed(Feed::Finish) if matches!(self.ask, Ask::Listen) => {
                 self.say(now, 100, Event::Finished(Answer::default()));
             }
             _ => {}
+        }
+        if self.idle_at().is_some_and(|idle| idle <= now) {
+            self.closes = false;
+            self.says.clear();
+            self.says.push_back((now, Event::Finished(Answer::default())));
         }
     }
 
@@ -240,6 +262,6 @@ impl Codec for Speech {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.says.front().map(|(at, _)| *at)
+        self.says.front().map(|(at, _)| *at).into_iter().chain(self.idle_at()).min()
     }
 }

@@ -246,8 +246,7 @@ fn answering(media_type: &str) -> Result<State, Failure> {
 /// samples of `audio/L16` with the highest byte first; those who use it as an answer to a request for `pcm` send them as all others do.
 fn samples(media_type: &str) -> Result<Pcm, Failure> {
     let (rate, channels) = (parameter(media_type, "rate"), parameter(media_type, "channels"));
-    if let (Ok(rate), Ok(channels)) =
-        (rate.map_or(Ok(RATE), |rate| rate.parse()), channels.map_or(Ok(1), |channels| channels.parse()))
+    if let (Ok(rate), Ok(channels)) = (rate.map_or(Ok(RATE), str::parse), channels.map_or(Ok(1), str::parse))
     {
         return Pcm::of(rate, channels);
     }
