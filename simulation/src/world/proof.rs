@@ -1,6 +1,7 @@
 //! What has to be true, at each step and at the end of a call.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ::relay::NanoUsd;
 use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
@@ -17,6 +18,9 @@ use super::session::{GOODBYE, Live};
 use super::truth::{End, Epoch, OTHER};
 use super::{ACCOUNT, USER, World};
 use crate::watched::Log;
+
+/// How long an answer may take on a bad day of the providers.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether it is what an agent says when there is no more money.
 fn is_goodbye(row: &TurnRow) -> bool {
@@ -478,7 +482,10 @@ impl World<'_> {
             return Ok(());
         }
         for live in &self.live {
-            if let Some((since, said)) = &live.log.lock().unanswered {
+            let log = live.log.lock();
+            // A bad line may bring it late.
+            let unanswered = log.unanswered.as_ref().filter(|(since, _)| self.now.since(*since) > PATIENCE);
+            if let Some((since, said)) = unanswered {
                 return Err(format!(
                     "{said:?} has no answer, {:?} after it was said",
                     self.now.since(*since)
