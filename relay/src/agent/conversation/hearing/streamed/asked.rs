@@ -66,7 +66,7 @@ impl Asked {
         }
     }
 
-    /// Whether it was of use, now that it breaks and the audio stands here.
+    /// Whether it was of use before it broke, if the audio stands here then.
     pub(super) fn was_of_use(&self, end: u32) -> bool {
         self.has_understood || self.has_heard && end.saturating_sub(self.since) >= OF_USE_SAMPLES
     }
