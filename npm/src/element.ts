@@ -125,9 +125,9 @@ export class VoiceCallElement extends Base {
     });
   }
 
-  /** Hangs up, or stops waiting; resolves when it is done. */
-  close(): Promise<void> {
-    return this.#caller.close();
+  /** Hangs up, or stops waiting; resolves when it is done. With `finish: false` what was not sent yet is given up, as `Call.close` does it. */
+  close(options?: { readonly finish?: boolean }): Promise<void> {
+    return this.#caller.close(options);
   }
 
   /** @internal */

@@ -275,6 +275,8 @@ describe("the element", () => {
     await until("both are up", async () => (await page.evaluate(() => /** @type {any} */ (globalThis).settled.join())) === "up,up");
     assert.equal(await made(page), 1);
     await page.evaluate(() => void /** @type {any} */ (document.querySelector("voice-call")).close());
+    await page.evaluate(() => void /** @type {any} */ (document.querySelector("voice-call")).close({ finish: false }));
+    assert.deepEqual((await of(page, "closes")).slice(-2), [undefined, false], "who does not want to wait says so");
     await tell(page, "end", "normal");
     const code = page.evaluate(() => /** @type {any} */ (document.querySelector("voice-call")).connect().catch((/** @type {any} */ error) => error.code));
     await reaches(page, "starting");

@@ -100,7 +100,7 @@ export class Caller {
   }
 
   /** Hangs up, stops waiting, or declines. */
-  async close(): Promise<void> {
+  async close(options?: { readonly finish?: boolean }): Promise<void> {
     const { call, phase } = this;
     const stop = this.#stop;
     this.#stop = this.#up = undefined;
@@ -108,7 +108,7 @@ export class Caller {
     this.answer(false);
     // The call's own states say what becomes of it.
     if (phase !== "call" || call?.state === "idle") this.#enter(call ? "over" : "idle");
-    await call?.close();
+    await call?.close(options);
   }
 
   async #run(prepare: () => Promise<Plan>, signal: AbortSignal): Promise<void> {

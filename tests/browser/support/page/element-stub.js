@@ -47,6 +47,8 @@ export class Call {
   ratings = [];
   /** @type {(string | undefined)[]} */
   microphones = [];
+  /** What each `close` said of finishing. @type {(boolean | undefined)[]} */
+  closes = [];
   /** @type {(string | undefined)[]} */
   speakers = [];
   /** Why the next thing that is asked is refused. @type {string | undefined} */
@@ -122,7 +124,9 @@ export class Call {
     return this.refusal ? this.#refused() : Promise.resolve();
   }
 
-  async close() {
+  /** @param {{ finish?: boolean } | undefined} options */
+  async close(options) {
+    this.closes.push(options?.finish);
     if (this.snapshot.state === "closing" || this.snapshot.state === "closed") return;
     this.enter("closing");
     // A call that is not up is given up at once.
