@@ -50,10 +50,19 @@ export class LevelSource extends Source implements Levels {
   input = -100;
   output = -100;
   #looked = 0;
+  #isMuted = false;
+
+  /** The user is not heard, or is heard again; at the end of a call nobody is heard any more. */
+  mute(isMuted: boolean, isOver = false): void {
+    this.#isMuted = isMuted;
+    if (isMuted) this.input = -100;
+    if (isOver) this.output = -100;
+    this.changed();
+  }
 
   /** Takes what the engine measured, in millionths of full scale; gives all of it, in dBFS. */
   measured({ inputRms, inputPeak, outputRms, outputPeak }: LevelEvent): LevelEvent {
-    this.input = decibels(inputRms);
+    this.input = decibels(this.#isMuted ? 0 : inputRms);
     this.output = decibels(outputRms);
     this.changed();
     return { inputRms: this.input, inputPeak: decibels(inputPeak), outputRms: this.output, outputPeak: decibels(outputPeak) };
@@ -108,6 +117,12 @@ export interface CallSnapshot extends StateEvent {
   readonly error: VoxrelayError | undefined;
   /** Why the call is over; `undefined` before, and for a call that was given up before it began to connect. */
   readonly ended: EndedEvent | undefined;
+}
+
+/** What it is after a change: the same object if it says nothing else, and frozen otherwise. */
+export function merged<T extends object>(before: T, changed: Partial<T>): T {
+  const isSame = Object.entries(changed).every(([name, value]) => before[name as keyof T] === value);
+  return isSame ? before : Object.freeze({ ...before, ...changed });
 }
 
 /** A call that was not begun. */
