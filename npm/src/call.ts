@@ -649,6 +649,11 @@ export class Call extends Emitter<CallEvents> {
     if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: ++this.#reconnects }, false);
     const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
     this.#change({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
+    if (state === "closed") {
+      // Neither is there any more.
+      this.#changeDevices({ microphone: undefined });
+      this.#change({ agent: undefined });
+    }
     this.emit("state", event);
   }
 

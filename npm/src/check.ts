@@ -43,7 +43,7 @@ const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof Eve
   signal: [(value) => isMethod(value?.throwIfAborted), "an AbortSignal"],
   logger: [
     (value) => value && LEVELS.every((level) => value[level] === undefined || isMethod(value[level])) && typeof value === "object",
-    `an object with functions ${LEVELS.join(", ")}`,
+    `an object with functions ${LEVELS}`,
   ],
 };
 
@@ -103,7 +103,7 @@ export function tokenOf(given: unknown): string {
 
 /** Refuses what is no listener, or listens to none of these events. */
 export function checkListener(events: readonly unknown[], name: unknown, listener: unknown): void {
-  check("name", name, events.includes(name), `one of ${events.join(", ")}`);
+  check("name", name, events.includes(name), `one of ${events}`);
   checkMethod("listener", listener);
 }
 

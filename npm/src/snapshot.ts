@@ -22,7 +22,7 @@ export interface Caption {
 
 /** What a call hears with, and what it is heard on. */
 export interface Devices {
-  /** The microphone that was opened last; `undefined` before the first one, and when it was taken away by `setMicrophone(false)`. */
+  /** The microphone that was opened last; `undefined` before the first one, when it was taken away by `setMicrophone(false)`, and once the call is over. */
   readonly microphone: MicrophoneEvent | undefined;
   /** The loudspeaker, once one was chosen; `undefined` while that is left to the system. */
   readonly speaker: SpeakerEvent | undefined;
@@ -96,7 +96,7 @@ export interface CallSnapshot extends StateEvent {
   readonly engine: "worker" | "page" | undefined;
   /** The session; `undefined` until the relay has answered. */
   readonly session: SessionEvent | undefined;
-  /** What the agent does; `undefined` until it says so. */
+  /** What the agent does; `undefined` until it says so, and once the call is over. */
   readonly agent: AgentEvent["state"] | undefined;
   /** What was said, in the order in which it began: the newest 500 turns. */
   readonly captions: readonly Caption[];

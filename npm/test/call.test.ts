@@ -105,6 +105,20 @@ test("a muted, held or ended call is silent in its levels, whatever was measured
   assert.deepEqual(levels(), [-100, -100]);
 });
 
+test("a call that is over shows no microphone and no agent that speaks, however it ends", async () => {
+  for (const end of [(call: Call) => void call.close(), () => browser.engine.ends("budget", 4402), () => browser.engine.say({ type: "broke", cause: "it panicked" })]) {
+    browser.reset();
+    const call = await connected();
+    browser.engine.say({ type: "agent", state: "speaking" });
+    await until(() => call.snapshot.agent === "speaking", "the agent speaks");
+    assert.equal(call.snapshot.devices.microphone?.live, true);
+    end(call);
+    await until(() => call.state === "closed", "it is over");
+    assert.deepEqual([call.snapshot.agent, call.snapshot.devices.microphone], [undefined, undefined]);
+    await call.close();
+  }
+});
+
 test("an outage that is simulated is over with the call, and a later one takes the place of the one before", async () => {
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const call = await connected();
