@@ -33,7 +33,7 @@ const common = {
 };
 
 /** Names of parts that nobody outside sees are shortened. */
-const own = { mangleProps: /^(wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer)$/ };
+const own = { mangleProps: /^(own|constraints|before|failed|handlers|choose|look|use|sound|wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer)$/ };
 
 /** The script tag finds its files in another way. */
 const scriptAssets = {

@@ -1,3 +1,5 @@
+import { inOrder } from "./in-order.js";
+
 /**
  * Keeps the screen on: a phone that goes to sleep takes the microphone with it. A browser that cannot, or may not with this battery or in this
  * frame, is left alone.
@@ -6,7 +8,7 @@ export class Awake {
   #isWanted = false;
   #lock: WakeLockSentinel | undefined;
   /** Changes are made one after the other, so that nothing is held that nobody wants any more. */
-  #changed: Promise<unknown> = Promise.resolve();
+  readonly #next = inOrder();
 
   /** Asks for it, also when the browser has taken it back, as it does from a page that is hidden. */
   hold(): void {
@@ -20,14 +22,12 @@ export class Awake {
   }
 
   #change(): void {
-    this.#changed = this.#changed
-      .then(async () => {
-        const lock = this.#lock;
-        if (!this.#isWanted) {
-          this.#lock = undefined;
-          await lock?.release();
-        } else if (lock?.released !== false) this.#lock = await navigator.wakeLock?.request("screen");
-      })
-      .catch(() => undefined);
+    this.#next(async () => {
+      const lock = this.#lock;
+      if (!this.#isWanted) {
+        this.#lock = undefined;
+        await lock?.release();
+      } else if (lock?.released !== false) this.#lock = await navigator.wakeLock?.request("screen");
+    }).catch(() => undefined);
   }
 }

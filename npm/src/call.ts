@@ -7,25 +7,28 @@ import {
   checkFlags,
   checkMethod,
   checkNumber,
+  checkOptional,
   checkOptions,
   checkText,
   checkTurn,
   checkVariables,
+  eventOf,
   tokenOf,
 } from "./check.js";
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
-import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, TranscriptEvent, Usage } from "./events.js";
+import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, ToolCancelEvent, TranscriptEvent, Usage } from "./events.js";
+import { inOrder } from "./in-order.js";
 import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
-import type { ConnectOptions, Feedback, Logger } from "./options.js";
+import type { ConnectOptions, Feedback, Logger, MicrophoneConstraints } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf } from "./requests.js";
-import type { Command, Heard } from "./roles.js";
-import { listenersOf, settingsOf } from "./settings.js";
-import { type CallSnapshot, LevelSource, type Levels, caption, untouched } from "./snapshot.js";
+import type { Command, Heard, Told } from "./roles.js";
+import { settingsOf } from "./settings.js";
+import { type CallSnapshot, type Devices, LevelSource, type Levels, caption, merged, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
 import { type ToolHandler, Tools } from "./tools.js";
 
@@ -63,6 +66,7 @@ export class Call extends Emitter<CallEvents> {
   #page: CallPage | undefined;
   readonly #messages = new Messages();
   readonly #tools = new Tools((callId, output, isError) => this.sendToolResult(callId, output, { isError }));
+  readonly #rating = inOrder();
   /** Why there is no connection yet, as far as the relay or the token function told. */
   #refused: VoxrelayError | undefined;
   #connecting: Promise<void> | undefined;
@@ -76,6 +80,8 @@ export class Call extends Emitter<CallEvents> {
   /** Everything is given back. */
   #released = false;
   #draining: ReturnType<typeof setTimeout> | undefined;
+  /** An outage that is simulated. */
+  #outage: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Calls `listener` whenever {@link snapshot} has changed; gives the function that stops it. Made for React's `useSyncExternalStore`: it is
@@ -93,7 +99,9 @@ export class Call extends Emitter<CallEvents> {
     super(EVENTS);
     checkOptions(options);
     this.#options = options;
-    for (const [name, listener] of listenersOf(options)) this.on(name, listener as (event: unknown) => void);
+    for (const [name, listener] of Object.entries(options)) {
+      if (/^on/.test(name) && listener) this.on(eventOf(name) as keyof CallEvents, listener as () => void);
+    }
     for (const [name, handler] of Object.entries(options.tools ?? {})) this.registerTool(name, handler);
   }
 
@@ -107,7 +115,7 @@ export class Call extends Emitter<CallEvents> {
    * call that is over or is hung up meanwhile; the signal's reason when it comes before the call is up
    */
   connect(): Promise<void> {
-    if (this.#over) return Promise.reject(callOver());
+    if (this.#over || this.#closing) return Promise.reject(callOver());
     return (this.#connecting ??= this.#connect());
   }
 
@@ -155,7 +163,7 @@ export class Call extends Emitter<CallEvents> {
   /** Mutes or unmutes the microphone, also before the call is made. While muted nothing is sent, and nothing is billed for listening. */
   mute(muted = true): void {
     checkFlag("muted", muted);
-    if (muted !== this.muted) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, muted }) });
+    this.#changeDevices({ muted });
     this.#tellMuted();
   }
 
@@ -170,7 +178,7 @@ export class Call extends Emitter<CallEvents> {
    */
   hold(onHold = true): void {
     checkFlag("onHold", onHold);
-    if (onHold !== this.onHold) this.#change({ onHold });
+    this.#change({ onHold });
     this.#tellMuted();
   }
 
@@ -182,7 +190,7 @@ export class Call extends Emitter<CallEvents> {
   /** Changes how loud the agent is heard, also before the call is made: 0 is silent, 1 as the agent speaks. Levels are those of the agent. */
   setVolume(volume: number): void {
     checkNumber("volume", volume, 0, 1);
-    if (volume !== this.volume) this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, volume }) });
+    this.#changeDevices({ volume });
     this.#page?.setVolume(volume);
   }
 
@@ -260,31 +268,28 @@ export class Call extends Emitter<CallEvents> {
 
   /** A microphone that is not there is muted as far as the relay knows: it waits for no more of what was being said. */
   #tellMuted(): void {
-    this.#send(["onHold", this.onHold]);
-    this.#send(["mute", this.muted || this.onHold || this.#page?.wantsMicrophone === false]);
+    const { onHold } = this;
+    const muted = this.muted || onHold || this.#page?.wantsMicrophone === false;
+    this.#levels.mute(muted, onHold);
+    this.#send(["onHold", onHold]);
+    this.#send(["mute", muted]);
   }
 
   /**
-   * Changes the microphone while the call goes on, also from `microphone: false` or a stream of the application's; without an id, to the
-   * system's default one, and with `false` to none: it is closed, the browser's sign for it goes out, and nothing is billed for listening. Of
-   * several that are asked for the last one counts.
+   * Changes the microphone while the call goes on: to the one with this id, or without one to the system's default one, with the constraints of
+   * before; to whatever the option `microphone` may be; or with `false` to none: it is closed, the browser's sign for it goes out, and nothing is
+   * billed for listening. Of several that are asked for the last one counts, also while the call connects.
    *
    * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
    */
-  async setMicrophone(deviceId?: string | false): Promise<void> {
-    if (deviceId !== undefined && deviceId !== false) checkText("deviceId", deviceId);
-    const page = this.#page;
-    const check = (): void => {
-      if (!page?.isOpen) throw noCall();
-    };
-    check();
-    const wasHeard = page?.wantsMicrophone;
-    const changed = page?.setMicrophone(deviceId);
+  async setMicrophone(microphone?: string | MicrophoneConstraints | MediaStream | false): Promise<void> {
+    if (typeof microphone !== "string") checkOptional({ microphone });
+    const changed = this.#openPage().setMicrophone(microphone);
     // What was said up to here is sent before the microphone is closed.
-    if (deviceId === false) this.#tellMuted();
+    if (microphone === false) this.#tellMuted();
     await changed;
-    check();
-    if (!wasHeard) this.#tellMuted();
+    this.#openPage();
+    if (microphone !== false) this.#tellMuted();
   }
 
   /**
@@ -296,9 +301,14 @@ export class Call extends Emitter<CallEvents> {
    */
   async setSpeaker(deviceId?: string): Promise<void> {
     if (deviceId !== undefined) checkText("deviceId", deviceId);
+    await this.#openPage().setSpeaker(deviceId ?? "");
+  }
+
+  /** The page's side of a call that is not over or hung up. */
+  #openPage(): CallPage {
     const page = this.#page;
     if (!page?.isOpen) throw noCall();
-    await page.setSpeaker(deviceId ?? "");
+    return page;
   }
 
   /**
@@ -313,8 +323,11 @@ export class Call extends Emitter<CallEvents> {
     checkFeedback(feedback);
     const { sessionId } = this;
     if (!sessionId) throw noCall();
-    const { sendFeedback } = await loadLater();
-    await sendFeedback(this.#options, sessionId, tokenOf(await this.#options.token()), feedback);
+    // What is said later arrives later.
+    await this.#rating(async () => {
+      const { sendFeedback } = await loadLater();
+      await sendFeedback(this.#options, sessionId, tokenOf(await this.#options.token()), feedback);
+    });
   }
 
   /**
@@ -337,17 +350,19 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /**
-   * Cuts the connection and keeps it down for so many milliseconds, as a dead network would: for demonstrations and tests.
+   * Cuts the connection and keeps it down for so many milliseconds, as a dead network would: for demonstrations and tests. Of several the last
+   * one counts.
    *
    * @returns the function that ends it earlier
    */
   simulateOutage(ms: number): () => void {
     checkNumber("ms", ms, 0, OUTAGE_MAX_MS);
     const end = (): void => {
-      clearTimeout(timer);
+      clearTimeout(this.#outage);
       if (!this.#over) this.#send(["hold", false]);
     };
-    const timer = setTimeout(end, ms);
+    clearTimeout(this.#outage);
+    this.#outage = setTimeout(end, ms);
     this.#send(["hold", true]);
     return end;
   }
@@ -396,14 +411,15 @@ export class Call extends Emitter<CallEvents> {
       send: (command) => this.#send(command),
       error: (error) => this.#fail(error),
       microphone: (microphone) => {
-        const { label, live } = microphone ?? NO_MICROPHONE;
+        const event = microphone ?? NO_MICROPHONE;
+        const { label, live } = event;
         this.#log("info", microphone ? `microphone "${label}" is ${live ? "live" : "silent"}` : "the microphone is closed");
-        this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, microphone }) });
+        this.#changeDevices({ microphone });
         if (live || !microphone) this.#mended("microphone_");
-        this.emit("microphone", microphone ?? NO_MICROPHONE);
+        this.emit("microphone", event);
       },
       speaker: (speaker) => {
-        this.#change({ devices: Object.freeze({ ...this.#snapshot.devices, speaker }) });
+        this.#changeDevices({ speaker });
         this.emit("speaker", speaker);
       },
       sounds: () => this.#mended("audio_"),
@@ -416,17 +432,9 @@ export class Call extends Emitter<CallEvents> {
 
   #connected(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const stop = this.on("state", ({ state }) => {
-        if (state === "connected") {
-          stop();
-          stopEnded();
-          resolve();
-        }
-      });
-      const stopEnded = this.once("ended", ({ reason }) => {
-        stop();
-        reject(this.#refusal(reason));
-      });
+      // The first of them settles it; the others, later in the call, do nothing.
+      this.on("state", ({ state }) => state === "connected" && resolve());
+      this.on("ended", ({ reason }) => reject(this.#refusal(reason)));
       this.#started = true;
       this.#send(["start"]);
     });
@@ -488,7 +496,9 @@ export class Call extends Emitter<CallEvents> {
   #release(): void {
     if (this.#released) return;
     this.#released = this.#over = true;
+    this.#levels.mute(true, true);
     clearTimeout(this.#draining);
+    clearTimeout(this.#outage);
     this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#page?.close();
     if (this.#engine) endEngine(this.#engine);
@@ -569,14 +579,14 @@ export class Call extends Emitter<CallEvents> {
         return void this.#tools.call(event as ToolCallEvent, this.hasListener("toolCall"));
       case "toolCancel":
         this.#tools.cancel(report.callId);
-        return this.emit("toolCancel", { callId: report.callId });
+        return this.emit("toolCancel", event as ToolCancelEvent);
       case "rtt":
         this.emit("rtt", { ms: report.us / 1_000 });
         return this.#measure({ roundTripMs: Math.round(report.us / 1_000) }, false);
       case "quality":
         return this.#measure(event as Measured, true);
       case "gap":
-        return this.emit("gap", { position: report.position, samples: report.samples, ms: report.samples / 16 });
+        return this.emit("gap", { ...(event as Told<"gap">), ms: report.samples / 16 });
       case "error":
         return this.#fail(errorFrom(report.error));
       case "taken":
@@ -590,6 +600,7 @@ export class Call extends Emitter<CallEvents> {
         this.#tools.cancel();
         // The microphone at once; the agent's last words are still to be heard.
         this.#page?.release();
+        this.#levels.mute(true);
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
         const ended = Object.freeze({ reason, code, usage: this.usage });
         this.#change({ ended });
@@ -638,15 +649,23 @@ export class Call extends Emitter<CallEvents> {
     if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: ++this.#reconnects }, false);
     const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
     this.#change({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
+    if (state === "closed") {
+      // Neither is there any more.
+      this.#changeDevices({ microphone: undefined });
+      this.#change({ agent: undefined });
+    }
     this.emit("state", event);
   }
 
   /** What there is to show is other than before. */
   #change(changed: Partial<CallSnapshot>): void {
     const before = this.#snapshot;
-    if (Object.entries(changed).every(([name, value]) => before[name as keyof CallSnapshot] === value)) return;
-    this.#snapshot = Object.freeze({ ...before, ...changed });
-    this.#changes.changed();
+    this.#snapshot = merged(before, changed);
+    if (this.#snapshot !== before) this.#changes.changed();
+  }
+
+  #changeDevices(changed: Partial<Devices>): void {
+    this.#change({ devices: merged(this.#snapshot.devices, changed) });
   }
 
   #log(level: keyof Logger, message: string): void {

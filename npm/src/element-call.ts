@@ -30,13 +30,15 @@ export class CallPanels {
   readonly #notices: Notices;
   readonly #questions: Questions;
   readonly #devices: DeviceChoice;
-  readonly #changed: () => void;
+  readonly #answers: Answers;
+  /** The newest call. */
+  #call: Call | undefined;
   #isListened = false;
 
   /** Puts them where they belong, in the element's card. */
   constructor(root: ShadowRoot, nodes: Nodes, answers: Answers) {
-    const refuse = (thrown: unknown): void => this.refuse(thrown);
-    this.#changed = answers.changed;
+    const refuse = (call: Call, thrown: unknown): void => this.refuse(call, thrown);
+    this.#answers = answers;
     root.adoptedStyleSheets.push(sheetOf(css));
     nodes.headPart.append(this.#badge);
     this.#conversation = new Conversation(nodes);
@@ -50,10 +52,17 @@ export class CallPanels {
     this.#conversation.clear();
     this.#notices.clear();
     this.#questions.clear();
+    this.#devices.chosen = undefined;
     this.#isListened = false;
   }
 
+  /** The id of the microphone that the user has chosen in this call. */
+  get chosen(): string | undefined {
+    return this.#devices.chosen;
+  }
+
   follow(call: Call, on: On): void {
+    this.#call = call;
     on("transcript", ({ role, text }) => {
       if (role === "user") this.#conversation.arrived(text);
     });
@@ -62,10 +71,10 @@ export class CallPanels {
     });
     on("listened", ({ listening }) => {
       this.#isListened = listening;
-      this.#changed();
+      this.#answers.changed();
     });
     on("microphone", ({ live }) => {
-      if (live) void this.#devices.list().then(this.#changed);
+      if (live) void this.#devices.list().then(this.#answers.changed);
     });
     on("ended", () => {
       if (call.sessionId) this.end();
@@ -79,7 +88,7 @@ export class CallPanels {
 
   /** Sends what waits. */
   send(call: Call): void {
-    void this.#conversation.send(call, (thrown) => this.refuse(thrown));
+    void this.#conversation.send(call, (thrown) => this.refuse(call, thrown));
   }
 
   /** There is no call any more that could send what waits. */
@@ -87,9 +96,9 @@ export class CallPanels {
     this.#conversation.end();
   }
 
-  /** Tells what the user did that was not taken. */
-  refuse(thrown: unknown): void {
-    this.#notices.refuse(thrown);
+  /** Tells what the user did in a call that was not taken; once it is hung up, or there is another one, that is of no use to anybody. */
+  refuse(call: Call, thrown: unknown): void {
+    if (call === this.#call && this.#answers.isBusy() && !/^clos/.test(call.state)) this.#notices.refuse(thrown);
   }
 
   render(shown: Shown, call: Call | undefined): void {
@@ -107,5 +116,6 @@ export class CallPanels {
   /** Nobody looks any more. */
   rest(): void {
     this.#notices.rest();
+    this.#devices.rest();
   }
 }

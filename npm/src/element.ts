@@ -64,6 +64,8 @@ export class VoiceCallElement extends Base {
   /** What the agent of the call takes; before a call it may take both. */
   #reads = true;
   #hears = true;
+  /** A microphone that is being opened within the call, and may not be wanted any more when it is. */
+  #opening: symbol | undefined;
 
   constructor() {
     super();
@@ -107,7 +109,7 @@ export class VoiceCallElement extends Base {
   }
 
   /** Words in place of the English ones; what is left out stays English. */
-  set texts(texts: GivenTexts) {
+  set texts(texts: GivenTexts | null | undefined) {
     this.#texts = textsWith(texts);
     this.#render();
   }
@@ -118,11 +120,19 @@ export class VoiceCallElement extends Base {
    * @throws like `Call.connect`; `call_over` when the user declines or hangs up
    */
   async connect(): Promise<void> {
-    await this.#caller.connect(async (): Promise<Plan> => {
-      (this.#panels ?? (await this.#load())).begin();
-      this.#reads = this.#hears = true;
-      return planOf(this, this.#isSpoken);
-    });
+    try {
+      await this.#caller.connect(async (): Promise<Plan> => {
+        (this.#panels ?? (await this.#load())).begin();
+        this.#reads = this.#hears = true;
+        this.#opening = undefined;
+        return planOf(this, this.#isSpoken);
+      });
+    } catch (thrown) {
+      // What waits is the next one's to send, if there is one.
+      if (!this.#caller.isBusy) this.#panels?.end();
+      this.#render();
+      throw thrown;
+    }
   }
 
   /** Hangs up, or stops waiting; resolves when it is done. With `finish: false` what was not sent yet is given up, as `Call.close` does it. */
@@ -146,8 +156,9 @@ export class VoiceCallElement extends Base {
   }
 
   /** @internal */
-  attributeChangedCallback(name: string): void {
-    if (name === "mode") this.#changeMode();
+  attributeChangedCallback(name: string, before: string | null, after: string | null): void {
+    // What says the same again changes nothing: whoever has muted the microphone is still muted.
+    if (name === "mode" && (before === "text") !== (after === "text")) this.#changeMode();
     this.#render();
   }
 
@@ -164,8 +175,6 @@ export class VoiceCallElement extends Base {
 
   #begin(): void {
     this.connect().catch((thrown: unknown) => {
-      // What waits is the next one's to send, if there is one.
-      if (!this.#caller.isBusy) this.#panels?.end();
       // What is no trouble of a call is for whoever made the page, too.
       if (!(thrown instanceof VoxrelayError)) reportError(thrown);
     });
@@ -217,24 +226,38 @@ export class VoiceCallElement extends Base {
     this.#completeMicrophone(call);
   }
 
-  /** A spoken call has a microphone, and a written one has none, unless it is a stream of the page's own, which is the page's to stop. */
+  /** A spoken call has a microphone, and a written one has none: a stream of the page's own is let go of, and is the page's to stop. */
   #completeMicrophone(call: Call): void {
-    if (call.state !== "connected" || !this.#isSpoken !== !!call.snapshot.devices.microphone) return;
-    if (this.#isSpoken) this.#ask(this.#openMicrophone(call));
-    else if (!(this.options?.microphone instanceof MediaStream)) this.#ask(call.setMicrophone(false));
+    const { isBusy, phase } = this.#caller;
+    if (!isBusy || phase === "starting" || !/^(connected|reconnecting)$/.test(call.state)) return;
+    const isOpen = !!call.snapshot.devices.microphone;
+    if (this.#isSpoken) {
+      if (!isOpen && !this.#opening) this.#ask(call, this.#openMicrophone(call));
+    } else if (isOpen || this.#opening) {
+      this.#opening = undefined;
+      this.#caller.answer(false);
+      // One that the browser still asks about is closed as soon as it is open.
+      this.#ask(call, call.setMicrophone(false));
+    }
   }
 
   /** Opens the microphone of a call that has none. */
   async #openMicrophone(call: Call): Promise<void> {
-    const { microphone } = this.options ?? {};
+    const microphone = this.options?.microphone;
     if (microphone === false) return;
+    const opening = (this.#opening = Symbol());
+    const isWanted = (): boolean => this.#opening === opening && this.#caller.isBusy;
     try {
       if (this.consent !== null) await this.#caller.consent();
-      const id = (microphone as MediaTrackConstraints | undefined)?.deviceId;
-      await call.setMicrophone(typeof id === "string" ? id : undefined);
+      const deviceId = this.#panels?.chosen;
+      await call.setMicrophone(deviceId ? { ...microphone, deviceId } : microphone);
     } catch (thrown) {
+      if (!isWanted()) return;
+      this.#opening = undefined;
       this.mode = "text";
       throw thrown;
+    } finally {
+      if (isWanted()) this.#opening = undefined;
     }
   }
 
@@ -260,8 +283,8 @@ export class VoiceCallElement extends Base {
     if (this.call) this.#panels?.send(this.call);
   }
 
-  #ask(work: Promise<void>): void {
-    work.catch((thrown: unknown) => this.#panels?.refuse(thrown));
+  #ask(call: Call, work: Promise<void>): void {
+    work.catch((thrown: unknown) => this.#panels?.refuse(call, thrown));
   }
 
   /** Has what is shown of a call: fetched once, and asked for again if it did not come. */
@@ -270,7 +293,7 @@ export class VoiceCallElement extends Base {
       ({ CallPanels, version }) => {
         if (version !== VERSION) throw this.#missing(version);
         const root = this.shadowRoot as ShadowRoot;
-        const answers = { agree: (isAgreed: boolean) => this.#caller.answer(isAgreed), changed: () => this.#render() };
+        const answers = { agree: (isAgreed: boolean) => this.#caller.answer(isAgreed), isBusy: () => this.#caller.isBusy, changed: () => this.#render() };
         const panels = (this.#panels = new CallPanels(root, this.#nodes, answers));
         this.#render();
         return panels;

@@ -15,10 +15,14 @@ export interface ErrorDetails {
 export class VoxrelayError extends Error {
   /** Always this word, as errors have it. */
   override readonly name = "VoxrelayError";
+  /** A word that programs can compare. A newer relay may send words that {@link ErrorCode} does not have. */
+  declare readonly code: ErrorCode;
+  /** Whether the same may work later without a change. */
+  declare readonly retryable: boolean;
   /** The limit that was exceeded, if it was one: sessions, bytes, or nano-dollars. */
-  readonly limit: number | undefined;
+  declare readonly limit: number | undefined;
   /** When to come back, in milliseconds, if the relay says so. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
 
   /**
    * @param code a word that programs can compare; a newer relay may send words that {@link ErrorCode} does not have
@@ -26,17 +30,10 @@ export class VoxrelayError extends Error {
    * @param retryable whether the same may work later without a change
    * @param details what is known beyond that; its `cause` is the error's `cause`
    */
-  constructor(
-    /** A word that programs can compare. A newer relay may send words that {@link ErrorCode} does not have. */
-    readonly code: ErrorCode,
-    message: string,
-    /** Whether the same may work later without a change. */
-    readonly retryable: boolean,
-    details: ErrorDetails = {},
-  ) {
+  constructor(code: ErrorCode, message: string, retryable: boolean, details: ErrorDetails = {}) {
     super(message, details);
-    this.limit = details.limit;
-    this.retryAfterMs = details.retryAfterMs;
+    const { limit, retryAfterMs } = details;
+    Object.assign(this, { code, retryable, limit, retryAfterMs });
   }
 }
 
@@ -56,6 +53,11 @@ export function callOver(): VoxrelayError {
 
 export function noCall(): TypeError {
   return new TypeError("there is no call yet");
+}
+
+/** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
+export function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed/.test(code), { cause });
 }
 
 /** The engine had to start on the page. */

@@ -1,3 +1,4 @@
+import { unlessAborted } from "./abort.js";
 import { loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
@@ -6,6 +7,9 @@ import type { Birth, Settings } from "./roles.js";
 
 /** Whatever ways there are: if no Worker is ready by then, none is waited for. */
 const WORKER_DEADLINE_MS = 5_000;
+
+/** A file that has not come by then may never come: the next call asks for it again. */
+const LOAD_DEADLINE_MS = 30_000;
 
 /** An engine that runs. */
 export interface RunningEngine {
@@ -35,7 +39,7 @@ export function loadParts(options: AssetOptions): Promise<Parts> {
   const url = String(options.wasmUrl ?? wasmUrl());
   let parts = loads.get(url);
   if (!parts) {
-    parts = Promise.all([compile(url), loadGlue(options.workletUrl)]).catch((thrown: unknown) => {
+    parts = unlessAborted(AbortSignal.timeout(LOAD_DEADLINE_MS), Promise.all([compile(url), loadGlue(options.workletUrl)])).catch((thrown: unknown) => {
       // A failure is not kept: the next call tries again.
       loads.delete(url);
       throw engineUnavailable(thrown);
@@ -122,7 +126,7 @@ function inWorker(
       port1.close();
       reject(cause);
     };
-    const abort = (): void => fail("nobody waits for it");
+    const abort = (): void => fail("");
     signal.addEventListener("abort", abort);
     const timer = setTimeout(fail, deadline - Date.now(), "it did not start in time");
     // A file that does not load is told without a word.

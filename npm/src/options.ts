@@ -75,7 +75,10 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly bufferSeconds?: number;
   /** How long to try to get a lost connection back, in milliseconds. Default 600,000. */
   readonly giveUpAfterMs?: number;
-  /** A context of your own that is not closed: it is neither paused, rebuilt nor closed by the SDK. */
+  /**
+   * A context of your own that is not closed: it is neither paused, rebuilt nor closed by the SDK. It is resumed when the call begins and after a
+   * phone call; once it has run, one that you pause stays so.
+   */
   readonly audioContext?: AudioContext;
   /** Where the agent is heard: a node of `audioContext`, which has to be given then. Default: its destination. */
   readonly output?: AudioNode;

@@ -1,6 +1,6 @@
 import { Awake } from "./awake.js";
-import { ERROR_CODES, type ErrorCode } from "./codes.js";
-import { VoxrelayError } from "./error.js";
+import { ERROR_CODES } from "./codes.js";
+import { type VoxrelayError, failure } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
 import { refusedMicrophone } from "./microphone.js";
@@ -48,6 +48,14 @@ export interface PageListener {
   sounds(): void;
 }
 
+/** What is asked for by an option of this kind or by an id; of `constraints` an id takes the device alone, and nothing the system's default one. */
+function choiceOf(microphone: ConnectOptions["microphone"] | string, constraints: MediaTrackConstraints): Choice {
+  if (microphone === false || microphone instanceof MediaStream) return { own: microphone, constraints };
+  if (typeof microphone === "object") return { constraints: microphone };
+  const { deviceId: _, ...rest } = constraints;
+  return { constraints: microphone ? { ...rest, deviceId: { exact: microphone } } : rest };
+}
+
 /** Whether the browser gave another microphone than the one that was asked for: a wish (`ideal`, or a bare id) does not fail. */
 function standsIn(stream: MediaStream, { deviceId }: MediaTrackConstraints): boolean {
   const given = stream.getAudioTracks()[0]?.getSettings().deviceId;
@@ -60,6 +68,10 @@ export class CallPage {
   readonly #listener: PageListener;
   /** What was asked for last. */
   #choice: Choice;
+  /** Streams of the application's, which are not stopped. */
+  readonly #own = new WeakSet<MediaStream>();
+  /** What is done before a call can connect. */
+  #opening: Promise<void> | undefined;
   /** Counts attempts to open a microphone. */
   #attempt = 0;
   /** The attempt whose microphone is open: what an earlier one brings is late. */
@@ -73,6 +85,8 @@ export class CallPage {
   #microphone: Microphone | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Loudspeaker | undefined;
+  /** The context has run. */
+  #hasRun = false;
   #volume: number;
   readonly #speaker: Speaker;
   readonly #awake = new Awake();
@@ -91,20 +105,28 @@ export class CallPage {
     this.#listener = listener;
     const { microphone, speaker = "" } = options;
     this.#speaker = new Speaker(speaker, (event) => !this.#closed && listener.speaker(event));
-    const isOwn = microphone === false || microphone instanceof MediaStream;
-    this.#choice = isOwn ? { own: microphone, constraints: {} } : { constraints: microphone ?? {} };
+    this.#choice = choiceOf(microphone, {});
   }
 
   /** Opens the microphone, then the loudspeaker. */
-  async open(): Promise<void> {
-    // The microphone first: browsers let a page that captures make sound without another gesture.
-    const stream = await this.#request(this.#choice);
-    if (this.#closed) return this.#discard(stream);
+  open(): Promise<void> {
+    return (this.#opening = this.#open());
+  }
+
+  async #open(): Promise<void> {
+    const choice = this.#choice;
+    // The microphone first: browsers let a page that captures make sound without another gesture. One that is not wanted any more is opened in
+    // vain, and may be refused.
+    let stream = await this.#request(choice).catch((thrown): undefined => {
+      if (choice === this.#choice) throw thrown;
+    });
+    if (this.#closed || choice !== this.#choice) stream = this.#discard(stream);
+    if (this.#closed) return;
     this.#waiting = stream;
     try {
       await this.#play();
-      if (stream) {
-        this.#fallback = standsIn(stream, this.#choice.constraints);
+      if (stream && choice === this.#choice) {
+        this.#fallback = standsIn(stream, choice.constraints);
         this.#capture(stream);
       }
     } catch (thrown) {
@@ -119,12 +141,14 @@ export class CallPage {
   }
 
   /** Changes to another microphone, or with `false` to none; if it cannot be opened, the one before stays. */
-  async setMicrophone(deviceId: string | false | undefined): Promise<void> {
-    const { deviceId: _, ...rest } = this.#choice.constraints;
-    const constraints = deviceId ? { ...rest, deviceId: { exact: deviceId } } : rest;
+  async setMicrophone(microphone: ConnectOptions["microphone"] | string): Promise<void> {
+    const before = this.#choice;
     // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
-    const choice: Choice = (this.#choice = { own: deviceId === false ? false : undefined, constraints, before: this.#choice });
+    const choice: Choice = (this.#choice = { ...choiceOf(microphone, before.constraints), before });
+    this.#discard(this.#waiting);
     try {
+      // There is nothing to listen with before there is sound.
+      if (microphone !== false) await this.#opening;
       await this.#openMicrophone(choice);
       choice.before = undefined;
     } catch (thrown) {
@@ -135,12 +159,8 @@ export class CallPage {
   }
 
   /** Changes to another loudspeaker, or with an empty id to the system's; if it cannot be had, the one before stays. */
-  async setSpeaker(deviceId: string): Promise<void> {
-    try {
-      await this.#speaker.choose(deviceId);
-    } catch (thrown) {
-      throw thrown instanceof VoxrelayError ? thrown : failure("audio_unavailable", "This loudspeaker cannot be used.", thrown);
-    }
+  setSpeaker(deviceId: string): Promise<void> {
+    return this.#speaker.choose(deviceId);
   }
 
   setVolume(volume: number): void {
@@ -218,6 +238,7 @@ export class CallPage {
 
   /** Asks for the microphone, or for the default one in its place; nothing if the application wants none. */
   async #request({ own, constraints }: Choice, fallback = false): Promise<MediaStream | undefined> {
+    if (own) this.#own.add(own);
     if (own !== undefined) return own || undefined;
     try {
       const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...constraints };
@@ -236,9 +257,8 @@ export class CallPage {
       if (this.#released) return;
       throw noAudio("there is no sound on this page");
     }
-    const isOwn = stream === this.#options.microphone;
     try {
-      const [microphone, port] = wireMicrophone(context, stream, isOwn, (event) => {
+      const [microphone, port] = wireMicrophone(context, stream, this.#own.has(stream), (event) => {
         this.#tellMicrophone(microphone, event === "unmute");
         if (event === "ended") this.#mend();
         if (event === "mute") {
@@ -291,14 +311,21 @@ export class CallPage {
     if (context !== own) void context.close();
   }
 
-  /** Resumes a context that the browser holds back: at the start, after a gesture, or when the page comes back. */
+  /**
+   * Resumes a context that the browser holds back: at the start, after a gesture, or when the page comes back. An application's own one that has
+   * run was paused by the application.
+   */
   #resume(): void {
+    if (this.#options.audioContext && this.#hasRun) return;
     // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
-    if (this.#context?.state !== "running") void this.#context?.resume().catch(() => undefined);
+    void this.#context?.resume().then(
+      () => (this.#hasRun = true),
+      () => undefined,
+    );
   }
 
-  #discard(stream: MediaStream | undefined): void {
-    if (stream !== this.#options.microphone) stream?.getTracks().forEach((track) => track.stop());
+  #discard(stream: MediaStream | undefined): undefined {
+    if (stream && !this.#own.has(stream)) stream.getTracks().forEach((track) => track.stop());
   }
 
   /** The ids of the microphones that there are; looks at which one is the default, and for the loudspeaker, too. */
@@ -402,9 +429,4 @@ export class CallPage {
 
 function noAudio(cause: unknown): VoxrelayError {
   return failure("audio_unavailable", ERROR_CODES.audio_unavailable.message, cause);
-}
-
-/** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
-function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed/.test(code), { cause });
 }

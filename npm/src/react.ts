@@ -11,7 +11,10 @@ import type { Call, CallSnapshot, ConnectOptions, Levels } from "./index.js";
 
 /** What a component shows of a call and does with it: the call's snapshot, and these. */
 export interface UsedCall extends CallSnapshot {
-  /** The call itself, for `mute`, `sendText` and all else. Each {@link connect} after an end makes another one. */
+  /**
+   * The call itself, for `mute`, `sendText` and all else, also before {@link connect}. Each `connect` after an end makes another one, of which
+   * only `muted` and `volume` are as before.
+   */
   readonly call: Call;
   /** Makes a call with the options of now, or joins the one that is there: from a click. Always the same function. */
   readonly connect: () => Promise<void>;

@@ -1,7 +1,5 @@
 import { httpUrl } from "./assets.js";
-import { eventOf } from "./check.js";
-import type { CallEvents } from "./events.js";
-import type { ConnectOptions, EventOptions } from "./options.js";
+import type { ConnectOptions } from "./options.js";
 import { socketOf } from "./requests.js";
 import type { Settings } from "./roles.js";
 
@@ -26,13 +24,4 @@ export function settingsOf(options: ConnectOptions): Settings {
     ...(conversation && { conversation }),
     ...(agent && { agent }),
   };
-}
-
-type AnyListener = (event: never) => void;
-
-/** The listeners among the options: `onState` listens to `state`, and so on. */
-export function listenersOf(options: EventOptions): [keyof CallEvents, AnyListener][] {
-  return Object.entries(options)
-    .filter(([name, value]) => /^on/.test(name) && value)
-    .map(([name, value]) => [eventOf(name) as keyof CallEvents, value as AnyListener]);
 }

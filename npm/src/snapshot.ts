@@ -22,7 +22,7 @@ export interface Caption {
 
 /** What a call hears with, and what it is heard on. */
 export interface Devices {
-  /** The microphone that was opened last; `undefined` before the first one, and when it was taken away by `setMicrophone(false)`. */
+  /** The microphone that was opened last; `undefined` before the first one, when it was taken away by `setMicrophone(false)`, and once the call is over. */
   readonly microphone: MicrophoneEvent | undefined;
   /** The loudspeaker, once one was chosen; `undefined` while that is left to the system. */
   readonly speaker: SpeakerEvent | undefined;
@@ -50,10 +50,19 @@ export class LevelSource extends Source implements Levels {
   input = -100;
   output = -100;
   #looked = 0;
+  #isMuted = false;
+
+  /** The user is not heard, or is heard again; at the end of a call nobody is heard any more. */
+  mute(isMuted: boolean, isOver = false): void {
+    this.#isMuted = isMuted;
+    if (isMuted) this.input = -100;
+    if (isOver) this.output = -100;
+    this.changed();
+  }
 
   /** Takes what the engine measured, in millionths of full scale; gives all of it, in dBFS. */
   measured({ inputRms, inputPeak, outputRms, outputPeak }: LevelEvent): LevelEvent {
-    this.input = decibels(inputRms);
+    this.input = decibels(this.#isMuted ? 0 : inputRms);
     this.output = decibels(outputRms);
     this.changed();
     return { inputRms: this.input, inputPeak: decibels(inputPeak), outputRms: this.output, outputPeak: decibels(outputPeak) };
@@ -87,7 +96,7 @@ export interface CallSnapshot extends StateEvent {
   readonly engine: "worker" | "page" | undefined;
   /** The session; `undefined` until the relay has answered. */
   readonly session: SessionEvent | undefined;
-  /** What the agent does; `undefined` until it says so. */
+  /** What the agent does; `undefined` until it says so, and once the call is over. */
   readonly agent: AgentEvent["state"] | undefined;
   /** What was said, in the order in which it began: the newest 500 turns. */
   readonly captions: readonly Caption[];
@@ -108,6 +117,12 @@ export interface CallSnapshot extends StateEvent {
   readonly error: VoxrelayError | undefined;
   /** Why the call is over; `undefined` before, and for a call that was given up before it began to connect. */
   readonly ended: EndedEvent | undefined;
+}
+
+/** What it is after a change: the same object if it says nothing else, and frozen otherwise. */
+export function merged<T extends object>(before: T, changed: Partial<T>): T {
+  const isSame = Object.entries(changed).every(([name, value]) => before[name as keyof T] === value);
+  return isSame ? before : Object.freeze({ ...before, ...changed });
 }
 
 /** A call that was not begun. */

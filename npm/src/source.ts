@@ -1,8 +1,8 @@
 import { checkMethod } from "./check.js";
 
 /** Calls each of the listeners; one that throws is reported and does not keep it from the others, and one that was taken out meanwhile is not called. */
-export function tellAll<T>(listeners: ReadonlySet<(value: T) => void>, value: T): void {
-  for (const listener of [...listeners]) {
+export function tellAll<T>(listeners: Pick<ReadonlySet<(value: T) => void>, "has" | "keys">, value: T): void {
+  for (const listener of [...listeners.keys()]) {
     if (!listeners.has(listener)) continue;
     try {
       listener(value);

@@ -1,5 +1,6 @@
-import { VoxrelayError } from "./error.js";
+import { VoxrelayError, failure } from "./error.js";
 import type { SpeakerEvent } from "./events.js";
+import { inOrder } from "./in-order.js";
 
 /** Chromium's contexts can play elsewhere than on the system's loudspeaker; the empty id is that one. */
 type Context = AudioContext & { setSinkId?(deviceId: string): Promise<void> };
@@ -12,7 +13,7 @@ export class Speaker {
   #told: boolean | undefined;
   #context: Context | undefined;
   /** Changes are made one after the other, so that the last one counts. */
-  #changed: Promise<void> = Promise.resolve();
+  readonly #next = inOrder();
 
   constructor(chosen: string, tell: (event: SpeakerEvent) => void) {
     this.#chosen = chosen;
@@ -60,7 +61,9 @@ export class Speaker {
     if (context && !context.setSinkId) {
       throw new VoxrelayError("not_supported", "This browser plays on the system's loudspeaker only.", false);
     }
-    await context?.setSinkId?.(deviceId);
+    await context?.setSinkId?.(deviceId).catch((thrown: unknown) => {
+      throw failure("audio_unavailable", "This loudspeaker cannot be used.", thrown);
+    });
   }
 
   #say(fallback: boolean): void {
@@ -68,11 +71,5 @@ export class Speaker {
     if (this.#told === fallback && fallback) return;
     this.#told = fallback;
     this.#tell(Object.freeze({ deviceId: (!fallback && chosen) || undefined, fallback }));
-  }
-
-  #next(change: () => Promise<void>): Promise<void> {
-    const changed = this.#changed.then(change);
-    this.#changed = changed.catch(() => undefined);
-    return changed;
   }
 }

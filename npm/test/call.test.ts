@@ -66,6 +66,96 @@ test("connecting twice is one call and one promise, and once it is over it is re
   assert.equal(browser.workers.length, 1);
 });
 
+test("a call that is being hung up is not begun again", async () => {
+  const call = await connected();
+  const closing = call.close();
+  assert.equal(call.state, "connected", "the engine has not answered yet");
+  await assert.rejects(call.connect(), { code: "call_over" });
+  await closing;
+});
+
+test("a muted, held or ended call is silent in its levels, whatever was measured before and comes late", async () => {
+  const call = await connected();
+  const loud = { type: "level", inputRms: 1e6, inputPeak: 1e6, outputRms: 1e6, outputPeak: 1e6 } as const;
+  const levels = (): number[] => [call.levels.input, call.levels.output];
+  const measures = async (): Promise<void> => {
+    browser.engine.say(loud, { type: "rtt", us: 5 });
+    await new Promise((resolve) => call.once("rtt", resolve));
+  };
+  for (const [quiet, loudly, expected] of [
+    [() => call.mute(), () => call.mute(false), [-100, 0]],
+    [() => call.hold(), () => call.hold(false), [-100, -100]],
+    [() => call.setMicrophone(false), () => call.setMicrophone(), [-100, 0]],
+  ] as const) {
+    await measures();
+    assert.deepEqual(levels(), [0, 0]);
+    let told = 0;
+    const stop = call.levels.subscribe(() => void (told += 1));
+    await quiet();
+    await Promise.resolve();
+    assert.deepEqual(levels(), expected);
+    assert.ok(told > 0, "who listens to them is told");
+    await measures();
+    assert.equal(call.levels.input, -100, "what was on its way");
+    stop();
+    await loudly();
+  }
+  await measures();
+  await call.close();
+  assert.deepEqual(levels(), [-100, -100]);
+});
+
+test("a call that is over shows no microphone and no agent that speaks, however it ends", async () => {
+  for (const end of [(call: Call) => void call.close(), () => browser.engine.ends("budget", 4402), () => browser.engine.say({ type: "broke", cause: "it panicked" })]) {
+    browser.reset();
+    const call = await connected();
+    browser.engine.say({ type: "agent", state: "speaking" });
+    await until(() => call.snapshot.agent === "speaking", "the agent speaks");
+    assert.equal(call.snapshot.devices.microphone?.live, true);
+    end(call);
+    await until(() => call.state === "closed", "it is over");
+    assert.deepEqual([call.snapshot.agent, call.snapshot.devices.microphone], [undefined, undefined]);
+    await call.close();
+  }
+});
+
+test("an outage that is simulated is over with the call, and a later one takes the place of the one before", async () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const call = await connected();
+  const before = timers();
+  call.simulateOutage(2e9);
+  call.simulateOutage(2e9);
+  assert.equal(timers(), before + 1);
+  await call.close();
+  await until(() => browser.left().contexts === 0, "its context is closed");
+  assert.ok(timers() < before + 1, "no timer is left");
+});
+
+test("of what a user thinks of a call the last word is the last to arrive, however long each takes", async () => {
+  const tokens: ((token: string) => void)[] = [];
+  const posted: unknown[] = [];
+  const call = await connected({ token: () => new Promise((resolve) => tokens.push(resolve)) });
+  const { fetch } = globalThis;
+  globalThis.fetch = (async (_: unknown, { body }: RequestInit) => {
+    posted.push(JSON.parse(String(body)).rating);
+    return new Response(null, { status: posted.length === 1 ? 503 : 204 });
+  }) as typeof globalThis.fetch;
+  try {
+    const up = assert.rejects(call.feedback({ rating: 5 }), { code: "link_lost" });
+    const down = call.feedback({ rating: 1 });
+    await until(() => tokens.length > 0, "a token is asked for");
+    tokens.at(-1)!("a.b.c");
+    await up;
+    await until(() => tokens.length === 2, "and another one");
+    tokens.at(-1)!("a.b.c");
+    await down;
+    assert.deepEqual(posted, [5, 1]);
+  } finally {
+    globalThis.fetch = fetch;
+  }
+  await call.close();
+});
+
 test("a snapshot is the same object until something of it changes, and each part until that changes", async () => {
   const call = await connected();
   const { engine } = browser;

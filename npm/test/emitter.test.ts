@@ -5,7 +5,7 @@ import { Emitter } from "../src/emitter.js";
 
 class Bell extends Emitter<{ ring: number; stop: string }> {
   constructor() {
-    super({ ring: 1, stop: 1 });
+    super(["ring", "stop"]);
   }
 
   ring(count: number): void {
@@ -25,6 +25,28 @@ test("a listener hears each event until it is taken off, by either way", () => {
   bell.off("ring", first);
   bell.ring(3);
   assert.deepEqual(heard, ["first 1", "second 1", "first 2"]);
+});
+
+test("off stops a listener however it was given, and one that was given twice hears twice and stops each by itself", () => {
+  const bell = new Bell();
+  let count = 0;
+  const listener = (): void => void (count += 1);
+  bell.once("ring", listener);
+  bell.off("ring", listener);
+  bell.ring(1);
+  assert.equal(count, 0);
+  const stop = bell.on("ring", listener);
+  bell.on("ring", listener);
+  bell.ring(2);
+  assert.equal(count, 2);
+  stop();
+  stop();
+  bell.ring(3);
+  assert.equal(count, 3);
+  bell.on("ring", listener);
+  bell.off("ring", listener);
+  bell.ring(4);
+  assert.equal(count, 3);
 });
 
 test("once is once, even if the listener causes the event again", () => {

@@ -1,4 +1,5 @@
-// Whatever happens to a call, in whatever order: when it is over, nothing of it is left, and what it said was in order. `E2E_SEED` repeats one schedule.
+// Whatever happens to a call, in whatever order: while it lasts it has the microphone that was asked for last, and none where none is wanted; when it
+// is over, nothing of it is left, and what it said was in order. `E2E_SEED` repeats one schedule.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,19 +7,9 @@ import { test } from "node:test";
 import { Call } from "../src/call.js";
 import type { CallEvents } from "../src/events.js";
 import { NOTHING, OPTIONS, Track, browser, until } from "./support/browser.js";
+import { random } from "./support/random.js";
 
 const SCHEDULES = 200;
-
-/** Numbers from 0 to below `most`, the same for the same seed (mulberry32). */
-function random(seed: number): (most: number) => number {
-  let state = seed;
-  return (most) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % most;
-  };
-}
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -26,6 +17,10 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const STEPS: Record<string, (call: Call, controller: AbortController, dice: (most: number) => number) => unknown> = {
   connect: (call) => call.connect().catch(() => undefined),
   close: (call) => void call.close(),
+  closeNow: (call) => void call.close({ finish: false }),
+  mute: (call, _, dice) => call.mute(dice(2) === 0),
+  hold: (call, _, dice) => call.hold(dice(2) === 0),
+  token: (call) => isUp() && call.state === "connected" && browser.engine.say({ type: "token" }),
   abort: (_, controller) => controller.abort("unmounted"),
   microphone: (call) => void call.setMicrophone("other").catch(() => undefined),
   noMicrophone: (call) => void call.setMicrophone(false).catch(() => undefined),
@@ -45,7 +40,35 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   ends: () => isUp() && browser.engine.ends("budget", 4402),
   breaks: () => isUp() && browser.engine.say({ type: "broke", cause: "it panicked" }),
   waits: (_, __, dice) => sleep(dice(12)),
+  rests: (call) => rest(call),
 };
+
+/** What the browser and the relay have not done yet. */
+let pending = 0;
+
+/** Does something a little later. */
+async function later<T>(ms: number, work: () => T): Promise<T> {
+  pending += 1;
+  await sleep(ms);
+  pending -= 1;
+  return work();
+}
+
+/** Looks whether all is as it should be once nothing happens any more. */
+async function rest(call: Call): Promise<void> {
+  for (let quiet = 0; quiet < 4; quiet += 1) {
+    await sleep(1);
+    if (pending > 0) quiet = 0;
+  }
+  const { tracks } = browser.left();
+  const { microphone } = call.snapshot.devices;
+  const isConnected = call.state === "connected" && isUp();
+  assert.ok(tracks <= (call.state === "closed" ? 0 : 1), `${tracks} microphones of a call that is ${call.state}`);
+  if (tracks > 0 && isConnected) assert.ok(microphone, "what is open is shown");
+  if (!microphone) assert.equal(tracks, 0, "what is not shown is not open");
+  const told = browser.workers.at(-1)?.engine.sent.filter(([name]) => name === "mute").at(-1)?.[1] ?? false;
+  if (isConnected && tracks > 0) assert.equal(told, call.muted || call.onHold, "the relay hears who is shown as heard, and nobody else");
+}
 
 function isUp(): boolean {
   const engine = browser.workers.at(-1)?.engine;
@@ -55,7 +78,7 @@ function isUp(): boolean {
 /** How the browser and the relay are this time. */
 function arrange(dice: (most: number) => number): void {
   const maybe = async (refusal: string): Promise<void> => {
-    await sleep(dice(6));
+    await later(dice(6), () => undefined);
     if (dice(10) === 0) throw new DOMException("no", refusal);
   };
   browser.asking = () => maybe(dice(2) ? "NotAllowedError" : "NotFoundError");
@@ -65,17 +88,17 @@ function arrange(dice: (most: number) => number): void {
   browser.workerMs = dice(6);
   browser.onengine = (engine) => {
     engine.on("start", () => {
-      setTimeout(() => {
+      void later(dice(6), () => {
         if (!engine.hasSession) return;
         if (dice(8)) return engine.comesUp();
         engine.state("connecting");
         engine.ends("internal", 1011);
-      }, dice(6));
+      });
     });
     engine.on("close", () => {
       if (!engine.hasSession) return;
       engine.state("closing");
-      setTimeout(() => engine.hasSession && engine.ends(), dice(6));
+      void later(dice(6), () => engine.hasSession && engine.ends());
     });
   };
 }
@@ -88,7 +111,9 @@ async function run(seed: number): Promise<() => number> {
   const controller = new AbortController();
   const events: (keyof CallEvents)[] = [];
   const states: string[] = [];
-  const call = new Call({ ...OPTIONS, signal: controller.signal, ...(dice(6) === 0 && { microphone: false }) });
+  const refusal = Object.assign(new Error("signed out"), { retryable: false });
+  const token = dice(4) ? OPTIONS.token : () => Promise.reject(refusal);
+  const call = new Call({ ...OPTIONS, token, signal: controller.signal, ...(dice(6) === 0 && { microphone: false }) });
   for (const name of ["state", "session", "microphone", "error", "ended", "transcript"] as const) {
     call.on(name, (event) => {
       events.push(name);

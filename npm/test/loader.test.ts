@@ -48,6 +48,30 @@ test("the engine's file is taken whatever its server calls it, and asked for onc
   }
 });
 
+test("a file that never comes is given up after 30 s, and the next call asks for it again", async () => {
+  const { timeout } = AbortSignal;
+  const wasmUrl = elsewhere();
+  const deadlines: (readonly [ms: number, controller: AbortController])[] = [];
+  AbortSignal.timeout = (ms) => {
+    const controller = new AbortController();
+    deadlines.push([ms, controller]);
+    return controller.signal;
+  };
+  try {
+    browser.answers = () => new Promise(() => undefined);
+    const calls = [new Call({ ...OPTIONS, wasmUrl }), new Call({ ...OPTIONS, wasmUrl })];
+    const refused = calls.map((call) => assert.rejects(call.connect(), { code: "engine_unavailable", message: /TimeoutError: signal timed out/ }));
+    await until(() => deadlines.length > 0, "it is being loaded");
+    assert.deepEqual(deadlines.map(([ms]) => ms), [30_000], "once for both");
+    deadlines[0]![1].abort(new DOMException("signal timed out", "TimeoutError"));
+    await Promise.all(refused);
+    browser.answers = async () => wasm("application/wasm");
+    await (await VoiceClient.connect({ ...OPTIONS, wasmUrl })).close();
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
+});
+
 test("where no Worker starts the engine runs on the page, which is told with the reason, and ends with the call", async () => {
   browser.hasNoWorker = true;
   const errors: string[] = [];

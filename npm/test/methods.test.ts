@@ -33,7 +33,7 @@ const METHODS: Record<string, readonly (readonly [right: unknown, may: May])[]> 
   correct: [[1, ["zero", "five"]], ["a", TEXT]],
   interrupt: [],
   feedback: [[{ rating: 5 }, ANY_OBJECT]],
-  setMicrophone: [["a", [...OPTIONAL, ...TEXT, "false"]]],
+  setMicrophone: [["a", [...OPTIONAL, ...TEXT, "false", "object", "circular"]]],
   setVolume: [[0.5, ["zero"]]],
   setSpeaker: [["a", [...OPTIONAL, ...TEXT]]],
   close: [[{}, [...OPTIONAL, ...ANY_OBJECT]]],

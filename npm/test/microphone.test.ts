@@ -6,7 +6,7 @@ import { beforeEach, test } from "node:test";
 import { Call } from "../src/call.js";
 import type { MicrophoneEvent } from "../src/events.js";
 import { refusedMicrophone } from "../src/microphone.js";
-import { OPTIONS, browser, until } from "./support/browser.js";
+import { OPTIONS, Stream, Track, browser, until } from "./support/browser.js";
 
 beforeEach(() => browser.reset());
 
@@ -78,6 +78,87 @@ test("a microphone that is taken away stays away, whatever comes, goes, breaks o
   browser.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
   await new Promise((resolve) => setTimeout(resolve, 700));
   assert.deepEqual([open(), browser.asked.length, mutes().at(-1)], [[], 2, true]);
+  await call.close();
+});
+
+test("a microphone is added with what is asked of it, or as a stream of the page's, which is not stopped, also to a call that began without", async () => {
+  const call = new Call({ ...OPTIONS, microphone: false });
+  await call.connect();
+  await call.setMicrophone({ noiseSuppression: false, deviceId: "desk" });
+  assert.deepEqual(browser.asked, [{ ...DEFAULTS, noiseSuppression: false, deviceId: "desk" }]);
+  await call.setMicrophone("other");
+  assert.deepEqual(browser.asked.at(-1), { ...DEFAULTS, noiseSuppression: false, deviceId: { exact: "other" } });
+  const own = new Track("own");
+  const stream = new Stream(own) as unknown as MediaStream;
+  for (const next of [false, stream, undefined, stream] as const) {
+    await call.setMicrophone(next);
+    assert.equal(call.snapshot.devices.microphone?.deviceId, next === false ? undefined : next ? "own" : "default");
+    assert.deepEqual(open(), next === undefined ? ["default"] : []);
+  }
+  await call.close();
+  assert.equal(own.readyState, "live");
+  own.stop();
+  const other = new Call(OPTIONS);
+  await other.connect();
+  await assert.rejects(other.setMicrophone(stream), { name: "TypeError", message: /^`microphone` is of type / });
+  await other.close();
+});
+
+test("what is asked for while the call connects counts, however the browser's first question is answered", async () => {
+  for (const refusal of [undefined, "NotAllowedError"]) {
+    for (const wanted of [false, "other"] as const) {
+      browser.reset();
+      const answers: (() => void)[] = [];
+      browser.asking = () =>
+        new Promise((resolve, reject) => answers.push(() => (refusal && answers.length === 1 ? reject(new DOMException("no", refusal)) : resolve())));
+      const call = new Call(OPTIONS);
+      const up = call.connect();
+      await until(() => answers.length === 1, "the browser asks");
+      const changed = call.setMicrophone(wanted);
+      if (wanted === false) await changed;
+      answers[0]!();
+      if (wanted) {
+        await until(() => answers.length === 2, "it asks for the other one");
+        browser.microphone = wanted;
+        answers[1]!();
+      }
+      await Promise.all([up, changed]);
+      const said = `${refusal}, ${wanted}`;
+      assert.deepEqual(open(), wanted ? [wanted] : [], said);
+      assert.equal(call.snapshot.devices.microphone?.deviceId, wanted || undefined, said);
+      await until(() => mutes().at(-1) === !wanted, `the relay is told: ${said}`);
+      await call.close();
+    }
+  }
+});
+
+test("a microphone that is not wanted any more while the sound begins is closed at once", async () => {
+  let goOn = (): void => undefined;
+  browser.adding = () => new Promise((resolve) => (goOn = resolve));
+  const call = new Call(OPTIONS);
+  const up = call.connect();
+  await until(() => open().length === 1, "it is open");
+  await until(() => browser.contexts.length === 1, "the sound begins");
+  await call.setMicrophone(false);
+  assert.deepEqual(open(), []);
+  goOn();
+  await up;
+  assert.deepEqual([open(), call.snapshot.devices.microphone], [[], undefined]);
+  await call.close();
+});
+
+test("of two microphones after none the one that opens is heard, also if the first is refused", async () => {
+  const call = new Call(OPTIONS);
+  await call.connect();
+  await call.setMicrophone(false);
+  let refuse = (_: DOMException): void => undefined;
+  browser.asking = () => (browser.asked.length === 2 ? new Promise((_, reject) => (refuse = reject)) : Promise.resolve());
+  const first = assert.rejects(call.setMicrophone("gone"), { code: "microphone_missing" });
+  await call.setMicrophone();
+  refuse(new DOMException("no", "NotFoundError"));
+  await first;
+  await until(() => mutes().at(-1) === false, "the relay hears the user");
+  assert.equal(open().length, 1);
   await call.close();
 });
 

@@ -144,7 +144,8 @@ export class Caller {
     });
     call.on("ended", ({ reason }) => {
       signal.removeEventListener("abort", hangUp);
-      if (call === this.call && call.sessionId) this.#ended(reason);
+      // While the next attempt is under way the call is the newest one, and yet the attempt before's.
+      if (call === this.call && call.sessionId && this.phase === "call") this.#ended(reason);
     });
     this.call = call;
     this.#listener.made(call, (name) => !!full || (isAgain && name === "state" && !call.sessionId));
@@ -162,6 +163,8 @@ export class Caller {
   #ended(reason: EndedEvent["reason"]): void {
     this.ended = reason;
     this.#stop = this.#up = undefined;
+    // Whoever was asked whether a microphone may open, need not answer any more.
+    this.answer(false);
     this.#enter("over");
   }
 

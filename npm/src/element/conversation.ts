@@ -43,7 +43,8 @@ export class Conversation {
 
   /** Sends what waits. `refused` is told what the call did not take, with the text back in the field. */
   async send(call: Call, refused: (thrown: unknown) => void): Promise<void> {
-    for (const typed of this.#typed) {
+    // What is refused is taken out meanwhile.
+    for (const typed of [...this.#typed]) {
       if (typed.isSent) continue;
       typed.isSent = true;
       try {

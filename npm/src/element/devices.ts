@@ -17,8 +17,11 @@ export class DeviceChoice {
   readonly #speakers = make("select");
   readonly #rows: readonly [microphones: HTMLElement, speakers: HTMLElement];
   #call: Call | undefined;
+  readonly #look = (): void => void this.list();
+  /** The id of the microphone that the user has chosen in this call. */
+  chosen: string | undefined;
 
-  constructor(nodes: Nodes, labels: Labels, refuse: (thrown: unknown) => void) {
+  constructor(nodes: Nodes, labels: Labels, refuse: (call: Call, thrown: unknown) => void) {
     this.#nodes = nodes;
     const row = (text: "microphone" | "speaker", select: HTMLSelectElement): HTMLElement => {
       const label = make("label", {}, labels.make(text, "span"), select);
@@ -32,14 +35,23 @@ export class DeviceChoice {
     this.#button.onclick = () => {
       show(this.#panel, !!this.#panel.hidden);
       set(this.#button, "aria-expanded", !this.#panel.hidden);
+      this.#watch(!this.#panel.hidden);
       if (this.#panel.hidden) return;
       (this.#rows[0].hidden ? this.#speakers : this.#microphones).focus();
       void this.list();
     };
-    this.#microphones.onchange = () => void this.#call?.setMicrophone(this.#microphones.value).catch(refuse);
+    this.#microphones.onchange = () => {
+      const call = this.#call;
+      const { value } = this.#microphones;
+      call?.setMicrophone(value).then(
+        () => void (this.chosen = value),
+        (thrown: unknown) => refuse(call, thrown),
+      );
+    };
     this.#speakers.onchange = () => {
+      const call = this.#call;
       const { value } = this.#speakers;
-      void this.#call?.setSpeaker(value === SYSTEMS ? undefined : value).catch(refuse);
+      call?.setSpeaker(value === SYSTEMS ? undefined : value).catch((thrown: unknown) => refuse(call, thrown));
     };
   }
 
@@ -59,9 +71,24 @@ export class DeviceChoice {
     show(speakers, this.#speakers.length > 1, callPart);
     const isThere = view.isLive && !(microphones.hidden && speakers.hidden);
     show(this.#button, isThere, callPart);
-    if (!isThere) show(this.#panel, false, callPart);
+    if (!isThere) {
+      show(this.#panel, false, callPart);
+      this.#watch(false);
+    }
     set(this.#button, "aria-expanded", !this.#panel.hidden);
     this.#choose();
+  }
+
+  /** Looks again whenever a device comes or goes, as long as they are offered. */
+  #watch(isOpen: boolean): void {
+    const devices = navigator.mediaDevices as MediaDevices | undefined;
+    if (isOpen) devices?.addEventListener("devicechange", this.#look);
+    else devices?.removeEventListener("devicechange", this.#look);
+  }
+
+  /** Nobody looks any more. */
+  rest(): void {
+    this.#watch(false);
   }
 
   /** Shows which ones are in use, whoever chose them. */

@@ -9,6 +9,8 @@ const THUMB = "M8 11l3-7h2v6h6l-2 9H8zM4 11v8";
 export interface Answers {
   /** The user agrees that the microphone opens, or does not. */
   agree(isAgreed: boolean): void;
+  /** Whether there is a call, or one is being made: not any more once it is hung up. */
+  isBusy(): boolean;
   /** There is something else to show. */
   changed(): void;
 }
@@ -62,11 +64,13 @@ export class Questions {
   }
 
   async #give(isGood: boolean): Promise<void> {
-    const tell = (isTaken: boolean): void => {
-      this.#given = { isGood, isTaken };
+    const given = (this.#given = { isGood, isTaken: true });
+    this.#changed();
+    await this.#call?.feedback({ rating: isGood ? 5 : 1 }).catch(() => {
+      // The user may have said something else by now, or have made another call.
+      if (this.#given !== given) return;
+      this.#given = { isGood, isTaken: false };
       this.#changed();
-    };
-    tell(true);
-    await this.#call?.feedback({ rating: isGood ? 5 : 1 }).catch(() => tell(false));
+    });
   }
 }

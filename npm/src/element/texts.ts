@@ -95,7 +95,8 @@ export type StateWord =
   | "listeningText"
   | "thinking"
   | "speaking"
-  | "muted";
+  | "muted"
+  | "onHold";
 
 /** Texts as a page gives them: what is left out stays as it is. */
 export type GivenTexts = Partial<Omit<VoiceCallTexts, "states" | "ends" | "errors">> & {
@@ -156,6 +157,7 @@ export const ENGLISH: VoiceCallTexts = {
     thinking: ["Thinking", "An answer is on its way."],
     speaking: ["Answering", "You can interrupt at any time."],
     muted: ["You are muted", "Nothing you say is sent."],
+    onHold: ["On hold", "Nothing is sent, and nothing sounds."],
   },
   ends: {
     normal: ["Call ended", "Press the button to begin again."],
@@ -189,12 +191,12 @@ export const ENGLISH: VoiceCallTexts = {
 };
 
 /** The texts with what the page gave in their place. */
-export function textsWith(given: GivenTexts): VoiceCallTexts {
+export function textsWith(given: GivenTexts | null | undefined): VoiceCallTexts {
   return {
     ...ENGLISH,
     ...given,
-    states: { ...ENGLISH.states, ...given.states },
-    ends: { ...ENGLISH.ends, ...given.ends },
-    errors: { ...ENGLISH.errors, ...given.errors },
+    states: { ...ENGLISH.states, ...given?.states },
+    ends: { ...ENGLISH.ends, ...given?.ends },
+    errors: { ...ENGLISH.errors, ...given?.errors },
   };
 }

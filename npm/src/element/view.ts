@@ -35,7 +35,7 @@ export function viewOf(
   const trouble = troubleOf(state, snapshot, failure, texts);
   return {
     state,
-    tone: toneOf(state, (isOver && trouble) || isBad(ended), isSpoken && !!snapshot?.devices.muted),
+    tone: toneOf(state, (isOver && trouble) || isBad(ended), !!snapshot?.onHold || (isSpoken && !!snapshot?.devices.muted)),
     words,
     // What is hanging up needs nobody: the next call may begin.
     press: isLive ? "hangUp" : state !== "idle" && state !== "closing" && !isOver ? "cancel" : isSpoken ? "call" : "chat",
@@ -52,14 +52,15 @@ function stateOf(phase: Caller["phase"], isAsking: boolean, snapshot: CallSnapsh
   return snapshot?.state === "closing" ? "closing" : "closed";
 }
 
-function toneOf(state: View["state"], isBadly: unknown, isMuted: boolean): Tone {
+function toneOf(state: View["state"], isBadly: unknown, isSilent: boolean): Tone {
   if (state === "closed" && isBadly) return "bad";
   if (state === "closed" || state === "idle") return "idle";
-  return state === "connected" && !isMuted ? "good" : "wait";
+  return state === "connected" && !isSilent ? "good" : "wait";
 }
 
 function wordOf(state: View["state"], snapshot: CallSnapshot | undefined, isSpoken: boolean): StateWord {
   if (state === "connected") {
+    if (snapshot?.onHold) return "onHold";
     if (isSpoken && snapshot?.devices.muted) return "muted";
     const agent = snapshot?.agent ?? "listening";
     return agent === "listening" && !isSpoken ? "listeningText" : agent;

@@ -1,19 +1,28 @@
 // Calls one after another, for whoever shows them as one: `voxrelay/react`. The package's own module is another file there.
-import { Call, type CallSnapshot, type ConnectOptions } from "../index.js";
+import { Call, type CallEvents, type CallSnapshot, type ConnectOptions, type Logger } from "../index.js";
 
 type Anything = (...args: readonly unknown[]) => unknown;
 
 /** Makes calls with the options of the moment; the newest one is the one that is shown. */
 export class Calls {
-  /** What a call is made with. Its functions are asked for when they are called, so that a call under way has the newest ones, too. */
-  options: ConnectOptions;
-  #call: Call;
+  #options: ConnectOptions;
+  #call!: Call;
+  /** The very object that the call was made with. Until it is begun, it takes its options from there. */
+  #given!: Record<string, unknown>;
+  /** Stops each listener and takes back each tool that the call has by the options, by the option's name and the tool's. */
+  #taken!: Map<string, () => void>;
   readonly #listeners = new Set<() => void>();
   #stop: (() => void) | undefined;
 
   constructor(options: ConnectOptions) {
-    this.options = options;
-    this.#call = this.#make();
+    this.#options = options;
+    this.#make();
+  }
+
+  /** What a call is made with. A call under way has the newest listeners, tools, `token` and `logger`. */
+  set options(options: ConnectOptions) {
+    this.#options = options;
+    this.#keepUp();
   }
 
   get call(): Call {
@@ -35,14 +44,23 @@ export class Calls {
   readonly snapshot = (): CallSnapshot => this.#call.snapshot;
 
   /** Makes a call, or joins the one that is being made or is up. */
-  readonly connect = (): Promise<void> => {
-    if (/^(idle|closing|closed)$/.test(this.#call.state)) {
+  readonly connect = async (): Promise<void> => {
+    const { state, muted, volume } = this.#call;
+    if (state === "idle") {
+      // What was done with the call before it is made counts in it, so it is not made anew.
+      check(this.#options);
+      for (const name of Object.keys(this.#given)) delete this.#given[name];
+      Object.assign(this.#given, this.#plain());
+    } else if (/^clos/.test(state)) {
+      this.#make();
       this.#stop?.();
-      this.#call = this.#make();
       this.#stop &&= this.#call.subscribe(this.#tell);
+      // The user is heard no more, and hears no more, than what was shown said.
+      this.#call.mute(muted);
+      this.#call.setVolume(volume);
       this.#tell();
     }
-    return this.#call.connect();
+    await this.#call.connect();
   };
 
   /** Hangs up, if there is a call. */
@@ -52,16 +70,59 @@ export class Calls {
 
   readonly #tell = (): void => this.#listeners.forEach((listener) => listener());
 
-  #make(): Call {
-    const newest = (of: () => object | undefined, now: object): object =>
-      Object.fromEntries(
-        Object.entries(now).map(([name, value]: [string, unknown]) => {
-          if (typeof value !== "function") return [name, value];
-          return [name, (...args: unknown[]) => ((of() as Record<string, Anything | undefined>)[name] ?? (value as Anything))(...args)];
-        }),
-      );
-    const { tools } = this.options;
-    const options = newest(() => this.options, this.options) as ConnectOptions;
-    return new Call(tools ? { ...options, tools: newest(() => this.options.tools ?? {}, tools) as NonNullable<typeof tools> } : options);
+  #make(): void {
+    check(this.#options);
+    const given = this.#plain();
+    this.#call = new Call(given as unknown as ConnectOptions);
+    this.#given = given;
+    this.#taken = new Map();
+    this.#keepUp();
   }
+
+  /** The options without listeners and tools, which come and go, and with functions that are the newest ones whenever they are called. */
+  #plain(): Record<string, unknown> {
+    const log = (level: keyof Logger) => (message: string) => this.#options.logger?.[level]?.(message);
+    return {
+      ...Object.fromEntries(Object.entries(this.#options).filter(([name]) => !/^(on[A-Z]|tools$)/.test(name))),
+      token: () => this.#options.token(),
+      logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
+    };
+  }
+
+  /** Has the call listen to what is listened to by now, and run the tools that there are by now. What cannot be meant is refused by the next `connect`. */
+  #keepUp(): void {
+    const call = this.#call;
+    const there = new Set<string>();
+    const keep = (key: string, newest: () => unknown, take: (now: Anything) => () => void): void => {
+      if (typeof newest() !== "function") return;
+      there.add(key);
+      if (!this.#taken.has(key)) this.#taken.set(key, take((...args) => (newest() as Anything | undefined)?.(...args)));
+    };
+    for (const option of Object.keys(this.#options)) {
+      if (!/^on[A-Z]/.test(option)) continue;
+      const name = option.charAt(2).toLowerCase() + option.slice(3);
+      try {
+        keep(option, () => (this.#options as unknown as Record<string, unknown>)[option], (now) => call.on(name as keyof CallEvents, now));
+      } catch {
+        // There is no such event.
+      }
+    }
+    for (const name of Object.keys(this.#options.tools ?? {})) {
+      keep(`tool ${name}`, () => this.#options.tools?.[name], (now) => call.registerTool(name, now));
+    }
+    for (const [key, stop] of this.#taken) {
+      if (there.has(key)) continue;
+      this.#taken.delete(key);
+      stop();
+    }
+  }
+}
+
+/**
+ * Making a call does nothing but that.
+ *
+ * @throws a `TypeError` or `RangeError` for options that cannot be meant
+ */
+function check(options: ConnectOptions): void {
+  new Call(options);
 }

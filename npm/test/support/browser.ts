@@ -266,8 +266,8 @@ export const browser = {
       return new Stream(track);
     },
     enumerateDevices: async () => [
-      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone },
-      ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId })),
+      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone, label: browser.microphone },
+      ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId, label: deviceId })),
     ],
   }),
   /** What was asked of microphones. */

@@ -91,12 +91,13 @@ export class Call {
     this.change({ devices: { ...this.snapshot.devices, muted } });
   }
 
-  /** @param {string | false} [id] */
-  setMicrophone(id) {
-    if (id === false) {
+  /** @param {string | { deviceId?: string } | false} [asked] */
+  setMicrophone(asked) {
+    if (asked === false) {
       this.change({ devices: { ...this.snapshot.devices, microphone: undefined } });
       return Promise.resolve();
     }
+    const id = typeof asked === "object" ? asked.deviceId : asked;
     this.microphones.push(id);
     if (this.refusal) return this.#refused();
     this.microphone(id ?? "default");

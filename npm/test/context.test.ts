@@ -1,0 +1,67 @@
+// Contexts of sound that the browser holds back, or the page.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Call } from "../src/call.js";
+import { OPTIONS, browser } from "./support/browser.js";
+
+beforeEach(() => browser.reset());
+
+type Context = (typeof browser.contexts)[number];
+
+/** What a user and a browser do to a page: clicks, keys, a tab that is hidden and seen, a way through the back/forward cache. */
+async function goesOn(): Promise<void> {
+  for (const name of ["pointerup", "keyup", "visibilitychange", "resume"]) browser.document.dispatchEvent(new Event(name));
+  browser.window.dispatchEvent(new Event("pagehide"));
+  browser.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function callOn(audioContext?: AudioContext): Promise<[call: Call, context: Context]> {
+  const call = new Call({ ...OPTIONS, ...(audioContext && { audioContext }) });
+  await call.connect();
+  return [call, browser.contexts[0]!];
+}
+
+test("a context of the page's that the page has paused stays so through clicks, a hidden tab and the back/forward cache", async () => {
+  const [call, context] = await callOn(new AudioContext());
+  await goesOn();
+  context.state = "suspended";
+  await goesOn();
+  assert.equal(context.state, "suspended");
+  await call.close();
+  assert.equal(context.state, "suspended", "nor is it closed");
+});
+
+test("a context of the page's that has not run yet is resumed when the call begins, or by a click where that is too early", async () => {
+  const own = new AudioContext() as unknown as Context;
+  own.state = "suspended";
+  const [call] = await callOn(own as unknown as AudioContext);
+  assert.equal(own.state, "running");
+  await call.close();
+
+  browser.reset();
+  const held = new AudioContext() as unknown as Context;
+  held.state = "suspended";
+  const { resume } = held;
+  // Without a gesture some browsers never answer.
+  held.resume = () => new Promise(() => undefined);
+  const [later] = await callOn(held as unknown as AudioContext);
+  assert.equal(held.state, "suspended");
+  held.resume = resume;
+  await goesOn();
+  assert.equal(held.state, "running");
+  await later.close();
+});
+
+test("a context of the call's own that the browser holds back is resumed by a click, and by a tab that is seen again", async () => {
+  const [call, context] = await callOn();
+  for (const name of ["pointerup", "keyup", "visibilitychange", "resume"]) {
+    context.state = "suspended";
+    browser.document.dispatchEvent(new Event(name));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(context.state, "running", name);
+  }
+  await call.close();
+});
