@@ -183,11 +183,11 @@ impl<B: Shared> ReplayBuffer<B> {
     }
 
     /// Takes the text messages that are not before `seq` and that `is_meant` means.
-    pub(crate) fn take_texts(&mut self, seq: u32, is_meant: impl Fn(&'static str) -> bool) -> Vec<String> {
+    pub(crate) fn take_texts(&mut self, seq: u32, is_meant: &dyn Fn(&'static str) -> bool) -> Vec<String> {
         let mut taken = Vec::new();
         let mut index = self.index(seq);
         while let Some(frame) = self.frames.get(index) {
-            if frame.word.is_some_and(&is_meant) {
+            if frame.word.is_some_and(is_meant) {
                 taken.extend(self.drop(index).and_then(|frame| match frame.message {
                     Message::Text(text) => Some(text),
                     Message::Binary(_) => None,
@@ -320,7 +320,7 @@ mod tests {
             }));
         }
         assert_eq!(marks, [(0, "text".into()), (2, "say".into()), (3, "332".into())]);
-        assert_eq!(buffer.take_texts(1, |word| word == "say"), ["say"]);
+        assert_eq!(buffer.take_texts(1, &|word| word == "say"), ["say"]);
         assert_eq!(buffer.next_held(1), Mark { seq: 3, position: 160 });
     }
 

@@ -198,21 +198,21 @@ impl Client {
     pub(super) fn take_back_unsupported(&mut self) {
         let Phase::Up(up) = &self.phase else { return };
         let features = &up.features;
-        let texts = self.uplink.take_texts(self.acknowledged.seq, |word| !features.has(word));
+        let texts = self.uplink.take_texts(self.acknowledged.seq, &|word| !features.has(word));
         self.tell_undelivered(&texts);
     }
 
     /// The relay has ended the call, and has said before that what it has stored. A text that it had and did not store is nowhere: it came too
     /// late. Of other messages that is not known: they may have been taken and need not be stored.
     pub(super) fn take_back_unheard(&mut self) {
-        let texts = self.uplink.take_texts(self.base.seq, |word| matches!(word, "text" | "say"));
+        let texts = self.uplink.take_texts(self.base.seq, &|word| matches!(word, "text" | "say"));
         self.tell_undelivered(&texts);
     }
 
     /// Whatever was said from here on is missing.
     pub(super) fn tell_missing(&mut self, from: Mark) {
         self.tell_gap(from, self.uplink.end());
-        let texts = self.uplink.take_texts(from.seq, |_| true);
+        let texts = self.uplink.take_texts(from.seq, &|_| true);
         self.tell_undelivered(&texts);
     }
 
