@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use protocol::{CloseCode, ErrorCode, Mark, Reaction, Role, Upward};
+use protocol::{CloseCode, ErrorCode, Reaction, Role};
 
-use super::{Call, Delayed, Output, Turn};
+use super::{Call, Output, Turn};
 use crate::NanoUsd;
 use crate::agent::AgentInput;
 
@@ -60,34 +60,14 @@ impl Call {
         self.settle_and_release();
     }
 
-    /// The call ends: the answer is finished, what is left to be said or was typed is written, and nothing is answered any more.
+    /// The call ends: the answer is finished, and nothing is answered any more. What waits behind audio that was not paid for is not
+    /// committed: the client tells it back.
     pub(super) fn wind_up(&mut self, code: CloseCode) {
         // Set first, so that the agent does not answer the user's last words.
         self.ending = Some(code);
         self.pause();
         self.finish_answer();
         self.give_up_requests();
-        self.write_delayed();
-    }
-
-    /// What the user typed behind audio that waits for money stands in the record without it, and so does what the agent was to say.
-    fn write_delayed(&mut self) {
-        if self.is_sent_again() {
-            return;
-        }
-        self.delayed_bytes = 0;
-        for delayed in std::mem::take(&mut self.delayed) {
-            let Delayed::Message { mark, message } = delayed else { continue };
-            self.expected = Mark { seq: mark.seq + 1, position: mark.position };
-            match message {
-                Upward::Text { text } => self.user_typed(text, mark.position),
-                Upward::Say { text, .. } => self.write_unsaid(text, mark.position),
-                Upward::Context { .. }
-                | Upward::Variables { .. }
-                | Upward::ToolResult { .. }
-                | Upward::Correction { .. } => {}
-            }
-        }
     }
 
     /// Whether the client sends what is not committed once more: to the relay that goes on with the call, or in its next session.

@@ -31,6 +31,8 @@ pub(super) struct Memory {
     lines: VecDeque<Line>,
     /// How often the user has said something in this call.
     sayings: u32,
+    /// The newest answer, and how many bytes of it were whose, in the order in which they are heard. Its lines may stand in another order.
+    telling: (u32, Vec<(Author, usize)>),
 }
 
 #[derive(Debug)]
@@ -85,17 +87,11 @@ pub(super) enum Author {
     Aside,
 }
 
-impl By {
-    fn is_of(self, answer: u32) -> bool {
-        matches!(self, By::Agent(Some((of, _))) if of == answer)
-    }
-}
-
 impl Memory {
     /// What was said before. Not more than about so many tokens of the conversation are remembered, except for the newest exchange.
     pub(super) fn of(turns: &[Turn], tokens: u32) -> Memory {
         let most = tokens as usize * BYTES_PER_TOKEN;
-        let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0 };
+        let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0, telling: (0, Vec::new()) };
         for Turn { turn, role, text, .. } in turns {
             let by = match role {
                 protocol::Role::User => By::User(None),
@@ -168,6 +164,13 @@ impl Memory {
 
     /// The agent says more in this answer.
     pub(super) fn agent_says(&mut self, answer: u32, author: Author, text: &str) {
+        if self.telling.0 != answer {
+            self.telling = (answer, Vec::new());
+        }
+        match self.telling.1.last_mut() {
+            Some((last, bytes)) if *last == author => *bytes += text.len(),
+            _ => self.telling.1.push((author, text.len())),
+        }
         let by = By::Agent(Some((answer, author)));
         let said = self.lines.iter_mut().rev().find_map(|line| match &mut line.what {
             What::Said { by: of, text } if *of == by => Some(text),
@@ -220,12 +223,30 @@ impl Memory {
 
     /// Of this answer the user has heard so many bytes, and no more.
     pub(super) fn heard(&mut self, answer: u32, bytes: usize) {
+        // Of one before the newest answer the lines are in their order.
+        let lines = self.lines.iter().filter_map(|line| match &line.what {
+            What::Said { by: By::Agent(Some((of, author))), text } if *of == answer => {
+                Some((*author, text.len()))
+            }
+            _ => None,
+        });
+        let order: Vec<(Author, usize)> =
+            if self.telling.0 == answer { self.telling.1.clone() } else { lines.collect() };
         let mut left = bytes;
+        let mut heard: Vec<(Author, usize)> = Vec::new();
+        for (author, said) in order {
+            let part = left.min(said);
+            left -= part;
+            match heard.iter_mut().find(|(of, _)| *of == author) {
+                Some((_, sum)) => *sum += part,
+                None => heard.push((author, part)),
+            }
+        }
         for line in &mut self.lines {
-            let What::Said { by, text } = &mut line.what else { continue };
-            if by.is_of(answer) {
-                let mut end = left.min(text.len());
-                left -= end;
+            let What::Said { by: By::Agent(Some((of, author))), text } = &mut line.what else { continue };
+            if *of == answer {
+                let heard = heard.iter().find(|(of, _)| of == author).map_or(0, |(_, bytes)| *bytes);
+                let mut end = heard.min(text.len());
                 while !text.is_char_boundary(end) {
                     end -= 1;
                 }

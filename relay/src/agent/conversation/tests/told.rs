@@ -195,3 +195,31 @@ fn a_page_hears_of_a_variable_that_it_may_not_set_and_the_others_are_set() {
     let told = asked(&did).and_then(|asked| asked.first().map(|(_, text)| (*text).to_owned()));
     assert_eq!(told.as_deref(), Some("The plan is free; Ada is on . {Stays}"));
 }
+
+#[test]
+fn what_was_heard_of_an_answer_goes_by_the_order_of_speaking_and_not_by_that_of_its_lines() {
+    use crate::agent::tool::{Called, Runs};
+    let told = |heard: usize| {
+        let mut memory = Memory::of(&[], 1_000);
+        memory.user_said("What is on?");
+        let called = Called {
+            call_id: "call".into(),
+            model_id: "m".into(),
+            name: "films".into(),
+            arguments: "{}".into(),
+            runs: Runs::Page,
+        };
+        memory.called(1, std::slice::from_ref(&called));
+        // The words before the call were still to be spoken when the time was passed with others.
+        memory.agent_says(0, Author::Aside, "One moment. ");
+        memory.agent_says(0, Author::Model(1), "I look it up.");
+        memory.heard(0, heard);
+        memory.messages("").into_iter().find_map(|message| match message {
+            Message::Assistant { text, .. } => Some(text),
+            _ => None,
+        })
+    };
+    assert_eq!(told("One".len()).as_deref(), Some(""), "nothing of the model's words was heard");
+    assert_eq!(told("One moment. I look".len()).as_deref(), Some("I look"));
+    assert_eq!(told(usize::MAX).as_deref(), Some("I look it up."));
+}
