@@ -281,7 +281,8 @@ test("a stream of the page's is heard in a spoken call and not in a written one,
   assert.deepEqual([browser.asked, own.readyState], [[], "live"]);
 });
 
-test("the end of the call before does not end the attempt after it", async () => {
+/** Somebody who has hung up calls again, aloud, and is asked for their consent when the call before is over. */
+async function asksAgain(): Promise<Page> {
   arrange(() => 0);
   const page = new Page({ mode: "text", consent: "" });
   const engine = await page.calls();
@@ -293,6 +294,11 @@ test("the end of the call before does not end the attempt after it", async () =>
   await page.is("consent");
   engine.ends();
   await settled();
+  return page;
+}
+
+test("the end of the call before does not end the attempt after it", async () => {
+  const page = await asksAgain();
   page.press("main");
   await until(() => prompts.length === 1, "the browser asks");
   prompts.shift()!(true);
@@ -307,17 +313,7 @@ test("the end of the call before does not end the attempt after it", async () =>
 });
 
 test("a call that was given up while it waited for a place is not made, whatever becomes of the one before", async () => {
-  arrange(() => 0);
-  const page = new Page({ mode: "text", consent: "" });
-  const engine = await page.calls();
-  engine.removeAllListeners("close").on("close", () => engine.state("closing"));
-  page.press("call");
-  await page.is("closing");
-  page.press("mode");
-  page.press("call");
-  await page.is("consent");
-  engine.ends();
-  await settled();
+  const page = await asksAgain();
   arrange((most) => most - 1, true);
   page.press("main");
   await until(() => prompts.length === 1, "the browser asks");

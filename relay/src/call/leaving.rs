@@ -83,13 +83,9 @@ impl Call {
     pub(super) fn handle_unsaid(&mut self, text: String, position: u32) {
         let is_taken_along = self.uncommitted.front().is_none_or(|oldest| position < oldest.mark.position);
         if self.hung_up.is_none() && (is_taken_along || !self.is_sent_again()) {
-            self.write_unsaid(text, position);
+            self.raise_committable(position);
+            self.write(text);
         }
-    }
-
-    fn write_unsaid(&mut self, text: String, position: u32) {
-        self.raise_committable(position);
-        self.write(text);
     }
 
     /// The agent says this in writing, beside the answer that it may be giving.

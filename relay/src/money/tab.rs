@@ -126,9 +126,9 @@ pub fn heard(listening: &str, sums: &[ItemSum]) -> (u64, NanoUsd) {
 
 /// The prices of the recognisers that stand in for the one that listens by this item: others that hear all of a call, each once.
 fn stand_ins(listening: &str, prices: &[ItemPrice]) -> Vec<Price> {
-    let Some(ItemPrice::Stream(first)) = prices.first() else { return Vec::new() };
     let mut stand_ins: Vec<Price> = Vec::new();
-    for price in prices.iter().filter(|_| *first.item == *listening) {
+    let listens_first = prices.first().is_some_and(|first| first.item() == listening);
+    for price in prices.iter().filter(|_| listens_first) {
         if let ItemPrice::Stream(price) = price
             && *price.item != *listening
             && !stand_ins.iter().any(|known| known.item == price.item)
