@@ -151,7 +151,7 @@ error_codes! {
     Unauthorized = "unauthorized", false, "The relay did not accept the token. Mint a new one for this relay and check its issuer, audience and expiry.";
     Denied = "denied", false, "The token is good, but its user or its login may not use this relay. Its operator knows why.";
     TokenExpiring = "token_expiring", true, "The token expires soon. The SDK asks the `token` function for a new one.";
-    TokenRefused = "token_refused", true, "The relay did not accept the fresh token. The one in use is good until it expires: send another before that.";
+    TokenRefused = "token_refused", true, "The relay did not accept the fresh token. The one in use is good until it expires.";
     TokenUnavailable = "token_unavailable", true, "The `token` function failed or took longer than 10 s. Check the endpoint it calls.";
     Protocol = "protocol", false, "The client broke the protocol. Compare its version with the relay's.";
     ChunkTooSmall = "chunk_too_small", false, "An audio chunk was shorter than the relay accepts. Send 20 to 200 ms a chunk.";
@@ -160,19 +160,20 @@ error_codes! {
     ChunkCodec = "chunk_codec", false, "An audio chunk was not in the codec of the `hello` message.";
     ChunkPosition = "chunk_position", false, "An audio chunk did not begin where the one before it ended. Declare what is missing with a `gap` message.";
     AudioTooFast = "audio_too_fast", true, "Audio came faster than real time beyond what a resume needs. Wait `retry_after_ms`.";
-    ControlRate = "control_rate", true, "The client sent more control messages a second than the relay takes. Wait `retry_after_ms`, then resume: nothing is lost.";
+    ControlRate = "control_rate", true, "More control messages a second than allowed. Wait `retry_after_ms`, then resume: nothing is lost.";
     TextTooLong = "text_too_long", false, "The text is longer than an agent takes: `limit` is what it may have, in characters.";
-    MessagesFull = "messages_full", true, "So much waits to be sent that the message was not taken. Wait until the connection is back.";
-    NotSupported = "not_supported", false, "The relay, or its agent, takes no such messages, and its operator may have to update it; or this browser cannot do it.";
+    MessagesFull = "messages_full", true, "Too much waits to be sent. Wait until the connection is back.";
+    NotSupported = "not_supported", false, "The relay, its agent or this browser cannot do that. A newer relay may.";
     CallOver = "call_over", false, "The call is over: nothing more can be said in it.";
     SessionLimit = "session_limit", true, "The user has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     AccountSessionLimit = "account_session_limit", true, "The account has as many sessions at the same time as allowed. Close one, or wait `retry_after_ms`.";
     SessionRate = "session_rate", true, "The user began more sessions a minute than allowed. Wait `retry_after_ms`.";
-    AddressRate = "address_rate", true, "More sessions a minute began from this network address than allowed. Wait `retry_after_ms`.";
-    ResumeRate = "resume_rate", true, "The user resumed sessions more often in a minute than any network breaks. Wait `retry_after_ms`, then resume: nothing is lost.";
-    PreflightRate = "preflight_rate", true, "More preflights a minute, or at the same time, than this user or this network address may make. It says nothing about calls. Wait `retry_after_ms`.";
+    AddressRate = "address_rate", true, "More sessions a minute than allowed began from this network address. Wait `retry_after_ms`.";
+    ResumeRate = "resume_rate", true, "The user resumed sessions more often than allowed. Wait `retry_after_ms`, then resume: nothing is lost.";
+    PreflightRate = "preflight_rate", true, "More preflights than allowed, of this user or from this network address. Wait `retry_after_ms`.";
     AddressConnections = "address_connections", true, "Too many connections from this network address wait to be greeted. Wait `retry_after_ms`.";
     RelayFull = "relay_full", true, "The relay takes no more calls now. Wait `retry_after_ms`.";
+    RelayStopping = "relay_stopping", true, "The relay stops. Wait `retry_after_ms`.";
     Budget = "budget", false, "The session's budget is spent, so the call ended. `limit` is the budget in nano-dollars.";
     UserBudget = "user_budget", false, "The user's budget of the day (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next day begins.";
     AccountBudget = "account_budget", false, "The account's budget of the month (UTC) is spent. `limit` is the budget in nano-dollars; `retry_after_ms` says when the next month begins.";
@@ -181,9 +182,9 @@ error_codes! {
     AgentForbidden = "agent_forbidden", false, "The user may not speak with this agent. Its operator knows who may.";
     AgentUnavailable = "agent_unavailable", true, "The agent cannot answer just now. Say it again in a moment; the relay's log has the cause.";
     TurnUnknown = "turn_unknown", false, "The relay does not know the turn any more, so it stays as it was understood.";
-    VariableUnknown = "variable_unknown", false, "The agent lets no page set a variable of this name, so it keeps the value that it has. Its operator can allow it.";
+    VariableUnknown = "variable_unknown", false, "The agent lets no page set a variable of this name. Its operator can allow it.";
     MissingPrice = "missing_price", false, "The relay has no price for what this call would use. Its operator has to add one to the price table.";
-    Idle = "idle", false, "Nothing was said for longer than the idle limit.";
+    Idle = "idle", false, "Nothing was said for too long.";
     TooLong = "too_long", false, "The session reached its longest duration.";
     ResumeFailed = "resume_failed", false, "The relay no longer knows the session, so a new one began, with what had not been committed.";
     BufferFull = "buffer_full", true, "The connection has been away for longer than the replay buffer holds; the oldest audio is dropped.";
@@ -200,9 +201,9 @@ error_codes! {
     MicrophoneMissing = "microphone_missing", false, "There is no such microphone. Connect one, or choose another one.";
     MicrophoneBusy = "microphone_busy", true, "The microphone cannot be opened. End the program that holds it, or choose another one.";
     MicrophoneSilent = "microphone_silent", true, "The microphone is silent. The system or a switch may mute it.";
-    AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. It needs HTTPS or localhost, and the worklet file and the policy that lets it load.";
+    AudioUnavailable = "audio_unavailable", false, "The browser's audio could not be started. It needs HTTPS or localhost, and a policy that lets the worklet file load.";
     EngineUnavailable = "engine_unavailable", false, "The engine could not be started. Check that the wasm file loads and that the content security policy has 'wasm-unsafe-eval'.";
-    WorkerUnavailable = "worker_unavailable", false, "No Worker started, so a busy page delays the call. Check that worker.js (as a script tag: voxrelay.js) loads, and that the policy allows it.";
+    WorkerUnavailable = "worker_unavailable", false, "No Worker started, so a busy page delays the call. Check that worker.js or voxrelay.js loads, and that the policy allows it.";
     KeysUnavailable = "keys_unavailable", true, "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token.";
     StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
     Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";
@@ -270,6 +271,7 @@ http_codes! {
     StoreUnavailable = "store_unavailable", 503, "The relay's database is away. Wait `retry_after_ms`.";
     KeysUnavailable = "keys_unavailable", 503, "The relay cannot check tokens until it has the issuer's keys. Wait `retry_after_ms`.";
     RecordingUnavailable = "recording_unavailable", 503, "The recording cannot be read now. Wait `retry_after_ms`.";
+    RelayStopping = "relay_stopping", 503, "The relay stops and takes no calls. Wait `retry_after_ms`: the next one does.";
 }
 
 impl HttpCode {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bench::{Bench, Did, ack, errors, resumed, sent, welcome};
 use protocol::client::{Config, Event, Input, NotTaken, State};
 use protocol::{
-    AgentState, AgentStateMessage, ClientMessage, Features, Flush, Gap, Hold, Mark, Move, Numbered, Release,
-    Resend, Resumed, TokenRefused, Upward, Welcome,
+    AgentState, AgentStateMessage, ClientMessage, CloseCode, Features, Flush, Gap, Hold, Mark, Move,
+    Numbered, Reaction, Release, Resend, Resumed, TokenRefused, Upward, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -140,18 +140,6 @@ fn what_a_relay_of_another_version_does_not_take_is_told_back_once_and_leaves_no
     assert_eq!((texts(&did), told(&did), gaps(&did)), (vec![], 0, vec![(1, 2)]));
 }
 
-#[test]
-fn what_was_never_acknowledged_when_a_call_ends_is_told_back() {
-    let mut bench = Bench::up();
-    bench.message(&text("heard")).expect("taken");
-    bench.relay(protocol::RelayAck { received: Mark { seq: 1, position: 0 }, committed: Mark::default() });
-    bench.message(&text("unheard")).expect("taken");
-    let did = bench.input(Input::Closed { code: 4402 });
-    let undelivered: Vec<_> =
-        did.iter().filter(|did| matches!(did, Did::Told(Event::Undelivered(_)))).collect();
-    assert_eq!(undelivered, [&Did::Told(Event::Undelivered(text("unheard")))]);
-}
-
 /// What was told not to be delivered.
 fn undelivered(did: &[Did]) -> Vec<&Upward> {
     let undelivered = did.iter().filter_map(|did| match did {
@@ -198,6 +186,41 @@ fn a_text_that_the_relay_had_and_did_not_store_is_told_back_when_it_says_that_th
     bench.reconnect();
     let did = bench.relay(welcome());
     assert_eq!(texts(&did).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["had", "on its way"]);
+}
+
+#[test]
+fn whatever_code_ends_a_call_without_a_word_a_text_that_is_not_known_to_be_stored_is_told_back() {
+    let say = Upward::Say { text: "to be said".into(), interrupt: false };
+    for code in CloseCode::ALL {
+        let mut bench = with_texts();
+        let did = bench.input(Input::Closed { code: code.code() });
+        if code.reaction() == Reaction::Stop {
+            assert_eq!(undelivered(&did), [&text("had"), &say, &text("on its way")], "{code:?}");
+            assert_eq!(bench::ended(&did), Some(*code));
+            continue;
+        }
+        // The call goes on, maybe with a relay that has what is stored and no more: it is sent there.
+        assert_eq!(undelivered(&did), Vec::<&Upward>::new(), "{code:?}");
+        bench.reconnect();
+        let stored = Mark { seq: 1, position: 0 };
+        let did = bench.relay(Resumed { epoch: 1, received: stored, committed: stored, ..resumed(0, 0) });
+        let again: Vec<String> = texts(&did).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            (again, undelivered(&did).len()),
+            (vec!["had".into(), "on its way".into()], 0),
+            "{code:?}"
+        );
+    }
+}
+
+#[test]
+fn a_call_whose_token_is_refused_again_tells_back_what_was_not_stored() {
+    let mut bench = with_texts();
+    bench.input(Input::Closed { code: 4401 });
+    bench.reconnect();
+    let did = bench.input(Input::Closed { code: 4401 });
+    assert_eq!(bench::ended(&did), Some(CloseCode::Unauthorized));
+    assert_eq!(undelivered(&did).len(), 4, "nobody says what became of it: {did:?}");
 }
 
 #[test]
@@ -249,6 +272,21 @@ fn a_move_is_followed_within_its_time_without_an_error_or_a_failure() {
     assert!(moments.iter().all(|moment| *moment <= 10_010), "{moments:?}");
     moments.sort_unstable();
     assert!(moments[0] < 3_000 && moments[19] > 7_000, "they spread: {moments:?}");
+}
+
+#[test]
+fn a_move_without_time_is_followed_at_once_and_nothing_that_was_said_is_lost() {
+    let mut bench = Bench::up();
+    bench.wait(Duration::from_secs(5));
+    let mut did = bench.chunks(3);
+    did.extend(bench.relay(Move { within_ms: 0 }));
+    did.extend(bench.wait(Duration::ZERO));
+    assert!(did.contains(&Did::Disconnect(1000)) && did.contains(&Did::RequestToken), "{did:?}");
+    assert!(errors(&did).is_empty(), "{did:?}");
+    assert_eq!(bench.client.state(), State::Reconnecting { attempt: 0, retry_in: Duration::ZERO });
+    bench.input(Input::Token(Ok("jwt")));
+    bench.input(Input::Opened);
+    assert_eq!(sent(&bench.relay(resumed(0, 0))), [0, 1, 2], "whoever has the call has none of it yet");
 }
 
 #[test]

@@ -145,16 +145,17 @@ impl Client {
             Reaction::Stop => {
                 match ended {
                     Some(CloseCode::Normal) => {}
-                    Some(_) => self.take_back_unheard(),
                     // Nobody says what became of what a relay had, which is gone.
                     None if self.up().is_none() => self.acknowledged = self.base,
-                    None => {}
+                    Some(_) | None => self.take_back_unheard(),
                 }
                 self.end(code);
             }
             // A relay that did not hear `hello` in time may never have seen the token.
             Reaction::RefreshToken if !was_late => {
                 if refused.is_some_and(|before| self.now.since(before) < REFUSED_AGAIN_WITHIN) {
+                    // The relay that had the call is left, and nobody says what became of what it had.
+                    self.acknowledged = self.base;
                     return self.end(code);
                 }
                 self.lost();

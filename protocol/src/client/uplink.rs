@@ -202,8 +202,8 @@ impl Client {
         self.tell_undelivered(&texts);
     }
 
-    /// The relay has ended the call, and has said before that what it has stored. A text that it had and did not store is nowhere: it came too
-    /// late. Of other messages that is not known: they may have been taken and need not be stored.
+    /// The relay has ended the call, by a word or by closing the connection, and has said before that what it has stored. A text that it had and
+    /// did not store came too late. Of other messages that is not known: they may have been taken and need not be stored.
     pub(super) fn take_back_unheard(&mut self) {
         let texts = self.uplink.take_texts(self.base.seq, &|word| matches!(word, "text" | "say"));
         self.tell_undelivered(&texts);

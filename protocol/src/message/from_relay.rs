@@ -235,11 +235,11 @@ words!(Role { User = "user", Agent = "agent" });
 pub struct Transcript {
     /// Number in the downlink.
     pub seq: u32,
-    /// Counts the turns of the session; a later transcript of the same turn replaces the earlier one.
+    /// Counts the turns of the session in the order in which they began, with gaps; a later transcript of the same turn replaces the earlier one.
     pub turn: u32,
     /// Who spoke.
     pub role: Role,
-    /// The words. Plain text: escape it before it is shown.
+    /// The words. Plain text: escape it before it is shown. Empty with `last` if nothing of the turn stays.
     pub text: String,
     /// Whether this is the last word about this turn.
     pub last: bool,
@@ -388,7 +388,7 @@ pub struct Listened {
 /// The relay is about to go: the client connects anew and resumes, at a moment of its own within this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// Time until the relay closes the connection by itself.
+    /// How long the client may wait with that; 0 for at once. The relay closes the connection soon after.
     pub within_ms: u32,
 }
 

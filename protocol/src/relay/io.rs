@@ -105,9 +105,9 @@ pub enum Input<'a> {
         /// Time left.
         left: Duration,
     },
-    /// The relay is about to go: the client is to come back, to whichever relay answers, within this time.
+    /// The relay is about to go: the client is to come back, to whichever relay answers, within this time. Nothing if there is no connection.
     Move {
-        /// Time until the relay closes the connection.
+        /// How long the client may wait with that; zero for at once. The connection is closed soon after.
         within: Duration,
     },
     /// Report an error; the session goes on.

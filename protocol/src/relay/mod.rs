@@ -57,6 +57,8 @@ const UNKNOWN_WINDOW: Duration = Duration::from_secs(5);
 /// How long a client may take to be sent what was said before the session's end. Nothing else bounds a session that has ended: it counts among
 /// no user's, and no administrator ends it.
 const END_WITHIN: Duration = Duration::from_secs(60);
+/// How long a client that was told to come back elsewhere may stay beyond the time that it was given.
+const MOVE_SLACK: Duration = Duration::from_secs(2);
 /// Refused chunks after which the client is taken for broken.
 const STRIKES: u32 = 10;
 
@@ -244,9 +246,7 @@ impl Link {
             }
             Input::TokenExpiring { left } => self.send(TokenExpiring { in_ms: millis(left) }),
             Input::TokenRefused { left } => self.refuse_token(left),
-            Input::Move { within } => {
-                self.send(Move { within_ms: u32::try_from(millis(within)).unwrap_or(u32::MAX) });
-            }
+            Input::Move { within } => self.send_away(within),
             Input::Error(error) => self.send(error.clone()),
             Input::End { code, usage } => self.end(code, usage),
             Input::Timeout => while self.handle_due() {},
@@ -388,6 +388,16 @@ impl Link {
         }
     }
 
+    /// Tells the client to come back elsewhere. One that does not know the word learns it by a close code, which all of them know.
+    fn send_away(&mut self, within: Duration) {
+        if self.attached().is_some_and(|attached| attached.features.has("move")) {
+            self.send(Move { within_ms: u32::try_from(millis(within)).unwrap_or(u32::MAX) });
+            self.set(Timer::Moved, within + MOVE_SLACK);
+        } else {
+            self.detach(Some(CloseCode::GoingAway));
+        }
+    }
+
     fn end(&mut self, code: CloseCode, usage: Usage) {
         self.phase = match &self.phase {
             Phase::Attached(attached) => {
@@ -409,7 +419,11 @@ impl Link {
 
     /// Ends the session by the link's own decision.
     fn fail(&mut self, code: CloseCode, error: ErrorMessage) {
-        if self.attached().is_some() {
+        if let Some(attached) = self.attached() {
+            // What is stored is told before: the client takes back what is not.
+            if attached.told_ack.committed != self.committed {
+                self.send_ack();
+            }
             self.send(error);
             self.pending.push_back(Pending::Close(code));
         }
@@ -535,7 +549,7 @@ impl Link {
         };
         match due {
             Some(Due::ResumeWindow) => self.fail(CloseCode::Abnormal, ErrorCode::LinkLost.into()),
-            Some(Due::Timer(Timer::Dead)) => self.detach(Some(CloseCode::GoingAway)),
+            Some(Due::Timer(Timer::Dead | Timer::Moved)) => self.detach(Some(CloseCode::GoingAway)),
             Some(Due::Timer(Timer::Ack)) => self.send_ack(),
             Some(Due::Timer(Timer::Resend)) => {}
             None => return false,

@@ -55,9 +55,11 @@ pub(super) enum Timer {
     Ack,
     /// A `resend` may be asked for again.
     Resend,
+    /// The client was told to come back elsewhere, and is still here.
+    Moved,
 }
 
-const TIMERS: [Timer; 3] = [Timer::Dead, Timer::Ack, Timer::Resend];
+const TIMERS: [Timer; 4] = [Timer::Dead, Timer::Ack, Timer::Resend, Timer::Moved];
 
 /// Something whose time has come.
 #[derive(Clone, Copy)]

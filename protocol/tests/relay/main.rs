@@ -13,8 +13,8 @@ use bytes::Bytes;
 use protocol::relay::{Attachment, Config, Elsewhere, Input, Link, Output, Saying};
 use protocol::{
     Ability, AgentState, AudioHeader, Budget, BudgetScope, Bye, ClientAck, ClientMessage, CloseCode, Codec,
-    Degraded, Gap, HEADER_LEN, Latency, Listened, Mark, Mute, Ping, RelayMessage, Resume, Role, Time,
-    ToolCall, ToolCancel, Transcript, Usage,
+    Degraded, Features, Gap, HEADER_LEN, Hello, Latency, Listened, Mark, Move, Mute, Ping, RelayMessage,
+    Resume, Role, Time, ToolCall, ToolCancel, Transcript, Usage,
 };
 use relay_bench::{Bench, Did, config, hello, mark};
 

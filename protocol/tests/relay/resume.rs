@@ -91,6 +91,33 @@ fn a_silent_client_is_detached_after_two_heartbeats_and_forgotten_after_the_resu
 }
 
 #[test]
+fn a_client_that_stays_when_it_is_told_to_come_back_elsewhere_is_closed_on_soon_after_its_time() {
+    for (within, latest) in [(0, 2), (5, 7)].map(|(within, latest)| (within * 1_000, latest * 1_000)) {
+        let mut bench = Bench::attached();
+        let told = bench.input(Input::Move { within: Duration::from_millis(within) });
+        assert_eq!(told, [Did::Said(Move { within_ms: within as u32 }.into())]);
+        assert_eq!(bench.wait(Duration::from_millis(latest - 1)), []);
+        assert_eq!(bench.wait(Duration::from_millis(1)), [Did::Close(CloseCode::GoingAway), Did::Detached]);
+        assert!(bench.link.accepts("r1"), "the session goes on");
+
+        let mut bench = Bench::attached();
+        bench.input(Input::Move { within: Duration::from_millis(within) });
+        bench.resume("r1", "r2", 0);
+        assert_eq!(bench.wait(Duration::from_secs(10)), [], "another connection was told nothing");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_know_how_to_move_is_closed_on_at_once() {
+    let mut bench = Bench::new();
+    let hello = Hello { features: Features::default(), ..hello(None) };
+    bench.attach(&hello, Attachment::New, "r1");
+    let within = Duration::from_secs(5);
+    assert_eq!(bench.input(Input::Move { within }), [Did::Close(CloseCode::GoingAway), Did::Detached]);
+    assert_eq!(bench.input(Input::Move { within }), [], "nobody is there who could be told");
+}
+
+#[test]
 fn an_acknowledgement_that_was_due_on_the_connection_before_is_said_once_on_the_next() {
     let mut bench = Bench::attached();
     bench.chunk(0);

@@ -38,6 +38,34 @@ fn a_slow_reader_makes_the_agent_wait() {
 }
 
 #[test]
+fn a_session_that_the_link_ends_tells_before_what_is_stored() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    bench.chunk(1);
+    bench.wait(Duration::from_secs(1));
+    bench.input(Input::Commit(mark(2)));
+    // Something is wrong with the next message.
+    let did = bench.input(Input::Text("{"));
+    let [
+        Did::Said(RelayMessage::RelayAck(ack)),
+        Did::Said(_),
+        Did::Close(CloseCode::Protocol),
+        Did::Ended(_),
+    ] = did.as_slice()
+    else {
+        panic!("{did:?}")
+    };
+    assert_eq!((ack.received, ack.committed), (mark(2), mark(2)));
+    // What was told already is not told again.
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    bench.input(Input::Commit(mark(1)));
+    bench.wait(Duration::from_secs(1));
+    let did = bench.input(Input::Text("{"));
+    assert!(!did.iter().any(|did| matches!(did, Did::Said(RelayMessage::RelayAck(_)))), "{did:?}");
+}
+
+#[test]
 fn hanging_up_waits_for_the_frames_before_it() {
     let mut bench = Bench::attached();
     bench.chunk(0);
