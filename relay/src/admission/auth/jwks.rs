@@ -250,6 +250,11 @@ impl Jwks {
         }
     }
 
+    /// Starts a fetch, if one may begin, and does not wait for it.
+    pub(super) fn seek(self: &Arc<Self>) {
+        drop(self.start_fetch());
+    }
+
     /// Starts a fetch, unless there were too many a short while ago. It runs in a task of its own, for [`FETCH_TIMEOUT`] at most, so that a
     /// caller who goes away does not end it for the others.
     fn start_fetch(self: &Arc<Self>) -> Option<Shared<BoxFuture<'static, ()>>> {
@@ -267,6 +272,8 @@ impl Jwks {
         let task = tokio::spawn(async move { this.fetch_and_keep().await });
         #[expect(clippy::disallowed_methods, reason = "it waits for a task, which goes on by itself")]
         let fetch = task.map(drop).boxed().shared();
+        // It is known to be over when somebody has waited for it, and whoever started it may not.
+        tokio::spawn(fetch.clone());
         fetching.in_flight = Some(fetch.clone());
         Some(fetch)
     }

@@ -210,6 +210,17 @@ impl Verifier {
         }
     }
 
+    /// Whether there is a key with which tokens can be checked. As long as there is none, it has the issuer's keys fetched, as often as they may be.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        let Some(jwks) = &self.jwks else { return true };
+        let has_keys = self.secret.is_some() || !self.public.is_empty() || jwks.known().is_some();
+        if !has_keys {
+            jwks.seek();
+        }
+        has_keys
+    }
+
     /// Fetches the issuer's keys once, to see whether they can be fetched.
     ///
     /// # Errors

@@ -167,6 +167,20 @@ async fn during_a_rotation_both_keys_serve_and_then_only_the_new_one() {
 }
 
 #[tokio::test]
+async fn a_set_that_serves_is_fetched_again_whenever_it_is_old_though_nobody_waits_for_that() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let jwks =
+        issuer.jwks_with(false, Pace { interval: Duration::ZERO, burst: 1, stale_after: Duration::ZERO });
+    let fetched = async {
+        while issuer.asked() < 4 {
+            assert_eq!(ask(&jwks, "old").await, Ok(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), fetched).await.expect("again and again");
+}
+
+#[tokio::test]
 async fn between_two_fetches_there_is_time() {
     let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
     let interval = Duration::from_millis(300);
