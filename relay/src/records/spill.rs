@@ -423,7 +423,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
 async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Result<(), StoreError> {
     match owed {
         Owed::Turns { turns, committed, replayable } => {
-            store.save_turns(session, epoch, turns, *committed, *replayable).await
+            store.save_kept_turns(session, epoch, turns, *committed, *replayable).await
         }
         Owed::Settle(settle) => {
             let settled = store.settle(settle).await?;

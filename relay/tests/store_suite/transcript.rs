@@ -2,7 +2,7 @@
 
 use protocol::{Mark, Role};
 use relay::call::{Latency, Turn};
-use relay::records::store::{NewSession, StoreError, TakeOver, unix_ms};
+use relay::records::store::{InsteadOf, NewSession, Quality, StoreError, TakeOver, unix_ms};
 
 use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 
@@ -10,6 +10,7 @@ on_both_databases! {
     a_turn_is_written_over_and_what_is_committed_never_goes_back
     what_a_turn_lacks_leaves_what_is_stored
     a_relay_that_lost_the_session_writes_nothing_more
+    what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there
     any_text_is_stored_as_it_was_said
     the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
 }
@@ -80,6 +81,34 @@ async fn the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses(b
     assert_eq!(read(&user, 4).await, ["b 2", "c 0", "c 1", "c 2"]);
     assert_eq!(read(&user, 500).await.len(), 9);
     assert_eq!(read("somebody else", 500).await, [""; 0]);
+}
+
+async fn what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    let far = Mark { seq: 20, position: 32_000 };
+    let said = async |turn: Turn| store.save_kept_turns("a", 0, &[turn], far, 0).await;
+    open(store, &session("a"), &quota()).await;
+    said(turn(0, Role::User, "while it lives")).await.expect("written");
+    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
+    said(turn(1, Role::User, "when it has ended")).await.expect("written");
+    assert_eq!(store.session("a").await.expect("read").expect("there").committed, far);
+    let late = store.save_turns("a", 0, &[turn(2, Role::User, "of a call")], far, 0).await;
+    assert!(matches!(late, Err(StoreError::NoSession { .. })), "a call learns that it is over: {late:?}");
+    let older = store.save_kept_turns("a", 7, &[turn(2, Role::User, "of another epoch")], far, 0).await;
+    assert!(matches!(older, Err(StoreError::NoSession { .. })), "{older:?}");
+
+    let next = NewSession {
+        instead_of: Some(InsteadOf { session_id: "a".into(), resume_hash: session("a").resume_hash }),
+        ..session("b")
+    };
+    open(store, &next, &quota()).await;
+    let late = said(turn(2, Role::User, "said again in the next one")).await;
+    assert!(matches!(late, Err(StoreError::NoSession { .. })), "{late:?}");
+    let texts: Vec<String> =
+        store.turns("a").await.expect("read").into_iter().map(|row| row.turn.text).collect();
+    assert_eq!(texts, ["while it lives", "when it has ended"]);
 }
 
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {

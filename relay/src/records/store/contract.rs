@@ -140,6 +140,17 @@ operations! {
         replayable: u32,
     ) -> ();
 
+    /// The same for turns that a relay has kept while the database was away. The session may have ended meanwhile, as long as no other session has
+    /// taken over how far it had come: that one's client has said everything again that was not committed.
+    fn save_kept_turns(
+        &self,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+        replayable: u32,
+    ) -> ();
+
     /// Reads the transcript of a session in order.
     fn turns(&self, id: &str) -> Vec<TurnRow>;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::Mark;
+use protocol::{Mark, Role};
 
 use crate::call::Turn;
 use crate::money::NanoUsd;
@@ -443,6 +443,21 @@ pub struct TurnRow {
     pub turn: Turn,
     /// When the turn was first written, in milliseconds since 1970.
     pub created_at_ms: i64,
+}
+
+impl TurnRow {
+    /// Turns in the order of their numbers, as an agent has them that goes on behind them. Numbers are in the order in which turns began. What was
+    /// written last of all is not answered: if the user has said that, it stands behind whatever was said while they did.
+    #[must_use]
+    pub fn as_said(mut rows: Vec<TurnRow>) -> Vec<Turn> {
+        let newest = rows.iter().enumerate().max_by_key(|(_, row)| row.created_at_ms);
+        let users = newest.filter(|(_, row)| row.turn.role == Role::User).map(|(place, _)| place);
+        if let Some(place) = users {
+            let row = rows.remove(place);
+            rows.push(row);
+        }
+        rows.into_iter().map(|row| row.turn).collect()
+    }
 }
 
 /// A relay that takes a session over.

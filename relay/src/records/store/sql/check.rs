@@ -7,7 +7,7 @@ use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection, Row};
 use tokio::time::timeout;
 
-use super::connections::ACQUIRE_TIMEOUT;
+use super::connections::{ACQUIRE_TIMEOUT, Connections};
 use super::migrations::{self, Applied, SchemaVersion};
 use super::statement::{Place, Statement};
 use super::{Dialect, StoreError};
@@ -124,6 +124,21 @@ async fn ready(connection: &mut AnyConnection, database: &str) -> Result<(), Sto
 pub(super) async fn takes_writes(on: impl Place) -> Result<(), StoreError> {
     let row = Statement::new(&**LACKING).fetch_one(on).await?;
     writable(&row, "the database")?
+}
+
+/// Checks that a PostgreSQL database that is in use has the schema that this relay needs: it may have been put back to a copy from before.
+pub(super) async fn is_up_to_date(connections: &Connections) -> Result<(), StoreError> {
+    let has_migrations = Statement::new(HAS_MIGRATIONS).fetch_one(connections.promptly()).await?;
+    let mut versions: Vec<i64> = Vec::new();
+    if has_migrations.try_get("yes")? {
+        for row in Statement::new(MIGRATIONS).fetch_all(connections.promptly()).await? {
+            versions.push(row.try_get("version")?);
+        }
+    }
+    match migrations::missing(Dialect::Postgres, &versions) {
+        0 => Ok(()),
+        missing => Err(StoreError::Outdated { database: "the database".to_owned(), missing }),
+    }
 }
 
 /// Reads the answer to [`LACKING`].

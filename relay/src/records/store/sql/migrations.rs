@@ -35,6 +35,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     13 "oldest relay" "0013_oldest_relay.sql";
     14 "settlements" "0014_settlements.sql";
     15 "relays seen" "0015_relays_seen.sql";
+    16 "succeeded" "0016_succeeded.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -53,6 +54,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     13 "oldest relay" "0013_oldest_relay.sql";
     14 "settlements" "0014_settlements.sql";
     15 "relays seen" "0015_relays_seen.sql";
+    16 "succeeded" "0016_succeeded.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
@@ -107,7 +109,7 @@ pub(super) async fn run(
 /// How a database that says this of its schema compares to this relay.
 pub(super) fn compare(dialect: Dialect, applied: &Applied) -> SchemaVersion {
     let (listed, there) = (listed(dialect), &applied.versions);
-    let missing = listed.iter().filter(|migration| !there.contains(&migration.0)).count();
+    let missing = missing(dialect, there);
     let unknown =
         there.iter().filter(|version| !listed.iter().any(|migration| migration.0 == **version)).max();
     match (unknown, missing) {
@@ -118,6 +120,11 @@ pub(super) fn compare(dialect: Dialect, applied: &Applied) -> SchemaVersion {
         }
         (Some(&version), _) => SchemaVersion::Newer { version },
     }
+}
+
+/// How many migrations that this relay knows are not among these.
+pub(super) fn missing(dialect: Dialect, versions: &[i64]) -> usize {
+    listed(dialect).iter().filter(|migration| !versions.contains(&migration.0)).count()
 }
 
 /// Says in the log that the database is of a newer version, and that the relay goes on.

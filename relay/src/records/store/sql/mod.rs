@@ -300,7 +300,8 @@ impl SqlStore {
             Dialect::Postgres => {
                 let answer = check::takes_writes(self.writer.promptly()).await;
                 self.writer.learn(&answer);
-                answer
+                answer?;
+                check::is_up_to_date(&self.writer).await
             }
         }
     }

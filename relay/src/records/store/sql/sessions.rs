@@ -42,7 +42,7 @@ const ENDED: Sql = sql!(
     WHERE id = $1 AND user_sub = $2 AND account = $3 AND resume_hash = $4 AND state = 'ended'" LOCK
 );
 
-const CLAIM_PAID: Sql = sql!("UPDATE sessions SET replayable_samples = 0 WHERE id = $1");
+const CLAIM_PAID: Sql = sql!("UPDATE sessions SET replayable_samples = 0, succeeded = 1 WHERE id = $1");
 
 /// Takes a session over. An order to hand it off is done with, but an administrator's order to end it stays. `metered_at` leaves out what was
 /// charged for a lost relay, which says nothing about when that relay last heard audio.

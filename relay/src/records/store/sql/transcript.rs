@@ -7,15 +7,23 @@ use super::super::unix_ms;
 use super::{Durability, Sql, SqlStore, StoreError, sessions, sql};
 use crate::call::Turn;
 
-const MOVE_COMMITTED: Sql = sql!(
-    "UPDATE sessions SET
-        uplink_seq_committed = CASE WHEN uplink_seq_committed < $1 THEN $1 ELSE uplink_seq_committed END,
-        uplink_position_committed =
-            CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END,
-        replayable_samples = CASE WHEN uplink_position_committed < $2 AND replayable_samples > $3 THEN $3
-            ELSE replayable_samples END
-    WHERE id = $4 AND epoch = $5 AND state = 'live'"
-);
+/// Moves the committed mark of a session that is in such a state.
+macro_rules! move_committed {
+    ($state:literal) => {
+        sql!(
+            "UPDATE sessions SET
+                uplink_seq_committed = CASE WHEN uplink_seq_committed < $1 THEN $1 ELSE uplink_seq_committed END,
+                uplink_position_committed =
+                    CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END,
+                replayable_samples = CASE WHEN uplink_position_committed < $2 AND replayable_samples > $3 THEN $3
+                    ELSE replayable_samples END
+            WHERE id = $4 AND epoch = $5 AND " $state
+        )
+    };
+}
+
+const MOVE_COMMITTED: Sql = move_committed!("state = 'live'");
+const MOVE_COMMITTED_OF_ENDED: Sql = move_committed!("succeeded = 0");
 
 const SAVE_TURN: Sql = sql!(
     "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
@@ -39,11 +47,34 @@ impl SqlStore {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
+        self.write_turns(MOVE_COMMITTED, id, epoch, turns, committed, replayable).await
+    }
+
+    pub(in crate::records::store) async fn save_kept_turns(
+        &self,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+        replayable: u32,
+    ) -> Result<(), StoreError> {
+        self.write_turns(MOVE_COMMITTED_OF_ENDED, id, epoch, turns, committed, replayable).await
+    }
+
+    async fn write_turns(
+        &self,
+        move_committed: Sql,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+        replayable: u32,
+    ) -> Result<(), StoreError> {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.shared(Durability::Process, move |mut tx| {
             async move {
                 let moved = tx
-                    .query(MOVE_COMMITTED)
+                    .query(move_committed)
                     .bind(i64::from(committed.seq))
                     .bind(i64::from(committed.position))
                     .bind(i64::from(replayable))

@@ -244,3 +244,35 @@ async fn what_finds_no_time_left_in_a_transaction_has_the_next_one() {
     let [Ok(0), Err(StoreError::Shared(_)), Ok(2), Ok(3)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(kept(&store).await, [0, 2], "each alone");
 }
+
+/// A write is late by at most 20 ms for the sake of others: while these are done, and the last of them ends and is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_work_begins_in_a_transaction_that_is_ten_milliseconds_old() {
+    let (mut store, _dir) = store().await;
+    store.group = Some(Group::default());
+    let taken = store.writer.take().await.expect("free");
+    let mut begun = Vec::new();
+    for number in 0..8 {
+        let work = store.clone();
+        begun.push(tokio::spawn(async move {
+            let readers = work.readers.clone();
+            let work = work.shared_or_undo(Durability::Process, move |tx| {
+                async move {
+                    let seen = Statement::new("SELECT COUNT(*) AS number FROM kept");
+                    let seen = seen.fetch_optional(&readers).await?.map_or(0, |row| row.get("number"));
+                    Statement::new(KEEP).bind(number).bind(0_i64).execute(&mut *tx.connection).await?;
+                    tokio::time::sleep(Duration::from_millis(6)).await;
+                    Ok::<Result<i64, i64>, StoreError>(Ok(seen))
+                }
+                .boxed()
+            });
+            work.await
+        }));
+        waits(&store, begun.len()).await;
+    }
+    taken.hand_back();
+    for (number, task) in (0..).zip(begun) {
+        let committed = task.await.expect("it ends").expect("well");
+        assert!(number - committed <= 1, "{} works before {number} were not committed", number - committed);
+    }
+}
