@@ -210,6 +210,10 @@ impl Agent for Moody {
     fn poll_output(&mut self) -> Option<AgentOutput> {
         self.outputs.pop_front()
     }
+
+    fn is_between_turns(&self) -> bool {
+        self.speaking.is_none() && self.answer.is_none()
+    }
 }
 
 /// An answer that the store still owes.

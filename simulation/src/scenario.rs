@@ -81,6 +81,8 @@ pub(crate) struct Scenario {
     /// How often in a thousand, at each misfortune's turn, a relay is killed, is stopped, is too slow to let go.
     pub(crate) crash: u64,
     pub(crate) stop: u64,
+    /// A relay that is stopped sends its sessions elsewhere first.
+    pub(crate) drains: bool,
     /// Relays that share the database.
     pub(crate) relays: usize,
     /// A client that comes back goes to any of them.
@@ -117,7 +119,7 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     /// Half of the agents that are asked in text hear and speak instead, some through a recogniser that hears all of the call. Half of both
-    /// have tools.
+    /// have tools. Half of the relays that are stopped send their sessions elsewhere first.
     pub(crate) fn with_voices(mut self, random: &mut Random) -> Scenario {
         if self.who == Who::Chat && random.percent(50) {
             self.who = Who::Voice;
@@ -126,6 +128,7 @@ impl Scenario {
         self.has_tools = matches!(self.who, Who::Chat | Who::Voice) && random.percent(50);
         let asks_a_model = matches!(self.who, Who::Chat | Who::Voice);
         self.lingers = (asks_a_model && random.percent(20)).then_some(Duration::from_secs(60));
+        self.drains = self.stop > 0 && random.percent(50);
         self
     }
 
@@ -194,6 +197,7 @@ impl Scenario {
             slow_line: bad_network && random.percent(15),
             crash,
             stop: if bad_day && random.percent(35) { random.between(5, 30) } else { 0 },
+            drains: false,
             relays: if random.percent(60) { 2 } else { 1 },
             hops: random.percent(50),
             away,

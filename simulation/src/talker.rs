@@ -108,6 +108,7 @@ impl Talker {
     fn speech_started(&mut self, now: Time, at: u32) {
         let start = at.max(self.final_through);
         self.speech = Some(start);
+        self.outputs.push_back(AgentOutput::TurnBegan { at: start });
         if self.giving.is_some() && self.random.percent(60) {
             self.held = Some(now + Duration::from_millis(self.random.between(50, 1_500)));
             self.outputs.push_back(AgentOutput::Hold(true));
@@ -373,5 +374,10 @@ impl Agent for Talker {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.thinking.as_ref().map(|(due, _)| *due).into_iter().chain(self.held).min()
+    }
+
+    fn is_between_turns(&self) -> bool {
+        let is_answering = self.thinking.is_some() || self.asked.is_some() || self.giving.is_some();
+        self.speech.is_none() && !is_answering
     }
 }

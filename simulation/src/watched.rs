@@ -33,6 +33,12 @@ pub(crate) struct Log {
     pub(crate) answers: Vec<Given>,
     /// Turns of the user that became longer when they seemed to be over.
     pub(crate) longer: u64,
+    /// Turns that the user began to speak and that are not over, oldest first: where each began, and what was typed since.
+    begun: VecDeque<(u32, Vec<String>)>,
+    /// What is said goes on with a turn that seemed to be over.
+    goes_on: bool,
+    /// Texts that were typed after the user had begun to speak: where the words of that begin, and the text.
+    pub(crate) overtaken: Vec<(u32, String)>,
     /// What has come of its calls of tools, by their arguments, as it told a model.
     outputs: BTreeMap<String, String>,
     /// What the turns say that it began with.
@@ -165,6 +171,32 @@ impl Log {
         }
     }
 
+    /// What it says of the user's turns: who begins to speak before a text is typed has taken a turn before that.
+    fn take_turns(&mut self, output: &AgentOutput) {
+        match output {
+            AgentOutput::TurnBegan { at } => self.begun.push_back((*at, Vec::new())),
+            AgentOutput::TurnDropped { at } => self.begun.retain(|(began, _)| began != at),
+            AgentOutput::TurnGoesOn => {
+                self.goes_on = true;
+                self.begun.pop_front();
+            }
+            AgentOutput::Partial { start, .. } if self.begun.is_empty() && !self.goes_on => {
+                self.begun.push_back((*start, Vec::new()));
+            }
+            AgentOutput::Typed { text, .. } => {
+                self.begun.iter_mut().for_each(|(_, typed)| typed.push(text.clone()));
+            }
+            AgentOutput::Said { start, .. } | AgentOutput::Remarked { start, .. } => {
+                if !std::mem::take(&mut self.goes_on)
+                    && let Some((_, typed)) = self.begun.pop_front()
+                {
+                    self.overtaken.extend(typed.into_iter().map(|text| (*start, text)));
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn wrong(&mut self, what: String) {
         self.error.get_or_insert(what);
     }
@@ -221,6 +253,7 @@ impl Agent for Watched {
     fn poll_output(&mut self) -> Option<AgentOutput> {
         let output = self.agent.poll_output()?;
         let mut log = self.log.lock();
+        log.take_turns(&output);
         match &output {
             AgentOutput::Ask { request, provider, at_most, ask } => {
                 if let Ask::Chat(chat) = ask {
@@ -281,6 +314,10 @@ impl Agent for Watched {
 
     fn poll_timeout(&self) -> Option<Time> {
         self.agent.poll_timeout()
+    }
+
+    fn is_between_turns(&self) -> bool {
+        self.agent.is_between_turns()
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

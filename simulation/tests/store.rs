@@ -195,8 +195,14 @@ impl Bench {
                     latency: Latency { stt_ms: (self.dice.below(2) == 0).then_some(3), ..Latency::default() },
                 };
                 let (turns, committed, again) = ([turn], self.dice.mark(), self.dice.below(900) as u32);
-                let real = self.real.save_turns(&id, epoch, &turns, committed, again).await;
-                (said(real), said(self.model.save_turns(now, &id, epoch, &turns, committed, again)))
+                // What a relay had kept may come when the session has ended.
+                if again.is_multiple_of(2) {
+                    let real = self.real.save_kept_turns(&id, epoch, &turns, committed, again).await;
+                    (said(real), said(self.model.save_kept_turns(now, &id, epoch, &turns, committed, again)))
+                } else {
+                    let real = self.real.save_turns(&id, epoch, &turns, committed, again).await;
+                    (said(real), said(self.model.save_turns(now, &id, epoch, &turns, committed, again)))
+                }
             }
             13 => {
                 let (hash, before) = ([self.dice.below(9) as u8; 32], [1; 32]);

@@ -49,6 +49,7 @@ impl<E: Ears> Echo<E> {
         while let Some(noticed) = self.utterances.poll() {
             match noticed {
                 Noticed::Began { at } => {
+                    self.outputs.push_back(AgentOutput::TurnBegan { at });
                     self.cut();
                     self.outputs.push_back(AgentOutput::SpeechStarted { at });
                 }
@@ -132,6 +133,10 @@ impl<E: Ears> Agent for Echo<E> {
 
     fn poll_output(&mut self) -> Option<AgentOutput> {
         self.outputs.pop_front()
+    }
+
+    fn is_between_turns(&self) -> bool {
+        !self.utterances.is_speaking() && self.playback.is_none() && !self.sounds
     }
 }
 
@@ -295,6 +300,22 @@ mod tests {
         echo.handle_input(Time::ZERO, AgentInput::AnswerOver { answer: 0, heard: 0 });
         feed(&mut echo, &[0; 1_600]);
         assert_eq!(listens(), Attention::Awake);
+    }
+
+    #[test]
+    fn it_is_between_two_turns_when_nobody_speaks_and_nothing_of_it_is_to_be_heard() {
+        let mut echo = Echo::new(Hz(16_000), 0).expect("a rate we do");
+        let scene = scene();
+        feed(&mut echo, &scene[..16_000]);
+        assert!(echo.is_between_turns(), "nobody has said anything");
+        feed(&mut echo, &scene[16_000..40_000]);
+        assert!(!echo.is_between_turns(), "somebody speaks");
+        feed(&mut echo, &scene[40_000..]);
+        assert!(!echo.is_between_turns(), "they are not answered yet");
+        sound(&mut echo, 1_600);
+        assert!(!echo.is_between_turns(), "all of the answer was given, and not yet heard");
+        echo.handle_input(Time::ZERO, AgentInput::AnswerOver { answer: 0, heard: 0 });
+        assert!(echo.is_between_turns());
     }
 
     #[test]

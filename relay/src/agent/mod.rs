@@ -155,6 +155,17 @@ pub enum AgentOutput {
         /// Where the speech began.
         at: u32,
     },
+    /// The user begins a turn by speaking, which has its place in the order of speaking from here on: its words come later, in the order in
+    /// which turns began. A turn that was not said to begin does so with its first words.
+    TurnBegan {
+        /// Where it began.
+        at: u32,
+    },
+    /// Nothing has come of a turn that began: no words of it stay.
+    TurnDropped {
+        /// Where it began, as [`AgentOutput::TurnBegan`] or else its first [`AgentOutput::Partial`] says.
+        at: u32,
+    },
     /// What the user seems to be saying, as far as it is understood. It may change.
     Partial {
         /// The words so far.
@@ -167,7 +178,7 @@ pub enum AgentOutput {
         final_through: Option<u32>,
     },
     /// The user goes on with the turn that they have taken last, of which nothing has come yet: the next [`AgentOutput::Partial`] and
-    /// [`AgentOutput::Said`] stand in its place, whole.
+    /// [`AgentOutput::Said`] stand in its place, whole. What had seemed to begin another turn is no turn of its own.
     TurnGoesOn,
     /// The user has said something, whole.
     Said {
@@ -328,6 +339,10 @@ pub trait Agent: Send {
     fn poll_timeout(&self) -> Option<Time> {
         None
     }
+
+    /// Whether nobody speaks and nothing is to be said: the user is not heard, no answer is being found or given, nothing waits, and no tool runs.
+    /// A relay that is to stop sends the call elsewhere at such a moment, since an agent that begins there knows nothing but what is stored.
+    fn is_between_turns(&self) -> bool;
 
     /// What its last words use at most, request by request, each of a provider by its place. The call keeps so much for them as long as it
     /// can. `None` if it has none to say: it is not told [`AgentInput::Farewell`] then.

@@ -41,6 +41,15 @@ impl Call {
         self.stop(CloseCode::Normal);
     }
 
+    /// Whether the call can go on elsewhere without anybody noticing: nobody speaks, everything that was said is answered and was heard, nothing
+    /// waits, and the call does not end anyway.
+    #[must_use]
+    pub fn is_between_turns(&self) -> bool {
+        let waits = !self.delayed.is_empty() || !self.wanted.is_empty() || !self.calls.is_empty();
+        let ends = self.hung_up.is_some() || self.ending.is_some() || self.farewell.is_some();
+        self.answer.is_none() && self.over.is_empty() && !waits && !ends && self.agent.is_between_turns()
+    }
+
     /// Whether the agent has nothing left to understand.
     fn is_understood(&self) -> bool {
         self.committable.position >= self.expected.position

@@ -4,6 +4,7 @@
 //! for [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
 mod answer;
+mod begun;
 mod committing;
 mod farewell;
 mod io;
@@ -34,6 +35,7 @@ use crate::money::purse::Purse;
 use crate::money::tab::{Purpose, RequestId, Spent, Tab};
 use crate::provider::{Ask, Event, Feed};
 use answer::Answer;
+use begun::Begun;
 use committing::Uncommitted;
 use farewell::{Farewell, LastWords};
 use pace::Pace;
@@ -128,11 +130,12 @@ pub struct Call {
     committed: Mark,
     /// The number of the next turn.
     next_turn: u32,
-    /// The number of the turn that the user seems to be taking, once the page was told of it.
-    partial: Option<u32>,
-    /// Whether that turn was taken before, and goes on.
-    goes_on: bool,
-    /// The newest turn of the user, be it still going on; in a call that was taken over the last one that is stored, until the user takes one.
+    /// Turns of the user that have begun and are not whole, oldest first.
+    begun: VecDeque<Begun>,
+    /// The number of a turn that had seemed to be whole, and goes on.
+    goes_on: Option<u32>,
+    /// The newest turn of the user that has words, be it still going on; in a call that was taken over the last one that is stored, until the
+    /// user takes one.
     users_turn: Option<u32>,
     /// The turn of the user about which a model was asked last.
     answered: Option<u32>,
@@ -264,8 +267,8 @@ impl Call {
             settling: VecDeque::new(),
             committed: start.mark,
             next_turn: start.turn,
-            partial: None,
-            goes_on: false,
+            begun: VecDeque::new(),
+            goes_on: None,
             users_turn: start.turn.checked_sub(1),
             answered: None,
             understood: VecDeque::new(),
@@ -529,10 +532,10 @@ impl Call {
     fn handle_agent_output(&mut self, output: AgentOutput) {
         match output {
             AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
+            AgentOutput::TurnBegan { at } => self.begin_turn(at),
+            AgentOutput::TurnDropped { at } => self.drop_turn(at),
             AgentOutput::Partial { text, start, end, final_through } => {
-                let turn = self.user_turn();
-                self.partial = Some(turn);
-                let turn = Turn::new(turn, Role::User, text, start, end);
+                let turn = Turn::new(self.worded_turn(start), Role::User, text, start, end);
                 self.tell_turn(&turn, false);
                 if let Some(through) = final_through {
                     self.settle_up();
@@ -540,10 +543,7 @@ impl Call {
                     self.push_turn(turn);
                 }
             }
-            AgentOutput::TurnGoesOn => {
-                self.goes_on = self.partial.is_none();
-                self.partial = self.partial.or(self.understood.back().map(|understood| understood.turn));
-            }
+            AgentOutput::TurnGoesOn => self.go_on_with_turn(),
             AgentOutput::Said { text, start, end, words_end } => {
                 self.begin_to_answer(words_end);
                 self.user_spoke(text, start, end);

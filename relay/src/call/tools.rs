@@ -11,8 +11,10 @@ impl Call {
     /// Has a call stored. It is made when that is done.
     pub(super) fn call_tool(&mut self, called: Called) {
         self.calls.push_back(called.clone());
-        // What the agent says in the answer that is being given stands behind the call: it goes on after that.
-        let turn = self.answer.as_ref().map_or(self.next_turn, |answer| answer.turn.turn);
+        // What the agent says in the answer that is being given stands behind the call: it goes on after that. So does what the user has begun to
+        // say.
+        let begun = self.begun.front().map_or(self.next_turn, |begun| begun.turn);
+        let turn = self.answer.as_ref().map_or(begun, |answer| answer.turn.turn);
         self.outputs.push_back(Output::NoteTool(ToolNote::Called { called, turn }));
     }
 

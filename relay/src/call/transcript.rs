@@ -46,18 +46,6 @@ impl Call {
         self.understood_count += 1;
     }
 
-    /// The number of the turn that the user is taking: the one that the page was told of, or a new one.
-    pub(super) fn user_turn(&mut self) -> u32 {
-        self.partial.unwrap_or_else(|| self.take_users_turn())
-    }
-
-    /// A new turn of the user.
-    fn take_users_turn(&mut self) -> u32 {
-        let turn = self.take_turn();
-        self.users_turn = Some(turn);
-        turn
-    }
-
     /// What a request is made for, as the ledger says it: a model answers the user's newest turn, and a voice speaks what a model was asked
     /// last.
     pub(super) fn purpose(&mut self, ask: &Ask) -> Purpose {
@@ -73,17 +61,15 @@ impl Call {
 
     /// The user has said something, whole.
     pub(super) fn user_spoke(&mut self, text: String, start: u32, end: u32) {
-        let number = self.user_turn();
-        (self.partial, self.goes_on) = (None, false);
+        let number = self.whole_turn();
         self.add_turn(Turn::new(number, Role::User, text, start, end));
     }
 
     /// The user has typed something, perhaps while they speak: that turn keeps its number. One that was whole before does not go on behind it.
     pub(super) fn user_typed(&mut self, text: String, position: u32) {
-        if std::mem::take(&mut self.goes_on) {
-            self.partial = None;
-        }
-        let number = self.take_users_turn();
+        self.goes_on = None;
+        let number = self.take_turn();
+        self.users_turn = Some(number);
         self.add_turn(Turn::new(number, Role::User, text, position, position));
     }
 

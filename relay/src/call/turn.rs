@@ -5,7 +5,7 @@ use protocol::Role;
 /// What the user or the agent said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// The number of the turn, counted from 0 in each session.
+    /// The number of the turn, counted from 0 in each session in the order in which turns began, with gaps.
     pub turn: u32,
     /// Who spoke.
     pub role: Role,

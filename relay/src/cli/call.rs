@@ -151,7 +151,7 @@ fn progress(event: &Event) -> io::Result<()> {
         Event::State(State::Reconnecting { attempt, retry_in }) => {
             tell(&format!("reconnecting (attempt {attempt}, in {:.1} s)", retry_in.as_secs_f64()));
         }
-        Event::Transcript(turn) if turn.last => {
+        Event::Transcript(turn) if turn.last && !turn.text.is_empty() => {
             let who = match turn.role {
                 Role::User => "you  ",
                 Role::Agent | Role::Unknown => "agent",

@@ -439,7 +439,10 @@ impl Call {
                     }
                 }
                 self.report.turns.retain(|turn| turn.turn != transcript.turn);
-                self.report.turns.push(transcript);
+                // What seemed to be words of the user may have been none.
+                if transcript.role != Role::User || !transcript.text.is_empty() {
+                    self.report.turns.push(transcript);
+                }
             }
             Event::Undelivered(message) => {
                 self.report.errors.push(format!("not delivered: {}", message.word()));

@@ -3,6 +3,7 @@
 mod endings;
 mod farewell;
 mod money;
+mod order;
 mod rows;
 mod turns;
 
@@ -72,6 +73,10 @@ impl Agent for Puppet {
             _ => {}
         }
         output
+    }
+
+    fn is_between_turns(&self) -> bool {
+        self.script.lock().expect("one thread").is_empty() && self.sound.is_none()
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

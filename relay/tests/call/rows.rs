@@ -190,6 +190,19 @@ fn a_row_of_an_utterance_names_the_turn_that_was_understood_from_it() {
 }
 
 #[test]
+fn what_is_asked_behind_words_that_were_taken_back_names_the_turn_before_them() {
+    let mut bench = bench();
+    let partial = AgentOutput::Partial { text: "uh".into(), start: 1_600, end: 2_400, final_through: None };
+    let mut did = bench.acts([said(0, 1_600), AgentOutput::TurnBegan { at: 1_600 }, chat(0)]);
+    // What is prepared while they seem to be words is asked about them.
+    did.extend(bench.acts([thought(0), partial, chat(1)]));
+    did.extend(bench.acts([thought(1), AgentOutput::TurnDropped { at: 1_600 }, chat(2)]));
+    did.extend(bench.acts([thought(2)]));
+    let rows = bench.rows(did);
+    assert_eq!(named(&rows), [(0, Some(0)), (1, Some(1)), (2, Some(0))]);
+}
+
+#[test]
 fn an_answer_that_another_relay_has_left_open_names_the_last_turn_that_is_stored() {
     let mut bench = at_turn(8);
     let mut did = bench.acts([chat(0)]);

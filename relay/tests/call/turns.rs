@@ -68,6 +68,19 @@ fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
 }
 
 #[test]
+fn a_call_is_between_two_turns_when_its_answer_was_heard_and_not_as_soon_as_it_is_sent() {
+    let mut bench = Bench::new();
+    assert!(bench.call.is_between_turns());
+    bench.answered(1);
+    bench.input(Input::Played(12_000));
+    assert!(!bench.call.is_between_turns(), "all of it is sent");
+    bench.input(Input::Played(24_000));
+    assert!(bench.call.is_between_turns());
+    bench.input(Input::Bye);
+    assert!(!bench.call.is_between_turns(), "it ends, and goes on nowhere");
+}
+
+#[test]
 fn a_client_that_never_says_what_it_played_leaves_nobody_stuck_in_speaking() {
     let mut bench = Bench::new();
     bench.answered(1);
@@ -352,6 +365,25 @@ fn of_words_whose_sound_is_not_all_there_only_those_were_heard_that_a_voice_had_
 }
 
 #[test]
+fn how_long_words_last_whose_sound_is_not_all_there_is_by_the_script_that_they_are_written_in() {
+    // Two seconds of their sound are there, and one and a half were heard.
+    for (text, heard) in [
+        ("One two three four five six seven eight nine ten eleven.", "One two three four five six"),
+        ("我们今晚八点还有一张两人桌请问要吗。", "我们今晚八点还"),
+        ("はいもちろんですこんばんはごよやくをうけたまわります。", "はいもちろんですこんば"),
+        ("오늘저녁 여덟시에는 창가자리가 아직 남아있습니다", "오늘저녁 여덟시에는"),
+    ] {
+        let mut bench = Bench::new();
+        let words = AgentOutput::Words { text: text.into(), start: 0, end: 0, last: false };
+        bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        bench.input(Input::Played(36_000));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{text}");
+    }
+}
+
+#[test]
 fn of_a_sentence_without_spaces_the_part_that_was_heard_stays() {
     for (text, heard) in [
         ("我们今晚八点还有一张两人桌。", "我们今晚八点还"),
@@ -540,7 +572,7 @@ fn a_correction_takes_the_place_of_what_was_understood_on_the_page_and_in_the_re
 }
 
 /// What the page is told of turns: the number, the words, and whether they are all of it.
-fn told_turns(did: &[Did]) -> Vec<(u32, String, bool)> {
+pub(super) fn told_turns(did: &[Did]) -> Vec<(u32, String, bool)> {
     let told = did.iter().filter_map(|did| match did {
         Did::Say(Saying::Transcript(turn)) => Some((turn.turn, turn.text.clone(), turn.last)),
         _ => None,

@@ -58,6 +58,8 @@ struct Session {
     ledger: BTreeMap<String, (LedgerRow, i64)>,
     turns: BTreeMap<u32, TurnRow>,
     tool_calls: Vec<StoredCall>,
+    /// Another session has taken over how far this one had come.
+    succeeded: bool,
 }
 
 impl Session {
@@ -88,6 +90,7 @@ impl Model {
         }
         let (committed, metered_through) = (row.committed, row.metered_position);
         let paid = std::mem::take(&mut row.replayable_samples);
+        before.succeeded = true;
         Inherited { committed, paid, metered_through }.from(session.committed)
     }
 
@@ -173,6 +176,7 @@ impl Model {
                 ledger: BTreeMap::new(),
                 turns: BTreeMap::new(),
                 tool_calls: Vec::new(),
+                succeeded: false,
             },
         );
         let ask = Reserve {
@@ -363,11 +367,43 @@ impl Model {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_live()) else {
+        let is_live = self.sessions.get(id).is_some_and(Session::is_live);
+        self.write_turns(now, (id, epoch, is_live), turns, committed, replayable)
+    }
+
+    /// See [`relay::records::store::Store::save_kept_turns`].
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn save_kept_turns(
+        &mut self,
+        now: i64,
+        id: &str,
+        epoch: u32,
+        turns: &[Turn],
+        committed: Mark,
+        replayable: u32,
+    ) -> Result<(), StoreError> {
+        let is_open = self.sessions.get(id).is_some_and(|session| !session.succeeded);
+        self.write_turns(now, (id, epoch, is_open), turns, committed, replayable)
+    }
+
+    /// Writes turns of this session, of a relay that had it in this epoch, if it takes any.
+    fn write_turns(
+        &mut self,
+        now: i64,
+        (id, epoch, is_open): (&str, u32, bool),
+        turns: &[Turn],
+        committed: Mark,
+        replayable: u32,
+    ) -> Result<(), StoreError> {
+        let Some(session) = self.sessions.get_mut(id) else {
             return Err(StoreError::NoSession { id: id.to_owned() });
         };
-        if session.row.epoch != epoch {
-            return Err(StoreError::Fenced { id: id.to_owned() });
+        if !is_open || session.row.epoch != epoch {
+            let is_fenced = session.is_live() && session.row.epoch != epoch;
+            let id = id.to_owned();
+            return Err(if is_fenced { StoreError::Fenced { id } } else { StoreError::NoSession { id } });
         }
         let row = &mut session.row;
         if row.committed.position < committed.position {

@@ -266,10 +266,12 @@ impl<'a> World<'a> {
             }
         }
         for number in 0..self.relays.len() {
-            if self.relays[number].is_up() && self.random.between(0, 999) < self.scenario.crash {
+            let is_draining = self.relays[number].moves_within(self.now).is_some();
+            let may_crash = self.relays[number].is_up() || is_draining;
+            if may_crash && self.random.between(0, 999) < self.scenario.crash {
                 self.crash(number)?;
             } else if self.relays[number].is_up() && self.random.between(0, 999) < self.scenario.stop {
-                self.stop(number)?;
+                self.tell_to_stop(number)?;
             }
         }
         if let Some(amount) = self.scenario.others

@@ -52,6 +52,23 @@ fn check_repeated(row: &SessionRow, ledger: &[LedgerRow], epochs: &[Epoch]) -> R
     Ok(())
 }
 
+/// Who began to speak before a text was typed has the lower number, however late the words of that came.
+fn check_order(turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
+    // What another relay goes on with it numbers as it hears it.
+    let [epoch] = epochs else { return Ok(()) };
+    let users = || turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::User);
+    for (start, text) in &epoch.log.lock().overtaken {
+        let spoken = users().find(|turn| turn.start == *start && turn.end > turn.start);
+        let typed = users().find(|turn| turn.text == *text);
+        if let (Some(spoken), Some(typed)) = (spoken, typed)
+            && spoken.turn > typed.turn
+        {
+            return Err(format!("{typed:?} was typed after {spoken:?} had begun"));
+        }
+    }
+    Ok(())
+}
+
 impl World<'_> {
     /// No budget is overshot, whatever is spent and set aside.
     pub(super) fn check_budgets(&self) -> Result<(), String> {
@@ -173,6 +190,7 @@ impl World<'_> {
         check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
         self.check_turns(&turns)?;
+        check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
         self.check_heard(id, &turns, epochs)?;
         self.check_answers(&turns, epochs)?;
@@ -383,9 +401,9 @@ impl World<'_> {
             && let Some(said) = told
                 .turns
                 .values()
-                .find(|said| said.last && !turns.iter().any(|row| row.turn.turn == said.turn))
+                .find(|said| !said.text.is_empty() && !turns.iter().any(|row| row.turn.turn == said.turn))
         {
-            return Err(format!("told and not stored: {said:?}"));
+            return Err(format!("told and neither stored nor taken back: {said:?}"));
         }
         if let Some(usage) = told.usage {
             let stored = (row.cost.get(), row.audio_samples / 16, row.tokens);
@@ -507,7 +525,9 @@ impl World<'_> {
             turns.filter(|row| row.turn.role == Role::User).map(|row| row.turn.text).collect();
         let is_lost = |text: &&String| !stored.contains(*text) && !self.page.undelivered.contains(text);
         match self.page.typed.iter().find(is_lost) {
-            Some(text) => Err(format!("{text:?} is neither stored nor told to be undelivered")),
+            Some(text) => {
+                Err(format!("{text:?} is neither told to be undelivered nor among the stored: {stored:?}"))
+            }
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::relay::records::spill::Owed;
 use ::relay::records::store::{HAND_OFF, Leases};
 use ::relay::session::lease::{self, Lease};
 use ::relay::session::machine::Input;
@@ -20,11 +21,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const START_RETRY: Duration = Duration::from_secs(1);
 const REPLAY_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// How long a relay sends its sessions elsewhere before it stops.
+const MOVE_WITHIN: Duration = Duration::from_secs(4);
 
 /// What a relay process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Up,
+    /// It takes nobody any more, and sends its sessions elsewhere until this time at the latest.
+    Draining(Time),
     /// It takes nobody any more, and leaves when its sessions have.
     Stopping,
     /// It is started again at this time.
@@ -72,16 +77,25 @@ impl Relay {
 
     /// Whether its process is there.
     fn runs(&self) -> bool {
-        matches!(self.state, State::Up | State::Stopping)
+        matches!(self.state, State::Up | State::Draining(_) | State::Stopping)
+    }
+
+    /// How long it still sends its sessions elsewhere, if it does.
+    pub(super) fn moves_within(&self, now: Time) -> Option<Duration> {
+        if let State::Draining(until) = self.state { Some(until.since(now)) } else { None }
     }
 
     pub(super) fn due(&self) -> Option<Time> {
         Some(match self.state {
             State::Down(until) => until,
-            State::Up | State::Stopping => {
-                self.renew.min(self.compare).min(self.look).min(self.replay).min(self.sweep)
-            }
+            State::Draining(until) => until.min(self.tick()),
+            State::Up | State::Stopping => self.tick(),
         })
+    }
+
+    /// When it does the next thing that it does all the time.
+    fn tick(&self) -> Time {
+        self.renew.min(self.compare).min(self.look).min(self.replay).min(self.sweep)
     }
 }
 
@@ -125,7 +139,7 @@ impl World<'_> {
                     }
                 }
                 State::Down(_) => {}
-                State::Up | State::Stopping => self.step_relay(number)?,
+                State::Up | State::Draining(_) | State::Stopping => self.step_relay(number)?,
             }
         }
         Ok(())
@@ -162,8 +176,13 @@ impl World<'_> {
                 self.check_budgets()?;
             }
         }
-        let is_last = !self.live.iter().any(|live| live.relay == number)
-            && !self.ops.iter().any(|op| op.relay == number && op.key.is_some());
+        let is_empty = !self.live.iter().any(|live| live.relay == number);
+        if let State::Draining(until) = self.relays[number].state
+            && (until <= now || is_empty)
+        {
+            self.stop(number)?;
+        }
+        let is_last = is_empty && !self.ops.iter().any(|op| op.relay == number && op.key.is_some());
         if self.relays[number].state == State::Stopping && is_last {
             self.leave(number);
         }
@@ -236,14 +255,42 @@ impl World<'_> {
         let is_done = self.relays[number].disk.replay(is_wanted, |session, epoch, owed| {
             written += 1;
             super::work::refused(refuses, now)?;
-            write_owed(store, unix_ms, session, epoch, owed).map(drop)
+            match owed {
+                Owed::Turns { turns, committed, replayable } => {
+                    store.save_kept_turns(unix_ms, session, epoch, turns, *committed, *replayable)
+                }
+                _ => write_owed(store, unix_ms, session, epoch, owed).map(drop),
+            }
         });
         self.tally.replayed += written;
         is_done
     }
 
+    /// A relay is told to stop.
+    pub(super) fn tell_to_stop(&mut self, number: usize) -> Result<(), String> {
+        if !self.scenario.drains {
+            return self.stop(number);
+        }
+        self.say(|world| format!("{} sends its sessions elsewhere", world.relays[number].id));
+        self.tally.drains += 1;
+        self.relays[number].state = State::Draining(self.now + MOVE_WITHIN);
+        // Whoever has said who they are may come to a session yet, which then goes elsewhere as well.
+        for door in std::mem::take(&mut self.doors) {
+            if door.relay == number && door.is_greeting() {
+                self.close_end(door.connection, CloseCode::GoingAway);
+            } else {
+                self.doors.push(door);
+            }
+        }
+        let keys: Vec<u64> = self.live.iter().filter(|one| one.relay == number).map(|one| one.key).collect();
+        for key in keys {
+            self.session_input(key, Input::Drain { within: MOVE_WITHIN })?;
+        }
+        Ok(())
+    }
+
     /// A relay is stopped as it should be.
-    pub(super) fn stop(&mut self, number: usize) -> Result<(), String> {
+    fn stop(&mut self, number: usize) -> Result<(), String> {
         self.say(|world| format!("{} stops", world.relays[number].id));
         self.tally.stops += 1;
         self.relays[number].state = State::Stopping;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
 use ::relay::agent::{Agent, Conversation, Echo, Persona};
-use ::relay::call::Turn;
 use ::relay::money::tab::RequestId;
-use ::relay::records::store::Payer;
+use ::relay::records::store::{Payer, TurnRow};
 use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
-use ::relay::session::machine::{Departure, Entry, Input, Machine, Output, Settlement, Visitor};
+use ::relay::session::machine::{
+    Departure, Entry, Input, Log, Machine, Moment, Note, Output, Settlement, Visitor,
+};
 use ::relay::session::resume::resume_hash;
 use ::relay::session::{Incoming, Outgoing};
 use audio::Hz;
@@ -158,7 +159,11 @@ impl World<'_> {
             has_ended: false,
             recheck: None,
         });
-        self.session_input(key, Input::Begin { hello: Box::new(hello), attachment, token })
+        self.session_input(key, Input::Begin { hello: Box::new(hello), attachment, token })?;
+        match self.relays[relay].moves_within(self.now) {
+            Some(within) => self.session_input(key, Input::Drain { within }),
+            None => Ok(()),
+        }
     }
 
     /// The agent of a session, watched.
@@ -176,7 +181,7 @@ impl World<'_> {
             ),
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat | Who::Voice => {
-                let turns: Vec<Turn> = self.store.turns(id).into_iter().map(|row| row.turn).collect();
+                let turns = TurnRow::as_said(self.store.turns(id));
                 log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
                 let limit_goodbye = GOODBYE.to_owned();
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
@@ -404,7 +409,14 @@ impl World<'_> {
                 Output::Check { token, wait } => self.check_token(live, token, wait),
                 Output::Login(_) => {}
                 Output::Over(departure) => return Ok(Some(departure)),
-                Output::Log(log) => self.say(|_| format!("{}: {log:?}", live.id)),
+                Output::Log(log) => {
+                    match &log {
+                        Log::Policy(Note::Moved(Moment::BetweenTurns)) => self.tally.paused += 1,
+                        Log::Policy(Note::Moved(Moment::Deadline)) => self.tally.hastened += 1,
+                        _ => {}
+                    }
+                    self.say(|_| format!("{}: {log:?}", live.id));
+                }
             }
         }
     }

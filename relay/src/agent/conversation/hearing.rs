@@ -62,6 +62,11 @@ pub(super) enum Understood {
         /// Where the last word ends.
         words_end: u32,
     },
+    /// Nothing was understood of what they began to say.
+    Nothing {
+        /// Where that was, as [`Understood::Began`] says.
+        at: u32,
+    },
     /// The request is over whose words those were, if there were any, and has used this.
     Spent {
         /// The request.

@@ -54,6 +54,7 @@ impl<E: Ears> Conversation<E> {
 
     /// The user has taken a turn, or has gone on with the last one: this is all of it.
     pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32, words_end: u32) {
+        self.end_oldest_turn();
         let answers = self.outbox.begun();
         let goes_on = std::mem::take(&mut self.turns.goes_on);
         self.turns.last = Some(Turn { start, end, words_end, answers });

@@ -104,16 +104,15 @@ impl Memory {
 
     /// Puts a call in its place that was made when another relay had this session.
     pub(super) fn restore(&mut self, stored: &StoredCall) {
-        let mut place = self.lines.len();
+        let (mut place, mut behind) = (self.lines.len(), u32::MAX);
         while let Some(line) = place.checked_sub(1).map(|before| &self.lines[before]) {
-            // Calls of one turn stand in their order, and the turn 0 is the first of the session.
-            if matches!(line.what, What::Called { .. }) || line.turn < stored.turn {
+            // Calls of one turn stand in their order. Within a session numbers rise, with gaps.
+            let is_of_another_session = line.turn >= behind;
+            if matches!(line.what, What::Called { .. }) || line.turn < stored.turn || is_of_another_session {
                 break;
             }
+            behind = line.turn;
             place -= 1;
-            if line.turn == 0 {
-                break;
-            }
         }
         let call = Call::new(&stored.called, stored.output.clone());
         let before = place.checked_sub(1).map(|before| &mut self.lines[before]);

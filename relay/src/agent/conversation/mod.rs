@@ -9,6 +9,7 @@
 
 mod answering;
 mod beginning;
+mod begun;
 mod calling;
 mod courtesy;
 mod eager;
@@ -42,6 +43,7 @@ use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::Event;
 use beginning::Begins;
+use begun::Begun;
 use eager::Eager;
 use expecting::Expecting;
 use floor::Floor;
@@ -95,6 +97,8 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_speaking: bool,
     /// The words of that, as long as they may be taken back.
     tentative: Tentative,
+    /// Turns of the user that have begun.
+    begun: Begun,
     /// What it was told to say last.
     saying: String,
     /// The turn that the user has taken last.
@@ -172,6 +176,7 @@ impl<E: Ears> Conversation<E> {
             author: Author::Others,
             is_user_speaking: false,
             tentative: Tentative::default(),
+            begun: Begun::default(),
             saying: String::new(),
             turns: Turns::default(),
             heard_since: None,
@@ -194,7 +199,11 @@ impl<E: Ears> Conversation<E> {
             hearing.pause(&mut self.outbox);
             self.understand();
         }
-        self.end_turn();
+        if self.is_turn_longer() {
+            self.end_turn();
+            // What they are saying behind it is a turn of its own, and began before this.
+            self.begin_turn(position);
+        }
         self.turns = Turns::default();
         self.interrupt();
         // What waits was to be said before this.
@@ -280,8 +289,9 @@ impl<E: Ears> Conversation<E> {
             Some(speaking) => speaking.finish(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),
         }
-        // Only now is its place final: it is stored by then, or is stored before that.
-        self.finalise(position.max(self.final_through), 0);
+        // Only now is its place final: it is stored by then, or is stored before that. What the user is saying meanwhile is not.
+        let through = if self.hearing.is_some() { self.heard_through } else { position };
+        self.finalise(through.max(self.final_through), 0);
         self.go_on();
     }
 
@@ -345,6 +355,7 @@ impl<E: Ears> Conversation<E> {
         }
         self.understand();
         self.end_turn();
+        self.drop_turns_before(u32::MAX);
         // Nobody waits for an answer to it any more.
         self.wants_to_think = false;
         if let Some(speaking) = &mut self.speaking {
@@ -473,6 +484,15 @@ impl<E: Ears> Agent for Conversation<E> {
         let tools = self.tools.poll_timeout();
         let begins = begins.into_iter().chain(self.begins_at());
         begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+    }
+
+    fn is_between_turns(&self) -> bool {
+        let hears = self.hearing.as_ref().is_some_and(Hearing::hears_an_utterance);
+        let is_user_silent = !self.is_user_speaking && !self.is_user_heard && !hears;
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
+        let is_silent = !speaks && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
+        let finds = self.wants_to_think || self.is_finding() || self.has_draft();
+        is_user_silent && is_silent && !finds && self.tools.is_idle()
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

@@ -65,8 +65,9 @@ impl<E: Ears> Conversation<E> {
         self.end_turn();
         let Tentative { cut, .. } = std::mem::take(&mut self.tentative);
         if !std::mem::take(&mut self.is_user_speaking) {
-            return;
+            return self.drop_turns_before(through);
         }
+        self.drop_oldest_turn();
         self.floor.drop_turn();
         self.discard_draft();
         self.eager.next_turn();

@@ -285,6 +285,8 @@ impl Thinking {
         outbox: &mut Outbox,
     ) -> bool {
         let Some(&provider) = self.models.get(model) else { return false };
+        // What was asked before and is not answered is not wanted any more, and used what it used.
+        self.give_up(outbox);
         let prompt_bytes = prompt_bytes(&messages, &tools);
         let at_most = at_most(&messages, &tools, max_output_tokens);
         let has_tools = !tools.is_empty();

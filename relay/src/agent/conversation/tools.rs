@@ -190,6 +190,11 @@ impl Tools {
         self.is_awaited
     }
 
+    /// Whether no call is under way, and everything that has come of one was told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.stored.is_empty() && !self.is_awaited && !self.is_late
+    }
+
     /// Whether everything has come that the answer waits for. Then it does not wait any more.
     pub(super) fn take_ready(&mut self) -> bool {
         let is_ready = self.is_awaited && !self.running.iter().any(|running| running.is_awaited);

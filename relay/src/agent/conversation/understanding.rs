@@ -23,6 +23,7 @@ impl<E: Ears> Conversation<E> {
         while let Some(understood) = self.hearing.as_mut().and_then(Hearing::poll) {
             match understood {
                 Understood::Began { at } => {
+                    self.somebody_begins(at);
                     self.is_user_heard = true;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
@@ -41,6 +42,7 @@ impl<E: Ears> Conversation<E> {
                             self.interrupt_unless_guarded();
                         }
                         let (text, start) = self.go_on_with_turn(text, start);
+                        self.begin_with_words(start);
                         self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                     }
                 }
@@ -63,15 +65,17 @@ impl<E: Ears> Conversation<E> {
                         }
                         Remark::BackChannel => {
                             self.end_turn();
+                            self.end_oldest_turn();
                             self.turns = Turns::default();
                             self.memory.user_said(&text);
                             self.outbox.push(AgentOutput::Remarked { text, start, end });
                         }
-                        Remark::Echo => {}
+                        Remark::Echo => self.drop_oldest_turn(),
                     }
                     // What they have cut off is cut off by what was said.
                     self.tentative = Tentative::default();
                 }
+                Understood::Nothing { at } => self.drop_turn(at),
                 Understood::Spent { request, used, estimated, provider_id } => {
                     self.outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
                 }

@@ -152,7 +152,9 @@ impl<E: Ears> Spoken<E> {
                 Noticed::Over { start, end, loud_end, speech } => {
                     if self.waiting.len() == WAITING_MAX {
                         // The one that is being asked about stays.
-                        self.waiting.remove(1);
+                        let given_up = self.waiting.remove(1);
+                        let nothing = given_up.map(|utterance| Understood::Nothing { at: utterance.start });
+                        self.understood.extend(nothing);
                         if !std::mem::replace(&mut self.has_missed, true) {
                             outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
                         }
@@ -204,9 +206,11 @@ impl<E: Ears> Spoken<E> {
         let Some(Utterance { start, end, loud_end: words_end, .. }) = self.waiting.pop_front() else {
             return;
         };
-        if !text.is_empty() {
-            self.understood.push_back(Understood::Said { text, start, end, words_end });
-        }
+        self.understood.push_back(if text.is_empty() {
+            Understood::Nothing { at: start }
+        } else {
+            Understood::Said { text, start, end, words_end }
+        });
         self.understood.extend(spent);
         if self.waiting.is_empty() {
             self.has_missed = false;

@@ -1,3 +1,4 @@
+mod begun;
 mod courtesy;
 mod eager;
 mod expecting;
@@ -5,10 +6,12 @@ mod floor;
 mod late;
 mod long;
 mod parting;
+mod pauses;
 mod quiet;
 mod standing_in;
 mod talk;
 mod tentative;
+mod thinking;
 mod told;
 mod tools;
 mod voice;

@@ -189,6 +189,22 @@ fn the_answer_waits_for_all_calls_and_takes_one_output_of_each_from_whoever_runs
 }
 
 #[test]
+fn it_is_no_pause_between_two_turns_while_a_call_runs_that_the_answer_does_not_wait_for_any_more() {
+    let mut table = Table::new();
+    table.types("A table?");
+    table.calls(&[("tables", AT_EIGHT)]);
+    assert!(!table.agent.is_between_turns(), "the answer waits for it");
+    table.types("Thanks");
+    table.says("Just a moment.");
+    table.finishes();
+    assert!(!table.agent.is_between_turns(), "it still runs");
+    table.result("c0", Runs::Page, "4");
+    table.says("The fourth is free.");
+    table.finishes();
+    assert!(table.agent.is_between_turns());
+}
+
+#[test]
 fn what_cannot_be_called_is_told_to_the_model_and_to_nobody_else() {
     for (name, arguments, why) in [
         ("tables", "{}", "\"at\" is a required property"),
